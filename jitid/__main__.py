@@ -95,11 +95,11 @@ def _described(error: BaseException) -> tuple[str, str | None, int, str]:
     try:
         from jitid.system import dependencies
 
-        found = dependencies.fault(error)
+        fault = dependencies.fault(error)
     except Exception:  # noqa: BLE001 - the code that reads the installation may be the broken part
-        found = None
-    if found is not None:
-        return *found, 2, "configuration"
+        fault = None
+    if fault is not None:
+        return *fault, 2, "configuration"
     # The message of a foreign exception may quote its input, so only its type is shown.
     hint = None if _debugs() else "the same command with --debug shows where it comes from"
     return f"internal error: {type(error).__name__}; this is a bug", hint, 1, "internal"
@@ -132,7 +132,10 @@ def _traceback(error: BaseException) -> str:
     from jitid.redaction.token_format import masked
 
     text = masked("".join(traceback.format_exception(error)), wide=True)
-    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+    return "".join(
+        character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
+        for character in text
+    )
 
 
 if __name__ == "__main__":

@@ -40,15 +40,15 @@ def apache(folder: Path, settings: str, *paths: str) -> Iterator[str]:
     for name, file in modules.items():
         if not file.exists():
             missing(f"the module {name} of Apache is not installed")
-    with reachable(folder) as place:
+    with reachable(folder) as server_folder:
         for path in paths:
-            (place / "pages" / path).mkdir(parents=True)
-            (place / "pages" / path / "page").write_text(f"the page of {path}")
+            (server_folder / "pages" / path).mkdir(parents=True)
+            (server_folder / "pages" / path / "page").write_text(f"the page of {path}")
         port = free_port()
-        (place / "apache.conf").touch(0o600)
-        (place / "apache.conf").write_text(
+        (server_folder / "apache.conf").touch(0o600)
+        (server_folder / "apache.conf").write_text(
             _CONFIGURATION.format(
-                folder=place,
+                folder=server_folder,
                 port=port,
                 modules="\n".join(f"LoadModule {name}_module {file}" for name, file in modules.items()),
                 # Apache refuses to answer as root.
@@ -65,14 +65,14 @@ def apache(folder: Path, settings: str, *paths: str) -> Iterator[str]:
                 program,
                 "-DFOREGROUND",
                 "-f",
-                str(place / "apache.conf"),
+                str(server_folder / "apache.conf"),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         address = f"http://127.0.0.1:{port}"
-        log = place / "error.log"
+        log = server_folder / "error.log"
         try:
             until(lambda: process.poll() is not None or _answers(address), "Apache does not answer")
             assert process.poll() is None, log.read_text()

@@ -311,17 +311,17 @@ def open_postgres(address: str, clock: Callable[[], float] | None, *, timeout: f
 def request(**fields: Any) -> IssueRequest:
     """Return a small request that the default policy permits, with some fields changed; scopes may be texts."""
     plain: dict[str, Any] = {"task": "T1", "delegator": "user:alice", "agent": "planner"}
-    given = {**plain, **fields}
-    if given.get("parent") is not None:
-        given["delegator"] = fields.get("delegator")
-        given["task"] = fields.get("task")
-        if isinstance(given["parent"], str):
-            given["parent"] = Secret.single(given["parent"])
-    given["scopes"] = tuple(parse_scope(text) for text in given.get("scopes", ()))
-    given["details"] = tuple(
-        text if isinstance(text, str) else strict_json.dumps(text) for text in given.get("details", ())
+    values = {**plain, **fields}
+    if values.get("parent") is not None:
+        values["delegator"] = fields.get("delegator")
+        values["task"] = fields.get("task")
+        if isinstance(values["parent"], str):
+            values["parent"] = Secret.single(values["parent"])
+    values["scopes"] = tuple(parse_scope(text) for text in values.get("scopes", ()))
+    values["details"] = tuple(
+        text if isinstance(text, str) else strict_json.dumps(text) for text in values.get("details", ())
     )
-    return IssueRequest(**given)
+    return IssueRequest(**values)
 
 
 class Made(NamedTuple):
@@ -428,8 +428,10 @@ class World:
         """Issue one credential."""
         more = {name: fields.pop(name) for name in ("delegator_token", "accept_clock") if name in fields}
         (issued,) = self.authority.perform(issue_operations.Issue(requests=(request(**fields),), **more))
-        (one,) = issued.credentials
-        return Made(one.secret.reveal(one.secret.names[0]), one.id, one.jti, issued)
+        (credential,) = issued.credentials
+        return Made(
+            credential.secret.reveal(credential.secret.names[0]), credential.id, credential.jti, issued
+        )
 
     def know(self, name: str = "user:alice", **fields: Any) -> Delegator:
         """Add a delegator to the directory, or change some of their fields."""
@@ -528,11 +530,11 @@ def in_postgres(statement: str) -> str:
         number = f"(SELECT coalesce(max(id), 0) + 1 FROM {numbering[1]})"
         begun, how, rest = re.split(r"(VALUES \(|SELECT )", statement, maxsplit=1)
         statement = f"{begun.replace('(', '(id, ', 1)}{how}{number}, {rest}"
-    told = re.sub(r"\bx'([0-9a-fA-F]*)'", r"'\\x\1'::bytea", statement)
+    translated = re.sub(r"\bx'([0-9a-fA-F]*)'", r"'\\x\1'::bytea", statement)
     return re.sub(
         r"replace\(body, ('[^']*'), ('[^']*')\)",
         r"convert_to(replace(convert_from(body, 'UTF8'), \1, \2), 'UTF8')",
-        told,
+        translated,
     )
 
 
@@ -541,6 +543,6 @@ def modes(path: Path) -> dict[str, int]:
     found = {".": path.stat().st_mode & 0o7777}
     for where, folders, files in os.walk(path):
         for name in (*folders, *files):
-            one = Path(where, name)
-            found[str(one.relative_to(path))] = one.lstat().st_mode & 0o7777
+            entry = Path(where, name)
+            found[str(entry.relative_to(path))] = entry.lstat().st_mode & 0o7777
     return found

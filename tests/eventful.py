@@ -115,8 +115,8 @@ def live_through_everything(world: World) -> None:
         world.authority.perform(AddLeaks(finds=leaked, report=named, sightings=seen))
     world.clock.now += 30
     world.authority.perform(CloseLeaks(numbers=(1, 2), reason="known", valid_too=True))
-    asked = UseRequest(Secret.single(parent.token), Scope("repo:read"), "acme")
-    world.authority.perform(Authorize(asked=(asked,), audiences=("urn:a",)))
+    use = UseRequest(Secret.single(parent.token), Scope("repo:read"), "acme")
+    world.authority.perform(Authorize(asked=(use,), audiences=("urn:a",)))
     world.revoke(parent.id, reason="astray")
     world.authority.perform(ProveLeaks())
     _ask_for_approvals(world)
@@ -143,7 +143,7 @@ def live_through_everything(world: World) -> None:
     world.clock.now += 60
     rules = ("expired-unretired", "standing")
     fix = Fix(rules=rules, limits=Thresholds(standing_low=1), sweep="a sweep", most=None)
-    assert {one.rule for one in world.authority.perform(fix)} == set(rules)
+    assert {fix_result.rule for fix_result in world.authority.perform(fix)} == set(rules)
     world.authority.perform(Retire(task="T1", reason="done"))
     change = world.authority.perform(RotateKey(algorithm="EdDSA"))
     world.authority.perform(RevokeKey(kid=change.kid, reason="leaked", most=None))
@@ -181,7 +181,7 @@ def _use_targets(world: World) -> None:
     with pytest.raises(StorageError):
         world.authority.perform(Attach(request=AttachRequest(held.secret, "exec:shop")))
     with world.ledger.read() as snapshot:
-        (jti,) = [one.jti for one in OutsideStore(snapshot).names_at("shop") if not one.live]
+        (jti,) = [name.jti for name in OutsideStore(snapshot).names_at("shop") if not name.live]
         (outside,) = OutsideStore(snapshot).find([jti])
     provision.remember(world.ledger, outside, "r-1")
     world.authority.perform(Retire(task="T12"))
@@ -196,16 +196,16 @@ def _use_targets(world: World) -> None:
 
 def _adopt(world: World) -> None:
     end = world.clock.now + DAY
-    one = StandingSecret(
+    secret = StandingSecret(
         *(0, "one", "user:tester", "a wiki", "why", "bot", "low", end),
         *("shop", "role", None, None, bytes(32), bytes(32), None),
     )
     others = [
-        one._replace(line=n, name=f"n{n}", target=None, reference=None, fingerprint=bytes([n]) * 32)
+        secret._replace(line=n, name=f"n{n}", target=None, reference=None, fingerprint=bytes([n]) * 32)
         for n in (1, 2)
     ]
     (world.path.parent / "shop" / "role.made").write_text("{}")
-    world.authority.perform(Adopt(secrets=(one,)))
+    world.authority.perform(Adopt(secrets=(secret,)))
     world.authority.perform(Adopt(secrets=tuple(others), content=bytes(32).hex()))
     amended = Amended("user:boss", "a vault", "again", "other", end + 1, "shop", "role-2")
     world.authority.perform(ChangeAdopted(names=("n2",), amended=amended))
@@ -341,9 +341,11 @@ def leave_marks(world: World) -> None:
     made = world.authority.serving(boss._replace(key="k-1")).perform(
         Issue(requests=(request(task="K1"), request(task="K2")))
     )
-    (one,) = made[0].credentials
-    holder = world.authority.perform(Authenticate(bearer=one.secret))
-    world.authority.serving(holder._replace(key="k-2")).perform(Renew(request=RenewRequest(one.secret)))
+    (credential,) = made[0].credentials
+    holder = world.authority.perform(Authenticate(bearer=credential.secret))
+    world.authority.serving(holder._replace(key="k-2")).perform(
+        Renew(request=RenewRequest(credential.secret))
+    )
     world.authority.serving(boss._replace(key="k-3")).perform(GrantAccess(wanted=AccessRequest("user:zoe")))
     with world.ledger.write() as transaction:
         PresentedChanges(transaction).present(Presentation(bytes(32), "user:zoe", world.clock.now + 600))

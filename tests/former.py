@@ -21,13 +21,13 @@ def two_digests() -> Iterator[None]:
 
     def rows_digest(*columns: Any) -> str:
         *others, jtis, prints = columns
-        told = digest(*others)
-        issued[told] = event.issued_digest(zip(jtis, prints, strict=True))
-        return told
+        digested = digest(*others)
+        issued[digested] = event.issued_digest(zip(jtis, prints, strict=True))
+        return digested
 
     def with_both(self: Transaction, operation: str, facts: Mapping[str, Any]) -> Event:
-        told = {"issued": issued[facts["rows"]]} if isinstance(facts.get("rows"), str) else {}
-        return linked(self, operation, {**facts, **told})
+        digested = {"issued": issued[facts["rows"]]} if isinstance(facts.get("rows"), str) else {}
+        return linked(self, operation, {**facts, **digested})
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(event, "rows_digest", rows_digest)

@@ -16,7 +16,7 @@ def certified(request: str, now: int) -> str:
     """Return the chain, in PEM, that certifies the key of a request as an authority under a new root."""
     key = ec.generate_private_key(ec.SECP384R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "offline root")])
-    asked = x509.load_pem_x509_csr(request.encode())
+    csr = x509.load_pem_x509_csr(request.encode())
     start = datetime.fromtimestamp(now, UTC)
 
     def signed(subject: x509.Name, public: ec.EllipticCurvePublicKey, depth: int) -> bytes:
@@ -33,6 +33,6 @@ def certified(request: str, now: int) -> str:
         )
         return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
 
-    public = asked.public_key()
+    public = csr.public_key()
     assert isinstance(public, ec.EllipticCurvePublicKey)
-    return (signed(asked.subject, public, 0) + signed(name, key.public_key(), 1)).decode()
+    return (signed(csr.subject, public, 0) + signed(name, key.public_key(), 1)).decode()

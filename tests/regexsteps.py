@@ -126,8 +126,8 @@ def _bytes_of(operation: Any, value: Any) -> frozenset[int]:
     return every - found if value[0][0] is ops.NEGATE else frozenset(found)
 
 
-def _matching(one: bytes) -> frozenset[int]:
-    return frozenset(each for each in range(256) if re.match(one, bytes([each]), re.DOTALL))
+def _matching(pattern: bytes) -> frozenset[int]:
+    return frozenset(each for each in range(256) if re.match(pattern, bytes([each]), re.DOTALL))
 
 
 _CATEGORIES = {

@@ -117,7 +117,16 @@ def old_idiom(path: str, source: str) -> list[str]:
     return lines
 
 
-def names_of(source: str) -> Iterator[tuple[int, str]]:
+class DefinedName(NamedTuple):
+    """A name that a file defines."""
+
+    line: int
+    name: str
+    is_value: bool
+    """Whether it names an argument or a variable."""
+
+
+def names_of(source: str) -> Iterator[DefinedName]:
     """Yield the names that a file defines: functions, classes, arguments and variables, but not fields of classes."""
     tree = ast.parse(source)
     fields = {
@@ -130,24 +139,26 @@ def names_of(source: str) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield node.lineno, name
+                yield DefinedName(node.lineno, name, is_value=False)
             case ast.arg(arg=name):
-                yield node.lineno, name
+                yield DefinedName(node.lineno, name, is_value=True)
             case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
                 if id(node) not in fields:
-                    yield node.lineno, name
+                    yield DefinedName(node.lineno, name, is_value=isinstance(node, ast.Name))
 
 
 def old_names(path: str, source: str) -> list[str]:
-    """Return a line for each name in a file that has a part of the old idiom."""
+    """Return a line for each name in a file that has a part of the old idiom, or says nothing about its value."""
     with Path(__file__).with_name("prose.toml").open("rb") as file:
         words = tomllib.load(file)["names"]
     old, allowed = frozenset(words["old"]), frozenset(words["allowed"])
+    vague, options = frozenset(words["vague"]), frozenset(words["vague_options"])
     lines = []
-    for number, name in names_of(source):
+    for line, name, is_value in names_of(source):
         parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().split("_")
-        if name not in allowed and not old.isdisjoint(parts):
-            lines.append(f"{path}:{number}: {name}")
+        is_vague = is_value and name in vague and f"{path}: {name}" not in options
+        if is_vague or (name not in allowed and not old.isdisjoint(parts)):
+            lines.append(f"{path}:{line}: {name}")
     return lines
 
 
@@ -183,6 +194,8 @@ def test_names_are_terms_of_the_field(folder: str) -> None:
         ("def tell_all(what, *, ours=1): gone = whose = 1", {"tell_all", "what", "ours", "gone"}),
         ("class ToldNames: pass", {"ToldNames"}),
         ("class A:\n    told: str = ''\n    def f(self): self._asked = 1", {"_asked"}),
+        ("def one(place): given = [one for one in place]", {"place", "given", "one"}),
+        ("class A:\n    one: str = ''\n    place_name = 1", set()),
         ("def recover(sort, wholesale, hereafter): f(told=1); x.said()", set()),
     ],
 )

@@ -95,11 +95,11 @@ ClientCredential = FileCredential | DescriptorCredential
 
 def _read(descriptor: int) -> bytes:
     pieces = []
-    left = MAX_TOKEN + _ROOM
+    remaining = MAX_TOKEN + _ROOM
     with time_limit.Pause():
-        while left and (piece := os.read(descriptor, left)):
+        while remaining and (piece := os.read(descriptor, remaining)):
             pieces.append(piece)
-            left -= len(piece)
+            remaining -= len(piece)
     return b"".join(pieces)
 
 

@@ -56,26 +56,26 @@ def examine(config: Config) -> SeenState:
 
 def _of_ledger(config: Config) -> SeenState:
     try:
-        place = authority_open.place_of(config)
+        ledger_place = authority_open.place_of(config)
     except JitidError as error:
         raise UnexaminedError(error.message) from error
-    found = _of_folder(place.home)
-    if found is not None:
-        return found
-    if place.in_database:
+    state = _of_folder(ledger_place.home)
+    if state is not None:
+        return state
+    if ledger_place.in_database:
         return SeenState(
             Confinement.KEY_READABLE,
-            f"the configuration has the address of {place.shown()}, and so the ledger itself",
+            f"the configuration has the address of {ledger_place.shown()}, and so the ledger itself",
         )
     try:
-        os.lstat(place.home)
+        os.lstat(ledger_place.home)
     except FileNotFoundError:
         raise UnexaminedError("there is no ledger yet") from None
     except OSError:
         pass
     return SeenState(
         Confinement.CONFINED,
-        f"this user can neither read nor write {place.home}, and no authority is configured",
+        f"this user can neither read nor write {ledger_place.home}, and no authority is configured",
     )
 
 
@@ -85,10 +85,10 @@ def _of_folder(path: str) -> SeenState | None:
     for key in _files(keys):
         if _is_own(key) or _may(key, os.R_OK):
             return SeenState(Confinement.KEY_READABLE, f"this user can read the signing key in {keys}")
-    for place in (path, keys, database):
-        if _is_own(place) or _may(place, os.W_OK):
+    for ledger_path in (path, keys, database):
+        if _is_own(ledger_path) or _may(ledger_path, os.W_OK):
             return SeenState(
-                Confinement.KEY_READABLE, f"this user can write {place}, and so the ledger itself"
+                Confinement.KEY_READABLE, f"this user can write {ledger_path}, and so the ledger itself"
             )
     return None
 
@@ -100,8 +100,8 @@ def _files(path: str) -> list[str]:
         return []
 
 
-def _may(path: str, how: int) -> bool:
-    return os.access(path, how, effective_ids=True)
+def _may(path: str, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=True)
 
 
 def _is_own(path: str) -> bool:
@@ -157,14 +157,14 @@ def _credential(config: Config) -> ClientCredential | None:
     """Return the configured credential, if this user can read it."""
     from jitid.authority.open_remote import credential
 
-    found = credential(config)
-    if found is None:
+    client_credential = credential(config)
+    if client_credential is None:
         return None
     try:
-        found.read()
+        client_credential.read()
     except JitidError:
         return None
-    return found
+    return client_credential
 
 
 def _may_belong_to(ledger: str, whoami: WhoAmI | None) -> bool:

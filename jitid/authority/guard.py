@@ -195,18 +195,18 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
         raise _refusal(caller, frozenset({"admin"}), "to accept the clock as it is")
     _must_not_last(caller, operation)
     has_role = not duty.roles.isdisjoint(caller.roles)
-    named = operation.names_task()
-    if (duty.anybody or has_role) and not named:
+    names_task = operation.names_task()
+    if (duty.anybody or has_role) and not names_task:
         return operation
     if has_role or duty.own:
         with look() as snapshot:
-            if named:
+            if names_task:
                 operation = own_tasks.with_tasks(snapshot, operation, caller, all_=has_role)
             if has_role or _is_own(snapshot, snapshot.names, caller, operation):
                 return operation
-            own = _narrowed(snapshot, caller, operation)
-        if own is not None:
-            return own
+            narrowed = _narrowed(snapshot, caller, operation)
+        if narrowed is not None:
+            return narrowed
     raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
 
 
@@ -229,12 +229,12 @@ def must_still_be(
     transaction: Transaction,
     caller: Caller,
     operation: ops.Operation[ops.Result],
-    before: ops.Operation[ops.Result],
+    permitted: ops.Operation[ops.Result],
 ) -> None:
     """Check the permission again in the transaction, before any change.
 
     Raises:
-        RefusedError: the caller's access has ended, or `operation` now resolves to other objects than `before`.
+        RefusedError: the caller's access has ended, or `operation` now resolves to other objects than `permitted`.
 
     """
     if caller.roles is None:
@@ -242,8 +242,10 @@ def must_still_be(
     must_hold(transaction, caller)
     duty = DUTIES.get(type(operation), Duty(frozenset()))
     if duty.own and duty.roles.isdisjoint(caller.roles):
-        now = allowed(lambda: nullcontext(transaction), caller, operation)
-        if any(getattr(now, name) != getattr(before, name) for name in type(before).__annotations__):
+        resolved = allowed(lambda: nullcontext(transaction), caller, operation)
+        if any(
+            getattr(resolved, name) != getattr(permitted, name) for name in type(permitted).__annotations__
+        ):
             raise RefusedError(
                 "what this is about has changed meanwhile; nothing was changed",
                 "look again, and repeat the command",
@@ -264,7 +266,7 @@ _SET_BY_AUTHORITY = (
 def _must_prove(caller: Caller, operation: ops.Operation[Any]) -> None:
     """Refuse a request that sets the result of a token check: only the authority verifies tokens."""
     requests = getattr(operation, "requests", None) or (getattr(operation, "request", None),)
-    if any(getattr(one, name, None) for one in requests for name in _SET_BY_AUTHORITY):
+    if any(getattr(request, name, None) for request in requests for name in _SET_BY_AUTHORITY):
         raise RefusedError(
             f"{caller.name} may not say itself who is proved to delegate; nothing was changed",
             "give the token that proves it",
@@ -297,13 +299,13 @@ def reads(operation: ops.Operation[Any]) -> bool:
 
 
 def _refusal(caller: Caller, roles: frozenset[str], request: str) -> RefusedError:
-    held = ", ".join(sorted(caller.roles or ())) or "none"
+    held_roles = ", ".join(sorted(caller.roles or ())) or "none"
     # An operation for any caller has no role; only the bootstrap credential is refused such an operation.
     default = "admin" if BOOTSTRAP in (caller.roles or ()) else "none that there is"
     needed = " or ".join(sorted(roles)) or default
     return RefusedError(
         f"{caller.name} may not be served: {request} needs the role {needed}; nothing was changed",
-        f"the roles of this caller: {held}; whoever has the role admin grants others: jitid access grant",
+        f"the roles of this caller: {held_roles}; whoever has the role admin grants others: jitid access grant",
     )
 
 
@@ -317,9 +319,9 @@ def _is_own(snapshot: View, ledger_names: Names, caller: Caller, operation: ops.
         case inventory_operations.Inspect(id=id_, token=None) if id_ is not None:
             return _was_issued(snapshot, caller, id_)
         case issue_operations.AbandonAttachment(jti=jti):
-            found = CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
+            credential = CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
             return _was_issued(snapshot, caller, jti) or (
-                found is not None and found.id == _identity(snapshot, caller)
+                credential is not None and credential.id == _identity(snapshot, caller)
             )
         case inventory_operations.Revoke(selection=selection, tokens=tokens):
             if selection._replace(ids=()) != Selection() or not (selection.ids or tokens):
@@ -362,10 +364,10 @@ def _may_look_at(snapshot: View, names: Names, caller: Caller, token: Secret) ->
 
     try:
         # Compare identities: the token may have been renewed between two reads of its file.
-        found = introspection.recognise(snapshot, names, token.reveal(), shown=True).id
+        identity = introspection.recognise(snapshot, names, token.reveal(), shown=True).id
     except InvalidCredentialError:
         return False
-    return own_tasks.is_under(snapshot, caller, found) or _was_issued(snapshot, caller, found)
+    return own_tasks.is_under(snapshot, caller, identity) or _was_issued(snapshot, caller, identity)
 
 
 def _may_end(snapshot: View, names: Names, caller: Caller, token: Secret) -> bool:
@@ -388,31 +390,32 @@ def _may_end(snapshot: View, names: Names, caller: Caller, token: Secret) -> boo
 
 def _identity(snapshot: View, caller: Caller) -> str | None:
     """Return the identity of the calling agent; None if the caller is not an agent."""
-    found = visibility.held_by(snapshot, caller)
-    return None if found is None else found.id
+    credential = visibility.held_by(snapshot, caller)
+    return None if credential is None else credential.id
 
 
 def _was_issued(snapshot: View, caller: Caller, id_: str) -> bool:
     """Return whether a credential or an identity was issued at the request of the caller."""
     kind, raw = parse_id(id_)
     if kind == "jti":
-        found = CredentialStore(snapshot).find_credential("jti", raw)
-        if found is None:
+        credential = CredentialStore(snapshot).find_credential("jti", raw)
+        if credential is None:
             return False
-        raw = parse_id(found.id)[1]
+        raw = parse_id(credential.id)[1]
     # The holder may have requested the renewals, so the first credential counts.
-    made = CredentialStore(snapshot).first_of(raw)
-    return made is not None and own_tasks.requested_by(snapshot, caller, made.event)
+    first_credential = CredentialStore(snapshot).first_of(raw)
+    return first_credential is not None and own_tasks.requested_by(snapshot, caller, first_credential.event)
 
 
 def _concerns(snapshot: View, caller: Caller, ids: tuple[str, ...]) -> bool:
     """Return whether each approval request waits for a group of the caller, or was made by the caller."""
     from jitid.capabilities.issue.approval_request import is_requester
 
-    found = [ApprovalStore(snapshot).find(parse_approval_id(id_)) for id_ in ids]
-    own = caller.identity or named_delegator(caller.delegator or caller.name)
+    requests = [ApprovalStore(snapshot).find(parse_approval_id(id_)) for id_ in ids]
+    requester = caller.identity or named_delegator(caller.delegator or caller.name)
     groups = visibility.groups_of(snapshot, caller)
-    return bool(found) and all(
-        one is not None and (any(group in groups for group in one.groups) or is_requester(snapshot, one, own))
-        for one in found
+    return bool(requests) and all(
+        request is not None
+        and (any(group in groups for group in request.groups) or is_requester(snapshot, request, requester))
+        for request in requests
     )

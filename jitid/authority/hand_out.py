@@ -36,7 +36,7 @@ def hand_out(
     except BaseException as error:
         from jitid.capabilities.inventory.operations import Revoke
 
-        ids = tuple(credential.jti for one in issued for credential in one.credentials)
+        ids = tuple(credential.jti for issuance in issued for credential in issuance.credentials)
         time_limit.take_back()
         try:
             ended = authority.perform(
@@ -47,11 +47,11 @@ def hand_out(
 
                 confirm_quietly(authority, ended, warn)
         except JitidError as failure:
-            which = ids[0] if len(ids) == 1 else f"--task {issued[0].task}"
+            arguments = ids[0] if len(ids) == 1 else f"--task {issued[0].task}"
             raise StorageError(
                 f"what was just made could be neither handed out nor revoked: {failure.message}",
                 f"end it before it expires at {format_time(issued[0].expires_at)}: "
-                f"{command(f'jitid revoke {which}')}",
+                f"{command(f'jitid revoke {arguments}')}",
             ) from error
         if isinstance(error, OutputError):
             subject = "the credential just made was" if len(ids) == 1 else f"the {len(ids)} just made were"

@@ -117,7 +117,7 @@ class LocalAuthority:
             "acts_as": acts_as,
         }
         acting = ActingLedger(self._ledger, caller.name, facts)
-        within = LocalAuthority(
+        authority = LocalAuthority(
             acting,
             self._keyring,
             terms=lambda: self._agreed.serving(caller),
@@ -127,7 +127,7 @@ class LocalAuthority:
             caller=caller,
             targets=self._targets,
         )
-        return ServingAuthority(within, acting, caller, tally)
+        return ServingAuthority(authority, acting, caller, tally)
 
     def holder(self, token: Secret, operation: ops.Operation[Any]) -> Caller:
         """Return the agent that holds a token and requests an operation.
@@ -150,8 +150,8 @@ class LocalAuthority:
             if not guard.reads(operation):
                 from jitid.capabilities.identity.record_denial import record_denial
 
-                known = operation.facts_if_denied()
-                record_denial(self._ledger, lambda: self._agreed, denial, known, accept_clock=False)
+                facts = operation.facts_if_denied()
+                record_denial(self._ledger, lambda: self._agreed, denial, facts, accept_clock=False)
             raise
 
     def accept_clock(self) -> None:
@@ -208,7 +208,7 @@ class LocalAuthority:
 
     def _on(self, ledger: Ledger, *, accepts_clock: bool = False) -> LocalAuthority:
         """Return this authority over another form of its ledger."""
-        within = LocalAuthority(
+        authority = LocalAuthority(
             ledger,
             self._keyring,
             terms=lambda: self._agreed,
@@ -219,8 +219,8 @@ class LocalAuthority:
             targets=self._targets,
             accepts_clock=accepts_clock,
         )
-        within.tally = self.tally
-        return within
+        authority.tally = self.tally
+        return authority
 
     def check_issuing(self) -> None:
         """Check that the authority can issue now: the policy is valid, and the signing key of the ledger is here.

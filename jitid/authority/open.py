@@ -93,11 +93,11 @@ def open_local(
         IntegrityError: the ledger is damaged, or open to others.
 
     """
-    place = place_of(config)
-    found = _open(config, place, patience=patience, issuer=issuer)
-    if found is None:
-        raise place.missing()
-    return found.accepting(owns=True) if accept_clock else found
+    ledger_place = place_of(config)
+    authority = _open(config, ledger_place, patience=patience, issuer=issuer)
+    if authority is None:
+        raise ledger_place.missing()
+    return authority.accepting(owns=True) if accept_clock else authority
 
 
 def watch(config: Config) -> Callable[[], None]:
@@ -113,16 +113,16 @@ def policy_mark(config: Config) -> object:
     """Return a value that changes when a file in the policy folder is added, changed or removed."""
     if config.remote is not None:
         return None
-    place = config.text("policy") or os.path.join(home_path(config), folder.POLICY)
+    policy_folder = config.text("policy") or os.path.join(home_path(config), folder.POLICY)
     try:
-        with os.scandir(place) as entries:
-            found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+        with os.scandir(policy_folder) as entries:
+            files = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
     except OSError:
         # The reader of the policy reports the error.
         return None
     # The modification time does not count: a copy may keep that of its original.
     return sorted(
-        (name, status.st_ino, status.st_size, status.st_mode, status.st_ctime_ns) for name, status in found
+        (name, status.st_ino, status.st_size, status.st_mode, status.st_ctime_ns) for name, status in files
     )
 
 
@@ -137,9 +137,9 @@ def open_for_issue(config: Config, operation: Issue, note: Callable[[str], None]
     remote = _remote(config)
     if remote is not None:
         return remote
-    found = _open(config, place_of(config), note=note)
-    if found is not None:
-        return found
+    authority = _open(config, place_of(config), note=note)
+    if authority is not None:
+        return authority
     if operation.requests[0].parent is not None:
         return open_authority(config)
     try:
@@ -170,20 +170,20 @@ def open_or_create_local(config: Config, note: Callable[[str], None]) -> LocalAu
         IntegrityError: a part of the ledger is missing, damaged, or open to others.
 
     """
-    place = place_of(config)
-    found = _open(config, place)
-    if found is not None:
-        return found
+    ledger_place = place_of(config)
+    authority = _open(config, ledger_place)
+    if authority is not None:
+        return authority
     names = _new_names(config)
-    made = place.create(names, _first_policy(), float(config.number("timeout")))
-    found = _open(config, place)
-    if found is None:
-        raise IntegrityError(f"the ledger in {place.shown()} went away while it was made")
-    for message in made:
+    messages = ledger_place.create(names, _first_policy(), float(config.number("timeout")))
+    authority = _open(config, ledger_place)
+    if authority is None:
+        raise IntegrityError(f"the ledger in {ledger_place.shown()} went away while it was made")
+    for message in messages:
         note(message)
-    if made:
+    if messages:
         note(f"issuer {names.issuer}, trust domain {names.trust_domain}; to change the issuer: {_RENAME}")
-    return found
+    return authority
 
 
 def open_for_preview(config: Config) -> Authority:
@@ -191,13 +191,13 @@ def open_for_preview(config: Config) -> Authority:
     remote = _remote(config)
     if remote is not None:
         return remote
-    place = place_of(config)
-    found = _open(config, place)
-    if found is not None:
-        return found
+    ledger_place = place_of(config)
+    authority = _open(config, ledger_place)
+    if authority is not None:
+        return authority
     db = sqlite_ledger.create(":memory:", _new_names(config), int(time.time()))
     ledger = sqlite_ledger.SqliteLedger(db, os.devnull, caller(), time.time, float(config.number("timeout")))
-    return _local_authority(config, ledger, place)
+    return _local_authority(config, ledger, ledger_place)
 
 
 def examine(config: Config) -> list[Check]:
@@ -212,13 +212,13 @@ def examine(config: Config) -> list[Check]:
     from jitid.redaction.token_format import MAX_TOKEN, bare
     from jitid.system.files import read_regular
 
-    place = sweep_head(config)
+    head_path = sweep_head(config)
     head = None
     # Read the head before the ledger: a later head may cover events that this snapshot does not contain.
-    if place is not None and os.path.lexists(place):
+    if head_path is not None and os.path.lexists(head_path):
         # The permission checks report a file that cannot be opened.
         with suppress(OSError):
-            head = (place, bare(read_regular(place, MAX_TOKEN).decode("utf-8", "replace")))
+            head = (head_path, bare(read_regular(head_path, MAX_TOKEN).decode("utf-8", "replace")))
     return look(config, Examine(stated=_stated(config), head=head))
 
 
@@ -230,9 +230,9 @@ def look(config: Config, operation: Operation[Result]) -> Result:
         StorageError: the database is missing, or cannot be reached.
 
     """
-    place = place_of(config)
-    return place.look(
-        lambda ledger: _local_authority(config, ledger, place).perform(operation),
+    ledger_place = place_of(config)
+    return ledger_place.look(
+        lambda ledger: _local_authority(config, ledger, ledger_place).perform(operation),
         float(config.number("timeout")),
     )
 
@@ -241,8 +241,8 @@ def sweep_limits(config: Config) -> Thresholds:
     """Return the thresholds from which a sweep reports a finding."""
     from jitid.capabilities.sweep.thresholds import Thresholds
 
-    own = {name: config.get(f"sweep_{name}") for name in Thresholds._fields if name != "known_only"}
-    return Thresholds(**own, known_only=_known_only(config))  # type: ignore[arg-type]  # each as its setting converts it
+    limits = {name: config.get(f"sweep_{name}") for name in Thresholds._fields if name != "known_only"}
+    return Thresholds(**limits, known_only=_known_only(config))  # type: ignore[arg-type]  # each as its setting converts it
 
 
 def sweep_head(config: Config) -> str | None:
@@ -337,7 +337,7 @@ def place_text(url: str) -> str:
 
 def _open(
     config: Config,
-    place: LedgerPlace,
+    ledger_place: LedgerPlace,
     *,
     patience: float | None = None,
     issuer: str | None = None,
@@ -349,16 +349,16 @@ def _open(
     reading needs no folder.
     """
     timeout = float(config.number("timeout"))
-    ledger = place.open(timeout if patience is None else min(timeout, patience))
+    ledger = ledger_place.open(timeout if patience is None else min(timeout, patience))
     if ledger is None:
         return None
     folder.check_names(ledger.names, _stated(config, issuer))
     if note is None:
         with suppress(JitidError):
-            place.furnish(_first_policy)
-    elif place.furnish(_first_policy):
-        note(f"first use on this machine: made {place.home}, with a default policy")
-    return _local_authority(config, ledger, place)
+            ledger_place.furnish(_first_policy)
+    elif ledger_place.furnish(_first_policy):
+        note(f"first use on this machine: made {ledger_place.home}, with a default policy")
+    return _local_authority(config, ledger, ledger_place)
 
 
 def _first_policy() -> Sequence[tuple[str, str]]:
@@ -392,8 +392,8 @@ def _new_names(config: Config) -> Names:
     # A UUID of version 4 (RFC 9562, section 5.4).
     raw[6] = raw[6] & 0x0F | 0x40
     raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    uuid = "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+    digits = raw.hex()
+    uuid = "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
     return Names(
         uuid,
         config.text("issuer") or f"urn:jitid:{uuid}",
@@ -403,17 +403,17 @@ def _new_names(config: Config) -> Names:
 
 def _stated(config: Config, issuer: str | None = None) -> dict[str, str | None]:
     """Return the names that the configuration states, without an issuer that is about to become the ledger's."""
-    stated = {setting: config.text(setting) for setting in ("issuer", "trust_domain")}
-    return {**stated, "issuer": None} if issuer is not None and stated["issuer"] == issuer else stated
+    names = {setting: config.text(setting) for setting in ("issuer", "trust_domain")}
+    return {**names, "issuer": None} if issuer is not None and names["issuer"] == issuer else names
 
 
-def _local_authority(config: Config, ledger: Ledger, place: LedgerPlace) -> LocalAuthority:
-    keyring = with_transit(config, place.keyring())
+def _local_authority(config: Config, ledger: Ledger, ledger_place: LedgerPlace) -> LocalAuthority:
+    keyring = with_transit(config, ledger_place.keyring())
     targets = _targets(config, ledger, keyring)
     return LocalAuthority(
         ledger,
         keyring,
-        terms=lambda: _terms(config, place.home)._replace(targets=targets),
+        terms=lambda: _terms(config, ledger_place.home)._replace(targets=targets),
         targets=targets,
         audiences=config.many("audience"),
         oidc=config.oidc,
@@ -423,10 +423,10 @@ def _local_authority(config: Config, ledger: Ledger, place: LedgerPlace) -> Loca
 
 def _targets(config: Config, ledger: Ledger, keyring: Keyring) -> Callable[[], Targets]:
     """Return a supplier of the configured targets, which reads them at its first call."""
-    found: list[Targets] = []
+    cached: list[Targets] = []
 
     def supply() -> Targets:
-        if not found:
+        if not cached:
             from jitid.issuers.targets import Targets
 
             def signer() -> Signer:
@@ -436,12 +436,12 @@ def _targets(config: Config, ledger: Ledger, keyring: Keyring) -> Callable[[], T
                 return signer_of(ledger, keyring, "ES256")
 
             names = ledger.names
-            found.append(
+            cached.append(
                 Targets(config.targets(), names.issuer, trust_domain=names.trust_domain, signer=signer)
             )
         # Another process may have changed the issuer since.
-        found[0].issuer = ledger.names.issuer
-        return found[0]
+        cached[0].issuer = ledger.names.issuer
+        return cached[0]
 
     return supply
 
@@ -481,8 +481,8 @@ def _transit(config: Config, name: str) -> Transit:
                 f"the target {name} is of the kind {target.kind}, and keeps no keys",
                 f"name one of the kind {Kind.OPENBAO_LEASE}",
             )
-        found = _TRANSITS[key] = Transit(target, float(target.options.get("timeout", TIMEOUT)))
-        atexit.register(found.close)
+        transit = _TRANSITS[key] = Transit(target, float(target.options.get("timeout", TIMEOUT)))
+        atexit.register(transit.close)
     return _TRANSITS[key]
 
 
@@ -491,11 +491,11 @@ def policy_place(config: Config, path: str) -> str | None:
 
     None for jitid's default policy, if there is no ledger yet.
     """
-    place = config.text("policy")
-    if place is None and not folder.content(path):
+    policy_folder = config.text("policy")
+    if policy_folder is None and not folder.content(path):
         # There is no ledger yet, and no folder on this machine for a ledger in a database.
         return None
-    return place or os.path.join(path, folder.POLICY)
+    return policy_folder or os.path.join(path, folder.POLICY)
 
 
 def policy_files(config: Config, path: str) -> list[tuple[str, str]]:
@@ -507,21 +507,21 @@ def policy_files(config: Config, path: str) -> list[tuple[str, str]]:
         StorageError: a file cannot be read.
 
     """
-    place = policy_place(config, path)
-    if place is None:
+    policy_folder = policy_place(config, path)
+    if policy_folder is None:
         return list(_first_policy())
     from jitid.config.policy_files import read_policy
 
-    stated = config.text("policy") is not None
-    if stated and not os.path.lexists(place):
+    is_configured = config.text("policy") is not None
+    if is_configured and not os.path.lexists(policy_folder):
         raise ConfigurationError(
-            f"the policy folder {place} is missing",
+            f"the policy folder {policy_folder} is missing",
             "the setting `policy` names it: see jitid config show --origin",
         )
-    files = read_policy(place)
+    files = read_policy(policy_folder)
     if not files:
         raise ConfigurationError(
-            f"the policy folder {place} holds no .cedar file, and nothing is issued without a policy",
+            f"the policy folder {policy_folder} holds no .cedar file, and nothing is issued without a policy",
             "put one there, or begin one elsewhere: jitid policy init DIR",
         )
     return files
@@ -531,12 +531,12 @@ def _use(config: Config, path: str) -> str | None:
     """Return the declaration of uses beside the policy, if there is one. Raises the errors of `policy_files`."""
     from jitid.policy.default import USE_NAME
 
-    place = policy_place(config, path)
-    if place is None or not os.path.lexists(os.path.join(place, USE_NAME)):
+    policy_folder = policy_place(config, path)
+    if policy_folder is None or not os.path.lexists(os.path.join(policy_folder, USE_NAME)):
         return None
     from jitid.config.policy_files import read_named
 
-    ((_, text),) = read_named(place, [USE_NAME])
+    ((_, text),) = read_named(policy_folder, [USE_NAME])
     return text
 
 
@@ -579,6 +579,6 @@ def _terms(config: Config, path: str) -> Terms:
         config.number("approval_patience"),
         publish_url=config.text("publish_url"),
         publish_lifetime=config.number("publish_lifetime"),
-        places=() if (served := config.text("serve_public_url")) is None else (served,),
+        places=() if (public_url := config.text("serve_public_url")) is None else (public_url,),
         detail_types=config.many("detail_types"),
     )

@@ -31,8 +31,8 @@ def open_remote(config: Config, patience: float | None = None) -> RemoteAuthorit
 
 def is_of_run(config: Config, environ: Mapping[str, str] = os.environ) -> bool:
     """Return whether requests use the identity token of an agent under `jitid run`."""
-    named = config.credential_fd is not None or config.text("remote_credential_file") is not None
-    return not named and environ.get("JITID_PARENT_FILE") is not None
+    is_configured = config.credential_fd is not None or config.text("remote_credential_file") is not None
+    return not is_configured and environ.get("JITID_PARENT_FILE") is not None
 
 
 def credential(config: Config, environ: Mapping[str, str] = os.environ) -> ClientCredential | None:
@@ -43,9 +43,13 @@ def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Clien
     """
     if config.credential_fd is not None:
         return DescriptorCredential(config.credential_fd)
-    named = config.text("remote_credential_file") or environ.get("JITID_PARENT_FILE")
-    if named:
-        return FileCredential(named)
-    given = environ.get("CREDENTIALS_DIRECTORY")
-    place = os.path.join(given, "jitid-credential") if given else None
-    return FileCredential(place, systemd=True) if place is not None and os.path.lexists(place) else None
+    path = config.text("remote_credential_file") or environ.get("JITID_PARENT_FILE")
+    if path:
+        return FileCredential(path)
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    systemd_path = os.path.join(folder, "jitid-credential") if folder else None
+    return (
+        FileCredential(systemd_path, systemd=True)
+        if systemd_path is not None and os.path.lexists(systemd_path)
+        else None
+    )

@@ -32,26 +32,26 @@ class Pages(NamedTuple):
 
 def pages_of(operation: Operation[Any]) -> Pages | None:
     """Return the pagination of an operation; None if one request is enough."""
-    found = _pages_of(operation)
-    return found if found is not None and (found.most is None or found.most > found.size) else None
+    pages = _pages_of(operation)
+    return pages if pages is not None and (pages.most is None or pages.most > pages.size) else None
 
 
 def complete_answer(pages: Pages, perform: Callable[[Operation[Any]], Any]) -> Any:  # noqa: ANN401 - the type depends on the operation
     """Return the complete answer, joined from all its pages."""
-    first: Any = None
-    found: list[Any] = []
-    for answer in _answers(pages, perform, found):
-        first = answer if first is None else first
-        found += pages.rows(answer)
-    return pages.joined(first, found)
+    first_answer: Any = None
+    rows: list[Any] = []
+    for answer in _answers(pages, perform, rows):
+        first_answer = answer if first_answer is None else first_answer
+        rows += pages.rows(answer)
+    return pages.joined(first_answer, rows)
 
 
-def _answers(pages: Pages, perform: Callable[[Operation[Any]], Any], found: list[Any]) -> Iterator[Any]:
+def _answers(pages: Pages, perform: Callable[[Operation[Any]], Any], rows: list[Any]) -> Iterator[Any]:
     while True:
-        size = pages.size if pages.most is None else min(pages.size, pages.most - len(found))
-        answer = perform(pages.question(found[-1] if found else None, size))
+        size = pages.size if pages.most is None else min(pages.size, pages.most - len(rows))
+        answer = perform(pages.question(rows[-1] if rows else None, size))
         yield answer
-        if len(pages.rows(answer)) < size or len(found) == pages.most:
+        if len(pages.rows(answer)) < size or len(rows) == pages.most:
             return
 
 
@@ -61,16 +61,18 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
             return Pages(
                 MOST_ROWS,
                 operation.limit,
-                lambda last, size: _next_page(operation, "after", None if last is None else last.jti, size),
+                lambda last_row, size: _next_page(
+                    operation, "after", None if last_row is None else last_row.jti, size
+                ),
                 lambda answer: list(answer.credentials),
-                lambda first, rows: first._replace(credentials=rows),
+                lambda first_answer, rows: first_answer._replace(credentials=rows),
             )
         case inventory_operations.ListTasks():
             return Pages(
                 MOST_ROWS,
                 operation.limit,
-                lambda last, size: _next_page(
-                    operation, "after", None if last is None else last.task.full_name, size
+                lambda last_row, size: _next_page(
+                    operation, "after", None if last_row is None else last_row.task.full_name, size
                 ),
                 list,
                 lambda _, rows: rows,
@@ -79,21 +81,21 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
             return Pages(
                 MOST_ROWS,
                 operation.limit,
-                lambda last, size: _next_page(
-                    operation, "after", None if last is None else last.agent.name, size
+                lambda last_row, size: _next_page(
+                    operation, "after", None if last_row is None else last_row.agent.name, size
                 ),
                 lambda answer: list(answer.records),
-                lambda first, rows: first._replace(records=rows),
+                lambda first_answer, rows: first_answer._replace(records=rows),
             )
         case integrity_operations.ReadLog():
             chosen = operation.chosen
             return Pages(
                 _EVENTS,
                 operation.limit,
-                lambda last, size: _next_page(
+                lambda last_row, size: _next_page(
                     operation,
                     "chosen",
-                    None if last is None else chosen._replace(after=max(chosen.after, last["seq"])),
+                    None if last_row is None else chosen._replace(after=max(chosen.after, last_row["seq"])),
                     size,
                 ),
                 list,

@@ -84,18 +84,18 @@ class ReadTally:
             self._since = time.time()
             self._until = time.monotonic() + INTERVAL
         # The first refusal of each key was recorded when it happened.
-        more = {key: count - 1 for key, count in denials.items() if count > 1}
+        repeated_denials = {key: count - 1 for key, count in denials.items() if count > 1}
         try:
-            for caller in sorted({caller for caller, _ in more}):
-                _append(ledger, "denials", caller, [caller], more, since)
+            for caller in sorted({caller for caller, _ in repeated_denials}):
+                _append(ledger, "denials", caller, [caller], repeated_denials, since)
             # One event of reads per name: thousands of agents may share a name, and each may read once a minute.
             for name in sorted({caller.name for caller, _ in reads}):
-                alike = sorted({caller for caller, _ in reads if caller.name == name})
-                _append(ledger, "reads", _CallerKey(name, ""), alike, reads, since)
+                namesakes = sorted({caller for caller, _ in reads if caller.name == name})
+                _append(ledger, "reads", _CallerKey(name, ""), namesakes, reads, since)
         except BaseException:
             with self._lock:
                 self._reads.update(reads)
-                for key, count in more.items():
+                for key, count in repeated_denials.items():
                     self._count_unrecorded(key, count)
                 self._since = since
             raise
@@ -104,21 +104,21 @@ class ReadTally:
 def _append(
     ledger: Ledger,
     event: str,
-    by: _CallerKey,
+    actor: _CallerKey,
     callers: list[_CallerKey],
     counts: dict[tuple[_CallerKey, str], int],
     since: int,
 ) -> None:
     """Write one event about the counts of some callers, and remove these counts."""
-    meant = frozenset(callers)
-    keys = [key for key in counts if key[0] in meant]
+    caller_set = frozenset(callers)
+    keys = [key for key in counts if key[0] in caller_set]
     sums: Counter[str] = Counter()
     for caller, operation in keys:
         sums[operation] += counts[caller, operation]
     facts: dict[str, Any] = {"counts": dict(sums), "since": since}
-    if not by.identity and (ids := [caller.identity for caller in callers if caller.identity]):
+    if not actor.identity and (ids := [caller.identity for caller in callers if caller.identity]):
         facts["by_ids"], facts["identities"] = ids[:_MOST_NAMED], len(ids)
-    with ledger.acting(by.name, {"by_id": by.identity or None}).write() as transaction:
+    with ledger.acting(actor.name, {"by_id": actor.identity or None}).write() as transaction:
         transaction.append(event, facts)
     for key in keys:
         del counts[key]

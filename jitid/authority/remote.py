@@ -177,7 +177,7 @@ class RemoteAuthority:
         long: bool = False,
     ) -> Answer:
         """Return the answer of a media type to a request; retry if that is `safe` and can help."""
-        end: float | None = None
+        deadline: float | None = None
         unsure = False
         try:
             for pause in (*_PAUSES, None):
@@ -185,15 +185,15 @@ class RemoteAuthority:
                 if self._credential is not None:
                     headers["Authorization"] = f"Bearer {self._credential.read().reveal()}"
                 # Reading the credential may have taken long, so time counts from here.
-                end = end or time.monotonic() + time_limit.usual(self._timeout)
-                seconds = max(end - time.monotonic(), 0.001)
+                deadline = deadline or time.monotonic() + time_limit.usual(self._timeout)
+                seconds = max(deadline - time.monotonic(), 0.001)
                 thinking = _LONG if long else None
                 refusal = _try_request(channel, (method, path, body, headers), kind, seconds, thinking)
                 if not isinstance(refusal, _Refusal):
                     return refusal
                 unsure = unsure or refusal.error.unsure
                 wait = refusal.wait(pause)
-                if not (safe or refusal.undone) or wait is None or wait >= end - time.monotonic():
+                if not (safe or refusal.undone) or wait is None or wait >= deadline - time.monotonic():
                     raise refusal.error
                 time.sleep(wait)
         except JitidError as error:
@@ -256,8 +256,12 @@ def _refusal(answer: Answer, kind: str) -> _Refusal | None:
         error.hint = error.hint or "give a credential with --credential-file FILE"
     if answer.status == 413:
         error.hint = error.hint or "send less at once; or let the authority take more: its setting serve_body"
-    after = answer.header("retry-after") or ""
-    seconds = float(after) if after.isascii() and after.isdigit() and len(after) < 4 else 0.0
+    retry_after = answer.header("retry-after") or ""
+    seconds = (
+        float(retry_after)
+        if retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 4
+        else 0.0
+    )
     return _Refusal(error, seconds, undone=answer.status == 429)
 
 

@@ -67,32 +67,34 @@ def once(
     # Many agents may share a name.
     caller_name = caller.name if caller.agent is None else f"{caller.name} {caller.credential}"
     key, digest = caller.key, digest_of(request)
-    again = False
+    is_repetition = False
 
     def work(transaction: Transaction) -> T:
-        nonlocal again
+        nonlocal is_repetition
         was_live = end(transaction)
-        again = was_live is not None
-        if again:
+        is_repetition = was_live is not None
+        if is_repetition:
             # Forget the old answer only if a new one replaces it: an audit event refers to each answer.
             IdempotencyStore(transaction).forget(caller_name, key)
         transaction.request = request_digest(caller_name, key, digest, kind)
-        made = remake(transaction) if was_live and remake is not None else make(transaction)
-        first, last = ids(made)
-        if not IdempotencyStore(transaction).remember(caller_name, key, Answered(digest, kind, first, last)):
+        result = remake(transaction) if was_live and remake is not None else make(transaction)
+        first_id, last_id = ids(result)
+        if not IdempotencyStore(transaction).remember(
+            caller_name, key, Answered(digest, kind, first_id, last_id)
+        ):
             raise _MeanwhileError
-        return made
+        return result
 
     def end(transaction: Transaction) -> bool | None:
-        found = IdempotencyStore(transaction).find(caller_name, key)
-        if found is None:
+        answered = IdempotencyStore(transaction).find(caller_name, key)
+        if answered is None:
             return None
-        if found.digest != digest:
+        if answered.digest != digest:
             raise UsageError(
                 "this Idempotency-Key was given to another request; nothing was done",
                 "a key is for one request, and for asking for just that again",
             )
-        return _end(transaction, found)
+        return _end(transaction, answered)
 
     for _ in range(_TRIES):
         try:
@@ -100,7 +102,7 @@ def once(
         except _MeanwhileError:
             continue
         except JitidError:
-            if again:
+            if is_repetition:
                 # Nothing replaces the result of the lost answer, but it must be revoked.
                 change(ledger, end, accept_clock=accept_clock)
             raise
@@ -122,20 +124,20 @@ class _MeanwhileError(Exception):
     """Another process has answered under the key since the lookup."""
 
 
-def _end(transaction: Transaction, found: Answered) -> bool:
+def _end(transaction: Transaction, answered: Answered) -> bool:
     """Revoke the result of an answer if it is live; return whether that revoked access."""
-    if found.sort == RENEWED:
+    if answered.sort == RENEWED:
         from jitid.capabilities.issue import renewal
 
-        renewal.abandon(transaction, credential_id(found.first))
+        renewal.abandon(transaction, credential_id(answered.first))
         return False
-    if found.sort == ISSUED:
+    if answered.sort == ISSUED:
         from jitid.capabilities.identity import revocation
 
-        made = tuple(identity_id(uid) for uid in IdempotencyStore(transaction).made(found))
-        revocation.revoke(transaction, Selection(ids=made), REASON, None)
+        identity_ids = tuple(identity_id(uid) for uid in IdempotencyStore(transaction).made(answered))
+        revocation.revoke(transaction, Selection(ids=identity_ids), REASON, None)
         return False
     from jitid.capabilities.access import grant
 
-    ended = grant.revoke(transaction, (access_id(found.first),), (), REASON, alone=True)
+    ended = grant.revoke(transaction, (access_id(answered.first),), (), REASON, alone=True)
     return ended.event is not None

@@ -35,23 +35,26 @@ def confirm(authority: Authority, ended: Ended, wait: int | None = None) -> Ende
         # The option --wait replaces the usual time limit.
         time_limit.lift()
     # `earlier` does not list all of them; this call does not settle the rest.
-    more = max(ended.unsettled - len(ended.earlier), 0) if ended.earlier else 0
+    unlisted = max(ended.unsettled - len(ended.earlier), 0) if ended.earlier else 0
     event = None if ended.earlier else ended.event
     deadline = monotonic() + (wait or 0)
     tries = 0
     while True:
-        rest = max(int(deadline - monotonic()), 0)
-        limit = AT_ONCE if wait is None else min(max(rest, 1), _LONGEST)
+        remaining = max(int(deadline - monotonic()), 0)
+        limit = AT_ONCE if wait is None else min(max(remaining, 1), _LONGEST)
         try:
             settled = authority.perform(Settle(event=event, ids=ended.earlier, waiting=True, limit=limit))
         except JitidError as error:
             return ended._replace(unsaid=error.message)
         ended = ended._replace(
             confirmed=ended.confirmed + settled.done,
-            unsettled=settled.open + more,
+            unsettled=settled.open + unlisted,
             unsupported=ended.unsupported + settled.unsupported,
             settled_at=settled.at or None,
-            left=(*(one for one in ended.left if one.settlement == "unsupported"), *settled.left),
+            left=(
+                *(leftover for leftover in ended.left if leftover.settlement == "unsupported"),
+                *settled.left,
+            ),
         )
         pause = _PAUSES[min(tries, len(_PAUSES) - 1)]
         if not settled.open or wait is None or monotonic() + pause >= deadline:
@@ -66,29 +69,29 @@ def sentence(ended: Ended) -> str | None:
     if ended.confirmed:
         parts.append(f"of {ended.confirmed} the target has confirmed that nothing is left there")
     if ended.unsettled or ended.unsupported:
-        rest = "" if parts else " confirmed that nothing is left there"
-        parts.append(f"of {ended.unsettled + ended.unsupported} no target has{rest}")
+        ending = "" if parts else " confirmed that nothing is left there"
+        parts.append(f"of {ended.unsettled + ended.unsupported} no target has{ending}")
     return " and ".join(parts) or None
 
 
 def must_be_confirmed(ended: Ended) -> None:
     """Raise PartialError if a target may still accept a revoked credential."""
-    number = ended.unsettled + ended.unsupported
-    if not number:
+    count = ended.unsettled + ended.unsupported
+    if not count:
         return
-    where = "its target" if number == 1 else "their targets"
-    if ended.left and all(one.target == BY_HAND for one in ended.left):
-        where = "its place" if number == 1 else "their places"
-    summary = f"{number} of what has ended may still work at {where}"
+    where = "its target" if count == 1 else "their targets"
+    if ended.left and all(leftover.target == BY_HAND for leftover in ended.left):
+        where = "its place" if count == 1 else "their places"
+    summary = f"{count} of what has ended may still work at {where}"
     if ended.unsaid is not None:
         details = ended.unsaid
     else:
-        details = "; ".join(_described(one) for one in ended.left[:_SHOWN])
+        details = "; ".join(_described(leftover) for leftover in ended.left[:_SHOWN])
         if len(ended.left) > _SHOWN:
-            details += f"; and {number - _SHOWN} more"
+            details += f"; and {count - _SHOWN} more"
     if not ended.unsettled:
         hint = "the target cannot end it before its time"
-    elif ended.left and all(one.target == BY_HAND for one in ended.left):
+    elif ended.left and all(leftover.target == BY_HAND for leftover in ended.left):
         hint = "no target does it: jitid adopt ended says that somebody has; what is left: jitid list --unsettled"
     else:
         hint = "each `jitid sweep` tries it again; what is left: jitid list --unsettled"
@@ -98,12 +101,14 @@ def must_be_confirmed(ended: Ended) -> None:
 _SHOWN = 5
 
 
-def _described(left: Left) -> str:
-    until = "" if left.honoured_until is None else f", until {format_time(left.honoured_until)} at most"
-    if left.target == BY_HAND:
-        return f"{left.jti} ({safe(left.seen)}{until})"
-    again = "" if left.next_at is None else f", tried again from {format_time(left.next_at)} on"
-    return f"{left.jti} at {safe(left.target)} ({left.settlement}: {safe(left.seen)}{until}{again})"
+def _described(leftover: Left) -> str:
+    ending = (
+        "" if leftover.honoured_until is None else f", until {format_time(leftover.honoured_until)} at most"
+    )
+    if leftover.target == BY_HAND:
+        return f"{leftover.jti} ({safe(leftover.seen)}{ending})"
+    retry = "" if leftover.next_at is None else f", tried again from {format_time(leftover.next_at)} on"
+    return f"{leftover.jti} at {safe(leftover.target)} ({leftover.settlement}: {safe(leftover.seen)}{ending}{retry})"
 
 
 def settle_event(authority: Authority, event: int | None, warn: Callable[[str], None]) -> None:
@@ -116,7 +121,7 @@ def settle_event(authority: Authority, event: int | None, warn: Callable[[str], 
         warn(f"what has ended may still work at targets: {error.message}")
         return
     if settled.open or settled.unsupported:
-        details = "; ".join(_described(one) for one in settled.left[:_SHOWN])
+        details = "; ".join(_described(leftover) for leftover in settled.left[:_SHOWN])
         warn(f"{settled.open + settled.unsupported} of what has ended may still work at targets: {details}")
 
 

@@ -94,30 +94,30 @@ def check(look: Look, caller: Caller, operation: Operation[Any]) -> None:
                 continue
             seen.add(text)
             try:
-                found = introspection.recognise(snapshot, snapshot.names, text)
+                credential = introspection.recognise(snapshot, snapshot.names, text)
             except InvalidCredentialError:
-                found = None
-            if found is None or found.token_use is None:
+                credential = None
+            if credential is None or credential.token_use is None:
                 # The operation itself reports an invalid token. A credential that is not a token gives no right.
                 continue
-            if found.names_authority(snapshot.names.accepted(snapshot.now)):
+            if credential.names_authority(snapshot.names.accepted(snapshot.now)):
                 continue
             if use is TokenRight.EXCHANGED:
-                must_permit_exchange(caller, found, operation)  # type: ignore[arg-type] # no other operation has such a field
+                must_permit_exchange(caller, credential, operation)  # type: ignore[arg-type] # no other operation has such a field
             else:
-                raise reach.merely_shown(found)
+                raise reach.merely_shown(credential)
 
 
-def must_permit_exchange(caller: Caller, found: Credential, operation: Exchange) -> None:
+def must_permit_exchange(caller: Caller, credential: Credential, operation: Exchange) -> None:
     """Refuse to exchange a token for services unless its audience and `may_act` name the caller (RFC 8693, 4.4).
 
     Raises:
         ShownError: they do not name the caller, or do not allow the requested audiences.
 
     """
-    if not caller.may_exchange(found.audiences):
-        raise reach.merely_shown(found)
-    actor = reach.actor_of(found.may_act)
+    if not caller.may_exchange(credential.audiences):
+        raise reach.merely_shown(credential)
+    actor = reach.actor_of(credential.may_act)
     if actor.get("sub") != caller.name:
         raise ShownError(
             f"the token does not let {label(caller.name)} exchange it; nothing was changed",
@@ -135,8 +135,8 @@ def must_permit_exchange(caller: Caller, found: Credential, operation: Exchange)
 def _at(value: object, path: Collection[str]) -> Iterator[Secret]:
     """Yield the tokens at a path below a value."""
     if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
-        for each in value:
-            yield from _at(each, path)
+        for item in value:
+            yield from _at(item, path)
     elif isinstance(value, Secret):
         yield value
     elif value is not None and path:
@@ -147,21 +147,21 @@ def _at(value: object, path: Collection[str]) -> Iterator[Secret]:
 def _paths(kind: Any, above: tuple[type, ...]) -> Iterator[str]:  # noqa: ANN401 - types have no common type
     """Yield the paths of tokens in a record and in its nested records."""
     for name, hint in fields_of(kind).items():
-        for each in _types(hint):
-            if each is Secret:
+        for field_type in _types(hint):
+            if field_type is Secret:
                 yield name
             elif (
-                isinstance(each, type)
-                and each not in above
-                and (issubclass(each, Operation) or hasattr(each, "_fields"))
+                isinstance(field_type, type)
+                and field_type not in above
+                and (issubclass(field_type, Operation) or hasattr(field_type, "_fields"))
             ):
-                yield from (f"{name}.{path}" for path in _paths(each, (*above, each)))
+                yield from (f"{name}.{path}" for path in _paths(field_type, (*above, field_type)))
 
 
 def _types(hint: Any) -> Iterator[Any]:  # noqa: ANN401 - types have no common type
     """Yield the types that a value, or an item in it, can have."""
     if get_origin(hint) in (Union, UnionType) or get_args(hint):
-        for each in get_args(hint):
-            yield from _types(each)
+        for argument in get_args(hint):
+            yield from _types(argument)
     else:
         yield hint

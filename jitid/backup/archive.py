@@ -63,10 +63,10 @@ def largest(name: str) -> int | None:
         return None
     if name in (MANIFEST, HEAD):
         return MAX_MANIFEST if name == MANIFEST else MAX_HEAD
-    folder, _, last = name.partition("/")
-    if folder == KEYS and _KEY.fullmatch(last):
+    folder, _, base_name = name.partition("/")
+    if folder == KEYS and _KEY.fullmatch(base_name):
         return _MAX_KEY
-    if folder == POLICY and is_name(last):
+    if folder == POLICY and is_name(base_name):
         return _MAX_POLICY
     raise IntegrityError(f"the backup has a member {quote(name)}, and no backup has that")
 
@@ -83,71 +83,71 @@ def is_name(name: str) -> bool:
 
 def names_in(folder: str) -> list[str]:
     """Return the names of a backup's members in the order of the archive. Raises OSError."""
-    found = [DATABASE]
+    names = [DATABASE]
     for part in (KEYS, POLICY):
         path = os.path.join(folder, part)
         if os.path.lexists(path):
-            found += [f"{part}/{name}" for name in sorted(os.listdir(path))]
-    return [*found, MANIFEST, HEAD]
+            names += [f"{part}/{name}" for name in sorted(os.listdir(path))]
+    return [*names, MANIFEST, HEAD]
 
 
-def pack(folder: str, to: Sink, at: int) -> None:
-    """Write the members of a folder as one tar file, with `at` as the time of each member. Raises OSError."""
+def pack(folder: str, sink: Sink, modified_at: int) -> None:
+    """Write the members of a folder as one tar file, with `modified_at` as the time of each member. Raises OSError."""
     # The GNU format stores sizes of more than 8 GiB. No member has a name that needs an extra header.
     with tarfile.open(
-        fileobj=cast("IO[bytes]", to), mode="w|", format=tarfile.GNU_FORMAT, bufsize=_PIECE
+        fileobj=cast("IO[bytes]", sink), mode="w|", format=tarfile.GNU_FORMAT, bufsize=_PIECE
     ) as tar:
         for name in names_in(folder):
             with open(os.path.join(folder, name), "rb") as file:
                 member = tarfile.TarInfo(name)
                 member.size = os.fstat(file.fileno()).st_size
-                member.mode, member.mtime = 0o600, at
+                member.mode, member.mtime = 0o600, modified_at
                 tar.addfile(member, file)
 
 
-def members(place: str, standard_input: IO[bytes] | None = None) -> Iterator[tuple[str, int, MemberSource]]:
+def members(path: str, standard_input: IO[bytes] | None = None) -> Iterator[tuple[str, int, MemberSource]]:
     """Yield name, size and content of each member of a backup: a folder, a tar file, or a tar stream.
 
-    `standard_input` is the tar stream; without it, the backup is at `place`.
+    `standard_input` is the tar stream; without it, the backup is at `path`.
 
     Raises:
         IntegrityError: other users have access to it, or it is a link, cut short, or not a valid backup.
         StorageError: it cannot be read.
-        UsageError: there is no backup at `place`.
+        UsageError: there is no backup at `path`.
 
     """
     if standard_input is not None:
         yield from _unpacked(standard_input, "what comes on standard input")
         return
     try:
-        status = check_private(place, "the backup")
+        status = check_private(path, "the backup")
         if stat.S_ISDIR(status.st_mode):
-            yield from _folder(place)
+            yield from _folder(path)
         elif stat.S_ISREG(status.st_mode):
-            with _opened(place) as file:
-                yield from _unpacked(file, quote(place))
+            with _opened(path) as file:
+                yield from _unpacked(file, quote(path))
         else:
-            raise UsageError(f"{quote(place)} is neither a file nor a folder")
+            raise UsageError(f"{quote(path)} is neither a file nor a folder")
     except FileNotFoundError as error:
-        raise UsageError(f"there is no backup at {quote(place)}") from error
+        raise UsageError(f"there is no backup at {quote(path)}") from error
     except NotADirectoryError as error:
-        raise UsageError(f"there is no backup at {quote(place)}: a part of the path is no folder") from error
+        raise UsageError(f"there is no backup at {quote(path)}: a part of the path is no folder") from error
     except OSError as error:
-        raise StorageError(f"{quote(place)} cannot be read: {(error.strerror or 'error').lower()}") from error
+        raise StorageError(f"{quote(path)} cannot be read: {(error.strerror or 'error').lower()}") from error
 
 
-def _folder(place: str) -> Iterator[tuple[str, int, MemberSource]]:
-    if not os.path.lexists(os.path.join(place, MANIFEST)):
+def _folder(folder: str) -> Iterator[tuple[str, int, MemberSource]]:
+    if not os.path.lexists(os.path.join(folder, MANIFEST)):
         raise IntegrityError(
-            f"{quote(place)} is no backup, or one that was not completed: it has no {MANIFEST}"
+            f"{quote(folder)} is no backup, or one that was not completed: it has no {MANIFEST}"
         )
     for part in (KEYS, POLICY):
-        if os.path.lexists(os.path.join(place, part)):
-            check_private(os.path.join(place, part), "the backup's folder")
-    for count, name in enumerate(names_in(place)):
+        if os.path.lexists(os.path.join(folder, part)):
+            check_private(os.path.join(folder, part), "the backup's folder")
+    for count, name in enumerate(names_in(folder)):
         if count == _MOST:
             raise IntegrityError(f"the backup has more than {_MOST} members")
-        path = os.path.join(place, name)
+        path = os.path.join(folder, name)
         try:
             check_private(path, "the backup's part")
             with _opened(path) as file:
@@ -178,11 +178,11 @@ class _Content:
     def read(self, size: int, /) -> bytes:
         """Return this number of bytes, or the remaining ones. Raises ReadError if the file ends before them."""
         expected = min(size, self._left)
-        found = _read(self._file, expected)
-        if len(found) < expected:
+        data = _read(self._file, expected)
+        if len(data) < expected:
             raise tarfile.ReadError("unexpected end of data")
         self._left -= expected
-        return found
+        return data
 
     def skip(self) -> None:
         """Read to the end of the member's last tar block."""
@@ -193,10 +193,10 @@ class _Content:
 
 def _read(file: IO[bytes], size: int) -> bytes:
     """Return this number of bytes, or fewer at the end of the file: a pipe may return less per read."""
-    found = bytearray()
-    while len(found) < size and (piece := file.read(size - len(found))):
-        found += piece
-    return bytes(found)
+    data = bytearray()
+    while len(data) < size and (piece := file.read(size - len(data))):
+        data += piece
+    return bytes(data)
 
 
 def _unpacked(file: IO[bytes], label: str) -> Iterator[tuple[str, int, MemberSource]]:
@@ -219,7 +219,7 @@ def _unpacked(file: IO[bytes], label: str) -> Iterator[tuple[str, int, MemberSou
 
 
 def _checked(name: str, size: int) -> int:
-    most = largest(name)
-    if most is not None and size > most:
-        raise IntegrityError(f"the member {name} of the backup has {size} bytes, and may have {most}")
+    max_size = largest(name)
+    if max_size is not None and size > max_size:
+        raise IntegrityError(f"the member {name} of the backup has {size} bytes, and may have {max_size}")
     return size

@@ -79,21 +79,23 @@ def copy(
                 raise sealed(seal)
             mark = seal.mark
         stage = target.begin(names, mark, chains, snapshot.now)
-        made = Copy((), head.seq, head, None, resumed=stage is not Stage.NEW)
+        result = Copy((), head.seq, head, None, resumed=stage is not Stage.NEW)
         if stage is not Stage.COMPLETE:
             pairs = shared(source, target)
             for table, rows in carry(source, target, pairs):
                 progress(table, rows)
             target.index()
-            made = made._replace(tables=tuple(compare(source, target, pairs)))
-            made = made._replace(event=_go_on(source, target, names, head, by, signs))
+            result = result._replace(tables=tuple(compare(source, target, pairs)))
+            result = result._replace(event=_go_on(source, target, names, head, by, signs))
         if stage is not Stage.COMPLETE or seal is None:
             _must_stand(source, head)
         # Also for a complete copy: its keys and policy must be durable too.
         furnish()
         target.complete()
-        _publish(source, target, seal or Seal(target.place, snapshot.now, mark), by, again=seal is not None)
-        return made
+        _publish(
+            source, target, seal or Seal(target.place, snapshot.now, mark), by, was_sealed=seal is not None
+        )
+        return result
 
 
 def _go_on(
@@ -127,9 +129,9 @@ def _go_on(
     return event.seq
 
 
-def _publish(source: CopySource, target: CopyTarget, seal: Seal, by: str, *, again: bool) -> None:
+def _publish(source: CopySource, target: CopyTarget, seal: Seal, by: str, *, was_sealed: bool) -> None:
     """Seal the source, unless it is sealed already, and only then publish the copy."""
-    if not again:
+    if not was_sealed:
         source.seal(seal, by)
     target.publish()
     # The source is sealed already; this only adds that the copy is live.

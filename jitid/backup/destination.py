@@ -70,8 +70,8 @@ def back_up(
         )
     source.must_exist()
     path = source.home
-    place = _place(to, path)
-    with aside_for(to, place) as aside:
+    backup_path = _place(to, path)
+    with aside_for(to, backup_path) as aside:
         try:
             manifest = snapshot.take(
                 path,
@@ -87,42 +87,43 @@ def back_up(
             raise snapshot.refused(error) from error
         size = sum(entry[0] for entry in manifest.files.values())
         try:
-            _store(to, place, aside, manifest, write)
+            _store(to, backup_path, aside, manifest, write)
         except OSError as error:
             raise OutputError(
-                f"{'standard output' if to == OUT else quote(place, 200)} could not be written: "
+                f"{'standard output' if to == OUT else quote(backup_path, 200)} could not be written: "
                 f"{(error.strerror or 'error').lower()}"
             ) from error
-    return MadeBackup(place, manifest, size)
+    return MadeBackup(backup_path, manifest, size)
 
 
 def _place(to: str, ledger: str) -> str:
     if to == OUT:
         return OUT
-    place = to.rstrip("/") or to
+    backup_path = to.rstrip("/") or to
     if os.path.isdir(to) and not os.path.lexists(os.path.join(to, archive.MANIFEST)):
         name = time.strftime("jitid-%Y%m%dT%H%M%SZ", time.gmtime())
-        place = os.path.join(to, name)
-    if os.path.lexists(place):
+        backup_path = os.path.join(to, name)
+    if os.path.lexists(backup_path):
         raise UsageError(
-            f"{quote(place, 200)} is there already, and nothing is written over it", "name another place"
+            f"{quote(backup_path, 200)} is there already, and nothing is written over it",
+            "name another place",
         )
-    parent = os.path.dirname(place) or "."
+    parent = os.path.dirname(backup_path) or "."
     if not os.path.isdir(parent):
         raise UsageError(
             f"there is no folder {quote(parent, 200)} for the backup", "make it, or name another place"
         )
-    inside = os.path.realpath(ledger)
-    if os.path.commonpath([inside, os.path.realpath(parent)]) == inside:
+    ledger_path = os.path.realpath(ledger)
+    if os.path.commonpath([ledger_path, os.path.realpath(parent)]) == ledger_path:
         raise UsageError(
             "a backup inside of the ledger's folder would be lost with it; nothing was written",
             "name a place elsewhere, best on another disk",
         )
-    return place
+    return backup_path
 
 
 @contextmanager
-def aside_for(to: str, place: str) -> Iterator[str]:
+def aside_for(to: str, backup_path: str) -> Iterator[str]:
     """Create the private folder in which a backup is assembled, and remove it at the end if it still exists."""
     from jitid.system.files import check_private
 
@@ -131,10 +132,10 @@ def aside_for(to: str, place: str) -> Iterator[str]:
 
         parent = tempfile.gettempdir()
     else:
-        parent = os.path.dirname(place) or "."
+        parent = os.path.dirname(backup_path) or "."
     try:
         folder.remove_abandoned(parent, _ASIDE)
-        aside, held = folder.begin(parent, _ASIDE)
+        aside, lock = folder.begin(parent, _ASIDE)
     except PermissionError as error:
         raise RefusedError(f"no backup can be made in {quote(parent, 200)}: {error.strerror}") from error
     except OSError as error:
@@ -144,43 +145,43 @@ def aside_for(to: str, place: str) -> Iterator[str]:
         yield aside
     finally:
         folder.remove(aside)
-        os.close(held)
+        os.close(lock)
 
 
-def _store(to: str, place: str, aside: str, manifest: Manifest, write: Callable[[bytes], None]) -> None:
+def _store(to: str, backup_path: str, aside: str, manifest: Manifest, write: Callable[[bytes], None]) -> None:
     if to == OUT:
         archive.pack(aside, _Stream(write), manifest.at)
         return
-    parent = os.path.dirname(place) or "."
-    if not place.endswith(_TAR):
+    parent = os.path.dirname(backup_path) or "."
+    if not backup_path.endswith(_TAR):
         sync_folder(aside)
-        if not folder.publish(aside, place, parent):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place)
+        if not folder.publish(aside, backup_path, parent):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), backup_path)
         # Before the rename, the lock file showed other processes that the folder was in use.
-        os.unlink(os.path.join(place, folder.LOCK))
+        os.unlink(os.path.join(backup_path, folder.LOCK))
         return
-    whole = os.path.join(aside, "whole")
+    tar_path = os.path.join(aside, "whole")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(whole, flags, 0o600), "wb") as file:
+    with open(os.open(tar_path, flags, 0o600), "wb") as file:
         os.fchmod(file.fileno(), 0o600)
         archive.pack(aside, file, manifest.at)
         file.flush()
         os.fsync(file.fileno())
-    _name(whole, place)
+    _name(tar_path, backup_path)
     sync_folder(parent)
 
 
-def _name(whole: str, place: str) -> None:
+def _name(tar_path: str, backup_path: str) -> None:
     """Give a file its final name, unless that name exists. Raises OSError."""
     try:
         # A rename would replace a file that was created there meanwhile.
-        os.link(whole, place)
+        os.link(tar_path, backup_path)
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
             raise
-        if os.path.lexists(place):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place) from error
-        os.rename(whole, place)
+        if os.path.lexists(backup_path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), backup_path) from error
+        os.rename(tar_path, backup_path)
 
 
 class _Stream:

@@ -74,7 +74,7 @@ class _Comparison(NamedTuple):
 
 def restore(
     config: Config,
-    place: str,
+    backup_path: str,
     *,
     replace: bool,
     keep: bool,
@@ -87,7 +87,7 @@ def restore(
 
     Args:
         config: names the place.
-        place: the backup, or `-` for standard input.
+        backup_path: the backup, or `-` for standard input.
         replace: whether to move an existing ledger aside.
         keep: whether the live credentials of the backup stay live.
         expect: a signed head that was kept elsewhere.
@@ -108,8 +108,8 @@ def restore(
             "a backup is put back into a folder; nothing was restored",
             "jitid --ledger DIR ledger restore BACKUP, then jitid --ledger DIR ledger copy --to URL",
         )
-    shown = target.home
-    path = os.path.abspath(shown)
+    configured_path = target.home
+    path = os.path.abspath(configured_path)
     timeout = float(config.number("timeout"))
     present = folder.content(path)
     if present and not replace:
@@ -120,29 +120,29 @@ def restore(
     parent, name = os.path.split(path)
     with _making(parent, name) as aside:
         progress("unpacking")
-        members = archive.members(place, standard_input if place == OUT else None)
+        members = archive.members(backup_path, standard_input if backup_path == OUT else None)
         unpacked = revive.unpack(members, aside)
         with revive.opened(aside, caller(), timeout) as ledger:
             progress("verifying")
             revive.verify(ledger, unpacked)
             with _shut_out(path, present, timeout):
-                known = _known(ledger, _look(path, present, ledger.names.uuid, timeout), expect)
-                if keep and (known.lost or known.forked):
+                compared = _known(ledger, _look(path, present, ledger.names.uuid, timeout), expect)
+                if keep and (compared.lost or compared.forked):
                     raise IntegrityError(
-                        f"the backup is older than what is known of the ledger ({_by(known)}): what was ended since "
+                        f"the backup is older than what is known of the ledger ({_by(compared)}): what was ended since "
                         "it was made would live again; nothing was restored",
                         "leave --keep-live out, or take a newer backup",
                     )
                 keyring = with_transit(config, folder.keyring(aside))
                 _copy_private_keys(ledger, Keyring(os.path.join(path, folder.KEYS)), keyring)
                 progress("recording")
-                done = revive.revive(
+                restored = revive.revive(
                     ledger,
                     keyring,
                     unpacked.manifest,
                     # If the ledger itself shows that there were no events since, no credential can have been ended.
-                    keep=keep or known.newest,
-                    lost=known.lost,
+                    keep=keep or compared.newest,
+                    lost=compared.lost,
                     accept_clock=accept_clock,
                 )
                 with ledger.read(by_mark=True) as snapshot:
@@ -150,7 +150,9 @@ def restore(
                         keyring.forget(kid)
                 ledger.close()
                 replaced = _publish(aside, path, parent, present=bool(present))
-    return RestoredLedger(shown, unpacked.manifest, done, known.lost, known.newest, replaced)
+    return RestoredLedger(
+        configured_path, unpacked.manifest, restored, compared.lost, compared.newest, replaced
+    )
 
 
 @contextmanager
@@ -159,7 +161,7 @@ def _making(parent: str, name: str) -> Iterator[str]:
     try:
         folder.make_parents(parent)
         folder.remove_abandoned(parent, name)
-        aside, held = folder.begin(parent, name)
+        aside, lock = folder.begin(parent, name)
     except OSError as error:
         raise StorageError(
             f"no ledger could be made in {quote(parent, 200)}: {error.strerror}", "name another with --ledger"
@@ -173,7 +175,7 @@ def _making(parent: str, name: str) -> Iterator[str]:
         ) from error
     finally:
         folder.remove(aside)
-        os.close(held)
+        os.close(lock)
 
 
 @contextmanager
@@ -194,14 +196,14 @@ def _shut_out(path: str, present: set[str], timeout: float) -> Iterator[None]:
 
 def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
     """Return the facts about the ledger that would be replaced. Raises UsageError if it is another ledger."""
-    kept = None
+    kept_head = None
     with suppress(OSError):
         if folder.VERIFIED in present:
-            text = read_regular(os.path.join(path, folder.VERIFIED), archive.MAX_HEAD)
-            kept = bare(text.decode("utf-8", "replace"))
-    nothing = _Before(None, False, kept)
+            data = read_regular(os.path.join(path, folder.VERIFIED), archive.MAX_HEAD)
+            kept_head = bare(data.decode("utf-8", "replace"))
+    unknown = _Before(None, False, kept_head)
     if folder.DATABASE not in present:
-        return nothing
+        return unknown
 
     def examine(ledger: SqliteLedger) -> tuple[str, Head, bool]:
         # Even if the clock is behind: another ledger must be recognized before it is replaced.
@@ -216,7 +218,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
             return names.uuid, head, True
 
     try:
-        found, head, holds = read_only.look(
+        found_uuid, head, holds = read_only.look(
             os.path.join(path, folder.DATABASE),
             os.path.join(path, folder.LOCK),
             examine,
@@ -225,57 +227,57 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
         )
     except JitidError:
         # It is damaged, which may be the reason for the restore.
-        return nothing
-    if found != uuid:
+        return unknown
+    if found_uuid != uuid:
         raise UsageError(
             f"the ledger at {quote(path, 200)} is another than the one in the backup; nothing was restored",
             "name another place with --ledger, or move that ledger away by yourself",
         )
-    return _Before(head, holds, kept)
+    return _Before(head, holds, kept_head)
 
 
-def _known(ledger: SqliteLedger, before: _Before, expect: str | None) -> _Comparison:
+def _known(ledger: SqliteLedger, previous: _Before, expect: str | None) -> _Comparison:
     """Compare a backup with the known heads of its ledger.
 
     Raises IntegrityError if it contradicts the head `expect`.
     """
     with ledger.read(by_mark=True) as snapshot:
         keys = KeyStore(snapshot).signing_keys()
-        found: list[tuple[Head, bool]] = [] if before.head is None else [(before.head, False)]
-        if before.kept:
+        heads: list[tuple[Head, bool]] = [] if previous.head is None else [(previous.head, False)]
+        if previous.kept:
             # A head that this ledger cannot read proves nothing: it may be signed with a later key.
             with suppress(IntegrityError):
-                found.append((audit_log.read_head(before.kept, ledger.names, keys), False))
+                heads.append((audit_log.read_head(previous.kept, ledger.names, keys), False))
         if expect is not None:
-            found.append((audit_log.read_head(expect, ledger.names, keys), True))
+            heads.append((audit_log.read_head(expect, ledger.names, keys), True))
         lost: list[int] = []
         forked = False
-        for head, must in found:
+        for head, must_match in heads:
             try:
                 lost.append(revive.behind(snapshot, head))
             except IntegrityError:
-                if must:
+                if must_match:
                     raise
                 # The replaced ledger may have been tampered with, or it is another backup that was used after its
                 # restore.
                 forked = True
-        newest = before.holds and not any(lost) and not forked and snapshot.head() == before.head
+        newest = previous.holds and not any(lost) and not forked and snapshot.head() == previous.head
     return _Comparison(max(lost, default=None), forked, newest)
 
 
-def _by(known: _Comparison) -> str:
-    if not known.lost:
+def _by(compared: _Comparison) -> str:
+    if not compared.lost:
         return "that has gone on in another way"
-    return "1 event" if known.lost == 1 else f"{known.lost} events"
+    return "1 event" if compared.lost == 1 else f"{compared.lost} events"
 
 
 def _copy_private_keys(ledger: SqliteLedger, source: Keyring, target: Keyring) -> None:
     """Copy the private keys of the ledger that is replaced; a key that was revoked there has no private key left."""
     with ledger.read(by_mark=True) as snapshot:
-        needed: list[SigningKey] = [
+        keys: list[SigningKey] = [
             key for key in KeyStore(snapshot).signing_keys() if backup.needed(snapshot, key)
         ]
-    for key in needed:
+    for key in keys:
         if os.path.lexists(source.path(key.kid)) and not os.path.lexists(target.path(key.kid)):
             # A damaged key is not copied; `revive` makes a new one.
             with suppress(JitidError, OSError):
@@ -297,19 +299,21 @@ def _publish(aside: str, path: str, parent: str, *, present: bool) -> str | None
             )
         return None
     _give_to(aside, os.lstat(path))
-    old = f"{path}.replaced-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-    if os.path.lexists(old):
-        raise UsageError(f"{quote(old, 200)} is there already; nothing was restored", "wait a second")
+    replaced_path = f"{path}.replaced-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    if os.path.lexists(replaced_path):
+        raise UsageError(
+            f"{quote(replaced_path, 200)} is there already; nothing was restored", "wait a second"
+        )
     # With this name no process treats the folder as abandoned, whichever of the two ledgers it holds.
-    os.rename(aside, old)
-    if not _exchange(old, path):
-        between = f"{old}.new"
-        os.rename(old, between)
-        os.rename(path, old)
-        os.rename(between, path)
-    _leave_behind(old, path)
+    os.rename(aside, replaced_path)
+    if not _exchange(replaced_path, path):
+        temporary_path = f"{replaced_path}.new"
+        os.rename(replaced_path, temporary_path)
+        os.rename(path, replaced_path)
+        os.rename(temporary_path, path)
+    _leave_behind(replaced_path, path)
     sync_folder(parent)
-    return old
+    return replaced_path
 
 
 def _leave_behind(old: str, path: str) -> None:
@@ -328,23 +332,23 @@ def _leave_behind(old: str, path: str) -> None:
 def _sync(aside: str) -> None:
     with open(os.path.join(aside, folder.DATABASE), "rb") as file:
         os.fsync(file.fileno())
-    for each in (folder.KEYS, folder.POLICY, "."):
-        sync_folder(os.path.join(aside, each))
+    for name in (folder.KEYS, folder.POLICY, "."):
+        sync_folder(os.path.join(aside, name))
 
 
 def _give_to(aside: str, status: os.stat_result) -> None:
     """Give a ledger that root restores to the owner of the replaced ledger."""
     if os.geteuid() != 0 or status.st_uid == 0 or not stat.S_ISDIR(status.st_mode):
         return
-    for here, folders, files in os.walk(aside):
+    for folder_path, folders, files in os.walk(aside):
         for name in (".", *folders, *files):
-            os.chown(os.path.join(here, name), status.st_uid, status.st_gid, follow_symlinks=False)
+            os.chown(os.path.join(folder_path, name), status.st_uid, status.st_gid, follow_symlinks=False)
 
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
-def _exchange(one: str, other: str) -> bool:
+def _exchange(path: str, other_path: str) -> bool:
     """Exchange the names of two folders atomically (renameat2(2)); return False if the system cannot do that."""
     import ctypes
 
@@ -352,9 +356,9 @@ def _exchange(one: str, other: str) -> bool:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError):
         return False
-    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+    if rename(_AT_FDCWD, os.fsencode(path), _AT_FDCWD, os.fsencode(other_path), _RENAME_EXCHANGE) == 0:
         return True
-    number = ctypes.get_errno()
-    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+    error_number = ctypes.get_errno()
+    if error_number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
         return False
-    raise OSError(number, os.strerror(number), other)
+    raise OSError(error_number, os.strerror(error_number), other_path)

@@ -85,14 +85,14 @@ def unpack(members: Iterable[tuple[str, int, archive.MemberSource]], aside: str)
     """
     for part in (folder.KEYS, folder.POLICY):
         _make_folder(os.path.join(aside, part))
-    small: dict[str, bytes] = {}
+    signed_files: dict[str, bytes] = {}
     seen: dict[str, tuple[int, str]] = {}
     try:
         for name, size, content in members:
-            if name in seen or name in small:
+            if name in seen or name in signed_files:
                 raise IntegrityError(f"the backup has two members {quote(name)}")
             if name in (archive.MANIFEST, archive.HEAD):
-                small[name] = content.read(size)
+                signed_files[name] = content.read(size)
                 continue
             seen[name] = _write(os.path.join(aside, _place(name)), size, content)
     except TarError as error:
@@ -103,16 +103,16 @@ def unpack(members: Iterable[tuple[str, int, archive.MemberSource]], aside: str)
             "make room there, or name another place with --ledger",
         ) from error
     for name in (archive.MANIFEST, archive.HEAD):
-        if name not in small:
+        if name not in signed_files:
             raise IntegrityError(f"the backup lacks its {name}: it was cut short, or never completed")
-    manifest = backup.read_manifest(small[archive.MANIFEST])
+    manifest = backup.read_manifest(signed_files[archive.MANIFEST])
     for name in sorted(seen.keys() | manifest.files.keys()):
         if seen.get(name) != manifest.files.get(name):
             fault = "is missing" if name not in seen else "is not the one that its manifest tells of"
             raise IntegrityError(f"the member {quote(name)} of the backup {fault}: the backup is damaged")
     for part in (folder.KEYS, folder.POLICY, "."):
         sync_folder(os.path.join(aside, part))
-    return Unpacked(manifest, bare(small[archive.HEAD].decode("utf-8", "replace")))
+    return Unpacked(manifest, bare(signed_files[archive.HEAD].decode("utf-8", "replace")))
 
 
 def _place(name: str) -> str:
@@ -226,8 +226,8 @@ def revive(
 
     def work(transaction: Transaction) -> Restored:
         live_keys = [key for key in KeyStore(transaction).signing_keys() if key.signs]
-        here = {key.kid for key in live_keys if os.path.lexists(keyring.path(key.kid))}
-        missing = [key for key in live_keys if key.kid not in here and (keep or key.use != "jws")]
+        present_kids = {key.kid for key in live_keys if os.path.lexists(keyring.path(key.kid))}
+        missing = [key for key in live_keys if key.kid not in present_kids and (keep or key.use != "jws")]
         for key in missing:
             KeyChanges(transaction).end_key(key.key, revoked=False)
         retired = tuple([key.kid for key in missing])
@@ -249,18 +249,22 @@ def revive(
                 "restored_at": transaction.now,
             },
         )
-        done = Restored(event.seq, keep, 0, 0, 0, (), retired, ())
+        restored = Restored(event.seq, keep, 0, 0, 0, (), retired, ())
         if not keep:
-            done = _end(transaction, names, keyring, live_keys, done)
+            restored = _end(transaction, names, keyring, live_keys, restored)
         usable_key(transaction, names, keyring, "EdDSA")
-        trusted = [key.kid for key in live_keys if key.use != "jws" and key.kid in here]
-        return done._replace(trusted=tuple(trusted))
+        trusted = [key.kid for key in live_keys if key.use != "jws" and key.kid in present_kids]
+        return restored._replace(trusted=tuple(trusted))
 
     return change(ledger, work, accept_clock=accept_clock)
 
 
 def _end(
-    transaction: Transaction, names: Names, keyring: Keyring, live_keys: Iterable[SigningKey], done: Restored
+    transaction: Transaction,
+    names: Names,
+    keyring: Keyring,
+    live_keys: Iterable[SigningKey],
+    restored: Restored,
 ) -> Restored:
     credentials = 0
     tasks = list(open_tasks(transaction))
@@ -270,12 +274,12 @@ def _end(
     while issued := live_on_adopted_tasks(transaction):
         credentials += revocation.revoke(transaction, Selection(ids=issued), REASON, None).credentials
     access = 0
-    while found := AccessChanges(transaction).some(live=True, name=None, after=None, limit=_AT_ONCE):
-        access += len(grant.revoke(transaction, [one.id for one in found], (), REASON).ids)
+    while live_access := AccessChanges(transaction).some(live=True, name=None, after=None, limit=_AT_ONCE):
+        access += len(grant.revoke(transaction, [entry.id for entry in live_access], (), REASON).ids)
     revoked = []
     for key in live_keys:
         if key.use == "jws":
             # A key that was revoked since would be published again.
             rotation.revoke(transaction, names, keyring, key.kid, REASON, None)
             revoked.append(key.kid)
-    return done._replace(credentials=credentials, tasks=len(tasks), access=access, revoked=tuple(revoked))
+    return restored._replace(credentials=credentials, tasks=len(tasks), access=access, revoked=tuple(revoked))

@@ -78,7 +78,7 @@ class Manifest(NamedTuple):
 
 
 def write_manifest(
-    names: Names, head: Head, at: int, keys: tuple[str, ...], aside: str, *, verified: bool
+    names: Names, head: Head, made_at: int, keys: tuple[str, ...], aside: str, *, verified: bool
 ) -> Manifest:
     """Write the manifest of the backup in the folder `aside`, and return it. Raises OSError."""
     files = dict(_digests(aside))
@@ -91,8 +91,8 @@ def write_manifest(
             "trust_domain": names.trust_domain,
             "events": head.seq,
             "head": head.hash.hex(),
-            "made_at": format_time(at),
-            "at": at,
+            "made_at": format_time(made_at),
+            "at": made_at,
             "ledger_schema": len(SQLITE_STEPS),
             "verified": verified,
             "keys": list(keys),
@@ -112,8 +112,8 @@ def read_manifest(data: bytes) -> Manifest:
 
     """
     try:
-        found = strict_json.loads(data, "the manifest")
-        schema = found["schema"]
+        document = strict_json.loads(data, "the manifest")
+        schema = document["schema"]
         if schema != SCHEMA:
             if isinstance(schema, str) and schema.startswith("jitid.ledger-backup/"):
                 raise NewerSchemaError(
@@ -121,16 +121,16 @@ def read_manifest(data: bytes) -> Manifest:
                     "upgrade jitid on this machine",
                 )
             raise ValueError(schema)
-        files = {str(name): (int(size), str(digest)) for name, (size, digest) in found["files"].items()}
+        files = {str(name): (int(size), str(digest)) for name, (size, digest) in document["files"].items()}
         manifest = Manifest(
-            str(found["ledger"]),
-            int(found["events"]),
-            str(found["head"]),
-            int(found["at"]),
-            int(found["ledger_schema"]),
-            tuple(map(str, found["keys"])),
+            str(document["ledger"]),
+            int(document["events"]),
+            str(document["head"]),
+            int(document["at"]),
+            int(document["ledger_schema"]),
+            tuple(map(str, document["keys"])),
             files,
-            found.get("verified") is True,
+            document.get("verified") is True,
             sha256(data).hexdigest(),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -191,7 +191,7 @@ def take(
     # Not the lock file by which other processes see that this folder is in use.
     lock = os.path.join(aside, "copying")
     # The head is read before the ledger is copied, because the ledger only grows.
-    kept = _kept_head(path)
+    kept_head = _kept_head(path)
     duplicate(
         os.path.join(path, folder.DATABASE),
         os.path.join(path, folder.LOCK),
@@ -210,11 +210,11 @@ def take(
             with ledger.read(by_mark=True) as snapshot:
                 head, now = snapshot.head(), snapshot.now
                 if verify:
-                    verify_log.verify(snapshot, names, _expected(kept, names, snapshot))
+                    verify_log.verify(snapshot, names, _expected(kept_head, names, snapshot))
                 signer = _signer(snapshot, keyring)
-                given = _give_keys(snapshot, keyring, aside) if keys else ()
+                key_ids = _give_keys(snapshot, keyring, aside) if keys else ()
         progress.stage("signing")
-        manifest = write_manifest(names, head, now, given, aside, verified=verify)
+        manifest = write_manifest(names, head, now, key_ids, aside, verified=verify)
         seal = audit_log.sign_head(head, names, signer, now, {"backup": manifest.digest})
         write_private(os.path.join(aside, archive.HEAD), f"{seal}\n".encode())
         for part in (archive.POLICY, archive.KEYS, "."):
@@ -268,9 +268,13 @@ def _kept_head(path: str) -> str | None:
     return bare(data.decode("utf-8", "replace"))
 
 
-def _expected(kept: str | None, names: Names, snapshot: View) -> Head | None:
+def _expected(kept_head: str | None, names: Names, snapshot: View) -> Head | None:
     try:
-        return None if kept is None else audit_log.read_head(kept, names, KeyStore(snapshot).signing_keys())
+        return (
+            None
+            if kept_head is None
+            else audit_log.read_head(kept_head, names, KeyStore(snapshot).signing_keys())
+        )
     except audit_log.UnreadableHeadError:
         # An unreadable head proves nothing for or against the ledger; doctor and sweep report it.
         return None
@@ -289,15 +293,15 @@ def needed(snapshot: View, key: SigningKey) -> bool:
 
 
 def _give_keys(snapshot: View, source: Keyring, aside: str) -> tuple[str, ...]:
-    place = os.path.join(aside, archive.KEYS)
-    _make_folder(place)
-    target = Keyring(place)
-    given = [
+    keys_folder = os.path.join(aside, archive.KEYS)
+    _make_folder(keys_folder)
+    target = Keyring(keys_folder)
+    keys = [
         key for key in KeyStore(snapshot).signing_keys() if needed(snapshot, key) and source.holds(key.kid)
     ]
-    for key in given:
+    for key in keys:
         source.give(target, key.kid, key.algorithm, key.public)
-    return tuple([key.kid for key in given])
+    return tuple([key.kid for key in keys])
 
 
 def _give_policy(source: str, target: str) -> None:
@@ -313,19 +317,19 @@ def _give_policy(source: str, target: str) -> None:
 
 def policy_in(path: str) -> list[tuple[str, bytes]]:
     """Return names and contents of the regular files in a policy folder. Raises StorageError."""
-    found = []
+    files = []
     try:
-        for entry in sorted(os.scandir(path), key=lambda each: each.name):
+        for entry in sorted(os.scandir(path), key=lambda dir_entry: dir_entry.name):
             if entry.is_file(follow_symlinks=False):
                 with open(entry.path, "rb") as file:
-                    found.append((entry.name, file.read(LARGEST + 1)))
-                if len(found[-1][1]) > LARGEST:
+                    files.append((entry.name, file.read(LARGEST + 1)))
+                if len(files[-1][1]) > LARGEST:
                     raise StorageError(f"the policy file {entry.path} is too large for a backup")
     except FileNotFoundError:
         return []
     except OSError as error:
         raise StorageError(f"the policy in {path} cannot be read: {error.strerror}") from error
-    return found
+    return files
 
 
 def _make_folder(path: str) -> None:

@@ -50,22 +50,22 @@ def copy_ledger(
         IntegrityError: the verification of the ledger failed, or it lacks a key that signs.
 
     """
-    place = place_of(config)
-    source, own = place.source(float(config.number("timeout"))), place.keyring()
+    ledger_place = place_of(config)
+    source, keyring = ledger_place.source(float(config.number("timeout"))), ledger_place.keyring()
     if is_address(request.to):
-        return _to_database(config, request, source, place.home, own, progress, note)
-    target = SqliteTarget(_target_folder(place, request.to))
+        return _to_database(config, request, source, ledger_place.home, keyring, progress, note)
+    target = SqliteTarget(_target_folder(ledger_place, request.to))
 
     def furnish() -> None:
-        _give_keys(source, own, Keyring(target.keys))
-        _give_policy(os.path.join(place.home, folder.POLICY), target.policy)
+        _give_keys(source, keyring, Keyring(target.keys))
+        _give_policy(os.path.join(ledger_place.home, folder.POLICY), target.policy)
 
     return copy(
         source,
         target,
         by=caller(),
         issuer=request.issuer,
-        signs=lambda key: own.holds(key.kid),
+        signs=lambda key: keyring.holds(key.kid),
         furnish=furnish,
         progress=progress,
     )
@@ -84,7 +84,7 @@ def _to_database(
     request: CopyRequest,
     source: CopySource,
     source_home: str,
-    own: Keyring,
+    keyring: Keyring,
     progress: Callable[[str, int], None],
     note: Callable[[str], None],
 ) -> Copy:
@@ -95,34 +95,34 @@ def _to_database(
 
     target_home = config.text("home") or authority_folder()
     target: CopyTarget = PostgresTarget(request.to, float(config.number("timeout")))
-    elsewhere = os.path.realpath(target_home) != os.path.realpath(source_home)
+    is_other_home = os.path.realpath(target_home) != os.path.realpath(source_home)
 
     def furnish() -> None:
-        if not elsewhere:
+        if not is_other_home:
             return
         home.exists(target_home)
         home.keyring(target_home).must_be_for({key.kid for key in KeyStore(source.snapshot).signing_keys()})
         home.make(target_home, _policy(os.path.join(source_home, folder.POLICY)))
         if request.keys:
-            _give_keys(source, own, home.keyring(target_home))
+            _give_keys(source, keyring, home.keyring(target_home))
 
-    done = copy(source, target, by=caller(), issuer=request.issuer, furnish=furnish, progress=progress)
-    if elsewhere and not request.keys:
+    result = copy(source, target, by=caller(), issuer=request.issuer, furnish=furnish, progress=progress)
+    if is_other_home and not request.keys:
         note(
-            f"the private keys stay in {own.folder}: each machine that signs makes a key of its own with "
+            f"the private keys stay in {keyring.folder}: each machine that signs makes a key of its own with "
             "`jitid keys rotate`, or takes these along with --keys"
         )
-    return done
+    return result
 
 
 def _give_keys(source: CopySource, keyring: Keyring, target: Keyring) -> None:
-    given = False
+    can_sign = False
     for key in KeyStore(source.snapshot).signing_keys():
         # A retired authority still signs the list of the certificates that it has revoked.
         if (_signs(key) or signs_revocation_list(source.snapshot, key)) and keyring.holds(key.kid):
             keyring.give(target, key.kid, key.algorithm, key.public)
-            given = given or (key.use, key.algorithm) == ("jws", "EdDSA")
-    if not given:
+            can_sign = can_sign or (key.use, key.algorithm) == ("jws", "EdDSA")
+    if not can_sign:
         raise IntegrityError(
             f"{keyring.folder} holds no key that signs for this ledger; nothing was copied",
             "make one first: jitid keys rotate",
@@ -140,14 +140,14 @@ def _give_policy(source: str, target: str) -> None:
 
 def _policy(path: str) -> list[tuple[str, str]]:
     """Return names and texts of the files in a policy folder."""
-    found = []
+    files = []
     try:
-        for entry in sorted(os.scandir(path), key=lambda each: each.name):
+        for entry in sorted(os.scandir(path), key=lambda dir_entry: dir_entry.name):
             if entry.is_file(follow_symlinks=False):
                 with open(entry.path, encoding="utf-8", newline="") as file:
-                    found.append((entry.name, file.read()))
+                    files.append((entry.name, file.read()))
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"the policy in {path} could not be copied: {error}") from error
-    return found
+    return files

@@ -18,9 +18,9 @@ def can_prompt(cli: Invocation) -> bool:
     return not cli.no_input and os.isatty(0) and os.isatty(2)
 
 
-def confirm(would: str, number: int, answer: str) -> None:
+def confirm(effect: str, number: int, answer: str) -> None:
     """Print the effect and the required answer. Raise UsageError for any answer but the number."""
-    output.print_message(f"jitid: this would {would}")
+    output.print_message(f"jitid: this would {effect}")
     output.print_message(f"jitid: type {answer}")
     if read_input.answer() != str(number):
         raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")

@@ -115,20 +115,20 @@ def options_of(argv: Sequence[str]) -> dict[str, GivenOption]:
         context = command.make_context(_PROGRAM, words, obj=cli)
         while isinstance(command, _Group):
             words = [*context._protected_args, *context.args]  # noqa: SLF001 - as `invoke` has it
-            name, command, rest = command.resolve_command(context, words)
-            context = command.make_context(name, rest, parent=context, obj=cli)
+            name, command, remaining = command.resolve_command(context, words)
+            context = command.make_context(name, remaining, parent=context, obj=cli)
     except typer.TyperException as error:
         raise _usage_error(error) from None
-    found = {}
+    line_options = {}
     for param in command.params:
         source = context.get_parameter_source(param.name)
         if param.param_type_name != "option" or source is None or source.name != "COMMANDLINE":
             continue
         # Values of global options are stored in `cli`.
         value = context.params.get(param.name, getattr(cli, param.name, None))
-        long = next((name for name in param.opts if name.startswith("--")), param.opts[0])
-        found[long] = GivenOption(None if param.is_flag else param.metavar, value)
-    return found
+        long_name = next((name for name in param.opts if name.startswith("--")), param.opts[0])
+        line_options[long_name] = GivenOption(None if param.is_flag else param.metavar, value)
+    return line_options
 
 
 def command_tree(cli: Invocation) -> TyperGroup:
@@ -140,9 +140,11 @@ class _Command(TyperCommand):
     """A verb: its own parameters, and the global options, which its help does not repeat."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        variables = frozenset(each.envvar for each in self.params if isinstance(each.envvar, str))
+        variables = frozenset(
+            parameter.envvar for parameter in self.params if isinstance(parameter.envvar, str)
+        )
         with _at(ctx):
-            rest = super().parse_args(ctx, args)
+            remaining = super().parse_args(ctx, args)
         check_environment(os.environ, variables)
         for variable in sorted(variables & os.environ.keys()):
             # The raw value is checked before Typer splits a list at blanks, because a token may contain a blank.
@@ -154,7 +156,7 @@ class _Command(TyperCommand):
         ctx.obj.from_environment = frozenset(
             name for name, source in sources.items() if source is not None and source.name == "ENVIRONMENT"
         )
-        return rest
+        return remaining
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words of the usage line. Required words have no braces, as in manual pages."""
@@ -185,23 +187,23 @@ class _Group(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """Return the names in the order of the table."""
-        here = [name.removeprefix(self._prefix) for name in COMMANDS if name.startswith(self._prefix)]
-        return list(dict.fromkeys(name.partition(" ")[0] for name in here))
+        names = [name.removeprefix(self._prefix) for name in COMMANDS if name.startswith(self._prefix)]
+        return list(dict.fromkeys(name.partition(" ")[0] for name in names))
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:  # noqa: ARG002
         """Return a verb, or None; this imports its module."""
-        full = self._prefix + cmd_name
-        if full in COMMANDS:
-            return _command(full, cmd_name, self._cli)
-        return _Group(full, GROUPS[full], self._cli) if full in GROUPS else None
+        full_name = self._prefix + cmd_name
+        if full_name in COMMANDS:
+            return _command(full_name, cmd_name, self._cli)
+        return _Group(full_name, GROUPS[full_name], self._cli) if full_name in GROUPS else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the verb that the line names. Raises UsageError with the nearest verb."""
-        known = self.list_commands(ctx)
-        if args[0] not in known:
+        names = self.list_commands(ctx)
+        if args[0] not in names:
             raise UsageError(
                 f"there is no verb {quote(self._prefix + args[0])}",
-                f"{_guess(get_close_matches(args[0][:100], known, n=2))}see: {ctx.command_path} --help",
+                f"{_guess(get_close_matches(args[0][:100], names, n=2))}see: {ctx.command_path} --help",
             )
         return super().resolve_command(ctx, args)
 
@@ -223,16 +225,16 @@ class _Group(TyperGroup):
         TyperCommand.format_options(self, ctx, formatter)  # type: ignore[arg-type]
 
     def _sentence(self, name: str) -> str:
-        full = self._prefix + name
-        return GROUPS[full] if full in GROUPS else COMMANDS[full][1]
+        full_name = self._prefix + name
+        return GROUPS[full_name] if full_name in GROUPS else COMMANDS[full_name][1]
 
 
-def _command(full: str, name: str, cli: Invocation) -> TyperCommand:
+def _command(verb: str, name: str, cli: Invocation) -> TyperCommand:
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
     # The first word of `run` that is not an option begins the command. All later words belong to that command.
-    settings = {"allow_interspersed_args": False} if full in RUNNING else {}
-    cli.runs_command = full in RUNNING
-    app.command(name, cls=_Command, epilog=_EPILOG, context_settings=settings)(_bound(full, cli))
+    settings = {"allow_interspersed_args": False} if verb in RUNNING else {}
+    cli.runs_command = verb in RUNNING
+    app.command(name, cls=_Command, epilog=_EPILOG, context_settings=settings)(_bound(verb, cli))
     command = typer.main.get_command(app)
     assert isinstance(command, TyperCommand)
     command.params.extend(_global_options(hidden=True))
@@ -283,21 +285,21 @@ def _store(ctx: Any, param: Any, value: object) -> None:
 
 def _check_value(param: Any, value: object, verb: str | None = None) -> None:
     """Raise UsageError for a value that is blank, a token, not UTF-8, or too large a number."""
-    for each in value if isinstance(value, (list, tuple)) else (value,):
-        if type(each) is int and each > (most := LARGEST_OF.get(param.name, LARGEST)):
-            raise UsageError(f"the value of `{param.opts[0]}` is more than {most}, which no ledger holds")
-        if not isinstance(each, str):
+    for element in value if isinstance(value, (list, tuple)) else (value,):
+        if type(element) is int and element > (largest := LARGEST_OF.get(param.name, LARGEST)):
+            raise UsageError(f"the value of `{param.opts[0]}` is more than {largest}, which no ledger holds")
+        if not isinstance(element, str):
             continue
         name = next((opt for opt in param.opts if opt.startswith("--")), param.human_readable_name)
         name = f"`{name.strip('[].')}`"
-        if not each.strip():
+        if not element.strip():
             raise UsageError(
                 f"the value of {name} is blank", "an empty value is never taken for none: leave it out"
             )
-        if any("\ud800" <= character <= "\udfff" for character in each):
+        if any("\ud800" <= character <= "\udfff" for character in element):
             raise UsageError(f"the value of {name} is not UTF-8")
         if param.param_type_name == "option" or verb not in _READING:
-            refuse_token(each, name)
+            refuse_token(element, name)
 
 
 def _show_help(ctx: Any, _param: Any, value: object) -> None:
@@ -333,20 +335,22 @@ def _at(context: Any) -> Iterator[None]:
         raise
 
 
-def _guess(close: Iterable[str]) -> str:
-    guesses = " or ".join(f"`{each}`" for each in sorted(close))
+def _guess(names: Iterable[str]) -> str:
+    guesses = " or ".join(f"`{name}`" for name in sorted(names))
     return f"did you mean {guesses}? " if guesses else ""
 
 
 def _usage_error(error: typer.TyperException) -> UsageError:
     context = getattr(error, "ctx", None)
-    see = f"see: {context.command_path if context else _PROGRAM} --help"
+    help_hint = f"see: {context.command_path if context else _PROGRAM} --help"
     option = getattr(error, "option_name", None)
     if option and hasattr(error, "possibilities"):
         # None for a short option.
-        return UsageError(f"there is no option {quote(option)}", _guess(error.possibilities or ()) + see)
+        return UsageError(
+            f"there is no option {quote(option)}", _guess(error.possibilities or ()) + help_hint
+        )
     message = " ".join(starred(error.format_message()).split())[:300].rstrip(".")
     message = message.removeprefix("Got ").replace("extra argument(s)", "arguments")
     message = _NO_NUMBER.sub(r"the value of `\1` is no whole number: `\2`", message)
     message = _MISSING.sub(r"`\1` is missing", message).replace("`CMD...`", "the command")
-    return UsageError(safe(message[:1].lower() + message[1:]), see)
+    return UsageError(safe(message[:1].lower() + message[1:]), help_hint)

@@ -60,46 +60,46 @@ def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) ->
 
 
 def _lines(candidates: Candidates, current: str, used: Sequence[str]) -> str:
-    found: dict[str, str] = {}
+    offered: dict[str, str] = {}
     for candidate, description in candidates:
         if not is_name(candidate):
             continue
         # A verb would read a candidate that begins with `-` as an option. It is offered only if the current word does
         # too.
-        odd = candidate.startswith("-") and not current.startswith("-")
-        if candidate.startswith(current) and not odd and candidate not in used:
-            found.setdefault(candidate, description)
-            if len(found) == MOST:
+        looks_like_option = candidate.startswith("-") and not current.startswith("-")
+        if candidate.startswith(current) and not looks_like_option and candidate not in used:
+            offered.setdefault(candidate, description)
+            if len(offered) == MOST:
                 break
-    return "".join(f"{name}\t{text}\n" if text else f"{name}\n" for name, text in found.items())
+    return "".join(f"{name}\t{text}\n" if text else f"{name}\n" for name, text in offered.items())
 
 
 def _ledger(words: Sequence[str], environ: Mapping[str, str]) -> str:
     """Return the folder of the ledger from the line, environment or configuration. Raises configuration errors."""
-    given: dict[str, str | None] = dict.fromkeys(("--ledger", "--remote", "--config", "--profile"))
-    rest = iter(words)
-    for word in rest:
+    options: dict[str, str | None] = dict.fromkeys(("--ledger", "--remote", "--config", "--profile"))
+    remaining = iter(words)
+    for word in remaining:
         if word == "--":
             break
         name, equals, value = word.partition("=")
-        if name in given:
-            given[name] = value if equals else next(rest, None)
-    if given["--remote"] or (environ.get("JITID_REMOTE") and not given["--ledger"]):
+        if name in options:
+            options[name] = value if equals else next(remaining, None)
+    if options["--remote"] or (environ.get("JITID_REMOTE") and not options["--ledger"]):
         raise LookupError("an authority elsewhere is not asked at a TAB")
-    place = given["--ledger"] or environ.get("JITID_LEDGER")
-    if not place:
+    ledger = options["--ledger"] or environ.get("JITID_LEDGER")
+    if not ledger:
         from jitid.config.effective import load
 
-        config = load(file=given["--config"], profile=given["--profile"], environ=environ)
+        config = load(file=options["--config"], profile=options["--profile"], environ=environ)
         if config.remote is not None:
             raise LookupError("an authority elsewhere is not asked at a TAB")
-        place = config.ledger
-    place = place.removeprefix("sqlite://")
-    if place.startswith("~"):
+        ledger = config.ledger
+    ledger = ledger.removeprefix("sqlite://")
+    if ledger.startswith("~"):
         from jitid.config.settings import absolute
 
-        place = absolute(place, "")
-    return os.path.abspath(place)
+        ledger = absolute(ledger, "")
+    return os.path.abspath(ledger)
 
 
 def _opened(folder: str) -> sqlite3.Connection:
@@ -112,18 +112,18 @@ def _opened(folder: str) -> sqlite3.Connection:
     """
     database = f"{folder}/ledger.db"
     log = f"{database}-wal"
-    logged = os.path.lexists(log)
+    has_log = os.path.lexists(log)
     _check_private(folder, stat.S_ISDIR)
     for path in (database, log, f"{database}-shm"):
         if path == database or os.path.lexists(path):
             _check_private(path, stat.S_ISREG)
     escaped = database.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     # Without a write-ahead log no process writes, and SQLite would create a log even for a reader.
-    mode = "mode=ro" if logged else "immutable=1"
+    mode = "mode=ro" if has_log else "immutable=1"
     db = sqlite3.connect(f"file://{escaped}?{mode}", uri=True, timeout=_PATIENCE, isolation_level=None)
-    end = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _PATIENCE
     # In an edited ledger a table may be a view whose query never finishes.
-    db.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+    db.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
     db.execute("PRAGMA trusted_schema = OFF")
     if db.execute("PRAGMA application_id").fetchone() != (_APPLICATION_ID,):
         raise OSError("no ledger")
@@ -133,8 +133,12 @@ def _opened(folder: str) -> sqlite3.Connection:
 def _check_private(path: str, is_expected_type: Callable[[int], bool]) -> None:
     # Like `jitid.system.files.check_private`; completion prints no errors.
     status = os.lstat(path)
-    me = os.geteuid()
-    if not is_expected_type(status.st_mode) or status.st_mode & 0o077 or (status.st_uid != me and me != 0):
+    own_uid = os.geteuid()
+    if (
+        not is_expected_type(status.st_mode)
+        or status.st_mode & 0o077
+        or (status.st_uid != own_uid and own_uid != 0)
+    ):
         raise OSError("not private")
 
 

@@ -12,32 +12,32 @@ KINDS = tuple(kind.value for kind in MADE if kind is not Kind.EXEC)
 def kinds(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the kinds, then the kinds with their templates, which need a readable configuration."""
     yield from ((kind, "") for kind in KINDS)
-    for name, table in _targets(words, environ):
+    for target_name, table in _targets(words, environ):
         kind = table.get("kind")
         if not isinstance(kind, str) or kind not in (*KINDS, "exec"):
             continue
-        written = f"exec:{name}" if kind == "exec" else kind
+        candidate = f"exec:{target_name}" if kind == "exec" else kind
         if kind == "exec":
-            yield written, "a program"
+            yield candidate, "a program"
         templates = table.get("template")
         for template in templates if isinstance(templates, dict) else ():
-            yield f"{written}:{template}", f"at {name}"
+            yield f"{candidate}:{template}", f"at {target_name}"
 
 
 def _targets(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, object]]]:
     from jitid.config.effective import load
 
-    given: dict[str, str | None] = {"--config": None, "--profile": None}
-    rest = iter(words)
-    for word in rest:
+    options: dict[str, str | None] = {"--config": None, "--profile": None}
+    remaining = iter(words)
+    for word in remaining:
         if word == "--":
             break
         name, equals, value = word.partition("=")
-        if name in given:
-            given[name] = value if equals else next(rest, None)
+        if name in options:
+            options[name] = value if equals else next(remaining, None)
     try:
-        stated = load(file=given["--config"], profile=given["--profile"], environ=environ).targets()
+        targets = load(file=options["--config"], profile=options["--profile"], environ=environ).targets()
     except Exception:  # noqa: BLE001 - the verb itself will report the error
         return
-    for each in stated:
-        yield each.name, each.table
+    for target in targets:
+        yield target.name, target.table

@@ -35,17 +35,17 @@ def offer_ids(db: sqlite3.Connection, current: str) -> Candidates:
     """Yield ids of credentials and identities."""
     # If both kinds of id match, identities come first: a credential is part of an identity.
     kind = "jti_" if current.startswith("jt") else "jid_"
-    first, last = _range(current[len(kind) :])
-    newest = (
+    first_id, last_id = _range(current[len(kind) :])
+    subquery = (
         "SELECT uid AS raw, id AS identity FROM identity WHERE uid BETWEEN ? AND ? ORDER BY uid DESC LIMIT ?"
         if kind == "jid_"
         else "SELECT jti AS raw, identity FROM credential WHERE jti BETWEEN ? AND ? ORDER BY jti DESC LIMIT ?"
     )
     rows = db.execute(
-        f"""SELECT n.raw, a.text, t.name FROM ({newest}) AS n LEFT JOIN identity AS i ON i.id = n.identity
+        f"""SELECT n.raw, a.text, t.name FROM ({subquery}) AS n LEFT JOIN identity AS i ON i.id = n.identity
               LEFT JOIN term AS a ON a.id = i.agent LEFT JOIN task AS t ON t.id = i.task
              ORDER BY n.raw DESC""",  # noqa: S608 - one of the two texts above
-        (first, last, MOST),
+        (first_id, last_id, MOST),
     )
     for raw, agent, task in rows:
         if isinstance(raw, bytes) and len(raw) == 16:
@@ -56,9 +56,9 @@ def _range(digits: str) -> tuple[bytes, bytes]:
     """Return the first and the last raw id whose text begins with these digits. Raises ValueError."""
     if len(digits) > _LENGTH or digits.strip(_DIGITS):
         raise ValueError("no digits of an id")
-    free = 5 * (_LENGTH - len(digits))
-    first = int(digits or "0", 32) << free
-    return (first >> 2).to_bytes(16), ((first | (1 << free) - 1) >> 2).to_bytes(16)
+    free_bits = 5 * (_LENGTH - len(digits))
+    lowest = int(digits or "0", 32) << free_bits
+    return (lowest >> 2).to_bytes(16), ((lowest | (1 << free_bits) - 1) >> 2).to_bytes(16)
 
 
 def _base32(raw: bytes) -> str:
@@ -68,21 +68,21 @@ def _base32(raw: bytes) -> str:
 
 def offer_tasks(db: sqlite3.Connection, current: str) -> Candidates:
     """Yield names of tasks."""
-    alike = _alike(current)
-    found = db.execute(
+    parameters = _alike(current)
+    rows = db.execute(
         """SELECT id, name, ended_at, deadline, sensitivity FROM (SELECT * FROM task ORDER BY id DESC LIMIT :recent)
             WHERE name >= :first AND name < :end ORDER BY ended_at IS NOT NULL, id DESC LIMIT :most""",
-        alike,
+        parameters,
     ).fetchall()
-    if len(found) < MOST:
-        found += db.execute(
+    if len(rows) < MOST:
+        rows += db.execute(
             """SELECT id, name, ended_at, deadline, sensitivity FROM task
                 WHERE name >= :first AND name < :end ORDER BY name LIMIT :most""",
-            alike,
+            parameters,
         ).fetchall()
-    found.sort(key=lambda row: (row[2] is not None, -row[0]))
+    rows.sort(key=lambda row: (row[2] is not None, -row[0]))
     now = time.time()
-    for _, name, ended_at, deadline, sensitivity in found:
+    for _, name, ended_at, deadline, sensitivity in rows:
         state = "ended" if ended_at is not None else "open" if now < deadline else "overdue"
         yield name, f"{state}, {sensitivity}" if is_name(sensitivity) else state
 
@@ -128,25 +128,25 @@ def offer_delegators(db: sqlite3.Connection, current: str) -> Candidates:
         for name, description in offer_agents(db, current.removeprefix("agent:")):
             yield f"agent:{name}", description
         return
-    yield from _people(lambda begun: chain(_of_kind(db, begun), _in_directory(db, begun)), current)
+    yield from _people(lambda prefix: chain(_of_kind(db, prefix), _in_directory(db, prefix)), current)
 
 
 def offer_known(db: sqlite3.Connection, current: str) -> Candidates:
     """Yield names in the directory."""
-    yield from _people(lambda begun: _in_directory(db, begun), current)
+    yield from _people(lambda prefix: _in_directory(db, prefix), current)
 
 
-def _people(of_kind: Callable[[str], Candidates], current: str) -> Candidates:
+def _people(find: Callable[[str], Candidates], current: str) -> Candidates:
     """Yield the names with the current word as prefix, without `user:` if the word has no kind."""
     for kind in ("user:", "system:"):
         if kind.startswith(current) or current.startswith(kind):
-            yield from of_kind(max(kind, current, key=len))
+            yield from find(max(kind, current, key=len))
     if current and ":" not in current:
         # A bare name means `user:`.
-        for name, description in of_kind(f"user:{current}"):
-            bare = name.removeprefix("user:")
-            if ":" not in bare:
-                yield bare, description
+        for name, description in find(f"user:{current}"):
+            bare_name = name.removeprefix("user:")
+            if ":" not in bare_name:
+                yield bare_name, description
 
 
 def _of_kind(db: sqlite3.Connection, current: str) -> Candidates:
@@ -175,12 +175,12 @@ def _in_directory(db: sqlite3.Connection, current: str) -> Candidates:
     except sqlite3.OperationalError:
         # An older schema has no directory.
         return
-    for name, own, sensitivity, disabled_at in rows:
-        if not (is_name(name) and is_name(own)):
+    for name, delegator, sensitivity, disabled_at in rows:
+        if not (is_name(name) and is_name(delegator)):
             continue
-        known = f"up to {sensitivity}" if is_name(sensitivity) else "known"
-        state = known if disabled_at is None else "disabled"
-        yield name, state if name == own else f"{own}, {state}"
+        enabled_state = f"up to {sensitivity}" if is_name(sensitivity) else "known"
+        state = enabled_state if disabled_at is None else "disabled"
+        yield name, state if name == delegator else f"{delegator}, {state}"
 
 
 def _recent(db: sqlite3.Connection, column: str, current: str) -> Candidates:
@@ -211,54 +211,54 @@ def offer_keys(db: sqlite3.Connection, current: str) -> Candidates:
 
 def offer_approvals(db: sqlite3.Connection, current: str) -> Candidates:
     """Yield the ids of approval requests that are open or can still be used, newest first."""
-    first, last = _range(current[len("apr_") :])
+    first_id, last_id = _range(current[len("apr_") :])
     rows = db.execute(
         """SELECT uid, delegator, (SELECT group_concat(name, ', ') FROM approval_group WHERE approval = approval.id)
              FROM approval
             WHERE ended_at IS NULL AND expires_at > :now AND uid BETWEEN :first AND :last
             ORDER BY uid DESC LIMIT :most""",
-        {"now": time.time(), "first": first, "last": last, "most": MOST},
+        {"now": time.time(), "first": first_id, "last": last_id, "most": MOST},
     )
     for raw, delegator, groups in rows:
         if isinstance(raw, bytes) and len(raw) == 16:
-            named = isinstance(groups, str) and groups.isascii() and groups.isprintable()
-            description = f"for {delegator}, by {groups[:60]}" if named and is_name(delegator) else ""
+            is_printable = isinstance(groups, str) and groups.isascii() and groups.isprintable()
+            description = f"for {delegator}, by {groups[:60]}" if is_printable and is_name(delegator) else ""
             yield "apr_" + _base32(raw), description
 
 
 def offer_access(db: sqlite3.Connection, current: str) -> Candidates:
     """Yield the ids of valid access credentials, newest first. A ledger without their table yields none."""
-    first, last = _range(current[len("acc_") :])
+    first_id, last_id = _range(current[len("acc_") :])
     try:
         rows = db.execute(
             """SELECT uid, name, roles FROM access
                 WHERE ended_at IS NULL AND expires_at > :now AND (superseded_at IS NULL OR superseded_at > :now)
                   AND uid BETWEEN :first AND :last ORDER BY uid DESC LIMIT :most""",
-            {"now": time.time(), "first": first, "last": last, "most": MOST},
+            {"now": time.time(), "first": first_id, "last": last_id, "most": MOST},
         )
     except sqlite3.OperationalError:
         # An older schema has no such table.
         return
     for raw, name, roles in rows:
         if isinstance(raw, bytes) and len(raw) == 16:
-            words = roles.split() if isinstance(roles, str) else []
-            description = ", ".join([name, *filter(is_name, words)]) if is_name(name) else ""
+            role_names = roles.split() if isinstance(roles, str) else []
+            description = ", ".join([name, *filter(is_name, role_names)]) if is_name(name) else ""
             yield "acc_" + _base32(raw), description
 
 
 def offer_adopted(db: sqlite3.Connection, current: str) -> Candidates:
     """Yield the names of adopted secrets, each with its state and owner, live secrets first."""
-    before = "adopted/"
+    prefix = "adopted/"
     rows = db.execute(
         """SELECT t.name, d.text, c.ended_at FROM adopted x JOIN credential c ON c.id = x.credential
              JOIN task t ON t.id = c.task JOIN term d ON d.id = c.delegator
             WHERE t.name >= :first AND t.name < :end ORDER BY c.ended_at IS NOT NULL, t.name LIMIT :most""",
-        _alike(f"{before}{current}"),
+        _alike(f"{prefix}{current}"),
     )
     for name, owner, ended_at in rows:
         if is_name(name):
             state = "standing" if ended_at is None else "ended"
-            yield name.removeprefix(before), f"{state}, {owner}" if is_name(owner) else state
+            yield name.removeprefix(prefix), f"{state}, {owner}" if is_name(owner) else state
 
 
 def offer_leaks(db: sqlite3.Connection, current: str) -> Candidates:
@@ -272,9 +272,9 @@ def offer_leaks(db: sqlite3.Connection, current: str) -> Candidates:
             WHERE substr(l.id, 1, length(:first)) = :first ORDER BY l.closed_at IS NOT NULL, l.id DESC LIMIT :most""",
         _alike(current),
     )
-    for number, closed_at, agent, task in rows:
+    for leak_number, closed_at, agent, task in rows:
         state = "open" if closed_at is None else "closed"
-        yield str(number), f"{state}, {agent} on {task}" if is_name(agent) and is_name(task) else state
+        yield str(leak_number), f"{state}, {agent} on {task}" if is_name(agent) and is_name(task) else state
 
 
 def _alike(current: str) -> dict[str, object]:

@@ -40,14 +40,16 @@ def _meant_for(text: str) -> str:
     from jitid.crypto import jws
 
     try:
-        found = jws.parse_any(text).claims.get("aud")
+        claim = jws.parse_any(text).claims.get("aud")
     except JitidError:
         # An opaque token contains no audience, and the ledger reveals it to no other verifier.
         return "name the audience that it is for: --audience URL"
-    named = [one for one in (found if type(found) is list else [found]) if type(one) is str]
-    shown = " and ".join(quote(one) for one in named[:_MOST_AUDIENCES])
-    more = f" and {len(named) - _MOST_AUDIENCES} more" if len(named) > _MOST_AUDIENCES else ""
-    return f"it is for {shown}{more}: a verifier with that name says --audience URL"
+    audiences = [
+        audience for audience in (claim if type(claim) is list else [claim]) if type(audience) is str
+    ]
+    quoted = " and ".join(quote(audience) for audience in audiences[:_MOST_AUDIENCES])
+    more = f" and {len(audiences) - _MOST_AUDIENCES} more" if len(audiences) > _MOST_AUDIENCES else ""
+    return f"it is for {quoted}{more}: a verifier with that name says --audience URL"
 
 
 def check_ids(texts: Iterable[str], *, token_files: bool) -> None:
@@ -90,8 +92,8 @@ def subject(word: str | None) -> Secret:
         if error.hint is None and path != "-" and not os.path.lexists(path):
             # A dot or a slash means that the word is a file name.
             task = None if "." in path or "/" in path else _task(path)
-            listed = "jitid list" if task is None else f"jitid list --task {task}"
-            error.hint = f"an id is jid_ or jti_ and 26 characters of 0-9 and a-v; to list them: {listed}"
+            command = "jitid list" if task is None else f"jitid list --task {task}"
+            error.hint = f"an id is jid_ or jti_ and 26 characters of 0-9 and a-v; to list them: {command}"
         raise
 
 

@@ -68,21 +68,21 @@ class Lines:
             UsageError: standard input cannot be read.
 
         """
-        found: list[InputLine] = []
-        size, until = 0, 0.0
+        batch: list[InputLine] = []
+        size, deadline = 0, 0.0
         while True:
-            while self._pending and len(found) < MOST and size < _MOST_BYTES:
+            while self._pending and len(batch) < MOST and size < _MOST_BYTES:
                 self._number += 1
                 text = self._pending.popleft()
-                found.append(InputLine(self._number, text))
+                batch.append(InputLine(self._number, text))
                 size += len(text or b"")
-            if found and not until:
-                until = monotonic() + PATIENCE
-            if self._ended or len(found) == MOST or size >= _MOST_BYTES:
-                return found
-            if found and (monotonic() >= until or not self._input.poll(0)):
-                return found
-            if not found:
+            if batch and not deadline:
+                deadline = monotonic() + PATIENCE
+            if self._ended or len(batch) == MOST or size >= _MOST_BYTES:
+                return batch
+            if batch and (monotonic() >= deadline or not self._input.poll(0)):
+                return batch
+            if not batch:
                 self._wait()
             self._read()
 
@@ -107,12 +107,12 @@ class Lines:
                 self._pending.append(None if self._overlong else self._begun)
             self._begun = b""
             return
-        *whole, rest = piece.split(b"\n")
-        for end in whole:
-            text = self._begun + end
+        *tails, beginning = piece.split(b"\n")
+        for tail in tails:
+            text = self._begun + tail
             self._pending.append(None if self._overlong or len(text) > LONGEST else text)
             self._begun, self._overlong = b"", False
         if not self._overlong:
-            self._begun += rest
+            self._begun += beginning
             if len(self._begun) > LONGEST:
                 self._begun, self._overlong = b"", True

@@ -135,7 +135,7 @@ class Invocation:
         """Return the format of the flag, the environment or the configuration; None leaves it to the terminal."""
         return self.config().text("format")
 
-    def own_format(self, own: tuple[str, ...]) -> str | None:
+    def own_format(self, special_formats: tuple[str, ...]) -> str | None:
         """Return the verb's special format that `--format` requests; None without the flag or for a general format.
 
         Raises UsageError for an unknown format, or for a special format beside `--field`.
@@ -144,11 +144,12 @@ class Invocation:
 
         if self.format is None or self.format in FORMATS:
             return None
-        if self.format not in own:
+        if self.format not in special_formats:
             from jitid.values.text import quote
 
             raise UsageError(
-                f"{quote(self.format)} is no format here", f"choose one of: {', '.join((*FORMATS, *own))}"
+                f"{quote(self.format)} is no format here",
+                f"choose one of: {', '.join((*FORMATS, *special_formats))}",
             )
         if self.field is not None:
             raise UsageError(
@@ -179,16 +180,16 @@ class Invocation:
 
             raise no_such_field(self.field, fields)
 
-    def expect_own_form(self, own: str | None = None) -> None:
+    def expect_own_form(self, form: str | None = None) -> None:
         """Raise UsageError for --format or --field, which a verb with a single output form would ignore.
 
-        `own` is the name of that form. A format that is configured for all verbs raises nothing.
+        `form` is the name of that form. A format that is configured for all verbs raises nothing.
         """
-        if self.field is not None or self.format not in (None, own):
+        if self.field is not None or self.format not in (None, form):
             option = "--format" if self.field is None else "--field"
             raise UsageError(
                 f"{option} means nothing here",
-                "what is written has one form alone" if own is None else f"what is written is always {own}",
+                "what is written has one form alone" if form is None else f"what is written is always {form}",
             )
 
     def show(self, view: Display) -> None:
@@ -206,12 +207,12 @@ class Invocation:
         Without them a copy of the command would act on another ledger. In a pipe, each command of jitid gets the
         flags. Other commands stay unchanged. `for_another`: another person runs it, with a separate credential.
         """
-        at = text.find(_PIPE)
-        while at >= 0:
-            if _is_whole(text[:at]):
-                first, second = text[:at], text[at + len(_PIPE) :]
-                return _PIPE.join(self.command(each, for_another=for_another) for each in (first, second))
-            at = text.find(_PIPE, at + 1)
+        index = text.find(_PIPE)
+        while index >= 0:
+            if _is_whole(text[:index]):
+                first, second = text[:index], text[index + len(_PIPE) :]
+                return _PIPE.join(self.command(part, for_another=for_another) for part in (first, second))
+            index = text.find(_PIPE, index + 1)
         verb = text.removeprefix("jitid ")
         flags = {
             "--config": self.config_file,

@@ -60,9 +60,9 @@ def run(argv: list[str]) -> int:
         return 128 + signal.SIGINT
     except BaseException as error:  # noqa: BLE001 - the boundary: no other code reports to the user
         # The error may come from a line that was not parsed.
-        own, _ = plain.split_command(argv)
-        cli.format = cli.format or plain.requested_format(own)
-        cli.debug = cli.debug or "--debug" in own
+        words, _ = plain.split_command(argv)
+        cli.format = cli.format or plain.requested_format(words)
+        cli.debug = cli.debug or "--debug" in words
         storage = _storage_error(error)
         return _status(_report_bug(error, cli) if storage is None else report(storage, cli), cli)
     return cli.status
@@ -112,16 +112,16 @@ def report(error: JitidError, cli: Invocation) -> int:
 
 
 def _listen() -> None:
-    for number in _SIGNALS:
+    for signal_number in _SIGNALS:
         # A signal that the parent ignores stays ignored (nohup, a job in the background).
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _interrupt)
+        if signal.getsignal(signal_number) is not signal.SIG_IGN:
+            signal.signal(signal_number, _interrupt)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     # `timeout` signals its child and then the whole group: the second signal must not interrupt the cleanup.
-    for each in _SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
+    for signal_number in _SIGNALS:
+        signal.signal(signal_number, signal.SIG_IGN)
     raise Interrupted(number)
 
 
@@ -133,15 +133,15 @@ def _report_bug(error: BaseException, cli: Invocation) -> int:
             output.print_message(safe(line))
     from jitid.system.dependencies import fault
 
-    found = fault(error)
-    if found is not None:
-        return report(ConfigurationError(*found), cli)
-    place = traceback.extract_tb(error.__traceback__)[-1:]
-    where = f" in {place[0].filename.rpartition('/')[2]}, line {place[0].lineno}" if place else ""
+    problem = fault(error)
+    if problem is not None:
+        return report(ConfigurationError(*problem), cli)
+    frames = traceback.extract_tb(error.__traceback__)[-1:]
+    location = f" in {frames[0].filename.rpartition('/')[2]}, line {frames[0].lineno}" if frames else ""
     # The message of a foreign exception may repeat its input, so only the type is printed.
-    cause = f"{type(error).__name__}{where}"
-    more = None if cli.debug else "the same command with --debug shows where it comes from"
-    bug = JitidError(f"internal error: {cause}; this is a bug", more)
+    cause = f"{type(error).__name__}{location}"
+    hint = None if cli.debug else "the same command with --debug shows where it comes from"
+    bug = JitidError(f"internal error: {cause}; this is a bug", hint)
     bug.code = "internal"
     return report(bug, cli)
 

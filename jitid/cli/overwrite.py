@@ -22,11 +22,11 @@ class Replaced:
         self._text = _text_in(path) if os.path.lexists(path) else ""
 
     def report(
-        self, cli: Invocation, authority: Authority, new: Issued, *, renewed: Secret | None = None
+        self, cli: Invocation, authority: Authority, issued: Issued, *, renewed: Secret | None = None
     ) -> None:
         """Print a note about the replaced token if it is still valid.
 
-        `renewed` is the token that `new` succeeds.
+        `renewed` is the token that `issued` succeeds.
         """
         if not self._text or cli.quiet:
             return
@@ -37,11 +37,11 @@ class Replaced:
             return
         remote = cli.config().remote is not None
         # The old file may be a private key, a password or a token of another authority, so its content is never sent.
-        note = self._by_its_form(cli, new) if remote else self._looked_up(cli, authority, new)
+        note = self._by_its_form(cli, issued) if remote else self._looked_up(cli, authority, issued)
         if note is not None:
             cli.note(note)
 
-    def _looked_up(self, cli: Invocation, authority: Authority, new: Issued) -> str | None:
+    def _looked_up(self, cli: Invocation, authority: Authority, issued: Issued) -> str | None:
         """Return the note about the old token from the local ledger."""
         from jitid.capabilities.inventory.operations import Inspect
         from jitid.errors import JitidError
@@ -49,19 +49,19 @@ class Replaced:
         from jitid.values.times import format_time
 
         try:
-            found = authority.perform(Inspect(token=Secret.single(self._text)))
+            inspection = authority.perform(Inspect(token=Secret.single(self._text)))
         except JitidError:
             # Not a token of this ledger.
             return None
-        old = found.credential
-        if not found.active or old.id in [one.id for one in new.credentials]:
+        old = inspection.credential
+        if not inspection.active or old.id in [credential.id for credential in issued.credentials]:
             return None
         return (
             f"{self._shown} held {old.jti} (agent {old.agent}, task {old.task}), which stays valid "
-            f"until {format_time(old.expires_at)}; {_to_revoke(cli, old.jti, old.id, new)}"
+            f"until {format_time(old.expires_at)}; {_to_revoke(cli, old.jti, old.id, issued)}"
         )
 
-    def _by_its_form(self, cli: Invocation, new: Issued) -> str | None:
+    def _by_its_form(self, cli: Invocation, issued: Issued) -> str | None:
         """Return the note about the old token from its own text, which neither a signature nor a ledger proves."""
         import time
 
@@ -73,12 +73,16 @@ class Replaced:
 
             command = cli.command(f"jitid trace {fingerprint(self._text).hex()}")
             return f"{self._shown} held an opaque token, which was not looked up; to look it up: {command}"
-        old = _stated(self._text)
-        if old is None or old.until <= time.time() or old.identity in [one.id for one in new.credentials]:
+        claims = _stated(self._text)
+        if (
+            claims is None
+            or claims.until <= time.time()
+            or claims.identity in [credential.id for credential in issued.credentials]
+        ):
             return None
         return (
-            f"{self._shown} held {old.jti}, which was not looked up: unless it was revoked or renewed, it stays "
-            f"valid until {format_time(old.until)}; {_to_revoke(cli, old.jti, old.identity, new)}"
+            f"{self._shown} held {claims.jti}, which was not looked up: unless it was revoked or renewed, it stays "
+            f"valid until {format_time(claims.until)}; {_to_revoke(cli, claims.jti, claims.identity, issued)}"
         )
 
     @property
@@ -98,8 +102,8 @@ class _Stated(NamedTuple):
     """Expiry, in seconds since the epoch."""
 
 
-def _to_revoke(cli: Invocation, jti: str, identity: str | None, new: Issued) -> str:
-    tokens = "it and the new token" if identity is not None and identity == new.parent else "it"
+def _to_revoke(cli: Invocation, jti: str, identity: str | None, issued: Issued) -> str:
+    tokens = "it and the new token" if identity is not None and identity == issued.parent else "it"
     return f"to revoke {tokens}: {cli.command(f'jitid revoke {jti}')}"
 
 
@@ -115,20 +119,20 @@ def _stated(text: str) -> _Stated | None:
             from jitid.crypto import x509
 
             presented = x509.parse(text)
-            stated = _Stated(presented.jti, _last_segment(presented.uri), presented.not_after)
+            token_claims = _Stated(presented.jti, _last_segment(presented.uri), presented.not_after)
         elif is_ssh_certificate(text):
             from jitid.crypto import openssh
 
             parsed = openssh.parse_certificate(text)
-            stated = _Stated(parsed.key_id, None, parsed.valid_before)
+            token_claims = _Stated(parsed.key_id, None, parsed.valid_before)
         else:
             claims = jws.parse(text, types=jws.TOKENS).claims
-            jti, until, actor = claims.get("jti"), claims.get("exp"), claims.get("act")
-            if type(jti) is not str or type(until) is not int:
+            jti, expires_at, actor = claims.get("jti"), claims.get("exp"), claims.get("act")
+            if type(jti) is not str or type(expires_at) is not int:
                 return None
             subject = actor.get("sub") if isinstance(actor, dict) else claims.get("sub")
-            stated = _Stated(jti, _last_segment(subject), until)
-        return stated if parse_id(stated.jti)[0] == "jti" else None
+            token_claims = _Stated(jti, _last_segment(subject), expires_at)
+        return token_claims if parse_id(token_claims.jti)[0] == "jti" else None
     except (InvalidCredentialError, UsageError, ValueError):
         return None
 

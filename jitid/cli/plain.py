@@ -40,7 +40,7 @@ def perform(line: PlainLine, cli: Invocation) -> None:
 
 def read(argv: Sequence[str], environ: Mapping[str, str], cli: Invocation) -> PlainLine | None:
     """Parse a plain line, and store its global options in `cli`. Return None for a line that is not plain."""
-    argv, rest = split_command(argv)
+    argv, command = split_command(argv)
     options, words = _split(argv)
     verb = " ".join(words[:2]) if words[:1] and words[0] in GROUPS else "".join(words[:1])
     # Typer refuses a token on the line.
@@ -48,24 +48,26 @@ def read(argv: Sequence[str], environ: Mapping[str, str], cli: Invocation) -> Pl
         word.strip() and word.isascii() and not names_token(word) for word in argv
     ):
         return None
-    known, positional = VERBS[verb]
+    verb_options, positional = VERBS[verb]
     cli.runs_command = verb in RUNNING
     if cli.runs_command:
         # Without `--`, Typer decides where the command begins.
-        if not rest or words[1:]:
+        if not command or words[1:]:
             return None
-        words = [verb, *rest]
-    elif rest is not None:
+        words = [verb, *command]
+    elif command is not None:
         return None
     arguments = _positional(words[verb.count(" ") + 1 :], positional)
     if arguments is None:
         return None
-    common: dict[str, Any] = {}
+    global_values: dict[str, Any] = {}
     for name, value in options:
-        place, entry = (arguments, known[name]) if name in known else (common, GLOBALS.get(name))
-        if entry is None or not _store(place, entry, value):
+        target, entry = (
+            (arguments, verb_options[name]) if name in verb_options else (global_values, GLOBALS.get(name))
+        )
+        if entry is None or not _store(target, entry, value):
             return None
-    for parameter, kind, variable in known.values():
+    for parameter, kind, variable in verb_options.values():
         if not variable or parameter in arguments or variable not in environ:
             continue
         text = environ[variable]
@@ -81,16 +83,16 @@ def read(argv: Sequence[str], environ: Mapping[str, str], cli: Invocation) -> Pl
             arguments[parameter] = text.split()
         cli.from_environment |= {parameter}
     check_environment(environ)
-    for name, value in common.items():
+    for name, value in global_values.items():
         setattr(cli, name, value)
     return PlainLine(verb, arguments)
 
 
 def requested_format(argv: Sequence[str]) -> str | None:
     """Return the value of `--format` on a line that could not be parsed: its error has that format."""
-    for number, word in enumerate(argv):
-        if word == "--format" and number + 1 < len(argv):
-            return argv[number + 1]
+    for index, word in enumerate(argv):
+        if word == "--format" and index + 1 < len(argv):
+            return argv[index + 1]
         if word.startswith("--format="):
             return word.partition("=")[2]
     return None
@@ -100,16 +102,16 @@ def split_command(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | N
     """Split a line at `--`. The words after it belong to another command."""
     if "--" not in argv:
         return argv, None
-    at = argv.index("--")
-    return argv[:at], argv[at + 1 :]
+    index = argv.index("--")
+    return argv[:index], argv[index + 1 :]
 
 
 def _split(argv: Sequence[str]) -> tuple[list[tuple[str, str | None]], list[str]]:
     """Split a line into options with their values, and words. The table of all verbs says which options are flags."""
     options: list[tuple[str, str | None]] = []
     words: list[str] = []
-    rest = iter(argv)
-    for word in rest:
+    remaining = iter(argv)
+    for word in remaining:
         if not word.startswith("-") or word == "-":
             words.append(word)
             continue
@@ -119,7 +121,7 @@ def _split(argv: Sequence[str]) -> tuple[list[tuple[str, str | None]], list[str]
         elif name in _FLAGS:
             options.append((name, None))
         else:
-            options.append((name, next(rest, "-?")))
+            options.append((name, next(remaining, "-?")))
     return options, words
 
 
@@ -131,38 +133,38 @@ _FLAGS = {
 }
 
 
-def _store(place: dict[str, Any], entry: tuple[str, str, str], value: str | None) -> bool:
+def _store(target: dict[str, Any], entry: tuple[str, str, str], value: str | None) -> bool:
     """Store an option's value. Return False if it is not plain."""
     parameter, kind, _ = entry
     if kind == "flag":
-        place[parameter] = True
+        target[parameter] = True
         return value is None
     # If the value looks like an option, the real value may be missing.
     if not value or not value.strip() or (value.startswith("-") and value != "-"):
         return False
     if kind == "texts":
-        place.setdefault(parameter, []).append(value)
+        target.setdefault(parameter, []).append(value)
     elif kind == "number":
         # Typer refuses a larger number.
         if not value.isdigit() or len(value) > 15 or int(value) > LARGEST_OF.get(parameter, LARGEST):
             return False
-        place[parameter] = int(value)
+        target[parameter] = int(value)
     else:
-        place[parameter] = value
+        target[parameter] = value
     return True
 
 
 def _positional(words: list[str], positional: Sequence[tuple[str, str, bool]]) -> dict[str, Any] | None:
     """Return the words that are not options, by the names of their parameters."""
     arguments: dict[str, Any] = {}
-    left = list(words)
+    remaining = list(words)
     for parameter, kind, required in positional:
         if kind == "texts":
-            taken, left = left, []
+            taken, remaining = remaining, []
             if taken:
                 arguments[parameter] = taken
-        elif left:
-            arguments[parameter] = left.pop(0)
+        elif remaining:
+            arguments[parameter] = remaining.pop(0)
         if required and parameter not in arguments:
             return None
-    return None if left else arguments
+    return None if remaining else arguments

@@ -51,12 +51,12 @@ class Waiting:
             self._done.set()
             self._thread.join()
 
-    def _show(self, done: threading.Event) -> None:
-        shown = False
-        while not done.wait(_SILENT):
-            shown = True
+    def _show(self, ended: threading.Event) -> None:
+        visible = False
+        while not ended.wait(_SILENT):
+            visible = True
             output.write_now(f"{_BACK}{self._reason()}: {time.monotonic() - self._began:.0f} s")
-        if shown:
+        if visible:
             output.write_now(_BACK)
 
 

@@ -93,8 +93,8 @@ def check_text_file(path: str) -> None:
     )
 
 
-def read(path: str, most: int, label: str) -> bytes:
-    """Return the first `most` + 1 bytes of the file `path`, or all if there are fewer; `-` is standard input.
+def read(path: str, limit: int, label: str) -> bytes:
+    """Return the first `limit` + 1 bytes of the file `path`, or all if there are fewer; `-` is standard input.
 
     Raises:
         UsageError: it cannot be read.
@@ -103,10 +103,10 @@ def read(path: str, most: int, label: str) -> bytes:
     descriptor = opened(path, label)
     try:
         pieces = []
-        left = most + 1
-        while left and (piece := piece_of(descriptor, left)):
+        remaining = limit + 1
+        while remaining and (piece := piece_of(descriptor, remaining)):
             pieces.append(piece)
-            left -= len(piece)
+            remaining -= len(piece)
     except OSError as error:
         raise unreadable(path, label, error) from error
     finally:
@@ -115,14 +115,14 @@ def read(path: str, most: int, label: str) -> bytes:
     return b"".join(pieces)
 
 
-def unmarked(path: str, most: int, label: str) -> bytes:
+def unmarked(path: str, limit: int, label: str) -> bytes:
     """Return the same as `read`, without a leading byte order mark: for public text and DER.
 
     Raises:
         UsageError: it cannot be read.
 
     """
-    return read(path, most, label).removeprefix(MARK.encode())
+    return read(path, limit, label).removeprefix(MARK.encode())
 
 
 def opened(path: str, label: str) -> int:
@@ -203,18 +203,18 @@ def lines(path: str, label: str, longest: int = 1 << 20) -> Iterator[tuple[int, 
     descriptor = opened(path, label)
     try:
         with file_of(descriptor) as file:
-            number = 0
+            line_number = 0
             while line := file.readline(longest + 1):
-                number += 1
+                line_number += 1
                 if len(line) > longest:
-                    raise UsageError(f"line {number} of {label} is longer than {longest} bytes")
-                text = decoded(line, f"line 1 of {label}") if number == 1 else line.decode()
+                    raise UsageError(f"line {line_number} of {label} is longer than {longest} bytes")
+                text = decoded(line, f"line 1 of {label}") if line_number == 1 else line.decode()
                 if text.strip():
-                    yield number, text.strip()
+                    yield line_number, text.strip()
     except OSError as error:
         raise unreadable(path, label, error) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"line {number} of {label} is not UTF-8") from error
+        raise UsageError(f"line {line_number} of {label} is not UTF-8") from error
 
 
 def unreadable(path: str, label: str, error: OSError) -> UsageError:

@@ -71,16 +71,16 @@ def process_state(row: Credential, now: int) -> str | None:
     return liveness(row.process, this_process()).value
 
 
-def warn_of_orphans(cli: Invocation, found: Sequence[Credential]) -> None:
+def warn_of_orphans(cli: Invocation, orphans: Sequence[Credential]) -> None:
     """Warn of credentials that a killed `run` has left, with the commands that revoke them."""
-    for row in found[:_MOST_ORPHANS]:
+    for orphan in orphans[:_MOST_ORPHANS]:
         cli.warn(
-            f"the process that {row.id} was given to is gone, and its credential lives until "
-            f"{format_time(row.ends_at)}: {cli.command(f'jitid revoke {row.id}')}"
+            f"the process that {orphan.id} was given to is gone, and its credential lives until "
+            f"{format_time(orphan.ends_at)}: {cli.command(f'jitid revoke {orphan.id}')}"
         )
-    if len(found) > _MOST_ORPHANS:
-        rest = cli.command("jitid list --process gone --field id")
-        cli.warn(f"so it is with {len(found) - _MOST_ORPHANS} more: {rest}")
+    if len(orphans) > _MOST_ORPHANS:
+        command = cli.command("jitid list --process gone --field id")
+        cli.warn(f"so it is with {len(orphans) - _MOST_ORPHANS} more: {command}")
 
 
 def credential(row: Credential, now: int) -> dict[str, Any]:

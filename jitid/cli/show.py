@@ -10,7 +10,7 @@ from jitid.system import output
 
 
 def show(
-    view: Display, chosen: Format | None = None, field: str | None = None, colour: bool | None = None
+    view: Display, output_format: Format | None = None, field: str | None = None, colour: bool | None = None
 ) -> None:
     """Write `view` to standard output.
 
@@ -22,20 +22,20 @@ def show(
     output.write_pieces(
         pieces(
             view,
-            chosen or (Format.TABLE if terminal else Format.TSV),
+            output_format or (Format.TABLE if terminal else Format.TSV),
             field,
             colour=terminal if colour is None else colour,
         )
     )
 
 
-def pieces(view: Display, chosen: Format, field: str | None, *, colour: bool) -> Iterator[str]:
+def pieces(view: Display, output_format: Format, field: str | None, *, colour: bool) -> Iterator[str]:
     """Return `view` as pieces of text, row by row. Raises the same errors as `show`."""
-    return _text(view, chosen, colour) if field is None else _field(view, field)
+    return _text(view, output_format, colour) if field is None else _field(view, field)
 
 
-def _text(view: Display, chosen: Format, colour: bool) -> Iterator[str]:
-    match chosen:
+def _text(view: Display, output_format: Format, colour: bool) -> Iterator[str]:
+    match output_format:
         case Format.TABLE:
             from jitid.formats import table
 
@@ -57,7 +57,7 @@ def _text(view: Display, chosen: Format, colour: bool) -> Iterator[str]:
 
             return csv.text(view)
         case _:
-            assert_never(chosen)
+            assert_never(output_format)
 
 
 def _field(view: Display, field: str) -> Iterator[str]:

@@ -305,5 +305,5 @@ RUNNING = frozenset({"run"})
 def function_of(verb: str) -> Callable[..., None]:
     """Return the function of a verb; this imports its module."""
     module, function = COMMANDS[verb][0].split(":")
-    found: Callable[..., None] = getattr(import_module(f"jitid.cli.{module}"), function)
-    return found
+    implementation: Callable[..., None] = getattr(import_module(f"jitid.cli.{module}"), function)
+    return implementation

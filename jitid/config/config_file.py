@@ -91,7 +91,7 @@ def parse(text: str, path: str) -> dict[str, Any]:
 
 
 def _read(path: str) -> bytes | None:
-    shown = safe(path)
+    label = safe(path)
     try:
         # O_NOFOLLOW refuses a link, and O_NONBLOCK does not wait for the other end of a named pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -102,26 +102,26 @@ def _read(path: str) -> bytes | None:
             word = _word(path)
             hint = f'put a plain file there: cp --remove-destination "$(readlink -f {word})" {word}'
             raise ConfigurationError(
-                f"{shown} is a link, which could be turned elsewhere; it was not read", hint
+                f"{label} is a link, which could be turned elsewhere; it was not read", hint
             ) from None
-        raise ConfigurationError(f"{shown} cannot be read: {(error.strerror or 'error').lower()}") from None
+        raise ConfigurationError(f"{label} cannot be read: {(error.strerror or 'error').lower()}") from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise ConfigurationError(f"{shown} is no plain file")
+            raise ConfigurationError(f"{label} is no plain file")
         if status.st_uid not in trusted():
             hint = f"if you trust what it says: chown {os.geteuid()} {_word(path)}"
-            raise ConfigurationError(f"{shown} belongs to another user; it was not read", hint)
+            raise ConfigurationError(f"{label} belongs to another user; it was not read", hint)
         if open_to_others(status):
             raise ConfigurationError(
-                f"{shown} can be changed by other users; it was not read", f"chmod go-w {_word(path)}"
+                f"{label} can be changed by other users; it was not read", f"chmod go-w {_word(path)}"
             )
         if status.st_size > _MOST:
-            raise ConfigurationError(f"{shown} is larger than a configuration can be")
+            raise ConfigurationError(f"{label} is larger than a configuration can be")
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(_MOST)
     except OSError as error:
-        raise ConfigurationError(f"{shown} cannot be read: {(error.strerror or 'error').lower()}") from None
+        raise ConfigurationError(f"{label} cannot be read: {(error.strerror or 'error').lower()}") from None
     finally:
         os.close(descriptor)
 
@@ -130,52 +130,52 @@ def read_layer(
     document: Mapping[str, Any], path: str, origin: str, owner: Owner, profile: str | None = None
 ) -> ConfigLayer:
     """Return the checked content of a file or of one profile. Raises ConfigurationError for unknown names."""
-    shown = safe(f"{path}{_where(profile)}")
+    label = safe(f"{path}{_where(profile)}")
     folder = path.rpartition("/")[0] or "/"
     values: dict[str, Value] = {}
     for name, raw in document.items():
         if name in TABLES:
             if owner == "project":
-                raise ConfigurationError(f"{shown}: a project's file may not have `{name}`", _project_hint())
+                raise ConfigurationError(f"{label}: a project's file may not have `{name}`", _project_hint())
             continue
         if name not in SETTINGS:
             raise ConfigurationError(
-                f"{shown}: there is no setting {quote(name)}", nearest(name, (*SETTINGS, *TABLES))
+                f"{label}: there is no setting {quote(name)}", nearest(name, (*SETTINGS, *TABLES))
             )
         if owner == "project" and SETTINGS[name].project == "no":
-            raise ConfigurationError(f"{shown}: a project's file may not set `{name}`", _project_hint())
-        values[name] = convert(SETTINGS[name], raw, f"{shown}: `{name}`", folder)
-    floors = _section(document, "floor", ("scope", "audience"), shown)
-    algorithms = _section(document, "algorithm", ("audience",), shown)
+            raise ConfigurationError(f"{label}: a project's file may not set `{name}`", _project_hint())
+        values[name] = convert(SETTINGS[name], raw, f"{label}: `{name}`", folder)
+    floors = _section(document, "floor", ("scope", "audience"), label)
+    algorithms = _section(document, "algorithm", ("audience",), label)
     return ConfigLayer(
         origin,
         owner,
         values,
         {
-            _scope(scope, shown): each
-            for scope, each in _choices(floors, "floor", "scope", SENSITIVITIES, shown).items()
+            _scope(scope, label): sensitivity
+            for scope, sensitivity in _choices(floors, "floor", "scope", SENSITIVITIES, label).items()
         },
         {
-            _audience(name, shown): each
-            for name, each in _choices(floors, "floor", "audience", SENSITIVITIES, shown).items()
+            _audience(name, label): sensitivity
+            for name, sensitivity in _choices(floors, "floor", "audience", SENSITIVITIES, label).items()
         },
         {
-            _audience(name, shown): each
-            for name, each in _choices(algorithms, "algorithm", "audience", ALGORITHMS, shown).items()
+            _audience(name, label): algorithm
+            for name, algorithm in _choices(algorithms, "algorithm", "audience", ALGORITHMS, label).items()
         },
-        _oidc(document, shown, folder),
-        *_socket(document, shown),
-        _targets(document, shown, folder, origin),
+        _oidc(document, label, folder),
+        *_socket(document, label),
+        _targets(document, label, folder, origin),
     )
 
 
 def stricter(floors: list[dict[str, str]]) -> dict[str, str]:
     """Return all floors together; for the same name, the higher one counts."""
-    together: dict[str, str] = {}
-    for each in floors:
-        for name, sensitivity in each.items():
-            together[name] = most_sensitive(sensitivity, together.get(name, sensitivity))
-    return together
+    merged: dict[str, str] = {}
+    for layer_floors in floors:
+        for name, sensitivity in layer_floors.items():
+            merged[name] = most_sensitive(sensitivity, merged.get(name, sensitivity))
+    return merged
 
 
 def _project_hint() -> str:
@@ -190,29 +190,29 @@ def _profiles(data: Mapping[str, Any], path: str) -> dict[str, dict[str, Any]]:
     return profiles
 
 
-def _table(value: object, name: str, shown: str) -> dict[str, Any]:
+def _table(value: object, name: str, label: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{shown}: {quote(name)} is a table")
+        raise ConfigurationError(f"{label}: {quote(name)} is a table")
     return value
 
 
 def _section(
-    document: Mapping[str, Any], name: str, known: tuple[str, ...], shown: str
+    document: Mapping[str, Any], name: str, allowed: tuple[str, ...], label: str
 ) -> dict[str, dict[str, Any]]:
-    section = _table(document.get(name, {}), name, shown)
+    section = _table(document.get(name, {}), name, label)
     for key, value in section.items():
-        if key not in known:
-            raise ConfigurationError(f"{shown}: there is no {quote(f'{name}.{key}')}", nearest(key, known))
-        _table(value, f"{name}.{key}", shown)
+        if key not in allowed:
+            raise ConfigurationError(f"{label}: there is no {quote(f'{name}.{key}')}", nearest(key, allowed))
+        _table(value, f"{name}.{key}", label)
     return section
 
 
 def _choices(
-    section: Mapping[str, Any], table: str, name: str, allowed: tuple[str, ...], shown: str
+    section: Mapping[str, Any], table: str, name: str, allowed: tuple[str, ...], label: str
 ) -> dict[str, str]:
     chosen: dict[str, str] = section.get(name, {})
     for key, value in chosen.items():
-        _must_be_among([value], allowed, f"{shown}: {quote(f'{table}.{name}.{key}', 200)}")
+        _must_be_among([value], allowed, f"{label}: {quote(f'{table}.{name}.{key}', 200)}")
     return dict(chosen)
 
 
@@ -224,40 +224,40 @@ def _must_be_among(texts: Iterable[str], allowed: tuple[str, ...], where: str) -
             raise ConfigurationError(f"{where}: {error.message}", error.hint) from None
 
 
-def _scope(text: str, shown: str) -> str:
+def _scope(text: str, label: str) -> str:
     from jitid.values.scope import parse_scope
 
     try:
         return parse_scope(text)
     except UsageError as error:
-        raise ConfigurationError(f"{shown}: {error.message}", error.hint) from None
+        raise ConfigurationError(f"{label}: {error.message}", error.hint) from None
 
 
-def _audience(text: str, shown: str) -> str:
+def _audience(text: str, label: str) -> str:
     from jitid.values.names import check_audience
 
     try:
         return check_audience(text)
     except UsageError as error:
-        raise ConfigurationError(f"{shown}: {error.message}", error.hint) from None
+        raise ConfigurationError(f"{label}: {error.message}", error.hint) from None
 
 
-def _oidc(document: Mapping[str, Any], shown: str, folder: str) -> dict[str, dict[str, Any]]:
+def _oidc(document: Mapping[str, Any], label: str, folder: str) -> dict[str, dict[str, Any]]:
     """Return the issuers of ID tokens with their fields; a relative path of a key set is relative to `folder`."""
-    issuers = _table(document.get("oidc", {}), "oidc", shown)
+    issuers = _table(document.get("oidc", {}), "oidc", label)
     for issuer, fields in issuers.items():
-        for name, value in _table(fields, f"oidc.{issuer}", shown).items():
-            where = f"{shown}: {quote(f'oidc.{issuer}.{name}', 200)}"
+        for name, value in _table(fields, f"oidc.{issuer}", label).items():
+            where = f"{label}: {quote(f'oidc.{issuer}.{name}', 200)}"
             if name not in _OIDC:
                 raise ConfigurationError(f"{where} is not known", nearest(name, _OIDC))
             texts = value if name in _LISTS and isinstance(value, list) else [value]
             expected = "a list of texts" if name in _LISTS else "a text"
             if name == "clients":
                 texts = [
-                    each for pair in _table(value, f"oidc.{issuer}.clients", shown).items() for each in pair
+                    text for pair in _table(value, f"oidc.{issuer}.clients", label).items() for text in pair
                 ]
                 expected = "a table of texts: a client id at the issuer, and the caller that it is"
-            if not texts or not all(isinstance(each, str) and each.strip() for each in texts):
+            if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
                 raise ConfigurationError(f"{where} is not {expected}")
             if name in _CHOICES:
                 from jitid.model import oidc_issuer
@@ -269,24 +269,24 @@ def _oidc(document: Mapping[str, Any], shown: str, folder: str) -> dict[str, dic
     }
 
 
-def _socket(document: Mapping[str, Any], shown: str) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+def _socket(document: Mapping[str, Any], label: str) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     """Return the delegators and the roles that users and groups of this machine have over a Unix socket."""
     from jitid.model.caller import ROLES
     from jitid.values.names import check_delegator
 
-    section = _section(document, "socket", ("delegator", "role"), shown)
+    section = _section(document, "socket", ("delegator", "role"), label)
     delegators, roles = {}, {}
     for name, entries in section.items():
         for user, value in entries.items():
-            where = f"{shown}: {quote(f'socket.{name}.{user}', 200)}"
+            where = f"{label}: {quote(f'socket.{name}.{user}', 200)}"
             if not _SYSTEM_USER.fullmatch(user):
                 raise ConfigurationError(f"{where}: a login, the number of a user, or @GROUP is wanted")
             texts = value if name == "role" and isinstance(value, list) else [value]
-            if not texts or not all(isinstance(each, str) and each.strip() for each in texts):
+            if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
                 raise ConfigurationError(f"{where} is {'a list of texts' if name == 'role' else 'a text'}")
             try:
                 if name == "role":
-                    roles[user] = tuple(one_of(each, ROLES) for each in texts)
+                    roles[user] = tuple(one_of(text, ROLES) for text in texts)
                 else:
                     delegators[user] = check_delegator(value)
             except (ConfigurationError, UsageError) as error:
@@ -294,12 +294,12 @@ def _socket(document: Mapping[str, Any], shown: str) -> tuple[dict[str, str], di
     return delegators, roles
 
 
-def _targets(document: Mapping[str, Any], shown: str, folder: str, origin: str) -> dict[str, StatedTarget]:
+def _targets(document: Mapping[str, Any], label: str, folder: str, origin: str) -> dict[str, StatedTarget]:
     """Return the targets. Their kind determines the valid entries of their tables, which are checked at their use.
 
     The kind is checked here: a target of an unknown kind is never used, and its error would never appear.
     """
-    targets = _table(document.get("target", {}), "target", shown)
+    targets = _table(document.get("target", {}), "target", label)
     if not targets:
         return {}
     from jitid.model.credential import MADE, is_target_name
@@ -309,16 +309,16 @@ def _targets(document: Mapping[str, Any], shown: str, folder: str, origin: str) 
         where = f"target.{name}"
         if not is_target_name(name):
             raise ConfigurationError(
-                f"{shown}: {quote(where, 200)}: the name of a target has letters, digits, dots and lines"
+                f"{label}: {quote(where, 200)}: the name of a target has letters, digits, dots and lines"
             )
-        templates = _table(_table(table, where, shown).get("template", {}), f"{where}.template", shown)
+        templates = _table(_table(table, where, label).get("template", {}), f"{where}.template", label)
         for template, entries in templates.items():
-            _table(entries, f"{where}.template.{template}", shown)
+            _table(entries, f"{where}.template.{template}", label)
         if "kind" not in table:
             raise ConfigurationError(
-                f"{shown}: {quote(where, 200)} has no `kind`", f"kinds are: {', '.join(MADE)}"
+                f"{label}: {quote(where, 200)} has no `kind`", f"kinds are: {', '.join(MADE)}"
             )
-        _must_be_among([table["kind"]], MADE, f"{shown}: {quote(f'{where}.kind', 200)}")
+        _must_be_among([table["kind"]], MADE, f"{label}: {quote(f'{where}.kind', 200)}")
     return {name: StatedTarget(name, table, folder, origin) for name, table in targets.items()}
 
 

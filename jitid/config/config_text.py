@@ -31,15 +31,17 @@ def with_value(text: str, path: Sequence[str], value: object) -> str:
 
         # A new file; this library writes lists with one value per line.
         return tomli_w.dumps(expected)
-    ended = text if text.endswith("\n") else f"{text}\n"
-    ways: list[Callable[[], str]] = [lambda: _edited(ended, lambda document: _set(document, path, value))]
+    terminated = text if text.endswith("\n") else f"{text}\n"
+    ways: list[Callable[[], str]] = [
+        lambda: _edited(terminated, lambda document: _set(document, path, value))
+    ]
     if is_new:
         # If the library cannot insert a new key, TOML allows it at other places.
-        ways = [*ways[: len(path) - 1], lambda: _with_line(ended, path, value)]
+        ways = [*ways[: len(path) - 1], lambda: _with_line(terminated, path, value)]
     for way in ways:
         try:
             changed = way()
-            if ended != text and not is_new:
+            if terminated != text and not is_new:
                 changed = changed.removesuffix("\n")
             return _checked(text, changed, expected)
         except ConfigurationError:
@@ -47,37 +49,37 @@ def with_value(text: str, path: Sequence[str], value: object) -> str:
     raise _refusal()
 
 
-def without(text: str, path: Sequence[str], kept: int = 0) -> str:
+def without(text: str, path: Sequence[str], kept_count: int = 0) -> str:
     """Return a TOML text without the key at a path, and without tables that become empty.
 
-    The first `kept` tables of the path stay: a profile without settings is still a profile.
+    The first `kept_count` tables of the path stay: a profile without settings is still a profile.
 
     Raises ConfigurationError if the change would alter other lines.
     """
     expected: dict[str, Any] = tomllib.loads(text)
-    remove(expected, path, kept)
-    changed = _edited(text, lambda document: remove(document, path, kept))
+    remove(expected, path, kept_count)
+    changed = _edited(text, lambda document: remove(document, path, kept_count))
     try:
         return _checked(text, changed, expected)
     except ConfigurationError:
-        if not kept:
+        if not kept_count:
             raise
         import tomlkit
 
         # The removed key was the only line of an implicit table, so a header line for the table is added.
         ended = changed if changed.endswith("\n") or not changed else f"{changed}\n"
-        return _checked(text, f"{ended}[{tomlkit.key(path[:kept]).as_string()}]\n", expected)
+        return _checked(text, f"{ended}[{tomlkit.key(path[:kept_count]).as_string()}]\n", expected)
 
 
-def remove(document: Any, path: Sequence[str], kept: int = 0) -> None:  # noqa: ANN401 - of either library
-    """Remove the key at a path, and tables that become empty, except the first `kept`."""
-    around: list[Any] = [document]
+def remove(document: Any, path: Sequence[str], kept_count: int = 0) -> None:  # noqa: ANN401 - of either library
+    """Remove the key at a path, and tables that become empty, except the first `kept_count`."""
+    tables: list[Any] = [document]
     for name in path[:-1]:
-        around.append(around[-1][name])
-    del around[-1][path[-1]]
-    for at in reversed(range(kept, len(path) - 1)):
-        if not around[at][path[at]]:
-            del around[at][path[at]]
+        tables.append(tables[-1][name])
+    del tables[-1][path[-1]]
+    for depth in reversed(range(kept_count, len(path) - 1)):
+        if not tables[depth][path[depth]]:
+            del tables[depth][path[depth]]
 
 
 def _edited(text: str, change: Callable[[TOMLDocument], None]) -> str:
@@ -98,12 +100,12 @@ def _set(document: TOMLDocument, path: Sequence[str], value: object) -> None:
     from tomlkit.items import InlineTable
 
     table: Any = document
-    for at, name in enumerate(path[:-1]):
+    for depth, name in enumerate(path[:-1]):
         if name not in table:
             # A table that only contains tables has no header line.
-            last = at == len(path) - 2
+            is_last = depth == len(path) - 2
             inline = isinstance(table, InlineTable)
-            table[name] = tomlkit.inline_table() if inline else tomlkit.table(is_super_table=not last)
+            table[name] = tomlkit.inline_table() if inline else tomlkit.table(is_super_table=not is_last)
         table = table[name]
     table[path[-1]] = value
 
@@ -121,20 +123,22 @@ def _with_line(text: str, path: Sequence[str], value: object) -> str:
     body = tomlkit.parse(text).body
     # A dotted key makes a table without a header line.
     tables = (
-        at
-        for at, (name, item) in enumerate(body)
+        index
+        for index, (name, item) in enumerate(body)
         if isinstance(item, AoT | Table) and not (name is not None and name.is_dotted())
     )
-    first = next(tables, len(body))
-    keys = [at for at in range(first) if body[at][0] is not None]
+    first_table = next(tables, len(body))
+    key_indexes = [index for index in range(first_table) if body[index][0] is not None]
     line = f"{tomlkit.key(path).as_string()} = {tomlkit.item(value).as_string()}\n"
-    if keys:
-        before = Container(parsed=True)
-        for name, item in body[: keys[-1] + 1]:
-            before.append(name, item, validate=False)
-        at = len(before.as_string())
-        return f"{text[:at]}{line}{text[at:]}" if text.startswith(before.as_string()) else f"{line}{text}"
-    return f"{text}{line}" if first == len(body) else f"{line}\n{text}"
+    if key_indexes:
+        head = Container(parsed=True)
+        for name, item in body[: key_indexes[-1] + 1]:
+            head.append(name, item, validate=False)
+        offset = len(head.as_string())
+        return (
+            f"{text[:offset]}{line}{text[offset:]}" if text.startswith(head.as_string()) else f"{line}{text}"
+        )
+    return f"{text}{line}" if first_table == len(body) else f"{line}\n{text}"
 
 
 def _checked(old: str, new: str, expected: Mapping[str, Any]) -> str:
@@ -142,10 +146,10 @@ def _checked(old: str, new: str, expected: Mapping[str, Any]) -> str:
     if "\r\n" in old and "\n" not in old.replace("\r\n", ""):
         new = new.replace("\r\n", "\n").replace("\n", "\r\n")
     try:
-        found = tomllib.loads(new)
+        parsed = tomllib.loads(new)
     except tomllib.TOMLDecodeError:
         raise _refusal() from None
-    if found != expected:
+    if parsed != expected:
         raise _refusal()
     return new
 

@@ -82,9 +82,9 @@ class Config:
         self._all_layers()
 
     def _in_force(self, name: str) -> tuple[Value, str]:
-        found = self._values[named(name).name]
-        if name not in GUARD_RAILS or found[1] == "flag":
-            return found
+        value_and_origin = self._values[named(name).name]
+        if name not in GUARD_RAILS or value_and_origin[1] == "flag":
+            return value_and_origin
         settled = self._guard_rail(name)
         return settled.value, settled.origin
 
@@ -134,7 +134,7 @@ class Config:
             return None
         remote_layer, ledger_layer = _layer(self.origin("remote")), _layer(self.origin("ledger"))
         ranks = ["flag", "environment", *self.origins]
-        nearness = [ranks.index(each) for each in (remote_layer, ledger_layer) if each != "default"]
+        nearness = [ranks.index(layer) for layer in (remote_layer, ledger_layer) if layer != "default"]
         if len(nearness) == 1 or nearness[0] < nearness[1]:
             return remote
         if nearness[0] > nearness[1]:
@@ -162,13 +162,13 @@ class Config:
 
         issuers = []
         for issuer, fields in self._oidc.items():
-            given = {"jwks": "", "audience": "", **fields}
-            for name in given.keys() & {"algorithms", "names"}:
-                stated = given[name]
-                given[name] = (stated,) if isinstance(stated, str) else tuple(stated)
-            if "clients" in given:
-                given["clients"] = tuple(given["clients"].items())
-            issuers.append(OidcIssuer(issuer, **given))
+            settings = {"jwks": "", "audience": "", **fields}
+            for name in settings.keys() & {"algorithms", "names"}:
+                value = settings[name]
+                settings[name] = (value,) if isinstance(value, str) else tuple(value)
+            if "clients" in settings:
+                settings["clients"] = tuple(settings["clients"].items())
+            issuers.append(OidcIssuer(issuer, **settings))
         return tuple(issuers)
 
     def targets(self) -> tuple[StatedTarget, ...]:
@@ -177,14 +177,14 @@ class Config:
 
     def tables(self) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
         """Yield the tables with user-defined keys: their name, and for each key its value and origin."""
-        found: dict[str, dict[str, tuple[str, str]]] = {}
+        tables: dict[str, dict[str, tuple[str, str]]] = {}
         scope_floors, audience_floors = self.scope_floors, self.audience_floors
         for layer in reversed(self._trusted.further):
             for name, entries, floor in (
                 ("floor.scope", layer.scope_floors, scope_floors),
                 ("floor.audience", layer.audience_floors, audience_floors),
             ):
-                table = found.setdefault(name, {})
+                table = tables.setdefault(name, {})
                 table.update(
                     {key: (text, layer.origin) for key, text in entries.items() if floor[key] == text}
                 )
@@ -194,7 +194,7 @@ class Config:
                 ("floor.audience", layer.audience_floors, audience_floors),
                 ("algorithm.audience", layer.algorithms, self.algorithms),
             ):
-                table = found.setdefault(name, {})
+                table = tables.setdefault(name, {})
                 table.update(
                     {key: (text, layer.origin) for key, text in entries.items() if floor[key] == text}
                 )
@@ -203,24 +203,26 @@ class Config:
                 ("socket.role", {user: " ".join(roles) for user, roles in layer.socket_roles.items()}),
             ):
                 if by_user:
-                    table = found.setdefault(name, {})
+                    table = tables.setdefault(name, {})
                     table.update({user: (text, layer.origin) for user, text in by_user.items()})
-            for name, stated in layer.targets.items():
+            for name, target in layer.targets.items():
                 from jitid.model.target import texts_of
 
-                table = found.setdefault("target", {})
+                table = tables.setdefault("target", {})
                 for key in [key for key in table if key.startswith(f"{name}.")]:
                     del table[key]
-                table.update({f"{name}.{key}": (text, layer.origin) for key, text in texts_of(stated.table)})
+                table.update({f"{name}.{key}": (text, layer.origin) for key, text in texts_of(target.table)})
             for issuer, fields in layer.oidc.items():
-                table = found.setdefault("oidc", {})
+                table = tables.setdefault("oidc", {})
                 for field, value in fields.items():
                     texts = (
-                        [f"{one}={other}" for one, other in value.items()] if field == "clients" else value
+                        [f"{client}={client_caller}" for client, client_caller in value.items()]
+                        if field == "clients"
+                        else value
                     )
                     text = texts if isinstance(texts, str) else " ".join(texts)
                     table[f"{issuer}.{field}"] = (text, layer.origin)
-        yield from found.items()
+        yield from tables.items()
 
 
 def _layer(origin: str) -> str:
@@ -255,12 +257,12 @@ def load(
     profile = profile or environ.get("JITID_PROFILE")
     warnings: list[str] = []
     project = _project_layers(profile, environ, warnings)
-    own, found = read_layers(path, "user", profile)
-    if not found and (file or "JITID_CONFIG" in environ):
+    user_layers, exists = read_layers(path, "user", profile)
+    if not exists and (file or "JITID_CONFIG" in environ):
         raise ConfigurationError(
             f"there is no file {safe(path)}", "make it with `jitid config set`, or leave --config out"
         )
-    layers = project + own
+    layers = project + user_layers
     for system in system_files(environ):
         layers += read_layers(system, "system", profile)[0]
     if profile and not any(layer.origin.endswith(f"[profile.{profile}]") for layer in layers):
@@ -304,23 +306,23 @@ def _resolve(
     warnings: list[str],
 ) -> tuple[Value, str]:
     setting = SETTINGS[name]
-    given = flags.get(name)
-    if given is not None:
+    flag_value = flags.get(name)
+    if flag_value is not None:
         try:
-            return convert(setting, given, f"--{name.replace('_', '-')}", here()), "flag"
+            return convert(setting, flag_value, f"--{name.replace('_', '-')}", here()), "flag"
         except ConfigurationError as error:
             raise UsageError(error.message, error.hint) from None
     if setting.environment and setting.variable in environ:
         value = convert(setting, environ[setting.variable], setting.variable, here())
         return value, f"environment {setting.variable}"
-    stated = [(layer.values[name], layer) for layer in layers if name in layer.values]
+    candidates = [(layer.values[name], layer) for layer in layers if name in layer.values]
     trusted = next(
-        ((value, layer.origin) for value, layer in stated if layer.owner != "project"),
+        ((value, layer.origin) for value, layer in candidates if layer.owner != "project"),
         (setting.default, "default"),
     )
-    if not stated or stated[0][1].owner != "project":
+    if not candidates or candidates[0][1].owner != "project":
         return trusted
-    value, layer = stated[0]
+    value, layer = candidates[0]
     if setting.project == "stricter" and _laxer(value, trusted[0]):
         unit = " seconds" if isinstance(value, int) else ""
         warnings.append(f"{safe(layer.origin)}: `{name}` is laxer than {trusted[0]}{unit}; it is not heeded")
@@ -328,12 +330,12 @@ def _resolve(
     return value, layer.origin
 
 
-def _laxer(value: Value, than: Value) -> bool:
-    if isinstance(value, int) and isinstance(than, int):
-        return value > than
+def _laxer(value: Value, other: Value) -> bool:
+    if isinstance(value, int) and isinstance(other, int):
+        return value > other
     assert isinstance(value, str)
-    assert isinstance(than, str)
-    return most_sensitive(value, than) != value
+    assert isinstance(other, str)
+    return most_sensitive(value, other) != value
 
 
 def _project_layers(
@@ -341,13 +343,13 @@ def _project_layers(
 ) -> list[ConfigLayer]:
     for path in project_files(environ):
         try:
-            layers, found = read_layers(path, "project", profile)
+            layers, exists = read_layers(path, "project", profile)
         except ConfigurationError as error:
             # An invalid project file must not prevent a revocation.
             hint = f" ({error.hint})" if error.hint else ""
             warnings.append(f"the project's file is not heeded: {error.message}{hint}")
             return []
-        if found:
+        if exists:
             return layers
     return []
 

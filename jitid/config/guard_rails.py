@@ -52,10 +52,10 @@ class Trusted:
     def layers(self) -> list[ConfigLayer]:
         """The layers of these files, highest precedence first. Raises ConfigurationError."""
         if self._layers is None:
-            own, system = own_files()
-            paths = [("user", path) for path in ([self._file] if self._file is not None else own)]
+            user_paths, system_paths = own_files()
+            paths = [("user", path) for path in ([self._file] if self._file is not None else user_paths)]
             layers = []
-            for owner, path in (*paths, *(("system", path) for path in system)):
+            for owner, path in (*paths, *(("system", path) for path in system_paths)):
                 layers += self._read(path, "user" if owner == "user" else "system")
             self._layers = layers
         return self._layers
@@ -63,15 +63,15 @@ class Trusted:
     @property
     def further(self) -> list[ConfigLayer]:
         """The layers that the environment has replaced by another file. Raises ConfigurationError."""
-        known = {layer.origin for layer in self._found}
-        return [layer for layer in self.layers if layer.origin not in known]
+        origins = {layer.origin for layer in self._found}
+        return [layer for layer in self.layers if layer.origin not in origins]
 
-    def settle(self, setting: Setting, found: Value, origin: str) -> SettledGuardRail:
+    def settle(self, setting: Setting, configured: Value, origin: str) -> SettledGuardRail:
         """Return the value of a guard rail: the value found, or a stricter one of the trusted files.
 
         Raises ConfigurationError.
         """
-        value, why = next(
+        value, trusted_origin = next(
             (
                 (layer.values[setting.name], layer.origin)
                 for layer in self.layers
@@ -79,25 +79,25 @@ class Trusted:
             ),
             (setting.default, "default"),
         )
-        if found == value:
-            return SettledGuardRail(value, why)
-        if strictest(setting, value, found) == found:
-            return SettledGuardRail(found, origin)
+        if configured == value:
+            return SettledGuardRail(value, trusted_origin)
+        if strictest(setting, value, configured) == configured:
+            return SettledGuardRail(configured, origin)
         if origin == "default":
-            return SettledGuardRail(value, why)
+            return SettledGuardRail(value, trusted_origin)
         variable, remedy = self._named_by(origin)
         refused = (
-            f"`{setting.name}` is {_value_text(setting, value)} ({safe(why)}): {safe(origin)} says "
-            f"{_value_text(setting, found)}, and what {variable} names cannot loosen a guard rail; {remedy}"
+            f"`{setting.name}` is {_value_text(setting, value)} ({safe(trusted_origin)}): {safe(origin)} says "
+            f"{_value_text(setting, configured)}, and what {variable} names cannot loosen a guard rail; {remedy}"
         )
-        return SettledGuardRail(value, why, refused)
+        return SettledGuardRail(value, trusted_origin, refused)
 
     def _read(self, path: str, owner: str) -> list[ConfigLayer]:
         origin = f"{owner} {path}"
         overlay = f"{origin} [profile.{self._profile}]"
-        known = [layer for layer in self._found if layer.origin in (origin, overlay)]
-        if known:
-            return [layer for layer in known if layer.origin == origin or self._profile is not None]
+        layers = [layer for layer in self._found if layer.origin in (origin, overlay)]
+        if layers:
+            return [layer for layer in layers if layer.origin == origin or self._profile is not None]
         try:
             # A file at a place that this user may not read counts as missing, in any environment.
             os.lstat(path)
@@ -117,8 +117,10 @@ class Trusted:
             return "XDG_CONFIG_DIRS", "put it into the system's own file"
         if any(layer.origin == f"user {path}" for layer in self.layers):
             return "JITID_PROFILE", "name the profile with --profile"
-        named = (name for name in ("JITID_CONFIG", "XDG_CONFIG_HOME") if self._environ.get(name, "").strip())
-        return next(named, "HOME"), "name the file with --config"
+        variables = (
+            name for name in ("JITID_CONFIG", "XDG_CONFIG_HOME") if self._environ.get(name, "").strip()
+        )
+        return next(variables, "HOME"), "name the file with --config"
 
 
 def _value_text(setting: Setting, value: Value) -> str:

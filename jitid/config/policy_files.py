@@ -116,9 +116,9 @@ def look_into(folder: str, names: Sequence[str] | None = None) -> Folder:
     for name in {*chosen, *({USE} & set(present))}:
         if name.endswith((CEDAR, CASES)) or name == USE:
             path = name if folder == "." else os.path.join(folder, name)
-            texts[name], why = _look(path)
-            if why is not None and name.endswith(CEDAR):
-                refused.append(why)
+            texts[name], reason = _look(path)
+            if reason is not None and name.endswith(CEDAR):
+                refused.append(reason)
     return Folder(
         folder,
         [(name, texts[name]) for name in chosen if name.endswith(CEDAR)],
@@ -186,14 +186,14 @@ def write_new(folder: str, files: Sequence[tuple[str, str]]) -> None:
         OutputError: it cannot be written; the files written so far are removed.
 
     """
-    made = False
+    is_new = False
     try:
         try:
             os.mkdir(folder, 0o755)
-            made = True
+            is_new = True
         except FileExistsError:
             pass
-        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        folder_descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise UsageError(
@@ -203,37 +203,37 @@ def write_new(folder: str, files: Sequence[tuple[str, str]]) -> None:
         raise _unwritten(folder, error) from error
     written: list[str] = []
     try:
-        if os.listdir(held):
+        if os.listdir(folder_descriptor):
             raise UsageError(f"{_shown(folder)} is not empty; nothing was changed", "name a new folder")
-        if made:
+        if is_new:
             # Independent of the umask: readers of a policy may be other users than its issuer.
-            os.fchmod(held, 0o755)
+            os.fchmod(folder_descriptor, 0o755)
         for name, text in files:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            descriptor = os.open(name, flags, 0o644, dir_fd=held)
+            descriptor = os.open(name, flags, 0o644, dir_fd=folder_descriptor)
             written.append(name)
             with open(descriptor, "wb") as file:
                 os.fchmod(descriptor, 0o644)
                 file.write(text.encode())
                 file.flush()
                 os.fsync(descriptor)
-        os.fsync(held)
+        os.fsync(folder_descriptor)
     except OSError as error:
-        _remove(held, written, folder if made else None)
+        _remove(folder_descriptor, written, folder if is_new else None)
         raise _unwritten(folder, error) from error
     except BaseException:
-        _remove(held, written, folder if made else None)
+        _remove(folder_descriptor, written, folder if is_new else None)
         raise
     finally:
-        os.close(held)
+        os.close(folder_descriptor)
 
 
-def _remove(held: int, names: Sequence[str], folder: str | None) -> None:
+def _remove(folder_descriptor: int, names: Sequence[str], folder: str | None) -> None:
     from contextlib import suppress
 
     for name in names:
         with suppress(OSError):
-            os.unlink(name, dir_fd=held)
+            os.unlink(name, dir_fd=folder_descriptor)
     if folder is not None:
         with suppress(OSError):
             os.rmdir(folder)

@@ -294,40 +294,44 @@ SETTINGS: dict[str, Setting] = {
 }
 
 VARIABLES = frozenset(
-    {"JITID_CONFIG", "JITID_PROFILE", *(each.variable for each in SETTINGS.values() if each.environment)}
+    {
+        "JITID_CONFIG",
+        "JITID_PROFILE",
+        *(setting.variable for setting in SETTINGS.values() if setting.environment),
+    }
 )
 """The environment variables that every command reads."""
 
 
-GUARD_RAILS = frozenset(each.name for each in SETTINGS.values() if not each.environment)
+GUARD_RAILS = frozenset(setting.name for setting in SETTINGS.values() if not setting.environment)
 """The settings that never come from the environment."""
 
 
-def strictest(setting: Setting, trusted: Value, found: Value) -> Value:
+def strictest(setting: Setting, trusted: Value, configured: Value) -> Value:
     """Return the stricter of two values of a guard rail; the `trusted` one if neither is stricter."""
-    if isinstance(trusted, int) and isinstance(found, int) and setting.strict != "none":
-        return min(trusted, found) if setting.strict == "least" else max(trusted, found)
-    if isinstance(trusted, tuple) and isinstance(found, tuple):
+    if isinstance(trusted, int) and isinstance(configured, int) and setting.strict != "none":
+        return min(trusted, configured) if setting.strict == "least" else max(trusted, configured)
+    if isinstance(trusted, tuple) and isinstance(configured, tuple):
         # An empty list is not a limit.
-        narrower = found and (not trusted or set(found) <= set(trusted))
-        return found if narrower else trusted
+        narrower = configured and (not trusted or set(configured) <= set(trusted))
+        return configured if narrower else trusted
     for order in (SENSITIVITIES, tuple(reversed(DELEGATORS))):
-        if trusted in order and found in order:
-            return min(trusted, found, key=order.index)
+        if trusted in order and configured in order:
+            return min(trusted, configured, key=order.index)
     return trusted
 
 
-def nearest(name: str, known: tuple[str, ...]) -> str:
+def nearest(name: str, known_names: tuple[str, ...]) -> str:
     """Return the hint for an unknown name: the most similar known names, or all of them."""
-    return meant(name, known) or f"known are: {', '.join(known)}"
+    return meant(name, known_names) or f"known are: {', '.join(known_names)}"
 
 
-def meant(name: str, known: tuple[str, ...]) -> str | None:
+def meant(name: str, known_names: tuple[str, ...]) -> str | None:
     """Return a hint with the known names most similar to an unknown one; None if none is similar."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name[:100], known, n=2)
-    return f"did you mean {' or '.join(f'`{each}`' for each in close)}?" if close else None
+    close = get_close_matches(name[:100], known_names, n=2)
+    return f"did you mean {' or '.join(f'`{candidate}`' for candidate in close)}?" if close else None
 
 
 def named(name: str) -> Setting:
@@ -371,7 +375,7 @@ def _converted(setting: Setting, raw: object, folder: str) -> Value:
         case "audiences":
             from jitid.values.names import check_audience
 
-            return tuple(dict.fromkeys(check_audience(each) for each in _texts(raw)))
+            return tuple(dict.fromkeys(check_audience(audience) for audience in _texts(raw)))
         case "texts":
             return tuple(dict.fromkeys(_texts(raw)))
         case "duration":
@@ -414,8 +418,8 @@ def _converted(setting: Setting, raw: object, folder: str) -> Value:
 
 def _url(text: str) -> str:
     """Return a web address without a slash at its end."""
-    scheme, colon, rest = text.partition("://")
-    host = rest.partition("/")[0]
+    scheme, colon, address = text.partition("://")
+    host = address.partition("/")[0]
     plain = text.isascii() and text.isprintable() and not set(text) & set(' "\\<>^`{|}?#@')
     if scheme not in ("https", "http") or not colon or not host or not plain:
         raise ConfigurationError(f"{quote(text, 200)} is no address", "such as https://jitid.example.com")
@@ -469,7 +473,7 @@ def _texts(raw: object) -> list[str]:
         return _text(raw).split()
     if not isinstance(raw, (list, tuple)):
         raise ConfigurationError(f"a list of texts is wanted, not {_type(raw)}")
-    return [_text(each) for each in raw]
+    return [_text(item) for item in raw]
 
 
 def _type(raw: object) -> str:

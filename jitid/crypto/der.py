@@ -42,19 +42,19 @@ def integer(value: int) -> bytes:
 
 def oid(dotted: str) -> bytes:
     """Return the encoding of an object identifier."""
-    first, second, *rest = map(int, dotted.split("."))
+    first, second, *arcs = map(int, dotted.split("."))
     encoded = [bytes([first * 40 + second])]
-    for number in rest:
-        digits = [number & 0x7F]
-        while number := number >> 7:
-            digits.append(0x80 | number & 0x7F)
+    for arc in arcs:
+        digits = [arc & 0x7F]
+        while arc := arc >> 7:
+            digits.append(0x80 | arc & 0x7F)
         encoded.append(bytes(reversed(digits)))
     return tlv(OID, *encoded)
 
 
-def time(at: int) -> bytes:
+def time(timestamp: int) -> bytes:
     """Return the encoding of a time in seconds since the epoch (RFC 5280, section 4.1.2.5)."""
-    moment = datetime.fromtimestamp(at, UTC)
+    moment = datetime.fromtimestamp(timestamp, UTC)
     if moment.year > _LAST_UTC_YEAR:
         return tlv(_GENERAL_TIME, f"{moment:%Y%m%d%H%M%SZ}".encode())
     return tlv(_UTC_TIME, f"{moment:%y%m%d%H%M%SZ}".encode())
@@ -93,9 +93,9 @@ def authority(certificate: bytes) -> IssuerFields:
         ((_, body, _),) = parts(certificate)
         (_, signed, _), *_ = parts(body)
         fields = [field for field in parts(signed) if field[0] != 0xA0]
-        validity, subject, key, *more = fields[3:]
-        _, (tag, until, _) = parts(validity[1])
-        return IssuerFields(subject[2], _key_id(key[1], more), _seconds(tag, until.decode()))
+        validity, subject, key, *optional_fields = fields[3:]
+        _, (tag, not_after, _) = parts(validity[1])
+        return IssuerFields(subject[2], _key_id(key[1], optional_fields), _seconds(tag, not_after.decode()))
     except (ValueError, IndexError):
         raise _damaged() from None
 
@@ -105,12 +105,12 @@ def _seconds(tag: int, text: str) -> int:
         # RFC 5280, section 4.1.2.5.1.
         text = ("20" if text < "5" else "19") + text
     # `strptime` would cost start-up.
-    month, day, hour, minute, second = (int(text[at : at + 2]) for at in range(4, 14, 2))
+    month, day, hour, minute, second = (int(text[offset : offset + 2]) for offset in range(4, 14, 2))
     return int(datetime(int(text[:4]), month, day, hour, minute, second, tzinfo=UTC).timestamp())
 
 
-def _key_id(key: bytes, more: list[tuple[int, bytes, bytes]]) -> bytes:
-    for tag, content, _ in more:
+def _key_id(key: bytes, optional_fields: list[tuple[int, bytes, bytes]]) -> bytes:
+    for tag, content, _ in optional_fields:
         if tag == 0xA3:
             ((_, extensions, _),) = parts(content)
             for _, extension, _ in parts(extensions):
@@ -136,12 +136,12 @@ def _digest(key: bytes) -> bytes:
 def split(chain: bytes) -> list[bytes]:
     """Return the certificates of a chain in DER. Raises IntegrityError for a damaged one."""
     try:
-        found = [(tag, whole) for tag, _, whole in parts(chain)]
+        values = [(tag, whole) for tag, _, whole in parts(chain)]
     except ValueError:
         raise _damaged() from None
-    if not found or any(tag != SEQUENCE for tag, _ in found):
+    if not values or any(tag != SEQUENCE for tag, _ in values):
         raise _damaged()
-    return [whole for _, whole in found]
+    return [whole for _, whole in values]
 
 
 def _damaged() -> IntegrityError:
@@ -151,7 +151,7 @@ def _damaged() -> IntegrityError:
 def to_pem(der: bytes, label: str = "CERTIFICATE") -> str:
     """Return DER as PEM text."""
     body = binascii.b2a_base64(der, newline=False).decode("ascii")
-    lines = [body[at : at + _WIDTH] for at in range(0, len(body), _WIDTH)]
+    lines = [body[start : start + _WIDTH] for start in range(0, len(body), _WIDTH)]
     return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
 
 
@@ -161,12 +161,12 @@ def from_pem(text: str, label: str = "CERTIFICATE") -> list[bytes]:
     Lines may have any length and any line ending; the base64 must be canonical.
     """
     begin, end = f"-----BEGIN {label}-----", f"-----END {label}-----"
-    found: list[bytes] = []
-    rest = text.strip(_BLANKS)
-    while rest:
-        if not rest.startswith(begin) or len(found) == _MOST_BLOCKS:
+    blocks: list[bytes] = []
+    remaining = text.strip(_BLANKS)
+    while remaining:
+        if not remaining.startswith(begin) or len(blocks) == _MOST_BLOCKS:
             raise ValueError("not PEM")
-        body, mark, rest = rest[len(begin) :].partition(end)
+        body, mark, remaining = remaining[len(begin) :].partition(end)
         if not mark or "-" in body:
             raise ValueError("not PEM")
         joined = body.translate(_WITHOUT_BLANKS)
@@ -174,8 +174,8 @@ def from_pem(text: str, label: str = "CERTIFICATE") -> list[bytes]:
         # Spare bits that are not zero would be a second spelling.
         if not der or binascii.b2a_base64(der, newline=False).decode("ascii") != joined:
             raise ValueError("not canonical base64")
-        found.append(der)
-        rest = rest.lstrip(_BLANKS)
-    if not found:
+        blocks.append(der)
+        remaining = remaining.lstrip(_BLANKS)
+    if not blocks:
         raise ValueError("not PEM")
-    return found
+    return blocks

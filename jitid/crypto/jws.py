@@ -193,11 +193,11 @@ def check_claims(
     if claims.get("iss") != issuer:
         raise InvalidCredentialError(f"{label} is from another issuer")
     audience = claims.get("aud")
-    named = audience if type(audience) is list else [audience]
-    for one in named:
-        if type(one) is not str:
+    claimed_audiences = audience if type(audience) is list else [audience]
+    for claimed_audience in claimed_audiences:
+        if type(claimed_audience) is not str:
             raise InvalidCredentialError(f"{label}'s audience is missing or not made of strings")
-    if set(named).isdisjoint(audiences):
+    if set(claimed_audiences).isdisjoint(audiences):
         raise InvalidCredentialError(f"{label} is for another audience")
     for name in ("sub", "jti", "client_id", "scope"):
         if type(claims.get(name, "")) is not str:
@@ -232,8 +232,10 @@ def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:
     if parsed.alg != alg:
         raise InvalidCredentialError("the token's algorithm is not its key's")
     # A verified signature stays valid forever. The cache holds only digests, which are useless to an attacker.
-    whole = hashlib.sha256(b".".join((alg.encode(), public, parsed.signing_input, parsed.signature))).digest()
-    if whole in _VERIFIED:
+    digest = hashlib.sha256(
+        b".".join((alg.encode(), public, parsed.signing_input, parsed.signature))
+    ).digest()
+    if digest in _VERIFIED:
         return
     # Both algorithms have one signature size; a signature of another size never reaches the arithmetic.
     if len(parsed.signature) != SIGNATURE_SIZE or not _verifier(alg, public)(
@@ -242,7 +244,7 @@ def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:
         raise InvalidCredentialError("the token's signature does not verify")
     if len(_VERIFIED) >= _MOST_VERIFIED:
         _VERIFIED.clear()
-    _VERIFIED.add(whole)
+    _VERIFIED.add(digest)
 
 
 _MOST_VERIFIED = 10_000

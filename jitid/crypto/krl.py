@@ -42,8 +42,10 @@ def encode(
     data = _MAGIC.to_bytes(8) + _FORMAT.to_bytes(4) + now.to_bytes(8) + now.to_bytes(8) + (0).to_bytes(8)
     data += string(b"") + string(comment)
     for authority, revoked in certificates.items():
-        serials = b"".join([serial.to_bytes(8) for serial in sorted({one.serial for one in revoked})])
-        ids = b"".join([string(key_id) for key_id in sorted({one.key_id for one in revoked})])
+        serials = b"".join(
+            [serial.to_bytes(8) for serial in sorted({certificate.serial for certificate in revoked})]
+        )
+        ids = b"".join([string(key_id) for key_id in sorted({certificate.key_id for certificate in revoked})])
         section = string(authority) + string(b"")
         if revoked:
             section += _SERIAL_LIST + string(serials) + _KEY_ID + string(ids)
@@ -53,7 +55,7 @@ def encode(
     return data
 
 
-def same(one: bytes, other: bytes) -> bool:
+def same(first_list: bytes, second_list: bytes) -> bool:
     """Return whether two lists revoke the same certificates and keys, regardless of their times."""
-    undated = [data[: _DATED.start] + data[_DATED.stop :] for data in (one, other)]
+    undated = [data[: _DATED.start] + data[_DATED.stop :] for data in (first_list, second_list)]
     return undated[0] == undated[1]

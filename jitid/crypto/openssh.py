@@ -48,9 +48,9 @@ def string(data: bytes | str) -> bytes:
     return len(raw).to_bytes(4) + raw
 
 
-def strings(many: Iterable[bytes | str]) -> bytes:
+def strings(items: Iterable[bytes | str]) -> bytes:
     """Return the concatenation of strings."""
-    return b"".join([string(one) for one in many])
+    return b"".join([string(item) for item in items])
 
 
 _ALONE = strings((b"none", b"none", b"")) + (1).to_bytes(4)
@@ -228,8 +228,8 @@ def parse_certificate(text: str) -> Certificate:
 def _line(text: str) -> tuple[str, bytes]:
     if len(text) > MAX_LINE or not text.isascii():
         raise ValueError("not a line of a key")
-    type_, _, rest = text.strip(" \t\r\n").partition(" ")
-    encoded, _, comment = rest.lstrip(" ").partition(" ")
+    type_, _, remainder = text.strip(" \t\r\n").partition(" ")
+    encoded, _, comment = remainder.lstrip(" ").partition(" ")
     if any(not character.isprintable() for character in comment):
         raise ValueError("more than a line")
     blob = binascii.a2b_base64(encoded, strict_mode=True)
@@ -241,14 +241,14 @@ def _line(text: str) -> tuple[str, bytes]:
 
 def _options(data: bytes) -> dict[str, str]:
     reader = Reader(data)
-    found: dict[str, str] = {}
+    parsed: dict[str, str] = {}
     while reader.rest:
         name, value = reader.text(), Reader(reader.string())
-        if name in found:
+        if name in parsed:
             raise ValueError("an option twice")
-        found[name] = value.text() if value.rest else ""
+        parsed[name] = value.text() if value.rest else ""
         value.end()
-    return found
+    return parsed
 
 
 def private_file(seed: bytes, public: bytes, check: bytes, comment: str) -> str:
@@ -260,7 +260,7 @@ def private_file(seed: bytes, public: bytes, check: bytes, comment: str) -> str:
     inner += bytes(range(1, 1 + -len(inner) % _BLOCK))
     data = _MAGIC + _ALONE + string(public_blob(public)) + string(inner)
     text = binascii.b2a_base64(data, newline=False).decode("ascii")
-    lines = [text[at : at + _WIDTH] for at in range(0, len(text), _WIDTH)]
+    lines = [text[start : start + _WIDTH] for start in range(0, len(text), _WIDTH)]
     return "\n".join([_BEGIN, *lines, _END, ""])
 
 

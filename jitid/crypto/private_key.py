@@ -58,15 +58,15 @@ class FoundKey(NamedTuple):
     """Whether the private half was read. Any public half may be written beside an encrypted private one."""
 
 
-def key_at(window: bytes | bytearray, at: int) -> FoundKey | None:
+def key_at(window: bytes | bytearray, position: int) -> FoundKey | None:
     """Return the key of the PEM block at a position; None if it is not a private key, or incomplete.
 
     Its lines may have any length, and the line breaks of JSON, a quotation, program source or a diff.
     """
-    begun = _BEGIN.match(window, at)
-    if begun is None:
+    opening = _BEGIN.match(window, position)
+    if opening is None:
         return None
-    start = begun.end()
+    start = opening.end()
     # The next key begins at the next dashes at the earliest, so no byte is read twice.
     stop = window.find(_DASHES, start, start + _LONGEST)
     if stop >= 0:
@@ -78,11 +78,11 @@ def key_at(window: bytes | bytearray, at: int) -> FoundKey | None:
     if b"\0" in body:
         # A NUL separates two texts in the same window.
         return None
-    if _ENCRYPTED in begun[1] or _ENCRYPTED in body[:_HEADERS]:
+    if _ENCRYPTED in opening[1] or _ENCRYPTED in body[:_HEADERS]:
         return FoundKey(UNREADABLE, proved=False)
     try:
-        raw = a2b_base64(_plain(body, bytes(window[max(0, at - 1) : at])))
-        return _openssh(raw) if begun[1] == _OPENSSH else key_of(raw)
+        raw = a2b_base64(_plain(body, bytes(window[max(0, position - 1) : position])))
+        return _openssh(raw) if opening[1] == _OPENSSH else key_of(raw)
     except ValueError:
         return None
 
@@ -114,10 +114,10 @@ def of_seed(seed: bytes) -> tuple[bytes, ...]:
     edwards = ed25519.Ed25519PrivateKey.from_private_bytes(seed)
     prints = [public_print("EdDSA", edwards.public_key().public_bytes_raw())]
     try:
-        found = _known(ec.derive_private_key(int.from_bytes(seed, "big"), ec.SECP256R1()))
+        p256 = _known(ec.derive_private_key(int.from_bytes(seed, "big"), ec.SECP256R1()))
     except ValueError:  # not every 32 bytes are a scalar
-        found = None
-    return tuple(prints if found is None else [*prints, found.public])
+        p256 = None
+    return tuple(prints if p256 is None else [*prints, p256.public])
 
 
 def _first(raw: bytes) -> bytes:
@@ -129,13 +129,13 @@ def _first(raw: bytes) -> bytes:
     return raw[: start + size]
 
 
-def _plain(body: bytes, before: bytes) -> bytes:
-    """Return only the base64 of a body; `before` is the character before the first line."""
+def _plain(body: bytes, prefix: bytes) -> bytes:
+    """Return only the base64 of a body; `prefix` is the character before the first line."""
     if b"\\u00" in body:
-        body = _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode("ascii")), body)
-    if before in (b"+", b"-") and body.count(b"\n" + before) == body.count(b"\n"):
+        body = _ESCAPED.sub(lambda match: bytes.fromhex(match[1].decode("ascii")), body)
+    if prefix in (b"+", b"-") and body.count(b"\n" + prefix) == body.count(b"\n"):
         # A diff puts this character before each line; a plus is also a digit of base64.
-        body = body.replace(b"\n" + before, b"\n")
+        body = body.replace(b"\n" + prefix, b"\n")
     return _BREAKS.sub(b"", _JOINED.sub(b"", body))
 
 

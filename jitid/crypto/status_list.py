@@ -54,8 +54,8 @@ class StatusList(NamedTuple):
         """Return the state at a place. Raises InvalidCredentialError if the list has no such place."""
         if not 0 <= index < len(self):
             raise InvalidCredentialError("the token's place is not in its status list")
-        byte, within = divmod(index * self.bits, 8)
-        return self.data[byte] >> within & (1 << self.bits) - 1
+        byte, shift = divmod(index * self.bits, 8)
+        return self.data[byte] >> shift & (1 << self.bits) - 1
 
 
 class SignedStatusList(NamedTuple):
@@ -135,8 +135,8 @@ def reference(token: Mapping[str, Any]) -> StatusReference:
         raise InvalidCredentialError(
             "the token names no status list, so that nobody can tell whether it was ended"
         )
-    found = status.get("status_list") if type(status) is dict else None
-    uri, index = (found.get("uri"), found.get("idx")) if type(found) is dict else (None, None)
+    entry = status.get("status_list") if type(status) is dict else None
+    uri, index = (entry.get("uri"), entry.get("idx")) if type(entry) is dict else (None, None)
     if type(uri) is not str or not 0 < len(uri) <= MAX_URI or type(index) is not int or index < 0:
         raise InvalidCredentialError("the token's `status` is none that can be read")
     return StatusReference(uri, index)
@@ -197,10 +197,10 @@ def check(token: Mapping[str, Any], listings: Collection[SignedStatusList]) -> S
 
     """
     expected = reference(token)
-    found = [one for one in listings if one.uri == expected.uri]
-    if len(found) != 1:
+    matches = [status_list for status_list in listings if status_list.uri == expected.uri]
+    if len(matches) != 1:
         raise InvalidCredentialError("the status list is not the one that the token names")
-    (listing,) = found
+    (listing,) = matches
     status = listing.statuses.at(expected.place)
     if status == VALID:
         return listing

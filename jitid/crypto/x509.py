@@ -203,10 +203,10 @@ def check_chain(chain: Sequence[bytes], public: bytes, now: int) -> None:
 
 
 def _check_chain(certificates: Sequence[x509.Certificate], public: bytes, now: int) -> None:
-    first = certificates[0].public_key()
+    certified_key = certificates[0].public_key()
     if (
-        not isinstance(first, ec.EllipticCurvePublicKey)
-        or first.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint) != public
+        not isinstance(certified_key, ec.EllipticCurvePublicKey)
+        or certified_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint) != public
     ):
         raise UsageError(
             "the first certificate is for another key than the one that was requested; nothing was changed",
@@ -243,18 +243,18 @@ def _check_authority(certificate: x509.Certificate, depth: int, now: int) -> Non
         raise _no_authority(name) from None
     try:
         usage = extensions.get_extension_for_class(x509.KeyUsage).value
-        may = usage.key_cert_sign and (depth > 0 or usage.crl_sign)
+        may_sign = usage.key_cert_sign and (depth > 0 or usage.crl_sign)
     except x509.ExtensionNotFound:
         # Old roots have no key usage, which permits every use (RFC 5280, section 4.2.1.3).
-        may = depth > 0
-    if not basic.ca or not may:
+        may_sign = depth > 0
+    if not basic.ca or not may_sign:
         raise _no_authority(name)
     if basic.path_length is not None and basic.path_length < depth:
         raise UsageError(f"the certificate of {name} permits fewer below it; nothing was changed")
 
 
-def _time(at: datetime) -> str:
-    return format_time(int(at.timestamp()))
+def _time(moment: datetime) -> str:
+    return format_time(int(moment.timestamp()))
 
 
 def _no_authority(name: str) -> UsageError:

@@ -74,13 +74,13 @@ class Installation(NamedTuple):
 
         Raises UnexaminedError if it cannot be examined.
         """
-        where = self.where()
-        path = where.home
+        ledger_place = self.where()
+        path = ledger_place.home
         try:
             present = folder.content(path)
         except JitidError as error:
             raise UnexaminedError(error.message) from error
-        if where.in_database:
+        if ledger_place.in_database:
             return path, present
         if present and not present & {folder.DATABASE, folder.KEYS}:
             # The path may be a home folder, or the root of the disk.
@@ -104,9 +104,9 @@ def check(config: Config, trouble: ConfigurationError | None) -> list[Check]:
     # The ledger itself is checked on the authority's machine.
     from jitid.doctor import remote_check
 
-    here = examination.perform(HERE, installation)
-    there = examination.perform(remote_check.CHECKS, config)
-    return [*here, *there, *examination.perform(ELSEWHERE, installation)]
+    local_checks = examination.perform(HERE, installation)
+    authority_checks = examination.perform(remote_check.CHECKS, config)
+    return [*local_checks, *authority_checks, *examination.perform(ELSEWHERE, installation)]
 
 
 def _has_remote(config: Config) -> bool:
@@ -130,13 +130,13 @@ def _versions(_: Installation) -> Iterator[Check]:
     yield from judge_versions({"Python": python, "SQLite": sqlite3.sqlite_version, "cedarpy": cedarpy})
 
 
-def judge_versions(found: Mapping[str, str]) -> Iterator[Check]:
+def judge_versions(versions: Mapping[str, str]) -> Iterator[Check]:
     """Yield the check of the versions that jitid depends on: whether they are known to work."""
     from jitid.system.dependencies import installing
 
-    shown = ", ".join(f"{component} {version}" for component, version in found.items())
-    yield ok("versions", f"jitid {__version__}, {shown}")
-    for component, version in found.items():
+    summary = ", ".join(f"{component} {version}" for component, version in versions.items())
+    yield ok("versions", f"jitid {__version__}, {summary}")
+    for component, version in versions.items():
         if _numbers(version) < _numbers(LEAST[component]):
             repair = (
                 installing([f"cedarpy>={LEAST[component]}"])
@@ -156,23 +156,23 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _completions(_: Installation) -> Iterator[Check]:
     try:
-        found = installed_files.installed()
+        installed = installed_files.installed()
     except JitidError as error:
         yield warning("completions", error.message, error.hint)
         return
-    here = [each for each in found if installed_files.which(each.reader)]
-    fine = []
-    for each in here:
-        files = "man pages" if each.reader == "man" else "completion"
-        if each.path is None:
-            yield warning("completions", f"{each.reader} finds no {files} of jitid", _INSTALL)
-        elif not each.current:
-            yield warning("completions", f"{each.path} is of another jitid", _INSTALL)
+    relevant = [entry for entry in installed if installed_files.which(entry.reader)]
+    current_readers = []
+    for entry in relevant:
+        files = "man pages" if entry.reader == "man" else "completion"
+        if entry.path is None:
+            yield warning("completions", f"{entry.reader} finds no {files} of jitid", _INSTALL)
+        elif not entry.current:
+            yield warning("completions", f"{entry.path} is of another jitid", _INSTALL)
         else:
-            fine.append(each.reader)
-    if fine:
-        yield ok("completions", f"installed for {', '.join(fine)}")
-    if not here:
+            current_readers.append(entry.reader)
+    if current_readers:
+        yield ok("completions", f"installed for {', '.join(current_readers)}")
+    if not relevant:
         yield ok("completions", "neither bash, zsh and fish nor man are installed here")
 
 
@@ -181,18 +181,18 @@ def _confinement(installation: Installation) -> Iterator[Check]:
     installation.known("ledger")
     from jitid.authority.confinement import examine
 
-    found = examine(installation.config)
-    if found.confinement is Confinement.CONFINED:
-        yield ok("confinement", found.sentence)
+    state = examine(installation.config)
+    if state.confinement is Confinement.CONFINED:
+        yield ok("confinement", state.sentence)
     elif not os.environ.get("JITID_PARENT_FILE"):
         # For a person this is normal, but `ok` alone would suggest that agents are confined.
         yield ok(
             "confinement",
-            f"{found.sentence}; agents of this user are not confined",
+            f"{state.sentence}; agents of this user are not confined",
         )
     else:
         # An agent runs the check, and has more power than it was given.
-        yield warning("confinement", found.sentence, "run the agent under another user: man jitid-run")
+        yield warning("confinement", state.sentence, "run the agent under another user: man jitid-run")
 
 
 def _configuration(installation: Installation) -> Iterator[Check]:
@@ -213,11 +213,11 @@ def _configuration(installation: Installation) -> Iterator[Check]:
 
 def _ledger(installation: Installation) -> Iterator[Check]:
     installation.known("ledger")
-    place = authority_open.place_of(installation.config)
-    if isinstance(place, LedgerDatabase):
-        yield from _in_database(place, float(installation.config.number("timeout")))
+    ledger_place = authority_open.place_of(installation.config)
+    if isinstance(ledger_place, LedgerDatabase):
+        yield from _in_database(ledger_place, float(installation.config.number("timeout")))
         return
-    path = place.home
+    path = ledger_place.home
     present = folder.content(path)
     if not present:
         yield warning("ledger", f"there is no ledger at {path} yet", FIRST_ISSUE)
@@ -239,17 +239,25 @@ def _leftovers(installation: Installation) -> Iterator[Check]:
         raise UnexaminedError("the ledger is in a database")
     path = os.path.abspath(installation.place())
     parent, name = os.path.split(path)
-    left = [os.path.join(path, each) for each in os.listdir(path) if _IN_IT.fullmatch(each)]
+    leftovers = [
+        os.path.join(path, file_name) for file_name in os.listdir(path) if _IN_IT.fullmatch(file_name)
+    ]
     sibling = re.compile(rf"\.{re.escape(name)}\.(?:[0-9a-f]{{12}}\.new|copying)")
     with suppress(OSError):
         # This user may not be allowed to list the parent folder.
-        left += [os.path.join(parent, each) for each in os.listdir(parent) if sibling.fullmatch(each)]
-    left = [each for each in sorted(left) if not _is_held(each)]
-    for each in left:
+        leftovers += [
+            os.path.join(parent, file_name)
+            for file_name in os.listdir(parent)
+            if sibling.fullmatch(file_name)
+        ]
+    leftovers = [leftover for leftover in sorted(leftovers) if not _is_held(leftover)]
+    for leftover in leftovers:
         yield warning(
-            "leftovers", f"{each} was begun by somebody who may have been killed", f"rm -rI {word(each)}"
+            "leftovers",
+            f"{leftover} was begun by somebody who may have been killed",
+            f"rm -rI {word(leftover)}",
         )
-    if not left:
+    if not leftovers:
         yield ok("leftovers", "nobody has left anything unfinished")
 
 
@@ -291,12 +299,12 @@ def _log(installation: Installation) -> Iterator[Check]:
         yield ok("log", f"the write-ahead log has {size >> 10} KiB, and belongs to the database")
 
 
-def _in_database(place: LedgerDatabase, timeout: float) -> Iterator[Check]:
-    if place.is_there(timeout):
-        yield ok("ledger", f"{place.shown()}, with keys and policy in {place.home}")
+def _in_database(database: LedgerDatabase, timeout: float) -> Iterator[Check]:
+    if database.is_there(timeout):
+        yield ok("ledger", f"{database.shown()}, with keys and policy in {database.home}")
     else:
-        place.must_have_ledger(timeout)
-        yield warning("ledger", f"there is no ledger in {place.shown()} yet", FIRST_ISSUE)
+        database.must_have_ledger(timeout)
+        yield warning("ledger", f"there is no ledger in {database.shown()} yet", FIRST_ISSUE)
 
 
 def _permissions(installation: Installation) -> Iterator[Check]:
@@ -324,15 +332,15 @@ def _examination(installation: Installation) -> Iterator[Check]:
         yield from authority_open.examine(installation.config)
     except DamagedError as error:
         yield failure(names.pop(0), error)
-        why = "the ledger is damaged"
+        reason = "the ledger is damaged"
     except UnexaminedError as error:
-        why = str(error)
+        reason = str(error)
     except JitidError as error:
-        why = error.message
+        reason = error.message
     else:
         return
     for name in names:
-        yield unexamined(name, why)
+        yield unexamined(name, reason)
 
 
 def _processes(installation: Installation) -> Iterator[Check]:
@@ -360,9 +368,9 @@ def _processes(installation: Installation) -> Iterator[Check]:
             f"{format_time(row.expires_at)}",
             f"jitid revoke {row.id}",
         )
-    here = this_process()
+    own_process = this_process()
     unseen = sum(
-        row.process is not None and liveness(row.process, here) is Liveness.UNKNOWN
+        row.process is not None and liveness(row.process, own_process) is Liveness.UNKNOWN
         for row in page.credentials
     )
     if unseen:
@@ -372,8 +380,8 @@ def _processes(installation: Installation) -> Iterator[Check]:
         yield unexamined("processes", f"there may be more than {MANY}: jitid list --process gone")
     if not orphaned and not unseen:
         count = len(page.credentials)
-        held = "is 1 live credential" if count == 1 else f"are {count or 'no'} live credentials"
-        yield ok("processes", f"there {held} in the hands of `run`, and no wrapper is gone")
+        count_text = "is 1 live credential" if count == 1 else f"are {count or 'no'} live credentials"
+        yield ok("processes", f"there {count_text} in the hands of `run`, and no wrapper is gone")
 
 
 def _policy(installation: Installation) -> Iterator[Check]:
@@ -384,18 +392,20 @@ def _policy(installation: Installation) -> Iterator[Check]:
 
     config = installation.config
     path, _ = installation.content()
-    place = config.text("policy")
-    if place is None:
-        place = os.path.join(path, folder.POLICY)
-        if os.path.islink(place):
-            raise UnexaminedError(f"{place} is a symbolic link, and none is followed here")
+    policy_folder = config.text("policy")
+    if policy_folder is None:
+        policy_folder = os.path.join(path, folder.POLICY)
+        if os.path.islink(policy_folder):
+            raise UnexaminedError(f"{policy_folder} is a symbolic link, and none is followed here")
     files = authority_open.policy_files(config, path)
-    use = read_named(place, [USE])[0][1] if os.path.lexists(os.path.join(place, USE)) else None
+    use = (
+        read_named(policy_folder, [USE])[0][1] if os.path.lexists(os.path.join(policy_folder, USE)) else None
+    )
     try:
-        rules = must_be_valid(files, use, place)
+        rules = must_be_valid(files, use, policy_folder)
         policy = Policy(files)
     except ConfigurationError as error:
-        error.hint = error.hint or f"correct the file in {place}"
+        error.hint = error.hint or f"correct the file in {policy_folder}"
         raise
     names = ", ".join(name for name, _ in files)
     if policy.permits:
@@ -404,7 +414,7 @@ def _policy(installation: Installation) -> Iterator[Check]:
         yield warning(
             "policy",
             f"no rule in {names} permits anything, so every issue is denied",
-            f"write a permit rule in {place}, or restore one from a backup",
+            f"write a permit rule in {policy_folder}, or restore one from a backup",
         )
     from jitid.doctor import approvers
 

@@ -17,10 +17,10 @@ from jitid.system.authority_address import parse_address
 
 
 def _credential(config: Config) -> Iterator[Check]:
-    found = open_remote.credential(config)
-    if found is not None:
-        found.read()
-        yield ok("credential", f"there is one in {found.place}")
+    credential = open_remote.credential(config)
+    if credential is not None:
+        credential.read()
+        yield ok("credential", f"there is one in {credential.place}")
     elif parse_address(config.remote or "").is_socket:
         yield ok("credential", "none is needed: over a Unix socket the kernel tells who asks")
     else:
@@ -33,7 +33,7 @@ def _credential(config: Config) -> Iterator[Check]:
 
 def _authority(config: Config) -> Iterator[Check]:
     authority = open_remote.open_remote(config)
-    before = time.time()
+    sent_at = time.time()
     try:
         whoami = authority.whoami()
     except JitidError as error:
@@ -47,7 +47,7 @@ def _authority(config: Config) -> Iterator[Check]:
     yield ok("remote", f"{authority.place} answers for {whoami.issuer}, {_secured(authority)}")
     authority.close()
     yield _caller(whoami)
-    yield _clock(whoami.now, before, time.time())
+    yield _clock(whoami.now, sent_at, time.time())
     yield _version(whoami.version)
 
 
@@ -67,9 +67,9 @@ def _caller(whoami: WhoAmI) -> Check:
     return ok("caller", f"{description}, {roles}")
 
 
-def _clock(there: int, before: float, after: float) -> Check:
-    # The authority sent its time in whole seconds, at an unknown moment between `before` and `after`.
-    ahead = there - after if there > after else min(there + 1 - before, 0)
+def _clock(remote_now: int, sent_at: float, received_at: float) -> Check:
+    # The authority sent its time in whole seconds, at an unknown moment between `sent_at` and `received_at`.
+    ahead = remote_now - received_at if remote_now > received_at else min(remote_now + 1 - sent_at, 0)
     if abs(ahead) <= TOLERANCE:
         return ok("clock there", "the authority's clock and this one agree")
     side = "ahead of" if ahead > 0 else "behind"
@@ -80,12 +80,12 @@ def _clock(there: int, before: float, after: float) -> Check:
     )
 
 
-def _version(there: str) -> Check:
-    if there.split(".")[:2] == __version__.split(".")[:2]:
-        return ok("version there", f"jitid {there}")
+def _version(remote_version: str) -> Check:
+    if remote_version.split(".")[:2] == __version__.split(".")[:2]:
+        return ok("version there", f"jitid {remote_version}")
     return warning(
         "version there",
-        f"the authority is jitid {there}, and this one is {__version__}: one may not know what the other asks",
+        f"the authority is jitid {remote_version}, and this one is {__version__}: one may not know what the other asks",
         "use the same version on both sides",
     )
 

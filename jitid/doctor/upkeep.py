@@ -31,7 +31,7 @@ def check(config: Config) -> list[Check]:
 
 
 def check_backup(
-    config: Config, place: str, progress: Callable[[str], None], standard_input: IO[bytes] | None
+    config: Config, backup_path: str, progress: Callable[[str], None], standard_input: IO[bytes] | None
 ) -> Iterator[Check]:
     """Check a backup like `restore`, in a temporary folder that is deleted afterwards.
 
@@ -44,7 +44,9 @@ def check_backup(
     """
     with aside_for(OUT, OUT) as aside:
         progress("unpacking")
-        unpacked = revive.unpack(archive.members(place, standard_input if place == OUT else None), aside)
+        unpacked = revive.unpack(
+            archive.members(backup_path, standard_input if backup_path == OUT else None), aside
+        )
         progress("verifying")
         with revive.opened(aside, caller(), float(config.number("timeout"))) as ledger:
             revive.verify(ledger, unpacked)
@@ -53,8 +55,8 @@ def check_backup(
         "backup", f"{len(manifest.files)} members, each as the manifest tells, which the ledger has signed"
     )
     yield ok("audit", f"the chain holds: {manifest.events} events, and the ledger's rows agree")
-    number = len(manifest.keys) or "no"
-    keys = f"{number} private key{'s' * (number != 1)}"
+    count = len(manifest.keys) or "no"
+    keys = f"{count} private key{'s' * (count != 1)}"
     yield ok("content", f"the ledger {manifest.ledger} as it was at {format_time(manifest.at)}, with {keys}")
 
 

@@ -17,15 +17,15 @@ _LEGIBLE = 40
 def text(checks: Sequence[Mapping[str, Any]], colour: bool) -> str:
     """Return the lines of rows with check, status, detail and repair; a narrow terminal has details below."""
     width = terminal_width()
-    name = max((len(check["check"]) for check in checks), default=0)
-    indent = _STATUS + name + 4
+    name_width = max((len(check["check"]) for check in checks), default=0)
+    indent = _STATUS + name_width + 4
     same_line = width - indent >= _LEGIBLE
     lines: list[str] = []
     for check in checks:
         status = check["status"].ljust(_STATUS if same_line else 0)
         if colour:
             status = f"\x1b[{_SGR[check['status']]}m{status}\x1b[0m"
-        head = f"{status}  {cell(check['check']).ljust(name)}"
+        head = f"{status}  {cell(check['check']).ljust(name_width)}"
         detail = _wrapped(cell(check["detail"]), width, indent if same_line else 2)
         lines += [f"{head}  {detail[0].lstrip()}", *detail[1:]] if same_line else [head.rstrip(), *detail]
         if check["repair"] is not None:

@@ -24,7 +24,7 @@ TIMES: dict[int, str] = {
 
 def nearest(every: int) -> int:
     """Return the nearest interval that cron supports; of two equally near ones, the shorter."""
-    return min(TIMES, key=lambda each: (abs(each - every), each))
+    return min(TIMES, key=lambda interval: (abs(interval - every), interval))
 
 
 def line(every: int, words: Sequence[str]) -> str:
@@ -34,7 +34,7 @@ def line(every: int, words: Sequence[str]) -> str:
 
 def command(words: Sequence[str]) -> str:
     """Return words quoted for cron and then its shell."""
-    return " ".join(_word(each) for each in words)
+    return " ".join(_word(word) for word in words)
 
 
 def _word(text: str) -> str:

@@ -28,12 +28,16 @@ def _record(value: object) -> str:
     # A spreadsheet runs a cell with such a beginning as a formula; an apostrophe makes it text.
     # jitid's numbers are not formulas.
     formula = isinstance(value, (str, list, tuple)) and raw.lstrip(" ").startswith(_FORMULA)
-    shown = ("'" if formula else "") + _SPLIT_OFF.sub(
+    cell_text = ("'" if formula else "") + _SPLIT_OFF.sub(
         _as_json if isinstance(value, Mapping) else r"'\g<skipped>\g<mark>", safe(raw)
     )
-    return '"' + shown.replace('"', '""') + '"' if any(mark in shown for mark in ',;"\r\n') else shown
+    return (
+        '"' + cell_text.replace('"', '""') + '"'
+        if any(mark in cell_text for mark in ',;"\r\n')
+        else cell_text
+    )
 
 
-def _as_json(found: re.Match[str]) -> str:
+def _as_json(match: re.Match[str]) -> str:
     """Return the mark as a JSON escape (RFC 8259, section 7), so that a mapping keeps its value."""
-    return f"{found['skipped']}\\u{ord(found['mark']):04x}"
+    return f"{match['skipped']}\\u{ord(match['mark']):04x}"

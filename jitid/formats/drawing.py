@@ -47,10 +47,10 @@ def text(nodes: Sequence[Node], colour: bool) -> str:
 
 def _label(node: Node, room: int) -> str:
     # Each branch is indented by four; an id that the terminal would fold goes on a separate line.
-    left = room - 4 * (node["depth"] + 1)
+    room_left = room - 4 * (node["depth"] + 1)
     summary = f"{cell(node['agent'])} on {cell(node['task'])}: {node['state']}"
-    fits = len(summary) + 1 + len(node["id"]) <= left
-    if len(summary) > left:
+    fits = len(summary) + 1 + len(node["id"]) <= room_left
+    if len(summary) > room_left:
         summary = f"{cell(node['agent'])}\non {cell(node['task'])}: {node['state']}"
     scopes = f"\n{cell(node['scopes'])}" if node["scopes"] else ""
     return f"{summary}{' ' if fits else chr(10)}{node['id']}{scopes}"
@@ -76,8 +76,8 @@ def dot(nodes: Iterable[Node]) -> str:
     for node in nodes:
         style = "" if node["state"] == "active" else ", style=dashed"
         lines.append(f"    {_quoted(node['id'])} [label={_quoted(_short(node))}{style}];")
-        above = node["parent"] or node["delegator"]
-        lines.append(f"    {_quoted(above)} -> {_quoted(node['id'])};")
+        source = node["parent"] or node["delegator"]
+        lines.append(f"    {_quoted(source)} -> {_quoted(node['id'])};")
     return "\n".join([*lines, "}"]) + "\n"
 
 
@@ -92,7 +92,7 @@ def _key(name: str) -> str:
 def _entities(value: str) -> str:
     """Return text for a Mermaid label: everything but plain characters as an entity."""
     return "".join(
-        [each if each.isalnum() or each in " .-_:@/()" else f"#{ord(each)};" for each in safe(value)]
+        [char if char.isalnum() or char in " .-_:@/()" else f"#{ord(char)};" for char in safe(value)]
     )
 
 

@@ -21,10 +21,10 @@ def text(view: Display) -> Iterator[str]:
             yield dumps({"schema": view.schema, **row}) + "\n"
     else:
         yield f'{{"schema": {dumps(view.schema)}, "items": ['
-        between = ""
+        separator = ""
         for row in view.rows:
-            yield between + dumps(dict(row))
-            between = ", "
+            yield separator + dumps(dict(row))
+            separator = ", "
         yield "]}\n"
 
 

@@ -14,10 +14,10 @@ def code(text: str) -> str:
 
     Characters that act or hide, and line breaks, are written as escapes, so that they end neither span nor line.
     """
-    shown = safe(text)
-    if not shown:
+    escaped = safe(text)
+    if not escaped:
         return ""
-    fence = "`" * (1 + max((len(each) for each in _TICKS.findall(shown)), default=0))
+    fence = "`" * (1 + max((len(ticks) for ticks in _TICKS.findall(escaped)), default=0))
     # A parser removes one space on both sides.
-    bare = not shown.startswith(("`", " ")) and not shown.endswith(("`", " "))
-    return f"{fence}{shown}{fence}" if bare or not shown.strip() else f"{fence} {shown} {fence}"
+    bare = not escaped.startswith(("`", " ")) and not escaped.endswith(("`", " "))
+    return f"{fence}{escaped}{fence}" if bare or not escaped.strip() else f"{fence} {escaped} {fence}"

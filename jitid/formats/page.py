@@ -76,5 +76,5 @@ def _prose(words: str) -> Markup:
     parts = cell(words).split("`")
     code = Markup("<code>{}</code>")
     return Markup("").join(
-        [code.format(part) if number % 2 else escape(part) for number, part in enumerate(parts)]
+        [code.format(part) if index % 2 else escape(part) for index, part in enumerate(parts)]
     )

@@ -24,7 +24,7 @@ _PARAMETERS = ("by", "by_id", "task", "agent", "delegator", "count", "rules", "r
 
 def text(events: Iterable[Event], host: str) -> Iterator[str]:
     """Yield one message an event, with its place in the chain as structured data and its whole body as JSON."""
-    name = "".join(each if "!" <= each <= "~" else "_" for each in host)[:255] or "-"
+    name = "".join(char if "!" <= char <= "~" else "_" for char in host)[:255] or "-"
     for event in events:
         yield f"{_message(event, name)}\n"
 
@@ -57,5 +57,5 @@ def _parameters(event: Event, document: dict[str, Any]) -> Iterator[tuple[str, o
 
 def _value(value: object) -> str:
     """Return a value with the three special characters escaped (section 6.3.3)."""
-    shown = safe(plain(value))
-    return shown.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
+    escaped = safe(plain(value))
+    return escaped.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")

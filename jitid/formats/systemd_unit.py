@@ -53,7 +53,7 @@ def server(job: Job, runtime: str | None, descriptors: int, stop: int) -> str:
     `runtime` is a folder below /run that systemd makes for it, `descriptors` is the maximum number of open files, and
     `stop` is the maximum number of seconds for its end.
     """
-    made = f"RuntimeDirectory={word(runtime)}\nRuntimeDirectoryMode=0755\n" if runtime else ""
+    runtime_lines = f"RuntimeDirectory={word(runtime)}\nRuntimeDirectoryMode=0755\n" if runtime else ""
     return f"""\
 [Unit]
 Description={job.about}
@@ -73,7 +73,7 @@ RestartSec=1s
 TimeoutStopSec={stop}s
 LimitNOFILE={descriptors}
 UMask=0077
-{made}
+{runtime_lines}
 {_confined(job, _REACHABLE)}
 [Install]
 WantedBy=multi-user.target
@@ -140,13 +140,13 @@ WantedBy=timers.target
 
 def line(words: Sequence[str]) -> str:
     """Return words in the syntax of a unit file (systemd.syntax(7), "Quoting"; systemd.unit(5), "Specifiers")."""
-    return " ".join(word(each) for each in words)
+    return " ".join(word(text) for text in words)
 
 
 def word(text: str) -> str:
     """Return one word for a unit file; it must hold no control character."""
-    shown = text.replace("%", "%%")
-    if _BARE.fullmatch(shown):
-        return shown
-    escaped = shown.replace("\\", "\\\\").replace('"', '\\"')
+    doubled = text.replace("%", "%%")
+    if _BARE.fullmatch(doubled):
+        return doubled
+    escaped = doubled.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -62,13 +62,13 @@ def text(view: Display, colour: bool) -> Iterator[str]:
         width - GAP * (len(columns) - 1),
     )
     if widths is None:
-        between = ""
-        for shown in rows:
-            yield between + record(zip(view.fields, shown, strict=True), width, colour)
-            between = "\n"
+        separator = ""
+        for cells in rows:
+            yield separator + record(zip(view.fields, cells, strict=True), width, colour)
+            separator = "\n"
         return
-    named = map(Column, widths, view.fields)
-    yield ruled(list(named), (map(Text, shown) for shown in rows), colour, header="bold")
+    named_columns = map(Column, widths, view.fields)
+    yield ruled(list(named_columns), (map(Text, cells) for cells in rows), colour, header="bold")
 
 
 def fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:
@@ -79,15 +79,15 @@ def fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int]
     if sum(least) > room:
         return None
 
-    def at_most(most: int) -> list[int]:
-        return [max(low, min(preferred, most)) for preferred, low in zip(natural, least, strict=True)]
+    def at_most(cap: int) -> list[int]:
+        return [max(low, min(preferred, cap)) for preferred, low in zip(natural, least, strict=True)]
 
-    most = bisect_right(range(room + 1), room, key=lambda most: sum(at_most(most))) - 1
-    widths = at_most(most)
+    cap = bisect_right(range(room + 1), room, key=lambda cap: sum(at_most(cap))) - 1
+    widths = at_most(cap)
     spare = room - sum(widths)
-    for place, preferred in enumerate(natural):
-        if spare and widths[place] == most < preferred:
-            widths[place] += 1
+    for index, preferred in enumerate(natural):
+        if spare and widths[index] == cap < preferred:
+            widths[index] += 1
             spare -= 1
     return widths
 
@@ -101,8 +101,8 @@ class Growing:
         self._colour = colour
         self._width = terminal_width()
         others = len(fields) - len(widths)
-        left = self._width - sum(widths.values()) - GAP * (len(fields) - 1)
-        share = min(left // others, _WIDEST) if others else left
+        room_left = self._width - sum(widths.values()) - GAP * (len(fields) - 1)
+        share = min(room_left // others, _WIDEST) if others else room_left
         self._widths = None if share < _LEGIBLE else {field: widths.get(field, share) for field in fields}
         self._between = ""
 
@@ -134,9 +134,9 @@ class Growing:
 
 def terminal_width() -> int:
     """Return the number of columns for drawing."""
-    stated = os.environ.get("COLUMNS", "")
-    if stated.isascii() and stated.isdigit() and int(stated[:6]):
-        return min(max(int(stated[:6]), _NARROWEST), 10_000)
+    columns_text = os.environ.get("COLUMNS", "")
+    if columns_text.isascii() and columns_text.isdigit() and int(columns_text[:6]):
+        return min(max(int(columns_text[:6]), _NARROWEST), 10_000)
     try:
         # A terminal that does not know its size reports 0.
         return max(os.get_terminal_size(_STANDARD_OUTPUT).columns or 80, _NARROWEST)
@@ -162,32 +162,34 @@ def ruled(
         show_header=header is not None,
         header_style=header or "",
     )
-    for each in columns:
+    for column in columns:
         table.add_column(
-            Text(each.name),
-            style=each.style,
-            justify="right" if each.right else "left",
+            Text(column.name),
+            style=column.style,
+            justify="right" if column.right else "left",
             overflow="fold",
-            width=max(each.width, 1),
+            width=max(column.width, 1),
         )
     for row in rows:
         table.add_row(*row)
     # The exact width of its columns: with less room Rich would narrow them.
-    return drawn(table, sum(max(each.width, 1) + gap for each in columns), colour)
+    return drawn(table, sum(max(column.width, 1) + gap for column in columns), colour)
 
 
 def record(fields: Iterable[tuple[str, object]], width: int, colour: bool, style: str = "bold") -> str:
     """Draw fields below each other, with their names in a style; a value too wide for its line is beneath its name."""
-    leaves = [(leaf, _shown(value)) for field, found in fields for leaf, value in _leaves(field, found)]
+    leaves = [
+        (leaf, _shown(value)) for field, field_value in fields for leaf, value in _leaves(field, field_value)
+    ]
     names = max((cell_len(name) for name, _ in leaves), default=0)
     lines = ""
     narrow: list[tuple[str, str]] = []
-    for name, shown in leaves:
-        if names + GAP + _least_width(shown) <= width:
-            narrow.append((name, shown))
+    for name, value_text in leaves:
+        if names + GAP + _least_width(value_text) <= width:
+            narrow.append((name, value_text))
             continue
         lines += _side_by_side(narrow, names, width, colour, style) + _beneath(
-            name, shown, width, colour, style
+            name, value_text, width, colour, style
         )
         narrow.clear()
     return lines + _side_by_side(narrow, names, width, colour, style)
@@ -200,25 +202,25 @@ def _side_by_side(leaves: list[tuple[str, str]], names: int, width: int, colour:
     return ruled(columns, [map(Text, leaf) for leaf in leaves], colour)
 
 
-def _beneath(name: str, shown: str, width: int, colour: bool, style: str) -> str:
+def _beneath(name: str, value_text: str, width: int, colour: bool, style: str) -> str:
     import textwrap
 
     head = drawn(Text(name, style=style, overflow="fold"), width, colour)
     # A word that is still too wide is not broken: the terminal folds it, and a copy of it is whole.
-    lines = textwrap.wrap(shown, width - GAP, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(value_text, width - GAP, break_long_words=False, break_on_hyphens=False)
     return head + "".join(f"{' ' * GAP}{line}\n" for line in lines)
 
 
 def _leaves(name: str, value: object) -> Iterator[tuple[str, object]]:
     """Yield a value, or the values within it by dotted names, as in `jq`."""
     if isinstance(value, Mapping) and value:
-        for inner, each in value.items():
-            yield from _leaves(f"{name}.{safe(str(inner))}", each)
+        for key, inner_value in value.items():
+            yield from _leaves(f"{name}.{safe(str(key))}", inner_value)
     else:
         yield name, value
 
 
-def drawn(shown: RenderableType, width: int, colour: bool) -> str:
+def drawn(renderable: RenderableType, width: int, colour: bool) -> str:
     """Return Rich's drawing without the blanks at the ends of its lines."""
     file = io.StringIO()
     console = Console(
@@ -234,7 +236,7 @@ def drawn(shown: RenderableType, width: int, colour: bool) -> str:
         markup=False,
         emoji=False,
     )
-    console.print(shown)
+    console.print(renderable)
     # Rich pads each line to the width of the table.
     return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
 
@@ -244,9 +246,9 @@ def _shown(value: object) -> str:
     return cell(value) or "-"
 
 
-def _least_width(shown: str) -> int:
+def _least_width(value_text: str) -> int:
     """Return the width that a value needs to be legible: that of a whole id or time, or a part of other words."""
-    words = shown.split() or [""]
+    words = value_text.split() or [""]
     return max(
         cell_len(word) if _WHOLE.fullmatch(word.strip("(),")) else min(cell_len(word), _LEGIBLE)
         for word in words

@@ -25,8 +25,8 @@ def text(
         word = row["result"].ljust(6)
         if colour:
             word = f"\x1b[{_SGR[row['result']]}m{word}\x1b[0m"
-        place = f"  ({cell(row['file'])}:{row['line']})" if row["result"] == "failed" else ""
-        yield f"{word}  {cell(row['case'])}{place}\n"
+        position = f"  ({cell(row['file'])}:{row['line']})" if row["result"] == "failed" else ""
+        yield f"{word}  {cell(row['case'])}{position}\n"
         for field, expected in (row["expected"] or {}).items():
             yield from _wrapped(
                 f"{field}: expected {cell(expected)}, got {cell(row[field]) or 'none'}", width

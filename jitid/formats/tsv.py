@@ -20,9 +20,9 @@ def text(view: Display) -> Iterator[str]:
             for field in view.fields:
                 yield f"{field}\t{cell(row.get(field))}\n"
         else:
-            texts = [each if type(each) is str else plain(each) for each in map(row.get, view.fields)]
-            whole = "".join(texts)
+            texts = [value if type(value) is str else plain(value) for value in map(row.get, view.fields)]
+            row_text = "".join(texts)
             # One test for the whole row: nearly every row passes it, and there may be a million rows.
-            if not (whole.isascii() and whole.isprintable()):
-                texts = [safe(each) for each in texts]
+            if not (row_text.isascii() and row_text.isprintable()):
+                texts = [safe(value) for value in texts]
             yield "\t".join(texts) + "\n"

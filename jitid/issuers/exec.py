@@ -101,27 +101,29 @@ class ExecIssuer:
             raise ConfigurationError(error.message) from None
         secret = _secret(answer.get("secret"))
         # A part may be the name itself, such as a user name; then it is not secret.
-        kept = [secret.reveal(name) for name in secret.names if secret.reveal(name) != record.name]
-        return MadeCredential(secret, _kept(answer.get("reference"), kept), _facts(answer.get("facts"), kept))
+        secret_parts = [secret.reveal(name) for name in secret.names if secret.reveal(name) != record.name]
+        return MadeCredential(
+            secret, _kept(answer.get("reference"), secret_parts), _facts(answer.get("facts"), secret_parts)
+        )
 
     def revoke(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
         """Request the removal of credentials, up to `AT_ONCE` in a request."""
         outcomes: list[EndOutcome] = []
-        for first in range(0, len(records), AT_ONCE):
-            some = records[first : first + AT_ONCE]
+        for start in range(0, len(records), AT_ONCE):
+            batch = records[start : start + AT_ONCE]
             try:
-                answer = self._call("revoke", credentials=[_record_members(each) for each in some])
-                found = answer.get("outcomes")
-                reported = found if isinstance(found, dict) else {}
-                outcomes += [self._outcome(each, reported.get(each.jti)) for each in some]
+                answer = self._call("revoke", credentials=[_record_members(record) for record in batch])
+                answer_outcomes = answer.get("outcomes")
+                reported = answer_outcomes if isinstance(answer_outcomes, dict) else {}
+                outcomes += [self._outcome(record, reported.get(record.jti)) for record in batch]
             except _UnsupportedError as error:
                 outcomes += [
-                    EndOutcome(Settlement.UNSUPPORTED, error.message, each.expires_at) for each in some
+                    EndOutcome(Settlement.UNSUPPORTED, error.message, record.expires_at) for record in batch
                 ]
             except RefusedError as error:
-                outcomes += [EndOutcome(Settlement.STUCK, error.message)] * len(some)
+                outcomes += [EndOutcome(Settlement.STUCK, error.message)] * len(batch)
             except JitidError as error:
-                outcomes += [EndOutcome(Settlement.UNAVAILABLE, error.message)] * len(some)
+                outcomes += [EndOutcome(Settlement.UNAVAILABLE, error.message)] * len(batch)
         return outcomes
 
     def probe(self, record: TargetRecord, secret: Secret | None = None) -> Probe:
@@ -154,11 +156,11 @@ class ExecIssuer:
             answer = self._call("inventory")
         except _UnsupportedError as error:
             raise StorageError(error.message, "give the program that operation: jitid-exec(7)") from None
-        found = answer.get("existing")
-        if not isinstance(found, list):
+        entries = answer.get("existing")
+        if not isinstance(entries, list):
             raise self._unclear("an answer without a list `existing`")
-        for each in found:
-            yield self._existing(each)
+        for entry in entries:
+            yield self._existing(entry)
 
     def close(self) -> None:
         """Do nothing: each request had its own process."""
@@ -182,11 +184,13 @@ class ExecIssuer:
         settlement = reported.get("settlement") if isinstance(reported, dict) else None
         if not isinstance(reported, dict) or settlement not in tuple(Settlement):
             return EndOutcome(Settlement.UNAVAILABLE, f"the program {self._shown} said nothing of it")
-        until = _time(reported.get("honoured_until"))
-        if settlement == Settlement.UNSUPPORTED and until is None:
-            until = record.expires_at
+        honoured_until = _time(reported.get("honoured_until"))
+        if settlement == Settlement.UNSUPPORTED and honoured_until is None:
+            honoured_until = record.expires_at
         return EndOutcome(
-            Settlement(settlement), _shown(reported.get("proof")) or f"the program says {settlement}", until
+            Settlement(settlement),
+            _shown(reported.get("proof")) or f"the program says {settlement}",
+            honoured_until,
         )
 
     def _call(self, operation: str, **values: object) -> dict[str, Any]:
@@ -203,24 +207,24 @@ class ExecIssuer:
             }
         )
         ran = self._run(request.encode() + b"\n")
-        wrote = f"; it wrote {ran.errors} bytes to standard error" if ran.errors else ""
+        errors_note = f"; it wrote {ran.errors} bytes to standard error" if ran.errors else ""
         if ran.status == REFUSED:
-            raise RefusedError(f"the program {self._shown} refuses to {operation}{wrote}")
+            raise RefusedError(f"the program {self._shown} refuses to {operation}{errors_note}")
         if ran.status == UNSUPPORTED:
-            raise _UnsupportedError(f"the program {self._shown} has no operation {operation}{wrote}")
+            raise _UnsupportedError(f"the program {self._shown} has no operation {operation}{errors_note}")
         if ran.status:
             how = (
                 f"was ended by signal {-ran.status}" if ran.status < 0 else f"ended with status {ran.status}"
             )
-            raise StorageError(f"the program {self._shown} {how}{wrote}")
+            raise StorageError(f"the program {self._shown} {how}{errors_note}")
         try:
             answer = strict_json.loads(ran.output, "its answer")
         except strict_json.StrictJSONError:
             # The parser's message might repeat a part of the answer.
-            raise self._unclear(f"what is no strict JSON{wrote}") from None
+            raise self._unclear(f"what is no strict JSON{errors_note}") from None
         version = answer.get("version") if isinstance(answer, dict) else None
         if not isinstance(answer, dict) or type(version) is not int or version != VERSION:
-            raise self._unclear(f"no object with `version` {VERSION}{wrote}")
+            raise self._unclear(f"no object with `version` {VERSION}{errors_note}")
         return answer
 
     @property
@@ -264,13 +268,13 @@ class ExecIssuer:
             child.wait()
 
 
-def _converse(child: subprocess.Popen[bytes], request: bytes, deadline: float, shown: str) -> _Ran:
+def _converse(child: subprocess.Popen[bytes], request: bytes, deadline: float, program: str) -> _Ran:
     """Write the request and read the answer until the program has ended, even if other processes hold its pipes."""
     assert child.stdin is not None
     assert child.stdout is not None
     assert child.stderr is not None
-    ended = os.pidfd_open(child.pid)
-    output, errors, left = bytearray(), 0, memoryview(request)
+    pidfd = os.pidfd_open(child.pid)
+    output, errors, unsent = bytearray(), 0, memoryview(request)
     try:
         with selectors.DefaultSelector() as waiting:
             for stream in (child.stdin, child.stdout, child.stderr):
@@ -278,7 +282,7 @@ def _converse(child: subprocess.Popen[bytes], request: bytes, deadline: float, s
             waiting.register(child.stdin, selectors.EVENT_WRITE)
             waiting.register(child.stdout, selectors.EVENT_READ)
             waiting.register(child.stderr, selectors.EVENT_READ)
-            waiting.register(ended, selectors.EVENT_READ)
+            waiting.register(pidfd, selectors.EVENT_READ)
             has_ended = False
             while True:
                 ready = waiting.select(0 if has_ended else max(deadline - time.monotonic(), 0))
@@ -287,49 +291,49 @@ def _converse(child: subprocess.Popen[bytes], request: bytes, deadline: float, s
                         # All output from before its end was read.
                         return _Ran(child.wait(), bytes(output), errors)
                     raise StorageError(
-                        f"the program {shown} gave no answer in time and was ended",
+                        f"the program {program} gave no answer in time and was ended",
                         "the option `timeout` of the target says how long it may take",
                     )
                 for key, _ in ready:
-                    if key.fileobj is ended:
+                    if key.fileobj is pidfd:
                         has_ended = True
-                        waiting.unregister(ended)
+                        waiting.unregister(pidfd)
                     elif key.fileobj is child.stdin:
-                        left = _written(child.stdin.fileno(), left)
-                        if not left:
+                        unsent = _written(child.stdin.fileno(), unsent)
+                        if not unsent:
                             waiting.unregister(child.stdin)
                             child.stdin.close()
                     else:
-                        read = _read(key.fd)
-                        if read is None:
+                        chunk = _read(key.fd)
+                        if chunk is None:
                             continue
-                        if not read:
+                        if not chunk:
                             waiting.unregister(key.fileobj)
                         elif key.fileobj is child.stdout:
-                            output += read
+                            output += chunk
                         else:
-                            errors += len(read)
+                            errors += len(chunk)
                 if len(output) > MOST_ANSWER:
                     raise StorageError(
-                        f"the program {shown} wrote more than {MOST_ANSWER} bytes and was ended"
+                        f"the program {program} wrote more than {MOST_ANSWER} bytes and was ended"
                     )
                 if time.monotonic() >= deadline:
                     # A process that writes without end is always ready, such as a child that the program left behind.
                     if has_ended:
                         return _Ran(child.wait(), bytes(output), errors)
-                    raise StorageError(f"the program {shown} did not end in time and was ended")
+                    raise StorageError(f"the program {program} did not end in time and was ended")
     finally:
-        os.close(ended)
+        os.close(pidfd)
 
 
-def _written(descriptor: int, left: memoryview) -> memoryview:
+def _written(descriptor: int, unsent: memoryview) -> memoryview:
     try:
-        return left[os.write(descriptor, left) :]
+        return unsent[os.write(descriptor, unsent) :]
     except BlockingIOError:
-        return left
+        return unsent
     except BrokenPipeError:
         # The program need not read the whole request.
-        return left[len(left) :]
+        return unsent[len(unsent) :]
 
 
 def _read(descriptor: int) -> bytes | None:
@@ -346,20 +350,20 @@ def check_program(path: str) -> None:
         ConfigurationError: it does not exist or is not executable, or other users could replace it.
 
     """
-    shown = safe(path)
+    program = safe(path)
     if not path.startswith("/"):
-        raise ConfigurationError(f"the program {shown} is named by no absolute path")
+        raise ConfigurationError(f"the program {program} is named by no absolute path")
     try:
         status = os.stat(path)
-        place = changeable(path)
+        exposed_path = changeable(path)
     except OSError as error:
-        raise ConfigurationError(f"the program {shown} cannot be used: {error.strerror}") from None
+        raise ConfigurationError(f"the program {program} cannot be used: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode) or not os.access(path, os.X_OK):
-        raise ConfigurationError(f"{shown} is no program that can be started")
-    if place is not None:
+        raise ConfigurationError(f"{program} is no program that can be started")
+    if exposed_path is not None:
         raise ConfigurationError(
-            f"other users can change {safe(place)}, and so the program {shown}; the program was not started",
-            f"chmod go-w {word(place)}, and let root or this user own it",
+            f"other users can change {safe(exposed_path)}, and so the program {program}; the program was not started",
+            f"chmod go-w {word(exposed_path)}, and let root or this user own it",
         )
 
 
@@ -390,7 +394,7 @@ def _kept(value: object, secrets: Sequence[str]) -> str | None:
         raise StorageError(
             f"the program gave something to keep that is no text of 1 to {_MOST_TEXT} characters"
         )
-    if any(text in value for text in secrets if len(text) >= 8):
+    if any(secret in value for secret in secrets if len(secret) >= 8):
         raise StorageError("the program gave a part of the secret as something to keep, which was not kept")
     return value
 

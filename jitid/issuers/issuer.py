@@ -196,8 +196,8 @@ def spec_of(kind: Kind) -> KindSpec:
     if kind is Kind.ADOPTED:
         # jitid makes none of them.
         return KindSpec()
-    found: KindSpec = import_module(f"jitid.issuers.{kind.name.lower()}").KIND
-    return found
+    spec: KindSpec = import_module(f"jitid.issuers.{kind.name.lower()}").KIND
+    return spec
 
 
 CERTIFICATE_SUFFIX = "-cert.pub"
@@ -219,9 +219,9 @@ def text_of(kind: str, secret: Secret, expires_at: int) -> str:
     if secret.names == ("token",):
         return ended(secret.reveal())
     if kind in PARTS:
-        text = spec_of(base_kind(kind)).text
-        assert text is not None
-        return ended(text(secret, expires_at))
+        as_text = spec_of(base_kind(kind)).text
+        assert as_text is not None
+        return ended(as_text(secret, expires_at))
     from jitid.formats.json import dumps
 
     return ended(dumps({name: secret.reveal(name) for name in secret.names}))

@@ -50,12 +50,12 @@ class JwtIssuer:
         for position, order in enumerate(orders):
             header = _header(self._signer.algorithm, self._signer.kid, self.typ(order.draft))
             try:
-                some = self._payloads(order, len(header))
+                order_payloads = self._payloads(order, len(header))
             except UsageError as error:
                 error.position = position
                 raise
-            payloads += some
-            inputs += [f"{header}.{jws.b64url(payload)}" for payload in some]
+            payloads += order_payloads
+            inputs += [f"{header}.{jws.b64url(payload)}" for payload in order_payloads]
         minted = []
         for payload, signed, signature in zip(payloads, inputs, self._signatures(inputs), strict=True):
             token = f"{signed}.{jws.b64url(signature)}"
@@ -67,8 +67,8 @@ class JwtIssuer:
         payloads = [write(ids).encode() for ids in order.names]
         # All names have the same length, but some indexes in a status list have a few more digits.
         longest = max(map(len, payloads))
-        signed, signature = (-(-size * 4 // 3) for size in (longest, jws.SIGNATURE_SIZE))
-        length = header + signed + signature + len("..")
+        input_length, signature_length = (-(-size * 4 // 3) for size in (longest, jws.SIGNATURE_SIZE))
+        length = header + input_length + signature_length + len("..")
         if length > jws.MAX_TOKEN:
             raise UsageError(
                 f"the token would have {length} bytes, and no verifier takes more than {jws.MAX_TOKEN}",
@@ -83,7 +83,7 @@ class JwtIssuer:
         return _claims_writer(draft)
 
     def _signatures(self, inputs: Sequence[str]) -> list[bytes]:
-        messages = [text.encode() for text in inputs]
+        messages = [signing_input.encode() for signing_input in inputs]
         if self._signer.sign_all is not None:
             return self._signer.sign_all(messages)
         if len(messages) < _MANY:
@@ -152,10 +152,10 @@ def _claims_writer(draft: Draft) -> Callable[[Ids], str]:
         claims["authorization_details"] = loads(draft.details)
     if draft.may_act is not None:
         claims["may_act"] = loads(draft.may_act)
-    rest = strict_json.dumps(claims)[1:]
+    other_claims = strict_json.dumps(claims)[1:]
     # Ids and names in SPIFFE's characters need no escapes in JSON.
     return lambda ids: (
-        f'{{"jti":"{ids.jti}","act":{{"sub":"{actor}{ids.id}"{acted_before}}},{status_claim(ids)}{rest}'
+        f'{{"jti":"{ids.jti}","act":{{"sub":"{actor}{ids.id}"{acted_before}}},{status_claim(ids)}{other_claims}'
     )
 
 

@@ -31,7 +31,7 @@ class JwtSvidIssuer(JwtIssuer):
         agent = spiffe_id(
             draft.trust_domain, draft.agent, draft.task, placeholder, registered=draft.registered
         ).removesuffix(placeholder)
-        rest = strict_json.dumps(
+        other_claims = strict_json.dumps(
             {
                 "iss": draft.issuer,
                 "aud": draft.audiences[0] if len(draft.audiences) == 1 else list(draft.audiences),
@@ -39,7 +39,7 @@ class JwtSvidIssuer(JwtIssuer):
                 "iat": draft.issued_at,
             }
         )[1:]
-        return lambda ids: f'{{"jti":"{ids.jti}","sub":"{agent}{ids.id}",{status_claim(ids)}{rest}'
+        return lambda ids: f'{{"jti":"{ids.jti}","sub":"{agent}{ids.id}",{status_claim(ids)}{other_claims}'
 
 
 KIND = KindSpec(

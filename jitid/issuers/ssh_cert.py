@@ -77,35 +77,37 @@ class SshCertIssuer:
     def _maker(self, draft: Draft) -> Callable[[Ids], Minted]:
         """Return a function that makes one certificate; the parts common to the issue are written once."""
         principals, critical, extensions = terms(draft)
-        own = draft.template is None
-        after = (max(draft.issued_at - TOLERANCE, 0)).to_bytes(8) + draft.expires_at.to_bytes(8)
-        rest = b"".join(
+        without_template = draft.template is None
+        validity = (max(draft.issued_at - TOLERANCE, 0)).to_bytes(8) + draft.expires_at.to_bytes(8)
+        remaining_fields = b"".join(
             [
-                after,
+                validity,
                 string(options(critical)),
                 string(options((name, "") for name in extensions)),
                 string(b""),
                 self._authority,
             ]
         )
-        given = None if draft.public_key is None else callers_key(draft.public_key)
-        key_print = None if given is None else ssh_print(given)
+        caller_key = None if draft.public_key is None else callers_key(draft.public_key)
+        key_print = None if caller_key is None else ssh_print(caller_key)
 
         def make(ids: Ids) -> Minted:
             # A certificate without principals would open every login, but no login equals the identity's own id.
-            named = string(strings((*principals, ids.id) if own else principals))
-            if given is not None:
-                return self._certified(given, ids, named + rest, None)._replace(public=key_print)
+            encoded_principals = string(strings((*principals, ids.id) if without_template else principals))
+            if caller_key is not None:
+                return self._certified(caller_key, ids, encoded_principals + remaining_fields, None)._replace(
+                    public=key_print
+                )
             seed, public = _new_pair()
             pair = PublicKey(openssh.ED25519, openssh.public_blob(public))
             private = openssh.private_file(seed, public, os.urandom(4), ids.jti)
-            return self._certified(pair, ids, named + rest, private)._replace(
+            return self._certified(pair, ids, encoded_principals + remaining_fields, private)._replace(
                 public=public_print("EdDSA", public)
             )
 
         return make
 
-    def _certified(self, key: PublicKey, ids: Ids, rest: bytes, private: str | None) -> Minted:
+    def _certified(self, key: PublicKey, ids: Ids, remaining_fields: bytes, private: str | None) -> Minted:
         kind = key.certificate_type
         signed = b"".join(
             [
@@ -115,7 +117,7 @@ class SshCertIssuer:
                 serial_of(ids.jti).to_bytes(8),
                 openssh.USER_CERTIFICATE.to_bytes(4),
                 string(ids.jti),
-                rest,
+                remaining_fields,
             ]
         )
         blob = signed + string(strings((openssh.ED25519, self._sign(signed))))
@@ -162,7 +164,10 @@ def check_template(
     if not 1 <= len(principals) <= _MAX_PRINCIPALS:
         # A certificate without principals is valid for every login.
         raise _wrong(name, f"it has {len(principals)} principals", f"1 to {_MAX_PRINCIPALS} of them")
-    if any(not 1 <= len(one) <= 128 or not _PRINCIPAL.issuperset(one) or one[0] == "-" for one in principals):
+    if any(
+        not 1 <= len(principal) <= 128 or not _PRINCIPAL.issuperset(principal) or principal[0] == "-"
+        for principal in principals
+    ):
         raise _wrong(
             name, "a principal has a character that none can have", "ASCII letters, digits and ._@:/+-"
         )
@@ -176,7 +181,7 @@ def check_template(
         critical.append(("force-command", command))
     addresses = _texts(name, table, "source_address")
     if addresses:
-        critical.append(("source-address", ",".join([_network(name, one) for one in addresses])))
+        critical.append(("source-address", ",".join([_network(name, address) for address in addresses])))
     elif "source_address" in table:
         raise _wrong(name, "source_address is empty, and would permit nothing", "addresses, or leave it out")
     extensions = _texts(name, table, "extensions")
@@ -186,10 +191,10 @@ def check_template(
 
 
 def _texts(name: str, table: Mapping[str, Any], option: str) -> tuple[str, ...]:
-    found = table.get(option, ())
-    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
+    values = table.get(option, ())
+    if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
         raise _wrong(name, f"{option} is no list of texts", f'such as {option} = ["…"]')
-    return tuple(found)
+    return tuple(values)
 
 
 def _network(name: str, text: str) -> str:

@@ -42,11 +42,11 @@ def open_issuer(
 
     """
     kind = base_kind(target.kind)
-    opened = spec_of(kind).target
-    if opened is None:
+    make_issuer = spec_of(kind).target
+    if make_issuer is None:
         raise UsageError(f"credentials of the kind {quote(kind)} are made here, and not at a target")
     timeout = float(target.options.get("timeout", TIMEOUT))
-    return opened(target, TargetCall(timeout, issuer, trust_domain, signer))
+    return make_issuer(target, TargetCall(timeout, issuer, trust_domain, signer))
 
 
 def options_of(kind: Kind) -> KindOptions:
@@ -66,7 +66,7 @@ def reference_of(kind: str, reference: str | None) -> str:
             f"credentials of the kind {quote(kind)} are made here, and the target ends nothing else",
             "leave --target out: then somebody has to end it, and says so with jitid adopt ended",
         )
-    kept = None if reference is None else adopted.kept(reference)
-    if kept is None:
+    recorded = None if reference is None else adopted.kept(reference)
+    if recorded is None:
         raise UsageError(f"--reference is to say what it is called at the target: {adopted.meaning}")
-    return kept
+    return recorded

@@ -43,14 +43,14 @@ class Targets:
 
     def __init__(
         self,
-        stated: Sequence[StatedTarget],
+        stated_targets: Sequence[StatedTarget],
         issuer: str,
         *,
         trust_domain: str | None = None,
         signer: Callable[[], Signer] | None = None,
     ) -> None:
         """Set the tables, with unique names, the ledger's `iss` and trust domain, and the source of its key."""
-        self._stated = {each.name: each for each in stated}
+        self._stated = {target.name: target for target in stated_targets}
         self.issuer = issuer
         """A process that keeps this object sets it again after a change."""
         self._trust_domain = trust_domain
@@ -71,15 +71,15 @@ class Targets:
             ConfigurationError: its table is invalid.
 
         """
-        found = self._checked.get(name)
-        if found is None:
+        target = self._checked.get(name)
+        if target is None:
             if name not in self._stated:
                 raise UsageError(
                     f"the configuration has no target {quote(name)}",
                     f"it has: {', '.join(map(safe, self._stated))}" if self._stated else _NONE,
                 )
-            found = self._checked[name] = check(self._stated[name])
-        return found
+            target = self._checked[name] = check(self._stated[name])
+        return target
 
     def all(self) -> list[Target]:
         """Return all targets. Raises ConfigurationError for the first one with an invalid table."""
@@ -95,35 +95,36 @@ class Targets:
             ConfigurationError: the target's table is invalid.
 
         """
-        named, _, own = (template or "").rpartition("/")
+        target_name, _, template_name = (template or "").rpartition("/")
         if template is None and not is_outside(kind):
             return ChosenTarget(None, None)
-        of_kind = [each for each in self._stated.values() if kind_of(each) == kind]
-        found = [
-            each
-            for each in of_kind
-            if named in ("", each.name) and (not own or own in _tables(each.table.get("template")))
+        of_kind = [stated_target for stated_target in self._stated.values() if kind_of(stated_target) == kind]
+        matches = [
+            stated_target
+            for stated_target in of_kind
+            if target_name in ("", stated_target.name)
+            and (not template_name or template_name in _tables(stated_target.table.get("template")))
         ]
-        if len(found) == 1:
-            return ChosenTarget(self.get(found[0].name), own or None)
-        if found:
+        if len(matches) == 1:
+            return ChosenTarget(self.get(matches[0].name), template_name or None)
+        if matches:
             raise UsageError(
-                f"{len(found)} targets could be meant by {quote(kind if template is None else f'{kind}:{template}')}",
+                f"{len(matches)} targets could be meant by {quote(kind if template is None else f'{kind}:{template}')}",
                 "write KIND:TARGET/TEMPLATE; the targets are: "
-                + ", ".join(safe(each.name) for each in found),
+                + ", ".join(safe(stated_target.name) for stated_target in matches),
             )
         if not of_kind:
             raise UsageError(
                 f"no target of the configuration makes credentials of the kind {quote(kind)}", _NONE
             )
-        there = [
-            f"{safe(each.name)}/{safe(name)}"
-            for each in of_kind
-            for name in _tables(each.table.get("template"))
+        templates = [
+            f"{safe(stated_target.name)}/{safe(name)}"
+            for stated_target in of_kind
+            for name in _tables(stated_target.table.get("template"))
         ]
         raise UsageError(
             f"no target of the kind {quote(kind)} has a template {quote(str(template))}",
-            f"the templates are: {', '.join(there)}" if there else "none of them has any template",
+            f"the templates are: {', '.join(templates)}" if templates else "none of them has any template",
         )
 
     def of_kind(self, kind: str, template: str | None) -> Target:
@@ -162,50 +163,50 @@ class Targets:
 _NONE = "name one in the configuration: a table [target.NAME] with its kind; see jitid-targets(5)"
 
 
-def kind_of(stated: StatedTarget) -> str | None:
+def kind_of(stated_target: StatedTarget) -> str | None:
     """Return a target's kind in the ledger's form, with the target's name for a program; None if it is not a text."""
-    kind = stated.table.get("kind")
+    kind = stated_target.table.get("kind")
     if not isinstance(kind, str):
         return None
-    return f"{kind}:{stated.name}" if kind == Kind.EXEC else kind
+    return f"{kind}:{stated_target.name}" if kind == Kind.EXEC else kind
 
 
-def check(stated: StatedTarget) -> Target:
+def check(stated_target: StatedTarget) -> Target:
     """Return a target after checking its table against the options of its kind.
 
     Raises:
         ConfigurationError: an option is unknown, missing or of another type; the message names it.
 
     """
-    where = f"{safe(stated.origin)}: {quote(f'target.{stated.name}', 200)}"
-    kind = kind_of(stated)
+    where = f"{safe(stated_target.origin)}: {quote(f'target.{stated_target.name}', 200)}"
+    kind = kind_of(stated_target)
     if kind is None:
         raise ConfigurationError(f"{where} has no kind", f"kinds are: {', '.join(MADE)}")
-    if stated.table["kind"] not in MADE:
+    if stated_target.table["kind"] not in MADE:
         raise ConfigurationError(
-            f"{where}: {quote(stated.table['kind'])} is no kind of credential",
+            f"{where}: {quote(stated_target.table['kind'])} is no kind of credential",
             f"kinds are: {', '.join(MADE)}",
         )
     kind_type = base_kind(kind)
     options, template_options = options_of(kind_type)
-    table = {name: value for name, value in stated.table.items() if name != "template"}
-    checked = _checked(table, {**COMMON, **options}, stated.folder, where)
+    table = {name: value for name, value in stated_target.table.items() if name != "template"}
+    checked = _checked(table, {**COMMON, **options}, stated_target.folder, where)
     checked.pop("kind", None)
     if checked.get("timeout", 0) > LONGEST:
         raise ConfigurationError(f"{where}, option `timeout`: it is {LONGEST} seconds at most")
     templates = {}
-    for name, entries in _tables(stated.table.get("template")).items():
+    for name, entries in _tables(stated_target.table.get("template")).items():
         within = f"{where[:-1]}.template.{safe(name)}`"
         if not is_target_name(name):
             raise ConfigurationError(f"{within}: letters, digits, dots and lines make the name of a template")
-        templates[name] = _checked(entries, template_options, stated.folder, within)
-    return Target(stated.name, kind, checked, templates)
+        templates[name] = _checked(entries, template_options, stated_target.folder, within)
+    return Target(stated_target.name, kind, checked, templates)
 
 
 def _tables(value: object) -> dict[str, dict[str, Any]]:
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
+    if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
         return {}
     return value
 
@@ -213,7 +214,7 @@ def _tables(value: object) -> dict[str, dict[str, Any]]:
 def _checked(
     table: Mapping[str, Any], options: Mapping[str, TargetOption], folder: str, where: str
 ) -> dict[str, Any]:
-    found = {}
+    values = {}
     for name, value in table.items():
         if name not in options:
             from difflib import get_close_matches
@@ -221,18 +222,18 @@ def _checked(
             close = get_close_matches(name[:100], options, n=2)
             raise ConfigurationError(
                 f"{where} has no option {quote(name)}",
-                f"did you mean {' or '.join(f'`{each}`' for each in close)}?"
+                f"did you mean {' or '.join(f'`{suggestion}`' for suggestion in close)}?"
                 if close
                 else f"known are: {', '.join(options)}",
             )
         try:
-            found[name] = convert(options[name].sort, value, folder)
+            values[name] = convert(options[name].sort, value, folder)
         except JitidError as error:
             raise ConfigurationError(f"{where}, option `{name}`: {error.message}", error.hint) from None
-    missing = [name for name, option in options.items() if option.required and name not in found]
+    missing = [name for name, option in options.items() if option.required and name not in values]
     if missing:
         raise ConfigurationError(f"{where} lacks the option `{missing[0]}`: {options[missing[0]].meaning}")
-    return found
+    return values
 
 
 def convert(type_: str, value: object, folder: str) -> Any:  # noqa: ANN401 - an option has one of several types
@@ -249,9 +250,9 @@ def convert(type_: str, value: object, folder: str) -> Any:  # noqa: ANN401 - an
         case "table":
             if not isinstance(value, dict):
                 raise UsageError("a table of texts is wanted")
-            return {name: _text(each) for name, each in value.items()}
+            return {name: _text(item) for name, item in value.items()}
         case "tables":
-            if not isinstance(value, dict) or not all(isinstance(each, dict) for each in value.values()):
+            if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
                 raise UsageError("a table of tables is wanted")
             return value
         case "count":

@@ -66,7 +66,7 @@ class X509SvidIssuer:
                 f"{format_time(self._authority.ends_at)}",
                 "make another authority: jitid keys rotate --use x509, or jitid keys request",
             )
-        given = None if draft.public_key is None else callers_key(draft.public_key)
+        caller_key = None if draft.public_key is None else callers_key(draft.public_key)
         common = form(
             self._authority,
             draft.issued_at,
@@ -76,19 +76,19 @@ class X509SvidIssuer:
         curve, scheme, sign = ec.SECP256R1(), ec.ECDSA(SHA256()), self._private.sign
 
         def make(ids: Ids) -> Minted:
-            key = given
-            own = None
+            key = caller_key
+            key_pem = None
             if key is None:
                 private = ec.generate_private_key(curve)
                 point = uncompressed(private.public_key())
                 key = public_info(point)
-                own = private_pem(private.private_numbers().private_value, point)
+                key_pem = private_pem(private.private_numbers().private_value, point)
             uri = spiffe_id(draft.trust_domain, draft.agent, draft.task, ids.id, registered=draft.registered)
             signed = common.to_be_signed(serial_of(ids.jti), ids.jti, key, uri)
             der = certificate(signed, sign(signed, scheme))
             secret = {"certificate": to_pem(der) + self._above}
-            if own is not None:
-                secret["key"] = own
+            if key_pem is not None:
+                secret["key"] = key_pem
             return Minted(Secret(secret), sha256(der).digest(), sha256(signed).digest(), sha256(key).digest())
 
         return make
@@ -145,8 +145,8 @@ def callers_key(text: str) -> bytes:
 def _stated(text: str) -> object:
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-    der, *more = from_pem(text, "PUBLIC KEY")
-    if more:
+    der, *others = from_pem(text, "PUBLIC KEY")
+    if others:
         raise ValueError("more than one")
     return load_der_public_key(der)
 
@@ -154,8 +154,8 @@ def _stated(text: str) -> object:
 def _proved(text: str) -> object:
     from cryptography import x509
 
-    der, *more = from_pem(text, "CERTIFICATE REQUEST")
-    if more:
+    der, *others = from_pem(text, "CERTIFICATE REQUEST")
+    if others:
         raise ValueError("more than one")
     try:
         request = x509.load_der_x509_csr(der)

@@ -98,17 +98,17 @@ class Keyring:
         """Return whether the private half of a key is or should be here: if the ledger is not shared, all should be."""
         return not self.others or kid in self._signers or os.path.lexists(self.path(kid)) or self.confirm(kid)
 
-    def must_be_for(self, known: Collection[str]) -> None:
+    def must_be_for(self, ledger_kids: Collection[str]) -> None:
         """Check that this folder has no keys of another ledger.
 
-        `known` are the ids of all keys that this ledger ever had.
+        `ledger_kids` are the ids of all keys that this ledger ever had.
 
         Raises:
             IntegrityError: the folder has keys, but none of this ledger.
 
         """
-        here = key_names(self._folder) if self.others else []
-        if here and not set(here) & set(known):
+        folder_kids = key_names(self._folder) if self.others else []
+        if folder_kids and not set(folder_kids) & set(ledger_kids):
             raise IntegrityError(
                 f"the keys in {self._folder} belong to another ledger; no key was made and nothing was changed",
                 "give this ledger a folder of its own: JITID_HOME=DIR, or the setting `home`",
@@ -195,45 +195,49 @@ class Keyring:
         self._signers[signer.kid] = signer
         return signer
 
-    def adopt(self, place: str, algorithm: str, known: Collection[str]) -> Signer:
+    def adopt(self, target_and_key: str, algorithm: str, known_kids: Collection[str]) -> Signer:
         """Make a key at a target, `TARGET/KEY`, a signing key from now on, and return its signer.
 
-        It uses a version of the key with a key id that is not in `known`; if there is none, the target makes one.
+        It uses a version of the key with a key id that is not in `known_kids`; if there is none, the target makes one.
 
         Raises:
             ConfigurationError: the target does not exist, or the key is not one for that algorithm.
             StorageError: the target is out of reach, or the file cannot be written.
 
         """
-        target, _, key = place.partition("/")
+        target, _, key = target_and_key.partition("/")
 
         def taken(public: bytes) -> bool:
             kid = jws.thumbprint(algorithm, public)
-            return kid.startswith("-") or kid in known
+            return kid.startswith("-") or kid in known_kids
 
         version = self._transit(target).choose(key, algorithm, taken)
-        where = Elsewhere(place, version.number)
-        signer = self._remote(where, jws.thumbprint(algorithm, version.public), algorithm, version.public)
+        location = Elsewhere(target_and_key, version.number)
+        signer = self._remote(location, jws.thumbprint(algorithm, version.public), algorithm, version.public)
         signer.sign(_PROBE)
         try:
-            write_private(self.path(signer.kid), where.text)
+            write_private(self.path(signer.kid), location.text)
         except OutputError as error:
             raise StorageError(error.message) from error
         self._signers[signer.kid] = signer
         return signer
 
-    def create_in_same_place(self, kid: str, algorithm: str, known: Collection[str]) -> Signer:
+    def create_in_same_place(self, kid: str, algorithm: str, known_kids: Collection[str]) -> Signer:
         """Make a key in the same location as another one: at its target, or here. Raises like `adopt` and `create`."""
-        place = self.elsewhere(kid)
-        return self.create(algorithm) if place is None else self.adopt(place, algorithm, known)
+        target_and_key = self.elsewhere(kid)
+        return (
+            self.create(algorithm)
+            if target_and_key is None
+            else self.adopt(target_and_key, algorithm, known_kids)
+        )
 
     def elsewhere(self, kid: str) -> str | None:
         """Return the target that keeps a key, `TARGET/KEY`; None for a key that is here, or missing."""
         try:
-            where = Elsewhere.parse(self._read(kid))
+            location = Elsewhere.parse(self._read(kid))
         except (OSError, JitidError):
             return None
-        return None if where is None else where.place
+        return None if location is None else location.place
 
     def load(self, kid: str, algorithm: str, public: bytes) -> Signer:
         """Return the signer of a key that the ledger knows.
@@ -253,9 +257,9 @@ class Keyring:
                 f"the signing key {path} cannot be read: {error.strerror}; nothing was changed",
                 "restore the folder from a backup, or make a new key: jitid keys rotate",
             ) from error
-        where = Elsewhere.parse(seed)
-        if where is not None:
-            signer = self._signers[kid] = self._remote(where, kid, algorithm, public)
+        location = Elsewhere.parse(seed)
+        if location is not None:
+            signer = self._signers[kid] = self._remote(location, kid, algorithm, public)
             return signer
         try:
             if len(seed) != _SEED_BYTES:
@@ -301,14 +305,14 @@ class Keyring:
         finally:
             os.close(descriptor)
 
-    def _remote(self, where: Elsewhere, kid: str, algorithm: str, public: bytes) -> Signer:
-        target, _, key = where.place.partition("/")
+    def _remote(self, location: Elsewhere, kid: str, algorithm: str, public: bytes) -> Signer:
+        target, _, key = location.place.partition("/")
 
         def sign_all(messages: Sequence[bytes]) -> list[bytes]:
-            return self._transit(target).sign(key, where.version, algorithm, public, messages)
+            return self._transit(target).sign(key, location.version, algorithm, public, messages)
 
         signer = Signer(kid, algorithm, public, lambda message: sign_all([message])[0])
-        signer.sign_all, signer.elsewhere = sign_all, where.place
+        signer.sign_all, signer.elsewhere = sign_all, location.place
         return signer
 
     def _transit(self, target: str) -> Engine:
@@ -367,8 +371,8 @@ def _p256_signer(seed: bytes) -> Signer:
     scheme: Any = ec.ECDSA(SHA256())
 
     def sign(message: bytes) -> bytes:
-        first, second = decode_dss_signature(private.sign(message, scheme))
-        return first.to_bytes(32, "big") + second.to_bytes(32, "big")
+        r, s = decode_dss_signature(private.sign(message, scheme))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
     return Signer(jws.thumbprint("ES256", public), "ES256", public, sign, private)
 

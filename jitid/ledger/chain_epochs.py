@@ -22,14 +22,14 @@ def open_epoch(
 
     """
     closed = [chain._replace(closed=True) for chain in chains]
-    for before, chain in zip(chains, closed, strict=True):
-        if not before.closed:
+    for current, chain in zip(chains, closed, strict=True):
+        if not current.closed:
             db.execute(
                 "UPDATE chain SET length = :length, hash = :hash, closed_at = :now WHERE id = :id",
                 {"length": chain.length, "hash": chain.hash, "now": now, "id": chain.id},
             )
-    fresh = following(closed, ledger, count)
-    for chain in fresh:
+    new_chains = following(closed, ledger, count)
+    for chain in new_chains:
         db.execute(
             """INSERT INTO chain (id, epoch, start, stride, length, hash)
                VALUES (:id, :epoch, :start, :stride, :length, :hash)""",
@@ -42,4 +42,4 @@ def open_epoch(
                 "hash": chain.hash if counted else None,
             },
         )
-    return closed + fresh
+    return closed + new_chains

@@ -107,7 +107,7 @@ def change(
         StorageError: other writers were in the way for too long, or the ledger cannot be reached.
 
     """
-    until: float | None = None
+    deadline: float | None = None
     lost = False
     while True:
         try:
@@ -117,8 +117,8 @@ def change(
             if error.alone and shared:
                 shared = False
                 continue
-            until = until or time.monotonic() + error.patience
-            if time.monotonic() >= until:
+            deadline = deadline or time.monotonic() + error.patience
+            if time.monotonic() >= deadline:
                 raise
             from random import uniform
 

@@ -175,10 +175,10 @@ def carry(
     source: CopyStore, target: CopyTarget, pairs: Sequence[tuple[CopiedTable, CopiedTable]]
 ) -> Iterator[tuple[str, int]]:
     """Copy the rows that the target lacks; yield the name of the table and the number of rows after each batch."""
-    for table, copied in pairs:
-        rows = source.rows(table, target.last(copied))
+    for table, target_table in pairs:
+        rows = source.rows(table, target.last(target_table))
         while chunk := list(islice(rows, _AT_ONCE)):
-            target.load(copied, chunk)
+            target.load(target_table, chunk)
             yield table.name, len(chunk)
 
 
@@ -191,9 +191,9 @@ def compare(
         IntegrityError: the rows of a table differ.
 
     """
-    for table, copied in pairs:
+    for table, target_table in pairs:
         count, digest = _digest(source.rows(table, None))
-        if (count, digest) != _digest(target.rows(copied, None)):
+        if (count, digest) != _digest(target.rows(target_table, None)):
             raise IntegrityError(
                 f"the rows of the table {table.name} did not arrive as they are; the copy was not completed",
                 "take away what was copied, and repeat the command",
@@ -212,14 +212,14 @@ def _digest(rows: Iterator[tuple[Any, ...]]) -> tuple[int, str]:
 
 def in_order(tables: Mapping[str, CopiedTable], references: Mapping[str, set[str]]) -> dict[str, CopiedTable]:
     """Return the tables sorted so that each follows the tables that it refers to."""
-    done: dict[str, CopiedTable] = {}
-    while len(done) < len(tables):
-        free = [
+    ordered: dict[str, CopiedTable] = {}
+    while len(ordered) < len(tables):
+        ready = [
             name
             for name in sorted(tables)
-            if name not in done and references.get(name, set()) <= done.keys() | {name}
+            if name not in ordered and references.get(name, set()) <= ordered.keys() | {name}
         ]
-        if not free:
+        if not ready:
             raise JitidError("the tables of the ledger refer to each other in a circle")
-        done |= {name: tables[name] for name in free}
-    return done
+        ordered |= {name: tables[name] for name in ready}
+    return ordered

@@ -55,8 +55,8 @@ class Dialect:
                 ON CONFLICT (asked) DO UPDATE SET n = n + excluded.n""",
             values,
         )
-        found: Iterable[tuple[int, int]] = db.execute("SELECT first, n FROM alike ORDER BY first")
-        return found
+        rows: Iterable[tuple[int, int]] = db.execute("SELECT first, n FROM alike ORDER BY first")
+        return rows
 
     def temporaries(self, db: Any, tables: Mapping[str, str]) -> None:
         """Create empty temporary tables with these names and columns.
@@ -95,8 +95,8 @@ class Dialect:
 
 @lru_cache(maxsize=64)
 def _insertion(table: str, columns: tuple[str, ...]) -> str:
-    places = ", ".join("?" * len(columns))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"
+    placeholders = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({placeholders})"
 
 
 SQLITE = Dialect()
@@ -104,5 +104,5 @@ SQLITE = Dialect()
 
 def dialect_of(db: Any) -> Dialect:
     """Return the dialect of a connection."""
-    found: Dialect = getattr(db, "dialect", SQLITE)
-    return found
+    dialect: Dialect = getattr(db, "dialect", SQLITE)
+    return dialect

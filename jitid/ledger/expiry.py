@@ -32,14 +32,14 @@ def close_due(transaction: Transaction, limit: int, facts: Mapping[str, Any] = M
     """
     transaction.alone()
     # ORDER BY makes PostgreSQL use the index: without it, the planner prefers to scan the table.
-    due = transaction.db.execute(
+    earliest = transaction.db.execute(
         """SELECT (SELECT superseded_at FROM credential WHERE ended_at IS NULL AND superseded_at <= :now
                     ORDER BY superseded_at LIMIT 1),
                   (SELECT expires_at FROM credential WHERE ended_at IS NULL AND expires_at <= :now
                     ORDER BY expires_at LIMIT 1)""",
         {"now": transaction.now},
     ).fetchone()
-    if all(at is None for at in due):
+    if all(time is None for time in earliest):
         return 0
     return _close(transaction, "superseded_at", State.SUPERSEDED, "supersede", limit, facts) + _close(
         transaction, "expires_at", State.EXPIRED, "expire", limit, facts
@@ -64,13 +64,13 @@ def _close(
     operation: str,
     limit: int,
     facts: Mapping[str, Any],
-    which: str = "",
+    condition: str = "",
 ) -> int:
     rows = transaction.db.execute(
         f"""SELECT id, jti, {column}, CASE WHEN claims_hash IS NOT NULL THEN expires_at END,
                    {lineage.SHORTENED}
               FROM (SELECT * FROM credential
-                     WHERE ended_at IS NULL AND {column} <= :now {which} ORDER BY {column} LIMIT :limit) AS due
+                     WHERE ended_at IS NULL AND {column} <= :now {condition} ORDER BY {column} LIMIT :limit) AS due
              ORDER BY id""",
         {"now": transaction.now, "limit": limit},
     ).fetchall()
@@ -101,20 +101,22 @@ def lapse(transaction: Transaction, lines: Collection[int], facts: Mapping[str, 
     A line is identified by the number of its first credential. `facts` are further members of the event.
     """
     transaction.alone()
-    found = lineage.on_lines(transaction.db, lines, transaction.now)
-    if not found:
+    credentials = lineage.on_lines(transaction.db, lines, transaction.now)
+    if not credentials:
         return None
     seq = transaction.next_seq()
     transaction.db.executemany(
         "UPDATE credential SET ended_at = ?, ended_as = ?, ended_event = ? WHERE id = ?",
-        [(transaction.now, State.REVOKED.value, seq, one.key) for one in found],
+        [(transaction.now, State.REVOKED.value, seq, credential.key) for credential in credentials],
     )
-    honoured = [one.honoured_until for one in found if one.honoured_until is not None]
+    honoured = [
+        credential.honoured_until for credential in credentials if credential.honoured_until is not None
+    ]
     if honoured:
         keep_honoured(transaction, seq, len(honoured), transaction.now, max(honoured))
-    digest = ended_digest(one.jti for one in found)
-    transaction.append("lapse", {**facts, "reason": _LAPSED, "count": len(found), "ended": digest})
-    return ClosedByEvent(seq, len(found))
+    digest = ended_digest(credential.jti for credential in credentials)
+    transaction.append("lapse", {**facts, "reason": _LAPSED, "count": len(credentials), "ended": digest})
+    return ClosedByEvent(seq, len(credentials))
 
 
 def keep_honoured(

@@ -35,11 +35,11 @@ class IdempotencyStore(Store):
 
     def answered(self) -> Iterator[tuple[str, str, Answered, int]]:
         """Yield each recorded answer: the caller, the key, the answer, and its time."""
-        for caller, key, *row, at in self._db.execute(
+        for caller, key, *row, answered_at in self._db.execute(
             "SELECT caller, key, digest, sort, first, last, at FROM idempotency WHERE at > :since",
             {"since": self._now - REMEMBERED},
         ):
-            yield caller, key, Answered(*row), at
+            yield caller, key, Answered(*row), answered_at
 
     def find(self, caller: str, key: str) -> Answered | None:
         """Return the answer to a caller under a key, if it is less than a day old."""
@@ -53,12 +53,12 @@ class IdempotencyStore(Store):
     def remember(self, caller: str, key: str, answered: Answered) -> bool:
         """Record an answer; return False if another request has recorded one under this key meanwhile."""
         self._db.execute("DELETE FROM idempotency WHERE at <= :since", {"since": self._now - REMEMBERED})
-        done = self._db.execute(
+        cursor = self._db.execute(
             """INSERT INTO idempotency (caller, key, digest, sort, first, last, at)
                VALUES (:caller, :key, :digest, :sort, :first, :last, :now) ON CONFLICT (caller, key) DO NOTHING""",
             {"caller": caller, "key": key, **answered._asdict(), "now": self._now},
         )
-        return bool(done.rowcount == 1)
+        return bool(cursor.rowcount == 1)
 
     def forget(self, caller: str, key: str) -> None:
         """Delete an answer, because another one replaces it."""

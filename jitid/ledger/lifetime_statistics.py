@@ -106,8 +106,8 @@ def retirement(queries: AtOneTime) -> Retirement:
 def _latest(first: str, *others: str) -> str:
     """Return an expression for the latest of several times; all but the first may be NULL."""
     latest = first
-    for each in others:
-        latest = f"(CASE WHEN {each} > {latest} THEN {each} ELSE {latest} END)"
+    for other in others:
+        latest = f"(CASE WHEN {other} > {latest} THEN {other} ELSE {latest} END)"
     return latest
 
 
@@ -149,7 +149,9 @@ def leaks(queries: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
               CROSS JOIN credential c LEFT JOIN outside o ON o.credential = c.id WHERE c.id = l.credential"""
     )
     _add_kindred(queries)
-    counted = ", ".join(f"coalesce(sum(CASE WHEN {each} THEN 1 ELSE 0 END), 0)" for each in _LEAKED.values())
+    counted = ", ".join(
+        f"coalesce(sum(CASE WHEN {condition} THEN 1 ELSE 0 END), 0)" for condition in _LEAKED.values()
+    )
     *counts, oldest = queries.one(
         f"SELECT {counted}, :now - min(CASE WHEN death > :now THEN reported END) FROM leaked"
     )
@@ -175,7 +177,7 @@ def leaks(queries: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
         f"SELECT (reported - :since) / {_DAY}, count(*) FROM leaked WHERE reported >= :since GROUP BY 1",
         since=since,
     )
-    found = Leaks(
+    leak_counts = Leaks(
         **dict(zip(_LEAKED, counts, strict=True)),
         living_on=live_kin,
         living_on_closed=live_kin_closed,
@@ -183,13 +185,13 @@ def leaks(queries: AtOneTime, since: int) -> tuple[Leaks, dict[int, int]]:
         exposure_verifiers=verifiers,
         oldest_valid=oldest,
     )
-    return found, dict(reports)
+    return leak_counts, dict(reports)
 
 
 def trend(queries: AtOneTime, since: int, reports: Mapping[int, int]) -> tuple[Day, ...]:
     """Return the days from the midnight `since` on; `reports` has the number of leak reports of each day."""
     days = (queries.now - since) // _DAY + 1
-    issued, ended, begun = [0] * days, [0] * days, 0
+    issued, ended, live = [0] * days, [0] * days, 0
     alive = [0] * days
     # Both days in one number: a sort by one key is faster.
     rows = queries.all(
@@ -205,16 +207,16 @@ def trend(queries: AtOneTime, since: int, reports: Mapping[int, int]) -> tuple[D
         days=days,
     )
     for span, count in rows:
-        born, died = span // _MANY_DAYS - 1, span % _MANY_DAYS
-        if born < 0:
-            begun += count
+        issue_day, end_day = span // _MANY_DAYS - 1, span % _MANY_DAYS
+        if issue_day < 0:
+            live += count
         else:
-            issued[born] += count
-        if died < days:
-            ended[died] += count
+            issued[issue_day] += count
+        if end_day < days:
+            ended[end_day] += count
     for day in range(days):
-        begun += issued[day] - ended[day]
-        alive[day] = begun
+        live += issued[day] - ended[day]
+        alive[day] = live
     return tuple(
         Day(since + day * _DAY, issued[day], ended[day], alive[day], reports.get(day, 0))
         for day in range(days)

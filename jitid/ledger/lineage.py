@@ -117,39 +117,50 @@ def lineage(db: Any, identity: int) -> list[Ancestor]:
 def lineages(db: Any) -> dict[int, list[Ancestor]]:
     """Return the identities above each identity in the temporary table `given_identity` that has any."""
     rows = db.execute(_ABOVE.format(which="IN (SELECT identity FROM given_identity)"))
-    return {start: [_ancestor(row) for row in own] for start, own in groupby(rows, itemgetter(0))}
+    return {start: [_ancestor(row) for row in group] for start, group in groupby(rows, itemgetter(0))}
 
 
 def _ancestor(row: Any) -> Ancestor:
-    _, uid, agent, task, depth, proof, own, of_task, under = row
-    return Ancestor(identity_id(uid), agent, task, depth, proof, most_sensitive(own, of_task), bool(under))
+    _, uid, agent, task, depth, proof, sensitivity, task_sensitivity, under_agent = row
+    return Ancestor(
+        identity_id(uid),
+        agent,
+        task,
+        depth,
+        proof,
+        most_sensitive(sensitivity, task_sensitivity),
+        bool(under_agent),
+    )
 
 
 def grounds(db: Any, credential: int, now: int) -> list[Ground]:
     """Return the grounds of a credential: the credentials that it rests on, the nearest first."""
-    given = "(SELECT * FROM credential WHERE id = :credential) c"
-    rows = db.execute(_GROUNDS.format(given=given), {"now": now, "credential": credential}).fetchall()
+    from_clause = "(SELECT * FROM credential WHERE id = :credential) c"
+    rows = db.execute(_GROUNDS.format(given=from_clause), {"now": now, "credential": credential}).fetchall()
     return [_ground(db, row, now) for row in rows]
 
 
 def grounds_of(db: Any, now: int) -> dict[int, list[Ground]]:
     """Return the grounds of each credential in the temporary table `given_credential` that has any."""
-    given = "given_credential g CROSS JOIN credential c ON c.id = g.credential"
-    rows = db.execute(_GROUNDS.format(given=given), {"now": now}).fetchall()
-    return {start: [_ground(db, row, now) for row in own] for start, own in groupby(rows, itemgetter(0))}
+    from_clause = "given_credential g CROSS JOIN credential c ON c.id = g.credential"
+    rows = db.execute(_GROUNDS.format(given=from_clause), {"now": now}).fetchall()
+    return {start: [_ground(db, row, now) for row in group] for start, group in groupby(rows, itemgetter(0))}
 
 
 def families(db: Any, now: int) -> dict[int, Family]:
     """Return for each identity in `given_identity` whether it is live, and the numbers of all and live descendants."""
     rows = db.execute(_BELOW, {"now": now})
-    return {start: Family(bool(live), below, live_below) for start, live, below, live_below in rows}
+    return {
+        start: Family(bool(live), descendants, live_descendants)
+        for start, live, descendants, live_descendants in rows
+    }
 
 
 def _ground(db: Any, row: Any, now: int) -> Ground:
     (
         _,
         hop,
-        own,
+        attached,
         identity,
         basis,
         uid,
@@ -159,9 +170,9 @@ def _ground(db: Any, row: Any, now: int) -> Ground:
         ended_at,
         deadline,
         proof,
-        level,
-        of_task,
-        under,
+        sensitivity,
+        task_sensitivity,
+        under_agent,
         *rights,
     ) = row
     check_times(ended_at, deadline)
@@ -170,16 +181,16 @@ def _ground(db: Any, row: Any, now: int) -> Ground:
         agent,
         task,
         depth,
-        "renewed" if hop == 0 else "attached" if own else "delegated",
+        "renewed" if hop == 0 else "attached" if attached else "delegated",
         ended_at,
         deadline,
         proof,
-        most_sensitive(level, of_task),
-        under_agent=bool(under),
+        most_sensitive(sensitivity, task_sensitivity),
+        under_agent=bool(under_agent),
     )
     if basis is None:
-        for each in db.execute(_ALL_IN_FORCE, {"identity": identity, "now": now}).fetchall():
-            ground = _with(ground, each)
+        for credential_rights in db.execute(_ALL_IN_FORCE, {"identity": identity, "now": now}).fetchall():
+            ground = _with(ground, credential_rights)
         return ground
     if rights[3] is None:
         return ground
@@ -243,13 +254,15 @@ def on_lines(db: Any, lines: Collection[int], now: int) -> list[Resting]:
 def _made_from(db: Any, lines: Collection[int]) -> tuple[set[int], set[int]]:
     """Return the credentials of these lines and of lines attached to them, and the identities that these delegated."""
     # Each step uses an index: an identity can have many credentials, and any holder can abandon an attachment.
-    seen: set[int] = set()
+    seen_lines: set[int] = set()
     members: set[int] = set()
-    found = set(lines)
-    while found:
-        seen |= found
-        own = found | {key for (key,) in select.alike(db, "SELECT id FROM credential WHERE line", found)}
-        members |= own
+    new_lines = set(lines)
+    while new_lines:
+        seen_lines |= new_lines
+        credentials = new_lines | {
+            key for (key,) in select.alike(db, "SELECT id FROM credential WHERE line", new_lines)
+        }
+        members |= credentials
         attached = "SELECT coalesce(line, id) FROM credential WHERE ended_at IS NULL AND source"
-        found = {line for (line,) in select.alike(db, attached, own)} - seen
+        new_lines = {line for (line,) in select.alike(db, attached, credentials)} - seen_lines
     return members, {key for (key,) in select.alike(db, "SELECT id FROM identity WHERE source", members)}

@@ -36,15 +36,15 @@ def kept(view: View, digest: str) -> list[tuple[str, str]] | None:
         IntegrityError: the stored text does not match the digest.
 
     """
-    found = text(view, digest)
-    if found is None:
+    stored_text = text(view, digest)
+    if stored_text is None:
         return None
     try:
-        files = [(name, body) for name, body in strict_json.loads(found, "policy")]
-        whole = digest_of(files) == digest
+        files = [(name, body) for name, body in strict_json.loads(stored_text, "policy")]
+        matches = digest_of(files) == digest
     except (ValueError, TypeError, AttributeError):
-        whole = False
-    if not whole:
+        matches = False
+    if not matches:
         raise IntegrityError(
             f"the text that the ledger has of the policy {digest} is not the one that decided",
             "it was changed since: look for the policy where its files are kept, or in a backup",

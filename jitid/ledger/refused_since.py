@@ -28,14 +28,14 @@ def facts_of(db: Any, now: int) -> dict[int, tuple[int | None, int | None]]:
     Both include all descendants. The identities are in the temporary table `given_identity`. None means that the time
     is still open.
     """
-    found: dict[int, tuple[int | None, int | None]] = {}
+    times: dict[int, tuple[int | None, int | None]] = {}
     for identity, live, death, signed, at_target, unsettled in db.execute(_FACTS, {"now": now}).fetchall():
         if live:
-            found[identity] = None, None
+            times[identity] = None, None
             continue
         check_times(death, signed, at_target)
         # A row that ended in the future, by a clock that was set back since, is refused now.
-        since = min(death, now)
-        until = max(since, signed or since, at_target or since)
-        found[identity] = since, None if unsettled else until
-    return found
+        refused_since = min(death, now)
+        accepted_until = max(refused_since, signed or refused_since, at_target or refused_since)
+        times[identity] = refused_since, None if unsettled else accepted_until
+    return times

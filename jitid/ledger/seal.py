@@ -42,8 +42,8 @@ def read(text: str) -> Seal:
     Raises IntegrityError if the value is invalid: then the ledger must not be used at all.
     """
     try:
-        found = strict_json.loads(text, "seal")
-        seal = Seal(found["to"], found["at"], found["mark"], found["done"])
+        document = strict_json.loads(text, "seal")
+        seal = Seal(document["to"], document["at"], document["mark"], document["done"])
     except (strict_json.StrictJSONError, KeyError, TypeError) as error:
         raise _damaged() from error
     if (
@@ -90,12 +90,13 @@ def sealed(seal: Seal) -> IntegrityError:
     """Return the error for an operation that a sealed ledger refuses."""
     from shlex import quote as word
 
-    place = quote(seal.to, 200)
+    target = quote(seal.to, 200)
     hint = f"use the copy: jitid --ledger {word(seal.to)}; this ledger can still be read: jitid list"
     if not seal.done:
         hint = f"the copy may not be complete; repeat: jitid ledger copy --to {word(seal.to)}; or, if it is, {hint}"
     return IntegrityError(
-        f"the ledger is sealed: it was copied to {place} at {format_time(seal.at)}; nothing was changed", hint
+        f"the ledger is sealed: it was copied to {target} at {format_time(seal.at)}; nothing was changed",
+        hint,
     )
 
 

@@ -112,7 +112,7 @@ def of_subjects(db: Any, subjects: Collection[str], now: int) -> dict[str, tuple
              GROUP BY g.name""",
         {"now": now},
     )
-    return {subject: (count, last) for subject, count, last in rows}
+    return {subject: (count, latest_expiry) for subject, count, latest_expiry in rows}
 
 
 def count_by_subject(db: Any, now: int) -> int:
@@ -128,9 +128,9 @@ def count_by_subject(db: Any, now: int) -> int:
 def placeholders(prefix: str, values: Sequence[Any], into: dict[str, Any]) -> str:
     """Return placeholders for values, and put the values by their names into the dictionary `into`."""
     names = []
-    for number, value in enumerate(values):
-        into[f"{prefix}{number}"] = value
-        names.append(f":{prefix}{number}")
+    for index, value in enumerate(values):
+        into[f"{prefix}{index}"] = value
+        names.append(f":{prefix}{index}")
     return ", ".join(names)
 
 
@@ -140,11 +140,11 @@ def of_task(text: str, values: dict[str, Any], prefix: str = "task") -> str:
     `OWNER/NAME` is one task. A bare name matches the tasks of all openers: an authority that serves others must add
     the owner first.
     """
-    named = parse_task(text)
-    values[f"{prefix}_name"] = named.name
-    if named.opener is None:
+    task = parse_task(text)
+    values[f"{prefix}_name"] = task.name
+    if task.opener is None:
         return f"(SELECT id FROM task WHERE name = :{prefix}_name)"
-    values[f"{prefix}_opener"] = named.opener
+    values[f"{prefix}_opener"] = task.opener
     return f"""(SELECT id FROM task WHERE name = :{prefix}_name
                    AND opener = (SELECT id FROM term WHERE text = :{prefix}_opener))"""
 
@@ -152,8 +152,8 @@ def of_task(text: str, values: dict[str, Any], prefix: str = "task") -> str:
 def alike(db: Any, query: str, values: Iterable[Any]) -> Iterator[Any]:
     """Yield the rows of a query for each of many values of a column; the query ends with the name of that column."""
     # A statement accepts a few thousand values at most. With a constant number of values it need not be parsed again.
-    given = iter(values)
-    while chunk := list(islice(given, _AT_ONCE)):
+    remaining = iter(values)
+    while chunk := list(islice(remaining, _AT_ONCE)):
         chunk += chunk[:1] * (_AT_ONCE - len(chunk)) if len(chunk) > 1 else []
         yield from db.execute(f"{query} IN ({', '.join('?' * len(chunk))})", chunk)
 
@@ -162,12 +162,12 @@ def _task_keys(db: Any, texts: Iterable[str]) -> list[int]:
     """Return the numbers of the tasks that the texts name; there may be many texts."""
     texts = list(texts)
     bare = [text for text in texts if parse_task(text).opener is None]
-    found = {int(key) for (key,) in alike(db, "SELECT id FROM task WHERE name", bare)}
+    keys = {int(key) for (key,) in alike(db, "SELECT id FROM task WHERE name", bare)}
     for text in texts:
         if parse_task(text).opener is not None:
             values: dict[str, Any] = {}
-            found.update(int(key) for (key,) in db.execute(of_task(text, values)[1:-1], values))
-    return sorted(found)
+            keys.update(int(key) for (key,) in db.execute(of_task(text, values)[1:-1], values))
+    return sorted(keys)
 
 
 def _chosen(db: Any, selection: Selection, delegators: "_Delegators | None") -> str:
@@ -188,19 +188,19 @@ def _chosen(db: Any, selection: Selection, delegators: "_Delegators | None") -> 
     signed = f"c.signed_by IN ({_numbers(_keys(db, 'signing_key WHERE kid', selection.kids))})"
     if selection.kids:
         where.append(f"EXISTS (SELECT 1 FROM credential c WHERE c.identity = i.id AND {signed})")
-    named = [
+    queries = [
         _whole(query)
-        for query, given in (
+        for query, selectors in (
             (_BY_ID, selection.ids),
             (_BY_PRINT, selection.fingerprints),
             (_BY_TREE, selection.trees),
         )
-        if given
+        if selectors
     ]
-    if named:
+    if queries:
         if delegators is not None:
             where.append(delegators.condition())
-        return _among(" INTERSECT ".join(named), where)
+        return _among(" INTERSECT ".join(queries), where)
     if delegators is not None:
         return delegators.all(where) if indexed else _among(delegators.all(), where)
     if indexed:
@@ -262,10 +262,10 @@ class _Delegators(NamedTuple):
         `where` are conditions on the task or the agent of an identity `i`; an index has both together with the
         delegator.
         """
-        more = "".join(f" AND {condition}" for condition in where)
+        and_where = "".join(f" AND {condition}" for condition in where)
         parts = []
         if self.roots and where:
-            parts.append(f"SELECT i.id FROM identity i WHERE i.delegator IN ({self.roots}){more}")
+            parts.append(f"SELECT i.id FROM identity i WHERE i.delegator IN ({self.roots}){and_where}")
         elif self.roots:
             parts.append(
                 f"""SELECT id FROM (
@@ -277,10 +277,10 @@ class _Delegators(NamedTuple):
         if self.subjects:
             parts.append(
                 f"""SELECT i.id FROM credential c CROSS JOIN identity i
-                     WHERE c.proved_subject IN ({self.roots}) AND i.id = c.identity{more}"""
+                     WHERE c.proved_subject IN ({self.roots}) AND i.id = c.identity{and_where}"""
             )
         if self.agents:
-            parts.append(self._delegated() + more)
+            parts.append(self._delegated() + and_where)
         return _whole(" UNION ALL ".join(parts))
 
     def condition(self) -> str:
@@ -371,8 +371,8 @@ def select(db: Any, selection: Selection) -> int:
         _numbers(_keys(db, "term WHERE text", agents)) if agents else "",
     )
     # These selectors match few rows of a large ledger: an index finds them without a scan of the table.
-    few = selection.ids or selection.fingerprints or selection.trees or selection.delegators
-    with dialect_of(db).by_index(db) if few else nullcontext():
+    selective = selection.ids or selection.fingerprints or selection.trees or selection.delegators
+    with dialect_of(db).by_index(db) if selective else nullcontext():
         if selection._replace(delegators=()) != Selection():
             matched = _doom(db, _chosen(db, selection, delegators if selection.delegators else None))
         else:
@@ -424,7 +424,7 @@ def radius(db: Any, matched: int, now: int) -> Radius:
     # credentials at targets; then millions of lookups are not needed.
     outside = db.execute("SELECT 1 FROM outside LIMIT 1").fetchone() is not None
     at_target = f"(SELECT {AT_TARGET} FROM outside o WHERE o.credential = c.id)" if outside else "NULL"
-    live, tasks, delegators, offline, signed, death, until, settled = db.execute(
+    live, tasks, delegators, offline, signed, death, signed_until, target_until = db.execute(
         f"""SELECT count(CASE WHEN {LIVE} THEN 1 END), count(DISTINCT CASE WHEN {LIVE} THEN c.task END),
                    count(DISTINCT CASE WHEN {LIVE} THEN c.delegator END),
                    max(CASE WHEN {LIVE} AND c.claims_hash IS NOT NULL THEN c.expires_at + 0 END),
@@ -436,9 +436,9 @@ def radius(db: Any, matched: int, now: int) -> Radius:
     refused = None if live or death is None else min(death, now)
     return Radius(
         *(matched, identities, live, tasks, delegators, offline, signed, refused),
-        accepted_until=None if until is None else int(until),
+        accepted_until=None if signed_until is None else int(signed_until),
         at=now,
-        at_targets=None if settled is None else int(settled),
+        at_targets=None if target_until is None else int(target_until),
     )
 
 
@@ -461,8 +461,8 @@ def doomed_credentials(identities: int) -> str:
     The text fixes the order of the two tables, since no planner knows the size of a temporary table. A few identities
     are looked up one by one; for many, one pass over all credentials is faster.
     """
-    first = "doomed d CROSS JOIN credential c" if identities < MANY else "credential c CROSS JOIN doomed d"
-    return f"{first} WHERE c.identity = d.identity"
+    tables = "doomed d CROSS JOIN credential c" if identities < MANY else "credential c CROSS JOIN doomed d"
+    return f"{tables} WHERE c.identity = d.identity"
 
 
 def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], bool]:
@@ -512,8 +512,8 @@ def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], boo
     if chosen.state == "pending":
         where.append(f"{LIVE} AND c.fingerprint IS NULL")
     elif chosen.state == "expired":
-        due = "c.ended_at IS NULL AND c.expires_at <= :now AND (c.superseded_at IS NULL OR c.superseded_at > :now)"
-        where.append(f"(c.ended_as = 'expired' OR ({due}))")
+        overdue = "c.ended_at IS NULL AND c.expires_at <= :now AND (c.superseded_at IS NULL OR c.superseded_at > :now)"
+        where.append(f"(c.ended_as = 'expired' OR ({overdue}))")
     elif chosen.state == "superseded":
         where.append("(c.ended_as = 'superseded' OR (c.ended_at IS NULL AND c.superseded_at <= :now))")
     elif chosen.state not in (None, "active"):
@@ -555,11 +555,11 @@ NO_PRUNED_LEAKS = PrunedLeaks("", 0)
 """All leaks count."""
 
 
-def left(without: PrunedLeaks) -> str:
+def left(pruned: PrunedLeaks) -> str:
     """Return the condition that a leak `l` of a credential `c` still counts; it needs the value `:leaks`."""
-    if not without.table:
+    if not pruned.table:
         return "(1 = 1 OR :leaks = 0)"
-    return f"NOT ({PRUNABLE_LEAK} AND EXISTS (SELECT 1 FROM {without.table} w WHERE w.identity = c.identity))"
+    return f"NOT ({PRUNABLE_LEAK} AND EXISTS (SELECT 1 FROM {pruned.table} w WHERE w.identity = c.identity))"
 
 
 PRUNABLE_LEAK = (

@@ -11,13 +11,13 @@ from jitid.ledger.view import Store
 class StatusStore(Store):
     """The places in status lists, as stored in an SQL ledger."""
 
-    def taken(self, list_: int, places: Collection[int]) -> set[int]:
-        """Return those of `places` that tokens of the list already have."""
-        among = ", ".join(str(int(place)) for place in places)
+    def taken(self, list_: int, positions: Collection[int]) -> set[int]:
+        """Return those of `positions` that tokens of the list already have."""
+        among = ", ".join(str(int(position)) for position in positions)
         rows = self._db.execute(
             f"SELECT place FROM status WHERE list = :list AND place IN ({among})", {"list": list_}
         )
-        return {place for (place,) in rows}
+        return {position for (position,) in rows}
 
     def add(self, rows: Iterable[tuple[int, int, int]]) -> None:
         """Record places: the number of the list, the place in it, and the number of the credential."""
@@ -28,13 +28,13 @@ class StatusStore(Store):
         after = first - 1
         while True:
             # Each list costs one step along the index, regardless of the number of its tokens.
-            (found,) = self._db.execute(
+            (list_number,) = self._db.execute(
                 "SELECT min(list) FROM status WHERE list > :after", {"after": after}
             ).fetchone()
-            if found is None:
+            if list_number is None:
                 return
-            yield found
-            after = found
+            yield list_number
+            after = list_number
 
     def ended(self, list_: int) -> Iterator[int]:
         """Yield the places of the tokens of a list that ended before they expired."""
@@ -46,4 +46,4 @@ class StatusStore(Store):
                        OR c.ended_at IS NULL AND c.superseded_at <= :now)""",
             {"list": list_, "now": self._now},
         )
-        return (place for (place,) in rows)
+        return (position for (position,) in rows)

@@ -111,13 +111,13 @@ class Transaction(View):
             return
         inserted: Iterable[Sequence[Any]] = rows
         if len(rows) >= _SOME:
-            stated = [
+            filled = [
                 (column, values)
                 for column, values in zip(columns, zip(*rows, strict=True), strict=True)
                 if any(value is not None for value in values)
             ]
-            columns = [column for column, _ in stated]
-            inserted = zip(*[values for _, values in stated], strict=True)
+            columns = [column for column, _ in filled]
+            inserted = zip(*[values for _, values in filled], strict=True)
         dialect_of(self.db).insert(self.db, table, columns, inserted)
 
     @property
@@ -129,8 +129,8 @@ class Transaction(View):
 
     def chains(self) -> list[Chain]:
         """Return the audit chains, including the events that this transaction has appended."""
-        held = {} if self._held is None else {chain.id: chain for chain in self._held.chains}
-        return [held.get(chain.id, chain) for chain in super().chains()]
+        held_chains = {} if self._held is None else {chain.id: chain for chain in self._held.chains}
+        return [held_chains.get(chain.id, chain) for chain in super().chains()]
 
     def open_epoch(self, count: int, *, counted: bool = False) -> None:
         """Close all audit chains and open `count` new ones; with `counted`, their rows store the length."""
@@ -176,9 +176,9 @@ class Transaction(View):
         (event,) = self.append_each(operation, [facts])
         return event
 
-    def append_each(self, operation: str, each: Iterable[Mapping[str, Any]]) -> list[Event]:
-        """Append one audit event for each element of `each`, in their order."""
-        events = [self._linked(operation, facts) for facts in each]
+    def append_each(self, operation: str, all_facts: Iterable[Mapping[str, Any]]) -> list[Event]:
+        """Append one audit event for each element of `all_facts`, in their order."""
+        events = [self._linked(operation, facts) for facts in all_facts]
         self._write(events)
         return events
 

@@ -55,39 +55,39 @@ class SqlAuditLog:
         rows = self.db.execute(
             "SELECT id, epoch, start, stride, length, hash, closed_at FROM chain ORDER BY id"
         ).fetchall()
-        found: list[Chain] = []
+        chains: list[Chain] = []
         try:
             for row in rows:
-                found.append(self._chain(row, found))
+                chains.append(self._chain(row, chains))
         except (TypeError, ValueError) as error:
             raise IntegrityError(
                 "a row of the ledger's audit chains holds what no ledger writes", "restore it from a backup"
             ) from error
-        latest = max([chain.epoch for chain in found], default=0)
-        if not found or any(chain.closed != (chain.epoch < latest) for chain in found):
+        latest = max([chain.epoch for chain in chains], default=0)
+        if not chains or any(chain.closed != (chain.epoch < latest) for chain in chains):
             raise IntegrityError(
                 "the ledger's open audit chains are not those of its latest epoch", "restore it from a backup"
             )
-        return found
+        return chains
 
-    def _chain(self, row: Any, before: list[Chain]) -> Chain:
-        number, epoch, start, stride, length, hash_, closed_at = row
+    def _chain(self, row: Any, earlier: list[Chain]) -> Chain:
+        chain_id, epoch, start, stride, length, hash_, closed_at = row
         if length is None and stride == 1:
             if hash_ is not None:
-                raise ValueError(number)
+                raise ValueError(chain_id)
             length, hash_ = 0, None
-            last = self._one("SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1")
-            if last is not None and last[0] >= start:
-                length, hash_ = last[0] - start + 1, last[1]
-        numbers = (number, epoch, start, stride, length)
-        if not all(type(each) is int for each in numbers) or stride < 1 or not isinstance(length, int):
-            raise ValueError(number)
-        chain = Chain(number, epoch, start, stride, length, hash_ or b"", closed_at is not None)
+            last_event = self._one("SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1")
+            if last_event is not None and last_event[0] >= start:
+                length, hash_ = last_event[0] - start + 1, last_event[1]
+        numbers = (chain_id, epoch, start, stride, length)
+        if not all(type(value) is int for value in numbers) or stride < 1 or not isinstance(length, int):
+            raise ValueError(chain_id)
+        chain = Chain(chain_id, epoch, start, stride, length, hash_ or b"", closed_at is not None)
         if not length and hash_ is None:
-            ends = [each.end for each in before if each.epoch < epoch]
+            ends = [former.end for former in earlier if former.epoch < epoch]
             chain = chain._replace(hash=opening(self._names.uuid, chain, ends))
         if not isinstance(chain.hash, bytes):
-            raise TypeError(number)
+            raise TypeError(chain_id)
         return chain
 
     def settled(self) -> int:
@@ -98,8 +98,8 @@ class SqlAuditLog:
 def by_event(db: Any, prefix: str = "") -> str:
     """Return the columns that sort rows by their events; `prefix` names the table: `c.`."""
     # With a single chain, the order of events is the order of the rows' own numbers, in which they are stored.
-    (chains,) = db.execute("SELECT count(*) FROM chain").fetchone()
-    return f"{prefix}id" if chains == 1 else f"{prefix}event, {prefix}id"
+    (chain_count,) = db.execute("SELECT count(*) FROM chain").fetchone()
+    return f"{prefix}id" if chain_count == 1 else f"{prefix}event, {prefix}id"
 
 
 def spared(without: str, identity: str = "c.identity") -> str:
@@ -139,16 +139,16 @@ class View(SqlAuditLog):
         """
         if kind not in _REMEMBERED:
             return load()
-        found: Found | None = self._memory.get((kind, key))
-        if found is None:
-            found = load()
-            if keep is None or keep(found):
-                self._memory[kind, key] = found
-        return found
+        answer: Found | None = self._memory.get((kind, key))
+        if answer is None:
+            answer = load()
+            if keep is None or keep(answer):
+                self._memory[kind, key] = answer
+        return answer
 
     def forget(self, kind: str) -> None:
         """Drop the cached answers of a kind; a transaction calls it before it changes them."""
-        self._memory = {known: found for known, found in self._memory.items() if known[0] != kind}
+        self._memory = {key: answer for key, answer in self._memory.items() if key[0] != kind}
 
     def alone(self) -> None:
         """Declare that an answer is valid only if no other transaction writes; a view without a writer ignores it."""

@@ -59,24 +59,24 @@ class HandedOut:
         Raises OutputError and StorageError; the identity is recorded all the same, since it may be valid.
         """
         (credential,) = issued.credentials
-        one = Handed(
+        identity = Handed(
             credential.id, credential.jti, issued.agent, issued.task, issued.scopes, issued.expires_at, None
         )
-        self._by_id[one.id] = one
-        self._unshown = one.id
+        self._by_id[identity.id] = identity
+        self._unshown = identity.id
         if self._folder is None:
             self._folder = private_folder()
-        path = os.path.join(self._folder, one.id)
+        path = os.path.join(self._folder, identity.id)
         write_private(path, f"{credential.secret.reveal()}\n".encode())
-        self._by_id[one.id] = one._replace(token_file=path)
+        self._by_id[identity.id] = identity._replace(token_file=path)
 
     def drop(self, id_: str) -> None:
         """Delete the entry and the file of an ended identity; an unknown id is ignored."""
-        one = self._by_id.pop(id_, None)
-        if one is not None and one.token_file is not None:
+        identity = self._by_id.pop(id_, None)
+        if identity is not None and identity.token_file is not None:
             # The program that used the token may have deleted the file, and the token is no longer valid anyway.
             with suppress(OSError):
-                os.unlink(one.token_file)
+                os.unlink(identity.token_file)
         if self._unshown == id_:
             self._unshown = None
 
@@ -86,15 +86,15 @@ class HandedOut:
         `expiry_of` returns the current expiry of an identity; None if it has ended. If it fails, the remaining entries
         stay.
         """
-        for one in [each for each in self._by_id.values() if each.expires_at <= now]:
+        for identity in [entry for entry in self._by_id.values() if entry.expires_at <= now]:
             try:
-                expires_at = expiry_of(one.id)
+                expires_at = expiry_of(identity.id)
             except JitidError:
                 return
             if expires_at is None:
-                self.drop(one.id)
+                self.drop(identity.id)
             else:
-                self._by_id[one.id] = one._replace(expires_at=expires_at)
+                self._by_id[identity.id] = identity._replace(expires_at=expires_at)
 
     def close(self) -> None:
         """Remove the folder, unless it contains tokens of identities that stay valid."""

@@ -56,27 +56,27 @@ def lines() -> Iterator[bytes | None]:
     Text after the last line break is a line too. Blank lines are skipped. Raises UsageError if standard input cannot
     be read.
     """
-    kept = bytearray()
+    buffer = bytearray()
     too_long = False
     while piece := _read():
-        *whole, last = piece.split(b"\n")
+        *whole, tail = piece.split(b"\n")
         for part in whole:
-            kept += part
-            if too_long or len(kept) > LONGEST:
+            buffer += part
+            if too_long or len(buffer) > LONGEST:
                 yield None
-            elif kept.strip():
-                yield bytes(kept)
-            kept.clear()
+            elif buffer.strip():
+                yield bytes(buffer)
+            buffer.clear()
             too_long = False
         if not too_long:
-            kept += last
-        if len(kept) > LONGEST:
-            kept.clear()
+            buffer += tail
+        if len(buffer) > LONGEST:
+            buffer.clear()
             too_long = True
     if too_long:
         yield None
-    elif kept.strip():
-        yield bytes(kept)
+    elif buffer.strip():
+        yield bytes(buffer)
 
 
 def _read() -> bytes:

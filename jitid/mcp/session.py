@@ -77,12 +77,12 @@ class AgentSession:
 
     def whoami(self, _arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the agent's identity and its handed-out identities. Raises JitidError."""
-        found = self._own()
+        inspection = self._own()
         self._drop_expired()
         return {
-            **tool_answers.own(found),
+            **tool_answers.own(inspection),
             "most": self._limits.most,
-            "handed_out": [tool_answers.handed(one) for one in self.handed.all()],
+            "handed_out": [tool_answers.handed(identity) for identity in self.handed.all()],
             **self._confinement(),
         }
 
@@ -120,34 +120,32 @@ class AgentSession:
         self._must_have_a_turn()
         request = request._replace(process=this_process(kept=self._limits.keep))
         issued = self._issue(request)
-        (one,) = self.handed.unshown()
+        (identity,) = self.handed.unshown()
         return {
             **tool_answers.granted(issued),
-            **tool_answers.handed(one),
-            "jti": one.jti,
+            **tool_answers.handed(identity),
+            "jti": identity.jti,
             **tool_answers.issue_facts(issued),
         }
 
     def hand_back(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Revoke the agent's own identity or one below it. Raises JitidError."""
-        named = arguments["id"]
-        parse_id(named)
+        id_ = arguments["id"]
+        parse_id(id_)
         token = self._own_token()
         self._must_have_a_turn()
-        operation = HandBack(
-            token=token, id=named, reason="handed back", accept_clock=self._host.accept_clock
-        )
-        done = self._perform(operation, token)
-        self.handed.drop(done.id)
-        if done.ended.unsettled:
+        operation = HandBack(token=token, id=id_, reason="handed back", accept_clock=self._host.accept_clock)
+        result = self._perform(operation, token)
+        self.handed.drop(result.id)
+        if result.ended.unsettled:
             # The agent may have revoked itself, and then sends no further request.
             with self._opened() as authority:
-                confirm_quietly(authority, done.ended, self._host.warn)
-        if done.ended.unproved is not None:
+                confirm_quietly(authority, result.ended, self._host.warn)
+        if result.ended.unproved is not None:
             self._host.warn(
-                f"it is not proved that the ledger refuses what leaked of {done.id}: {done.ended.unproved}"
+                f"it is not proved that the ledger refuses what leaked of {result.id}: {result.ended.unproved}"
             )
-        return tool_answers.handed_back(done)
+        return tool_answers.handed_back(result)
 
     def end(self) -> None:
         """Revoke the handed-out identities, unless they are kept, and remove their files. Failures are reported.
@@ -159,15 +157,15 @@ class AgentSession:
         to_revoke = self.handed.unshown() if self._limits.keep else self.handed.all()
         if to_revoke:
             self._revoke(to_revoke)
-        for one in to_revoke:
-            self.handed.drop(one.id)
+        for identity in to_revoke:
+            self.handed.drop(identity.id)
         self.handed.close()
 
     def _issue(self, request: IssueRequest) -> Issued:
         operation = Issue(requests=(request,), accept_clock=self._host.accept_clock)
         with self._opened() as authority:
             # A signal must not end the process before a new identity is recorded here.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+            old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
             try:
                 (issued,) = self._perform_as_agent(authority, operation, request.parent)
                 hand_out(
@@ -178,11 +176,11 @@ class AgentSession:
                     command=self._host.command,
                 )
             finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
         return issued
 
     def _revoke(self, to_revoke: list[Handed]) -> None:
-        ids = tuple(one.id for one in to_revoke)
+        ids = tuple(identity.id for identity in to_revoke)
         try:
             authority = open_authority(self._host.config())
             ended = authority.perform(
@@ -198,21 +196,21 @@ class AgentSession:
             reason, status = type(error).__name__, ExitStatus.BUG
             if isinstance(error, JitidError):
                 reason, status = error.message, error.exit_status
-            last = format_time(max(one.expires_at for one in to_revoke))
-            which = (
+            last_expiry = format_time(max(identity.expires_at for identity in to_revoke))
+            command = (
                 f"jitid revoke {' '.join(ids)}"
                 if len(ids) <= _MOST_NAMED
                 else "jitid list --process gone --field id | jitid revoke --ids-file -"
             )
             self._host.warn(
                 f"{len(ids)} of the identities that were handed out could not be ended: {reason}; the last one lives "
-                f"until {last}: {self._host.command(which)}"
+                f"until {last_expiry}: {self._host.command(command)}"
             )
             self.status = status
 
     def _request(self, arguments: Mapping[str, Any]) -> IssueRequest:
         """Return the request for the arguments of a tool. Raises UsageError."""
-        stated = {
+        options = {
             "task": arguments.get("task"),
             "delegator": None,
             "agent": arguments["agent"],
@@ -227,14 +225,14 @@ class AgentSession:
             "detail": None,
             "may_kind": arguments.get("may_kind"),
         }
-        return request_from(stated, self._own_token())
+        return request_from(options, self._own_token())
 
     def _own(self) -> Inspection:
         token = self._own_token()
-        found = self._perform(Inspect(token=token), token)
-        if found.reason is not None:
-            raise _not_valid(found.reason)
-        return found
+        inspection = self._perform(Inspect(token=token), token)
+        if inspection.reason is not None:
+            raise _not_valid(inspection.reason)
+        return inspection
 
     def _own_token(self) -> Secret:
         return self._host.token()
@@ -282,20 +280,20 @@ class AgentSession:
         self._drop_expired()
         if len(self.handed) < self._limits.most:
             return
-        first = min(one.expires_at for one in self.handed.all())
+        earliest = min(identity.expires_at for identity in self.handed.all())
         raise LimitError(
             f"{self._limits.most} identities are out, which is the most",
-            f"hand back one that is no longer needed (hand_back), or try again after {format_time(first)}, when the "
+            f"hand back one that is no longer needed (hand_back), or try again after {format_time(earliest)}, when the "
             "next one expires",
-            max(ceil(first - time.time()), 1),
+            max(ceil(earliest - time.time()), 1),
         )
 
     def _drop_expired(self) -> None:
         # Not performed as the agent: by now its token file may contain the token of another agent.
         def expiry_of(id_: str) -> int | None:
             with self._opened() as authority:
-                found = authority.perform(Inspect(id=id_))
-            return found.credential.expires_at if found.active else None
+                inspection = authority.perform(Inspect(id=id_))
+            return inspection.credential.expires_at if inspection.active else None
 
         self.handed.drop_expired(time.time(), expiry_of)
 

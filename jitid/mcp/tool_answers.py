@@ -20,20 +20,24 @@ _ARGUMENTS = ("scope", "audience", "ttl", "purpose", "task")
 """The options of `issue` that are arguments of a tool, too."""
 
 
-def own(found: Inspection) -> dict[str, Any]:
+def own(inspection: Inspection) -> dict[str, Any]:
     """Return the agent's own credential."""
     from jitid.values import strict_json
 
-    credential = found.credential
+    credential = inspection.credential
     return {
         "id": credential.id,
         "jti": credential.jti,
         "agent": credential.agent,
         "delegator": credential.delegator,
         "delegator_proof": credential.delegator_proof,
-        "chain": [credential.delegator, *(one.agent for one in reversed(found.lineage)), credential.agent],
+        "chain": [
+            credential.delegator,
+            *(ancestor.agent for ancestor in reversed(inspection.lineage)),
+            credential.agent,
+        ],
         "task": credential.task,
-        "task_deadline": format_time(found.task.deadline),
+        "task_deadline": format_time(inspection.task.deadline),
         "sensitivity": credential.sensitivity,
         "scopes": credential.scopes,
         "audiences": credential.audiences,
@@ -51,15 +55,15 @@ def own(found: Inspection) -> dict[str, Any]:
     }
 
 
-def handed(one: Handed) -> dict[str, Any]:
+def handed(identity: Handed) -> dict[str, Any]:
     """Return a handed-out identity."""
     return {
-        "id": one.id,
-        "agent": one.agent,
-        "task": one.task,
-        "scopes": one.scopes,
-        "expires_at": format_time(one.expires_at),
-        **_present(token_file=one.token_file),
+        "id": identity.id,
+        "agent": identity.agent,
+        "task": identity.task,
+        "scopes": identity.scopes,
+        "expires_at": format_time(identity.expires_at),
+        **_present(token_file=identity.token_file),
     }
 
 
@@ -106,14 +110,14 @@ def denial(error: PolicyDeniedError) -> dict[str, Any]:
 
 def refusal(error: JitidError) -> dict[str, Any]:
     """Return the answer for an error."""
-    needed = list(error.requests) if isinstance(error, ApprovalNeededError) else None
+    approvals = list(error.requests) if isinstance(error, ApprovalNeededError) else None
     seconds = error.seconds if isinstance(error, LimitError) else None
     return {
         "code": error.code,
         "message": safe(error.message),
         **_present(hint=_hint(error)),
         "retryable": error.retryable,
-        **_present(approvals=needed, retry_after_seconds=seconds),
+        **_present(approvals=approvals, retry_after_seconds=seconds),
     }
 
 
@@ -128,14 +132,14 @@ def _hint(error: JitidError) -> str | None:
     return None if error.hint is None else safe(in_terms_of_tools(error.hint))
 
 
-def handed_back(done: HandedBack) -> dict[str, Any]:
+def handed_back(result: HandedBack) -> dict[str, Any]:
     """Return the answer about a revocation by `hand_back`."""
-    until = done.ended.radius.offline_until
+    offline_until = result.ended.radius.offline_until
     return {
-        "id": done.id,
-        "ended": done.ended.credentials,
-        "identities": done.ended.radius.identities,
-        **_present(offline_until=None if until is None else format_time(until)),
+        "id": result.id,
+        "ended": result.ended.credentials,
+        "identities": result.ended.radius.identities,
+        **_present(offline_until=None if offline_until is None else format_time(offline_until)),
     }
 
 

@@ -21,14 +21,14 @@ _NUMBER: Schema = {"type": "integer"}
 _YES_OR_NO: Schema = {"type": "boolean"}
 
 
-def _text(description: str, longest: int) -> Schema:
-    return {"type": "string", "description": description, "minLength": 1, "maxLength": longest}
+def _text(description: str, max_length: int) -> Schema:
+    return {"type": "string", "description": description, "minLength": 1, "maxLength": max_length}
 
 
-def _texts(description: str, longest: int, most: int) -> Schema:
-    items = {"type": "string", "minLength": 1, "maxLength": longest}
+def _texts(description: str, max_length: int, max_items: int) -> Schema:
+    items = {"type": "string", "minLength": 1, "maxLength": max_length}
     # Limits are needed: the audit log stores every request, even a refused one.
-    return {"type": "array", "description": description, "items": items, "maxItems": most}
+    return {"type": "array", "description": description, "items": items, "maxItems": max_items}
 
 
 def _input_schema(properties: Mapping[str, Schema], *required: str) -> Schema:
@@ -176,10 +176,11 @@ def check(arguments: Mapping[str, Any], schema: Schema) -> None:
     properties: Mapping[str, Schema] = schema["properties"]
     for name in arguments:
         if name not in properties:
-            known = ", ".join(properties)
-            which = f"the argument {quote(name)}" if _NAME.fullmatch(name) else "an argument that is given"
+            allowed = ", ".join(properties)
+            subject = f"the argument {quote(name)}" if _NAME.fullmatch(name) else "an argument that is given"
             raise UsageError(
-                f"{which} is none that this tool takes", f"it takes: {known}" if known else "it takes none"
+                f"{subject} is none that this tool takes",
+                f"it takes: {allowed}" if allowed else "it takes none",
             )
     for name in schema.get("required", ()):
         if name not in arguments:
@@ -194,8 +195,8 @@ def _check_value(value: object, schema: Schema, label: str) -> None:
             raise UsageError(f"{label} is no array of texts")
         if len(value) > schema["maxItems"]:
             raise UsageError(f"{label} has {len(value)} texts, more than {schema['maxItems']}")
-        for each in value:
-            _check_value(each, schema["items"], f"what stands in {label}")
+        for item in value:
+            _check_value(item, schema["items"], f"what stands in {label}")
         return
     if not isinstance(value, str):
         raise UsageError(f"{label} is no text")

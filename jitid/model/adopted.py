@@ -113,7 +113,9 @@ def digest_of(members: Iterable[Sequence[Any]]) -> str:
     digest = sha256()
     for member in members:
         digest.update(
-            strict_json.dumps([each.hex() if isinstance(each, bytes) else each for each in member]).encode()
+            strict_json.dumps(
+                [value.hex() if isinstance(value, bytes) else value for value in member]
+            ).encode()
         )
         digest.update(b"\n")
     return digest.hexdigest()

@@ -42,7 +42,7 @@ class Caller(NamedTuple):
         """
         if self.audiences is None:
             return stated or None
-        return [one for one in stated if one in self.audiences] if stated else self.audiences
+        return [audience for audience in stated if audience in self.audiences] if stated else self.audiences
 
     def may_exchange(self, audiences: Collection[str]) -> bool:
         """Return whether the caller may exchange a token for these audiences: one of them must be registered for it."""

@@ -49,23 +49,23 @@ def is_plain(chains: Sequence[Chain]) -> bool:
     return len(chains) == 1 and chains[0][:4] == (1, 1, 1, 1)
 
 
-def opening(ledger: str, chain: Chain, before: Iterable[Link]) -> bytes:
+def opening(ledger: str, chain: Chain, earlier_ends: Iterable[Link]) -> bytes:
     """Return the hash that the first event of a chain is chained to.
 
     Args:
         ledger: the UUID of the ledger.
         chain: the chain; its current end does not matter.
-        before: the ends of all chains of earlier epochs.
+        earlier_ends: the ends of all chains of earlier epochs.
 
     """
     if is_plain([chain]):
         return genesis(ledger)
-    facts = [ledger, chain.id, chain.epoch, chain.start, chain.stride, _text(before)]
+    facts = [ledger, chain.id, chain.epoch, chain.start, chain.stride, _text(earlier_ends)]
     return sha256(b"jitid audit chain\0" + strict_json.dumps(facts).encode()).digest()
 
 
 def _text(links: Iterable[Link]) -> list[list[object]]:
-    return [[number, length, hash_.hex()] for number, length, hash_ in sorted(links)]
+    return [[chain_id, length, hash_.hex()] for chain_id, length, hash_ in sorted(links)]
 
 
 def head_hash(links: Iterable[Link]) -> bytes:
@@ -92,12 +92,12 @@ def settled(chains: Iterable[Chain]) -> int:
 
 def following(chains: Sequence[Chain], ledger: str, count: int) -> list[Chain]:
     """Return the `count` chains of the next epoch of a ledger whose chains were all closed."""
-    first = max([max(chain.next, chain.start + 1) for chain in chains], default=1)
-    number = max([chain.id for chain in chains], default=0)
+    start = max([max(chain.next, chain.start + 1) for chain in chains], default=1)
+    highest_id = max([chain.id for chain in chains], default=0)
     epoch = max([chain.epoch for chain in chains], default=0) + 1
-    before = [chain.end for chain in chains]
-    laid = [Chain(number + 1 + n, epoch, first + n, count, 0, b"", False) for n in range(count)]
-    return [chain._replace(hash=opening(ledger, chain, before)) for chain in laid]
+    earlier_ends = [chain.end for chain in chains]
+    new_chains = [Chain(highest_id + 1 + n, epoch, start + n, count, 0, b"", False) for n in range(count)]
+    return [chain._replace(hash=opening(ledger, chain, earlier_ends)) for chain in new_chains]
 
 
 class HeldChains:
@@ -122,20 +122,20 @@ class HeldChains:
             (chain,) = self._chains
             return [chain.next + n * chain.stride for n in range(count)]
         numbers: list[int] = []
-        next_ = [(chain.next, chain.stride) for chain in self._chains]
+        next_numbers = [(chain.next, chain.stride) for chain in self._chains]
         for _ in range(count):
-            next_.sort()
-            number, stride = next_[0]
+            next_numbers.sort()
+            number, stride = next_numbers[0]
             numbers.append(number)
-            next_[0] = (number + stride, stride)
+            next_numbers[0] = (number + stride, stride)
         return numbers
 
     def append(self, body: bytes) -> Event:
         """Append an event to the chain with the lowest next number, and return it with its link."""
-        at = min(range(len(self._chains)), key=lambda n: self._chains[n].next)
-        chain = self._chains[at]
+        index = min(range(len(self._chains)), key=lambda n: self._chains[n].next)
+        chain = self._chains[index]
         event = Event(chain.next, body, link(chain.hash, body))
-        self._chains[at] = chain._replace(length=chain.length + 1, hash=event.hash)
+        self._chains[index] = chain._replace(length=chain.length + 1, hash=event.hash)
         return event
 
 
@@ -158,20 +158,22 @@ class Walk:
         self._ends: dict[int, Link] = {}
         self.openings: dict[int, bytes] = {}
         """The hash that the first event of each chain is chained to."""
-        self._begun = {each.chain: each for each in (() if begun is None else links(begun))}
+        self._begun = {end.chain: end for end in (() if begun is None else links(begun))}
         self._at = 0
         if self._begun:
             self._at = next(
                 (
-                    n
-                    for n, laid in enumerate(self._epochs)
-                    if {chain.id for chain in laid} == self._begun.keys()
+                    index
+                    for index, epoch_chains in enumerate(self._epochs)
+                    if {chain.id for chain in epoch_chains} == self._begun.keys()
                 ),
                 -1,
             )
             if self._at < 0:
                 raise BrokenChainError("it lacks a chain that the remembered head tells of")
-            self._ends = {chain.id: chain.end for laid in self._epochs[: self._at] for chain in laid}
+            self._ends = {
+                chain.id: chain.end for epoch_chains in self._epochs[: self._at] for chain in epoch_chains
+            }
         self._open()
 
     @property
@@ -181,16 +183,18 @@ class Walk:
 
     def _open(self) -> None:
         """Continue with the chains of the next epoch."""
-        laid = self._laid = self._epochs[self._at]
-        before = list(self._ends.values())
-        self._first, self._stride = laid[0].start, len(laid)
-        later = self._at + 1 < len(self._epochs)
-        self._until = self._epochs[self._at + 1][0].start if later else None
-        openings = [opening(self._ledger, chain, before) for chain in laid]
-        self.openings |= {chain.id: hash_ for chain, hash_ in zip(laid, openings, strict=True)}
-        begun = [self._begun.get(chain.id, Link(chain.id, 0, b"")) for chain in laid]
-        self._hashes = [one.hash or hash_ for one, hash_ in zip(begun, openings, strict=True)]
-        self._expected = [chain.number(one.length + 1) for chain, one in zip(laid, begun, strict=True)]
+        chains = self._laid = self._epochs[self._at]
+        earlier_ends = list(self._ends.values())
+        self._first, self._stride = chains[0].start, len(chains)
+        has_next = self._at + 1 < len(self._epochs)
+        self._until = self._epochs[self._at + 1][0].start if has_next else None
+        openings = [opening(self._ledger, chain, earlier_ends) for chain in chains]
+        self.openings |= {chain.id: hash_ for chain, hash_ in zip(chains, openings, strict=True)}
+        checked_ends = [self._begun.get(chain.id, Link(chain.id, 0, b"")) for chain in chains]
+        self._hashes = [end.hash or hash_ for end, hash_ in zip(checked_ends, openings, strict=True)]
+        self._expected = [
+            chain.number(end.length + 1) for chain, end in zip(chains, checked_ends, strict=True)
+        ]
         # If the chains are of different length at the remembered head, reading meets events that it covers already.
         self._known = [number - self._stride for number in self._expected] if self._begun else None
         self._begun = {}
@@ -215,15 +219,17 @@ class Walk:
             while self._until is not None and seq >= self._until:
                 self._close()
                 self._open()
-            at = (seq - self._first) % self._stride
-            expected = self._expected[at]
+            index = (seq - self._first) % self._stride
+            expected = self._expected[index]
             if seq != expected:
-                if self._known is not None and seq <= self._known[at]:
+                if self._known is not None and seq <= self._known[index]:
                     continue
-                before = f"event {expected - self._stride}" if expected > self._laid[at].start else "nothing"
-                raise BrokenChainError(f"event {expected} is missing: event {seq} follows {before}")
+                previous = (
+                    f"event {expected - self._stride}" if expected > self._laid[index].start else "nothing"
+                )
+                raise BrokenChainError(f"event {expected} is missing: event {seq} follows {previous}")
             try:
-                hash_ = sha256(self._hashes[at] + event[1]).digest()
+                hash_ = sha256(self._hashes[index] + event[1]).digest()
             except TypeError:
                 # An edit with a database's own functions may leave text where bytes were.
                 raise BrokenChainError(f"event {seq} is no longer the bytes that were written") from None
@@ -231,8 +237,8 @@ class Walk:
                 raise BrokenChainError(
                     f"event {seq} does not follow from the one before it: one of them was changed"
                 )
-            self._hashes[at] = hash_
-            self._expected[at] = seq + self._stride
+            self._hashes[index] = hash_
+            self._expected[index] = seq + self._stride
             yield event
 
     def finish(self, chains: Sequence[Chain] | None = None) -> Head:
@@ -259,8 +265,8 @@ class Walk:
         return head_of(
             [
                 chain._replace(length=self._ends[chain.id].length, hash=self._ends[chain.id].hash)
-                for laid in self._epochs
-                for chain in laid
+                for epoch_chains in self._epochs
+                for chain in epoch_chains
             ]
         )
 
@@ -277,24 +283,24 @@ def marks(head: Head, chains: Sequence[Chain]) -> dict[int, bytes]:
         BrokenChainError: the head has a chain that the ledger lacks.
 
     """
-    laid = {chain.id: chain for chain in chains}
+    chain_by_id = {chain.id: chain for chain in chains}
     try:
-        return {laid[each.chain].number(each.length): each.hash for each in links(head) if each.length}
+        return {chain_by_id[end.chain].number(end.length): end.hash for end in links(head) if end.length}
     except KeyError as missing:
         raise BrokenChainError(f"the ledger has no chain {missing.args[0]}") from None
 
 
 def _epochs(chains: Sequence[Chain]) -> list[list[Chain]]:
     """Return the chains of each epoch, in the order of their numbers. Raises BrokenChainError for an invalid layout."""
-    found: dict[int, list[Chain]] = {}
-    for chain in sorted(chains, key=lambda each: (each.epoch, each.start)):
-        found.setdefault(chain.epoch, []).append(chain)
-    epochs = list(found.values())
-    starts = [laid[0].start for laid in epochs]
-    for laid in epochs:
-        if [chain.start for chain in laid] != list(range(laid[0].start, laid[0].start + len(laid))) or {
-            chain.stride for chain in laid
-        } != {len(laid)}:
+    by_epoch: dict[int, list[Chain]] = {}
+    for chain in sorted(chains, key=lambda entry: (entry.epoch, entry.start)):
+        by_epoch.setdefault(chain.epoch, []).append(chain)
+    epochs = list(by_epoch.values())
+    starts = [epoch_chains[0].start for epoch_chains in epochs]
+    for epoch_chains in epochs:
+        if [chain.start for chain in epoch_chains] != list(
+            range(epoch_chains[0].start, epoch_chains[0].start + len(epoch_chains))
+        ) or {chain.stride for chain in epoch_chains} != {len(epoch_chains)}:
             raise BrokenChainError("the ledger's chains are not laid out as those of a ledger are")
     if not epochs or starts[0] != 1 or starts != sorted(set(starts)):
         raise BrokenChainError("the ledger's chains are not laid out as those of a ledger are")

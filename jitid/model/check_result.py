@@ -56,6 +56,6 @@ def failure(name: str, error: JitidError) -> Check:
     return Check(name, Status.FAILURE, detail, error.hint, error.code, error.exit_status)
 
 
-def unexamined(name: str, why: str) -> Check:
+def unexamined(name: str, reason: str) -> Check:
     """Return the result of a check that could not run: a warning, neither a success nor a second failure."""
-    return warning(name, f"not examined: {why}")
+    return warning(name, f"not examined: {reason}")

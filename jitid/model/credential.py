@@ -51,10 +51,10 @@ class RequestedKind(NamedTuple):
 
 def base_kind(kind: str) -> Kind:
     """Return the `Kind` of a kind in the form of the ledger. Raise UsageError for an invalid kind."""
-    text, colon, name = kind.partition(":")
-    if text not in _ALL or (colon == ":") is not (text == Kind.EXEC) or (colon and not is_target_name(name)):
+    base, colon, name = kind.partition(":")
+    if base not in _ALL or (colon == ":") is not (base == Kind.EXEC) or (colon and not is_target_name(name)):
         raise _invalid_kind(kind, _WRITTEN)
-    return Kind(text)
+    return Kind(base)
 
 
 def _invalid_kind(kind: str, written: Sequence[str]) -> UsageError:
@@ -109,8 +109,8 @@ def parse_kind(text: str) -> RequestedKind:
     check_issuable(kind)
     if text.count(":") == kind.count(":"):
         return RequestedKind(kind, None)
-    target, slash, own = template.rpartition("/")
-    if not is_target_name(own) or (slash and not is_target_name(target)):
+    target, slash, template_name = template.rpartition("/")
+    if not is_target_name(template_name) or (slash and not is_target_name(target)):
         raise UsageError(
             f"{quote(text)} names no template",
             "write KIND:TEMPLATE, or KIND:TARGET/TEMPLATE where two targets have it",
@@ -134,9 +134,9 @@ def named_kind(kind: str, template: str | None) -> str:
     return f"{kind}:{template}" if template else kind
 
 
-def bare_kind(named: str) -> str:
+def bare_kind(entry: str) -> str:
     """Return the kind in an entry of a grant, without the template."""
-    kind, *rest = named.split(":")
+    kind, *rest = entry.split(":")
     return f"{kind}:{rest[0]}" if kind == Kind.EXEC and rest else kind
 
 
@@ -144,11 +144,11 @@ def kept_kinds(kinds: Iterable[str]) -> str:
     """Return the kinds of a grant in the form of the ledger: sorted, and empty for the usual ones."""
     if kinds == USUAL_KINDS:
         return ""
-    found = sorted(set(kinds))
-    if found == sorted(USUAL_KINDS):
+    distinct = sorted(set(kinds))
+    if distinct == sorted(USUAL_KINDS):
         return ""
     # Empty text means the usual kinds, so an empty grant needs a separate value.
-    return " ".join(found) or _NO_KIND
+    return " ".join(distinct) or _NO_KIND
 
 
 def read_kinds(text: str | None) -> tuple[str, ...] | None:
@@ -174,8 +174,8 @@ def judged_kinds(kinds: Iterable[str] | None) -> tuple[tuple[str, str], ...]:
     """Return the kinds of a grant that the policy judges, each with its template: all except the usual ones."""
     if kinds is None or kinds == USUAL_KINDS:
         return ()
-    found = [parse_kind(kind) for kind in kinds if kind not in USUAL_KINDS]
-    return tuple((kind, template or "") for kind, template in found)
+    requested = [parse_kind(kind) for kind in kinds if kind not in USUAL_KINDS]
+    return tuple((kind, template or "") for kind, template in requested)
 
 
 def is_target_name(text: str) -> bool:

@@ -47,30 +47,30 @@ def widenings(parent: Grant, child: Grant) -> tuple[Widening, ...]:
 
     "Narrower" is reflexive and transitive except for the depth, which each hop raises by one.
     """
-    found = []
+    respects = []
     if wider := uncovered(parent.scopes, child.scopes):
-        found.append(Widening("scope", tuple(wider)))
+        respects.append(Widening("scope", tuple(wider)))
     if foreign := audience.uncovered(parent.audiences, child.audiences):
-        found.append(Widening("audience", foreign))
-    held = frozenset(parent.details)
-    if unknown := tuple([detail for detail in child.details if detail not in held]):
-        found.append(Widening("detail", unknown))
+        respects.append(Widening("audience", foreign))
+    parent_details = frozenset(parent.details)
+    if unknown := tuple([detail for detail in child.details if detail not in parent_details]):
+        respects.append(Widening("detail", unknown))
     if parent.kinds is not None:
         # Rows from before grants named kinds permit any.
-        more = ("any",) if child.kinds is None else child.kinds
-        if beyond := tuple(dict.fromkeys(kind for kind in more if kind not in parent.kinds)):
-            found.append(Widening("kind", beyond))
+        child_kinds = ("any",) if child.kinds is None else child.kinds
+        if extra_kinds := tuple(dict.fromkeys(kind for kind in child_kinds if kind not in parent.kinds)):
+            respects.append(Widening("kind", extra_kinds))
     if child.expires_at > parent.expires_at:
-        found.append(Widening("expiry", (str(child.expires_at),)))
+        respects.append(Widening("expiry", (str(child.expires_at),)))
     if child.depth != parent.depth + 1:
-        found.append(Widening("depth", (str(child.depth),)))
-    return tuple(found)
+        respects.append(Widening("depth", (str(child.depth),)))
+    return tuple(respects)
 
 
 def actors_of(trust_domain: str, chain: Sequence[Credential | Ancestor]) -> tuple[str, ...]:
     """Return the SPIFFE IDs of the identities of a chain."""
     return tuple(
-        [spiffe_id(trust_domain, one.agent, one.task, one.id, registered=one.under_agent) for one in chain]
+        [spiffe_id(trust_domain, hop.agent, hop.task, hop.id, registered=hop.under_agent) for hop in chain]
     )
 
 
@@ -79,7 +79,7 @@ def act_claim(actors: Sequence[str]) -> dict[str, Any] | None:
 
     None if there are no actors.
     """
-    found: dict[str, Any] | None = None
-    for one in reversed(actors):
-        found = {"sub": one} if found is None else {"sub": one, "act": found}
-    return found
+    claim: dict[str, Any] | None = None
+    for actor in reversed(actors):
+        claim = {"sub": actor} if claim is None else {"sub": actor, "act": claim}
+    return claim

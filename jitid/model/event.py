@@ -51,10 +51,10 @@ class BrokenChainError(ValueError):
     """A chain that does not verify; the message names the first bad event."""
 
 
-def encode(operation: str, at: int, by: str, facts: Mapping[str, Any]) -> bytes:
+def encode(operation: str, time: int, by: str, facts: Mapping[str, Any]) -> bytes:
     """Return the bytes of an event: canonical JSON without facts that have no value."""
     document = {name: value for name, value in facts.items() if value is not None}
-    return strict_json.dumps({"op": operation, "at": at, "by": by, **document}).encode()
+    return strict_json.dumps({"op": operation, "at": time, "by": by, **document}).encode()
 
 
 def genesis(ledger: str) -> bytes:
@@ -85,7 +85,7 @@ def rows_digest(
     may_audience: str | None,
     uids: Sequence[bytes | None],
     claims: Sequence[bytes | None],
-    places: Sequence[tuple[int, int] | None],
+    status_places: Sequence[tuple[int, int] | None],
     jtis: Sequence[bytes] = (),
     prints: Sequence[bytes | None] = (),
 ) -> str:
@@ -102,14 +102,14 @@ def rows_digest(
         may_audience: the audiences for which the holder may obtain tokens, separated by spaces, as in the row.
         uids: the raw ids of the identities.
         claims: the hashes of the signed claims; None for a credential without.
-        places: status list and place of each credential; None for a credential without a place.
+        status_places: status list and place of each credential; None for a credential without a place.
         jtis: the raw ids of the credentials; empty for an event that also has the digest of `issued_digest`.
         prints: the fingerprints; None for a credential that a target has not confirmed yet.
 
     """
-    parts = [b"".join(filter(None, each)) for each in (uids, claims, prints)]
+    parts = [b"".join(filter(None, raw_values)) for raw_values in (uids, claims, prints)]
     lengths = [len(part) for part in (parts if jtis else parts[:2])]
-    listed = [list(place) for place in places if place is not None]
+    listed = [list(status_place) for status_place in status_places if status_place is not None]
     document = strict_json.dumps([kid, details, may_audience, *lengths, listed])
     return sha256(b"".join((document.encode(), b"\n", *parts, *jtis))).hexdigest()
 

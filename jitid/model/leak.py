@@ -55,8 +55,8 @@ def fit_place(text: str) -> str:
     return text[-LONGEST_PLACE:]
 
 
-def _concealed(found: re.Match[str]) -> str:
-    return "****" if names_token(found[0]) else found[0]
+def _concealed(match: re.Match[str]) -> str:
+    return "****" if names_token(match[0]) else match[0]
 
 
 class Kin(NamedTuple):

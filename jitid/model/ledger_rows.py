@@ -46,7 +46,9 @@ class Names(NamedTuple):
         """Return audiences with former issuer names replaced by the current one."""
         if not self.former or set(self.former).isdisjoint(audiences):
             return audiences
-        return tuple(dict.fromkeys(self.issuer if one in self.former else one for one in audiences))
+        return tuple(
+            dict.fromkeys(self.issuer if audience in self.former else audience for audience in audiences)
+        )
 
     def renamed(self, issuer: str, until: int) -> Self:
         """Return the names with another issuer; all credentials under the previous one have expired at `until`."""
@@ -69,13 +71,13 @@ class Names(NamedTuple):
     def of(cls, settings: Mapping[str, str]) -> Self:
         """Return the names from a ledger's table of settings. Raises KeyError for a missing or invalid setting."""
         former = tuple(settings.get(_FORMER, "").split())
-        until = [int(text) if text.isdecimal() else 0 for text in settings.get(_UNTIL, "").split()]
+        former_until = [int(text) if text.isdecimal() else 0 for text in settings.get(_UNTIL, "").split()]
         # A ledger of an older schema has no such times; the upgrade adds a single time for all former names.
-        missing = [until[-1] if until else FOREVER] * (len(former) - len(until))
+        missing = [former_until[-1] if former_until else FOREVER] * (len(former) - len(former_until))
         named_at = settings.get(_NAMED_AT, "")
         restored_at = settings.get(RESTORED)
-        until_agents = settings.get(_AGENTS_UNTIL, "0")
-        for name, text in ((RESTORED, restored_at or "0"), (_AGENTS_UNTIL, until_agents)):
+        agents_until = settings.get(_AGENTS_UNTIL, "0")
+        for name, text in ((RESTORED, restored_at or "0"), (_AGENTS_UNTIL, agents_until)):
             if not (text.isascii() and text.isdigit()):
                 raise KeyError(name)
         return cls(
@@ -83,10 +85,10 @@ class Names(NamedTuple):
             settings["issuer"],
             settings["trust_domain"],
             former,
-            (*until, *missing)[: len(former)],
+            (*former_until, *missing)[: len(former)],
             int(named_at) if named_at.isdecimal() else 0,
             None if restored_at is None else int(restored_at),
-            int(until_agents),
+            int(agents_until),
         )
 
 
@@ -269,9 +271,17 @@ class Ground(NamedTuple):
 def ancestors(grounds: Iterable[Ground]) -> list[Ancestor]:
     """Return the identities above a credential that rests on `grounds`, the nearest first."""
     return [
-        Ancestor(one.id, one.agent, one.task, one.depth, one.proof, one.sensitivity, one.under_agent)
-        for one in grounds
-        if one.how == "delegated"
+        Ancestor(
+            ground.id,
+            ground.agent,
+            ground.task,
+            ground.depth,
+            ground.proof,
+            ground.sensitivity,
+            ground.under_agent,
+        )
+        for ground in grounds
+        if ground.how == "delegated"
     ]
 
 

@@ -49,26 +49,30 @@ def renewal_due(issued_at: int, expires_at: int, depth: int) -> float:
 
 def silent_from(issued_at: int, expires_at: int, depth: int) -> int:
     """Return the time from which a wrapper without a renewal counts as gone: half of the time to renew has passed."""
-    due = renewal_due(issued_at, expires_at, depth)
-    return int(max(due + (expires_at - due) / 2, due + _TOLERANCE))
+    renewal_at = renewal_due(issued_at, expires_at, depth)
+    return int(max(renewal_at + (expires_at - renewal_at) / 2, renewal_at + _TOLERANCE))
 
 
 FIRST_NAMESPACE = 0xEFFFFFFC
 """The inode of the PID namespace that a machine boots with (PROC_PID_INIT_INO of Linux's `proc_ns.h`)."""
 
 
-def ended_with_boot(process: Process, here: Process) -> bool:
-    """Return whether the machine of `process` was booted again since, as seen from the process `here`.
+def ended_with_boot(process: Process, observer: Process) -> bool:
+    """Return whether the machine of `process` was booted again since, as seen from the process `observer`.
 
     Containers on different machines may share a name, so only a process outside all containers can decide this.
     """
     return (
-        process.host == here.host
-        and "" != process.boot != here.boot != ""
-        and process.namespace == here.namespace == FIRST_NAMESPACE
+        process.host == observer.host
+        and "" != process.boot != observer.boot != ""
+        and process.namespace == observer.namespace == FIRST_NAMESPACE
     )
 
 
-def has_same_pid_namespace(process: Process, here: Process) -> bool:
-    """Return whether the number of `process` means the same process for `here`."""
-    return (process.host, process.boot, process.namespace) == (here.host, here.boot, here.namespace)
+def has_same_pid_namespace(process: Process, observer: Process) -> bool:
+    """Return whether the number of `process` means the same process for `observer`."""
+    return (process.host, process.boot, process.namespace) == (
+        observer.host,
+        observer.boot,
+        observer.namespace,
+    )

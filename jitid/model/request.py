@@ -134,16 +134,20 @@ def check_size(request: IssueRequest | AttachRequest) -> None:
     total = len(request.scopes) + len(request.audiences) + len(may_audience)
     if not details and not request.may_act and total <= min(MOST_SCOPES, MOST_AUDIENCES):
         return
-    for label, count, most in (
+    for label, count, limit in (
         ("scopes", len(request.scopes), MOST_SCOPES),
         ("audiences", len(request.audiences), MOST_AUDIENCES),
         ("audiences in --may-audience", len(may_audience), MOST_AUDIENCES),
-        ("audiences in --may-act", sum([len(one.audiences) for one in request.may_act]), MOST_AUDIENCES),
+        (
+            "audiences in --may-act",
+            sum([len(caller.audiences) for caller in request.may_act]),
+            MOST_AUDIENCES,
+        ),
         ("details", len(details), MOST_DETAILS),
     ):
-        if count > most:
+        if count > limit:
             raise UsageError(
-                f"a credential has at most {most} {label}, and the request has {count}",
+                f"a credential has at most {limit} {label}, and the request has {count}",
                 "a scope may stand for many: see `jitid issue --help`" if label == "scopes" else None,
             )
     length = sum(map(len, details))

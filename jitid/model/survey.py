@@ -26,9 +26,10 @@ class Breakdown(NamedTuple):
     @property
     def others(self) -> Part:
         """The live credentials of all names that are not in `top`."""
-        rest = self.names - len(self.top)
+        remaining = self.names - len(self.top)
         return Part(
-            f"{rest:,} {'other' if rest == 1 else 'others'}", self.live - sum(part.live for part in self.top)
+            f"{remaining:,} {'other' if remaining == 1 else 'others'}",
+            self.live - sum(part.live for part in self.top),
         )
 
 

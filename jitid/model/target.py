@@ -158,11 +158,11 @@ class Existing(NamedTuple):
     """Other facts that the target reports, in short."""
 
 
-def texts_of(table: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, str]]:
+def texts_of(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
     """Yield the options of a table as name and displayed text; an option of a nested table has a dotted name."""
     for name, value in table.items():
         if isinstance(value, dict):
-            yield from texts_of(value, f"{before}{name}.")
+            yield from texts_of(value, f"{prefix}{name}.")
         else:
             text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-            yield f"{before}{name}", text.lower() if isinstance(value, bool) else text
+            yield f"{prefix}{name}", text.lower() if isinstance(value, bool) else text

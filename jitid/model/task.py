@@ -64,10 +64,10 @@ def written_task(opener: str, name: str, slash: str = _SLASH) -> str:
 
 def check_task(text: str) -> str:
     """Return the text of a task unchanged: `NAME`, or `OWNER/NAME`. Raise UsageError for any other text."""
-    named = parse_task(text)
-    check_name(named.name, "task")
-    if named.opener not in (None, UNKNOWN_OWNER):
-        check_name(str(named.opener).partition(":")[2], "task owner")
+    task_name = parse_task(text)
+    check_name(task_name.name, "task")
+    if task_name.opener not in (None, UNKNOWN_OWNER):
+        check_name(str(task_name.opener).partition(":")[2], "task owner")
     return text
 
 

@@ -57,10 +57,10 @@ class Operation(Generic[Result]):
         """Return whether it names existing tasks."""
         if not self.task_in:
             return False
-        named: object = self
+        value: object = self
         for name in self.task_in.split("."):
-            named = getattr(named, name)
-        return named is not None and named != ()
+            value = getattr(value, name)
+        return value is not None and value != ()
 
     def facts_if_denied(self) -> dict[str, object]:
         """Return the facts of the request for the audit log if its token is not valid: no others are known then."""

@@ -64,11 +64,13 @@ class Context(NamedTuple):
         """Whether the request is idempotent: it has an idempotency key."""
         return self.caller is not None and self.caller.key is not None
 
-    def visible_audiences(self, stated: Collection[str], names: Names, now: int) -> Collection[str] | None:
+    def visible_audiences(
+        self, stated_audiences: Collection[str], names: Names, now: int
+    ) -> Collection[str] | None:
         """Return the audiences whose tokens the caller sees; None means tokens for any audience.
 
         With direct access to the ledger these are the stated audiences, or else the default ones.
         """
         if self.caller is not None:
-            return self.caller.visible_audiences(stated)
-        return stated or self.audiences or names.accepted(now)
+            return self.caller.visible_audiences(stated_audiences)
+        return stated_audiences or self.audiences or names.accepted(now)

@@ -45,7 +45,7 @@ class Reach(NamedTuple):
     @property
     def later(self) -> tuple[str, ...]:
         """The obtainable audiences that the credential itself does not have."""
-        return tuple([one for one in self.obtainable if one not in self.services])
+        return tuple([name for name in self.obtainable if name not in self.services])
 
     def facts(self, kind: str) -> dict[str, Any]:
         """Return the facts for an audit event.
@@ -67,8 +67,8 @@ def stated(request: IssueRequest, names: Names, terms: Terms, parent: Credential
         UsageError: it names the authority, or combines both uses.
 
     """
-    for one in request.audiences:
-        audience.check_one(one)
+    for name in request.audiences:
+        audience.check_one(name)
     _must_be_services((*request.audiences, *request.may_audience), names, terms)
     is_token = request.kind in TOKENS
     if request.exchanged:
@@ -85,8 +85,8 @@ def stated(request: IssueRequest, names: Names, terms: Terms, parent: Credential
                 "a token is for the authority or for services: --audience and --may-audience exclude each other",
                 "leave --audience out for an identity token, which then obtains tokens for those services",
             )
-    usual = tuple([one for one in terms.audiences if not _is_own(one, names, terms)])
-    services = request.audiences or (() if request.may_audience else usual)
+    default_services = tuple([name for name in terms.audiences if not _is_own(name, names, terms)])
+    services = request.audiences or (() if request.may_audience else default_services)
     if request.identity and is_token:
         return Reach((names.issuer,), _joined(request.may_audience, services))
     if not services:
@@ -98,19 +98,19 @@ def stated(request: IssueRequest, names: Names, terms: Terms, parent: Credential
     return _for_services(services, act_of(request.may_act, request.kind, services, names, terms))
 
 
-def attached(request: AttachRequest, held: Credential, names: Names, terms: Terms) -> Reach:
+def attached(request: AttachRequest, authorizing: Credential, names: Names, terms: Terms) -> Reach:
     """Return the reach of a credential that is attached with the right of another.
 
     Raises:
         UsageError: it names the authority, or no service at all.
 
     """
-    for one in request.audiences:
-        audience.check_one(one)
+    for name in request.audiences:
+        audience.check_one(name)
     _must_be_services(request.audiences, names, terms)
     services = request.audiences
-    if not services and not names_authority(held, names):
-        services = tuple([one for one in held.audiences if one not in names.issuers])
+    if not services and not names_authority(authorizing, names):
+        services = tuple([name for name in authorizing.audiences if name not in names.issuers])
     if not services:
         if request.kind in SHOWN:
             raise UsageError(
@@ -132,13 +132,13 @@ def renewed(predecessor: Credential, names: Names) -> Reach:
     """
     use = predecessor.token_use
     if use == TokenUse.IDENTITY or (use == TokenUse.UNDIVIDED and names_authority(predecessor, names)):
-        may = tuple([one for one in predecessor.may_audience if one not in names.issuers])
+        may = tuple([name for name in predecessor.may_audience if name not in names.issuers])
         return Reach((names.issuer,), may)
     # A service token never becomes a token for the authority, even if the authority's name has changed.
-    own = next((one for one in predecessor.audiences if one in names.issuers), None)
-    if own is not None:
+    aud = next((name for name in predecessor.audiences if name in names.issuers), None)
+    if aud is not None:
         raise UsageError(
-            f"{quote(own)} has become a name of this authority, and a service token never names it; nothing was issued",
+            f"{quote(aud)} has become a name of this authority, and a service token never names it; nothing was issued",
             "issue another token, for the name that the service has now",
         )
     return _for_services(predecessor.audiences, predecessor.may_act)
@@ -166,17 +166,17 @@ def names_authority(credential: Credential, names: Names) -> bool:
 
 def merely_shown(credential: Credential) -> ShownError:
     """Return the error for a service token that is used as a right at the authority."""
-    meant = ", ".join(map(quote, credential.audiences[:5]))
+    services = ", ".join(map(quote, credential.audiences[:5]))
     return ShownError(
-        f"the token is for {meant} and not for this authority: it gives no right here; nothing was changed",
+        f"the token is for {services} and not for this authority: it gives no right here; nothing was changed",
         "use an identity token: jitid issue without --audience, or $JITID_PARENT_FILE within jitid run",
     )
 
 
 def actor_of(may_act: str | None) -> Mapping[str, Any]:
     """Return the actor in a `may_act` claim; empty if there is none."""
-    found: Mapping[str, Any] = {} if may_act is None else strict_json.loads(may_act, "may_act")
-    return found
+    actor: Mapping[str, Any] = {} if may_act is None else strict_json.loads(may_act, "may_act")
+    return actor
 
 
 def actor_reach(may_act: str | None) -> tuple[str, ...]:
@@ -200,15 +200,15 @@ def act_of(
     if len(actors) > MOST_ACTORS:
         raise UsageError(f"--may-act names more than {MOST_ACTORS} callers")
     claim: dict[str, Any] | None = None
-    for one in reversed(actors):
-        if one.caller.startswith("agent:"):
+    for act in reversed(actors):
+        if act.caller.startswith("agent:"):
             raise UsageError(
-                f"{label(one.caller)} cannot exchange a token that it was shown: only a caller with granted access can",
+                f"{label(act.caller)} cannot exchange a token that it was shown: only a caller with granted access can",
                 "such as --may-act system:gateway",
             )
-        _must_be_services(one.audiences, names, terms)
+        _must_be_services(act.audiences, names, terms)
         inner = {} if claim is None else {"may_act": claim}
-        claim = {"sub": one.caller, "audience": list(one.audiences or services), **inner}
+        claim = {"sub": act.caller, "audience": list(act.audiences or services), **inner}
     return strict_json.dumps(claim)
 
 
@@ -237,12 +237,12 @@ def _joined(first: Iterable[str], second: Iterable[str]) -> tuple[str, ...]:
 
 
 def _audiences_of(may_act: str | None) -> tuple[str, ...]:
-    found: list[str] = []
+    audiences: list[str] = []
     claim: Mapping[str, Any] | None = actor_of(may_act)
     while claim:
-        found += claim["audience"]
+        audiences += claim["audience"]
         claim = claim.get("may_act")
-    return tuple(found)
+    return tuple(audiences)
 
 
 def _is_own(name: str, names: Names, terms: Terms) -> bool:
@@ -251,9 +251,9 @@ def _is_own(name: str, names: Names, terms: Terms) -> bool:
 
 def _must_be_services(audiences: Iterable[str], names: Names, terms: Terms) -> None:
     """Refuse the authority as an audience or an obtainable audience. Raises UsageError."""
-    for one in audiences:
-        if _is_own(one, names, terms):
+    for name in audiences:
+        if _is_own(name, names, terms):
             raise UsageError(
-                f"{quote(one)} is this authority, and a service token never names it; nothing was issued",
+                f"{quote(name)} is this authority, and a service token never names it; nothing was issued",
                 "for a token to show to the authority, leave --audience out",
             )

@@ -76,9 +76,9 @@ def read_cases(file: str, text: str, zone: Zone) -> tuple[list[Case], list[Mista
     try:
         document = tomllib.loads(text.removeprefix(MARK))
     except tomllib.TOMLDecodeError as error:
-        found = _TOML_PLACE.search(str(error))
+        match = _TOML_PLACE.search(str(error))
         message = foreign(_TOML_PLACE.sub("", str(error)), 200).lower()
-        return [], [Mistake(file, int(found[1]) if found else 1, None, f"no TOML: {message}")]
+        return [], [Mistake(file, int(match[1]) if match else 1, None, f"no TOML: {message}")]
     except RecursionError:
         return [], [Mistake(file, 1, None, "no TOML: it is nested too deeply")]
     return _CaseReader(file, text, zone).read(document)
@@ -86,10 +86,10 @@ def read_cases(file: str, text: str, zone: Zone) -> tuple[list[Case], list[Mista
 
 def _lines(text: str) -> Iterator[int]:
     """Yield the lines on which cases begin."""
-    line, at = 1, 0
+    line, offset = 1, 0
     for match in _HEADER.finditer(text):
-        line += text.count("\n", at, match.start())
-        at = match.start()
+        line += text.count("\n", offset, match.start())
+        offset = match.start()
         yield line
 
 
@@ -113,19 +113,19 @@ class _CaseReader:
         for name in document:
             if name not in ("case", "request"):
                 self._mistake(1, None, f"unknown member {quote(name)}: there are `case` and `request`")
-        common, given = document.get("request", {}), document.get("case", [])
+        common, tables = document.get("request", {}), document.get("case", [])
         if not isinstance(common, dict):
             self._mistake(1, None, "`request` is no table")
             common = {}
         self._common = common
-        if not isinstance(given, list) or not given:
+        if not isinstance(tables, list) or not tables:
             self._mistake(1, None, "it holds no `[[case]]`")
-            given = []
-        if len(self._lines) != len(given):
+            tables = []
+        if len(self._lines) != len(tables):
             # The cases are written in another form, so their lines are unknown.
-            self._lines, self._placed = [1] * len(given), False
+            self._lines, self._placed = [1] * len(tables), False
         cases: dict[str, Case] = {}
-        for number, (table, line) in enumerate(zip(given, self._lines, strict=True), start=1):
+        for number, (table, line) in enumerate(zip(tables, self._lines, strict=True), start=1):
             case = self._case(table, line, number)
             if case is None:
                 continue
@@ -141,19 +141,19 @@ class _CaseReader:
         if not isinstance(table, dict):
             self._mistake(line, None, f"case {number} is no table")
             return None
-        given = table.get("name")
-        name = given if isinstance(given, str) and given.strip() else None
-        before = len(self._mistakes)
+        value = table.get("name")
+        name = value if isinstance(value, str) and value.strip() else None
+        mistake_count = len(self._mistakes)
         for member in table:
             if member not in _MEMBERS:
-                known = ", ".join(f"`{each}`" for each in _MEMBERS)
+                known_names = ", ".join(f"`{member_name}`" for member_name in _MEMBERS)
                 self._member_mistake(
-                    line, name, member, f"unknown member {quote(member)}: a case has {known}"
+                    line, name, member, f"unknown member {quote(member)}: a case has {known_names}"
                 )
         if name is None:
             self._mistake(line, None, f"case {number} has no name")
-        whole = {**table, "request": {**self._common, **_table(table, "request")}}
-        request = self._members(whole, "request", line, name, REQUEST)
+        merged = {**table, "request": {**self._common, **_table(table, "request")}}
+        request = self._members(merged, "request", line, name, REQUEST)
         expect = self._members(table, "expect", line, name, EXPECT)
 
         def wrong(member: str, message: str) -> None:
@@ -166,13 +166,13 @@ class _CaseReader:
         if "action" in request or "resource" in request or "use" in request:
             if "action" not in request or "resource" not in request:
                 wrong(
-                    next(each for each in ("action", "resource", "use") if each in request),
+                    next(key for key in ("action", "resource", "use") if key in request),
                     "a use has both `action` and `resource`",
                 )
             for member in ("needs", "lifetime", "granted"):
                 if member in expect:
                     wrong(member, "of a use, only `decision` and `rules` can be expected")
-        if len(self._mistakes) > before or name is None or expected is None:
+        if len(self._mistakes) > mistake_count or name is None or expected is None:
             return None
         return Case(
             self._file,
@@ -186,56 +186,64 @@ class _CaseReader:
         )
 
     def _members(
-        self, table: Mapping[str, Any], which: str, line: int, case: str | None, types: Mapping[str, type]
+        self,
+        table: Mapping[str, Any],
+        table_name: str,
+        line: int,
+        case: str | None,
+        types: Mapping[str, type],
     ) -> dict[str, Any]:
         """Return the members of a case's table that have the required type, and record the others as errors."""
-        if not isinstance(table.get(which, {}), dict):
-            self._member_mistake(line, case, which, f"`{which}` is no table")
-        right = {}
-        for name, value in _table(table, which).items():
+        if not isinstance(table.get(table_name, {}), dict):
+            self._member_mistake(line, case, table_name, f"`{table_name}` is no table")
+        valid = {}
+        for name, value in _table(table, table_name).items():
             if name not in types:
-                known = ", ".join(types)
+                known_names = ", ".join(types)
                 self._member_mistake(
-                    line, case, name, f"unknown member {quote(name)} of `{which}`: there are {known}"
+                    line,
+                    case,
+                    name,
+                    f"unknown member {quote(name)} of `{table_name}`: there are {known_names}",
                 )
             elif not _has_type(value, types[name]):
-                message = f"`{which}.{name}` is no {_WORDS[types[name]]}"
+                message = f"`{table_name}.{name}` is no {_WORDS[types[name]]}"
                 # TOML's only other values are dates and times.
                 if types[name] is str and not isinstance(value, int | float | list | dict):
                     message += ", but a time without quotes: write it in quotes"
                 self._member_mistake(line, case, name, message)
             else:
-                right[name] = value
-        return right
+                valid[name] = value
+        return valid
 
     def _member_mistake(self, line: int, case: str | None, member: str, message: str) -> None:
         """Record an error at the line of a member, in the case or in the table that all cases share."""
-        after = bisect_right(self._lines, line)
-        following = self._lines[after] if after < len(self._lines) else len(self._text) + 1
+        next_index = bisect_right(self._lines, line)
+        next_line = self._lines[next_index] if next_index < len(self._lines) else len(self._text) + 1
         if not self._placed:
-            following = line
-        found = self._line_of(member, line, following)
-        if found is None and member in self._common:
+            next_line = line
+        member_line = self._line_of(member, line, next_line)
+        if member_line is None and member in self._common:
             common = Mistake(self._file, self._line_of(member, 1, self._lines[0]) or 1, None, message)
             # Recorded once for all cases that inherit the member.
             if common not in self._common_mistakes:
                 self._common_mistakes.add(common)
                 self._mistakes.append(common)
             return
-        self._mistake(found or line, case, message)
+        self._mistake(member_line or line, case, message)
 
     def _line_of(self, member: str, start: int, end: int) -> int | None:
         """Return the line that has a member, from `start` on and before `end`; None without one."""
-        named = re.compile(rf"""(?:^|[\s,{{.\["'])["']?{re.escape(member)}["']?\s*[=.\]]""")
-        for number, text in enumerate(self._text[start - 1 : end - 1], start=start):
-            if member in text and not text.lstrip().startswith("#") and named.search(text):
-                return number
+        pattern = re.compile(rf"""(?:^|[\s,{{.\["'])["']?{re.escape(member)}["']?\s*[=.\]]""")
+        for line_number, line_text in enumerate(self._text[start - 1 : end - 1], start=start):
+            if member in line_text and not line_text.lstrip().startswith("#") and pattern.search(line_text):
+                return line_number
         return None
 
 
-def _table(table: Mapping[str, Any], which: str) -> dict[str, Any]:
-    found = table.get(which, {})
-    return found if isinstance(found, dict) else {}
+def _table(table: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = table.get(name, {})
+    return value if isinstance(value, dict) else {}
 
 
 REQUEST: Mapping[str, type] = {
@@ -274,7 +282,7 @@ _WORDS = {str: "text", bool: "true or false", int: "whole number", list: "list o
 
 def _has_type(value: object, type_: type) -> bool:
     if type_ is list:
-        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+        return isinstance(value, list) and all(isinstance(element, str) for element in value)
     # TOML has its own type for times, but the rest of jitid takes times as RFC 3339 text.
     return type(value) is type_
 

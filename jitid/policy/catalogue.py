@@ -36,6 +36,8 @@ class CataloguedRule(NamedTuple):
 def catalogue(files: Sequence[tuple[str, str]]) -> Iterator[CataloguedRule]:
     """Yield the rules of the texts of a usable policy, in their order."""
     for file, text in files:
-        place = FilePlaces(text)
+        file_places = FilePlaces(text)
         for statement in statements_of(file, text):
-            yield CataloguedRule(rule_of(file, statement.text), place(statement.start).line, statement.text)
+            yield CataloguedRule(
+                rule_of(file, statement.text), file_places(statement.start).line, statement.text
+            )

@@ -43,10 +43,10 @@ def within(fact: str, seen: Iterable[int], first: int, last: int) -> str | None:
     return f"({fact} >= {begins} || {fact} <= {ends})"
 
 
-def _narrowest(seen: Sequence[int], round_: int) -> tuple[int, int]:
+def _narrowest(seen: Sequence[int], cycle: int) -> tuple[int, int]:
     """Return the first and the last number of the smallest range: it omits the widest gap between seen numbers."""
     gaps = [
-        ((after - before - 1) % round_, after, before)
+        ((after - before - 1) % cycle, after, before)
         for before, after in zip(seen, [*seen[1:], seen[0]], strict=True)
     ]
     if len(seen) == 1:

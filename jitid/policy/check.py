@@ -138,80 +138,90 @@ class _Examination:
 
     def result(self) -> Checked:
         """Return the problems and the rules found so far."""
-        order = {file: number for number, (file, _) in enumerate(self._files)}
+        order = {file: index for index, (file, _) in enumerate(self._files)}
         return Checked(
             sorted(self._problems, key=lambda problem: (order.get(problem.file, -1), problem.place)),
-            [one.rule for one in self._read if one.rule is not None],
+            [entry.rule for entry in self._read if entry.rule is not None],
         )
 
     def read_use(self, text: str) -> None:
         """Load the declarations of a `use.cedarschema`, or record why it cannot be used."""
-        message, at = _refusal_of_schema(text), 0
+        message, offset = _refusal_of_schema(text), 0
         if message is None:
             self._schema = cedarpy.Schema.from_str(schema(text))
             probe = 'permit (principal, action == Action::"issue", resource) when { context.use has x };'
             if not any(objections([probe], self._schema)):
                 return
             message = "the type `Use` is no record: write `type Use = { NAME?: TYPE };`"
-            at = position.find(text, "`Use`") or 0
-        elif (wrong := position.wrong_token(text, _refusal_of_schema)) is not None:
-            at, message = wrong
+            offset = position.find(text, "`Use`") or 0
+        elif (wrong_token := position.wrong_token(text, _refusal_of_schema)) is not None:
+            offset, message = wrong_token
         elif "failed to resolve type: Use" in message:
             message = "it declares no `type Use`"
         else:
-            at = position.find(text, message) or 0
+            offset = position.find(text, message) or 0
         self._use_is_known = False
         message = safe(message.removeprefix("error parsing schema: ")[:200])
-        self._problems[Problem(USE_NAME, FilePlaces(text)(at), None, message)] = None
+        self._problems[Problem(USE_NAME, FilePlaces(text)(offset), None, message)] = None
 
     def read(self) -> None:
         """Read each statement separately."""
-        first: dict[str, Statement] = {}
+        first_by_name: dict[str, Statement] = {}
         for file, text in self._files:
             for statement in position.statements_of(file, text):
-                self._read_one(statement, first)
+                self._read_one(statement, first_by_name)
 
     def validate(self) -> None:
         """Validate the readable statements against the schema, and look for valid rules without an effect."""
         candidates = [
-            one
-            for one in self._read
-            if self._use_is_known or one.rule is None or not any("use" in f for f in one.rule.facts.values())
+            candidate
+            for candidate in self._read
+            if self._use_is_known
+            or candidate.rule is None
+            or not any("use" in f for f in candidate.rule.facts.values())
         ]
         reported: dict[int, list[str]] = {}
         # The validator reports its objections to one place in any order.
-        for number, message in sorted(objections([one.statement.text for one in candidates], self._schema)):
-            reported.setdefault(number, []).append(message)
-        left = _MOST_PLACED
-        for number, messages in reported.items():
-            one = candidates[number]
-            for message in _distinct_objections(messages, one.refusal):
-                left -= 1
-                places = [position.effect_start(one.statement.text)]
-                if left >= 0:
-                    places = spots(one.statement, message, self._schema)
-                shown = _HEADS if message.startswith(NO_ACTION) else _plainer(_OF_ACTION.sub("", message))
-                for at in places:
-                    self._report(one.statement, at, safe(shown[:200]))
-        valid = []
-        for number, (one, tree) in enumerate(
-            zip(candidates, trees([one.statement.text for one in candidates]), strict=True)
+        for index, message in sorted(
+            objections([candidate.statement.text for candidate in candidates], self._schema)
         ):
-            beyond = list(_beyond_references(one.statement, tree))
-            for at, message in beyond:
-                self._report(one.statement, at, message)
-            if one.rule is not None and number not in reported and not beyond and tree is not None:
-                valid.append((one.statement, ValidRule(one.statement.text, one.rule, tree)))
-        for number, remark in never_effective([rule for _, rule in valid], self._schema):
-            statement, _ = valid[number]
-            at = position.nearest(statement.text, remark.words)
-            self._report(statement, at, safe(remark.message[:200]), warning=True)
+            reported.setdefault(index, []).append(message)
+        remaining = _MOST_PLACED
+        for index, messages in reported.items():
+            candidate = candidates[index]
+            for message in _distinct_objections(messages, candidate.refusal):
+                remaining -= 1
+                offsets = [position.effect_start(candidate.statement.text)]
+                if remaining >= 0:
+                    offsets = spots(candidate.statement, message, self._schema)
+                shown = _HEADS if message.startswith(NO_ACTION) else _plainer(_OF_ACTION.sub("", message))
+                for offset in offsets:
+                    self._report(candidate.statement, offset, safe(shown[:200]))
+        valid = []
+        for index, (candidate, tree) in enumerate(
+            zip(candidates, trees([candidate.statement.text for candidate in candidates]), strict=True)
+        ):
+            reference_errors = list(_beyond_references(candidate.statement, tree))
+            for offset, message in reference_errors:
+                self._report(candidate.statement, offset, message)
+            if (
+                candidate.rule is not None
+                and index not in reported
+                and not reference_errors
+                and tree is not None
+            ):
+                valid.append((candidate.statement, ValidRule(candidate.statement.text, candidate.rule, tree)))
+        for index, remark in never_effective([rule for _, rule in valid], self._schema):
+            statement, _ = valid[index]
+            offset = position.nearest(statement.text, remark.words)
+            self._report(statement, offset, safe(remark.message[:200]), warning=True)
 
     def look_for_permits(self) -> None:
         """Warn about actions that the policy never permits."""
         for action, consequence in (("issue", "nothing can be issued"), ("grant", "no scope can be granted")):
             if not any(
-                one.rule and one.rule.effect == "permit" and action in one.rule.facts for one in self._read
+                entry.rule and entry.rule.effect == "permit" and action in entry.rule.facts
+                for entry in self._read
             ):
                 file = self._files[0][0] if self._files else ""
                 self._problems[
@@ -225,17 +235,17 @@ class _Examination:
                 ] = None
 
     def _report(self, statement: Statement, offset: int, message: str, *, warning: bool = False) -> None:
-        place = self._places[statement.file](statement.start + offset)
+        file_place = self._places[statement.file](statement.start + offset)
         name = None
         if _refusal_of_policy(statement.text) is None:
             name = name_of(statement.text)
-        self._problems[Problem(statement.file, place, name and safe(name[:64]), message, warning)] = None
+        self._problems[Problem(statement.file, file_place, name and safe(name[:64]), message, warning)] = None
 
-    def _read_one(self, statement: Statement, first: dict[str, Statement]) -> None:
+    def _read_one(self, statement: Statement, first_by_name: dict[str, Statement]) -> None:
         text = statement.text
         if too_deep(text) is not None:
-            place = self._places[statement.file](statement.start + position.effect_start(text))
-            self._problems[Problem(statement.file, place, None, NESTED)] = None
+            file_place = self._places[statement.file](statement.start + position.effect_start(text))
+            self._problems[Problem(statement.file, file_place, None, NESTED)] = None
             return
         refusal = _refusal_of_policy(text)
         if refusal is not None:
@@ -252,22 +262,22 @@ class _Examination:
             rule = rule_of(statement.file, text)
         except ConfigurationError as error:
             message = _OF_RULE.sub("", error.message, count=1)
-            at = position.effect_start(text) if name_of(text) is None else _found(text, message)
-            self._report(statement, at, message)
+            offset = position.effect_start(text) if name_of(text) is None else _found(text, message)
+            self._report(statement, offset, message)
             self._read.append(_ReadStatement(statement, None, message))
             return
-        other = first.setdefault(rule.name, statement)
-        if other is not statement:
-            line = self._places[other.file](other.start).line
-            at = _found(text, f'`"{rule.name}"`')
+        earlier = first_by_name.setdefault(rule.name, statement)
+        if earlier is not statement:
+            line = self._places[earlier.file](earlier.start).line
+            offset = _found(text, f'`"{rule.name}"`')
             self._report(
-                statement, at, f"`{rule.name}` is a rule of {quote(other.file)}, line {line}, already"
+                statement, offset, f"`{rule.name}` is a rule of {quote(earlier.file)}, line {line}, already"
             )
             self._read.append(_ReadStatement(statement, None, ""))
             return
         self._read.append(_ReadStatement(statement, rule, ""))
-        for at, advice in _likely_mistakes(statement, rule):
-            self._report(statement, at, advice, warning=True)
+        for offset, advice in _likely_mistakes(statement, rule):
+            self._report(statement, offset, advice, warning=True)
 
 
 def _plainer(message: str) -> str:
@@ -275,9 +285,9 @@ def _plainer(message: str) -> str:
     optional = _OPTIONAL.search(message)
     if optional is None:
         return message
-    *above, name = optional[1].split(".")
+    *parents, name = optional[1].split(".")
     owner = {"Agent": "principal", "Delegator": "context.delegator"}.get(optional[2] or "")
-    owner = owner or ".".join(["context", *above])
+    owner = owner or ".".join(["context", *parents])
     return f"`{name}` may be missing: ask for it first, `{owner} has {name} && ...`"
 
 
@@ -285,19 +295,19 @@ def _refused(text: str, message: str) -> tuple[int, str]:
     """Return the place and the message of the error in a statement that Cedar refuses."""
     if text.startswith(MARK):
         return 0, MARKED
-    wrong = position.wrong_token(text, _refusal_of_policy)
-    if wrong is not None:
-        at, message = wrong
+    wrong_token = position.wrong_token(text, _refusal_of_policy)
+    if wrong_token is not None:
+        offset, message = wrong_token
     elif "unexpected end of input" in message:
         return len(text), "the file ends within a rule: is a `;` missing?"
     else:
-        at = _found(text, message)
-    return at, safe(message[:200])
+        offset = _found(text, message)
+    return offset, safe(message[:200])
 
 
 def _found(text: str, message: str) -> int:
-    at = position.find(text, message)
-    return position.effect_start(text) if at is None else at
+    offset = position.find(text, message)
+    return position.effect_start(text) if offset is None else offset
 
 
 def _refusal_of_policy(text: str) -> str | None:
@@ -337,24 +347,24 @@ def _likely_mistakes(statement: Statement, rule: PolicyRule) -> Iterator[tuple[i
     from difflib import get_close_matches
 
     text = statement.text
-    some = _ANNOTATION.findall(text)
-    for token, name in position.annotated(text) if not set(ANNOTATIONS).issuperset(some) else ():
-        if name not in ANNOTATIONS and (near := get_close_matches(name, ANNOTATIONS, 1, 0.75)):
-            yield token, f"`@{name}` means nothing to jitid: is `@{near[0]}` meant?"
+    annotation_names = _ANNOTATION.findall(text)
+    for offset, name in position.annotated(text) if not set(ANNOTATIONS).issuperset(annotation_names) else ():
+        if name not in ANNOTATIONS and (matches := get_close_matches(name, ANNOTATIONS, 1, 0.75)):
+            yield offset, f"`@{name}` means nothing to jitid: is `@{matches[0]}` meant?"
     if len(text) > _LONG:
         operators = sum(token.text in ("||", "&&", "+", "-", "*") for token in statement.tokens)
         if operators > MOST_OPERATORS:
-            why = f"{operators:,} operators: Cedar gives up on more than some {MOST_OPERATORS:,} in a row"
+            reason = f"{operators:,} operators: Cedar gives up on more than some {MOST_OPERATORS:,} in a row"
             yield (
                 position.effect_start(text),
-                f"{why}, which is a refusal; `contains` of a set has no such limit",
+                f"{reason}, which is a refusal; `contains` of a set has no such limit",
             )
     if rule.effect == "permit" and len(rule.facts) > 1:
         head = position.head_end(text)
         tokens = statement.tokens
-        for type_, named in zip(tokens, tokens[2:], strict=False):
-            if named.start < head and (type_.text, named.text) == ("Action", '"authorize"'):
-                yield named.start, _NAMES_USE
+        for type_token, name_token in zip(tokens, tokens[2:], strict=False):
+            if name_token.start < head and (type_token.text, name_token.text) == ("Action", '"authorize"'):
+                yield name_token.start, _NAMES_USE
     if not rule.facts:
         actions = ", ".join(f"`{action}`" for action in ACTIONS)
         yield position.effect_start(text), f"it applies to no action that there is: {actions}"
@@ -365,34 +375,34 @@ def _beyond_references(statement: Statement, tree: Tree | None) -> Iterator[tupl
 
     A rule whose syntax tree is too high has no tree here; then the tokens alone decide.
     """
-    found = (
+    referenced = (
         set(_REFERENCES)
         if tree is None
         else {
             name
-            for one in tree["conditions"]
-            for term in expressions(one["body"])
+            for condition in tree["conditions"]
+            for term in expressions(condition["body"])
             for name in _references(term)
         }
     )
-    if not found:
+    if not referenced:
         return
     body = position.head_end(statement.text)
     # The name may be in brackets, and it may be a string.
     tokens = [token for token in statement.tokens if token.start > body and token.text not in ("(", ")", "]")]
-    places = [
+    occurrences = [
         (token.start, name)
-        for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False)
-        if (name := token.text.strip('"')) in found
-        and before.text in (".", "[", "has")
-        and after.text in _MORE_THAN_NAME
-        and (tree is not None or after.text != "is")
+        for previous, token, following in zip(tokens, tokens[1:], tokens[2:], strict=False)
+        if (name := token.text.strip('"')) in referenced
+        and previous.text in (".", "[", "has")
+        and following.text in _MORE_THAN_NAME
+        and (tree is not None or following.text != "is")
     ]
-    if not places and tree is not None:
+    if not occurrences and tree is not None:
         # The name is written with escapes, or not beside the operator.
-        places = [(position.effect_start(statement.text), name) for name in sorted(found)]
-    for at, name in places:
-        yield at, f'of the {name} a policy knows only the name: `{name} == Delegator::"user:bob"`'
+        occurrences = [(position.effect_start(statement.text), name) for name in sorted(referenced)]
+    for offset, name in occurrences:
+        yield offset, f'of the {name} a policy knows only the name: `{name} == Delegator::"user:bob"`'
 
 
 def _references(term: Tree) -> Iterator[str]:

@@ -60,16 +60,18 @@ class Classes(NamedTuple):
             _either(self.task, other.task),
             _either(self.task_owner, other.task_owner),
             {
-                name: None if mine is None or (its := other.numbers[name]) is None else mine | its
-                for name, mine in self.numbers.items()
+                name: None
+                if thresholds is None or (other_thresholds := other.numbers[name]) is None
+                else thresholds | other_thresholds
+                for name, thresholds in self.numbers.items()
             },
             self.standing | other.standing,
             self.purpose or other.purpose,
         )
 
 
-def _either(one: DistinctNames | None, other: DistinctNames | None) -> DistinctNames | None:
-    return None if one is None or other is None else one.with_(other)
+def _either(names: DistinctNames | None, other: DistinctNames | None) -> DistinctNames | None:
+    return None if names is None or other is None else names.with_(other)
 
 
 NOTHING = Classes(
@@ -125,9 +127,9 @@ class _RuleReader:
             entity = head.get("entity") or head.get("in", {}).get("entity")
             self._see(variable, _NO_USE if entity is None else _Use("==", frozenset({entity["id"]})))
             self._groups |= entity is not None and entity["type"] == "Group"
-        for one in tree["conditions"]:
-            self._see_operand(one["body"], None)
-            for term in expressions(one["body"]):
+        for condition in tree["conditions"]:
+            self._see_operand(condition["body"], None)
+            for term in expressions(condition["body"]):
                 self._read(term)
 
     def classes(self) -> Classes:
@@ -139,7 +141,7 @@ class _RuleReader:
         by_kind = "delegator_kind" in names or any(
             name == "kind" and owner != "context" for owner, name in self._members
         )
-        of_unknown = any(
+        has_unknown_owner = any(
             name == "owner" and owner not in ("principal", "resource") for owner, name in self._members
         )
         return Classes(
@@ -149,7 +151,7 @@ class _RuleReader:
                 DistinctNames(beginnings=KINDS) if by_kind else DistinctNames(),
             ),
             self._names("resource", "context.task"),
-            None if of_unknown else self._names("context.task_owner", "resource.owner"),
+            None if has_unknown_owner else self._names("context.task_owner", "resource.owner"),
             {name: self._bounds(f"context.{name}") for name in NUMBERS},
             frozenset(
                 name for name in DIRECTORY_FACTS if name in names or (name == "groups" and self._groups)
@@ -189,13 +191,13 @@ class _RuleReader:
         return DistinctNames(frozenset(values), frozenset(beginnings))
 
     def _bounds(self, path: str) -> frozenset[int] | None:
-        found: set[int] = set()
+        values: set[int] = set()
         for use in self._uses.get(path, ()):
             bounds = _bounds(use)
             if bounds is None:
                 return None
-            found |= bounds
-        return frozenset(found)
+            values |= bounds
+        return frozenset(values)
 
 
 def _use(operator: str, inner: Tree, operand: Tree) -> _Use | None:
@@ -207,8 +209,8 @@ def _use(operator: str, inner: Tree, operand: Tree) -> _Use | None:
     if operator == "contains" and operand is inner["right"]:
         return _compared("==", inner["left"].get("Set"))
     if operator in ("in", "is") and operand is inner["left"]:
-        within = inner.get("right" if operator == "in" else "in")
-        return _NO_USE if within is None else _compared("==", within.get("Set", [within]))
+        container = inner.get("right" if operator == "in" else "in")
+        return _NO_USE if container is None else _compared("==", container.get("Set", [container]))
     if operator == "like":
         return _pattern(inner["pattern"])
     return None
@@ -221,7 +223,7 @@ def _compared(operator: str, others: Sequence[Tree] | None) -> _Use | None:
 
 def _pattern(pattern: Sequence[Tree]) -> _Use | None:
     """Return the use by a pattern; None if it has a wildcard other than one at its end."""
-    letters = "".join(one["Literal"] for one in pattern if one != "Wildcard")
+    letters = "".join(part["Literal"] for part in pattern if part != "Wildcard")
     if "Wildcard" not in pattern:
         return _Use("==", frozenset({letters}))
     return _Use("begins", frozenset({letters})) if pattern.index("Wildcard") == len(pattern) - 1 else None

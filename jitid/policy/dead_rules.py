@@ -22,20 +22,20 @@ class ValidRule(NamedTuple):
     tree: Tree
 
 
-def never_effective(valid: Sequence[ValidRule], known: cedarpy.Schema) -> Iterator[tuple[int, RuleRemark]]:
+def never_effective(valid: Sequence[ValidRule], schema: cedarpy.Schema) -> Iterator[tuple[int, RuleRemark]]:
     """Yield the numbers, from 0, of valid rules that are probably mistakes, each with a remark.
 
     Such rules have no effect, contain impossible values, or permit by the name of a task without its owner.
     """
-    impossible = set(_impossible(valid, known))
+    impossible = set(_impossible(valid, schema))
     for number, (_, rule, tree) in enumerate(valid):
-        found = list(dict.fromkeys((*remarks(tree, rule.facts), *unowned_task_remarks(tree))))
-        if any(remark.message.startswith(NEVER) for remark in found):
+        rule_remarks = list(dict.fromkeys((*remarks(tree, rule.facts), *unowned_task_remarks(tree))))
+        if any(remark.message.startswith(NEVER) for remark in rule_remarks):
             impossible.discard(number)
-        for remark in found:
+        for remark in rule_remarks:
             yield number, remark
-    for number, why in _without_effect(valid, impossible):
-        yield number, RuleRemark(why, ())
+    for number, reason in _without_effect(valid, impossible):
+        yield number, RuleRemark(reason, ())
 
 
 def _without_effect(valid: Sequence[ValidRule], impossible: set[int]) -> Iterator[tuple[int, str]]:
@@ -45,36 +45,36 @@ def _without_effect(valid: Sequence[ValidRule], impossible: set[int]) -> Iterato
     for number, (_, rule, _) in enumerate(valid):
         if rule.effect != "permit" or number in impossible:
             continue
-        other = covering.of(number)
-        if other is not None:
+        prohibition = covering.of(number)
+        if prohibition is not None:
             yield (
                 number,
-                f"it never permits anything: whenever it applies, `{valid[other].rule.name}` forbids",
+                f"it never permits anything: whenever it applies, `{valid[prohibition].rule.name}` forbids",
             )
 
 
-def _impossible(valid: Sequence[ValidRule], known: cedarpy.Schema) -> Iterator[int]:
+def _impossible(valid: Sequence[ValidRule], schema: cedarpy.Schema) -> Iterator[int]:
     """Yield the numbers of the rules whose conditions the validator knows to be false for every request."""
-    conditional = [number for number, one in enumerate(valid) if one.tree["conditions"]]
+    conditional = [number for number, valid_rule in enumerate(valid) if valid_rule.tree["conditions"]]
     for start in range(0, len(conditional), AT_ONCE):
-        some = conditional[start : start + AT_ONCE]
-        probes = "\n".join(_probe(valid[number].text, valid[number].tree) for number in some)
-        possible = {number_of(error) for error in cedarpy.validate_policies(probes, known).errors}
+        chunk = conditional[start : start + AT_ONCE]
+        probes = "\n".join(_probe(valid[number].text, valid[number].tree) for number in chunk)
+        possible = {number_of(error) for error in cedarpy.validate_policies(probes, schema).errors}
         # An error that belongs to no known rule may be about any of them, so none is certain.
         if None not in possible:
-            yield from (number for place, number in enumerate(some) if place not in possible)
+            yield from (number for index, number in enumerate(chunk) if index not in possible)
 
 
 def _probe(text: str, tree: Tree) -> str:
     """Return a rule with an error that the validator overlooks if it knows that the conditions of `text` are false."""
-    parts, kinds = position.conditions(text), [one["kind"] for one in tree["conditions"]]
+    parts, kinds = position.conditions(text), [condition["kind"] for condition in tree["conditions"]]
     # The new line ends a comment at the end of a condition.
-    whole = " && ".join(
+    joined = " && ".join(
         f"{'' if kind == 'when' else '!'}({text[slice(*part)]}\n)"
         for part, kind in zip(parts, kinds, strict=True)
     )
     # Cedar's validator skips code after a condition that is always false: it overlooks this error.
-    probe = f"if {whole} then !context.hour else true"
+    probe = f"if {joined} then !context.hour else true"
     return f"{text[: parts[0][0]]} {probe if kinds[0] == 'when' else f'!({probe})'} }};"
 
 
@@ -82,7 +82,7 @@ class _Covering:
     """The prohibitions that no approval lifts, by the conditions under which they apply."""
 
     def __init__(self, valid: Sequence[ValidRule], impossible: set[int]) -> None:
-        self._trees = [one.tree for one in valid]
+        self._trees = [valid_rule.tree for valid_rule in valid]
         self._parts = [_parts(tree) for tree in self._trees]
         self._forbids = [
             number
@@ -99,30 +99,30 @@ class _Covering:
         """Return a prohibition that applies whenever the rule of that number does; None if none certainly does."""
         tree, parts = self._trees[number], self._parts[number]
         for key in (None, *parts):
-            for other in self._by_part.get(key, ()):
-                other_tree = self._trees[other]
+            for candidate in self._by_part.get(key, ()):
+                candidate_tree = self._trees[candidate]
                 if (
-                    self._parts[other] <= parts
-                    and _covers(other_tree["principal"], tree["principal"])
-                    and _covers(other_tree["resource"], tree["resource"])
-                    and actions(other_tree, ACTIONS) >= actions(tree, ACTIONS)
+                    self._parts[candidate] <= parts
+                    and _covers(candidate_tree["principal"], tree["principal"])
+                    and _covers(candidate_tree["resource"], tree["resource"])
+                    and actions(candidate_tree, ACTIONS) >= actions(tree, ACTIONS)
                 ):
-                    return other
+                    return candidate
         return None
 
 
 def _parts(tree: Tree) -> frozenset[str]:
     """Return the conditions that must all hold for a rule to apply, besides its head."""
-    found: set[str] = set()
-    for one in tree["conditions"]:
-        waiting = [one["body"]]
+    parts: set[str] = set()
+    for condition in tree["conditions"]:
+        waiting = [condition["body"]]
         while waiting:
             term = waiting.pop()
-            if one["kind"] == "when" and isinstance(term, dict) and "&&" in term:
+            if condition["kind"] == "when" and isinstance(term, dict) and "&&" in term:
                 waiting += [term["&&"]["left"], term["&&"]["right"]]
             else:
-                found.add(one["kind"] + json.dumps(term, sort_keys=True))
-    return frozenset(found)
+                parts.add(condition["kind"] + json.dumps(term, sort_keys=True))
+    return frozenset(parts)
 
 
 def _covers(wide: Tree, narrow: Tree) -> bool:
@@ -141,14 +141,16 @@ _OWNERS = ({"left": {"Var": "context"}, "attr": "task_owner"}, {"left": {"Var": 
 def unowned_task_remarks(tree: Tree) -> Iterator[RuleRemark]:
     """Yield a remark where a rule permits by a task's name, or lifts a prohibition by it, without reading its owner."""
     permits = tree["effect"] == "permit"
-    bodies = [(one["body"], (one["kind"] == "when") is permits) for one in tree["conditions"]]
+    bodies = [
+        (condition["body"], (condition["kind"] == "when") is permits) for condition in tree["conditions"]
+    ]
     if any(term.get(".") in _OWNERS for body, _ in bodies for term in expressions(body) if "." in term):
         return
     head = tree["resource"]
-    found = list(_entity(head.get("entity") or head.get("in", {}).get("entity"))) if permits else []
+    task_words = list(_entity(head.get("entity") or head.get("in", {}).get("entity"))) if permits else []
     for body, grants in bodies:
-        found += _granting(body, grants=grants)
-    for words in dict.fromkeys(found):
+        task_words += _granting(body, grants=grants)
+    for words in dict.fromkeys(task_words):
         yield RuleRemark(BY_NAME, words)
 
 
@@ -166,7 +168,9 @@ def _granting(body: Tree, *, grants: bool) -> Iterator[tuple[str, ...]]:
             # A name in the condition of an `if` may lead to either branch.
             yield from _named(inner["if"])
             waiting += [(inner["else"], positive), (inner["then"], positive)]
-        elif positive is not (operator == "!=") or any("if-then-else" in one for one in expressions(term)):
+        elif positive is not (operator == "!=") or any(
+            "if-then-else" in expression for expression in expressions(term)
+        ):
             yield from _named(term)
 
 

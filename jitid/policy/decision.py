@@ -115,9 +115,9 @@ def permitted(rules: Sequence[str], refused: Sequence[Refusal]) -> str:
     return f"{_named(rules)} {'permits' if len(rules) == 1 else 'permit'} it{left_out}"
 
 
-def denied(request: PolicyRequest, rules: Sequence[str], trouble: str) -> str:
-    """Return the reason of a denial of the issue; `trouble` is Cedar's error, if the evaluation failed."""
-    return f"{_because(rules, trouble)}: {_summary(request)}"
+def denied(request: PolicyRequest, rules: Sequence[str], error: str) -> str:
+    """Return the reason of a denial of the issue; `error` is Cedar's error, if the evaluation failed."""
+    return f"{_because(rules, error)}: {_summary(request)}"
 
 
 def unnamed(request: PolicyRequest) -> str:
@@ -151,45 +151,45 @@ def _kind(kind: str, template: str) -> str:
     return quote(f"{kind}:{template}" if template else kind)
 
 
-def scopes_denied(request: PolicyRequest, refused: Sequence[Refusal], trouble: str) -> str:
+def scopes_denied(request: PolicyRequest, refused: Sequence[Refusal], error: str) -> str:
     """Return the reason of a denial of scopes, by the rules that refused the first of them."""
-    return f"{_because(refused[0].rules, trouble)}: {_scopes(refused)}, asked by {_summary(request)}"
+    return f"{_because(refused[0].rules, error)}: {_scopes(refused)}, asked by {_summary(request)}"
 
 
-def misused(request: PolicyRequest, resource: str, rules: Sequence[str], trouble: str) -> str:
+def misused(request: PolicyRequest, resource: str, rules: Sequence[str], error: str) -> str:
     """Return the reason why a credential may not be used for the request's action on a resource."""
-    return f"{_because(rules, _plainer(trouble))}: {quote(request.action)} on {quote(resource)}, by {_summary(request)}"
+    return f"{_because(rules, _plainer(error))}: {quote(request.action)} on {quote(resource)}, by {_summary(request)}"
 
 
 def unapproved(request: PolicyRequest, groups: Sequence[str], rules: Sequence[str]) -> str:
     """Return the reason of a denial that an approval would lift."""
     approvers = " and ".join(quote(group) for group in groups)
-    by = "" if tuple(rules) == (DEFAULT_DENY,) else f" ({_named(rules)})"
-    return f"it needs the approval of {approvers}{by}: {_summary(request)}"
+    suffix = "" if tuple(rules) == (DEFAULT_DENY,) else f" ({_named(rules)})"
+    return f"it needs the approval of {approvers}{suffix}: {_summary(request)}"
 
 
-def about_use(permitted: bool, rules: Sequence[str], trouble: str) -> str:
+def about_use(permitted: bool, rules: Sequence[str], error: str) -> str:
     """Return the reason why a credential may or may not be used."""
     if not permitted:
-        return _because(rules, _plainer(trouble))
+        return _because(rules, _plainer(error))
     if not rules:
         return "no rule is about using what was issued, so it may be used"
     return f"{_named(rules)} {'permits' if len(rules) == 1 else 'permit'} it"
 
 
-def _plainer(trouble: str) -> str:
+def _plainer(error: str) -> str:
     """Return Cedar's message about a use, with a remedy where one is known."""
-    if trouble.startswith(_NO_CONTEXT):
+    if error.startswith(_NO_CONTEXT):
         return "the context has what Cedar has not: null, a fraction, or what is no address, decimal, entity or time"
-    found = _TYPED.search(trouble)
-    if found is not None and found[1] in ("ipaddr", "decimal", "datetime", "duration"):
-        return f"{trouble}; a text counts as {found[1]} where use.cedarschema declares it so"
-    return trouble
+    match = _TYPED.search(error)
+    if match is not None and match[1] in ("ipaddr", "decimal", "datetime", "duration"):
+        return f"{error}; a text counts as {match[1]} where use.cedarschema declares it so"
+    return error
 
 
-def _because(rules: Sequence[str], trouble: str) -> str:
-    if trouble:
-        return f"{_named(rules)} gave no answer, which is a refusal ({trouble})"
+def _because(rules: Sequence[str], error: str) -> str:
+    if error:
+        return f"{_named(rules)} gave no answer, which is a refusal ({error})"
     if tuple(rules) == (DEFAULT_DENY,):
         return f"no rule permits it, which is a refusal (`{DEFAULT_DENY}`)"
     return f"{_named(rules)} {'forbids' if len(rules) == 1 else 'forbid'} it"

@@ -21,9 +21,9 @@ def example_files(*, with_default: bool = False) -> tuple[tuple[str, str], ...]:
     `with_default` adds the default policy and its cases.
     """
     names = ("release.cedar", "release.test.toml", USE_NAME)
-    found = tuple((name, _read(f"example/{name}")) for name in names)
+    files = tuple((name, _read(f"example/{name}")) for name in names)
     cases = "default.test.toml"
-    return (*found, (cases, _read(f"example/{cases}")), *default_files()) if with_default else found
+    return (*files, (cases, _read(f"example/{cases}")), *default_files()) if with_default else files
 
 
 def schema(use: str | None = None) -> str:

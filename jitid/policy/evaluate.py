@@ -227,10 +227,10 @@ class Policy:
         about = self._questions.about_use
         questions = [about(request, resource, approved) for request, resource, approved in uses]
         # Cedar answers many questions in one call if they share their entities.
-        alike: dict[str, list[Question]] = {}
+        by_entities: dict[str, list[Question]] = {}
         for question in questions:
-            alike.setdefault(question.entities, []).append(question)
-        answered = {entities: iter(self._evaluate_each(some)) for entities, some in alike.items()}
+            by_entities.setdefault(question.entities, []).append(question)
+        answered = {entities: iter(self._evaluate_each(group)) for entities, group in by_entities.items()}
         answers = [next(answered[question.entities]) for question in questions]
         return answers if self._permits_use else [_without_default_deny(answer) for answer in answers]
 
@@ -294,8 +294,8 @@ class Policy:
             return self._denial(rules, refused, kinds_denied(request, refused_kinds))
         if refused and not (narrow and granted):
             rules = tuple(sorted({name for refusal in refused for name in refusal.rules}))
-            first = next(answer for answer in scopes if not answer.permitted)
-            return self._denial(rules, refused, scopes_denied(request, refused, first.trouble))
+            first_refused = next(answer for answer in scopes if not answer.permitted)
+            return self._denial(rules, refused, scopes_denied(request, refused, first_refused.trouble))
         max_ttl, ttl_rule = None, None
         for name in permitting:
             bound = self._by_name[name].max_ttl
@@ -323,20 +323,20 @@ class Policy:
         if not open_groups or not self._decide(request, narrow, approved | open_groups).permit:
             return ()
         needed: set[str] = set()
-        before = self._request_answers(request, approved)
-        after = self._request_answers(request, approved | open_groups)
-        named = [request.by_name, *(False for _ in request.scopes), *(True for _ in request.may_kind)]
-        for refused, permitted_, by_name in zip(before, after, named, strict=True):
-            if refused.permitted or not permitted_.permitted:
+        answers = self._request_answers(request, approved)
+        approved_answers = self._request_answers(request, approved | open_groups)
+        by_name_flags = [request.by_name, *(False for _ in request.scopes), *(True for _ in request.may_kind)]
+        for answer, approved_answer, by_name in zip(answers, approved_answers, by_name_flags, strict=True):
+            if answer.permitted or not approved_answer.permitted:
                 continue
-            forbidding = {self._approval(name) for name in refused.rules} - {None}
+            forbidding = {self._approval(name) for name in answer.rules} - {None}
             needed |= {group for group in forbidding if group is not None}
             # One permitting rule is enough: a rule that needs no further approval, or else the first one.
             # If the kind must be named, only a rule that names it counts.
-            rules = [name for name in permitted_.rules if not by_name or name in self._naming]
+            rules = [name for name in approved_answer.rules if not by_name or name in self._naming]
             approvals = [self._approval(name) for name in rules]
-            plain = [group for group in approvals if group is None or group in approved | needed]
-            if not plain and approvals[0] is not None:
+            satisfied = [group for group in approvals if group is None or group in approved | needed]
+            if not satisfied and approvals[0] is not None:
                 needed.add(approvals[0])
         enough = self._decide(request, narrow, approved | needed).permit
         return tuple(sorted(needed if enough else open_groups))
@@ -360,8 +360,8 @@ class Policy:
         if text.startswith(MARK):
             raise ConfigurationError(f"{quote(file)}, line 1: {MARKED}")
         if (number := too_deep(text)) is not None:
-            place = f"{quote(file)}, line {line_of(text, number)}"
-            raise ConfigurationError(f"{place}: {NESTED}")
+            location = f"{quote(file)}, line {line_of(text, number)}"
+            raise ConfigurationError(f"{location}: {NESTED}")
         try:
             # Each file must parse by itself: two halves of a policy in two files are two errors.
             added = self._set.with_added_str(guarded(text))
@@ -371,8 +371,10 @@ class Policy:
         names = {rule.name: rule for rule in self.rules}
         for number, rule in enumerate(rules):
             if (other := names.get(rule.name)) is not None:
-                place = f"{quote(file)}, line {line_of(text, number)}"
-                raise ConfigurationError(f"{place}: `{rule.name}` is a rule of {quote(other.file)} already")
+                location = f"{quote(file)}, line {line_of(text, number)}"
+                raise ConfigurationError(
+                    f"{location}: `{rule.name}` is a rule of {quote(other.file)} already"
+                )
             names[rule.name] = rule
         # A template decides nothing until it is linked, and this set links none.
         if added.templates() or len(added) != len(names):
@@ -400,20 +402,20 @@ class Policy:
         answers = [known.get(question) or former.get(question) for question in questions]
         if None not in answers:
             return cast("list[_Answer]", answers)
-        new = list(
+        unanswered = list(
             dict.fromkeys(
                 [question for question, answer in zip(questions, answers, strict=True) if answer is None]
             )
         )
         responses = cedarpy.is_authorized_batch(
-            [question.for_cedar() for question in new], self._set, new[0].entities
+            [question.for_cedar() for question in unanswered], self._set, unanswered[0].entities
         )
-        found = dict(zip(new, map(self._answer, responses), strict=True))
+        new_answers = dict(zip(unanswered, map(self._answer, responses), strict=True))
         if len(known) > MOST_KNOWN:
             self._former, self._known = known, {}
-        self._known |= found
+        self._known |= new_answers
         return [
-            found[question] if answer is None else answer
+            new_answers[question] if answer is None else answer
             for question, answer in zip(questions, answers, strict=True)
         ]
 
@@ -435,8 +437,8 @@ class Policy:
 
     def _at_fault(self, errors: list[str]) -> tuple[str, ...]:
         # Cedar numbers the policies in the order in which they were read.
-        found = (_AT_FAULT.match(error) for error in errors)
-        names = {self.rules[int(match[1])].name for match in found if match is not None}
+        matches = (_AT_FAULT.match(error) for error in errors)
+        names = {self.rules[int(match[1])].name for match in matches if match is not None}
         return tuple(sorted(names)) or (EVALUATION_ERROR,)
 
     def _denial(self, rules: tuple[str, ...], refused: list[Refusal], reason: str) -> Decision:

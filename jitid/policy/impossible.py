@@ -83,32 +83,32 @@ class _Test(NamedTuple):
 
 def remarks(tree: Tree, actions: Collection[str]) -> Iterator[RuleRemark]:
     """Yield the remarks about a rule that applies to these actions."""
-    bodies = [(one["body"], one["kind"] == "unless") for one in tree["conditions"]]
-    wrong: set[str] = set()
+    bodies = [(condition["body"], condition["kind"] == "unless") for condition in tree["conditions"]]
+    wrong_facts: set[str] = set()
     for term in (term for body, _ in bodies for term in expressions(body)):
         for remark in (*_impossible_values(_test(term)), *_unnamed(term), *_blank(term, actions)):
-            wrong.add(remark.words[0])
+            wrong_facts.add(remark.words[0])
             yield remark
-    inner = [remark for body, _ in bodies for remark in _within(body, wrong)]
-    whole = [leaf for body, negated in bodies for leaf in _joined(body, negated=negated)]
-    for tests, words in _contradiction(whole, wrong):
+    inner_remarks = [remark for body, _ in bodies for remark in _within(body, wrong_facts)]
+    joined_terms = [leaf for body, negated in bodies for leaf in _joined(body, negated=negated)]
+    for tests, words in _contradiction(joined_terms, wrong_facts):
         shown = " and ".join(f"`{test}`" for test in tests)
         # If one condition contradicts itself, its own message shows it as written.
-        message = inner[0].message if inner else f"{shown} exclude each other"
+        message = inner_remarks[0].message if inner_remarks else f"{shown} exclude each other"
         yield RuleRemark(f"{NEVER}: {message}", words)
         return
-    yield from inner
+    yield from inner_remarks
 
 
-def _within(body: Tree, wrong: Collection[str]) -> Iterator[RuleRemark]:
+def _within(body: Tree, wrong_facts: Collection[str]) -> Iterator[RuleRemark]:
     """Yield a remark for each part of a condition that never holds, or always does."""
     waiting = [(body, "")]
     seen: set[RuleRemark] = set()
     while waiting:
-        term, above = waiting.pop()
+        term, parent_operator = waiting.pop()
         (operator,) = term
-        if operator in ("&&", "||") and operator != above:
-            for tests, words in _contradiction(_joined(term, negated=operator == "||"), wrong):
+        if operator in ("&&", "||") and operator != parent_operator:
+            for tests, words in _contradiction(_joined(term, negated=operator == "||"), wrong_facts):
                 if operator == "&&":
                     shown = " and ".join(f"`{test}`" for test in tests)
                     remark = RuleRemark(f"{shown} exclude each other", words)
@@ -118,7 +118,7 @@ def _within(body: Tree, wrong: Collection[str]) -> Iterator[RuleRemark]:
                 if remark not in seen:
                     seen.add(remark)
                     yield remark
-        waiting += [(one, operator) for one in operands(term)]
+        waiting += [(operand, operator) for operand in operands(term)]
 
 
 def _joined(term: Tree, *, negated: bool) -> Iterator[tuple[Tree, bool]]:
@@ -128,32 +128,35 @@ def _joined(term: Tree, *, negated: bool) -> Iterator[tuple[Tree, bool]]:
     """
     waiting = [(term, negated)]
     while waiting:
-        one, against = waiting.pop()
-        joint = "||" if against else "&&"
-        if joint in one:
-            waiting += [(one[joint]["right"], against), (one[joint]["left"], against)]
-        elif "!" in one:
-            waiting.append((one["!"]["arg"], not against))
+        expression, must_be_false = waiting.pop()
+        joint = "||" if must_be_false else "&&"
+        if joint in expression:
+            waiting += [
+                (expression[joint]["right"], must_be_false),
+                (expression[joint]["left"], must_be_false),
+            ]
+        elif "!" in expression:
+            waiting.append((expression["!"]["arg"], not must_be_false))
         else:
-            yield one, against
+            yield expression, must_be_false
 
 
 def _contradiction(
     joined: Iterable[tuple[Tree, bool]],
-    wrong: Collection[str],
+    wrong_facts: Collection[str],
 ) -> Iterator[tuple[list[_Test], tuple[str, ...]]]:
     """Yield tests that exclude each other among terms that must all hold, with the name of their fact."""
-    found: dict[str, list[_Test]] = {}
+    tests_by_subject: dict[str, list[_Test]] = {}
     for term, negated in joined:
         test = _test(term)
-        if test is None or test.subject.rpartition(".")[2] in wrong:
+        if test is None or test.subject.rpartition(".")[2] in wrong_facts:
             continue
         if negated:
             if test.operator not in _OPPOSITE:
                 continue
             test = _opposite(test)
-        found.setdefault(test.subject, []).append(test)
-    for subject, tests in found.items():
+        tests_by_subject.setdefault(test.subject, []).append(test)
+    for subject, tests in tests_by_subject.items():
         if len(tests) < 2 or len(tests) > _MOST_TESTS or _possible(subject, tests):
             continue
         pair = next((pair for pair in combinations(tests, 2) if not _possible(subject, pair)), tests)
@@ -168,11 +171,15 @@ def _possible(subject: str, tests: Sequence[_Test]) -> bool:
     """Return whether a value can satisfy all tests."""
     values = [value for test in tests for value in test.values]
     if all(type(value) is int for value in values):
-        first, last = RANGES.get(subject, (None, None))
+        lowest, highest = RANGES.get(subject, (None, None))
         # All values between two neighbouring literals give the same results.
         candidates = {value + step for value in values for step in (-1, 0, 1)}
         for value in sorted(candidates):
-            if (first is None or value >= first) and (last is None or value <= last) and _hold(tests, value):
+            if (
+                (lowest is None or value >= lowest)
+                and (highest is None or value <= highest)
+                and _hold(tests, value)
+            ):
                 return True
         return False
     if not all(isinstance(value, str) for value in values):
@@ -184,8 +191,8 @@ def _possible(subject: str, tests: Sequence[_Test]) -> bool:
         return True
     if subject in WORDS:
         return any(_hold(tests, word) for word in WORDS[subject])
-    known = [set(test.values) for test in tests if test.operator in ("==", "in")]
-    return not known or any(_hold(tests, value) for value in known[0])
+    allowed = [set(test.values) for test in tests if test.operator in ("==", "in")]
+    return not allowed or any(_hold(tests, value) for value in allowed[0])
 
 
 def _hold(tests: Sequence[_Test], value: Any) -> bool:  # noqa: ANN401 - a text or a number
@@ -193,22 +200,22 @@ def _hold(tests: Sequence[_Test], value: Any) -> bool:  # noqa: ANN401 - a text 
 
 
 def _holds(test: _Test, value: Any) -> bool:  # noqa: ANN401 - a text or a number; one line each
-    other = test.values[0] if test.values else None
+    bound = test.values[0] if test.values else None
     match test.operator:
         case "==" | "in":
             return value in test.values
         case "!=" | "not in":
             return value not in test.values
         case "<":
-            return bool(value < other)
+            return bool(value < bound)
         case "<=":
-            return bool(value <= other)
+            return bool(value <= bound)
         case ">":
-            return bool(value > other)
+            return bool(value > bound)
         case ">=":
-            return bool(value >= other)
+            return bool(value >= bound)
         case _:
-            return fnmatchcase(value, str(other))
+            return fnmatchcase(value, str(bound))
 
 
 def _impossible_values(test: _Test | None) -> Iterator[RuleRemark]:
@@ -217,11 +224,11 @@ def _impossible_values(test: _Test | None) -> Iterator[RuleRemark]:
         return
     fact = test.subject.rpartition(".")[2]
     if test.subject in RANGES and all(type(value) is int for value in test.values):
-        first, last = RANGES[test.subject]
-        bounds = f"from {first} to {last}" if last is not None else f"{first} or more"
+        lowest, highest = RANGES[test.subject]
+        bounds = f"from {lowest} to {highest}" if highest is not None else f"{lowest} or more"
         if test.operator in _EACH:
             for value in test.values:
-                if value < first or (last is not None and value > last):
+                if value < lowest or (highest is not None and value > highest):
                     yield RuleRemark(f"`{test.subject}` is never {value}: it is {bounds}", (fact, str(value)))
         elif not _possible(test.subject, [test]):
             yield RuleRemark(f"`{test}` never holds: it is {bounds}", (fact, str(test.values[0])))
@@ -285,29 +292,31 @@ def _test(term: Tree) -> _Test | None:
     ((operator, inner),) = term.items()
     if operator in _TURNED:
         left, right = inner["left"], inner["right"]
-        for one, other, word in ((left, right, operator), (right, left, _TURNED[operator])):
-            subject, value = path_of(one), value_of(other)
+        for operand, other, comparison in ((left, right, operator), (right, left, _TURNED[operator])):
+            subject, value = path_of(operand), value_of(other)
             if subject is not None and value is not None:
-                return _Test(subject, word, (value,))
+                return _Test(subject, comparison, (value,))
     elif operator == "contains" and "Set" in inner["left"]:
         return _among(path_of(inner["right"]), inner["left"]["Set"])
     elif operator == "in" and "Set" in inner["right"]:
         # Only groups have members; for delegators and agents, `in` is equality.
         subject = path_of(inner["left"])
-        entities = [entity_of(one) for one in inner["right"]["Set"]]
-        if all(one is not None and one["type"] != "Group" for one in entities):
+        entities = [entity_of(element) for element in inner["right"]["Set"]]
+        if all(entity is not None and entity["type"] != "Group" for entity in entities):
             return _among(subject, inner["right"]["Set"])
     elif operator == "like":
         subject, pattern = path_of(inner["left"]), inner["pattern"]
-        letters = "".join(one["Literal"] for one in pattern if one != "Wildcard")
+        letters = "".join(part["Literal"] for part in pattern if part != "Wildcard")
         # A pattern with characters that `fnmatchcase` interprets is skipped.
         if subject is not None and not set(letters) & set("*?[]"):
             return _Test(
-                subject, operator, ("".join("*" if one == "Wildcard" else one["Literal"] for one in pattern),)
+                subject,
+                operator,
+                ("".join("*" if part == "Wildcard" else part["Literal"] for part in pattern),),
             )
     return None
 
 
 def _among(subject: str | None, terms: Sequence[Tree]) -> _Test | None:
-    values = [value_of(one) for one in terms]
+    values = [value_of(term) for term in terms]
     return None if subject is None or None in values or not values else _Test(subject, "in", tuple(values))

@@ -61,8 +61,8 @@ def nearest_request(
     # A field that no rule reads cannot matter.
     open_changes = [
         list(alternatives)
-        for field, read, alternatives in changes
-        if field not in fixed and (read is None or not read.isdisjoint(facts))
+        for field, read_facts, alternatives in changes
+        if field not in fixed and (read_facts is None or not read_facts.isdisjoint(facts))
     ]
     for chosen in islice(_sets(open_changes), most):
         other = request
@@ -187,8 +187,8 @@ def _depth(request: PolicyRequest) -> Iterator[_RequestChange]:
 def _later(request: PolicyRequest) -> Iterator[_RequestChange]:
     # The start of an hour in the zone; in some zones it is half past an hour of UTC.
     start = request.now - local_time(request) % 3600
-    for ahead in range(1, 7 * 24 + 1):
-        moment = start + ahead * 3600
+    for hours in range(1, 7 * 24 + 1):
+        moment = start + hours * 3600
         yield _set(f"at {format_time(moment)}{_zone_suffix(request, moment)}", now=moment)
 
 

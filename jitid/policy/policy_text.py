@@ -84,28 +84,28 @@ def name_of(statement: str) -> str | None:
 
 def line_of(text: str, number: int) -> int:
     """Return the line, from 1, on which the statement of that number, from 0, begins."""
-    begins, at = True, 0
+    begins, offset = True, 0
     for match in TOKEN.finditer(text):
         token = match.group()
         if token.startswith("//"):
             continue
         if begins:
-            at = match.start()
+            offset = match.start()
             if number == 0:
                 break
         begins = token == ";"  # noqa: S105 - syntax
         number -= begins
-    return len(re.findall(r"\r\n|\r|\n", text[:at])) + 1
+    return len(re.findall(r"\r\n|\r|\n", text[:offset])) + 1
 
 
 def statements(text: str) -> list[str]:
     """Return the statements of a text one by one, so that a broken one can be found."""
-    found, start = [], 0
+    texts, start = [], 0
     for match in TOKEN.finditer(text):
         if match.group() == ";":
-            found.append(text[start : match.end()])
+            texts.append(text[start : match.end()])
             start = match.end()
-    return [*found, text[start:]]
+    return [*texts, text[start:]]
 
 
 def text_of(files: Iterable[tuple[str, str]], name: str) -> tuple[str, str] | None:
@@ -136,8 +136,8 @@ def _guarded(statement: str) -> str:
     if ";" not in tokens:
         return statement
     try:
-        annotations, at = _annotations(tokens)
-        effect = tokens[at]
+        annotations, effect_index = _annotations(tokens)
+        effect = tokens[effect_index]
     except IndexError:
         # An annotation or the effect is missing.
         return statement
@@ -154,16 +154,16 @@ def integers(text: str) -> set[int]:
     return {int(token) for token in TOKEN.findall(text) if token.isdecimal() and len(token) < 19}
 
 
-def word_at(tokens: Sequence[str], at: int) -> str | None:
+def word_at(tokens: Sequence[str], index: int) -> str | None:
     """Return the word of a rule at an index; None if the token is a string that is a value.
 
     A string is a word where it names a member: `context["owner"]`, `context has "owner"`.
     """
-    token = tokens[at]
+    token = tokens[index]
     if not token.startswith('"'):
         return token
-    before = tokens[at - 1] if at else ""
-    if before == "has" or (before == "[" and at > 1 and _ends_value(tokens[at - 2])):
+    previous = tokens[index - 1] if index else ""
+    if previous == "has" or (previous == "[" and index > 1 and _ends_value(tokens[index - 2])):
         return token[1:-1]
     return None
 
@@ -189,27 +189,29 @@ def _statements(tokens: list[str]) -> Iterator[list[str]]:
 def _annotations(tokens: list[str]) -> tuple[dict[str, str], int]:
     """Return the annotations of a statement, and the index of its effect."""
     annotations = {}
-    at = 0
-    while tokens[at] == "@":
-        if tokens[at + 2] == "(":
-            annotations[tokens[at + 1]] = tokens[at + 3][1:-1]
-            at += 5
+    index = 0
+    while tokens[index] == "@":
+        if tokens[index + 2] == "(":
+            annotations[tokens[index + 1]] = tokens[index + 3][1:-1]
+            index += 5
         else:
-            annotations[tokens[at + 1]] = ""
-            at += 2
-    return annotations, at
+            annotations[tokens[index + 1]] = ""
+            index += 2
+    return annotations, index
 
 
 def _rule(file: str, tokens: list[str]) -> PolicyRule:
-    annotations, at = _annotations(tokens)
-    effect = tokens[at]
+    annotations, effect_index = _annotations(tokens)
+    effect = tokens[effect_index]
     # The head contains no other parentheses.
-    body = tokens.index(")", at)
+    body_index = tokens.index(")", effect_index)
     name = _name(annotations.get("id"))
-    facts = _facts(name, tokens[body:])
-    actions = _actions(tokens[at:body])
+    facts = _facts(name, tokens[body_index:])
+    actions = _actions(tokens[effect_index:body_index])
     looks_at = frozenset(
-        one for one in ("principal", "resource") if _looks_at(one, tokens[at:body], tokens[body:])
+        variable
+        for variable in ("principal", "resource")
+        if _looks_at(variable, tokens[effect_index:body_index], tokens[body_index:])
     )
     return PolicyRule(
         name,
@@ -219,7 +221,7 @@ def _rule(file: str, tokens: list[str]) -> PolicyRule:
         _ttl("renew_ttl", name, effect, annotations),
         _approval(name, annotations),
         dict.fromkeys(actions, facts),
-        "authorize" in actions and _of_use(tokens[at:body], tokens[body:]),
+        "authorize" in actions and _of_use(tokens[effect_index:body_index], tokens[body_index:]),
         looks_at,
     )
 
@@ -258,48 +260,50 @@ def _approval(name: str, annotations: dict[str, str]) -> str | None:
 
 
 def _actions(head: list[str]) -> tuple[str, ...]:
-    for at, token in enumerate(head):
-        if token == "action" and (at + 1 == len(head) or head[at + 1] == ","):  # noqa: S105 - syntax
+    for index, token in enumerate(head):
+        if token == "action" and (index + 1 == len(head) or head[index + 1] == ","):  # noqa: S105 - syntax
             return ACTIONS
-    named = _named_actions(head)
-    if any("\\" in string for string in named):
+    names = _named_actions(head)
+    if any("\\" in string for string in names):
         return ACTIONS
-    return tuple(action for action in ACTIONS if action in named)
+    return tuple(action for action in ACTIONS if action in names)
 
 
 def _named_actions(tokens: list[str]) -> set[str]:
     """Return the names of the actions among tokens, written as `Action::"issue"`."""
     return {
         token[1:-1]
-        for at, token in enumerate(tokens)
-        if token.startswith('"') and tokens[max(at - 3, 0) : at] == ["Action", ":", ":"]
+        for index, token in enumerate(tokens)
+        if token.startswith('"') and tokens[max(index - 3, 0) : index] == ["Action", ":", ":"]
     }
 
 
 def _of_use(head: list[str], body: list[str]) -> bool:
     """Return whether a rule that may apply to `authorize` is explicitly about uses."""
     # An action that the body reads may be `authorize`, and a member that is read without its name may be `use`.
-    if any(one == "context" and after not in (".", "[", "has") for one, after in pairwise(body)):
+    if any(
+        previous == "context" and following not in (".", "[", "has") for previous, following in pairwise(body)
+    ):
         return True
-    whole = [*head, *body]
-    if "Resource" in whole or any(name == "authorize" or "\\" in name for name in _named_actions(whole)):
+    tokens = [*head, *body]
+    if "Resource" in tokens or any(name == "authorize" or "\\" in name for name in _named_actions(tokens)):
         return True
-    words = [word_at(body, at) or "" for at in range(len(body))]
+    words = [word_at(body, index) or "" for index in range(len(body))]
     return any(word in ("action", "use") or (word and "\\" in word) for word in words)
 
 
 def _looks_at(variable: str, head: list[str], body: list[str]) -> bool:
     """Return whether a rule may read the name of the principal or the resource; a bare head does not."""
-    places = [at for at, token in enumerate(head) if token == variable]
-    return variable in body or len(places) != 1 or head[places[0] + 1 : places[0] + 2] not in ([","], [])
+    indexes = [index for index, token in enumerate(head) if token == variable]
+    return variable in body or len(indexes) != 1 or head[indexes[0] + 1 : indexes[0] + 2] not in ([","], [])
 
 
 def _facts(name: str, body: list[str]) -> frozenset[str]:
-    found = set()
-    for at, token in enumerate(body):
-        if token != "context" or body[at - 1] == ".":  # noqa: S105 - syntax
+    facts = set()
+    for index, token in enumerate(body):
+        if token != "context" or body[index - 1] == ".":  # noqa: S105 - syntax
             continue
-        match body[at + 1 : at + 3]:
+        match body[index + 1 : index + 3]:
             case [".", fact]:
                 pass
             case ["[" | "has", fact] if "\\" not in fact:
@@ -307,13 +311,13 @@ def _facts(name: str, body: list[str]) -> frozenset[str]:
             case _:
                 return ALL_FACTS
         if fact in ALL_FACTS:
-            found.add(fact)
-        elif body[at + 1] != "has":
-            known = ", ".join(FACTS)
+            facts.add(fact)
+        elif body[index + 1] != "has":
+            known_names = ", ".join(FACTS)
             raise ConfigurationError(
-                f"rule `{name}` reads {quote('context.' + fact)}, which no request has (known: {known})"
+                f"rule `{name}` reads {quote('context.' + fact)}, which no request has (known: {known_names})"
             )
-    return frozenset(found)
+    return frozenset(facts)
 
 
 def digest_of(files: Sequence[tuple[str, str]]) -> str:

@@ -74,23 +74,23 @@ def statements_of(file: str, text: str) -> Iterator[Statement]:
     for piece in statements(text):
         tokens = tokens_of(piece)
         if tokens:
-            first = tokens[0].start
-            yield Statement(file, piece[first : tokens[-1].end], start + first)
+            first_start = tokens[0].start
+            yield Statement(file, piece[first_start : tokens[-1].end], start + first_start)
         start += len(piece)
 
 
 def tokens_of(text: str) -> list[Token]:
     """Return the tokens of a text as Cedar joins them, without comments."""
-    found: list[Token] = []
+    tokens: list[Token] = []
     for match in TOKEN.finditer(text):
         token = match.group()
         if token.startswith("//"):
             continue
-        if found and found[-1].end == match.start() and found[-1].text + token in _PAIRS:
-            found[-1] = Token(found[-1].text + token, found[-1].start)
+        if tokens and tokens[-1].end == match.start() and tokens[-1].text + token in _PAIRS:
+            tokens[-1] = Token(tokens[-1].text + token, tokens[-1].start)
         else:
-            found.append(Token(token, match.start()))
-    return found
+            tokens.append(Token(token, match.start()))
+    return tokens
 
 
 def wrong_token(text: str, refusal: Callable[[str], str | None]) -> tuple[int, str] | None:
@@ -116,10 +116,10 @@ def find(text: str, message: str, start: int = 0) -> int | None:
     for name in names:
         name_tokens = [token.text for token in tokens_of(name)]
         for sought in (name_tokens, name_tokens[-1:], [f'"{name.rpartition(".")[2]}"']):
-            for at in range(len(tokens) - len(sought) + 1):
-                some = tokens[at : at + len(sought)]
-                if sought and [token.text for token in some] == sought:
-                    return some[0].start
+            for index in range(len(tokens) - len(sought) + 1):
+                window = tokens[index : index + len(sought)]
+                if sought and [token.text for token in window] == sought:
+                    return window[0].start
         # A part of a string, such as an escape.
         for token in tokens:
             if token.text.startswith('"') and name in token.text:
@@ -140,14 +140,20 @@ def nearest(text: str, words: Sequence[str]) -> int:
     """
     tokens, body = tokens_of(text), head_end(text)
     texts = [token.text for token in tokens]
-    places = [
-        [at for at, text_ in enumerate(texts) if text_ == word or word_at(texts, at) == word]
+    occurrences = [
+        [
+            index
+            for index, token_text in enumerate(texts)
+            if token_text == word or word_at(texts, index) == word
+        ]
         for word in words
     ]
-    if not places or not all(places):
+    if not occurrences or not all(occurrences):
         return effect_start(text)
-    last = [at for at in places[-1] if tokens[at].start >= body] or places[-1]
-    return tokens[min(last, key=lambda at: min(abs(at - other) for other in places[0]))].start
+    candidates = [index for index in occurrences[-1] if tokens[index].start >= body] or occurrences[-1]
+    return tokens[
+        min(candidates, key=lambda index: min(abs(index - other) for other in occurrences[0]))
+    ].start
 
 
 def _slots(message: str) -> list[str]:
@@ -161,15 +167,15 @@ def parts(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """
     tokens = [token for token in tokens_of(text) if start <= token.start and token.end <= end]
     for operator in ("||", "&&"):
-        found, level, begin = [], 0, start
+        ranges, level, begin = [], 0, start
         for token in tokens:
             level += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
             if token.text == operator and level == 0:
-                found.append((begin, token.start))
+                ranges.append((begin, token.start))
                 begin = token.end
         # The condition of an `if` extends as far as it can: an operator in it does not split the whole.
-        if found and tokens[0].text != "if":
-            return [*found, (begin, end)]
+        if ranges and tokens[0].text != "if":
+            return [*ranges, (begin, end)]
     if len(tokens) > 1 and tokens[0].text == "!":
         return [(tokens[0].end, end)]
     if len(tokens) > 2 and tokens[0].text == "(" and _closes(tokens) == len(tokens) - 1:
@@ -180,51 +186,55 @@ def parts(text: str, start: int, end: int) -> list[tuple[int, int]]:
 def conditions(text: str) -> list[tuple[int, int]]:
     """Return the ranges of the conditions of a statement, without the braces of `when` and `unless`."""
     tokens = tokens_of(text)
-    found, at = [], 0
-    while at < len(tokens):
-        if tokens[at].text in ("when", "unless") and at + 1 < len(tokens) and tokens[at + 1].text == "{":
-            last = at + 1 + _closes(tokens[at + 1 :])
-            found.append((tokens[at + 1].end, tokens[last].start))
-            at = last
-        at += 1
-    return found
+    ranges, index = [], 0
+    while index < len(tokens):
+        if (
+            tokens[index].text in ("when", "unless")
+            and index + 1 < len(tokens)
+            and tokens[index + 1].text == "{"
+        ):
+            close_index = index + 1 + _closes(tokens[index + 1 :])
+            ranges.append((tokens[index + 1].end, tokens[close_index].start))
+            index = close_index
+        index += 1
+    return ranges
 
 
 def head_end(text: str) -> int:
     """Return the index at which the head of a statement ends: after the bracket that closes its scope."""
     tokens = tokens_of(text)
-    at = _effect(tokens)
-    return 0 if at is None else tokens[at + 1 + _closes(tokens[at + 1 :])].end
+    effect_index = _effect(tokens)
+    return 0 if effect_index is None else tokens[effect_index + 1 + _closes(tokens[effect_index + 1 :])].end
 
 
 def effect_start(text: str) -> int:
     """Return the place of a statement's effect, `permit` or `forbid`, after its annotations."""
     tokens = tokens_of(text)
-    at = _effect(tokens)
-    return 0 if at is None else tokens[at].start
+    effect_index = _effect(tokens)
+    return 0 if effect_index is None else tokens[effect_index].start
 
 
 def annotated(text: str) -> Iterator[tuple[int, str]]:
     """Yield the names of a statement's annotations, and where each begins."""
     tokens = tokens_of(text)
-    at = _effect(tokens) or 0
-    for token, name in pairwise(tokens[: at + 1]):
+    effect_index = _effect(tokens) or 0
+    for token, name in pairwise(tokens[: effect_index + 1]):
         if token.text == "@":
             yield token.start, name.text
 
 
 def _effect(tokens: list[Token]) -> int | None:
-    for at, token in enumerate(tokens[:-1]):
-        if token.text in ("permit", "forbid") and (at == 0 or tokens[at - 1].text != "@"):
-            return at
+    for index, token in enumerate(tokens[:-1]):
+        if token.text in ("permit", "forbid") and (index == 0 or tokens[index - 1].text != "@"):
+            return index
     return None
 
 
 def _closes(tokens: list[Token]) -> int:
     """Return the index of the token that closes the bracket of the first one; the last index if none does."""
     level = 0
-    for at, token in enumerate(tokens):
+    for index, token in enumerate(tokens):
         level += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
         if level == 0:
-            return at
+            return index
     return len(tokens) - 1

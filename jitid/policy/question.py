@@ -92,11 +92,18 @@ class Questions:
             agent, entities = grant.name("principal", request.agent), grant.entities(request)
             values = tuple([fact(request) for fact in self._common.values()])
             for scope in request.scopes:
-                own = tuple([SCOPE_FACTS[name](scope) for name in self._grant_names[len(values) :]])
+                scope_values = tuple([SCOPE_FACTS[name](scope) for name in self._grant_names[len(values) :]])
                 resource = grant.name("resource", scope)
                 questions.append(
                     Question(
-                        "grant", agent, "Scope", resource, self._grant_names, values + own, groups, entities
+                        "grant",
+                        agent,
+                        "Scope",
+                        resource,
+                        self._grant_names,
+                        values + scope_values,
+                        groups,
+                        entities,
                     )
                 )
         return questions
@@ -168,21 +175,23 @@ class _KnownFacts(NamedTuple):
         if not self.describes:
             return NO_ENTITIES
         directory_facts = request.standing
-        found = []
+        entities = []
         if "agent" in self.describes:
             owner = (
                 {}
                 if directory_facts.owner is None
                 else {"owner": _reference("Delegator", directory_facts.owner)}
             )
-            found.append(_entity("Agent", request.agent, {"registered": directory_facts.registered, **owner}))
+            entities.append(
+                _entity("Agent", request.agent, {"registered": directory_facts.registered, **owner})
+            )
         if "task" in self.describes:
             attributes: dict[str, Any] = {
                 "owner": _reference("Delegator", request.task_owner),
                 "purpose": request.purpose or "",
                 "sensitivity": request.sensitivity,
             }
-            found.append(_entity("Task", request.task, attributes))
+            entities.append(_entity("Task", request.task, attributes))
         if "delegator" in self.describes:
             manager = (
                 {}
@@ -192,8 +201,8 @@ class _KnownFacts(NamedTuple):
             kind = request.delegator.partition(":")[0]
             attributes = {"kind": kind, "known": directory_facts.known, **manager}
             groups = [{"type": "Group", "id": name} for name in directory_facts.groups]
-            found.append(_entity("Delegator", request.delegator, attributes, groups))
-        return _encode(found)
+            entities.append(_entity("Delegator", request.delegator, attributes, groups))
+        return _encode(entities)
 
 
 def _reference(type_: str, id_: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ Tree = Any
 
 def trees(statements: Sequence[str]) -> list[Tree | None]:
     """Return the trees of statements that Cedar has accepted; None for a tree that is too high."""
-    found: list[Tree | None] = [None] * len(statements)
+    parsed: list[Tree | None] = [None] * len(statements)
     # Each level takes at least one character.
     flat = [
         number
@@ -27,12 +27,12 @@ def trees(statements: Sequence[str]) -> list[Tree | None]:
     # A new line ends a comment behind a statement.
     document = _loaded("\n".join(statements[number] for number in flat))
     if document is not None:
-        for place, number in enumerate(flat):
-            found[number] = document[f"policy{place}"]
+        for index, number in enumerate(flat):
+            parsed[number] = document[f"policy{index}"]
     elif len(flat) > 1:
         for number in flat:
-            (found[number],) = trees([statements[number]])
-    return found
+            (parsed[number],) = trees([statements[number]])
+    return parsed
 
 
 def _loaded(text: str) -> Tree | None:
@@ -49,7 +49,7 @@ def actions(tree: Tree, known: Sequence[str]) -> frozenset[str]:
     if head["op"] == "All":
         return frozenset(known)
     entities = head["entities"] if "entities" in head else [head["entity"]]
-    return frozenset(one["id"] for one in entities if one["type"] == "Action").intersection(known)
+    return frozenset(entity["id"] for entity in entities if entity["type"] == "Action").intersection(known)
 
 
 def operands(term: Tree) -> list[Tree]:
@@ -60,7 +60,7 @@ def operands(term: Tree) -> list[Tree]:
     if isinstance(inner, list):
         return inner
     # The members of a record may have any name. An operator has operands and words, such as the name of a member.
-    return [one for one in inner.values() if isinstance(one, dict)]
+    return [operand for operand in inner.values() if isinstance(operand, dict)]
 
 
 def expressions(body: Tree) -> Iterator[Tree]:

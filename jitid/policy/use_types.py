@@ -44,10 +44,10 @@ def read_use(text: str) -> Type | None:
         return None
     try:
         # Cedar's own form of the schema has no comments, and each type name refers to its declaration.
-        whole = str(cedarpy.Schema.from_str(schema(text)))
+        schema_text = str(cedarpy.Schema.from_str(schema(text)))
     except ValueError:
         return None
-    return _SchemaReader(tokens_of(whole)).read()
+    return _SchemaReader(tokens_of(schema_text)).read()
 
 
 def convert(value: Any, type_: Type | None) -> Any:  # noqa: ANN401 - JSON
@@ -56,9 +56,9 @@ def convert(value: Any, type_: Type | None) -> Any:  # noqa: ANN401 - JSON
         case str() if isinstance(value, str):
             return {"__extn": {"fn": type_, "arg": value}}
         case Set() if isinstance(value, list):
-            return [convert(each, type_.element) for each in value]
+            return [convert(element, type_.element) for element in value]
         case RecordType() if isinstance(value, dict):
-            return {name: convert(each, type_.members.get(name)) for name, each in value.items()}
+            return {name: convert(member, type_.members.get(name)) for name, member in value.items()}
     return value
 
 
@@ -68,41 +68,41 @@ class _SchemaReader:
     def __init__(self, tokens: list[Token]) -> None:
         self._words = [token.text for token in tokens]
         self._declared = {
-            self._words[at + 1]: at + 3
-            for at, word in enumerate(self._words[:-3])
-            if word == "type" and self._words[at + 2] == "="
+            self._words[index + 1]: index + 3
+            for index, word in enumerate(self._words[:-3])
+            if word == "type" and self._words[index + 2] == "="
         }
 
     def read(self) -> Type | None:
         return self._named("Use", 0)[0]
 
     def _named(self, name: str, depth: int) -> tuple[Type | None, int]:
-        at = self._declared.get(name)
-        return (None, 0) if at is None or depth > _MOST_NESTED else self._type(at, depth + 1)
+        index = self._declared.get(name)
+        return (None, 0) if index is None or depth > _MOST_NESTED else self._type(index, depth + 1)
 
-    def _type(self, at: int, depth: int) -> tuple[Type | None, int]:
+    def _type(self, index: int, depth: int) -> tuple[Type | None, int]:
         """Return the type that begins at an index, and the index after it."""
         words = self._words
-        if words[at] == "{":
-            return self._record(at + 1, depth)
-        if words[at] == "Set" and words[at + 1] == "<":
-            element, at = self._type(at + 2, depth)
-            return (None if element is None else Set(element)), at + 1
-        while words[at + 1] == "::":
-            at += 2
-        name = words[at]
-        return FUNCTIONS.get(name) or self._named(name, depth)[0], at + 1
+        if words[index] == "{":
+            return self._record(index + 1, depth)
+        if words[index] == "Set" and words[index + 1] == "<":
+            element, index = self._type(index + 2, depth)
+            return (None if element is None else Set(element)), index + 1
+        while words[index + 1] == "::":
+            index += 2
+        name = words[index]
+        return FUNCTIONS.get(name) or self._named(name, depth)[0], index + 1
 
-    def _record(self, at: int, depth: int) -> tuple[Type | None, int]:
+    def _record(self, index: int, depth: int) -> tuple[Type | None, int]:
         members: dict[str, Type] = {}
-        while self._words[at] != "}":
-            if self._words[at] == "@":
-                at += 5 if self._words[at + 2] == "(" else 2
+        while self._words[index] != "}":
+            if self._words[index] == "@":
+                index += 5 if self._words[index + 2] == "(" else 2
                 continue
-            name = self._words[at].strip('"')
-            at += 1 + (self._words[at + 1] == "?")
-            type_, at = self._type(at + 1, depth)
+            name = self._words[index].strip('"')
+            index += 1 + (self._words[index + 1] == "?")
+            type_, index = self._type(index + 1, depth)
             if type_ is not None:
                 members[name] = type_
-            at += self._words[at] == ","
-        return (RecordType(members) if members else None), at + 1
+            index += self._words[index] == ","
+        return (RecordType(members) if members else None), index + 1

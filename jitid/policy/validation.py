@@ -17,51 +17,53 @@ NO_ACTION = "unable to find an applicable action"
 _NUMBER = re.compile(r"(?:for policy )?`?policy(\d+)`?,? ?")
 
 
-def objections(texts: Sequence[str], known: cedarpy.Schema) -> Iterator[tuple[int, str]]:
+def objections(texts: Sequence[str], schema: cedarpy.Schema) -> Iterator[tuple[int, str]]:
     """Yield the validator's objections to statements that parse, each with the statement's number from 0."""
     for start in range(0, len(texts), AT_ONCE):
-        some = "\n".join(texts[start : start + AT_ONCE])
-        for error in cedarpy.validate_policies(some, known).errors:
+        chunk = "\n".join(texts[start : start + AT_ONCE])
+        for error in cedarpy.validate_policies(chunk, schema).errors:
             yield start + (number_of(error) or 0), _NUMBER.sub("", error.error)
 
 
 def number_of(error: cedarpy.ValidationError) -> int | None:
     """Return the number, from 0, of the statement that an error is about; None if it names none."""
-    found = _NUMBER.match(error.policy_id or "")
-    return None if found is None else int(found[1])
+    match = _NUMBER.match(error.policy_id or "")
+    return None if match is None else int(match[1])
 
 
-def spots(statement: Statement, message: str, known: cedarpy.Schema) -> list[int]:
+def spots(statement: Statement, message: str, schema: cedarpy.Schema) -> list[int]:
     """Return the places in a statement to which the validator objects, as far as they can be found.
 
     The validator reports no place. The search finds the smallest expressions that cause the same objection.
     """
     text = statement.text
-    end = position.head_end(text)
-    if _is_reported(message, text[:end], known):
-        at = position.find(text[:end], message)
-        return [position.effect_start(text) if at is None else at]
-    found = []
+    head_end = position.head_end(text)
+    if _is_reported(message, text[:head_end], schema):
+        offset = position.find(text[:head_end], message)
+        return [position.effect_start(text) if offset is None else offset]
+    offsets = []
     for condition in position.conditions(text):
-        for start, stop in _narrowed(text, end, condition, message, known):
-            at = position.find(text[:stop], message, start)
-            found.append(position.tokens_of(text[start:stop])[0].start + start if at is None else at)
-    return list(dict.fromkeys(found)) or [position.effect_start(text)]
+        for start, stop in _narrowed(text, head_end, condition, message, schema):
+            offset = position.find(text[:stop], message, start)
+            offsets.append(
+                position.tokens_of(text[start:stop])[0].start + start if offset is None else offset
+            )
+    return list(dict.fromkeys(offsets)) or [position.effect_start(text)]
 
 
 def _narrowed(
-    text: str, head: int, part: tuple[int, int], message: str, known: cedarpy.Schema
+    text: str, head: int, part: tuple[int, int], message: str, schema: cedarpy.Schema
 ) -> Iterator[tuple[int, int]]:
     # The new line ends a comment at the end of the condition.
-    if not _is_reported(message, f"{text[:head]} when {{ {text[slice(*part)]}\n}}", known):
+    if not _is_reported(message, f"{text[:head]} when {{ {text[slice(*part)]}\n}}", schema):
         return
     inner = [
         spot
         for smaller in position.parts(text, *part)
-        for spot in _narrowed(text, head, smaller, message, known)
+        for spot in _narrowed(text, head, smaller, message, schema)
     ]
     yield from inner or [part]
 
 
-def _is_reported(message: str, text: str, known: cedarpy.Schema) -> bool:
-    return any(reported == message for _, reported in objections([f"{text};"], known))
+def _is_reported(message: str, text: str, schema: cedarpy.Schema) -> bool:
+    return any(reported == message for _, reported in objections([f"{text};"], schema))

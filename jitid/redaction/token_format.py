@@ -27,11 +27,11 @@ def meant(text: str) -> str:
     if not has_escapes(text):
         return text
     pieces: list[str] = []
-    at = 0
+    offset = 0
     for start, end, character in escapes(text):
-        pieces += (text[at:start], character)
-        at = end
-    return "".join((*pieces, text[at:]))
+        pieces += (text[offset:start], character)
+        offset = end
+    return "".join((*pieces, text[offset:]))
 
 
 def escapes(text: str) -> Iterator[tuple[int, int, str]]:
@@ -53,37 +53,37 @@ def escapes(text: str) -> Iterator[tuple[int, int, str]]:
         yield start, end, character
 
 
-def _read(text: str, at: int) -> tuple[str, int]:
+def _read(text: str, start: int) -> tuple[str, int]:
     """Return the decoded character of an escape and its end; the mark itself if it does not begin an escape."""
-    mark, after = text[at], at + 1
+    mark, position = text[start], start + 1
     if mark == "\\":
-        return _backslash(text, after)
+        return _backslash(text, position)
     if mark == "%":
-        while text.startswith("25", after):
-            after += 2
-        return _number(text[after : after + 2], after + 2, digits=2) or (mark, after)
+        while text.startswith("25", position):
+            position += 2
+        return _number(text[position : position + 2], position + 2, digits=2) or (mark, position)
     if mark == "&":
-        while text.startswith("amp;", after):
-            after += 4
-        end = text.find(";", after, after + _LONGEST_REFERENCE)
-        return (end > after and _reference(text[after:end], end + 1)) or (mark, after)
-    if mark == "^" and text.startswith("[", after):
+        while text.startswith("amp;", position):
+            position += 4
+        end = text.find(";", position, position + _LONGEST_REFERENCE)
+        return (end > position and _reference(text[position:end], end + 1)) or (mark, position)
+    if mark == "^" and text.startswith("[", position):
         # The notation of `cat -v`.
-        return _ESCAPE, after + 1
-    return mark, after
+        return _ESCAPE, position + 1
+    return mark, position
 
 
-def _backslash(text: str, at: int) -> tuple[str, int]:
-    kind = text[at : at + 1]
-    if kind == "e" or text.startswith("033", at):
+def _backslash(text: str, start: int) -> tuple[str, int]:
+    kind = text[start : start + 1]
+    if kind == "e" or text.startswith("033", start):
         # Each of these is an escape character only before `[`; otherwise it is a letter or digits after a backslash.
-        end = at + (1 if kind == "e" else _LONGEST_NUMBER)
-        return (_ESCAPE, end) if text.startswith("[", end) else ("", at)
+        end = start + (1 if kind == "e" else _LONGEST_NUMBER)
+        return (_ESCAPE, end) if text.startswith("[", end) else ("", start)
     digits = _NUMBERS.get(kind)
     if digits is None:
-        return "", at + (kind in ("n", "r", "t"))
-    end = at + 1 + digits
-    return _number(text[at + 1 : end], end, digits=digits) or ("", min(end, len(text)))
+        return "", start + (kind in ("n", "r", "t"))
+    end = start + 1 + digits
+    return _number(text[start + 1 : end], end, digits=digits) or ("", min(end, len(text)))
 
 
 def _number(text: str, end: int, *, digits: int) -> tuple[str, int] | None:
@@ -104,22 +104,22 @@ def _character(digits: str, base: int, end: int) -> tuple[str, int] | None:
     if not (digits.isascii() and digits.isalnum()):
         return None
     try:
-        number = int(digits, base)
+        code_point = int(digits, base)
     except ValueError:
         return None
-    return (chr(number) if number < 0x110000 else "", end)
+    return (chr(code_point) if code_point < 0x110000 else "", end)
 
 
-def _sequence_end(text: str, at: int) -> int:
-    """Return the end of a terminal sequence; `at` is the position after its escape character."""
-    if text.startswith("[", at):
-        return _parameters_end(text, at + 1)
+def _sequence_end(text: str, start: int) -> int:
+    """Return the end of a terminal sequence; `start` is the position after its escape character."""
+    if text.startswith("[", start):
+        return _parameters_end(text, start + 1)
     # A sequence that selects a character set has one more character; the others do not matter here.
-    return at + 2 if text.startswith(("(", ")"), at) else at
+    return start + 2 if text.startswith(("(", ")"), start) else start
 
 
-def _parameters_end(text: str, at: int) -> int:
-    end = next((end for end in range(at, len(text)) if not " " <= text[end] <= "?"), len(text))
+def _parameters_end(text: str, start: int) -> int:
+    end = next((end for end in range(start, len(text)) if not " " <= text[end] <= "?"), len(text))
     return end + ("@" <= text[end : end + 1] <= "~")
 
 
@@ -170,8 +170,8 @@ _FOREIGN = (
 _FOREIGN_LENGTH = 16
 """The number of further characters, with lower case, upper case and digits, that make a secret after such a prefix."""
 _PRIVATE_KEY = "PRIVATE KEY-----"
-_SEPARATE = bytes(each if chr(each) in f"{_BASE64URL}.%" else ord(" ") for each in range(256))
-_BETWEEN = bytes(each for each in range(256) if chr(each) not in DIGITS)
+_SEPARATE = bytes(byte if chr(byte) in f"{_BASE64URL}.%" else ord(" ") for byte in range(256))
+_BETWEEN = bytes(byte for byte in range(256) if chr(byte) not in DIGITS)
 
 
 def bare(text: str) -> str:
@@ -233,9 +233,9 @@ def names_token(text: str) -> bool:
     if any(len(run) >= _RECOGNIZABLE_LENGTH and _is_mixed(run) for run in _prefixed(text)):
         return True
     if any(
-        first in _FIRST_CHECKED and is_opaque(OPAQUE_PREFIX + run[at : at + _DIGITS_LENGTH])
+        digit in _FIRST_CHECKED and is_opaque(OPAQUE_PREFIX + run[start : start + _DIGITS_LENGTH])
         for run in _runs(text, DIGITS, _DIGITS_LENGTH)
-        for at, first in enumerate(run[RANDOM_LENGTH : len(run) - _CHECKED_LENGTH + 1])
+        for start, digit in enumerate(run[RANDOM_LENGTH : len(run) - _CHECKED_LENGTH + 1])
     ):
         return True
     if any(
@@ -293,36 +293,36 @@ def _broken(text: str) -> list[tuple[int, int]]:
         return []
     escaped = has_escapes(text)
     # The usual case, decided by C code.
-    kept = text.encode("ascii", "ignore").translate(None, _BETWEEN)
-    if not escaped and _PREFIX_WORD.encode() not in kept and SIGNED_MARK.encode() not in kept:
+    compact = text.encode("ascii", "ignore").translate(None, _BETWEEN)
+    if not escaped and _PREFIX_WORD.encode() not in compact and SIGNED_MARK.encode() not in compact:
         return []
     spans = list(_broken_spans(text, escaped=False))
     if escaped:
         spans += _broken_spans(text, escaped=True)
-    apart: list[tuple[int, int]] = []
+    merged: list[tuple[int, int]] = []
     for start, end in sorted(spans):
-        if not apart or start >= apart[-1][1]:
-            apart.append((start, end))
+        if not merged or start >= merged[-1][1]:
+            merged.append((start, end))
         else:
-            apart[-1] = apart[-1][0], max(end, apart[-1][1])
-    return apart
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+    return merged
 
 
 def _broken_spans(text: str, *, escaped: bool) -> Iterator[tuple[int, int]]:
     starts, ends, joined = _digits(text, escaped=escaped)
-    for first in _ends(joined, _PREFIX_WORD):
-        body = joined[first : first + _DIGITS_LENGTH]
+    for prefix_end in _ends(joined, _PREFIX_WORD):
+        body = joined[prefix_end : prefix_end + _DIGITS_LENGTH]
         if is_opaque(OPAQUE_PREFIX + body):
-            start, end = starts[first - len(_PREFIX_WORD)], ends[first + _DIGITS_LENGTH - 1]
+            start, end = starts[prefix_end - len(_PREFIX_WORD)], ends[prefix_end + _DIGITS_LENGTH - 1]
             # An unbroken token is recognized as a word.
             if not text.endswith(body, start, end):
                 yield start, end
-    judged = 0
-    for last in _ends(joined, SIGNED_MARK):
-        start = starts[last - len(SIGNED_MARK)]
+    judged_end = 0
+    for mark_end in _ends(joined, SIGNED_MARK):
+        start = starts[mark_end - len(SIGNED_MARK)]
         # Another mark in the same word belongs to the first one.
         if text.startswith(SIGNED_MARK, start) and (
-            start < judged or not _may_continue(text, judged := _run_end(text, start))
+            start < judged_end or not _may_continue(text, judged_end := _run_end(text, start))
         ):
             continue
         yield start, len(text)
@@ -332,16 +332,16 @@ def _broken_spans(text: str, *, escaped: bool) -> Iterator[tuple[int, int]]:
 def _can_be_completed(run: str) -> bool:
     """Return whether base62 characters are an opaque token from which a few characters at the ends are missing."""
     missing = _DIGITS_LENGTH - len(run)
-    for before in range(missing + 1):
-        behind = missing - before
-        digits = run[: RANDOM_LENGTH - before]
+    for missing_before in range(missing + 1):
+        missing_behind = missing - missing_before
+        digits = run[: RANDOM_LENGTH - missing_before]
         value = 0
-        for each in run[RANDOM_LENGTH - before :]:
-            value = value * 62 + DIGITS.index(each)
-        found = crc32(b"0" * before + digits.encode())
-        checksums = range(value * 62**behind, (value + 1) * 62**behind)
-        few, many = sorted((checksums, _changes(before)), key=len)
-        if any(found ^ each in many for each in few):
+        for digit in run[RANDOM_LENGTH - missing_before :]:
+            value = value * 62 + DIGITS.index(digit)
+        computed = crc32(b"0" * missing_before + digits.encode())
+        checksums = range(value * 62**missing_behind, (value + 1) * 62**missing_behind)
+        few, many = sorted((checksums, _changes(missing_before)), key=len)
+        if any(computed ^ candidate in many for candidate in few):
             return True
     return False
 
@@ -353,13 +353,13 @@ def _changes(count: int) -> frozenset[int]:
     """
     if count in _CHANGES:
         return _CHANGES[count]
-    rest = b"0" * (RANDOM_LENGTH - count)
-    zeros = crc32(b"0" * count + rest)
-    firsts = [b""]
+    suffix = b"0" * (RANDOM_LENGTH - count)
+    zeros = crc32(b"0" * count + suffix)
+    prefixes = [b""]
     for _ in range(count):
-        firsts = [first + each.encode() for first in firsts for each in DIGITS]
-    found = _CHANGES[count] = frozenset([crc32(first + rest) ^ zeros for first in firsts])
-    return found
+        prefixes = [prefix + digit.encode() for prefix in prefixes for digit in DIGITS]
+    changes = _CHANGES[count] = frozenset([crc32(prefix + suffix) ^ zeros for prefix in prefixes])
+    return changes
 
 
 _CHANGES: dict[int, frozenset[int]] = {}
@@ -368,20 +368,20 @@ _CHANGES: dict[int, frozenset[int]] = {}
 
 def _ends(text: str, mark: str) -> Iterator[int]:
     """Yield the end of each occurrence of a mark."""
-    at = 0
-    while (at := text.find(mark, at) + len(mark)) >= len(mark):
-        yield at
+    offset = 0
+    while (offset := text.find(mark, offset) + len(mark)) >= len(mark):
+        yield offset
 
 
-def _may_continue(text: str, at: int) -> bool:
-    """Return whether a payload that ends at `at`, or the signature after it, may continue after a break."""
-    at += text.startswith(".", at)
-    end = _run_end(text, at)
-    return end - at < _SIGNATURE_LENGTH and end < len(text) and not is_unbroken(text[end])
+def _may_continue(text: str, offset: int) -> bool:
+    """Return whether a payload that ends at `offset`, or the signature after it, may continue after a break."""
+    offset += text.startswith(".", offset)
+    end = _run_end(text, offset)
+    return end - offset < _SIGNATURE_LENGTH and end < len(text) and not is_unbroken(text[end])
 
 
-def _run_end(text: str, at: int) -> int:
-    return next((end for end in range(at, len(text)) if text[end] not in _BASE64URL), len(text))
+def _run_end(text: str, start: int) -> int:
+    return next((end for end in range(start, len(text)) if text[end] not in _BASE64URL), len(text))
 
 
 def _digits(text: str, *, escaped: bool) -> tuple[list[int], list[int], str]:
@@ -392,17 +392,17 @@ def _digits(text: str, *, escaped: bool) -> tuple[list[int], list[int], str]:
     starts: list[int] = []
     ends: list[int] = []
     characters: list[str] = []
-    at = 0
+    offset = 0
     for start, end, character in (*(escapes(text) if escaped else ()), (len(text), len(text), "")):
-        places = [place for place in range(at, start) if text[place] in DIGITS]
-        starts += places
-        ends += [place + 1 for place in places]
-        characters += [text[place] for place in places]
+        indexes = [index for index in range(offset, start) if text[index] in DIGITS]
+        starts += indexes
+        ends += [index + 1 for index in indexes]
+        characters += [text[index] for index in indexes]
         if character and character in DIGITS:
             starts.append(start)
             ends.append(end)
             characters.append(character)
-        at = end
+        offset = end
     return starts, ends, "".join(characters)
 
 
@@ -414,8 +414,8 @@ def _is_secret(word: str, *, wide: bool) -> bool:
         return True
     if _OPAQUE_MARK in word:
         return True
-    at = word.find(_JSON_MARK)
-    if at >= 0 and len(next(_runs(word[at:], _BASE64URL, 0), "")) >= _JSON_LENGTH:
+    json_start = word.find(_JSON_MARK)
+    if json_start >= 0 and len(next(_runs(word[json_start:], _BASE64URL, 0), "")) >= _JSON_LENGTH:
         return True
     if word.lstrip("-_.%").startswith(_FOREIGN) and any(
         map(_is_mixed, _runs(word, _BASE64URL, _FOREIGN_LENGTH))
@@ -433,22 +433,24 @@ def _is_secret(word: str, *, wide: bool) -> bool:
 
 def _without_keys(text: str) -> str:
     """Return a text without its private keys: each from its first line to its last line, or to the end of the text."""
-    kept, rest = "", text
-    while _PRIVATE_KEY in rest:
-        before, _, rest = rest.partition(_PRIVATE_KEY)
-        _, _, rest = rest.partition(_PRIVATE_KEY)
-        kept += before.rpartition("-----BEGIN")[0] + MASK
-    return kept + rest
+    result, remaining = "", text
+    while _PRIVATE_KEY in remaining:
+        before, _, remaining = remaining.partition(_PRIVATE_KEY)
+        _, _, remaining = remaining.partition(_PRIVATE_KEY)
+        result += before.rpartition("-----BEGIN")[0] + MASK
+    return result + remaining
 
 
 def _around_passwords(text: str) -> Iterator[str]:
     """Yield the pieces of a text between the passwords of its URLs."""
-    start = at = 0
-    while (at := text.find("://", at)) >= 0:
-        at += len("://")
-        end = next((place for place in range(at, len(text)) if text[place] in "/?#\"'`<> \t\r\n"), len(text))
-        host = text.rfind("@", at, end)
-        colon = text.find(":", at, host) if host >= 0 else -1
+    start = offset = 0
+    while (offset := text.find("://", offset)) >= 0:
+        offset += len("://")
+        end = next(
+            (index for index in range(offset, len(text)) if text[index] in "/?#\"'`<> \t\r\n"), len(text)
+        )
+        host = text.rfind("@", offset, end)
+        colon = text.find(":", offset, host) if host >= 0 else -1
         if colon >= 0:
             yield text[start : colon + 1]
             start = host
@@ -470,11 +472,11 @@ def _runs(text: str, alphabet: str, length: int) -> Iterator[str]:
         return
     start = 0
     # Not a regular expression: loading `re` takes longer than an issue may take.
-    for at, character in enumerate(text):
+    for index, character in enumerate(text):
         if character not in alphabet:
-            if at - start >= length:
-                yield text[start:at]
-            start = at + 1
+            if index - start >= length:
+                yield text[start:index]
+            start = index + 1
     if len(text) - start >= length:
         yield text[start:]
 
@@ -487,10 +489,10 @@ def _is_mixed(run: str) -> bool:
 def checksum(digits: bytes) -> str:
     """Return the last characters of an opaque token, computed from the characters after its prefix."""
     # CRC-32 in base62, the most significant digit first; 62**6 > 2**32, so every value fits.
-    rest, sixth = divmod(crc32(digits), 62)
-    rest, fifth = divmod(rest, 62)
-    rest, fourth = divmod(rest, 62)
-    rest, third = divmod(rest, 62)
-    first, second = divmod(rest, 62)
+    value, sixth = divmod(crc32(digits), 62)
+    value, fifth = divmod(value, 62)
+    value, fourth = divmod(value, 62)
+    value, third = divmod(value, 62)
+    first, second = divmod(value, 62)
     table = DIGITS
     return f"{table[first]}{table[second]}{table[third]}{table[fourth]}{table[fifth]}{table[sixth]}"

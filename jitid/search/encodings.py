@@ -72,7 +72,7 @@ _LINE = re.compile(
 )
 """A line break within an escape, with the marks before and after it."""
 _PLAIN = frozenset(b"\t\n\r") | frozenset(range(32, 127))
-_IS_PLAIN = bytes(ord("p") if each in _PLAIN else 0 for each in range(256))
+_IS_PLAIN = bytes(ord("p") if byte in _PLAIN else 0 for byte in range(256))
 _PLAIN_RUN = b"p" * 24
 """The number of consecutive characters that counts as text, and not as coincidence."""
 
@@ -88,9 +88,9 @@ class EncodingLayer(NamedTuple):
     """Returns the position in the original text for a position in this one."""
 
 
-def same(place: int) -> int:
+def same(position: int) -> int:
     """Return a position unchanged."""
-    return place
+    return position
 
 
 def peeled(text: bytes, first: int, last: int) -> Iterator[EncodingLayer]:
@@ -134,14 +134,14 @@ def decoded(layer: EncodingLayer) -> Iterator[EncodingLayer]:
     digits = layer.text.translate(TO_STANDARD)
     for lost in range(_GROUP):
         text = from_base64(b"A" * lost + digits)
-        first, last = (max(0, -(-(place + lost) * 3 // 4)) for place in (layer.first, layer.last))
+        first, last = (max(0, -(-(position + lost) * 3 // 4)) for position in (layer.first, layer.last))
         back = partial(_before_base64, layer, lost)
         yield EncodingLayer(text, first, last, back)
 
 
-def _before_base64(layer: EncodingLayer, lost: int, place: int) -> int:
+def _before_base64(layer: EncodingLayer, lost: int, position: int) -> int:
     """Return the original position of a position in decoded text."""
-    return layer.back(max(0, place * 4 // 3 - lost))
+    return layer.back(max(0, position * 4 // 3 - lost))
 
 
 def from_base64(digits: bytes) -> bytes:
@@ -156,14 +156,14 @@ def is_text(raw: bytes) -> bool:
     return _PLAIN_RUN in raw.translate(_IS_PLAIN, b"\0")
 
 
-def _meant(found: re.Match[bytes]) -> bytes:
-    which = found.lastindex
-    if which is None:
-        return b"\n" if found[0].endswith((b"n", b"r", b"t")) else b""
-    if which == _DECIMAL:
-        number = int(found[which])
-        return bytes([number]) if number < 256 else found[0]
-    return _NAMES[found[which]] if which == _NAMED else bytes.fromhex(found[which].decode("ascii"))
+def _meant(escape: re.Match[bytes]) -> bytes:
+    group = escape.lastindex
+    if group is None:
+        return b"\n" if escape[0].endswith((b"n", b"r", b"t")) else b""
+    if group == _DECIMAL:
+        code = int(escape[group])
+        return bytes([code]) if code < 256 else escape[0]
+    return _NAMES[escape[group]] if group == _NAMED else bytes.fromhex(escape[group].decode("ascii"))
 
 
 def _without(layer: EncodingLayer, removed: bytes) -> EncodingLayer:
@@ -171,20 +171,20 @@ def _without(layer: EncodingLayer, removed: bytes) -> EncodingLayer:
     text = layer.text
     sums: list[int] = []
 
-    def kept(place: int) -> int:
-        return len(text[:place].translate(None, removed))
+    def kept(position: int) -> int:
+        return len(text[:position].translate(None, removed))
 
-    def back(place: int) -> int:
+    def back(position: int) -> int:
         # Computed on demand, for found strings only: first by blocks, then by bisection.
         if not sums:
-            blocks = (text[at : at + _BLOCK] for at in range(0, len(text), _BLOCK))
+            blocks = (text[start : start + _BLOCK] for start in range(0, len(text), _BLOCK))
             sums.extend(accumulate((len(block.translate(None, removed)) for block in blocks), initial=0))
-        number = bisect_right(sums, place) - 1
-        block, rest = text[number * _BLOCK : (number + 1) * _BLOCK], place - sums[number]
+        block_index = bisect_right(sums, position) - 1
+        block, offset = text[block_index * _BLOCK : (block_index + 1) * _BLOCK], position - sums[block_index]
         inner = bisect_left(
-            range(len(block)), rest + 1, key=lambda at: len(block[: at + 1].translate(None, removed))
+            range(len(block)), offset + 1, key=lambda index: len(block[: index + 1].translate(None, removed))
         )
-        return layer.back(number * _BLOCK + inner)
+        return layer.back(block_index * _BLOCK + inner)
 
     plain = text.translate(None, removed)
     return (
@@ -199,25 +199,25 @@ def _replaced(
     text, pieces = layer.text, []
     ins, outs = [0], [0]
     end = length = 0
-    for found in pattern.finditer(text):
-        new = meaning(found)
-        pieces += [text[end : found.start()], new]
-        length += found.start() - end
-        ins += [found.start(), found.end()]
-        outs += [length, length + len(new)]
-        length += len(new)
-        end = found.end()
+    for match in pattern.finditer(text):
+        replacement = meaning(match)
+        pieces += [text[end : match.start()], replacement]
+        length += match.start() - end
+        ins += [match.start(), match.end()]
+        outs += [length, length + len(replacement)]
+        length += len(replacement)
+        end = match.end()
     pieces.append(text[end:])
 
-    def back(place: int) -> int:
-        piece = bisect_right(outs, place) - 1
+    def back(position: int) -> int:
+        piece = bisect_right(outs, position) - 1
         # Every second piece is a replacement, which begins at the position of the replaced text.
-        return layer.back(ins[piece] + (0 if piece % 2 else place - outs[piece]))
+        return layer.back(ins[piece] + (0 if piece % 2 else position - outs[piece]))
 
-    def forward(place: int) -> int:
-        piece = bisect_right(ins, place) - 1
+    def forward(position: int) -> int:
+        piece = bisect_right(ins, position) - 1
         if piece % 2 == 0:
-            return outs[piece] + place - ins[piece]
-        return outs[piece] if place == ins[piece] else outs[piece + 1]
+            return outs[piece] + position - ins[piece]
+        return outs[piece] if position == ins[piece] else outs[piece + 1]
 
     return EncodingLayer(b"".join(pieces), forward(layer.first), forward(layer.last), back)

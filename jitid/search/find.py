@@ -178,23 +178,23 @@ class Finds:
     @classmethod
     def unpack(cls, values: tuple[Any, ...]) -> Finds:
         """Return the results from the values of `pack`."""
-        found = cls()
+        finds = cls()
         for name, value in zip((*KINDS, "mistyped"), values, strict=True):
-            setattr(found, name, value)
-        return found
+            setattr(finds, name, value)
+        return finds
 
 
-def pem_at(window: bytes | bytearray, at: int) -> tuple[str, bytes] | None:
-    """Return the kind and the fingerprint of the certificate or private key that begins at `at`; None without one."""
-    found = PEM.match(window, at)
-    if found:
-        raw = print_of(found[1])
+def pem_at(window: bytes | bytearray, position: int) -> tuple[str, bytes] | None:
+    """Return the kind and the fingerprint of the certificate or private key at `position`; None without one."""
+    match = PEM.match(window, position)
+    if match:
+        raw = print_of(match[1])
         return ("prints", raw) if raw else None
-    if b"PRIVATE KEY-----" not in window[at : at + _LABEL]:
+    if b"PRIVATE KEY-----" not in window[position : position + _LABEL]:
         return None
     from jitid.crypto.private_key import key_at  # imported late: it loads slowly, and most texts have no key
 
-    key = key_at(window, at)
+    key = key_at(window, position)
     return None if key is None else ("keys" if key.proved else "locked", key.public)
 
 
@@ -212,73 +212,73 @@ def print_of(body: bytes) -> bytes:
 def each(text: bytes, window: bytes | bytearray, first: int, last: int) -> Iterator[int]:
     """Yield each position in `window[first:last]` at which the text begins."""
     end = last + len(text) - 1
-    at = window.find(text, first, end)
-    while at >= 0:
-        yield at
-        at = window.find(text, at + 1, end)
+    position = window.find(text, first, end)
+    while position >= 0:
+        yield position
+        position = window.find(text, position + 1, end)
 
 
 def signed_strings(window: bytes | bytearray, marks: Iterable[int]) -> Iterator[tuple[int, str, str]]:
     """Yield the signed tokens whose payloads begin at these marks: mark, kind, and kept form of each."""
-    end = -1
-    for at in marks:
-        begun = _JTI.match(window, at)
+    run_end = -1
+    for position in marks:
+        begun = _JTI.match(window, position)
         jti = None if begun is None else jti_of(begun[0])
         if jti is None:
             continue
-        if end < at:
+        if run_end < position:
             # A run of such characters is matched only once, even if many payloads seem to begin in it.
-            run = _RUN.match(window, at)
-            end = at if run is None else run.end()
-        token = _whole(window, at, end)
+            run = _RUN.match(window, position)
+            run_end = position if run is None else run.end()
+        token = _whole(window, position, run_end)
         if token:
-            yield at, "signed", token.decode("ascii")
+            yield position, "signed", token.decode("ascii")
         else:
-            yield at, "cut", jti
+            yield position, "cut", jti
 
 
-def _whole(window: bytes | bytearray, at: int, end: int) -> bytes:
-    """Return the token with the payload `window[at:end]`; empty if a part of it is missing."""
-    header = _header_before(window, at)
+def _whole(window: bytes | bytearray, position: int, end: int) -> bytes:
+    """Return the token with the payload `window[position:end]`; empty if a part of it is missing."""
+    header = _header_before(window, position)
     signature = _SIGNATURE.match(window, end) if header else None
-    if signature is None or len(header) + 1 + signature.end() - at > MAX_TOKEN:
+    if signature is None or len(header) + 1 + signature.end() - position > MAX_TOKEN:
         return b""
-    return header + b"." + bytes(window[at : signature.end()])
+    return header + b"." + bytes(window[position : signature.end()])
 
 
-def foreign_at(window: bytes | bytearray, at: int, *, glued: bool) -> str:
-    """Return the foreign token whose header begins at `at`; empty if there is none.
+def foreign_at(window: bytes | bytearray, position: int, *, glued: bool) -> str:
+    """Return the foreign token whose header begins at `position`; empty if there is none.
 
     It is also empty if a jitid payload follows the header. With `glued`, or after a header that begins like jitid's,
     further signature characters may follow. Otherwise they show that the signature is longer: most foreign tokens are
     signed with other algorithms.
     """
-    dot = window.find(b".", at, at + _LONGEST_HEADER)
+    dot = window.find(b".", position, position + _LONGEST_HEADER)
     # The header is the last one before a dot, so that each payload is examined once.
-    if dot < 0 or window.rfind(OBJECT, at, dot) != at:
+    if dot < 0 or window.rfind(OBJECT, position, dot) != position:
         return ""
-    if window.startswith(MARK, dot + 1) and window.startswith(HEADER, at):
+    if window.startswith(MARK, dot + 1) and window.startswith(HEADER, position):
         return ""
-    found = _FOREIGN.match(window, at, at + MAX_TOKEN)
-    if found is None:
+    match = _FOREIGN.match(window, position, position + MAX_TOKEN)
+    if match is None:
         return ""
-    glued = glued or window.startswith(_JITID_HEADER, at)
-    more = not glued and _SIGNED.match(window, found.end())
-    return "" if more else found[0].decode("ascii")
+    glued = glued or window.startswith(_JITID_HEADER, position)
+    has_more = not glued and _SIGNED.match(window, match.end())
+    return "" if has_more else match[0].decode("ascii")
 
 
-def has_jitid_payload(window: bytes | bytearray, at: int) -> bool:
-    """Return whether a jitid payload follows the header that begins at `at`; the token is then found by its payload."""
-    dot = window.find(b".", at, at + _LONGEST_HEADER)
+def has_jitid_payload(window: bytes | bytearray, position: int) -> bool:
+    """Return whether a jitid payload follows the header at `position`; the token is then found by its payload."""
+    dot = window.find(b".", position, position + _LONGEST_HEADER)
     return dot >= 0 and window.startswith(MARK, dot + 1)
 
 
 def jti_of(payload: bytes) -> str | None:
     """Return the jti at the start of at least 51 characters of a jitid payload; None if it is invalid."""
     start = a2b_base64(payload[:_JTI_LENGTH].translate(_FROM_URL) + b"=")
-    text = start[8:].decode("ascii", "replace")
+    jti = start[8:].decode("ascii", "replace")
     try:
-        return text if parse_id(text)[0] == "jti" else None
+        return jti if parse_id(jti)[0] == "jti" else None
     except UsageError:
         return None
 
@@ -290,10 +290,10 @@ def jti_of_token(token: str) -> str:
     return jti
 
 
-def _header_before(window: bytes | bytearray, at: int) -> bytes:
-    """Return the header of the token whose payload begins at `at`; empty if it is missing."""
-    if window[at - 1 : at] != b".":
+def _header_before(window: bytes | bytearray, position: int) -> bytes:
+    """Return the header of the token whose payload begins at `position`; empty if it is missing."""
+    if window[position - 1 : position] != b".":
         return b""
-    before = bytes(window[max(0, at - BEFORE) : at - 1])
-    header = before[before.rfind(HEADER) :] if HEADER in before else b""
+    text_before = bytes(window[max(0, position - BEFORE) : position - 1])
+    header = text_before[text_before.rfind(HEADER) :] if HEADER in text_before else b""
     return b"" if header.strip(_BASE64) else header

@@ -86,9 +86,9 @@ class _Escape(NamedTuple):
     """An escape that is followed by the mark of the next one."""
 
 
-def _escape(mark: bytes, following: bytes, one: bytes) -> _Escape:
-    table = bytes(each in following for each in range(256))
-    return _Escape(mark, table, re.compile(one), re.compile(b"%b(?=%b)" % (one, re.escape(mark))))
+def _escape(mark: bytes, following: bytes, pattern: bytes) -> _Escape:
+    table = bytes(byte in following for byte in range(256))
+    return _Escape(mark, table, re.compile(pattern), re.compile(b"%b(?=%b)" % (pattern, re.escape(mark))))
 
 
 _REFERENCE = b"&"
@@ -170,15 +170,15 @@ class HiddenSearch:
         hidden: _WHERE = {}
         for cluster in clusters:
             text = bytes(window[cluster.start : cluster.end])
-            own = max(first, cluster.start) - cluster.start, min(last, cluster.end) - cluster.start
-            if own[0] < own[1]:
+            span = max(first, cluster.start) - cluster.start, min(last, cluster.end) - cluster.start
+            if span[0] < span[1]:
                 self._here = max(first, cluster.start)
-                _merge(hidden, self._peel(text, *own, DEPTH, ids="guessed"), cluster.start)
-        for at in signs.ids:
-            broken = _BROKEN_ID.match(window, at, end) if "ids" in self._plain.kinds else None
-            if broken and first <= at < last:
+                _merge(hidden, self._peel(text, *span, DEPTH, ids="guessed"), cluster.start)
+        for position in signs.ids:
+            broken = _BROKEN_ID.match(window, position, end) if "ids" in self._plain.kinds else None
+            if broken and first <= position < last:
                 text = broken[0].translate(None, b" \t\r\n\v\f>|")
-                hidden.setdefault(("guessed", text.decode("ascii")), {})[at] = broken.end()
+                hidden.setdefault(("guessed", text.decode("ascii")), {})[position] = broken.end()
         return _together(window, plain, hidden, finds) if hidden else plain
 
     def _clusters(
@@ -193,14 +193,18 @@ class HiddenSearch:
         if self._closely:
             return [_Cluster(0, end)]
         parts: list[tuple[int, int, int]] = []
-        for at in signs.ids:
-            span = _OPAQUE_SPAN.match(window, at, end)
+        for position in signs.ids:
+            span = _OPAQUE_SPAN.match(window, position, end)
             if span:
-                parts.append((at, at, span.end()))
+                parts.append((position, position, span.end()))
         parts += _broken_tokens(window, signs.tokens, end)
         parts += _escaped(window, signs, end)
         runs = _runs(window, signs, end, plain)
-        parts += [(at, at - _CONTEXT, stop + _MORE) for at, stop in runs if _is_worth(bytes(window[at:stop]))]
+        parts += [
+            (position, position - _CONTEXT, stop + _MORE)
+            for position, stop in runs
+            if _is_worth(bytes(window[position:stop]))
+        ]
         clusters: list[_Cluster] = []
         for start, stop in sorted(_within(part, borders, end) for part in parts):
             if clusters and start < clusters[-1].end:
@@ -211,36 +215,32 @@ class HiddenSearch:
 
     def _peel(self, text: bytes, first: int, last: int, depth: int, ids: str | None) -> _WHERE:
         """Return the strings in `text[first:last]` that the removal of layers shows; `ids` is the kind of ids."""
-        found: _WHERE = {}
+        occurrences: _WHERE = {}
         for layer in peeled(text, first, last):
-            for one in (layer, joined(layer)):
-                if one.text is not text and self._is_within_limit(one):
-                    self._look(found, one, ids)
+            for candidate in (layer, joined(layer)):
+                if candidate.text is not text and self._is_within_limit(candidate):
+                    self._look(occurrences, candidate, ids)
             if depth:
                 for inner in decoded(layer):
                     if is_text(inner.text) and self._is_within_limit(inner):
-                        self._open(found, inner, depth - 1)
-        return found
+                        self._open(occurrences, inner, depth - 1)
+        return occurrences
 
-    def _open(self, found: _WHERE, inner: EncodingLayer, depth: int) -> None:
+    def _open(self, occurrences: _WHERE, inner: EncodingLayer, depth: int) -> None:
         """Add the strings in decoded base64, plain or under further layers."""
         text, first, last = inner.text, inner.first, inner.last
         signs = Signs(max(0, first - BEFORE), len(text))
         plain = self._inner.found(text, first, last, Finds(), signs)
-        named = [one for one in plain if one.sort == "ids"]
-        for one in plain:
-            if one.sort != "ids":
-                _note(found, one.sort, one, inner)
-        if (
-            named
-            and _ID.search(text, 0, named[0].at) is None
-            and not text.endswith(_BEGINNING, 0, named[0].at)
-        ):
+        ids = [string for string in plain if string.sort == "ids"]
+        for string in plain:
+            if string.sort != "ids":
+                _note(occurrences, string.sort, string, inner)
+        if ids and _ID.search(text, 0, ids[0].at) is None and not text.endswith(_BEGINNING, 0, ids[0].at):
             # The payload of a signed token without its beginning: the first id in it is the jti of the token.
-            _note(found, "cut", named[0], inner)
+            _note(occurrences, "cut", ids[0], inner)
         if not depth:
             # Strings with a jitid form were found; other words of base64 at this depth stay undecoded.
-            if any(_is_worth(text[at:stop]) for at, stop in _runs(text, signs, len(text), plain)):
+            if any(_is_worth(text[begin:stop]) for begin, stop in _runs(text, signs, len(text), plain)):
                 self.missed.append((DEEP, self._here))
             clusters = [] if not self._closely else [_Cluster(0, len(text))]
         elif self._closely:
@@ -248,20 +248,20 @@ class HiddenSearch:
         else:
             clusters = self._clusters(text, len(text), (), signs, plain)
         for cluster in clusters:
-            own = max(first, cluster.start) - cluster.start, min(last, cluster.end) - cluster.start
-            if own[0] < own[1]:
-                deeper = self._peel(text[cluster.start : cluster.end], *own, depth, None)
-                for key, places in deeper.items():
-                    found.setdefault(key, {}).update(
-                        (inner.back(cluster.start + at), inner.back(cluster.start + end - 1) + 1)
-                        for at, end in places.items()
+            span = max(first, cluster.start) - cluster.start, min(last, cluster.end) - cluster.start
+            if span[0] < span[1]:
+                deeper = self._peel(text[cluster.start : cluster.end], *span, depth, None)
+                for key, spans in deeper.items():
+                    occurrences.setdefault(key, {}).update(
+                        (inner.back(cluster.start + start), inner.back(cluster.start + stop - 1) + 1)
+                        for start, stop in spans.items()
                     )
 
-    def _look(self, found: _WHERE, layer: EncodingLayer, ids: str | None) -> None:
-        for one in self._inner.found(layer.text, layer.first, layer.last, Finds()):
-            kind = ids if one.sort == "ids" else one.sort
+    def _look(self, occurrences: _WHERE, layer: EncodingLayer, ids: str | None) -> None:
+        for string in self._inner.found(layer.text, layer.first, layer.last, Finds()):
+            kind = ids if string.sort == "ids" else string.sort
             if kind is not None:
-                _note(found, kind, one, layer)
+                _note(occurrences, kind, string, layer)
 
     def _is_within_limit(self, layer: EncodingLayer) -> bool:
         """Count the bytes of a layer; return False, and record the reason once, if the limit is exceeded."""
@@ -272,16 +272,18 @@ class HiddenSearch:
         return self._left >= 0
 
 
-def _note(found: _WHERE, kind: str, one: FoundString, layer: EncodingLayer) -> None:
+def _note(occurrences: _WHERE, kind: str, string: FoundString, layer: EncodingLayer) -> None:
     """Record a string of a layer at its position in the original text."""
     # The end matters only for a string that is kept unchanged.
-    end = one.at + (len(one.key) if one.sort == "signed" else 1)
-    found.setdefault((kind, one.key), {})[layer.back(one.at)] = layer.back(end - 1) + 1
+    end = string.at + (len(string.key) if string.sort == "signed" else 1)
+    occurrences.setdefault((kind, string.key), {})[layer.back(string.at)] = layer.back(end - 1) + 1
 
 
-def _merge(found: _WHERE, more: _WHERE, offset: int) -> None:
-    for key, places in more.items():
-        found.setdefault(key, {}).update((offset + at, offset + end) for at, end in places.items())
+def _merge(occurrences: _WHERE, added: _WHERE, offset: int) -> None:
+    for key, spans in added.items():
+        occurrences.setdefault(key, {}).update(
+            (offset + start, offset + stop) for start, stop in spans.items()
+        )
 
 
 def _together(
@@ -289,49 +291,59 @@ def _together(
 ) -> list[FoundString]:
     """Return the plain and the hidden strings without duplicates, in the order of the text."""
     # A search through the layers finds the plain strings again.
-    seen = {(one.sort, one.key, one.at) for one in plain}
-    ids = {one.key for one in plain if one.sort == "ids"}
-    more = sorted(
-        (at, kind, key, end)
-        for (kind, key), places in hidden.items()
-        for at, end in places.items()
-        if (kind, key, at) not in seen and (kind != "guessed" or key not in ids)
+    seen = {(string.sort, string.key, string.at) for string in plain}
+    ids = {string.key for string in plain if string.sort == "ids"}
+    hidden_strings = sorted(
+        (position, kind, key, end)
+        for (kind, key), spans in hidden.items()
+        for position, end in spans.items()
+        if (kind, key, position) not in seen and (kind != "guessed" or key not in ids)
     )
-    whole = [(at, end, str(key)) for at, kind, key, end in more if kind == "signed"]
-    whole = [
-        one for one in whole if all(_soundness(rival) <= _soundness(one[2]) for rival in _rivals(one, whole))
+    signed_tokens = [
+        (position, end, str(key)) for position, kind, key, end in hidden_strings if kind == "signed"
     ]
-    kept: list[FoundString] = []
-    jtis = [jti_of_token(token) for *_, token in whole]
-    for one in plain:
+    signed_tokens = [
+        reading
+        for reading in signed_tokens
+        if all(_soundness(rival) <= _soundness(reading[2]) for rival in _rivals(reading, signed_tokens))
+    ]
+    strings: list[FoundString] = []
+    jtis = [jti_of_token(token) for *_, token in signed_tokens]
+    for string in plain:
         # A broken token counts as a whole, so its parts do not count as well.
-        if one.sort == "cut" and one.key in jtis:
-            jtis.remove(str(one.key))
+        if string.sort == "cut" and string.key in jtis:
+            jtis.remove(str(string.key))
         else:
-            kept.append(one)
-    known = {one.key for one in kept if one.sort == "cut"}
-    known.update(jti_of_token(str(one.key)) for one in plain if one.sort == "signed")
-    known.update(jti_of_token(token) for *_, token in whole)
-    for at, kind, key, _ in more:
-        if kind == "signed" and not any(token == key and begin == at for begin, _, token in whole):
+            strings.append(string)
+    cut_jtis = {string.key for string in strings if string.sort == "cut"}
+    cut_jtis.update(jti_of_token(str(string.key)) for string in plain if string.sort == "signed")
+    cut_jtis.update(jti_of_token(token) for *_, token in signed_tokens)
+    for position, kind, key, _ in hidden_strings:
+        if kind == "signed" and not any(
+            token == key and begin == position for begin, _, token in signed_tokens
+        ):
             continue
         if kind == "foreign" and not _is_sound(str(key), part=0):
             continue
-        if kind in ("cut", "foreign") and any(begin <= at < stop for begin, stop, _ in whole):
+        if kind in ("cut", "foreign") and any(begin <= position < stop for begin, stop, _ in signed_tokens):
             continue
-        if kind == "cut" and key in known:
+        if kind == "cut" and key in cut_jtis:
             continue
         if kind == "cut":
-            known.add(key)
-        if kind == "opaque" and is_counted(window, at):
+            cut_jtis.add(key)
+        if kind == "opaque" and is_counted(window, position):
             finds.mistyped = max(0, finds.mistyped - 1)
-        kept.append(FoundString(at, kind, key))
-    return sorted(kept, key=lambda one: one.at)
+        strings.append(FoundString(position, kind, key))
+    return sorted(strings, key=lambda string: string.at)
 
 
-def _rivals(one: tuple[int, int, str], tokens: Sequence[tuple[int, int, str]]) -> Iterator[str]:
+def _rivals(reading: tuple[int, int, str], tokens: Sequence[tuple[int, int, str]]) -> Iterator[str]:
     """Yield other readings of overlapping tokens: it may be uncertain which part of a line belongs to a token."""
-    return (token for begin, stop, token in tokens if begin < one[1] and one[0] < stop and token != one[2])
+    return (
+        token
+        for begin, stop, token in tokens
+        if begin < reading[1] and reading[0] < stop and token != reading[2]
+    )
 
 
 def _soundness(token: str) -> tuple[bool, bool]:
@@ -347,27 +359,27 @@ def _is_sound(token: str, part: int = 1) -> bool:
 
 def _within(part: tuple[int, int, int], borders: Sequence[int], end: int) -> tuple[int, int]:
     """Return the start and the end of a part, limited to the text in which it was found."""
-    at, start, stop = part
-    number = bisect_right(borders, at)
-    start = max(start, borders[number - 1] if number else 0)
-    return start, min(stop, borders[number] if number < len(borders) else end)
+    position, start, stop = part
+    index = bisect_right(borders, position)
+    start = max(start, borders[index - 1] if index else 0)
+    return start, min(stop, borders[index] if index < len(borders) else end)
 
 
 def _broken_tokens(
-    window: bytes | bytearray, places: Sequence[int], end: int
+    window: bytes | bytearray, positions: Sequence[int], end: int
 ) -> Iterator[tuple[int, int, int]]:
     """Yield the position, the start and the end of broken signed tokens."""
-    for at in places:
-        start = max(0, at - 2 * HEADER_ROOM)
-        dot = window.find(b".", at, min(end, at + LONGEST))
+    for position in positions:
+        start = max(0, position - 2 * HEADER_ROOM)
+        dot = window.find(b".", position, min(end, position + LONGEST))
         if dot < 0:
             continue
-        if not window.startswith(MARK, at):
+        if not window.startswith(MARK, position):
             # The position may be that of the header, with the payload after the dot.
-            dot = max(dot, window.find(b".", dot + 1, min(end, at + LONGEST)))
+            dot = max(dot, window.find(b".", dot + 1, min(end, position + LONGEST)))
         tail = _TAIL.match(window, dot, end)
         if tail:
-            yield at, start, tail.end()
+            yield position, start, tail.end()
 
 
 def _marks(window: bytes | bytearray, signs: Signs, end: int, escape: _Escape) -> Iterator[int]:
@@ -375,34 +387,34 @@ def _marks(window: bytes | bytearray, signs: Signs, end: int, escape: _Escape) -
     start, stop, mark, following = signs.start, min(signs.end, end - 1, len(window) - 1), *escape[:2]
     if mark != _REFERENCE:
         find = signs.sample.find
-        number = find(mark)
-        while number >= 0 and (at := start + number * EACH) < stop:
-            if following[window[at + 1]]:
-                yield at
-            number = find(mark, number + 1)
+        index = find(mark)
+        while index >= 0 and (position := start + index * EACH) < stop:
+            if following[window[position + 1]]:
+                yield position
+            index = find(mark, index + 1)
     # References have different lengths, so a sample may miss all of them.
     elif is_rare(signs.sample, mark):
         yield from likely(window, start, stop, mark, following)
     else:
-        yield from (found.start() for found in escape.two.finditer(window, start, stop))
+        yield from (match.start() for match in escape.two.finditer(window, start, stop))
 
 
 def _escaped(window: bytes | bytearray, signs: Signs, end: int) -> Iterator[tuple[int, int, int]]:
     """Yield the parts of the text that are fully escaped, with any line breaks."""
     for escape in _ESCAPES:
-        one, count = escape.one.match, partial(_count, escape.two, window)
+        match_one, count = escape.one.match, partial(_count, escape.two, window)
         reached = signs.start
-        for at in _marks(window, signs, end, escape):
-            if at < reached or one(window, at, end) is None:
+        for position in _marks(window, signs, end, escape):
+            if position < reached or match_one(window, position, end) is None:
                 continue
-            begin, stop = max(0, at - _NEAR), min(at + _NEAR, end)
+            begin, stop = max(0, position - _NEAR), min(position + _NEAR, end)
             if count(begin, stop) < _DENSE:
-                reached = at + _DECIDED
+                reached = position + _DECIDED
                 continue
             while stop < end and count(stop, min(stop + _NEAR, end)) >= _DENSE:
                 stop += _NEAR
             reached = stop
-            yield at, begin - _CONTEXT, stop + _NEAR + _MORE
+            yield position, begin - _CONTEXT, stop + _NEAR + _MORE
 
 
 def _count(two: re.Pattern[bytes], window: bytes | bytearray, start: int, stop: int) -> int:
@@ -414,39 +426,41 @@ def _runs(
 ) -> list[tuple[int, int]]:
     """Return the runs of base64 digits that are long enough for a jitid token."""
     start, stop = signs.start, min(signs.end, end - 1, len(window) - 1)
-    places = [*signs.likely]
+    positions = [*signs.likely]
     common: list[tuple[bytes, bytes]] = []
     spared = max(EITHER, key=partial(times, signs.sample))
     for letter, following in FOLLOWING.items():
         if letter in signs.seen or letter == spared:
             continue
         if is_rare(signs.sample, letter):
-            places += likely(window, start, stop, letter, following)
+            positions += likely(window, start, stop, letter, following)
         else:
             common.append((letter, following))
-    if not places and not common:
+    if not positions and not common:
         return []
     # Signed tokens were found already.
-    taken = sorted((one.at, one.at + len(one.key)) for one in plain if one.sort in ("signed", "foreign"))
+    taken = sorted(
+        (string.at, string.at + len(string.key)) for string in plain if string.sort in ("signed", "foreign")
+    )
     runs: list[tuple[int, int]] = []
     # Most positions are excluded by the first characters.
     begun = _BEGUN.match
-    places = sorted([at for at in places if begun(window, at, end)])
-    for begin, until in _gaps(start, stop, taken) if places else ():
+    positions = sorted([position for position in positions if begun(window, position, end)])
+    for begin, gap_end in _gaps(start, stop, taken) if positions else ():
         reached = begin
-        for at in places:
-            if reached <= at < until and (run := _run(window, at, end)) > at:
-                runs.append((at, run))
+        for position in positions:
+            if reached <= position < gap_end and (run := _run(window, position, end)) > position:
+                runs.append((position, run))
                 reached = run
     for letter, following in common:
-        for begin, until in [*_gaps(start, stop, sorted([*taken, *runs]))]:
-            runs += _runs_by(window, begin, until, letter, following, end)
+        for begin, gap_end in [*_gaps(start, stop, sorted([*taken, *runs]))]:
+            runs += _runs_by(window, begin, gap_end, letter, following, end)
     return runs
 
 
-def _gaps(start: int, stop: int, known: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _gaps(start: int, stop: int, taken: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Yield the gaps between known parts."""
-    for begin, end in known:
+    for begin, end in taken:
         if start < min(begin, stop):
             yield start, min(begin, stop)
         start = max(start, end)
@@ -455,30 +469,34 @@ def _gaps(start: int, stop: int, known: Sequence[tuple[int, int]]) -> Iterator[t
 
 
 def _runs_by(
-    window: bytes | bytearray, at: int, stop: int, letter: bytes, following: bytes, end: int
+    window: bytes | bytearray, position: int, stop: int, letter: bytes, following: bytes, end: int
 ) -> Iterator[tuple[int, int]]:
     """Yield the runs found by a frequent letter."""
     find = window.find
-    at = find(letter, at, stop)
-    while at >= 0:
-        run = _run(window, at, end) if following[window[at + 1]] and _BEGUN.match(window, at, end) else at
-        if run > at:
-            yield at, run
-        at = find(letter, max(run, at + 1), stop)
+    position = find(letter, position, stop)
+    while position >= 0:
+        run = (
+            _run(window, position, end)
+            if following[window[position + 1]] and _BEGUN.match(window, position, end)
+            else position
+        )
+        if run > position:
+            yield position, run
+        position = find(letter, max(run, position + 1), stop)
 
 
-def _run(window: bytes | bytearray, at: int, end: int) -> int:
-    """Return the end of the run of base64 digits that begins at `at`; `at` itself if the run is too short."""
-    head = _RUN.match(window, at, min(end, at + _HEAD))
-    if head is None or head.end() - at < _SHORTEST:
-        return at
+def _run(window: bytes | bytearray, position: int, end: int) -> int:
+    """Return the end of the run of base64 digits that begins at `position`; `position` if the run is too short."""
+    head = _RUN.match(window, position, min(end, position + _HEAD))
+    if head is None or head.end() - position < _SHORTEST:
+        return position
     digits = head[0].translate(None, _NO_DIGITS)
     if len(digits) < _SHORTEST or len(digits.translate(None, _NO_CAPITALS)) * _CAPITALS < len(digits):
-        return at
-    found = _RUN.match(window, at, end)
-    return at if found is None else found.end()
+        return position
+    match = _RUN.match(window, position, end)
+    return position if match is None else match.end()
 
 
 def _is_worth(run: bytes) -> bool:
     """Return whether a run of digits decodes to text in any way."""
-    return any(is_text(one.text) for layer in peeled(run, 0, len(run)) for one in decoded(layer))
+    return any(is_text(inner.text) for layer in peeled(run, 0, len(run)) for inner in decoded(layer))

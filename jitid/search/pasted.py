@@ -41,15 +41,15 @@ def search_pasted(text: bytes, missed: Counter[str] | None = None) -> Finds:
     All layers of `encodings` are removed everywhere; keys in DER and in the form of a keyring are found too. `missed`
     counts the parts that could not be searched.
     """
-    named, whole = Finds(), text
-    text = _SSH_CERTIFICATE.sub(lambda found: _named(found, named), text)
-    text = PEM.sub(lambda found: _printed(found, named), text)
+    named_finds, original = Finds(), text
+    text = _SSH_CERTIFICATE.sub(lambda match: _named(match, named_finds), text)
+    text = PEM.sub(lambda match: _printed(match, named_finds), text)
     finds = Finds()
     search = HiddenSearch(ALL, closely=True)
     add(finds, search.found(text, 0, len(text), finds))
     if missed is not None:
         missed.update(reason for reason, _ in search.missed)
-    finds.add(named)
+    finds.add(named_finds)
     if text.startswith(_DER):
         finds.prints.setdefault(sha256(text).digest(), 1)
     _add_bare(finds, text)
@@ -59,7 +59,7 @@ def search_pasted(text: bytes, missed: Counter[str] | None = None) -> Finds:
         words = {*_DIGITS.findall(layer.text), *_DIGITS.findall(_BREAK.sub(b"", layer.text))}
         for word in words:
             _add_bare(finds, from_base64(word.translate(TO_STANDARD)))
-    finds.secrets = _secrets(whole, {id_.encode() for id_ in finds.ids})
+    finds.secrets = _secrets(original, {id_.encode() for id_ in finds.ids})
     return finds
 
 
@@ -68,40 +68,40 @@ def _secrets(text: bytes, ids: AbstractSet[bytes]) -> dict[bytes, int]:
 
     Ids do not count as secrets.
     """
-    found: dict[bytes, int] = {}
+    prints: dict[bytes, int] = {}
     # JSON and shell variables write line breaks in this form.
     plain = text.replace(b"\\n", b"\n").replace(b"\r\n", b"\n")
     for block in _PEM.findall(plain):
         for spelling in (block, block + b"\n"):
-            found[sha256(spelling).digest()] = 1
+            prints[sha256(spelling).digest()] = 1
     for word in _SECRET.findall(text):
-        if len(found) >= _MOST_SECRETS:
+        if len(prints) >= _MOST_SECRETS:
             break
         spellings = {word, word.rstrip(b".:!?")}
-        spellings |= {each.partition(mark)[2] for each in tuple(spellings) for mark in (b"=", b":")}
+        spellings |= {spelling.partition(mark)[2] for spelling in tuple(spellings) for mark in (b"=", b":")}
         for spelling in spellings:
             if len(spelling) >= SHORTEST and spelling not in ids:
                 print_ = sha256(spelling).digest()
-                found[print_] = found.get(print_, 0) + 1
-    return found
+                prints[print_] = prints.get(print_, 0) + 1
+    return prints
 
 
-def _named(found: re.Match[bytes], finds: Finds) -> bytes:
+def _named(match: re.Match[bytes], finds: Finds) -> bytes:
     """Record the fingerprint of an SSH certificate, and remove its text, which has jitid ids but no part of a token."""
     try:
-        blob = openssh.parse_certificate(b" ".join(found.groups()).decode("ascii")).blob
+        blob = openssh.parse_certificate(b" ".join(match.groups()).decode("ascii")).blob
     except ValueError:
-        return found[0]
+        return match[0]
     raw = sha256(blob).digest()
     finds.prints[raw] = finds.prints.get(raw, 0) + 1
     return b""
 
 
-def _printed(found: re.Match[bytes], finds: Finds) -> bytes:
+def _printed(match: re.Match[bytes], finds: Finds) -> bytes:
     """Record the fingerprint of a certificate, and remove its text, which has jitid names but no part of a token."""
-    raw = print_of(found[1])
+    raw = print_of(match[1])
     if not raw:
-        return found[0]
+        return match[0]
     finds.prints[raw] = finds.prints.get(raw, 0) + 1
     return b""
 

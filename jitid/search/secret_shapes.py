@@ -49,7 +49,9 @@ class SecretSearch:
     """A search for adopted secrets in a window of text."""
 
     def __init__(self, shapes: Iterable[SecretShape], prints: bytes) -> None:
-        self._prints = frozenset(prints[at : at + PRINT] for at in range(0, len(prints), PRINT))
+        self._prints = frozenset(
+            prints[position : position + PRINT] for position in range(0, len(prints), PRINT)
+        )
         self._lengths: dict[bytes, list[int]] = {}
         """The lengths of secrets with a prefix, by prefix."""
         words: set[int] = set()
@@ -70,44 +72,44 @@ class SecretSearch:
         The window must have as much text around that range as `Strings.found` requires.
         """
         for prefix, lengths in self._lengths.items():
-            for at in each(prefix, window, first, last):
+            for position in each(prefix, window, first, last):
                 for length in lengths:
-                    print_ = self._print(window, at, length)
+                    print_ = self._print(window, position, length)
                     if print_ is not None:
-                        yield at, print_
+                        yield position, print_
         if self._run is not None:
             yield from self._search_words(self._run, window, first, last)
 
     def _search_words(
         self, run: re.Pattern[bytes], window: bytes | bytearray, first: int, last: int
     ) -> Iterator[tuple[int, bytes]]:
-        shown = max(0, first - BEFORE)
-        begun = self._before.search(bytes(window[shown:first]))
-        for found in run.finditer(
-            window, shown + (begun.start() if begun else first - shown), last + LONGEST
+        context_start = max(0, first - BEFORE)
+        begun = self._before.search(bytes(window[context_start:first]))
+        for match in run.finditer(
+            window, context_start + (begun.start() if begun else first - context_start), last + LONGEST
         ):
-            start = found.start()
+            start = match.start()
             if start >= last:
                 return
-            for at, length in self._candidates(found[0]):
-                if first <= start + at < last:
-                    print_ = self._print(window, start + at, length)
+            for position, length in self._candidates(match[0]):
+                if first <= start + position < last:
+                    print_ = self._print(window, start + position, length)
                     if print_ is not None:
-                        yield start + at, print_
+                        yield start + position, print_
 
     def _candidates(self, text: bytes) -> Iterator[tuple[int, int]]:
         """Yield the positions in a word at which secrets may begin, each with a possible length."""
         size = len(text)
-        for at in (0, *(edge.end() for edge in _EDGES.finditer(text))):
+        for position in (0, *(edge.end() for edge in _EDGES.finditer(text))):
             for length in self._words:
-                end = at + length
+                end = position + length
                 if end > size:
                     break
                 if end == size or text[end] in _ENDS:
-                    yield at, length
+                    yield position, length
 
-    def _print(self, window: bytes | bytearray, at: int, length: int) -> bytes | None:
-        text = window[at : at + length]
+    def _print(self, window: bytes | bytearray, position: int, length: int) -> bytes | None:
+        text = window[position : position + length]
         if len(text) != length:
             return None
         print_ = sha256(text).digest()

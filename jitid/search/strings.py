@@ -60,8 +60,8 @@ _BEFORE_J = ord("y")
 _PREFIX_LETTERS = b"it"
 _MARK_LETTERS = b"qh"
 _WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_.")
-_AFTER_J = bytes(0 if each in _WORD and each not in _PREFIX_LETTERS else 1 for each in range(256))
-_AFTER_CAPITAL = bytes(0 if each in _WORD and each not in _MARK_LETTERS else 1 for each in range(256))
+_AFTER_J = bytes(0 if byte in _WORD and byte not in _PREFIX_LETTERS else 1 for byte in range(256))
+_AFTER_CAPITAL = bytes(0 if byte in _WORD and byte not in _MARK_LETTERS else 1 for byte in range(256))
 
 _HEX_DIGITS = b"0123456789abcdefABCDEF"
 _HEX_RUN = re.compile(rb"[0-9a-fA-F]*")
@@ -69,7 +69,7 @@ _PRINT_LENGTH = 64
 # Of 64 digits in a row, every seventh byte of the text shows at least nine in a row. An even step would coincide with
 # the columns of logs, and produce many more false candidates.
 _STEP = 7
-_IS_HEX = bytes(ord("h") if each in _HEX_DIGITS else 0 for each in range(256))
+_IS_HEX = bytes(ord("h") if byte in _HEX_DIGITS else 0 for byte in range(256))
 _IN_A_ROW = b"h" * (_PRINT_LENGTH // _STEP)
 
 _UTF_16_SEEN = 64
@@ -103,7 +103,7 @@ _BREAKS = b"\0\r\n\\=%&"
 
 
 FOLLOWING = {
-    letter: bytes(each not in unlikely and (each in _BREAKS or chr(each).isalnum()) for each in range(128))
+    letter: bytes(byte not in unlikely and (byte in _BREAKS or chr(byte).isalnum()) for byte in range(128))
     + bytes(128)
     for letter, unlikely in _UNLIKELY.items()
 }
@@ -171,9 +171,9 @@ class Strings:
             part = window[first:last:EACH]
         else:
             part = signs.sample = window[signs.start : signs.end : EACH]
-        found = list(self._each(window, first, last, finds, signs, part))
-        found.sort(key=lambda one: one.at)
-        return found
+        strings = list(self._each(window, first, last, finds, signs, part))
+        strings.sort(key=lambda string: string.at)
+        return strings
 
     def _each(
         self,
@@ -190,16 +190,16 @@ class Strings:
         if kinds & JWT:
             yield from self._signed(window, first, last, signs, rare=is_rare(part, b"J", _RARE))
         if DIGESTS in kinds:
-            for at, raw in _digests(window, first, last):
-                yield FoundString(at, "prints", raw)
+            for position, raw in _digests(window, first, last):
+                yield FoundString(position, "prints", raw)
         if kinds & PEM:
-            for at in _pems(window, first, last, signs, rare=is_rare(part, b"B")):
-                pem = pem_at(window, at)
+            for position in _pems(window, first, last, signs, rare=is_rare(part, b"B")):
+                pem = pem_at(window, position)
                 if pem is not None and pem[0] in kinds:
-                    yield FoundString(at, *pem)
+                    yield FoundString(position, *pem)
         if self._looks is not None:
-            for at, print_ in self._looks.search(window, first, last):
-                yield FoundString(at, "secrets", print_)
+            for position, print_ in self._looks.search(window, first, last):
+                yield FoundString(position, "secrets", print_)
 
     def _prefixed(
         self,
@@ -213,35 +213,41 @@ class Strings:
     ) -> Iterator[FoundString]:
         """Yield strings with a jitid prefix: opaque tokens and ids."""
         opaque, ids = "opaque" in self.kinds, "ids" in self.kinds
-        for at in _prefixes(window, first, last, signs, rare=rare):
-            if window.startswith(_PREFIX, at):
+        for position in _prefixes(window, first, last, signs, rare=rare):
+            if window.startswith(_PREFIX, position):
                 if opaque:
-                    yield from _opaque(window, at, finds, signs)
+                    yield from _opaque(window, position, finds, signs)
             elif ids:
-                id_ = _ID.match(window, at)
+                id_ = _ID.match(window, position)
                 if id_ is not None:
-                    yield FoundString(at, "ids", id_[0].decode("ascii"))
+                    yield FoundString(position, "ids", id_[0].decode("ascii"))
                 elif signs is not None:
-                    signs.ids.append(at)
+                    signs.ids.append(position)
 
     def _signed(
         self, window: bytes | bytearray, first: int, last: int, signs: Signs | None, *, rare: bool
     ) -> Iterator[FoundString]:
         kinds = self.kinds
         marks, headers = _objects(window, first, last, signs, rare=rare)
-        for at, kind, text in signed_strings(window, marks):
+        for position, kind, text in signed_strings(window, marks):
             if kind in kinds:
                 # A whole token begins with its header.
-                yield FoundString(at - text.index(".") - 1 if kind == "signed" else at, kind, text)
+                yield FoundString(
+                    position - text.index(".") - 1 if kind == "signed" else position, kind, text
+                )
             if kind == "cut" and signs is not None:
-                signs.tokens.append(at)
-        for at in headers:
-            token = foreign_at(window, at, glued=self._glued)
+                signs.tokens.append(position)
+        for position in headers:
+            token = foreign_at(window, position, glued=self._glued)
             if token:
                 if "foreign" in kinds:
-                    yield FoundString(at, "foreign", token)
-            elif signs is not None and window.startswith(HEADER, at) and not has_jitid_payload(window, at):
-                signs.tokens.append(at)
+                    yield FoundString(position, "foreign", token)
+            elif (
+                signs is not None
+                and window.startswith(HEADER, position)
+                and not has_jitid_payload(window, position)
+            ):
+                signs.tokens.append(position)
 
 
 _EVERYTHING = Strings(ALL)
@@ -252,34 +258,36 @@ def search(window: bytes | bytearray, first: int, last: int, finds: Finds) -> No
     add(finds, _EVERYTHING.found(window, first, last, finds))
 
 
-def add(finds: Finds, found: Iterable[FoundString]) -> None:
+def add(finds: Finds, strings: Iterable[FoundString]) -> None:
     """Count strings in `finds`."""
-    for one in found:
-        counts = getattr(finds, one.sort)
-        counts[one.key] = counts.get(one.key, 0) + 1
+    for string in strings:
+        counts = getattr(finds, string.sort)
+        counts[string.key] = counts.get(string.key, 0) + 1
 
 
-def _opaque(window: bytes | bytearray, at: int, finds: Finds, signs: Signs | None) -> Iterator[FoundString]:
-    text = _OPAQUE.match(window, at)
-    token = "" if text is None else text[0].decode("ascii")
-    if text is not None and is_opaque(token):
+def _opaque(
+    window: bytes | bytearray, position: int, finds: Finds, signs: Signs | None
+) -> Iterator[FoundString]:
+    match = _OPAQUE.match(window, position)
+    token = "" if match is None else match[0].decode("ascii")
+    if match is not None and is_opaque(token):
         from jitid.values.secret import (
             fingerprint,  # imported late: it loads slowly, and most texts have no string to hash
         )
 
-        yield FoundString(at, "opaque", fingerprint(token))
+        yield FoundString(position, "opaque", fingerprint(token))
         return
-    finds.mistyped += text is not None
+    finds.mistyped += match is not None
     if signs is not None:
-        run = _BASE62.match(window, at + len(_PREFIX))
-        end = at if run is None else run.end()
-        if end - at < _WHOLE and end < len(window) and window[end] not in _WORD:
-            signs.ids.append(at)
+        run = _BASE62.match(window, position + len(_PREFIX))
+        run_end = position if run is None else run.end()
+        if run_end - position < _WHOLE and run_end < len(window) and window[run_end] not in _WORD:
+            signs.ids.append(position)
 
 
-def is_counted(window: bytes | bytearray, at: int) -> bool:
-    """Return whether the text at `at` looks like the beginning of an opaque token, and counts as mistyped."""
-    return _OPAQUE.match(window, at) is not None
+def is_counted(window: bytes | bytearray, position: int) -> bool:
+    """Return whether the text at `position` looks like the beginning of an opaque token, and counts as mistyped."""
+    return _OPAQUE.match(window, position) is not None
 
 
 def times(part: bytes | bytearray, letter: bytes) -> int:
@@ -299,38 +307,40 @@ def _prefixes(
     """Yield each position of a jitid prefix; broken prefixes are added to `signs`."""
     prefixes = (_PREFIX, *_ID_PREFIXES)
     if not rare:
-        for found in _BROKEN_PREFIX.finditer(window, first):
-            at = found.start()
-            if at >= last:
+        for match in _BROKEN_PREFIX.finditer(window, first):
+            position = match.start()
+            if position >= last:
                 return
-            if window.startswith(prefixes, at):
-                yield at
+            if window.startswith(prefixes, position):
+                yield position
             elif signs is not None:
-                signs.ids.append(at)
+                signs.ids.append(position)
         return
     # Jump from one j to the next at the speed of memory. No string begins with the last byte of a text; every other
     # byte has a next one.
     find, broken = window.find, _BROKEN_PREFIX.match
     end = min(last, len(window) - 1)
-    at = find(b"j", first)
-    while 0 <= at < end:
-        if _AFTER_J[window[at + 1]] and broken(window, at):
-            if window.startswith(prefixes, at):
-                yield at
+    position = find(b"j", first)
+    while 0 <= position < end:
+        if _AFTER_J[window[position + 1]] and broken(window, position):
+            if window.startswith(prefixes, position):
+                yield position
             elif signs is not None:
-                signs.ids.append(at)
-        at = find(b"j", at + 1)
+                signs.ids.append(position)
+        position = find(b"j", position + 1)
 
 
-def _is_broken(window: bytes | bytearray, at: int) -> bool:
+def _is_broken(window: bytes | bytearray, position: int) -> bool:
     """Return whether a jitid header or payload is broken around its letter J."""
-    found = _BROKEN_MARK.match(window, at)
-    if found is None:
+    match = _BROKEN_MARK.match(window, position)
+    if match is None:
         return False
-    if found.end() - at > _UNBROKEN or at < 2:
+    if match.end() - position > _UNBROKEN or position < 2:
         return True
     # The same letters also occur inside a payload.
-    return window[at - 1] not in _WORD or (window[at - 1] == _BEFORE_J and window[at - 2] not in _WORD)
+    return window[position - 1] not in _WORD or (
+        window[position - 1] == _BEFORE_J and window[position - 2] not in _WORD
+    )
 
 
 def _objects(
@@ -341,18 +351,22 @@ def _objects(
     offset = MARK.index(b"J")
     if not rare:
         if signs is not None:
-            places = (found.start() for found in _BROKEN_MARK.finditer(window, first, last))
-            signs.tokens += [at for at in places if _is_broken(window, at)]
+            positions = (match.start() for match in _BROKEN_MARK.finditer(window, first, last))
+            signs.tokens += [position for position in positions if _is_broken(window, position)]
         marks = list(each(MARK, window, first, last))
-        return marks, [at for at in each(OBJECT, window, first, last) if not window.startswith(MARK, at)]
+        return marks, [
+            position
+            for position in each(OBJECT, window, first, last)
+            if not window.startswith(MARK, position)
+        ]
     marks, headers = [], []
     following = FOLLOWING[b"J"]
     find, stop = window.find, min(end + offset, len(window) - 1)
-    at = start + offset - 1
-    while 0 <= (at := find(b"J", at + 1)) < stop:
-        if signs is not None and following[window[at + 1]]:
-            signs.likely.append(at)
-        begun = at - offset
+    position = start + offset - 1
+    while 0 <= (position := find(b"J", position + 1)) < stop:
+        if signs is not None and following[window[position + 1]]:
+            signs.likely.append(position)
+        begun = position - offset
         if not first <= begun < last:
             continue
         if window.startswith(MARK, begun):
@@ -360,8 +374,8 @@ def _objects(
             continue
         if window.startswith(OBJECT, begun):
             headers.append(begun)
-        if signs is not None and _AFTER_CAPITAL[window[at + 1]] and _is_broken(window, at):
-            signs.tokens.append(at)
+        if signs is not None and _AFTER_CAPITAL[window[position + 1]] and _is_broken(window, position):
+            signs.tokens.append(position)
     if signs is not None:
         signs.seen.add(b"J")
     return marks, headers
@@ -378,45 +392,45 @@ def _pems(
     # Jumping from one B to the next is twice as fast as a search for the whole beginning.
     find, following, begun = window.find, FOLLOWING[b"B"], []
     stop = min(end + offset, len(window) - 1)
-    at = find(b"B", start + offset)
-    while 0 <= at < stop:
-        after = window[at + 1]
-        if after == _AFTER_B and window.startswith(PEM_BEGUN, at - offset):
-            begun.append(at - offset)
-        elif signs is not None and following[after]:
-            signs.likely.append(at)
-        at = find(b"B", at + 1)
+    position = find(b"B", start + offset)
+    while 0 <= position < stop:
+        next_byte = window[position + 1]
+        if next_byte == _AFTER_B and window.startswith(PEM_BEGUN, position - offset):
+            begun.append(position - offset)
+        elif signs is not None and following[next_byte]:
+            signs.likely.append(position)
+        position = find(b"B", position + 1)
     if signs is not None:
         signs.seen.add(b"B")
-    return [at for at in begun if first <= at < last]
+    return [position for position in begun if first <= position < last]
 
 
 def likely(window: bytes | bytearray, start: int, stop: int, letter: bytes, following: bytes) -> list[int]:
     """Return the positions of a rare letter whose next byte is in the table `following`."""
-    find, places = window.find, []
-    at = find(letter, start)
-    while at >= 0:
-        if at >= stop:
+    find, positions = window.find, []
+    position = find(letter, start)
+    while position >= 0:
+        if position >= stop:
             break
-        if following[window[at + 1]]:
-            places.append(at)
-        at = find(letter, at + 1)
-    return places
+        if following[window[position + 1]]:
+            positions.append(position)
+        position = find(letter, position + 1)
+    return positions
 
 
 def _digests(window: bytes | bytearray, first: int, last: int) -> Iterator[tuple[int, bytes]]:
     """Yield the words of exactly 64 hexadecimal digits: the position of each, and its decoded bytes."""
     sample = window[first : last + _PRINT_LENGTH : _STEP].translate(_IS_HEX)
-    at = sample.find(_IN_A_ROW)
-    while at >= 0:
-        seen = first + at * _STEP
-        found = _HEX_RUN.match(window, seen)
-        end = found.end() if found else seen
-        before = bytes(window[max(0, seen - _PRINT_LENGTH) : seen])
-        start = seen - len(before) + len(before.rstrip(_HEX_DIGITS))
-        if end - start == _PRINT_LENGTH and first <= start < last:
-            yield start, bytes.fromhex(window[start:end].decode("ascii"))
-        at = sample.find(_IN_A_ROW, (end - first) // _STEP + 1)
+    position = sample.find(_IN_A_ROW)
+    while position >= 0:
+        hit = first + position * _STEP
+        match = _HEX_RUN.match(window, hit)
+        run_end = match.end() if match else hit
+        text_before = bytes(window[max(0, hit - _PRINT_LENGTH) : hit])
+        start = hit - len(text_before) + len(text_before.rstrip(_HEX_DIGITS))
+        if run_end - start == _PRINT_LENGTH and first <= start < last:
+            yield start, bytes.fromhex(window[start:run_end].decode("ascii"))
+        position = sample.find(_IN_A_ROW, (run_end - first) // _STEP + 1)
 
 
 def is_wide(text: bytes | bytearray) -> bool:

@@ -114,11 +114,11 @@ class Listener:
             connection.close()
             self._count(peer, -1)
 
-    def _count(self, peer: Peer | None, by: int) -> None:
-        self._open += by
-        self._metrics.count("connections", by)
+    def _count(self, peer: Peer | None, change: int) -> None:
+        self._open += change
+        self._metrics.count("connections", change)
         if peer is not None:
-            self._of_user[peer.uid] += by
+            self._of_user[peer.uid] += change
             if not self._of_user[peer.uid]:
                 del self._of_user[peer.uid]
 

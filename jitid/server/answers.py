@@ -85,8 +85,8 @@ def status_of(error: JitidError) -> int:
     """Return the HTTP status of an error (RFC 9110, section 15)."""
     if isinstance(error, (LimitedError, RequestError)):
         return error.status
-    for kind, status in _STATUSES:
-        if isinstance(error, kind):
+    for error_type, status in _STATUSES:
+        if isinstance(error, error_type):
             return status
     return 500
 

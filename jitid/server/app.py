@@ -153,20 +153,22 @@ class App:
 
     def _log_bug(self, error: Exception, record: RequestRecord) -> None:
         """Log the place of an internal error: at first each occurrence, then some, with the number in between."""
-        last = traceback.extract_tb(error.__traceback__)[-1:]
-        place = f"{last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
-        if self._bugs.take(place):
-            self._unlogged[place] += 1
+        last_frames = traceback.extract_tb(error.__traceback__)[-1:]
+        position = (
+            f"{last_frames[0].filename.rpartition('/')[2]}:{last_frames[0].lineno}" if last_frames else ""
+        )
+        if self._bugs.take(position):
+            self._unlogged[position] += 1
             return
         # The message of a foreign exception may quote its input, so only its type is logged.
         self._log.write(
             "bug",
             "error",
             error=type(error).__name__,
-            at=place or None,
+            at=position or None,
             route=record.route,
             trace=trace_id(record.trace),
-            untold=self._unlogged.pop(place, 0),
+            untold=self._unlogged.pop(position, 0),
         )
 
     def _keep_pace(self, scope: Scope) -> None:
@@ -206,16 +208,16 @@ class App:
         raise RequestError(404, "there is nothing at that path", "see /v1/openapi.json")
 
     def _matches(self, scope: Scope) -> Iterator[tuple[Route, Match]]:
-        found = self._exact.get(scope["path"])
-        if found is not None:
-            for route in found:
+        exact_routes = self._exact.get(scope["path"])
+        if exact_routes is not None:
+            for route in exact_routes:
                 full = not route.methods or scope["method"] in route.methods
                 yield route, Match.FULL if full else Match.PARTIAL
             return
         for route in self._others:
-            match, more = route.matches(scope)
+            match, child_scope = route.matches(scope)
             if match is Match.FULL:
-                scope.update(more)
+                scope.update(child_scope)
             if match is not Match.NONE:
                 yield route, match
 

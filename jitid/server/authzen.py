@@ -89,13 +89,13 @@ def routes(service: Service) -> list[BaseRoute]:
         return await answered(request, _one_or_several)
 
     async def configuration(_request: Request) -> Response:
-        at = service.base_url
+        base_url = service.base_url
         return Response(
             dumps(
                 {
-                    "policy_decision_point": at,
-                    "access_evaluation_endpoint": f"{at}{EVALUATION}",
-                    "access_evaluations_endpoint": f"{at}{EVALUATIONS}",
+                    "policy_decision_point": base_url,
+                    "access_evaluation_endpoint": f"{base_url}{EVALUATION}",
+                    "access_evaluations_endpoint": f"{base_url}{EVALUATIONS}",
                 }
             ),
             200,
@@ -115,26 +115,30 @@ def _decided(authority: Authority, questions: _Questions) -> list[dict[str, Any]
     if questions.until is None:
         return _together(authority, questions.asked)
     decisions: list[dict[str, Any]] = []
-    for one in questions.asked:
-        decisions += _together(authority, [one])
+    for evaluation in questions.asked:
+        decisions += _together(authority, [evaluation])
         if decisions[-1]["decision"] is questions.until:
             break
     return decisions
 
 
-def _together(authority: Authority, questions: list[Evaluation]) -> list[dict[str, Any]]:
+def _together(authority: Authority, evaluations: list[Evaluation]) -> list[dict[str, Any]]:
     """Return the decisions; uses of tokens for the same audiences are decided and recorded together."""
     from jitid.capabilities.use.operations import Authorize
 
-    decisions = [{} if one.asked is not None else _spoilt(one) for one in questions]
-    for audiences in dict.fromkeys([one.audiences for one in questions if one.asked is not None]):
-        places = [
-            at for at, one in enumerate(questions) if one.asked is not None and one.audiences == audiences
+    decisions = [{} if evaluation.asked is not None else _spoilt(evaluation) for evaluation in evaluations]
+    for audiences in dict.fromkeys(
+        [evaluation.audiences for evaluation in evaluations if evaluation.asked is not None]
+    ):
+        indexes = [
+            index
+            for index, evaluation in enumerate(evaluations)
+            if evaluation.asked is not None and evaluation.audiences == audiences
         ]
-        uses = tuple([one for at in places if (one := questions[at].asked) is not None])
+        uses = tuple([use for index in indexes if (use := evaluations[index].asked) is not None])
         recorded = authority.perform(Authorize(asked=uses, audiences=audiences))
-        for at, verdict in zip(places, recorded.verdicts, strict=True):
-            decisions[at] = _decision(verdict, recorded)
+        for index, verdict in zip(indexes, recorded.verdicts, strict=True):
+            decisions[index] = _decision(verdict, recorded)
     return decisions
 
 
@@ -145,15 +149,20 @@ def _decision(verdict: UseVerdict, recorded: RecordedUses) -> dict[str, Any]:
     if verdict.scope is not None:
         context["scope"] = verdict.scope
     if verdict.valid and verdict.credential is not None:
-        one = verdict.credential
-        context |= {"jti": one.jti, "agent": one.agent, "delegator": one.delegator, "task": one.task}
+        credential = verdict.credential
+        context |= {
+            "jti": credential.jti,
+            "agent": credential.agent,
+            "delegator": credential.delegator,
+            "task": credential.task,
+        }
     return {"decision": verdict.allowed, "context": context}
 
 
-def _spoilt(one: Evaluation) -> dict[str, Any]:
-    if one.error is None:
-        return {"decision": False, "context": {"reason": one.denial}}
-    return {"decision": False, "context": {"error": {"status": 400, "message": one.error}}}
+def _spoilt(evaluation: Evaluation) -> dict[str, Any]:
+    if evaluation.error is None:
+        return {"decision": False, "context": {"reason": evaluation.denial}}
+    return {"decision": False, "context": {"error": {"status": 400, "message": evaluation.error}}}
 
 
 def _object(request: Request, text: bytes) -> dict[str, Any]:
@@ -170,10 +179,10 @@ def _object(request: Request, text: bytes) -> dict[str, Any]:
 
 
 def _one(body: Mapping[str, Any]) -> _Questions:
-    one = _read(body)
-    if one.error is not None:
-        raise UsageError(one.error)
-    return _Questions([one], alone=True)
+    evaluation = _read(body)
+    if evaluation.error is not None:
+        raise UsageError(evaluation.error)
+    return _Questions([evaluation], alone=True)
 
 
 def _one_or_several(body: Mapping[str, Any]) -> _Questions:
@@ -188,26 +197,28 @@ def _one_or_several(body: Mapping[str, Any]) -> _Questions:
 def _several(body: Mapping[str, Any], several: object, until: bool | None) -> list[Evaluation]:
     if type(several) is not list:
         raise UsageError("evaluations is no array")
-    most = MOST if until is None else _MOST_IN_ORDER
-    if len(several) > most:
-        raise UsageError(f"there are more than {most} evaluations")
-    usual = {name: body[name] for name in _PARTS if name in body}
+    limit = MOST if until is None else _MOST_IN_ORDER
+    if len(several) > limit:
+        raise UsageError(f"there are more than {limit} evaluations")
+    defaults = {name: body[name] for name in _PARTS if name in body}
     # Section 7.1.1: a member of an evaluation entirely replaces the same member of the request.
     return [
-        _read({**usual, **one}) if type(one) is dict else Evaluation(None, error="it is no JSON object")
-        for one in several
+        _read({**defaults, **entry})
+        if type(entry) is dict
+        else Evaluation(None, error="it is no JSON object")
+        for entry in several
     ]
 
 
 def _semantic(body: Mapping[str, Any]) -> bool | None:
     options = body.get("options", {})
-    named = options.get("evaluations_semantic", "execute_all") if type(options) is dict else None
-    if type(named) is not str or named not in _SEMANTICS:
+    semantic = options.get("evaluations_semantic", "execute_all") if type(options) is dict else None
+    if type(semantic) is not str or semantic not in _SEMANTICS:
         raise UsageError(f"evaluations_semantic is one of {', '.join(_SEMANTICS)}")
-    return _SEMANTICS[named]
+    return _SEMANTICS[semantic]
 
 
-def _read(stated: Mapping[str, Any]) -> Evaluation:
+def _read(members: Mapping[str, Any]) -> Evaluation:
     """Return one parsed evaluation.
 
     The subject is a credential of the type `token`: the token is in `properties.token` or in the `id`. Its
@@ -224,11 +235,11 @@ def _read(stated: Mapping[str, Any]) -> Evaluation:
     )
 
     try:
-        subject, resource = _part(stated, "subject"), _part(stated, "resource")
+        subject, resource = _part(members, "subject"), _part(members, "resource")
         texts = [_text(subject, "subject", "type"), _text(subject, "subject", "id")]
         kind, id_ = _text(resource, "resource", "type"), _text(resource, "resource", "id")
-        action = _text(_part(stated, "action"), "action", "name")
-        context = _part(stated, "context") if "context" in stated else {}
+        action = _text(_part(members, "action"), "action", "name")
+        context = _part(members, "context") if "context" in members else {}
     except UsageError as error:
         return Evaluation(None, error=error.message)
     try:
@@ -245,8 +256,8 @@ def _read(stated: Mapping[str, Any]) -> Evaluation:
         return Evaluation(None, denial=error.message)
 
 
-def _part(stated: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = stated.get(name)
+def _part(members: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = members.get(name)
     if type(part) is not dict:
         raise UsageError(f"its {name} is missing, or no object")
     return part
@@ -272,11 +283,11 @@ def _token(subject: Mapping[str, Any], kind: str, id_: str) -> Secret:
 
 
 def _audiences(subject: Mapping[str, Any]) -> tuple[str, ...]:
-    stated = subject.get("properties", {}).get("audience", [])
-    named = [stated] if type(stated) is str else stated
-    if type(named) is not list or not all(type(one) is str for one in named):
+    value = subject.get("properties", {}).get("audience", [])
+    audiences = [value] if type(value) is str else value
+    if type(audiences) is not list or not all(type(audience) is str for audience in audiences):
         raise UsageError("the audience of the subject is neither a text nor several")
-    return tuple([check_audience(one) for one in named])
+    return tuple([check_audience(audience) for audience in audiences])
 
 
 def _headers(request: Request) -> dict[str, str]:
@@ -292,16 +303,18 @@ def _json(request: Request, value: object) -> Response:
     return Response(dumps(value), 200, _headers(request), "application/json")
 
 
-def _trouble(request: Request, status: int, why: str, more: Mapping[str, str] | None = None) -> Response:
+def _trouble(
+    request: Request, status: int, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
     """Return an error as a text (section 10.1.2)."""
     record_of(request.scope).error = "usage" if status == 400 else "refused"
-    return PlainTextResponse(why, status, {**_headers(request), **(more or {})})
+    return PlainTextResponse(message, status, {**_headers(request), **(headers or {})})
 
 
 def _failed(service: Service, request: Request, error: JitidError) -> Response:
     if isinstance(error, LimitedError):
         service.metrics.count("limited")
-    more = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers_of(error)}
-    answer = _trouble(request, status_of(error), error.message, more)
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers_of(error)}
+    answer = _trouble(request, status_of(error), error.message, headers)
     record_of(request.scope).error = error.code
     return answer

@@ -37,9 +37,9 @@ class Settler:
         """Remember the running event loop."""
         self._loop = self._loop or asyncio.get_running_loop()
 
-    def watch(self, within: Authority, caller: Caller) -> Authority:
+    def watch(self, authority: Authority, caller: Caller) -> Authority:
         """Return an authority that starts a pass when the caller leaves revocations at targets unsettled."""
-        return _Watching(within, caller, self._soon)
+        return _Watching(authority, caller, self._soon)
 
     def close(self, patience: float) -> None:
         """Stop the thread; wait at most `patience` seconds."""
@@ -73,8 +73,8 @@ def _settle(seat: Seat) -> None:
 class _Watching:
     """An authority that starts a pass after an operation with revocations that no caller will settle."""
 
-    def __init__(self, within: Authority, caller: Caller, soon: Callable[[], None]) -> None:
-        self._within = within
+    def __init__(self, authority: Authority, caller: Caller, soon: Callable[[], None]) -> None:
+        self._within = authority
         self._caller = caller
         self._soon = soon
 
@@ -82,8 +82,8 @@ class _Watching:
         """Perform an operation and return its answer. Raises the errors of the operation."""
         answer = self._within.perform(operation)
         ended = getattr(answer, "ended", answer)
-        unasked = self._caller.agent is not None or isinstance(operation, RevokeToken)
-        if unasked and isinstance(ended, Ended) and ended.unsettled:
+        unattended = self._caller.agent is not None or isinstance(operation, RevokeToken)
+        if unattended and isinstance(ended, Ended) and ended.unsettled:
             self._soon()
         return answer
 

@@ -58,7 +58,7 @@ class Together:
         self._running += 1
         answers: list[tuple[Any, BaseException | None]] = []
         self._pool.run(lambda seat: _do(seat, jobs, answers)).add_done_callback(
-            lambda done: self._finish(jobs, answers, done.exception())
+            lambda future: self._finish(jobs, answers, future.exception())
         )
         if self._waiting:
             self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._start)
@@ -90,13 +90,13 @@ def _do(seat: Seat, jobs: list[_Job], answers: list[tuple[Any, BaseException | N
 
     Raises an error that may mean that the thread's ledger connection is broken; the remaining work is not started.
     """
-    with seat.authority() as authority, authority.in_one_view() as within:
+    with seat.authority() as authority, authority.in_one_view() as view_authority:
         for work, future in jobs:
             answer: Any = None
             error: BaseException | None = None
             if not future.cancelled():
                 try:
-                    answer = work(within)
+                    answer = work(view_authority)
                 except OAuthError as refusal:
                     error = refusal
                 except JitidError as refusal:

@@ -49,23 +49,28 @@ async def call(
 ) -> T:
     """Run work in a thread for the client of a request. Raises OAuthError, and the errors of the work."""
     with service.counting_failures(request):
-        signed = _signed(service, request, form)
-        secret = _by_secret(request, form) if signed is None else None
-        if signed is None and secret is None and form.doubtful and "authorization" not in request.headers:
+        assertion_proof = _signed(service, request, form)
+        secret_proof = _by_secret(request, form) if assertion_proof is None else None
+        if (
+            assertion_proof is None
+            and secret_proof is None
+            and form.doubtful
+            and "authorization" not in request.headers
+        ):
             # A client with a credential is never identified by the user of its socket.
             raise UnauthenticatedError(
                 "the client names a parameter by which clients authenticate, and proves nothing; nothing was done"
             )
-    if signed is not None:
+    if assertion_proof is not None:
         # The use of an assertion is recorded, so this is not a read.
-        return await service.call(request, work, proof=signed, operation_type=operation_type)
-    return await service.call(request, work, reads=reads, proof=secret, operation_type=operation_type)
+        return await service.call(request, work, proof=assertion_proof, operation_type=operation_type)
+    return await service.call(request, work, reads=reads, proof=secret_proof, operation_type=operation_type)
 
 
 def must_be_named(form: OAuthForm, caller: Caller) -> None:
     """Refuse a `client_id` that does not match the client. Raises OAuthError."""
-    named = form.one("client_id")
-    if named is not None and named not in (caller.name, caller.agent, caller.credential):
+    client_id = form.one("client_id")
+    if client_id is not None and client_id not in (caller.name, caller.agent, caller.credential):
         raise OAuthError("invalid_client", "the client_id is not that of the client that proved itself", 401)
 
 
@@ -105,8 +110,8 @@ def _client_secret(request: Request, form: OAuthForm) -> tuple[str, Secret] | No
         UnauthenticatedError: the header is malformed, or a secret has no `client_id`.
 
     """
-    text = form.one("client_secret")
-    if text is None:
+    client_secret = form.one("client_secret")
+    if client_secret is None:
         return _basic(request.headers["authorization"]) if uses_basic(request) else None
     if "authorization" in request.headers:
         # RFC 6749, section 2.3.
@@ -114,7 +119,7 @@ def _client_secret(request: Request, form: OAuthForm) -> tuple[str, Secret] | No
     client = form.one("client_id")
     if client is None:
         raise UnauthenticatedError("a client_secret needs the client_id that it belongs to; nothing was done")
-    return client, Secret.single(text)
+    return client, Secret.single(client_secret)
 
 
 def _basic(header: str) -> tuple[str, Secret]:
@@ -145,14 +150,14 @@ def _signed(service: Service, request: Request, form: OAuthForm) -> Callable[[Lo
     if text is None or assertion_type != assertion.TYPE:
         raise UnauthenticatedError(f"a client assertion is of the type {assertion.TYPE}; nothing was done")
     # RFC 7523, section 3: the issuer, or the address of the token endpoint; also that of the requested endpoint.
-    here = f"{service.base_url}{request.scope['path']}"
-    places = (f"{service.base_url}/token", here)
+    endpoint = f"{service.base_url}{request.scope['path']}"
+    endpoints = (f"{service.base_url}/token", endpoint)
 
     def prove(authority: LocalAuthority) -> Caller:
         now = int(time.time())
         try:
             signed = assertion.parse(text)
-            audiences = (*authority.names_now().accepted(now), *places)
+            audiences = (*authority.names_now().accepted(now), *endpoints)
             keys = authority.perform(FindClientKeys(client=signed.client))
             id_ = assertion.check(
                 signed, {key.id: strict_json.loads(key.jwk) for key in keys}, audiences, now

@@ -64,12 +64,12 @@ def routes(service: Service) -> list[BaseRoute]:
         return Response(dumps(published), 200, _PUBLIC, "application/jwk-set+json")
 
     # Any path: the issuer, and so its path, may change.
-    places = (
+    templates = (
         "/.well-known/oauth-authorization-server{path:path}",
         "/.well-known/openid-configuration{path:path}",
         "/{path:path}/.well-known/openid-configuration",
     )
-    return [*[Route(place, found) for place in places], Route(KEYS, keys)]
+    return [*[Route(template, found) for template in templates], Route(KEYS, keys)]
 
 
 def _path(issuer: str) -> str:
@@ -91,13 +91,13 @@ def _metadata(service: Service, issuer: str) -> dict[str, Any] | None:
     """Return the metadata of the authorization server; None if its issuer is not an http(s) address."""
     if urlsplit(issuer).scheme not in ("https", "http"):
         return None
-    at = service.base_url
+    base_url = service.base_url
     algorithms = sorted(CLIENT_ALGORITHMS)
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "issuer": issuer,
         # Common clients require it, even for other grants; it refuses every response type.
-        "authorization_endpoint": f"{at}{oauth.AUTHORIZE}",
-        "jwks_uri": f"{at}{KEYS}",
+        "authorization_endpoint": f"{base_url}{oauth.AUTHORIZE}",
+        "jwks_uri": f"{base_url}{KEYS}",
         "grant_types_supported": list(token_endpoint.GRANTS),
         "response_types_supported": RESPONSE_TYPES,
         "subject_types_supported": ["public"],
@@ -106,13 +106,13 @@ def _metadata(service: Service, issuer: str) -> dict[str, Any] | None:
     types = service.config.many("detail_types")
     if types:
         # RFC 9396, section 10; without the setting any type is accepted, which the member cannot say.
-        found["authorization_details_types_supported"] = list(types)
+        metadata["authorization_details_types_supported"] = list(types)
     for name, path in (
         ("token", oauth.TOKEN),
         ("introspection", oauth.INTROSPECT),
         ("revocation", oauth.REVOKE),
     ):
-        found[f"{name}_endpoint"] = f"{at}{path}"
-        found[f"{name}_endpoint_auth_methods_supported"] = list(_METHODS[name])
-        found[f"{name}_endpoint_auth_signing_alg_values_supported"] = algorithms
-    return found
+        metadata[f"{name}_endpoint"] = f"{base_url}{path}"
+        metadata[f"{name}_endpoint_auth_methods_supported"] = list(_METHODS[name])
+        metadata[f"{name}_endpoint_auth_signing_alg_values_supported"] = algorithms
+    return metadata

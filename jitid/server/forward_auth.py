@@ -62,23 +62,24 @@ def routes(service: Service) -> list[BaseRoute]:
         def work(authority: LocalAuthority) -> Credential:
             serving = authority.serving(proxy)
             # A proxy without an audience accepts only tokens for the authority's name.
-            demanded = audiences or proxy.audiences or (authority.names_now().issuer,)
+            required_audiences = audiences or proxy.audiences or (authority.names_now().issuer,)
             # An invalid token is not recorded: any client could fill the ledger.
-            found = serving.perform(Verify(token=token, audiences=demanded))
-            if found.kind not in TOKENS:
+            credential = serving.perform(Verify(token=token, audiences=required_audiences))
+            if credential.kind not in TOKENS:
                 raise InvalidCredentialError(introspection.NO_RIGHT)
-            if found.token_use == TokenUse.IDENTITY:
+            if credential.token_use == TokenUse.IDENTITY:
                 raise InvalidCredentialError("an identity token is for the authority, and for no service")
             if action is None:
-                return found
+                return credential
             # Each use is recorded. The rate limit belongs to the shown identity, apart from its holder's own limit.
-            service.keep_pace(f"shown {found.id}")
+            service.keep_pace(f"shown {credential.id}")
             from jitid.capabilities.use.authorization import UseRequest, check_resource
             from jitid.capabilities.use.operations import Authorize
 
             (verdict,) = serving.perform(
                 Authorize(
-                    asked=(UseRequest(token, action, check_resource(_resource(request))),), audiences=demanded
+                    asked=(UseRequest(token, action, check_resource(_resource(request))),),
+                    audiences=required_audiences,
                 )
             ).verdicts
             if not verdict.valid or verdict.credential is None:
@@ -88,16 +89,16 @@ def routes(service: Service) -> list[BaseRoute]:
             return verdict.credential
 
         try:
-            found = await service.within(work)
+            credential = await service.within(work)
         except InvalidCredentialError as error:
             return _challenge(request, 401, _error("invalid_token", error.message))
         except (PolicyDeniedError, UsageError) as error:
             return _challenge(request, 403, _error("insufficient_scope", error.message))
-        missing = uncovered([Scope(scope) for scope in found.scopes], scopes)
+        missing = uncovered([Scope(scope) for scope in credential.scopes], scopes)
         if missing:
             challenge = _error("insufficient_scope", "the token does not hold a scope that this needs")
             return _challenge(request, 403, f'{challenge}, scope="{" ".join(scopes)}"')
-        return Response(headers={**KEPT_NOWHERE, **_headers(found)})
+        return Response(headers={**KEPT_NOWHERE, **_headers(credential)})
 
     return [Route(PLACE, authenticate, methods=["GET"])]
 
@@ -114,8 +115,8 @@ def _requirements(request: Request) -> tuple[tuple[str, ...], tuple[Scope, ...],
 
         action = check_action(action)
     return (
-        tuple(check_audience(one) for one in form.many("audience")),
-        tuple(parse_scope(one) for text in form.many("scope") for one in text.split(" ")),
+        tuple(check_audience(audience) for audience in form.many("audience")),
+        tuple(parse_scope(scope) for text in form.many("scope") for scope in text.split(" ")),
         None if action is None else Scope(action),
     )
 
@@ -128,10 +129,10 @@ def shows_token(request: Request) -> bool:
 
 def shown_token(request: Request) -> Secret | None:
     """Return the token of a request (RFC 6750, section 2.1), not yet verified; None if the header is malformed."""
-    found = request.headers.getlist("authorization")
-    if len(found) != 1:
+    headers = request.headers.getlist("authorization")
+    if len(headers) != 1:
         return None
-    scheme, _, token = found[0].partition(" ")
+    scheme, _, token = headers[0].partition(" ")
     token = token.strip(" ")
     return Secret.single(token) if scheme.lower() == "bearer" and 0 < len(token) <= MAX_TOKEN else None
 
@@ -143,15 +144,15 @@ def _resource(request: Request) -> str:
         UsageError: two servers could read different paths, or the proxy sends two paths or none.
 
     """
-    paths = {one for name in _PLACES for one in request.headers.getlist(name)}
+    paths = {path for name in _PLACES for path in request.headers.getlist(name)}
     if len(paths) > 1:
         # Proxies set one of these headers and forward the other unchanged from the client.
         raise UsageError("the request is said to be for two different paths")
     return path_of("".join(paths))
 
 
-def _error(code: str, why: str) -> str:
-    return f'error="{code}", error_description="{plain(why)}"'
+def _error(code: str, description: str) -> str:
+    return f'error="{code}", error_description="{plain(description)}"'
 
 
 def _challenge(request: Request, status: int, error: str) -> Response:
@@ -161,13 +162,13 @@ def _challenge(request: Request, status: int, error: str) -> Response:
     return Response(status_code=status, headers={**KEPT_NOWHERE, "www-authenticate": challenge})
 
 
-def _headers(found: Credential) -> dict[str, str]:
+def _headers(credential: Credential) -> dict[str, str]:
     """Return the agent, delegator and task as headers for the proxy to forward. Names are valid header values."""
     return {
-        "x-jitid-agent": found.agent,
-        "x-jitid-delegator": found.delegator,
-        "x-jitid-task": found.task,
-        "x-jitid-scopes": " ".join(found.scopes),
-        "x-jitid-id": found.id,
-        "x-jitid-jti": found.jti,
+        "x-jitid-agent": credential.agent,
+        "x-jitid-delegator": credential.delegator,
+        "x-jitid-task": credential.task,
+        "x-jitid-scopes": " ".join(credential.scopes),
+        "x-jitid-id": credential.id,
+        "x-jitid-jti": credential.jti,
     }

@@ -25,32 +25,32 @@ _FRESH = 1.0
 
 def routes(service: Service) -> list[BaseRoute]:
     """Return the routes of health and metrics."""
-    looking = _Looker(service)
+    looker = _Looker(service)
 
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse("ok\n", headers={"cache-control": "no-store"})
 
     async def readyz(_request: Request) -> Response:
-        found = await looking.found()
-        error = found.away or found.hindered
+        condition = await looker.found()
+        error = condition.away or condition.hindered
         document = {
-            "ready": found.away is None,
+            "ready": condition.away is None,
             # A service that cannot issue can still verify, revoke and report, so it stays ready.
             "issues": error is None,
             "error": None if error is None else error.code,
         }
         return Response(
             dumps(document),
-            200 if found.away is None else 503,
-            {"cache-control": "no-store"} | ({} if found.away is None else {"retry-after": "1"}),
+            200 if condition.away is None else 503,
+            {"cache-control": "no-store"} | ({} if condition.away is None else {"retry-after": "1"}),
             "application/json",
         )
 
     async def metrics(_request: Request) -> Response:
-        found = await looking.found()
+        condition = await looker.found()
         return Response(
             service.metrics.text(
-                ledger_up=found.away is None, issues=found.away is None and found.hindered is None
+                ledger_up=condition.away is None, issues=condition.away is None and condition.hindered is None
             ),
             headers={"cache-control": "no-store"},
             media_type="text/plain; version=0.0.4",

@@ -364,17 +364,17 @@ class BoundedProtocol(asyncio.Protocol):
         self._metrics.count("malformed")
         self._lingers = True
         exchange = self._running
-        own = self._in_body
+        has_exchange = self._in_body
         """Whether the request has an exchange already: its headers were valid, and its body is not."""
         self._in_headers = self._in_body = False
-        if own and self._pipeline:
+        if has_exchange and self._pipeline:
             # It waits for earlier answers.
             self._pipeline.popleft()
-        elif own and exchange is None:
+        elif has_exchange and exchange is None:
             # It is answered already. The client would take a second answer for that of the next request.
             self._end()
             return
-        elif own and exchange is not None:
+        elif has_exchange and exchange is not None:
             exchange.disconnect()
             if exchange.is_started:
                 self._transport.abort()
@@ -417,16 +417,18 @@ def _addresses(transport: asyncio.Transport) -> tuple[tuple[str, int | None] | N
     """Return the addresses of the service and of the client; a Unix socket's client has none."""
     connection = transport.get_extra_info("socket")
     try:
-        here, there = connection.getsockname(), connection.getpeername()
+        local, remote = connection.getsockname(), connection.getpeername()
     except OSError:
         # The client has left already.
         return None, None
-    server = (str(here[0]), int(here[1])) if isinstance(here, tuple) else (str(here), None)
-    return server, (str(there[0]), int(there[1])) if isinstance(there, tuple) else None
+    server = (str(local[0]), int(local[1])) if isinstance(local, tuple) else (str(local), None)
+    return server, (str(remote[0]), int(remote[1])) if isinstance(remote, tuple) else None
 
 
-def _too_large_headers(most: int) -> RequestError:
-    return RequestError(431, f"the request's line and headers are larger than {most} bytes; nothing was done")
+def _too_large_headers(limit: int) -> RequestError:
+    return RequestError(
+        431, f"the request's line and headers are larger than {limit} bytes; nothing was done"
+    )
 
 
 def cut_late(connections: set[Any], now: float) -> None:

@@ -38,12 +38,12 @@ def listen(host: str, port: int, *, encrypted: bool) -> list[socket.socket]:
 
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         # A text that cannot be a DNS name is not looked up.
-        why = error.strerror if isinstance(error, OSError) else "no name of a host"
-        raise UsageError(f"there is no address {quote(host, 200)}: {why}") from None
-    addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+        reason = error.strerror if isinstance(error, OSError) else "no name of a host"
+        raise UsageError(f"there is no address {quote(host, 200)}: {reason}") from None
+    addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in infos))
     if not encrypted and not all(_is_loopback(str(address[0])) for _, address in addresses):
         raise UsageError(
             f"on {quote(host, 200)} others could listen in: without TLS there is only loopback",
@@ -57,8 +57,8 @@ def listen(host: str, port: int, *, encrypted: bool) -> list[socket.socket]:
                 address = (address[0], sockets[0].getsockname()[1], *address[2:])
             sockets.append(_bound(family, address))
     except BaseException:
-        for each in sockets:
-            each.close()
+        for listening in sockets:
+            listening.close()
         raise
     return sockets
 
@@ -69,23 +69,23 @@ def _is_loopback(address: str) -> bool:
 
 
 def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
-    made = socket.socket(family, socket.SOCK_STREAM)
+    listening = socket.socket(family, socket.SOCK_STREAM)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.setblocking(False)
-        made.bind(address)
-        made.listen(_BACKLOG)
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.setblocking(False)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
     except OSError as error:
-        made.close()
+        listening.close()
         where = f"{address[0]}, port {address[1]}"
         if error.errno == errno.EADDRINUSE:
             raise StorageError(
                 f"somebody else listens on {where} already", "end it, or choose another port with --bind"
             ) from None
         raise UsageError(f"{where} cannot be had: {(error.strerror or 'error').lower()}") from None
-    return made
+    return listening
 
 
 def listen_at(path: str, mode: int) -> socket.socket:
@@ -102,23 +102,23 @@ def listen_at(path: str, mode: int) -> socket.socket:
     if len(os.fsencode(path)) > 107:
         raise UsageError(f"the path {quote(path, 200)} is longer than the 107 bytes that a socket's can have")
     _clear(path)
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        made.setblocking(False)
+        listening.setblocking(False)
         # The socket listens only after its mode is set, so no client connects before.
-        before = os.umask(0o777 & ~mode)
+        old_umask = os.umask(0o777 & ~mode)
         try:
-            made.bind(path)
+            listening.bind(path)
         finally:
-            os.umask(before)
+            os.umask(old_umask)
         os.chmod(path, mode)
-        made.listen(_BACKLOG)
+        listening.listen(_BACKLOG)
     except OSError as error:
-        made.close()
+        listening.close()
         raise UsageError(
             f"no socket can be made at {quote(path, 200)}: {(error.strerror or 'error').lower()}"
         ) from None
-    return made
+    return listening
 
 
 def _check_folder(folder: str) -> None:
@@ -140,11 +140,11 @@ def _check_folder(folder: str) -> None:
             f"{stat.S_IMODE(status.st_mode):03o}), who could replace it",
             f"chmod go-w {folder}",
         )
-    place = changeable(os.path.abspath(folder))
-    if place is not None:
+    exposed_path = changeable(os.path.abspath(folder))
+    if exposed_path is not None:
         raise IntegrityError(
-            f"other users can change {quote(place, 200)}, and so the folder {quote(folder, 200)} of the socket",
-            f"chmod go-w {word(place)}, and let root or the service's user own it",
+            f"other users can change {quote(exposed_path, 200)}, and so the folder {quote(folder, 200)} of the socket",
+            f"chmod go-w {word(exposed_path)}, and let root or the service's user own it",
         )
 
 

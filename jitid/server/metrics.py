@@ -76,10 +76,10 @@ class Metrics:
         for name in GAUGES:
             self.set(name, 0)
 
-    def count(self, name: str, by: int = 1) -> None:
+    def count(self, name: str, amount: int = 1) -> None:
         """Add to a counter or a gauge."""
         with self._lock:
-            self._memory[self._place(name)] += by
+            self._memory[self._place(name)] += amount
 
     def set(self, name: str, value: float) -> None:
         """Set a gauge."""
@@ -87,13 +87,13 @@ class Metrics:
 
     def observe(self, route: str, status: int, seconds: float) -> None:
         """Count a request that was answered."""
-        number = self._route.get(route, len(self._routes) - 1)
-        place = self._base + number * (_OTHER + 1) + _STATUS.get(status, _OTHER)
-        self._memory[place] += 1
-        first = self._base + self._histogram + number * self._of_route
-        bucket = next((at for at, bound in enumerate(BOUNDS) if seconds <= bound), len(BOUNDS))
-        self._memory[first + bucket] += 1
-        self._memory[first + len(BOUNDS) + 1] += seconds
+        route_index = self._route.get(route, len(self._routes) - 1)
+        cell = self._base + route_index * (_OTHER + 1) + _STATUS.get(status, _OTHER)
+        self._memory[cell] += 1
+        histogram_start = self._base + self._histogram + route_index * self._of_route
+        bucket = next((index for index, bound in enumerate(BOUNDS) if seconds <= bound), len(BOUNDS))
+        self._memory[histogram_start + bucket] += 1
+        self._memory[histogram_start + len(BOUNDS) + 1] += seconds
 
     def text(self, *, ledger_up: bool, issues: bool) -> str:
         """Return all metrics in Prometheus' text exposition format 0.0.4."""
@@ -102,8 +102,8 @@ class Metrics:
     def _place(self, name: str) -> int:
         return self._base + len(self._routes) * (_OTHER + 1) + _NUMBER[name]
 
-    def _sum(self, place: int) -> float:
-        return sum(self._memory[place + worker * self._size] for worker in range(self._workers))
+    def _sum(self, cell: int) -> float:
+        return sum(self._memory[cell + worker * self._size] for worker in range(self._workers))
 
     def _lines(self, *, ledger_up: bool, issues: bool) -> Iterator[str]:
         yield from family("jitid_build_info", "The version of jitid.", [({"version": __version__}, 1)])
@@ -115,19 +115,21 @@ class Metrics:
             "Whether ledger, policy and signing key are there to issue with (1) or not (0).",
             [({}, int(issues))],
         )
-        first = len(self._routes) * (_OTHER + 1)
+        counters_start = len(self._routes) * (_OTHER + 1)
         for names, kind in ((COUNTERS, "counter"), (GAUGES, "gauge")):
-            for name, (called, about) in names.items():
-                value = int(self._sum(first + _NUMBER[name]))
-                yield from family(called, about, [({}, value)], "counter" if kind == "counter" else "gauge")
+            for name, (metric_name, description) in names.items():
+                value = int(self._sum(counters_start + _NUMBER[name]))
+                yield from family(
+                    metric_name, description, [({}, value)], "counter" if kind == "counter" else "gauge"
+                )
         yield from family(
             "jitid_http_requests_total",
             "Requests that were answered, by the template of their path and their status.",
             (
-                ({"route": route, "status": str((*STATUSES, "other")[status])}, int(count))
-                for number, route in enumerate(self._routes)
-                for status in range(_OTHER + 1)
-                if (count := self._sum(number * (_OTHER + 1) + status))
+                ({"route": route, "status": str((*STATUSES, "other")[status_index])}, int(count))
+                for route_index, route in enumerate(self._routes)
+                for status_index in range(_OTHER + 1)
+                if (count := self._sum(route_index * (_OTHER + 1) + status_index))
             ),
             "counter",
         )
@@ -136,9 +138,9 @@ class Metrics:
     def _histograms(self) -> Iterator[str]:
         name = "jitid_http_request_seconds"
         head = f"# HELP {name} How long answers took, by the template of the path.\n# TYPE {name} histogram\n"
-        for number, route in enumerate(self._routes):
-            first = self._histogram + number * self._of_route
-            counts = [int(self._sum(first + at)) for at in range(len(BOUNDS) + 1)]
+        for route_index, route in enumerate(self._routes):
+            histogram_start = self._histogram + route_index * self._of_route
+            counts = [int(self._sum(histogram_start + bucket)) for bucket in range(len(BOUNDS) + 1)]
             if not any(counts):
                 continue
             yield head
@@ -148,5 +150,5 @@ class Metrics:
             for bound, count in zip((*map(str, BOUNDS), "+Inf"), counts, strict=True):
                 total += count
                 yield f'{name}_bucket{{{label},le="{bound}"}} {total}\n'
-            yield f"{name}_sum{{{label}}} {self._sum(first + len(BOUNDS) + 1):.6f}\n"
+            yield f"{name}_sum{{{label}}} {self._sum(histogram_start + len(BOUNDS) + 1):.6f}\n"
             yield f"{name}_count{{{label}}} {total}\n"

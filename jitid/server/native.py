@@ -41,21 +41,21 @@ def routes(service: Service) -> list[BaseRoute]:
     async def perform(request: Request) -> Response:
         name = request.path_params["name"]
         # Decoding comes after authorization: only permitted callers learn about errors in the request.
-        kind = operations()[name] if name in paths else None
+        operation_type = operations()[name] if name in paths else None
         record_of(request.scope).route = paths.get(name, record_of(request.scope).route)
         read = await _operation(request, name)
-        if kind is not None and codec.streams(kind):
-            return await _in_pieces(service, request, kind, read)
-        long = kind is not None and kind.slow
+        if operation_type is not None and codec.streams(operation_type):
+            return await _in_pieces(service, request, operation_type, read)
+        long = operation_type is not None and operation_type.slow
         answer = await service.call(
-            request, lambda authority, _: _answer(authority, read), long=long, operation_type=kind
+            request, lambda authority, _: _answer(authority, read), long=long, operation_type=operation_type
         )
         return _document(answer)
 
     async def whoami(request: Request) -> Response:
         caller = await service.call(request, lambda _, caller: caller)
-        alone = await service.without_credential(request) if caller.agent is not None else None
-        reported = _whoami(caller, await service.names_now(), _confinement(request, caller, alone))
+        socket_caller = await service.without_credential(request) if caller.agent is not None else None
+        reported = _whoami(caller, await service.names_now(), _confinement(request, caller, socket_caller))
         return _document(dumps(reported))
 
     async def openapi(_request: Request) -> Response:
@@ -101,18 +101,18 @@ async def _operation(request: Request, name: str) -> Callable[[], Operation[obje
     return read
 
 
-def _confinement(request: Request, caller: Caller, alone: Caller | None) -> Confinement:
-    """Return the caller's powers beyond its credential; `alone` is the caller at the socket without a credential."""
+def _confinement(request: Request, caller: Caller, socket_caller: Caller | None) -> Confinement:
+    """Return the caller's powers beyond its credential; `socket_caller` is that at the socket without a credential."""
     peer = record_of(request.scope).peer
     if peer is not None and peer.uid in (0, os.geteuid()):
         return Confinement.KEY_READABLE
-    if caller.agent is None or alone is not None:
+    if caller.agent is None or socket_caller is not None:
         return Confinement.PERSON_IMPERSONABLE
     return Confinement.CONFINED
 
 
 def _whoami(caller: Caller, names: Names, confinement: Confinement) -> dict[str, Any]:
-    found = WhoAmI(
+    whoami = WhoAmI(
         caller.name,
         tuple(sorted(caller.roles or ())),
         caller.delegator,
@@ -123,7 +123,7 @@ def _whoami(caller: Caller, names: Names, confinement: Confinement) -> dict[str,
         __version__,
         confinement,
     )
-    encoded: dict[str, Any] = shape_of(WhoAmI, request=False).encode(found)
+    encoded: dict[str, Any] = shape_of(WhoAmI, request=False).encode(whoami)
     return encoded
 
 
@@ -135,7 +135,7 @@ def _answer(authority: Authority, read: Callable[[], Operation[object]]) -> byte
 async def _in_pieces(
     service: Service,
     request: Request,
-    kind: type[Operation[Any]],
+    operation_type: type[Operation[Any]],
     read: Callable[[], Operation[object]],
 ) -> Response:
     """Return a streamed answer, a line for each piece.
@@ -148,11 +148,11 @@ async def _in_pieces(
         for piece in codec.encode_result(operation, authority.perform(operation)):
             yield dumps(piece) + b"\n"
 
-    pieces = service.stream(request, work, operation_type=kind)
-    first = await anext(pieces, b"")
+    pieces = service.stream(request, work, operation_type=operation_type)
+    first_piece = await anext(pieces, b"")
 
     async def lines() -> AsyncIterator[bytes]:
-        yield first
+        yield first_piece
         try:
             async for piece in pieces:
                 yield piece

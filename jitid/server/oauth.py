@@ -36,9 +36,9 @@ INACTIVE: dict[str, Any] = {"active": False}
 """The complete answer about a credential that is not valid, for any reason."""
 
 
-def claims_of(found: Introspected) -> dict[str, Any]:
+def claims_of(introspected: Introspected) -> dict[str, Any]:
     """Return the claims of a credential: the signed claims, or the same claims for an opaque token."""
-    credential = found.credential
+    credential = introspected.credential
     context: dict[str, Any] = {
         "id": credential.id,
         "kind": credential.kind,
@@ -55,9 +55,9 @@ def claims_of(found: Introspected) -> dict[str, Any]:
         # Not an access token (RFC 8693, section 2.2.1): a client that takes this answer for one must not admit the
         # holder.
         "token_type": "N_A" if is_identity else "Bearer",
-        "iss": found.issuer,
+        "iss": introspected.issuer,
         "sub": credential.delegator,
-        "act": act_claim(actors_of(found.trust_domain, [credential, *found.lineage])),
+        "act": act_claim(actors_of(introspected.trust_domain, [credential, *introspected.lineage])),
         "client_id": credential.agent,
         "aud": credential.audiences[0] if len(credential.audiences) == 1 else credential.audiences,
         "scope": " ".join(credential.scopes),
@@ -88,11 +88,11 @@ def routes(service: Service) -> list[BaseRoute]:
     """Return the routes of OAuth."""
 
     async def token(request: Request) -> Response:
-        form, broken = await _form(service, request, token_endpoint.REPEATABLE)
+        form, form_error = await _form(service, request, token_endpoint.REPEATABLE)
 
         def work(authority: Authority, caller: Caller) -> tuple[token_endpoint.TokenRequest, Issued]:
             client_auth.must_be_named(form, caller)
-            _must_be_whole(broken)
+            _must_be_whole(form_error)
             token_endpoint.must_be_served(caller, form)
             token_request = token_endpoint.parse_request(form)
             return token_request, token_endpoint.grant(authority, caller, token_request)
@@ -100,11 +100,11 @@ def routes(service: Service) -> list[BaseRoute]:
         return token_endpoint.answer(*await client_auth.call(service, request, form, work))
 
     async def introspect(request: Request) -> Response:
-        form, broken = await _form(service, request)
+        form, form_error = await _form(service, request)
 
         def work(authority: Authority, caller: Caller) -> dict[str, Any]:
             client_auth.must_be_named(form, caller)
-            _must_be_whole(broken)
+            _must_be_whole(form_error)
             presented = Secret.single(form.need("token"))
             try:
                 return claims_of(authority.perform(Introspect(token=presented)))
@@ -116,11 +116,11 @@ def routes(service: Service) -> list[BaseRoute]:
         )
 
     async def revoke(request: Request) -> Response:
-        form, broken = await _form(service, request)
+        form, form_error = await _form(service, request)
 
         def work(authority: Authority, caller: Caller) -> None:
             client_auth.must_be_named(form, caller)
-            _must_be_whole(broken)
+            _must_be_whole(form_error)
             # The token itself shows its type (section 2.1: the hint may be ignored).
             operation = RevokeToken(token=Secret.single(form.need("token")), reason="revoked by its client")
             if (
@@ -170,9 +170,9 @@ async def _form(
             return credentials_of(body), error
 
 
-def _must_be_whole(broken: OAuthError | None) -> None:
-    if broken is not None:
-        raise broken
+def _must_be_whole(form_error: OAuthError | None) -> None:
+    if form_error is not None:
+        raise form_error
 
 
 def _endpoint(service: Service, endpoint: Endpoint, *, refused: int = 400) -> Endpoint:
@@ -183,18 +183,18 @@ def _endpoint(service: Service, endpoint: Endpoint, *, refused: int = 400) -> En
         try:
             return await endpoint(request)
         except OAuthError as error:
-            found = error
+            oauth_error = error
         except JitidError as error:
             if isinstance(error, LimitedError):
                 service.metrics.count("limited")
-            found = as_oauth(error, refused=refused)
-        if found.status == 401:
+            oauth_error = as_oauth(error, refused=refused)
+        if oauth_error.status == 401:
             if client_auth.uses_basic(request):
                 # RFC 6749, section 5.2: the scheme that the client used.
-                found.headers["www-authenticate"] = client_auth.BASIC
+                oauth_error.headers["www-authenticate"] = client_auth.BASIC
             # RFC 9110, section 15.5.2: each 401 has a challenge.
-            found.headers.setdefault("www-authenticate", CHALLENGE[1].decode())
-        record_of(request.scope).error = found.code
-        return found.response()
+            oauth_error.headers.setdefault("www-authenticate", CHALLENGE[1].decode())
+        record_of(request.scope).error = oauth_error.code
+        return oauth_error.response()
 
     return answering

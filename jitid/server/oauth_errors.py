@@ -62,8 +62,8 @@ def document(value: object, status: int = 200, headers: Mapping[str, str] | None
 
 def plain(text: str) -> str:
     """Return a text with only the characters of an `error_description`, and of limited length."""
-    shown = safe(text).translate(_PLAIN).encode("ascii", "replace").decode("ascii")
-    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
+    plain_text = safe(text).translate(_PLAIN).encode("ascii", "replace").decode("ascii")
+    return plain_text if len(plain_text) <= _LONGEST else f"{plain_text[:_LONGEST]}..."
 
 
 def as_oauth(error: JitidError, *, refused: int = 400) -> OAuthError:
@@ -91,8 +91,8 @@ def as_oauth(error: JitidError, *, refused: int = 400) -> OAuthError:
             return OAuthError("invalid_request", description)
         case _:
             status = status_of(error)
-            code = {503: "temporarily_unavailable", 429: "temporarily_unavailable", 500: "server_error"}
-            return OAuthError(code.get(status, "invalid_request"), description, status, _headers(error))
+            codes = {503: "temporarily_unavailable", 429: "temporarily_unavailable", 500: "server_error"}
+            return OAuthError(codes.get(status, "invalid_request"), description, status, _headers(error))
 
 
 def usage(code: str, error: UsageError) -> OAuthError:

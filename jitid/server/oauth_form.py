@@ -22,9 +22,11 @@ CREDENTIALS = frozenset({"client_id", "client_secret", "client_assertion", "clie
 """The parameters by which a client authenticates (RFC 6749, section 2.3.1; RFC 7521, section 4.2)."""
 
 
-def _spelt(name: str, *ways: bytes) -> bytes:
+def _spelt(name: str, *spellings: bytes) -> bytes:
     """Return a pattern for a name in which each character may have any of these spellings, by its number."""
-    return b"".join([b"(?:%s)" % b"|".join([way % each for way in ways]) for each in name.encode()])
+    return b"".join(
+        [b"(?:%s)" % b"|".join([spelling % byte for spelling in spellings]) for byte in name.encode()]
+    )
 
 
 _ESCAPED = b"%%(?i:%02x)"
@@ -59,15 +61,15 @@ class OAuthForm:
 
     def one(self, name: str) -> str | None:
         """Return the value of a parameter; None if there is none."""
-        found = self._values.get(name)
-        return None if found is None else found[0]
+        values = self._values.get(name)
+        return None if values is None else values[0]
 
     def need(self, name: str) -> str:
         """Return the value of a required parameter. Raises OAuthError."""
-        found = self.one(name)
-        if found is None:
+        value = self.one(name)
+        if value is None:
             raise OAuthError("invalid_request", f"the parameter {name} is missing")
-        return found
+        return value
 
     def many(self, name: str) -> tuple[str, ...]:
         """Return the values of a repeatable parameter."""
@@ -128,22 +130,22 @@ def credentials_of(body: bytes) -> OAuthForm:
     or cannot be decoded: a credential in the request is never ignored.
     """
     body = b"&" + body
-    found: dict[str, str] = {}
-    for one in _CREDENTIAL.finditer(body):
-        name = unquote_to_bytes(one[1]).decode("ascii")
-        if name in found:
+    credentials: dict[str, str] = {}
+    for parameter in _CREDENTIAL.finditer(body):
+        name = unquote_to_bytes(parameter[1]).decode("ascii")
+        if name in credentials:
             raise UnauthenticatedError(
                 "a parameter by which the client authenticates stands twice; nothing was done"
             )
         try:
-            found[name] = _decoded((one[2] or b"").decode("ascii"))
+            credentials[name] = _decoded((parameter[2] or b"").decode("ascii"))
         except (OAuthError, UnicodeDecodeError):
             raise UnauthenticatedError(
                 "a parameter by which the client authenticates cannot be read; nothing was done"
             ) from None
-    values = {name: [value] for name, value in found.items() if value}
+    values = {name: [value] for name, value in credentials.items() if value}
     # The body may not be a form at all, so the rest is searched for credentials too.
-    rest = _CREDENTIAL.sub(lambda one: b"&" if one[2] else one[0], body)
+    rest = _CREDENTIAL.sub(lambda parameter: b"&" if parameter[2] else parameter[0], body)
     return OAuthForm(values, doubtful=shows_credential(rest))
 
 
@@ -164,13 +166,13 @@ def _decoded(text: str) -> str:
     if _BROKEN.search(text):
         _refuse("the form has a broken percent-encoding")
     try:
-        found = unquote_to_bytes(text.replace("+", " ")).decode("utf-8")
+        decoded = unquote_to_bytes(text.replace("+", " ")).decode("utf-8")
     except UnicodeDecodeError:
         _refuse("the form is not UTF-8 text")
-    if _CONTROL.search(found):
+    if _CONTROL.search(decoded):
         _refuse("the form has a control character")
-    return found
+    return decoded
 
 
-def _refuse(why: str, status: int = 400) -> NoReturn:
-    raise OAuthError("invalid_request", why, status)
+def _refuse(reason: str, status: int = 400) -> NoReturn:
+    raise OAuthError("invalid_request", reason, status)

@@ -76,10 +76,10 @@ def document(base_url: str) -> dict[str, Any]:
     paths[WHOAMI] = {"get": _whoami(definitions)}
     failures = {
         code: {
-            "description": words,
+            "description": description,
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
         }
-        for code, words in _STATUSES.items()
+        for code, description in _STATUSES.items()
     }
     return {
         "openapi": "3.1.0",
@@ -121,15 +121,17 @@ def _whoami(definitions: Definitions) -> dict[str, Any]:
 
 def _operation(name: str, definitions: Definitions) -> dict[str, Any]:
     request, answer = codec.schema_of(name, definitions)
-    kind = "application/x-ndjson" if codec.streams(operations()[name]) else "application/json"
-    description = "The answer, a line for each piece of it." if kind != "application/json" else "The answer."
+    media_type = "application/x-ndjson" if codec.streams(operations()[name]) else "application/json"
+    description = (
+        "The answer, a line for each piece of it." if media_type != "application/json" else "The answer."
+    )
     return {
         "operationId": name,
         "summary": codec.described(name),
         "parameters": _HEADERS,
         "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
         "responses": {
-            "200": {"description": description, "content": {kind: {"schema": answer}}},
+            "200": {"description": description, "content": {media_type: {"schema": answer}}},
             **{code: {"$ref": f"#/components/responses/Error{code}"} for code in _STATUSES},
         },
     }

@@ -46,8 +46,8 @@ def path_of(target: str) -> str:
         if encoded.search(path):
             _refuse(fault)
     decoded = unquote_to_bytes(path)
-    first, *segments = decoded.split(b"/")
-    assert not first
+    prefix, *segments = decoded.split(b"/")
+    assert not prefix
     if b"" in segments[:-1]:
         _refuse("an empty segment")
     if b"." in segments or b".." in segments:
@@ -73,5 +73,5 @@ def _check_text(path: bytes) -> None:
         _refuse("a character outside of ASCII that is neither a letter nor a digit")
 
 
-def _refuse(why: str) -> NoReturn:
-    raise UsageError(f"the path of the request has {why}: servers read it in different ways")
+def _refuse(fault: str) -> NoReturn:
+    raise UsageError(f"the path of the request has {fault}: servers read it in different ways")

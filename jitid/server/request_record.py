@@ -49,8 +49,8 @@ class RequestRecord:
 
 def record_of(scope: Scope) -> RequestRecord:
     """Return the record of a request."""
-    found: RequestRecord = scope[KEY]
-    return found
+    record: RequestRecord = scope[KEY]
+    return record
 
 
 Line = Callable[[dict[str, Any]], str]
@@ -69,8 +69,8 @@ class Log:
     def write(self, event: str, level: str = "info", **facts: object) -> None:
         """Write an event. A failure to write does not affect the service."""
         now = time.time()
-        at = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
-        line = self._line({"time": at, "level": level, "event": event, **facts, "pid": os.getpid()})
+        timestamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03d}Z"
+        line = self._line({"time": timestamp, "level": level, "event": event, **facts, "pid": os.getpid()})
         with suppress(OSError):
             os.write(self._descriptor, f"{line}\n".encode())
 
@@ -81,6 +81,6 @@ def _json(facts: dict[str, Any]) -> str:
 
 
 def _text(facts: dict[str, Any]) -> str:
-    first, rest = facts["time"], {name: value for name, value in facts.items() if name != "time"}
-    pairs = " ".join(f"{name}={safe(str(value))}" for name, value in rest.items() if value is not None)
-    return f"{first} {pairs}"
+    timestamp, other_facts = facts["time"], {name: value for name, value in facts.items() if name != "time"}
+    pairs = " ".join(f"{name}={safe(str(value))}" for name, value in other_facts.items() if value is not None)
+    return f"{timestamp} {pairs}"

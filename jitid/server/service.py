@@ -129,12 +129,12 @@ class Service:
         self._probe = Pool(1, "jitid-probe", seat)
         self._settler = Settler(seat)
 
-    def _out_of_reach(self, why: str) -> None:
+    def _out_of_reach(self, reason: str) -> None:
         """Log why the ledger is unavailable, at most once per `_SILENCE` seconds."""
         now = monotonic()
         if self._log is not None and now >= self._next_log_at:
             self._next_log_at = now + _SILENCE
-            self._log.write("ledger", "error", error=why)
+            self._log.write("ledger", "error", error=reason)
 
     def close(self, patience: float) -> None:
         """Stop the threads, and release the ledger."""
@@ -180,16 +180,16 @@ class Service:
         authenticate = self._authenticator(request, proof)
         if reads:
 
-            def look(within: LocalAuthority) -> T:
-                caller = authenticate(within)
-                return work(self._serving(within, caller, operation_type), caller)
+            def look(view_authority: LocalAuthority) -> T:
+                caller = authenticate(view_authority)
+                return work(self._serving(view_authority, caller, operation_type), caller)
 
             return await _in_time(self._together.run(look), self.limits.time)
 
         def do(authority: LocalAuthority) -> T:
-            with authority.in_one_view() as within:
-                caller = authenticate(within)
-                return work(self._serving(within, caller, operation_type), caller)
+            with authority.in_one_view() as view_authority:
+                caller = authenticate(view_authority)
+                return work(self._serving(view_authority, caller, operation_type), caller)
 
         return await self.within(do, long=long)
 
@@ -242,25 +242,25 @@ class Service:
             try:
                 with seat.authority() as authority:
                     caller = authenticate(authority)
-                    some: list[bytes] = []
+                    batch: list[bytes] = []
                     for piece in work(self._serving(authority, caller, operation_type), caller):
                         if ended:
                             return
-                        some.append(piece)
-                        if len(some) >= _PIECES or pieces.empty():
-                            put(b"".join(some))
-                            some.clear()
-                    put(b"".join(some))
+                        batch.append(piece)
+                        if len(batch) >= _PIECES or pieces.empty():
+                            put(b"".join(batch))
+                            batch.clear()
+                    put(b"".join(batch))
             finally:
                 put(None)
 
-        done = self._long.run(job)
+        future = self._long.run(job)
         try:
             async with asyncio.timeout(self.limits.long_time):
                 while (piece := await pieces.get()) is not None:
                     if piece:
                         yield piece
-                await done
+                await future
         except TimeoutError:
             raise StorageError("it takes longer than this service lets it", "ask for less") from None
         finally:
@@ -369,12 +369,12 @@ class Service:
             with self.counting_failures(request):
                 try:
                     if proof is not None:
-                        found = proof(authority)
+                        caller = proof(authority)
                     elif access_token is not None:
-                        found = authority.perform(Authenticate(bearer=access_token))
+                        caller = authority.perform(Authenticate(bearer=access_token))
                     else:
                         assert peer is not None
-                        found = authority.admitted(self._peers.caller(peer))
+                        caller = authority.admitted(self._peers.caller(peer))
                 except ClockError as error:
                     # With a wrong clock the authority authenticates no caller, so no caller can accept the clock
                     # remotely.
@@ -383,8 +383,8 @@ class Service:
                 except UnauthenticatedError as error:
                     error.presented = proof is None and access_token is not None
                     raise
-            record.caller = found.name
-            return found._replace(trace=record.trace, key=_idempotency_key(request))
+            record.caller = caller.name
+            return caller._replace(trace=record.trace, key=_idempotency_key(request))
 
         return find
 

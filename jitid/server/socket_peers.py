@@ -65,14 +65,14 @@ class Peers:
         for name in (login, uid):
             if name in self._delegators:
                 return self._delegators[name]
-        of_groups = {self._delegators[group] for group in groups if group in self._delegators}
-        if len(of_groups) > 1:
+        delegators = {self._delegators[group] for group in groups if group in self._delegators}
+        if len(delegators) > 1:
             raise UnauthenticatedError(
-                f"the groups of {login} delegate as different people: {', '.join(sorted(of_groups))}",
+                f"the groups of {login} delegate as different people: {', '.join(sorted(delegators))}",
                 f"name the one that is meant in the service's configuration, under [socket.delegator]: {login}",
             )
-        if of_groups:
-            return of_groups.pop()
+        if delegators:
+            return delegators.pop()
         try:
             return check_delegator(login)
         except JitidError:

@@ -44,29 +44,31 @@ class _Lists:
 
     async def get(self, name: str) -> _KeptList:
         """Return the list with that file name. Raises NotFoundError."""
-        found = self._fresh(name)
-        if found is not None:
-            return found
-        number = publication.number_of(name)
-        if number < 0:
+        fresh_list = self._fresh(name)
+        if fresh_list is not None:
+            return fresh_list
+        list_number = publication.number_of(name)
+        if list_number < 0:
             raise NotFoundError("there is no such status list")
-        (algorithm,) = [one for one in ALGORITHMS if status_list.file_name(number, one) == name]
-        operation = MakeStatusList(number=number, algorithm=algorithm)
+        (algorithm,) = [
+            candidate for candidate in ALGORITHMS if status_list.file_name(list_number, candidate) == name
+        ]
+        operation = MakeStatusList(number=list_number, algorithm=algorithm)
         async with self._making:
-            found = self._fresh(name)
-            if found is not None:
-                return found
+            fresh_list = self._fresh(name)
+            if fresh_list is not None:
+                return fresh_list
             text = await self._service.within(lambda authority: authority.perform(operation), long=True)
             if len(self._kept) >= _MOST:
                 self._kept.clear()
-            kept = self._kept[name] = _KeptList(
+            new_list = self._kept[name] = _KeptList(
                 text, f'"{sha256(text.encode()).hexdigest()[:32]}"', monotonic()
             )
-            return kept
+            return new_list
 
     def _fresh(self, name: str) -> _KeptList | None:
-        found = self._kept.get(name)
-        return found if found is not None and monotonic() - found.made_at < _FRESH else None
+        kept_list = self._kept.get(name)
+        return kept_list if kept_list is not None and monotonic() - kept_list.made_at < _FRESH else None
 
 
 def routes(service: Service) -> list[BaseRoute]:
@@ -74,11 +76,11 @@ def routes(service: Service) -> list[BaseRoute]:
     lists = _Lists(service)
 
     async def listed(request: Request) -> Response:
-        kept = await lists.get(request.path_params["name"])
-        headers = {"cache-control": f"public, max-age={_FRESH}", "etag": kept.etag}
-        known = [each.strip() for each in request.headers.get("if-none-match", "").split(",")]
-        if kept.etag in known or f"W/{kept.etag}" in known:
+        kept_list = await lists.get(request.path_params["name"])
+        headers = {"cache-control": f"public, max-age={_FRESH}", "etag": kept_list.etag}
+        known_etags = [etag.strip() for etag in request.headers.get("if-none-match", "").split(",")]
+        if kept_list.etag in known_etags or f"W/{kept_list.etag}" in known_etags:
             return Response(None, 304, headers)
-        return Response(kept.text, 200, headers, status_list.MEDIA_TYPE)
+        return Response(kept_list.text, 200, headers, status_list.MEDIA_TYPE)
 
     return [Route(f"/{draw_place.FOLDER}/{{name}}", listed)]

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 def notify(state: str) -> None:
     """Send a state, such as `READY=1`, to the service manager, if it has set NOTIFY_SOCKET."""
-    place = os.environ.get("NOTIFY_SOCKET", "")
-    if place[:1] not in ("/", "@"):
+    socket_name = os.environ.get("NOTIFY_SOCKET", "")
+    if socket_name[:1] not in ("/", "@"):
         return
-    address = f"\0{place[1:]}" if place.startswith("@") else place
+    address = f"\0{socket_name[1:]}" if socket_name.startswith("@") else socket_name
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
         sender.connect(address)
         sender.sendall(state.encode())
@@ -88,19 +88,19 @@ class Supervisor:
 
         """
         signals, wakeup = os.pipe()
-        for end in (signals, wakeup):
-            os.set_blocking(end, False)
-        before = {number: signal.signal(number, _heard) for number in _HEARD}
-        old = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        for descriptor in (signals, wakeup):
+            os.set_blocking(descriptor, False)
+        old_handlers = {signal_number: signal.signal(signal_number, _heard) for signal_number in _HEARD}
+        old_wakeup = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         try:
             return self._watch(signals)
         finally:
             self._kill()
-            signal.set_wakeup_fd(old)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            for end in (signals, wakeup, *self._life):
-                os.close(end)
+            signal.set_wakeup_fd(old_wakeup)
+            for signal_number, handler in old_handlers.items():
+                signal.signal(signal_number, handler)
+            for descriptor in (signals, wakeup, *self._life):
+                os.close(descriptor)
 
     def _watch(self, signals: int) -> int:
         while True:
@@ -142,14 +142,14 @@ class Supervisor:
                 # Its exit may take a moment.
                 worker.heard_at = now
 
-    def _obey(self, numbers: bytes) -> bool:
+    def _obey(self, signal_numbers: bytes) -> bool:
         """Handle signals; return whether one of them stops the service."""
-        for number in numbers:
-            if number in _ENDING:
-                self._ended_by = number
+        for signal_number in signal_numbers:
+            if signal_number in _ENDING:
+                self._ended_by = signal_number
                 return True
             for worker in self._workers:
-                _send(worker, number)
+                _send(worker, signal_number)
         return False
 
     def _start(self, worker: _SupervisedWorker, signals: int) -> None:
@@ -170,7 +170,7 @@ class Supervisor:
         worker.since = worker.heard_at = monotonic()
         self._metrics.count("restarts")
 
-    def _run_as_worker(self, number: int, write_end: int) -> None:
+    def _run_as_worker(self, worker_number: int, write_end: int) -> None:
         """Run as a worker; never returns."""
         status = 1
         try:
@@ -186,7 +186,7 @@ class Supervisor:
             gc.enable()
             from jitid.server import worker
 
-            self._metrics.take_part(number)
+            self._metrics.take_part(worker_number)
             # A stopped supervisor must not block its workers.
             os.set_blocking(write_end, False)
             worker.run(
@@ -229,14 +229,14 @@ class Supervisor:
         for worker in self._workers:
             _send(worker, signal.SIGTERM)
         # Twice: for requests in progress, and for threads that still use the ledger.
-        until = monotonic() + 2 * self._plan.limits.stop + _GRACE
+        deadline = monotonic() + 2 * self._plan.limits.stop + _GRACE
         while any(worker.pid for worker in self._workers):
             pipes = {worker.pipe: worker for worker in self._workers if worker.pid}
-            ready, _, _ = select.select([signals, *pipes], [], [], max(0.0, until - monotonic()))
+            ready, _, _ = select.select([signals, *pipes], [], [], max(0.0, deadline - monotonic()))
             for descriptor in ready:
                 if descriptor != signals:
                     self._part(pipes[descriptor])
-                elif any(number in _ENDING for number in os.read(signals, 64)):
+                elif any(signal_number in _ENDING for signal_number in os.read(signals, 64)):
                     self._kill()
                     assert self._ended_by is not None
                     return 128 + self._ended_by
@@ -271,7 +271,7 @@ def _report(pipe: int, message: bytes) -> None:
         os.write(pipe, message)
 
 
-def _send(worker: _SupervisedWorker, number: int) -> None:
+def _send(worker: _SupervisedWorker, signal_number: int) -> None:
     if worker.pid:
         with suppress(ProcessLookupError):
-            os.kill(worker.pid, number)
+            os.kill(worker.pid, signal_number)

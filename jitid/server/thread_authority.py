@@ -25,17 +25,17 @@ class Seat:
     """An authority that opens at its first use, and again after the ledger or the policy has changed."""
 
     def __init__(
-        self, config: Config, place: str, patience: float, tally: ReadTally, report: Callable[[str], None]
+        self, config: Config, base_url: str, patience: float, tally: ReadTally, report: Callable[[str], None]
     ) -> None:
         """Store the parts that all seats share.
 
-        `place` is the address of the service for clients. `patience` is the maximum seconds to wait for other writers.
-        `tally` has the counts of all seats. `report` receives the reason if the ledger is unavailable.
+        `base_url` is the address of the service for clients. `patience` is the maximum seconds to wait for other
+        writers. `tally` has the counts of all seats. `report` receives the reason if the ledger is unavailable.
         """
         self._tally = tally
         self._report = report
         self._config = config
-        self._place = place
+        self._place = base_url
         self._patience = patience
         self._authority: LocalAuthority | None = None
         self._check: Callable[[], None] | None = None

@@ -24,13 +24,13 @@ _Job = tuple[Callable[[Any], Any], "asyncio.Future[Any]"]
 
 
 class Pool(Generic[Own]):
-    """A pool of at most `most` threads, each with its own resource, started on demand.
+    """A pool of at most `max_threads` threads, each with its own resource, started on demand.
 
     It belongs to one event loop: only the thread of that loop may call it.
     """
 
-    def __init__(self, most: int, name: str, make: Callable[[], Own]) -> None:
-        self._most = most
+    def __init__(self, max_threads: int, name: str, make: Callable[[], Own]) -> None:
+        self._most = max_threads
         self._name = name
         self._make = make
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -58,19 +58,19 @@ class Pool(Generic[Own]):
 
         for _ in self._threads:
             self._jobs.put(None)
-        until = monotonic() + patience
+        deadline = monotonic() + patience
         for thread in self._threads:
-            thread.join(max(0.0, until - monotonic()))
+            thread.join(max(0.0, deadline - monotonic()))
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        own = self._make()
+        resource = self._make()
         try:
             while (job := self._jobs.get()) is not None:
                 work, future = job
                 answer, error = None, None
                 if not future.cancelled():
                     try:
-                        answer = work(own)
+                        answer = work(resource)
                     except BaseException as raised:  # noqa: BLE001 - the waiting caller gets the error
                         error = raised
                 try:
@@ -79,7 +79,7 @@ class Pool(Generic[Own]):
                     return  # the loop is closed: no caller waits any more
                 del job, work, future, answer, error
         finally:
-            own.close()
+            resource.close()
 
     def _finish(self, future: asyncio.Future[Any], answer: object, error: BaseException | None) -> None:
         self.busy -= 1

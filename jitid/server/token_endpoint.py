@@ -91,13 +91,13 @@ def parse_request(form: OAuthForm) -> TokenRequest:
         agent = _checked("invalid_request", lambda: check_name(agent or "", "agent"))
     if grant == CLIENT_CREDENTIALS:
         return TokenRequest(grant, request, agent)
-    kind = form.one("requested_token_type") or _MADE[0]
-    if kind not in _MADE or (kind == _MADE[1] and request.kind != Kind.JWT):
+    token_type = form.one("requested_token_type") or _MADE[0]
+    if token_type not in _MADE or (token_type == _MADE[1] and request.kind != Kind.JWT):
         raise OAuthError("invalid_request", f"what can be asked for is {' or '.join(_MADE)}")
     subject, subject_type = _token(form, "subject_token")
     actor, actor_type = _token(form, "actor_token", needed=False)
     assert subject is not None
-    return TokenRequest(grant, request, agent, subject, subject_type, actor, actor_type, kind)
+    return TokenRequest(grant, request, agent, subject, subject_type, actor, actor_type, token_type)
 
 
 def grant(authority: Authority, caller: Caller, token_request: TokenRequest) -> Issued:
@@ -124,12 +124,12 @@ def grant(authority: Authority, caller: Caller, token_request: TokenRequest) -> 
 
 def answer(token_request: TokenRequest, issued: Issued) -> Response:
     """Return the answer with the token (RFC 6749, section 5.1; RFC 8693, section 2.2.1)."""
-    (one,) = issued.credentials
+    (credential,) = issued.credentials
     body: dict[str, Any] = {
-        "access_token": one.secret.reveal(),
+        "access_token": credential.secret.reveal(),
         "token_type": "Bearer",
         "expires_in": issued.expires_at - issued.issued_at,
-        "jitid": {"id": one.id, "jti": one.jti, "task": issued.task},
+        "jitid": {"id": credential.id, "jti": credential.jti, "task": issued.task},
     }
     if token_request.grant == EXCHANGE:
         body["issued_token_type"] = token_request.type
@@ -182,7 +182,7 @@ def _scopes(text: str | None) -> tuple[Scope, ...]:
         return ()
     try:
         # RFC 6749, section 3.3: scopes are separated by one space.
-        return tuple(parse_scope(one) for one in text.split(" "))
+        return tuple(parse_scope(scope) for scope in text.split(" "))
     except UsageError as error:
         raise usage("invalid_scope", error) from None
 
@@ -202,7 +202,7 @@ def _audiences(form: OAuthForm) -> tuple[str, ...]:
         if not absolute:
             raise OAuthError("invalid_target", "a resource is an absolute URI without a fragment")
     try:
-        return tuple(dict.fromkeys([check_audience(one) for one in (*resources, *audiences)]))
+        return tuple(dict.fromkeys([check_audience(audience) for audience in (*resources, *audiences)]))
     except UsageError as error:
         raise usage("invalid_target", error) from None
 
@@ -215,9 +215,11 @@ def _details(text: str | None) -> tuple[str, ...]:
         details = strict_json.loads(text, "authorization_details")
         if type(details) is not list or not details:
             raise strict_json.StrictJSONError("authorization_details is no JSON array with something in it")
-        if not all(type(one) is dict and type(one.get("type")) is str and one["type"] for one in details):
+        if not all(
+            type(detail) is dict and type(detail.get("type")) is str and detail["type"] for detail in details
+        ):
             raise strict_json.StrictJSONError("each of the authorization_details is an object with a type")
-        return tuple([strict_json.dumps(one) for one in details])
+        return tuple([strict_json.dumps(detail) for detail in details])
     except strict_json.StrictJSONError as error:
         raise OAuthError("invalid_authorization_details", str(error)) from None
 

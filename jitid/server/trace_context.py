@@ -16,16 +16,16 @@ _LONGEST = 512
 def traceparent(header: bytes | None) -> str:
     """Return the `traceparent` of a request if it is valid; a new one otherwise."""
     if header is not None and len(header) <= _LONGEST:
-        found = _PARENT.fullmatch(header)
+        match = _PARENT.fullmatch(header)
         if (
-            found is not None
-            and (found["more"] is None or found["version"] != b"00")
-            and found["trace"].strip(b"0")
-            and found["parent"].strip(b"0")
+            match is not None
+            and (match["more"] is None or match["version"] != b"00")
+            and match["trace"].strip(b"0")
+            and match["parent"].strip(b"0")
         ):
-            return f"00-{found['trace'].decode()}-{found['parent'].decode()}-{found['flags'].decode()}"
-    fresh = os.urandom(24).hex()
-    return f"00-{fresh[:32]}-{fresh[32:]}-00"
+            return f"00-{match['trace'].decode()}-{match['parent'].decode()}-{match['flags'].decode()}"
+    random_hex = os.urandom(24).hex()
+    return f"00-{random_hex[:32]}-{random_hex[32:]}-00"
 
 
 def trace_id(parent: str) -> str:

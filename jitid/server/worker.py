@@ -99,7 +99,7 @@ class _WorkerProcess:
             return BoundedProtocol(state, plan.limits, self._metrics, peer, lost)
 
         context = plan.tls.context if plan.tls else None
-        listeners = [Listener(each, context, plan.limits, self._metrics, make) for each in plan.tcp]
+        listeners = [Listener(listening, context, plan.limits, self._metrics, make) for listening in plan.tcp]
         if plan.unix is not None:
             listeners.append(Listener(plan.unix, None, plan.limits, self._metrics, make))
         self._date()
@@ -128,8 +128,8 @@ class _WorkerProcess:
 
     async def _finish(self) -> None:
         """Let requests in progress finish within the time limit; then cut them."""
-        until = monotonic() + self._plan.limits.stop
-        while self._state.connections and monotonic() < until:
+        deadline = monotonic() + self._plan.limits.stop
+        while self._state.connections and monotonic() < deadline:
             for connection in list(self._state.connections):
                 connection.shutdown()
             await asyncio.sleep(0.02)

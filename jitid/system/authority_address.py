@@ -61,12 +61,12 @@ def parse_address(text: str) -> Address:
         check_issuer(text)
     except UsageError:
         raise UsageError(f"{quote(text)} is no address of an authority", _SHAPE) from None
-    place, _, path = rest.partition("/")
-    if place.startswith("["):
-        host, _, port = place.partition("]")
+    host_port, _, path = rest.partition("/")
+    if host_port.startswith("["):
+        host, _, port = host_port.partition("]")
         host, port = f"{host}]", port.removeprefix(":")
     else:
-        host, _, port = place.partition(":")
+        host, _, port = host_port.partition(":")
     path = f"/{path}".rstrip("/")
     if "/../" in f"{path}/" or "/./" in f"{path}/":
         raise UsageError(f"{quote(text)} is no address of an authority", _SHAPE)

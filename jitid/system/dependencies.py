@@ -31,11 +31,11 @@ def requirements(extra: str | None = None) -> list[str]:
     from importlib.metadata import PackageNotFoundError, requires
 
     try:
-        stated = requires(_DISTRIBUTION) or []
+        lines = requires(_DISTRIBUTION) or []
     except PackageNotFoundError:
         return []
-    parted = [each.partition(";") for each in stated]
-    return [text.strip() for text, _, marker in parted if _extra_of(marker) == extra]
+    partitions = [line.partition(";") for line in lines]
+    return [requirement.strip() for requirement, _, marker in partitions if _extra_of(marker) == extra]
 
 
 def adding(extra: str) -> str:
@@ -61,17 +61,17 @@ def unmet() -> list[Unmet]:
     """Return the requirements at run time whose package is missing, or installed in an unsupported version."""
     from importlib.metadata import PackageNotFoundError, version
 
-    found = []
+    problems = []
     for requirement in requirements():
         name = _name_of(requirement)
         try:
             installed = version(name)
         except PackageNotFoundError:
-            found.append(Unmet(requirement, name, None))
+            problems.append(Unmet(requirement, name, None))
             continue
         if not _meets(installed, requirement[len(name) :]):
-            found.append(Unmet(requirement, name, installed))
-    return found
+            problems.append(Unmet(requirement, name, installed))
+    return problems
 
 
 def fault(error: BaseException) -> tuple[str, str] | None:
@@ -82,10 +82,10 @@ def fault(error: BaseException) -> tuple[str, str] | None:
     """
     if lacking := unmet():
         packages = [
-            f"{one.requirement} ({f'{one.installed} is installed' if one.installed else 'it is missing'})"
-            for one in lacking
+            f"{package.requirement} ({f'{package.installed} is installed' if package.installed else 'it is missing'})"
+            for package in lacking
         ]
-        return f"jitid needs {', '.join(packages)}", installing(one.requirement for one in lacking)
+        return f"jitid needs {', '.join(packages)}", installing(package.requirement for package in lacking)
     if isinstance(error, SyntaxError) and error.filename and not _is_own_file(error.filename):
         return f"a package cannot be loaded: SyntaxError in {error.filename}", _CHECK
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] != _DISTRIBUTION:
@@ -103,8 +103,8 @@ def _is_own_file(path: str) -> bool:
 
 def _extra_of(marker: str) -> str | None:
     """Return the extra that a requirement belongs to (PEP 508); None for a requirement without an extra."""
-    _, named, rest = marker.partition("extra ==")
-    return rest.strip().strip("'\"") if named else None
+    _, separator, extra = marker.partition("extra ==")
+    return extra.strip().strip("'\"") if separator else None
 
 
 def _name_of(requirement: str) -> str:
@@ -112,16 +112,20 @@ def _name_of(requirement: str) -> str:
 
 
 def _ends(requirement: str) -> Iterator[int]:
-    return (at for at, each in enumerate(requirement) if not (each.isalnum() or each in "-_."))
+    return (
+        index
+        for index, character in enumerate(requirement)
+        if not (character.isalnum() or character in "-_.")
+    )
 
 
 def _meets(installed: str, specifiers: str) -> bool:
     """Return whether a version meets specifiers such as `<0.29,>=0.27.3`, the only form in jitid's requirements."""
-    found = _numbers(installed)
-    for each in filter(None, specifiers.split(",")):
-        sign = each.strip()[:2].rstrip("0123456789")
-        stated = _numbers(each.strip().removeprefix(sign))
-        if (found < stated) if sign == ">=" else (found >= stated):
+    numbers = _numbers(installed)
+    for specifier in filter(None, specifiers.split(",")):
+        operator = specifier.strip()[:2].rstrip("0123456789")
+        bound = _numbers(specifier.strip().removeprefix(operator))
+        if (numbers < bound) if operator == ">=" else (numbers >= bound):
             return False
     return True
 
@@ -130,7 +134,9 @@ def _numbers(version: str) -> tuple[int, ...]:
     """Return the numbers that a version begins with, without zeros at the end."""
     numbers: list[int] = []
     for part in version.strip().split("."):
-        digits = part[: next((at for at, each in enumerate(part) if not each.isdigit()), len(part))]
+        digits = part[
+            : next((index for index, character in enumerate(part) if not character.isdigit()), len(part))
+        ]
         if not digits:
             break
         numbers.append(int(digits))

@@ -87,26 +87,26 @@ def _offences(path: str, owner: int, *, readable: bool = False) -> Iterator[Jiti
         return
     from shlex import quote as word
 
-    shown = word(path)
+    quoted = word(path)
     mode = stat.S_IMODE(status.st_mode)
-    right, needed = (0o700, 0o500) if stat.S_ISDIR(status.st_mode) else (0o600, 0o400)
+    proper, needed = (0o700, 0o500) if stat.S_ISDIR(status.st_mode) else (0o600, 0o400)
     if stat.S_ISLNK(status.st_mode):
         yield IntegrityError(
             f"{path} is a symbolic link, and none is followed here",
-            f'real=$(readlink -e {shown}) && rm {shown} && mv "$real" {shown}',
+            f'real=$(readlink -e {quoted}) && rm {quoted} && mv "$real" {quoted}',
         )
     elif not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
-        yield IntegrityError(f"{path} is neither a file nor a folder", f"rm -i {shown}")
+        yield IntegrityError(f"{path} is neither a file nor a folder", f"rm -i {quoted}")
     elif readable and mode & 0o022 and stat.S_ISREG(status.st_mode):
-        yield IntegrityError(f"{path} may be written by others (mode {mode:03o})", f"chmod go-w {shown}")
+        yield IntegrityError(f"{path} may be written by others (mode {mode:03o})", f"chmod go-w {quoted}")
     elif readable and mode & 0o077 and stat.S_ISREG(status.st_mode):
-        yield ReadableError(f"{path} may be read by others (mode {mode:03o})", f"chmod {right:o} {shown}")
+        yield ReadableError(f"{path} may be read by others (mode {mode:03o})", f"chmod {proper:o} {quoted}")
     elif mode & 0o077:
-        yield IntegrityError(f"{path} is open to others (mode {mode:03o})", f"chmod {right:o} {shown}")
+        yield IntegrityError(f"{path} is open to others (mode {mode:03o})", f"chmod {proper:o} {quoted}")
     elif mode & needed != needed:
-        yield IntegrityError(f"{path} is closed to its owner (mode {mode:03o})", f"chmod {right:o} {shown}")
+        yield IntegrityError(f"{path} is closed to its owner (mode {mode:03o})", f"chmod {proper:o} {quoted}")
     if status.st_uid != owner:
-        yield IntegrityError(f"{path} belongs to another user than its folder", f"chown -h {owner} {shown}")
+        yield IntegrityError(f"{path} belongs to another user than its folder", f"chown -h {owner} {quoted}")
 
 
 def write_private(path: str, data: bytes, *, of_folder: bool = False) -> None:
@@ -211,12 +211,12 @@ class FileReplacement:
 
     def _open(self) -> None:
         owner = os.stat(self._folder_path).st_uid if self._of_folder else None
-        place = place_at(self._path, link=self._replace_link, owner=owner)
-        if place.descriptor is not None:
+        output = place_at(self._path, link=self._replace_link, owner=owner)
+        if output.descriptor is not None:
             # The caller's descriptor: opening its path again could truncate the file, and fails for a socket.
-            self._descriptor = os.dup(place.descriptor)
+            self._descriptor = os.dup(output.descriptor)
             return
-        if place.device:
+        if output.device:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC)
             if not stat.S_ISCHR(os.fstat(self._descriptor).st_mode):
                 raise OutputError(f"{quote(self._path, 200)} was replaced while it was opened")
@@ -228,8 +228,8 @@ class FileReplacement:
         # A umask can only take permissions away; an owner who may not write could not renew the file later.
         os.fchmod(self._descriptor, self._mode)
         if self._of_folder:
-            folder = os.fstat(self._folder)
-            os.fchown(self._descriptor, folder.st_uid, folder.st_gid)
+            status = os.fstat(self._folder)
+            os.fchown(self._descriptor, status.st_uid, status.st_gid)
         # The lock shows `remove_leftovers` that this writer still runs; not every file system has such locks.
         with suppress(OSError):
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
@@ -276,8 +276,8 @@ def _as_output_errors(path: str) -> Iterator[None]:
         ) from error
 
 
-def read_regular(path: str, most: int) -> bytes:
-    """Return the first `most` bytes of a regular file. Other kinds are not read: a pipe could make it wait for ever.
+def read_regular(path: str, limit: int) -> bytes:
+    """Return the first `limit` bytes of a regular file. Other kinds are not read: a pipe could make it wait for ever.
 
     Raises OSError.
     """
@@ -287,7 +287,7 @@ def read_regular(path: str, most: int) -> bytes:
         return b""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(descriptor, "rb") as file:
-        return file.read(most) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        return file.read(limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
 
 
 def _sync_names(descriptor: int) -> None:
@@ -345,32 +345,32 @@ def changeable(path: str) -> str | None:
     Raises OSError if the path does not exist, or has a circle of links.
     """
     owners = trusted()
-    left = _parts(path)[::-1]
-    here, links = "/", 0
-    if _is_open(os.lstat(here), owners):
-        return here
-    while left:
-        name = left.pop()
+    pending = _parts(path)[::-1]
+    current, links = "/", 0
+    if _is_open(os.lstat(current), owners):
+        return current
+    while pending:
+        name = pending.pop()
         if name == "..":
             # The folders above were checked on the way here.
-            here = os.path.dirname(here)
+            current = os.path.dirname(current)
             continue
-        there = os.path.join(here, name)
-        status = os.lstat(there)
+        entry = os.path.join(current, name)
+        status = os.lstat(entry)
         if stat.S_ISLNK(status.st_mode):
             # The mode of a link says nothing (symlink(7)).
             if status.st_uid not in owners:
-                return there
+                return entry
             links += 1
             if links > _MOST_LINKS:
                 raise OSError(f"too many links on the way to {path}")
-            target = os.readlink(there)
-            here = "/" if target.startswith("/") else here
-            left += _parts(target)[::-1]
+            target = os.readlink(entry)
+            current = "/" if target.startswith("/") else current
+            pending += _parts(target)[::-1]
             continue
         if _is_open(status, owners):
-            return there
-        here = there
+            return entry
+        current = entry
     return None
 
 

@@ -88,14 +88,14 @@ class Answer:
         """Return a header of the answer."""
         return self._response.getheader(name)
 
-    def read(self, most: int | None = None) -> bytes:
-        """Return the whole body. Raises LostError, and StorageError if it is larger than `most` bytes."""
-        most = LARGEST if most is None else most
-        body = self.read_past(most)
-        if len(body) > most:
+    def read(self, max_size: int | None = None) -> bytes:
+        """Return the whole body. Raises LostError, and StorageError if it is larger than `max_size` bytes."""
+        max_size = LARGEST if max_size is None else max_size
+        body = self.read_past(max_size)
+        if len(body) > max_size:
             self._channel.close()
             raise StorageError(
-                f"{self._service}'s answer is larger than {most >> 20} MiB", self._channel.words.large
+                f"{self._service}'s answer is larger than {max_size >> 20} MiB", self._channel.words.large
             )
         return body
 
@@ -114,22 +114,22 @@ class Answer:
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines of the body as they arrive. Raises LostError, also if the body breaks off."""
-        rest = bytearray()
+        partial_line = bytearray()
         while True:
             with self._channel.watched(sent=True):
                 piece = self._response.read1(_PIECE)
             if not piece:
                 break
-            *whole, last = piece.split(b"\n")
-            for line in whole:
-                yield bytes(rest + line)
-                rest.clear()
-            rest += last
-            if len(rest) > LONGEST_LINE:
+            *endings, beginning = piece.split(b"\n")
+            for line in endings:
+                yield bytes(partial_line + line)
+                partial_line.clear()
+            partial_line += beginning
+            if len(partial_line) > LONGEST_LINE:
                 raise StorageError(
                     f"a line of {self._service}'s answer is longer than {LONGEST_LINE >> 20} MiB"
                 )
-        if rest:
+        if partial_line:
             raise LostError(f"{self._service}'s answer broke off in a line", sent=True)
 
 
@@ -237,8 +237,8 @@ class Channel:
     def secured_by(self) -> str | None:
         """The TLS version of the connection, such as `TLSv1.3`; None without TLS."""
         version = getattr(self._socket, "version", None)
-        found: str | None = None if version is None else version()
-        return found
+        tls_version: str | None = None if version is None else version()
+        return tls_version
 
     def extend(self, seconds: float) -> None:
         """Set the time limit for the unread rest to `seconds` from now."""
@@ -259,10 +259,10 @@ class Channel:
 
     def left(self) -> float:
         """Return the seconds that are left. Raises TimeoutError if no time is left."""
-        left = time_limit.left(self._end - monotonic())
-        if left <= 0:
+        seconds = time_limit.left(self._end - monotonic())
+        if seconds <= 0:
             raise TimeoutError
-        return left
+        return seconds
 
     def watched(self, *, sent: bool) -> _FailureWatch:
         """Return a context that translates failures of the connection into jitid's errors, and then closes it."""
@@ -274,32 +274,32 @@ class Channel:
         # By default it would reconnect without TLS.
         connection.auto_open = 0
         if address.is_socket:
-            made = socket.socket(socket.AF_UNIX)
-            made.settimeout(self.left())
-            made.connect(address.path)
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(self.left())
+            sock.connect(address.path)
         else:
             host, port = address.host.strip("[]"), address.port
             if self._proxy is not None:
                 host, port = self._proxy.host, self._proxy.port
-            made = connect(host, port, self.left)
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock = connect(host, port, self.left)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # A request of several minutes must not wait for ever for a machine that is gone.
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             if self._proxy is not None:
-                self._open_tunnel(made, self._proxy)
+                self._open_tunnel(sock, self._proxy)
             if address.is_encrypted:
-                made = self._secured(made)
-        connection.sock = _Timed(made, self)
-        self._connection, self._socket = connection, made
+                sock = self._secured(sock)
+        connection.sock = _Timed(sock, self)
+        self._connection, self._socket = connection, sock
         return connection
 
-    def _open_tunnel(self, made: socket.socket, proxy: Proxy) -> None:
+    def _open_tunnel(self, sock: socket.socket, proxy: Proxy) -> None:
         """Let the proxy connect a socket to the host (RFC 9110, section 9.3.6). Raises OSError and HTTPException."""
-        place = f"{self._address.host}:{self._address.port}"
-        lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
+        host_port = f"{self._address.host}:{self._address.port}"
+        lines = [f"CONNECT {host_port} HTTP/1.1", f"Host: {host_port}"]
         if proxy.authorization is not None:
             lines.append(f"Proxy-Authorization: {proxy.authorization}")
-        timed: Any = _Timed(made, self)
+        timed: Any = _Timed(sock, self)
         # The host sends no data before TLS begins: data that is read ahead here can only come from the proxy.
         answer = http.client.HTTPResponse(timed, method="CONNECT")
         try:
@@ -308,12 +308,12 @@ class Channel:
             if answer.status != http.client.OK:
                 raise OSError(None, f"the proxy answered with status {answer.status}")
         except BaseException:
-            made.close()
+            sock.close()
             raise
         finally:
             answer.close()
 
-    def _secured(self, made: socket.socket) -> socket.socket:
+    def _secured(self, sock: socket.socket) -> socket.socket:
         import ssl
 
         if self._context is None:
@@ -321,7 +321,7 @@ class Channel:
                 # The system's certificates by default; the host's name is checked.
                 context = ssl.create_default_context(cafile=self._authorities)
             except (OSError, ssl.SSLError) as error:
-                made.close()
+                sock.close()
                 reason = error.strerror or "it holds no certificate"
                 raise ConfigurationError(
                     f"the certificates in {quote(self._authorities or '', 200)} cannot be used: {reason.lower()}",
@@ -329,11 +329,11 @@ class Channel:
                 ) from None
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             self._context = context
-        made.settimeout(self.left())
+        sock.settimeout(self.left())
         try:
-            return self._context.wrap_socket(made, server_hostname=self._address.host.strip("[]"))
+            return self._context.wrap_socket(sock, server_hostname=self._address.host.strip("[]"))
         except ssl.SSLCertVerificationError as error:
-            made.close()
+            sock.close()
             # A retry would not help: another server answers there, or the certificate is wrong.
             raise IntegrityError(
                 f"whoever answers at {self._address} does not prove to be that: "
@@ -342,13 +342,13 @@ class Channel:
                 f"name {self.words.service}'s own certificates with {self.words.authorities}",
             ) from error
         except ssl.SSLError as error:
-            made.close()
+            sock.close()
             raise IntegrityError(
                 f"there is no TLS of version 1.2 or newer at {self._address}: "
                 f"{(error.reason or 'error').lower().replace('_', ' ')}; nothing was sent"
             ) from error
         except BaseException:
-            made.close()
+            sock.close()
             raise
 
 
@@ -376,18 +376,20 @@ class _FailureWatch:
             return
         channel = self._channel
         channel.close()
-        where = channel._address  # noqa: SLF001 - of this module
+        address = channel._address  # noqa: SLF001 - of this module
         if isinstance(error, TimeoutError):
-            raise LostError(f"{where} did not answer in time", channel.words.slow, sent=self._sent) from error
+            raise LostError(
+                f"{address} did not answer in time", channel.words.slow, sent=self._sent
+            ) from error
         if isinstance(error, (OSError, http.client.HTTPException)):
             reason = getattr(error, "strerror", None) or _WORDS.get(type(error).__name__, "it broke off")
             hint = channel.words.unreachable
-            if isinstance(error, PermissionError) and where.is_socket and not self._sent:
-                hint = _closed(where.path)
+            if isinstance(error, PermissionError) and address.is_socket and not self._sent:
+                hint = _closed(address.path)
             raise LostError(
-                f"{where} cannot be reached: {reason.lower()}"
+                f"{address} cannot be reached: {reason.lower()}"
                 if not self._sent
-                else f"the connection to {where} failed: {reason.lower()}",
+                else f"the connection to {address} failed: {reason.lower()}",
                 hint,
                 sent=self._sent,
             ) from error
@@ -423,8 +425,8 @@ class _Timed:
     answer.
     """
 
-    def __init__(self, made: socket.socket, channel: Channel) -> None:
-        self._socket = made
+    def __init__(self, sock: socket.socket, channel: Channel) -> None:
+        self._socket = sock
         self._channel = channel
         self._users = 1
         self._left = False

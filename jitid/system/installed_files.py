@@ -74,31 +74,49 @@ def folders(reader: Reader, environ: Mapping[str, str] = os.environ) -> list[str
 
     Zsh sets its folders at its start, and need not export them: the usual ones are added.
     """
-    own = shared_data(environ)
-    system = shared_data_of_the_system(environ)
+    user_data = shared_data(environ)
+    system_data = shared_data_of_the_system(environ)
     match reader:
         case "bash":
             # As bash-completion 2.12 and later does it.
-            named = environ.get("BASH_COMPLETION_USER_DIR", "")
-            users = [each for each in named.split(":") if each] or [f"{own}/bash-completion"]
-            shared = [*(f"{each}/share" for each in _prefixes(environ, "bin", "sbin")), *system]
+            search_path = environ.get("BASH_COMPLETION_USER_DIR", "")
+            user_folders = [folder for folder in search_path.split(":") if folder] or [
+                f"{user_data}/bash-completion"
+            ]
+            shared = [*(f"{prefix}/share" for prefix in _prefixes(environ, "bin", "sbin")), *system_data]
             return _once(
-                [f"{each}/completions" for each in (*users, *(f"{each}/bash-completion" for each in shared))]
+                [
+                    f"{folder}/completions"
+                    for folder in (
+                        *user_folders,
+                        *(f"{data_folder}/bash-completion" for data_folder in shared),
+                    )
+                ]
             )
         case "zsh":
-            known = [each for each in environ.get("FPATH", "").split(":") if each]
-            return _once([*known, f"{own}/zsh/site-functions", *_ZSH])
+            fpath_folders = [folder for folder in environ.get("FPATH", "").split(":") if folder]
+            return _once([*fpath_folders, f"{user_data}/zsh/site-functions", *_ZSH])
         case "fish":
-            vendors = [f"{each}/fish/vendor_completions.d" for each in (own, *system)]
+            vendors = [
+                f"{data_folder}/fish/vendor_completions.d" for data_folder in (user_data, *system_data)
+            ]
             return _once(
                 [f"{shared_configuration(environ)}/fish/completions", "/etc/fish/completions", *vendors]
             )
         case "man":
             # Like man-db: an empty part of MANPATH means the default folders.
-            prefixed = [f"{prefix}/{each}" for prefix in _prefixes(environ) for each in ("man", "share/man")]
-            usual = [*prefixed, "/usr/local/man", "/usr/local/share/man", "/usr/share/man"]
-            named = environ.get("MANPATH") or ":"
-            return _once([each for part in named.split(":") for each in ([part] if part else usual)])
+            prefixed = [
+                f"{prefix}/{subfolder}" for prefix in _prefixes(environ) for subfolder in ("man", "share/man")
+            ]
+            default_folders = [*prefixed, "/usr/local/man", "/usr/local/share/man", "/usr/share/man"]
+            search_path = environ.get("MANPATH") or ":"
+            return _once(
+                [
+                    folder
+                    for part in search_path.split(":")
+                    for folder in ([part] if part else default_folders)
+                ]
+            )
         case _:
             assert_never(reader)
 
@@ -129,40 +147,42 @@ def install(file: Shipped, path: str) -> Literal["new", "changed", "unchanged"]:
 
     A link there is replaced, unless its target has the same content already. Raises OutputError.
     """
-    text = file.text().encode()
-    before = _content(path)
-    if before == text:
+    content = file.text().encode()
+    old_content = _content(path)
+    if old_content == content:
         return "unchanged"
     if os.path.exists(path) and not os.path.isfile(path):
         raise OutputError(
             f"{quote(path, 200)} is no plain file; it was left as it is", "move it out of the way"
         )
-    if before is not None and file.reader != "man" and _MARK not in before:
+    if old_content is not None and file.reader != "man" and _MARK not in old_content:
         raise OutputError(
             f"{quote(path, 200)} is not from jitid; it was left as it is", "move it out of the way"
         )
-    new = not os.path.lexists(path)
+    is_new = not os.path.lexists(path)
     _make_folder(os.path.dirname(path))
-    write_public(path, text, replace_link=True)
-    return "new" if new else "changed"
+    write_public(path, content, replace_link=True)
+    return "new" if is_new else "changed"
 
 
 def installed(environ: Mapping[str, str] = os.environ) -> list[InstalledFile]:
     """Return the files that bash, zsh, fish and `man` find. Raises NotFoundError without jitid's completions."""
-    found = [_installed([completion(shell)], environ) for shell in SHELLS]
+    files = [_installed([completion(shell)], environ) for shell in SHELLS]
     pages = man_pages()
-    return [*found, _installed(pages, environ)] if pages else found
+    return [*files, _installed(pages, environ)] if pages else files
 
 
 def _installed(files: list[Shipped], environ: Mapping[str, str]) -> InstalledFile:
-    first = files[0]
-    searched = folders(first.reader, environ)
-    places = tuple(f"{folder}/{first.name}" for folder in searched)
-    at = next((folder for folder, path in zip(searched, places, strict=True) if os.path.isfile(path)), None)
-    if at is None:
-        return InstalledFile(first.reader, places, None, current=False)
-    current = all(_content(f"{at}/{file.name}") == file.text().encode() for file in files)
-    return InstalledFile(first.reader, places, f"{at}/{first.name}", current)
+    first_file = files[0]
+    searched = folders(first_file.reader, environ)
+    paths = tuple(f"{folder}/{first_file.name}" for folder in searched)
+    found_folder = next(
+        (folder for folder, path in zip(searched, paths, strict=True) if os.path.isfile(path)), None
+    )
+    if found_folder is None:
+        return InstalledFile(first_file.reader, paths, None, current=False)
+    current = all(_content(f"{found_folder}/{file.name}") == file.text().encode() for file in files)
+    return InstalledFile(first_file.reader, paths, f"{found_folder}/{first_file.name}", current)
 
 
 def _root() -> str:
@@ -206,12 +226,16 @@ def _prefixes(environ: Mapping[str, str], *names: str) -> list[str]:
 
     With `names`, only of folders with these names.
     """
-    parts = [each.rstrip("/") for each in environ.get("PATH", "").split(":") if each.startswith("/")]
+    path_folders = [
+        folder.rstrip("/") for folder in environ.get("PATH", "").split(":") if folder.startswith("/")
+    ]
     command = which(PROGRAM, environ)
     if command:
         # The command may be a link to a separate environment.
-        parts.append(os.path.dirname(os.path.realpath(command)))
-    return _once([os.path.dirname(each) for each in parts if not names or os.path.basename(each) in names])
+        path_folders.append(os.path.dirname(os.path.realpath(command)))
+    return _once(
+        [os.path.dirname(folder) for folder in path_folders if not names or os.path.basename(folder) in names]
+    )
 
 
 def which(program: str, environ: Mapping[str, str] = os.environ) -> str | None:

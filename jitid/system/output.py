@@ -102,9 +102,9 @@ def print_message(text: str) -> None:
     if _quick:
         import select
 
-        ready = select.poll()
-        ready.register(TALK, select.POLLOUT)
-        if not any(event & select.POLLOUT for _, event in ready.poll(0)):
+        poll = select.poll()
+        poll.register(TALK, select.POLLOUT)
+        if not any(event & select.POLLOUT for _, event in poll.poll(0)):
             return
     try:
         _write_all(TALK, masked(text) + "\n")
@@ -158,12 +158,12 @@ def _write_all(descriptor: int, text: str) -> None:
 
 
 def _write_bytes(descriptor: int, data: bytes) -> None:
-    left = memoryview(data)
+    remaining = memoryview(data)
     # The reader may be slow: that does not count toward the command's time.
     with time_limit.Pause():
-        while left:
+        while remaining:
             try:
-                left = left[os.write(descriptor, left) :]
+                remaining = remaining[os.write(descriptor, remaining) :]
             except BlockingIOError:
                 # Another process made the shared terminal or pipe non-blocking.
                 import select

@@ -106,10 +106,10 @@ def place_at(
 
 def descriptor_of(path: str) -> int | None:
     """Return the number of the open descriptor that a path such as /dev/fd/3 names; None for another path."""
-    whole = os.path.abspath(path)
-    if whole in _NAMED:
-        return _NAMED[whole]
-    folder, name = os.path.split(whole)
+    absolute_path = os.path.abspath(path)
+    if absolute_path in _NAMED:
+        return _NAMED[absolute_path]
+    folder, name = os.path.split(absolute_path)
     if not (name.isascii() and name.isdigit() and len(name) <= len("1048576")):
         return None
     return int(name) if folder in (*_FOLDERS, f"/proc/{os.getpid()}/fd") else None
@@ -123,10 +123,10 @@ def _check_descriptor(descriptor: int, path: str) -> None:
     try:
         flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
         # Descriptors that this process opened are not inheritable; descriptors that it was started with are.
-        given = descriptor <= _STANDARD or os.get_inheritable(descriptor)
+        inherited = descriptor <= _STANDARD or os.get_inheritable(descriptor)
     except OSError as error:
         raise UsageError(f"{quote(path, 200)} is not an open descriptor", _OPEN_IT) from error
-    if not given or flags & os.O_ACCMODE == os.O_RDONLY:
+    if not inherited or flags & os.O_ACCMODE == os.O_RDONLY:
         raise UsageError(f"{quote(path, 200)} is not open for writing", _OPEN_IT)
 
 
@@ -146,11 +146,11 @@ def _try(folder: str) -> None:
 
 
 def _harmless() -> set[int]:
-    found = set()
+    devices = set()
     for path in _HARMLESS:
         with suppress(OSError):
-            found.add(os.stat(path).st_rdev)
-    return found
+            devices.add(os.stat(path).st_rdev)
+    return devices
 
 
 def _kind(mode: int) -> str:
@@ -163,13 +163,13 @@ def _kind(mode: int) -> str:
     return "a device"
 
 
-def _user(number: int) -> str:
+def _user(uid: int) -> str:
     from pwd import getpwuid
 
     try:
-        return f"user {quote(getpwuid(number).pw_name)}"
+        return f"user {quote(getpwuid(uid).pw_name)}"
     except KeyError:
-        return f"user {number}"
+        return f"user {uid}"
 
 
 def is_special(path: str) -> bool:

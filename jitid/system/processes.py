@@ -19,14 +19,14 @@ def this_process(*, kept: bool = False, renews_until: int = 0) -> Process:
     return Process(os.uname().nodename, _boot(), _namespace(), os.getpid(), started, kept, renews_until)
 
 
-def liveness(process: Process, here: Process) -> Liveness:
-    """Return whether `process` is still there, seen from `here`, which is this process.
+def liveness(process: Process, observer: Process) -> Liveness:
+    """Return whether `process` is still there, seen from `observer`, which is this process.
 
     A process is gone if its number was given to another process since, or if it has ended and only waits to be reaped.
     """
-    if ended_with_boot(process, here):
+    if ended_with_boot(process, observer):
         return Liveness.GONE
-    if not has_same_pid_namespace(process, here):
+    if not has_same_pid_namespace(process, observer):
         return Liveness.UNKNOWN
     try:
         os.kill(process.pid, 0)
@@ -34,38 +34,40 @@ def liveness(process: Process, here: Process) -> Liveness:
         return Liveness.GONE
     except PermissionError:
         pass  # the process of another user
-    found = _stat(process.pid)
-    if found is None or not process.started or not here.started:
+    status = _stat(process.pid)
+    if status is None or not process.started or not observer.started:
         # Without /proc, with processes of other users hidden in it, or with start times that cannot be compared, the
         # number alone proves nothing.
         return Liveness.UNKNOWN
-    state, started = found
+    state, started = status
     return Liveness.ALIVE if started == process.started and state not in ("Z", "X") else Liveness.GONE
 
 
-def orphans(found: Iterable[Credential], now: int) -> list[Credential]:
+def orphans(credentials: Iterable[Credential], now: int) -> list[Credential]:
     """Return the live credentials whose process should have revoked them, but is gone.
 
     For each identity, this is its credential that stays valid longest.
     """
-    here = this_process()
-    last: dict[str, Credential] = {}
-    for row in found:
+    observer = this_process()
+    latest: dict[str, Credential] = {}
+    for row in credentials:
         if row.process is None or row.process.kept or row.state_at(now) is not State.ACTIVE:
             continue
-        before = last.get(row.id)
-        if (before is None or row.ends_at > before.ends_at) and liveness(row.process, here) is Liveness.GONE:
-            last[row.id] = row
-    return list(last.values())
+        previous = latest.get(row.id)
+        if (previous is None or row.ends_at > previous.ends_at) and liveness(
+            row.process, observer
+        ) is Liveness.GONE:
+            latest[row.id] = row
+    return list(latest.values())
 
 
 def _stat(pid: int) -> tuple[str, int] | None:
     """Return state and start time of a process; None if the system does not report them."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
+            content = file.read()
         # The name may hold anything, parentheses and spaces too.
-        fields = text.rpartition(b")")[2].split()
+        fields = content.rpartition(b")")[2].split()
         return fields[_STATE].decode(), int(fields[_STARTED])
     except (OSError, ValueError, IndexError):
         return None

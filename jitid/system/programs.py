@@ -16,22 +16,22 @@ def find(program: str, path: str) -> str:
         NotRunError: it does not exist, or may not be executed.
 
     """
-    found = errno.ENOENT
+    error_number = errno.ENOENT
     for folder in [""] if "/" in program else path.split(os.pathsep):
-        place = program if "/" in program else os.path.join(folder or ".", program)
-        if os.path.isdir(place):
-            found = errno.EISDIR if "/" in program else found
-        elif os.access(place, os.X_OK):
-            return place
-        elif os.path.exists(place):
-            found = errno.EACCES
-    raise _not_run(program, found)
+        candidate = program if "/" in program else os.path.join(folder or ".", program)
+        if os.path.isdir(candidate):
+            error_number = errno.EISDIR if "/" in program else error_number
+        elif os.access(candidate, os.X_OK):
+            return candidate
+        elif os.path.exists(candidate):
+            error_number = errno.EACCES
+    raise _not_run(program, error_number)
 
 
-def _not_run(program: str, number: int) -> NotRunError:
-    missing = number in (errno.ENOENT, errno.ENOTDIR)
+def _not_run(program: str, error_number: int) -> NotRunError:
+    missing = error_number in (errno.ENOENT, errno.ENOTDIR)
     return NotRunError(
-        f"{quote(program, 200)} cannot be run: {os.strerror(number).lower()}",
+        f"{quote(program, 200)} cannot be run: {os.strerror(error_number).lower()}",
         "give the whole path, or look at PATH" if missing and "/" not in program else None,
         ExitStatus.NO_COMMAND if missing else ExitStatus.CANNOT_EXECUTE,
     )

@@ -15,7 +15,7 @@ class Proxy(NamedTuple):
     """The value of the header Proxy-Authorization."""
 
 
-def proxy_for(scheme: str, place: str) -> Proxy | None:
+def proxy_for(scheme: str, host_port: str) -> Proxy | None:
     """Return the proxy for a scheme and a host with its port; None without a proxy.
 
     Raises ValueError if the setting is not an address.
@@ -24,7 +24,7 @@ def proxy_for(scheme: str, place: str) -> Proxy | None:
     from urllib.request import getproxies, proxy_bypass
 
     setting = getproxies().get(scheme)
-    if not setting or proxy_bypass(place):
+    if not setting or proxy_bypass(host_port):
         return None
     # The last `@` ends the password, which may contain `/`, `?` and `#`.
     login, _, address = setting.rpartition("://")[2].rpartition("@")

@@ -60,8 +60,8 @@ class PublicFolder:
             with suppress(OSError):
                 os.rmdir(self._path)
 
-    def read(self, name: str, most: int) -> bytes | None:
-        """Return the first `most` bytes of a file; None if it is missing, a link, or not a regular file."""
+    def read(self, name: str, max_size: int) -> bytes | None:
+        """Return the first `max_size` bytes of a file; None if it is missing, a link, or not a regular file."""
         folder, base = os.path.split(name)
         try:
             descriptor = os.open(
@@ -74,7 +74,7 @@ class PublicFolder:
             os.close(descriptor)
             return None
         with open(descriptor, "rb") as file:
-            return file.read(most)
+            return file.read(max_size)
 
     def has(self, name: str) -> bool:
         """Return whether an entry of any kind has that name."""
@@ -103,16 +103,16 @@ class PublicFolder:
             return
         folder, base = os.path.split(name)
         with self._as_output_errors(name):
-            at = self._at(folder, make=True)
-            aside = f".{base}.{os.urandom(6).hex()}.part"
+            folder_descriptor = self._at(folder, make=True)
+            temp_name = f".{base}.{os.urandom(6).hex()}.part"
             try:
-                _write(at, aside, data)
-                os.rename(aside, base, src_dir_fd=at, dst_dir_fd=at)
+                _write(folder_descriptor, temp_name, data)
+                os.rename(temp_name, base, src_dir_fd=folder_descriptor, dst_dir_fd=folder_descriptor)
             except BaseException:
                 with suppress(OSError):
-                    os.unlink(aside, dir_fd=at)
+                    os.unlink(temp_name, dir_fd=folder_descriptor)
                 raise
-            os.fsync(at)
+            os.fsync(folder_descriptor)
 
     def remove(self, name: str) -> None:
         """Remove a file. Raises OutputError."""
@@ -133,7 +133,7 @@ class PublicFolder:
             os.fchmod(self._root, _OPEN)
 
     def _lock(self) -> None:
-        until = time.monotonic() + self._patience
+        deadline = time.monotonic() + self._patience
         while True:
             try:
                 with self._as_output_errors(""):
@@ -141,7 +141,7 @@ class PublicFolder:
             except OutputError as error:
                 if not isinstance(error.__cause__, BlockingIOError):
                     raise
-                if time.monotonic() >= until:
+                if time.monotonic() >= deadline:
                     raise BusyError(
                         f"somebody else publishes to {quote(self._path, 200)}; nothing was changed",
                         "repeat the command, or give it more --timeout",
@@ -157,9 +157,9 @@ class PublicFolder:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             return self._root
         if folder not in self._folders:
-            made = make and _made(folder, self._root)
+            created = make and _made(folder, self._root)
             self._folders[folder] = os.open(folder, _FLAGS | os.O_NOFOLLOW, dir_fd=self._root)
-            if made:
+            if created:
                 os.fchmod(self._folders[folder], _OPEN)
                 os.fsync(self._root)
             if not self._dry:
@@ -185,13 +185,13 @@ class PublicFolder:
         try:
             yield
         except OSError as error:
-            place = os.path.join(self._path, name) if name else self._path
+            path = os.path.join(self._path, name) if name else self._path
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                why = "its folder is a link or no folder, and no link is followed there"
+                reason = "its folder is a link or no folder, and no link is followed there"
             else:
-                why = (error.strerror or "error").lower()
+                reason = (error.strerror or "error").lower()
             raise OutputError(
-                f"{quote(place, 200)} could not be written: {why}; what was there before is as it was",
+                f"{quote(path, 200)} could not be written: {reason}; what was there before is as it was",
                 "what is published already stays in order; repeat the command",
             ) from error
 

@@ -162,6 +162,6 @@ def _owner(connection: socket.socket, path: str) -> int:
     """Return the id of the user who listens."""
     if hasattr(socket, "SO_PEERCRED"):
         form = struct.Struct("3i")  # process, user, group
-        found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, form.size)
-        return int(form.unpack(found)[1])
+        raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, form.size)
+        return int(form.unpack(raw)[1])
     return os.stat(path).st_uid

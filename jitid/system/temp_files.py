@@ -19,12 +19,12 @@ def remove_leftovers(path: str) -> None:
     cannot be removed stays.
     """
     folder, name = os.path.split(path)
-    named = re.compile(rf"\.{re.escape(name[:100])}\.[0-9a-f]{{12}}")
+    pattern = re.compile(rf"\.{re.escape(name[:100])}\.[0-9a-f]{{12}}")
     with suppress(OSError):
-        for left in os.listdir(folder or "."):
-            if named.fullmatch(left):
+        for entry in os.listdir(folder or "."):
+            if pattern.fullmatch(entry):
                 with suppress(OSError):
-                    _remove_leftover(os.path.join(folder, left))
+                    _remove_leftover(os.path.join(folder, entry))
 
 
 def _remove_leftover(path: str) -> None:

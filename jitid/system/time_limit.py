@@ -52,9 +52,9 @@ def lift() -> None:
     _called.clear()
 
 
-def left(most: float) -> float:
-    """Return the seconds to wait: `most`, or the rest of the command's time if that is less."""
-    return most if _end is None else min(most, max(0.0, _end - _now()))
+def left(max_seconds: float) -> float:
+    """Return the seconds to wait: `max_seconds`, or the rest of the command's time if that is less."""
+    return max_seconds if _end is None else min(max_seconds, max(0.0, _end - _now()))
 
 
 def usual(timeout: float) -> float:

@@ -29,20 +29,20 @@ def offsets(zone: tzinfo, now: int) -> list[tuple[int, int]]:
     They cover the time until a day after `now`. No zone changes twice on one day.
     """
 
-    def ahead(at: int) -> int:
-        offset = datetime.fromtimestamp(at, UTC).astimezone(zone).utcoffset() or timedelta(0)
+    def ahead(time: int) -> int:
+        offset = datetime.fromtimestamp(time, UTC).astimezone(zone).utcoffset() or timedelta(0)
         return int(offset.total_seconds())
 
-    found = [(0, ahead(0))]
+    changes = [(0, ahead(0))]
     for day in range(0, now + _DAY, _DAY):
         before, after = day, day + _DAY
-        if ahead(after) == found[-1][1]:
+        if ahead(after) == changes[-1][1]:
             continue
         while after - before > 1:
             middle = (before + after) // 2
-            if ahead(middle) == found[-1][1]:
+            if ahead(middle) == changes[-1][1]:
                 before = middle
             else:
                 after = middle
-        found.append((after, ahead(after)))
-    return found
+        changes.append((after, ahead(after)))
+    return changes

@@ -19,9 +19,9 @@ _XDG = sys.platform.startswith("linux")
 
 def home(environ: Mapping[str, str] = os.environ) -> str:
     """Return the user's home folder. Raises ConfigurationError when there is none."""
-    named = environ.get("HOME", "")
-    if named.startswith("/"):
-        return named.rstrip("/") or "/"
+    folder = environ.get("HOME", "")
+    if folder.startswith("/"):
+        return folder.rstrip("/") or "/"
     import pwd
 
     try:
@@ -52,9 +52,9 @@ def own_files() -> tuple[list[str], list[str]]:
         folder = pwd.getpwuid(os.geteuid()).pw_dir.rstrip("/")
     except KeyError:
         folder = ""
-    usual = "Library/Application Support" if sys.platform == "darwin" else ".config"
-    own = [f"{folder}/{usual}/{APPLICATION}/config.toml"] if folder.startswith("/") else []
-    return own, system_files({})
+    subfolder = "Library/Application Support" if sys.platform == "darwin" else ".config"
+    own_paths = [f"{folder}/{subfolder}/{APPLICATION}/config.toml"] if folder.startswith("/") else []
+    return own_paths, system_files({})
 
 
 def data_folder(environ: Mapping[str, str] = os.environ) -> str:
@@ -76,8 +76,8 @@ def default_ledger(environ: Mapping[str, str] = os.environ) -> str:
     inside = f"{folder}/ledger"
     if not (os.path.lexists(f"{folder}/{AUTHORITY}") or os.path.lexists(inside)):
         return folder
-    own = any(os.path.lexists(f"{folder}/{name}") for name in ("ledger.db", "keys", "policy", "lock"))
-    return folder if own else inside
+    has_ledger = any(os.path.lexists(f"{folder}/{name}") for name in ("ledger.db", "keys", "policy", "lock"))
+    return folder if has_ledger else inside
 
 
 def authority_folder() -> str:
@@ -92,7 +92,9 @@ def system_files(environ: Mapping[str, str] = os.environ) -> list[str]:
 
         return [f"{site_config_dir(APPLICATION, appauthor=False)}/config.toml"]
     folders = [
-        each.rstrip("/") for each in environ.get("XDG_CONFIG_DIRS", "").split(":") if each.startswith("/")
+        folder.rstrip("/")
+        for folder in environ.get("XDG_CONFIG_DIRS", "").split(":")
+        if folder.startswith("/")
     ]
     return [f"{folder}/{APPLICATION}/config.toml" for folder in folders or ["/etc/xdg"]]
 
@@ -101,13 +103,13 @@ def project_files(environ: Mapping[str, str] = os.environ) -> list[str]:
     """Return the possible paths of a project's file: in the working directory or above it, up to the home folder."""
     try:
         folder = os.getcwd()
-        last = home(environ)
+        home_folder = home(environ)
     except (OSError, ConfigurationError):
         return []
     paths = []
     while folder:
         paths.append(f"{folder.rstrip('/')}/{PROJECT_FILE}")
-        if folder == last:
+        if folder == home_folder:
             break
         folder = folder.rpartition("/")[0]
     return paths
@@ -126,12 +128,12 @@ def shared_configuration(environ: Mapping[str, str] = os.environ) -> str:
 def shared_data_of_the_system(environ: Mapping[str, str] = os.environ) -> list[str]:
     """Return the system's folders of data that programs share, the most important first."""
     folders = [
-        each.rstrip("/") for each in environ.get("XDG_DATA_DIRS", "").split(":") if each.startswith("/")
+        folder.rstrip("/") for folder in environ.get("XDG_DATA_DIRS", "").split(":") if folder.startswith("/")
     ]
     return folders or ["/usr/local/share", "/usr/share"]
 
 
-def _folder(variable: str, usual: str, environ: Mapping[str, str]) -> str:
-    named = environ.get(variable, "")
+def _folder(variable: str, default: str, environ: Mapping[str, str]) -> str:
+    folder = environ.get(variable, "")
     # A relative path in these variables is invalid and must be ignored, according to the specification.
-    return named.rstrip("/") if named.startswith("/") else f"{home(environ).rstrip('/')}/{usual}"
+    return folder.rstrip("/") if folder.startswith("/") else f"{home(environ).rstrip('/')}/{default}"

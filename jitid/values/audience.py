@@ -58,21 +58,21 @@ def covers(entry: str, other: str) -> bool:
     (scheme, labels, port), (its_scheme, its_labels, its_port) = wide, narrow
     if (scheme, port, len(labels)) != (its_scheme, its_port, len(its_labels)):
         return False
-    return all(one in ("*", its) for one, its in zip(labels, its_labels, strict=True))
+    return all(label in ("*", its_label) for label, its_label in zip(labels, its_labels, strict=True))
 
 
 def uncovered(entries: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:
     """Return the `others` that no entry covers."""
-    held = frozenset(entries)
-    left = [other for other in others if other not in held]
-    patterns = [origin for entry in held if "*" in entry and (origin := _origin(entry)) is not None]
-    if not left or not patterns:
-        return tuple(left)
+    entry_set = frozenset(entries)
+    remaining = [other for other in others if other not in entry_set]
+    patterns = [origin for entry in entry_set if "*" in entry and (origin := _origin(entry)) is not None]
+    if not remaining or not patterns:
+        return tuple(remaining)
     covering = Covering(map(_shape, patterns))
     return tuple(
         [
             other
-            for other in left
+            for other in remaining
             if (origin := _origin(other)) is None or not covering.covering_bits(*_shape(origin))
         ]
     )
@@ -90,8 +90,8 @@ def intersection(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]
     return tuple(
         dict.fromkeys(
             [
-                *(one for one in first if one not in beyond_second),
-                *(one for one in second if one not in beyond_first),
+                *(entry for entry in first if entry not in beyond_second),
+                *(entry for entry in second if entry not in beyond_first),
             ]
         )
     )

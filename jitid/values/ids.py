@@ -41,8 +41,8 @@ def new_uuid7s(now_ms: int, random: bytes, count: int) -> list[bytes]:
     For `count` up to 2**61; the arguments are those of `new_uuid7`.
     """
     # The highest bit of the random part is cleared, so that counting never carries into the variant.
-    first = int.from_bytes(new_uuid7(now_ms, random)) & ~(1 << 61)
-    return [(first + number).to_bytes(16) for number in range(count)]
+    first_value = int.from_bytes(new_uuid7(now_ms, random)) & ~(1 << 61)
+    return [(first_value + index).to_bytes(16) for index in range(count)]
 
 
 def identity_id(raw: bytes) -> str:

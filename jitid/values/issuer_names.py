@@ -34,20 +34,22 @@ def matches(pattern: str, name: str) -> bool:
     return name == pattern
 
 
-def overlap(one: str, other: str) -> bool:
+def overlap(pattern: str, other: str) -> bool:
     """Return whether there is a name, of any length, that matches both patterns."""
-    if STAR not in one:
-        return matches(other, one)
+    if STAR not in pattern:
+        return matches(other, pattern)
     if STAR not in other:
-        return matches(one, other)
-    if one.endswith(STAR) and other.endswith(STAR):
-        return one.startswith(other[:-1]) or other.startswith(one[:-1])
-    if one.startswith(STAR) and other.startswith(STAR):
-        return one.endswith(other[1:]) or other.endswith(one[1:])
+        return matches(pattern, other)
+    if pattern.endswith(STAR) and other.endswith(STAR):
+        return pattern.startswith(other[:-1]) or other.startswith(pattern[:-1])
+    if pattern.startswith(STAR) and other.startswith(STAR):
+        return pattern.endswith(other[1:]) or other.endswith(pattern[1:])
     # A prefix pattern and a suffix pattern: the prefix followed by the suffix matches both.
     return True
 
 
-def common(ones: Sequence[str], others: Sequence[str]) -> tuple[str, str] | None:
+def common(patterns: Sequence[str], others: Sequence[str]) -> tuple[str, str] | None:
     """Return the first two patterns of two lists that overlap; None if the lists are disjoint."""
-    return next(((one, other) for one in ones for other in others if overlap(one, other)), None)
+    return next(
+        ((pattern, other) for pattern in patterns for other in others if overlap(pattern, other)), None
+    )

@@ -34,78 +34,78 @@ class Elements:
         """Yield the place and the value of each element. Raises StrictJSONError."""
         if self._text[:1] == "\ufeff":
             raise StrictJSONError(f"{self._label} starts with a byte order mark")
-        at = self._skip(0)
-        while at < len(self._text):
-            start = self._text[at]
-            if start == "[":
-                at = yield from self._list(at, "")
-            elif start == "{":
-                at = yield from self._object(at)
+        position = self._skip(0)
+        while position < len(self._text):
+            character = self._text[position]
+            if character == "[":
+                position = yield from self._list(position, "")
+            elif character == "{":
+                position = yield from self._object(position)
             else:
-                place = self._place(at)
-                value, at = strict_json.loads_at(self._text, at, self._label)
-                yield place, value
-            at = self._skip(at)
+                location = self._place(position)
+                value, position = strict_json.loads_at(self._text, position, self._label)
+                yield location, value
+            position = self._skip(position)
 
     def _list(self, start: int, name: str) -> Generator[tuple[str, Any], None, int]:
-        at = self._skip(start + 1)
-        if self._is_at("]", at):
-            return at + 1
-        number = 0
+        position = self._skip(start + 1)
+        if self._is_at("]", position):
+            return position + 1
+        index = 0
         while True:
-            value, at = strict_json.loads_at(self._text, at, self._label)
-            yield f"{name}[{number}]", value
-            number += 1
-            at = self._skip(at)
-            if self._is_at("]", at):
-                return at + 1
-            at = self._skip(self._past(",", at))
+            value, position = strict_json.loads_at(self._text, position, self._label)
+            yield f"{name}[{index}]", value
+            index += 1
+            position = self._skip(position)
+            if self._is_at("]", position):
+                return position + 1
+            position = self._skip(self._past(",", position))
 
     def _object(self, start: int) -> Generator[tuple[str, Any], None, int]:
         """Yield the elements of the object's list, or the object itself if it has none; members are read one by one."""
-        place = self._place(start)
+        location = self._place(start)
         members: dict[str, Any] = {}
-        listed: str | None = None
-        at = self._skip(start + 1)
-        while not (self._is_at("}", at) and not members and listed is None):
-            name, at = strict_json.loads_at(self._text, at, self._label)
+        list_name: str | None = None
+        position = self._skip(start + 1)
+        while not (self._is_at("}", position) and not members and list_name is None):
+            name, position = strict_json.loads_at(self._text, position, self._label)
             if not isinstance(name, str):
-                raise self._broken(at)
-            at = self._skip(self._past(":", self._skip(at)))
-            if name in members or name == listed:
+                raise self._broken(position)
+            position = self._skip(self._past(":", self._skip(position)))
+            if name in members or name == list_name:
                 raise StrictJSONError(f"{self._label} has two members of one name")
-            if name.lower() == self._member and listed is None and self._is_at("[", at):
-                listed = name
-                at = yield from self._list(at, f".{name}")
+            if name.lower() == self._member and list_name is None and self._is_at("[", position):
+                list_name = name
+                position = yield from self._list(position, f".{name}")
             else:
-                members[name], at = strict_json.loads_at(self._text, at, self._label)
-            at = self._skip(at)
-            if self._is_at("}", at):
+                members[name], position = strict_json.loads_at(self._text, position, self._label)
+            position = self._skip(position)
+            if self._is_at("}", position):
                 break
-            at = self._skip(self._past(",", at))
-        if listed is None:
-            yield place, members
+            position = self._skip(self._past(",", position))
+        if list_name is None:
+            yield location, members
         else:
             self.around.append({name.lower(): value for name, value in members.items()})
-        return at + 1
+        return position + 1
 
-    def _skip(self, at: int) -> int:
-        found = _SPACE.match(self._text, at)
-        return found.end() if found else at
+    def _skip(self, position: int) -> int:
+        space = _SPACE.match(self._text, position)
+        return space.end() if space else position
 
-    def _is_at(self, mark: str, at: int) -> bool:
-        return self._text.startswith(mark, at)
+    def _is_at(self, mark: str, position: int) -> bool:
+        return self._text.startswith(mark, position)
 
-    def _past(self, mark: str, at: int) -> int:
-        if not self._is_at(mark, at):
-            raise self._broken(at)
-        return at + 1
+    def _past(self, mark: str, position: int) -> int:
+        if not self._is_at(mark, position):
+            raise self._broken(position)
+        return position + 1
 
-    def _broken(self, at: int) -> StrictJSONError:
-        return StrictJSONError(f"{self._label} does not parse at character {at + 1}")
+    def _broken(self, position: int) -> StrictJSONError:
+        return StrictJSONError(f"{self._label} does not parse at character {position + 1}")
 
-    def _place(self, at: int) -> str:
+    def _place(self, position: int) -> str:
         # Each part of the text is counted only once, even with many values.
-        self._line += self._text.count("\n", self._counted, at)
-        self._counted = at
+        self._line += self._text.count("\n", self._counted, position)
+        self._counted = position
         return f"line {self._line}"

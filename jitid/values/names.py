@@ -82,8 +82,8 @@ def spiffe_id(trust_domain: str, agent: str, task: str, identity_id: str, *, reg
 
     The caller has checked trust domain and id; agent and task are encoded (SPIFFE-ID section 2).
     """
-    place = "agent" if registered else "ephemeral"
-    return f"spiffe://{trust_domain}/{place}/{encode_segment(agent)}/{encode_segment(task)}/{identity_id}"
+    category = "agent" if registered else "ephemeral"
+    return f"spiffe://{trust_domain}/{category}/{encode_segment(agent)}/{encode_segment(task)}/{identity_id}"
 
 
 def encode_segment(name: str) -> str:
@@ -156,7 +156,8 @@ def may_reach(origin: str, audience: str) -> bool:
         return False
     labels, others = allowed[1].split("."), meant[1].split(".")
     return len(labels) == len(others) and all(
-        one == other or "*" in (one, other) for one, other in zip(labels, others, strict=True)
+        label == other_label or "*" in (label, other_label)
+        for label, other_label in zip(labels, others, strict=True)
     )
 
 
@@ -168,8 +169,8 @@ def _origin(text: str) -> tuple[str, str, str] | None:
     scheme, mark, rest = text.lower().partition("://")
     if not mark:
         return None
-    for end in "/?#":
-        rest = rest.partition(end)[0]
+    for delimiter in "/?#":
+        rest = rest.partition(delimiter)[0]
     authority = rest.rpartition("@")[2]
     host, port = authority, ""
     if ":" in authority and not authority.endswith("]"):

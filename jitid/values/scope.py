@@ -27,16 +27,16 @@ class Covering:
             for table, part in zip(tables.setdefault(kind, [{} for _ in parts]), parts, strict=True):
                 table[part] = table.get(part, 0) | bit
             bit <<= 1
-        for kind, places in tables.items():
+        for kind, part_tables in tables.items():
             # Each pattern has a part at the first place.
             every = 0
-            for bits in places[0].values():
+            for bits in part_tables[0].values():
                 every |= bits
             self._kinds[kind] = (
                 every,
                 [
                     (table, sorted({len(part) - 1 for part in table if part.endswith("*")}))
-                    for table in places
+                    for table in part_tables
                 ],
             )
 
@@ -44,17 +44,17 @@ class Covering:
         """Return the bits of the patterns that cover a text; the first pattern has bit 1, the second one 2, then 4."""
         if kind not in self._kinds:
             return 0
-        found, places = self._kinds[kind]
-        for part, (table, lengths) in zip(parts, places, strict=True):
-            here = table.get(part, 0)
+        bits, part_tables = self._kinds[kind]
+        for part, (table, lengths) in zip(parts, part_tables, strict=True):
+            part_bits = table.get(part, 0)
             for length in lengths:
                 if length > len(part):
                     break
-                here |= table.get(f"{part[:length]}*", 0)
-            found &= here
-            if not found:
+                part_bits |= table.get(f"{part[:length]}*", 0)
+            bits &= part_bits
+            if not bits:
                 break
-        return found
+        return bits
 
 
 Scope = NewType("Scope", str)
@@ -138,11 +138,11 @@ def may_overlap(first: Scope, second: Scope) -> bool:
     against the action followed by its resource; a service may cut off segments, or append some. So the shorter scope
     is compared with as many segments of the longer one, and the remaining segments are ignored.
     """
-    for one, other in zip(first.split(":"), second.split(":"), strict=False):
+    for first_segment, second_segment in zip(first.split(":"), second.split(":"), strict=False):
         if (
-            one != other
-            and not (one[-1] == "*" and other.startswith(one[:-1]))
-            and not (other[-1] == "*" and one.startswith(other[:-1]))
+            first_segment != second_segment
+            and not (first_segment[-1] == "*" and second_segment.startswith(first_segment[:-1]))
+            and not (second_segment[-1] == "*" and first_segment.startswith(second_segment[:-1]))
         ):
             return False
     return True
@@ -154,11 +154,11 @@ def common(first: Scope, second: Scope) -> Scope | None:
     if len(first_segments) != len(second_segments):
         return None
     narrower = []
-    for one, other in zip(first_segments, second_segments, strict=True):
-        if covers(Scope(one), Scope(other)):
-            narrower.append(other)
-        elif covers(Scope(other), Scope(one)):
-            narrower.append(one)
+    for first_segment, second_segment in zip(first_segments, second_segments, strict=True):
+        if covers(Scope(first_segment), Scope(second_segment)):
+            narrower.append(second_segment)
+        elif covers(Scope(second_segment), Scope(first_segment)):
+            narrower.append(first_segment)
         else:
             return None
     return Scope(":".join(narrower))
@@ -172,7 +172,9 @@ def intersection(first: Sequence[str], second: Sequence[str]) -> tuple[Scope, ..
     if not uncovered(first_scopes, second_scopes):
         # A successor holds no more than its predecessor, so this case suffices for credentials issued by jitid.
         return normalise(second_scopes)
-    shared = [common(one, other) for one in first_scopes for other in second_scopes]
+    shared = [
+        common(first_scope, second_scope) for first_scope in first_scopes for second_scope in second_scopes
+    ]
     return normalise(scope for scope in shared if scope is not None)
 
 
@@ -182,7 +184,7 @@ def normalise(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     Two sets that cover each other have the same normal form, and it covers both.
     """
     distinct = sorted(set(scopes))
-    patterns = {scope: 1 << at for at, scope in enumerate(scope for scope in distinct if "*" in scope)}
+    patterns = {scope: 1 << index for index, scope in enumerate(scope for scope in distinct if "*" in scope)}
     if not patterns or len(distinct) == 1:
         return tuple(distinct)
     covering = _covering(tuple(patterns))
@@ -191,13 +193,13 @@ def normalise(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
 
 def uncovered(parent: Sequence[Scope], child: Iterable[Scope]) -> tuple[Scope, ...]:
     """Return, in their order, the child's scopes that no scope of the parent covers."""
-    held = frozenset(parent)
-    left = [scope for scope in child if scope not in held]
+    parent_scopes = frozenset(parent)
+    remaining = [scope for scope in child if scope not in parent_scopes]
     patterns = tuple([scope for scope in parent if "*" in scope])
-    if not left or not patterns:
-        return tuple(left)
+    if not remaining or not patterns:
+        return tuple(remaining)
     covering = _covering(patterns)
-    return tuple([scope for scope in left if not _covering_bits(covering, scope)])
+    return tuple([scope for scope in remaining if not _covering_bits(covering, scope)])
 
 
 # The record of an agent may have a thousand scopes, and each request for that agent needs them.
@@ -217,27 +219,27 @@ def gathered(scopes: Iterable[Scope], alike: int = ALIKE) -> tuple[Scope, ...]:
     More than `alike` scopes that differ in a single segment are merged: the segment becomes their common prefix there
     and `*`. So `tickets:INC-1:write`, `tickets:INC-2:write` and so on become `tickets:INC-*:write`.
     """
-    found = set(scopes)
+    merged = set(scopes)
     again = True
     while again:
         again = False
-        for place in range(MAX_SEGMENTS):
+        for index in range(MAX_SEGMENTS):
             groups: dict[tuple[str, ...], list[str]] = {}
-            for scope in found:
+            for scope in merged:
                 segments = scope.split(":")
-                if place < len(segments):
-                    rest = (*segments[:place], "*", *segments[place + 1 :])
-                    groups.setdefault(rest, []).append(segments[place])
-            for rest, parts in groups.items():
+                if index < len(segments):
+                    template = (*segments[:index], "*", *segments[index + 1 :])
+                    groups.setdefault(template, []).append(segments[index])
+            for template, parts in groups.items():
                 if len(parts) > alike:
-                    found.difference_update(_filled(rest, place, part) for part in parts)
-                    found.add(_filled(rest, place, f"{_beginning(parts)}*"))
+                    merged.difference_update(_filled(template, index, part) for part in parts)
+                    merged.add(_filled(template, index, f"{_beginning(parts)}*"))
                     again = True
-    return normalise(found)
+    return normalise(merged)
 
 
-def _filled(rest: tuple[str, ...], place: int, part: str) -> Scope:
-    return Scope(":".join((*rest[:place], part, *rest[place + 1 :])))
+def _filled(template: tuple[str, ...], index: int, part: str) -> Scope:
+    return Scope(":".join((*template[:index], part, *template[index + 1 :])))
 
 
 def _beginning(parts: Sequence[str]) -> str:
@@ -245,4 +247,6 @@ def _beginning(parts: Sequence[str]) -> str:
     # The common prefix of the first and the last text in order is common to all.
     first, last = min(parts), max(parts)
     pairs = zip(first, last, strict=False)
-    return first[: next((at for at, (one, other) in enumerate(pairs) if one != other), len(first))]
+    return first[
+        : next((index for index, (character, other) in enumerate(pairs) if character != other), len(first))
+    ]

@@ -55,19 +55,19 @@ def loads(data: bytes | str, label: str = "JSON") -> Any:  # noqa: ANN401 - JSON
     return value
 
 
-def loads_at(text: str, at: int, label: str) -> tuple[Any, int]:
+def loads_at(text: str, start: int, label: str) -> tuple[Any, int]:
     """Return the value that begins at a position of a text, read like `loads`, and its end position.
 
     Raises StrictJSONError.
     """
     try:
-        value, end = _DECODER.raw_decode(text, at)
+        value, end = _DECODER.raw_decode(text, start)
         if (
-            text.count("[", at, end) + text.count("{", at, end) > MAX_DEPTH
-            and _depth(text[at:end]) > MAX_DEPTH
+            text.count("[", start, end) + text.count("{", start, end) > MAX_DEPTH
+            and _depth(text[start:end]) > MAX_DEPTH
         ):
             raise StrictJSONError(f"is nested more than {MAX_DEPTH} levels deep")
-        if text.find("\\u", at, end) >= 0:
+        if text.find("\\u", start, end) >= 0:
             _refuse_surrogates(value)
     except StrictJSONError as error:
         raise StrictJSONError(f"{label} {error}") from None

@@ -139,8 +139,8 @@ def quote(text: str, limit: int = 60) -> str:
     """
     # The text is cut before it is made safe, because it may be a megabyte, and again afterwards, because escapes are
     # longer. Only a complete token can be recognized.
-    shown = text[: limit + MAX_TOKEN]
-    return f"`{MASK}`" if _may_be_a_token(shown) else _quoted(masked(shown, wide=True), limit)
+    beginning = text[: limit + MAX_TOKEN]
+    return f"`{MASK}`" if _may_be_a_token(beginning) else _quoted(masked(beginning, wide=True), limit)
 
 
 def label(name: str, limit: int = 60) -> str:
@@ -159,8 +159,8 @@ def foreign(value: object, limit: int | None = None) -> str:
 def starred(text: str) -> str:
     """Return a message of another program or library with stars for secrets, including secrets with line breaks."""
     joined = _joined(text)
-    if joined != text and (known := masked(joined, wide=True)) != joined:
-        return known
+    if joined != text and (masked_text := masked(joined, wide=True)) != joined:
+        return masked_text
     return masked(text, wide=True)
 
 
@@ -178,11 +178,13 @@ def _may_be_a_token(text: str) -> bool:
 
 def _joined(text: str) -> str:
     """Return a text without line breaks, escapes and other invisible characters; spaces remain."""
-    return "".join([each for each in meant(text) if each.isprintable() and each not in _BLANK])
+    return "".join(
+        [character for character in meant(text) if character.isprintable() and character not in _BLANK]
+    )
 
 
-def _quoted(shown: str, limit: int) -> str:
-    shown = safe(shown[: limit + 1]).replace("`", "\\x60")
-    if len(shown) > limit:
-        shown = shown[:limit] + "…"
-    return f"`{shown}`"
+def _quoted(text: str, limit: int) -> str:
+    text = safe(text[: limit + 1]).replace("`", "\\x60")
+    if len(text) > limit:
+        text = text[:limit] + "…"
+    return f"`{text}`"

@@ -68,9 +68,9 @@ def _clamped(digits: str) -> int:
 ANOTHER = "nothing renews what has expired: issue another one with jitid issue"
 
 
-def expiry_hint(at: int, then: str = ANOTHER) -> str:
+def expiry_hint(ended_at: int, then: str = ANOTHER) -> str:
     """Return the hint for an expired credential: until when it was valid, and the next step."""
-    return f"it was valid until {format_time(at)}; {then}"
+    return f"it was valid until {format_time(ended_at)}; {then}"
 
 
 def format_duration(seconds: int) -> str:
@@ -184,8 +184,8 @@ def _days(year: int, month: int, day: int) -> int:
 
 def check_times(*times: object) -> None:
     """Raise IntegrityError if one of the ledger's times is neither an integer nor None."""
-    for at in times:
-        if at is not None and type(at) is not int:
+    for seconds in times:
+        if seconds is not None and type(seconds) is not int:
             raise IntegrityError(
                 "a row of the ledger has a time that is none, and nothing is judged by it",
                 "run: jitid audit verify",

@@ -15,6 +15,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Return an empty ledger of each kind, as a `Place`."""
     server = lambda: request.getfixturevalue("postgres_server")  # noqa: E731
     pooler = lambda: request.getfixturevalue("pooler_of_transactions")  # noqa: E731
-    place = Place(opener(request.param, tmp_path / "ledger", server, pooler))
-    yield place
-    place.close()
+    ledger_place = Place(opener(request.param, tmp_path / "ledger", server, pooler))
+    yield ledger_place
+    ledger_place.close()

@@ -37,10 +37,10 @@ class Counting:
 
     def close(self) -> None:
         """Close the listening socket and all open connections."""
-        for one in (self._listening, *self._opened):
+        for opened in (self._listening, *self._opened):
             with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+                opened.shutdown(socket.SHUT_RDWR)
+            opened.close()
 
     def _accept(self) -> None:
         with suppress(OSError):

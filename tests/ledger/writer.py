@@ -48,8 +48,8 @@ def main() -> None:
 
 
 def _round(authority: Authority, number: int, tell: Callable[..., None]) -> None:
-    wanted = IssueRequest(f"T{number % 5}", "user:alice", "agent", kind=("jwt", "opaque")[number % 2])
-    (issued,) = authority.perform(Issue(requests=(wanted,)))
+    request = IssueRequest(f"T{number % 5}", "user:alice", "agent", kind=("jwt", "opaque")[number % 2])
+    (issued,) = authority.perform(Issue(requests=(request,)))
     jti = issued.credentials[0].jti
     tell(ISSUED, jti)
     if number % 3 == 0:

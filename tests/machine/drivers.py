@@ -442,8 +442,8 @@ def running(name: str) -> Iterator[Backend]:
             finally:
                 backend.close()
             return
-        with postgres.place() as place:
-            server = postgres.Postgres(place)
+        with postgres.place() as server_folder:
+            server = postgres.Postgres(server_folder)
             server.initialise()
             try:
                 with _environment(Clock(folder).environment):

@@ -59,26 +59,26 @@ def law_one_head(world: World) -> None:
 
 def law_reach(world: World) -> None:
     """Reach: scopes, audiences, kind, lifetime and delegator stay within the limits of the first issue."""
-    for key, told in world.accepted.items():
+    for key, answer in world.accepted.items():
         before = world.predecessor.get(key)
         if before is not None:
             old = world.accepted[before]
-            if told["kind"] != old["kind"] or set(told["audiences"]) != set(old["audiences"]):
+            if answer["kind"] != old["kind"] or set(answer["audiences"]) != set(old["audiences"]):
                 raise world.difference(None, f"law *reach*: the renewal {key} is of another kind or audience")
-            if _lifetime(told) > _lifetime(old):
+            if _lifetime(answer) > _lifetime(old):
                 raise world.difference(None, f"law *reach*: the renewal {key} was given a longer life")
         for bound in filter(None, (before, world.made_from.get(key))):
             if bound not in world.accepted:
                 continue
             above = world.accepted[bound]
-            if not covered(told["scopes"], above["scopes"]):
+            if not covered(answer["scopes"], above["scopes"]):
                 raise world.difference(None, f"law *reach*: {key} holds more than {bound}")
-            if told["delegator"] != above["delegator"]:
+            if answer["delegator"] != above["delegator"]:
                 raise world.difference(None, f"law *reach*: {key} has another delegator than {bound}")
 
 
-def _lifetime(told: dict[str, object]) -> int:
-    issued, expires = told["issued_at"], told["expires_at"]
+def _lifetime(answer: dict[str, object]) -> int:
+    issued, expires = answer["issued_at"], answer["expires_at"]
     assert isinstance(issued, (str, int))
     assert isinstance(expires, (str, int))
     return seconds(expires) - seconds(issued)

@@ -42,45 +42,45 @@ NEEDS_APPROVAL = "pay"
 # Coverage of scopes
 
 
-def covers(holder: str, wanted: str) -> bool:
+def covers(holder: str, requested: str) -> bool:
     """Return whether one scope covers another: the same number of segments, each equal or matched by a final `*`."""
-    held, asked = holder.split(":"), wanted.split(":")
-    return len(held) == len(asked) and all(
+    held, needed = holder.split(":"), requested.split(":")
+    return len(held) == len(needed) and all(
         (want.startswith(have[:-1]) if have.endswith("*") else want == have)
-        for have, want in zip(held, asked, strict=True)
+        for have, want in zip(held, needed, strict=True)
     )
 
 
-def covered(wanted: Iterable[str], holders: Iterable[str]) -> bool:
+def covered(requested: Iterable[str], holders: Iterable[str]) -> bool:
     """Return whether each requested scope is covered by a scope of the holder."""
-    return not set(uncovered(wanted, holders))
+    return not set(uncovered(requested, holders))
 
 
-def uncovered(wanted: Iterable[str], holders: Iterable[str]) -> frozenset[str]:
+def uncovered(requested: Iterable[str], holders: Iterable[str]) -> frozenset[str]:
     """Return the requested scopes that no scope of the holder covers."""
-    return frozenset(want for want in wanted if not any(covers(holder, want) for holder in holders))
+    return frozenset(want for want in requested if not any(covers(holder, want) for holder in holders))
 
 
-def intersection(one: Iterable[str], other: Iterable[str]) -> frozenset[str]:
+def intersection(scopes: Iterable[str], other: Iterable[str]) -> frozenset[str]:
     """Return the scopes that both sides cover: the scopes of each side that the other side covers."""
-    left, right = frozenset(one), frozenset(other)
+    left, right = frozenset(scopes), frozenset(other)
     return (left - uncovered(left, right)) | (right - uncovered(right, left))
 
 
-def audience_covers(allowed: str, wanted: str) -> bool:
+def audience_covers(allowed: str, audience: str) -> bool:
     """Return whether an entry of `may_audience` covers an audience; `*` matches one whole label of a host."""
-    if allowed == wanted:
+    if allowed == audience:
         return True
     if "*" not in allowed:
         return False
     pattern = "".join(r"[^./:]+" if part == "*" else re.escape(part) for part in re.split(r"(\*)", allowed))
-    return re.fullmatch(pattern, wanted) is not None
+    return re.fullmatch(pattern, audience) is not None
 
 
-def audiences_covered(wanted: Iterable[str], allowed: Iterable[str]) -> bool:
+def audiences_covered(audiences: Iterable[str], allowed: Iterable[str]) -> bool:
     """Return whether each audience is covered by an entry."""
     entries = tuple(allowed)
-    return all(any(audience_covers(entry, audience) for entry in entries) for audience in wanted)
+    return all(any(audience_covers(entry, audience) for entry in entries) for audience in audiences)
 
 
 # Records
@@ -862,10 +862,14 @@ class Model:
         """Grant the approval request of an issue; an approver is in the group, and never the requester."""
         objections = _Objections()
         self._caller(approver, objections)
-        one = self.person(approver)
+        approving_person = self.person(approver)
         root = request.delegator or self.credentials[request.parent or ""].identity.root
         person = self.person(root)
-        if APPROVERS not in one.groups or not one.known or one.disabled:
+        if (
+            APPROVERS not in approving_person.groups
+            or not approving_person.known
+            or approving_person.disabled
+        ):
             objections.add({DENIED, FORBIDDEN}, "not an approver")
         if approver in (root, caller):
             objections.add({DENIED, FORBIDDEN}, "the requester approves nothing of their own")
@@ -900,8 +904,8 @@ class Model:
         if person.disabled:
             objections.add(DENIED, "the delegator is disabled")
         for each in identity.chain():
-            one = self.records.get(each.agent)
-            if one and one.is_out:
+            agent_record = self.records.get(each.agent)
+            if agent_record and agent_record.is_out:
                 objections.add(DENIED, "an agent is suspended or unregistered")
         self._within_record(credential.kind, self._reach(credential), record, objections)
         by, lent = self._goes_on(caller, identity, objections)
@@ -1029,8 +1033,8 @@ class Model:
             return objections.refusal()
         identity = credential.identity
         person, record = self.person(identity.root), self.records.get(identity.agent)
-        wanted = grant.scopes if scopes is None else scopes
-        if not covered(wanted, grant.scopes):
+        requested_scopes = grant.scopes if scopes is None else scopes
+        if not covered(requested_scopes, grant.scopes):
             objections.add(DENIED, "scopes beyond those of the credential presented")
         if not audiences_covered(audiences, grant.may_audience):
             objections.add(DENIED, "audiences beyond may_audience")
@@ -1048,8 +1052,8 @@ class Model:
         if person.disabled:
             objections.add(DENIED, "the delegator is disabled")
         # The approval of a credential covers its attachments.
-        waiting = frozenset() if credential.approved else self._waiting(wanted)
-        if self._refused_scopes(wanted, person, record, identity.sensitivity) or waiting:
+        waiting = frozenset() if credential.approved else self._waiting(requested_scopes)
+        if self._refused_scopes(requested_scopes, person, record, identity.sensitivity) or waiting:
             objections.add(DENIED, "scopes are refused now")
         expires = self._expiry(
             ttl or DEFAULT_TTL,
@@ -1072,7 +1076,7 @@ class Model:
                 identity=identity,
                 line=Line(credential.line),
                 kind=kind,
-                scopes=wanted,
+                scopes=requested_scopes,
                 audiences=audiences,
                 may_audience=audiences,
                 issued=self.now,
@@ -1375,9 +1379,15 @@ class Model:
         record = Record(name, owner, scopes, audiences=audiences, may_use=may_use, kinds=kinds)
         self.records[name] = record
         here = [identity for identity in self.identities if identity.agent == name]
-        self._end({id(one) for one in here if one.record is None or not self._may_use(one.root, record)})
-        for one in here:
-            one.record = record
+        self._end(
+            {
+                id(identity)
+                for identity in here
+                if identity.record is None or not self._may_use(identity.root, record)
+            }
+        )
+        for identity in here:
+            identity.record = record
         return Accepted()
 
     def _may_use(self, name: str, record: Record) -> bool:
@@ -1391,7 +1401,9 @@ class Model:
         if objections:
             return objections.refusal()
         self.records[name].unregistered = True
-        self._end(set() if keep_live else {id(one) for one in self.identities if one.agent == name})
+        self._end(
+            set() if keep_live else {id(identity) for identity in self.identities if identity.agent == name}
+        )
         return Accepted()
 
     def suspend(self, caller: str, name: str) -> Outcome:

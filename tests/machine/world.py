@@ -150,13 +150,13 @@ class World:
         """Request a scope that needs an approval, have the request approved, and issue."""
         first = self.model.issue(caller, step.key, request)
         line = self._line(request)
-        asked = self.driver.jitid(caller, *line, "--format", "json")
+        attempt = self.driver.jitid(caller, *line, "--format", "json")
         if isinstance(first, Accepted) or "an approval is lacking" not in first.reasons:
-            return self._settle(step, first, asked)
-        self._compare(step, first, asked.status, asked)
-        waiting = re.search("apr_[0-9a-v]+", asked.out + asked.err)
+            return self._settle(step, first, attempt)
+        self._compare(step, first, attempt.status, attempt)
+        waiting = re.search("apr_[0-9a-v]+", attempt.out + attempt.err)
         if waiting is None:
-            raise self.difference(step, f"nobody is asked for an approval: {asked}")
+            raise self.difference(step, f"nobody is asked for an approval: {attempt}")
         expected = self.model.approve(approver, caller, request)
         uid = waiting.group()
         granted = self.driver.jitid(approver, "approve", "grant", uid)
@@ -460,27 +460,27 @@ class World:
             return expected
         credential = expected.made
         assert credential is not None
-        told = done.json
-        if "credentials" in told:
-            told = {**told, "token": told["credentials"][0]["secret"], **_ids(told["credentials"][0])}
-        self.driver.write(f"{step.key}.token", told["token"])
-        self._remember(step.key, told, made_from, predecessor)
-        self._compare_made(step, credential, told)
+        answer = done.json
+        if "credentials" in answer:
+            answer = {**answer, "token": answer["credentials"][0]["secret"], **_ids(answer["credentials"][0])}
+        self.driver.write(f"{step.key}.token", answer["token"])
+        self._remember(step.key, answer, made_from, predecessor)
+        self._compare_made(step, credential, answer)
         return expected
 
     def _remember(
-        self, key: str, told: dict[str, Any], made_from: str | None, predecessor: str | None
+        self, key: str, answer: dict[str, Any], made_from: str | None, predecessor: str | None
     ) -> None:
-        if "credentials" in told:
-            told = {**told, **_ids(told["credentials"][0])}
-        self.accepted[key] = told
+        if "credentials" in answer:
+            answer = {**answer, **_ids(answer["credentials"][0])}
+        self.accepted[key] = answer
         if made_from:
             self.made_from[key] = made_from
         if predecessor:
             self.predecessor[key] = predecessor
 
-    def _compare_made(self, step: Step, credential: Credential, told: dict[str, Any]) -> None:
-        issued, expires = seconds(told["issued_at"]), seconds(told["expires_at"])
+    def _compare_made(self, step: Step, credential: Credential, answer: dict[str, Any]) -> None:
+        issued, expires = seconds(answer["issued_at"]), seconds(answer["expires_at"])
         if issued != credential.issued:
             raise self.difference(step, f"issued at {issued}, and it is {credential.issued}")
         if not self.model.now < expires <= credential.expires:
@@ -489,12 +489,14 @@ class World:
             )
         credential.expires = expires
         # The answer may omit a scope that another scope covers.
-        if not (covered(told["scopes"], credential.scopes) and covered(credential.scopes, told["scopes"])):
-            raise self.difference(step, f"holds {told['scopes']}, not {sorted(credential.scopes)}")
-        if credential.use is SERVICE and frozenset(told["audiences"]) != credential.audiences:
-            raise self.difference(step, f"is for {told['audiences']}, not {sorted(credential.audiences)}")
-        if credential.use is IDENTITY and any("://" in audience for audience in told["audiences"]):
-            raise self.difference(step, f"is for {told['audiences']}, not for the authority")
+        if not (
+            covered(answer["scopes"], credential.scopes) and covered(credential.scopes, answer["scopes"])
+        ):
+            raise self.difference(step, f"holds {answer['scopes']}, not {sorted(credential.scopes)}")
+        if credential.use is SERVICE and frozenset(answer["audiences"]) != credential.audiences:
+            raise self.difference(step, f"is for {answer['audiences']}, not {sorted(credential.audiences)}")
+        if credential.use is IDENTITY and any("://" in audience for audience in answer["audiences"]):
+            raise self.difference(step, f"is for {answer['audiences']}, not for the authority")
         identity = credential.identity
         facts = {
             "depth": identity.depth,
@@ -504,8 +506,8 @@ class World:
             "sensitivity": identity.sensitivity,
         }
         for name, value in facts.items():
-            if told[name] != value:
-                raise self.difference(step, f"{name} is {told[name]}, not {value}")
+            if answer[name] != value:
+                raise self.difference(step, f"{name} is {answer[name]}, not {value}")
 
     def _compare(self, step: Step, expected: Outcome, status: int, done: Done) -> Outcome:
         self.answers[step.number] = "done" if status == 0 else "refused"
@@ -534,9 +536,9 @@ class World:
         allowed = self._authorize(keys)
         # A use is recorded, and each record raises the time mark.
         self.model.write()
-        for place, key in enumerate(reversed(keys)):
+        for index, key in enumerate(reversed(keys)):
             # Some entry points cost a process each: always check the latest token there, and the others in turn.
-            often = place == 0 or (place + step.number) % 3 == 0
+            often = index == 0 or (index + step.number) % 3 == 0
             self._verify(key, doors[key], by_wire=self.driver.wire or not often)
             self._introspect(key, doors[key])
             self._as_bearer(key, doors[key])
@@ -587,18 +589,16 @@ class World:
         return {key: frozenset(actions) for key, actions in allowed.items()}
 
     def _verdicts(self, audiences: Iterable[str], questions: list[tuple[str, str]]) -> list[bool]:
-        asked = [
-            {"token": f"@{key}.token", "action": action, "resource": "acme"} for key, action in questions
-        ]
+        uses = [{"token": f"@{key}.token", "action": action, "resource": "acme"} for key, action in questions]
         if self.driver.wire:
-            body: dict[str, object] = {"asked": asked}
+            body: dict[str, object] = {"asked": uses}
             if audiences:
                 body["audiences"] = list(audiences)
             answer = self.driver.ask(VERIFIER, "Authorize", body)
             return [verdict["allowed"] for verdict in answer.json["verdicts"]]
         lines = [
             json.dumps({**line, "token": self.driver.read(f"{key}.token")})
-            for line, (key, _) in zip(asked, questions, strict=True)
+            for line, (key, _) in zip(uses, questions, strict=True)
         ]
         self.driver.write("questions", "\n".join(lines))
         words = [word for audience in audiences for word in ("--audience", audience)]
@@ -646,8 +646,8 @@ class World:
         if json.loads(answer).get("active") != expected:
             raise self.difference(step, f"{EDGE} is answered {answer} about {key}, not active {expected}")
         (audience,) = AUDIENCES_OF[EDGE]
-        asked = [{"token": token, "action": action, "resource": "acme"} for action in ACTIONS]
-        done = self.driver.ask(EDGE, "Authorize", {"asked": asked, "audiences": [audience]})
+        uses = [{"token": token, "action": action, "resource": "acme"} for action in ACTIONS]
+        done = self.driver.ask(EDGE, "Authorize", {"asked": uses, "audiences": [audience]})
         allowed = {
             action
             for action, verdict in zip(ACTIONS, done.json["verdicts"], strict=True)
@@ -702,7 +702,7 @@ def seconds(when: str | int) -> int:
 
 
 def _on_the_wire(request: Request) -> dict[str, object]:
-    told: dict[str, object] = {
+    fields: dict[str, object] = {
         "task": request.task,
         "delegator": request.delegator,
         "agent": request.agent,
@@ -712,9 +712,9 @@ def _on_the_wire(request: Request) -> dict[str, object]:
         "allow_narrower": request.allow_narrower,
     }
     if request.parent is not None:
-        told["parent"] = f"@{request.parent}.token"
+        fields["parent"] = f"@{request.parent}.token"
     if request.ttl is not None:
-        told["ttl"] = request.ttl
+        fields["ttl"] = request.ttl
     if request.may_audience is not None:
-        told["may_audience"] = sorted(request.may_audience)
-    return told
+        fields["may_audience"] = sorted(request.may_audience)
+    return fields

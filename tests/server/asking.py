@@ -102,8 +102,10 @@ def grant(
     authority = open_authority(load(environ=shell.environment))
     try:
         public = None if key is None else json.dumps(key)
-        wanted = AccessRequest(name, roles, key=public, audiences=audiences, all_audiences=not audiences)
-        secret = authority.perform(GrantAccess(wanted=wanted)).secret
+        access_request = AccessRequest(
+            name, roles, key=public, audiences=audiences, all_audiences=not audiences
+        )
+        secret = authority.perform(GrantAccess(wanted=access_request)).secret
     finally:
         authority.close()
     return "" if secret is None else secret.reveal()
@@ -123,13 +125,13 @@ def configured(folder: Path, roles: Sequence[str], issuer: str = ISSUER, more: s
     keys = folder / "jwks.json"
     keys.write_text(json.dumps({"keys": [jwk(P256, kid="k", use="sig")]}))
     keys.chmod(0o644)
-    place = folder / ".config/jitid/config.toml"
-    place.parent.mkdir(parents=True)
-    place.write_text(
+    config_path = folder / ".config/jitid/config.toml"
+    config_path.parent.mkdir(parents=True)
+    config_path.write_text(
         f'issuer = "{issuer}"\n{more}[oidc."{IDP}"]\njwks = "{keys}"\naudience = "jitid"\n'
         + (f"[socket.role]\n{getpass.getuser()} = {json.dumps(roles)}\n" if roles else "")
     )
-    place.chmod(0o600)
+    config_path.chmod(0o600)
     return shell
 
 

@@ -57,11 +57,11 @@ class Wire:
     def reply(self, method: str) -> Reply:
         """Read the answer to a request with this method."""
         status, headers = self._head()
-        told = status == 100
-        if told:
+        had_interim = status == 100
+        if had_interim:
             status, headers = self._head()
         assert 200 <= status < 600, status
-        return Reply(status, headers, self._body(method, status, headers), told)
+        return Reply(status, headers, self._body(method, status, headers), had_interim)
 
     def rest(self) -> bytes:
         """Read all bytes until the other side closes."""

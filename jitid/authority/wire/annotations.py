@@ -41,14 +41,14 @@ def operations() -> Mapping[str, type[Operation[Any]]]:
     """Return all operations by their names."""
     modules = [import_module(name) for name in _MODULES]
     return {
-        each.__name__: each
+        kind.__name__: kind
         for module in modules
-        for each in vars(module).values()
-        if isinstance(each, type)
-        and issubclass(each, Operation)
-        and each.__module__ == module.__name__
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+        and issubclass(kind, Operation)
+        and kind.__module__ == module.__name__
         # A base class of operations is not an operation.
-        and not each.__subclasses__()
+        and not kind.__subclasses__()
     }
 
 
@@ -76,8 +76,8 @@ class _Names(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:  # noqa: ANN401 - names stand for anything
         module, original = self._elsewhere[name]
-        self[name] = found = getattr(import_module(module), original)
-        return found
+        self[name] = member = getattr(import_module(module), original)
+        return member
 
 
 @lru_cache(maxsize=256)
@@ -91,7 +91,7 @@ def _typing_imports(path: str) -> Iterator[tuple[str, tuple[str, str]]]:
         tree = ast.parse(file.read())
     for node in tree.body:
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            for each in node.body:
-                if isinstance(each, ast.ImportFrom):
-                    for alias in each.names:
-                        yield alias.asname or alias.name, (str(each.module), alias.name)
+            for statement in node.body:
+                if isinstance(statement, ast.ImportFrom):
+                    for alias in statement.names:
+                        yield alias.asname or alias.name, (str(statement.module), alias.name)

@@ -31,10 +31,10 @@ def fitting(operation: Operation[Result], result: Result) -> Result:
         case issue_operations.Issue(requests=requests, dry_run=dry_run):
             issued = cast("list[Any]", result)
             _must(len(issued) == len(requests), operation)
-            for request, one in zip(requests, issued, strict=True):
-                _must(len(one.credentials) == (0 if dry_run else request.copies), operation)
-                _must(one.kind == request.kind, operation)
-                _whole(operation, one)
+            for request, issuance in zip(requests, issued, strict=True):
+                _must(len(issuance.credentials) == (0 if dry_run else request.copies), operation)
+                _must(issuance.kind == request.kind, operation)
+                _whole(operation, issuance)
         case issue_operations.Renew() | issue_operations.Attach() | tokens.Exchange():
             _must(len(cast("Issued", result).credentials) == 1, operation)
             _whole(operation, cast("Issued", result))
@@ -62,8 +62,8 @@ def fitting(operation: Operation[Result], result: Result) -> Result:
 def _whole(operation: Operation[Any], issued: Issued) -> None:
     """Refuse a credential that lacks a part of its kind. The key may be missing: the client may have its own."""
     needed = {"token"} if issued.kind in SHOWN else {*PARTS.get(issued.kind, ())} - {"key"}
-    for one in issued.credentials:
-        _must(needed <= set(one.secret.names), operation)
+    for credential in issued.credentials:
+        _must(needed <= set(credential.secret.names), operation)
 
 
 def _is_event(document: dict[str, Any]) -> bool:
@@ -74,12 +74,12 @@ def _ended(operation: Operation[Any], pieces: Iterable[Any]) -> Iterator[Any]:
     """Yield pieces; the last one must be the end marker `Swept`."""
     from jitid.capabilities.sweep.finding import Swept
 
-    last: Any = None
+    last_piece: Any = None
     for piece in pieces:
-        _must(not isinstance(last, Swept), operation)
+        _must(not isinstance(last_piece, Swept), operation)
         yield piece
-        last = piece
-    _must(isinstance(last, Swept), operation)
+        last_piece = piece
+    _must(isinstance(last_piece, Swept), operation)
 
 
 def _begun(operation: Operation[Any], pieces: Iterable[Any]) -> Iterator[Any]:
@@ -123,10 +123,10 @@ def add_aftermath(operation: Operation[Any], error: JitidError) -> None:
         error.message += f"; what was made for it may be live: {command}"
 
 
-def refuse(operation: Operation[Any], why: str = "it is not whole") -> NoReturn:
+def refuse(operation: Operation[Any], reason: str = "it is not whole") -> NoReturn:
     """Raise the error for an answer that does not fit its operation."""
     error = StorageError(
-        f"the authority's answer to {type(operation).__name__} cannot be used: {why}",
+        f"the authority's answer to {type(operation).__name__} cannot be used: {reason}",
         "is --remote the address of an authority of this version? see: jitid doctor",
     )
     # A retry would give the same answer.

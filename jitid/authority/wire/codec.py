@@ -90,7 +90,7 @@ def decode_result(operation: Operation[Result], document: Any) -> Result:
     kind = result_of(type(operation))
     item = item_of(kind)
     if item is not None:
-        return cast("Result", (_decoded(operation, item, each) for each in document))
+        return cast("Result", (_decoded(operation, item, piece) for piece in document))
     return cast("Result", _decoded(operation, kind, document))
 
 

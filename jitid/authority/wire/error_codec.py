@@ -140,4 +140,4 @@ def _made(facts: Mapping[str, Any], message: str, hint: str | None) -> JitidErro
 
 
 def _texts(raw: object) -> tuple[str, ...]:
-    return tuple(each for each in raw if isinstance(each, str)) if isinstance(raw, list) else ()
+    return tuple(text for text in raw if isinstance(text, str)) if isinstance(raw, list) else ()

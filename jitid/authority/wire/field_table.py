@@ -144,7 +144,7 @@ _FILTERED = {
 """Filters need not be well formed: an invalid value matches nothing."""
 
 _LIMITS = (
-    *(f"standing_{each}" for each in SENSITIVITIES),
+    *(f"standing_{sensitivity}" for sensitivity in SENSITIVITIES),
     "duplicates",
     "identities",
     "agents_per_person",
@@ -385,8 +385,8 @@ def _log(value: ReadLog) -> ReadLog:
 
 
 def _leaks(value: AddLeaks) -> AddLeaks:
-    for sign in value.sightings:
-        if len(sign) != 32 or sign.strip("0123456789abcdef"):
+    for mark in value.sightings:
+        if len(mark) != 32 or mark.strip("0123456789abcdef"):
             raise UsageError("a mark of 32 hexadecimal digits is wanted")
     return value
 

@@ -41,34 +41,34 @@ class FieldForm(NamedTuple):
     """The part of the check that JSON Schema can express."""
 
 
-def text(most: int, label: str = "it") -> FieldForm:
+def text(max_length: int, label: str = "it") -> FieldForm:
     """Return the form of a text that is only compared, or stored unchanged."""
 
     def check(value: str) -> str:
-        if len(value) > most:
-            raise UsageError(f"{label} has {len(value)} characters, more than {most}")
+        if len(value) > max_length:
+            raise UsageError(f"{label} has {len(value)} characters, more than {max_length}")
         if "\0" in value:
             raise UsageError(f"{label} has a NUL, which no text has")
         return value
 
-    return FieldForm(check, {"maxLength": most})
+    return FieldForm(check, {"maxLength": max_length})
 
 
-def kept_text(most: int, label: str) -> FieldForm:
+def kept_text(max_length: int, label: str) -> FieldForm:
     """Return the form of a text that is stored and shown: it must not contain a token."""
-    plain = text(most, label)
+    plain = text(max_length, label)
     return plain._replace(check=lambda value: check_text(plain.check(value), label))
 
 
-def number(least: int, most: int = _MOST) -> FieldForm:
+def number(minimum: int, maximum: int = _MOST) -> FieldForm:
     """Return the form of a number."""
 
     def check(value: int) -> int:
-        if not least <= value <= most:
-            raise UsageError(f"a number from {least} to {most} is wanted")
+        if not minimum <= value <= maximum:
+            raise UsageError(f"a number from {minimum} to {maximum} is wanted")
         return value
 
-    return FieldForm(check, {"minimum": least, "maximum": most})
+    return FieldForm(check, {"minimum": minimum, "maximum": maximum})
 
 
 def among(*allowed: str) -> FieldForm:
@@ -100,19 +100,19 @@ def pattern(shape: str, label: str) -> FieldForm:
     return FieldForm(check, {"pattern": f"^{shape}$"})
 
 
-def seen_text(most: int) -> FieldForm:
-    """Return the form of a text of a leak sighting, of at most `most` bytes."""
+def seen_text(max_bytes: int) -> FieldForm:
+    """Return the form of a text of a leak sighting, of at most `max_bytes` bytes."""
 
     def check(value: str) -> str:
         from jitid.capabilities.leak.places import is_kept
 
-        if not is_kept(value, most):
+        if not is_kept(value, max_bytes):
             raise UsageError(
-                f"at most {most} bytes of UTF-8 are wanted, and neither a NUL nor a token among them"
+                f"at most {max_bytes} bytes of UTF-8 are wanted, and neither a NUL nor a token among them"
             )
         return value
 
-    return FieldForm(check, {"minLength": 1, "maxLength": most})
+    return FieldForm(check, {"minLength": 1, "maxLength": max_bytes})
 
 
 def _rule(value: str) -> str:
@@ -212,7 +212,7 @@ KIND = FieldForm(
     _kind,
     {
         "maxLength": 69,
-        "pattern": f"^({'|'.join(one for one in MADE if one != Kind.EXEC)}|exec:[A-Za-z0-9_][A-Za-z0-9._-]*)$",
+        "pattern": f"^({'|'.join(kind for kind in MADE if kind != Kind.EXEC)}|exec:[A-Za-z0-9_][A-Za-z0-9._-]*)$",
     },
 )
 MAY_KIND = FieldForm(

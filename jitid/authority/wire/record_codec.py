@@ -61,13 +61,13 @@ class RecordShape:
         return self._shapes
 
     def encode(self, value: Any) -> dict[str, Any]:
-        found: dict[str, Any] = {} if self._tag is None else {"type": self._tag}
+        document: dict[str, Any] = {} if self._tag is None else {"type": self._tag}
         for name, shape in self._fields().items():
-            own = getattr(value, name)
-            if self._request and _same(own, self._defaults.get(name, _REQUIRED)):
+            field_value = getattr(value, name)
+            if self._request and _same(field_value, self._defaults.get(name, _REQUIRED)):
                 continue
-            found[name] = shape.encode(own)
-        return found
+            document[name] = shape.encode(field_value)
+        return document
 
     def decode(self, raw: Any) -> Any:
         if type(raw) is not dict:
@@ -75,8 +75,8 @@ class RecordShape:
         fields = self._fields()
         if self._request and not raw.keys() <= fields.keys():
             unknown = next(name for name in raw if name not in fields)
-            which = f"no member `{unknown}`" if _NAME.fullmatch(unknown) else "no such member"
-            raise UnfitError(f"{self._name} has {which}")
+            fault = f"no member `{unknown}`" if _NAME.fullmatch(unknown) else "no such member"
+            raise UnfitError(f"{self._name} has {fault}")
         values = {}
         for name, shape in fields.items():
             if name in raw:
@@ -138,12 +138,12 @@ class FindsShape:
     _TEXTS = ("signed", "foreign", "cut", "ids", "guessed")
 
     def encode(self, value: Finds) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        lists: dict[str, Any] = {}
         for name in self._PRINTS:
-            found[name] = [[key.hex(), count] for key, count in getattr(value, name).items()]
+            lists[name] = [[key.hex(), count] for key, count in getattr(value, name).items()]
         for name in self._TEXTS:
-            found[name] = [[key, count] for key, count in getattr(value, name).items()]
-        return {name: pairs for name, pairs in found.items() if pairs} | (
+            lists[name] = [[key, count] for key, count in getattr(value, name).items()]
+        return {name: pairs for name, pairs in lists.items() if pairs} | (
             {"mistyped": value.mistyped} if value.mistyped else {}
         )
 
@@ -152,18 +152,18 @@ class FindsShape:
 
         if type(raw) is not dict or not raw.keys() <= {*self._PRINTS, *self._TEXTS, "mistyped"}:
             raise UnfitError("what was found is an object with a list for each sort of strings")
-        found = Finds()
+        finds = Finds()
         mistyped = raw.get("mistyped", 0)
         if not _is_count(mistyped):
             raise UnfitError("a number is wanted that is not below zero").within(".mistyped")
-        found.mistyped = mistyped
+        finds.mistyped = mistyped
         for name in (*self._PRINTS, *self._TEXTS):
-            counts: dict[Any, int] = getattr(found, name)
+            counts: dict[Any, int] = getattr(finds, name)
             for key, count in _pairs(raw.get(name, []), name):
                 counts[_print(key, name) if name in self._PRINTS else _text(key, name)] = count
-        if not all(map(_is_whole, found.signed)):
+        if not all(map(_is_whole, finds.signed)):
             raise UnfitError("a whole token of jitid is wanted").within(".signed")
-        return found
+        return finds
 
     def schema(self, definitions: Definitions) -> Schema:
         if "Finds" not in definitions:
@@ -201,12 +201,12 @@ class KnownShape:
     def decode(self, raw: Any) -> KnownFindings:
         from jitid.capabilities.sweep.known_findings import KnownFindings
 
-        found = []
+        findings = []
         for key, count in _pairs(raw, ""):
             if type(key) is not str or not re.fullmatch("[0-9a-f]{16}", key):
                 raise UnfitError("a fingerprint of 16 hexadecimal digits is wanted")
-            found.append((int(key, 16), count))
-        return KnownFindings(found)
+            findings.append((int(key, 16), count))
+        return KnownFindings(findings)
 
     def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
         key = {"type": "string", "pattern": "^[0-9a-f]{16}$"}

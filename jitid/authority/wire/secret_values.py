@@ -70,15 +70,15 @@ class Given:
         return Secret.single(raw)
 
     def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
-        text: Schema = {"type": "string", "format": "password", "minLength": 1}
+        text_schema: Schema = {"type": "string", "format": "password", "minLength": 1}
         return {
             "oneOf": [
-                {**text, "maxLength": _TOKEN},
+                {**text_schema, "maxLength": _TOKEN},
                 {
                     "type": "object",
                     "minProperties": 1,
                     "maxProperties": _PARTS,
-                    "additionalProperties": {**text, "maxLength": _PART},
+                    "additionalProperties": {**text_schema, "maxLength": _PART},
                 },
             ]
         }

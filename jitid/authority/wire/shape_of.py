@@ -60,28 +60,28 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> WireS
 
     In a request every text and number needs a declared form; in an answer the form is optional.
     """
-    origin, inside = get_origin(kind), get_args(kind)
-    within = partial(_shape, request=request, owner=owner, field=field)
+    origin, arguments = get_origin(kind), get_args(kind)
+    inner_shape = partial(_shape, request=request, owner=owner, field=field)
     if isinstance(kind, NewType):
-        return within(kind.__supertype__)
+        return inner_shape(kind.__supertype__)
     if kind is Any:
         return Anything()
     if kind is None or kind is NoneType:
         return Plain(NoneType)
     if origin in (Union, UnionType):
-        return _union(inside, within, request=request)
+        return _union(arguments, inner_shape, request=request)
     if origin is Literal:
-        return Choice(inside)
-    if origin is tuple and not (len(inside) == 2 and inside[1] is Ellipsis):
-        return Row([within(each) for each in inside])
+        return Choice(arguments)
+    if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
+        return Row([inner_shape(item) for item in arguments])
     if origin in _ARRAYS:
-        least, most = 0, None
+        min_items, max_items = 0, None
         if request and owner is not None:
-            most = field_table.MOST.get(f"{owner.__name__}.{field}", MOST_ITEMS)
-            least = field_table.LEAST.get(f"{owner.__name__}.{field}", 0)
-        return Array(within(inside[0]), _ARRAYS[origin], most, least)
+            max_items = field_table.MOST.get(f"{owner.__name__}.{field}", MOST_ITEMS)
+            min_items = field_table.LEAST.get(f"{owner.__name__}.{field}", 0)
+        return Array(inner_shape(arguments[0]), _ARRAYS[origin], max_items, min_items)
     if origin in (dict, Mapping):
-        return MappingShape(inside[0], within(inside[1]))
+        return MappingShape(arguments[0], inner_shape(arguments[1]))
     if kind in (str, int, bytes):
         plain: WireShape = Octets() if kind is bytes else Plain(kind)
         form = answer_fields.form_of(owner, field) if owner is not None and not request else None
@@ -103,7 +103,7 @@ def _formed(plain: WireShape, owner: type | None, field: str) -> WireShape:
     return Formed(plain, form)
 
 
-def _union(arms: Sequence[Any], within: Callable[[Any], WireShape], *, request: bool) -> WireShape:
+def _union(arms: Sequence[Any], inner_shape: Callable[[Any], WireShape], *, request: bool) -> WireShape:
     records = [arm for arm in arms if hasattr(arm, "_fields")]
     if len(records) > 1:
         tags = {arm: _tag(arm.__name__) for arm in records}
@@ -112,14 +112,14 @@ def _union(arms: Sequence[Any], within: Callable[[Any], WireShape], *, request: 
     absent = {
         arm: Absent() for arm in arms if isinstance(arm, type) and issubclass(arm, Enum) and len(arm) == 1
     }
-    return OneOf({_class_of(arm): absent.get(arm) or within(arm) for arm in arms})
+    return OneOf({_class_of(arm): absent.get(arm) or inner_shape(arm) for arm in arms})
 
 
 def _class_of(kind: Any) -> type:
     if isinstance(kind, NewType):
         return _class_of(kind.__supertype__)
-    found = get_origin(kind) or kind
-    return NoneType if found is None else found
+    origin = get_origin(kind) or kind
+    return NoneType if origin is None else origin
 
 
 def _tag(name: str) -> str:
@@ -144,8 +144,8 @@ def _record_of(kind: Any, request: bool, tag: str | None) -> Any:
         _called(kind, request=request, tagged=tag is not None),
         kind,
         {
-            field: partial(_shape, each, request=request, owner=kind, field=field)
-            for field, each in fields.items()
+            field: partial(_shape, hint, request=request, owner=kind, field=field)
+            for field, hint in fields.items()
         },
         defaults,
         request=request,

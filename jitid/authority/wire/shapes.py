@@ -39,8 +39,8 @@ class UnfitError(Exception):
         return self
 
     def __str__(self) -> str:
-        place = "".join(reversed(self.path)).removeprefix(".")
-        return f"{place}: {self.reason}" if place else self.reason
+        path = "".join(reversed(self.path)).removeprefix(".")
+        return f"{path}: {self.reason}" if path else self.reason
 
 
 class WireShape(Protocol):
@@ -172,17 +172,21 @@ class Array:
     """Several values of one type."""
 
     def __init__(
-        self, item: WireShape, make: Callable[[Iterable[Any]], Any], most: int | None = None, least: int = 0
+        self,
+        item: WireShape,
+        make: Callable[[Iterable[Any]], Any],
+        max_items: int | None = None,
+        min_items: int = 0,
     ) -> None:
         self._item = item
         self._make = make
-        self._most = most
-        self._least = least
+        self._most = max_items
+        self._least = min_items
 
     def encode(self, value: Iterable[Any]) -> list[Any]:
         encode = self._item.encode
-        found = [encode(each) for each in value]
-        return sorted(found) if self._make in (set, frozenset) else found
+        items = [encode(item) for item in value]
+        return sorted(items) if self._make in (set, frozenset) else items
 
     def decode(self, raw: Any) -> Any:
         if type(raw) is not list:
@@ -192,13 +196,13 @@ class Array:
         if len(raw) < self._least:
             raise UnfitError(f"it has {len(raw)} items, fewer than {self._least}")
         decode = self._item.decode
-        found: list[Any] = []
+        items: list[Any] = []
         try:
-            for each in raw:
-                found.append(decode(each))  # noqa: PERF401 - an error needs the number of the unfit element
+            for item in raw:
+                items.append(decode(item))  # noqa: PERF401 - an error needs the number of the unfit element
         except UnfitError as error:
-            raise error.within(f"[{len(found)}]") from None
-        return self._make(found)
+            raise error.within(f"[{len(items)}]") from None
+        return self._make(items)
 
     def schema(self, definitions: Definitions) -> Schema:
         bounds = {} if self._most is None else {"maxItems": self._most}
@@ -214,12 +218,12 @@ class Row:
         self._items = items
 
     def encode(self, value: Sequence[Any]) -> list[Any]:
-        return [shape.encode(each) for shape, each in zip(self._items, value, strict=True)]
+        return [shape.encode(item) for shape, item in zip(self._items, value, strict=True)]
 
     def decode(self, raw: Any) -> tuple[Any, ...]:
         if type(raw) is not list or len(raw) != len(self._items):
             raise UnfitError(f"an array of {len(self._items)} is wanted")
-        return tuple(shape.decode(each) for shape, each in zip(self._items, raw, strict=True))
+        return tuple(shape.decode(item) for shape, item in zip(self._items, raw, strict=True))
 
     def schema(self, definitions: Definitions) -> Schema:
         items = [shape.schema(definitions) for shape in self._items]
@@ -234,12 +238,12 @@ class MappingShape:
         self._item = item
 
     def encode(self, value: Mapping[Any, Any]) -> dict[str, Any]:
-        return {str(key): self._item.encode(each) for key, each in value.items()}
+        return {str(key): self._item.encode(item) for key, item in value.items()}
 
     def decode(self, raw: Any) -> dict[Any, Any]:
         if type(raw) is not dict:
             raise UnfitError("an object is wanted")
-        return {self._named(key): self._item.decode(each) for key, each in raw.items()}
+        return {self._named(key): self._item.decode(item) for key, item in raw.items()}
 
     def _named(self, key: str) -> Any:
         if self._key is str:

@@ -84,8 +84,8 @@ def check(
 
     """
     aud = assertion.claims.get("aud")
-    named = aud[0] if type(aud) is list and len(aud) == 1 else aud
-    if type(named) is not str or named not in audiences:
+    audience = aud[0] if type(aud) is list and len(aud) == 1 else aud
+    if type(audience) is not str or audience not in audiences:
         raise InvalidCredentialError("the assertion's `aud` is not this authority alone")
     if now >= assertion.ends_at:
         raise InvalidCredentialError(

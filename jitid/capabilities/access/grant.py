@@ -91,11 +91,11 @@ class AccessRequest(NamedTuple):
 
 
 def grant(
-    transaction: Transaction, request: AccessRequest, caller: Caller | None, places: Sequence[str] = ()
+    transaction: Transaction, request: AccessRequest, caller: Caller | None, addresses: Sequence[str] = ()
 ) -> Granted:
     """Grant access to a caller. The secret is valid after the commit, and must not be shown before.
 
-    `places` are addresses of the authority, besides the names of its ledger: no service may have them as audience.
+    `addresses` are addresses of the authority, besides the names of its ledger: no service may have them as audience.
 
     Raises:
         UsageError: a value in the request is invalid.
@@ -106,7 +106,7 @@ def grant(
     name = _named(transaction, request.name)
     roles = _checked_roles(request.roles)
     public = None if request.key is None else _public(request.key)
-    audiences = _checked_audiences(request, roles, (*transaction.names.issuers, *places))
+    audiences = _checked_audiences(request, roles, (*transaction.names.issuers, *addresses))
     ttl = _lifetime(request.ttl, key=public is not None)
     spent = None
     if caller is not None and caller.roles is not None and BOOTSTRAP in caller.roles:
@@ -117,13 +117,13 @@ def grant(
             )
         spent = caller.credential
     _must_be_enabled(transaction, name)
-    made, secret = _make(
+    new_access, secret = _make(
         transaction, name, transaction.now + ttl, roles=roles, public=public, audiences=audiences
     )
     if spent is not None:
         AccessChanges(transaction).end([spent], AccessState.SPENT)
-    event = transaction.append("access-grant", {**_recorded_facts(made), "spent": spent})
-    return Granted(made._replace(event=event.seq), secret)
+    event = transaction.append("access-grant", {**_recorded_facts(new_access), "spent": spent})
+    return Granted(new_access._replace(event=event.seq), secret)
 
 
 def bootstrap(transaction: Transaction, name: str) -> Granted:
@@ -133,19 +133,19 @@ def bootstrap(transaction: Transaction, name: str) -> Granted:
         UsageError: a caller has the role admin already.
 
     """
-    admins = [one for one in _live(transaction) if "admin" in one.roles]
+    admins = [access for access in _live(transaction) if "admin" in access.roles]
     if admins:
         raise UsageError(
             f"{quote(admins[0].name)} has the role admin already; nothing was changed",
             "they grant others access; or on the machine of the ledger: jitid access grant NAME --role admin",
         )
     # The new bootstrap credential replaces the previous one.
-    last = next((one.id for one in _live(transaction) if one.bootstrap), None)
-    if last is not None:
-        AccessChanges(transaction).end([last], AccessState.SPENT)
-    made, secret = _make(transaction, name, transaction.now + BOOTSTRAP_LIFETIME, bootstrap=True)
-    event = transaction.append("access-bootstrap", {**_recorded_facts(made), "spent": last})
-    return Granted(made._replace(event=event.seq), secret)
+    previous_id = next((access.id for access in _live(transaction) if access.bootstrap), None)
+    if previous_id is not None:
+        AccessChanges(transaction).end([previous_id], AccessState.SPENT)
+    new_access, secret = _make(transaction, name, transaction.now + BOOTSTRAP_LIFETIME, bootstrap=True)
+    event = transaction.append("access-bootstrap", {**_recorded_facts(new_access), "spent": previous_id})
+    return Granted(new_access._replace(event=event.seq), secret)
 
 
 def rotate(
@@ -168,40 +168,47 @@ def rotate(
         PolicyDeniedError: the credential was rotated already, or its holder is disabled.
 
     """
-    found = find(transaction, id_)
-    state, now = found.state_at(transaction.now), transaction.now
-    if found.superseded_at is not None and state in (AccessState.ACTIVE, AccessState.ROTATED):
-        if not (again and found.expires_at > now and _was_taken_back(transaction, id_)):
-            raise _rotated_twice(found)
+    access = find(transaction, id_)
+    state, now = access.state_at(transaction.now), transaction.now
+    if access.superseded_at is not None and state in (AccessState.ACTIVE, AccessState.ROTATED):
+        if not (again and access.expires_at > now and _was_taken_back(transaction, id_)):
+            raise _rotated_twice(access)
     elif state is not AccessState.ACTIVE:
-        raise UsageError(f"{id_} is {state.value}; nothing was changed", f"jitid access grant {found.name}")
-    if found.fingerprint is None or found.bootstrap:
+        raise UsageError(f"{id_} is {state.value}; nothing was changed", f"jitid access grant {access.name}")
+    if access.fingerprint is None or access.bootstrap:
         raise UsageError(
             f"{id_} has no bearer that could be rotated; nothing was changed",
             f"grant access with the new key, and revoke this: jitid access revoke {id_}",
         )
-    _must_be_enabled(transaction, found.name)
-    own = caller is not None and caller.roles is not None and caller.credential == id_
-    if own:
-        until = found.expires_at if ttl is None else min(found.expires_at, now + _lifetime(ttl, key=False))
+    _must_be_enabled(transaction, access.name)
+    by_holder = caller is not None and caller.roles is not None and caller.credential == id_
+    if by_holder:
+        expires_at = (
+            access.expires_at if ttl is None else min(access.expires_at, now + _lifetime(ttl, key=False))
+        )
     else:
-        until = now + _lifetime(found.expires_at - found.issued_at if ttl is None else ttl, key=False)
-    lag = (OWN_OVERLAP if own else 0) if overlap is None else overlap
+        expires_at = now + _lifetime(access.expires_at - access.issued_at if ttl is None else ttl, key=False)
+    lag = (OWN_OVERLAP if by_holder else 0) if overlap is None else overlap
     if not 0 <= lag <= LONGEST_OVERLAP:
         raise UsageError(
             f"an overlap is {format_duration(LONGEST_OVERLAP)} at most; nothing was changed",
             "such as --overlap 5m",
         )
-    made, secret = _make(
-        transaction, found.name, until, roles=found.roles, predecessor=id_, audiences=found.audiences
+    new_access, secret = _make(
+        transaction, access.name, expires_at, roles=access.roles, predecessor=id_, audiences=access.audiences
     )
-    ends = min(now + lag, found.expires_at)
-    AccessChanges(transaction).supersede(id_, ends)
+    ends_at = min(now + lag, access.expires_at)
+    AccessChanges(transaction).supersede(id_, ends_at)
     event = transaction.append(
         "access-rotate",
-        {**_recorded_facts(made), "predecessor": id_, "ends": ends, "by_role": None if own else True},
+        {
+            **_recorded_facts(new_access),
+            "predecessor": id_,
+            "ends": ends_at,
+            "by_role": None if by_holder else True,
+        },
     )
-    return Granted(made._replace(event=event.seq), secret)
+    return Granted(new_access._replace(event=event.seq), secret)
 
 
 def revoke(
@@ -228,8 +235,8 @@ def revoke(
     selected = [find(transaction, id_) for id_ in ids]
     if not alone:
         selected = _with_lines(transaction, selected)
-    for stated in names:
-        name = DirectoryStore(transaction).own_name(check_delegator(stated))
+    for stated_name in names:
+        name = DirectoryStore(transaction).own_name(check_delegator(stated_name))
         of_name = AccessChanges(transaction).some(live=False, name=name, after=None, limit=_ALL)
         if not of_name:
             raise NotFoundError(
@@ -237,13 +244,15 @@ def revoke(
                 "see: jitid access list --all",
             )
         selected += of_name
-    live = sorted({one.id for one in selected if one.state_at(transaction.now) is AccessState.ACTIVE})
-    if not live:
+    live_ids = sorted(
+        {access.id for access in selected if access.state_at(transaction.now) is AccessState.ACTIVE}
+    )
+    if not live_ids:
         return AccessEnded((), None)
-    AccessChanges(transaction).end(live, AccessState.REVOKED)
-    holders = sorted({one.name for one in selected})
-    event = transaction.append("access-revoke", {"access": live, "name": holders, "reason": reason})
-    return AccessEnded(tuple(live), event.seq)
+    AccessChanges(transaction).end(live_ids, AccessState.REVOKED)
+    holders = sorted({access.name for access in selected})
+    event = transaction.append("access-revoke", {"access": live_ids, "name": holders, "reason": reason})
+    return AccessEnded(tuple(live_ids), event.seq)
 
 
 def must_hold(snapshot: View, caller: Caller) -> None:
@@ -259,12 +268,12 @@ def must_hold(snapshot: View, caller: Caller) -> None:
         )
         holds = person is None or person.disabled_at is None
     elif caller.credential.startswith("acc_"):
-        found = AccessStore(snapshot).find(parse_access_id(caller.credential))
-        holds = found is not None and found.state_at(snapshot.now) is AccessState.ACTIVE
+        access = AccessStore(snapshot).find(parse_access_id(caller.credential))
+        holds = access is not None and access.state_at(snapshot.now) is AccessState.ACTIVE
     else:
-        held = CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])
+        credential = CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])
         try:
-            holds = held is not None and bool(introspection.judge(snapshot, held, None))
+            holds = credential is not None and bool(introspection.judge(snapshot, credential, None))
         except InvalidCredentialError:
             holds = False
     if not holds:
@@ -273,10 +282,10 @@ def must_hold(snapshot: View, caller: Caller) -> None:
 
 def find(snapshot: View, id_: str) -> Access:
     """Return an access credential by its id. Raises NotFoundError, UsageError."""
-    found = AccessStore(snapshot).find(parse_access_id(id_))
-    if found is None:
+    access = AccessStore(snapshot).find(parse_access_id(id_))
+    if access is None:
         raise NotFoundError(f"the ledger knows no access credential {quote(id_)}", "see: jitid access list")
-    return found
+    return access
 
 
 def authenticate(snapshot: View, names: Names, token: Secret, client: str | None = None) -> Caller:
@@ -322,40 +331,40 @@ def holder(snapshot: View, names: Names, token: Secret) -> Caller:
         ShownError: the token is valid, but for services.
 
     """
-    found = introspection.verify(snapshot, names, token.reveal(), None).credential
+    credential = introspection.verify(snapshot, names, token.reveal(), None).credential
     # An agent's credential authenticates it only to its audiences, and this authority must be among them.
-    if not found.names_authority(names.accepted(snapshot.now)):
-        raise reach.merely_shown(found)
+    if not credential.names_authority(names.accepted(snapshot.now)):
+        raise reach.merely_shown(credential)
     return Caller(
-        f"agent:{found.agent}",
+        f"agent:{credential.agent}",
         frozenset(),
         None,
         "credential",
-        credential=found.jti,
-        agent=found.agent,
-        identity=found.id,
+        credential=credential.jti,
+        agent=credential.agent,
+        identity=credential.id,
     )
 
 
 def caller_of(snapshot: View, presented: PresentedAccess) -> Caller:
     """Return the holder of an access credential. Raises UnauthenticatedError if it is not valid now."""
-    found = presented.access
-    state = found.state_at(snapshot.now)
+    access = presented.access
+    state = access.state_at(snapshot.now)
     if state is AccessState.EXPIRED and not presented.departed:
         # The hint may contain the expiry: the grant has shown it to the holder.
-        raise UnauthenticatedError(_NOT_VALID, expiry_hint(found.expires_at, _HINT))
+        raise UnauthenticatedError(_NOT_VALID, expiry_hint(access.expires_at, _HINT))
     if presented.departed or state is not AccessState.ACTIVE:
         raise UnauthenticatedError(_NOT_VALID, _HINT)
-    must_be_recorded(found, presented.event)
-    if found.bootstrap:
-        return Caller(found.name, frozenset({BOOTSTRAP}), None, "credential", credential=found.id)
-    audiences = None if found.audiences == ALL_AUDIENCES else found.audiences
+    must_be_recorded(access, presented.event)
+    if access.bootstrap:
+        return Caller(access.name, frozenset({BOOTSTRAP}), None, "credential", credential=access.id)
+    audiences = None if access.audiences == ALL_AUDIENCES else access.audiences
     return Caller(
-        found.name,
-        frozenset(found.roles),
-        found.name,
+        access.name,
+        frozenset(access.roles),
+        access.name,
         "credential",
-        credential=found.id,
+        credential=access.id,
         audiences=audiences,
     )
 
@@ -393,48 +402,48 @@ ROTATED_TWICE = "rotated-twice"
 """The rule that refuses a second rotation of the same access credential."""
 
 
-def _rotated_twice(found: Access) -> PolicyDeniedError:
+def _rotated_twice(access: Access) -> PolicyDeniedError:
     reason = (
-        f"rule `{ROTATED_TWICE}`: {found.id} was rotated already, and has one successor; "
+        f"rule `{ROTATED_TWICE}`: {access.id} was rotated already, and has one successor; "
         "if you did not rotate it, it was stolen"
     )
     return PolicyDeniedError(
         f"denied: {reason}; nothing was changed",
-        f"use the successor; or end all that {found.name} has: jitid access revoke {found.name}",
-        {"delegator": found.name, "access": found.id, "rules": [ROTATED_TWICE], "reason": reason},
+        f"use the successor; or end all that {access.name} has: jitid access revoke {access.name}",
+        {"delegator": access.name, "access": access.id, "rules": [ROTATED_TWICE], "reason": reason},
     )
 
 
 def _was_taken_back(transaction: Transaction, id_: str) -> bool:
     """Return whether every successor of an access credential has ended, and none of them has a successor."""
     return all(
-        one.superseded_at is None and one.state_at(transaction.now) is not AccessState.ACTIVE
-        for one in AccessChanges(transaction).all()
-        if one.predecessor == id_
+        access.superseded_at is None and access.state_at(transaction.now) is not AccessState.ACTIVE
+        for access in AccessChanges(transaction).all()
+        if access.predecessor == id_
     )
 
 
-def _with_lines(snapshot: View, found: Sequence[Access]) -> list[Access]:
+def _with_lines(snapshot: View, selected: Sequence[Access]) -> list[Access]:
     """Return access credentials with their lines: predecessors and successors by rotations of the holders themselves.
 
     A thief may have rotated the access token, and may have the previous one. A rotation by a role gave the new token
     to another caller, so it does not link the two.
     """
-    if all(one.superseded_at is None and one.predecessor is None for one in found):
-        return list(found)
-    known = {one.id: one for one in AccessStore(snapshot).all()}
-    lines = {one.id: one for one in found}
+    if all(access.superseded_at is None and access.predecessor is None for access in selected):
+        return list(selected)
+    by_id = {access.id: access for access in AccessStore(snapshot).all()}
+    lines = {access.id: access for access in selected}
     linked: dict[str, list[Access]] = {}
-    for one in known.values():
-        if one.predecessor in known and _by_its_holder(snapshot, one):
-            linked.setdefault(one.predecessor, []).append(one)
-            linked.setdefault(one.id, []).append(known[one.predecessor])
-    waiting = list(lines)
-    while waiting:
-        for one in linked.get(waiting.pop(), ()):
-            if one.id not in lines:
-                lines[one.id] = one
-                waiting.append(one.id)
+    for access in by_id.values():
+        if access.predecessor in by_id and _by_its_holder(snapshot, access):
+            linked.setdefault(access.predecessor, []).append(access)
+            linked.setdefault(access.id, []).append(by_id[access.predecessor])
+    pending_ids = list(lines)
+    while pending_ids:
+        for access in linked.get(pending_ids.pop(), ()):
+            if access.id not in lines:
+                lines[access.id] = access
+                pending_ids.append(access.id)
     return list(lines.values())
 
 
@@ -454,7 +463,7 @@ def _live(snapshot: View) -> list[Access]:
 def _make(
     transaction: Transaction,
     name: str,
-    until: int,
+    expires_at: int,
     *,
     roles: tuple[str, ...] = (),
     public: str | None = None,
@@ -463,14 +472,14 @@ def _make(
     audiences: tuple[str, ...] | None = None,
 ) -> tuple[Access, Secret | None]:
     secret = None if public is not None else new_opaque(os.urandom)
-    made = Access(
+    access = Access(
         id=access_id(new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))),
         name=name,
         roles=roles,
         fingerprint=None if secret is None else fingerprint(secret),
         public=public,
         issued_at=transaction.now,
-        expires_at=until,
+        expires_at=expires_at,
         superseded_at=None,
         ended_at=None,
         ended_as=None,
@@ -480,12 +489,12 @@ def _make(
         ended_event=None,
         audiences=audiences,
     )
-    AccessChanges(transaction).add(made)
-    return made, None if secret is None else Secret.single(secret)
+    AccessChanges(transaction).add(access)
+    return access, None if secret is None else Secret.single(secret)
 
 
-def _named(snapshot: View, stated: str) -> str:
-    name = check_delegator(stated)
+def _named(snapshot: View, stated_name: str) -> str:
+    name = check_delegator(stated_name)
     if name.startswith("agent:"):
         raise UsageError(
             "an agent asks by the credential that it was issued, and is granted no access of its own",
@@ -505,17 +514,17 @@ def _must_be_enabled(snapshot: View, name: str) -> None:
         )
 
 
-def _checked_roles(stated: Sequence[str]) -> tuple[str, ...]:
-    for role in stated:
+def _checked_roles(roles: Sequence[str]) -> tuple[str, ...]:
+    for role in roles:
         if role not in ROLES:
             raise UsageError(f"there is no role {quote(role)}", f"choose among: {', '.join(ROLES)}")
-    return tuple(sorted(set(stated)))
+    return tuple(sorted(set(roles)))
 
 
 def _checked_audiences(
-    request: AccessRequest, roles: Sequence[str], own: Collection[str]
+    request: AccessRequest, roles: Sequence[str], own_names: Collection[str]
 ) -> tuple[str, ...] | None:
-    """Return the audiences that a caller is granted; `own` are the authority's names.
+    """Return the audiences that a caller is granted; `own_names` are the authority's names.
 
     Raises UsageError for a verifier without audiences, for a wildcard, and for the authority itself.
     """
@@ -530,28 +539,28 @@ def _checked_audiences(
                 "name them with --audience, such as https://api.example.com; or say --all-audiences",
             )
         return None
-    for one in request.audiences:
-        check_audience(one)
-        if "*" in one:
-            raise UsageError(f"{quote(one)} is not one audience", "name each audience of its own")
-        if audience.is_named(one, own):
+    for name in request.audiences:
+        check_audience(name)
+        if "*" in name:
+            raise UsageError(f"{quote(name)} is not one audience", "name each audience of its own")
+        if audience.is_named(name, own_names):
             raise UsageError(
-                f"{quote(one)} is this authority, and no service's audience; nothing was changed",
+                f"{quote(name)} is this authority, and no service's audience; nothing was changed",
                 "name what agents obtain tokens of its own for, such as https://api.example.com",
             )
     return tuple(dict.fromkeys(request.audiences))
 
 
-def _lifetime(stated: int | None, *, key: bool) -> int:
+def _lifetime(ttl: int | None, *, key: bool) -> int:
     usual, longest = (KEY_LIFETIME, LONGEST_KEY) if key else (LIFETIME, LONGEST)
-    if stated is None:
+    if ttl is None:
         return usual
-    if not 0 < stated <= longest:
+    if not 0 < ttl <= longest:
         raise UsageError(
             f"access by a {'key' if key else 'bearer'} is for {format_duration(longest)} at most; nothing was changed",
             f"such as --ttl {format_duration(usual)}; it can be granted again",
         )
-    return stated
+    return ttl
 
 
 def _public(text: str) -> str:

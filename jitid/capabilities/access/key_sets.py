@@ -37,7 +37,7 @@ WAITING = 1.0
 KeySet = list[dict[str, Any]]
 
 
-def key_set(place: str, timeout: float, kid: str | None = None) -> KeySet:
+def key_set(location: str, timeout: float, kid: str | None = None) -> KeySet:
     """Return the keys at an absolute path, or the cached keys of an https address.
 
     A process that verifies many tokens fetches an address once in five minutes, and once more for a `kid` that is not
@@ -47,9 +47,9 @@ def key_set(place: str, timeout: float, kid: str | None = None) -> KeySet:
 
     Raises ConfigurationError if the place has no valid key set, and StorageError if it cannot be reached.
     """
-    if place.startswith("/"):
-        return read_key_set(place, timeout)
-    return _PLACES.setdefault(place, _FetchedAddress(place)).keys(timeout, kid)
+    if location.startswith("/"):
+        return read_key_set(location, timeout)
+    return _PLACES.setdefault(location, _FetchedAddress(location)).keys(timeout, kid)
 
 
 class _FetchedAddress:
@@ -76,8 +76,8 @@ class _FetchedAddress:
                 return keys
             # A thread may wait for a hanging issuer. If all threads waited, none could serve requests that need no key
             # set.
-            rest = min(seconds, WAITING) - (0.0 if self._began is None else now - self._began)
-            if not self._fetching.acquire(timeout=max(0.0, rest)):
+            wait = min(seconds, WAITING) - (0.0 if self._began is None else now - self._began)
+            if not self._fetching.acquire(timeout=max(0.0, wait)):
                 raise StorageError(
                     f"the key set {quote(self._address)} is being fetched, and its server is slow",
                     "try again",
@@ -129,13 +129,13 @@ _PLACES: dict[str, _FetchedAddress] = {}
 """The caches by address. All addresses are from the configuration, so there are few."""
 
 
-def read_key_set(place: str, timeout: float) -> KeySet:
+def read_key_set(location: str, timeout: float) -> KeySet:
     """Return the keys of the JWK set (RFC 7517, section 5) at an absolute path or an https address, without a cache.
 
     Raises ConfigurationError if the place has no valid key set, and StorageError if it cannot be reached.
     """
-    data = _read_file(place) if place.startswith("/") else _fetch(place, timeout)
-    name = f"the key set {quote(place)}"
+    data = _read_file(location) if location.startswith("/") else _fetch(location, timeout)
+    name = f"the key set {quote(location)}"
     if len(data) > MAX_KEY_SET:
         raise ConfigurationError(f"{name} is larger than {MAX_KEY_SET} bytes")
     try:
@@ -182,10 +182,10 @@ def check_address(address: str) -> bool:
     try:
         parts = urlsplit(address)
         loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
-        good = parts.hostname and parts.username is None and (parts.port or 1)
+        valid = parts.hostname and parts.username is None and (parts.port or 1)
     except ValueError:
-        good = False
-    if not good or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
+        valid = False
+    if not valid or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
         raise ConfigurationError(
             f"the key set's place {quote(address)} is neither a path nor an https address",
             "http counts on this machine alone, as http://127.0.0.1:PORT/",
@@ -206,11 +206,11 @@ def _fetch(address: str, timeout: float) -> bytes:
 
     loopback = check_address(address)
     try:
-        place, host, target = _parts(address)
+        endpoint, host, target = _parts(address)
         # A request to this machine must not go through a proxy: without TLS, nothing would protect it there.
-        proxy = None if loopback else proxy_for(place.scheme, host)
+        proxy = None if loopback else proxy_for(endpoint.scheme, host)
         headers = {"Host": host, "Accept": "application/json", "User-Agent": "jitid", "Connection": "close"}
-        with closing(Channel(place, proxy=proxy)) as channel:
+        with closing(Channel(endpoint, proxy=proxy)) as channel:
             answer = channel.exchange("GET", target, None, headers, seconds=timeout)
             if not 200 <= answer.status < 300:
                 raise StorageError(f"the key set {quote(address)} is answered with status {answer.status}")
@@ -225,7 +225,7 @@ def _fetch(address: str, timeout: float) -> bytes:
 
 
 def _parts(address: str) -> tuple[Address, str, str]:
-    """Return the place, the host with port as written, and the request target of a checked address."""
+    """Return the endpoint, the host with port as written, and the request target of a checked address."""
     from urllib.parse import urlsplit
 
     from jitid.system.authority_address import PORTS, Address
@@ -233,7 +233,7 @@ def _parts(address: str) -> tuple[Address, str, str]:
     parts = urlsplit(address)
     name = parts.hostname or ""
     port = PORTS[parts.scheme] if parts.port is None else parts.port
-    place = Address(parts.scheme, f"[{name}]" if ":" in name else name, port, "")
+    endpoint = Address(parts.scheme, f"[{name}]" if ":" in name else name, port, "")
     # The target is cut from the original text: `urlsplit` removes line breaks, and such an address must be refused.
     target = address.partition("://")[2].partition("#")[0].removeprefix(parts.netloc)
-    return place, parts.netloc, target if target.startswith("/") else f"/{target}"
+    return endpoint, parts.netloc, target if target.startswith("/") else f"/{target}"

@@ -125,14 +125,14 @@ def _mark(claims: dict[str, Any], signed: str) -> bytes:
 
 def _clients(claims: dict[str, Any], issuer: OidcIssuer) -> tuple[str, ...]:
     """Return the clients that a token was issued to, without the audience, which is jitid's own login."""
-    found = []
+    clients = []
     for name in ("azp", "client_id"):
         if name in claims:
             client = claims[name]
             if type(client) is not str or not client:
                 raise InvalidCredentialError(f"the ID token's `{name}` is not a string with something in it")
-            found.append(client)
-    return tuple(client for client in dict.fromkeys(found) if client != issuer.audience)
+            clients.append(client)
+    return tuple(client for client in dict.fromkeys(clients) if client != issuer.audience)
 
 
 def _proved_at(claims: Mapping[str, Any]) -> int | None:
@@ -236,42 +236,44 @@ def _check_header(header: dict[str, Any], stated_type: TokenType) -> None:
         raise InvalidCredentialError("the ID token asks for an extension")
     typ = header.get("typ", "JWT")
     # Another type is another kind of token, such as an access token (RFC 8725, section 3.11).
-    types, named = _TYPES[stated_type]
+    types, type_label = _TYPES[stated_type]
     if type(typ) is not str or typ.upper() not in types:
-        raise InvalidCredentialError(f"the ID token's type is not {named}")
+        raise InvalidCredentialError(f"the ID token's type is not {type_label}")
     if type(header.get("alg")) is not str or type(header.get("kid", "")) is not str:
         raise InvalidCredentialError("the ID token's header has a member that is not a string")
 
 
 def _configured(claims: dict[str, Any], issuers: Sequence[OidcIssuer]) -> OidcIssuer:
-    named = claims.get("iss")
-    if type(named) is not str:
+    issuer_name = claims.get("iss")
+    if type(issuer_name) is not str:
         raise InvalidCredentialError("the ID token names no issuer")
     # Only the named issuer is checked: an issuer with invalid settings must not block the others.
-    known = [check_settings(one) for one in issuers if one.issuer == named]
-    if not known:
-        some = f"configured: {_some([one.issuer for one in issuers])}" if issuers else "none is configured"
-        raise InvalidCredentialError(
-            f"the ID token is from the issuer {quote(named, _LONGEST)}, which is not configured",
-            f"{some}; jitid-config-set(1) tells how to configure one",
+    configured = [check_settings(issuer) for issuer in issuers if issuer.issuer == issuer_name]
+    if not configured:
+        hint = (
+            f"configured: {_some([issuer.issuer for issuer in issuers])}" if issuers else "none is configured"
         )
-    matching = [one for one in known if claims.get("aud") in (one.audience, [one.audience])]
+        raise InvalidCredentialError(
+            f"the ID token is from the issuer {quote(issuer_name, _LONGEST)}, which is not configured",
+            f"{hint}; jitid-config-set(1) tells how to configure one",
+        )
+    matching = [issuer for issuer in configured if claims.get("aud") in (issuer.audience, [issuer.audience])]
     if not matching:
-        expected = " or ".join(quote(one.audience, _LONGEST) for one in known)
+        expected = " or ".join(quote(issuer.audience, _LONGEST) for issuer in configured)
         raise InvalidCredentialError(
             f"the ID token is for {_audience(claims.get('aud'))}, not for {expected} alone",
-            f"ask {quote(named, _LONGEST)} for one whose only audience is {expected}",
+            f"ask {quote(issuer_name, _LONGEST)} for one whose only audience is {expected}",
         )
     if len(matching) > 1:
         raise ConfigurationError(f"the OIDC issuer {quote(matching[0].issuer)} stands twice for one audience")
     return check_names(matching[0], issuers)
 
 
-def _audience(stated: object) -> str:
+def _audience(aud: object) -> str:
     """Return the audiences in a token's `aud` in words; `aud` may have any type."""
-    named = stated if type(stated) is list else [stated]
-    texts = [one for one in named if type(one) is str]
-    return _some(texts) if texts and texts == named else "no audience"
+    audiences = aud if type(aud) is list else [aud]
+    texts = [audience for audience in audiences if type(audience) is str]
+    return _some(texts) if texts and texts == audiences else "no audience"
 
 
 def _some(names: Sequence[str]) -> str:
@@ -299,7 +301,7 @@ def _delegator(claims: dict[str, Any], issuer: OidcIssuer) -> str:
         raise InvalidCredentialError(f"the ID token's {quote(issuer.claim)} is missing or not a string")
     if issuer.claim == "email" and claims.get("email_verified") is not True:
         raise InvalidCredentialError("the ID token's email address is not verified")
-    if issuer.names is not None and not any(issuer_names.matches(one, value) for one in issuer.names):
+    if issuer.names is not None and not any(issuer_names.matches(pattern, value) for pattern in issuer.names):
         raise InvalidCredentialError(
             f"the ID token proves {quote(value, _LONGEST)}, which is not among the `names` of "
             f"{quote(issuer.issuer, _LONGEST)}",
@@ -321,29 +323,29 @@ class PublishedKey(NamedTuple):
 
 
 def choose_key(
-    keys: Sequence[dict[str, Any]], header: dict[str, Any], algorithms: Sequence[str], place: str
+    keys: Sequence[dict[str, Any]], header: dict[str, Any], algorithms: Sequence[str], source: str
 ) -> PublishedKey:
     """Return the key that the header names by `kid`; without a `kid`, the only signing key.
 
-    `place` is the source of the keys, for the message. Raises InvalidCredentialError.
+    `source` is where the keys are from, for the message. Raises InvalidCredentialError.
     """
     kid = header.get("kid")
     signing = [(jwk.get("kid"), key) for jwk in keys if (key := _signing_key(jwk, algorithms))]
-    named = [key for id_, key in signing if kid is None or id_ == kid]
-    if len(named) != 1:
+    matching = [key for id_, key in signing if kid is None or id_ == kid]
+    if len(matching) != 1:
         published = _some([str(id_) for id_, _ in signing if id_ is not None]) or (
             f"{len(signing)} without an id" if signing else "none"
         )
         raise InvalidCredentialError(
             "the ID token names no key that its issuer publishes for signing",
-            f"it names {'none' if kid is None else quote(kid)}; in {quote(place, _LONGEST)} there are: {published}",
+            f"it names {'none' if kid is None else quote(kid)}; in {quote(source, _LONGEST)} there are: {published}",
         )
-    if header.get("alg") != named[0].alg:
+    if header.get("alg") != matching[0].alg:
         raise InvalidCredentialError(
             "the ID token's algorithm is not its key's",
-            f"it is {quote(header['alg'])}, and the key is for {named[0].alg}",
+            f"it is {quote(header['alg'])}, and the key is for {matching[0].alg}",
         )
-    return named[0]
+    return matching[0]
 
 
 def _signing_key(jwk: dict[str, Any], algorithms: Sequence[str]) -> PublishedKey | None:
@@ -371,29 +373,29 @@ def registered_key(text: str) -> dict[str, Any]:
         UsageError: the text is not a usable public key, or contains a private key.
 
     """
-    again = "a public key is one JWK, PEM (PUBLIC KEY) or a line of OpenSSH"
+    hint = "a public key is one JWK, PEM (PUBLIC KEY) or a line of OpenSSH"
     try:
         if len(text) > MAX_KEY:
-            raise UsageError("the key is longer than any key is", again)
+            raise UsageError("the key is longer than any key is", hint)
         if "PRIVATE KEY-----" in text:
             raise _private_key()
-        jwk = _as_jwk(text, again) or strict_json.loads(text, "key")
+        jwk = _as_jwk(text, hint) or strict_json.loads(text, "key")
     except strict_json.StrictJSONError as error:
-        raise UsageError(f"the key is no JWK: {error}", again) from None
+        raise UsageError(f"the key is no JWK: {error}", hint) from None
     keys = jwk.get("keys") if type(jwk) is dict else None
     if type(keys) is list and len(keys) == 1:
         (jwk,) = keys
     if type(jwk) is not dict:
-        raise UsageError("the key is no JWK: it is not an object", again)
+        raise UsageError("the key is no JWK: it is not an object", hint)
     if not _PRIVATE.isdisjoint(jwk):
         raise _private_key()
     key = _signing_key(jwk, tuple(_FORMS))
     try:
         if key is None:
-            raise UsageError(f"the key is for none of {', '.join(_FORMS)}", again)
+            raise UsageError(f"the key is for none of {', '.join(_FORMS)}", hint)
         _prepared(key.alg, strict_json.dumps(key.members))
     except ConfigurationError:
-        raise UsageError("the key is damaged, too short or too long", again) from None
+        raise UsageError("the key is damaged, too short or too long", hint) from None
     return {**{name: value for name, value in key.members.items() if value is not None}, "alg": key.alg}
 
 
@@ -404,7 +406,7 @@ def _private_key() -> UsageError:
     )
 
 
-def _as_jwk(text: str, again: str) -> dict[str, Any] | None:
+def _as_jwk(text: str, hint: str) -> dict[str, Any] | None:
     """Return a PEM or OpenSSH key as a JWK; None for a text that may be JSON. Raises UsageError."""
     if text.lstrip().startswith(("{", "[")):
         return None
@@ -416,7 +418,7 @@ def _as_jwk(text: str, again: str) -> dict[str, Any] | None:
     try:
         key = public_key.load(text)
     except ValueError:
-        raise UsageError("the key is no JWK, no PEM and no line of OpenSSH", again) from None
+        raise UsageError("the key is no JWK, no PEM and no line of OpenSSH", hint) from None
     match key:
         case ed25519.Ed25519PublicKey():
             return OKPAlgorithm.to_jwk(key, as_dict=True)
@@ -425,7 +427,7 @@ def _as_jwk(text: str, again: str) -> dict[str, Any] | None:
         case rsa.RSAPublicKey():
             return RSAAlgorithm.to_jwk(key, as_dict=True)
         case _:
-            raise UsageError(f"the key is for none of {', '.join(_FORMS)}", again)
+            raise UsageError(f"the key is for none of {', '.join(_FORMS)}", hint)
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str | None:
@@ -435,7 +437,7 @@ def thumbprint(jwk: Mapping[str, Any]) -> str | None:
         if (
             jwk.get("kty") == kty
             and jwk.get("crv") == crv
-            and all(type(one) is str for one in members.values())
+            and all(type(member) is str for member in members.values())
         ):
             return jws.b64url(sha256(strict_json.dumps(members).encode()).digest())
     return None

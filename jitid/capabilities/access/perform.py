@@ -44,17 +44,20 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
         case ops.ListAccess():
             with context.ledger.read() as snapshot:
                 name = None if operation.name is None else DirectoryStore(snapshot).own_name(operation.name)
-                found = AccessStore(snapshot).some(
+                credentials = AccessStore(snapshot).some(
                     live=operation.live, name=name, after=operation.after, limit=operation.limit
                 )
-                return ops.AccessPage(found, snapshot.now)
+                return ops.AccessPage(credentials, snapshot.now)
         case ops.Authenticate():
             with context.ledger.read() as snapshot:
                 return grant.authenticate(snapshot, context.ledger.names, operation.bearer, operation.client)
         case ops.FindClientKeys():
             with context.ledger.read() as snapshot:
-                known = AccessStore(snapshot).keys_of(operation.client)
-                return [ops.ClientKey(each.access.id, str(each.access.public)) for each in known]
+                client_keys = AccessStore(snapshot).keys_of(operation.client)
+                return [
+                    ops.ClientKey(presented.access.id, str(presented.access.public))
+                    for presented in client_keys
+                ]
         case ops.UseAssertion():
             return _use_assertion(context, operation)
         case _:
@@ -70,33 +73,33 @@ def _make(
 
     # The configuration is read before the lock, and only if audiences must be checked.
     about_audiences = isinstance(operation, ops.GrantAccess) and operation.wanted.audiences
-    places = context.terms().places if about_audiences else ()
+    addresses = context.terms().places if about_audiences else ()
     try:
-        made: grant.Granted = context.once(
-            lambda transaction: _made(transaction, operation, context.caller, places),
+        outcome: grant.Granted = context.once(
+            lambda transaction: _made(transaction, operation, context.caller, addresses),
             GRANTED,
             ids,
             accept_clock=operation.accept_clock,
-            remake=lambda transaction: _made(transaction, operation, context.caller, places, again=True),
+            remake=lambda transaction: _made(transaction, operation, context.caller, addresses, again=True),
         )
     except PolicyDeniedError as denial:
         with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
             transaction.append("denial", denial.facts)
         raise
-    return made
+    return outcome
 
 
 def _made(
     transaction: Transaction,
     operation: ops.GrantAccess | ops.RotateAccess | ops.BootstrapAccess,
     caller: Caller | None,
-    places: Sequence[str],
+    addresses: Sequence[str],
     *,
     again: bool = False,
 ) -> grant.Granted:
     match operation:
         case ops.GrantAccess(wanted=request):
-            return grant.grant(transaction, request, caller, places)
+            return grant.grant(transaction, request, caller, addresses)
         case ops.RotateAccess(id=id_, ttl=ttl, overlap=overlap):
             return grant.rotate(transaction, id_, ttl, overlap, caller, again=again)
         case ops.BootstrapAccess():

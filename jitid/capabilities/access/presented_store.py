@@ -42,10 +42,10 @@ class PresentedStore(Store):
         return self._view.once("presented", token, lambda: self._presenter(token))
 
     def _presenter(self, token: bytes) -> str | None:
-        found = self._db.execute(
+        row = self._db.execute(
             "SELECT presenter FROM presented WHERE token = :token", {"token": token}
         ).fetchone()
-        return None if found is None else found[0]
+        return None if row is None else row[0]
 
     def all(self) -> Iterator[tuple[Presentation, int]]:
         """Yield every mark with the number of the event that recorded it, in the order of these numbers."""
@@ -83,12 +83,12 @@ class PresentedChanges(Changes, PresentedStore):
     def add(self, mark: Presentation, event: int, now: int) -> bool:
         """Record a mark; return False if another transaction has recorded the token meanwhile."""
         self._db.execute("DELETE FROM presented WHERE until < :past", {"past": now - REMEMBERED})
-        done = self._db.execute(
+        cursor = self._db.execute(
             """INSERT INTO presented (token, presenter, until, event) VALUES (:token, :presenter, :until, :event)
                ON CONFLICT (token) DO NOTHING""",
             {**mark._asdict(), "event": event},
         )
-        return bool(done.rowcount == 1)
+        return bool(cursor.rowcount == 1)
 
 
 class PresentedMembers:

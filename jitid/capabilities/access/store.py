@@ -59,9 +59,9 @@ class AccessStore(Store):
 
     def keys_of(self, name: str) -> list[PresentedAccess]:
         """Return the live access credentials with a key and that name, or that id."""
-        which, value = ("a.uid", parse_access_id(name)) if name.startswith("acc_") else ("a.name", name)
+        column, value = ("a.uid", parse_access_id(name)) if name.startswith("acc_") else ("a.name", name)
         rows = self._db.execute(
-            f"{_PRESENTED} WHERE {which} = :value AND a.public IS NOT NULL AND {_LIVE} ORDER BY a.uid",
+            f"{_PRESENTED} WHERE {column} = :value AND a.public IS NOT NULL AND {_LIVE} ORDER BY a.uid",
             {"value": value, "now": self._now},
         )
         return [_presented(row) for row in rows]
@@ -114,13 +114,13 @@ class AccessChanges(Changes, AccessStore):
             },
         )
 
-    def supersede(self, id_: str, at: int) -> None:
-        """Record that an access credential has a successor, and ends at `at`."""
+    def supersede(self, id_: str, ends_at: int) -> None:
+        """Record that an access credential has a successor, and ends at `ends_at`."""
         self._transaction.alone()
         self._db.execute(
             """UPDATE access SET superseded_at = :at
                 WHERE uid = :uid AND ended_at IS NULL AND (superseded_at IS NULL OR superseded_at > :at)""",
-            {"at": at, "uid": parse_access_id(id_)},
+            {"at": ends_at, "uid": parse_access_id(id_)},
         )
 
     def end(self, ids: Iterable[str], state: AccessState) -> int:
@@ -129,12 +129,12 @@ class AccessChanges(Changes, AccessStore):
         seq = self._transaction.next_seq()
         ended = 0
         for id_ in ids:
-            done = self._db.execute(
+            cursor = self._db.execute(
                 """UPDATE access SET ended_at = :now, ended_as = :state, ended_event = :event
                     WHERE uid = :uid AND ended_at IS NULL""",
                 {"now": self._now, "state": state.value, "event": seq, "uid": parse_access_id(id_)},
             )
-            ended += done.rowcount
+            ended += cursor.rowcount
         return ended
 
     def use_assertion(self, client: str, jti: str, until: int) -> bool:
@@ -142,35 +142,44 @@ class AccessChanges(Changes, AccessStore):
         self._transaction.alone()
         # The mark is kept for a leeway: a verifier may accept an assertion shortly after its expiry.
         self._db.execute("DELETE FROM assertion WHERE until < :past", {"past": self._now - ASSERTION_LEEWAY})
-        done = self._db.execute(
+        cursor = self._db.execute(
             """INSERT INTO assertion (client, jti, until) VALUES (:client, :jti, :until)
                ON CONFLICT (client, jti) DO NOTHING""",
             {"client": client, "jti": jti, "until": until},
         )
-        return bool(done.rowcount == 1)
+        return bool(cursor.rowcount == 1)
 
 
 def _presented(row: Any) -> PresentedAccess:
-    *own, departed, event = row
-    return PresentedAccess(_access(own), departed, event)
+    *columns, departed, event = row
+    return PresentedAccess(_access(columns), departed, event)
 
 
 def _access(row: Any) -> Access:
-    uid, name, roles, *rest, predecessor, event, ended_event, audiences = row
+    uid, name, roles, *columns, predecessor, event, ended_event, audiences = row
     try:
-        before = None if predecessor is None else access_id(predecessor)
-        own = None if audiences is None else tuple(audiences.split())
-        found = Access._make(
-            (access_id(uid), name, tuple(roles.split()), *rest, before, event, ended_event, own)
+        predecessor_id = None if predecessor is None else access_id(predecessor)
+        audience_names = None if audiences is None else tuple(audiences.split())
+        access = Access._make(
+            (
+                access_id(uid),
+                name,
+                tuple(roles.split()),
+                *columns,
+                predecessor_id,
+                event,
+                ended_event,
+                audience_names,
+            )
         )
-        check_times(found.issued_at, found.expires_at, found.superseded_at, found.ended_at)
-        if found.ended_as is not None:
-            AccessState(found.ended_as)
+        check_times(access.issued_at, access.expires_at, access.superseded_at, access.ended_at)
+        if access.ended_as is not None:
+            AccessState(access.ended_as)
     except (AttributeError, TypeError, ValueError) as error:
         raise IntegrityError(
             "an access credential in the ledger holds what no ledger writes", "run: jitid audit verify"
         ) from error
-    return found
+    return access
 
 
 def assertion_digest(client: str, jti: str, until: int) -> str:

@@ -80,27 +80,27 @@ def finish(transaction: Transaction, names: Sequence[str], proof: str) -> Finish
         NotFoundError: no secret of that name was adopted.
 
     """
-    found = find(transaction, names)
-    due = [one for one in found if not one.confirmed]
-    if not due:
-        return Finished(0, len(found), 0, None)
-    live = [one.credential.jti for one in due if one.credential.ended_at is None]
-    if live:
-        revocation.revoke(transaction, Selection(ids=tuple(live)), proof, None)
+    secrets = find(transaction, names)
+    unconfirmed = [secret for secret in secrets if not secret.confirmed]
+    if not unconfirmed:
+        return Finished(0, len(secrets), 0, None)
+    live_jtis = [secret.credential.jti for secret in unconfirmed if secret.credential.ended_at is None]
+    if live_jtis:
+        revocation.revoke(transaction, Selection(ids=tuple(live_jtis)), proof, None)
     # Read again: they have ended now.
-    outsides = OutsideChanges(transaction).find([one.credential.jti for one in due])
-    open_ = [one for one in outsides if one.settled_at is None]
+    outsides = OutsideChanges(transaction).find([secret.credential.jti for secret in unconfirmed])
+    open_ = [outside for outside in outsides if outside.settled_at is None]
     digest = OutsideChanges(transaction).settle(
-        [(one, EndOutcome(Settlement.DONE, f"said so: {safe(proof)}"[:500]), None) for one in open_]
+        [(outside, EndOutcome(Settlement.DONE, f"said so: {safe(proof)}"[:500]), None) for outside in open_]
     )
     event = transaction.append(
         "adopt-end",
         {
-            "names": [one.name for one in due[:20]],
+            "names": [secret.name for secret in unconfirmed[:20]],
             "count": len(open_),
             "proof": proof,
             "final": len(open_),
             **digest._asdict(),
         },
     )
-    return Finished(len(due), len(found) - len(due), len(live), event.seq)
+    return Finished(len(unconfirmed), len(secrets) - len(unconfirmed), len(live_jtis), event.seq)

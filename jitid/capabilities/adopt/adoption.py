@@ -62,20 +62,20 @@ class Adoption(NamedTuple):
     """Secrets whose targets could not report whether they work, each with the reason."""
 
 
-def preview(snapshot: View, stated: Sequence[StandingSecret]) -> Adoption:
+def preview(snapshot: View, secrets: Sequence[StandingSecret]) -> Adoption:
     """Return the result that `adopt` would have. Raises the errors of `adopt`."""
-    new, already = _compared(snapshot, stated)
-    return Adoption((), len(new), already, len(_unknown(snapshot, new)), None)
+    new_secrets, already = _compared(snapshot, secrets)
+    return Adoption((), len(new_secrets), already, len(_unknown(snapshot, new_secrets)), None)
 
 
 def adopt(
-    transaction: Transaction, stated: Sequence[StandingSecret], kinds: dict[str, str], content: str | None
+    transaction: Transaction, secrets: Sequence[StandingSecret], kinds: dict[str, str], content: str | None
 ) -> Adoption:
     """Record standing secrets, all or none, with one event.
 
     Args:
         transaction: the transaction.
-        stated: the secrets.
+        secrets: the standing secrets.
         kinds: the kind of credentials that each named target makes.
         content: SHA-256, as hex, of the file with the secrets.
 
@@ -83,209 +83,232 @@ def adopt(
         UsageError: a secret is invalid, or is adopted already with other properties; nothing was changed.
 
     """
-    new, already = _compared(transaction, stated)
-    if not new:
+    new_secrets, already = _compared(transaction, secrets)
+    if not new_secrets:
         return Adoption((), 0, already, 0, None)
-    unverified = len(_unknown(transaction, new))
-    tasks = _tasks(transaction, new)
-    raw = new_ids(len(new))
+    unverified = len(_unknown(transaction, new_secrets))
+    tasks = _tasks(transaction, new_secrets)
+    ids = new_ids(len(new_secrets))
     identity_key, credential_key = transaction.next_keys()
     seq = transaction.next_seq()
     audiences = transaction.term("")
-    identities, credentials, rows, opened = [], [], [], []
-    for at, (one, (uid, jti)) in enumerate(zip(new, raw, strict=True)):
-        task = tasks.get(one.name)
+    identities, credentials, rows, opened_tasks = [], [], [], []
+    for index, (secret, (uid, jti)) in enumerate(zip(new_secrets, ids, strict=True)):
+        task = tasks.get(secret.name)
         if task is None:
             task = TaskChanges(transaction).open_task(
-                ADOPTED + one.name, one.purpose, one.sensitivity, FOR_EVER, one.owner
+                ADOPTED + secret.name, secret.purpose, secret.sensitivity, FOR_EVER, secret.owner
             )
-            opened.append(task)
-        owner, agent = transaction.term(one.owner), transaction.term(one.agent)
+            opened_tasks.append(task)
+        owner, agent = transaction.term(secret.owner), transaction.term(secret.agent)
         identities.append(
-            IdentityRow(identity_key + at, uid, None, 0, owner, PROOF, agent, task.key, one.sensitivity)
+            IdentityRow(identity_key + index, uid, None, 0, owner, PROOF, agent, task.key, secret.sensitivity)
         )
         credentials.append(
             _credential(
-                transaction, one, task, credential_key + at, identity_key + at, jti, seq, owner, audiences
+                transaction,
+                secret,
+                task,
+                credential_key + index,
+                identity_key + index,
+                jti,
+                seq,
+                owner,
+                audiences,
             )
         )
-        rows.append(row_of(one, credential_key + at, kinds))
+        rows.append(row_of(secret, credential_key + index, kinds))
     transaction.add(identities, credentials)
     AdoptedChanges(transaction).add(rows)
-    issued = audit.issued_digest((jti, one.fingerprint) for one, (_, jti) in zip(new, raw, strict=True))
+    issued = audit.issued_digest(
+        (jti, secret.fingerprint) for secret, (_, jti) in zip(new_secrets, ids, strict=True)
+    )
     event = transaction.append(
         "adopt",
         {
-            **_facts(new, raw),
+            **_facts(new_secrets, ids),
             "content": content,
             "issued": issued,
-            "certified": audit.certified_digest(one.public for one in new),
+            "certified": audit.certified_digest(secret.public for secret in new_secrets),
             "adopted": AdoptedChanges(transaction).digest(seq),
-            "tasks": adopted_digest(opened) if opened else None,
+            "tasks": adopted_digest(opened_tasks) if opened_tasks else None,
         },
     )
     taken = [
-        Taken(one.name, identity_id(uid), credential_id(jti))
-        for one, (uid, jti) in zip(new, raw, strict=True)
+        Taken(secret.name, identity_id(uid), credential_id(jti))
+        for secret, (uid, jti) in zip(new_secrets, ids, strict=True)
     ]
-    return Adoption(tuple(taken[:SHOWN]), len(new), already, unverified, event.seq)
+    return Adoption(tuple(taken[:SHOWN]), len(new_secrets), already, unverified, event.seq)
 
 
-def _compared(snapshot: View, stated: Sequence[StandingSecret]) -> tuple[list[StandingSecret], int]:
+def _compared(snapshot: View, secrets: Sequence[StandingSecret]) -> tuple[list[StandingSecret], int]:
     """Return the new secrets, with the owners' own names, and the number of known ones. Raises UsageError."""
-    _must_differ(stated)
-    stated = [one._replace(owner=name) for one, name in zip(stated, owners_of(snapshot, stated), strict=True)]
-    given = CredentialStore(snapshot).find_given((), {one.fingerprint for one in stated})
-    by_print = {one.fingerprint: one for one in given}
-    tasks = _tasks(snapshot, stated)
-    latest = AdoptedStore(snapshot).on_tasks(ADOPTED + one.name for one in stated)
-    keys = {*latest.values(), *(one.key for one in given if one.kind == Kind.ADOPTED)}
-    there = {one.credential.key: one for one in adopted_secrets.described(snapshot, sorted(keys))}
-    new, already = [], 0
-    for one in stated:
-        if one.expires_at is not None and one.expires_at <= snapshot.now:
-            raise wrong(one, f"its end {format_time(one.expires_at)} has passed")
-        same, task = by_print.get(one.fingerprint), tasks.get(one.name)
-        if same is not None:
-            _must_be_alike(one, same, there)
+    _must_differ(secrets)
+    secrets = [
+        secret._replace(owner=name)
+        for secret, name in zip(secrets, owners_of(snapshot, secrets), strict=True)
+    ]
+    credentials = CredentialStore(snapshot).find_given((), {secret.fingerprint for secret in secrets})
+    by_print = {credential.fingerprint: credential for credential in credentials}
+    tasks = _tasks(snapshot, secrets)
+    latest_keys = AdoptedStore(snapshot).on_tasks(ADOPTED + secret.name for secret in secrets)
+    keys = {
+        *latest_keys.values(),
+        *(credential.key for credential in credentials if credential.kind == Kind.ADOPTED),
+    }
+    adopted_by_key = {
+        adopted.credential.key: adopted for adopted in adopted_secrets.described(snapshot, sorted(keys))
+    }
+    new_secrets, already = [], 0
+    for secret in secrets:
+        if secret.expires_at is not None and secret.expires_at <= snapshot.now:
+            raise wrong(secret, f"its end {format_time(secret.expires_at)} has passed")
+        existing, task = by_print.get(secret.fingerprint), tasks.get(secret.name)
+        if existing is not None:
+            _must_be_alike(secret, existing, adopted_by_key)
             already += 1
             continue
         if task is not None:
-            _must_be_free(one, task, there.get(latest.get(task.name, 0)), snapshot.now)
-        new.append(one)
-    return new, already
+            _must_be_free(secret, task, adopted_by_key.get(latest_keys.get(task.name, 0)), snapshot.now)
+        new_secrets.append(secret)
+    return new_secrets, already
 
 
-def _tasks(snapshot: View, stated: Sequence[StandingSecret]) -> dict[str, Task]:
+def _tasks(snapshot: View, secrets: Sequence[StandingSecret]) -> dict[str, Task]:
     """Return the task of each secret by its name: the same as before if that name was adopted before.
 
     Otherwise only a task of the same owner counts, not another owner's task of that name.
     """
-    latest = AdoptedStore(snapshot).on_tasks(ADOPTED + one.name for one in stated)
+    latest_keys = AdoptedStore(snapshot).on_tasks(ADOPTED + secret.name for secret in secrets)
     adopted_on = TaskStore(snapshot).tasks_numbered(
-        [one.task_key for one in CredentialStore(snapshot).credentials_numbered(latest.values()).values()]
+        [
+            credential.task_key
+            for credential in CredentialStore(snapshot).credentials_numbered(latest_keys.values()).values()
+        ]
     )
-    found = {task.name.removeprefix(ADOPTED): task for task in adopted_on.values()}
-    others = [one for one in stated if one.name not in found]
-    called = TaskStore(snapshot).tasks_of(ADOPTED + one.name for one in others)
-    for one in others:
-        task = called.get((ADOPTED + one.name, one.owner))
+    tasks = {task.name.removeprefix(ADOPTED): task for task in adopted_on.values()}
+    unmatched = [secret for secret in secrets if secret.name not in tasks]
+    owned_tasks = TaskStore(snapshot).tasks_of(ADOPTED + secret.name for secret in unmatched)
+    for secret in unmatched:
+        task = owned_tasks.get((ADOPTED + secret.name, secret.owner))
         if task is not None:
-            found[one.name] = task
-    return found
+            tasks[secret.name] = task
+    return tasks
 
 
-def _must_differ(stated: Sequence[StandingSecret]) -> None:
+def _must_differ(secrets: Sequence[StandingSecret]) -> None:
     names: dict[str, int] = {}
     prints: dict[bytes, int] = {}
-    for one in stated:
-        if one.name in names:
-            raise wrong(one, f"the name {label(one.name)} stands in line {names[one.name]} already")
-        if one.fingerprint in prints:
-            raise wrong(one, f"the same secret stands in line {prints[one.fingerprint]} already")
-        names[one.name] = prints[one.fingerprint] = one.line
+    for secret in secrets:
+        if secret.name in names:
+            raise wrong(secret, f"the name {label(secret.name)} stands in line {names[secret.name]} already")
+        if secret.fingerprint in prints:
+            raise wrong(secret, f"the same secret stands in line {prints[secret.fingerprint]} already")
+        names[secret.name] = prints[secret.fingerprint] = secret.line
 
 
-def owners_of(snapshot: View, stated: Sequence[StandingSecret]) -> Iterator[str]:
+def owners_of(snapshot: View, secrets: Sequence[StandingSecret]) -> Iterator[str]:
     """Yield the own name of each owner. Raises UsageError for a disabled owner."""
-    known: dict[str, str] = {}
-    for one in stated:
-        if one.owner not in known:
-            person = DirectoryStore(snapshot).find_delegator(one.owner)
+    own_names: dict[str, str] = {}
+    for secret in secrets:
+        if secret.owner not in own_names:
+            person = DirectoryStore(snapshot).find_delegator(secret.owner)
             if person is not None and person.disabled_at is not None:
                 raise wrong(
-                    one,
+                    secret,
                     f"{person.name} was disabled at {format_time(person.disabled_at)} and answers for nothing",
                     "name somebody else as the owner",
                 )
-            known[one.owner] = one.owner if person is None else person.name
-        yield known[one.owner]
+            own_names[secret.owner] = secret.owner if person is None else person.name
+        yield own_names[secret.owner]
 
 
-def _must_be_alike(one: StandingSecret, same: Credential, there: dict[int, AdoptedSecret]) -> None:
+def _must_be_alike(
+    secret: StandingSecret, existing: Credential, adopted_by_key: dict[int, AdoptedSecret]
+) -> None:
     """Check that a known secret is adopted with the same properties. Raises UsageError."""
-    before = there.get(same.key)
-    if before is None:
+    previous = adopted_by_key.get(existing.key)
+    if previous is None:
         raise wrong(
-            one,
-            f"this is the secret of {same.jti}, which this ledger issued itself",
-            f"see: jitid inspect {same.jti}",
+            secret,
+            f"this is the secret of {existing.jti}, which this ledger issued itself",
+            f"see: jitid inspect {existing.jti}",
         )
-    if same.ended_as is not None:
+    if existing.ended_as is not None:
         raise wrong(
-            one,
-            f"this secret was adopted as {label(before.name)} and has ended: what has ended stays so",
+            secret,
+            f"this secret was adopted as {label(previous.name)} and has ended: what has ended stays so",
             "let its place have another secret, and adopt that; see: "
-            f"jitid adopt show {operand(before.name)}",
+            f"jitid adopt show {operand(previous.name)}",
         )
-    if before.name != one.name:
+    if previous.name != secret.name:
         raise wrong(
-            one,
-            f"this secret is adopted already, as {label(before.name)}",
-            f"see: jitid adopt show {operand(before.name)}",
+            secret,
+            f"this secret is adopted already, as {label(previous.name)}",
+            f"see: jitid adopt show {operand(previous.name)}",
         )
     for attribute, value, recorded in (
-        ("owner", one.owner, same.delegator),
-        ("place", one.place, before.adopted.place),
-        ("purpose", one.purpose, same.purpose),
-        ("agent", one.agent, same.agent),
-        ("sensitivity", one.sensitivity, same.sensitivity),
-        ("end", one.expires_at or FOR_EVER, same.expires_at),
-        ("target", one.target or BY_HAND, before.outside.record.target),
-        ("prefix", one.prefix, before.adopted.prefix),
+        ("owner", secret.owner, existing.delegator),
+        ("place", secret.place, previous.adopted.place),
+        ("purpose", secret.purpose, existing.purpose),
+        ("agent", secret.agent, existing.agent),
+        ("sensitivity", secret.sensitivity, existing.sensitivity),
+        ("end", secret.expires_at or FOR_EVER, existing.expires_at),
+        ("target", secret.target or BY_HAND, previous.outside.record.target),
+        ("prefix", secret.prefix, previous.adopted.prefix),
     ):
         if value != recorded:
             raise wrong(
-                one,
-                f"{label(one.name)} is adopted already, with another {attribute}",
-                f"see: jitid adopt show {operand(one.name)}; if that has changed: jitid adopt change",
+                secret,
+                f"{label(secret.name)} is adopted already, with another {attribute}",
+                f"see: jitid adopt show {operand(secret.name)}; if that has changed: jitid adopt change",
             )
 
 
-def _must_be_free(one: StandingSecret, task: Task, before: AdoptedSecret | None, now: int) -> None:
+def _must_be_free(secret: StandingSecret, task: Task, previous: AdoptedSecret | None, now: int) -> None:
     """Check that a name can be used for another secret. Raises UsageError."""
     if not task.is_open_at(now):
         raise wrong(
-            one,
+            secret,
             f"the task {label(task.name)} has ended, and its name is never used again",
             "choose another name",
         )
-    if before is None:
+    if previous is None:
         raise wrong(
-            one, f"there is a task {label(task.name)} already, of something else", "choose another name"
+            secret, f"there is a task {label(task.name)} already, of something else", "choose another name"
         )
-    if before.credential.ended_as is None:
+    if previous.credential.ended_as is None:
         raise wrong(
-            one,
-            f"{label(one.name)} is adopted already, with another secret that is not known to have ended",
-            f"if this one has taken its place: jitid adopt ended {operand(one.name)} --proof TEXT",
+            secret,
+            f"{label(secret.name)} is adopted already, with another secret that is not known to have ended",
+            f"if this one has taken its place: jitid adopt ended {operand(secret.name)} --proof TEXT",
         )
-    if (one.purpose, one.sensitivity) != (task.purpose, task.sensitivity):
+    if (secret.purpose, secret.sensitivity) != (task.purpose, task.sensitivity):
         raise wrong(
-            one,
-            f"{label(one.name)} was adopted before for another purpose, or as another sensitivity",
+            secret,
+            f"{label(secret.name)} was adopted before for another purpose, or as another sensitivity",
             "choose another name",
         )
 
 
-def wrong(one: StandingSecret, message: str, hint: str | None = None) -> UsageError:
+def wrong(secret: StandingSecret, message: str, hint: str | None = None) -> UsageError:
     """Return the error for a secret that cannot be adopted, with the line of the file that states it."""
-    if one.line:
-        return misplaced(f"line {one.line}", message, hint)
+    if secret.line:
+        return misplaced(f"line {secret.line}", message, hint)
     return UsageError(f"{message}; nothing was changed", hint)
 
 
-def _unknown(snapshot: View, new: Iterable[StandingSecret]) -> list[StandingSecret]:
-    known: dict[str, bool] = {}
-    for one in new:
-        if one.owner not in known:
-            known[one.owner] = DirectoryStore(snapshot).is_delegator(one.owner)
-    return [one for one in new if not known[one.owner]]
+def _unknown(snapshot: View, secrets: Iterable[StandingSecret]) -> list[StandingSecret]:
+    known_owners: dict[str, bool] = {}
+    for secret in secrets:
+        if secret.owner not in known_owners:
+            known_owners[secret.owner] = DirectoryStore(snapshot).is_delegator(secret.owner)
+    return [secret for secret in secrets if not known_owners[secret.owner]]
 
 
 def _credential(
     transaction: Transaction,
-    one: StandingSecret,
+    secret: StandingSecret,
     task: Task,
     key: int,
     identity: int,
@@ -303,67 +326,65 @@ def _credential(
         audiences,
         None,
         transaction.now,
-        one.expires_at or FOR_EVER,
-        one.fingerprint,
+        secret.expires_at or FOR_EVER,
+        secret.fingerprint,
         None,
         None,
         seq,
         task.key,
         owner,
-        public=one.public,
+        public=secret.public,
     )
 
 
-def row_of(one: StandingSecret, key: int, kinds: dict[str, str]) -> AdoptedRow:
+def row_of(secret: StandingSecret, key: int, kinds: dict[str, str]) -> AdoptedRow:
     """Return the row of a secret that belongs to the credential with the number `key`."""
-    parts = {} if one.access_key_id is None else {"access_key_id": fingerprint(one.access_key_id)}
-    if one.target is None:
-        ended = (
-            f"somebody has to end it at {safe(one.place)}, and say so: jitid adopt ended {operand(one.name)}"
-        )
+    parts = {} if secret.access_key_id is None else {"access_key_id": fingerprint(secret.access_key_id)}
+    if secret.target is None:
+        notice = f"somebody has to end it at {safe(secret.place)}, and say so: jitid adopt ended {operand(secret.name)}"
         return AdoptedRow(
             key,
-            one.place,
-            one.prefix,
-            one.length,
+            secret.place,
+            secret.prefix,
+            secret.length,
             BY_HAND,
-            one.name,
+            secret.name,
             None,
             {},
             parts,
-            ended[:500],
+            notice[:500],
         )
-    reference = one.reference or one.access_key_id
+    reference = secret.reference or secret.access_key_id
     assert reference is not None
-    facts = {"kind": kinds[one.target]}
+    facts = {"kind": kinds[secret.target]}
     return AdoptedRow(
         key,
-        one.place,
-        one.prefix,
-        one.length,
-        one.target,
+        secret.place,
+        secret.prefix,
+        secret.length,
+        secret.target,
         reference,
-        reference_of(kinds[one.target], reference),
+        reference_of(kinds[secret.target], reference),
         facts,
         parts,
         None,
     )
 
 
-def _facts(new: Sequence[StandingSecret], raw: Sequence[tuple[bytes, bytes]]) -> dict[str, Any]:
-    if len(new) > 1:
-        return {"kind": Kind.ADOPTED.value, "count": len(new)}
-    (one,), ((_, jti),) = new, raw
+def _facts(secrets: Sequence[StandingSecret], ids: Sequence[tuple[bytes, bytes]]) -> dict[str, Any]:
+    if len(secrets) > 1:
+        return {"kind": Kind.ADOPTED.value, "count": len(secrets)}
+    (secret,), ((_, jti),) = secrets, ids
     return {
         "jti": credential_id(jti),
         "kind": Kind.ADOPTED.value,
-        "task": ADOPTED + one.name,
-        "agent": one.agent,
-        "delegator": one.owner,
-        "purpose": one.purpose,
-        "sensitivity": one.sensitivity,
-        "place": one.place,
-        "ends": one.expires_at,
-        "target": one.target,
-        "reference": one.reference,
+        "task": ADOPTED + secret.name,
+        "agent": secret.agent,
+        "delegator": secret.owner,
+        "purpose": secret.purpose,
+        "sensitivity": secret.sensitivity,
+        "place": secret.place,
+        "ends": secret.expires_at,
+        "target": secret.target,
+        "reference": secret.reference,
     }

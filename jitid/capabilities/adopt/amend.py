@@ -42,29 +42,29 @@ def amend(
         UsageError: a secret has ended, or a value is invalid; nothing was changed.
 
     """
-    found = adopted_secrets.find(transaction, names)
-    for one in found:
-        if one.credential.ended_as is not None or one.credential.expires_at <= transaction.now:
+    secrets = adopted_secrets.find(transaction, names)
+    for secret in secrets:
+        if secret.credential.ended_as is not None or secret.credential.expires_at <= transaction.now:
             raise UsageError(
-                f"{label(one.name)} has ended, and what is known of it stays as it is; nothing was changed",
-                f"see: jitid adopt show {operand(one.name)}",
+                f"{label(secret.name)} has ended, and what is known of it stays as it is; nothing was changed",
+                f"see: jitid adopt show {operand(secret.name)}",
             )
-        stated = _amended(one, amended)
+        standing = _amended(secret, amended)
         if amended.expires_at is not None and amended.expires_at <= transaction.now:
-            raise wrong(stated, f"its end {format_time(amended.expires_at)} has passed")
-        (owner,) = owners_of(transaction, [stated])
-        stated = stated._replace(owner=owner)
-        kinds = {stated.target: kind or str(one.outside.facts.get("kind"))} if stated.target else {}
+            raise wrong(standing, f"its end {format_time(amended.expires_at)} has passed")
+        (owner,) = owners_of(transaction, [standing])
+        standing = standing._replace(owner=owner)
+        kinds = {standing.target: kind or str(secret.outside.facts.get("kind"))} if standing.target else {}
         changes = {
             field: new
             for field, new, old in (
-                ("delegator", stated.owner, one.credential.delegator),
-                ("place", stated.place, one.adopted.place),
-                ("purpose", stated.purpose, one.credential.purpose),
-                ("agent", stated.agent, one.credential.agent),
-                ("ends", stated.expires_at or FOR_EVER, one.credential.expires_at),
-                ("target", stated.target or BY_HAND, one.outside.record.target),
-                ("reference", stated.reference or one.name, one.outside.record.name),
+                ("delegator", standing.owner, secret.credential.delegator),
+                ("place", standing.place, secret.adopted.place),
+                ("purpose", standing.purpose, secret.credential.purpose),
+                ("agent", standing.agent, secret.credential.agent),
+                ("ends", standing.expires_at or FOR_EVER, secret.credential.expires_at),
+                ("target", standing.target or BY_HAND, secret.outside.record.target),
+                ("reference", standing.reference or secret.name, secret.outside.record.name),
             )
             if new != old
         }
@@ -72,44 +72,44 @@ def amend(
             continue
         AdoptedChanges(transaction).change(
             Changed(
-                row_of(stated, one.credential.key, kinds),
-                transaction.term(stated.owner),
-                transaction.term(stated.agent),
-                stated.purpose,
-                stated.expires_at or FOR_EVER,
+                row_of(standing, secret.credential.key, kinds),
+                transaction.term(standing.owner),
+                transaction.term(standing.agent),
+                standing.purpose,
+                standing.expires_at or FOR_EVER,
             )
         )
-        of = one.credential.event
+        event = secret.credential.event
         transaction.append(
             "adopt-change",
             {
-                "jti": one.credential.jti,
-                "task": one.credential.task,
+                "jti": secret.credential.jti,
+                "task": secret.credential.task,
                 **changes,
-                "of": of,
-                "adopted": AdoptedChanges(transaction).digest(of),
+                "of": event,
+                "adopted": AdoptedChanges(transaction).digest(event),
             },
         )
     return adopted_secrets.find(transaction, names)
 
 
-def _amended(one: AdoptedSecret, amended: Amended) -> StandingSecret:
+def _amended(secret: AdoptedSecret, amended: Amended) -> StandingSecret:
     """Return the properties of a secret after the change. The secret itself stays the same."""
-    credential, kept, outside = one
+    credential, adopted, outside = secret
     target = None if outside.record.target == BY_HAND else outside.record.target
     return StandingSecret(
         0,
-        one.name,
+        secret.name,
         amended.owner or credential.delegator,
-        amended.place or kept.place,
+        amended.place or adopted.place,
         amended.purpose or credential.purpose or "",
         amended.agent or credential.agent,
         credential.sensitivity,
         amended.expires_at or (None if credential.expires_at == FOR_EVER else credential.expires_at),
         amended.target or target,
         amended.reference or (None if target is None else outside.record.name),
-        kept.prefix,
-        kept.length,
+        adopted.prefix,
+        adopted.length,
         credential.fingerprint or b"",
         None,
         None,

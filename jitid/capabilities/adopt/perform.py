@@ -44,9 +44,9 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
             return _list(context, operation)
         case ops.ProbeAdopted(names=names):
             with context.ledger.read() as snapshot:
-                found = adopted_secrets.find(snapshot, names)
+                secrets = adopted_secrets.find(snapshot, names)
             targets = targets_of(context)
-            return [ops.Probed(each.name, _probe(targets, each)) for each in found]
+            return [ops.Probed(secret.name, _probe(targets, secret)) for secret in secrets]
         case ops.SuggestReplacements(names=names):
             return _suggest(context, names)
         case _:
@@ -59,16 +59,16 @@ def _adopt(context: Context, operation: ops.Adopt) -> Adoption:
         raise UsageError("there is nothing to adopt; nothing was changed")
     targets = targets_of(context)
     kinds = _kinds(targets, secrets)
-    unseen = _must_be_there(targets, kinds, [one for one in secrets if one.target is not None])
+    unseen = _must_be_there(targets, kinds, [secret for secret in secrets if secret.target is not None])
     if operation.dry_run:
         with context.ledger.read() as snapshot:
             return adoption.preview(snapshot, secrets)._replace(unseen=unseen)
-    done = change(
+    result = change(
         context.ledger,
         lambda transaction: adoption.adopt(transaction, secrets, kinds, operation.content),
         accept_clock=operation.accept_clock,
     )
-    return done._replace(unseen=unseen)
+    return result._replace(unseen=unseen)
 
 
 _MOST_PROBED = 20
@@ -82,54 +82,54 @@ def _must_be_there(
     if len(secrets) > _MOST_PROBED:
         return ()
     unseen = []
-    for one in secrets:
-        assert one.target is not None
-        probe = _probe_at(targets, kinds[one.target], _foreseen(one, kinds[one.target]))
+    for secret in secrets:
+        assert secret.target is not None
+        probe = _probe_at(targets, kinds[secret.target], _foreseen(secret, kinds[secret.target]))
         if probe.life is Life.DEAD:
             raise adoption.wrong(
-                one,
-                f"target {quote(one.target)} has no such secret that works: {safe(probe.seen)}",
+                secret,
+                f"target {quote(secret.target)} has no such secret that works: {safe(probe.seen)}",
                 "say with --reference what it is called there",
             )
         if probe.life is Life.UNKNOWN:
-            unseen.append(f"{one.name}: {safe(probe.seen)}")
+            unseen.append(f"{secret.name}: {safe(probe.seen)}")
     return tuple(unseen)
 
 
-def _foreseen(one: StandingSecret, kind: str) -> TargetRecord:
+def _foreseen(secret: StandingSecret, kind: str) -> TargetRecord:
     """Return the record for a look-up at a target, before the ledger has a credential for the secret."""
-    assert one.target is not None
-    name = one.reference or one.access_key_id or ""
+    assert secret.target is not None
+    name = secret.reference or secret.access_key_id or ""
     reference = reference_of(kind, name)
     return TargetRecord(
         *(
             "",
             "",
             Kind.ADOPTED.value,
-            one.target,
+            secret.target,
             None,
             name,
             reference,
-            one.agent,
-            ADOPTED + one.name,
-            one.owner,
+            secret.agent,
+            ADOPTED + secret.name,
+            secret.owner,
         ),
-        *(one.purpose, one.sensitivity, (), (), 0, one.expires_at or FOR_EVER),
+        *(secret.purpose, secret.sensitivity, (), (), 0, secret.expires_at or FOR_EVER),
     )
 
 
 def _kinds(targets: Targets, secrets: Sequence[StandingSecret]) -> dict[str, str]:
     """Return the kind of credentials that each named target makes. Raises UsageError."""
     kinds: dict[str, str] = {}
-    for one in secrets:
-        if one.target is None:
+    for secret in secrets:
+        if secret.target is None:
             continue
         try:
-            if one.target not in kinds:
-                kinds[one.target] = targets.get(one.target).kind
-            reference_of(kinds[one.target], one.reference or one.access_key_id)
+            if secret.target not in kinds:
+                kinds[secret.target] = targets.get(secret.target).kind
+            reference_of(kinds[secret.target], secret.reference or secret.access_key_id)
         except JitidError as error:
-            raise adoption.wrong(one, error.message, error.hint) from error
+            raise adoption.wrong(secret, error.message, error.hint) from error
     return kinds
 
 
@@ -143,19 +143,19 @@ def _change(context: Context, operation: ops.ChangeAdopted) -> ops.AdoptedPage:
         raise UsageError("--reference says what it is called at a target: name that with --target too")
 
     def amend(transaction: Transaction) -> ops.AdoptedPage:
-        found = amending.amend(transaction, operation.names, amended, kind)
-        return ops.AdoptedPage(found, transaction.now)
+        secrets = amending.amend(transaction, operation.names, amended, kind)
+        return ops.AdoptedPage(secrets, transaction.now)
 
     return change(context.ledger, amend, accept_clock=operation.accept_clock)
 
 
 def _end(context: Context, operation: ops.EndAdopted) -> Finished:
-    done = change(
+    finished = change(
         context.ledger,
         lambda transaction: adopted_secrets.finish(transaction, operation.names, operation.proof),
         accept_clock=operation.accept_clock,
     )
-    return done if done.event is None else done._replace(unproved=context.prove())
+    return finished if finished.event is None else finished._replace(unproved=context.prove())
 
 
 def _list(context: Context, operation: ops.ListAdopted) -> ops.AdoptedPage:
@@ -173,21 +173,21 @@ def _suggest(context: Context, names: Sequence[str]) -> list[SecretReplacement]:
     from jitid.capabilities.adopt import replacement
 
     with context.ledger.read() as snapshot:
-        found = adopted_secrets.find(snapshot, names)
+        secrets = adopted_secrets.find(snapshot, names)
     targets, kinds = targets_of(context), {}
     for name in targets.names():
         # A target with an invalid configuration makes no credentials.
         with suppress(JitidError):
             kinds[name] = targets.get(name).kind
-    return [replacement.suggest(one, kinds) for one in found]
+    return [replacement.suggest(secret, kinds) for secret in secrets]
 
 
-def _probe(targets: Targets, one: AdoptedSecret) -> Probe:
+def _probe(targets: Targets, secret: AdoptedSecret) -> Probe:
     """Return the state of a secret at its target; after an error it is unknown."""
-    record = one.outside.record
+    record = secret.outside.record
     if record.target == BY_HAND:
-        return Probe(Life.UNKNOWN, f"nobody can be asked at {safe(one.adopted.place)}")
-    return _probe_at(targets, str(one.outside.facts.get("kind")), record)
+        return Probe(Life.UNKNOWN, f"nobody can be asked at {safe(secret.adopted.place)}")
+    return _probe_at(targets, str(secret.outside.facts.get("kind")), record)
 
 
 def _probe_at(targets: Targets, kind: str, record: TargetRecord) -> Probe:
@@ -200,9 +200,9 @@ def _probe_at(targets: Targets, kind: str, record: TargetRecord) -> Probe:
             )
         issuer = targets.open(target)
         try:
-            found = issuer.probe(record)
+            probe = issuer.probe(record)
         finally:
             issuer.close()
     except JitidError as error:
         return Probe(Life.UNKNOWN, safe(error.message))
-    return found
+    return probe

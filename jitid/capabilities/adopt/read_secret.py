@@ -91,8 +91,8 @@ def of_secret(text: str, prefix: str | None) -> KeptSecret:
             "this is a token of jitid, which its ledger knows already", "see what it is: jitid trace"
         )
     prefix = _checked_prefix(text, prefix)
-    rest = text.removeprefix(prefix or "")
-    if len(rest) < LEAST_SECRET or len(rest) * math.log2(max(len(set(rest)), 1)) < _BITS:
+    remainder = text.removeprefix(prefix or "")
+    if len(remainder) < LEAST_SECRET or len(remainder) * math.log2(max(len(set(remainder)), 1)) < _BITS:
         raise UsageError(
             f"the secret could be guessed: whoever reads the ledger could try others until one has its fingerprint; it "
             f"has to have {LEAST_SECRET} characters or more, and not the same over and over",
@@ -115,8 +115,8 @@ def of_public(text: str) -> KeptSecret:
         if text.startswith(CERTIFICATE):
             return _of_certificate(text)
         if is_ssh_certificate(text):
-            found = openssh.parse_certificate(text)
-            return KeptSecret(sha256(found.blob).digest(), None, _begins(text), None)
+            certificate = openssh.parse_certificate(text)
+            return KeptSecret(sha256(certificate.blob).digest(), None, _begins(text), None)
         if text.startswith("-----BEGIN"):
             from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -170,14 +170,14 @@ def _print(text: str) -> bytes:
 
 def _begins(text: str) -> str | None:
     """Return the first line of PEM, or the first word of a line of OpenSSH, which names the type."""
-    first = text.strip().partition("\n")[0].strip()
-    first = first if first.startswith("-----BEGIN ") else first.partition(" ")[0]
-    return first if 0 < len(first) <= LONGEST_PREFIX and first.isascii() and first.isprintable() else None
+    line = text.strip().partition("\n")[0].strip()
+    line = line if line.startswith("-----BEGIN ") else line.partition(" ")[0]
+    return line if 0 < len(line) <= LONGEST_PREFIX and line.isascii() and line.isprintable() else None
 
 
 def _checked_prefix(text: str, prefix: str | None) -> str | None:
     if prefix is None:
-        return next((known for known in _KNOWN if text.startswith(known)), None)
+        return next((known_prefix for known_prefix in _KNOWN if text.startswith(known_prefix)), None)
     if not text.startswith(_well_formed(prefix)):
         raise UsageError("the secret does not begin with the given prefix")
     return prefix
@@ -199,9 +199,9 @@ def _of_certificate(text: str) -> KeptSecret:
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    found = x509.load_pem_x509_certificate(text.encode("ascii"))
-    der = found.public_bytes(Encoding.DER)
-    return KeptSecret(sha256(der).digest(), _spki(found.public_key()), _begins(text), None)
+    certificate = x509.load_pem_x509_certificate(text.encode("ascii"))
+    der = certificate.public_bytes(Encoding.DER)
+    return KeptSecret(sha256(der).digest(), _spki(certificate.public_key()), _begins(text), None)
 
 
 def _public_of_private(text: str) -> bytes | None:

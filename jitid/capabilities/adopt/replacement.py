@@ -131,39 +131,45 @@ _NOTHING = _Fit(
 )
 
 
-def suggest(one: AdoptedSecret, targets: Mapping[str, str]) -> SecretReplacement:
+def suggest(secret: AdoptedSecret, targets: Mapping[str, str]) -> SecretReplacement:
     """Return the suggested replacement for a secret; `targets` are the configured targets with their kinds."""
-    fit, here = _fit(one), None
+    fit, existing_target = _fit(secret), None
     if fit.kind is not None:
-        here = _target(one, fit.kind, targets)
+        existing_target = _target(secret, fit.kind, targets)
     if fit.kind is None:
-        return SecretReplacement(one.name, None, fit.why, "", "", tuple(_end(one, "what took its place")))
-    template = _plain(one.name)
-    target = here or _NEW.get(fit.kind, fit.target)
+        return SecretReplacement(
+            secret.name, None, fit.why, "", "", tuple(_end(secret, "what took its place"))
+        )
+    template = _plain(secret.name)
+    target = existing_target or _NEW.get(fit.kind, fit.target)
     kind = f"{fit.kind}:{target}" if fit.kind is Kind.EXEC else fit.kind.value
     made_from = f"{kind}:{template}" if fit.kind is Kind.EXEC else f"{kind}:{target}/{template}"
     needs_target = fit.kind not in (Kind.SSH_CERT, Kind.X509_SVID)
     replacement_kind = made_from if needs_target else kind
     return SecretReplacement(
-        one.name,
+        secret.name,
         replacement_kind,
         fit.why,
-        "".join(_table(one, fit.kind, target, template, known=here is not None)) if needs_target else "",
-        _policy(one, kind, f"{target}/{template}" if needs_target else None),
-        (*fit.setup, _run(one, replacement_kind), *_end(one, replacement_kind)),
+        "".join(_table(secret, fit.kind, target, template, configured=existing_target is not None))
+        if needs_target
+        else "",
+        _policy(secret, kind, f"{target}/{template}" if needs_target else None),
+        (*fit.setup, _run(secret, replacement_kind), *_end(secret, replacement_kind)),
     )
 
 
-def _fit(one: AdoptedSecret) -> _Fit:
-    kind = str(one.outside.facts.get("kind", ""))
-    if one.outside.record.target != BY_HAND:
+def _fit(secret: AdoptedSecret) -> _Fit:
+    kind = str(secret.outside.facts.get("kind", ""))
+    if secret.outside.record.target != BY_HAND:
         if kind.partition(":")[0] == Kind.EXEC:
             return _Fit(Kind.EXEC, "its target is a program that makes such credentials for single tasks")
         if kind in _BY_KIND:
             return _BY_KIND[kind]
-    prefix = one.adopted.prefix or ""
+    prefix = secret.adopted.prefix or ""
     keywords = set(
-        re.findall(r"[a-z0-9_]+", f"{one.adopted.place} {one.credential.purpose or ''} {one.name}".lower())
+        re.findall(
+            r"[a-z0-9_]+", f"{secret.adopted.place} {secret.credential.purpose or ''} {secret.name}".lower()
+        )
     )
     if prefix.startswith(_PEM) and not keywords.isdisjoint(_OF_SSH):
         # SSH accepts keys of any format.
@@ -177,18 +183,20 @@ def _fit(one: AdoptedSecret) -> _Fit:
     return _NOTHING
 
 
-def _target(one: AdoptedSecret, kind: Kind, targets: Mapping[str, str]) -> str | None:
+def _target(secret: AdoptedSecret, kind: Kind, targets: Mapping[str, str]) -> str | None:
     """Return the existing target: the secret's own, or the only target of the kind."""
-    own = one.outside.record.target
-    if own != BY_HAND:
-        return own
-    found = [name for name, there in targets.items() if there.partition(":")[0] == kind]
-    return found[0] if len(found) == 1 else None
+    own_target = secret.outside.record.target
+    if own_target != BY_HAND:
+        return own_target
+    names = [name for name, target_kind in targets.items() if target_kind.partition(":")[0] == kind]
+    return names[0] if len(names) == 1 else None
 
 
-def _table(one: AdoptedSecret, kind: Kind, target: str, template: str, *, known: bool) -> Iterator[str]:
+def _table(
+    secret: AdoptedSecret, kind: Kind, target: str, template: str, *, configured: bool
+) -> Iterator[str]:
     """Yield the lines of the configuration; values that only its owner knows are in capitals."""
-    if not known:
+    if not configured:
         yield f"[target.{_key(target)}]\nkind = {_text(kind.value)}\n"
         yield {
             Kind.POSTGRES_ROLE: 'dsn = "postgresql://MAKER@HOST/DATABASE"\n'
@@ -199,18 +207,18 @@ def _table(one: AdoptedSecret, kind: Kind, target: str, template: str, *, known:
         }[kind]
         yield "\n"
     yield f"[target.{_key(target)}.template.{_key(template)}]\n"
-    reference = None if one.outside.record.target == BY_HAND else one.outside.record.name
+    reference = None if secret.outside.record.target == BY_HAND else secret.outside.record.name
     yield {
         # A locked role keeps its rights, and its members get them.
         Kind.POSTGRES_ROLE: f"member_of = [{_text(reference or 'ROLE')}]\n",
         Kind.AWS_STS: f'role_arn = "arn:aws:iam::ACCOUNT:role/{template}"\n',
         Kind.OPENBAO_LEASE: f"policies = [{_text(template)}]\n",
-        Kind.EXEC: f"options = {{ for = {_text(one.name)} }}\n",
+        Kind.EXEC: f"options = {{ for = {_text(secret.name)} }}\n",
     }[kind]
 
 
-def _policy(one: AdoptedSecret, kind: str, template: str | None) -> str:
-    credential = one.credential
+def _policy(secret: AdoptedSecret, kind: str, template: str | None) -> str:
+    credential = secret.credential
     lifetime = max(_TTL[credential.sensitivity], _LEAST_OF_AWS if kind == Kind.AWS_STS else 0)
     conditions = [
         f"context.delegator in [{entity('Delegator', credential.delegator)}]",
@@ -218,7 +226,7 @@ def _policy(one: AdoptedSecret, kind: str, template: str | None) -> str:
         f"context.template == {string(template or '')}",
         "context.depth == 0",
     ]
-    name = string(f"instead-of-{_plain(one.name)}")
+    name = string(f"instead-of-{_plain(secret.name)}")
     head = (
         f"principal == {entity('Agent', credential.agent)}, action == {entity('Action', 'issue')}, resource"
     )
@@ -226,26 +234,26 @@ def _policy(one: AdoptedSecret, kind: str, template: str | None) -> str:
     return f"@id({name}) @max_ttl({string(format_duration(lifetime))})\npermit ({head})\nwhen {{\n  {body}\n}};\n"
 
 
-def _run(one: AdoptedSecret, kind: str) -> str:
-    credential = one.credential
+def _run(secret: AdoptedSecret, kind: str) -> str:
+    credential = secret.credential
     arguments = [
         "jitid run --task TASK",
         f"--delegator {word(credential.delegator)}",
         f"--agent {word(credential.agent)}",
         f"--sensitivity {credential.sensitivity}",
         f"--purpose {word(safe(credential.purpose or ''))}",
-        f"--secret {_variable(one.name)}={kind}",
+        f"--secret {_variable(secret.name)}={kind}",
         "-- COMMAND",
     ]
     return " ".join(arguments)
 
 
-def _end(one: AdoptedSecret, replacement: str) -> Iterator[str]:
-    task = one.credential.task
-    if one.credential.ended_as is None:
+def _end(secret: AdoptedSecret, replacement: str) -> Iterator[str]:
+    task = secret.credential.task
+    if secret.credential.ended_as is None:
         yield f"jitid revoke --task {word(task)} --reason {word(f'replaced by {replacement}')}"
-    if one.outside.record.target == BY_HAND and not one.confirmed:
-        yield f"jitid adopt ended --proof {word(f'deleted at {safe(one.adopted.place)}')} {operand(one.name)}"
+    if secret.outside.record.target == BY_HAND and not secret.confirmed:
+        yield f"jitid adopt ended --proof {word(f'deleted at {safe(secret.adopted.place)}')} {operand(secret.name)}"
     yield f"jitid retire {operand(task)}"
 
 

@@ -55,7 +55,7 @@ class AdoptedStore(Store):
 
     def on_tasks(self, tasks: Iterable[str]) -> dict[str, int]:
         """Return the latest adopted credential on each of these tasks that has any."""
-        found: dict[str, int] = {}
+        latest_keys: dict[str, int] = {}
         rows = select.alike(
             self._db,
             """SELECT t.name, c.id FROM adopted x JOIN credential c ON c.id = x.credential
@@ -63,8 +63,8 @@ class AdoptedStore(Store):
             tasks,
         )
         for name, key in rows:
-            found[name] = max(key, found.get(name, 0))
-        return found
+            latest_keys[name] = max(key, latest_keys.get(name, 0))
+        return latest_keys
 
     def page(self, owners: Sequence[str], after: int, limit: int, *, live: bool, open_: bool) -> list[int]:
         """Return numbers of adopted credentials above `after`, in order."""
@@ -128,8 +128,8 @@ class AdoptedStore(Store):
             self._db, "SELECT credential, name, fingerprint FROM part WHERE credential", keys
         ):
             parts.setdefault(key, []).append([name, bytes(print_).hex()])
-        for _, key, *rest in rows:
-            members = [bytes(each) if isinstance(each, (bytes, memoryview)) else each for each in rest]
+        for _, key, *columns in rows:
+            members = [bytes(value) if isinstance(value, (bytes, memoryview)) else value for value in columns]
             yield [*members, sorted(parts.get(key, ()))]
 
 

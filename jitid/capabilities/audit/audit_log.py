@@ -96,23 +96,23 @@ def _matches(document: Mapping[str, Any], chosen: LogFilter, delegators: tuple[s
         if trace is None or chosen.trace not in (trace, *trace.split("-")[1:2]):
             return False
     for name in ("task", "agent", "delegator"):
-        stated = getattr(chosen, name)
-        if name == "task" and stated is not None and parse_task(stated).opener is not None:
-            if not _is_on(document, stated):
+        filter_value = getattr(chosen, name)
+        if name == "task" and filter_value is not None and parse_task(filter_value).opener is not None:
+            if not _is_on(document, filter_value):
                 return False
             continue
-        expected = delegators if name == "delegator" else (stated,)
+        expected = delegators if name == "delegator" else (filter_value,)
         recorded = (document.get(name), *document.get("selection", {}).get(f"{name}s", ()))
-        if stated is not None and not any(each in recorded for each in expected):
+        if filter_value is not None and not any(expected_name in recorded for expected_name in expected):
             return False
     return True
 
 
-def _is_on(document: Mapping[str, Any], stated: str) -> bool:
+def _is_on(document: Mapping[str, Any], qualified_name: str) -> bool:
     """Return whether an event is about the task that `OWNER/NAME` names."""
-    named = parse_task(stated)
+    task = parse_task(qualified_name)
     opener = document.get("opener", document.get("delegator"))
-    return (document.get("task"), opener) == (named.name, named.opener) or stated in document.get(
+    return (document.get("task"), opener) == (task.name, task.opener) or qualified_name in document.get(
         "selection", {}
     ).get("tasks", ())
 
@@ -126,7 +126,7 @@ def sign_head(
     head: Head, names: Names, signer: Signer, now: int, facts: Mapping[str, str] = MappingProxyType({})
 ) -> str:
     """Return a head as a compact JWS, signed at `now`, with `facts` as its other claims."""
-    ends = {"chains": [[chain, length, hash_.hex()] for chain, length, hash_ in head.chains]}
+    chains = {"chains": [[chain, length, hash_.hex()] for chain, length, hash_ in head.chains]}
     header = strict_json.dumps({"alg": signer.algorithm, "kid": signer.kid, "typ": HEAD_TYPE})
     claims = {
         "ledger": names.uuid,
@@ -135,7 +135,7 @@ def sign_head(
         "hash": head.hash.hex(),
         "iat": now,
         **facts,
-        **(ends if head.chains else {}),
+        **(chains if head.chains else {}),
     }
     signed = f"{jws.b64url(header.encode())}.{jws.b64url(strict_json.dumps(claims).encode())}"
     return f"{signed}.{jws.b64url(signer.sign(signed.encode()))}"
@@ -183,12 +183,12 @@ def read_head(text: str, names: Names, keys: Iterable[SigningKey]) -> Head:
 
 
 def _head(claims: Mapping[str, Any]) -> Head:
-    ends = tuple(
-        [Link(chain, length, bytes.fromhex(text)) for chain, length, text in claims.get("chains", ())]
+    links = tuple(
+        [Link(chain, length, bytes.fromhex(digest)) for chain, length, digest in claims.get("chains", ())]
     )
-    head = Head(claims.get("seq", ""), bytes.fromhex(claims.get("hash", "")), ends)
-    if not all(type(each) is int for each in (head.seq, *(n for end in ends for n in end[:2]))):
+    head = Head(claims.get("seq", ""), bytes.fromhex(claims.get("hash", "")), links)
+    if not all(type(number) is int for number in (head.seq, *(n for link in links for n in link[:2]))):
         raise TypeError(head)
-    if ends and head.hash != head_hash(ends):
+    if links and head.hash != head_hash(links):
         raise ValueError(head)
     return head

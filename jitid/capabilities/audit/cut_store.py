@@ -83,11 +83,11 @@ class CutStore(Store):
 
     def needed(self, through: int) -> set[int]:
         """Return the numbers of the events up to `through` that a row refers to."""
-        found: set[int] = set()
+        numbers: set[int] = set()
         for query in _NEEDING:
             rows = dialect_of(self._db).stream(self._db, query.format(spared=spared("condemned")))
-            found.update(number for (number,) in rows if number <= through)
-        return found | self._renewed_twice(through)
+            numbers.update(number for (number,) in rows if number <= through)
+        return numbers | self._renewed_twice(through)
 
     def _renewed_twice(self, through: int) -> set[int]:
         """Return the event of the first refused second renewal of each credential: its row has only the time."""
@@ -103,7 +103,7 @@ class CutStore(Store):
                  WHERE seq <= :through AND {dialect.member("rules")} = '["renewed-twice"]' GROUP BY 2""",
             {"through": through},
         )
-        return {seq for seq, of in refusals if of in reused}
+        return {seq for seq, jti in refusals if jti in reused}
 
     def add(self, segment: Segment, kept: Sequence[int]) -> None:
         """Record a segment; `kept` are the cut events that stay, over all segments, and replaces the former list."""
@@ -117,24 +117,24 @@ class CutStore(Store):
 
         Returns the number of deleted events, and the number to continue after; None if there are no more.
         """
-        (last,) = self._db.execute(
+        (last_seq,) = self._db.execute(
             """SELECT max(seq) FROM (SELECT seq FROM audit_event WHERE seq > :after AND seq <= :through
                                       ORDER BY seq LIMIT :limit) AS some_of""",
             {"after": after, "through": through, "limit": _DELETED},
         ).fetchone()
-        if last is None:
+        if last_seq is None:
             return 0, None
-        done: int = self._db.execute(
+        deleted_count: int = self._db.execute(
             """DELETE FROM audit_event WHERE seq > :after AND seq <= :last
                   AND NOT EXISTS (SELECT 1 FROM kept_event k WHERE k.seq = audit_event.seq)""",
-            {"after": after, "last": last},
+            {"after": after, "last": last_seq},
         ).rowcount
-        return done, int(last)
+        return deleted_count, int(last_seq)
 
 
 def digest_of(events: Iterable[Event]) -> tuple[int, str]:
     """Return how many events stay, and their digest."""
-    found, number = sha256(), 0
-    for number, (seq, body, hash_) in enumerate(events, start=1):  # noqa: B007 - the last one counts
-        found.update(seq.to_bytes(8, "big") + hash_ + len(body).to_bytes(4, "big") + body)
-    return number, found.hexdigest()
+    digest, count = sha256(), 0
+    for count, (seq, body, hash_) in enumerate(events, start=1):  # noqa: B007 - the last one counts
+        digest.update(seq.to_bytes(8, "big") + hash_ + len(body).to_bytes(4, "big") + body)
+    return count, digest.hexdigest()

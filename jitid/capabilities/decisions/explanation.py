@@ -113,25 +113,27 @@ def explain(
     document = _document(snapshot, event if credential is None else credential.event)
     request = request_of(document, names.issuer) if is_whole(document) else None
     files, policy, lost = _stored(snapshot, document.get("policy"))
-    then, replayed = _recorded(document, request, policy)
+    old_outcome, replayed = _recorded(document, request, policy)
     today, trouble = _agreed(terms)
-    now, nearest = None, None
+    new_outcome, nearest = None, None
     if request is not None and today is not None:
-        now, nearest, current = _decide_now(snapshot, names, today, document, request, credential)
-        differences = tuple(_differences(document, request, current, replayed or then, now, today))
+        new_outcome, nearest, current = _decide_now(snapshot, names, today, document, request, credential)
+        differences = tuple(
+            _differences(document, request, current, replayed or old_outcome, new_outcome, today)
+        )
     return Explanation(
         document["seq"],
         document,
         credential,
         request,
-        then,
+        old_outcome,
         lost,
-        tuple(_texts(files, _deciding(then, document, request, policy), today)),
-        now,
+        tuple(_texts(files, _deciding(old_outcome, document, request, policy), today)),
+        new_outcome,
         trouble,
         nearest,
         None if today is None else today.policy.digest,
-        () if now is None else differences,
+        () if new_outcome is None else differences,
     )
 
 
@@ -192,7 +194,7 @@ def _recorded(
     """Return the recorded outcome, and the outcome that the same policy gives again; None if that differs."""
     denied = document["op"] == "denial"
     rules = tuple(document.get("rules", ()))
-    then = PolicyOutcome(
+    old_outcome = PolicyOutcome(
         "deny" if denied else "permit",
         rules,
         () if denied else tuple(document.get("granted", document.get("scopes", ()))),
@@ -201,43 +203,46 @@ def _recorded(
         document.get("reason", ""),
     )
     if policy is None or request is None:
-        return then, None
+        return old_outcome, None
     decision = policy.decide(
         request, narrow=is_narrowed(document), explain=False, approved=_approved(document)
     )
-    again = outcome(decision, request.lifetime)
-    if again.rules != rules or (again.decision == "permit") is denied:
-        return then, None
-    return then._replace(
-        decision=again.decision, needs=again.needs, reason=then.reason or again.reason
-    ), again
+    replayed = outcome(decision, request.lifetime)
+    if replayed.rules != rules or (replayed.decision == "permit") is denied:
+        return old_outcome, None
+    return old_outcome._replace(
+        decision=replayed.decision, needs=replayed.needs, reason=old_outcome.reason or replayed.reason
+    ), replayed
 
 
 def _deciding(
-    then: PolicyOutcome, document: Mapping[str, Any], request: PolicyRequest | None, policy: Policy | None
+    old_outcome: PolicyOutcome,
+    document: Mapping[str, Any],
+    request: PolicyRequest | None,
+    policy: Policy | None,
 ) -> list[str]:
     """Return the rules that decided: the recorded rules, and the rules about scopes of an issued credential."""
-    rules = list(then.rules)
-    if policy is not None and request is not None and then.decision == "permit":
+    rules = list(old_outcome.rules)
+    if policy is not None and request is not None and old_outcome.decision == "permit":
         approved = _approved(document)
-        also = policy.deciding(request, approved) | set(policy.approval_rules(request, approved))
-        if also.issuperset(rules):
-            rules += sorted(also.difference(rules))
+        policy_rules = policy.deciding(request, approved) | set(policy.approval_rules(request, approved))
+        if policy_rules.issuperset(rules):
+            rules += sorted(policy_rules.difference(rules))
     return rules
 
 
 def _texts(files: Files, rules: Sequence[str], today: Terms | None) -> Iterator[RuleText]:
-    then = {entry.rule.name: entry for entry in catalogue(files)}
-    now: Mapping[str, CataloguedRule] | None = None
+    old = {entry.rule.name: entry for entry in catalogue(files)}
+    new: Mapping[str, CataloguedRule] | None = None
     if today is not None:
-        now = {entry.rule.name: entry for entry in catalogue(strict_json.loads(today.policy_text, "policy"))}
+        new = {entry.rule.name: entry for entry in catalogue(strict_json.loads(today.policy_text, "policy"))}
     for name in rules:
-        entry = then.get(name)
+        entry = old.get(name)
         if entry is None:
             continue
         state = "unknown"
-        if now is not None:
-            state = "gone" if name not in now else "same" if now[name].text == entry.text else "changed"
+        if new is not None:
+            state = "gone" if name not in new else "same" if new[name].text == entry.text else "changed"
         rule = entry.rule
         yield RuleText(name, rule.file, entry.line, rule.effect, entry.sha256, entry.text, state)
 
@@ -254,12 +259,12 @@ def _decide_now(
     narrow = is_narrowed(document)
     scopes = tuple(Scope(scope) for scope in request.scopes)
     above = _above(snapshot, document, credential)
-    proof, chain = request.delegator_proof, request.sensitivity
+    proof, chain_sensitivity = request.delegator_proof, request.sensitivity
     if above is not None:
-        proof, chain = introspection.root_proof(*above), narrowing.sensitivity_of(*above)
+        proof, chain_sensitivity = introspection.root_proof(*above), narrowing.sensitivity_of(*above)
     later = reach.later_audiences(document)
     sensitivity = narrowing.sensitivity(
-        request.sensitivity, chain, scopes, request.audiences, terms, may_audience=later
+        request.sensitivity, chain_sensitivity, scopes, request.audiences, terms, may_audience=later
     ).level
     subject = document.get("subject") if above is None else above[0].proved_subject
     entry = DirectoryStore(snapshot).entry(
@@ -278,25 +283,25 @@ def _decide_now(
     objections += governance.proved_as_another(DirectoryStore(snapshot), request.delegator, subject)
     records = governance.records_of(DirectoryStore(snapshot), _delegating(above, credential))
     try:
-        held = _within_limits(
+        permitted = _within_limits(
             names, terms, current, entry, records, _details(credential), objections, narrow=narrow
         )
     except PolicyDeniedError as denial:
         rules = tuple(denial.facts["rules"])
         return PolicyOutcome("deny", rules, (), None, (), denial.facts["reason"]), denial.hint, current
-    current = current._replace(scopes=held)
+    current = current._replace(scopes=permitted)
     decision = terms.policy.decide(current, narrow=narrow, approved=_approved(document))
-    now = outcome(decision, request.lifetime)
+    result = outcome(decision, request.lifetime)
     if _approved(document) and decision.permit:
-        alone = terms.policy.decide(current, narrow=narrow, explain=False)
-        if alone.needs:
-            groups = " and ".join(map(quote, alone.needs))
-            reason = f"{now.reason}, with the approval of then; a new request needs that of {groups} again"
-            now = now._replace(reason=reason)
-    longest = governance.longest(entry.agent)
-    if now.lifetime is not None and longest is not None:
-        now = now._replace(lifetime=min(now.lifetime, longest[0]))
-    return now, decision.nearest, current
+        unapproved = terms.policy.decide(current, narrow=narrow, explain=False)
+        if unapproved.needs:
+            groups = " and ".join(map(quote, unapproved.needs))
+            reason = f"{result.reason}, with the approval of then; a new request needs that of {groups} again"
+            result = result._replace(reason=reason)
+    limit = governance.longest(entry.agent)
+    if result.lifetime is not None and limit is not None:
+        result = result._replace(lifetime=min(result.lifetime, limit[0]))
+    return result, decision.nearest, current
 
 
 def _within_limits(
@@ -317,8 +322,8 @@ def _within_limits(
 
     """
     # A grant leaves out usual kinds that the record does not permit. With `narrow`, it leaves out all such kinds.
-    stated = () if narrow else tuple(named_kind(*pair) for pair in current.may_kind)
-    kinds, usual = (current.kind, *stated), terms.audiences or names.accepted(current.now)
+    may_kinds = () if narrow else tuple(named_kind(*pair) for pair in current.may_kind)
+    kinds, usual_audiences = (current.kind, *may_kinds), terms.audiences or names.accepted(current.now)
     governance.must_not_object(
         governance.objections(
             entry,
@@ -328,18 +333,22 @@ def _within_limits(
             now=current.now,
         )
         # The explained credential counts as replaced, so the limit of live identities does not apply.
-        + governance.beyond_limits(entry.agent, kinds, current.audiences, usual, 0, 0, own=names.issuers)
+        + governance.beyond_limits(
+            entry.agent, kinds, current.audiences, usual_audiences, 0, 0, own=names.issuers
+        )
         + governance.beyond_scopes(entry.delegator, entry.agent, details)
         + governance.beyond_types(terms.detail_types, details)
         + governance.out_of_service(records, current.now)
-        + governance.beyond_each(records, kinds, current.audiences, usual, details, own=names.issuers)
+        + governance.beyond_each(
+            records, kinds, current.audiences, usual_audiences, details, own=names.issuers
+        )
         + list(objections),
         {},
     )
-    held = tuple(Scope(scope) for scope in current.scopes)
-    for person, agent in ((entry.delegator, entry.agent), *((None, one) for one in records)):
-        held = governance.permitted_scopes(person, agent, held, {}, [], allow_narrower=narrow)
-    return held
+    scopes = tuple(Scope(scope) for scope in current.scopes)
+    for person, agent in ((entry.delegator, entry.agent), *((None, record) for record in records)):
+        scopes = governance.permitted_scopes(person, agent, scopes, {}, [], allow_narrower=narrow)
+    return scopes
 
 
 def _details(credential: Credential | None) -> list[str]:
@@ -363,7 +372,7 @@ def _delegating(above: tuple[Credential, list[Ancestor]] | None, explained: Cred
     if above is None:
         return []
     credential, lineage = above
-    agents = [one.agent for one in lineage]
+    agents = [ancestor.agent for ancestor in lineage]
     return agents if explained is not None else [credential.agent, *agents]
 
 
@@ -371,16 +380,16 @@ def _differences(
     document: Mapping[str, Any],
     request: PolicyRequest,
     current: PolicyRequest,
-    then: PolicyOutcome,
-    now: PolicyOutcome,
+    old_outcome: PolicyOutcome,
+    new_outcome: PolicyOutcome,
     today: Terms,
 ) -> Iterator[ChangedInput]:
     pairs: list[tuple[str, object, object]] = [
-        ("decision", then.decision, now.decision),
-        ("rules", then.rules, now.rules),
-        ("granted", then.granted, now.granted),
-        ("lifetime", _duration(then.lifetime), _duration(now.lifetime)),
-        ("needs", then.needs, now.needs),
+        ("decision", old_outcome.decision, new_outcome.decision),
+        ("rules", old_outcome.rules, new_outcome.rules),
+        ("granted", old_outcome.granted, new_outcome.granted),
+        ("lifetime", _duration(old_outcome.lifetime), _duration(new_outcome.lifetime)),
+        ("needs", old_outcome.needs, new_outcome.needs),
         ("policy", document.get("policy"), today.policy.digest),
         ("sensitivity", request.sensitivity, current.sensitivity),
         ("zone", document.get("zone", "UTC"), today.zone_name or "UTC"),
@@ -389,9 +398,9 @@ def _differences(
             for name in DirectoryFacts._fields
         ),
     ]
-    for label, before, after in pairs:
-        if before != after:
-            yield ChangedInput(label, _words(before), _words(after))
+    for label, old_value, new_value in pairs:
+        if old_value != new_value:
+            yield ChangedInput(label, _words(old_value), _words(new_value))
 
 
 def _duration(seconds: int | None) -> str | None:

@@ -64,16 +64,16 @@ def _stored(snapshot: View, digest: str) -> ops.Files:
             f"{quote(digest)} is no digest of a policy",
             "it has 64 hexadecimal digits; the first ones will do",
         )
-    found = RequestStore(snapshot).policies(digits)
-    if not found:
+    digests = RequestStore(snapshot).policies(digits)
+    if not digests:
         raise NotFoundError(
             f"no policy with the digest {quote(digest)} ever decided anything here",
             "see: jitid audit log --format jsonl",
         )
-    if len(found) > 1:
+    if len(digests) > 1:
         raise UsageError(
-            f"{len(found)} policies have digests that begin with {quote(digest)}", "give more digits of it"
+            f"{len(digests)} policies have digests that begin with {quote(digest)}", "give more digits of it"
         )
-    files = kept(snapshot, found[0])
+    files = kept(snapshot, digests[0])
     assert files is not None
     return tuple(files)

@@ -70,15 +70,15 @@ def suggest(
     if task is not None and ownership.named(snapshot, task, None, all_=True) is None:
         raise NotFoundError(f"there never was a task {label(task)}", "jitid task list shows what there is")
     since = midnight(snapshot.now, days)
-    found = practice_store.practices(snapshot, since, agent, task)
-    if not found:
+    practices = practice_store.practices(snapshot, since, agent, task)
+    if not practices:
         subject = "any agent" if agent is None else f"an agent {label(agent)}"
         raise NotFoundError(
             f"nothing was issued to {subject} since {format_time(since)}"
             + ("" if task is None else f" on task {label(task)}"),
             "look further back with --days, or see: jitid list",
         )
-    return [suggestion(practice, zone=zone, zone_name=zone_name) for practice in found]
+    return [suggestion(practice, zone=zone, zone_name=zone_name) for practice in practices]
 
 
 class _Scopes(NamedTuple):
@@ -91,10 +91,10 @@ class _Scopes(NamedTuple):
     @classmethod
     def of(cls, practice: Practice) -> Self:
         """Return the scopes of a practice."""
-        seen = sorted(map(Scope, practice.scopes))
-        together = gathered(scope for scope in seen if not has_wildcard(scope))
-        exact = {*filter(has_wildcard, seen), *(scope for scope in together if not has_wildcard(scope))}
-        return cls(tuple(sorted(exact)), tuple(filter(has_wildcard, together)))
+        scopes = sorted(map(Scope, practice.scopes))
+        merged = gathered(scope for scope in scopes if not has_wildcard(scope))
+        exact = {*filter(has_wildcard, scopes), *(scope for scope in merged if not has_wildcard(scope))}
+        return cls(tuple(sorted(exact)), tuple(filter(has_wildcard, merged)))
 
     @property
     def condition(self) -> str:
@@ -124,14 +124,14 @@ def suggestion(practice: Practice, *, zone: tzinfo | None, zone_name: str) -> Su
     times = [datetime.fromtimestamp(quarter * QUARTER, zone or UTC) for quarter in practice.quarters]
     days = len({time.date() for time in times})
     enough = practice.credentials >= CREDENTIALS and days >= DAYS
-    when = _when(times) if enough else []
+    time_conditions = _when(times) if enough else []
     name = _name(practice.agent)
     issue = _permit(
         f"{name}-issue",
         f'@max_ttl("{format_duration(max_ttl)}")\n',
         practice.agent,
         "issue",
-        [delegator_condition, *_terms(practice), *when],
+        [delegator_condition, *_terms(practice), *time_conditions],
     )
     rules = [f"{name}-issue"]
     policies = [
@@ -142,7 +142,11 @@ def suggestion(practice: Practice, *, zone: tzinfo | None, zone_name: str) -> Su
         rules.append(f"{name}-scopes")
         policies.append(
             _permit(
-                f"{name}-scopes", "", practice.agent, "grant", [delegator_condition, scopes.condition, *when]
+                f"{name}-scopes",
+                "",
+                practice.agent,
+                "grant",
+                [delegator_condition, scopes.condition, *time_conditions],
             )
         )
     return Suggestion(
@@ -157,13 +161,13 @@ def suggestion(practice: Practice, *, zone: tzinfo | None, zone_name: str) -> Su
 
 def _terms(practice: Practice) -> list[str]:
     """Return the conditions on a request besides its scopes and times."""
-    most = most_sensitive(*practice.sensitivities)
-    sensitivities = SENSITIVITIES[: SENSITIVITIES.index(most) + 1]
+    highest = most_sensitive(*practice.sensitivities)
+    sensitivities = SENSITIVITIES[: SENSITIVITIES.index(highest) + 1]
     return [
         f"{_listed(map(string, practice.proofs))}.contains(context.delegator_proof)",
         *(
             [f"{among(map(string, sensitivities))}.contains(context.sensitivity)"]
-            if most != SENSITIVITIES[-1]
+            if highest != SENSITIVITIES[-1]
             else []
         ),
         f"{_listed(map(string, practice.kinds))}.contains(context.kind)",
@@ -176,42 +180,40 @@ def _terms(practice: Practice) -> list[str]:
 def _when(times: Iterable[datetime]) -> list[str]:
     """Return the conditions on the hour and the weekday."""
     times = list(times)
-    found = [
+    conditions = [
         within("context.hour", (time.hour for time in times), 0, 23),
         within("context.weekday", (time.isoweekday() for time in times), 1, 7),
     ]
-    return [condition for condition in found if condition is not None]
+    return [condition for condition in conditions if condition is not None]
 
 
 def _too_few(practice: Practice, days: int) -> str:
     """Return why no condition on the time is suggested."""
     credentials = f"{practice.credentials} credential{'' if practice.credentials == 1 else 's'}"
-    on = f"{days} day{'' if days == 1 else 's'}"
-    return (
-        f"left open, as there were too few ({credentials} on {on}; {CREDENTIALS} on {DAYS} days are enough)"
-    )
+    day_count = f"{days} day{'' if days == 1 else 's'}"
+    return f"left open, as there were too few ({credentials} on {day_count}; {CREDENTIALS} on {DAYS} days are enough)"
 
 
-def _permit(name: str, more: str, agent: str, action: str, conditions: Iterable[str]) -> str:
+def _permit(name: str, ttl_annotation: str, agent: str, action: str, conditions: Iterable[str]) -> str:
     head = f"principal == {entity('Agent', agent)}, action == {entity('Action', action)}, resource"
     body = f"{_INDENT}&& ".join(conditions)
-    return f"@id({string(name)})\n{more}permit ({head})\nwhen {{\n  {body}\n}};\n"
+    return f"@id({string(name)})\n{ttl_annotation}permit ({head})\nwhen {{\n  {body}\n}};\n"
 
 
 def _heading(practice: Practice, scopes: _Scopes, times: str) -> str:
-    by = f"{practice.identities:,} identities; no use of them was reported"
+    usage = f"{practice.identities:,} identities; no use of them was reported"
     if practice.reported:
-        by = f"{practice.uses:,} uses of {practice.identities:,} identities"
+        usage = f"{practice.uses:,} uses of {practice.identities:,} identities"
     first, last = map(format_time, (practice.first_at, practice.last_at))
     scopes_line = f"Scopes: those {'used' if practice.reported else 'granted'}, {len(practice.scopes)}"
     if scopes.patterns:
         scopes_line += f"; where more than {ALIKE} differ in one segment, what they have in common"
-    until = "last use" if practice.reported else "end"
+    end_name = "last use" if practice.reported else "end"
     lines = [
-        f"What agent {practice.agent} needs, by {by}:",
+        f"What agent {practice.agent} needs, by {usage}:",
         f"{practice.credentials:,} credentials from {first} to {last}.",
         f"{scopes_line}.",
-        f"Lifetime: {format_duration(practice.longest)}, the longest from an identity's first issue to its {until}.",
+        f"Lifetime: {format_duration(practice.longest)}, the longest from an identity's first issue to its {end_name}.",
         f"Hours and weekdays: {times}.",
     ]
     return "".join(f"// {safe(line)}\n" for line in lines)
@@ -221,8 +223,8 @@ def _listed(terms: Iterable[str]) -> str:
     """Return a set of terms, on one line or, if that is too long, one term a line."""
     terms = sorted(terms)
     line = among(terms)
-    between = f",{_INDENT}  "
-    return line if len(line) <= _LINE else f"[{_INDENT}  {between.join(terms)}{_INDENT}]"
+    separator = f",{_INDENT}  "
+    return line if len(line) <= _LINE else f"[{_INDENT}  {separator.join(terms)}{_INDENT}]"
 
 
 def _name(agent: str) -> str:

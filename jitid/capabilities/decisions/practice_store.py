@@ -51,12 +51,12 @@ class _Mining:
         for key, name in agents:
             try:
                 self._collect(key, task)
-                found = self._practice(name)
+                practice = self._practice(name)
             finally:
                 for table in _TABLES:
                     self._db.execute(f"DELETE FROM {table}")
-            if found is not None:
-                yield found
+            if practice is not None:
+                yield practice
 
     def _collect(self, agent: int, task: str | None) -> None:
         values: dict[str, Any] = {}
@@ -85,7 +85,7 @@ class _Mining:
             self._all(
                 "UPDATE mined SET ended = (SELECT last FROM reported WHERE reported.identity = mined.identity)"
             )
-        identities, longest, last = self._all(
+        identities, longest, last_use = self._all(
             "SELECT count(*), max(ended - began), max(CASE WHEN :used = 1 THEN ended END) FROM mined",
             used=reported,
         )[0]
@@ -96,7 +96,7 @@ class _Mining:
                  FROM mined m CROSS JOIN identity i ON i.id = m.identity JOIN term d ON d.id = i.delegator
                  LEFT JOIN delegator_name n ON n.name = d.text LEFT JOIN delegator r ON r.id = n.delegator"""
         )
-        held = self._all(
+        rights = self._all(
             """SELECT h.kind, au.text, h.scopes, h.template, h.may_kind
                  FROM (SELECT DISTINCT c.kind, c.audiences, c.scopes, c.template,
                               CASE WHEN c.source IS NULL THEN c.may_kind END AS may_kind
@@ -104,14 +104,14 @@ class _Mining:
                         WHERE c.issued_at >= :since) AS h
                  JOIN term au ON au.id = h.audiences"""
         )
-        credentials, first, issued = self._all(
+        credentials, first_issued, last_issued = self._all(
             """SELECT count(*), min(c.issued_at), max(c.issued_at)
                  FROM mined m CROSS JOIN credential c ON c.identity = m.identity WHERE c.issued_at >= :since"""
         )[0]
-        scopes = {scope for _, _, texts, _, _ in held for scope in texts.split()}
+        scopes = {scope for _, _, texts, _, _ in rights for scope in texts.split()}
         # The policy judges kinds that the holder may obtain as if they were issued.
-        made = {(kind, template or "") for kind, _, _, template, _ in held}
-        made |= {pair for *_, may_kind in held for pair in judged_kinds(read_kinds(may_kind))}
+        kind_pairs = {(kind, template or "") for kind, _, _, template, _ in rights}
+        kind_pairs |= {pair for *_, may_kind in rights for pair in judged_kinds(read_kinds(may_kind))}
         if reported:
             scopes = {
                 scope
@@ -125,18 +125,23 @@ class _Mining:
             identities,
             credentials,
             int(uses),
-            first,
-            max(issued, last or issued),
-            frozenset(name for stated, own, *_ in people for name in (stated, own) if name is not None),
+            first_issued,
+            max(last_issued, last_use or last_issued),
+            frozenset(
+                name
+                for recorded_name, current_name, *_ in people
+                for name in (recorded_name, current_name)
+                if name is not None
+            ),
             frozenset(self._proofs(proof for _, _, proof, _, _ in people)),
             frozenset(sensitivity for _, _, _, sensitivity, _ in people),
-            frozenset(kind for kind, _ in made),
-            frozenset(audience for _, audiences, *_ in held for audience in audiences.split()),
+            frozenset(kind for kind, _ in kind_pairs),
+            frozenset(audience for _, audiences, *_ in rights for audience in audiences.split()),
             max(depth for *_, depth in people),
             frozenset(scopes),
             frozenset(quarter for (quarter,) in self._quarters()),
             max(longest, 1),
-            frozenset(template for _, template in made),
+            frozenset(template for _, template in kind_pairs),
         )
 
     def _proofs(self, proofs: Iterable[str]) -> Iterator[str]:

@@ -132,28 +132,28 @@ def replay(snapshot: View, issuer: str, old: Policy, new: Policy, since: int | N
     """
     decided, looks = RequestStore(snapshot), old.looks.with_(new.looks)
     groups, documents = _recorded(decided, looks, since, snapshot.now)
-    known = {rule.name for policy in (old, new) for rule in policy.rules}
+    rule_names = {rule.name for policy in (old, new) for rule in policy.rules}
     changes = []
     requests = credentials = denials = 0
-    for first, count in groups:
-        document = documents[first]
+    for first_event, count in groups:
+        document = documents[first_event]
         if document["op"] not in DECISIONS or not is_whole(document):
             continue
         if document["op"] == "denial":
             denials += count
-            if not set(document.get("rules", ())) - (BEYOND_POLICY - known):
+            if not set(document.get("rules", ())) - (BEYOND_POLICY - rule_names):
                 continue
         else:
             credentials += count
         requests += 1
         request = request_of(document, issuer)
         approved, narrow = frozenset(document.get("approvers", ())), is_narrowed(document)
-        before, after = (
+        old_outcome, new_outcome = (
             outcome(policy.decide(request, narrow=narrow, explain=False, approved=approved), request.lifetime)
             for policy in (old, new)
         )
-        if before.effect != after.effect:
-            changes.append(DecisionChange(first, document, count, before, after))
+        if old_outcome.effect != new_outcome.effect:
+            changes.append(DecisionChange(first_event, document, count, old_outcome, new_outcome))
     changes.sort(key=lambda change: (-change.credentials, change.event))
     return Replayed(changes, requests, credentials, denials)
 
@@ -162,18 +162,18 @@ def _recorded(
     decided: RequestStore, looks: PolicyLooks, since: int | None, now: int
 ) -> tuple[list[DecidedAlike], dict[int, dict[str, Any]]]:
     """Return the groups of requests, and the documents of their first events."""
-    hours = not looks.facts.isdisjoint(TIMES)
-    latest = decided.latest_zone() if hours else None
-    names = {latest} - {None}
+    reads_times = not looks.facts.isdisjoint(TIMES)
+    latest = decided.latest_zone() if reads_times else None
+    zone_names = {latest} - {None}
     while True:
-        zones = {name: offsets(load(name), now) for name in sorted(filter(None, names))}
+        zones = {name: offsets(load(name), now) for name in sorted(filter(None, zone_names))}
         groups = decided.recorded(Distinctions(looks, zones), since)
         documents = decided.documents(first for first, _ in groups)
-        others = {document.get("zone") for document in documents.values()} - zones.keys() - {None}
-        if not hours or not others:
+        missing_zones = {document.get("zone") for document in documents.values()} - zones.keys() - {None}
+        if not reads_times or not missing_zones:
             return groups, documents
         # The zone hardly ever changes, and listing all zones first would cost as much as a second query.
-        names |= others
+        zone_names |= missing_zones
 
 
 _AT_ONCE = 5_000
@@ -195,19 +195,19 @@ def drift(snapshot: View, policy: Policy, zone: tzinfo | None = None) -> Iterato
     is the time zone of its hours. An approved credential counts as approved by the same groups.
     """
     decided, looks = RequestStore(snapshot), policy.looks
-    groups = [(first, count) for first, count in decided.live(*_today(policy, zone, snapshot.now))]
+    groups = [(first_key, count) for first_key, count in decided.live(*_today(policy, zone, snapshot.now))]
     approvals: Mapping[int, frozenset[str]] = decided.approved_live() if looks.approvals else {}
     groups += [(key, 1) for key in approvals]
     # Only some credentials are in memory at a time, even with many distinct requests.
     for start in range(0, len(groups), _AT_ONCE):
-        some = groups[start : start + _AT_ONCE]
-        credentials = CredentialStore(snapshot).credentials_numbered(first for first, _ in some)
-        for first, count in some:
-            one = credentials[first]
-            request = _held(snapshot, one, zone, whole=reads_directory(looks))
-            decision = policy.decide(request, explain=False, approved=approvals.get(first, frozenset()))
+        chunk = groups[start : start + _AT_ONCE]
+        credentials = CredentialStore(snapshot).credentials_numbered(first_key for first_key, _ in chunk)
+        for first_key, count in chunk:
+            credential = credentials[first_key]
+            request = _held(snapshot, credential, zone, whole=reads_directory(looks))
+            decision = policy.decide(request, explain=False, approved=approvals.get(first_key, frozenset()))
             if not decision.permit:
-                yield Drifted(one, count, outcome(decision, request.lifetime))
+                yield Drifted(credential, count, outcome(decision, request.lifetime))
 
 
 def drifted(snapshot: View, policy: Policy, zone: tzinfo | None, credentials: Iterable[int]) -> list[bytes]:
@@ -230,37 +230,39 @@ def reads_directory(looks: PolicyLooks) -> bool:
 _OF_DIRECTORY = frozenset({"delegator_known", "agent_registered"})
 
 
-def _held(snapshot: View, one: Credential, zone: tzinfo | None, *, whole: bool) -> PolicyRequest:
+def _held(snapshot: View, credential: Credential, zone: tzinfo | None, *, whole: bool) -> PolicyRequest:
     """Return the request for the rights of a credential; with `whole`, including the directory's facts."""
-    task = TaskStore(snapshot).task_numbered(one.task_key)
-    given = task is not None and bool(task.given_event)
-    above = (
-        CredentialStore(snapshot).lineage(one.identity_key)
-        if given or one.delegator_proof == FORMER_PROOF
+    task = TaskStore(snapshot).task_numbered(credential.task_key)
+    given_away = task is not None and bool(task.given_event)
+    lineage = (
+        CredentialStore(snapshot).lineage(credential.identity_key)
+        if given_away or credential.delegator_proof == FORMER_PROOF
         else []
     )
     request = PolicyRequest(
-        one.agent,
-        one.delegator,
-        root_proof(one, above),
-        one.task,
-        one.task_opener
+        credential.agent,
+        credential.delegator,
+        root_proof(credential, lineage),
+        credential.task,
+        credential.task_opener
         if task is None
-        else owner_for_policy(snapshot, task, one.delegator, root_of(one, above)),
-        one.purpose,
-        one.sensitivity,
-        one.kind,
-        one.depth,
-        one.scopes,
-        one.audiences,
-        one.expires_at - one.issued_at,
-        one.issued_at,
+        else owner_for_policy(snapshot, task, credential.delegator, root_of(credential, lineage)),
+        credential.purpose,
+        credential.sensitivity,
+        credential.kind,
+        credential.depth,
+        credential.scopes,
+        credential.audiences,
+        credential.expires_at - credential.issued_at,
+        credential.issued_at,
         zone=zone,
-        template=one.template or "",
-        may_kind=() if one.attached_from else judged_kinds(one.may_kind),
+        template=credential.template or "",
+        may_kind=() if credential.attached_from else judged_kinds(credential.may_kind),
     )
     return (
-        request._replace(standing=directory_facts(DirectoryStore(snapshot).entry(one.delegator, one.agent)))
+        request._replace(
+            standing=directory_facts(DirectoryStore(snapshot).entry(credential.delegator, credential.agent))
+        )
         if whole
         else request
     )

@@ -74,13 +74,13 @@ class RequestStore(Store):
 
     def documents(self, events: Iterable[int]) -> dict[int, dict[str, Any]]:
         """Return the contents of audit events, by their numbers."""
-        found = {}
-        for among, values in _in_chunks(events):
+        documents = {}
+        for placeholders, values in _in_chunks(events):
             for seq, body in self._db.execute(
-                f"SELECT seq, body FROM audit_event WHERE seq IN ({among})", values
+                f"SELECT seq, body FROM audit_event WHERE seq IN ({placeholders})", values
             ):
-                found[seq] = strict_json.loads(body, "audit event")
-        return found
+                documents[seq] = strict_json.loads(body, "audit event")
+        return documents
 
     def approved_live(self) -> dict[int, frozenset[str]]:
         """Return the live credentials that were approved, each with the groups that approved it."""
@@ -135,14 +135,14 @@ def _requests(dialect: Dialect, distinctions: Distinctions, values: dict[str, An
     if not facts.isdisjoint(_TIMES):
         columns["zone"] = dialect.member("zone")
     select_list = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
-    read = dialect.fenced(f"SELECT seq, {select_list} FROM {dialect.event_bodies}")
+    table = dialect.fenced(f"SELECT seq, {select_list} FROM {dialect.event_bodies}")
     if facts.isdisjoint(_TIMES):
-        return read
+        return table
     cases = "WHEN zone IS NULL THEN 0"
-    for number, (zone, offsets) in enumerate(distinctions.zones.items()):
-        values[f"zone{number}"] = zone
-        cases += f" WHEN zone = :zone{number} THEN {_ahead('at', offsets)}"
-    return dialect.fenced(f"SELECT *, at + CASE {cases} END AS local FROM {read}")
+    for index, (zone, offsets) in enumerate(distinctions.zones.items()):
+        values[f"zone{index}"] = zone
+        cases += f" WHEN zone = :zone{index} THEN {_ahead('at', offsets)}"
+    return dialect.fenced(f"SELECT *, at + CASE {cases} END AS local FROM {table}")
 
 
 def _decision_key(dialect: Dialect, distinctions: Distinctions, values: dict[str, Any]) -> str:
@@ -164,14 +164,14 @@ def _decision_key(dialect: Dialect, distinctions: Distinctions, values: dict[str
 def _named(distinctions: Distinctions) -> dict[str, DistinctNames | None]:
     """Return the names that count, each with the values that the policies distinguish."""
     looks, classes = distinctions.looks, distinctions.looks.classes
-    named = {
+    candidates = {
         "agent": (looks.agent or "agent" in looks.facts, classes.agent),
         "delegator": (not looks.facts.isdisjoint(_ABOUT_DELEGATOR), classes.delegator),
         "task": (looks.task or "task" in looks.facts, classes.task),
         # If the policies distinguish no owner, the owner does not count.
         "task_owner": (classes.task_owner != DistinctNames(), classes.task_owner),
     }
-    return {name: distinct for name, (needed, distinct) in named.items() if needed}
+    return {name: distinct for name, (needed, distinct) in candidates.items() if needed}
 
 
 def _member(dialect: Dialect, name: str) -> str:
@@ -189,8 +189,8 @@ _PROOF = f"CASE WHEN i.proof = '{FORMER_PROOF}' THEN CAST(i.id AS TEXT) ELSE i.p
 
 def _directory_facts(distinctions: Distinctions) -> set[str]:
     """Return the members of the recorded directory facts that count."""
-    found = set(distinctions.looks.classes.standing) if distinctions.looks.reads_directory_facts else set()
-    return found | {
+    members = set(distinctions.looks.classes.standing) if distinctions.looks.reads_directory_facts else set()
+    return members | {
         name
         for name, fact in (("known", "delegator_known"), ("registered", "agent_registered"))
         if fact in distinctions.looks.facts
@@ -208,9 +208,9 @@ def _names(
         values[f"{name}_names"] = strict_json.dumps(sorted(distinct.values))
         # The list is parsed once, and searched like an index.
         yield f"CASE WHEN {name} IN ({dialect.listed(f'{name}_names')}) THEN {name} ELSE '' END"
-    for number, beginning in enumerate(sorted(distinct.beginnings)):
-        values[f"{name}_begins{number}"] = beginning
-        yield f"CASE WHEN substr({name}, 1, {len(beginning)}) = :{name}_begins{number} THEN 1 ELSE 0 END"
+    for index, beginning in enumerate(sorted(distinct.beginnings)):
+        values[f"{name}_begins{index}"] = beginning
+        yield f"CASE WHEN substr({name}, 1, {len(beginning)}) = :{name}_begins{index} THEN 1 ELSE 0 END"
 
 
 def _held(
@@ -218,12 +218,12 @@ def _held(
 ) -> list[str]:
     """Return the expressions that are equal for live credentials whose requests would get the same decision."""
     facts, purpose = distinctions.looks.facts, distinctions.looks.classes.purpose
-    named = [
+    name_keys = [
         _kept(dialect, name, distinct, distinctions, values)
         for name, distinct in _named(distinctions).items()
     ]
     members = {
-        **{key: True for key in named if key is not None},
+        **{key: True for key in name_keys if key is not None},
         _PROOF: "delegator_proof" in facts,
         "i.task": purpose and (distinctions.looks.task or "purpose" in facts),
         "i.sensitivity": True,
@@ -270,8 +270,8 @@ def _kept(
     if not distinct.values:
         return None
     values[f"{name}_names"] = strict_json.dumps(sorted(distinct.values))
-    table, text = ("task", "name") if name == "task" else ("term", "text")
-    numbers = f"SELECT id FROM {table} WHERE {text} IN ({dialect.listed(f'{name}_names')})"
+    table, text_column = ("task", "name") if name == "task" else ("term", "text")
+    numbers = f"SELECT id FROM {table} WHERE {text_column} IN ({dialect.listed(f'{name}_names')})"
     return f"CASE WHEN {column} IN ({numbers}) THEN {column} ELSE 0 END"
 
 
@@ -305,11 +305,11 @@ _TIMES = {
 """The SQL expressions of time facts, from a number of seconds in local time."""
 
 
-def _times(distinctions: Distinctions, at: str, local: str) -> Iterator[str]:
+def _times(distinctions: Distinctions, time_column: str, local: str) -> Iterator[str]:
     """Yield the expressions that are equal for times, and local times, that the policies do not distinguish."""
     for name, bounds in distinctions.looks.classes.numbers.items():
         if name in distinctions.looks.facts:
-            value = at if name == "now" else _TIMES[name].format(local)
+            value = time_column if name == "now" else _TIMES[name].format(local)
             yield value if bounds is None else _classed(value, bounds)
 
 
@@ -319,9 +319,11 @@ def _classed(value: str, bounds: Iterable[int]) -> str:
     return f"(CASE {cases} ELSE -1 END)" if cases else "0"
 
 
-def _ahead(at: str, offsets: Sequence[tuple[int, int]]) -> str:
+def _ahead(time_column: str, offsets: Sequence[tuple[int, int]]) -> str:
     """Return the expression of a zone's offset to UTC at a time; the latest change is compared first."""
-    cases = " ".join(f"WHEN {at} >= {since:d} THEN {offset:d}" for since, offset in reversed(offsets))
+    cases = " ".join(
+        f"WHEN {time_column} >= {since:d} THEN {offset:d}" for since, offset in reversed(offsets)
+    )
     return f"(CASE {cases} ELSE 0 END)" if cases else "0"
 
 
@@ -337,7 +339,7 @@ def _some_purpose(purpose: str) -> str:
 
 def _in_chunks(keys: Iterable[int]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield placeholders and values for many numbers, in chunks."""
-    left = iter(keys)
-    while chunk := list(islice(left, _AT_ONCE)):
+    remaining = iter(keys)
+    while chunk := list(islice(remaining, _AT_ONCE)):
         values: dict[str, Any] = {}
         yield select.placeholders("key", chunk, values), values

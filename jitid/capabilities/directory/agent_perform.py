@@ -31,9 +31,9 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
             from jitid.capabilities.directory import recurrence
 
             with context.ledger.read() as snapshot:
-                usual = tuple(context.audiences) or snapshot.names.accepted(snapshot.now)
+                usual_audiences = tuple(context.audiences) or snapshot.names.accepted(snapshot.now)
                 return recurrence.classify(
-                    snapshot, operation.names, operation.rule, operation.limit, usual=usual
+                    snapshot, operation.names, operation.rule, operation.limit, usual=usual_audiences
                 )
         case ops.ShowAgent():
             with context.ledger.read() as snapshot:
@@ -49,14 +49,14 @@ def _keep(context: Context, operation: _Keeping) -> KeptAgent:
     """Change the record of an agent. A denial by the directory is recorded in a separate event."""
     name = operation.name
     try:
-        kept = _kept(context, operation, name)
+        outcome = _kept(context, operation, name)
     except PolicyDeniedError as denial:
         with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
             transaction.append("denial", denial.facts)
         raise
-    if kept.ended:
+    if outcome.ended:
         context.prove()
-    return kept
+    return outcome
 
 
 def _kept(context: Context, operation: _Keeping, name: str) -> KeptAgent:
@@ -86,10 +86,10 @@ def _withdraw(context: Context, operation: ops.SuspendAgent | ops.UnregisterAgen
             return withdrawal.foresee(snapshot, name, keep_live=keep_live, for_good=for_good)
     withdraw = withdrawal.unregister if for_good else withdrawal.suspend
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
-        done = withdraw(transaction, name, operation.reason, operation.most, keep_live=keep_live)
-    if not done.ended.credentials:
-        return done
-    return done._replace(ended=done.ended._replace(unproved=context.prove()))
+        withdrawn = withdraw(transaction, name, operation.reason, operation.most, keep_live=keep_live)
+    if not withdrawn.ended.credentials:
+        return withdrawn
+    return withdrawn._replace(ended=withdrawn.ended._replace(unproved=context.prove()))
 
 
 def _show(snapshot: View, operation: ops.ShowAgent) -> ops.AgentDetails:
@@ -110,7 +110,7 @@ def _list(snapshot: View, operation: ops.ListAgents) -> ops.AgentPage:
     owner = () if operation.owner is None else DirectoryStore(snapshot).names_of(operation.owner)
     if operation.after is not None and DirectoryStore(snapshot).find_agent(operation.after) is None:
         raise NotFoundError(f"there is no agent {quote(operation.after)} to continue after")
-    found = DirectoryStore(snapshot).agents(
+    agents = DirectoryStore(snapshot).agents(
         owner=owner, state=operation.state, after=operation.after, limit=operation.limit
     )
-    return ops.AgentPage(registry.described(snapshot, found), snapshot.now)
+    return ops.AgentPage(registry.described(snapshot, agents), snapshot.now)

@@ -39,12 +39,12 @@ def digest(snapshot: DirectoryStore) -> str:
 
 
 def _digest(people: Iterator[Delegator], form: int = FORM) -> str:
-    found = sha256()
-    for one in people:
+    checksum = sha256()
+    for person in people:
         # The key is a row number of this ledger, not a fact about the delegator.
-        fields = one[1:] if form == FORM else one[1:-1]
-        found.update(strict_json.dumps(fields).encode() + b"\n")
-    return found.hexdigest()
+        fields = person[1:] if form == FORM else person[1:-1]
+        checksum.update(strict_json.dumps(fields).encode() + b"\n")
+    return checksum.hexdigest()
 
 
 def _all_delegators(snapshot: DirectoryStore) -> Iterator[Delegator]:

@@ -47,8 +47,10 @@ def _disable(context: Context, operation: ops.DisableDelegator) -> Disabled:
         with context.ledger.read() as snapshot:
             return delegators.preview_disable(snapshot, name, keep_live=keep_live)
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
-        done = delegators.disable(transaction, name, operation.reason, operation.most, keep_live=keep_live)
-    return done._replace(unproved=context.prove())
+        disabled = delegators.disable(
+            transaction, name, operation.reason, operation.most, keep_live=keep_live
+        )
+    return disabled._replace(unproved=context.prove())
 
 
 def _import(context: Context, operation: ops.ImportDelegators) -> Reconciled:
@@ -59,7 +61,7 @@ def _import(context: Context, operation: ops.ImportDelegators) -> Reconciled:
         with context.ledger.read() as snapshot:
             return reconcile.preview(snapshot, roster, full=full)
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
-        done = reconcile.reconcile(
+        reconciled = reconcile.reconcile(
             transaction, roster, operation.source, operation.reason, operation.most, full=full
         )
-    return done._replace(unproved=context.prove())
+    return reconciled._replace(unproved=context.prove())

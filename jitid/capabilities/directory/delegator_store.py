@@ -71,9 +71,9 @@ class DelegatorStore(Store):
         remaining = iter(sorted(keys))
         while chunk := list(islice(remaining, _AT_ONCE)):
             values: dict[str, Any] = {}
-            among = select.placeholders("key", chunk, values)
+            placeholders = select.placeholders("key", chunk, values)
             rows = self._db.execute(
-                f"{WITHOUT_NAMES} WHERE d.id IN ({among}) ORDER BY d.id", values
+                f"{WITHOUT_NAMES} WHERE d.id IN ({placeholders}) ORDER BY d.id", values
             ).fetchall()
             yield from self._whole(rows)
 
@@ -82,8 +82,10 @@ class DelegatorStore(Store):
 
         Their aliases are left out, as in `DirectoryEntry`.
         """
-        found = dict(select.alike(self._db, "SELECT name, delegator FROM delegator_name WHERE name", names))
-        keys = set(found.values())
+        keys_by_name = dict(
+            select.alike(self._db, "SELECT name, delegator FROM delegator_name WHERE name", names)
+        )
+        keys = set(keys_by_name.values())
         groups: dict[int, list[str]] = {}
         for key, name in select.alike(
             self._db, "SELECT delegator, name FROM delegator_group WHERE delegator", keys
@@ -93,7 +95,7 @@ class DelegatorStore(Store):
             row[0]: delegator(row, groups.get(row[0], ()), ())
             for row in select.alike(self._db, f"{WITHOUT_NAMES} WHERE d.id", keys)
         }
-        return {name: people[key] for name, key in found.items()}
+        return {name: people[key] for name, key in keys_by_name.items()}
 
     def delegators(
         self, *, group: str | None, disabled: bool | None, after: str | None, limit: int
@@ -133,13 +135,13 @@ class DelegatorStore(Store):
 
     def names_of(self, name: str) -> tuple[str, ...]:
         """Return all names of the delegator with this name, their own name first; an unknown name alone."""
-        own, *others = self.known_by(name)
-        return (own, *(other for other in others if " " not in other))
+        own_name, *aliases = self.known_by(name)
+        return (own_name, *(alias for alias in aliases if " " not in alias))
 
     def known_by(self, name: str) -> tuple[str, ...]:
         """Return the names like `names_of`, and the subjects of ID tokens that prove the delegator."""
-        found = self.find_delegator(name)
-        return (name,) if found is None else (found.name, *found.aliases)
+        person = self.find_delegator(name)
+        return (name,) if person is None else (person.name, *person.aliases)
 
     def holders(self, names: Iterable[str]) -> dict[str, Holder]:
         """Return the delegators with these names or aliases, by that name; unknown names are left out."""
@@ -148,7 +150,7 @@ class DelegatorStore(Store):
             """SELECT n.name, d.id, d.name FROM given_name g CROSS JOIN delegator_name n CROSS JOIN delegator d
                 WHERE n.name = g.name AND d.id = n.delegator"""
         )
-        return {name: Holder(key, own) for name, key, own in rows}
+        return {name: Holder(key, own_name) for name, key, own_name in rows}
 
     def known_outside(self, externals: Iterable[str]) -> dict[str, Holder]:
         """Return the delegators with these external ids, by id; unknown ids are left out."""
@@ -157,7 +159,7 @@ class DelegatorStore(Store):
             """SELECT d.external, d.id, d.name FROM given_name g CROSS JOIN delegator d
                 WHERE d.external = g.name"""
         )
-        return {external: Holder(key, own) for external, key, own in rows}
+        return {external: Holder(key, own_name) for external, key, own_name in rows}
 
     def _whole(self, rows: Sequence[Any]) -> list[Delegator]:
         """Return delegators with their groups and aliases, which are read in batches."""
@@ -166,10 +168,11 @@ class DelegatorStore(Store):
         keys = iter([row[0] for row in rows])
         while chunk := list(islice(keys, _AT_ONCE)):
             values: dict[str, Any] = {}
-            among = select.placeholders("key", chunk, values)
+            placeholders = select.placeholders("key", chunk, values)
             for table, into in (("delegator_group", groups), ("delegator_name", aliases)):
                 for key, name in self._db.execute(
-                    f"SELECT delegator, name FROM {table} WHERE delegator IN ({among}) ORDER BY name", values
+                    f"SELECT delegator, name FROM {table} WHERE delegator IN ({placeholders}) ORDER BY name",
+                    values,
                 ):
                     into.setdefault(key, []).append(name)
         return [
@@ -184,22 +187,22 @@ class DelegatorStore(Store):
 
 def put_delegators(db: Any, delegators: Iterable[Delegator], event: int) -> None:
     """Record delegators; each replaces the row with its key."""
-    given = list(delegators)
-    known = [(one.key,) for one in given if one.key]
+    people = list(delegators)
+    known_keys = [(person.key,) for person in people if person.key]
     # All old rows are deleted first: a name may move from one delegator to another.
     for table, column in (
         ("delegator_group", "delegator"),
         ("delegator_name", "delegator"),
         ("delegator", "id"),
     ):
-        db.executemany(f"DELETE FROM {table} WHERE {column} = ?", known)
-    (last,) = db.execute("SELECT coalesce(max(id), 0) FROM delegator").fetchone()
-    last = max(last, max([one.key for one in given], default=0))
+        db.executemany(f"DELETE FROM {table} WHERE {column} = ?", known_keys)
+    (last_key,) = db.execute("SELECT coalesce(max(id), 0) FROM delegator").fetchone()
+    last_key = max(last_key, max([person.key for person in people], default=0))
     numbered = []
-    for one in given:
-        if not one.key:
-            last += 1
-        numbered.append((one.key or last, one))
+    for person in people:
+        if not person.key:
+            last_key += 1
+        numbered.append((person.key or last_key, person))
     db.executemany(
         """INSERT INTO delegator (id, name, sensitivity, scopes, manager, imported, external, added_at, disabled_at,
                                   event, disabled_last)
@@ -207,28 +210,28 @@ def put_delegators(db: Any, delegators: Iterable[Delegator], event: int) -> None
         (
             (
                 key,
-                one.name,
-                one.sensitivity,
-                None if one.entitlements is None else " ".join(one.entitlements),
-                one.manager,
-                int(one.imported),
-                one.external,
-                one.added_at,
-                one.disabled_at,
+                person.name,
+                person.sensitivity,
+                None if person.entitlements is None else " ".join(person.entitlements),
+                person.manager,
+                int(person.imported),
+                person.external,
+                person.added_at,
+                person.disabled_at,
                 event,
                 # The time of the last disabling is kept, regardless of which change writes the row.
-                one.disabled_last if one.disabled_at is None else one.disabled_at,
+                person.disabled_last if person.disabled_at is None else person.disabled_at,
             )
-            for key, one in numbered
+            for key, person in numbered
         ),
     )
     db.executemany(
         "INSERT INTO delegator_name (name, delegator) VALUES (?, ?)",
-        ((name, key) for key, one in numbered for name in (one.name, *one.aliases)),
+        ((name, key) for key, person in numbered for name in (person.name, *person.aliases)),
     )
     db.executemany(
         "INSERT INTO delegator_group (delegator, name) VALUES (?, ?)",
-        ((key, name) for key, one in numbered for name in one.groups),
+        ((key, name) for key, person in numbered for name in person.groups),
     )
 
 
@@ -252,14 +255,14 @@ _GRANTED = f"""approver IN {_GIVEN} AND granted = 1
 
 def _requested_by(db: Any, names: Collection[str], now: int) -> str:
     """Return the SQL condition for open requests whose requester, delegator or actor has one of these names."""
-    given = {name.encode() for name in names}
+    encoded_names = {name.encode() for name in names}
     # A request is canonical JSON, and may be long; `acting` is its first member.
     rows = db.execute(
         f"""SELECT id, substr(request, 1, {_LONGEST}) FROM approval
              WHERE {_WAITS} AND substr(request, 1, {len(_ACTING)}) = :acting""",
         {"now": now, "acting": _ACTING},
     ).fetchall()
-    acting = [str(key) for key, head in rows if head[len(_ACTING) :].partition(b'"')[0] in given]
+    acting = [str(key) for key, head in rows if head[len(_ACTING) :].partition(b'"')[0] in encoded_names]
     # Old rows name a requester by the login alone.
     return f"""(delegator IN {_GIVEN} OR asked_by IN {_GIVEN} OR 'user:' || asked_by IN {_GIVEN}
         OR id IN ({", ".join(acting) or "NULL"})) AND {_WAITS}"""

@@ -30,9 +30,9 @@ class Amendment(NamedTuple):
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
 
-    def applied(self, before: Iterable[str]) -> tuple[str, ...]:
+    def applied(self, values: Iterable[str]) -> tuple[str, ...]:
         """Return the changed list, sorted and without duplicates."""
-        return tuple(sorted(({*(() if self.clear else before), *self.add}) - {*self.remove}))
+        return tuple(sorted(({*(() if self.clear else values), *self.add}) - {*self.remove}))
 
 
 class Edit(NamedTuple):
@@ -91,7 +91,7 @@ class DelegatorDetails(NamedTuple):
     """The records and credentials that would end if the delegator were disabled."""
 
 
-def add(transaction: Transaction, stated: StatedDelegator) -> Edited:
+def add(transaction: Transaction, entry: StatedDelegator) -> Edited:
     """Add a delegator.
 
     Raises:
@@ -100,34 +100,29 @@ def add(transaction: Transaction, stated: StatedDelegator) -> Edited:
 
     """
     # The event does not record these fields, so the audit could not account for them.
-    if (
-        stated.imported
-        or stated.disabled is True
-        or isinstance(stated.external, str)
-        or stated.manager_external
-    ):
+    if entry.imported or entry.disabled is True or isinstance(entry.external, str) or entry.manager_external:
         raise UsageError("whoever is added is neither imported nor disabled yet; nothing was changed")
-    holder = DirectoryStore(transaction).holders([stated.name]).get(stated.name)
-    if holder is not None and holder.own == stated.name:
+    holder = DirectoryStore(transaction).holders([entry.name]).get(entry.name)
+    if holder is not None and holder.own == entry.name:
         raise UsageError(
-            f"{label(stated.name)} is in the directory already; nothing was changed",
-            f"jitid delegator change {stated.name}",
+            f"{label(entry.name)} is in the directory already; nothing was changed",
+            f"jitid delegator change {entry.name}",
         )
-    new = _resolved(transaction, merged(stated, None, transaction.now))
-    _must_be_free(transaction, new)
-    DirectoryChanges(transaction).put_delegators([new])
-    facts = recorded_facts(new)
+    delegator = _resolved(transaction, merged(entry, None, transaction.now))
+    _must_be_free(transaction, delegator)
+    DirectoryChanges(transaction).put_delegators([delegator])
+    facts = recorded_facts(delegator)
     event = transaction.append(
         "delegator-add",
         {
-            "delegator": new.name,
+            "delegator": delegator.name,
             **facts,
             # Empty entitlements are recorded: without the fact, the policy alone decides.
             "groups": facts["groups"] or None,
             "aliases": facts["aliases"] or None,
         },
     )
-    return Edited(new, RECORDED_FIELDS, _live(transaction, new), event.seq)
+    return Edited(delegator, RECORDED_FIELDS, _live(transaction, delegator), event.seq)
 
 
 def change(transaction: Transaction, name: str, edit: Edit) -> Edited:
@@ -139,44 +134,44 @@ def change(transaction: Transaction, name: str, edit: Edit) -> Edited:
             was changed.
 
     """
-    before = must_find(transaction, name)
-    new = _resolved(transaction, _edited(before, edit))
-    _must_be_removed(before, new, edit.entitlements.remove)
-    changed = tuple(field for field in RECORDED_FIELDS if getattr(new, field) != getattr(before, field))
+    old = must_find(transaction, name)
+    new = _resolved(transaction, _edited(old, edit))
+    _must_be_removed(old, new, edit.entitlements.remove)
+    changed = tuple(field for field in RECORDED_FIELDS if getattr(new, field) != getattr(old, field))
     if not changed:
-        return Edited(before, (), 0, None)
+        return Edited(old, (), 0, None)
     _must_be_free(transaction, new)
     DirectoryChanges(transaction).put_delegators([new])
-    now, was = recorded_facts(new), recorded_facts(before)
+    new_facts, old_facts = recorded_facts(new), recorded_facts(old)
     event = transaction.append(
         "delegator-change",
         {
             "delegator": new.name,
-            "now": {field: now[field] for field in changed},
-            "was": {field: was[field] for field in changed},
+            "now": {field: new_facts[field] for field in changed},
+            "was": {field: old_facts[field] for field in changed},
         },
     )
     return Edited(new, changed, _live(transaction, new), event.seq)
 
 
-def _edited(before: Delegator, edit: Edit) -> Delegator:
-    entitlements = before.entitlements
+def _edited(delegator: Delegator, edit: Edit) -> Delegator:
+    entitlements = delegator.entitlements
     if edit.policy_alone:
         entitlements = None
     elif edit.entitlements.clear or edit.entitlements.add or entitlements is not None:
         entitlements = normal(edit.entitlements.applied(entitlements or ()))
-    manager = None if edit.no_manager else edit.manager or before.manager
-    aliases = tuple(alias for alias in edit.aliases.applied(before.aliases) if alias != before.name)
-    return before._replace(
-        sensitivity=edit.sensitivity or before.sensitivity,
+    manager = None if edit.no_manager else edit.manager or delegator.manager
+    aliases = tuple(alias for alias in edit.aliases.applied(delegator.aliases) if alias != delegator.name)
+    return delegator._replace(
+        sensitivity=edit.sensitivity or delegator.sensitivity,
         entitlements=entitlements,
-        groups=few(edit.groups.applied(before.groups), "groups"),
+        groups=few(edit.groups.applied(delegator.groups), "groups"),
         manager=manager,
         aliases=few(aliases, "aliases"),
     )
 
 
-def _must_be_removed(before: Delegator, new: Delegator, removed: tuple[str, ...]) -> None:
+def _must_be_removed(old: Delegator, new: Delegator, removed: tuple[str, ...]) -> None:
     """Raise UsageError if the delegator could still hand out one of the removed scopes."""
     for scope in removed:
         if new.entitlements is None:
@@ -186,12 +181,12 @@ def _must_be_removed(before: Delegator, new: Delegator, removed: tuple[str, ...]
             )
         # An entitlement may be removed while parts of it are kept.
         # Removing a scope that only overlaps an entitlement is a mistake.
-        had = scope in (before.entitlements or ())
-        for one in map(Scope, new.entitlements):
-            if covers(one, Scope(scope)) or (not had and may_overlap(one, Scope(scope))):
+        was_entitled = scope in (old.entitlements or ())
+        for granted in map(Scope, new.entitlements):
+            if covers(granted, Scope(scope)) or (not was_entitled and may_overlap(granted, Scope(scope))):
                 raise UsageError(
-                    f"{label(new.name)} would keep of {quote(scope)} what {quote(one)} covers; nothing was changed",
-                    f"take that away: --remove-entitlement {word(one)}; and say with --entitlement what they keep",
+                    f"{label(new.name)} would keep of {quote(scope)} what {quote(granted)} covers; nothing was changed",
+                    f"take that away: --remove-entitlement {word(granted)}; and say with --entitlement what they keep",
                 )
 
 
@@ -216,34 +211,34 @@ def disable(
 
     """
     check_reason(reason)
-    found = must_find(transaction, name)
-    names = DirectoryStore(transaction).known_by(found.name)
+    delegator = must_find(transaction, name)
+    names = DirectoryStore(transaction).known_by(delegator.name)
     foreseen = departures.foresee(transaction, names, keep_live=keep_live)
-    if found.disabled_at is not None and not foreseen.anything:
-        return Disabled(found, foreseen, None)
+    if delegator.disabled_at is not None and not foreseen.anything:
+        return Disabled(delegator, foreseen, None)
     if most is not None:
         guard(foreseen.radius, most)
-    departure = departures.depart(transaction, [found.key], names, keep_live=keep_live)
+    departure = departures.depart(transaction, [delegator.key], names, keep_live=keep_live)
     event = transaction.append(
         "delegator-disable",
         {
-            "delegator": found.name,
+            "delegator": delegator.name,
             "reason": reason,
             "kept_live": keep_live or None,
-            "again": True if found.disabled_at is not None else None,
-            "last": found.disabled_last if found.disabled_at is None else None,
+            "again": True if delegator.disabled_at is not None else None,
+            "last": delegator.disabled_last if delegator.disabled_at is None else None,
             **departure.facts(),
         },
     )
-    return Disabled(found, departure, event.seq)
+    return Disabled(delegator, departure, event.seq)
 
 
 def preview_disable(snapshot: View, name: str, *, keep_live: bool) -> Disabled:
     """Return the outcome that disabling a delegator would have. Raises NotFoundError."""
-    found = must_find(snapshot, name)
+    delegator = must_find(snapshot, name)
     return Disabled(
-        found,
-        departures.foresee(snapshot, DirectoryStore(snapshot).known_by(found.name), keep_live=keep_live),
+        delegator,
+        departures.foresee(snapshot, DirectoryStore(snapshot).known_by(delegator.name), keep_live=keep_live),
         None,
     )
 
@@ -251,42 +246,42 @@ def preview_disable(snapshot: View, name: str, *, keep_live: bool) -> Disabled:
 def enable(transaction: Transaction, name: str, reason: str | None) -> Enabled:
     """Enable a delegator; their agents stay suspended. Raises NotFoundError."""
     check_reason(reason)
-    found = must_find(transaction, name)
+    delegator = must_find(transaction, name)
     suspended = tuple(
-        agent.name for agent in _owned(transaction, found) if agent.suspended_as == SUSPENDED_AS
+        agent.name for agent in _owned(transaction, delegator) if agent.suspended_as == SUSPENDED_AS
     )
-    if found.disabled_at is None:
-        return Enabled(found, suspended, None)
-    DirectoryChanges(transaction).put_delegators([found._replace(disabled_at=None)])
+    if delegator.disabled_at is None:
+        return Enabled(delegator, suspended, None)
+    DirectoryChanges(transaction).put_delegators([delegator._replace(disabled_at=None)])
     event = transaction.append(
         "delegator-enable",
         {
-            "delegator": found.name,
-            "since": found.disabled_at,
-            "last": found.disabled_last,
+            "delegator": delegator.name,
+            "since": delegator.disabled_at,
+            "last": delegator.disabled_last,
             "reason": reason,
         },
     )
-    return Enabled(found, suspended, event.seq)
+    return Enabled(delegator, suspended, event.seq)
 
 
 def details(snapshot: View, name: str) -> DelegatorDetails:
     """Return a delegator with agents and ties. Raises NotFoundError."""
-    found = must_find(snapshot, name)
-    ties = DirectoryStore(snapshot).ties(DirectoryStore(snapshot).known_by(found.name))
-    return DelegatorDetails(found, tuple(_owned(snapshot, found)), ties)
+    delegator = must_find(snapshot, name)
+    ties = DirectoryStore(snapshot).ties(DirectoryStore(snapshot).known_by(delegator.name))
+    return DelegatorDetails(delegator, tuple(_owned(snapshot, delegator)), ties)
 
 
 def must_find(snapshot: View, name: str) -> Delegator:
     """Return the delegator with this name or alias. Raises NotFoundError."""
-    found = DirectoryStore(snapshot).find_delegator(name)
-    if found is None:
+    delegator = DirectoryStore(snapshot).find_delegator(name)
+    if delegator is None:
         # `delegator add` does not accept the subject of an ID token as a name.
         to_add = "" if " " in name else f"; or add them: jitid delegator add {name}"
         raise NotFoundError(
             f"the directory has no delegator {label(name)}", f"see: jitid delegator list{to_add}"
         )
-    return found
+    return delegator
 
 
 def _owned(snapshot: View, delegator: Delegator) -> list[Agent]:
@@ -319,14 +314,14 @@ def _must_be_free(snapshot: View, delegator: Delegator) -> None:
             raise taken(name, holder.own)
 
 
-def taken(name: str, own: str) -> UsageError:
-    """Return the error for a name of another delegator; `own` is that delegator's own name."""
-    if name == own:
+def taken(name: str, own_name: str) -> UsageError:
+    """Return the error for a name of another delegator; `own_name` is that delegator's own name."""
+    if name == own_name:
         return UsageError(
             f"{label(name)} is in the directory as somebody of their own; nothing was changed",
             "one person has one entry, and their other names as aliases in it",
         )
     return UsageError(
-        f"{label(name)} is an alias of {label(own)}; nothing was changed",
-        f"if it is theirs no longer: jitid delegator change {own} --remove-alias {word(name)}",
+        f"{label(name)} is an alias of {label(own_name)}; nothing was changed",
+        f"if it is theirs no longer: jitid delegator change {own_name} --remove-alias {word(name)}",
     )

@@ -36,13 +36,13 @@ class Departure(NamedTuple):
 
     def facts(self) -> dict[str, Any]:
         """Return the facts that audit events record about the departure."""
-        ended = {} if self.digest is None else {**counts(self.radius), "ended": self.digest}
+        ended_facts = {} if self.digest is None else {**counts(self.radius), "ended": self.digest}
         return {
             "agents": named(self.ties.agents) if self.ties.agents else None,
             "requests": self.ties.requests or None,
             "grants": self.ties.grants or None,
             "access": self.ties.access or None,
-            **ended,
+            **ended_facts,
         }
 
 

@@ -84,8 +84,8 @@ def recorded_facts(facts: DirectoryFacts) -> dict[str, Any] | None:
     if facts == NO_DIRECTORY_FACTS:
         return None
     fields = facts._asdict()
-    found = {name: value for name, value in fields.items() if value != getattr(NO_DIRECTORY_FACTS, name)}
-    return {name: list(value) if name == "groups" else value for name, value in found.items()}
+    differing = {name: value for name, value in fields.items() if value != getattr(NO_DIRECTORY_FACTS, name)}
+    return {name: list(value) if name == "groups" else value for name, value in differing.items()}
 
 
 def read_directory_facts(facts: Mapping[str, Any] | None) -> DirectoryFacts:
@@ -103,11 +103,11 @@ def objections(
     now: int,
 ) -> list[Objection]:
     """Return the objections to any issue for this delegator or to this agent now; empty if an issue is possible."""
-    found = []
+    refusals = []
     person, agent = entry.delegator, entry.agent
     if person is None:
         if known_only:
-            found.append(
+            refusals.append(
                 Objection(
                     "delegator-unknown",
                     f"the directory has no {label(delegator)}, and the setting `delegators` takes known ones only",
@@ -115,9 +115,9 @@ def objections(
                 )
             )
     elif person.disabled_at is not None:
-        found.append(disabled(person))
+        refusals.append(disabled(person))
     elif most_sensitive(sensitivity, person.sensitivity) != person.sensitivity:
-        found.append(
+        refusals.append(
             Objection(
                 "delegator-sensitivity",
                 f"{label(person.name)} may hand out up to {person.sensitivity}, and this is {sensitivity}",
@@ -125,8 +125,8 @@ def objections(
             )
         )
     if agent is not None and agent.state_at(now) is not AgentState.REGISTERED:
-        found.append(_out_of_service(agent, now))
-    return found
+        refusals.append(_out_of_service(agent, now))
+    return refusals
 
 
 def disabled(person: Delegator, instead: str = "name another delegator") -> Objection:
@@ -194,16 +194,16 @@ def must_be_newer(proved_at: int | None, person: Delegator | None) -> None:
     must_follow(proved_at, person.disabled_last, f"{label(person.name)} was disabled")
 
 
-def must_follow(proved_at: int | None, at: int, event: str) -> None:
-    """Refuse a proof that is not newer than an event at `at`: within one second, the order is unknown.
+def must_follow(proved_at: int | None, event_time: int, event: str) -> None:
+    """Refuse a proof that is not newer than an event at `event_time`: within one second, the order is unknown.
 
     Raises:
         InvalidCredentialError: the proof is not newer, or its age is unknown.
 
     """
-    if proved_at is None or proved_at <= at:
+    if proved_at is None or proved_at <= event_time:
         raise InvalidCredentialError(
-            f"the ID token is from before {event} (at {format_time(at)}), and counts no more",
+            f"the ID token is from before {event} (at {format_time(event_time)}), and counts no more",
             "log in again, and get a new ID token",
         )
 
@@ -225,10 +225,10 @@ def out_of_service(records: Iterable[Agent | None], now: int) -> list[Objection]
 def _out_of_service(agent: Agent, now: int) -> Objection:
     name, state = label(agent.name), agent.state_at(now)
     if state is AgentState.SUSPENDED:
-        why = f" ({quote(agent.suspended_as)})" if agent.suspended_as else ""
+        reason = f" ({quote(agent.suspended_as)})" if agent.suspended_as else ""
         return Objection(
             "agent-suspended",
-            f"agent {name} was suspended at {format_time(agent.suspended_at or 0)}{why}",
+            f"agent {name} was suspended at {format_time(agent.suspended_at or 0)}{reason}",
             (
                 f"once its owner {agent.owner} may delegate again, or it has another one"
                 if agent.suspended_as == SUSPENDED_AS
@@ -253,13 +253,13 @@ def beyond_kinds(agent: Agent | None, kinds: Iterable[str]) -> dict[str, str]:
     """Return the kinds, with or without templates, that an agent's record does not permit, each with the reason."""
     if agent is None:
         return {}
-    why = f"agent {label(agent.name)} is given {', '.join(agent.kinds)} only"
-    return {kind: why for kind in kinds if bare_kind(kind) not in agent.kinds}
+    reason = f"agent {label(agent.name)} is given {', '.join(agent.kinds)} only"
+    return {kind: reason for kind in kinds if bare_kind(kind) not in agent.kinds}
 
 
 def records_of(snapshot: DirectoryStore, agents: Iterable[str]) -> list[Agent]:
     """Return the existing records of these agents."""
-    return [one for one in map(snapshot.find_agent, dict.fromkeys(agents)) if one is not None]
+    return [record for record in map(snapshot.find_agent, dict.fromkeys(agents)) if record is not None]
 
 
 def beyond_each(
@@ -273,11 +273,11 @@ def beyond_each(
 ) -> list[Objection]:
     """Return the objections to credentials that exceed the current records of the agents that pass rights on."""
     return [
-        found
-        for one in records
-        for found in (
-            *beyond_limits(one, kinds, audiences, usual, 0, 0, own=own),
-            *beyond_scopes(None, one, details),
+        objection
+        for record in records
+        for objection in (
+            *beyond_limits(record, kinds, audiences, usual, 0, 0, own=own),
+            *beyond_scopes(None, record, details),
         )
     ]
 
@@ -298,16 +298,16 @@ def beyond_limits(
     the audiences of the credential and those its holder may obtain. `usual` are the audiences of an agent whose record
     lists none. `own` are the names of the authority: each agent may have an identity token for them, but no JWT-SVID.
     """
-    found: list[Objection] = []
+    refusals: list[Objection] = []
     if agent is None:
-        return found
+        return refusals
     name = label(agent.name)
-    if beyond := beyond_kinds(agent, kinds):
-        lacking = ", ".join(map(quote, list(beyond)[:5]))
-        found.append(
+    if excess_kinds := beyond_kinds(agent, kinds):
+        lacking = ", ".join(map(quote, list(excess_kinds)[:5]))
+        refusals.append(
             Objection(
                 "agent-kind",
-                f"{next(iter(beyond.values()))}, not {lacking}",
+                f"{next(iter(excess_kinds.values()))}, not {lacking}",
                 f"ask for one of: {', '.join(agent.kinds)}",
             )
         )
@@ -317,7 +317,7 @@ def beyond_limits(
     if foreign:
         from shlex import quote as word
 
-        found.append(
+        refusals.append(
             Objection(
                 "agent-audience",
                 f"agent {name} is not given anything for {', '.join(map(quote, foreign[:5]))}",
@@ -329,7 +329,7 @@ def beyond_limits(
             )
         )
     if agent.concurrency is not None and live + more > agent.concurrency:
-        found.append(
+        refusals.append(
             Objection(
                 "agent-concurrency",
                 f"agent {name} has {live} live {'identity' if live == 1 else 'identities'} of at most "
@@ -338,7 +338,7 @@ def beyond_limits(
                 f"or let more live: jitid agent change --concurrency N {operand(agent.name)}",
             )
         )
-    return found
+    return refusals
 
 
 _TOO_MUCH = {
@@ -349,19 +349,19 @@ _TOO_MUCH = {
 }
 
 
-def must_not_object(found: Sequence[Objection], facts: Mapping[str, Any]) -> None:
+def must_not_object(refusals: Sequence[Objection], facts: Mapping[str, Any]) -> None:
     """Raise PolicyDeniedError if the directory has an objection.
 
     Raises:
         PolicyDeniedError: there is an objection.
 
     """
-    if not found:
+    if not refusals:
         return
-    rules = [one.rule for one in found]
-    reason = "; ".join(f"rule `{one.rule}`: {one.reason}" for one in found)
+    rules = [objection.rule for objection in refusals]
+    reason = "; ".join(f"rule `{objection.rule}`: {objection.reason}" for objection in refusals)
     # A caller who follows the hint of one objection alone would run into the next.
-    hint = "; and ".join(dict.fromkeys(one.hint for one in found[:_HINTS]))
+    hint = "; and ".join(dict.fromkeys(objection.hint for objection in refusals[:_HINTS]))
     raise PolicyDeniedError(
         f"denied: {reason}",
         hint,
@@ -372,14 +372,14 @@ def must_not_object(found: Sequence[Objection], facts: Mapping[str, Any]) -> Non
 
 def limits(person: Delegator | None, agent: Agent | None) -> list[tuple[str, Sequence[str], str]]:
     """Return the limits on scopes: each with its rule, the permitted scopes, and the reason against other scopes."""
-    found: list[tuple[str, Sequence[str], str]] = []
+    bounds: list[tuple[str, Sequence[str], str]] = []
     if person is not None and person.entitlements is not None:
-        found.append(
+        bounds.append(
             ("delegator-entitlement", person.entitlements, f"{label(person.name)} may not hand it out")
         )
     if agent is not None:
-        found.append(("agent-scope", agent.scopes, f"agent {label(agent.name)} may not hold it"))
-    return found
+        bounds.append(("agent-scope", agent.scopes, f"agent {label(agent.name)} may not hold it"))
+    return bounds
 
 
 def permitted_scopes(
@@ -397,22 +397,22 @@ def permitted_scopes(
         PolicyDeniedError: a scope exceeds these limits; with `allow_narrower`, all scopes do.
 
     """
-    for rule, held, why in limits(person, agent):
-        wider = uncovered([Scope(scope) for scope in held], scopes)
+    for rule, allowed, reason in limits(person, agent):
+        wider = uncovered([Scope(scope) for scope in allowed], scopes)
         if not wider:
             continue
-        beyond = frozenset(wider)
-        kept = tuple([scope for scope in scopes if scope not in beyond])
-        if not (allow_narrower and kept):
-            which = ", ".join(quote(scope) for scope in wider[:5])
+        excess = frozenset(wider)
+        remaining = tuple([scope for scope in scopes if scope not in excess])
+        if not (allow_narrower and remaining):
+            listed = ", ".join(quote(scope) for scope in wider[:5])
             objection = Objection(
                 rule,
-                f"{why}: scope {which}",
-                f"what would pass: the same within {', '.join(map(quote, held[:10])) or 'no scope at all'}",
+                f"{reason}: scope {listed}",
+                f"what would pass: the same within {', '.join(map(quote, allowed[:10])) or 'no scope at all'}",
             )
             must_not_object([objection], facts)
-        notes.extend(f"without scope {quote(scope)}: {why} (rule `{rule}`)" for scope in wider)
-        scopes = kept
+        notes.extend(f"without scope {quote(scope)}: {reason} (rule `{rule}`)" for scope in wider)
+        scopes = remaining
     return scopes
 
 
@@ -423,10 +423,10 @@ def beyond_scopes(person: Delegator | None, agent: Agent | None, details: Sequen
     return [
         Objection(
             rule,
-            f"{why}: authorization details, which no scope bounds",
+            f"{reason}: authorization details, which no scope bounds",
             "ask for scopes, and leave --detail out",
         )
-        for rule, _, why in limits(person, agent)
+        for rule, _, reason in limits(person, agent)
     ]
 
 
@@ -437,14 +437,16 @@ def beyond_types(types: Sequence[str], details: Sequence[str]) -> list[Objection
     """
     if not types:
         return []
-    unknown = dict.fromkeys(one for text in details if (one := strict_json.loads(text)["type"]) not in types)
+    unknown = dict.fromkeys(
+        type_name for detail in details if (type_name := strict_json.loads(detail)["type"]) not in types
+    )
     return [
         Objection(
             "detail-type",
-            f"authorization details of the type {quote(one)} are not supported",
+            f"authorization details of the type {quote(type_name)} are not supported",
             f"supported types: {', '.join(types)}",
         )
-        for one in unknown
+        for type_name in unknown
     ]
 
 

@@ -60,29 +60,29 @@ def right_to_name(
     right = _named_by(snapshot, agent, delegator, parent, request, terms, now)
     if right is not None:
         return right, []
-    held = None if request.exchanged else parent
-    caller = terms.own_name or delegator if held is None else f"agent:{held.agent}"
+    agent_credential = None if request.exchanged else parent
+    caller = terms.own_name or delegator if agent_credential is None else f"agent:{agent_credential.agent}"
     return FREE, [governance.not_a_user(agent, caller)]
 
 
 def right_to_keep_name(
-    snapshot: View, agent: Agent | None, one: Credential, terms: Terms, now: int
+    snapshot: View, agent: Agent | None, credential: Credential, terms: Terms, now: int
 ) -> tuple[NameRight, list[governance.Objection]]:
     """Return the right by which an identity may keep its agent's name, with the objections if that right is gone.
 
     A caller who may use the name themselves may renew the identity, even if the recorded right is gone.
     """
-    if one.recurring is None or agent is None or agent.unregistered_at is not None:
+    if credential.recurring is None or agent is None or agent.unregistered_at is not None:
         return FREE, []
     if terms.any_delegator:
         # The recorded right stays: the role issuer does not replace it by renewing.
-        return NameRight(_recorded(snapshot, one.id)), []
-    right = _right_of(snapshot, agent, one.id, now)
+        return NameRight(_recorded(snapshot, credential.id)), []
+    right = _right_of(snapshot, agent, credential.id, now)
     if right is not None:
         return right, []
     if terms.own_name is not None and _may_use(snapshot, agent, terms.own_name):
         return NameRight(DirectoryStore(snapshot).own_name(terms.own_name)), []
-    return FREE, [_right_lost(snapshot, agent, one)]
+    return FREE, [_right_lost(snapshot, agent, credential)]
 
 
 def objections_to_agents(
@@ -93,18 +93,20 @@ def objections_to_agents(
     Without this check, the right of a person that another token proves would give such an agent its name back.
     The holder of the parent is checked with the delegation.
     """
-    found: list[governance.Objection] = []
+    objections: list[governance.Objection] = []
     for jti in dict.fromkeys((terms.bearer, request.proved_credential)):
-        own = None if jti is None else CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
-        if own is not None and (parent is None or parent.id != own.id):
-            found += objections_to(snapshot, own, now)
+        credential = (
+            None if jti is None else CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
+        )
+        if credential is not None and (parent is None or parent.id != credential.id):
+            objections += objections_to(snapshot, credential, now)
     record = None if request.proved_actor is None else DirectoryStore(snapshot).find_agent(request.agent)
     if record is not None:
         # The record may have a new owner since the actor's token was checked.
         owner = owner_of_actor(snapshot, request)
         if owner is None or record.owner != owner:
-            found.append(governance.not_a_user(record, owner or record.owner))
-    return found
+            objections.append(governance.not_a_user(record, owner or record.owner))
+    return objections
 
 
 def owner_of_actor(snapshot: View, request: IssueRequest) -> str | None:
@@ -118,17 +120,21 @@ def owner_of_actor(snapshot: View, request: IssueRequest) -> str | None:
     return None if proved is None else governance.proved_as(DirectoryStore(snapshot), *proved)
 
 
-def objections_to(snapshot: View, one: Credential, now: int) -> list[governance.Objection]:
+def objections_to(snapshot: View, credential: Credential, now: int) -> list[governance.Objection]:
     """Return the objections to an identity that uses a registered agent's name; none if the name is not registered."""
-    record = None if one.recurring is None else DirectoryStore(snapshot).find_agent(one.agent)
-    return lost(snapshot, record, one, now) or governance.out_of_service([record], now)
+    record = None if credential.recurring is None else DirectoryStore(snapshot).find_agent(credential.agent)
+    return lost(snapshot, record, credential, now) or governance.out_of_service([record], now)
 
 
-def lost(snapshot: View, agent: Agent | None, one: Credential, now: int) -> list[governance.Objection]:
+def lost(snapshot: View, agent: Agent | None, credential: Credential, now: int) -> list[governance.Objection]:
     """Return the objection to an identity whose right to its agent's name is gone; `agent` is the record."""
-    if one.recurring is None or agent is None or _right_of(snapshot, agent, one.id, now) is not None:
+    if (
+        credential.recurring is None
+        or agent is None
+        or _right_of(snapshot, agent, credential.id, now) is not None
+    ):
         return []
-    return [_right_lost(snapshot, agent, one)]
+    return [_right_lost(snapshot, agent, credential)]
 
 
 def _named_by(
@@ -158,10 +164,12 @@ def _named_by(
         # No limit is needed: a child ends with its parent.
         return NameRight(parent.jti)
     for jti in (terms.bearer, request.proved_credential):
-        own = None if jti is None else CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
-        until = None if own is None else _valid_until(snapshot, own)
-        if own is not None and until is not None and _lends(snapshot, agent, own, now):
-            return NameRight(own.jti, until)
+        credential = (
+            None if jti is None else CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
+        )
+        expires_at = None if credential is None else _valid_until(snapshot, credential)
+        if credential is not None and expires_at is not None and _lends(snapshot, agent, credential, now):
+            return NameRight(credential.jti, expires_at)
     return None
 
 
@@ -173,10 +181,10 @@ def _may_use(snapshot: View, agent: Agent, name: str) -> bool:
     )
 
 
-def _valid_until(snapshot: View, one: Credential) -> int | None:
+def _valid_until(snapshot: View, credential: Credential) -> int | None:
     """Return when a credential and all that it depends on expire; None if it is not valid now."""
     try:
-        return introspection.until(introspection.judge(snapshot, one, None))
+        return introspection.until(introspection.judge(snapshot, credential, None))
     except InvalidCredentialError:
         return None
 
@@ -185,16 +193,16 @@ def _is_listed(agent: Agent, name: str) -> bool:
     return name == agent.name or f"agent:{name}" in agent.users
 
 
-def _lends(snapshot: View, agent: Agent, one: Credential, now: int) -> bool:
+def _lends(snapshot: View, agent: Agent, credential: Credential, now: int) -> bool:
     """Return whether an identity may lend the name of an agent: its own agent must be listed and in service."""
-    if one.recurring is None or not _is_listed(agent, one.agent):
+    if credential.recurring is None or not _is_listed(agent, credential.agent):
         return False
-    record = DirectoryStore(snapshot).find_agent(one.agent)
+    record = DirectoryStore(snapshot).find_agent(credential.agent)
     return (
         record is not None
         and not governance.out_of_service([record], now)
         # The new identity has one lender more than this one.
-        and _right_of(snapshot, record, one.id, now, _LONGEST_RIGHT - 1) is not None
+        and _right_of(snapshot, record, credential.id, now, _LONGEST_RIGHT - 1) is not None
     )
 
 
@@ -203,51 +211,53 @@ def _recorded(snapshot: View, identity: str) -> str | None:
 
     Each renewal and attachment repeats it, so that the latest event is enough.
     """
-    made = CredentialStore(snapshot).latest_of(parse_id(identity)[1])
-    event = None if made is None else snapshot.event(made.event)
+    credential = CredentialStore(snapshot).latest_of(parse_id(identity)[1])
+    event = None if credential is None else snapshot.event(credential.event)
     return None if event is None else event.document().get("named_by")
 
 
 def _right_of(
-    snapshot: View, agent: Agent, identity: str, now: int, most: int = _LONGEST_RIGHT
+    snapshot: View, agent: Agent, identity: str, now: int, max_lenders: int = _LONGEST_RIGHT
 ) -> NameRight | None:
     """Return the right by which an identity has the name of an agent; None if that right is gone.
 
     A lent right ends with the lending credential and its successors. An identity without `named_by` keeps its name.
-    `most` is the maximum number of lenders that are followed.
+    `max_lenders` is the maximum number of lenders that are followed.
     """
-    found: NameRight | None = None
-    for _ in range(most):
-        by = _recorded(snapshot, identity)
-        if by is None or by == BY_ROLE:
-            return found or NameRight(by)
-        if not by.startswith(_LENT):
-            return (found or NameRight(by)) if _may_use(snapshot, agent, by) else None
-        lender = CredentialStore(snapshot).head_of(parse_id(by)[1])
-        until = None if lender is None else _valid_until(snapshot, lender)
-        if lender is None or until is None or not _is_listed(agent, lender.agent):
+    right: NameRight | None = None
+    for _ in range(max_lenders):
+        named_by = _recorded(snapshot, identity)
+        if named_by is None or named_by == BY_ROLE:
+            return right or NameRight(named_by)
+        if not named_by.startswith(_LENT):
+            return (right or NameRight(named_by)) if _may_use(snapshot, agent, named_by) else None
+        lender = CredentialStore(snapshot).head_of(parse_id(named_by)[1])
+        expires_at = None if lender is None else _valid_until(snapshot, lender)
+        if lender is None or expires_at is None or not _is_listed(agent, lender.agent):
             return None
         record = DirectoryStore(snapshot).find_agent(lender.agent)
         if record is None or governance.out_of_service([record], now):
             return None
-        found = found or NameRight(by, until)
+        right = right or NameRight(named_by, expires_at)
         agent, identity = record, lender.id
     return None
 
 
-def _right_lost(snapshot: View, agent: Agent, one: Credential) -> governance.Objection:
+def _right_lost(snapshot: View, agent: Agent, credential: Credential) -> governance.Objection:
     """Return the objection to an identity that has lost its right to the name of an agent."""
-    by = _recorded(snapshot, one.id) or one.delegator
+    named_by = _recorded(snapshot, credential.id) or credential.delegator
     lender = (
-        CredentialStore(snapshot).find_credential("jti", parse_id(by)[1]) if by.startswith(_LENT) else None
+        CredentialStore(snapshot).find_credential("jti", parse_id(named_by)[1])
+        if named_by.startswith(_LENT)
+        else None
     )
     if lender is None:
-        return governance.not_a_user(agent, by)
+        return governance.not_a_user(agent, named_by)
     if not _is_listed(agent, lender.agent):
         return governance.not_a_user(agent, f"agent:{lender.agent}")
     return governance.Objection(
         governance.USERS,
-        f"agent {label(agent.name)} is registered, and {lender.jti}, which lent its name to {one.id}, "
+        f"agent {label(agent.name)} is registered, and {lender.jti}, which lent its name to {credential.id}, "
         "has ended or may not use it any more",
         f"{agent.owner}, or whoever else its record lets use its name, renews it or issues another one",
     )

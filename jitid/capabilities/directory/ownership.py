@@ -67,55 +67,57 @@ def on_task(
         )
     if request.task is None:
         raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
-    named = parse_task(request.task)
+    task_name = parse_task(request.task)
     if parent is not None:
-        _must_be_below(snapshot, request, named, parent)
-    known = entry.delegator is not None
+        _must_be_below(snapshot, request, task_name, parent)
+    in_directory = entry.delegator is not None
     if (
-        known
-        and named.opener not in (None, delegator)
-        and named.opener in DirectoryStore(snapshot).names_of(delegator)
+        in_directory
+        and task_name.opener not in (None, delegator)
+        and task_name.opener in DirectoryStore(snapshot).names_of(delegator)
     ):
-        named = named._replace(opener=delegator)
-    task = _own(snapshot, named, request.task, delegator, known=known)
-    if task is None and named.opener not in (None, delegator):
-        task = _of_another(snapshot, named, delegator, entry, terms)
+        task_name = task_name._replace(opener=delegator)
+    task = _own(snapshot, task_name, request.task, delegator, in_directory=in_directory)
+    if task is None and task_name.opener not in (None, delegator):
+        task = _of_another(snapshot, task_name, delegator, entry, terms)
     offered: tuple[str, ...] = ()
-    if task is None and named.opener is None and parent is None:
-        shared = _shared_all(snapshot, named.name, _names(snapshot, delegator, entry))
-        task = _only([one for one in shared if has_joined(snapshot, one, delegator)])
-        offered = tuple(one.full_name for one in shared)
+    if task is None and task_name.opener is None and parent is None:
+        shared_tasks = _shared_all(snapshot, task_name.name, _names(snapshot, delegator, entry))
+        task = _only(
+            [shared_task for shared_task in shared_tasks if has_joined(snapshot, shared_task, delegator)]
+        )
+        offered = tuple(shared_task.full_name for shared_task in shared_tasks)
     if task is None:
-        return TaskOfRequest(_new(named), None, joined=False, offered=offered)
+        return TaskOfRequest(_new(task_name), None, joined=False, offered=offered)
     return TaskOfRequest(task.name, task, _is_joined(snapshot, task, delegator, entry))
 
 
-def is_below(snapshot: View, held: Credential, named: TaskName) -> bool:
+def is_below(snapshot: View, credential: Credential, task_name: TaskName) -> bool:
     """Return whether a task is below the task of a credential, and both tasks belong to the credential's delegator.
 
     A task of another delegator has no tasks below it: the delegator's own `NAME/...` is below their own `NAME`.
     """
-    if not named.name.startswith(f"{held.task}/"):
+    if not task_name.name.startswith(f"{credential.task}/"):
         return False
-    own = DirectoryStore(snapshot).names_of(held.delegator)
-    return held.task_opener in own and (named.opener is None or named.opener in own)
+    own_names = DirectoryStore(snapshot).names_of(credential.delegator)
+    return credential.task_opener in own_names and (task_name.opener is None or task_name.opener in own_names)
 
 
-def _must_be_below(snapshot: View, request: IssueRequest, named: TaskName, parent: Credential) -> None:
+def _must_be_below(snapshot: View, request: IssueRequest, task_name: TaskName, parent: Credential) -> None:
     """Raise PolicyDeniedError if a task is neither the parent's task nor below it.
 
     Otherwise an agent could read its delegator's tasks, lower their sensitivity, use up names for tasks, and end the
     credentials that its delegator issues on such a task.
     """
     assert request.task is not None
-    if not request.exchanged and is_below(snapshot, parent, named):
+    if not request.exchanged and is_below(snapshot, parent, task_name):
         return
     hint = "leave the task out"
     if request.exchanged:
         reason = "rule `own-task`: a token is exchanged on its own task"
     else:
         reason = "rule `own-task`: an agent delegates on its own task and on tasks below it"
-        below = TaskName(f"{parent.task}/{named.name.rpartition('/')[2]}", None)
+        below = TaskName(f"{parent.task}/{task_name.name.rpartition('/')[2]}", None)
         if is_below(snapshot, parent, below):
             hint = f"name a task below it, such as {below.name}; or leave the task out"
     raise PolicyDeniedError(
@@ -135,47 +137,52 @@ def _is_parents(text: str, parent: Credential) -> bool:
     return text in (parent.task, written_task(parent.task_opener, parent.task))
 
 
-def _new(named: TaskName) -> str:
-    if named.name.startswith(ADOPTED):
+def _new(task_name: TaskName) -> str:
+    if task_name.name.startswith(ADOPTED):
         raise UsageError(
-            f"the task name {label(named.name)} begins as those of adopted secrets do", "name another task"
+            f"the task name {label(task_name.name)} begins as those of adopted secrets do",
+            "name another task",
         )
     # `parse_task` has checked a bare name, which does not begin with the name of an owner.
-    return named.name if named.opener is None else check_new_task(named.name)
+    return task_name.name if task_name.opener is None else check_new_task(task_name.name)
 
 
-def _own(snapshot: View, named: TaskName, text: str, delegator: str, *, known: bool) -> Task | None:
+def _own(
+    snapshot: View, task_name: TaskName, text: str, delegator: str, *, in_directory: bool
+) -> Task | None:
     """Return the task with that name that belongs to a delegator, under any of the delegator's names."""
-    if named.opener in (None, delegator):
-        found = TaskStore(snapshot).find_task(named.name, delegator)
-        if found is not None:
-            return found
-    if named.opener is not None:
+    if task_name.opener in (None, delegator):
+        task = TaskStore(snapshot).find_task(task_name.name, delegator)
+        if task is not None:
+            return task
+    if task_name.opener is not None:
         # The name of an old task, from before names had owners, may look like `OWNER/NAME`.
-        found = TaskStore(snapshot).find_task(text, delegator)
-    if found is None and known:
+        task = TaskStore(snapshot).find_task(text, delegator)
+    if task is None and in_directory:
         for name in DirectoryStore(snapshot).names_of(delegator):
-            if name != delegator and found is None and named.opener in (None, delegator):
-                found = TaskStore(snapshot).find_task(named.name, name)
-    return found
+            if name != delegator and task is None and task_name.opener in (None, delegator):
+                task = TaskStore(snapshot).find_task(task_name.name, name)
+    return task
 
 
-def _of_another(snapshot: View, named: TaskName, delegator: str, entry: DirectoryEntry, terms: Terms) -> Task:
+def _of_another(
+    snapshot: View, parsed: TaskName, delegator: str, entry: DirectoryEntry, terms: Terms
+) -> Task:
     """Return the task of another delegator if `delegator` may join it. Raises NotFoundError."""
-    assert named.opener is not None
-    found = TaskStore(snapshot).find_task(named.name, named.opener)
-    if found is None:
-        own = DirectoryStore(snapshot).own_name(named.opener)
-        found = None if own == named.opener else TaskStore(snapshot).find_task(named.name, own)
-    if found is not None and (
-        terms.any_delegator or may_join(snapshot, found, _names(snapshot, delegator, entry))
+    assert parsed.opener is not None
+    task = TaskStore(snapshot).find_task(parsed.name, parsed.opener)
+    if task is None:
+        own_name = DirectoryStore(snapshot).own_name(parsed.opener)
+        task = None if own_name == parsed.opener else TaskStore(snapshot).find_task(parsed.name, own_name)
+    if task is not None and (
+        terms.any_delegator or may_join(snapshot, task, _names(snapshot, delegator, entry))
     ):
-        return found
+        return task
     # The message is the same whether the task exists or not: a stranger must not learn that.
     raise NotFoundError(
-        f"there is no task {label(written_task(named.opener, named.name))} that is shared with {label(delegator)}; "
+        f"there is no task {label(written_task(parsed.opener, parsed.name))} that is shared with {label(delegator)}; "
         "nothing was issued",
-        f"its owner shares it: jitid task share {named.name} --with {delegator}",
+        f"its owner shares it: jitid task share {parsed.name} --with {delegator}",
     )
 
 
@@ -208,8 +215,8 @@ def _shared_all(snapshot: View, name: str, names: Sequence[str]) -> list[Task]:
     keys = ShareStore(snapshot).open_with(name, names, _MOST_NAMED)
     if not keys:
         return []
-    found = TaskStore(snapshot).tasks_numbered(keys)
-    return [found[key] for key in keys if not has_left(snapshot, found[key].opener)]
+    tasks = TaskStore(snapshot).tasks_numbered(keys)
+    return [tasks[key] for key in keys if not has_left(snapshot, tasks[key].opener)]
 
 
 def may_join(snapshot: View, task: Task, names: Sequence[str]) -> bool:
@@ -228,17 +235,17 @@ def has_left(snapshot: View, opener: str) -> bool:
     return person is not None and person.disabled_at is not None
 
 
-def _only(found: Sequence[Task]) -> Task | None:
-    if len(found) > 1:
-        raise ambiguous(found)
-    return found[0] if found else None
+def _only(tasks: Sequence[Task]) -> Task | None:
+    if len(tasks) > 1:
+        raise ambiguous(tasks)
+    return tasks[0] if tasks else None
 
 
-def ambiguous(found: Sequence[Task]) -> UsageError:
+def ambiguous(tasks: Sequence[Task]) -> UsageError:
     """Return the error for a name that several tasks have."""
-    listed = ", ".join([one.full_name for one in found])
+    listed = ", ".join([task.full_name for task in tasks])
     return UsageError(
-        f"several tasks are called {label(found[0].name)}; nothing was changed", f"name one of them: {listed}"
+        f"several tasks are called {label(tasks[0].name)}; nothing was changed", f"name one of them: {listed}"
     )
 
 
@@ -260,9 +267,9 @@ def owner_for_policy(snapshot: View, task: Task, delegator: str, root: str | Non
     """
     if not task.given_event or root is None or task.opener in DirectoryStore(snapshot).names_of(delegator):
         return task.opener
-    made = CredentialStore(snapshot).first_of(parse_id(root)[1])
-    later = made is not None and made.event > task.given_event
-    return task.opener if later else DirectoryStore(snapshot).own_name(delegator)
+    root_credential = CredentialStore(snapshot).first_of(parse_id(root)[1])
+    is_later = root_credential is not None and root_credential.event > task.given_event
+    return task.opener if is_later else DirectoryStore(snapshot).own_name(delegator)
 
 
 def judged_sensitivity(task: Task, request: IssueRequest, parent: Credential | None, terms: Terms) -> str:
@@ -272,13 +279,13 @@ def judged_sensitivity(task: Task, request: IssueRequest, parent: Credential | N
     return most_sensitive(task.sensitivity, request.sensitivity or terms.sensitivity)
 
 
-def named(snapshot: View, text: str, own: str | None, *, all_: bool) -> Task | None:
+def named(snapshot: View, text: str, delegator: str | None, *, all_: bool) -> Task | None:
     """Return the task that a text means to a caller; None if there is no such task.
 
     Args:
         snapshot: a view of the ledger.
         text: `NAME`, or `OWNER/NAME`.
-        own: the caller's delegator; None if the caller is not a delegator.
+        delegator: the caller's delegator; None if the caller is not a delegator.
         all_: whether the caller may see the tasks of others. If not, these must be shared with the delegator or
             joined.
 
@@ -287,39 +294,43 @@ def named(snapshot: View, text: str, own: str | None, *, all_: bool) -> Task | N
 
     """
     task_name = parse_task(text)
-    if own is not None:
-        found = _own(snapshot, task_name, text, own, known=DirectoryStore(snapshot).is_delegator(own))
-        if found is not None:
-            return found
+    if delegator is not None:
+        task = _own(
+            snapshot,
+            task_name,
+            text,
+            delegator,
+            in_directory=DirectoryStore(snapshot).is_delegator(delegator),
+        )
+        if task is not None:
+            return task
     if task_name.opener is not None:
-        found = TaskStore(snapshot).find_task(task_name.name, task_name.opener)
-        if found is None and all_:
+        task = TaskStore(snapshot).find_task(task_name.name, task_name.opener)
+        if task is None and all_:
             # The text may use another name of the owner. The name of an old task may look like `OWNER/NAME`.
             owner = DirectoryStore(snapshot).own_name(task_name.opener)
-            found = TaskStore(snapshot).find_task(task_name.name, owner) or TaskStore(snapshot).find_task(
-                text
-            )
-        return found if found is not None and (all_ or _is_visible(snapshot, found, own)) else None
-    if own is not None:
-        found = _shared(snapshot, task_name.name, names_of(snapshot, own))
-        if found is not None:
-            return found
+            task = TaskStore(snapshot).find_task(task_name.name, owner) or TaskStore(snapshot).find_task(text)
+        return task if task is not None and (all_ or _is_visible(snapshot, task, delegator)) else None
+    if delegator is not None:
+        task = _shared(snapshot, task_name.name, names_of(snapshot, delegator))
+        if task is not None:
+            return task
     return _only(TaskStore(snapshot).tasks_named(task_name.name, _MOST_NAMED)) if all_ else None
 
 
-def _is_visible(snapshot: View, task: Task, own: str | None) -> bool:
-    if own is None:
+def _is_visible(snapshot: View, task: Task, delegator: str | None) -> bool:
+    if delegator is None:
         return False
-    return may_join(snapshot, task, names_of(snapshot, own)) or has_joined(snapshot, task, own)
+    return may_join(snapshot, task, names_of(snapshot, delegator)) or has_joined(snapshot, task, delegator)
 
 
-def has_joined(snapshot: View, task: Task, own: str) -> bool:
+def has_joined(snapshot: View, task: Task, delegator: str) -> bool:
     """Return whether an identity was ever issued on a task for a delegator. They may then read its purpose."""
     from jitid.capabilities.identity.share_store import ShareStore
 
-    return ShareStore(snapshot).is_joined(task.key, DirectoryStore(snapshot).names_of(own))
+    return ShareStore(snapshot).is_joined(task.key, DirectoryStore(snapshot).names_of(delegator))
 
 
-def is_owner(snapshot: View, task: Task, own: str) -> bool:
+def is_owner(snapshot: View, task: Task, delegator: str) -> bool:
     """Return whether a task belongs to a delegator that is not disabled."""
-    return task.opener in DirectoryStore(snapshot).names_of(own) and not has_left(snapshot, own)
+    return task.opener in DirectoryStore(snapshot).names_of(delegator) and not has_left(snapshot, delegator)

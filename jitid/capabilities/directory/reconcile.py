@@ -65,7 +65,7 @@ class Reconciled(NamedTuple):
     def anything(self) -> bool:
         """Whether the import changes any delegator."""
         return any(
-            one.number for one in (self.added, self.changed, self.enabled, self.disabled, self.missing)
+            group.number for group in (self.added, self.changed, self.enabled, self.disabled, self.missing)
         )
 
     @property
@@ -76,8 +76,8 @@ class Reconciled(NamedTuple):
 
 def preview(snapshot: View, roster: Roster, *, full: bool) -> Reconciled:
     """Return the preview of an import. Raises UsageError with the place of an invalid value."""
-    found = compare(snapshot, roster, full=full)
-    return _outcome(roster, found, departures.foresee(snapshot, found.names))
+    comparison = compare(snapshot, roster, full=full)
+    return _outcome(roster, comparison, departures.foresee(snapshot, comparison.names))
 
 
 def reconcile(
@@ -106,16 +106,16 @@ def reconcile(
 
     """
     check_reason(reason)
-    found = compare(transaction, roster, full=full)
-    outcome = _outcome(roster, found, departures.foresee(transaction, found.names))
+    comparison = compare(transaction, roster, full=full)
+    outcome = _outcome(roster, comparison, departures.foresee(transaction, comparison.names))
     if not outcome.anything:
         return outcome
     if most is not None:
         guard(outcome, most)
-    DirectoryChanges(transaction).put_delegators(found.put)
-    if found.names:
-        keys = [holder.key for holder in found.missing]
-        outcome = outcome._replace(departure=departures.depart(transaction, keys, found.names))
+    DirectoryChanges(transaction).put_delegators(comparison.put)
+    if comparison.names:
+        keys = [holder.key for holder in comparison.missing]
+        outcome = outcome._replace(departure=departures.depart(transaction, keys, comparison.names))
     event = transaction.append(
         "delegator-import",
         {
@@ -125,7 +125,7 @@ def reconcile(
             "full": full or None,
             "people": outcome.people,
             **{name: getattr(outcome, name).number or None for name in CHANGED_GROUPS},
-            "members": departures.named(found.members()),
+            "members": departures.named(comparison.members()),
             "directory": delegator_facts.digest(DirectoryStore(transaction)),
             "digests": delegator_facts.FORM,
             **outcome.departure.facts(),
@@ -145,11 +145,11 @@ def guard(foreseen: Reconciled, most: int) -> None:
         TooManyError: the import would disable or end more.
 
     """
-    number = needed(foreseen)
-    if number > most:
+    needed_limit = needed(foreseen)
+    if needed_limit > most:
         raise TooManyError(
             f"this would disable or end more than {most}: {losses(foreseen)}; nothing was changed",
-            f"look at it with --dry-run, then repeat it with --yes or --max {number}",
+            f"look at it with --dry-run, then repeat it with --yes or --max {needed_limit}",
         )
 
 
@@ -165,18 +165,18 @@ def losses(foreseen: Reconciled) -> str:
     return f"{people}, with {blast(radius)}" if radius.credentials else people
 
 
-def _outcome(roster: Roster, found: Comparison, departure: Departure) -> Reconciled:
+def _outcome(roster: Roster, comparison: Comparison, departure: Departure) -> Reconciled:
     return Reconciled(
         len(roster.people),
-        _group([one.name for one in found.added]),
-        _group([one.name for one in found.changed]),
-        _group([one.name for one in found.enabled]),
-        _group([one.name for one in found.disabled]),
-        _group([one.own for one in found.missing]),
-        _group(found.staying),
-        found.unresolved,
-        _group(found.strangers),
-        tuple(found.changes),
+        _group([delegator.name for delegator in comparison.added]),
+        _group([delegator.name for delegator in comparison.changed]),
+        _group([delegator.name for delegator in comparison.enabled]),
+        _group([delegator.name for delegator in comparison.disabled]),
+        _group([holder.own for holder in comparison.missing]),
+        _group(comparison.staying),
+        comparison.unresolved,
+        _group(comparison.strangers),
+        tuple(comparison.changes),
         departure,
     )
 

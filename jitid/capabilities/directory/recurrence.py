@@ -145,14 +145,14 @@ def classify(
                 f"nothing was ever issued to an agent {label(name)}, and it has no record",
                 "see which names there are: jitid agent classify",
             )
-    found = recurrence_store.pasts(
+    histories = recurrence_store.pasts(
         snapshot, since, names=requested, tasks=rule.tasks, days=rule.on_days, most=len(requested) or most
     )
-    pasts: dict[str, Past | None] = {past.agent: past for past in found.told}
-    recurring = sum(recurs(past, rule) for past in found.told)
+    pasts: dict[str, Past | None] = {past.agent: past for past in histories.told}
+    recurring = sum(recurs(past, rule) for past in histories.told)
     holdings = DirectoryStore(snapshot).holdings(records.values())
-    last = {record.name: holdings[record.key].last_issued_at for record in records.values()}
-    missing = {*requested, *records} - pasts.keys() - found.left_out
+    last_issued = {record.name: holdings[record.key].last_issued_at for record in records.values()}
+    missing = {*requested, *records} - pasts.keys() - histories.left_out
     pasts |= {name: None for name in (*requested, *records) if name in missing}
     owners: dict[str, Delegator | None] = {}
     verdicts = []
@@ -162,15 +162,15 @@ def classify(
         if record is not None and record.unregistered_at is not None and not requested:
             continue
         need = None if past is None else need_of(past, usual)
-        verdict = _judged(name, record, past, need, last.get(name), rule, now)
+        verdict = _judged(name, record, past, need, last_issued.get(name), rule, now)
         if verdict.advice is Advice.REGISTER and need is not None:
             if need.owner not in owners:
                 owners[need.owner] = DirectoryStore(snapshot).find_delegator(need.owner)
             verdict = _with_obstacle(verdict, need, owners[need.owner])
         verdicts.append(verdict)
     order = list(Advice)
-    verdicts.sort(key=lambda one: order.index(one.advice))
-    return Classified(verdicts, found.names - len(found.told), found.recurring - recurring)
+    verdicts.sort(key=lambda recommendation: order.index(recommendation.advice))
+    return Classified(verdicts, histories.names - len(histories.told), histories.recurring - recurring)
 
 
 def midnight(now: int, days: int) -> int:
@@ -207,8 +207,8 @@ def _purpose(past: Past) -> str:
 
     An operator reads and pastes the purpose as part of a command: control and hidden characters are made visible.
     """
-    stated = safe(past.purpose or "").strip()[:MAX_PURPOSE]
-    return stated or f"it recurs: {_number(past.tasks, 'task')} on {_days(past.days)}"
+    purpose = safe(past.purpose or "").strip()[:MAX_PURPOSE]
+    return purpose or f"it recurs: {_number(past.tasks, 'task')} on {_days(past.days)}"
 
 
 def _judged(
@@ -216,16 +216,16 @@ def _judged(
     record: Agent | None,
     past: Past | None,
     need: Need | None,
-    last: int | None,
+    last_issued_at: int | None,
     rule: RecurrenceRule,
     now: int,
 ) -> RecurrenceVerdict:
     state = None if record is None else record.state_at(now)
     if past is not None:
-        last = max(last or 0, past.last_at)
+        last_issued_at = max(last_issued_at or 0, past.last_at)
 
     def verdict(advice: Advice, why: str, command: str | None = None) -> RecurrenceVerdict:
-        return RecurrenceVerdict(name, advice, why, command, state, past, need, last)
+        return RecurrenceVerdict(name, advice, why, command, state, past, need, last_issued_at)
 
     period = f"in {_days(rule.days)}"
     if record is None:
@@ -244,16 +244,16 @@ def _judged(
     if record.unregistered_at is not None:
         return verdict(Advice.STAY_UNREGISTERED, "it was unregistered, and is issued nothing")
     # An agent that was registered lately may not have run yet.
-    silent = (now - max(last or 0, record.registered_at)) // _DAY
-    allowed, usual = rule.days, ""
+    silent_days = (now - max(last_issued_at or 0, record.registered_at)) // _DAY
+    allowed_days, note = rule.days, ""
     if past is not None and past.intervals.longest is not None:
-        least = max(_INTERVALS * past.intervals.longest, _PATIENCE)
-        if least < allowed:
-            allowed, usual = least, f", and before at least every {_days(past.intervals.longest)}"
-    if silent >= allowed:
+        min_silence = max(_INTERVALS * past.intervals.longest, _PATIENCE)
+        if min_silence < allowed_days:
+            allowed_days, note = min_silence, f", and before at least every {_days(past.intervals.longest)}"
+    if silent_days >= allowed_days:
         return verdict(
             Advice.UNREGISTER,
-            f"nothing was issued for {_days(silent)}{usual}",
+            f"nothing was issued for {_days(silent_days)}{note}",
             f"jitid agent unregister {operand(name)}",
         )
     if past is None:
@@ -268,20 +268,20 @@ def _with_obstacle(verdict: RecurrenceVerdict, need: Need, owner: Delegator | No
     reason.
     """
     if owner is None:
-        why = f"; its owner must be known first: jitid delegator add {need.owner}"
-        return verdict._replace(why=verdict.why + why)
-    beyond = (
+        obstacle = f"; its owner must be known first: jitid delegator add {need.owner}"
+        return verdict._replace(why=verdict.why + obstacle)
+    excess_scopes = (
         ()
         if owner.entitlements is None
-        else uncovered([Scope(one) for one in owner.entitlements], need.scopes)
+        else uncovered([Scope(scope) for scope in owner.entitlements], need.scopes)
     )
     if owner.disabled_at is not None:
-        why = f"; {need.owner} is disabled: let another own it"
-    elif beyond:
-        why = f"; {need.owner} may not hand out {', '.join(beyond[:3])}: let another own it"
+        obstacle = f"; {need.owner} is disabled: let another own it"
+    elif excess_scopes:
+        obstacle = f"; {need.owner} may not hand out {', '.join(excess_scopes[:3])}: let another own it"
     else:
         return verdict
-    return verdict._replace(why=verdict.why + why, command=need.command(verdict.agent, OPEN))
+    return verdict._replace(why=verdict.why + obstacle, command=need.command(verdict.agent, OPEN))
 
 
 def _records(snapshot: View, names: Sequence[str]) -> dict[str, Agent]:
@@ -290,8 +290,8 @@ def _records(snapshot: View, names: Sequence[str]) -> dict[str, Agent]:
             record.name: record
             for record in DirectoryStore(snapshot).agents(owner=(), after=None, limit=_EVERY)
         }
-    found = [DirectoryStore(snapshot).find_agent(name) for name in names]
-    return {record.name: record for record in found if record is not None}
+    records = [DirectoryStore(snapshot).find_agent(name) for name in names]
+    return {record.name: record for record in records if record is not None}
 
 
 def _whole_minutes(seconds: int) -> int:
@@ -302,5 +302,5 @@ def _days(count: int) -> str:
     return _number(count, "day")
 
 
-def _number(count: int, one: str) -> str:
-    return f"{count} {one if count == 1 else one + 's'}"
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun if count == 1 else noun + 's'}"

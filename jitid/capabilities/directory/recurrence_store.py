@@ -63,7 +63,7 @@ class _PastQuery:
                          ORDER BY {_RANK} LIMIT :most) AS first""",
                 **values,
             )
-            ((found, recurring),) = self._all(
+            ((name_count, recurring),) = self._all(
                 f"SELECT count(*), coalesce(sum(CASE WHEN {_RECURS} THEN 1 ELSE 0 END), 0) FROM seen s",
                 **values,
             )
@@ -72,7 +72,7 @@ class _PastQuery:
                     WHERE r.unregistered_at IS NULL AND s.agent NOT IN (SELECT agent FROM chosen)"""
             )
             names_left_out = frozenset(name for (name,) in left_out)
-            return Pasts(list(self._histories(values)), found, int(recurring), names_left_out)
+            return Pasts(list(self._histories(values)), name_count, int(recurring), names_left_out)
         finally:
             for name in _TABLES:
                 self._db.execute(f"DELETE FROM {name}")
@@ -122,7 +122,7 @@ class _PastQuery:
         delegators = self._delegators()
         granted = self._granted()
         used = self._used()
-        for agent, name, identities, tasks, days, first, last, longest, live, purpose in self._all(
+        for agent, name, identities, tasks, days, first_at, last_at, longest, live, purpose in self._all(
             f"""SELECT s.agent, t.text, s.identities, s.tasks, s.days, s.first, s.last, s.longest, s.live,
                        (SELECT purpose FROM task WHERE id = s.task)
                   FROM chosen a JOIN seen s ON s.agent = a.agent JOIN term t ON t.id = s.agent
@@ -136,8 +136,8 @@ class _PastQuery:
                 identities,
                 tasks,
                 days,
-                first,
-                last,
+                first_at,
+                last_at,
                 int(live),
                 run_times.get(agent, _NO_SPREAD),
                 intervals.get(agent, _NO_SPREAD),
@@ -155,10 +155,10 @@ class _PastQuery:
         rows: list[Any] = self._db.execute(sql, {**self._times, **values}).fetchall()
         return rows
 
-    def _spreads(self, value: str, which: str) -> dict[int, Spread]:
+    def _spreads(self, value: str, condition: str) -> dict[int, Spread]:
         """Return the distribution of a value over rows of `life`, by chosen agent, with nearest-rank percentiles."""
         return self._spread(
-            f"SELECT l.agent, {value}, count(*) FROM {_OF_CHOSEN} WHERE {which} GROUP BY l.agent, {value}"
+            f"SELECT l.agent, {value}, count(*) FROM {_OF_CHOSEN} WHERE {condition} GROUP BY l.agent, {value}"
         )
 
     def _intervals(self) -> dict[int, Spread]:
@@ -172,8 +172,8 @@ class _PastQuery:
 
     def _spread(self, counted: str) -> dict[int, Spread]:
         return {
-            agent: Spread(int(number), p50, p95, longest)
-            for agent, number, p50, p95, longest in self._all(
+            agent: Spread(int(count), p50, p95, longest)
+            for agent, count, p50, p95, longest in self._all(
                 f"""WITH counted (agent, value, n) AS ({counted}),
                     running AS (SELECT agent, value, sum(n) OVER (PARTITION BY agent ORDER BY value) AS upto,
                                        sum(n) OVER (PARTITION BY agent) AS whole
@@ -222,7 +222,7 @@ class _PastQuery:
 
     def _granted(self) -> dict[int, tuple[set[str], set[str], set[str]]]:
         """Return the kinds, the audiences and the scopes that each agent was granted."""
-        found: dict[int, tuple[set[str], set[str], set[str]]] = {}
+        granted: dict[int, tuple[set[str], set[str], set[str]]] = {}
         tables = (
             f"{_OF_CHOSEN} CROSS JOIN credential c ON c.identity = l.identity"
             if self._few()
@@ -234,11 +234,11 @@ class _PastQuery:
                          WHERE c.issued_at >= :since) AS g
                   JOIN term t ON t.id = g.audiences"""
         ):
-            kinds, meant, held = found.setdefault(agent, (set(), set(), set()))
-            kinds.add(kind)
-            meant.update(audiences.split())
-            held.update(scopes.split())
-        return found
+            kind_set, audience_set, scope_set = granted.setdefault(agent, (set(), set(), set()))
+            kind_set.add(kind)
+            audience_set.update(audiences.split())
+            scope_set.update(scopes.split())
+        return granted
 
     def _used(self) -> dict[int, frozenset[str]]:
         """Return the scopes that each agent used; agents without a report of use are left out."""
@@ -247,12 +247,12 @@ class _PastQuery:
             if self._few()
             else "used u CROSS JOIN identity i ON i.id = u.identity CROSS JOIN chosen a ON a.agent = i.agent"
         )
-        found: dict[int, set[str]] = {}
+        used: dict[int, set[str]] = {}
         for agent, scope in self._all(
             f"SELECT DISTINCT a.agent, u.scope FROM {tables} WHERE u.last_at >= :since"
         ):
-            found.setdefault(agent, set()).add(scope)
-        return {agent: frozenset(scopes) for agent, scopes in found.items()}
+            used.setdefault(agent, set()).add(scope)
+        return {agent: frozenset(scopes) for agent, scopes in used.items()}
 
     def _few(self) -> bool:
         """Return whether looking up each identity of the chosen agents costs less than a pass over all rows."""

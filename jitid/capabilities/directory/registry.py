@@ -36,13 +36,13 @@ class Due(NamedTuple):
 
     def time(self, now: int) -> int:
         """Return the time. Raises UsageError if it has passed."""
-        at = now + self.after if self.at is None else self.at
-        if at <= now:
+        due_at = now + self.after if self.at is None else self.at
+        if due_at <= now:
             raise UsageError(
-                f"the review date {format_time(at)} has passed; nothing was changed",
+                f"the review date {format_time(due_at)} has passed; nothing was changed",
                 "state a time to come, or a duration",
             )
-        return at
+        return due_at
 
 
 class StatedAgent(NamedTuple):
@@ -142,8 +142,8 @@ def register(
 
     """
     check_new_agent(name)
-    before = DirectoryStore(transaction).find_agent(name)
-    if before is not None and before.unregistered_at is None:
+    previous = DirectoryStore(transaction).find_agent(name)
+    if previous is not None and previous.unregistered_at is None:
         raise UsageError(
             f"agent {label(name)} is registered already; nothing was changed",
             f"look at it: jitid agent show {operand(name)}; change it: jitid agent change {operand(name)}",
@@ -156,7 +156,7 @@ def register(
     now = transaction.now
     scopes = normalise(stated.scopes or ())
     agent = Agent(
-        0 if before is None else before.key,
+        0 if previous is None else previous.key,
         name,
         _owner(transaction, "agent-register", name, stated.owner, scopes).name,
         _checked_purpose(stated.purpose),
@@ -182,7 +182,7 @@ def register(
             **_limits(agent),
             "users": list(agent.users) or None,
             "review": agent.review_at,
-            "again": before and True,
+            "again": previous and True,
             **facts,
         },
     )
@@ -195,13 +195,17 @@ def _end_earlier(transaction: Transaction, agent: Agent, most: int | None) -> tu
     Before the registration, any caller could use the name for an agent. An earlier record may have had another owner:
     credentials issued under it would count as issued under the new record.
     """
-    name, held = agent.name, DirectoryStore(transaction).live_under(agent.name)
+    name, live_identities = agent.name, DirectoryStore(transaction).live_under(agent.name)
     users = {
-        one
-        for one in {live.delegator for live in held}
-        if governance.is_user(DirectoryStore(transaction), agent, one)
+        delegator
+        for delegator in {identity.delegator for identity in live_identities}
+        if governance.is_user(DirectoryStore(transaction), agent, delegator)
     }
-    uids = {live.uid for live in held if not live.recorded or live.delegator not in users}
+    uids = {
+        identity.uid
+        for identity in live_identities
+        if not identity.recorded or identity.delegator not in users
+    }
     if not uids:
         return {}, 0
     selection = Selection(ids=tuple(identity_id(uid) for uid in sorted(uids)))
@@ -215,12 +219,12 @@ def _end_earlier(transaction: Transaction, agent: Agent, most: int | None) -> tu
     return {**revocation.counts(radius), "ended": digest}, radius.credentials
 
 
-def users_of(snapshot: View, stated: Iterable[str]) -> tuple[str, ...]:
+def users_of(snapshot: View, users: Iterable[str]) -> tuple[str, ...]:
     """Return the users of an agent's name; delegators are given by their own names."""
     return tuple(
         dict.fromkeys(
-            one if one.startswith((GROUP, "agent:")) else DirectoryStore(snapshot).own_name(one)
-            for one in stated
+            user if user.startswith((GROUP, "agent:")) else DirectoryStore(snapshot).own_name(user)
+            for user in users
         )
     )
 
@@ -234,32 +238,32 @@ def change(transaction: Transaction, name: str, stated: StatedAgent) -> KeptAgen
         PolicyDeniedError: the owner is disabled, or may not hand out one of the scopes.
 
     """
-    before = in_service(transaction, name)
+    current = in_service(transaction, name)
     if stated == StatedAgent():
         raise UsageError(
             "nothing is stated that should change; nothing was changed",
             f"see: jitid agent show {operand(name)}",
         )
-    scopes = before.scopes if stated.scopes is None else normalise(stated.scopes)
-    owner = before.owner
+    scopes = current.scopes if stated.scopes is None else normalise(stated.scopes)
+    owner = current.owner
     if stated.owner is not None or stated.scopes is not None:
         owner = _owner(transaction, "agent-change", name, stated.owner or owner, scopes).name
-    agent = before._replace(
+    agent = current._replace(
         owner=owner,
-        purpose=before.purpose if stated.purpose is None else _checked_purpose(stated.purpose),
+        purpose=current.purpose if stated.purpose is None else _checked_purpose(stated.purpose),
         scopes=scopes,
-        audiences=before.audiences if stated.audiences is None else stated.audiences,
-        kinds=stated.kinds or before.kinds,
-        max_ttl=stated.max_ttl or before.max_ttl,
-        users=before.users if stated.users is None else users_of(transaction, stated.users),
-        concurrency=None if stated.unlimited else stated.concurrency or before.concurrency,
+        audiences=current.audiences if stated.audiences is None else stated.audiences,
+        kinds=stated.kinds or current.kinds,
+        max_ttl=stated.max_ttl or current.max_ttl,
+        users=current.users if stated.users is None else users_of(transaction, stated.users),
+        concurrency=None if stated.unlimited else stated.concurrency or current.concurrency,
     )
-    if agent == before:
+    if agent == current:
         return _kept(transaction, name, None)
     DirectoryChanges(transaction).put_agents([agent])
-    old, new = _limits(before), _limits(agent)
+    old, new = _limits(current), _limits(agent)
     changed = {fact: new[fact] for fact in new if new[fact] != old[fact]}
-    unlimited = agent.concurrency is None and before.concurrency is not None
+    unlimited = agent.concurrency is None and current.concurrency is not None
     event = transaction.append(
         "agent-change", {"agent": name, **changed, "unlimited": True if unlimited else None}
     )
@@ -278,15 +282,15 @@ def review(transaction: Transaction, name: str, due: Due) -> KeptAgent:
     now = transaction.now
     agent = agent._replace(review_at=due.time(now), reviewed_at=now)
     DirectoryChanges(transaction).put_agents([agent])
-    (one,) = described(transaction, [agent])
+    (description,) = described(transaction, [agent])
     event = transaction.append(
         "agent-review",
         {
             "agent": name,
             "owner": agent.owner,
             "scopes": list(agent.scopes),
-            "live": one.live,
-            "beyond": list(one.beyond) or None,
+            "live": description.live,
+            "beyond": list(description.beyond) or None,
             "review": agent.review_at,
         },
     )
@@ -353,7 +357,7 @@ def _owner(
 def _beyond(agent: Agent, owner: Delegator | None) -> tuple[str, ...]:
     if owner is None or owner.entitlements is None:
         return ()
-    return uncovered([Scope(one) for one in owner.entitlements], [Scope(one) for one in agent.scopes])
+    return uncovered([Scope(scope) for scope in owner.entitlements], [Scope(scope) for scope in agent.scopes])
 
 
 def _checked_purpose(text: str) -> str:

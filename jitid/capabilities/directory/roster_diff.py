@@ -59,7 +59,7 @@ class Comparison(NamedTuple):
 
     def members(self) -> list[str]:
         """Return the names of all delegators that change, sorted."""
-        return sorted([one.name for one in self.put] + [one.own for one in self.missing])
+        return sorted([delegator.name for delegator in self.put] + [holder.own for holder in self.missing])
 
 
 def compare(snapshot: View, roster: Roster, *, full: bool) -> Comparison:
@@ -95,41 +95,43 @@ class _Matching:
         self._left: list[str] = []
         """The old and new names of the delegators that the import disables."""
         self._match()
-        for position, stated in enumerate(people):
-            named = () if isinstance(stated.aliases, Keep) else stated.aliases
-            for name in dict.fromkeys((self._own(position), stated.name, *named)):
+        for position, entry in enumerate(people):
+            aliases = () if isinstance(entry.aliases, Keep) else entry.aliases
+            for name in dict.fromkeys((self._own(position), entry.name, *aliases)):
                 self._claim(name, position)
 
     def compared(self, *, full: bool) -> Comparison:
         """Return the changes."""
         managers = _Managers(self._snapshot, self._people, self._claims, self._own, self._losing())
-        found = Comparison([], [], [], [], [], [], [], managers.unresolved, managers.strangers, [])
-        for position, before in self._paired():
-            stated = managers.named(self._people[position])
-            new = merged(stated, before, self._snapshot.now)
-            self._account(position, before, new)
-            if before is None:
-                found.added.append(new)
-            elif before.disabled_at is None and new.disabled_at is not None:
-                found.disabled.append(new)
-            elif before.disabled_at is not None and new.disabled_at is None:
-                found.enabled.append(new)
-            elif new != before:
-                found.changed.append(new)
-            if before is not None and len(found.changes) < CHANGES:
-                found.changes.extend(_changes(before, new))
-            if new.disabled_at is not None and stated.disabled is KEEP:
-                found.staying.append(new.name)
+        comparison = Comparison([], [], [], [], [], [], [], managers.unresolved, managers.strangers, [])
+        for position, old in self._paired():
+            entry = managers.named(self._people[position])
+            new = merged(entry, old, self._snapshot.now)
+            self._account(position, old, new)
+            if old is None:
+                comparison.added.append(new)
+            elif old.disabled_at is None and new.disabled_at is not None:
+                comparison.disabled.append(new)
+            elif old.disabled_at is not None and new.disabled_at is None:
+                comparison.enabled.append(new)
+            elif new != old:
+                comparison.changed.append(new)
+            if old is not None and len(comparison.changes) < CHANGES:
+                comparison.changes.extend(_changes(old, new))
+            if new.disabled_at is not None and entry.disabled is KEEP:
+                comparison.staying.append(new.name)
         self._must_be_free()
         keys = {holder.key for holder in self._known if holder is not None}
         if full:
-            found.missing.extend(DirectoryStore(self._snapshot).imported_besides(keys))
+            comparison.missing.extend(DirectoryStore(self._snapshot).imported_besides(keys))
         # A name that moves to another delegator does not end with the delegator who had it.
-        found.names.extend(
+        comparison.names.extend(
             name for name in dict.fromkeys(self._left) if self._claims.get(name, -1) in self._leaving | {-1}
         )
-        found.names.extend(DirectoryStore(self._snapshot).all_names(holder.key for holder in found.missing))
-        return found
+        comparison.names.extend(
+            DirectoryStore(self._snapshot).all_names(holder.key for holder in comparison.missing)
+        )
+        return comparison
 
     def _match(self) -> None:
         """Match entries to known delegators: by external id, by own name, or by an alias if no other entry matches."""
@@ -137,17 +139,17 @@ class _Matching:
         taken_by: dict[int, int] = {}
         numbered = iter(enumerate(self._people))
         while chunk := list(islice(numbered, _AT_ONCE)):
-            outside = DirectoryStore(self._snapshot).known_outside(
-                stated.external for _, stated in chunk if isinstance(stated.external, str)
+            by_external = DirectoryStore(self._snapshot).known_outside(
+                entry.external for _, entry in chunk if isinstance(entry.external, str)
             )
-            holders = DirectoryStore(self._snapshot).holders(stated.name for _, stated in chunk)
-            for position, stated in chunk:
-                holder = holders.get(stated.name)
-                known = outside.get(stated.external) if isinstance(stated.external, str) else None
-                if known is None and holder is not None and holder.own != stated.name:
+            holders = DirectoryStore(self._snapshot).holders(entry.name for _, entry in chunk)
+            for position, entry in chunk:
+                holder = holders.get(entry.name)
+                outside_holder = by_external.get(entry.external) if isinstance(entry.external, str) else None
+                if outside_holder is None and holder is not None and holder.own != entry.name:
                     by_alias.append((position, holder))
                     continue
-                self._recognise(position, known or holder, taken_by)
+                self._recognise(position, outside_holder or holder, taken_by)
         for position, holder in by_alias:
             if holder.key not in taken_by:
                 self._recognise(position, holder, taken_by)
@@ -156,30 +158,30 @@ class _Matching:
     def _recognise(self, position: int, holder: Holder | None, taken_by: dict[int, int]) -> None:
         if holder is None:
             return
-        other = taken_by.setdefault(holder.key, position)
-        if other != position:
+        taker = taken_by.setdefault(holder.key, position)
+        if taker != position:
             raise misplaced(
                 self._people[position].place,
-                f"{label(self._people[position].name)} is the same delegator as {label(self._people[other].name)} "
-                f"({self._people[other].place}): the directory has both as {label(holder.own)}",
+                f"{label(self._people[position].name)} is the same delegator as {label(self._people[taker].name)} "
+                f"({self._people[taker].place}): the directory has both as {label(holder.own)}",
                 "one person has one entry, and their other names as aliases in it",
             )
         self._known[position] = holder
 
     def _must_differ(self) -> None:
         """Raise UsageError if two entries have the same external id."""
-        seen: dict[str, int] = {}
-        for position, stated in enumerate(self._people):
-            if isinstance(stated.external, str) and seen.setdefault(stated.external, position) != position:
-                first = self._people[seen[stated.external]]
-                raise misplaced(stated.place, f"it has the same id as {label(first.name)} ({first.place})")
+        positions: dict[str, int] = {}
+        for position, entry in enumerate(self._people):
+            if isinstance(entry.external, str) and positions.setdefault(entry.external, position) != position:
+                earlier = self._people[positions[entry.external]]
+                raise misplaced(entry.place, f"it has the same id as {label(earlier.name)} ({earlier.place})")
 
     def _losing(self) -> set[int]:
         """Return the keys of the delegators whose aliases the list states: they lose each alias that it lacks."""
         return {
             holder.key
-            for holder, stated in zip(self._known, self._people, strict=True)
-            if holder is not None and not isinstance(stated.aliases, Keep)
+            for holder, entry in zip(self._known, self._people, strict=True)
+            if holder is not None and not isinstance(entry.aliases, Keep)
         }
 
     def _own(self, position: int) -> str:
@@ -187,15 +189,17 @@ class _Matching:
         return self._people[position].name if holder is None else holder.own
 
     def _claim(self, name: str, position: int, *, kept: bool = False) -> None:
-        other = self._claims.setdefault(name, position)
-        if other == position:
+        other_position = self._claims.setdefault(name, position)
+        if other_position == position:
             return
         # If an entry keeps a name that the list does not state, the error points to the other entry.
-        later, first = (other, position) if kept or other > position else (position, other)
-        one = self._people[first]
+        later, earlier = (
+            (other_position, position) if kept or other_position > position else (position, other_position)
+        )
+        claimant = self._people[earlier]
         raise misplaced(
             self._people[later].place,
-            f"{label(name)} is a name of {label(self._own(first))} too ({one.place})",
+            f"{label(name)} is a name of {label(self._own(earlier))} too ({claimant.place})",
             "one person has one entry, and nobody has a name of somebody else's",
         )
 
@@ -204,48 +208,52 @@ class _Matching:
         numbered = iter(enumerate(self._known))
         while chunk := list(islice(numbered, _AT_ONCE)):
             keys = [holder.key for _, holder in chunk if holder is not None]
-            found = {one.key: one for one in DirectoryStore(self._snapshot).find_delegators(keys)}
+            by_key = {
+                delegator.key: delegator for delegator in DirectoryStore(self._snapshot).find_delegators(keys)
+            }
             for position, holder in chunk:
-                yield position, None if holder is None else found[holder.key]
+                yield position, None if holder is None else by_key[holder.key]
 
-    def _account(self, position: int, before: Delegator | None, new: Delegator) -> None:
+    def _account(self, position: int, old: Delegator | None, new: Delegator) -> None:
         """Record the names that a delegator has after the import, and all names of a delegator that it disables."""
-        had = () if before is None else (before.name, *before.aliases)
-        if new.aliases != had[1:] or before is None:
+        old_names = () if old is None else (old.name, *old.aliases)
+        if new.aliases != old_names[1:] or old is None:
             for name in (new.name, *new.aliases):
                 self._claim(name, position, kept=True)
-                if name not in had:
+                if name not in old_names:
                     self._fresh[name] = position
         elif isinstance(self._people[position].aliases, Keep) or not self._people[position].subjects_too:
             for name in new.aliases:
                 self._claim(name, position, kept=True)
-        if new.disabled_at is not None and (before is None or before.disabled_at is None):
+        if new.disabled_at is not None and (old is None or old.disabled_at is None):
             self._leaving.add(position)
-            self._left += [*had, new.name, *new.aliases]
+            self._left += [*old_names, new.name, *new.aliases]
 
     def _must_be_free(self) -> None:
         """Raise UsageError if a new name belongs to a delegator who is not in the list."""
-        inside = {holder.key for holder in self._known if holder is not None}
+        listed_keys = {holder.key for holder in self._known if holder is not None}
         fresh = iter(self._fresh)
         while chunk := list(islice(fresh, _AT_ONCE)):
             for name, holder in DirectoryStore(self._snapshot).holders(chunk).items():
-                if holder.key not in inside:
+                if holder.key not in listed_keys:
                     error = taken(name, holder.own)
                     raise UsageError(f"{self._people[self._fresh[name]].place}: {error.message}", error.hint)
 
 
-def _changes(before: Delegator, new: Delegator) -> Iterator[DelegatorChange]:
+def _changes(old: Delegator, new: Delegator) -> Iterator[DelegatorChange]:
     """Yield the change of a delegator, if any field differs besides the disabled state."""
-    was, now = _fields(before), _fields(new)
-    different = [field for field, value in was.items() if value != now[field]]
+    old_fields, new_fields = _fields(old), _fields(new)
+    different = [field for field, value in old_fields.items() if value != new_fields[field]]
     if different:
         yield DelegatorChange(
-            new.name, {field: was[field] for field in different}, {field: now[field] for field in different}
+            new.name,
+            {field: old_fields[field] for field in different},
+            {field: new_fields[field] for field in different},
         )
 
 
-def _fields(one: Delegator) -> dict[str, Any]:
-    return {**recorded_facts(one), "external_id": one.external, "imported": one.imported}
+def _fields(delegator: Delegator) -> dict[str, Any]:
+    return {**recorded_facts(delegator), "external_id": delegator.external, "imported": delegator.imported}
 
 
 class _Managers:
@@ -256,28 +264,28 @@ class _Managers:
         snapshot: View,
         people: Sequence[StatedDelegator],
         claims: dict[str, int],
-        own: Callable[[int], str],
+        own_name: Callable[[int], str],
         losing: set[int],
     ) -> None:
-        stated = {one.manager for one in people if isinstance(one.manager, str)}
-        self._owns = {name: own(claims[name]) for name in stated if name in claims}
-        outside = [name for name in stated if name not in claims]
+        manager_names = {entry.manager for entry in people if isinstance(entry.manager, str)}
+        self._owns = {name: own_name(claims[name]) for name in manager_names if name in claims}
+        unclaimed = [name for name in manager_names if name not in claims]
         self._owns |= {
             name: holder.own
-            for name, holder in DirectoryStore(snapshot).holders(outside).items()
+            for name, holder in DirectoryStore(snapshot).holders(unclaimed).items()
             if holder.key not in losing
         }
-        self.strangers = sorted(stated - self._owns.keys())
-        ids = {one.manager_external for one in people if one.manager_external is not None}
+        self.strangers = sorted(manager_names - self._owns.keys())
+        ids = {entry.manager_external for entry in people if entry.manager_external is not None}
         self._ids = {id_: holder.own for id_, holder in DirectoryStore(snapshot).known_outside(ids).items()}
         self.unresolved = sum(
-            one.manager_external is not None and one.manager_external not in self._ids for one in people
+            entry.manager_external is not None and entry.manager_external not in self._ids for entry in people
         )
 
-    def named(self, stated: StatedDelegator) -> StatedDelegator:
+    def named(self, entry: StatedDelegator) -> StatedDelegator:
         """Return an entry with the manager's own name; None replaces a manager with an unknown id."""
-        if stated.manager_external is not None:
-            return stated._replace(manager=self._ids.get(stated.manager_external))
-        if isinstance(stated.manager, str) and stated.manager in self._owns:
-            return stated._replace(manager=self._owns[stated.manager])
-        return stated
+        if entry.manager_external is not None:
+            return entry._replace(manager=self._ids.get(entry.manager_external))
+        if isinstance(entry.manager, str) and entry.manager in self._owns:
+            return entry._replace(manager=self._owns[entry.manager])
+        return entry

@@ -40,8 +40,8 @@ _AT_ONCE = 500
 
 def _agent(row: Any) -> Agent:
     """Return an agent from a row. Raises IntegrityError if no ledger writes such a row."""
-    key, name, owner, purpose, scopes, audiences, kinds, max_ttl, concurrency, *rest = row
-    review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at, users = rest
+    key, name, owner, purpose, scopes, audiences, kinds, max_ttl, concurrency, *later_columns = row
+    review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at, users = later_columns
     check_times(max_ttl, concurrency, review_at, registered_at, reviewed_at, suspended_at, unregistered_at)
     if None in (max_ttl, review_at, registered_at) or not all(
         isinstance(text, str)
@@ -78,12 +78,12 @@ class DirectoryStore(DelegatorStore, DepartureStore):
             f"{WITHOUT_NAMES} WHERE d.id = (SELECT delegator FROM delegator_name WHERE name = :name)",
             {"name": delegator},
         ).fetchone()
-        found = None
+        person = None
         if row is not None:
             groups = self._db.execute(
                 "SELECT name FROM delegator_group WHERE delegator = :key ORDER BY name", {"key": row[0]}
             ).fetchall()
-            found = delegator_of(row, [name for (name,) in groups], ())
+            person = delegator_of(row, [name for (name,) in groups], ())
         live = 0
         if record is not None and record.concurrency is not None:
             (live,) = self._db.execute(
@@ -91,7 +91,7 @@ class DirectoryStore(DelegatorStore, DepartureStore):
                      WHERE c.recurring = :key AND {select.LIVE}""",
                 {"key": record.key, "now": self._now},
             ).fetchone()
-        return DirectoryEntry(found, record, live)
+        return DirectoryEntry(person, record, live)
 
     def agents_named(self, names: Iterable[str]) -> dict[str, Agent]:
         """Return the records of the agents with these names, by name; also of unregistered agents."""
@@ -131,16 +131,16 @@ class DirectoryStore(DelegatorStore, DepartureStore):
         """
         # A temporary table costs more than filling it: SQLite then prepares each statement again.
         counted, wrong = self._recorded(registered, without) if registered else (0, None)
-        others = f"c.recurring IS NOT NULL AND c.kind <> 'adopted' AND {spared(without)}"
+        condition = f"c.recurring IS NOT NULL AND c.kind <> 'adopted' AND {spared(without)}"
         (live,) = self._db.execute(
-            f"SELECT count(*) FROM credential c WHERE c.ended_at IS NULL AND {others}"
+            f"SELECT count(*) FROM credential c WHERE c.ended_at IS NULL AND {condition}"
         ).fetchone()
-        found = ended + live
-        if wrong is None and found != counted:
+        total = ended + live
+        if wrong is None and total != counted:
             (wrong,) = self._db.execute(
                 f"""SELECT coalesce(min(t.text), '?') FROM credential c CROSS JOIN identity i CROSS JOIN term t
                       {"LEFT JOIN registered g ON g.name = t.text" if registered else ""}
-                     WHERE {others} AND i.id = c.identity AND t.id = i.agent
+                     WHERE {condition} AND i.id = c.identity AND t.id = i.agent
                        {"AND (g.event IS NULL OR c.ended_event <= g.event)" if registered else ""}"""
             ).fetchone()
         return None if wrong is None else str(wrong)
@@ -188,27 +188,27 @@ class DirectoryStore(DelegatorStore, DepartureStore):
 
     def holdings(self, agents: Iterable[Agent]) -> dict[int, Holding]:
         """Return the live identities and the latest issue of each of these agents, by its key."""
-        found: dict[int, Holding] = {}
+        holdings: dict[int, Holding] = {}
         keys = iter([agent.key for agent in agents])
         while chunk := list(islice(keys, _AT_ONCE)):
             values: dict[str, Any] = {"now": self._now}
-            among = select.placeholders("key", chunk, values)
+            placeholders = select.placeholders("key", chunk, values)
             live = dict(
                 self._db.execute(
                     f"""SELECT c.recurring, count(DISTINCT c.identity) FROM credential c
-                         WHERE c.recurring IN ({among}) AND {select.LIVE} GROUP BY c.recurring""",
+                         WHERE c.recurring IN ({placeholders}) AND {select.LIVE} GROUP BY c.recurring""",
                     values,
                 )
             )
-            for key, last in self._db.execute(
+            for key, last_issued_at in self._db.execute(
                 f"""SELECT r.id, (SELECT max(c.issued_at) FROM credential c
                                    WHERE c.identity = (SELECT i.id FROM term t JOIN identity i ON i.agent = t.id
                                                         WHERE t.text = r.name ORDER BY i.id DESC LIMIT 1))
-                      FROM agent r WHERE r.id IN ({among})""",
+                      FROM agent r WHERE r.id IN ({placeholders})""",
                 values,
             ):
-                found[key] = Holding(live.get(key, 0), last)
-        return found
+                holdings[key] = Holding(live.get(key, 0), last_issued_at)
+        return holdings
 
 
 class DirectoryChanges(Changes, DirectoryStore):
@@ -239,25 +239,25 @@ class DirectoryChanges(Changes, DirectoryStore):
 
 def _put_agents(db: Any, agents: Iterable[Agent], event: int) -> None:
     """Record agents; each replaces the row with its key."""
-    (last,) = db.execute("SELECT coalesce(max(id), 0) FROM agent").fetchone()
-    for one in agents:
-        if one.key:
-            db.execute("DELETE FROM agent WHERE id = ?", (one.key,))
+    (last_key,) = db.execute("SELECT coalesce(max(id), 0) FROM agent").fetchone()
+    for agent in agents:
+        if agent.key:
+            db.execute("DELETE FROM agent WHERE id = ?", (agent.key,))
         else:
-            last += 1
+            last_key += 1
             # Live credentials from before the registration count to the record, too.
             db.execute(
                 """UPDATE credential SET recurring = :key
                     WHERE ended_at IS NULL AND identity IN (
                         SELECT i.id FROM term a JOIN identity i ON i.agent = a.id WHERE a.text = :name)""",
-                {"key": last, "name": one.name},
+                {"key": last_key, "name": agent.name},
             )
-        key, name, owner, purpose, scopes, audiences, kinds, *rest, users = one
+        key, name, owner, purpose, scopes, audiences, kinds, *columns, users = agent
         words = (" ".join(scopes), " ".join(audiences), " ".join(kinds))
         db.execute(
             """INSERT INTO agent (id, name, owner, purpose, scopes, audiences, kinds, max_ttl, concurrency, review_at,
                                   registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at, users,
                                   event)
                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-            (key or last, name, owner, purpose, *words, *rest, " ".join(users), event),
+            (key or last_key, name, owner, purpose, *words, *columns, " ".join(users), event),
         )

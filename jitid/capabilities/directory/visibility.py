@@ -64,14 +64,14 @@ def is_hidden_from(snapshot: View, caller: Caller | None, task: Task) -> bool:
     """Return whether the purpose of a task is hidden from a caller, such as a delegator who has not joined it."""
     if caller is None or reads_all(caller):
         return False
-    held = held_by(snapshot, caller)
-    if held is not None:
+    credential = held_by(snapshot, caller)
+    if credential is not None:
         # An agent delegates on its own task and below it, and sees the purpose of no other task.
-        named = TaskName(task.name, task.opener)
-        return task.key != held.task_key and not ownership.is_below(snapshot, held, named)
-    own = root_of(snapshot, caller)
-    return own is None or not (
-        ownership.is_owner(snapshot, task, own) or ownership.has_joined(snapshot, task, own)
+        task_name = TaskName(task.name, task.opener)
+        return task.key != credential.task_key and not ownership.is_below(snapshot, credential, task_name)
+    delegator = root_of(snapshot, caller)
+    return delegator is None or not (
+        ownership.is_owner(snapshot, task, delegator) or ownership.has_joined(snapshot, task, delegator)
     )
 
 
@@ -79,8 +79,8 @@ def root_of(snapshot: View, caller: Caller) -> str | None:
     """Return the delegator of a caller: the caller, or the calling agent's delegator; None without a delegator."""
     if caller.delegator is not None:
         return DirectoryStore(snapshot).own_name(caller.delegator)
-    held = held_by(snapshot, caller)
-    return None if held is None else held.delegator
+    credential = held_by(snapshot, caller)
+    return None if credential is None else credential.delegator
 
 
 def held_by(snapshot: View, caller: Caller) -> Credential | None:

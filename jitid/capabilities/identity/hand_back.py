@@ -28,48 +28,48 @@ class HandedBack(NamedTuple):
     ended: Ended
 
 
-def hand_back(
-    transaction: Transaction, names: Names, token: str, named: str, reason: str | None
-) -> HandedBack:
-    """End the identity that the id `named` means, with all below it, for the holder of `token`.
+def hand_back(transaction: Transaction, names: Names, token: str, id_: str, reason: str | None) -> HandedBack:
+    """End the identity that the id `id_` means, with all below it, for the holder of `token`.
 
     Raises:
-        UsageError: `named` is not an id.
+        UsageError: `id_` is not an id.
         InvalidCredentialError: the token is not valid.
         PolicyDeniedError: the identity is neither the holder's own nor below it, or does not exist.
 
     """
-    parse_id(named)
-    own = introspection.verify(transaction, names, token, None).credential
-    found = _found(transaction, named)
-    if found is None or not _is_below(transaction, found, own):
+    parse_id(id_)
+    holder = introspection.verify(transaction, names, token, None).credential
+    credential = _found(transaction, id_)
+    if credential is None or not _is_below(transaction, credential, holder):
         # The refusal does not reveal whether the ledger has the identity.
-        refused = f"rule `{RULE}`: {named} is neither {own.id} nor an identity that descends from it"
+        refusal = f"rule `{RULE}`: {id_} is neither {holder.id} nor an identity that descends from it"
         raise PolicyDeniedError(
-            f"denied: {refused}; nothing was changed",
+            f"denied: {refusal}; nothing was changed",
             "only what was delegated from one's own credential can be handed back, and that itself",
             {
-                "hand_back": named,
-                "holder": own.id,
-                "task": own.task,
-                "opener": None if own.task_opener == own.delegator else own.task_opener,
-                "agent": own.agent,
-                "delegator": own.delegator,
+                "hand_back": id_,
+                "holder": holder.id,
+                "task": holder.task,
+                "opener": None if holder.task_opener == holder.delegator else holder.task_opener,
+                "agent": holder.agent,
+                "delegator": holder.delegator,
                 "rules": [RULE],
-                "reason": refused,
+                "reason": refusal,
             },
         )
-    ended = revocation.revoke(transaction, Selection(ids=(found.id,)), reason, None, {"holder": own.id})
-    return HandedBack(found.id, ended)
+    ended = revocation.revoke(
+        transaction, Selection(ids=(credential.id,)), reason, None, {"holder": holder.id}
+    )
+    return HandedBack(credential.id, ended)
 
 
-def _found(snapshot: View, named: str) -> Credential | None:
-    found = CredentialStore(snapshot).find_given([named], [])
-    return found[0] if found else None
+def _found(snapshot: View, id_: str) -> Credential | None:
+    credentials = CredentialStore(snapshot).find_given([id_], [])
+    return credentials[0] if credentials else None
 
 
-def _is_below(snapshot: View, found: Credential, own: Credential) -> bool:
-    """Return whether an identity is `own` or descends from it, live or ended."""
-    return found.identity_key == own.identity_key or any(
-        ancestor.id == own.id for ancestor in CredentialStore(snapshot).lineage(found.identity_key)
+def _is_below(snapshot: View, credential: Credential, holder: Credential) -> bool:
+    """Return whether an identity is that of `holder` or descends from it, live or ended."""
+    return credential.identity_key == holder.identity_key or any(
+        ancestor.id == holder.id for ancestor in CredentialStore(snapshot).lineage(credential.identity_key)
     )

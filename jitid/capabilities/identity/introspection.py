@@ -56,7 +56,7 @@ class Verified(NamedTuple):
         return ancestors(self.grounds)
 
 
-def recognise(snapshot: View, names: Names, text: str, *, shown: bool = False) -> Credential:
+def recognise(snapshot: View, names: Names, token: str, *, shown: bool = False) -> Credential:
     """Return the credential of a token text, live or ended, if this ledger issued exactly this text.
 
     A certificate is not a secret. It is accepted only with `shown`, and then the caller must not derive a right from
@@ -66,19 +66,19 @@ def recognise(snapshot: View, names: Names, text: str, *, shown: bool = False) -
         InvalidCredentialError: the text is malformed, forged, or unknown; the reason never contains it.
 
     """
-    if text.startswith("jitid_"):
-        return _recognise_opaque(snapshot, text)
-    if text.startswith(CERTIFICATE):
-        return _recognise_certificate(snapshot, text, shown=shown)
-    if is_ssh_certificate(text):
-        return _recognise_ssh_certificate(snapshot, text, shown=shown)
-    return _recognise_signed(snapshot, names, jws.parse(text, types=jws.TOKENS))
+    if token.startswith("jitid_"):
+        return _recognise_opaque(snapshot, token)
+    if token.startswith(CERTIFICATE):
+        return _recognise_certificate(snapshot, token, shown=shown)
+    if is_ssh_certificate(token):
+        return _recognise_ssh_certificate(snapshot, token, shown=shown)
+    return _recognise_signed(snapshot, names, jws.parse(token, types=jws.TOKENS))
 
 
 def verify(
     snapshot: View,
     names: Names,
-    text: str,
+    token: str,
     audiences: Collection[str] | None,
     *,
     shown: bool = False,
@@ -93,14 +93,14 @@ def verify(
 
     """
     seal.refuse_if_sealed(snapshot)
-    if text.startswith("jitid_"):
-        credential = _recognise_opaque(snapshot, text)
-    elif text.startswith(CERTIFICATE):
-        credential = _recognise_certificate(snapshot, text, shown=shown)
-    elif is_ssh_certificate(text):
-        credential = _recognise_ssh_certificate(snapshot, text, shown=shown)
+    if token.startswith("jitid_"):
+        credential = _recognise_opaque(snapshot, token)
+    elif token.startswith(CERTIFICATE):
+        credential = _recognise_certificate(snapshot, token, shown=shown)
+    elif is_ssh_certificate(token):
+        credential = _recognise_ssh_certificate(snapshot, token, shown=shown)
     else:
-        parsed = jws.parse(text, types=jws.TOKENS)
+        parsed = jws.parse(token, types=jws.TOKENS)
         if parsed.typ == jws.SVID and not shown:
             raise InvalidCredentialError(NO_RIGHT, "use a credential of the kind jwt or opaque")
         meant_for = parsed.claims.get("aud")
@@ -111,8 +111,8 @@ def verify(
             if isinstance(meant_for, list)
             else [str(meant_for)]
         )
-        named = parsed.claims.get("iss")
-        issuer = str(named) if named in names.issuers else names.issuer
+        claimed_issuer = parsed.claims.get("iss")
+        issuer = str(claimed_issuer) if claimed_issuer in names.issuers else names.issuer
         jws.check_claims(parsed.claims, issuer=issuer, audiences=expected, now=snapshot.now)
         credential = _recognise_signed(snapshot, names, parsed)
     return judge(snapshot, credential, audiences)
@@ -137,9 +137,9 @@ def judge(snapshot: View, credential: Credential, audiences: Collection[str] | N
 
 def is_still(snapshot: View, verified: Verified) -> bool:
     """Return whether a credential that was valid in another view is valid in this view with the same rights."""
-    found = CredentialStore(snapshot).find_credential("jti", parse_id(verified.credential.jti)[1])
+    credential = CredentialStore(snapshot).find_credential("jti", parse_id(verified.credential.jti)[1])
     try:
-        return found is not None and judge(snapshot, found, None) == verified
+        return credential is not None and judge(snapshot, credential, None) == verified
     except InvalidCredentialError:
         return False
 
@@ -170,8 +170,8 @@ def effective(credential: Credential, grounds: Sequence[Ground]) -> Credential:
         return credential
     from jitid.model.delegation import detail_texts
 
-    kept = set(_details(head))
-    details = [text for text in detail_texts(credential.details) if text in kept]
+    head_details = set(_details(head))
+    details = [detail for detail in detail_texts(credential.details) if detail in head_details]
     return credential._replace(
         scopes=intersection(credential.scopes, head.scopes),
         # A renewal copies the audiences, and writes the issuer's current name for a former one.
@@ -182,11 +182,11 @@ def effective(credential: Credential, grounds: Sequence[Ground]) -> Credential:
     )
 
 
-def _both(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
+def _both(kinds: tuple[str, ...] | None, other_kinds: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """Return the kinds that two grants both name; None stands for any."""
-    if one is None or other is None:
-        return other if one is None else one
-    return tuple(kind for kind in one if kind in other)
+    if kinds is None or other_kinds is None:
+        return other_kinds if kinds is None else kinds
+    return tuple(kind for kind in kinds if kind in other_kinds)
 
 
 _NEW_TASK = "the work goes on as a new task: jitid issue --task NAME"
@@ -268,11 +268,11 @@ def _end(credential: Credential, state: State) -> str:
         return "is pending: its secret was never confirmed"
     if state is State.EXPIRED:
         return f"expired at {format_time(credential.expires_at)}"
-    at = credential.ended_at if credential.ended_at is not None else credential.superseded_at
-    return f"was {state}" + ("" if at is None else f" at {format_time(at)}")
+    ended_at = credential.ended_at if credential.ended_at is not None else credential.superseded_at
+    return f"was {state}" + ("" if ended_at is None else f" at {format_time(ended_at)}")
 
 
-def find(snapshot: View, text: str) -> Credential:
+def find(snapshot: View, id_: str) -> Credential:
     """Return the credential with an id; for the id of an identity, its latest credential.
 
     Raises:
@@ -282,26 +282,26 @@ def find(snapshot: View, text: str) -> Credential:
     """
     from jitid.ledger import pruned as prunings
 
-    kind, raw = parse_id(text)
-    found = (
+    kind, raw = parse_id(id_)
+    credential = (
         CredentialStore(snapshot).find_credential("jti", raw)
         if kind == "jti"
         else CredentialStore(snapshot).latest_of(raw)
     )
-    if found is None:
+    if credential is None:
         pruned = prunings.last(snapshot)
         hint = "list what there is: jitid list"
         if pruned is not None:
-            before = format_time(pruned.before)
-            hint += f"; the ledger was pruned of what had ended before {before}: see jitid audit log"
-        raise NotFoundError(f"the ledger knows no {quote(text)}", hint)
-    return found
+            pruned_before = format_time(pruned.before)
+            hint += f"; the ledger was pruned of what had ended before {pruned_before}: see jitid audit log"
+        raise NotFoundError(f"the ledger knows no {quote(id_)}", hint)
+    return credential
 
 
-def _recognise_opaque(snapshot: View, text: str) -> Credential:
-    if not is_opaque(text):
+def _recognise_opaque(snapshot: View, token: str) -> Credential:
+    if not is_opaque(token):
         raise InvalidCredentialError(MISTYPED)
-    credential = CredentialStore(snapshot).find_credential("fingerprint", fingerprint(text))
+    credential = CredentialStore(snapshot).find_credential("fingerprint", fingerprint(token))
     if credential is not None and credential.kind not in UNSIGNED:
         # A credential that a target made may look like a token of jitid.
         credential = None
@@ -318,21 +318,21 @@ def _must_be_shown(*, shown: bool) -> None:
         )
 
 
-def _recognise_ssh_certificate(snapshot: View, text: str, *, shown: bool) -> Credential:
+def _recognise_ssh_certificate(snapshot: View, line: str, *, shown: bool) -> Credential:
     _must_be_shown(shown=shown)
     # Imported here because it slows the start, and certificates are rare.
     from jitid.capabilities.identity import ssh_certificate
 
-    return ssh_certificate.recognise(snapshot, text)
+    return ssh_certificate.recognise(snapshot, line)
 
 
-def _recognise_certificate(snapshot: View, text: str, *, shown: bool) -> Credential:
+def _recognise_certificate(snapshot: View, certificate: str, *, shown: bool) -> Credential:
     _must_be_shown(shown=shown)
     # Imported here because it slows the start, and certificates are rare.
     from jitid.crypto.x509 import is_signed_by, parse
     from jitid.crypto.x509_form import TOLERANCE
 
-    presented = parse(text)
+    presented = parse(certificate)
     credential = CredentialStore(snapshot).find_credential("jti", parse_id(presented.jti)[1])
     if credential is None:
         raise InvalidCredentialError(UNKNOWN)
@@ -474,9 +474,9 @@ def _names(credential: Credential, uri: str) -> bool:
 
 
 def _as_any(credential: Credential, claims: Mapping[str, Any]) -> bool:
-    audience = claims.get("aud")
+    aud_claim = claims.get("aud")
     return claims.get("exp") == credential.expires_at and (
-        audience if isinstance(audience, list) else [audience]
+        aud_claim if isinstance(aud_claim, list) else [aud_claim]
     ) == list(credential.audiences)
 
 
@@ -495,14 +495,14 @@ _KINDS = {
 
 
 def _jti(claims: Mapping[str, Any]) -> str:
-    text = str(claims.get("jti"))
+    jti = str(claims.get("jti"))
     try:
-        kind, _ = parse_id(text)
+        kind, _ = parse_id(jti)
     except UsageError:
         kind = "jid"
     if kind != "jti":
         raise InvalidCredentialError(UNKNOWN)
-    return text
+    return jti
 
 
 def _check_grounds(credential: Credential, grounds: Sequence[Ground], now: int) -> None:
@@ -529,16 +529,14 @@ def _check_ground(ground: Ground, below: Credential | Ground, depth: int, now: i
     if ground.expires_at is None:
         raise InvalidCredentialError(f"{label}, is no longer live")
     if ground.task_ended_at is not None or now >= ground.task_deadline:
-        until = min(ground.task_deadline, ground.task_ended_at or ground.task_deadline)
-        raise InvalidCredentialError(f"the task of {label}, has ended", expiry_hint(until, _NEW_TASK))
+        task_end = min(ground.task_deadline, ground.task_ended_at or ground.task_deadline)
+        raise InvalidCredentialError(f"the task of {label}, has ended", expiry_hint(task_end, _NEW_TASK))
     if uncovered([Scope(scope) for scope in ground.scopes], [Scope(scope) for scope in below.scopes]):
         raise InvalidCredentialError(f"it holds a scope that {label}, does not hold")
     if below.details and not set(_details(below)) <= set(_details(ground)):
         raise InvalidCredentialError(f"it holds authorization_details that {label}, does not hold")
-    if beyond := _kinds_beyond(ground, below):
-        raise InvalidCredentialError(
-            f"it is or permits a kind ({quote(beyond)}) that {label}, does not permit"
-        )
+    if kind := _kinds_beyond(ground, below):
+        raise InvalidCredentialError(f"it is or permits a kind ({quote(kind)}) that {label}, does not permit")
     if ground.depth != depth:
         raise InvalidCredentialError(f"its chain is broken at {ground.id}")
 
@@ -548,13 +546,13 @@ def _kinds_beyond(ground: Ground, below: Credential | Ground) -> str | None:
     if ground.may_kind is None or below.may_kind is None:
         # One of them is older than kinds in grants: it keeps its kinds.
         return None
-    made = below.made if isinstance(below, Ground) else named_kind(below.kind, below.template)
-    kinds = below.may_kind if made is None else (made, *below.may_kind)
+    own_kind = below.made if isinstance(below, Ground) else named_kind(below.kind, below.template)
+    kinds = below.may_kind if own_kind is None else (own_kind, *below.may_kind)
     return next((kind for kind in kinds if kind not in ground.may_kind), None)
 
 
-def _details(held: Credential | Ground) -> list[str]:
+def _details(credential: Credential | Ground) -> list[str]:
     from jitid.model.delegation import detail_texts
 
-    lists = (held.details,) if isinstance(held, Credential) else held.details
-    return [text for each in lists for text in detail_texts(each)]
+    lists = (credential.details,) if isinstance(credential, Credential) else credential.details
+    return [text for details in lists for text in detail_texts(details)]

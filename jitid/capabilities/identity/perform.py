@@ -48,15 +48,15 @@ def _hand_back(context: Context, operation: ops.HandBack) -> HandedBack:
     ledger, accept_clock = context.ledger, operation.accept_clock
     try:
         with ledger.write(accept_clock=accept_clock) as transaction:
-            found = hand_back.hand_back(
+            handed_back = hand_back.hand_back(
                 transaction, ledger.names, operation.token.reveal(), operation.id, operation.reason
             )
-            found = found._replace(ended=with_unsettled(transaction, found.ended))
+            handed_back = handed_back._replace(ended=with_unsettled(transaction, handed_back.ended))
     except (PolicyDeniedError, InvalidCredentialError) as denial:
-        known = operation.facts_if_denied()
-        record_denial(ledger, context.terms, denial, known, accept_clock=accept_clock)
+        facts = operation.facts_if_denied()
+        record_denial(ledger, context.terms, denial, facts, accept_clock=accept_clock)
         raise
-    return found._replace(ended=found.ended._replace(unproved=context.prove()))
+    return handed_back._replace(ended=handed_back.ended._replace(unproved=context.prove()))
 
 
 def with_unsettled(transaction: Transaction, ended: Ended, selection: Selection | None = None) -> Ended:
@@ -67,15 +67,15 @@ def with_unsettled(transaction: Transaction, ended: Ended, selection: Selection 
     """
     from jitid.capabilities.targets.store import OutsideChanges
 
-    left = [] if selection is None else OutsideChanges(transaction).left_of(selection, _MOST_LEFT)
-    waiting = tuple(one.record.jti for one in left if one.settled_at is None)
+    at_targets = [] if selection is None else OutsideChanges(transaction).left_of(selection, _MOST_LEFT)
+    waiting = tuple(outside.record.jti for outside in at_targets if outside.settled_at is None)
     unsettled = 0 if ended.event is None else OutsideChanges(transaction).open_count(event=ended.event)
     ended = ended._replace(unsettled=max(unsettled, len(waiting)))
     if len(waiting) > unsettled:
         ended = ended._replace(earlier=waiting)
-    if len(waiting) < len(left):
+    if len(waiting) < len(at_targets):
         from jitid.capabilities.targets.settle import left_by_now
 
-        honoured = tuple(left_by_now(one) for one in left if one.settled_at is not None)
+        honoured = tuple(left_by_now(outside) for outside in at_targets if outside.settled_at is not None)
         ended = ended._replace(unsupported=len(honoured), left=honoured)
     return ended

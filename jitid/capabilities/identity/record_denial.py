@@ -22,7 +22,7 @@ def record_denial(
     ledger: Ledger,
     terms: Callable[[], Terms],
     denial: JitidError,
-    known: Mapping[str, object],
+    request_facts: Mapping[str, object],
     *,
     accept_clock: bool,
 ) -> None:
@@ -32,14 +32,14 @@ def record_denial(
         ledger: the ledger of the audit log.
         terms: supplies the policy that decided.
         denial: the error; its hint is computed here, where no other writer waits for the lock.
-        known: the facts of a request whose token is not valid.
+        request_facts: the facts of a request whose token is not valid.
         accept_clock: like the argument of a write transaction.
 
     """
     if isinstance(denial, PolicyDeniedError):
         denial.advise()
     facts: Mapping[str, Any] = (
-        denial.facts if isinstance(denial, PolicyDeniedError) else {**known, "reason": denial.message}
+        denial.facts if isinstance(denial, PolicyDeniedError) else {**request_facts, "reason": denial.message}
     )
     reused = facts.get("rules") == ["renewed-twice"]
 

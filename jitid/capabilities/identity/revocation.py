@@ -61,15 +61,19 @@ class Ended(NamedTuple):
     @property
     def accepted_until(self) -> int | None:
         """The time from which no verifier and no target accepts any of it; None while that time is unknown."""
-        honoured = [one.honoured_until for one in self.left if one.settlement == Settlement.UNSUPPORTED]
+        honoured = [
+            credential.honoured_until
+            for credential in self.left
+            if credential.settlement == Settlement.UNSUPPORTED
+        ]
         if self.unsettled or len(honoured) < self.unsupported or None in honoured:
             return None
         radius = self.radius
         times = (radius.refused_since, radius.accepted_until, radius.at_targets, self.settled_at)
-        known = [at for at in times if at is not None] + [
-            acceptance.accepted_until(at) for at in honoured if at is not None
+        known_ends = [time for time in times if time is not None] + [
+            acceptance.accepted_until(until) for until in honoured if until is not None
         ]
-        return max(known, default=None)
+        return max(known_ends, default=None)
 
 
 def preview(snapshot: View, selection: Selection) -> Ended:
@@ -88,7 +92,7 @@ def revoke(
     transaction: Transaction,
     selection: Selection,
     reason: str | None,
-    most: int | None,
+    limit: int | None,
     facts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Ended:
     """End the selected identities and all below them.
@@ -97,18 +101,18 @@ def revoke(
         transaction: the transaction of the revocation.
         selection: the identities; must not be empty.
         reason: free text for the audit log.
-        most: the maximum number of live credentials that may end; None for any number.
+        limit: the maximum number of live credentials that may end; None for any number.
         facts: more facts for the audit event.
 
     Raises:
         NotFoundError: the selection matches no identity that was ever issued.
-        UsageError: the selection is empty, or more than `most` would end; nothing was changed.
+        UsageError: the selection is empty, or more than `limit` would end; nothing was changed.
 
     """
     _check(selection)
     check_reason(reason)
-    if most is not None:
-        guard(CredentialStore(transaction).measure(selection), most)
+    if limit is not None:
+        guard(CredentialStore(transaction).measure(selection), limit)
     radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
     _found(radius)
     if not radius.credentials:
@@ -120,16 +124,16 @@ def revoke(
     return Ended(radius, radius.credentials, event.seq)
 
 
-def guard(radius: Radius, most: int) -> None:
-    """Refuse to end more than `most` credentials.
+def guard(radius: Radius, limit: int) -> None:
+    """Refuse to end more than `limit` credentials.
 
     Raises:
         TooManyError: more would end.
 
     """
-    if radius.credentials > most:
+    if radius.credentials > limit:
         raise TooManyError(
-            f"this would end more than {most}: {blast(radius)}; nothing was changed",
+            f"this would end more than {limit}: {blast(radius)}; nothing was changed",
             f"look at it with --dry-run, then repeat it with --yes or --max {radius.credentials}",
         )
 
@@ -153,23 +157,29 @@ def facts(radius: Radius, accepted_until: int | None = None, settled_at: int | N
         settled_at: when the targets were called, if that was after the measurement.
 
     """
-    since, until = radius.refused_since, radius.accepted_until
+    refused_since, verifiable_until = radius.refused_since, radius.accepted_until
     now = radius.at if settled_at is None else max(radius.at, settled_at)
-    offline = until is not None and until > radius.at
-    later = (
-        [f"offline verifiers accept some until {format_time(until)}"] if until is not None and offline else []
+    offline = verifiable_until is not None and verifiable_until > radius.at
+    phrases = (
+        [f"offline verifiers accept some until {format_time(verifiable_until)}"]
+        if verifiable_until is not None and offline
+        else []
     )
-    if since is None:
-        return "; ".join(later)
-    if accepted_until is not None and accepted_until > now and (until is None or accepted_until > until):
-        later.append(f"a target may accept some until {format_time(accepted_until)}")
+    if refused_since is None:
+        return "; ".join(phrases)
+    if (
+        accepted_until is not None
+        and accepted_until > now
+        and (verifiable_until is None or accepted_until > verifiable_until)
+    ):
+        phrases.append(f"a target may accept some until {format_time(accepted_until)}")
     elif accepted_until is not None and not offline:
-        later = [f"accepted by no verifier since {format_time(max(since, accepted_until))}"]
-    return "; ".join([f"refused by the ledger since {format_time(since)}", *later])
+        phrases = [f"accepted by no verifier since {format_time(max(refused_since, accepted_until))}"]
+    return "; ".join([f"refused by the ledger since {format_time(refused_since)}", *phrases])
 
 
-def _number(count: int, one: str, many: str | None = None) -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"
+def _number(count: int, singular: str, plural: str | None = None) -> str:
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
 
 
 def _check(selection: Selection) -> None:
@@ -204,6 +214,6 @@ def _facts(selection: Selection) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for name, values in selection._asdict().items():
         if values:
-            shown = [value.hex() if isinstance(value, bytes) else value for value in values[:20]]
-            facts[name] = shown if len(values) <= 20 else {"first": shown, "count": len(values)}
+            first_values = [value.hex() if isinstance(value, bytes) else value for value in values[:20]]
+            facts[name] = first_values if len(values) <= 20 else {"first": first_values, "count": len(values)}
     return facts

@@ -31,8 +31,8 @@ class ShareStore(Store):
 
     def are_some(self) -> bool:
         """Return whether any task is shared now; if not, lookups by name can be skipped."""
-        found: bool = self._view.once("shared", None, self._any)
-        return found
+        shared: bool = self._view.once("shared", None, self._any)
+        return shared
 
     def _any(self) -> bool:
         row = self._db.execute("SELECT 1 FROM task_share WHERE ended_event IS NULL LIMIT 1", {}).fetchone()
@@ -56,11 +56,11 @@ class ShareStore(Store):
         ).fetchone()
         return row is not None
 
-    def open_with(self, name: str, names: Sequence[str], most: int) -> list[int]:
+    def open_with(self, name: str, names: Sequence[str], limit: int) -> list[int]:
         """Return the numbers of the open tasks called `name` that are shared with one of `names`, oldest first."""
         if not self.are_some():
             return []
-        values: dict[str, Any] = {"task": name, "now": self._now, "most": most}
+        values: dict[str, Any] = {"task": name, "now": self._now, "most": limit}
         among = select.placeholders("name", names, values)
         rows = self._db.execute(
             f"""SELECT DISTINCT t.id FROM task_share s JOIN task t ON t.id = s.task
@@ -98,10 +98,10 @@ class ShareChanges(Changes, ShareStore):
         """Record that a task is shared with these names, which must not share it already."""
         self._transaction.forget("shared")
         seq = self._transaction.next_seq()
-        (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM task_share").fetchone()
+        (last_id,) = self._db.execute("SELECT coalesce(max(id), 0) FROM task_share").fetchone()
         self._db.executemany(
             "INSERT INTO task_share (id, task, name, event) VALUES (?, ?, ?, ?)",
-            [(last + number, task, name, seq) for number, name in enumerate(names, start=1)],
+            [(last_id + offset, task, name, seq) for offset, name in enumerate(names, start=1)],
         )
 
     def end(self, task: int, names: Iterable[str]) -> None:

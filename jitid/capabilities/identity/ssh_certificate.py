@@ -17,7 +17,7 @@ from jitid.values.ids import parse_id
 _UNKNOWN = "the ledger does not know this certificate"
 
 
-def recognise(snapshot: View, text: str) -> Credential:
+def recognise(snapshot: View, line: str) -> Credential:
     """Return the credential of an SSH certificate line, live or ended, if this ledger issued exactly this certificate.
 
     Raises:
@@ -25,7 +25,7 @@ def recognise(snapshot: View, text: str) -> Credential:
 
     """
     try:
-        parsed = openssh.parse_certificate(text)
+        parsed = openssh.parse_certificate(line)
     except ValueError:
         raise InvalidCredentialError(
             "the text is not the line of an SSH certificate as an authority of a ledger signs it"

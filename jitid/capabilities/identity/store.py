@@ -166,28 +166,28 @@ class CredentialStore(Store):
 
     def latest_expiry_of_all(self) -> int | None:
         """Return the latest expiry of all credentials, also a past one; None without credentials."""
-        (found,) = self._one("SELECT max(expires_at) FROM credential")
-        return None if found is None else int(found)
+        (latest,) = self._one("SELECT max(expires_at) FROM credential")
+        return None if latest is None else int(latest)
 
-    def find_credential(self, by: str, value: bytes) -> Credential | None:
+    def find_credential(self, column: str, value: bytes) -> Credential | None:
         """Return the credential with that `jti` (16 bytes) or `fingerprint` (32 bytes)."""
-        return self._view.once(by, value, lambda: self._find_credential(by, value))
+        return self._view.once(column, value, lambda: self._find_credential(column, value))
 
-    def _find_credential(self, by: str, value: bytes) -> Credential | None:
-        row = self._one(_CREDENTIAL_BY[by], value=value)
+    def _find_credential(self, column: str, value: bytes) -> Credential | None:
+        row = self._one(_CREDENTIAL_BY[column], value=value)
         return None if row is None else _credential(row)
 
     def credentials_numbered(self, keys: Iterable[int]) -> dict[int, Credential]:
         """Return credentials by the ledger's numbers."""
-        given = sorted(keys)
-        found = {}
-        for start in range(0, len(given), _AT_ONCE):
+        numbers = sorted(keys)
+        credentials = {}
+        for start in range(0, len(numbers), _AT_ONCE):
             values: dict[str, Any] = {}
-            among = select.placeholders("key", given[start : start + _AT_ONCE], values)
+            among = select.placeholders("key", numbers[start : start + _AT_ONCE], values)
             for row in self._db.execute(f"{_CREDENTIAL} WHERE c.id IN ({among})", values):
                 credential = _credential(row)
-                found[credential.key] = credential
-        return found
+                credentials[credential.key] = credential
+        return credentials
 
     def head_of(self, jti: bytes) -> Credential | None:
         """Return the head of the line of a credential, which may be that one; None if the line has no head."""
@@ -220,47 +220,47 @@ class CredentialStore(Store):
         )
         return None if row is None else _credential(row)
 
-    def makers_of(self, uid: bytes, most: int) -> tuple[set[Maker], int]:
+    def makers_of(self, uid: bytes, max_bytes: int) -> tuple[set[Maker], int]:
         """Return the callers that had the credentials of an identity made, and the size of these events in bytes.
 
-        The callers are empty if the events have more than `most` bytes.
+        The callers are empty if the events have more than `max_bytes` bytes.
         """
-        made = """seq IN (SELECT l.event FROM identity own JOIN credential l ON l.identity = own.id
+        condition = """seq IN (SELECT l.event FROM identity own JOIN credential l ON l.identity = own.id
                           WHERE own.uid = :uid)"""
         (size,) = self._db.execute(
-            f"SELECT coalesce(sum(length(body)), 0) FROM audit_event WHERE {made}", {"uid": uid}
+            f"SELECT coalesce(sum(length(body)), 0) FROM audit_event WHERE {condition}", {"uid": uid}
         ).fetchone()
-        if size > most:
+        if size > max_bytes:
             return set(), size
         dialect = dialect_of(self._db)
         # An event may be long: only these members are read.
         members = dialect.member(*Maker._fields)
         rows = self._db.execute(
-            f"SELECT DISTINCT {members} FROM {dialect.event_bodies} WHERE {made}", {"uid": uid}
+            f"SELECT DISTINCT {members} FROM {dialect.event_bodies} WHERE {condition}", {"uid": uid}
         )
         return {Maker(*strict_json.loads(row[0], "members")) for row in rows}, size
 
     def first_issued_at(self, identity: int) -> int:
         """Return the time of issue of an identity's first credential."""
         row = self._one("SELECT min(issued_at) FROM credential WHERE identity = :identity", identity=identity)
-        first: int = row[0]
-        return first
+        issued_at: int = row[0]
+        return issued_at
 
     def supersessions(self, jtis: Sequence[bytes]) -> list[tuple[bytes, int | None]]:
         """Return for each of these credentials the time at which it was or will be superseded."""
-        found = []
+        superseded = []
         for jti in jtis:
             row = self._one("SELECT superseded_at FROM credential WHERE jti = :jti", jti=jti)
-            found.append((jti, row and row[0]))
-        return found
+            superseded.append((jti, row and row[0]))
+        return superseded
 
     def unknown_of(self, ids: Iterable[str]) -> str | None:
         """Return the first of these ids that was never issued; None if all were."""
         ids = list(ids)
         select.give(self._db, ids, ())
         unknown = {
-            name(raw)
-            for name, sql in (
+            make_id(raw)
+            for make_id, sql in (
                 (identity_id, "given_uid g WHERE NOT EXISTS (SELECT 1 FROM identity i WHERE i.uid = g.uid)"),
                 (
                     credential_id,
@@ -269,7 +269,7 @@ class CredentialStore(Store):
             )
             for (raw,) in self._db.execute(f"SELECT * FROM {sql}")
         }
-        return next((text for text in ids if text in unknown), None)
+        return next((id_ for id_ in ids if id_ in unknown), None)
 
     def find_given(self, ids: Iterable[str], fingerprints: Iterable[bytes]) -> list[Credential]:
         """Return the credentials with these ids and fingerprints; of an identity the latest one. Oldest first."""
@@ -286,8 +286,8 @@ class CredentialStore(Store):
         # Two queries: in a single one, PostgreSQL may join all credentials before it selects these.
         with dialect_of(self._db).by_index(self._db):
             keys = {key for (key,) in self._db.execute(query) if key is not None}
-        found = self.credentials_numbered(keys)
-        return [found[key] for key in sorted(found)]
+        credentials = self.credentials_numbered(keys)
+        return [credentials[key] for key in sorted(credentials)]
 
     def find_public(self, publics: Iterable[bytes]) -> list[tuple[bytes, Credential]]:
         """Return the credentials for these public keys, each with the hash of its key (SubjectPublicKeyInfo).
@@ -297,8 +297,8 @@ class CredentialStore(Store):
         """
         select.give(self._db, (), (), publics=publics)
         rows = self._db.execute(select.BY_PUBLIC, {"now": self._now}).fetchall()
-        found = self.credentials_numbered(key for _, key in rows)
-        return [(public, found[key]) for public, key in rows]
+        credentials = self.credentials_numbered(key for _, key in rows)
+        return [(public, credentials[key]) for public, key in rows]
 
     def lineage(self, identity: int) -> list[Ancestor]:
         """Return the identities above `identity`, the nearest first."""
@@ -502,14 +502,14 @@ class CredentialChanges(Changes, CredentialStore):
         dialect = dialect_of(self._db)
         rows = dialect.fenced(f"SELECT c.jti, c.id FROM {members} ORDER BY c.id")
         # Only bytes compare as greater than empty bytes. An edited id that is a number or text does not.
-        joined, count, whole = self._one(
+        joined, count, bytes_count = self._one(
             f"""SELECT {dialect.joined_bytes("jti", "id")}, count(*), count(CASE WHEN jti >= :none THEN 1 END)
                   FROM {rows}""",
             now=self._now,
             none=b"",
             **values,
         )
-        if whole != count:
+        if bytes_count != count:
             raise IntegrityError(
                 "the id of a credential is not what a ledger writes", "run: jitid audit verify"
             )
@@ -534,14 +534,15 @@ class CredentialChanges(Changes, CredentialStore):
         """Record the process that a new identity is given to."""
         self._db.execute("INSERT INTO process VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (identity, *process))
 
-    def renews_until(self, identity: int, at: int) -> None:
-        """Record that an identity's process renews it until `at` at the latest, if the process renews at all."""
+    def renews_until(self, identity: int, time: int) -> None:
+        """Record that an identity's process renews it until `time` at the latest, if the process renews at all."""
         self._db.execute(
-            "UPDATE process SET renews_until = ? WHERE identity = ? AND renews_until > ?", (at, identity, at)
+            "UPDATE process SET renews_until = ? WHERE identity = ? AND renews_until > ?",
+            (time, identity, time),
         )
 
-    def supersede(self, key: int, at: int) -> int | None:
-        """Let a live credential without a successor end at `at`, or at its expiry if that is earlier.
+    def supersede(self, key: int, superseded_at: int) -> int | None:
+        """Let a live credential without a successor end at `superseded_at`, or at its expiry if that is earlier.
 
         Return the time of its end; None if the credential has ended or has a successor.
         """
@@ -551,7 +552,7 @@ class CredentialChanges(Changes, CredentialStore):
                 WHERE id = :key AND superseded_at IS NULL AND ended_at IS NULL AND expires_at > :now
             RETURNING superseded_at""",
             key=key,
-            at=at,
+            at=superseded_at,
             now=self._now,
         )
         return None if row is None else int(row[0])
@@ -563,8 +564,8 @@ class CredentialChanges(Changes, CredentialStore):
             {"now": self._now, "jti": jti},
         )
 
-    def restore(self, jti: bytes, at: int, before: int | None) -> bool:
-        """Change the end of a credential that would be superseded at `at` to `before`; with None, remove it.
+    def restore(self, jti: bytes, superseded_at: int, former: int | None) -> bool:
+        """Change the end of a credential that would be superseded at `superseded_at` to `former`; with None, remove it.
 
         Return False if it has ended, or has been superseded, meanwhile.
         """
@@ -572,9 +573,9 @@ class CredentialChanges(Changes, CredentialStore):
         # `line` marks a renewed line: `lineage.on_lines` uses it to find credentials made from the abandoned
         # successor.
         changed = self._db.execute(
-            f"""UPDATE credential SET superseded_at = :before{", line = coalesce(line, id)" if before is None else ""}
+            f"""UPDATE credential SET superseded_at = :before{", line = coalesce(line, id)" if former is None else ""}
                 WHERE jti = :jti AND ended_at IS NULL AND superseded_at = :at AND superseded_at > :now""",
-            {"before": before, "jti": jti, "at": at, "now": self._now},
+            {"before": former, "jti": jti, "at": superseded_at, "now": self._now},
         )
-        done: bool = changed.rowcount == 1
-        return done
+        restored: bool = changed.rowcount == 1
+        return restored

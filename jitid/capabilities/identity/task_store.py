@@ -36,8 +36,8 @@ class TaskStore(Store):
     def find_task(self, name: str, opener: str | None = None) -> Task | None:
         """Return the task of that name and `opener`; without `opener`, the only task of that name, if any."""
         if opener is None:
-            found = self.tasks_named(name, 2)
-            return found[0] if len(found) == 1 else None
+            tasks = self.tasks_named(name, 2)
+            return tasks[0] if len(tasks) == 1 else None
         return self._view.once("task", (name, opener), lambda: self._task_of(name, opener))
 
     def _task_of(self, name: str, opener: str) -> Task | None:
@@ -48,10 +48,10 @@ class TaskStore(Store):
         )
         return None if row is None else _task(row)
 
-    def tasks_named(self, name: str, most: int) -> list[Task]:
+    def tasks_named(self, name: str, limit: int) -> list[Task]:
         """Return the tasks of that name by any owner, the oldest first."""
         rows = self._db.execute(
-            f"{_TASK} WHERE t.name = :name ORDER BY t.id LIMIT :most", {"name": name, "most": most}
+            f"{_TASK} WHERE t.name = :name ORDER BY t.id LIMIT :most", {"name": name, "most": limit}
         )
         return [_task(row) for row in rows]
 
@@ -78,22 +78,22 @@ class TaskStore(Store):
         Only tasks from before names had owners are checked. If credentials were pruned, the first credential may be
         missing: then the owner need only have some credential of the task.
         """
-        held = "FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id"
-        wrong = (
-            f"EXISTS (SELECT 1 {held}) AND NOT EXISTS (SELECT 1 {held} AND c.delegator = t.opener)"
+        from_clause = "FROM identity i JOIN credential c ON c.identity = i.id WHERE i.task = t.id"
+        condition = (
+            f"EXISTS (SELECT 1 {from_clause}) AND NOT EXISTS (SELECT 1 {from_clause} AND c.delegator = t.opener)"
             if pruned
-            else f"""(NOT EXISTS (SELECT 1 {held} AND c.event = t.event AND c.delegator = t.opener)
-                      OR EXISTS (SELECT 1 {held} AND c.event < t.event))"""
+            else f"""(NOT EXISTS (SELECT 1 {from_clause} AND c.event = t.event AND c.delegator = t.opener)
+                      OR EXISTS (SELECT 1 {from_clause} AND c.event < t.event))"""
         )
         row = self._one(
-            f"SELECT t.name FROM task t WHERE t.given_event = 0 AND t.event > 0 AND {wrong} LIMIT 1"
+            f"SELECT t.name FROM task t WHERE t.given_event = 0 AND t.event > 0 AND {condition} LIMIT 1"
         )
         return None if row is None else str(row[0])
 
     def tasks_of(self, names: Iterable[str]) -> dict[tuple[str, str], Task]:
         """Return the tasks of these names by any owner, by name and owner."""
-        found = map(_task, select.alike(self._db, f"{_TASK} WHERE t.name", names))
-        return {(task.name, task.opener): task for task in found}
+        tasks = map(_task, select.alike(self._db, f"{_TASK} WHERE t.name", names))
+        return {(task.name, task.opener): task for task in tasks}
 
     def find_tasks(
         self, state: str | None, after: int | None, limit: int, within: Sequence[str] = ()
@@ -151,9 +151,9 @@ class TaskChanges(Changes, TaskStore):
         event: int | None = None,
     ) -> Task:
         """Record a new task, opened by `event` or the next event; the opener must have no other task of that name."""
-        by, key = self._transaction.term(opener), self._transaction.next_number()
+        opener_key, key = self._transaction.term(opener), self._transaction.next_number()
         seq = self._transaction.next_seq() if event is None else event
-        row = (key, name, purpose, sensitivity, deadline, self._now, by, seq)
+        row = (key, name, purpose, sensitivity, deadline, self._now, opener_key, seq)
         if key is None:
             (key,) = self._db.execute(f"{_OPEN} RETURNING id", row).fetchone()
         else:

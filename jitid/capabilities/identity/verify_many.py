@@ -49,20 +49,20 @@ def keys_of(snapshot: View) -> dict[str, SigningKey]:
     return introspection.keys_of(snapshot)
 
 
-def present(names: Names, keys: Mapping[str, SigningKey], texts: Iterable[str]) -> list[PresentedToken]:
+def present(names: Names, keys: Mapping[str, SigningKey], tokens: Iterable[str]) -> list[PresentedToken]:
     """Check the form, issuer and signature of tokens. For a refused token only the reason is returned."""
-    return [_present(names, keys, text) for text in texts]
+    return [_present(names, keys, token) for token in tokens]
 
 
-def _present(names: Names, keys: Mapping[str, SigningKey], text: str) -> PresentedToken:
-    if text.startswith("jitid_"):
-        if not is_opaque(text):
+def _present(names: Names, keys: Mapping[str, SigningKey], token: str) -> PresentedToken:
+    if token.startswith("jitid_"):
+        if not is_opaque(token):
             return PresentedToken(refusal=introspection.MISTYPED)
-        return PresentedToken(hashed=fingerprint(text))
-    if text.startswith(CERTIFICATE) or is_ssh_certificate(text):
+        return PresentedToken(hashed=fingerprint(token))
+    if token.startswith(CERTIFICATE) or is_ssh_certificate(token):
         return PresentedToken(refusal=introspection.SHOWN)
     try:
-        parsed = jws.parse(text, types=jws.TOKENS)
+        parsed = jws.parse(token, types=jws.TOKENS)
         if parsed.typ == jws.SVID:
             return PresentedToken(refusal=introspection.NO_RIGHT)
         return PresentedToken(jti=introspection.jti_issued_here(parsed, names, keys), parsed=parsed)
@@ -76,27 +76,27 @@ def hold(
     """Return the credential of each token, and whether it is valid now by the rules of `introspection.verify`."""
     seal.refuse_if_sealed(snapshot)
     keys = keys_of(snapshot)
-    found = CredentialStore(snapshot).find_given(
-        {one.jti for one in presented if one.jti is not None},
-        {one.hashed for one in presented if one.hashed is not None},
+    stored_credentials = CredentialStore(snapshot).find_given(
+        {token.jti for token in presented if token.jti is not None},
+        {token.hashed for token in presented if token.hashed is not None},
     )
-    by_jti = {one.jti: one for one in found}
-    by_print = {one.fingerprint: one for one in found}
+    by_jti = {credential.jti: credential for credential in stored_credentials}
+    by_fingerprint = {credential.fingerprint: credential for credential in stored_credentials}
     recognised: list[tuple[Credential | None, str | None]] = []
-    for one in presented:
+    for token in presented:
         try:
-            recognised.append((_recognise(one, by_jti, by_print, keys), None))
+            recognised.append((_recognise(token, by_jti, by_fingerprint, keys), None))
         except InvalidCredentialError as error:
             recognised.append((None, error.message))
     credentials = [credential for credential, _ in recognised if credential is not None]
     grounds_of = CredentialStore(snapshot).grounds_of(
-        one.key for one in credentials if introspection.rests(one)
+        credential.key for credential in credentials if introspection.rests(credential)
     )
-    tasks = TaskStore(snapshot).tasks_numbered({one.task_key for one in credentials})
-    held = []
+    tasks = TaskStore(snapshot).tasks_numbered({credential.task_key for credential in credentials})
+    held_tokens = []
     for credential, refusal in recognised:
         if credential is None:
-            held.append(HeldToken(None, [], None, refusal))
+            held_tokens.append(HeldToken(None, [], None, refusal))
             continue
         grounds, task = grounds_of.get(credential.key, []), tasks.get(credential.task_key)
         try:
@@ -107,23 +107,23 @@ def hold(
                 raise InvalidCredentialError(introspection.NOT_YET)
         except InvalidCredentialError as error:
             refusal = error.message
-        held.append(
+        held_tokens.append(
             HeldToken(introspection.effective(credential, grounds), ancestors(grounds), task, refusal)
         )
-    return held
+    return held_tokens
 
 
 def _recognise(
-    one: PresentedToken,
+    token: PresentedToken,
     by_jti: Mapping[str, Credential],
-    by_print: Mapping[bytes | None, Credential],
+    by_fingerprint: Mapping[bytes | None, Credential],
     keys: Mapping[str, SigningKey],
 ) -> Credential:
-    if one.refusal is not None:
-        raise InvalidCredentialError(one.refusal)
-    if one.parsed is not None:
-        return introspection.as_remembered(by_jti.get(one.jti or ""), one.parsed, keys)
-    credential = by_print.get(one.hashed)
+    if token.refusal is not None:
+        raise InvalidCredentialError(token.refusal)
+    if token.parsed is not None:
+        return introspection.as_remembered(by_jti.get(token.jti or ""), token.parsed, keys)
+    credential = by_fingerprint.get(token.hashed)
     if credential is None or credential.kind not in UNSIGNED:
         raise InvalidCredentialError(introspection.UNKNOWN)
     return credential

@@ -22,13 +22,13 @@ from jitid.values.text import quote
 
 def export(snapshot: View, names: Names, signer: Signer) -> Iterator[str]:
     """Yield the log without its cut part, as JSON lines: names and keys of the ledger, events, signed head."""
-    last = CutStore(snapshot).last()
+    last_segment = CutStore(snapshot).last()
     yield from lines(
         snapshot,
         names,
         signed_head(snapshot, names, signer),
-        after=None if last is None else last.head,
-        start=0 if last is None else last.through,
+        after=None if last_segment is None else last_segment.head,
+        start=0 if last_segment is None else last_segment.through,
         chains=snapshot.chains(),
         through=None,
     )
@@ -81,8 +81,8 @@ def lines(
 
 def _ends(snapshot: View, names: Names, after: str, chains: Sequence[Chain]) -> list[list[object]]:
     """Return the ends of the chains of all epochs before the epoch of a head, with which later epochs began."""
-    begun = {each.chain for each in links(read_head(after, names, KeyStore(snapshot).signing_keys()))}
-    epoch = max([chain.epoch for chain in chains if chain.id in begun], default=0)
+    chain_ids = {link.chain for link in links(read_head(after, names, KeyStore(snapshot).signing_keys()))}
+    epoch = max([chain.epoch for chain in chains if chain.id in chain_ids], default=0)
     return [[chain.id, chain.length, chain.hash.hex()] for chain in chains if chain.epoch < epoch]
 
 
@@ -99,19 +99,19 @@ def verify_export(lines: Iterable[str], expected: str | None) -> Verification:
     """
     reader = _Export(iter(lines))
     names, keys, chains = reader.opening()
-    begun = None if reader.after is None else read_head(reader.after, names, keys)
-    remembered = Remembered(None if expected is None else read_head(expected, names, keys), chains, begun)
-    last = 0
+    cut_head = None if reader.after is None else read_head(reader.after, names, keys)
+    remembered = Remembered(None if expected is None else read_head(expected, names, keys), chains, cut_head)
+    last_seq = 0
     try:
-        walk = Walk(names.uuid, chains, begun)
-        for last, _, hash_ in walk.check(reader.events()):
-            remembered.meet(last, hash_)
+        walk = Walk(names.uuid, chains, cut_head)
+        for last_seq, _, hash_ in walk.check(reader.events()):
+            remembered.meet(last_seq, hash_)
         head = walk.finish()
     except BrokenChainError as error:
         raise IntegrityError(f"the audit chain is broken: {error}") from error
     if reader.head is None or read_head(reader.head, names, keys) != head:
         raise IntegrityError("the export is cut: it does not end with the signed head of its last event")
-    remembered.must_be_met(walk, last)
+    remembered.must_be_met(walk, last_seq)
     return Verification(head.seq, 0, head, remembered.cut)
 
 
@@ -125,48 +125,48 @@ class _Export:
         """The signed head before its first event; None if it begins with the first event of the log."""
 
     def _documents(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        for number, line in self._lines:
+        for line_number, line in self._lines:
             try:
                 document = strict_json.loads(line.rstrip("\n"), "line")
             except strict_json.StrictJSONError as error:
-                raise IntegrityError(f"line {number} of the export is damaged: {error}") from error
+                raise IntegrityError(f"line {line_number} of the export is damaged: {error}") from error
             if not isinstance(document, dict) or self.head is not None:
-                raise IntegrityError(f"line {number} of the export does not belong there")
-            yield number, document
+                raise IntegrityError(f"line {line_number} of the export does not belong there")
+            yield line_number, document
 
     def opening(self) -> tuple[Names, list[SigningKey], list[Chain]]:
         """Return the names, the public keys and the chains of the ledger, from the first line."""
-        _, first = next(self._documents(), (0, {}))
-        if first.get("schema") != "jitid.audit-export/1":
+        _, document = next(self._documents(), (0, {}))
+        if document.get("schema") != "jitid.audit-export/1":
             raise UsageError("the file is no audit export", "make one: jitid audit export")
         try:
             keys = [
-                SigningKey(number, key["kid"], key["alg"], bytes.fromhex(key["public"]), 0, None, None)
-                for number, key in enumerate(first["keys"])
+                SigningKey(index, key["kid"], key["alg"], bytes.fromhex(key["public"]), 0, None, None)
+                for index, key in enumerate(document["keys"])
                 if key["kid"] == jws.thumbprint(key["alg"], bytes.fromhex(key["public"]))
             ]
-            if "after" in first:
-                self.after = str(first["after"])
-            ends = {number: (length, hash_) for number, length, hash_ in first.get("ends", ())}
+            if "after" in document:
+                self.after = str(document["after"])
+            ends = {chain_id: (length, hash_) for chain_id, length, hash_ in document.get("ends", ())}
             chains = [
                 Chain(
-                    _integer(number),
+                    _integer(chain_id),
                     _integer(epoch),
                     _integer(start),
                     _integer(stride),
-                    _integer(ends.get(number, (0, ""))[0]),
-                    bytes.fromhex(ends.get(number, (0, ""))[1]),
+                    _integer(ends.get(chain_id, (0, ""))[0]),
+                    bytes.fromhex(ends.get(chain_id, (0, ""))[1]),
                     closed=False,
                 )
-                for number, epoch, start, stride in first.get("chains", [[1, 1, 1, 1]])
+                for chain_id, epoch, start, stride in document.get("chains", [[1, 1, 1, 1]])
             ]
-            return Names(str(first["ledger"]), str(first["iss"]), ""), keys, chains
+            return Names(str(document["ledger"]), str(document["iss"]), ""), keys, chains
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError("the first line of the export is damaged") from error
 
     def events(self) -> Iterator[Event]:
         """Yield the events; keep the signed head that follows them in `head`."""
-        for number, document in self._documents():
+        for line_number, document in self._documents():
             try:
                 if document["type"] == "head":
                     self.head = str(document["head"])
@@ -175,10 +175,10 @@ class _Export:
                         _integer(document["seq"]), document["body"].encode(), bytes.fromhex(document["hash"])
                     )
                 else:
-                    raise IntegrityError(f"line {number} of the export does not belong there")
+                    raise IntegrityError(f"line {line_number} of the export does not belong there")
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise IntegrityError(
-                    f"line {number} of the export is damaged: {quote(str(error))}"
+                    f"line {line_number} of the export is damaged: {quote(str(error))}"
                 ) from error
 
 

@@ -32,13 +32,13 @@ class EventRows(Generic[Row]):
             if self._ahead and count:
                 return [self._ahead.pop(), *islice(self._rows, count - 1)]
             return list(islice(self._rows, count))
-        found: list[Row] = []
-        while len(found) < count and (row := self.next()) is not None:
+        rows: list[Row] = []
+        while len(rows) < count and (row := self.next()) is not None:
             if self._event(row) != seq:
                 self._ahead.append(row)
                 break
-            found.append(row)
-        return found
+            rows.append(row)
+        return rows
 
     def put_back(self, row: Row) -> None:
         """Put back the row that was read last, so that it is returned next."""

@@ -113,13 +113,13 @@ def cut(
         snapshot = snapshot.afresh()
         before = snapshot.now - evidence_after
         part = _part(snapshot, ledger, before)
-        last = CutStore(snapshot).last()
+        last_segment = CutStore(snapshot).last()
         if part is not None and not dry_run:
             path, segment = _exported(snapshot, ledger, keyring, part, folder)
     if part is None or dry_run:
-        if last is not None and not dry_run:
+        if last_segment is not None and not dry_run:
             # An earlier cut may have been interrupted before it deleted its events.
-            _delete(ledger, last.through, accept_clock=accept_clock)
+            _delete(ledger, last_segment.through, accept_clock=accept_clock)
         counts = (0, 0, 0) if part is None else (part.through, part.events, len(part.kept))
         return Cut(before, *counts, None, None)
     with ledger.write(accept_clock=accept_clock) as transaction:
@@ -137,18 +137,20 @@ def cut(
 
 def _part(snapshot: View, ledger: Ledger, before: int) -> _Part | None:
     """Return the part that may be cut now; None if there is no such part."""
-    last = CutStore(snapshot).last()
-    start = 0 if last is None else last.through
-    begun = verify_log.begins_after(snapshot, ledger.names, last)
+    last_segment = CutStore(snapshot).last()
+    start = 0 if last_segment is None else last_segment.through
+    cut_head = verify_log.begins_after(snapshot, ledger.names, last_segment)
     through = _through(snapshot, start, before)
     if through <= start:
         return None
     selection = _KeptEvents(snapshot, through)
-    kept = [event.seq for event in _both(snapshot, start, through) if selection.has(event)]
-    chosen = set(kept)
-    _, digest = digest_of(event for event in _both(snapshot, start, through) if event.seq in chosen)
-    number = sum(1 for event in _both(snapshot, start, through) if event.seq > start)
-    return _Part(last, _ends(snapshot, ledger.names.uuid, through, begun), through, number, kept, digest)
+    kept_seqs = [event.seq for event in _both(snapshot, start, through) if selection.has(event)]
+    kept_set = set(kept_seqs)
+    _, digest = digest_of(event for event in _both(snapshot, start, through) if event.seq in kept_set)
+    count = sum(1 for event in _both(snapshot, start, through) if event.seq > start)
+    return _Part(
+        last_segment, _ends(snapshot, ledger.names.uuid, through, cut_head), through, count, kept_seqs, digest
+    )
 
 
 def _both(snapshot: View, start: int, through: int) -> Iterator[Event]:
@@ -172,25 +174,25 @@ def _through(snapshot: View, start: int, before: int) -> int:
     return min(through, settled - 1)
 
 
-def _ends(snapshot: View, uuid: str, through: int, begun: Head | None) -> list[Chain]:
+def _ends(snapshot: View, uuid: str, through: int, cut_head: Head | None) -> list[Chain]:
     """Return the chains at the time when `through` was the last event, without chains of later epochs."""
-    before = {} if begun is None else {each.chain: each for each in links(begun)}
+    cut_links = {} if cut_head is None else {link.chain: link for link in links(cut_head)}
     chains = snapshot.chains()
     epoch = max([chain.epoch for chain in chains if chain.start <= through], default=0)
-    found: list[Chain] = []
+    past_chains: list[Chain] = []
     for chain in chains:
         if chain.epoch > epoch:
             continue
         length = min(chain.length, max(0, (through - chain.start) // chain.stride + 1))
         hash_ = chain.hash
         if not length:
-            hash_ = opening(uuid, chain, [each.end for each in found if each.epoch < chain.epoch])
+            hash_ = opening(uuid, chain, [past.end for past in past_chains if past.epoch < chain.epoch])
         elif length != chain.length:
             event = snapshot.event(chain.number(length))
             # The chain may have no event since the last cut.
-            hash_ = before[chain.id].hash if event is None else event.hash
-        found.append(chain._replace(length=length, hash=hash_))
-    return found
+            hash_ = cut_links[chain.id].hash if event is None else event.hash
+        past_chains.append(chain._replace(length=length, hash=hash_))
+    return past_chains
 
 
 class _KeptEvents:
@@ -199,7 +201,7 @@ class _KeptEvents:
     def __init__(self, snapshot: View, through: int) -> None:
         self._needed = CutStore(snapshot).needed(through)
         self._outside = {jti for jti, *_ in OutsideStore(snapshot).rows("condemned")}
-        self._approvals = {one.id for one in ApprovalStore(snapshot).all()}
+        self._approvals = {approval.id for approval in ApprovalStore(snapshot).all()}
 
     def has(self, event: Event) -> bool:
         """Return whether an event stays: because of its operation, or because a row refers to it."""
@@ -219,18 +221,18 @@ def _exported(
     """Write a part of the log to a file, and read the file again. Raises IntegrityError if it differs."""
     head = head_of(part.chains)
     signer = audit_log.signer_of(snapshot, keyring)
-    vouched = verify_log.cut_facts(part.through, part.digest)
-    signed = audit_log.sign_head(head, ledger.names, signer, snapshot.now, vouched)
-    first = 1 if part.last is None else part.last.through + 1
-    name = f"jitid-audit-{ledger.names.uuid[:8]}-{first:012}-{part.through:012}.jsonl"
+    vouched_facts = verify_log.cut_facts(part.through, part.digest)
+    signed_head = audit_log.sign_head(head, ledger.names, signer, snapshot.now, vouched_facts)
+    first_seq = 1 if part.last is None else part.last.through + 1
+    name = f"jitid-audit-{ledger.names.uuid[:8]}-{first_seq:012}-{part.through:012}.jsonl"
     path = os.path.join(_private_folder(folder), name)
     digest = sha256()
     lines = audit_export.lines(
         snapshot,
         ledger.names,
-        signed,
+        signed_head,
         after=None if part.last is None else part.last.head,
-        start=first - 1,
+        start=first_seq - 1,
         chains=part.chains,
         through=part.through,
     )
@@ -246,7 +248,7 @@ def _exported(
         with suppress(OSError):
             os.unlink(path)
         raise
-    return path, Segment(0, part.through, signed, name, digest.hexdigest(), len(part.kept), part.digest)
+    return path, Segment(0, part.through, signed_head, name, digest.hexdigest(), len(part.kept), part.digest)
 
 
 def _must_be_free(path: str, head: Head) -> None:
@@ -260,10 +262,10 @@ def _must_be_free(path: str, head: Head) -> None:
         return
     try:
         with open(path, encoding="utf-8") as file:
-            held = audit_export.verify_export(file, None).head
+            existing_head = audit_export.verify_export(file, None).head
     except (JitidError, OSError, UnicodeDecodeError):
-        held = None
-    if held != head:
+        existing_head = None
+    if existing_head != head:
         raise OutputError(
             f"there is something else at {quote(path, 200)}; nothing was cut", "export into another folder"
         )
@@ -279,21 +281,21 @@ def _private_folder(path: str) -> str:
 
 def _must_hold(path: str, digest: str, head: Head) -> None:
     """Read a file again. Raises IntegrityError if it differs from the written text, or is not a valid export."""
-    read = sha256()
+    file_hash = sha256()
 
     def lines() -> Iterator[str]:
         with open(path, encoding="utf-8") as file:
             for line in file:
-                read.update(line.encode())
+                file_hash.update(line.encode())
                 yield line
 
     try:
-        found = audit_export.verify_export(lines(), None)
+        verification = audit_export.verify_export(lines(), None)
     except OSError as error:
         raise OutputError(
             f"{quote(path, 200)} cannot be read again: {error.strerror}; nothing was cut"
         ) from error
-    if read.hexdigest() != digest or found.head != head:
+    if file_hash.hexdigest() != digest or verification.head != head:
         raise IntegrityError(f"{quote(path, 200)} does not have what was written; nothing was cut")
 
 

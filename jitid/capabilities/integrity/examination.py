@@ -133,10 +133,10 @@ def _once(check: Callable[[_Subject], Iterable[Check]], subject: _Subject) -> It
 def _integrity(subject: _Subject) -> Iterator[Check]:
     damage = subject.condition.damage()
     if damage:
-        more = "" if len(damage) == 1 else ", and more"
+        suffix = "" if len(damage) == 1 else ", and more"
         rebuild = subject.condition.reindexing()
         raise DamagedError(
-            f"the ledger is damaged: {damage[0]}{more}",
+            f"the ledger is damaged: {damage[0]}{suffix}",
             RESTORE
             if rebuild is None
             else f"{RESTORE}; or, where the check `audit` is ok and while nothing writes: {rebuild}",
@@ -157,8 +157,10 @@ def _schema(subject: _Subject) -> Iterator[Check]:
             "jitid list",
         )
     elif differences:
-        more = "" if len(differences) == 1 else ", and more"
-        raise IntegrityError(f"the ledger is not as schema {version} has it: {differences[0]}{more}", RESTORE)
+        suffix = "" if len(differences) == 1 else ", and more"
+        raise IntegrityError(
+            f"the ledger is not as schema {version} has it: {differences[0]}{suffix}", RESTORE
+        )
     else:
         yield ok("schema", f"schema {version}")
     yield from _database(subject)
@@ -187,8 +189,8 @@ def _size(subject: _Subject) -> Iterator[Check]:
 
 
 def _database(subject: _Subject) -> Iterator[Check]:
-    for text, repair in subject.condition.remarks():
-        yield ok("database", text) if repair is None else warning("database", text, repair)
+    for remark, repair in subject.condition.remarks():
+        yield ok("database", remark) if repair is None else warning("database", remark, repair)
 
 
 def _clock(subject: _Subject) -> Iterator[Check]:
@@ -215,23 +217,23 @@ def _keys(subject: _Subject) -> Iterator[Check]:
         crl_signers = {key.kid for key in keys if signs_revocation_list(snapshot, key)}
         now = snapshot.now
     # If the folder is a link, this raises an error before any key in it is read.
-    there = subject.keyring.names()
+    key_names = subject.keyring.names()
     subject.keyring.must_be_for({key.kid for key in keys})
-    every = [key for key in keys if key.retired_at is None]
-    held = [key for key in every if subject.keyring.holds(key.kid)]
-    signing = [key for key in held if key.use == "jws"]
+    active_keys = [key for key in keys if key.retired_at is None]
+    local_keys = [key for key in active_keys if subject.keyring.holds(key.kid)]
+    jws_keys = [key for key in local_keys if key.use == "jws"]
     if subject.keyring.others:
-        if every and not signing:
+        if active_keys and not jws_keys:
             yield warning(
                 "keys",
                 f"none of the ledger's keys is on this machine, in {subject.keyring.folder}: it can issue no `jwt`",
                 "jitid keys rotate",
             )
-        elif len(every) > len(held):
-            yield ok("keys", f"{len(every) - len(held)} more are on other machines")
-    elif not any(key.algorithm == "EdDSA" for key in signing):
+        elif len(active_keys) > len(local_keys):
+            yield ok("keys", f"{len(active_keys) - len(local_keys)} more are on other machines")
+    elif not any(key.algorithm == "EdDSA" for key in jws_keys):
         yield failure("keys", IntegrityError("the ledger has no EdDSA key that signs", "jitid keys rotate"))
-    for key in held:
+    for key in local_keys:
         try:
             yield _key(subject.keyring, key, now)
         except JitidError as error:
@@ -239,8 +241,8 @@ def _keys(subject: _Subject) -> Iterator[Check]:
         except (TypeError, ValueError, AttributeError):
             # In an edited ledger, a key may have any value.
             yield failure("keys", IntegrityError("a key in the ledger is not as a ledger writes it", RESTORE))
-    for name in there:
-        if name in crl_signers or name in [key.kid for key in held]:
+    for name in key_names:
+        if name in crl_signers or name in [key.kid for key in local_keys]:
             continue
         description = (
             "a key that signs nothing more" if name in [key.kid for key in keys] else "no key of this ledger"
@@ -255,13 +257,13 @@ def _key(keyring: Keyring, key: SigningKey, now: int) -> Check:
         # The signature is verified with the public key.
         signer.sign(b"jitid doctor")
     age = now - key.created_at
-    which = key.algorithm if key.use == "jws" else f"{key.use} {key.algorithm}"
+    label = key.algorithm if key.use == "jws" else f"{key.use} {key.algorithm}"
     if age > OLD_KEY:
-        return warning("keys", f"{which} {key.kid} is {age // _DAY} days old", replacing(key))
+        return warning("keys", f"{label} {key.kid} is {age // _DAY} days old", replacing(key))
     if key.use == "x509":
         return _authority(key, now)
-    kept = "" if signer.elsewhere is None else f", kept by {signer.elsewhere}"
-    return ok("keys", f"{which} {key.kid} signs since {format_time(key.created_at)}{kept}")
+    location = "" if signer.elsewhere is None else f", kept by {signer.elsewhere}"
+    return ok("keys", f"{label} {key.kid} signs since {format_time(key.created_at)}{location}")
 
 
 def _authority(key: SigningKey, now: int) -> Check:
@@ -270,46 +272,44 @@ def _authority(key: SigningKey, now: int) -> Check:
     from jitid.crypto.der import split
     from jitid.crypto.x509 import ends_at
 
-    until = ends_at(split(key.certificates))
-    if until - now < ENDS_SOON:
-        ends = f"the certificate of x509 {key.kid} ends at {format_time(until)}"
-        return warning("keys", ends, replacing(key))
-    return ok("keys", f"x509 {key.kid} certifies until {format_time(until)}")
+    expires_at = ends_at(split(key.certificates))
+    if expires_at - now < ENDS_SOON:
+        message = f"the certificate of x509 {key.kid} ends at {format_time(expires_at)}"
+        return warning("keys", message, replacing(key))
+    return ok("keys", f"x509 {key.kid} certifies until {format_time(expires_at)}")
 
 
 def _audit(subject: _Subject) -> Iterator[Check]:
     expected = unreadable = None
-    place, text = subject.head or ("", "")
+    path, signed_head = subject.head or ("", "")
     try:
         with subject.read() as (snapshot, names):
             try:
-                if place:
-                    expected = audit_log.read_head(text, names, KeyStore(snapshot).signing_keys())
+                if path:
+                    expected = audit_log.read_head(signed_head, names, KeyStore(snapshot).signing_keys())
             except audit_log.UnreadableHeadError as error:
                 # The log may be valid nevertheless.
-                error.message += f" ({place})"
-                error.hint = f"mv {word(place)} {word(f'{place}.unreadable')}"
+                error.message += f" ({path})"
+                error.hint = f"mv {word(path)} {word(f'{path}.unreadable')}"
                 unreadable = failure("audit", error)
-            held = verify_log.verify(snapshot, names, expected)
+            verified = verify_log.verify(snapshot, names, expected)
     except IntegrityError as error:
         error.hint = error.hint or "compare with an export or a backup: jitid audit verify"
         raise
-    yield ok("audit", f"the chain holds: {_number(held.events, 'event')}, and the ledger's rows agree")
-    if held.cut is not None:
+    yield ok("audit", f"the chain holds: {_number(verified.events, 'event')}, and the ledger's rows agree")
+    if verified.cut is not None:
         # This is not damage: the event of the head is in the file that was exported when the log was cut.
-        message = (
-            f"the head in {place} tells of event {held.cut}, which was cut: it says nothing of what is here"
-        )
+        message = f"the head in {path} tells of event {verified.cut}, which was cut: it says nothing of what is here"
         yield warning("audit", message, "jitid sweep")
     if unreadable is not None:
         yield unreadable
 
 
-def _bytes(number: int) -> str:
+def _bytes(size: int) -> str:
     for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if number >= 1 << power:
-            return f"{number / (1 << power):.1f} {unit}"
-    return _number(number, "byte")
+        if size >= 1 << power:
+            return f"{size / (1 << power):.1f} {unit}"
+    return _number(size, "byte")
 
 
 def _number(count: int, noun: str) -> str:

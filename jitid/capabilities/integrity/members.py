@@ -280,8 +280,8 @@ class Members:
             self._tasks.open(seq, event)
         if "policy" in event:
             self._policies.add(event["policy"])
-        first = self._issued.first_of(seq, count)
-        if first is not None and self._rows.is_run(seq, event, first, count, self._names.issuer):
+        first_key = self._issued.first_of(seq, count)
+        if first_key is not None and self._rows.is_run(seq, event, first_key, count, self._names.issuer):
             self._issued.skip(count)
             self._marks.made(event, ())
             self.count += count
@@ -320,28 +320,30 @@ class Members:
         self.count += len(rows)
 
     def _must_be_reused(self) -> None:
-        found = RowStore(self._snapshot).reused(self._without)
-        for jti in self._reused.keys() | found.keys():
-            if self._reused.get(jti) != found.get(jti) and (jti in found or self._pruned.there([jti])):
+        recorded = RowStore(self._snapshot).reused(self._without)
+        for jti in self._reused.keys() | recorded.keys():
+            if self._reused.get(jti) != recorded.get(jti) and (jti in recorded or self._pruned.there([jti])):
                 raise IntegrityError(
                     f"whether {credential_id(jti)} was renewed twice is not in the ledger as the events say"
                 )
 
     def _must_be_adopted(self) -> None:
-        found = AdoptedStore(self._snapshot).digests()
-        for seq in self._adopted.keys() | found.keys():
-            if self._adopted.get(seq) != found.get(seq):
+        recorded = AdoptedStore(self._snapshot).digests()
+        for seq in self._adopted.keys() | recorded.keys():
+            if self._adopted.get(seq) != recorded.get(seq):
                 raise IntegrityError(f"what event {seq} adopted is not in the ledger as it says")
 
     def _check_replaced(self, seq: int, replaced: Mapping[str, int | None]) -> None:
         # The last event about a credential counts: another renewal may bring its end forward, and an abandoned renewal
         # restores it.
-        replacements = [(parse_id(jti)[1], jti, at) for jti, at in replaced.items()]
-        found = dict(CredentialStore(self._snapshot).supersessions([raw for raw, _, _ in replacements]))
-        for raw, jti, at in replacements:
+        replacements = [(parse_id(jti)[1], jti, superseded_at) for jti, superseded_at in replaced.items()]
+        recorded = dict(CredentialStore(self._snapshot).supersessions([raw for raw, _, _ in replacements]))
+        for raw, jti, superseded_at in replacements:
             # Pruned credentials went with their whole identity, and the digests of the remaining rows are without
             # them.
-            if found[raw] == at or (seq <= self._pruned.through and not self._pruned.there([raw])):
+            if recorded[raw] == superseded_at or (
+                seq <= self._pruned.through and not self._pruned.there([raw])
+            ):
                 self._lasting.pop(jti, None)
             else:
                 self._lasting[jti] = seq
@@ -359,7 +361,7 @@ class Members:
         ended_as = _ENDED_AS[event["op"]]
         closing = event["op"] in _CLOSING
         times = {row[2] for row in rows if row[2] is not None} if closing else {event["at"]}
-        states = {(ended_as, at) for at in times}
+        states = {(ended_as, ended_at) for ended_at in times}
         if rows and set(map(_STATE, rows)) != states:
             raise IntegrityError(f"a credential that event {seq} ended was changed in the ledger")
         self._honoured.take(seq, [row for row in rows if row[4] is not None])

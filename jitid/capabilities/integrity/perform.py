@@ -93,8 +93,8 @@ def read_log(snapshot: View, operation: ops.ReadLog) -> list[dict[str, Any]]:
 
     # A caller that continues after the last number it saw must not miss an event that is committed later.
     continues = operation.chosen.after > 0 and operation.chosen.event is None
-    until = snapshot.settled() if continues else None
-    documents = list(audit_log.log(snapshot, operation.chosen, operation.limit, until=until))
+    settled = snapshot.settled() if continues else None
+    documents = list(audit_log.log(snapshot, operation.chosen, operation.limit, until=settled))
     if operation.chosen.event is not None and not documents:
         _must_not_be_cut(snapshot, operation.chosen.event)
     if operation.members:
@@ -121,10 +121,10 @@ def follow_log(snapshot: View, operation: ops.FollowLog) -> ops.LogPage:
     events = list(audit_log.log(snapshot, chosen, limit, newest_first=operation.last, until=settled))
     if operation.last:
         events.reverse()
-    whole = operation.last or len(events) < limit
+    reached_end = operation.last or len(events) < limit
     if operation.members:
         _add_members(snapshot, events)
-    return ops.LogPage(events, settled if whole else events[-1]["seq"])
+    return ops.LogPage(events, settled if reached_end else events[-1]["seq"])
 
 
 def _add_members(snapshot: View, documents: list[dict[str, Any]]) -> None:

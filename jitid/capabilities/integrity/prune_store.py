@@ -119,8 +119,8 @@ class PruneStore(Store):
         """
         values = self._bounds(before, through, leaks)
         dialect_of(self._db).temporaries(self._db, _TEMPORARY)
-        for needed in (*_NEEDED, _ABOVE):
-            self._run(f"INSERT INTO needed {_safely(needed)} ON CONFLICT DO NOTHING", values)
+        for query in (*_NEEDED, _ABOVE):
+            self._run(f"INSERT INTO needed {_safely(query)} ON CONFLICT DO NOTHING", values)
         self._run(
             f"""INSERT INTO prunable {_safely(f"SELECT i.id FROM identity i WHERE {spared('needed', 'i.id')}")}
                 ON CONFLICT DO NOTHING""",
@@ -135,7 +135,7 @@ class PruneStore(Store):
         return self._counts(before, through, leaks)
 
     def _counts(self, before: int, through: int, leaks: int) -> dict[str, int]:
-        counts = {
+        queries = {
             "credentials": "SELECT count(*) FROM credential c WHERE c.identity IN (SELECT identity FROM prunable)",
             "identities": "SELECT count(*) FROM prunable",
             **{
@@ -152,14 +152,14 @@ class PruneStore(Store):
             "approval": "SELECT count(*) FROM prunable_approval",
             "nobody": f"SELECT count(*) FROM action WHERE {_WITHOUT_CREDENTIAL}",
             **{
-                table: f"SELECT count(*) FROM {table} WHERE {outlived}"
-                for table, outlived in _OUTLIVED.items()
+                table: f"SELECT count(*) FROM {table} WHERE {condition}"
+                for table, condition in _OUTLIVED.items()
             },
         }
         values = self._bounds(before, through, leaks)
-        found = {name: self._count(query, values) for name, query in counts.items()}
-        found["action"] += found.pop("nobody")
-        return found
+        counts = {name: self._count(query, values) for name, query in queries.items()}
+        counts["action"] += counts.pop("nobody")
+        return counts
 
     def chosen(self) -> ChosenRows:
         """Return the rows that `find` has found and that were not chosen before."""
@@ -198,8 +198,8 @@ class PruneStore(Store):
 
     def _add_leaks(self, remains: Remains, through: int, pruned_leaks: PrunedLeaks) -> None:
         snapshot = self._view
-        added = (row for row in LeakStore(snapshot).leak_rows(pruned_leaks) if row.event <= through)
-        for seq, leaked in groupby(added, attrgetter("event")):
+        leak_rows = (row for row in LeakStore(snapshot).leak_rows(pruned_leaks) if row.event <= through)
+        for seq, leaked in groupby(leak_rows, attrgetter("event")):
             remains.take("leaks", seq, [row.jti for row in leaked])
         for seq, rows in groupby(
             _until(LeakStore(snapshot).closed_leaks(pruned_leaks), through, 0), itemgetter(0)
@@ -209,9 +209,9 @@ class PruneStore(Store):
             _until(LeakStore(snapshot).sighting_rows(pruned_leaks), through, 0), itemgetter(0)
         ):
             remains.take("sightings", seq, [sighted_digest(members for _, members in rows).encode()])
-        for at, number, jti in LeakStore(snapshot).proved_leaks(pruned_leaks):
-            if at < pruned_leaks.before:
-                remains.take("proofs", number, [jti])
+        for proved_at, leak, jti in LeakStore(snapshot).proved_leaks(pruned_leaks):
+            if proved_at < pruned_leaks.before:
+                remains.take("proofs", leak, [jti])
 
     def credentials_digest(self) -> str:
         """Return SHA-256 over the jtis of the credentials that `find` has found, in the order of issue."""
@@ -220,8 +220,8 @@ class PruneStore(Store):
             "SELECT c.jti FROM credential c WHERE c.identity IN (SELECT identity FROM prunable) ORDER BY c.id",
         )
         digest = sha256()
-        while found := b"".join(chain.from_iterable(_some(rows))):
-            digest.update(found)
+        while chunk := b"".join(chain.from_iterable(_some(rows))):
+            digest.update(chunk)
         return digest.hexdigest()
 
     def there(self, jtis: Iterable[bytes]) -> list[bytes]:
@@ -238,14 +238,14 @@ class PruneStore(Store):
     def is_wrongly_condemned(self) -> bool:
         """Return whether a condemned credential was live, or ended or expired too recently, at the last pruning."""
         # An attacker with write access could hide a credential there, since no event is compared with condemned rows.
-        found = self._db.execute(
+        row = self._db.execute(
             """SELECT 1 FROM condemned x CROSS JOIN credential c
                 WHERE c.identity = x.identity
                   AND (c.ended_at IS NULL OR c.ended_at >= (SELECT max(before) FROM prune)
                        OR c.expires_at >= (SELECT max(before) FROM prune))
                 LIMIT 1"""
         ).fetchone()
-        return found is not None
+        return row is not None
 
     def _bounds(self, before: int, through: int, leaks: int) -> dict[str, int]:
         return {
@@ -269,35 +269,35 @@ class PruneStore(Store):
 class PruneChanges(PruneStore):
     """The queries of a pruning, and its changes."""
 
-    def condemn(self, last: Pruned | None, now: Pruned, chosen: ChosenRows) -> None:
-        """Condemn the rows that were chosen when `last` was the last pruning; the next event must record it.
+    def condemn(self, last_pruning: Pruned | None, pruning: Pruned, chosen: ChosenRows) -> None:
+        """Condemn the rows that were chosen when `last_pruning` was the last pruning; the next event must record it.
 
         Raises:
             ConflictError: the ledger has changed since, so that the choice must be repeated.
 
         """
-        if self.last() != last or now.before >= self._now:
+        if self.last() != last_pruning or pruning.before >= self._now:
             raise ConflictError("the ledger was pruned meanwhile; nothing was changed", "repeat the command")
         dialect = dialect_of(self._db)
         dialect.give(self._db, "condemned", chosen.identities)
-        leaked = """SELECT 1 FROM leak l CROSS JOIN credential c CROSS JOIN condemned x
+        leaked_query = """SELECT 1 FROM leak l CROSS JOIN credential c CROSS JOIN condemned x
                      WHERE l.event > :through AND c.id = l.credential AND x.identity = c.identity LIMIT 1"""
-        if self._db.execute(leaked, {"through": now.through}).fetchone() is not None:
+        if self._db.execute(leaked_query, {"through": pruning.through}).fetchone() is not None:
             raise ConflictError(
                 "something was reported to have leaked meanwhile; nothing was changed", "repeat the command"
             )
         dialect.temporaries(self._db, {"prunable_approval": _TEMPORARY["prunable_approval"]})
         dialect.give(self._db, "prunable_approval", chosen.approvals)
-        ended = """SELECT 1 FROM approval
+        ended_query = """SELECT 1 FROM approval
                     WHERE ended_event > :through AND id IN (SELECT approval FROM prunable_approval) LIMIT 1"""
-        if self._db.execute(ended, {"through": now.through}).fetchone() is not None:
+        if self._db.execute(ended_query, {"through": pruning.through}).fetchone() is not None:
             raise ConflictError(
                 "a request for approval ended meanwhile; nothing was changed", "repeat the command"
             )
         self._run("DELETE FROM approval_group WHERE approval IN (SELECT approval FROM prunable_approval)", {})
         self._run("DELETE FROM approval WHERE id IN (SELECT approval FROM prunable_approval)", {})
         self._run("DELETE FROM prune", {})
-        self._db.execute("INSERT INTO prune VALUES (?, ?, ?, ?)", now)
+        self._db.execute("INSERT INTO prune VALUES (?, ?, ?, ?)", pruning)
 
     def remove(self, limit: int, after: int | None) -> tuple[int, int | None]:
         """Delete the rows of some condemned identities.
@@ -320,8 +320,8 @@ class PruneChanges(PruneStore):
                  ORDER BY identity DESC LIMIT :limit""",
             {"limit": limit} if after is None else {"limit": limit, "after": after},
         )
-        (lowest, number) = self._db.execute("SELECT min(identity), count(*) FROM going").fetchone()
-        if not number:
+        (lowest, count) = self._db.execute("SELECT min(identity), count(*) FROM going").fetchone()
+        if not count:
             return self._remove_others(limit), None
         dialect.counted(self._db, "going")
         self._spare()
@@ -345,7 +345,7 @@ class PruneChanges(PruneStore):
 
     def _spare(self) -> None:
         """Keep identities of the batch that leaked or were used since they were condemned, and their ancestors."""
-        found = self._run(
+        added = self._run(
             f"""INSERT INTO staying {
                 _safely(f'''
                 SELECT c.identity FROM going g CROSS JOIN credential c CROSS JOIN leak l
@@ -358,9 +358,9 @@ class PruneChanges(PruneStore):
                 ON CONFLICT DO NOTHING""",
             self._old(),
         )
-        while found:
+        while added:
             self._run("DELETE FROM going WHERE identity IN (SELECT identity FROM staying)", {})
-            found = self._run(
+            added = self._run(
                 f"""INSERT INTO staying {
                     _safely('''
                     SELECT i.parent FROM staying s CROSS JOIN identity i CROSS JOIN going g
@@ -371,20 +371,24 @@ class PruneChanges(PruneStore):
             )
 
     def _old(self) -> dict[str, int]:
-        last = self.last()
-        return {"leaks": 0, "through": 0} if last is None else {"leaks": last.leaks, "through": last.through}
+        last_pruning = self.last()
+        return (
+            {"leaks": 0, "through": 0}
+            if last_pruning is None
+            else {"leaks": last_pruning.leaks, "through": last_pruning.through}
+        )
 
     def _remove_others(self, limit: int) -> int:
         """Delete rows that belong to no identity and no longer count."""
-        last = self.last()
-        bounds = self._bounds(0, 0, 0) if last is None else self._bounds(*last[1:])
+        last_pruning = self.last()
+        bounds = self._bounds(0, 0, 0) if last_pruning is None else self._bounds(*last_pruning[1:])
         removed = self._run(
             "DELETE FROM action "
             f"WHERE id IN (SELECT id FROM action WHERE {_WITHOUT_CREDENTIAL} ORDER BY id LIMIT :limit)",
             {**bounds, "limit": limit},
         )
-        for table, outlived in _OUTLIVED.items():
-            removed += self._run(f"DELETE FROM {table} WHERE {outlived}", bounds)
+        for table, condition in _OUTLIVED.items():
+            removed += self._run(f"DELETE FROM {table} WHERE {condition}", bounds)
         return removed
 
 

@@ -26,8 +26,8 @@ class Remains:
         """Add the remaining rows of one event, if there are any."""
         encoded = [len(part).to_bytes(4, "big") + part for part in parts]
         if encoded:
-            start = event.to_bytes(8, "big") + len(encoded).to_bytes(4, "big")
-            self._hashes[side].update(start + b"".join(encoded))
+            header = event.to_bytes(8, "big") + len(encoded).to_bytes(4, "big")
+            self._hashes[side].update(header + b"".join(encoded))
 
     def digests(self) -> Mapping[str, str]:
         """Return SHA-256 of each kind of rows as hex, by its name.
@@ -42,7 +42,7 @@ class Remains:
         - `approvals`: the id of the request and, if it had ended by then, how and when it ended, as JSON.
         - `proofs`: the jti. Proofs are ordered by time, and have the number of the leak instead of an event.
         """
-        return {side: found.hexdigest() for side, found in self._hashes.items()}
+        return {side: hash_.hexdigest() for side, hash_ in self._hashes.items()}
 
 
 def issued_parts(rows: Iterable[tuple[Any, ...]], *, at_target: bool) -> list[bytes]:

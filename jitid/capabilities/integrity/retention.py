@@ -86,26 +86,26 @@ def prune(
     if leaks_after is not None and leaks_after < max(LEAST, rows_after):
         raise UsageError("what leaked is kept for as long as other rows at least; nothing was changed")
     for attempt in range(_TRIES):
-        found = _find(ledger, rows_after, leaks_after, dry_run=dry_run)
-        if found.chosen is None:
+        prunable = _find(ledger, rows_after, leaks_after, dry_run=dry_run)
+        if prunable.chosen is None:
             event = None
             break
         try:
-            event = _condemn(ledger, found, found.chosen, accept_clock=accept_clock)
+            event = _condemn(ledger, prunable, prunable.chosen, accept_clock=accept_clock)
         except ConflictError:
             if attempt + 1 == _TRIES:
                 raise
         else:
             break
-    left = 0 if dry_run else _delete(ledger, time.monotonic() + seconds, accept_clock=accept_clock)
-    return Pruning(found.before, found.rows, event, left)
+    remaining = 0 if dry_run else _delete(ledger, time.monotonic() + seconds, accept_clock=accept_clock)
+    return Pruning(prunable.before, prunable.rows, event, remaining)
 
 
 def _go_on(ledger: Ledger, seconds: int, *, accept_clock: bool) -> Pruning:
     with ledger.read() as snapshot:
-        last = PruneStore(snapshot).last()
-    left = _delete(ledger, time.monotonic() + seconds, accept_clock=accept_clock)
-    return Pruning(0 if last is None else last.before, {}, None, left)
+        last_pruning = PruneStore(snapshot).last()
+    remaining = _delete(ledger, time.monotonic() + seconds, accept_clock=accept_clock)
+    return Pruning(0 if last_pruning is None else last_pruning.before, {}, None, remaining)
 
 
 def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: bool) -> _Prunable:
@@ -115,50 +115,50 @@ def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: 
             verify_log.verify(snapshot, ledger.names, None)
         snapshot = snapshot.afresh()
         retention, through = PruneStore(snapshot), snapshot.settled()
-        last = retention.last()
+        last_pruning = retention.last()
         before = snapshot.now - rows_after
         leaks = 0 if leaks_after is None else snapshot.now - leaks_after
-        if last is not None:
+        if last_pruning is not None:
             # A longer retention period now does not bring condemned rows back.
-            before, leaks = max(before, last.before), max(leaks, last.leaks)
-            through = max(through, last.through)
+            before, leaks = max(before, last_pruning.before), max(leaks, last_pruning.leaks)
+            through = max(through, last_pruning.through)
         rows = retention.find(before, through, leaks)
         chosen = retention.chosen()
         if dry_run or not (chosen.identities or chosen.approvals or rows["action"]):
-            return _Prunable(last, before, through, leaks, rows, None, {})
+            return _Prunable(last_pruning, before, through, leaks, rows, None, {})
         facts = {
             "before": before,
             "through": through,
             "leaks": leaks,
-            "rows": {table: number for table, number in rows.items() if number},
+            "rows": {table: count for table, count in rows.items() if count},
             "gone": retention.credentials_digest(),
             "left": dict(retention.remains(before, through, leaks)),
         }
-        return _Prunable(last, before, through, leaks, rows, chosen, facts)
+        return _Prunable(last_pruning, before, through, leaks, rows, chosen, facts)
 
 
-def _condemn(ledger: Ledger, found: _Prunable, chosen: ChosenRows, *, accept_clock: bool) -> int:
+def _condemn(ledger: Ledger, prunable: _Prunable, chosen: ChosenRows, *, accept_clock: bool) -> int:
     with ledger.write(accept_clock=accept_clock) as transaction:
         transaction.alone()
-        now = Pruned(transaction.next_seq(), found.before, found.through, found.leaks)
-        PruneChanges(transaction).condemn(found.last, now, chosen)
-        return transaction.append("prune", found.facts).seq
+        pruning = Pruned(transaction.next_seq(), prunable.before, prunable.through, prunable.leaks)
+        PruneChanges(transaction).condemn(prunable.last, pruning, chosen)
+        return transaction.append("prune", prunable.facts).seq
 
 
-def _delete(ledger: Ledger, until: float, *, accept_clock: bool) -> int:
+def _delete(ledger: Ledger, deadline: float, *, accept_clock: bool) -> int:
     """Delete condemned rows until that time of the monotonic clock; return the number of identities left."""
     removed, after = 0, None
     while True:
         with ledger.write(accept_clock=accept_clock) as transaction:
-            number, after = PruneChanges(transaction).remove(_AT_ONCE, after)
-        removed += number
+            count, after = PruneChanges(transaction).remove(_AT_ONCE, after)
+        removed += count
         if after is None:
             with ledger.read() as snapshot:
-                left = PruneStore(snapshot).condemned()
+                remaining = PruneStore(snapshot).condemned()
             # With several writers, a descendant may have a lower number than its ancestor: another round is needed.
-            if not left or not removed or time.monotonic() >= until:
-                return left
+            if not remaining or not removed or time.monotonic() >= deadline:
+                return remaining
             removed = 0
-        elif time.monotonic() >= until:
+        elif time.monotonic() >= deadline:
             with ledger.read() as snapshot:
                 return PruneStore(snapshot).condemned()

@@ -48,7 +48,8 @@ def _equal(absent: tuple[bool, ...]) -> str:
     """Return the condition that the common columns have certain values, or NULL."""
     columns = [*(f"c.{column}" for column in OF_CREDENTIAL), *(f"i.{column}" for column in OF_IDENTITY)]
     return " AND ".join(
-        f"{column} IS NULL" if none else f"{column} = ?" for column, none in zip(columns, absent, strict=True)
+        f"{column} IS NULL" if is_absent else f"{column} = ?"
+        for column, is_absent in zip(columns, absent, strict=True)
     )
 
 
@@ -72,17 +73,17 @@ def one(db: Any, key: int) -> tuple[Any, ...] | None:
     return None if row is None else tuple(row)
 
 
-def count(db: Any, first: int, last: int, event: int, alike: Sequence[Any], spared: str) -> int:
+def count(db: Any, first_key: int, last_key: int, event: int, alike: Sequence[Any], spared: str) -> int:
     """Return the number of credentials that are alike, for `RowStore.count_alike`; `spared` is a condition on each."""
     values = [value for value in alike if value is not None]
     row = db.execute(
         f"SELECT count(*) {_ALL_ALIKE} AND {_equal(_absent(alike))} AND {spared}",
-        (first, last, event, *values),
+        (first_key, last_key, event, *values),
     ).fetchone()
     return int(row[0])
 
 
-def whole(db: Any, first: int, last: int, event: int, alike: Sequence[Any], spared: str) -> Run:
+def whole(db: Any, first_key: int, last_key: int, event: int, alike: Sequence[Any], spared: str) -> Run:
     """Return these credentials as a whole, without rows that lack bytes or have bytes of another length."""
     joined = dialect_of(db).joined_bytes
     values = [value for value in alike if value is not None]
@@ -90,7 +91,7 @@ def whole(db: Any, first: int, last: int, event: int, alike: Sequence[Any], spar
         f"""SELECT count(*), {joined("c.jti", "c.id")}, {joined("c.fingerprint", "c.id")},
                    {joined("i.uid", "c.id")}, {joined("c.claims_hash", "c.id")}
               {_ALL_ALIKE} AND {_equal(_absent(alike))} AND {_PLAIN} AND {spared}""",
-        (first, last, event, *values, *_NO_BYTES),
+        (first_key, last_key, event, *values, *_NO_BYTES),
     ).fetchone()
     return Run(*row)
 

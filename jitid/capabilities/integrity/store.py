@@ -32,13 +32,13 @@ class RowStore(Store):
 
         `after` is the number of the last credential to skip; None skips none.
         """
-        listed = self.has_status_places()
-        here = f"CASE WHEN {_HERE} THEN c.fingerprint END, c.event, CASE WHEN {_HERE} THEN c.public END"
+        has_places = self.has_status_places()
+        columns = f"CASE WHEN {_HERE} THEN c.fingerprint END, c.event, CASE WHEN {_HERE} THEN c.public END"
         rows: Iterator[tuple[Any, ...]] = self._stream(
-            f"""SELECT c.id, c.jti, {here if without else "c.fingerprint, c.event, c.public"}, i.uid, c.claims_hash,
-                       {"s.list, s.place" if listed else "NULL, NULL"}
+            f"""SELECT c.id, c.jti, {columns if without else "c.fingerprint, c.event, c.public"}, i.uid, c.claims_hash,
+                       {"s.list, s.place" if has_places else "NULL, NULL"}
                   FROM credential c LEFT JOIN identity i ON i.id = c.identity
-                       {"LEFT JOIN status s ON s.credential = c.id" if listed else ""}
+                       {"LEFT JOIN status s ON s.credential = c.id" if has_places else ""}
                        {"LEFT JOIN outside o ON o.credential = c.id" if without else ""}
                  WHERE {spared(without)}{"" if after is None else " AND c.id > :after"}
                  ORDER BY {by_event(self._db, "c.")}""",
@@ -52,30 +52,34 @@ class RowStore(Store):
 
         return runs_store.one(self._db, key)
 
-    def count_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> int:
-        """Return the number of credentials of an event, from key `first` to `last`, that begin lines and are alike.
+    def count_alike(
+        self, first_key: int, last_key: int, event: int, alike: Sequence[Any], without: str = ""
+    ) -> int:
+        """Return the number of credentials of an event, from `first_key` to `last_key`, that begin lines and are alike.
 
         `alike` has the values of `OF_CREDENTIAL` and `OF_IDENTITY`.
         """
         from jitid.capabilities.integrity import runs_store
 
-        return runs_store.count(self._db, first, last, event, alike, spared(without))
+        return runs_store.count(self._db, first_key, last_key, event, alike, spared(without))
 
-    def run_alike(self, first: int, last: int, event: int, alike: Sequence[Any], without: str = "") -> Run:
+    def run_alike(
+        self, first_key: int, last_key: int, event: int, alike: Sequence[Any], without: str = ""
+    ) -> Run:
         """Return the same credentials as a whole, without rows that lack bytes or have bytes of another length."""
         from jitid.capabilities.integrity import runs_store
 
-        return runs_store.whole(self._db, first, last, event, alike, spared(without))
+        return runs_store.whole(self._db, first_key, last_key, event, alike, spared(without))
 
     def has_status_places(self) -> bool:
         """Return whether any credential has a place in a status list."""
         return self._one("SELECT 1 FROM status LIMIT 1") is not None
 
-    def status_places(self, first: int, last: int) -> list[tuple[int, int]]:
-        """Return status list and place of the credentials with keys from `first` to `last`, in their order."""
+    def status_places(self, first_key: int, last_key: int) -> list[tuple[int, int]]:
+        """Return status list and place of the credentials with keys from `first_key` to `last_key`, in their order."""
         rows = self._db.execute(
             "SELECT list, place FROM status WHERE credential BETWEEN ? AND ? ORDER BY credential",
-            (first, last),
+            (first_key, last_key),
         )
         return list(rows.fetchall())
 
@@ -83,8 +87,8 @@ class RowStore(Store):
         """Return the number of the first credential if the numbers are in the order of the events; None otherwise."""
         if by_event(self._db) != "id":
             return None
-        (first,) = self._one("SELECT min(id) FROM credential")
-        return None if first is None else int(first)
+        (key,) = self._one("SELECT min(id) FROM credential")
+        return None if key is None else int(key)
 
     def processes(self, without: str = "") -> int:
         """Return the number of identities that have a process."""
@@ -93,12 +97,12 @@ class RowStore(Store):
 
     def last_identity(self) -> int:
         """Return the number of the last identity; 0 if there is none."""
-        (last,) = self._one("SELECT coalesce(max(id), 0) FROM identity")
-        return int(last)
+        (key,) = self._one("SELECT coalesce(max(id), 0) FROM identity")
+        return int(key)
 
-    def terms(self, first: int, end: int) -> list[tuple[int, str]]:
-        """Return the numbered names from number `first` to before `end`."""
-        rows = self._db.execute("SELECT id, text FROM term WHERE id >= ? AND id < ?", (first, end))
+    def terms(self, start: int, stop: int) -> list[tuple[int, str]]:
+        """Return the numbered names from number `start` to before `stop`."""
+        rows = self._db.execute("SELECT id, text FROM term WHERE id >= ? AND id < ?", (start, stop))
         return list(rows.fetchall())
 
     def predecessors(self, identity: int, jti: bytes) -> list[tuple[int | None, int | None, int]]:
@@ -115,8 +119,8 @@ class RowStore(Store):
         (count,) = self._one(
             f"SELECT count(*) FROM credential c WHERE c.public IS NOT NULL AND {spared(without)}"
         )
-        found: int = count
-        return found
+        total: int = count
+        return total
 
     def reused(self, without: str = "") -> dict[bytes, int]:
         """Return the credentials that a caller tried to renew although they have a successor, with the first time."""
@@ -161,9 +165,9 @@ class RowStore(Store):
             without,
         )
 
-    def _ended(self, more: str, without: str) -> Iterator[Any]:
+    def _ended(self, columns: str, without: str) -> Iterator[Any]:
         return self._stream(
-            f"""SELECT c.ended_event, c.jti, c.ended_at, c.ended_as{more} FROM credential c
+            f"""SELECT c.ended_event, c.jti, c.ended_at, c.ended_as{columns} FROM credential c
                  WHERE (c.ended_at IS NOT NULL OR c.ended_event IS NOT NULL OR c.ended_as IS NOT NULL)
                    AND {spared(without)}
                  ORDER BY c.ended_event, c.id"""

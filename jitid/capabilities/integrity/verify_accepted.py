@@ -46,15 +46,15 @@ class HonouredMembers:
                 )
 
     def _is_right(self, seq: int, recorded: Sequence[int] | None, partly: Collection[int]) -> bool:
-        old, before = seq <= self._pruned.through, self._pruned.before
-        found = self._ended.get(seq)
-        if recorded is None or found is None:
+        may_be_pruned, pruned_before = seq <= self._pruned.through, self._pruned.before
+        expected = self._ended.get(seq)
+        if recorded is None or expected is None:
             # A pruning deletes the credentials that had expired before it, and the row that counts them.
-            (*_, expires_at) = recorded or found or (0,)
-            return old and expires_at < before
-        (credentials, ended_at, expires_at), (ended, first_at, last_expiry) = recorded, found
-        if ended_at != first_at or credentials < ended or expires_at < last_expiry:
+            (*_, expires_at) = recorded or expected or (0,)
+            return may_be_pruned and expires_at < pruned_before
+        (credentials, ended_at, expires_at), (count, first_at, last_expiry) = recorded, expected
+        if ended_at != first_at or credentials < count or expires_at < last_expiry:
             return False
-        if (credentials, expires_at) == (ended, last_expiry):
+        if (credentials, expires_at) == (count, last_expiry):
             return True
-        return seq in partly and old and (expires_at == last_expiry or expires_at < before)
+        return seq in partly and may_be_pruned and (expires_at == last_expiry or expires_at < pruned_before)

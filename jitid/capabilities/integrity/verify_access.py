@@ -69,10 +69,12 @@ class AccessMembers:
                 if "spent" in event:
                     self._end(seq, event["spent"], (AccessState.SPENT.value, event["at"], seq))
                 if "predecessor" in event:
-                    before = self._open(seq, event["predecessor"])
-                    ends = event["ends"]
-                    before.superseded_at = (
-                        ends if before.superseded_at is None else min(before.superseded_at, ends)
+                    predecessor = self._open(seq, event["predecessor"])
+                    ends_at = event["ends"]
+                    predecessor.superseded_at = (
+                        ends_at
+                        if predecessor.superseded_at is None
+                        else min(predecessor.superseded_at, ends_at)
                     )
 
     def compare_rows(self) -> None:
@@ -96,10 +98,10 @@ class AccessMembers:
             )
 
     def _open(self, seq: int, id_: str) -> _ExpectedAccess:
-        found = self._expected.get(id_)
-        if found is None or found.end is not None:
+        expected = self._expected.get(id_)
+        if expected is None or expected.end is not None:
             raise IntegrityError(f"event {seq} is about an access credential that did not count")
-        return found
+        return expected
 
     def _end(self, seq: int, id_: str, end: _End) -> None:
         self._open(seq, id_).end = end
@@ -111,9 +113,12 @@ class AccessMembers:
         if end == (None, None, None):
             return True
         # An expired or rotated credential is closed without an event, by any later command.
-        due = {AccessState.EXPIRED.value: row.expires_at, AccessState.ROTATED.value: expected.superseded_at}
-        at = None if row.ended_as is None else due.get(row.ended_as)
-        return at is not None and end[1:] == (at, None) and at <= self._latest
+        end_times = {
+            AccessState.EXPIRED.value: row.expires_at,
+            AccessState.ROTATED.value: expected.superseded_at,
+        }
+        end_time = None if row.ended_as is None else end_times.get(row.ended_as)
+        return end_time is not None and end[1:] == (end_time, None) and end_time <= self._latest
 
 
 def _granted(row: Access) -> tuple[Any, ...]:

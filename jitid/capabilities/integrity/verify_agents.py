@@ -94,15 +94,15 @@ class AgentMembers:
                 raise IntegrityError(f"the record of agent {label(agent.name)} is not as the events tell")
         for name in self._expected:
             raise IntegrityError(f"events tell of agent {label(name)}, and the ledger has no record of it")
-        if (held := self._snapshot.wrongly_held(self._registered, ended, self._without)) is not None:
-            raise IntegrityError(f"what agent {label(held)} holds is not counted to its record")
+        if (agent_name := self._snapshot.wrongly_held(self._registered, ended, self._without)) is not None:
+            raise IntegrityError(f"what agent {label(agent_name)} holds is not counted to its record")
 
     def _differs(self, agent: Agent, expected: Mapping[str, Any]) -> bool:
-        found = agent._asdict()
+        record = agent._asdict()
         unnamed = agent.suspended_as == SUSPENDED_AS and agent.suspended_at in self._unnamed
-        free = ("suspended_at", "suspended_as") if expected["suspended_at"] is None and unnamed else ()
+        unchecked = ("suspended_at", "suspended_as") if expected["suspended_at"] is None and unnamed else ()
         return any(
-            value != (list(found[field]) if field in _LISTS else found[field])
+            value != (list(record[field]) if field in _LISTS else record[field])
             for field, value in expected.items()
-            if field not in free
+            if field not in unchecked
         )

@@ -52,22 +52,22 @@ class _ExpectedRequest:
 
     def decide(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take the event of an approver's decision."""
-        until = event.get("until")
+        expires_at = event.get("until")
         decision = _Decision(
-            event["approver"], event["proof"], int(until is not None), event["at"], until, seq
+            event["approver"], event["proof"], int(expires_at is not None), event["at"], expires_at, seq
         )
         self.decisions |= dict.fromkeys(event["groups"], decision)
-        if until is None:
+        if expires_at is None:
             self.end = (ApprovalState.DENIED.value, event["at"], seq)
 
-    def granted_at(self, at: int) -> dict[str, str]:
+    def granted_at(self, time: int) -> dict[str, str]:
         """Return the approvers with valid grants at a time, by group."""
         return {
             group: decision.approver
             for group, decision in self.decisions.items()
             if decision is not None
             and decision.expires_at is not None
-            and decision.decided_at <= at < decision.expires_at
+            and decision.decided_at <= time < decision.expires_at
         }
 
 
@@ -112,12 +112,16 @@ class ApprovalRows:
             IntegrityError: the approval was not granted, or had ended.
 
         """
-        one = self._open(seq, event["approval"])
-        grants = one.granted_at(event["at"])
-        if grants != event["approvers"] or grants.keys() != one.decisions.keys() or event["at"] >= one.until:
+        request = self._open(seq, event["approval"])
+        grants = request.granted_at(event["at"])
+        if (
+            grants != event["approvers"]
+            or grants.keys() != request.decisions.keys()
+            or event["at"] >= request.until
+        ):
             raise IntegrityError(f"event {seq} uses an approval that nobody had granted")
-        one.end = (ApprovalState.USED.value, event["at"], seq)
-        one.used_for = identity
+        request.end = (ApprovalState.USED.value, event["at"], seq)
+        request.used_for = identity
 
     def compare_rows(self) -> None:
         """Compare the rows.
@@ -141,19 +145,19 @@ class ApprovalRows:
                 raise IntegrityError(f"request {row.id} has not ended as its events say")
             if not self._matches(row, expected):
                 raise IntegrityError(f"request {row.id} is not in the ledger as its events say")
-        for id_, one in self._expected.items():
+        for id_, request in self._expected.items():
             # A request that may be gone is covered by the digests of the remaining rows.
-            if one.request[-1] <= self._pruned.through:
+            if request.request[-1] <= self._pruned.through:
                 continue
             raise IntegrityError(f"the ledger lacks the request {id_} that an event tells of")
         if withdrawn != self._withdrawn:
             raise IntegrityError("the requests that were withdrawn are not in the ledger as the events say")
 
     def _open(self, seq: int, id_: str, digest: str | None = None) -> _ExpectedRequest:
-        found = self._expected.get(id_)
-        if found is None or found.end is not None or digest not in (None, found.request[0]):
+        request = self._expected.get(id_)
+        if request is None or request.end is not None or digest not in (None, request.request[0]):
             raise IntegrityError(f"event {seq} is about a request that was not open")
-        return found
+        return request
 
     def _has_ended_so(self, end: tuple[Any, ...] | None, expected: _ExpectedRequest) -> bool:
         if end is None or expected.end is not None:
@@ -167,13 +171,13 @@ class ApprovalRows:
 
     def _matches(self, row: Approval, expected: _ExpectedRequest) -> bool:
         request = (row.digest.hex(), row.delegator, row.asked_by, row.asked_at, row.expires_at, row.event)
-        used = expected.end is not None and expected.end[0] == ApprovalState.USED.value
+        is_used = expected.end is not None and expected.end[0] == ApprovalState.USED.value
         decisions = {
             word.group: None if word.granted is None else _Decision._make(word[1:7]) for word in row.words
         }
         return (
             request == expected.request
-            and (row.identity is not None) == used
+            and (row.identity is not None) == is_used
             and (expected.used_for is None or row.identity == expected.used_for)
             and decisions.keys() == expected.decisions.keys()
             and all(
@@ -197,9 +201,11 @@ class ApprovalRows:
         """Return whether a grant expired, or was withdrawn with its approver, before the request ended."""
         if decision.expires_at is None:
             return False
-        _, at, event = (None, self._latest, None) if end is None else end
-        return decision.expires_at <= at or any(
-            decision.event < seq and (event is None or seq <= event) and name in (None, decision.approver)
+        _, ended_at, ended_event = (None, self._latest, None) if end is None else end
+        return decision.expires_at <= ended_at or any(
+            decision.event < seq
+            and (ended_event is None or seq <= ended_event)
+            and name in (None, decision.approver)
             for seq, name in self._silenced
         )
 

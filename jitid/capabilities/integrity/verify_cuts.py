@@ -35,11 +35,11 @@ class CutMembers:
         if self.last is None:
             return
         try:
-            number, digest = digest_of(self._segments.kept(self.through))
+            count, digest = digest_of(self._segments.kept(self.through))
         except TypeError as error:
             # An editor that uses a database's own functions may leave text instead of bytes.
             raise IntegrityError("an event that stayed is no longer the bytes that were written") from error
-        if (number, digest) != (self.last.kept, self.last.digest):
+        if (count, digest) != (self.last.kept, self.last.digest):
             raise IntegrityError(
                 "the events that stayed when the audit log was cut are not those that are there"
             )
@@ -53,7 +53,7 @@ class CutMembers:
 
     def compare_rows(self) -> None:
         """Compare the segments. Raises IntegrityError if a segment was edited, removed or inserted."""
-        if sorted(self._expected, key=lambda each: each.event) != sorted(
-            self._rows, key=lambda each: each.event
+        if sorted(self._expected, key=lambda segment: segment.event) != sorted(
+            self._rows, key=lambda segment: segment.event
         ):
             raise IntegrityError("where the audit log was cut is not told as its events tell it")

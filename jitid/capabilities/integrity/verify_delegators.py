@@ -67,52 +67,53 @@ class DelegatorMembers:
         name = event["delegator"]
         if name not in undone:
             undone[name] = self._snapshot.find_delegator(name)
-        found = undone[name]
-        if found is None or found.name != name:
+        delegator = undone[name]
+        if delegator is None or delegator.name != name:
             raise IntegrityError(
                 f"event {seq} tells of the delegator {label(name)}, and the directory lacks them"
             )
-        undone[name] = _before(seq, event, found)
+        undone[name] = _before(seq, event, delegator)
 
     def _as_it_was(self, undone: Mapping[str, Delegator | None]) -> Iterator[Delegator]:
-        for one in _all_delegators(self._snapshot):
-            before = undone.get(one.name, one)
-            if before is None:
+        for delegator in _all_delegators(self._snapshot):
+            former = undone.get(delegator.name, delegator)
+            if former is None:
                 continue
-            if self._form != FORM and before.disabled_last not in (None, before.disabled_at):
-                raise IntegrityError(f"no event says when {label(before.name)} was last disabled")
-            yield before
+            if self._form != FORM and former.disabled_last not in (None, former.disabled_at):
+                raise IntegrityError(f"no event says when {label(former.name)} was last disabled")
+            yield former
 
 
-def _before(seq: int, event: Mapping[str, Any], found: Delegator) -> Delegator | None:
+def _before(seq: int, event: Mapping[str, Any], delegator: Delegator) -> Delegator | None:
     """Return a delegator in the state before an event; None if the event added it. Raises IntegrityError."""
-    now, at = recorded_facts(found), event["at"]
+    recorded, at = recorded_facts(delegator), event["at"]
     match event["op"]:
         case "delegator-add":
-            fresh = found._replace(
+            fresh = delegator._replace(
                 imported=False, external=None, added_at=at, disabled_at=None, disabled_last=None
             )
-            if found == fresh and all(
-                now[field] == event.get(field, _ABSENT[field]) for field in RECORDED_FIELDS
+            if delegator == fresh and all(
+                recorded[field] == event.get(field, _ABSENT[field]) for field in RECORDED_FIELDS
             ):
                 return None
         case "delegator-change":
-            if all(now[field] == value for field, value in event["now"].items()):
+            if all(recorded[field] == value for field, value in event["now"].items()):
                 was: dict[str, Any] = {field: _value(value) for field, value in event["was"].items()}
-                return found._replace(**was)
+                return delegator._replace(**was)
         case "delegator-disable":
             if event.get("again"):
-                return found
-            if found.disabled_at == found.disabled_last == at:
-                return found._replace(disabled_at=None, disabled_last=event.get("last"))
+                return delegator
+            if delegator.disabled_at == delegator.disabled_last == at:
+                return delegator._replace(disabled_at=None, disabled_last=event.get("last"))
         case "delegator-enable":
-            since = event["since"]
+            disabled_at = event["since"]
             # Events of earlier versions do not state whether the time is remembered: then it may be missing.
-            if found.disabled_at is None and (
-                found.disabled_last == since or (found.disabled_last is None and "last" not in event)
+            if delegator.disabled_at is None and (
+                delegator.disabled_last == disabled_at
+                or (delegator.disabled_last is None and "last" not in event)
             ):
-                return found._replace(disabled_at=since, disabled_last=since)
-    raise IntegrityError(f"the delegator {label(found.name)} is not as event {seq} says")
+                return delegator._replace(disabled_at=disabled_at, disabled_last=disabled_at)
+    raise IntegrityError(f"the delegator {label(delegator.name)} is not as event {seq} says")
 
 
 _ABSENT: Mapping[str, Any] = {

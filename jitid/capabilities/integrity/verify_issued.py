@@ -108,8 +108,8 @@ class NumberedNames:
         if number not in self._texts:
             if len(self._texts) > _TERMS_KEPT:
                 self._texts.clear()
-            first = number - number % _BLOCK
-            self._texts.update(RowStore(self._snapshot).terms(first, first + _BLOCK))
+            block_start = number - number % _BLOCK
+            self._texts.update(RowStore(self._snapshot).terms(block_start, block_start + _BLOCK))
         return self._texts.get(number)
 
 
@@ -128,35 +128,35 @@ class IssuedMembers:
         self._kids = {key.key: key.kid for key in KeyStore(snapshot).signing_keys()}
         self._listed = RowStore(snapshot).has_status_places()
 
-    def is_run(self, seq: int, event: Mapping[str, Any], first: int, count: int, issuer: str) -> bool:
-        """Return whether an event issued the `count` credentials from number `first` on, exactly as it states.
+    def is_run(self, seq: int, event: Mapping[str, Any], first_key: int, count: int, issuer: str) -> bool:
+        """Return whether an event issued the `count` credentials from number `first_key` on, exactly as it states.
 
         Only rows that can be compared as a whole give True. For all others, `check` examines each row, and reports an
         error.
         """
         if event["op"] != "issue" or not event.keys() >= _WHOLE or not _SINGLY.isdisjoint(event):
             return False
-        row, last = RowStore(self._snapshot).alike(first), first + count - 1
+        row, last_key = RowStore(self._snapshot).alike(first_key), first_key + count - 1
         if row is None:
             return False
-        one = AlikeRows._make(row)
-        run = RowStore(self._snapshot).run_alike(first, last, seq, one[:_COMPARED], self._without)
-        if run.length != count or run.jtis is None or not self._matches(event, one, first, issuer):
+        alike = AlikeRows._make(row)
+        run = RowStore(self._snapshot).run_alike(first_key, last_key, seq, alike[:_COMPARED], self._without)
+        if run.length != count or run.jtis is None or not self._matches(event, alike, first_key, issuer):
             return False
-        kid = None if one.signed_by is None else self._kids.get(one.signed_by, "")
-        places = RowStore(self._snapshot).status_places(first, last) if self._listed else []
+        kid = None if alike.signed_by is None else self._kids.get(alike.signed_by, "")
+        status_places = RowStore(self._snapshot).status_places(first_key, last_key) if self._listed else []
         digest = audit.rows_digest(
-            *(kid, one.details, one.may_audience),
+            *(kid, alike.details, alike.may_audience),
             [run.uids],
             [run.claims],
-            places,
+            status_places,
             [run.jtis],
             [run.prints],
         )
         if digest != event["rows"]:
             return False
         if self.since is None:
-            self.since = one.identity
+            self.since = alike.identity
         return True
 
     def check(self, seq: int, event: Mapping[str, Any], rows: Sequence[tuple[Any, ...]], issuer: str) -> None:
@@ -171,22 +171,26 @@ class IssuedMembers:
             if any(not _is_adopted(self._alike(row[0]), row) for row in rows):
                 raise _edited(seq)
             return
-        one = self._alike(rows[0][0])
+        alike = self._alike(rows[0][0])
         if event["op"] == "issue" and self.since is None and not _LINED.isdisjoint(event):
-            self.since = one.identity
+            self.since = alike.identity
         if event["op"] == "issue" and "process" in event:
             self._processes += len(rows)
-            if any(self._alike(row[0])[-_OF_PROCESS:] != one[-_OF_PROCESS:] for row in rows[1:]):
+            if any(self._alike(row[0])[-_OF_PROCESS:] != alike[-_OF_PROCESS:] for row in rows[1:]):
                 raise _edited(seq)
         if len(rows) > 1 and len(rows) != RowStore(self._snapshot).count_alike(
-            rows[0][0], rows[-1][0], seq, one[:_COMPARED], self._without
+            rows[0][0], rows[-1][0], seq, alike[:_COMPARED], self._without
         ):
             raise _edited(seq)
-        if rows[0][3] != seq or ("lifetime" in event and not self._matches(event, one, rows[0][0], issuer)):
+        if rows[0][3] != seq or ("lifetime" in event and not self._matches(event, alike, rows[0][0], issuer)):
             raise _edited(seq)
         # An event has no digest of the remaining rows if other rows of it were pruned.
-        whole = len(rows) == event.get("count", 1)
-        if whole and "rows" in event and event["rows"] != self._digest(one, rows, all_="issued" not in event):
+        complete = len(rows) == event.get("count", 1)
+        if (
+            complete
+            and "rows" in event
+            and event["rows"] != self._digest(alike, rows, all_="issued" not in event)
+        ):
             raise _edited(seq)
 
     def compare_rows(self) -> None:
@@ -200,7 +204,7 @@ class IssuedMembers:
             raise IntegrityError("a row of the ledger holds what no ledger writes")
         return AlikeRows._make(row)
 
-    def _digest(self, one: AlikeRows, rows: Sequence[tuple[Any, ...]], *, all_: bool) -> str | None:
+    def _digest(self, alike: AlikeRows, rows: Sequence[tuple[Any, ...]], *, all_: bool) -> str | None:
         """Return the digest of the rows; None if a value has a wrong length.
 
         Without `all_`, leave out `jti`s and fingerprints, for which the event has another digest.
@@ -212,103 +216,113 @@ class IssuedMembers:
         if set(map(len, jtis)) - {16} or set(map(len, filter(None, prints))) - {32}:
             return None
         return audit.rows_digest(
-            None if one.signed_by is None else self._kids.get(one.signed_by, ""),
-            *(one.details, one.may_audience),
+            None if alike.signed_by is None else self._kids.get(alike.signed_by, ""),
+            *(alike.details, alike.may_audience),
             uids,
             claims,
             [(row[7], row[8]) for row in rows if row[7] is not None],
             *(jtis, prints),
         )
 
-    def _matches(self, event: Mapping[str, Any], one: AlikeRows, key: int, issuer: str) -> bool:
+    def _matches(self, event: Mapping[str, Any], alike: AlikeRows, key: int, issuer: str) -> bool:
         """Return whether the row of the credential with number `key` agrees with the event."""
         return (
-            self._has_terms(event, one, issuer)
-            and self._is_of(event, one)
-            and self._descends(event, one, key)
+            self._has_terms(event, alike, issuer)
+            and self._is_of(event, alike)
+            and self._descends(event, alike, key)
         )
 
-    def _has_terms(self, event: Mapping[str, Any], one: AlikeRows, issuer: str) -> bool:
-        at = event["at"]
+    def _has_terms(self, event: Mapping[str, Any], alike: AlikeRows, issuer: str) -> bool:
+        issued_at = event["at"]
         audiences = " ".join(event.get("audiences", (issuer,)))
         if "may_audience" in event:
-            reach = one.may_audience == " ".join(event["may_audience"])
+            audience_matches = alike.may_audience == " ".join(event["may_audience"])
         else:
-            reach = one.may_audience in (None, audiences)
+            audience_matches = alike.may_audience in (None, audiences)
         return (
-            reach
-            and (one.issued_at, one.expires_at) == (at, at + event["lifetime"])
-            and one.scopes == " ".join(event.get("granted", event.get("scopes", ())))
-            and one.kind == event["kind"]
-            and (one.template or "") == event.get("template", "")
-            and (ANY_KIND if one.may_kind is None else one.may_kind) == event.get("may_kind", ANY_KIND)
-            and (one.may_act or "") == ("" if "may_audience" in event else event.get("may_act", ""))
-            and self._names.text(one.audiences) == audiences
+            audience_matches
+            and (alike.issued_at, alike.expires_at) == (issued_at, issued_at + event["lifetime"])
+            and alike.scopes == " ".join(event.get("granted", event.get("scopes", ())))
+            and alike.kind == event["kind"]
+            and (alike.template or "") == event.get("template", "")
+            and (ANY_KIND if alike.may_kind is None else alike.may_kind) == event.get("may_kind", ANY_KIND)
+            and (alike.may_act or "") == ("" if "may_audience" in event else event.get("may_act", ""))
+            and self._names.text(alike.audiences) == audiences
         )
 
-    def _is_of(self, event: Mapping[str, Any], one: AlikeRows) -> bool:
+    def _is_of(self, event: Mapping[str, Any], alike: AlikeRows) -> bool:
         """Return whether the rows have the identity and the process that the event states."""
-        text, parent = self._names.text, event.get("parent")
+        name_of, parent = self._names.text, event.get("parent")
         stated = (event.get("proof"), event.get("sensitivity"), event.get("depth", 0))
         return (
-            (one.task_of_identity, one.delegator_of_identity) == (one.task, one.delegator)
-            and one.task_name == event.get("task")
-            and (one.given is not None or text(one.opener) == event.get("opener", event.get("delegator")))
-            and text(one.agent) == event.get("agent")
-            and text(one.delegator) == event.get("delegator")
-            and (one.proof, one.sensitivity, one.depth) == stated
-            and (one.parent is None) == (one.depth == 0)
-            and one.parent_uid == (None if parent is None else parse_id(parent)[1])
-            and (event["op"] != "issue" or self._is_bound(event.get("process"), one))
+            (alike.task_of_identity, alike.delegator_of_identity) == (alike.task, alike.delegator)
+            and alike.task_name == event.get("task")
+            and (
+                alike.given is not None
+                or name_of(alike.opener) == event.get("opener", event.get("delegator"))
+            )
+            and name_of(alike.agent) == event.get("agent")
+            and name_of(alike.delegator) == event.get("delegator")
+            and (alike.proof, alike.sensitivity, alike.depth) == stated
+            and (alike.parent is None) == (alike.depth == 0)
+            and alike.parent_uid == (None if parent is None else parse_id(parent)[1])
+            and (event["op"] != "issue" or self._is_bound(event.get("process"), alike))
         )
 
     @staticmethod
-    def _is_bound(process: Mapping[str, Any] | None, one: AlikeRows) -> bool:
+    def _is_bound(process: Mapping[str, Any] | None, alike: AlikeRows) -> bool:
         if process is None:
-            return one.host is None
-        found = {name: getattr(one, name) for name in process if name != "renews_until"}
-        return all(value == found[name] for name, value in process.items() if name in found)
+            return alike.host is None
+        recorded = {name: getattr(alike, name) for name in process if name != "renews_until"}
+        return all(value == recorded[name] for name, value in process.items() if name in recorded)
 
-    def _descends(self, event: Mapping[str, Any], one: AlikeRows, key: int) -> bool:
+    def _descends(self, event: Mapping[str, Any], alike: AlikeRows, key: int) -> bool:
         """Return whether the rows have the line and the source that the event states."""
-        made_from, of = event.get("made_from"), event.get("of")
-        if of is not None:
-            return self._succeeds(one, parse_id(of)[1])
-        if one.line not in (None, key):
+        made_from, predecessor = event.get("made_from"), event.get("of")
+        if predecessor is not None:
+            return self._succeeds(alike, parse_id(predecessor)[1])
+        if alike.line not in (None, key):
             return False
         right = None if made_from is None else parse_id(made_from)[1]
         attached = event["op"] == "attach"
-        if (one.source if attached else one.source_of_identity) is None:
+        if (alike.source if attached else alike.source_of_identity) is None:
             # Events from before lines existed do not state the source of a credential.
-            if right is not None or (not attached and one.source is not None):
+            if right is not None or (not attached and alike.source is not None):
                 return False
-        elif one.right != right or (not attached and one.source is not None):
+        elif alike.right != right or (not attached and alike.source is not None):
             return False
         if right is not None:
-            return one.subject == one.subject_of_right
+            return alike.subject == alike.subject_of_right
         if event["op"] != "issue" or "parent" in event:
             return True
         subject = event.get("subject")
-        return (one.subject is None) == (subject is None) and self._names.text(one.subject) == subject
+        return (alike.subject is None) == (subject is None) and self._names.text(alike.subject) == subject
 
-    def _succeeds(self, one: AlikeRows, of: bytes) -> bool:
+    def _succeeds(self, alike: AlikeRows, predecessor: bytes) -> bool:
         """Return whether a renewed credential continues the line of its predecessor, and has the same source."""
         return any(
-            (source, subject, line) == (one.source, one.subject, one.line)
-            for source, subject, line in RowStore(self._snapshot).predecessors(one.identity, of)
+            (source, subject, line) == (alike.source, alike.subject, alike.line)
+            for source, subject, line in RowStore(self._snapshot).predecessors(alike.identity, predecessor)
         )
 
 
-def _is_adopted(one: AlikeRows, row: tuple[Any, ...]) -> bool:
+def _is_adopted(alike: AlikeRows, row: tuple[Any, ...]) -> bool:
     """Return whether a standing secret agrees with its identity and has no value that only issued credentials have."""
     return (
-        (one.task, one.delegator) == (one.task_of_identity, one.delegator_of_identity)
-        and one.line in (None, row[0])
+        (alike.task, alike.delegator) == (alike.task_of_identity, alike.delegator_of_identity)
+        and alike.line in (None, row[0])
         and all(
             value is None
             for value in (
-                *(one.source, one.parent, one.source_of_identity, one.signed_by, one.subject, one.template),
-                *(one.may_audience, one.may_kind, one.may_act, one.host, row[6], row[7]),
+                *(
+                    alike.source,
+                    alike.parent,
+                    alike.source_of_identity,
+                    alike.signed_by,
+                    alike.subject,
+                    alike.template,
+                ),
+                *(alike.may_audience, alike.may_kind, alike.may_act, alike.host, row[6], row[7]),
             )
         )
     )

@@ -42,8 +42,8 @@ class KeyMembers:
                 self._revoked.setdefault(kid, at)
                 self._retired.setdefault(kid, at)
         retired = event.get("retired")
-        for each in retired if isinstance(retired, list) else ():
-            self._retired.setdefault(each, at)
+        for retired_kid in retired if isinstance(retired, list) else ():
+            self._retired.setdefault(retired_kid, at)
 
     def compare_rows(self, keys: Iterable[SigningKey]) -> None:
         """Compare the keys of the ledger.

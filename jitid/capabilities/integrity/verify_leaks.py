@@ -58,23 +58,23 @@ class LeakMembers:
             IntegrityError: a row has the time of a proof that no event states, or there are such rows.
 
         """
-        added, seen = self._added.next(), self._sightings.next()
-        if added is not None:
-            raise IntegrityError(f"the ledger has a leak {added.key} that no event tells of")
-        if seen is not None:
-            raise IntegrityError(f"the ledger has a sighting that event {seen[0]} does not tell of")
+        leak, sighting = self._added.next(), self._sightings.next()
+        if leak is not None:
+            raise IntegrityError(f"the ledger has a leak {leak.key} that no event tells of")
+        if sighting is not None:
+            raise IntegrityError(f"the ledger has a sighting that event {sighting[0]} does not tell of")
         if self._closed.next() is not None:
             raise IntegrityError("the ledger has a closed leak, and no event closed it")
         # A proof is found by its time: the remaining rows of an old proof are between its first and its last leak.
-        proved = EventRows(self._snapshot.proved_leaks(self._pruned.leaks), itemgetter(0), 1 << 62)
+        proved_rows = EventRows(self._snapshot.proved_leaks(self._pruned.leaks), itemgetter(0), 1 << 62)
         for proof in _separated(self._proofs):
-            rows = _proved_by(proof, proved)
+            rows = _proved_by(proof, proved_rows)
             # No row of a later event is gone, even if a clock was set back since.
             may_be_pruned = proof.seq <= self._pruned.through and proof.at < self._pruned.leaks.before
             if may_be_pruned:
                 self._pruned.proved(rows)
             _check_proved(proof, rows, may_be_pruned=may_be_pruned)
-        if proved.next() is not None:
+        if proved_rows.next() is not None:
             raise IntegrityError("the ledger says that a leak was proved refused, and no event does")
 
     def _check_added(self, seq: int, event: Mapping[str, Any]) -> None:
@@ -105,23 +105,23 @@ class LeakMembers:
             self._pruned.seen(seq, digest)
         if self._is_left(seq, len(rows), expected[0]):
             return
-        if (len(rows), digest) != expected or any(number != seq for number, _ in rows):
+        if (len(rows), digest) != expected or any(row_seq != seq for row_seq, _ in rows):
             raise IntegrityError(f"the sightings that event {seq} tells of are not in the ledger as it says")
 
     def _check_closed(self, seq: int, event: Mapping[str, Any]) -> None:
         rows = self._closed.take(seq, event["count"])
         jtis = _jtis([jti for _, _, jti in rows])
         self._pruned.closed(seq, jtis)
-        if self._is_left(seq, len(rows), event["count"]) and {at for _, at, _ in rows} <= {event["at"]}:
+        if self._is_left(seq, len(rows), event["count"]) and {time for _, time, _ in rows} <= {event["at"]}:
             return
-        if {(seq, event["at"])} != {(number, at) for number, at, _ in rows} or (
+        if {(seq, event["at"])} != {(row_seq, time) for row_seq, time, _ in rows} or (
             ended_digest(jtis) != event["closed"]
         ):
             raise IntegrityError(f"the leaks that event {seq} closed are not closed as it says")
 
-    def _is_left(self, seq: int, number: int, count: int) -> bool:
+    def _is_left(self, seq: int, row_count: int, count: int) -> bool:
         """Return whether rows of an event are missing that a pruning may have deleted."""
-        return seq <= self._pruned.through and number < count
+        return seq <= self._pruned.through and row_count < count
 
 
 class _Proof(NamedTuple):
@@ -143,30 +143,30 @@ def _separated(proofs: list[_Proof]) -> Iterator[_Proof]:
     These occur when two processes record proofs at once, while credentials end: the rows do not show which proof they
     belong to.
     """
-    last: _Proof | None = None
+    merged: _Proof | None = None
     for proof in sorted(proofs):
-        if last is None:
-            last = proof
-        elif proof.at == last.at and proof.first <= last.last:
-            last = last._replace(
-                last=max(last.last, proof.last),
-                size=last.size + proof.size,
+        if merged is None:
+            merged = proof
+        elif proof.at == merged.at and proof.first <= merged.last:
+            merged = merged._replace(
+                last=max(merged.last, proof.last),
+                size=merged.size + proof.size,
                 digest=None,
-                seq=min(last.seq, proof.seq),
+                seq=min(merged.seq, proof.seq),
             )
         else:
-            yield last
-            last = proof
-    if last is not None:
-        yield last
+            yield merged
+            merged = proof
+    if merged is not None:
+        yield merged
 
 
-def _proved_by(proof: _Proof, proved: EventRows[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
+def _proved_by(proof: _Proof, proved_rows: EventRows[tuple[int, int, bytes]]) -> list[tuple[int, int, bytes]]:
     """Return the rows that an event has proved, or the remaining ones."""
     rows: list[tuple[int, int, bytes]] = []
-    while len(rows) < proof.size and (row := proved.next()) is not None:
+    while len(rows) < proof.size and (row := proved_rows.next()) is not None:
         if row[:2] > (proof.at, proof.last):
-            proved.put_back(row)
+            proved_rows.put_back(row)
             break
         rows.append(row)
     return rows
@@ -178,15 +178,15 @@ def _check_proved(proof: _Proof, rows: list[tuple[int, int, bytes]], *, may_be_p
         proof = proof._replace(size=len(rows), digest=None)
     if (
         len(rows) != proof.size
-        or not all(at == proof.at and proof.first <= number <= proof.last for at, number, _ in rows)
+        or not all(proved_at == proof.at and proof.first <= leak <= proof.last for proved_at, leak, _ in rows)
         or (proof.digest is not None and ended_digest(jtis) != proof.digest)
     ):
         raise IntegrityError("the ledger's proofs that leaks are dead are not as the events say")
 
 
-def _jtis(found: list[Any]) -> list[bytes]:
+def _jtis(raw_jtis: list[Any]) -> list[bytes]:
     """Return the jtis of the leaked credentials. Raises IntegrityError for a leak without a credential."""
-    jtis = [jti for jti in found if isinstance(jti, bytes)]
-    if len(jtis) != len(found):
+    jtis = [jti for jti in raw_jtis if isinstance(jti, bytes)]
+    if len(jtis) != len(raw_jtis):
         raise IntegrityError("the ledger has a leak of a credential that it does not have")
     return jtis

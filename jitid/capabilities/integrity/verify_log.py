@@ -45,14 +45,14 @@ class Remembered:
 
     """
 
-    def __init__(self, head: Head | None, chains: Sequence[Chain], begun: Head | None = None) -> None:
-        """Keep the head; `begun` is the head at the end of the cut part, or None if the log was never cut."""
+    def __init__(self, head: Head | None, chains: Sequence[Chain], cut_head: Head | None = None) -> None:
+        """Keep the head; `cut_head` is the head at the end of the cut part, or None if the log was never cut."""
         self._head = head
         self.cut: int | None = None
         """The number of an event in the head that was cut, so that it cannot be met here."""
         try:
             self._marks = {} if head is None else marks(head, chains)
-            ends = {} if begun is None else marks(begun, chains)
+            ends = {} if cut_head is None else marks(cut_head, chains)
         except BrokenChainError as error:
             raise ContradictedError(
                 f"{error} that the remembered head tells of: the ledger is an older copy"
@@ -68,14 +68,14 @@ class Remembered:
                 f"event {seq} is not the one that the remembered head tells of: history was rewritten"
             )
 
-    def must_be_met(self, walk: Walk, last: int) -> None:
-        """Raise ContradictedError unless all events in the head were met; `last` is the last event of the log."""
+    def must_be_met(self, walk: Walk, last_seq: int) -> None:
+        """Raise ContradictedError unless all events in the head were met; `last_seq` is the last event of the log."""
         for seq in [seq for seq in self._marks if seq <= self._through]:
             del self._marks[seq]
             self.cut = seq
         if self._marks:
             raise ContradictedError(
-                f"the chain ends at event {last}, and the remembered head is event {min(self._marks)}: "
+                f"the chain ends at event {last_seq}, and the remembered head is event {min(self._marks)}: "
                 "its tail was cut, or the ledger is an older copy"
             )
         if self._head is not None and self._head.chains:
@@ -121,22 +121,22 @@ def _verify(snapshot: View, names: Names, expected: Head | None) -> Verification
     members = Members(snapshot, names.issuer)
     chains = snapshot.chains()
     cut = CutMembers(CutStore(snapshot))
-    begun = begins_after(snapshot, names, cut.last)
-    last = 0
+    cut_head = begins_after(snapshot, names, cut.last)
+    last_seq = 0
     try:
-        remembered = Remembered(expected, chains, begun)
-        walk = Walk(names.uuid, chains, begun)
-        for last, body, hash_ in chain(cut.kept(), walk.check(snapshot.events(cut.through))):
-            members.check(last, body)
-            cut.check(last, body)
-            remembered.meet(last, hash_)
+        remembered = Remembered(expected, chains, cut_head)
+        walk = Walk(names.uuid, chains, cut_head)
+        for last_seq, body, hash_ in chain(cut.kept(), walk.check(snapshot.events(cut.through))):
+            members.check(last_seq, body)
+            cut.check(last_seq, body)
+            remembered.meet(last_seq, hash_)
         cut.compare_rows()
         head = walk.finish(chains)
         members.compare_rows()
-        _check_mark(snapshot, last)
+        _check_mark(snapshot, last_seq)
         for digest in RequestStore(snapshot).policies(""):
             kept(snapshot, digest)
-        remembered.must_be_met(walk, last)
+        remembered.must_be_met(walk, last_seq)
     except BrokenChainError as error:
         raise IntegrityError(
             f"the audit chain is broken: {error}", "compare with an export or a backup"
@@ -152,9 +152,9 @@ def _verify(snapshot: View, names: Names, expected: Head | None) -> Verification
     return Verification(head.seq, members.count, head, remembered.cut)
 
 
-def _check_mark(snapshot: View, last: int) -> None:
+def _check_mark(snapshot: View, last_seq: int) -> None:
     """Raise IntegrityError if the time mark was lowered: expired credentials would be valid again."""
-    mark, event = snapshot.time_mark(), snapshot.event(last)
+    mark, event = snapshot.time_mark(), snapshot.event(last_seq)
     if mark is not None and event is not None and mark < event.document()["at"]:
         raise IntegrityError("the ledger's time mark is earlier than its last event: it was changed")
 

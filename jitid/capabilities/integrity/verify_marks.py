@@ -50,7 +50,7 @@ class MarkMembers:
         """Take an event that records the use of an assertion."""
         self._assertions[event["assertion"]] = event["until"]
 
-    def made(self, event: Mapping[str, Any], made: Iterable[bytes]) -> None:
+    def made(self, event: Mapping[str, Any], raw_ids: Iterable[bytes]) -> None:
         """Take an event that issued credentials or granted access, and their raw ids.
 
         The event states the request if it may be repeated. Events of earlier versions state no request.
@@ -62,8 +62,8 @@ class MarkMembers:
             return
         if "request" in event:
             self._answered[event["request"]] = event["at"]
-            self._requests.update(dict.fromkeys(made, (event["at"], event["request"])))
-        elif not self._states_requests and (ids := list(made)):
+            self._requests.update(dict.fromkeys(raw_ids, (event["at"], event["request"])))
+        elif not self._states_requests and (ids := list(raw_ids)):
             self._unknown.update(dict.fromkeys((ids[0], ids[-1]), event["at"]))
 
     def compare_rows(self) -> None:
@@ -78,19 +78,21 @@ class MarkMembers:
         # A mark without an event only refuses more, and marks of earlier versions have no event.
         if any(until + ASSERTION_LEEWAY >= self._latest for until in self._assertions.values()):
             raise IntegrityError("the ledger lacks the mark of an assertion that an event says was used")
-        since = max(self._last - REMEMBERED, self._pruned.answers)
-        missing = {request for request, at in self._answered.items() if at > since}
-        for caller, key, answered, at in IdempotencyStore(self._snapshot).answered():
+        answers_since = max(self._last - REMEMBERED, self._pruned.answers)
+        missing = {request for request, answered_at in self._answered.items() if answered_at > answers_since}
+        for caller, key, answered, answered_at in IdempotencyStore(self._snapshot).answered():
             request = request_digest(caller, key, answered.digest, answered.sort)
             missing.discard(request)
-            made = (answered.first, answered.last)
-            if {self._requests.get(one) for one in made} == {(at, request)}:
+            answer_ids = (answered.first, answered.last)
+            if {self._requests.get(raw_id) for raw_id in answer_ids} == {(answered_at, request)}:
                 continue
-            if all(self._unknown.get(one) == at for one in made):
+            if all(self._unknown.get(raw_id) == answered_at for raw_id in answer_ids):
                 continue
             # If the answer was pruned, a repeated request is issued again, whether its mark is right or not.
-            was_pruned = at < self._pruned.answers and not any(one in self._requests for one in made)
-            if not was_pruned or self._pruned.there(made):
+            was_pruned = answered_at < self._pruned.answers and not any(
+                raw_id in self._requests for raw_id in answer_ids
+            )
+            if not was_pruned or self._pruned.there(answer_ids):
                 raise IntegrityError(
                     "what a request was answered with is not in the ledger as its event says"
                 )

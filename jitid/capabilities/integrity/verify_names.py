@@ -70,34 +70,36 @@ class NamesMembers:
         # Read the settings again: the ledger was opened earlier.
         settings = self._snapshot.settings()
         try:
-            found = Names.of(settings)
+            names = Names.of(settings)
         except KeyError as missing:
             raise IntegrityError(f"the ledger lacks its {missing.args[0]}") from None
         if unknown := settings.keys() - OF_NAMES - {seal.SETTING}:
             raise IntegrityError(f"the ledger has a setting {quote(min(unknown))} that no ledger has")
-        self._check_agents(found.agents_until, since)
-        for label, is_now, was in (
-            ("uuid", found.uuid, expected.uuid or found.uuid),
-            ("issuer", found.issuer, expected.issuer),
-            ("trust domain", found.trust_domain, expected.trust_domain or found.trust_domain),
-            ("former issuers", found.former, expected.former),
-            ("number of the event that named the issuer", found.named_at, expected.named_at),
+        self._check_agents(names.agents_until, since)
+        for label, actual, stated in (
+            ("uuid", names.uuid, expected.uuid or names.uuid),
+            ("issuer", names.issuer, expected.issuer),
+            ("trust domain", names.trust_domain, expected.trust_domain or names.trust_domain),
+            ("former issuers", names.former, expected.former),
+            ("number of the event that named the issuer", names.named_at, expected.named_at),
         ):
-            if is_now != was:
+            if actual != stated:
                 raise IntegrityError(
                     f"the ledger's {label} is not what event {self._seq} and those before it tell: it was changed"
                 )
-        for (name, until), known in zip(found.lasting(), expected.former_until, strict=True):
-            if until != known and not (known == _UNSTATED and until <= self._latest(settings)):
+        for (name, until), expected_until in zip(names.lasting(), expected.former_until, strict=True):
+            if until != expected_until and not (
+                expected_until == _UNSTATED and until <= self._latest(settings)
+            ):
                 raise IntegrityError(
                     f"until when the former issuer {name} counts is not what the audit log tells: it was changed"
                 )
 
-    def _check_agents(self, until: int, since: int | None) -> None:
+    def _check_agents(self, agents_until: int, since: int | None) -> None:
         """Compare `agents_until`. A lower number only takes names from agents."""
-        last = RowStore(self._snapshot).last_identity()
-        limit = last if since is None else min(last, since - 1)
-        if until > (limit if self._agents_until is None else self._agents_until):
+        last_identity = RowStore(self._snapshot).last_identity()
+        limit = last_identity if since is None else min(last_identity, since - 1)
+        if agents_until > (limit if self._agents_until is None else self._agents_until):
             raise IntegrityError(
                 "the ledger gives names of registered agents to identities that have none: its setting "
                 "agents_until was changed"

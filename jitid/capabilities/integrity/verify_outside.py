@@ -44,19 +44,19 @@ class OutsideMembers:
         """The last time at which facts about an adopted secret changed: then its end is tried at once."""
         self.count = 0
 
-    def made(self, jtis: Sequence[bytes], target: str, at: int) -> None:
+    def made(self, jtis: Sequence[bytes], target: str, issued_at: int) -> None:
         """Take the credentials that an event issued at a target."""
         self._made.update(dict.fromkeys(jtis, target))
-        self._since.update(dict.fromkeys(jtis, at))
+        self._since.update(dict.fromkeys(jtis, issued_at))
 
-    def adopted(self, jtis: Sequence[bytes], at: int) -> None:
+    def adopted(self, jtis: Sequence[bytes], adopted_at: int) -> None:
         """Take the standing secrets that an event adopted; its own digest covers all of them."""
         self._adopted.update(jtis)
-        self._since.update(dict.fromkeys(jtis, at))
+        self._since.update(dict.fromkeys(jtis, adopted_at))
 
-    def changed(self, at: int) -> None:
+    def changed(self, changed_at: int) -> None:
         """Take an event that changed facts about standing secrets."""
-        self._changed = max(self._changed, at)
+        self._changed = max(self._changed, changed_at)
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
         """Take an event that confirms a credential, or settles some."""
@@ -117,16 +117,16 @@ class OutsideMembers:
             raise _edited(row.jti)
 
     def _compare_settled(self, seq: int | None, rows: Sequence[OutsideRow], settled: _Settled | None) -> None:
-        found = settled_digest((row.jti, row.settlement) for row in rows)
+        digest = settled_digest((row.jti, row.settlement) for row in rows)
         partly_pruned = False
         if seq is not None and seq <= self._pruned.through and settled is not None:
-            self._pruned.settled(seq, rows, found)
+            self._pruned.settled(seq, rows, digest)
             # An event has no digest of the remaining rows if other rows of it were pruned.
-            partly_pruned = settled.digest != found
+            partly_pruned = settled.digest != digest
         evidence = evidence_digest((row.jti, row.honoured_until, row.proof) for row in rows)
         if (
             settled is None
-            or (not partly_pruned and (settled.digest != found or settled.evidence not in (None, evidence)))
+            or (not partly_pruned and (settled.digest != digest or settled.evidence not in (None, evidence)))
             or any(row.settled_at != settled.at for row in rows)
         ):
             raise IntegrityError(f"what event {seq} settled at a target is not in the ledger as it says")

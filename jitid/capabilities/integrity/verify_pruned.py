@@ -87,8 +87,8 @@ class PrunedMembers:
 
     def proved(self, rows: Iterable[tuple[int, int, bytes]]) -> None:
         """Take the remaining leaks of a proof of which some leaks may be gone: time, number and jti."""
-        for _, number, jti in rows:
-            self._remains.take("proofs", number, [jti])
+        for _, leak, jti in rows:
+            self._remains.take("proofs", leak, [jti])
 
     def request(self, row: Approval) -> None:
         """Take a remaining request for approval."""

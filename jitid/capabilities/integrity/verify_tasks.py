@@ -33,8 +33,8 @@ class TaskMembers:
         """Keep the view; `pruned` is whether credentials may be gone that show the opener of an old task."""
         self._snapshot = snapshot
         self._pruned = pruned
-        last = CutStore(snapshot).last()
-        self._cut = 0 if last is None else last.through
+        last_segment = CutStore(snapshot).last()
+        self._cut = 0 if last_segment is None else last_segment.through
         self._opened: dict[int, Mapping[str, Any]] = {}
         self._taken: set[int] = set()
         """Events for which the task that they opened was found: each event opens one task."""
@@ -107,12 +107,12 @@ class TaskMembers:
             )
         if (name := TaskStore(self._snapshot).wrongly_opened(self._pruned)) is not None:
             raise IntegrityError(f"the task {label(name)} does not belong to who opened it first")
-        found: dict[tuple[int, str], list[tuple[int, int | None]]] = {}
+        shares: dict[tuple[int, str], list[tuple[int, int | None]]] = {}
         for share in ShareStore(self._snapshot).all():
-            found.setdefault((events.get(share.task, 0), share.name), []).append(
+            shares.setdefault((events.get(share.task, 0), share.name), []).append(
                 (share.event, share.ended_event)
             )
-        if found != self._shares:
+        if shares != self._shares:
             raise IntegrityError("with whom tasks are shared is not as the events tell")
 
     def _may_be(self, task: Task) -> bool:
@@ -127,39 +127,39 @@ class TaskMembers:
         if event is None:
             return 0 < task.event <= self._cut
         document = event.document()
-        named = (document.get("task", task.name), document.get("delegator", task.opener))
-        return named == (task.name, task.opener)
+        stated = (document.get("task", task.name), document.get("delegator", task.opener))
+        return stated == (task.name, task.opener)
 
     def _compare_adopted(self, seq: int, tasks: list[Task]) -> None:
         digest = self._adopting.get(seq, (0, None))[1]
-        given = any(task.event in self._given for task in tasks)
-        if not given and digest not in (None, adopted_digest(tasks)):
+        transferred = any(task.event in self._given for task in tasks)
+        if not transferred and digest not in (None, adopted_digest(tasks)):
             raise IntegrityError(f"the tasks of what event {seq} adopted are not in the ledger as it says")
 
     def _compare(self, task: Task) -> None:
-        stated: Mapping[str, Any] | None = self._opened.pop(task.event, None)
+        opened: Mapping[str, Any] | None = self._opened.pop(task.event, None)
         if task.name.startswith(ADOPTED) and task.event in self._adopting:
             # The digest of the event covers its opener and sensitivity.
             adopted_at, _ = self._adopting[task.event]
-            stated = stated or {"opener": task.opener, "deadline": FOR_EVER, "opened_at": adopted_at}
-        given = self._given.get(task.event)
-        if (task.given_event or None) != (None if given is None else given[0]):
+            opened = opened or {"opener": task.opener, "deadline": FOR_EVER, "opened_at": adopted_at}
+        transfer = self._given.get(task.event)
+        if (task.given_event or None) != (None if transfer is None else transfer[0]):
             raise IntegrityError(f"the owner of the task {label(task.name)} is not as the events tell")
-        if given is not None and task.opener != given[1]:
+        if transfer is not None and task.opener != transfer[1]:
             raise IntegrityError(f"the owner of the task {label(task.name)} was changed in the ledger")
-        if stated is not None:
-            expected = {**stated, "opener": task.opener if given is not None else stated["opener"]}
+        if opened is not None:
+            expected = {**opened, "opener": task.opener if transfer is not None else opened["opener"]}
             if any(getattr(task, field) != value for field, value in expected.items()):
                 raise IntegrityError(f"the task {label(task.name)} is not as event {task.event} opened it")
         elif task.event in self._taken or not self._may_be(task):
             raise IntegrityError(f"the ledger has a task {label(task.name)} that no event opened")
         if task.event > 0 and task.event not in self._adopting:
             self._taken.add(task.event)
-        at = self._retired.get(task.event)
-        if at is not None and task.ended_at != at:
+        retired_at = self._retired.get(task.event)
+        if retired_at is not None and task.ended_at != retired_at:
             raise IntegrityError(f"the task {label(task.name)} was retired, and the ledger no longer says so")
         if (
-            at is None
+            retired_at is None
             and task.ended_at is not None
             and not self._cut
             and task.name not in self._retired_names

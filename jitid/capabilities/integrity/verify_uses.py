@@ -55,10 +55,10 @@ class UseMembers:
 
         """
         try:
-            left: UseRow | None = self._rows.next()
+            row: UseRow | None = self._rows.next()
         except (TypeError, ValueError) as error:
             raise IntegrityError("an action in the ledger holds what no ledger writes") from error
-        if left is not None:
-            raise IntegrityError(f"the ledger has an action {left.key} that no event accounts for")
+        if row is not None:
+            raise IntegrityError(f"the ledger has an action {row.key} that no event accounts for")
         if not self._snapshot.is_rolled_up():
             raise IntegrityError("what the ledger says was used is not what its actions say")

@@ -37,12 +37,12 @@ def with_tasks(
         UsageError: several tasks have the name.
 
     """
-    own = None if caller is None else root_of(snapshot, caller)
+    delegator = None if caller is None else root_of(snapshot, caller)
 
     def full(text: str) -> str:
-        found = ownership.named(snapshot, text, own, all_=all_)
-        if found is not None:
-            return found.full_name
+        task = ownership.named(snapshot, text, delegator, all_=all_)
+        if task is not None:
+            return task.full_name
         if all_:
             return text
         raise NotFoundError(
@@ -54,13 +54,15 @@ def with_tasks(
 
 
 def _replaced(operation: ops.Operation[Any], full: Callable[[str], str]) -> ops.Operation[Any]:
-    field, _, inside = operation.task_in.partition(".")
+    field, _, attribute = operation.task_in.partition(".")
     value = getattr(operation, field)
-    if not inside:
+    if not attribute:
         return operation.replace(**{field: full(value)})
-    named = getattr(value, inside)
-    found = full(named) if isinstance(named, str) else tuple(dict.fromkeys(map(full, named)))
-    return operation.replace(**{field: value._replace(**{inside: found})})
+    task_names = getattr(value, attribute)
+    full_names = (
+        full(task_names) if isinstance(task_names, str) else tuple(dict.fromkeys(map(full, task_names)))
+    )
+    return operation.replace(**{field: value._replace(**{attribute: full_names})})
 
 
 def narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
@@ -70,19 +72,19 @@ def narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> o
     that descend from it. The owner of the task does not matter: on a shared task, delegators do not see each other's
     credentials.
     """
-    held = held_by(snapshot, caller)
+    credential = held_by(snapshot, caller)
     match operation:
         case inventory_operations.ListCredentials(chosen=chosen):
-            if held is not None:
-                return operation.replace(chosen=chosen._replace(under=held.id))
+            if credential is not None:
+                return operation.replace(chosen=chosen._replace(under=credential.id))
             if caller.delegator is None or not _is_self(snapshot, caller.delegator, chosen.delegator):
                 return None
             return operation.replace(chosen=chosen._replace(delegator=caller.delegator))
         case inventory_operations.ShowTree(ids=ids):
             if not all(is_under(snapshot, caller, id_) for id_ in ids):
                 return None
-            if held is not None:
-                return operation.replace(under=held.id, delegator=None)
+            if credential is not None:
+                return operation.replace(under=credential.id, delegator=None)
             if caller.delegator is None:
                 return None
             # The stated values are overwritten: otherwise a caller could see the tree of another.
@@ -109,22 +111,22 @@ def narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> o
             return None
 
 
-def _is_self(snapshot: View, own: str, stated: str | None) -> bool:
-    return stated is None or stated in DirectoryStore(snapshot).names_of(own)
+def _is_self(snapshot: View, delegator: str, name: str | None) -> bool:
+    return name is None or name in DirectoryStore(snapshot).names_of(delegator)
 
 
 def is_under(snapshot: View, caller: Caller, id_: str) -> bool:
     """Return whether an identity or a credential belongs to the caller, or descends from the caller."""
-    found = _identity(snapshot, id_)
-    if found is None:
+    credential = _identity(snapshot, id_)
+    if credential is None:
         return False
     if caller.delegator is not None:
-        return found.delegator in DirectoryStore(snapshot).names_of(caller.delegator)
-    held = held_by(snapshot, caller)
-    if held is None:
+        return credential.delegator in DirectoryStore(snapshot).names_of(caller.delegator)
+    caller_credential = held_by(snapshot, caller)
+    if caller_credential is None:
         return False
-    above = [one.id for one in CredentialStore(snapshot).lineage(found.identity_key)]
-    return held.id in (found.id, *above)
+    ancestor_ids = [ancestor.id for ancestor in CredentialStore(snapshot).lineage(credential.identity_key)]
+    return caller_credential.id in (credential.id, *ancestor_ids)
 
 
 def _identity(snapshot: View, id_: str) -> Credential | None:
@@ -153,12 +155,12 @@ def may_retire(snapshot: View, caller: Caller, text: str) -> bool:
     task = find(snapshot, text)
     if task is None or task.given_event or ownership.has_left(snapshot, task.opener):
         return False
-    held = held_by(snapshot, caller)
-    if held is None or not requested_by(snapshot, caller, task.event):
+    credential = held_by(snapshot, caller)
+    if credential is None or not requested_by(snapshot, caller, task.event):
         return False
-    own = Selection(ids=(held.id,))
-    both = CredentialStore(snapshot).measure_together([own, Selection(tasks=(task.full_name,))])
-    return both.credentials == CredentialStore(snapshot).measure(own).credentials
+    own_selection = Selection(ids=(credential.id,))
+    joint = CredentialStore(snapshot).measure_together([own_selection, Selection(tasks=(task.full_name,))])
+    return joint.credentials == CredentialStore(snapshot).measure(own_selection).credentials
 
 
 def requested_by(snapshot: View, caller: Caller, seq: int) -> bool:
@@ -170,13 +172,13 @@ def requested_by(snapshot: View, caller: Caller, seq: int) -> bool:
     if caller.agent is None:
         return True
     # Agents may share a name, and an agent's credential changes with each renewal. The identity decides.
-    held, jti = held_by(snapshot, caller), document.get("bearer")
-    if held is None or jti is None:
+    credential, jti = held_by(snapshot, caller), document.get("bearer")
+    if credential is None or jti is None:
         return False
     if "by_id" in document:
-        return bool(document["by_id"] == held.id)
-    then = CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
-    return then is not None and then.id == held.id
+        return bool(document["by_id"] == credential.id)
+    holder = CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
+    return holder is not None and holder.id == credential.id
 
 
 def resolved(look: Look, operation: ops.Operation[ops.Result]) -> ops.Operation[ops.Result]:

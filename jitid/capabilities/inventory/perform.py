@@ -79,14 +79,16 @@ def _revoke(context: Context, operation: ops.Revoke) -> Ended:
 def _selection(snapshot: View, operation: ops.Revoke) -> Selection:
     """Return the selection with the identities of the presented tokens; this ledger must have issued each."""
     chosen = operation.selection
-    found = [
+    jtis = [
         introspection.recognise(snapshot, snapshot.names, token.reveal()).jti for token in operation.tokens
     ]
     unknown = CredentialStore(snapshot).unknown_of((*chosen.ids, *chosen.trees))
     if unknown is not None:
         raise NotFoundError(f"the ledger knows no {quote(unknown)}; nothing was changed", "see: jitid list")
-    delegators = [name for stated in chosen.delegators for name in DirectoryStore(snapshot).known_by(stated)]
-    return chosen._replace(ids=(*chosen.ids, *found), delegators=tuple(dict.fromkeys(delegators)))
+    delegators = [
+        name for delegator in chosen.delegators for name in DirectoryStore(snapshot).known_by(delegator)
+    ]
+    return chosen._replace(ids=(*chosen.ids, *jtis), delegators=tuple(dict.fromkeys(delegators)))
 
 
 def _retire(context: Context, operation: ops.Retire) -> Ended:
@@ -143,7 +145,7 @@ def inspect(snapshot: View, names: Names, operation: ops.Inspect, caller: Caller
         raise IntegrityError(
             f"the task of {credential.id} is missing from the ledger", "run: jitid audit verify"
         )
-    below, live = CredentialStore(snapshot).descendants(credential.identity_key)
+    descendants, live_descendants = CredentialStore(snapshot).descendants(credential.identity_key)
     return ops.Inspection(
         credential,
         reason is None,
@@ -152,8 +154,8 @@ def inspect(snapshot: View, names: Names, operation: ops.Inspect, caller: Caller
         task,
         names.issuer,
         names.trust_domain,
-        below,
-        live,
+        descendants,
+        live_descendants,
         _visible_event(snapshot, credential.event, caller),
         None if credential.ended_event is None else _visible_event(snapshot, credential.ended_event, caller),
         UseStore(snapshot).used_by([credential.identity_key]).get(credential.identity_key, ()),
@@ -185,14 +187,14 @@ def list_credentials(snapshot: View, operation: ops.ListCredentials) -> ops.Page
 
 def show_tree(snapshot: View, operation: ops.ShowTree) -> ops.Page:
     """Return delegation trees: from the root of an id's tree, or of all trees of a task, downwards."""
-    tops: dict[int, None] = {}
+    roots: dict[int, None] = {}
     under = None if operation.under is None else introspection.find(snapshot, operation.under).identity_key
 
     def top(identity: int) -> int:
         return CredentialStore(snapshot).root_of(identity) if under is None else under
 
-    for text in operation.ids:
-        tops[top(introspection.find(snapshot, text).identity_key)] = None
+    for id_ in operation.ids:
+        roots[top(introspection.find(snapshot, id_).identity_key)] = None
     if operation.task is not None:
         if visibility.find(snapshot, operation.task) is None:
             raise NotFoundError(f"there never was a task {label(operation.task)}", "see: jitid task list")
@@ -201,29 +203,29 @@ def show_tree(snapshot: View, operation: ops.ShowTree) -> ops.Page:
         while page := CredentialStore(snapshot).credentials(
             chosen, "id", descending=False, after=after, limit=operation.limit
         ):
-            tops.update((top(row.identity_key), None) for row in page)
+            roots.update((top(row.identity_key), None) for row in page)
             after = page[-1].jti
-            if len(tops) >= operation.limit:
+            if len(roots) >= operation.limit:
                 break
-    rows = [row for one in tops for row in CredentialStore(snapshot).subtree(one, operation.limit)]
+    rows = [row for root in roots for row in CredentialStore(snapshot).subtree(root, operation.limit)]
     return ops.Page(rows[: operation.limit], snapshot.now)
 
 
 def list_tasks(snapshot: View, caller: Caller | None, operation: ops.ListTasks) -> list[ops.TaskRow]:
     """Return tasks, newest first."""
-    after = None
+    previous_task = None
     if operation.after is not None:
-        after = visibility.find(snapshot, operation.after)
-        if after is None:
+        previous_task = visibility.find(snapshot, operation.after)
+        if previous_task is None:
             raise NotFoundError(
                 f"there is no task {quote(operation.after)} to continue after", "see: jitid task list"
             )
-    found = TaskStore(snapshot).find_tasks(
-        operation.state, after and after.key, operation.limit, operation.within
+    rows = TaskStore(snapshot).find_tasks(
+        operation.state, previous_task and previous_task.key, operation.limit, operation.within
     )
     return [
         ops.TaskRow(visibility.as_seen(snapshot, caller, task), count, live, snapshot.now)
-        for task, count, live in found
+        for task, count, live in rows
     ]
 
 

@@ -35,7 +35,7 @@ def check_shared(text: str) -> str:
     return check_delegator(text)
 
 
-def share(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
+def share(transaction: Transaction, name: str, names: Sequence[str]) -> Task:
     """Let delegators and groups join a task: they may issue on it, but not end it. Repeating this is not an error.
 
     Raises:
@@ -44,21 +44,25 @@ def share(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
 
     """
     task = _open_task(transaction, name)
-    now = ShareChanges(transaction).of(task.key)
-    own = DirectoryStore(transaction).names_of(task.opener)
-    new = [one for one in _checked_names(transaction, stated) if one not in now and one not in own]
-    if len(now) + len(new) > MOST_SHARES:
+    shared = ShareChanges(transaction).of(task.key)
+    owner_names = DirectoryStore(transaction).names_of(task.opener)
+    new_names = [
+        checked_name
+        for checked_name in _checked_names(transaction, names)
+        if checked_name not in shared and checked_name not in owner_names
+    ]
+    if len(shared) + len(new_names) > MOST_SHARES:
         raise UsageError(
             f"a task is shared with at most {MOST_SHARES} delegators and groups; nothing was changed",
             "share it with a group: jitid task share NAME --with group:GROUP",
         )
-    if new:
-        ShareChanges(transaction).add(task.key, new)
-        transaction.append(SHARED, {**_about(task), "with": new})
+    if new_names:
+        ShareChanges(transaction).add(task.key, new_names)
+        transaction.append(SHARED, {**_about(task), "with": new_names})
     return task
 
 
-def unshare(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
+def unshare(transaction: Transaction, name: str, names: Sequence[str]) -> Task:
     """Stop sharing a task with delegators and groups. Credentials that were issued to them stay valid.
 
     Raises:
@@ -67,8 +71,8 @@ def unshare(transaction: Transaction, name: str, stated: Sequence[str]) -> Task:
 
     """
     task = _found(transaction, name)
-    now = ShareChanges(transaction).of(task.key)
-    removed = [one for one in _checked_names(transaction, stated) if one in now]
+    shared = ShareChanges(transaction).of(task.key)
+    removed = [checked_name for checked_name in _checked_names(transaction, names) if checked_name in shared]
     if removed:
         ShareChanges(transaction).end(task.key, removed)
         transaction.append(UNSHARED, {**_about(task), "with": removed})
@@ -99,7 +103,7 @@ def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
             "a responder gives it to anybody",
             {"task": task.name, "opener": task.opener, "to": owner, "rules": ["task-give"], "reason": reason},
         )
-    if any(TaskStore(transaction).find_task(task.name, one) is not None for one in names):
+    if any(TaskStore(transaction).find_task(task.name, owner_name) is not None for owner_name in names):
         raise UsageError(
             f"{label(owner)} has a task {label(task.name)} already; nothing was changed",
             "a name belongs to one task of each owner, also after that has ended",
@@ -119,14 +123,14 @@ def _about(task: Task) -> dict[str, Any]:
     return {"task": task.name, "opener": task.opener, "of": task.event}
 
 
-def _checked_names(snapshot: View, stated: Sequence[str]) -> list[str]:
-    if not stated:
+def _checked_names(snapshot: View, names: Sequence[str]) -> list[str]:
+    if not names:
         raise UsageError("no delegator is named", "such as --with bob, or --with group:oncall")
-    checked = [check_shared(one) for one in stated]
+    checked = [check_shared(name) for name in names]
     return list(
         dict.fromkeys(
-            one if one.startswith(ownership.GROUP) else DirectoryStore(snapshot).own_name(one)
-            for one in checked
+            name if name.startswith(ownership.GROUP) else DirectoryStore(snapshot).own_name(name)
+            for name in checked
         )
     )
 
@@ -143,9 +147,9 @@ def _found(snapshot: View, name: str) -> Task:
 def _open_task(transaction: Transaction, name: str) -> Task:
     task = _found(transaction, name)
     if not task.is_open_at(transaction.now):
-        when = task.deadline if task.ended_at is None else task.ended_at
+        ended_at = task.deadline if task.ended_at is None else task.ended_at
         raise UsageError(
-            f"the task {label(task.name)} is over since {format_time(when)}; nothing was changed",
+            f"the task {label(task.name)} is over since {format_time(ended_at)}; nothing was changed",
             "see: jitid task list --state open",
         )
     return task

@@ -58,16 +58,16 @@ def names_of_agent(snapshot: DirectoryStore, agent: str) -> frozenset[str]:
     record = snapshot.find_agent(agent)
     if record is None or record.unregistered_at is not None:
         return frozenset()
-    own = frozenset({f"agent:{agent}"})
+    names = frozenset({f"agent:{agent}"})
     # An agent may be called like a person or a service, and must not count as one.
-    return own if agent.startswith(_OTHERS) else own | {agent}
+    return names if agent.startswith(_OTHERS) else names | {agent}
 
 
-def names_of_identity(snapshot: View, held: Credential) -> frozenset[str]:
+def names_of_identity(snapshot: View, credential: Credential) -> frozenset[str]:
     """Return the names of a credential's agent; none if the agent is not registered or may not use its name now."""
-    if held.recurring is None or objections_to(snapshot, held, snapshot.now):
+    if credential.recurring is None or objections_to(snapshot, credential, snapshot.now):
         return frozenset()
-    return names_of_agent(DirectoryStore(snapshot), held.agent)
+    return names_of_agent(DirectoryStore(snapshot), credential.agent)
 
 
 def names_of(snapshot: View, caller: Caller) -> frozenset[str]:
@@ -75,8 +75,8 @@ def names_of(snapshot: View, caller: Caller) -> frozenset[str]:
     if caller.agent is None:
         return frozenset({caller.name, caller.delegator or caller.name})
     raw = None if caller.credential is None else parse_id(caller.credential)[1]
-    held = None if raw is None else CredentialStore(snapshot).find_credential("jti", raw)
-    return frozenset() if held is None else names_of_identity(snapshot, held)
+    credential = None if raw is None else CredentialStore(snapshot).find_credential("jti", raw)
+    return frozenset() if credential is None else names_of_identity(snapshot, credential)
 
 
 def client_actor(
@@ -132,12 +132,13 @@ def _is_named(proof: Proof, actor: Actor, name: str, value: object) -> bool:
     """Return whether a member of `may_act` names the actor; a name belongs to the issuer in `may_act`."""
     if type(value) is not str:
         return False
-    stated = (proof.may_act or {}).get("iss")
-    if name == "sub" and actor.foreign == (proof.issuer if stated is None else stated, value):
+    stated_issuer = (proof.may_act or {}).get("iss")
+    if name == "sub" and actor.foreign == (proof.issuer if stated_issuer is None else stated_issuer, value):
         return True
-    if stated == proof.issuer:
+    if stated_issuer == proof.issuer:
         # That issuer's names for callers are bound to callers by the configured `clients` alone.
         return value in proof.callers and proof.caller(value) in actor.names
     return (
-        stated in (None, actor.issuer) and (proof.caller(value) if stated is None else value) in actor.names
+        stated_issuer in (None, actor.issuer)
+        and (proof.caller(value) if stated_issuer is None else value) in actor.names
     )

@@ -29,36 +29,36 @@ def add_credential(
     names: Names,
     terms: Terms,
     keyring: Keyring,
-    held: Credential,
+    existing: Credential,
     plan: FurtherPlan,
     *,
     line: int | None = None,
     source: int | None = None,
 ) -> tuple[IssuedCredential, dict[str, Any]]:
-    """Record a credential for the identity of another, `held`, and make its secret unless a target makes it.
+    """Record a credential for the identity of another, `existing`, and make its secret unless a target makes it.
 
     `line` is the first credential of its line and `source` the credential that it is attached to, by their numbers.
     Returns the credential, and the members of its audit event besides those of the plan.
     """
     draft, kind = plan.draft, base_kind(plan.kind)
-    needed = signing_of(kind, terms.algorithm_for(draft.audiences))
-    key = needed and usable_key(transaction, names, keyring, needed.algorithm, needed.use)
+    signing = signing_of(kind, terms.algorithm_for(draft.audiences))
+    key = signing and usable_key(transaction, names, keyring, signing.algorithm, signing.use)
     mint = mint_of(kind, keyring, key)
     ((_, jti),) = new_ids(1)
-    uid = parse_id(held.id)[1]
+    uid = parse_id(existing.id)[1]
     (ids,) = names_of(transaction, mint, plan.kind, draft.expires_at, [(uid, jti)], terms.publish_url, set())
     minted = Minted(Secret.placeholder(), None, None)
     if mint.issuer is not None:
         (minted,) = mint.issuer.mint([Order(draft, [ids])])
-    number, subject, may_audience = (
+    credential_key, subject, may_audience = (
         transaction.next_keys()[1],
-        held.proved_subject,
+        existing.proved_subject,
         draft.recorded_reach(plan.kind),
     )
     row = CredentialRow(
-        number,
+        credential_key,
         jti,
-        held.identity_key,
+        existing.identity_key,
         plan.kind,
         " ".join(draft.scopes),
         transaction.term(" ".join(draft.audiences)),
@@ -69,7 +69,7 @@ def add_credential(
         minted.claims_hash,
         key and key.key,
         transaction.next_seq(),
-        held.task_key,
+        existing.task_key,
         transaction.term(draft.delegator),
         plan.recurring,
         plan.template,
@@ -83,10 +83,10 @@ def add_credential(
     )
     transaction.add([], [row])
     if ids.listed is not None:
-        StatusStore(transaction).add(placed([ids], number))
+        StatusStore(transaction).add(placed([ids], credential_key))
     if mint.issuer is None:
         assert plan.chosen is not None, "a credential of a target is never renewed"
-        record_at_target(transaction, number, credential_id(jti), plan.chosen)
+        record_at_target(transaction, credential_key, credential_id(jti), plan.chosen)
     policies.keep(transaction, plan.decision.policy, terms.policy_text)
     facts = {
         "jti": ids.jti,

@@ -42,8 +42,10 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
                 )
         case ops.FindApprovals():
             with context.ledger.read() as snapshot:
-                found = [approval_request.find(snapshot, id_) for id_ in operation.ids]
-                return ops.ApprovalPage([_seen(snapshot, one, context.caller) for one in found], snapshot.now)
+                approvals = [approval_request.find(snapshot, id_) for id_ in operation.ids]
+                return ops.ApprovalPage(
+                    [_seen(snapshot, approval, context.caller) for approval in approvals], snapshot.now
+                )
         case ops.ShowApproval():
             with context.ledger.read() as snapshot:
                 return _details(snapshot, approval_request.find(snapshot, operation.id), context.caller)
@@ -61,7 +63,7 @@ def _decide(context: Context, operation: ops.GrantApproval | ops.DenyApproval) -
             if use is not None:
                 must_be_first(transaction, (use,))
             if isinstance(operation, ops.GrantApproval):
-                found, event = consent.grant(
+                approval, event = consent.grant(
                     transaction,
                     operation.id,
                     approver,
@@ -71,10 +73,10 @@ def _decide(context: Context, operation: ops.GrantApproval | ops.DenyApproval) -
                     reason=operation.reason,
                 )
             else:
-                found, event = consent.deny(
+                approval, event = consent.deny(
                     transaction, operation.id, approver, group=operation.group, reason=operation.reason
                 )
-            return ops.Decided(_seen(transaction, found, context.caller), transaction.now, event)
+            return ops.Decided(_seen(transaction, approval, context.caller), transaction.now, event)
     except (PolicyDeniedError, InvalidCredentialError) as denial:
         least_facts = {"approval": operation.id, "reason": denial.message}
         facts = denial.facts if isinstance(denial, PolicyDeniedError) else least_facts
@@ -104,54 +106,57 @@ def _approver(
     ), use
 
 
-def _details(snapshot: View, found: Approval, caller: Caller | None) -> ops.ApprovalDetails:
+def _details(snapshot: View, approval: Approval, caller: Caller | None) -> ops.ApprovalDetails:
     """Return a request with its details; a caller who cannot decide gets the readable part only."""
-    found = _seen(snapshot, found, caller)
-    task = _task(snapshot, found)
-    event, ended = _event(snapshot, found.event) or {}, _event(snapshot, found.ended_event)
+    approval = _seen(snapshot, approval, caller)
+    task = _task(snapshot, approval)
+    event, ended_event = _event(snapshot, approval.event) or {}, _event(snapshot, approval.ended_event)
     # An approver must read the rules that required the approval: the current policy may differ.
     files = kept(snapshot, event.get("policy", "")) or []
     rules = []
     for name in event.get("asking", ()):
         file, rule = text_of(files, name) or ("", "")
         rules.append((name, file, rule))
-    if not _decides(snapshot, found, caller):
+    if not _decides(snapshot, approval, caller):
         task = None if task is None else visibility.as_seen(snapshot, caller, task)
-        event, ended = visibility.seen(event), None if ended is None else visibility.seen(ended)
+        event, ended_event = (
+            visibility.seen(event),
+            None if ended_event is None else visibility.seen(ended_event),
+        )
     return ops.ApprovalDetails(
-        found,
+        approval,
         snapshot.now,
-        DirectoryStore(snapshot).find_delegator(found.delegator),
+        DirectoryStore(snapshot).find_delegator(approval.delegator),
         task,
         event,
-        ended,
+        ended_event,
         rules,
     )
 
 
-def _seen(snapshot: View, found: Approval, caller: Caller | None) -> Approval:
+def _seen(snapshot: View, approval: Approval, caller: Caller | None) -> Approval:
     """Return a request, without the purpose of its task if the caller may not read that."""
-    request, task = approval_request.requested(found), _task(snapshot, found)
+    request, task = approval_request.requested(approval), _task(snapshot, approval)
     # A task of another delegator may have a new owner since, and is then not found under its former owner.
-    own = task is None and "opener" not in request
-    if own or _decides(snapshot, found, caller):
-        return found
+    opens_own_task = task is None and "opener" not in request
+    if opens_own_task or _decides(snapshot, approval, caller):
+        return approval
     if task is not None and not visibility.is_hidden_from(snapshot, caller, task):
-        return found
+        return approval
     visible = {name: value for name, value in request.items() if name != "purpose"}
-    return found._replace(request=strict_json.dumps(visible).encode())
+    return approval._replace(request=strict_json.dumps(visible).encode())
 
 
-def _decides(snapshot: View, found: Approval, caller: Caller | None) -> bool:
+def _decides(snapshot: View, approval: Approval, caller: Caller | None) -> bool:
     """Return whether a caller is in a group that must approve, or has a role that lists all requests."""
     if caller is None or visibility.lists_approvals(caller):
         return True
     groups = visibility.groups_of(snapshot, caller)
-    return any(group in groups for group in found.groups)
+    return any(group in groups for group in approval.groups)
 
 
-def _task(snapshot: View, found: Approval) -> Task | None:
-    request = approval_request.requested(found)
+def _task(snapshot: View, approval: Approval) -> Task | None:
+    request = approval_request.requested(approval)
     return TaskStore(snapshot).find_task(request["task"], request.get("opener", request["delegator"]))
 
 

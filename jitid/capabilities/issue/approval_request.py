@@ -66,15 +66,15 @@ def exact(
     was presented. The task's deadline counts from its opening unless a time was stated: the same command a minute
     later is the same request, also if another caller has opened the task meanwhile with the same values.
     """
-    stated = request.deadline is not None
+    has_deadline = request.deadline is not None
     members = {
         "acting": acting,
         "agent": policy_request.agent,
         "audiences": list(policy_request.audiences),
         "chain": list(chain) or None,
         "copies": request.copies,
-        "deadline": task.deadline if stated else None,
-        "deadline_after": None if stated else task.deadline - task.opened_at,
+        "deadline": task.deadline if has_deadline else None,
+        "deadline_after": None if has_deadline else task.deadline - task.opened_at,
         "delegator": policy_request.delegator,
         "depth": policy_request.depth,
         "details": list(request.details) or None,
@@ -130,24 +130,26 @@ def decide(
 
     """
     groups = frozenset(decision.needs)
-    known = _alike(snapshot, exact_request, groups, terms.requester)
-    missing = [_missing(snapshot, one, terms.requester) for one in known]
-    found = next((one for one, lacks in zip(known, missing, strict=True) if not lacks), None)
-    if found is None:
+    approvals = _alike(snapshot, exact_request, groups, terms.requester)
+    missing = [_missing(snapshot, approval, terms.requester) for approval in approvals]
+    usable = next(
+        (approval for approval, lacking in zip(approvals, missing, strict=True) if not lacking), None
+    )
+    if usable is None:
         raise ApprovalNeededError(
             f"denied: {decision.reason}",
-            f"ask {a_member(missing[0])}: jitid approve grant {known[0].id}"
-            if known
+            f"ask {a_member(missing[0])}: jitid approve grant {approvals[0].id}"
+            if approvals
             else f"asked in earnest it makes a request, which {a_member(decision.needs)} can grant",
             {**facts, "rules": list(decision.rules), "reason": decision.reason},
             exact=exact_request,
             groups=decision.needs,
             approval_rules=terms.policy.approval_rules(policy_request, groups),
         )
-    facts |= {"approval": found.id, "approvers": {word.group: word.approver for word in found.words}}
-    approvers = ", ".join(f"{quote(str(word.approver))} for {quote(word.group)}" for word in found.words)
-    notes.append(f"approved by {approvers} ({found.id}), for this once: it is not renewed")
-    return found, terms.policy.decide(policy_request, narrow=narrow, explain=False, approved=groups)
+    facts |= {"approval": usable.id, "approvers": {word.group: word.approver for word in usable.words}}
+    approvers = ", ".join(f"{quote(str(word.approver))} for {quote(word.group)}" for word in usable.words)
+    notes.append(f"approved by {approvers} ({usable.id}), for this once: it is not renewed")
+    return usable, terms.policy.decide(policy_request, narrow=narrow, explain=False, approved=groups)
 
 
 def _alike(snapshot: View, exact_request: bytes, groups: Iterable[str], requester: str) -> list[Approval]:
@@ -156,9 +158,9 @@ def _alike(snapshot: View, exact_request: bytes, groups: Iterable[str], requeste
     An approval is for its requester alone: the same request by another caller neither uses nor shares it.
     """
     return [
-        one
-        for one in ApprovalStore(snapshot).alike(sha256(exact_request).digest(), requester)
-        if set(one.groups) == set(groups) and is_requester(snapshot, one, requester)
+        approval
+        for approval in ApprovalStore(snapshot).alike(sha256(exact_request).digest(), requester)
+        if set(approval.groups) == set(groups) and is_requester(snapshot, approval, requester)
     ]
 
 
@@ -197,8 +199,10 @@ def _requester(snapshot: View, approval: Approval) -> str:
     if approval.asked_by.startswith("agent:"):
         # An old row names the agent. Several agents may share a name; the event identifies the credential.
         jti = document.get("bearer")
-        made = None if jti is None else CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
-        return approval.asked_by if made is None else made.id
+        credential = (
+            None if jti is None else CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1])
+        )
+        return approval.asked_by if credential is None else credential.id
     return named(approval.asked_by)
 
 
@@ -216,10 +220,12 @@ def request_approval(
     """
     expiry.close_approvals(transaction)
     denials = (denial, *denial.others)
-    known = [_alike(transaction, one.exact, one.groups, terms.requester) for one in denials]
-    if not all(known):
-        waiting = _waiting(transaction, _read(denial.exact)["delegator"], terms.requester, known.count([]))
-        if waiting + known.count([]) > _MOST_OPEN:
+    open_requests = [_alike(transaction, error.exact, error.groups, terms.requester) for error in denials]
+    if not all(open_requests):
+        waiting = _waiting(
+            transaction, _read(denial.exact)["delegator"], terms.requester, open_requests.count([])
+        )
+        if waiting + open_requests.count([]) > _MOST_OPEN:
             transaction.append("denial", denial.facts)
             return PolicyDeniedError(
                 f"{denial.message}; no request was made: {waiting} for this delegator wait already",
@@ -227,19 +233,19 @@ def request_approval(
                 denial.facts,
             )
     ids = []
-    for one, found in zip(denials, known, strict=True):
+    for error, requests in zip(denials, open_requests, strict=True):
         # A list may contain the same request twice.
-        found = found or _alike(transaction, one.exact, one.groups, terms.requester)
-        if found:
+        requests = requests or _alike(transaction, error.exact, error.groups, terms.requester)
+        if requests:
             # No group is missing if the last approver has decided since the denial.
-            one.missing = _missing(transaction, found[0], terms.requester) or one.groups
-        ids.append(found[0].id if found else _record(transaction, one, terms))
+            error.missing = _missing(transaction, requests[0], terms.requester) or error.groups
+        ids.append(requests[0].id if requests else _record(transaction, error, terms))
     ids = list(dict.fromkeys(ids))
     policies.keep(transaction, terms.policy.digest, terms.policy_text)
     transaction.append("denial", {**denial.facts, "approval": ids[0]})
     denial.requests = tuple(ids)
-    more = f" (and {len(ids) - 1} more: jitid approve list)" if len(ids) > 1 else ""
-    denial.message += f"; request {ids[0]}{more}"
+    suffix = f" (and {len(ids) - 1} more: jitid approve list)" if len(ids) > 1 else ""
+    denial.message += f"; request {ids[0]}{suffix}"
     approved = [group for group in denial.groups if group not in denial.missing]
     if approved:
         granted, missing = (" and ".join(map(quote, groups)) for groups in (approved, denial.missing))
@@ -248,17 +254,19 @@ def request_approval(
     return denial
 
 
-def _waiting(transaction: Transaction, delegator: str, requester: str, more: int) -> int:
+def _waiting(transaction: Transaction, delegator: str, requester: str, added: int) -> int:
     """Return the number of open requests that count against the limit: for an agent those of agents, else all others.
 
-    Without the separate limit, one agent could use up the limit of its delegator. If `more` requests exceed the limit,
+    Without the separate limit, one agent could use up the limit of its delegator. If `added` requests exceed the limit,
     the requests of agents without a live credential are withdrawn first: revoking an agent frees its share.
     """
     open_requests = ApprovalChanges(transaction).open_for(delegator, agents=_is_identity(requester))
     waiting = sum(open_requests.values())
-    if _is_identity(requester) and waiting + more > _MOST_OPEN:
-        live = CredentialStore(transaction).with_live_credentials([parse_id(one)[1] for one in open_requests])
-        ended = [one for one in open_requests if parse_id(one)[1] not in live]
+    if _is_identity(requester) and waiting + added > _MOST_OPEN:
+        live = CredentialStore(transaction).with_live_credentials(
+            [parse_id(identity)[1] for identity in open_requests]
+        )
+        ended = [identity for identity in open_requests if parse_id(identity)[1] not in live]
         if ended:
             requests = ApprovalChanges(transaction).withdraw_of(delegator, ended)
             transaction.append("approval-withdraw", {"delegator": delegator, "requests": requests})
@@ -274,10 +282,10 @@ def _missing(snapshot: View, approval: Approval, requester: str) -> tuple[str, .
 def _record(transaction: Transaction, denial: ApprovalNeededError, terms: Terms) -> str:
     uid = new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))
     request = _read(denial.exact)
-    until = transaction.now + terms.approval_patience
+    expires_at = transaction.now + terms.approval_patience
     requester = terms.requester if terms.identity else DirectoryStore(transaction).own_name(terms.requester)
     ApprovalChanges(transaction).add_request(
-        uid, denial.exact, request["delegator"], requester, until, denial.groups
+        uid, denial.exact, request["delegator"], requester, expires_at, denial.groups
     )
     transaction.append(
         "approval-request",
@@ -285,7 +293,7 @@ def _record(transaction: Transaction, denial: ApprovalNeededError, terms: Terms)
             **event_members(approval_id(uid), denial.exact),
             "groups": list(denial.groups),
             "asked_by": requester,
-            "until": until,
+            "until": expires_at,
             "asking": list(denial.approval_rules),
             "reason": denial.facts["reason"],
             "policy": terms.policy.digest,
@@ -302,10 +310,10 @@ def find(snapshot: View, id_: str) -> Approval:
         NotFoundError: there is no such request.
 
     """
-    found = ApprovalStore(snapshot).find(parse_approval_id(id_))
-    if found is None:
+    approval = ApprovalStore(snapshot).find(parse_approval_id(id_))
+    if approval is None:
         raise NotFoundError(f"the ledger knows no request {quote(id_)}", "see: jitid approve list")
-    return found
+    return approval
 
 
 def requested(approval: Approval) -> dict[str, Any]:
@@ -336,16 +344,16 @@ def objections(
             parts.setdefault(request[part], how)
     parties = {DirectoryStore(snapshot).own_name(request["delegator"])}
     walked = _WALKED.setdefault(snapshot, {})
-    for one, how in parts.items():
-        if one not in walked:
-            walked[one] = _behind(snapshot, one)
-        behind = walked[one]
+    for party, how in parts.items():
+        if party not in walked:
+            walked[party] = _behind(snapshot, party)
+        behind = walked[party]
         if behind is None:
-            return [_unclear(one, how)]
+            return [_unclear(party, how)]
         if not own_names.isdisjoint(behind):
-            direct = one in own_names
-            why = f"{how}, as {quote(one)}" if direct else f"is behind {quote(one)}, which {how}"
-            return [_party(person, why)]
+            direct = party in own_names
+            role = f"{how}, as {quote(party)}" if direct else f"is behind {quote(party)}, which {how}"
+            return [_party(person, role)]
         parties |= behind
     if presenter is not None and (
         _is_identity(presenter) or DirectoryStore(snapshot).own_name(presenter) in parties
@@ -354,9 +362,9 @@ def objections(
     return []
 
 
-def _party(person: Delegator, why: str) -> Objection:
+def _party(person: Delegator, role: str) -> Objection:
     return Objection(
-        "approver-requester", f"{label(person.name)} {why}", "somebody else of the group has to decide"
+        "approver-requester", f"{label(person.name)} {role}", "somebody else of the group has to decide"
     )
 
 
@@ -391,28 +399,28 @@ def _behind(snapshot: View, party: str) -> set[str] | None:
     if not _is_identity(party):
         return {party, DirectoryStore(snapshot).own_name(party)}
     names: set[str] = set()
-    waiting, seen, left = [party], {party}, _MOST_BYTES
+    waiting, seen, bytes_left = [party], {party}, _MOST_BYTES
     while waiting:
         uid = parse_id(waiting.pop())[1]
-        made = CredentialStore(snapshot).first_of(uid)
-        makers, size = CredentialStore(snapshot).makers_of(uid, left)
-        left -= size
-        if made is None or not makers or left < 0 or len(seen) > _MOST_IDENTITIES:
+        credential = CredentialStore(snapshot).first_of(uid)
+        makers, size = CredentialStore(snapshot).makers_of(uid, bytes_left)
+        bytes_left -= size
+        if credential is None or not makers or bytes_left < 0 or len(seen) > _MOST_IDENTITIES:
             return None
-        names |= {made.delegator, f"agent:{made.agent}"}
-        found = {made.parent}
+        names |= {credential.delegator, f"agent:{credential.agent}"}
+        next_parties = {credential.parent}
         for maker in makers:
             parties = _made_by(snapshot, maker)
             if parties is None:
                 return None
-            found |= parties
-        for one in found - seen - {None}:
-            assert one is not None
-            if _is_identity(one):
-                seen.add(one)
-                waiting.append(one)
+            next_parties |= parties
+        for other_party in next_parties - seen - {None}:
+            assert other_party is not None
+            if _is_identity(other_party):
+                seen.add(other_party)
+                waiting.append(other_party)
             else:
-                names.add(one)
+                names.add(other_party)
     return names | {DirectoryStore(snapshot).own_name(name) for name in names}
 
 
@@ -421,17 +429,17 @@ def _made_by(snapshot: View, maker: Maker) -> set[str | None] | None:
 
     None if the row of the caller's credential was pruned.
     """
-    by, found = maker.by or "", {maker.acting, maker.subject}
-    if not by.startswith("agent:"):
-        return found | {named(maker.acts_as or by)} if by else found
-    found.add(by)
+    caller, parties = maker.by or "", {maker.acting, maker.subject}
+    if not caller.startswith("agent:"):
+        return parties | {named(maker.acts_as or caller)} if caller else parties
+    parties.add(caller)
     # A credential that renews itself, is attached to, or delegates adds no other party.
     if maker.bearer is not None and maker.bearer not in (maker.of, maker.made_from):
-        held = CredentialStore(snapshot).find_credential("jti", parse_id(maker.bearer)[1])
-        if held is None:
+        credential = CredentialStore(snapshot).find_credential("jti", parse_id(maker.bearer)[1])
+        if credential is None:
             return None
-        found.add(held.id)
-    return found
+        parties.add(credential.id)
+    return parties
 
 
 def _counts(snapshot: View, approval: Approval, word: Word, requester: str) -> bool:
@@ -475,14 +483,14 @@ def event_members(id_: str, request: bytes) -> dict[str, Any]:
 
 def _read(request: bytes) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = strict_json.loads(request, "request")
-        if not found.keys() >= {"task", "agent", "delegator", "copies"}:
+        members: dict[str, Any] = strict_json.loads(request, "request")
+        if not members.keys() >= {"task", "agent", "delegator", "copies"}:
             raise strict_json.StrictJSONError("the request lacks what each has")
     except (strict_json.StrictJSONError, AttributeError) as error:
         raise IntegrityError(
             "a request for approval in the ledger is none", "run: jitid audit verify"
         ) from error
-    return found
+    return members
 
 
 def a_member(groups: Sequence[str]) -> str:

@@ -50,9 +50,9 @@ class ApprovalStore(Store):
         all persons and services. The requests that are left out may be thousands.
         """
         # An old row names an agent, not its identity.
-        own = "p.asked_by = :requester OR substr(p.asked_by, 1, 6) = 'agent:'"
-        condition = own if requester.startswith(IDENTITY) else "substr(p.asked_by, 1, 4) <> 'jid_'"
-        values = {"digest": digest} | ({"requester": requester} if condition is own else {})
+        own_condition = "p.asked_by = :requester OR substr(p.asked_by, 1, 6) = 'agent:'"
+        condition = own_condition if requester.startswith(IDENTITY) else "substr(p.asked_by, 1, 4) <> 'jid_'"
+        values = {"digest": digest} | ({"requester": requester} if condition is own_condition else {})
         return list(
             self._approvals(f"p.digest = :digest AND ({condition}) AND {_LIVE} ORDER BY p.id DESC", values)
         )
@@ -106,10 +106,10 @@ class ApprovalStore(Store):
         rows = iter(self._db.execute(f"{_APPROVAL} WHERE {where}", {**values, "now": self._now}))
         while chunk := list(islice(rows, _AT_ONCE)):
             words: dict[int, list[Word]] = {}
-            named: dict[str, Any] = {}
-            among = select.placeholders("key", [row[0] for row in chunk], named)
+            key_values: dict[str, Any] = {}
+            among = select.placeholders("key", [row[0] for row in chunk], key_values)
             for key, *members in self._db.execute(
-                f"{_WORD} WHERE g.approval IN ({among}) ORDER BY g.name", named
+                f"{_WORD} WHERE g.approval IN ({among}) ORDER BY g.name", key_values
             ):
                 words.setdefault(key, []).append(Word._make(members))
             for row in chunk:
@@ -170,21 +170,21 @@ class ApprovalChanges(Changes, ApprovalStore):
         self._end(key, ApprovalState.USED, identity, event)
 
     def _end(self, key: int, state: ApprovalState, identity: int | None, event: int) -> None:
-        done = self._db.execute(
+        changed = self._db.execute(
             """UPDATE approval SET ended_at = :now, ended_as = :state, identity = :identity, ended_event = :event
                 WHERE id = :key AND ended_at IS NULL""",
             {"now": self._now, "state": state.value, "identity": identity, "event": event, "key": key},
         )
-        assert done.rowcount == 1, "what has ended ends once"
+        assert changed.rowcount == 1, "what has ended ends once"
 
     def withdraw(self) -> int:
         """Withdraw every open request, granted ones included; return the number of requests."""
-        done: int = self._db.execute(
+        count: int = self._db.execute(
             """UPDATE approval SET ended_at = :now, ended_as = :state, ended_event = :event
                 WHERE ended_at IS NULL""",
             {"now": self._now, "state": ApprovalState.WITHDRAWN.value, "event": self._transaction.next_seq()},
         ).rowcount
-        return done
+        return count
 
     def withdraw_of(self, delegator: str, requesters: Sequence[str]) -> int:
         """Withdraw the open requests of these requesters for a delegator; return the number of requests."""
@@ -198,9 +198,9 @@ class ApprovalChanges(Changes, ApprovalStore):
             self._db.execute(
                 """UPDATE approval SET ended_at = :now, ended_as = :state, ended_event = :event
                     WHERE delegator = :delegator AND asked_by = :requester AND ended_at IS NULL""",
-                {**values, "requester": one},
+                {**values, "requester": requester},
             ).rowcount
-            for one in requesters
+            for requester in requesters
         )
 
 
@@ -209,7 +209,7 @@ def _approval(row: Any, words: Sequence[Word]) -> Approval:
     try:
         *parties, requested_at, expires_at, ended_at, ended_as, identity, event, ended_event = rest
         times = requested_at, expires_at, ended_at
-        check_times(*times, *(at for word in words for at in (word.decided_at, word.expires_at)))
+        check_times(*times, *(time for word in words for time in (word.decided_at, word.expires_at)))
         if ended_as is not None:
             ApprovalState(ended_as)
         if sha256(request).digest() != digest:
@@ -218,8 +218,10 @@ def _approval(row: Any, words: Sequence[Word]) -> Approval:
                 f"the request {approval_id(uid)} was changed in the ledger", "run: jitid audit verify"
             )
         used_for = None if identity is None else identity_id(identity)
-        own = key, approval_id(uid), digest, request
-        return Approval._make((*own, *parties, *times, ended_as, used_for, event, ended_event, tuple(words)))
+        request_columns = key, approval_id(uid), digest, request
+        return Approval._make(
+            (*request_columns, *parties, *times, ended_as, used_for, event, ended_event, tuple(words))
+        )
     except (TypeError, ValueError) as error:
         raise IntegrityError(
             "a request for approval in the ledger holds what no ledger writes", "run: jitid audit verify"

@@ -29,16 +29,18 @@ def attach(
 
     """
     verified = introspection.verify(transaction, names, request.token.reveal(), None)
-    held = verified.credential
-    task = TaskStore(transaction).task_numbered(held.task_key)
+    presented = verified.credential
+    task = TaskStore(transaction).task_numbered(presented.task_key)
     assert task is not None
     planned = plan(transaction, names, verified, task, request, terms)
-    made, facts = add_credential(transaction, names, terms, keyring, held, planned, source=held.key)
-    transaction.append("attach", {**planned.facts, **facts, "made_from": held.jti})
+    attached, facts = add_credential(
+        transaction, names, terms, keyring, presented, planned, source=presented.key
+    )
+    transaction.append("attach", {**planned.facts, **facts, "made_from": presented.jti})
     return result_of(
         planned,
-        (made,),
+        (attached,),
         kind=planned.kind,
-        delegator_state=held.delegator_state,
-        parent=held.parent,
+        delegator_state=presented.delegator_state,
+        parent=presented.parent,
     )

@@ -68,12 +68,14 @@ def grant(
     _must_not_object(
         objections(transaction, approval, person, presenter=approver.presenter), approval, approver
     )
-    missing = [each for each in groups if each in approval.missing_at(transaction.now)]
+    missing = [name for name in groups if name in approval.missing_at(transaction.now)]
     if not missing:
         return approval, None
-    until = min(transaction.now + (longest if lifetime is None else lifetime), approval.expires_at)
+    expires_at = min(transaction.now + (longest if lifetime is None else lifetime), approval.expires_at)
     expiry.close_approvals(transaction)
-    ApprovalChanges(transaction).record_decision(approval.key, missing, person.name, approver.proof, until)
+    ApprovalChanges(transaction).record_decision(
+        approval.key, missing, person.name, approver.proof, expires_at
+    )
     event = transaction.append(
         "approval-grant",
         {
@@ -82,7 +84,7 @@ def grant(
             "approver": person.name,
             "proof": approver.proof,
             "presenter": approver.presenter,
-            "until": until,
+            "until": expires_at,
             "reason": reason,
         },
     )
@@ -179,7 +181,7 @@ def _decision_parts(
             "somebody else of the group has to decide",
         )
     else:
-        groups = [each for each in approval.groups if each in person.groups and group in (None, each)]
+        groups = [name for name in approval.groups if name in person.groups and group in (None, name)]
         if groups:
             return approval, person, groups
         required = approval.groups if group is None else (group,)
@@ -192,8 +194,8 @@ def _decision_parts(
     raise AssertionError("an objection refuses")
 
 
-def _must_not_object(found: Sequence[Objection], approval: Approval, approver: Approver) -> None:
-    if not found:
+def _must_not_object(reasons: Sequence[Objection], approval: Approval, approver: Approver) -> None:
+    if not reasons:
         return
     request = requested(approval)
     facts = {
@@ -203,7 +205,7 @@ def _must_not_object(found: Sequence[Objection], approval: Approval, approver: A
         "proof": approver.proof,
         "presenter": approver.presenter,
     }
-    governance.must_not_object(found, facts)
+    governance.must_not_object(reasons, facts)
 
 
 def _must_be_open(approval: Approval, now: int) -> None:

@@ -102,17 +102,17 @@ class Proposal(NamedTuple):
         """
         entry, accepted = self.entry, terms.audiences or names.accepted(now)
         kinds, limited = (self.kind, *(self.kinds or ())), self.within.limited(self.kind)
-        found = governance.objections(
+        objections = governance.objections(
             entry, self.delegator, self.sensitivity, known_only=terms.known_delegators_only, now=now
         )
-        found += to_delegator
-        found += governance.beyond_limits(entry.agent, kinds, limited, accepted, others, copies)
-        found += governance.beyond_scopes(entry.delegator, entry.agent, self.details)
-        found += governance.beyond_types(terms.detail_types, self.details)
+        objections += to_delegator
+        objections += governance.beyond_limits(entry.agent, kinds, limited, accepted, others, copies)
+        objections += governance.beyond_scopes(entry.delegator, entry.agent, self.details)
+        objections += governance.beyond_types(terms.detail_types, self.details)
         if self.records:
-            found += governance.out_of_service(self.records, now)
-            found += governance.beyond_each(self.records, kinds, limited, accepted, self.details)
-        return found
+            objections += governance.out_of_service(self.records, now)
+            objections += governance.beyond_each(self.records, kinds, limited, accepted, self.details)
+        return objections
 
     def attenuated(
         self, holder: str, grant: Grant, facts: Mapping[str, Any], notes: list[str], *, any_kind: bool = False
@@ -143,7 +143,7 @@ class Proposal(NamedTuple):
         scopes = self.scopes
         for person, agent in (
             (self.entry.delegator, self.entry.agent),
-            *((None, one) for one in self.records),
+            *((None, record) for record in self.records),
         ):
             scopes = governance.permitted_scopes(
                 person, agent, scopes, facts, notes, allow_narrower=self.allow_narrower
@@ -151,7 +151,7 @@ class Proposal(NamedTuple):
         return self._replace(scopes=scopes)
 
     def policy_request(
-        self, terms: Terms, owner: str, at: int, may_kind: tuple[tuple[str, str], ...]
+        self, terms: Terms, owner: str, time: int, may_kind: tuple[tuple[str, str], ...]
     ) -> PolicyRequest:
         """Return the request to the policy; `owner` is the task's, and `may_kind` the kinds to judge."""
         return PolicyRequest(
@@ -167,7 +167,7 @@ class Proposal(NamedTuple):
             self.scopes,
             self.within.audiences,
             self.ttl,
-            at,
+            time,
             governance.directory_facts(self.entry),
             terms.zone,
             template=self.template or "",
@@ -218,10 +218,10 @@ class Proposal(NamedTuple):
             predecessor_lifetime=predecessor_lifetime,
         )
 
-    def latest(self, decision: Decision, first: int) -> int:
-        """Return the time until which it may be renewed at most; `first` is when the identity was first issued."""
+    def latest(self, decision: Decision, first_at: int) -> int:
+        """Return the time until which it may be renewed at most; `first_at` is when the identity was first issued."""
         deadline = self.task.deadline
-        return deadline if decision.max_ttl is None else min(deadline, first + decision.max_ttl)
+        return deadline if decision.max_ttl is None else min(deadline, first_at + decision.max_ttl)
 
     def draft(
         self,
@@ -298,20 +298,20 @@ class FurtherPlan(NamedTuple):
 def _name_limits(agent: Agent | None, right: name_rights.NameRight, now: int) -> list[tuple[int, str]]:
     """Return the limits of a lifetime because of the agent's name: each in seconds, with its words."""
     longest = governance.longest(agent)
-    found = [] if longest is None else [longest]
+    limits = [] if longest is None else [longest]
     if right.until is not None:
-        found.append((right.until - now, name_rights.LENDER))
-    return found
+        limits.append((right.until - now, name_rights.LENDER))
+    return limits
 
 
-def must_not_rest_on_too_many(held: introspection.Verified, facts: Mapping[str, Any]) -> None:
+def must_not_rest_on_too_many(verified: introspection.Verified, facts: Mapping[str, Any]) -> None:
     """Refuse to make a credential from another that rests on too many others: each verification walks them all.
 
     Raises:
         PolicyDeniedError: the new credential would rest on more than `introspection.MAX_GROUNDS` credentials.
 
     """
-    if len(held.grounds) < introspection.MAX_GROUNDS:
+    if len(verified.grounds) < introspection.MAX_GROUNDS:
         return
     reason = (
         f"rule `delegation-length`: it would rest on more than {introspection.MAX_GROUNDS} other credentials"
@@ -342,11 +342,12 @@ def must_permit(
         denial.advice = lambda: _advice(explained())
         raise denial
     notes += [
-        f"without scope {quote(one.scope)}: refused by {', '.join(one.rules)}" for one in decision.refused
+        f"without scope {quote(refusal.scope)}: refused by {', '.join(refusal.rules)}"
+        for refusal in decision.refused
     ]
     notes += [
-        f"without kind {quote(one.scope)}: refused by {', '.join(one.rules)}"
-        for one in decision.refused_kinds
+        f"without kind {quote(refusal.scope)}: refused by {', '.join(refusal.rules)}"
+        for refusal in decision.refused_kinds
     ]
 
 

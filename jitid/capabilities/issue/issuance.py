@@ -185,14 +185,16 @@ def foresee(
     drawn: set[tuple[int, int]] = set()
     planning_snapshot = _SnapshotWithPlannedTasks(snapshot)
     mints: dict[tuple[str, str], Mint | None] = {}
-    found: list[GrantedRequest | None] = []
+    granted_requests: list[GrantedRequest | None] = []
     ids = iter(new_ids(sum([request.copies for request in requests])))
 
     def mint_for(kind: Kind, algorithm: str) -> Mint:
         if (kind, algorithm) not in mints:
-            needed = signing_of(kind, algorithm)
-            key = None if needed is None else current_key_of(snapshot, keyring, needed.algorithm, needed.use)
-            mints[kind, algorithm] = None if needed and key is None else mint_of(kind, keyring, key)
+            signing = signing_of(kind, algorithm)
+            key = (
+                None if signing is None else current_key_of(snapshot, keyring, signing.algorithm, signing.use)
+            )
+            mints[kind, algorithm] = None if signing and key is None else mint_of(kind, keyring, key)
         mint = mints[kind, algorithm]
         if mint is None:
             # Only the transaction that uses a key can make it.
@@ -202,19 +204,19 @@ def foresee(
     for request in requests:
         raw, unrecorded = list(islice(ids, request.copies)), planned.get(request.agent, 0)
         planned[request.agent] = unrecorded + request.copies
-        one = None
+        granted = None
         # A target makes its credentials after the transaction.
         if not is_outside(request.kind):
             with suppress(JitidError, _NotNowError):
-                one = _settle(
+                granted = _settle(
                     cast("View", planning_snapshot), names, request, terms, mint_for, raw, unrecorded, drawn
                 )
-                planning_snapshot.open(one.plan)
+                planning_snapshot.open(granted.plan)
         # Only the transaction that uses an approval can know whether it is still usable.
-        found.append(one if one is None or one.plan.approval is None else None)
-    made = iter(make([one for one in found if one is not None]))
-    each = [None if one is None else Ahead(one, next(made)) for one in found]
-    return ForeseenIssues(snapshot.now, snapshot.settled(), snapshot.changed_at, each)
+        granted_requests.append(granted if granted is None or granted.plan.approval is None else None)
+    minted = iter(make([granted for granted in granted_requests if granted is not None]))
+    aheads = [None if granted is None else Ahead(granted, next(minted)) for granted in granted_requests]
+    return ForeseenIssues(snapshot.now, snapshot.settled(), snapshot.changed_at, aheads)
 
 
 class _NotNowError(Exception):
@@ -349,21 +351,23 @@ def issue(
 
     """
     settled, ready = _settled(transaction, names, requests, terms, keyring, foreseen)
-    rest = iter(make([one for one, made in zip(settled, ready, strict=True) if made is None]))
-    minted = [next(rest) if made is None else made for made in ready]
+    remaining = iter(
+        make([granted for granted, secrets in zip(settled, ready, strict=True) if secrets is None])
+    )
+    minted = [next(remaining) if secrets is None else secrets for secrets in ready]
     _record(transaction, settled, minted)
     return [
         _issued(
-            one.plan,
-            one.request,
+            granted.plan,
+            granted.request,
             tuple(
                 [
                     IssuedCredential(id_, jti, secret)
-                    for (id_, jti, _), (secret, *_) in zip(one.names, made, strict=True)
+                    for (id_, jti, _), (secret, *_) in zip(granted.names, secrets, strict=True)
                 ]
             ),
         )
-        for one, made in zip(settled, minted, strict=True)
+        for granted, secrets in zip(settled, minted, strict=True)
     ]
 
 
@@ -379,32 +383,36 @@ def _settled(
     mints: dict[tuple[str, str], Mint] = {}
 
     def mint_for(kind: Kind, algorithm: str) -> Mint:
-        found = mints.get((kind, algorithm))
-        if found is None:
-            needed = signing_of(kind, algorithm)
-            key = needed and usable_key(transaction, names, keyring, needed.algorithm, needed.use)
-            found = mints[kind, algorithm] = mint_of(kind, keyring, key)
-        return found
+        mint = mints.get((kind, algorithm))
+        if mint is None:
+            signing = signing_of(kind, algorithm)
+            key = signing and usable_key(transaction, names, keyring, signing.algorithm, signing.use)
+            mint = mints[kind, algorithm] = mint_of(kind, keyring, key)
+        return mint
 
     settled: list[GrantedRequest] = []
     ready: list[list[Minted] | None] = []
     planned: dict[str, int] = {}
-    each: Sequence[Ahead | None] = [None] * len(requests) if foreseen is None else foreseen.each
+    aheads: Sequence[Ahead | None] = [None] * len(requests) if foreseen is None else foreseen.each
     drawn = {
-        (place.list, place.place)
-        for ahead in each
+        (listed.list, listed.place)
+        for ahead in aheads
         if ahead is not None
-        for _, _, place in ahead.settled.names
-        if place is not None
+        for _, _, listed in ahead.settled.names
+        if listed is not None
     }
     opened: dict[tuple[str, str], Task] = {}
     opened_names: set[str] = set()
     unapproved: list[ApprovalNeededError] = []
     # Each request has its own event, in this order.
-    numbers = transaction.next_seqs(len(requests))
+    seqs = transaction.next_seqs(len(requests))
     # Ids that ascend over all requests are appended at the end of an index.
-    ids = iter(new_ids(sum([one.copies for one, ahead in zip(requests, each, strict=True) if ahead is None])))
-    for position, (request, ahead) in enumerate(zip(requests, each, strict=True)):
+    ids = iter(
+        new_ids(
+            sum([request.copies for request, ahead in zip(requests, aheads, strict=True) if ahead is None])
+        )
+    )
+    for position, (request, ahead) in enumerate(zip(requests, aheads, strict=True)):
         try:
             unrecorded = planned.get(request.agent, 0)
             holding = None if ahead is None else _on_opened(ahead.settled, opened, opened_names)
@@ -414,15 +422,15 @@ def _settled(
                 and holding is not None
                 and _still_holds(transaction, foreseen, holding, terms, keyring)
             ):
-                one = holding
+                granted = holding
                 ready.append(ahead.minted)
             else:
                 raw = list(islice(ids, request.copies)) if ahead is None else ahead.settled.raw
-                one = _settle(transaction, names, request, terms, mint_for, raw, unrecorded, drawn)
+                granted = _settle(transaction, names, request, terms, mint_for, raw, unrecorded, drawn)
                 ready.append(None)
-            _must_be_used_once(one, settled)
-            settled.append(_opened(transaction, one, numbers[position]))
-            if one.plan.task is None and (task := settled[-1].plan.task) is not None:
+            _must_be_used_once(granted, settled)
+            settled.append(_opened(transaction, granted, seqs[position]))
+            if granted.plan.task is None and (task := settled[-1].plan.task) is not None:
                 opened[task.name, task.opener] = task
                 opened_names.add(task.name)
             planned[request.agent] = unrecorded + request.copies
@@ -440,28 +448,33 @@ def _settled(
     return settled, ready
 
 
-def _must_be_used_once(one: GrantedRequest, settled: Sequence[GrantedRequest]) -> None:
+def _must_be_used_once(granted: GrantedRequest, settled: Sequence[GrantedRequest]) -> None:
     """Refuse to use an approval for two requests of one transaction. Raises PolicyDeniedError."""
-    approval = one.plan.approval
+    approval = granted.plan.approval
     if approval is None or approval not in [other.plan.approval for other in settled]:
         return
     reason = f"rule `approval-once`: {approval.id} approves of this request once, and an earlier line uses it"
     raise PolicyDeniedError(
         f"denied: {reason}",
         "several copies are one request to approve of: ask for them with --count",
-        {**one.plan.facts, "approval": approval.id, "rules": ["approval-once"], "reason": reason},
+        {**granted.plan.facts, "approval": approval.id, "rules": ["approval-once"], "reason": reason},
     )
 
 
-def _opened(transaction: Transaction, one: GrantedRequest, event: int) -> GrantedRequest:
+def _opened(transaction: Transaction, granted: GrantedRequest, event: int) -> GrantedRequest:
     """Open the task of a granted request if it is new, by the request's event: the next request may use the task."""
-    if one.plan.task is not None:
-        return one
-    draft = one.plan.draft
+    if granted.plan.task is not None:
+        return granted
+    draft = granted.plan.draft
     task = TaskChanges(transaction).open_task(
-        draft.task, draft.purpose, one.plan.task_sensitivity, one.plan.deadline, draft.delegator, event
+        draft.task,
+        draft.purpose,
+        granted.plan.task_sensitivity,
+        granted.plan.deadline,
+        draft.delegator,
+        event,
     )
-    return one._replace(plan=one.plan._replace(task=task))
+    return granted._replace(plan=granted.plan._replace(task=task))
 
 
 def _settle(
@@ -504,43 +517,48 @@ class _NewRows:
         self.at_targets: list[tuple[int, bytes, GrantedRequest]] = []
         self.events: list[dict[str, Any]] = []
 
-    def add(self, one: GrantedRequest, made: Sequence[Minted]) -> None:
+    def add(self, granted: GrantedRequest, minted: Sequence[Minted]) -> None:
         """Add the rows and the event of a request."""
-        plan, event = one.plan, self._numbers[len(self.events)]
+        plan, event = granted.plan, self._numbers[len(self.events)]
         assert plan.task is not None
         if "opened" in plan.facts and plan.task.event != event:
             # A signing key was made meanwhile, and its own event took the number.
             TaskChanges(self._transaction).opened_by(plan.task.key, event)
         if plan.approval is not None:
             self.used.append((plan.approval.key, self._identity_key + len(self.identities), event))
-        self.places += placed(one.names, self._credential_key + len(self.credentials))
-        may_audience = plan.draft.recorded_reach(one.request.kind)
-        self._add_rows(one, made, event, plan.task.key, may_audience)
+        self.places += placed(granted.names, self._credential_key + len(self.credentials))
+        may_audience = plan.draft.recorded_reach(granted.request.kind)
+        self._add_rows(granted, minted, event, plan.task.key, may_audience)
         rows = audit.rows_digest(
-            one.mint.key.kid if one.mint.key else None,
+            granted.mint.key.kid if granted.mint.key else None,
             *(plan.draft.details, may_audience),
-            [uid for uid, _ in one.raw],
-            [each.claims_hash for each in made],
-            [ids.listed and (ids.listed.list, ids.listed.place) for ids in one.names],
-            [jti for _, jti in one.raw],
-            [each.fingerprint for each in made],
+            [uid for uid, _ in granted.raw],
+            [credential.claims_hash for credential in minted],
+            [ids.listed and (ids.listed.list, ids.listed.place) for ids in granted.names],
+            [jti for _, jti in granted.raw],
+            [credential.fingerprint for credential in minted],
         )
-        certified = audit.certified_digest(each.public for each in made)
-        self.events.append({**plan.facts, **_members(one.raw), "certified": certified, "rows": rows})
+        certified = audit.certified_digest(credential.public for credential in minted)
+        self.events.append({**plan.facts, **_members(granted.raw), "certified": certified, "rows": rows})
 
     def _add_rows(
-        self, one: GrantedRequest, made: Sequence[Minted], event: int, task: int, may_audience: str | None
+        self,
+        granted: GrantedRequest,
+        minted: Sequence[Minted],
+        event: int,
+        task: int,
+        may_audience: str | None,
     ) -> None:
-        plan, draft, term = one.plan, one.plan.draft, self._transaction.term
+        plan, draft, term = granted.plan, granted.plan.draft, self._transaction.term
         delegator, agent, audiences = map(term, (draft.delegator, draft.agent, " ".join(draft.audiences)))
         scopes = " ".join(draft.scopes)
         may_kind = None if draft.may_kind is None else kept_kinds(draft.may_kind)
         subject = None if plan.proved_subject is None else term(plan.proved_subject)
-        signed_by = one.mint.key.key if one.mint.key else None
-        process = one.request.process
+        signed_by = granted.mint.key.key if granted.mint.key else None
+        process = granted.request.process
         if process is not None:
             process = process._replace(renews_until=min(process.renews_until, plan.maximum))
-        for (uid, jti), (_, print_, claims_hash, public) in zip(one.raw, made, strict=True):
+        for (uid, jti), (_, print_, claims_hash, public) in zip(granted.raw, minted, strict=True):
             identity = self._identity_key + len(self.identities)
             if process is not None:
                 self.bound.append((identity, process))
@@ -563,7 +581,7 @@ class _NewRows:
                     self._credential_key + len(self.credentials),
                     jti,
                     identity,
-                    one.request.kind,
+                    granted.request.kind,
                     scopes,
                     audiences,
                     draft.details,
@@ -586,35 +604,37 @@ class _NewRows:
                     subject,
                 )
             )
-            if one.mint.issuer is None:
-                self.at_targets.append((self.credentials[-1].key, jti, one))
+            if granted.mint.issuer is None:
+                self.at_targets.append((self.credentials[-1].key, jti, granted))
 
 
 def _record(
     transaction: Transaction, settled: Sequence[GrantedRequest], minted: Sequence[list[Minted]]
 ) -> None:
-    new = _NewRows(transaction, len(settled))
-    for one, made in zip(settled, minted, strict=True):
-        new.add(one, made)
-    transaction.add(new.identities, new.credentials)
-    if new.places:
+    new_rows = _NewRows(transaction, len(settled))
+    for granted, secrets in zip(settled, minted, strict=True):
+        new_rows.add(granted, secrets)
+    transaction.add(new_rows.identities, new_rows.credentials)
+    if new_rows.places:
         from jitid.ledger.status_places import StatusStore
 
-        StatusStore(transaction).add(new.places)
-    for key, jti, one in new.at_targets:
-        assert one.plan.chosen is not None
-        record_at_target(transaction, key, credential_id(jti), one.plan.chosen)
-    for identity, process in new.bound:
+        StatusStore(transaction).add(new_rows.places)
+    for key, jti, granted in new_rows.at_targets:
+        assert granted.plan.chosen is not None
+        record_at_target(transaction, key, credential_id(jti), granted.plan.chosen)
+    for identity, process in new_rows.bound:
         CredentialChanges(transaction).bind(identity, process)
-    if new.used:
+    if new_rows.used:
         from jitid.capabilities.issue.approval_store import ApprovalChanges
 
         approvals = ApprovalChanges(transaction)
-        for approval, identity, event in new.used:
+        for approval, identity, event in new_rows.used:
             approvals.use(approval, identity, event)
-    for digest, text in dict.fromkeys((one.plan.decision.policy, one.plan.policy_text) for one in settled):
-        policies.keep(transaction, digest, text)
-    transaction.append_each("issue", new.events)
+    for digest, policy_text in dict.fromkeys(
+        (granted.plan.decision.policy, granted.plan.policy_text) for granted in settled
+    ):
+        policies.keep(transaction, digest, policy_text)
+    transaction.append_each("issue", new_rows.events)
 
 
 def record_at_target(transaction: Transaction, key: int, jti: str, chosen: "ChosenTarget") -> None:
@@ -632,7 +652,7 @@ def _members(raw: list[tuple[bytes, bytes]]) -> Mapping[str, Any]:
 
 def result_of(
     plan: IssuePlan | FurtherPlan,
-    made: tuple[IssuedCredential, ...],
+    credentials: tuple[IssuedCredential, ...],
     *,
     kind: str,
     delegator_state: str,
@@ -641,7 +661,7 @@ def result_of(
     """Return the result of an issue, a renewal or an attachment."""
     draft = plan.draft
     return Issued(
-        made,
+        credentials,
         draft.task,
         draft.agent,
         draft.delegator,
@@ -664,10 +684,10 @@ def result_of(
     )
 
 
-def _issued(plan: IssuePlan, request: IssueRequest, made: tuple[IssuedCredential, ...]) -> Issued:
+def _issued(plan: IssuePlan, request: IssueRequest, credentials: tuple[IssuedCredential, ...]) -> Issued:
     return result_of(
         plan,
-        made,
+        credentials,
         kind=request.kind,
         delegator_state="unverified" if plan.entry.delegator is None else "known",
         parent=plan.parent.id if plan.parent else None,

@@ -42,23 +42,25 @@ def make(settled: Sequence[GrantedRequest]) -> list[list[Minted]]:
     """Make the credentials of each request; those of one kind together, so that many are signed at once."""
     # A target makes its credentials after they are recorded.
     minted: list[list[Minted]] = [
-        [Minted(Secret.placeholder(), None, None)] * len(one.names) if one.mint.issuer is None else []
-        for one in settled
+        [Minted(Secret.placeholder(), None, None)] * len(granted.names) if granted.mint.issuer is None else []
+        for granted in settled
     ]
-    for mint in dict.fromkeys(one.mint for one in settled):
+    for mint in dict.fromkeys(granted.mint for granted in settled):
         if mint.issuer is None:
             continue
-        positions = [position for position, one in enumerate(settled) if one.mint is mint]
+        positions = [position for position, granted in enumerate(settled) if granted.mint is mint]
         try:
-            made = iter(
-                mint.issuer.mint([Order(settled[at].plan.draft, settled[at].names) for at in positions])
+            credentials = iter(
+                mint.issuer.mint(
+                    [Order(settled[position].plan.draft, settled[position].names) for position in positions]
+                )
             )
         except JitidError as error:
             if error.position is not None:
                 error.position = positions[error.position]
             raise
-        for at in positions:
-            minted[at] = list(islice(made, len(settled[at].names)))
+        for position in positions:
+            minted[position] = list(islice(credentials, len(settled[position].names)))
     return minted
 
 
@@ -102,27 +104,31 @@ def names_of(
         return [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw]
     from jitid.capabilities.trust.draw_place import draw
 
-    places = draw(snapshot, url, mint.key.algorithm, expires_at, len(raw), drawn)
+    status_places = draw(snapshot, url, mint.key.algorithm, expires_at, len(raw), drawn)
     return [
-        Ids(identity_id(uid), credential_id(jti), place)
-        for (uid, jti), place in zip(raw, places, strict=True)
+        Ids(identity_id(uid), credential_id(jti), listed)
+        for (uid, jti), listed in zip(raw, status_places, strict=True)
     ]
 
 
 def are_free(transaction: Transaction, names: Sequence[Ids]) -> bool:
     """Return whether the places of these names, which are all in one list, are still free."""
-    places = [place for _, _, place in names if place is not None]
-    if not places:
+    status_places = [listed for _, _, listed in names if listed is not None]
+    if not status_places:
         return True
     from jitid.ledger.status_places import StatusStore
 
-    return not StatusStore(transaction).taken(places[0].list, [place.place for place in places])
+    return not StatusStore(transaction).taken(
+        status_places[0].list, [listed.place for listed in status_places]
+    )
 
 
 def placed(names: Sequence[Ids], first: int) -> list[tuple[int, int, int]]:
     """Return the list and place of each credential, with its number in the ledger; the numbers begin with `first`."""
     return [
-        (place.list, place.place, first + at) for at, (_, _, place) in enumerate(names) if place is not None
+        (listed.list, listed.place, first + index)
+        for index, (_, _, listed) in enumerate(names)
+        if listed is not None
     ]
 
 

@@ -56,36 +56,36 @@ def sensitivity(
 
     `may_audience` are the audiences that may be requested later: origins, also with wildcards for labels of the host.
     """
-    least, why = task, ""
+    level, reason = task, ""
     if terms.scope_floors:
         scopes = tuple(scopes)
         for pattern, floor in terms.scope_floors.items():
             for scope in scopes:
-                if most_sensitive(least, floor) != least and may_overlap(Scope(pattern), scope):
-                    least, why = floor, f"scope {quote(scope)} is"
+                if most_sensitive(level, floor) != level and may_overlap(Scope(pattern), scope):
+                    level, reason = floor, f"scope {quote(scope)} is"
     if terms.audience_floors:
         for audience in audiences:
-            floor = terms.audience_floors.get(audience, least)
-            if most_sensitive(least, floor) != least:
-                least, why = floor, f"audience {quote(audience)} is"
+            floor = terms.audience_floors.get(audience, level)
+            if most_sensitive(level, floor) != level:
+                level, reason = floor, f"audience {quote(audience)} is"
         for origin in may_audience:
             for audience, floor in terms.audience_floors.items():
-                if most_sensitive(least, floor) != least and may_reach(origin, audience):
-                    least, why = floor, f"audience {quote(origin)} is"
-    return Judged(least, why, chain)
+                if most_sensitive(level, floor) != level and may_reach(origin, audience):
+                    level, reason = floor, f"audience {quote(origin)} is"
+    return Judged(level, reason, chain)
 
 
 def sensitivity_of(parent: Credential, lineage: Iterable[Ancestor]) -> str:
     """Return the highest sensitivity in the chain from a credential up to its root, tasks included."""
-    return most_sensitive(parent.sensitivity, *(one.sensitivity for one in lineage))
+    return most_sensitive(parent.sensitivity, *(ancestor.sensitivity for ancestor in lineage))
 
 
 def note_raised(judged: Judged, task: str, above: str, notes: list[str]) -> None:
     """Note why an issue is more sensitive than its task; `above` names the chain above it."""
     if judged.level == task:
         return
-    why = judged.why if judged.level == judged.own else f"{above} is"
-    notes.append(f"judged as {judged.level} instead of {task}: {why} that sensitive")
+    reason = judged.why if judged.level == judged.own else f"{above} is"
+    notes.append(f"judged as {judged.level} instead of {task}: {reason} that sensitive")
 
 
 def must_not_exceed(judged: Judged, task: Task, parent: str, facts: Mapping[str, Any]) -> None:
@@ -111,7 +111,7 @@ def must_not_exceed(judged: Judged, task: Task, parent: str, facts: Mapping[str,
 
 def check_audiences(names: Names, audiences: Sequence[str]) -> None:
     """Raise UsageError for an audience that is a former name of the ledger: it is not accepted for much longer."""
-    former = next((one for one in audiences if one in names.former), None)
+    former = next((audience for audience in audiences if audience in names.former), None)
     if former is not None:
         raise UsageError(
             f"{quote(former)} is a former name of this ledger, whose issuer is {names.issuer} now",
@@ -146,13 +146,13 @@ def attenuated(
             notes.extend(f"without scope {quote(scope)}: the parent does not hold it" for scope in wider)
             scopes = kept
     child = Grant(scopes, audiences, details, grant.expires_at, grant.depth + 1, kinds)
-    found = delegation.widenings(grant, child)
-    if not found:
+    widenings = delegation.widenings(grant, child)
+    if not widenings:
         return scopes
     from shlex import quote as word
 
     lacking = "; ".join(
-        f"{item.what} {', '.join(quote(value) for value in item.values[:5])}" for item in found
+        f"{item.what} {', '.join(quote(value) for value in item.values[:5])}" for item in widenings
     )
     reason = f"rule `attenuation`: the parent {parent} does not hold {lacking}"
     held_instead: dict[str, Sequence[str]] = {
@@ -163,19 +163,19 @@ def attenuated(
     }
     held_text = "; ".join(
         f"{item.what} " + (", ".join(quote(value) for value in held_instead[item.what][:10]) or "none")
-        for item in found
+        for item in widenings
         if item.what in held_instead
     )
-    more = "".join(
+    advice = "".join(
         f"; issue or run the parent with{''.join(f' --may-{item.what} {word(value)}' for value in item.values[:5])}"
-        for item in found
+        for item in widenings
         if item.what in ("kind", "audience")
     )
     raise PolicyDeniedError(
         f"denied: {reason}",
-        f"what would pass: the same without that; the parent holds {held_text}{more}",
+        f"what would pass: the same without that; the parent holds {held_text}{advice}",
         {**facts, "rules": ["attenuation"], "reason": reason},
-        found[0].what if len(found) == 1 else None,
+        widenings[0].what if len(widenings) == 1 else None,
     )
 
 
@@ -188,12 +188,12 @@ def carried(kind: str, scopes: Iterable[Scope], *, narrower: bool = False) -> tu
         UsageError: the kind proves an identity, and carries no scope.
 
     """
-    found = tuple(sorted(set(scopes))) if narrower else normalise(scopes)
-    if found and kind in PROOFS:
+    distinct = tuple(sorted(set(scopes))) if narrower else normalise(scopes)
+    if distinct and kind in PROOFS:
         raise UsageError(
             f"a credential of the kind {kind} proves an identity, and carries no scope", "leave --scope out"
         )
-    return found
+    return distinct
 
 
 def few_enough(
@@ -232,17 +232,19 @@ def obtainable(
         return USUAL_KINDS
     if len(request.may_kind) > MOST_KINDS:
         raise UsageError(f"a grant names at most {MOST_KINDS} kinds, and there are {len(request.may_kind)}")
-    named = tuple(dict.fromkeys(_spelled(text, terms) for text in request.may_kind)) or USUAL_KINDS
+    kinds = tuple(dict.fromkeys(_spelled(text, terms) for text in request.may_kind)) or USUAL_KINDS
     if request.may_kind and not request.allow_narrower:
-        return named
-    beyond: dict[str, str] = {}
+        return kinds
+    unobtainable: dict[str, str] = {}
     for record in records:
-        beyond |= governance.beyond_kinds(record, named)
-    if parent is not None and (held := parent.may_kind) is not None:
-        beyond |= {kind: f"the parent {parent.id} may not obtain it" for kind in named if kind not in held}
+        unobtainable |= governance.beyond_kinds(record, kinds)
+    if parent is not None and (parent_kinds := parent.may_kind) is not None:
+        unobtainable |= {
+            kind: f"the parent {parent.id} may not obtain it" for kind in kinds if kind not in parent_kinds
+        }
     if request.may_kind:
-        notes.extend(f"without kind {quote(kind)}: {why}" for kind, why in beyond.items())
-    return tuple(kind for kind in named if kind not in beyond)
+        notes.extend(f"without kind {quote(kind)}: {reason}" for kind, reason in unobtainable.items())
+    return tuple(kind for kind in kinds if kind not in unobtainable)
 
 
 def inherited(
@@ -255,11 +257,11 @@ def inherited(
     """
     if kinds is None:
         return None
-    beyond: dict[str, str] = {}
+    unobtainable: dict[str, str] = {}
     for record in records:
-        beyond |= governance.beyond_kinds(record, kinds)
-    lost = {kind: why for kind, why in beyond.items() if allow_narrower or kind in USUAL_KINDS}
-    notes.extend(f"without kind {quote(kind)}: {why}" for kind, why in lost.items())
+        unobtainable |= governance.beyond_kinds(record, kinds)
+    lost = {kind: reason for kind, reason in unobtainable.items() if allow_narrower or kind in USUAL_KINDS}
+    notes.extend(f"without kind {quote(kind)}: {reason}" for kind, reason in lost.items())
     return tuple(kind for kind in kinds if kind not in lost)
 
 
@@ -317,21 +319,21 @@ def lifetime(
     """
     limits = [(until_deadline, "the task's deadline")]
     if decision.max_ttl is not None:
-        since = " counted from the first issue" if age else ""
-        limits.insert(0, (decision.max_ttl - age, f"rule `{decision.ttl_rule}`{since}"))
+        suffix = " counted from the first issue" if age else ""
+        limits.insert(0, (decision.max_ttl - age, f"rule `{decision.ttl_rule}`{suffix}"))
     limits += others
     if predecessor_lifetime is not None:
         longest = max(predecessor_lifetime, decision.renew_ttl or 0)
         limits.append((longest, "the life of the credential that is renewed"))
     if until_parents_end is not None:
         limits.append((until_parents_end, "the parent's expiry"))
-    least, why = min(limits)
-    least = max(least, 0)
-    if least >= ttl:
+    shortest, limit = min(limits)
+    shortest = max(shortest, 0)
+    if shortest >= ttl:
         return ttl, None
     # A request without a lifetime expects the limit of the parent's expiry.
-    if stated or why != "the parent's expiry":
+    if stated or limit != "the parent's expiry":
         notes.append(
-            f"the lifetime is {format_duration(least)} instead of {format_duration(ttl)}: limited by {why}"
+            f"the lifetime is {format_duration(shortest)} instead of {format_duration(ttl)}: limited by {limit}"
         )
-    return least, why
+    return shortest, limit

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
 
-def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
+def request_from(values: dict[str, Any], parent: Secret | None) -> IssueRequest:
     """Return a request from values that were stated as text.
 
     Raises:
@@ -26,35 +26,35 @@ def request_from(stated: dict[str, Any], parent: Secret | None) -> IssueRequest:
 
     """
     deadline = deadline_after = None
-    if stated["deadline"] is not None:
-        deadline, deadline_after = parse_moment(stated["deadline"], "the deadline", "the task's opening")
-    sensitivity = stated["sensitivity"]
+    if values["deadline"] is not None:
+        deadline, deadline_after = parse_moment(values["deadline"], "the deadline", "the task's opening")
+    sensitivity = values["sensitivity"]
     if sensitivity is not None and sensitivity not in SENSITIVITIES:
         raise UsageError(
             f"{quote(sensitivity)} is no sensitivity", f"choose one of: {', '.join(SENSITIVITIES)}"
         )
-    kind, template = parse_kind(stated["kind"] or Kind.JWT.value)
-    purpose = stated["purpose"]
+    kind, template = parse_kind(values["kind"] or Kind.JWT.value)
+    purpose = values["purpose"]
     if purpose is not None and len(purpose) > MAX_PURPOSE:
         raise UsageError(f"the purpose is longer than {MAX_PURPOSE:,} characters")
     return IssueRequest(
-        task=None if stated["task"] is None else check_task(stated["task"]),
-        delegator=None if stated["delegator"] is None else check_delegator(stated["delegator"]),
-        agent=check_name(stated["agent"], "agent"),
+        task=None if values["task"] is None else check_task(values["task"]),
+        delegator=None if values["delegator"] is None else check_delegator(values["delegator"]),
+        agent=check_name(values["agent"], "agent"),
         kind=kind,
-        scopes=tuple(parse_scope(text) for text in stated["scope"] or ()),
-        audiences=tuple(dict.fromkeys(check_audience(text) for text in stated["audience"] or ())),
-        may_audience=tuple(dict.fromkeys(check_reach(text) for text in stated.get("may_audience") or ())),
-        may_act=tuple(parse_may_act(text) for text in stated.get("may_act") or ()),
-        ttl=None if stated["ttl"] is None else parse_duration(stated["ttl"]),
+        scopes=tuple(parse_scope(text) for text in values["scope"] or ()),
+        audiences=tuple(dict.fromkeys(check_audience(text) for text in values["audience"] or ())),
+        may_audience=tuple(dict.fromkeys(check_reach(text) for text in values.get("may_audience") or ())),
+        may_act=tuple(parse_may_act(text) for text in values.get("may_act") or ()),
+        ttl=None if values["ttl"] is None else parse_duration(values["ttl"]),
         purpose=purpose,
         sensitivity=sensitivity,
         deadline=deadline,
         deadline_after=deadline_after,
-        details=tuple(_detail(text) for text in stated["detail"] or ()),
+        details=tuple(_detail(text) for text in values["detail"] or ()),
         parent=parent,
         template=template,
-        may_kind=tuple(named_kind(*parse_kind(text)) for text in stated.get("may_kind") or ()),
+        may_kind=tuple(named_kind(*parse_kind(text)) for text in values.get("may_kind") or ()),
     )
 
 
@@ -77,5 +77,5 @@ def _detail(text: str) -> str:
 def parse_may_act(text: str) -> MayAct:
     """Return a caller that may exchange a token; `text` is `WHO[=AUDIENCE,...]`. Raises UsageError."""
     caller, equals, audiences = text.partition("=")
-    named = tuple(check_reach(one) for one in audiences.split(",")) if equals else ()
-    return MayAct(check_delegator(caller), named)
+    checked = tuple(check_reach(audience) for audience in audiences.split(",")) if equals else ()
+    return MayAct(check_delegator(caller), checked)

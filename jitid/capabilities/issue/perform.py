@@ -166,9 +166,9 @@ def _proved(
 
     No lock is held while an issuer is queried.
     """
-    used = () if actor is None or actor.presented is None else (actor.presented,)
+    uses = () if actor is None or actor.presented is None else (actor.presented,)
     if operation.delegator_token is None:
-        return operation.requests, used
+        return operation.requests, uses
     from jitid.capabilities.issue.actors import client_actor
     from jitid.capabilities.issue.presented import present
 
@@ -182,7 +182,7 @@ def _proved(
     return [
         request._replace(proved_delegator=proof.delegator, proved_subject=subject, proved_at=proof.proved_at)
         for request in operation.requests
-    ], used if use is None else (*used, use)
+    ], uses if use is None else (*uses, use)
 
 
 def _record(transaction: Transaction, uses: Sequence[Presentation]) -> None:
@@ -197,8 +197,8 @@ def _ids(issued: Sequence[Issued]) -> tuple[bytes, bytes]:
     """Return the first and the last `jti` of issued credentials, 16 bytes each."""
     from jitid.values.ids import parse_id
 
-    first, last = issued[0].credentials[0].jti, issued[-1].credentials[-1].jti
-    return parse_id(first)[1], parse_id(last)[1]
+    first_jti, last_jti = issued[0].credentials[0].jti, issued[-1].credentials[-1].jti
+    return parse_id(first_jti)[1], parse_id(last_jti)[1]
 
 
 def _renew(context: Context, operation: ops.Renew) -> Issued:
@@ -236,8 +236,8 @@ def _attach(context: Context, operation: ops.Attach) -> Issued:
         raise
     if not is_outside(issued.kind):
         return issued
-    (whole,) = _provided(context, [issued])
-    return whole
+    (provided,) = _provided(context, [issued])
+    return provided
 
 
 def _provided(context: Context, issued: Sequence[Issued]) -> list[Issued]:
@@ -262,5 +262,5 @@ def _abandon(context: Context, operation: ops.AbandonRenewal | ops.AbandonAttach
 def _deny(context: Context, operation: ops.Issue | ops.Renew | ops.Attach, denial: JitidError) -> None:
     from jitid.capabilities.identity.record_denial import record_denial
 
-    known = {"attachment": True} if isinstance(operation, ops.Attach) else operation.facts_if_denied()
-    record_denial(context.ledger, context.terms, denial, known, accept_clock=operation.accept_clock)
+    facts = {"attachment": True} if isinstance(operation, ops.Attach) else operation.facts_if_denied()
+    record_denial(context.ledger, context.terms, denial, facts, accept_clock=operation.accept_clock)

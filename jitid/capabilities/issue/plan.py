@@ -146,8 +146,8 @@ def plan(
     proposal = proposal.within_limits(facts, notes)
     decision, approval, explained = _decide(snapshot, request, terms, prepared, proposal, facts, as_of)
     proposal, decision = proposal.permitted(decision, facts, notes, explained)
-    until = introspection.until(above) if above else None
-    lifetime, _ = proposal.lifetime(decision, now, until, notes)
+    chain_expiry = introspection.until(above) if above else None
+    lifetime, _ = proposal.lifetime(decision, now, chain_expiry, notes)
     draft = proposal.draft(
         names,
         decision,
@@ -160,15 +160,15 @@ def plan(
         registered=entry.agent is not None,
     )
     facts |= proposal.decided(facts, decision, lifetime)
-    opened = proposal.task
+    task = proposal.task
     if prepared.task is None:
-        facts["opened"] = {"sensitivity": opened.sensitivity, "deadline": opened.deadline}
+        facts["opened"] = {"sensitivity": task.sensitivity, "deadline": task.deadline}
     return IssuePlan(
         draft,
         entry,
         prepared.task,
-        opened.sensitivity,
-        opened.deadline,
+        task.sensitivity,
+        task.deadline,
         parent,
         decision,
         terms.policy_text,
@@ -214,8 +214,8 @@ def _propose(snapshot: View, names: Names, request: IssueRequest, terms: Terms) 
     narrow.check_audiences(names, request.audiences)
     within = reach.stated(request, names, terms, parent)
     notes = [
-        f"a new task; another delegator shares one of that name, which you join by --task {one}"
-        for one in offered
+        f"a new task; another delegator shares one of that name, which you join by --task {task_name}"
+        for task_name in offered
     ]
     if joined:
         notes.append(f"on the task {label(opened.full_name)}, judged as {opened.sensitivity}")
@@ -282,9 +282,9 @@ def _decide(
         ApprovalNeededError: the policy requires an approval that is not there.
 
     """
-    opened, above, parent = proposal.task, prepared.above, prepared.parent
+    task, above, parent = proposal.task, prepared.above, prepared.parent
     root = None if above is None else introspection.root_of(above.credential, above.lineage)
-    owner = ownership.owner_for_policy(snapshot, opened, proposal.delegator, root)
+    owner = ownership.owner_for_policy(snapshot, task, proposal.delegator, root)
     question = proposal.policy_request(
         terms, owner, snapshot.now if as_of is None else as_of, judged_kinds(proposal.kinds)
     )
@@ -297,7 +297,7 @@ def _decide(
         exact_request = approvals.exact(
             question,
             request,
-            opened,
+            task,
             parent.id if parent else None,
             _chain(above),
             proposal.within,
@@ -313,11 +313,11 @@ def _decide(
             prepared.notes,
             narrow=request.allow_narrower,
         )
-    settled = {"purpose"} if prepared.task is not None else set()
-    if prepared.task is not None or proposal.sensitivity != opened.sensitivity:
-        settled.add("sensitivity")
+    fixed_fields = {"purpose"} if prepared.task is not None else set()
+    if prepared.task is not None or proposal.sensitivity != task.sensitivity:
+        fixed_fields.add("sensitivity")
     approved = frozenset() if approval is None else frozenset(approval.groups)
-    return decision, approval, partial(decide, fixed=frozenset(settled), approved=approved)
+    return decision, approval, partial(decide, fixed=frozenset(fixed_fields), approved=approved)
 
 
 def _delegable(
@@ -356,10 +356,10 @@ def resolve_actor(snapshot: View, request: IssueRequest) -> str | None:
     try:
         if request.proved_credential is None:
             return name_rights.owner_of_actor(snapshot, request)
-        found = CredentialStore(snapshot).find_credential("jti", parse_id(request.proved_credential)[1])
-        if found is None:
+        credential = CredentialStore(snapshot).find_credential("jti", parse_id(request.proved_credential)[1])
+        if credential is None:
             raise InvalidCredentialError(introspection.UNKNOWN)
-        return introspection.judge(snapshot, found, None).credential.id
+        return introspection.judge(snapshot, credential, None).credential.id
     except InvalidCredentialError as error:
         raise InvalidCredentialError(f"the actor's token is not valid: {error.message}", error.hint) from None
 
@@ -411,9 +411,9 @@ def resolve_delegator(
         governance.must_not_object([] if foreign is None else [foreign], facts)
     resolved = _resolved(snapshot, entry, request, delegator, proof, terms)
     if resolved.proof == "asserted" and not terms.any_delegator:
-        own = f": you are {label(terms.own_name)}" if terms.own_name else ""
+        suffix = f": you are {label(terms.own_name)}" if terms.own_name else ""
         raise RefusedError(
-            f"you may not name {label(resolved.delegator)} as the delegator{own}",
+            f"you may not name {label(resolved.delegator)} as the delegator{suffix}",
             "leave --delegator out; or prove who delegates by an ID token; or ask for the role issuer",
         )
     return resolved
@@ -429,36 +429,38 @@ def _delegator(request: IssueRequest, above: introspection.Verified | None, term
         return above.credential.delegator, introspection.root_proof(above.credential, above.lineage)
     if request.proved_delegator is not None:
         return request.proved_delegator, "oidc"
-    own = terms.own_name
-    stated = request.delegator
-    if stated is None and ":" in terms.caller and own is not None:
+    own_name = terms.own_name
+    delegator = request.delegator
+    if delegator is None and ":" in terms.caller and own_name is not None:
         # The authority has already authenticated this caller.
-        stated = own
-    if stated is None:
+        delegator = own_name
+    if delegator is None:
         raise UsageError("no delegator is named", "say for whom the agent acts, such as --delegator alice")
-    if stated.startswith("agent:"):
+    if delegator.startswith("agent:"):
         raise UsageError("an agent delegates by its own credential only", "give its token with --parent-file")
-    return stated, terms.caller_proof if stated == own and terms.caller_proof else "asserted"
+    return delegator, terms.caller_proof if delegator == own_name and terms.caller_proof else "asserted"
 
 
 def _chain(above: introspection.Verified | None) -> list[str]:
     """Return the agents through which an identity is delegated."""
-    return [] if above is None else [above.credential.agent, *(one.agent for one in above.lineage)]
+    return [] if above is None else [above.credential.agent, *(ancestor.agent for ancestor in above.lineage)]
 
 
 def _resolved(
     snapshot: View, entry: DirectoryEntry, request: IssueRequest, delegator: str, proof: str, terms: Terms
 ) -> ResolvedDelegator:
     """Return a delegator by their own name, whichever name was stated, and how they were proved."""
-    stated = request.delegator
+    requested_name = request.delegator
     name = delegator if entry.delegator is None else entry.delegator.name
     if (
         proof == "oidc"
-        and stated is not None
-        and stated not in (delegator, name)
-        and DirectoryStore(snapshot).own_name(stated) != name
+        and requested_name is not None
+        and requested_name not in (delegator, name)
+        and DirectoryStore(snapshot).own_name(requested_name) != name
     ):
-        raise UsageError(f"the ID token proves {label(name)}, not {label(stated)}", "leave --delegator out")
+        raise UsageError(
+            f"the ID token proves {label(name)}, not {label(requested_name)}", "leave --delegator out"
+        )
     if entry.delegator is None:
         return ResolvedDelegator(delegator, proof, entry)
     if (
@@ -491,24 +493,24 @@ def _task(
             sensitivity = most_sensitive(
                 request.sensitivity or parent.sensitivity, chain or parent.sensitivity
             )
-        after = terms.task_deadline if request.deadline_after is None else request.deadline_after
-        deadline = now + after if request.deadline is None else request.deadline
+        duration = terms.task_deadline if request.deadline_after is None else request.deadline_after
+        deadline = now + duration if request.deadline is None else request.deadline
         if deadline <= now:
             raise UsageError(
                 f"the deadline {format_time(deadline)} has passed", "state a time to come, or a duration"
             )
         return Task(0, name, purpose, sensitivity, deadline, now, None, delegator)
-    stated = request.deadline
+    requested_deadline = request.deadline
     if request.deadline_after is not None:
-        stated = task.opened_at + request.deadline_after
+        requested_deadline = task.opened_at + request.deadline_after
     if request.purpose not in (None, task.purpose):
         # Only delegators who have joined already may read the purpose, so the error must not contain it.
         fixed = "another one" if joined else task.purpose
         _refuse_change(task, "purpose", fixed, str(request.purpose))
     if not joined and request.sensitivity not in (None, task.sensitivity):
         _refuse_change(task, "sensitivity", task.sensitivity, str(request.sensitivity))
-    if stated is not None and stated != task.deadline:
-        _refuse_change(task, "deadline", format_time(task.deadline), format_time(stated))
+    if requested_deadline is not None and requested_deadline != task.deadline:
+        _refuse_change(task, "deadline", format_time(task.deadline), format_time(requested_deadline))
     if joined:
         return task._replace(sensitivity=ownership.judged_sensitivity(task, request, parent, terms))
     return task

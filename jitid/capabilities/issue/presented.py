@@ -54,9 +54,9 @@ def present(
 
     """
     proof, caller = prove_by(context, token, stated_type), context.caller
-    named = bool(proof.clients) or proof.cnf is not None or proof.may_act is not None
+    is_bound = bool(proof.clients) or proof.cnf is not None or proof.may_act is not None
     presenter = context.terms().caller if caller is None else caller.name
-    if named or (caller is not None and caller.agent is not None):
+    if is_bound or (caller is not None and caller.agent is not None):
         with context.ledger.read() as snapshot:
             _must_be_named(snapshot, caller, proof)
             if proof.may_act is not None:
@@ -65,7 +65,7 @@ def present(
             if caller is not None and caller.agent is not None:
                 # Several agents may share a name.
                 presenter = f"{presenter} {_identity(snapshot, caller)}"
-    return PresentedProof(proof, None if named else Presentation(proof.mark, presenter, proof.expires_at))
+    return PresentedProof(proof, None if is_bound else Presentation(proof.mark, presenter, proof.expires_at))
 
 
 def must_be_first(transaction: Transaction, uses: Iterable[Presentation]) -> None:
@@ -124,22 +124,22 @@ def _holds(snapshot: View, caller: Caller | None, cnf: Mapping[str, Any]) -> boo
     access = AccessStore(snapshot).find(parse_access_id(caller.credential))
     if access is None or access.public is None:
         return False
-    own = oidc.thumbprint(strict_json.loads(access.public, "key"))
+    thumbprint = oidc.thumbprint(strict_json.loads(access.public, "key"))
     match cnf:
         case {"jkt": str(bound), **rest} if not rest:
-            return own is not None and bound == own
+            return thumbprint is not None and bound == thumbprint
         case {"jwk": dict(jwk), **rest} if not rest:
-            return own is not None and oidc.thumbprint(jwk) == own
+            return thumbprint is not None and oidc.thumbprint(jwk) == thumbprint
         case _:
             return False
 
 
 def _identity(snapshot: View, caller: Caller) -> str:
     """Return the identity of the calling agent; its renewed credentials have the same."""
-    found = None
+    credential = None
     if caller.credential is not None:
-        found = CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])
-    return str(caller.credential) if found is None else found.id
+        credential = CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])
+    return str(caller.credential) if credential is None else credential.id
 
 
 def prove_by(context: Context, token: Secret, stated_type: TokenType = "id_token") -> Proof:

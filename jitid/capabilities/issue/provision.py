@@ -43,10 +43,12 @@ def provision(ledger: Ledger, targets: Targets, issued: Sequence[Issued]) -> lis
     """
     try:
         return [
-            one._replace(credentials=tuple([_made(ledger, targets, each) for each in one.credentials]))
-            if is_outside(one.kind)
-            else one
-            for one in issued
+            result._replace(
+                credentials=tuple([_made(ledger, targets, credential) for credential in result.credentials])
+            )
+            if is_outside(result.kind)
+            else result
+            for result in issued
         ]
     except BaseException as error:
         # Also for other errors and an interruption: none of the recorded credentials will be handed out.
@@ -61,27 +63,27 @@ def _made(ledger: Ledger, targets: Targets, credential: IssuedCredential) -> Iss
         raise InvalidCredentialError(f"{credential.jti} ended before it was made")
     issuer = targets.open(targets.get(outside.record.target))
     try:
-        made = issuer.mint(outside.record, lambda reference: remember(ledger, outside, reference))
-        there = outside.record._replace(reference=made.reference or outside.record.reference)
+        minted = issuer.mint(outside.record, lambda reference: remember(ledger, outside, reference))
+        record = outside.record._replace(reference=minted.reference or outside.record.reference)
         try:
-            confirmed = change(ledger, _confirmation(outside, made))
+            confirmed = change(ledger, _confirmation(outside, minted))
         except BaseException:
             # A ledger that cannot be written now cannot record the end of the credential either.
             time_limit.take_back()
             with suppress(Exception):
-                issuer.revoke([there])
+                issuer.revoke([record])
             raise
         if not confirmed:
             # Another process may have settled it before the target made it, and then no work waits in the queue.
             time_limit.take_back()
-            (outcome,) = issuer.revoke([there])
+            (outcome,) = issuer.revoke([record])
             raise InvalidCredentialError(
                 f"{credential.jti} ended while it was made; at the target: {safe(outcome.proof)}"
             )
     finally:
         with suppress(JitidError):
             issuer.close()
-    return credential._replace(secret=made.secret, facts=made.facts)
+    return credential._replace(secret=minted.secret, facts=minted.facts)
 
 
 def remember(ledger: Ledger, outside: Outside, reference: str) -> None:
@@ -96,15 +98,15 @@ def remember(ledger: Ledger, outside: Outside, reference: str) -> None:
 
 def _find(ledger: Ledger, jti: str) -> Outside:
     with ledger.read() as snapshot:
-        found = [
-            one._replace(record=one.record._replace(task_opener=_owner(snapshot, jti)))
-            for one in OutsideStore(snapshot).find([jti])
+        outsides = [
+            outside._replace(record=outside.record._replace(task_opener=_owner(snapshot, jti)))
+            for outside in OutsideStore(snapshot).find([jti])
         ]
-    if not found:
+    if not outsides:
         raise IntegrityError(
             f"the ledger does not say at which target {jti} is made", "run: jitid audit verify"
         )
-    return found[0]
+    return outsides[0]
 
 
 def _owner(snapshot: View, jti: str) -> str:
@@ -119,12 +121,12 @@ def _owner(snapshot: View, jti: str) -> str:
     )
 
 
-def _confirmation(outside: Outside, made: MadeCredential) -> Callable[[Transaction], bool]:
+def _confirmation(outside: Outside, minted: MadeCredential) -> Callable[[Transaction], bool]:
     record = outside.record
 
     def confirm(transaction: Transaction) -> bool:
         digest = OutsideChanges(transaction).confirm(
-            outside.key, made.secret.fingerprints(), made.reference, made.facts
+            outside.key, minted.secret.fingerprints(), minted.reference, minted.facts
         )
         if digest is None:
             return False
@@ -147,7 +149,7 @@ def _confirmation(outside: Outside, made: MadeCredential) -> Callable[[Transacti
 
 def _give_up(ledger: Ledger, targets: Targets, issued: Sequence[Issued], error: BaseException) -> None:
     """End all recorded credentials and revoke any that exist at targets; add to the error which ones are left."""
-    jtis = [each.jti for one in issued for each in one.credentials]
+    jtis = [issued_credential.jti for result in issued for issued_credential in result.credentials]
     reason = error.message if isinstance(error, JitidError) else type(error).__name__
 
     def end(transaction: Transaction) -> None:
@@ -177,11 +179,13 @@ def _give_up(ledger: Ledger, targets: Targets, issued: Sequence[Issued], error: 
     time_limit.take_back()
     try:
         change(ledger, end)
-        left = settle.settle(ledger, targets, ids=jtis, waiting=True, abandoned=True).open
+        unsettled = settle.settle(ledger, targets, ids=jtis, waiting=True, abandoned=True).open
     except JitidError as failure:
         note = f"what was recorded could not be ended: {failure.message}"
     else:
-        note = f"of {left} it is not certain that nothing is left there: the next `jitid sweep` ends them"
-        note = note if left else "nothing is left there"
+        note = (
+            f"of {unsettled} it is not certain that nothing is left there: the next `jitid sweep` ends them"
+        )
+        note = note if unsettled else "nothing is left there"
     if isinstance(error, JitidError):
         error.message = f"{error.message}; nothing was handed out, and {note}"

@@ -75,7 +75,7 @@ def renew(
     draft = renewal.draft
     superseded_at = CredentialChanges(transaction).supersede(predecessor.key, draft.issued_at + terms.overlap)
     assert superseded_at is not None, "a valid credential without a successor can be superseded"
-    made, facts = add_credential(
+    successor, facts = add_credential(
         transaction,
         names,
         terms,
@@ -90,24 +90,24 @@ def renew(
     transaction.append("renew", {**renewal.facts, **facts, **replaced})
     return result_of(
         renewal,
-        (made,),
+        (successor,),
         kind=renewal.kind,
         delegator_state=predecessor.delegator_state,
         parent=predecessor.parent,
     )
 
 
-def _must_not_be_late(snapshot: View, names: Names, text: str) -> None:
+def _must_not_be_late(snapshot: View, names: Names, token: str) -> None:
     """Refuse a second renewal explicitly after the overlap too, while the line is live: a thief may wait that long."""
     try:
-        found = introspection.recognise(snapshot, names, text)
+        credential = introspection.recognise(snapshot, names, token)
     except InvalidCredentialError:
         return
-    if found.state_at(snapshot.now) is not State.SUPERSEDED:
+    if credential.state_at(snapshot.now) is not State.SUPERSEDED:
         return
-    head = next(iter(CredentialStore(snapshot).grounds(found.key)), None)
+    head = next(iter(CredentialStore(snapshot).grounds(credential.key)), None)
     if head is not None and head.how == "renewed" and head.expires_at is not None:
-        _must_have_no_successor(found)
+        _must_have_no_successor(credential)
 
 
 def _must_have_no_successor(predecessor: Credential) -> None:
@@ -163,38 +163,42 @@ def abandon(
         NotFoundError: none of these operations made it.
 
     """
-    found = CredentialStore(transaction).find_credential("jti", parse_id(jti)[1])
-    event = None if found is None else transaction.event(found.event)
+    credential = CredentialStore(transaction).find_credential("jti", parse_id(jti)[1])
+    event = None if credential is None else transaction.event(credential.event)
     document = {} if event is None else event.document()
-    if found is None or document.get("op") not in made_by:
+    if credential is None or document.get("op") not in made_by:
         products = " or ".join(made_by.values())
         raise NotFoundError(
             f"the ledger knows no {products} {quote(jti)}; nothing was changed", "see: jitid audit log"
         )
-    if found.state_at(transaction.now) is not State.ACTIVE:
+    if credential.state_at(transaction.now) is not State.ACTIVE:
         return
-    digest = CredentialChanges(transaction).end_one(found.key, State.REVOKED)
+    digest = CredentialChanges(transaction).end_one(credential.key, State.REVOKED)
     # Only old renewals, from before a line had a single head, record earlier ends of replaced credentials.
     earlier = document.get("before", {})
     restored = {
-        text: earlier.get(text)
-        for text, at in (document.get("replaced", {}).items() if found.superseded_at is None else ())
-        if CredentialChanges(transaction).restore(parse_id(text)[1], at, earlier.get(text))
+        replaced_jti: earlier.get(replaced_jti)
+        for replaced_jti, superseded_at in (
+            document.get("replaced", {}).items() if credential.superseded_at is None else ()
+        )
+        if CredentialChanges(transaction).restore(
+            parse_id(replaced_jti)[1], superseded_at, earlier.get(replaced_jti)
+        )
     }
     transaction.append(
         "abandon",
         {
-            "task": found.task,
-            "opener": found.task_opener,
-            "agent": found.agent,
+            "task": credential.task,
+            "opener": credential.task_opener,
+            "agent": credential.agent,
             "jti": jti,
             "count": 1,
             "ended": digest,
             "restored": restored,
         },
     )
-    if found.superseded_at is None and not restored:
-        expiry.lapse(transaction, [found.line], {})
+    if credential.superseded_at is None and not restored:
+        expiry.lapse(transaction, [credential.line], {})
 
 
 def plan(
@@ -212,7 +216,7 @@ def plan(
     now = transaction.now
     predecessor, lineage = verified.credential, verified.lineage
     attached = isinstance(request, AttachRequest)
-    given = predecessor.expires_at - predecessor.issued_at
+    predecessor_lifetime = predecessor.expires_at - predecessor.issued_at
     notes: list[str] = []
     proposal, objections = _propose(transaction, names, verified, task, request, terms, notes)
     entry = proposal.entry
@@ -221,8 +225,8 @@ def plan(
         DirectoryStore(transaction), predecessor.delegator, predecessor.proved_subject
     )
     # The number of live identities does not grow.
-    found = proposal.objections(names, terms, now, others=0, copies=0, to_delegator=as_another)
-    governance.must_not_object(found + objections, facts)
+    directory_objections = proposal.objections(names, terms, now, others=0, copies=0, to_delegator=as_another)
+    governance.must_not_object(directory_objections + objections, facts)
     if attached:
         must_not_rest_on_too_many(verified, facts)
     for holder, grant in _held_by(verified, attached=attached):
@@ -230,21 +234,21 @@ def plan(
     proposal = proposal.within_limits(facts, notes)
     decision, explained = _decide(transaction, terms, verified, proposal, facts, attached=attached)
     proposal, decision = proposal.permitted(decision, facts, notes, explained)
-    first = CredentialStore(transaction).first_issued_at(predecessor.identity_key)
+    first_issued_at = CredentialStore(transaction).first_issued_at(predecessor.identity_key)
     lifetime, limit = proposal.lifetime(
         decision,
         now,
         _until(verified, attached=attached),
         notes,
-        age=max(now - first, 0),  # the clock may have been set back since
-        predecessor_lifetime=None if attached else given,
+        age=max(now - first_issued_at, 0),  # the clock may have been set back since
+        predecessor_lifetime=None if attached else predecessor_lifetime,
     )
     # A shorter lifetime that was requested is issued; otherwise a successor that expires no later is useless. A
     # successor that is made in the second of the issue, with the same lifetime, expires with its predecessor.
-    earliest = predecessor.expires_at + (0 if lifetime >= given else 1)
+    earliest = predecessor.expires_at + (0 if lifetime >= predecessor_lifetime else 1)
     used_up = not attached and limit is not None and now + lifetime < earliest
     if lifetime <= 0 or used_up:
-        _refuse_used_up(predecessor, decision, limit, first, facts)
+        _refuse_used_up(predecessor, decision, limit, first_issued_at, facts)
     if not attached and now + lifetime < predecessor.expires_at:
         notes.append("it expires before its predecessor would have, and so do credentials made from that")
     draft = proposal.draft(
@@ -267,7 +271,7 @@ def plan(
         decision,
         facts,
         tuple(notes),
-        proposal.latest(decision, first),
+        proposal.latest(decision, first_issued_at),
         recurring,
         proposal.chosen,
     )
@@ -340,7 +344,7 @@ def _propose(
     entry = directory.entry(known_as, predecessor.agent)
     # A request for an attachment does not state which kinds it passes on.
     narrower = attached is not None or request.allow_narrower
-    records = governance.records_of(directory, [one.agent for one in lineage])
+    records = governance.records_of(directory, [ancestor.agent for ancestor in lineage])
     own_records = records if entry.agent is None else [entry.agent, *records]
     kinds = narrow.inherited(own_records, kinds, notes, allow_narrower=narrower)
     right, objections = name_rights.right_to_keep_name(
@@ -415,49 +419,51 @@ def _held_by(verified: Verified, *, attached: bool) -> list[tuple[str, Grant]]:
     The presented credential limits an attachment; the credential that it was attached or delegated from limits both.
     """
     predecessor = verified.credential
-    found = []
+    grants = []
     if attached:
-        own = narrow.held_by(predecessor)
-        found.append((predecessor.id, own._replace(depth=predecessor.depth - 1)))
+        grant = narrow.held_by(predecessor)
+        grants.append((predecessor.id, grant._replace(depth=predecessor.depth - 1)))
     nearest = next((ground for ground in verified.grounds if ground.how != "renewed"), None)
     if nearest is not None:
         assert nearest.expires_at is not None, "a valid credential rests on live ones"
-        found.append(
+        grants.append(
             (
                 nearest.id,
                 Grant(
                     [Scope(scope) for scope in nearest.scopes],
                     nearest.may_audience,
-                    [text for details in nearest.details for text in delegation.detail_texts(details)],
+                    [detail for details in nearest.details for detail in delegation.detail_texts(details)],
                     nearest.expires_at,
                     predecessor.depth - 1,
                     nearest.may_kind,
                 ),
             )
         )
-    return found
+    return grants
 
 
 def _until(verified: Verified, *, attached: bool) -> int | None:
     """Return when the credentials expire that the new one rests on; None without a limit."""
     if attached:
         return introspection.until(verified)
-    below = [
-        one.expires_at for one in verified.grounds if one.how != "renewed" and one.expires_at is not None
+    expiries = [
+        ground.expires_at
+        for ground in verified.grounds
+        if ground.how != "renewed" and ground.expires_at is not None
     ]
-    return min(below, default=None)
+    return min(expiries, default=None)
 
 
-def _approved(snapshot: View, held: Credential) -> frozenset[str]:
+def _approved(snapshot: View, credential: Credential) -> frozenset[str]:
     """Return the groups that approved a credential, and so all attachments to it while it is valid.
 
     The approved request states the kinds and audiences of these. A renewed credential was not approved, nor was an
     attached credential.
     """
-    first = CredentialStore(snapshot).first_of(parse_id(held.id)[1])
-    if first is None or first.event != held.event:
+    first_credential = CredentialStore(snapshot).first_of(parse_id(credential.id)[1])
+    if first_credential is None or first_credential.event != credential.event:
         return frozenset()
-    return CredentialStore(snapshot).approvers_of(held.identity_key)
+    return CredentialStore(snapshot).approvers_of(credential.identity_key)
 
 
 def _refuse_unapproved(decision: Decision, facts: Mapping[str, Any], *, attached: bool) -> None:
@@ -473,7 +479,11 @@ def _refuse_unapproved(decision: Decision, facts: Mapping[str, Any], *, attached
 
 
 def _refuse_used_up(
-    predecessor: Credential, decision: Decision, limit: str | None, first: int, facts: Mapping[str, Any]
+    predecessor: Credential,
+    decision: Decision,
+    limit: str | None,
+    first: int,
+    facts: Mapping[str, Any],
 ) -> None:
     reason = (
         f"{limit} leaves nothing to renew: the identity was first issued at {format_time(first)}, and its credential "

@@ -76,8 +76,8 @@ def _exchange(context: Context, operation: ops.Exchange) -> Issued:
             context, operation.subject, operation.subject_sort, "the subject's token"
         )
     except InvalidCredentialError as error:
-        known = {"task": request.task, "agent": request.agent}
-        record_denial(context.ledger, context.terms, error, known, accept_clock=False)
+        facts = {"task": request.task, "agent": request.agent}
+        record_denial(context.ledger, context.terms, error, facts, accept_clock=False)
         raise
     request = request._replace(
         agent=actor.agent, proved_actor=actor.proved, proved_credential=actor.credential
@@ -118,10 +118,16 @@ def _actor(context: Context, operation: ops.Exchange) -> Actor:
         if _is_issued_here(context, token, operation.actor_sort, description):
             with context.ledger.read() as snapshot:
                 names = snapshot.names
-                found = introspection.verify(snapshot, names, token.reveal(), None).credential
-                bound = names_of_identity(snapshot, found)
-            own = actors_of(names.trust_domain, [found])
-            return Actor(found.agent, bound | {*own}, names.issuer, task=found.task, credential=found.jti)
+                credential = introspection.verify(snapshot, names, token.reveal(), None).credential
+                bound = names_of_identity(snapshot, credential)
+            spiffe_ids = actors_of(names.trust_domain, [credential])
+            return Actor(
+                credential.agent,
+                bound | {*spiffe_ids},
+                names.issuer,
+                task=credential.task,
+                credential=credential.jti,
+            )
         proof, use = present(context, token, operation.actor_sort)
         proved = ProvedActor(proof.delegator, f"{proof.issuer} {proof.subject}", proof.proved_at)
         with context.ledger.read() as snapshot:
@@ -157,8 +163,8 @@ def _is_shown(context: Context, operation: ops.Exchange) -> bool:
     """Return whether the subject's token is meant for services: its holder has shown it to the caller."""
     with context.ledger.read() as snapshot:
         names = snapshot.names
-        found = introspection.recognise(snapshot, names, operation.subject.reveal())
-        return not found.names_authority(names.accepted(snapshot.now))
+        credential = introspection.recognise(snapshot, names, operation.subject.reveal())
+        return not credential.names_authority(names.accepted(snapshot.now))
 
 
 def _is_issued_here(context: Context, token: Secret, stated_type: TokenType, description: str) -> bool:
@@ -187,13 +193,13 @@ def _introspect(context: Context, operation: ops.Introspect) -> ops.Introspected
     text = operation.token.reveal()
     with context.ledger.read() as snapshot:
         names = snapshot.names
-        own = None if context.caller is None else context.caller.audiences
-        found = introspection.verify(snapshot, names, text, own)
+        audiences = None if context.caller is None else context.caller.audiences
+        verified = introspection.verify(snapshot, names, text, audiences)
     issuer = names.issuer
-    if len(names.issuers) > 1 and found.credential.claims_hash is not None:
+    if len(names.issuers) > 1 and verified.credential.claims_hash is not None:
         # A token from before the ledger moved names the former issuer.
         issuer = str(jws.decode_object(jws.split(text)[1], "payload")[1]["iss"])
-    return ops.Introspected(found.credential, found.lineage, issuer, names.trust_domain)
+    return ops.Introspected(verified.credential, verified.lineage, issuer, names.trust_domain)
 
 
 def _revoke(context: Context, operation: ops.RevokeToken) -> Ended | None:
@@ -201,31 +207,31 @@ def _revoke(context: Context, operation: ops.RevokeToken) -> Ended | None:
     ledger = context.ledger
     try:
         with ledger.read() as snapshot:
-            found = introspection.recognise(snapshot, ledger.names, operation.token.reveal())
-            must_be_own(snapshot, context.caller, found)
+            credential = introspection.recognise(snapshot, ledger.names, operation.token.reveal())
+            must_be_own(snapshot, context.caller, credential)
     except InvalidCredentialError:
         # RFC 7009, section 2.2: an invalid token needs no revocation.
         return None
     with ledger.write() as transaction:
-        ended = revocation.revoke(transaction, Selection(ids=(found.jti,)), operation.reason, None)
+        ended = revocation.revoke(transaction, Selection(ids=(credential.jti,)), operation.reason, None)
         if ended.event is not None:
             ended = ended._replace(unsettled=OutsideChanges(transaction).open_count(event=ended.event))
 
     return ended._replace(unproved=context.prove())
 
 
-def is_own(snapshot: View, caller: Caller, found: Credential) -> bool:
+def is_own(snapshot: View, caller: Caller, credential: Credential) -> bool:
     """Return whether a caller holds a credential, had it issued, or is its delegator."""
     if caller.agent is not None:
         # Several agents may share a name: only the credential of the caller identifies it.
-        return caller.credential is not None and _holds(snapshot, caller.credential, found)
-    event = snapshot.event(found.event)
+        return caller.credential is not None and _holds(snapshot, caller.credential, credential)
+    event = snapshot.event(credential.event)
     if event is not None and event.document().get("by") == caller.name:
         return True
-    return caller.delegator is not None and caller.delegator == found.delegator
+    return caller.delegator is not None and caller.delegator == credential.delegator
 
 
-def must_be_own(snapshot: View, caller: Caller | None, found: Credential) -> None:
+def must_be_own(snapshot: View, caller: Caller | None, credential: Credential) -> None:
     """Refuse a caller who may not revoke a credential.
 
     Raises:
@@ -236,19 +242,23 @@ def must_be_own(snapshot: View, caller: Caller | None, found: Credential) -> Non
         caller is None
         or caller.roles is None
         or "responder" in caller.roles
-        or is_own(snapshot, caller, found)
+        or is_own(snapshot, caller, credential)
     ):
         return
     raise RefusedError(
-        f"{caller.name} may not end {found.id}: it neither holds it nor had it issued, nor does it act for it; "
+        f"{caller.name} may not end {credential.id}: it neither holds it nor had it issued, nor does it act for it; "
         "nothing was changed",
         "a responder may: jitid access grant --role responder",
     )
 
 
-def _holds(snapshot: View, caller_jti: str, found: Credential) -> bool:
+def _holds(snapshot: View, caller_jti: str, credential: Credential) -> bool:
     """Return whether the identity of the caller's credential is that of another credential, or above it."""
-    held = {one.id for one in CredentialStore(snapshot).find_given([caller_jti], [])}
-    if found.id in held:
+    caller_ids = {
+        caller_credential.id for caller_credential in CredentialStore(snapshot).find_given([caller_jti], [])
+    }
+    if credential.id in caller_ids:
         return True
-    return any(one.id in held for one in CredentialStore(snapshot).lineage(found.identity_key))
+    return any(
+        ancestor.id in caller_ids for ancestor in CredentialStore(snapshot).lineage(credential.identity_key)
+    )

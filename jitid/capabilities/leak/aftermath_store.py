@@ -64,17 +64,21 @@ def of(db: Any, now: int, identity: int, credential: int, reported_at: int, limi
         return rows
 
     ((identities, credentials, later, live),) = query(_COUNTS)
-    made = [MadeAfterLeak(credential_id(jti), identity_id(uid), *rest) for jti, uid, *rest in query(_MADE)]
-    acted = [
-        Acted(agent, action, resource, allowed == 1, after == 1, *rest)
-        for agent, action, resource, allowed, after, *rest in query(_ACTED)
+    made_credentials = [
+        MadeAfterLeak(credential_id(jti), identity_id(uid), *rest) for jti, uid, *rest in query(_MADE)
     ]
-    ended = [
-        EndedByEvent(event, state, count, holders, own == 1, first_at, last_at)
-        for event, state, count, holders, own, first_at, last_at in query(_ENDED)
+    uses = [
+        Acted(agent, action, resource, allowed == 1, is_after == 1, *rest)
+        for agent, action, resource, allowed, is_after, *rest in query(_ACTED)
+    ]
+    ends = [
+        EndedByEvent(event, state, count, holders, includes_leaked == 1, first_at, last_at)
+        for event, state, count, holders, includes_leaked, first_at, last_at in query(_ENDED)
     ]
     at_targets = [AtTarget(*row) for row in query(_AT_TARGETS)]
     check_times(
-        *(one.issued_at for one in made), *(one.first_at for one in acted), *(one.first_at for one in ended)
+        *(made.issued_at for made in made_credentials),
+        *(use.first_at for use in uses),
+        *(end.first_at for end in ends),
     )
-    return Aftermath(identities, credentials, later or 0, live or 0, made, acted, ended, at_targets)
+    return Aftermath(identities, credentials, later or 0, live or 0, made_credentials, uses, ends, at_targets)

@@ -39,14 +39,14 @@ class Leaked(NamedTuple):
     @property
     def exposure(self) -> int:
         """Return the seconds from the report to the end of the credential in the ledger, or until now."""
-        end = self.now if self.leak.dead_at is None else self.leak.dead_at
-        return max(end - self.leak.reported_at, 0)
+        end_time = self.now if self.leak.dead_at is None else self.leak.dead_at
+        return max(end_time - self.leak.reported_at, 0)
 
     @property
     def exposure_verifiers(self) -> int | None:
         """Seconds from the report to the time from which no verifier accepts it; None while that has no bound."""
-        until = self.leak.accepted_until
-        return None if until is None else max(until - self.leak.reported_at, 0)
+        accepted_until = self.leak.accepted_until
+        return None if accepted_until is None else max(accepted_until - self.leak.reported_at, 0)
 
     @property
     def offline_until(self) -> int | None:
@@ -79,10 +79,10 @@ class LeakDetails(NamedTuple):
 def page(snapshot: View, chosen: LeakFilter, limit: int, *, valid: bool = False) -> LeakPage:
     """Return leaks, the newest first; with `valid`, only leaks whose credential verifies."""
     size = min(limit, PAGE)
-    found = LeakStore(snapshot).leaks(chosen._replace(live=chosen.live or valid), size)
-    leaked = described(snapshot, found)
-    rest = found[-1].key if len(found) == size else None
-    return LeakPage([one for one in leaked if one.reason is None or not valid], rest)
+    leaks = LeakStore(snapshot).leaks(chosen._replace(live=chosen.live or valid), size)
+    leaked = described(snapshot, leaks)
+    cursor = leaks[-1].key if len(leaks) == size else None
+    return LeakPage([entry for entry in leaked if entry.reason is None or not valid], cursor)
 
 
 def details(snapshot: View, chosen: LeakFilter) -> list[LeakDetails]:
@@ -93,23 +93,23 @@ def details(snapshot: View, chosen: LeakFilter) -> list[LeakDetails]:
 
     """
     leaked = described(snapshot, find(snapshot, chosen))
-    lineages = CredentialStore(snapshot).lineages({one.credential.identity_key for one in leaked})
-    seen = LeakStore(snapshot).sightings(one.leak.key for one in leaked)
+    lineages = CredentialStore(snapshot).lineages({entry.credential.identity_key for entry in leaked})
+    seen_places = LeakStore(snapshot).sightings(entry.leak.key for entry in leaked)
 
     def event(seq: int | None) -> Mapping[str, Any]:
-        found = None if seq is None else snapshot.event(seq)
-        return {} if found is None else found.document()
+        audit_event = None if seq is None else snapshot.event(seq)
+        return {} if audit_event is None else audit_event.document()
 
     return [
         LeakDetails(
-            one,
-            lineages.get(one.credential.identity_key, []),
-            seen.get(one.leak.key, []),
-            event(one.leak.event),
-            event(one.leak.closed_event),
-            event(one.credential.ended_event),
+            entry,
+            lineages.get(entry.credential.identity_key, []),
+            seen_places.get(entry.leak.key, []),
+            event(entry.leak.event),
+            event(entry.leak.closed_event),
+            event(entry.credential.ended_event),
         )
-        for one in leaked
+        for entry in leaked
     ]
 
 
@@ -123,37 +123,40 @@ def find(snapshot: View, chosen: LeakFilter) -> list[Leak]:
     """
     if not chosen.numbers and not chosen.jtis:
         raise UsageError("no leak is named", "name it by its number, or by the jti of what leaked")
-    found = LeakStore(snapshot).leaks(chosen, _ALL)
-    numbers, jtis = {leak.key for leak in found}, {leak.jti for leak in found}
+    leaks = LeakStore(snapshot).leaks(chosen, _ALL)
+    numbers, jtis = {leak.key for leak in leaks}, {leak.jti for leak in leaks}
     for number in chosen.numbers:
         if number not in numbers:
             raise NotFoundError(f"there is no leak {number}", "see: jitid leak list")
     for jti in chosen.jtis:
         if jti not in jtis:
             raise NotFoundError(f"nobody has reported that {jti} leaked", "see: jitid leak list")
-    return found
+    return leaks
 
 
-def described(snapshot: View, found: Sequence[Leak]) -> list[Leaked]:
+def described(snapshot: View, leaks: Sequence[Leak]) -> list[Leaked]:
     """Return leaks with their credentials and the reasons for a refusal, in the same order."""
-    credentials = credentials_of(snapshot, found)
+    credentials = credentials_of(snapshot, leaks)
     # An ended credential is refused for its end; the credentials above it do not matter.
-    alive = [credentials[leak.jti] for leak in found if leak.dead_at is None]
-    grounds_of = CredentialStore(snapshot).grounds_of(one.key for one in alive if introspection.rests(one))
-    places = LeakStore(snapshot).places(leak.key for leak in found)
+    alive = [credentials[leak.jti] for leak in leaks if leak.dead_at is None]
+    grounds_of = CredentialStore(snapshot).grounds_of(
+        credential.key for credential in alive if introspection.rests(credential)
+    )
+    places_of = LeakStore(snapshot).places(leak.key for leak in leaks)
     leaked = []
-    for leak in found:
-        one = credentials[leak.jti]
-        reason = introspection.objection(one, grounds_of.get(one.key, ()), snapshot.now)
-        leaked.append(Leaked(leak, one, reason, snapshot.now, places.get(leak.key)))
+    for leak in leaks:
+        credential = credentials[leak.jti]
+        reason = introspection.objection(credential, grounds_of.get(credential.key, ()), snapshot.now)
+        leaked.append(Leaked(leak, credential, reason, snapshot.now, places_of.get(leak.key)))
     return leaked
 
 
-def credentials_of(snapshot: View, found: Iterable[Leak]) -> dict[str, Credential]:
+def credentials_of(snapshot: View, leaks: Iterable[Leak]) -> dict[str, Credential]:
     """Return the leaked credentials by their jtis. Raises IntegrityError if the ledger lacks one."""
-    jtis = {leak.jti for leak in found}
+    jtis = {leak.jti for leak in leaks}
     credentials = {
-        one.jti: one for one in CredentialStore(snapshot).credentials_of_leaks(leak.key for leak in found)
+        credential.jti: credential
+        for credential in CredentialStore(snapshot).credentials_of_leaks(leak.key for leak in leaks)
     }
     if missing := jtis - credentials.keys():
         raise IntegrityError(f"the ledger lacks {missing.pop()}, which leaked", "run: jitid audit verify")

@@ -124,14 +124,14 @@ def add(
     source = check_source(report.source)
     with ledger.read() as snapshot:
         _check_time(report, snapshot.now)
-        found = _recognise(snapshot, ledger.names, finds, report, sightings)
+        recognised = _recognise(snapshot, ledger.names, finds, report, sightings)
         if dry_run:
-            known = LeakStore(snapshot).reported(found.told.credentials, source)
-            return found.told._replace(new=found.told.new - known)
-    if not found.told.credentials:
-        return found.told
+            reported = LeakStore(snapshot).reported(recognised.told.credentials, source)
+            return recognised.told._replace(new=recognised.told.new - reported)
+    if not recognised.told.credentials:
+        return recognised.told
     with ledger.write(accept_clock=accept_clock) as transaction:
-        return _record(transaction, found, source, _check_time(report, transaction.now))
+        return _record(transaction, recognised, source, _check_time(report, transaction.now))
 
 
 class _Recognised(NamedTuple):
@@ -151,14 +151,22 @@ def _recognise(
     report: LeakReport,
     sightings: Mapping[str, Sequence[Sighting]],
 ) -> _Recognised:
-    looked_at = match.match(snapshot, _secrets(finds), strings=bool(sightings))
-    seen = trace_strings.recognise(snapshot, names, looked_at.left)
-    others = [(one, evidence) for one, evidence in seen.found if one.key not in looked_at.credentials]
+    matched = match.match(snapshot, _secrets(finds), strings=bool(sightings))
+    recognised = trace_strings.recognise(snapshot, names, matched.left)
+    others = [
+        (credential, evidence)
+        for credential, evidence in recognised.found
+        if credential.key not in matched.credentials
+    ]
     # A string that can be written without the token proves no leak.
-    weak = {one.key: one.jti for one, evidence in others if evidence.proof is None}
-    sure = {one.key: one.jti for one, _ in seen.found if report.unproved or one.key not in weak}
-    sure |= looked_at.credentials
-    strings = _together(seen.strings, looked_at.strings)
+    weak = {credential.key: credential.jti for credential, evidence in others if evidence.proof is None}
+    sure = {
+        credential.key: credential.jti
+        for credential, _ in recognised.found
+        if report.unproved or credential.key not in weak
+    }
+    sure |= matched.credentials
+    strings = _together(recognised.strings, matched.strings)
     reported = ReportedLeaks(
         sure,
         {} if report.unproved else weak,
@@ -167,37 +175,42 @@ def _recognise(
         0,
         None,
         len(finds.ids) + len(finds.guessed),
-        seen.unknown + seen.unknown_words + looked_at.unknown,
-        seen.strays,
-        alive=looked_at.alive + sum(one.key in sure and _is_live(one, snapshot.now) for one, _ in others),
+        recognised.unknown + recognised.unknown_words + matched.unknown,
+        recognised.strays,
+        alive=matched.alive
+        + sum(credential.key in sure and _is_live(credential, snapshot.now) for credential, _ in others),
         marks=tuple(_marks_of(strings) & sightings.keys()) if sightings else (),
     )
     return _Recognised(reported, weak, _places_of(strings, sure, finds, sightings) if sightings else _NOWHERE)
 
 
-def _record(transaction: Transaction, found: _Recognised, source: str, at: int) -> ReportedLeaks:
+def _record(
+    transaction: Transaction, recognised: _Recognised, source: str, reported_at: int
+) -> ReportedLeaks:
     """Record new leaks and new places, each with the event that reports it."""
     changes = LeakChanges(transaction)
-    recorded = changes.add_leaks(found.told.credentials, source, at)
-    noted = changes.add_places(source, found.places) if found.places.sightings else _NOTHING
-    new = {key for key, _ in recorded.new}
-    reported = found.told._replace(new=new, moved=recorded.moved, later=recorded.later, places=noted.places)
-    seen_there = {"sightings": noted.rows, "sighted": noted.digest} if noted.rows else {}
+    recorded = changes.add_leaks(recognised.told.credentials, source, reported_at)
+    noted = changes.add_places(source, recognised.places) if recognised.places.sightings else _NOTHING
+    new_keys = {key for key, _ in recorded.new}
+    reported = recognised.told._replace(
+        new=new_keys, moved=recorded.moved, later=recorded.later, places=noted.places
+    )
+    sighting_facts = {"sightings": noted.rows, "sighted": noted.digest} if noted.rows else {}
     if not recorded.new:
-        if not seen_there:
+        if not sighting_facts:
             return reported
-        event = transaction.append("leak-sighting", {"source": source, **seen_there})
+        event = transaction.append("leak-sighting", {"source": source, **sighting_facts})
         return reported._replace(event=event.seq)
     jtis = [jti for _, jti in recorded.new]
     facts = {
         "source": source,
-        "reported": at,
+        "reported": reported_at,
         "count": len(jtis),
         "jtis": _named(jtis),
         "leaked": ended_digest(jtis),
-        "unproved": len(new & found.weak.keys()) or None,
+        "unproved": len(new_keys & recognised.weak.keys()) or None,
         "unknown": reported.unknown or None,
-        **seen_there,
+        **sighting_facts,
     }
     return reported._replace(event=transaction.append("leak", facts).seq)
 
@@ -206,28 +219,33 @@ _Strings = Mapping[int, Sequence[tuple[str, bytes | str]]]
 """The strings that were found for each credential, by its number: for each string its type and its stored form."""
 
 
-def _together(one: _Strings, other: _Strings) -> _Strings:
-    return {key: (*one.get(key, ()), *other.get(key, ())) for key in one.keys() | other.keys()}
+def _together(strings: _Strings, others: _Strings) -> _Strings:
+    return {key: (*strings.get(key, ()), *others.get(key, ())) for key in strings.keys() | others.keys()}
 
 
-def _marks_of(found: _Strings) -> set[str]:
-    return {mark(*string).hex() for strings in found.values() for string in strings}
+def _marks_of(by_credential: _Strings) -> set[str]:
+    return {mark(*string).hex() for strings in by_credential.values() for string in strings}
 
 
 def _places_of(
-    found: _Strings, sure: Mapping[int, str], finds: Finds, sightings: Mapping[str, Sequence[Sighting]]
+    by_credential: _Strings,
+    sure: Mapping[int, str],
+    finds: Finds,
+    sightings: Mapping[str, Sequence[Sighting]],
 ) -> NewPlaces:
     """Return where each of these credentials was seen, from the places of its strings."""
     kept_places: dict[int, list[Sighting]] = {}
-    met: dict[int, int] = {}
+    occurrences: dict[int, int] = {}
     for key in sure:
-        strings = found.get(key, ())
-        signs = {mark(*string).hex() for string in strings}
-        places = distinct([each for sign in signs & sightings.keys() for each in sightings[sign]])
-        if places:
-            kept_places[key] = places[:MOST_PLACES]
-            met[key] = min(sum(getattr(finds, kind)[text] for kind, text in strings), _MOST_MET)
-    return NewPlaces(kept_places, met)
+        strings = by_credential.get(key, ())
+        marks = {mark(*string).hex() for string in strings}
+        seen_places = distinct(
+            [sighting for hex_mark in marks & sightings.keys() for sighting in sightings[hex_mark]]
+        )
+        if seen_places:
+            kept_places[key] = seen_places[:MOST_PLACES]
+            occurrences[key] = min(sum(getattr(finds, kind)[form] for kind, form in strings), _MOST_MET)
+    return NewPlaces(kept_places, occurrences)
 
 
 def close(
@@ -242,21 +260,21 @@ def close(
     """
     check_text(reason, "the reason")
     with ledger.write(accept_clock=accept_clock) as transaction:
-        found = exposure.find(transaction, chosen)
-        due = [leak for leak in found if leak.closed_at is None]
-        valid = [one for one in exposure.described(transaction, due) if one.reason is None]
+        leaks = exposure.find(transaction, chosen)
+        open_leaks = [leak for leak in leaks if leak.closed_at is None]
+        valid = [leaked for leaked in exposure.described(transaction, open_leaks) if leaked.reason is None]
         if valid and not valid_too:
-            first = valid[0]
-            more = "" if len(valid) == 1 else f" and that of {len(valid) - 1} more"
+            first_valid = valid[0]
+            others = "" if len(valid) == 1 else f" and that of {len(valid) - 1} more"
             raise UsageError(
-                f"the credential of leak {first.leak.key}{more} still works; nothing was closed",
-                f"jitid revoke {first.credential.jti}",
+                f"the credential of leak {first_valid.leak.key}{others} still works; nothing was closed",
+                f"jitid revoke {first_valid.credential.jti}",
             )
-        closed = LeakChanges(transaction).close_leaks([leak.key for leak in due])
+        closed = LeakChanges(transaction).close_leaks([leak.key for leak in open_leaks])
         if not closed:
-            return ClosedLeaks(0, len(found), 0, 0, None)
+            return ClosedLeaks(0, len(leaks), 0, 0, None)
         jtis = [jti for _, jti in closed]
-        live = sum(leak.has_live_kin for leak in due)
+        live = sum(leak.has_live_kin for leak in open_leaks)
         event = transaction.append(
             "leak-close",
             {
@@ -268,7 +286,7 @@ def close(
                 "living": live or None,
             },
         )
-        return ClosedLeaks(len(jtis), len(found) - len(jtis), len(valid), live, event.seq)
+        return ClosedLeaks(len(jtis), len(leaks) - len(jtis), len(valid), live, event.seq)
 
 
 def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:
@@ -281,25 +299,25 @@ def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:
 
     Returns the number of leaks that this call proved.
     """
-    count = after = 0
+    count = last_number = 0
     while True:
         with ledger.read() as snapshot:
-            found = LeakStore(snapshot).refused_leaks(after, PAGE)
-            refused = [*found.leaks, *_judged(snapshot, found.doubtful)]
+            page = LeakStore(snapshot).refused_leaks(last_number, PAGE)
+            refused = [*page.leaks, *_judged(snapshot, page.doubtful)]
         if refused:
             count += _prove_page(ledger, refused, accept_clock=accept_clock)
-        if found.last is None:
+        if page.last is None:
             return count
-        after = found.last
+        last_number = page.last
 
 
 def _judged(snapshot: View, numbers: list[int]) -> list[int]:
     """Return the leaks whose credential the judge refuses."""
     if not numbers:
         return []
-    found = LeakStore(snapshot).leaks(LeakFilter(numbers=tuple(numbers)), len(numbers))
-    credentials = exposure.credentials_of(snapshot, found)
-    return [leak.key for leak in found if _is_refused(snapshot, credentials[leak.jti])]
+    leaks = LeakStore(snapshot).leaks(LeakFilter(numbers=tuple(numbers)), len(numbers))
+    credentials = exposure.credentials_of(snapshot, leaks)
+    return [leak.key for leak in leaks if _is_refused(snapshot, credentials[leak.jti])]
 
 
 def _prove_page(ledger: Ledger, refused: list[int], *, accept_clock: bool) -> int:
@@ -325,9 +343,9 @@ def _prove_page(ledger: Ledger, refused: list[int], *, accept_clock: bool) -> in
 
 def _secrets(finds: Finds) -> Finds:
     """Return the found strings without the ids: an id is not secret, and every log contains ids."""
-    own = finds.copy()
-    own.ids, own.guessed = {}, {}
-    return own
+    secrets = finds.copy()
+    secrets.ids, secrets.guessed = {}, {}
+    return secrets
 
 
 def _is_live(credential: Credential, now: int) -> bool:
@@ -355,5 +373,5 @@ def _is_refused(snapshot: View, credential: Credential) -> bool:
 
 
 def _named(jtis: list[bytes]) -> list[str] | dict[str, Any]:
-    shown = [credential_id(jti) for jti in jtis[:_NAMED]]
-    return shown if len(jtis) <= _NAMED else {"first": shown, "count": len(jtis)}
+    ids = [credential_id(jti) for jti in jtis[:_NAMED]]
+    return ids if len(jtis) <= _NAMED else {"first": ids, "count": len(jtis)}

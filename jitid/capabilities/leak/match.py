@@ -36,29 +36,31 @@ def match(snapshot: View, finds: Finds, *, strings: bool) -> Matched:
     their signature must be verified.
     """
     signed = {fingerprint(token): token for token in finds.signed}
-    found = LeakStore(snapshot).printed({*finds.opaque, *finds.prints, *signed})
-    known = {print_ for _, _, print_, _ in found.credentials}
-    credentials = {key: credential_id(jti) for key, jti, _, _ in found.credentials}
-    of: dict[int, list[_String]] = {}
+    printed = LeakStore(snapshot).printed({*finds.opaque, *finds.prints, *signed})
+    known_prints = {print_ for _, _, print_, _ in printed.credentials}
+    credentials = {key: credential_id(jti) for key, jti, _, _ in printed.credentials}
+    strings_of: dict[int, list[_String]] = {}
     if strings:
-        of = {key: _strings(print_, finds, signed) for key, _, print_, _ in found.credentials}
-    left = finds.copy()
-    others = found.others - known
-    left.opaque = {raw: finds.opaque[raw] for raw in others & finds.opaque.keys()}
-    left.prints = {raw: finds.prints[raw] for raw in others & finds.prints.keys()}
-    same = {signed[print_] for print_ in known & signed.keys()}
-    left.signed = {token: count for token, count in finds.signed.items() if token not in same}
-    unknown = sum(len(some.keys() - known - found.others) for some in (finds.opaque, finds.prints))
-    alive = sum(live for _, _, _, live in found.credentials)
-    return Matched(credentials, alive, of, left, unknown)
+        strings_of = {key: _strings(print_, finds, signed) for key, _, print_, _ in printed.credentials}
+    remaining = finds.copy()
+    others = printed.others - known_prints
+    remaining.opaque = {raw: finds.opaque[raw] for raw in others & finds.opaque.keys()}
+    remaining.prints = {raw: finds.prints[raw] for raw in others & finds.prints.keys()}
+    matched_tokens = {signed[print_] for print_ in known_prints & signed.keys()}
+    remaining.signed = {token: count for token, count in finds.signed.items() if token not in matched_tokens}
+    unknown = sum(
+        len(counts.keys() - known_prints - printed.others) for counts in (finds.opaque, finds.prints)
+    )
+    alive = sum(live for _, _, _, live in printed.credentials)
+    return Matched(credentials, alive, strings_of, remaining, unknown)
 
 
 def _strings(print_: bytes, finds: Finds, signed: dict[bytes, str]) -> list[_String]:
-    found: list[_String] = []
+    strings: list[_String] = []
     if print_ in finds.opaque:
-        found.append(("opaque", print_))
+        strings.append(("opaque", print_))
     if print_ in finds.prints:
-        found.append(("prints", print_))
+        strings.append(("prints", print_))
     if print_ in signed:
-        found.append(("signed", signed[print_]))
-    return found
+        strings.append(("signed", signed[print_]))
+    return strings

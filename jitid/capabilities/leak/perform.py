@@ -25,8 +25,8 @@ def _change(context: Context, operation: ops.AddLeaks | ops.CloseLeaks | ops.Pro
 
     ledger, accept_clock = context.ledger, operation.accept_clock
     match operation:
-        case ops.AddLeaks(finds=finds, report=report, sightings=seen, dry_run=dry_run):
-            return leaks.add(ledger, finds, report, seen, dry_run=dry_run, accept_clock=accept_clock)
+        case ops.AddLeaks(finds=finds, report=report, sightings=sightings, dry_run=dry_run):
+            return leaks.add(ledger, finds, report, sightings, dry_run=dry_run, accept_clock=accept_clock)
         case ops.CloseLeaks(numbers=numbers, jtis=jtis, reason=reason, valid_too=valid_too):
             chosen = LeakFilter(numbers, jtis)
             return leaks.close(ledger, chosen, reason, valid_too=valid_too, accept_clock=accept_clock)

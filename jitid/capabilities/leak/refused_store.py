@@ -49,7 +49,7 @@ def refused(db: Any, after: int, limit: int, now: int) -> RefusedLeaks:
     # Most ledgers have nothing at targets, and a million rows to go through.
     targets = db.execute("SELECT 1 FROM outside LIMIT 1").fetchone() is not None
     alive = f"({select.LIVE} OR {_TAKEN})" if targets else select.LIVE
-    (last,) = db.execute("SELECT max(leak) FROM unproved").fetchone()
+    (last_leak,) = db.execute("SELECT max(leak) FROM unproved").fetchone()
     db.execute(
         f"""DELETE FROM unproved WHERE identity IN (SELECT start FROM (
                 WITH RECURSIVE {below("SELECT identity, identity FROM unproved")}
@@ -61,5 +61,5 @@ def refused(db: Any, after: int, limit: int, now: int) -> RefusedLeaks:
     return RefusedLeaks(
         [leak for leak, inactive in rows if inactive],
         [leak for leak, inactive in rows if not inactive],
-        last if gathered == limit else None,
+        last_leak if gathered == limit else None,
     )

@@ -41,29 +41,29 @@ def places(db: Any, numbers: Iterable[int]) -> dict[int, LeakPlaces]:
 def all_of(db: Any, numbers: Iterable[int]) -> dict[int, list[SeenPlace]]:
     """Return the places where each of these leaks was seen, in the order in which they were reported."""
     select.give(db, (), (), leaks=numbers)
-    found: dict[int, list[SeenPlace]] = {}
+    seen_places: dict[int, list[SeenPlace]] = {}
     for leak, *sighting, event in db.execute(
         """SELECT s.leak, s.place, s.line, s.revision, s.found_at, s.finder, s.event
              FROM given_leak g CROSS JOIN sighting s
             WHERE s.leak = g.leak AND s.place IS NOT NULL ORDER BY s.id"""
     ).fetchall():
-        found.setdefault(leak, []).append(SeenPlace(Sighting(*sighting), event))
-    return found
+        seen_places.setdefault(leak, []).append(SeenPlace(Sighting(*sighting), event))
+    return seen_places
 
 
 def rows(db: Any, without: PrunedLeaks = NO_PRUNED_LEAKS) -> Iterator[tuple[int, tuple[object, ...]]]:
     """Yield the event of every sighting and the members that its digest covers, in order."""
-    joined = "LEFT JOIN leak l ON l.id = s.leak LEFT JOIN credential c ON c.id = l.credential"
-    found = dialect_of(db).stream(
+    joins = "LEFT JOIN leak l ON l.id = s.leak LEFT JOIN credential c ON c.id = l.credential"
+    sighting_rows = dialect_of(db).stream(
         db,
-        f"""SELECT s.event, {_DIGESTED} FROM sighting s {joined if without.table else ""}
+        f"""SELECT s.event, {_DIGESTED} FROM sighting s {joins if without.table else ""}
              WHERE {left(without)} ORDER BY s.id""",
         {"leaks": without.before},
     )
-    return ((event, tuple(members)) for event, *members in found)
+    return ((event, tuple(members)) for event, *members in sighting_rows)
 
 
-def add(db: Any, source: str, given: NewPlaces, *, event: int) -> Noted:
+def add(db: Any, source: str, new_places: NewPlaces, *, event: int) -> Noted:
     """Record where credentials in open reports from a source were seen, as far as there is room for more places.
 
     Further places are only counted; a repeated report does not count them again.
@@ -75,17 +75,28 @@ def add(db: Any, source: str, given: NewPlaces, *, event: int) -> Noted:
         "given_place",
         _COLUMNS,
         (
-            (credential, nth, one.place, one.line, one.revision, one.found_at, one.finder)
-            for credential, seen in given.sightings.items()
-            for nth, one in enumerate(seen)
+            (
+                credential,
+                nth,
+                sighting.place,
+                sighting.line,
+                sighting.revision,
+                sighting.found_at,
+                sighting.finder,
+            )
+            for credential, sightings in new_places.sightings.items()
+            for nth, sighting in enumerate(sightings)
         ),
     )
     dialect.insert(
-        db, "given_met", ("credential", "met"), ((key, given.met.get(key, 0)) for key in given.sightings)
+        db,
+        "given_met",
+        ("credential", "met"),
+        ((key, new_places.met.get(key, 0)) for key in new_places.sightings),
     )
     for table in _TEMPORARY:
         dialect.counted(db, table)
-    (last,) = db.execute("SELECT coalesce(max(id), 0) FROM sighting").fetchone()
+    (last_id,) = db.execute("SELECT coalesce(max(id), 0) FROM sighting").fetchone()
     values = {"source": source, "event": event, "most": MOST_PLACES}
     db.execute(
         f"""INSERT INTO sighting (id, leak, place, line, revision, found_at, finder, more, event)
@@ -96,9 +107,9 @@ def add(db: Any, source: str, given: NewPlaces, *, event: int) -> Noted:
                       FROM given_place g CROSS JOIN leak l
                      WHERE {_OPEN} AND NOT EXISTS (SELECT 1 FROM sighting s WHERE {_SAME})) AS fresh
              WHERE number <= :most ORDER BY leak, nth""",
-        {**values, "last": last},
+        {**values, "last": last_id},
     )
-    (placed,) = db.execute("SELECT coalesce(max(id), 0) FROM sighting").fetchone()
+    (last_placed,) = db.execute("SELECT coalesce(max(id), 0) FROM sighting").fetchone()
     # Occurrences exceed the reported places only if the maximum number of places is reported.
     db.execute(
         f"""INSERT INTO sighting (id, leak, more, event)
@@ -112,9 +123,13 @@ def add(db: Any, source: str, given: NewPlaces, *, event: int) -> Noted:
                                      WHERE g.credential = l.credential AND {_SAME}) AS known
                               FROM given_met g CROSS JOIN leak l WHERE {_OPEN}) AS met_leak) AS full_leak
              WHERE beyond > before ORDER BY leak""",
-        {**values, "placed": placed},
+        {**values, "placed": last_placed},
     )
-    new = db.execute(
-        f"SELECT {_DIGESTED} FROM sighting s WHERE s.id > :last ORDER BY s.id", {"last": last}
+    new_rows = db.execute(
+        f"SELECT {_DIGESTED} FROM sighting s WHERE s.id > :last ORDER BY s.id", {"last": last_id}
     ).fetchall()
-    return Noted(len(new), sighted_digest(new), sum(more + (place is not None) for _, place, *_, more in new))
+    return Noted(
+        len(new_rows),
+        sighted_digest(new_rows),
+        sum(further + (location is not None) for _, location, *_, further in new_rows),
+    )

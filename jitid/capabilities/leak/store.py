@@ -88,7 +88,7 @@ class LeakStore(Store):
         from jitid.model.leak import Printed
 
         select.give(self._db, (), sorted(fingerprints))
-        found = self._db.execute(
+        credentials = self._db.execute(
             f"""SELECT c.id, c.jti, c.fingerprint, CASE WHEN {select.LIVE} THEN 1 ELSE 0 END
                   FROM given_print g CROSS JOIN credential c
                  WHERE substr(c.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8) AND c.fingerprint = g.fingerprint""",
@@ -100,7 +100,7 @@ class LeakStore(Store):
                       WHERE substr(p.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8)
                         AND p.fingerprint = g.fingerprint"""
         ).fetchall()
-        return Printed(found, {print_ for (print_,) in others})
+        return Printed(credentials, {print_ for (print_,) in others})
 
     def reported(self, credentials: Iterable[int], source: str) -> set[int]:
         """Return the given credentials that are in an open report from that source."""
@@ -145,13 +145,13 @@ class LeakStore(Store):
             for identity, *members in self._db.execute(_KIN, {"now": self._now}).fetchall()
         }
         facts = refused_since.facts_of(self._db, self._now)
-        found = []
-        for identity, key, jti, *rest in rows:
+        leaks = []
+        for identity, key, jti, *columns in rows:
             kin = kins.get(identity)
-            if kin is not None and rest[-1] is None:
+            if kin is not None and columns[-1] is None:
                 kin = kin._replace(successors=kin.successors - 1)
-            found.append(Leak._make((key, credential_id(jti), *rest, kin, *facts[identity])))
-        return found
+            leaks.append(Leak._make((key, credential_id(jti), *columns, kin, *facts[identity])))
+        return leaks
 
     def leak_members(self, event: Mapping[str, Any]) -> list[str]:
         """Return the ids of the credentials in an event about leaks."""
@@ -232,11 +232,11 @@ class LeakChanges(Changes, LeakStore):
             self._db, credentials, source, reported_at, now=self._now, event=self._transaction.next_seq()
         )
 
-    def add_places(self, source: str, places: NewPlaces) -> Noted:
+    def add_places(self, source: str, new_places: NewPlaces) -> Noted:
         """Record where credentials in open reports from that source were seen."""
         from jitid.capabilities.leak import sighting_store
 
-        return sighting_store.add(self._db, source, places, event=self._transaction.next_seq())
+        return sighting_store.add(self._db, source, new_places, event=self._transaction.next_seq())
 
     def prove_leaks(self, numbers: Iterable[int]) -> list[tuple[int, bytes]]:
         """Record the current time as the time of proof if there is none yet; return number and jti of these leaks."""
@@ -257,8 +257,8 @@ def _add(
     from jitid.model.leak import RecordedLeaks
 
     select.give(db, (), (), credentials=sorted(credentials))
-    (last,) = db.execute("SELECT coalesce(max(id), 0) FROM leak").fetchone()
-    values = {"source": source, "reported": reported_at, "now": now, "event": event, "last": last}
+    (last_id,) = db.execute("SELECT coalesce(max(id), 0) FROM leak").fetchone()
+    values = {"source": source, "reported": reported_at, "now": now, "event": event, "last": last_id}
     # A credential cannot leak before it exists: if one report covers a whole repository, later tokens count from their
     # own issue.
     db.execute(
@@ -272,7 +272,7 @@ def _add(
             ORDER BY c.id""",
         values,
     )
-    new = db.execute(
+    new_leaks = db.execute(
         """SELECT c.id, c.jti FROM leak l CROSS JOIN credential c
             WHERE c.id = l.credential AND l.id > :last ORDER BY l.id""",
         values,
@@ -280,25 +280,27 @@ def _add(
     (moved,) = db.execute(
         "SELECT count(*) FROM leak l WHERE l.id > :last AND l.reported_at > :reported", values
     ).fetchone()
-    (given,) = db.execute("SELECT count(*) FROM given_credential").fetchone()
-    if given == len(new):
-        return RecordedLeaks(new, moved, 0)
+    (credential_count,) = db.execute("SELECT count(*) FROM given_credential").fetchone()
+    if credential_count == len(new_leaks):
+        return RecordedLeaks(new_leaks, moved, 0)
     (later,) = db.execute(
         """SELECT count(*) FROM given_credential g CROSS JOIN credential c CROSS JOIN leak l
             WHERE c.id = g.credential AND l.credential = c.id AND l.source = :source AND l.id <= :last
               AND l.closed_at IS NULL AND l.reported_at > :reported AND l.reported_at > c.issued_at""",
         values,
     ).fetchone()
-    return RecordedLeaks(new, moved, later)
+    return RecordedLeaks(new_leaks, moved, later)
 
 
 def _change(
-    db: Any, numbers: Iterable[int], due: str, change: str, values: dict[str, int]
+    db: Any, numbers: Iterable[int], condition: str, assignment: str, values: dict[str, int]
 ) -> list[tuple[int, bytes]]:
     select.give(db, (), (), leaks=numbers)
     rows: list[tuple[int, bytes]] = db.execute(
         f"""SELECT l.id, c.jti FROM given_leak g CROSS JOIN leak l CROSS JOIN credential c
-             WHERE l.id = g.leak AND c.id = l.credential AND l.{due} ORDER BY l.id"""
+             WHERE l.id = g.leak AND c.id = l.credential AND l.{condition} ORDER BY l.id"""
     ).fetchall()
-    db.execute(f"UPDATE leak SET {change} WHERE {due} AND id IN (SELECT leak FROM given_leak)", values)
+    db.execute(
+        f"UPDATE leak SET {assignment} WHERE {condition} AND id IN (SELECT leak FROM given_leak)", values
+    )
     return rows

@@ -64,15 +64,15 @@ class Account(NamedTuple):
     def exposure(self) -> int:
         """Return the seconds from the report to the proof that the ledger refuses it, or until now without a proof."""
         leaked = self.details.leaked
-        end = leaked.now if leaked.leak.proved_at is None else leaked.leak.proved_at
-        return max(end - leaked.leak.reported_at, 0)
+        end_time = leaked.now if leaked.leak.proved_at is None else leaked.leak.proved_at
+        return max(end_time - leaked.leak.reported_at, 0)
 
     @property
     def first_seen_at(self) -> int | None:
         """The time when a finder saw it first, if known; not before the issue, since a commit's date may be wrong."""
-        times = [one.sighting.found_at for one in self.details.seen]
-        first = min([at for at in times if at is not None], default=None)
-        return None if first is None else max(first, self.details.leaked.credential.issued_at)
+        times = [seen_place.sighting.found_at for seen_place in self.details.seen]
+        earliest = min([time for time in times if time is not None], default=None)
+        return None if earliest is None else max(earliest, self.details.leaked.credential.issued_at)
 
 
 def accounts(snapshot: View, chosen: LeakFilter) -> list[Account]:
@@ -83,14 +83,14 @@ def accounts(snapshot: View, chosen: LeakFilter) -> list[Account]:
         UsageError: there are more than `MOST` leaks.
 
     """
-    found = exposure.details(snapshot, chosen)
-    if len(found) > MOST:
+    all_details = exposure.details(snapshot, chosen)
+    if len(all_details) > MOST:
         raise UsageError(
-            f"these are {len(found)} leaks, more than {MOST} that are told of at once",
+            f"these are {len(all_details)} leaks, more than {MOST} that are told of at once",
             "name some of them by their numbers: jitid leak list",
         )
-    proofs = _proofs(snapshot, [one.leaked.leak for one in found])
-    return [_account(snapshot, one, proofs) for one in reversed(found)]
+    proofs = _proofs(snapshot, [details.leaked.leak for details in all_details])
+    return [_account(snapshot, details, proofs) for details in reversed(all_details)]
 
 
 def _account(snapshot: View, details: LeakDetails, proofs: Mapping[int, Mapping[str, Any]]) -> Account:
@@ -116,57 +116,57 @@ def _account(snapshot: View, details: LeakDetails, proofs: Mapping[int, Mapping[
     ]
     # Within a second, the audit log gives the order; steps without an event are last, and a sighting precedes its
     # report.
-    steps.sort(key=lambda one: (one.at, one.event is None, one.event or 0, one.what != "seen"))
+    steps.sort(key=lambda step: (step.at, step.event is None, step.event or 0, step.what != "seen"))
     return Account(details, task, issue, aftermath, steps, None if proof is None else proof["seq"])
 
 
 def _beginning(details: LeakDetails, issue: Mapping[str, Any]) -> Iterator[Step]:
-    leak, credential, by = details.leaked.leak, details.leaked.credential, details.event.get("by")
+    leak, credential, reporter = details.leaked.leak, details.leaked.credential, details.event.get("by")
     facts = {"jti": credential.jti, "kind": credential.kind}
     yield Step(credential.issued_at, "issued", issue.get("by"), credential.event, facts)
-    yield Step(leak.reported_at, "reported", by, leak.event, {"source": leak.source})
+    yield Step(leak.reported_at, "reported", reporter, leak.event, {"source": leak.source})
     if leak.added_at != leak.reported_at:
-        yield Step(leak.added_at, "recorded", by, leak.event, {})
+        yield Step(leak.added_at, "recorded", reporter, leak.event, {})
 
 
 def _seen(snapshot: View, details: LeakDetails) -> Iterator[Step]:
     """Yield when each finder saw it first, and later reports of further places."""
-    first: dict[str | None, Step] = {}
-    later: dict[int, int] = {}
-    for one in details.seen:
-        seen = one.sighting
-        if one.event != details.leaked.leak.event:
-            later[one.event] = later.get(one.event, 0) + 1
-        if seen.found_at is None:
+    first_steps: dict[str | None, Step] = {}
+    later_counts: dict[int, int] = {}
+    for seen_place in details.seen:
+        sighting = seen_place.sighting
+        if seen_place.event != details.leaked.leak.event:
+            later_counts[seen_place.event] = later_counts.get(seen_place.event, 0) + 1
+        if sighting.found_at is None:
             continue
-        facts = {"place": seen.place, "line": seen.line, "revision": seen.revision}
-        step = Step(seen.found_at, "seen", seen.finder, one.event, facts)
-        if seen.finder not in first or step.at < first[seen.finder].at:
-            first[seen.finder] = step
-    yield from first.values()
-    for seq, count in list(later.items())[:SHOWN]:
+        facts = {"place": sighting.place, "line": sighting.line, "revision": sighting.revision}
+        step = Step(sighting.found_at, "seen", sighting.finder, seen_place.event, facts)
+        if sighting.finder not in first_steps or step.at < first_steps[sighting.finder].at:
+            first_steps[sighting.finder] = step
+    yield from first_steps.values()
+    for seq, count in list(later_counts.items())[:SHOWN]:
         event = _document(snapshot, seq)
         if event:
             yield Step(event["at"], "recorded", event.get("by"), seq, {"places": count})
 
 
 def _made(aftermath: Aftermath) -> Iterator[Step]:
-    for one in aftermath.made:
-        facts = {"jti": one.jti, "id": one.id, "agent": one.agent, "kind": one.kind, "depth": one.depth}
-        yield Step(one.issued_at, "made", None, one.event, facts)
+    for made in aftermath.made:
+        facts = {"jti": made.jti, "id": made.id, "agent": made.agent, "kind": made.kind, "depth": made.depth}
+        yield Step(made.issued_at, "made", None, made.event, facts)
 
 
 def _acted(aftermath: Aftermath) -> Iterator[Step]:
-    for one in aftermath.acted:
+    for use in aftermath.acted:
         facts = {
-            "action": one.action,
-            "resource": one.resource,
-            "times": one.times,
-            "after": one.after,
-            "last_at": one.last_at,
-            "last_event": one.last_event,
+            "action": use.action,
+            "resource": use.resource,
+            "times": use.times,
+            "after": use.after,
+            "last_at": use.last_at,
+            "last_event": use.last_event,
         }
-        yield Step(one.first_at, "used" if one.allowed else "refused", one.agent, one.first_event, facts)
+        yield Step(use.first_at, "used" if use.allowed else "refused", use.agent, use.first_event, facts)
 
 
 def _ended(snapshot: View, details: LeakDetails, aftermath: Aftermath) -> Iterator[Step]:
@@ -181,17 +181,17 @@ def _ended(snapshot: View, details: LeakDetails, aftermath: Aftermath) -> Iterat
             None,
             {"state": state, "credentials": 1, "identities": 1, "own": True},
         )
-    for one in aftermath.over:
-        event = _document(snapshot, one.event)
+    for ended in aftermath.over:
+        event = _document(snapshot, ended.event)
         facts = {
-            "state": one.state,
-            "credentials": one.credentials,
-            "identities": one.identities,
-            "own": one.own,
+            "state": ended.state,
+            "credentials": ended.credentials,
+            "identities": ended.identities,
+            "own": ended.own,
             "reason": event.get("reason"),
         }
-        by = None if one.state in _BY_ITSELF else event.get("by")
-        yield Step(one.first_at, "ended", by, one.event, facts)
+        caller = None if ended.state in _BY_ITSELF else event.get("by")
+        yield Step(ended.first_at, "ended", caller, ended.event, facts)
     for at_target in aftermath.at_targets:
         if at_target.settled_at is not None:
             facts = {
@@ -205,12 +205,12 @@ def _ended(snapshot: View, details: LeakDetails, aftermath: Aftermath) -> Iterat
 def _end(details: LeakDetails, proof: Mapping[str, Any] | None) -> Iterator[Step]:
     leak = details.leaked.leak
     if leak.proved_at is not None:
-        by, seq = (None, None) if proof is None else (proof["by"], proof["seq"])
-        yield Step(leak.proved_at, "proved", by, seq, {})
-    until = leak.accepted_until
-    if until is not None and (leak.refused_since or 0) < until <= details.leaked.now:
+        caller, seq = (None, None) if proof is None else (proof["by"], proof["seq"])
+        yield Step(leak.proved_at, "proved", caller, seq, {})
+    accepted_until = leak.accepted_until
+    if accepted_until is not None and (leak.refused_since or 0) < accepted_until <= details.leaked.now:
         # No event records this: the clock alone causes it.
-        yield Step(until, "lapsed", None, None, {})
+        yield Step(accepted_until, "lapsed", None, None, {})
     if leak.closed_at is not None:
         closed = details.closed_event
         facts = {"reason": closed.get("reason")}
@@ -222,17 +222,17 @@ def _proofs(snapshot: View, leaks: Sequence[Leak]) -> dict[int, Mapping[str, Any
     proved = {leak.key: leak for leak in leaks if leak.proved_at is not None}
     if not proved:
         return {}
-    found: dict[int, Mapping[str, Any]] = {}
-    last = max(leak.proved_at or 0 for leak in proved.values()) + _PATIENCE
+    proofs: dict[int, Mapping[str, Any]] = {}
+    latest = max(leak.proved_at or 0 for leak in proved.values()) + _PATIENCE
     for event in _after(snapshot, min(leak.event for leak in proved.values())):
         if event["op"] == "leak-proof":
             span = bounds(event)
             for key, leak in proved.items():
                 if leak.proved_at == event["at"] and span["first"] <= key <= span["last"]:
-                    found.setdefault(key, event)
-        if len(found) == len(proved) or event["at"] > last:
+                    proofs.setdefault(key, event)
+        if len(proofs) == len(proved) or event["at"] > latest:
             break
-    return found
+    return proofs
 
 
 def _after(snapshot: View, seq: int) -> Iterable[Mapping[str, Any]]:

@@ -128,12 +128,12 @@ def together(parts: Iterable[Traced]) -> Traced:
     unknown = now = 0
     for part in parts:
         for match in part.matches:
-            before = matches.get(match.credential.key)
-            evidence = match.evidence if before is None else joined(before.evidence, match.evidence)
-            marks = match.marks if before is None else tuple(dict.fromkeys((*before.marks, *match.marks)))
+            earlier = matches.get(match.credential.key)
+            evidence = match.evidence if earlier is None else joined(earlier.evidence, match.evidence)
+            marks = match.marks if earlier is None else tuple(dict.fromkeys((*earlier.marks, *match.marks)))
             matches[match.credential.key] = match._replace(evidence=evidence, marks=marks)
-        strays, more = parted([*strays, *part.strays])
-        others.update(dict.fromkeys(mark for stray in more for mark in stray.marks))
+        strays, unlisted = parted([*strays, *part.strays])
+        others.update(dict.fromkeys(mark for stray in unlisted for mark in stray.marks))
         others.update(dict.fromkeys(part.others))
         words = [*words, *part.words][:SHOWN]
         unknown += part.unknown
@@ -162,10 +162,14 @@ def honour(match: Match) -> tuple[str, int | None]:
     return "nobody", None
 
 
-def joined(one: Evidence, other: Evidence) -> Evidence:
+def joined(evidence: Evidence, other: Evidence) -> Evidence:
     """Return the combined evidence for one credential from two parts of a text."""
-    best = min(one, other, key=lambda each: (each.proof is None, MATCHES.index(each.match)))
-    return Evidence(best.match, best.proof, one.strings + other.strings, one.occurrences + other.occurrences)
+    best = min(
+        evidence, other, key=lambda candidate: (candidate.proof is None, MATCHES.index(candidate.match))
+    )
+    return Evidence(
+        best.match, best.proof, evidence.strings + other.strings, evidence.occurrences + other.occurrences
+    )
 
 
 def first_of(strays: list[Stray]) -> list[Stray]:

@@ -84,10 +84,10 @@ class _Trace:
         self._keys = {key.kid: key for key in KeyStore(snapshot).signing_keys()}
         ids = {*finds.ids, *finds.cut, *finds.guessed, *map(jti_of_token, finds.signed)}
         prints = {*finds.prints, *finds.secrets}
-        found = CredentialStore(snapshot).find_given(filter(_is_id, ids), {*finds.opaque, *prints})
-        self._by_key = {one.key: one for one in found}
-        self._by_jti = {one.jti: one for one in found}
-        self._by_print = {one.fingerprint: one for one in found}
+        credentials = CredentialStore(snapshot).find_given(filter(_is_id, ids), {*finds.opaque, *prints})
+        self._by_key = {credential.key: credential for credential in credentials}
+        self._by_jti = {credential.jti: credential for credential in credentials}
+        self._by_print = {credential.fingerprint: credential for credential in credentials}
         self._signing: dict[bytes, SigningKey] = {}
         """The ledger's own keys by their fingerprints; empty if no key was found."""
         self._by_public: dict[bytes, list[Credential]] = {}
@@ -96,17 +96,17 @@ class _Trace:
         publics = {*finds.keys, *finds.locked}
         if publics:
             self._signing = {public_print(key.algorithm, key.public): key for key in self._keys.values()}
-            for raw, one in CredentialStore(snapshot).find_public(publics):
-                self._by_public.setdefault(raw, []).append(one)
-                self._by_key.setdefault(one.key, one)
+            for raw, credential in CredentialStore(snapshot).find_public(publics):
+                self._by_public.setdefault(raw, []).append(credential)
+                self._by_key.setdefault(credential.key, credential)
         self._parts: dict[bytes, str] = {}
         """The names of the parts of secrets that were found, by their fingerprints."""
         for raw, name, key in OutsideStore(snapshot).parts_of(prints) if prints else ():
             self._parts[raw] = name
             self._by_print.setdefault(raw, self._by_key[key])
         self._by_identity: dict[str, list[Credential]] = {}
-        for one in found:
-            self._by_identity.setdefault(one.id, []).append(one)
+        for credential in credentials:
+            self._by_identity.setdefault(credential.id, []).append(credential)
 
         unknown = {*finds.opaque, *finds.prints} - self._by_print.keys()
         self._access_tokens = AccessStore(snapshot).access_tokens(unknown) if unknown else frozenset[bytes]()
@@ -114,10 +114,10 @@ class _Trace:
 
     def traced(self) -> Traced:
         """Return the result of the trace, with all further facts from the ledger."""
-        seen = self.recognised()
-        listed, rest = parted(self._strays)
-        others = tuple(mark for stray in rest for mark in stray.marks)
-        return Traced(self._matches(), listed, seen.unknown, seen.words, seen.now, others)
+        recognised = self.recognised()
+        listed, unlisted = parted(self._strays)
+        others = tuple(mark for stray in unlisted for mark in stray.marks)
+        return Traced(self._matches(), listed, recognised.unknown, recognised.words, recognised.now, others)
 
     def recognised(self) -> Recognised:
         """Return the credentials and strays that were found."""
@@ -144,8 +144,8 @@ class _Trace:
             self._here = "locked", raw
             if raw == UNREADABLE:
                 words.append(Stray("private-key", None, _LOCKED, count))
-            for one in self._by_public.get(raw, ()):
-                self._take("private-key", None, one, count)
+            for credential in self._by_public.get(raw, ()):
+                self._take("private-key", None, credential, count)
         for raw, count in finds.secrets.items():
             self._here = "secrets", raw
             self._take_secret(raw, count)
@@ -164,13 +164,13 @@ class _Trace:
             ("id", "ids", finds.ids),
             ("id", "guessed", finds.guessed),
         ):
-            for text, count in counts.items():
-                self._here = kind, text
-                if self._take(match, None, self._named(text), count) or counts is finds.guessed:
+            for id_, count in counts.items():
+                self._here = kind, id_
+                if self._take(match, None, self._named(id_), count) or counts is finds.guessed:
                     continue
                 # If a header is not in jitid's form, its payload was also found alone.
-                if counts is not finds.cut or text not in foreign_names:
-                    self._add_stray(Stray(match, text, _UNKNOWN, count))
+                if counts is not finds.cut or id_ not in foreign_names:
+                    self._add_stray(Stray(match, id_, _UNKNOWN, count))
         unknown = sum(not stray.is_known_here for stray in self._strays) + finds.mistyped
         if finds.mistyped:
             self._strays.append(Stray("opaque", None, MISTYPED, finds.mistyped))
@@ -186,22 +186,24 @@ class _Trace:
 
     def _access_token(self, match: str, raw: bytes, count: int) -> Stray | None:
         """Return the stray for the access token with that fingerprint; None if it is not an access token."""
-        found = AccessStore(self._snapshot).presented(raw) if raw in self._access_tokens else None
-        if found is None:
+        presented = AccessStore(self._snapshot).presented(raw) if raw in self._access_tokens else None
+        if presented is None:
             return None
-        one = found.access
-        state = one.state_at(self._snapshot.now)
-        roles = f", as {', '.join(one.roles)}" if one.roles else ""
-        reason = f"the bearer of {one.id}, by which {one.name} may ask the authority{roles}: {state.value}"
-        return Stray(match, None, reason, count, access=one.id, whose=one.name, state=state.value)
+        access = presented.access
+        state = access.state_at(self._snapshot.now)
+        roles = f", as {', '.join(access.roles)}" if access.roles else ""
+        reason = (
+            f"the bearer of {access.id}, by which {access.name} may ask the authority{roles}: {state.value}"
+        )
+        return Stray(match, None, reason, count, access=access.id, whose=access.name, state=state.value)
 
     def _take(self, match: str, proof: str | None, credential: Credential | None, count: int) -> bool:
         """Keep a string as evidence of a credential; return False if there is none."""
         if credential is None:
             return False
         evidence = Evidence(match, proof, 1, count)
-        before = self._evidence.get(credential.key)
-        self._evidence[credential.key] = evidence if before is None else joined(before, evidence)
+        earlier = self._evidence.get(credential.key)
+        self._evidence[credential.key] = evidence if earlier is None else joined(earlier, evidence)
         self._strings.setdefault(credential.key, []).append(self._here)
         return True
 
@@ -211,9 +213,9 @@ class _Trace:
 
     def _take_key(self, raw: bytes, count: int) -> None:
         """Keep a private key of a certificate, or of this ledger itself; most keys are neither."""
-        for one in self._by_public.get(raw, ()):
-            self._take("private-key", "fingerprint", one, count)
-            self._keyed.add(one.key)
+        for credential in self._by_public.get(raw, ()):
+            self._take("private-key", "fingerprint", credential, count)
+            self._keyed.add(credential.key)
         key = self._signing.get(raw)
         if key is None:
             return
@@ -272,8 +274,8 @@ class _Trace:
     def _add_stolen(self, key: SigningKey, jti: str | None, *, known: bool, count: int) -> None:
         claims = "other claims than its jti has" if known else "claims that the ledger does not know"
         reason = f"signed by our key {key.kid}, with {claims}: somebody else has that key"
-        leaked = None if key.revoked_at is not None else key.kid
-        self._add_stray(Stray("jwt", jti, reason, count, leaked))
+        leaked_kid = None if key.revoked_at is not None else key.kid
+        self._add_stray(Stray("jwt", jti, reason, count, leaked_kid))
 
     def _take_foreign(self, token: str, count: int) -> None:
         """Keep a signed token that is not in jitid's form, if it names a key or an issuer of jitid."""
@@ -311,54 +313,60 @@ class _Trace:
         jws.verify_signature(parsed, key.algorithm, key.public)
         return key, parsed
 
-    def _named(self, text: str) -> Credential | None:
-        if text.startswith("jti_"):
-            return self._by_jti.get(text)
-        own = self._by_identity.get(text, ())
-        return max(own, key=lambda one: (one.key in self._evidence, one.key), default=None)
+    def _named(self, id_: str) -> Credential | None:
+        if id_.startswith("jti_"):
+            return self._by_jti.get(id_)
+        credentials = self._by_identity.get(id_, ())
+        return max(
+            credentials,
+            key=lambda credential: (credential.key in self._evidence, credential.key),
+            default=None,
+        )
 
     def _matches(self) -> list[Match]:
-        found = [self._by_key[key] for key in self._evidence]
+        credentials = [self._by_key[key] for key in self._evidence]
         snapshot = self._snapshot
-        identities = {one.identity_key for one in found}
+        identities = {credential.identity_key for credential in credentials}
         lineages, families = (
             CredentialStore(snapshot).lineages(identities),
             CredentialStore(snapshot).families(identities),
         )
         grounds_of = CredentialStore(snapshot).grounds_of(
-            one.key for one in found if introspection.rests(one)
+            credential.key for credential in credentials if introspection.rests(credential)
         )
         offline = CredentialStore(snapshot).offline_until(identities)
-        tasks = TaskStore(snapshot).tasks_numbered({one.task_key for one in found})
+        tasks = TaskStore(snapshot).tasks_numbered({credential.task_key for credential in credentials})
         events = {
             seq: None if (event := snapshot.event(seq)) is None else event.document()
-            for seq in {one.ended_event for one in found}
+            for seq in {credential.ended_event for credential in credentials}
             if seq is not None
         }
-        outside = OutsideStore(snapshot).of([one.key for one in found if is_accepted_elsewhere(one.kind)])
+        outside = OutsideStore(snapshot).of(
+            [credential.key for credential in credentials if is_accepted_elsewhere(credential.kind)]
+        )
         matches = []
-        for one in found:
+        for credential in credentials:
             lineage, family, task = (
-                lineages.get(one.identity_key, []),
-                families[one.identity_key],
-                tasks.get(one.task_key),
+                lineages.get(credential.identity_key, []),
+                families[credential.identity_key],
+                tasks.get(credential.task_key),
             )
             if task is None:
                 raise IntegrityError(
-                    f"the task of {one.id} is missing from the ledger", "run: jitid audit verify"
+                    f"the task of {credential.id} is missing from the ledger", "run: jitid audit verify"
                 )
             matches.append(
                 Match(
-                    one,
-                    self._evidence[one.key],
-                    introspection.objection(one, grounds_of.get(one.key, ()), snapshot.now),
+                    credential,
+                    self._evidence[credential.key],
+                    introspection.objection(credential, grounds_of.get(credential.key, ()), snapshot.now),
                     lineage,
                     task,
                     family,
-                    None if one.ended_event is None else events[one.ended_event],
-                    offline.get(one.identity_key),
-                    one.key in outside and outside[one.key].is_accepted,
-                    tuple(mark(*string) for string in self._strings[one.key]),
+                    None if credential.ended_event is None else events[credential.ended_event],
+                    offline.get(credential.identity_key),
+                    credential.key in outside and outside[credential.key].is_accepted,
+                    tuple(mark(*string) for string in self._strings[credential.key]),
                 )
             )
         return matches

@@ -46,8 +46,8 @@ def accepted(leaks: Leaks) -> str:
     text = f"{leaks.accepted:,} that the ledger refuses may be accepted by verifiers"
     if not leaks.unsettled:
         return text
-    have = "has" if leaks.unsettled == 1 else "have"
-    return f"{text}; {leaks.unsettled:,} of them {have} a target that has not confirmed the end"
+    verb = "has" if leaks.unsettled == 1 else "have"
+    return f"{text}; {leaks.unsettled:,} of them {verb} a target that has not confirmed the end"
 
 
 def use_unknown(report: Report) -> str | None:
@@ -62,15 +62,15 @@ def over_scoped(report: Report) -> str | None:
     """Return in words how many live credentials hold unused scopes; None for the past, or without live credentials."""
     if report.excess is None or report.over_scoped is None:
         return None
-    found = report.excess.over_scoped
-    hold = "holds" if found == 1 else "hold"
+    count = report.excess.over_scoped
+    verb = "holds" if count == 1 else "hold"
     text = (
-        f"{percent(report.over_scoped)} of the live credentials ({found:,}) {hold} scopes that nothing uses"
+        f"{percent(report.over_scoped)} of the live credentials ({count:,}) {verb} scopes that nothing uses"
     )
     if report.excess.unknown is None:
         return text
     # A credential of unknown use must not count as free of excess.
-    return f"{text if found else 'none found'}; not known: {report.excess.unknown}"
+    return f"{text if count else 'none found'}; not known: {report.excess.unknown}"
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def document(report: Report) -> dict[str, Any]:
         ),
         "ledger": report.ledger,
         "totals": survey.totals._asdict(),
-        "live_by": {name: _breakdown(found) for name, found in survey.live_by.items()},
+        "live_by": {name: _breakdown(breakdown) for name, breakdown in survey.live_by.items()},
         "identities_per_person": {
             "people": people.people,
             "identities": people.identities,
@@ -109,8 +109,8 @@ def document(report: Report) -> dict[str, Any]:
             "live": report.standing,
             "share": rounded(report.standing_share),
             "by_sensitivity": [
-                {**each._asdict(), "limit_seconds": report.limits[each.sensitivity]}
-                for each in survey.sensitive
+                {**counts._asdict(), "limit_seconds": report.limits[counts.sensitivity]}
+                for counts in survey.sensitive
             ],
         },
         "task_end_to_death": {
@@ -132,7 +132,9 @@ def document(report: Report) -> dict[str, Any]:
         else {**report.directory._asdict(), "over_privileged": report.excess.over_privileged},
         "leaks": _leaks(report),
         "trend": [_day(day) for day in survey.trend],
-        "offenders": None if report.offenders is None else [_offender(each) for each in report.offenders],
+        "offenders": None
+        if report.offenders is None
+        else [_offender(finding) for finding in report.offenders],
         **(
             {
                 "offenders_note": NO_OFFENDERS_THEN,
@@ -149,11 +151,11 @@ def rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
 
 
-def _breakdown(found: Breakdown) -> dict[str, Any]:
+def _breakdown(breakdown: Breakdown) -> dict[str, Any]:
     return {
-        "names": found.names,
-        "top": [part._asdict() for part in found.top],
-        "others": found.others.live,
+        "names": breakdown.names,
+        "top": [part._asdict() for part in breakdown.top],
+        "others": breakdown.others.live,
     }
 
 
@@ -177,7 +179,7 @@ def _day(day: Day) -> dict[str, Any]:
 
 def _leaks(report: Report) -> dict[str, Any]:
     leaks = report.survey.leaks
-    percent = report.valid_after_five_days
+    valid_percent = report.valid_after_five_days
     return {
         "secrets": leaks.secrets,
         "still_valid": leaks.valid,
@@ -195,8 +197,8 @@ def _leaks(report: Report) -> dict[str, Any]:
         "after_five_days": {
             "secrets": leaks.aged,
             "valid": leaks.aged_valid,
-            "percent": rounded(percent),
-            **({"note": NO_OLD_LEAK} if percent is None else {}),
+            "percent": rounded(valid_percent),
+            **({"note": NO_OLD_LEAK} if valid_percent is None else {}),
             "secrets_verifiers": leaks.aged_known,
             "accepted": leaks.aged_accepted,
             "percent_verifiers": rounded(report.accepted_after_five_days),

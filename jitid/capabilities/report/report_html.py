@@ -53,12 +53,15 @@ def text(report: Report) -> Iterator[str]:
 
 
 def _leaked(report: Report) -> Bars:
-    own = (("This ledger", report.valid_after_five_days), ("Its verifiers", report.accepted_after_five_days))
+    measured = (
+        ("This ledger", report.valid_after_five_days),
+        ("Its verifiers", report.accepted_after_five_days),
+    )
     published = VALID_AFTER_FIVE_DAYS
     parts = [
-        Bar(name, each, percent(each / 100), "warn" if each else "bar")
-        for name, each in own
-        if each is not None
+        Bar(name, value, percent(value / 100), "warn" if value else "bar")
+        for name, value in measured
+        if value is not None
     ]
     parts.append(
         Bar(f"Published, {published.source}", published.value, percent(published.value / 100), "other")
@@ -67,10 +70,18 @@ def _leaked(report: Report) -> Bars:
 
 
 def _agents(report: Report) -> Bars:
-    own, published = report.per_person, AGENTS_PER_PERSON
+    per_person, published = report.per_person, AGENTS_PER_PERSON
     parts = [Bar(f"Published, {published.source}", published.value, f"{published.value:g}", "other")]
-    if own is not None:
-        parts.insert(0, Bar("This ledger, mean", own, mean(own), "warn" if own > published.value else "bar"))
+    if per_person is not None:
+        parts.insert(
+            0,
+            Bar(
+                "This ledger, mean",
+                per_person,
+                mean(per_person),
+                "warn" if per_person > published.value else "bar",
+            ),
+        )
     return Bars("people", "Live agent identities to a person", parts, max(part.value for part in parts))
 
 
@@ -90,7 +101,7 @@ def _days(report: Report) -> CardTable:
     return CardTable(
         "By day of UTC; the last day goes up to the time of the report.",
         ("Day", "Alive at its end", "Issued", "Ended", "Leaks reported"),
-        [(date, *each) for date, each in zip(_dates(report), figures, strict=True)],
+        [(date, *cells) for date, cells in zip(_dates(report), figures, strict=True)],
     )
 
 
@@ -103,19 +114,26 @@ def _composition(report: Report) -> Iterator[Card]:
     for name, title in _HEADINGS.items():
         if name == _USE_BEFORE:
             yield _use(report)
-        found = report.survey.live_by[name]
-        yield _breakdown(name, title, found) if found.live else Card(title, _NOTHING)
+        breakdown = report.survey.live_by[name]
+        yield _breakdown(name, title, breakdown) if breakdown.live else Card(title, _NOTHING)
 
 
-def _breakdown(name: str, title: str, found: Breakdown) -> Card:
-    bars = [Bar(part.name, part.live, _share(part.live, found.live)) for part in found.top]
-    if found.others.live:
-        bars.append(Bar(found.others.name, found.others.live, _share(found.others.live, found.live), "other"))
+def _breakdown(name: str, title: str, breakdown: Breakdown) -> Card:
+    bars = [Bar(part.name, part.live, _share(part.live, breakdown.live)) for part in breakdown.top]
+    if breakdown.others.live:
+        bars.append(
+            Bar(
+                breakdown.others.name,
+                breakdown.others.live,
+                _share(breakdown.others.live, breakdown.live),
+                "other",
+            )
+        )
     head = name.replace("_", " ").capitalize()
     return Card(
         title,
-        bars=Bars(f"by-{name}", f"Live credentials {title.lower()}", bars, found.live),
-        table=_shares("Live credentials, and their share.", head, bars, found.live),
+        bars=Bars(f"by-{name}", f"Live credentials {title.lower()}", bars, breakdown.live),
+        table=_shares("Live credentials, and their share.", head, bars, breakdown.live),
     )
 
 
@@ -133,47 +151,47 @@ def _use(report: Report) -> Card:
     title = "By use of the identity"
     if not use.identities:
         return Card(title, _NOTHING)
-    known = (
+    uses = (
         ("on record", use.identities - use.never, "bar"),
         ("none", use.never - use.unknown, "warn"),
         ("not known", use.unknown, "other"),
     )
-    bars = [Bar(name, each, _share(each, use.identities), mark) for name, each, mark in known]
+    bars = [Bar(name, number, _share(number, use.identities), mark) for name, number, mark in uses]
     note = f"{counted(use.authorized, 'identity', 'identities')} allowed something by `authorize`."
-    wide = over_scoped(report)
-    if wide is not None:
-        note += f" {sentence(wide)}"
-    shown = [bar for bar in bars if bar.value]
+    scope_note = over_scoped(report)
+    if scope_note is not None:
+        note += f" {sentence(scope_note)}"
+    visible = [bar for bar in bars if bar.value]
     return Card(
         title,
         note,
-        Bars("use", f"Live identities {title.lower()}", shown, use.identities),
+        Bars("use", f"Live identities {title.lower()}", visible, use.identities),
         table=_shares("Live identities, and their share.", "Use", bars, use.identities),
     )
 
 
 def _directory(report: Report) -> Iterator[Card]:
     """Yield the cards about the directory."""
-    found = report.directory
-    if found is None:
+    counts = report.directory
+    if counts is None:
         return
-    known = found.delegators - found.disabled
+    may_delegate = counts.delegators - counts.disabled
     people = [
-        Bar("May delegate", known, count(known)),
-        Bar("Disabled", found.disabled, count(found.disabled), "other"),
+        Bar("May delegate", may_delegate, count(may_delegate)),
+        Bar("Disabled", counts.disabled, count(counts.disabled), "other"),
     ]
-    yield _counted("Delegators in the directory", "", Bars("delegators", "", people, found.delegators))
-    well = found.agents - found.overdue - found.suspended
+    yield _counted("Delegators in the directory", "", Bars("delegators", "", people, counts.delegators))
+    active = counts.agents - counts.overdue - counts.suspended
     agents = [
-        Bar("May be given identities", well, count(well)),
-        Bar("Overdue for review", found.overdue, count(found.overdue), "warn"),
-        Bar("Suspended", found.suspended, count(found.suspended), "other"),
+        Bar("May be given identities", active, count(active)),
+        Bar("Overdue for review", counts.overdue, count(counts.overdue), "warn"),
+        Bar("Suspended", counts.suspended, count(counts.suspended), "other"),
     ]
-    owners = counted(found.owners, "owner")
-    note = f"Of {owners}; {counted(found.ownerless, 'agent')} without an owner who may delegate."
+    owners = counted(counts.owners, "owner")
+    note = f"Of {owners}; {counted(counts.ownerless, 'agent')} without an owner who may delegate."
     if report.excess is not None:
         note += f" Allowed more than the owner may hand out: {count(report.excess.over_privileged)}."
-    yield _counted("Registered agents", note, Bars("agents", "", agents, found.agents))
+    yield _counted("Registered agents", note, Bars("agents", "", agents, counts.agents))
 
 
 def _counted(title: str, note: str, bars: Bars) -> Card:
@@ -184,8 +202,8 @@ def _granted(report: Report) -> Card:
     bands = report.survey.bands
     title = "Granted lifetime of the live"
     parts = []
-    for band, below in zip(bands, (None, *(band.up_to for band in bands)), strict=False):
-        name = f"up to {duration(band.up_to)}" if band.up_to is not None else f"over {duration(below)}"
+    for band, lower in zip(bands, (None, *(band.up_to for band in bands)), strict=False):
+        name = f"up to {duration(band.up_to)}" if band.up_to is not None else f"over {duration(lower)}"
         parts.append(Bar(name, band.live, count(band.live)))
     bars = Bars("lifetimes", title, parts, max(report.survey.totals.live, 1))
     return Card(title, bars=bars, spread=report.survey.lifetimes)
@@ -194,15 +212,15 @@ def _granted(report: Report) -> Card:
 def _standing(report: Report) -> Card:
     title = "Standing: over the limit of its sensitivity"
     parts, rows = [], []
-    for each in report.survey.sensitive:
+    for counts in report.survey.sensitive:
         limit, live, standing = (
-            duration(report.limits[each.sensitivity]),
-            count(each.live),
-            count(each.standing),
+            duration(report.limits[counts.sensitivity]),
+            count(counts.live),
+            count(counts.standing),
         )
-        share = each.standing / each.live if each.live else 0
-        parts.append(Bar(f"{each.sensitivity}, over {limit}", share, f"{standing} of {live}", "warn"))
-        rows.append((each.sensitivity, limit, live, standing))
+        share = counts.standing / counts.live if counts.live else 0
+        parts.append(Bar(f"{counts.sensitivity}, over {limit}", share, f"{standing} of {live}", "warn"))
+        rows.append((counts.sensitivity, limit, live, standing))
     table = CardTable("Live credentials by sensitivity.", ("Sensitivity", "Limit", "Live", "Standing"), rows)
     return Card(title, bars=Bars("standing", title, parts, 1), table=table)
 
@@ -224,10 +242,10 @@ def _after_the_task(report: Report) -> Card:
 def _exposure(report: Report) -> Card:
     leaks = report.survey.leaks
     title = "Leaked secrets, from the report to the death in the ledger"
-    after = leaks.exposure.number
+    refused_after = leaks.exposure.number
     parts = [
         Bar("Dead before the report", leaks.dead_before, count(leaks.dead_before)),
-        Bar("Dead after it", after, count(after), "other"),
+        Bar("Dead after it", refused_after, count(refused_after), "other"),
         Bar("Still valid", leaks.valid, count(leaks.valid), "warn"),
     ]
     note = f"{counted(leaks.secrets, 'secret')} reported; {count(leaks.proved)} proved refused by the ledger."

@@ -60,9 +60,9 @@ def _metrics(report: Report) -> Iterator[Metric]:
     yield _one("report_timestamp_seconds", "The time that the report is about", report.at)
     yield _one("report_complete", "Whether all was examined for what to end first", int(not report.missed))
     yield from _totals(survey.totals)
-    for name, found in survey.live_by.items():
+    for name, breakdown in survey.live_by.items():
         if name not in _NAMED:
-            yield _top(name, found)
+            yield _top(name, breakdown)
     yield from _people(report)
     yield from _lifetimes(report)
     yield from _use(report)
@@ -99,7 +99,9 @@ def _people(report: Report) -> Iterator[Metric]:
 def _lifetimes(report: Report) -> Iterator[Metric]:
     survey = report.survey
     yield from _spread("lifetime", "Granted lifetime of the live credentials", survey.lifetimes)
-    by_limit = tuple(Sample({"sensitivity": each.sensitivity}, each.standing) for each in survey.sensitive)
+    by_limit = tuple(
+        Sample({"sensitivity": counts.sensitivity}, counts.standing) for counts in survey.sensitive
+    )
     yield Metric(
         "credentials_standing", "Live credentials with a lifetime over their sensitivity's limit", by_limit
     )
@@ -221,11 +223,11 @@ def _leaks(leaks: Leaks) -> Iterator[Metric]:
 
 def _after_five_days(report: Report) -> Iterator[Metric]:
     leaks = report.survey.leaks
-    own = report.valid_after_five_days
+    valid_percent = report.valid_after_five_days
     yield _one(
         "leaked_percent_valid",
         "Percentage of leaked secrets that worked five days later, of those that worked when they were reported",
-        rounded(own),
+        rounded(valid_percent),
     )
     yield _one(
         "leaked_percent_accepted_by_verifiers",
@@ -266,13 +268,15 @@ def _directory(counts: DirectoryCounts) -> Iterator[Metric]:
 
 def _once(report: Report) -> Iterator[Metric]:
     """Yield the figures without a time series: names, days, the worst findings, and parts that were not examined."""
-    for name, found in report.survey.live_by.items():
+    for name, breakdown in report.survey.live_by.items():
         if name in _NAMED:
-            yield _top(name, found)
-        others = f"Live credentials of every other {name.replace('_', ' ')}"
-        yield _one(f"credentials_live_by_{name}_others", others, found.others.live)
+            yield _top(name, breakdown)
+        description = f"Live credentials of every other {name.replace('_', ' ')}"
+        yield _one(f"credentials_live_by_{name}_others", description, breakdown.others.live)
     yield Metric(
-        "not_examined", "What could not be examined", tuple(Sample({"why": why}, 1) for why in report.missed)
+        "not_examined",
+        "What could not be examined",
+        tuple(Sample({"why": reason}, 1) for reason in report.missed),
     )
     yield from _trend(report)
     if report.offenders is not None:
@@ -283,23 +287,23 @@ def _once(report: Report) -> Iterator[Metric]:
         )
 
 
-def _offenders(found: Iterable[Finding]) -> tuple[Sample, ...]:
+def _offenders(findings: Iterable[Finding]) -> tuple[Sample, ...]:
     return tuple(
         Sample(
             {
-                "rule": each.rule,
-                "severity": each.severity.value,
-                "subject": each.subject,
-                **({} if each.remedy is None else {"remedy": each.remedy}),
+                "rule": finding.rule,
+                "severity": finding.severity.value,
+                "subject": finding.subject,
+                **({} if finding.remedy is None else {"remedy": finding.remedy}),
             },
-            each.credentials,
+            finding.credentials,
         )
-        for each in found
+        for finding in findings
     )
 
 
-def _top(name: str, found: Breakdown) -> Metric:
-    top = tuple(Sample({name: part.name}, part.live) for part in found.top)
+def _top(name: str, breakdown: Breakdown) -> Metric:
+    top = tuple(Sample({name: part.name}, part.live) for part in breakdown.top)
     return Metric(
         f"credentials_live_by_{name}", f"Live credentials of each {name.replace('_', ' ')} that has most", top
     )

@@ -68,10 +68,10 @@ def text(report: Report, colour: bool) -> Iterator[str]:
     yield page.figures(_people(report))
     yield page.heading("Lifetimes")
     yield page.figures(_lifetimes(report))
-    for name, found in report.survey.live_by.items():
+    for name, breakdown in report.survey.live_by.items():
         yield page.heading(f"Live credentials by {name.replace('_', ' ')}")
-        parts = [*found.top, *([found.others] if found.others.live else [])]
-        yield page.bars([(part.name, part.live) for part in parts], found.live)
+        parts = [*breakdown.top, *([breakdown.others] if breakdown.others.live else [])]
+        yield page.bars([(part.name, part.live) for part in parts], breakdown.live)
     yield page.heading("Directory")
     yield from _directory(report, page)
     yield page.heading(f"Last {counted(len(report.survey.trend), 'day')} of UTC")
@@ -104,26 +104,26 @@ def _totals(report: Report) -> Figures:
     unknown = use_unknown(report)
     yield "no use on record", never if unknown is None else f"{never}; {unknown}"
     yield "counted as use", COUNTED_AS_USE
-    wide = over_scoped(report)
-    if wide is not None:
-        yield "over-scoped", wide
+    scope_note = over_scoped(report)
+    if scope_note is not None:
+        yield "over-scoped", scope_note
 
 
 def _directory(report: Report, page: _ReportPage) -> Iterator[str]:
-    found = report.directory
-    if found is None:
+    counts = report.directory
+    if counts is None:
         yield page.paragraph(f"{NO_DIRECTORY_THEN}; {RECORDED_NOW}")
         return
-    overdue = f"{count(found.overdue)} overdue for review, {count(found.suspended)} suspended"
+    overdue = f"{count(counts.overdue)} overdue for review, {count(counts.suspended)} suspended"
     if report.excess is not None:
         overdue += f"; {count(report.excess.over_privileged)} allowed more than their owners may hand out"
     yield page.figures(
         (
-            ("delegators", f"{count(found.delegators)}, {count(found.disabled)} of them disabled"),
-            ("agents", f"{count(found.agents)} registered; {overdue}"),
+            ("delegators", f"{count(counts.delegators)}, {count(counts.disabled)} of them disabled"),
+            ("agents", f"{count(counts.agents)} registered; {overdue}"),
             (
                 "owners",
-                f"{count(found.owners)}; {counted(found.ownerless, 'agent')} without one who may delegate",
+                f"{count(counts.owners)}; {counted(counts.ownerless, 'agent')} without one who may delegate",
             ),
         )
     )
@@ -134,8 +134,8 @@ def _people(report: Report) -> Figures:
     if report.per_person is None:
         yield "mean", no_identities(report)
     else:
-        of = counted(people.people, "person", "people")
-        yield "mean", f"{mean(report.per_person)} live identities ({of})"
+        persons = counted(people.people, "person", "people")
+        yield "mean", f"{mean(report.per_person)} live identities ({persons})"
         yield "highest", f"{count(people.highest)} {people.highest_delegator}"
     yield "published", f"{AGENTS_PER_PERSON.value} ({AGENTS_PER_PERSON.source})"
 
@@ -152,18 +152,18 @@ def _lifetimes(report: Report) -> Figures:
 
 def _leaks(report: Report, page: _ReportPage) -> Iterator[str]:
     leaks = report.survey.leaks
-    own, verifiers = report.valid_after_five_days, report.accepted_after_five_days
+    by_ledger, by_verifiers = report.valid_after_five_days, report.accepted_after_five_days
     published = VALID_AFTER_FIVE_DAYS
-    yield page.figures((("valid after five days", NO_OLD_LEAK),) if own is None else ())
-    both = [
-        (name, each)
-        for name, each in (("here, by the ledger", own), ("here, by verifiers", verifiers))
-        if each is not None
+    yield page.figures((("valid after five days", NO_OLD_LEAK),) if by_ledger is None else ())
+    measured = [
+        (name, value)
+        for name, value in (("here, by the ledger", by_ledger), ("here, by verifiers", by_verifiers))
+        if value is not None
     ]
     yield page.bars(
-        [*both, (f"published ({published.source})", published.value)],
+        [*measured, (f"published ({published.source})", published.value)],
         100,
-        shown=lambda value: percent(value / 100),
+        format_value=lambda value: percent(value / 100),
     )
     # The first figures show both exposures: a verifier may accept a secret that the ledger refuses.
     yield page.figures(
@@ -173,7 +173,7 @@ def _leaks(report: Report, page: _ReportPage) -> Iterator[str]:
         )
     )
     aged = f"{count(leaks.aged)} of them worked then and were reported at least five days ago"
-    shown = [
+    pairs = [
         ("reported", f"{counted(leaks.secrets, 'secret')}, {aged}"),
         ("still valid", count(leaks.valid) + _closed(leaks.valid_closed) + _since(leaks.oldest_valid)),
         (
@@ -188,7 +188,7 @@ def _leaks(report: Report, page: _ReportPage) -> Iterator[str]:
         ),
         ("accepted elsewhere", accepted(leaks)),
     ]
-    yield page.figures(shown)
+    yield page.figures(pairs)
     yield page.paragraph(JUDGED_TWICE)
 
 
@@ -234,10 +234,10 @@ def busy(report: Report) -> tuple[Day, ...]:
 
 
 def _left_out(report: Report, page: _ReportPage) -> Iterator[str]:
-    left = len(report.survey.trend) - len(busy(report))
-    if left:
-        first = "the first day is" if left == 1 else f"the first {left} days are"
-        yield page.paragraph(f"{first} left out: nothing was alive, and nothing happened")
+    omitted = len(report.survey.trend) - len(busy(report))
+    if omitted:
+        omitted_days = "the first day is" if omitted == 1 else f"the first {omitted} days are"
+        yield page.paragraph(f"{omitted_days} left out: nothing was alive, and nothing happened")
 
 
 class _ReportPage:
@@ -261,20 +261,22 @@ class _ReportPage:
         return record(pairs, self._width, self._colour, style="dim")
 
     def bars(
-        self, parts: list[tuple[str, float]], whole: float, shown: Callable[[float], str] | None = None
+        self, parts: list[tuple[str, float]], whole: float, format_value: Callable[[float], str] | None = None
     ) -> str:
         if not parts:
             return self.paragraph(NOTHING_ALIVE)
         names = [cell(name) for name, _ in parts]
         figures = [
-            (shown(value),) if shown else (count(int(value)), percent(value / whole if whole else None))
+            (format_value(value),)
+            if format_value
+            else (count(int(value)), percent(value / whole if whole else None))
             for _, value in parts
         ]
         right = [Column(max(map(len, column)), right=True) for column in zip(*figures, strict=True)]
-        left = self._width - sum(each.width + self._gap for each in right)
-        wide = left - _BAR - self._gap >= _LEGIBLE
+        left_width = self._width - sum(column.width + self._gap for column in right)
+        wide = left_width - _BAR - self._gap >= _LEGIBLE
         longest = max(map(cell_len, names))
-        room = min(longest, _LONGEST_NAME, self._width // 2, left - (_BAR + self._gap if wide else 0))
+        room = min(longest, _LONGEST_NAME, self._width // 2, left_width - (_BAR + self._gap if wide else 0))
         if room < min(longest, _LEGIBLE):
             return self.figures(zip(names, map("  ".join, figures), strict=True))
         bar = [Column(_BAR)] if wide else []
@@ -287,24 +289,25 @@ class _ReportPage:
     def trend(self, report: Report) -> str:
         days = busy(report)
         dates = [format_time(day.start)[:10] for day in days]
-        counts = [[count(each) for each in (day.live, day.issued, day.ended, day.leaks)] for day in days]
+        counts = [[count(value) for value in (day.live, day.issued, day.ended, day.leaks)] for day in days]
         columns = [Column(len(dates[0]), "day")] + [
             Column(max(map(len, column)), column[0], right=True)
             for column in zip(("live", "issued", "ended", "leaks"), *counts, strict=True)
         ]
-        left = self._width - sum(each.width + self._gap for each in columns) + self._gap
-        if left < 0:
-            names = [each.name for each in columns]
+        left_width = self._width - sum(column.width + self._gap for column in columns) + self._gap
+        if left_width < 0:
+            names = [column.name for column in columns]
             days_apart = (
-                zip(names, (date, *each), strict=True) for date, each in zip(dates, counts, strict=True)
+                zip(names, (date, *day_counts), strict=True)
+                for date, day_counts in zip(dates, counts, strict=True)
             )
             return "\n".join(map(self.figures, days_apart))
-        wide = left >= _BAR + self._gap
+        wide = left_width >= _BAR + self._gap
         columns[1:1] = [Column(_BAR)] if wide else []
-        most = max((day.live for day in days), default=0)
+        highest = max((day.live for day in days), default=0)
         rows = (
-            (Text(date), *self._bar(max(most, 1), day.live, wide=wide), *map(Text, each))
-            for date, day, each in zip(dates, days, counts, strict=True)
+            (Text(date), *self._bar(max(highest, 1), day.live, wide=wide), *map(Text, day_counts))
+            for date, day, day_counts in zip(dates, days, counts, strict=True)
         )
         return self._ruled(columns, rows, header="dim")
 
@@ -316,5 +319,5 @@ class _ReportPage:
     ) -> str:
         return ruled(columns, rows, self._colour, header=header, gap=self._gap)
 
-    def _drawn(self, shown: Text) -> str:
-        return drawn(shown, self._width, self._colour)
+    def _drawn(self, content: Text) -> str:
+        return drawn(content, self._width, self._colour)

@@ -126,7 +126,7 @@ class Report(NamedTuple):
     @property
     def standing(self) -> int:
         """The number of live credentials with a longer lifetime than their sensitivity allows."""
-        return sum(each.standing for each in self.survey.sensitive)
+        return sum(counts.standing for counts in self.survey.sensitive)
 
     @property
     def standing_share(self) -> float | None:
@@ -180,29 +180,31 @@ def make(
     now = snapshot.now
     if at is not None:
         _check_time(snapshot, at, now)
-    then = now if at is None else at
-    since = (then // _DAY - days + 1) * _DAY
+    time = now if at is None else at
+    trend_start = (time // _DAY - days + 1) * _DAY
     pruned = PruneStore(snapshot).last()
-    before = None if pruned is None else pruned.before
-    leaks = None if pruned is None else pruned.leaks or None
-    if before is not None:
-        if then < before:
+    pruned_before = None if pruned is None else pruned.before
+    leaks_before = None if pruned is None else pruned.leaks or None
+    if pruned_before is not None:
+        if time < pruned_before:
             raise NotFoundError(
-                f"what lived at {format_time(then)} is no longer all in the ledger, which was pruned of what had "
-                f"ended before {format_time(before)}",
+                f"what lived at {format_time(time)} is no longer all in the ledger, which was pruned of what had "
+                f"ended before {format_time(pruned_before)}",
                 "ask for a later time, or a backup from before",
             )
         # The day of the pruning is left out, unless it is the only day.
-        since = max(since, min(-(-before // _DAY), then // _DAY) * _DAY)
-    standing = {each: limits.max_lifetime(each) for each in SENSITIVITIES}
-    survey = report_store.survey(snapshot, at, since, standing)
-    if then < now:
-        return Report(then, True, names.uuid, standing, survey, None, (), None, None, before, leaks)
+        trend_start = max(trend_start, min(-(-pruned_before // _DAY), time // _DAY) * _DAY)
+    standing = {sensitivity: limits.max_lifetime(sensitivity) for sensitivity in SENSITIVITIES}
+    survey = report_store.survey(snapshot, at, trend_start, standing)
+    if time < now:
+        return Report(
+            time, True, names.uuid, standing, survey, None, (), None, None, pruned_before, leaks_before
+        )
     seen = _Seen()
     offenders = gravest(seen.findings(found))
     directory = report_store.count_directory(snapshot)
     return Report(
-        then,
+        time,
         False,
         names.uuid,
         standing,
@@ -211,12 +213,12 @@ def make(
         tuple(seen.missed),
         directory,
         seen.excess,
-        before,
-        leaks,
+        pruned_before,
+        leaks_before,
     )
 
 
-def gravest(findings: Iterable[Finding], most: int = MOST_OFFENDERS) -> tuple[Finding, ...]:
+def gravest(findings: Iterable[Finding], limit: int = MOST_OFFENDERS) -> tuple[Finding, ...]:
     """Return the worst findings: by severity, then by the number of live credentials, then the oldest first.
 
     Findings that are for information only are left out; of each rule there are at most three. The findings of a rule
@@ -230,9 +232,9 @@ def gravest(findings: Iterable[Finding], most: int = MOST_OFFENDERS) -> tuple[Fi
     top: list[Finding] = []
     for _, alike in groupby(findings, attrgetter("rule")):
         top += nlargest(
-            _OF_A_RULE, (each for each in alike if each.severity is not Severity.INFO), key=weight
+            _OF_A_RULE, (finding for finding in alike if finding.severity is not Severity.INFO), key=weight
         )
-    return tuple(nlargest(most, top, key=weight))
+    return tuple(nlargest(limit, top, key=weight))
 
 
 class _Seen:
@@ -243,35 +245,35 @@ class _Seen:
         """The parts that were not examined, with reasons."""
         self.excess = Excess()
 
-    def findings(self, found: Iterable[Finding | Coverage]) -> Iterator[Finding]:
+    def findings(self, results: Iterable[Finding | Coverage]) -> Iterator[Finding]:
         """Yield the findings alone, and note the rest."""
-        for each in found:
-            if isinstance(each, Finding):
-                self._count(each)
-                yield each
+        for result in results:
+            if isinstance(result, Finding):
+                self._count(result)
+                yield result
             else:
-                self.missed += [f"{each.rule}: {why}" for why in each.missed]
-                if each.rule == _OVER_SCOPED:
-                    self.excess = self.excess._replace(unknown=each.unknown)
+                self.missed += [f"{result.rule}: {reason}" for reason in result.missed]
+                if result.rule == _OVER_SCOPED:
+                    self.excess = self.excess._replace(unknown=result.unknown)
 
     def _count(self, finding: Finding) -> None:
-        had = self.excess
+        excess = self.excess
         if finding.rule == _OVER_SCOPED:
-            self.excess = had._replace(over_scoped=had.over_scoped + finding.credentials)
+            self.excess = excess._replace(over_scoped=excess.over_scoped + finding.credentials)
         elif finding.rule == _OVER_PRIVILEGED:
-            self.excess = had._replace(over_privileged=had.over_privileged + 1)
+            self.excess = excess._replace(over_privileged=excess.over_privileged + 1)
 
 
-def _check_time(snapshot: View, at: int, now: int) -> None:
-    if at > now:
+def _check_time(snapshot: View, time: int, now: int) -> None:
+    if time > now:
         raise UsageError(
-            f"{format_time(at)} is in the future: for the ledger it is {format_time(now)}",
+            f"{format_time(time)} is in the future: for the ledger it is {format_time(now)}",
             "leave out --at for the present",
         )
-    first = snapshot.event(1)
-    if first is None or at < (begun := int(first.document()["at"])):
-        begins = "" if first is None else f": it begins at {format_time(begun)}"
-        raise UsageError(f"the ledger knows nothing of {format_time(at)}{begins}")
+    first_event = snapshot.event(1)
+    if first_event is None or time < (begun := int(first_event.document()["at"])):
+        begins = "" if first_event is None else f": it begins at {format_time(begun)}"
+        raise UsageError(f"the ledger knows nothing of {format_time(time)}{begins}")
 
 
 def _share(part: int, whole: int) -> float | None:

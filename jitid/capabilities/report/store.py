@@ -88,17 +88,17 @@ def count_directory(view: View) -> DirectoryCounts:
     return DirectoryCounts(*people, *db.execute(_COUNTS, {"now": view.now}).fetchone())
 
 
-def survey(view: View, at: int | None, since: int, limits: Mapping[str, int]) -> Survey:
+def survey(view: View, at: int | None, trend_start: int, limits: Mapping[str, int]) -> Survey:
     """Measure the ledger now, or at the past time `at`.
 
     Args:
         view: one consistent view.
         at: the past time; None for the present.
-        since: the midnight at which the first day of the trend begins.
+        trend_start: the midnight at which the first day of the trend begins.
         limits: the maximum lifetime in seconds by sensitivity; a credential with a longer lifetime is standing.
 
     """
-    return _Surveying(view.db, at, view.now).survey(since, limits)
+    return _Surveying(view.db, at, view.now).survey(trend_start, limits)
 
 
 class _Surveying:
@@ -112,14 +112,14 @@ class _Surveying:
         for name, columns in _TABLES.items():
             db.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns})")
 
-    def survey(self, since: int, limits: Mapping[str, int]) -> Survey:
+    def survey(self, trend_start: int, limits: Mapping[str, int]) -> Survey:
         try:
             self._collect(limits)
             retired = retirement(self._queries)
-            leaked, reports = leaks(self._queries, since)
+            leaked, reports = leaks(self._queries, trend_start)
             measured = Survey(
                 self._totals(),
-                {name: self._breakdown(*how) for name, how in _PROPERTIES.items()},
+                {name: self._breakdown(*queries) for name, queries in _PROPERTIES.items()},
                 self._sensitive(),
                 # jitid granted no lifetime to an adopted secret.
                 self._queries.spread(
@@ -130,7 +130,7 @@ class _Surveying:
                 self._use(),
                 retired,
                 leaked,
-                trend(self._queries, since, reports),
+                trend(self._queries, trend_start, reports),
             )
         finally:
             for name in _TABLES:
@@ -138,7 +138,9 @@ class _Surveying:
         return measured
 
     def _collect(self, limits: Mapping[str, int]) -> None:
-        cases = " ".join(f"WHEN '{each}' THEN {limits[each]:d}" for each in SENSITIVITIES)
+        cases = " ".join(
+            f"WHEN '{sensitivity}' THEN {limits[sensitivity]:d}" for sensitivity in SENSITIVITIES
+        )
         # Lifetimes count as granted; for the limit, a superseded credential counts only until its overlap ends.
         self._queries.all(
             f"""INSERT INTO living
@@ -197,14 +199,14 @@ class _Surveying:
                       coalesce(sum(CASE WHEN t.ended_at <= :now THEN 1 ELSE 0 END), 0)
                  FROM task t WHERE t.opened_at <= :now"""
         )
-        every, opened, overdue, ended = map(int, tasks)
-        held = int(live - twice)
+        all_tasks, opened, overdue, ended = map(int, tasks)
+        live_identities = int(live - twice)
         return Totals(
             credentials,
             identities,
             int(live),
-            held,
-            every,
+            live_identities,
+            all_tasks,
             opened,
             overdue,
             ended,
@@ -220,28 +222,32 @@ class _Surveying:
         top = self._queries.all(
             f"SELECT {name}, counted.n FROM ({counted}) AS counted {join} ORDER BY counted.n DESC, {name} LIMIT {TOP}"
         )
-        number, live = self._queries.one(f"SELECT count(*), coalesce(sum(n), 0) FROM ({counted}) AS counted")
-        return Breakdown(tuple(Part(each, int(n)) for each, n in top), number, int(live))
+        name_count, live = self._queries.one(
+            f"SELECT count(*), coalesce(sum(n), 0) FROM ({counted}) AS counted"
+        )
+        return Breakdown(tuple(Part(label, int(n)) for label, n in top), name_count, int(live))
 
     def _sensitive(self) -> tuple[Sensitive, ...]:
-        found = {
+        counts = {
             sensitivity: (int(live), int(standing))
             for sensitivity, live, standing in self._queries.all(
                 "SELECT sensitivity, sum(n), sum(standing) FROM living GROUP BY sensitivity"
             )
         }
-        return tuple(Sensitive(each, *found.get(each, (0, 0))) for each in SENSITIVITIES)
+        return tuple(
+            Sensitive(sensitivity, *counts.get(sensitivity, (0, 0))) for sensitivity in SENSITIVITIES
+        )
 
     def _bands(self) -> tuple[Band, ...]:
-        cases = " ".join(f"WHEN lifetime <= {up_to} THEN {number}" for number, up_to in enumerate(BANDS))
-        found = dict(
+        cases = " ".join(f"WHEN lifetime <= {up_to} THEN {index}" for index, up_to in enumerate(BANDS))
+        counts = dict(
             self._queries.all(
                 f"""SELECT band, sum(n)
                       FROM (SELECT CASE {cases} ELSE {len(BANDS)} END AS band, n FROM living) AS banded
                      GROUP BY band"""
             )
         )
-        return tuple(Band(up_to, int(found.get(number, 0))) for number, up_to in enumerate((*BANDS, None)))
+        return tuple(Band(up_to, int(counts.get(index, 0))) for index, up_to in enumerate((*BANDS, None)))
 
     def _people(self) -> People:
         counted = """SELECT d.text AS name, l.n - coalesce(e.n, 0) AS n
@@ -258,8 +264,8 @@ class _Surveying:
         highest = self._queries.all(
             f"SELECT name, n FROM ({counted}) AS people ORDER BY n DESC, name LIMIT 1"
         )
-        name, most = highest[0] if highest else (None, None)
-        return People(people, int(identities), None if most is None else int(most), name)
+        name, count = highest[0] if highest else (None, None)
+        return People(people, int(identities), None if count is None else int(count), name)
 
     def _use(self) -> SurveyedUse:
         handing = f"""SELECT h.identity FROM handing h

@@ -22,13 +22,13 @@ class Child:
         self.killed_by: int | None = None
         """The signal that ended it."""
 
-    def send(self, number: int) -> bool:
+    def send(self, signum: int) -> bool:
         """Send it a signal; return False if the system forbids that, since the process has another user now.
 
         The process number stays its own until this process has waited for it.
         """
         try:
-            os.kill(self.pid, number)
+            os.kill(self.pid, signum)
         except PermissionError:
             return False
         return True
@@ -49,9 +49,9 @@ class Child:
 
 
 def start(
-    place: str, command: Sequence[str], environ: Mapping[str, str], mask: set[int | signal.Signals]
+    path: str, command: Sequence[str], environ: Mapping[str, str], mask: set[int | signal.Signals]
 ) -> Child:
-    """Start the command at the path `place`, with the signal mask `mask`; on Linux it is killed when this thread ends.
+    """Start the command at `path`, with the signal mask `mask`; on Linux it is killed when this thread ends.
 
     Raises:
         NotRunError: the system does not execute it.
@@ -62,7 +62,7 @@ def start(
     error_reader, error_writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become(place, command, environ, mask, error_writer, own_pid, die_with_parent)
+        _become(path, command, environ, mask, error_writer, own_pid, die_with_parent)
     os.close(error_writer)
     try:
         failure = os.read(error_reader, 16)
@@ -80,7 +80,7 @@ def dies_with_parent() -> bool:
 
 
 def _become(
-    place: str,
+    path: str,
     command: Sequence[str],
     environ: Mapping[str, str],
     mask: set[int | signal.Signals],
@@ -91,21 +91,21 @@ def _become(
     try:
         # Python ignores two of these signals for itself; a command expects their defaults. The handlers of this
         # process must not run in the child before the command begins.
-        handled = {number for number in signal.valid_signals() if callable(signal.getsignal(number))}
-        for number in {*handled, signal.SIGPIPE, signal.SIGXFSZ}:
-            signal.signal(number, signal.SIG_DFL)
+        handled = {signum for signum in signal.valid_signals() if callable(signal.getsignal(signum))}
+        for signum in {*handled, signal.SIGPIPE, signal.SIGXFSZ}:
+            signal.signal(signum, signal.SIG_DFL)
         die_with_parent()
         if os.getppid() != parent:
             # The parent was killed before the line above.
             os._exit(128 + signal.SIGKILL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         try:
-            os.execve(place, list(command), environ)  # noqa: S606 - the user requested this program
+            os.execve(path, list(command), environ)  # noqa: S606 - the user requested this program
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 raise
             # The shell reads a script without an interpreter line, as with execvp(3).
-            os.execve("/bin/sh", ["sh", place, *command[1:]], environ)  # noqa: S606 - as above
+            os.execve("/bin/sh", ["sh", path, *command[1:]], environ)  # noqa: S606 - as above
     except OSError as error:
         os.write(error_writer, str(error.errno or errno.ENOEXEC).encode())
     finally:

@@ -75,9 +75,9 @@ class Signals:
     def __init__(self) -> None:
         # The command also ignores the signals that this process ignores (`nohup`).
         passed_on = {
-            number
-            for number in signal.valid_signals() - _OWN
-            if signal.getsignal(number) is not signal.SIG_IGN
+            signum
+            for signum in signal.valid_signals() - _OWN
+            if signal.getsignal(signum) is not signal.SIG_IGN
         }
         # Without a handler, the system might discard SIGCHLD while it is blocked.
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -96,29 +96,29 @@ class Signals:
         if signal.SIGALRM in signal.sigpending():
             # The timer fired just now; a pending alarm would interrupt another wait, such as for the ledger's lock.
             signal.sigwait({signal.SIGALRM})
-        number = info.si_signo
-        if number == signal.SIGCHLD or (
-            info.si_code == _BY_KERNEL and (number in _TYPED or number == signal.SIGALRM)
+        signum = info.si_signo
+        if signum == signal.SIGCHLD or (
+            info.si_code == _BY_KERNEL and (signum in _TYPED or signum == signal.SIGALRM)
         ):
             return None
-        return number
+        return signum
 
     def _poll(self, seconds: float) -> int | None:
-        until = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         while True:
             waiting = signal.sigpending() & self._awaited
             if waiting:
-                number = signal.sigwait(waiting)
-                return None if number == signal.SIGCHLD or _typed(number) else number
-            if time.monotonic() >= until:
+                signum = signal.sigwait(waiting)
+                return None if signum == signal.SIGCHLD or _typed(signum) else signum
+            if time.monotonic() >= deadline:
                 return None
-            time.sleep(min(_LOOK, max(until - time.monotonic(), 0)))
+            time.sleep(min(_LOOK, max(deadline - time.monotonic(), 0)))
 
 
-def _typed(number: int) -> bool:
+def _typed(signum: int) -> bool:
     """Guess whether a signal came from a key at the terminal: then the command gets it without jitid."""
     try:
-        return number in (signal.SIGINT, signal.SIGQUIT) and os.tcgetpgrp(0) == os.getpgrp()
+        return signum in (signal.SIGINT, signal.SIGQUIT) and os.tcgetpgrp(0) == os.getpgrp()
     except OSError:
         return False
 
@@ -147,9 +147,9 @@ def watch(
     """
     reported = False
 
-    def send(number: int) -> None:
+    def send(signum: int) -> None:
         nonlocal reported
-        if not child.send(number) and not reported:
+        if not child.send(signum) and not reported:
             reported = True
             report("the command has become another user's, and cannot be signalled from here")
 
@@ -171,6 +171,6 @@ def watch(
         elif kill_at is None and now >= next_due:
             next_due = due(now)
         next_at = min(until, next_due) if kill_at is None else kill_at
-        number = signals.next(min(next_at - clock(), _LONGEST))
-        if number is not None:
-            send(number)
+        signum = signals.next(min(next_at - clock(), _LONGEST))
+        if signum is not None:
+            send(signum)

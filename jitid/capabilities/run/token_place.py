@@ -90,21 +90,21 @@ class _Memory:
     def put(self, token: str) -> None:
         """Write `token` to the path."""
         try:
-            new = os.memfd_create("jitid-token", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            new_descriptor = os.memfd_create("jitid-token", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         except OSError as error:
             raise StorageError(f"no memory for the token: {error.strerror}") from error
         try:
-            os.fchmod(new, 0o400)
-            os.write(new, f"{token}\n".encode())
+            os.fchmod(new_descriptor, 0o400)
+            os.write(new_descriptor, f"{token}\n".encode())
             # A process that may read the file may also open it for writing: a seal keeps it unchanged.
             fcntl.fcntl(
-                new,
+                new_descriptor,
                 fcntl.F_ADD_SEALS,
                 fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL,
             )
-            os.dup2(new, self._descriptor, inheritable=False)
+            os.dup2(new_descriptor, self._descriptor, inheritable=False)
         finally:
-            os.close(new)
+            os.close(new_descriptor)
 
     def sibling(self, name: str) -> TokenPlace:  # noqa: ARG002 - nothing in memory has a name
         """Return a further place."""

@@ -164,8 +164,8 @@ class _Allowance:
 
     def miss(self, reason: str, inside: str | None = None) -> None:
         """Report that a part of the archive was not searched."""
-        place = self._item.place if inside is None else f"{self._item.place} ({inside})"
-        self._searcher.tally.miss(reason, place)
+        location = self._item.place if inside is None else f"{self._item.place} ({inside})"
+        self._searcher.tally.miss(reason, location)
 
 
 class _Behind:
@@ -204,15 +204,15 @@ def _text(searcher: Searcher, read: Read, item: Item, allowance: _Allowance, dep
         elif beginning.startswith(GZIP):
             yield from _gzip(searcher, behind.read, item, allowance, depth + 1)
         else:
-            held = io.BytesIO()
-            while (piece := behind.read(_PIECE)) and held.tell() <= _MOST_HELD:
-                held.write(piece)
+            buffer = io.BytesIO()
+            while (piece := behind.read(_PIECE)) and buffer.tell() <= _MOST_HELD:
+                buffer.write(piece)
                 yield
-            if held.tell() > _MOST_HELD:
+            if buffer.tell() > _MOST_HELD:
                 allowance.miss(BOMB, item.inside)
             else:
-                held.seek(0)
-                yield from _zip(searcher, held, item, allowance, depth + 1)
+                buffer.seek(0)
+                yield from _zip(searcher, buffer, item, allowance, depth + 1)
         return
     if is_other(beginning):
         searcher.tally.skip(OTHER)
@@ -373,11 +373,11 @@ def _directory(file: BinaryIO) -> tuple[int, int]:
     file.seek(start)
     tail = file.read(end - start)
     file.seek(0)
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0 or len(tail) < at + 22:
+    offset = tail.rfind(b"PK\x05\x06")
+    if offset < 0 or len(tail) < offset + 22:
         return 0, 0
-    members, size = struct.unpack_from("<HI", tail, at + 10)
-    locator = tail[max(0, at - 20) : at]
+    members, size = struct.unpack_from("<HI", tail, offset + 10)
+    locator = tail[max(0, offset - 20) : offset]
     if locator.startswith(b"PK\x06\x07"):
         file.seek(struct.unpack_from("<Q", locator, 8)[0])
         record = file.read(56)

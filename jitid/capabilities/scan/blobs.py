@@ -71,9 +71,9 @@ class Blobs:
         try:
             self._listing = list_objects(self._repository, self._selection, self.tally)
         except OSError as error:
-            why = (error.strerror or "error").lower()
+            reason = (error.strerror or "error").lower()
             raise StorageError(
-                f"the objects of the repository cannot be listed in a temporary file: {why}"
+                f"the objects of the repository cannot be listed in a temporary file: {reason}"
             ) from error
         self._turns, turn = os.pipe()
         # A process takes a share by reading its byte from the pipe. Any pipe can hold all of these bytes.
@@ -100,23 +100,25 @@ class Blobs:
         """Return hits with path, line and commit; among versions of one file with the same string, the oldest."""
         assert self._listing is not None
         oids = frozenset(hit.revision for hit in hits if hit.revision is not None)
-        where = locate(self._repository, self._selection, self._listing, oids) if oids else {}
-        placed: dict[tuple[bytes, str, str | None, str | None], list[tuple[Appearance, Hit]]] = {}
+        appearances = locate(self._repository, self._selection, self._listing, oids) if oids else {}
+        grouped: dict[tuple[bytes, str, str | None, str | None], list[tuple[Appearance, Hit]]] = {}
         for hit in hits:
-            one = where[hit.revision or ""]
+            appearance = appearances[hit.revision or ""]
             # Each commit has one message.
-            message = None if one.is_text else one.commit
-            placed.setdefault((hit.mark, one.place, hit.inside, message), []).append((one, hit))
-        return [_oldest(versions) for versions in placed.values()]
+            message = None if appearance.is_text else appearance.commit
+            grouped.setdefault((hit.mark, appearance.place, hit.inside, message), []).append(
+                (appearance, hit)
+            )
+        return [_oldest(versions) for versions in grouped.values()]
 
 
 def _oldest(versions: Sequence[tuple[Appearance, Hit]]) -> Hit:
-    one, hit = min(versions, key=lambda version: version[0].order)
+    appearance, hit = min(versions, key=lambda version: version[0].order)
     heads = {version.in_head for version, _ in versions}
-    in_head = True if True in heads else one.in_head
-    origin = Origin(one.time, in_head, one.others, len({hit.revision for _, hit in versions}))
-    line = hit.line if one.is_text else None
-    return hit._replace(place=one.place, line=line, revision=one.commit, origin=origin)
+    in_head = True if True in heads else appearance.in_head
+    origin = Origin(appearance.time, in_head, appearance.others, len({hit.revision for _, hit in versions}))
+    line = hit.line if appearance.is_text else None
+    return hit._replace(place=appearance.place, line=line, revision=appearance.commit, origin=origin)
 
 
 class BlobReading:
@@ -140,7 +142,7 @@ class BlobReading:
 
     def all(self) -> Iterator[None]:
         """Search all objects of the share, and yield now and then."""
-        ends, before = 0, -1
+        ends, retried = 0, -1
         while self._done < self._count:
             os.lseek(self._ids, self._done * self._step, os.SEEK_SET)
             with (
@@ -155,14 +157,14 @@ class BlobReading:
                 return
             ends += 1
             # A signal ended git, perhaps for lack of memory. The object may be fine: try it once more.
-            if status < 0 and before != self._done:
-                before = self._done
+            if status < 0 and retried != self._done:
+                retried = self._done
                 continue
             self._searcher.tally.miss(DAMAGED, self._id(self._done))
             self._done += 1
             if ends >= _MOST_ENDS:
-                for number in range(self._done, self._count):
-                    self._searcher.tally.miss(DAMAGED, self._id(number))
+                for index in range(self._done, self._count):
+                    self._searcher.tally.miss(DAMAGED, self._id(index))
                 return
 
     def _answers(self, process: Popen[bytes]) -> Iterator[None]:
@@ -174,14 +176,14 @@ class BlobReading:
         self._size = 0
         self._forget()
         while self._done < self._count:
-            more = self._fill(pipe)
-            at = yield from self._parse(pipe)
-            if at < 0:
+            has_more = self._fill(pipe)
+            parsed_end = yield from self._parse(pipe)
+            if parsed_end < 0:
                 return
-            left = self._size - at
-            self._window[:left] = self._window[at : self._size]
-            self._size = left
-            if not more and self._done < self._count:
+            remaining = self._size - parsed_end
+            self._window[:remaining] = self._window[parsed_end : self._size]
+            self._size = remaining
+            if not has_more and self._done < self._count:
                 return
 
     def _fill(self, pipe: int) -> bool:
@@ -200,18 +202,18 @@ class BlobReading:
         Return their end, or -1 if git ended within an object.
         """
         window, view = self._window, memoryview(self._window)
-        at = 0
+        offset = 0
         while self._done < self._count:
-            eol = window.find(b"\n", at, min(self._size, at + _LONGEST_HEADER))
+            eol = window.find(b"\n", offset, min(self._size, offset + _LONGEST_HEADER))
             if eol < 0:
                 break
-            _, *rest = window[at:eol].split(b" ")
-            if not rest or rest[-1] == b"missing":
+            _, *fields = window[offset:eol].split(b" ")
+            if not fields or fields[-1] == b"missing":
                 self._searcher.tally.miss(MISSING, self._id(self._done))
                 self._done += 1
-                at = eol + 1
+                offset = eol + 1
                 continue
-            begin, length = eol + 1, int(rest[0])
+            begin, length = eol + 1, int(fields[0])
             # git writes a line break after each object.
             end = begin + length + 1
             if length <= _LONG:
@@ -227,18 +229,18 @@ class BlobReading:
                     self._numbers.append(self._done)
                     self._bytes += length
                     self._done += 1
-                    at = end
+                    offset = end
                     continue
-            self._search(at)
+            self._search(offset)
             yield
-            held = view[begin : min(end, self._size)]
-            if not (yield from self._alone(pipe, held, length)):
+            prefix = view[begin : min(end, self._size)]
+            if not (yield from self._alone(pipe, prefix, length)):
                 return -1
             self._done += 1
-            at = begin + len(held)
-        self._search(at)
+            offset = begin + len(prefix)
+        self._search(offset)
         yield
-        return at
+        return offset
 
     def _search(self, end: int) -> None:
         """Search the objects that the window holds completely, up to `end`."""
@@ -255,17 +257,17 @@ class BlobReading:
         self._numbers.clear()
         self._bytes = 0
 
-    def _alone(self, pipe: int, held: memoryview, length: int) -> Generator[None, None, bool]:
+    def _alone(self, pipe: int, prefix: memoryview, length: int) -> Generator[None, None, bool]:
         """Search an object that is long, compressed or not plain text; return whether git sent all of it.
 
         The window holds its beginning. If that is the whole object, the line break after it is included.
         """
         item = self._item(self._done)
-        beginning = bytes(held[: min(length, _BEGINNING)])
+        beginning = bytes(prefix[: min(length, _BEGINNING)])
         if archives.is_archive(beginning):
             with tempfile.TemporaryFile() as file:
-                file.write(held)
-                for piece in _pieces(pipe, length + 1 - len(held)):
+                file.write(prefix)
+                for piece in _pieces(pipe, length + 1 - len(prefix)):
                     file.write(piece)
                     yield
                 file.flush()
@@ -279,35 +281,35 @@ class BlobReading:
         if archives.is_other(beginning):
             searcher.tally.skip(archives.OTHER)
         searcher.begin(item)
-        searcher.feed(held)
+        searcher.feed(prefix)
         # The line break after the object was counted.
         searcher.tally.bytes -= 1
-        left = length + 1 - len(held)
-        while left:
-            count = os.readv(pipe, [searcher.room()[:left]])
+        remaining = length + 1 - len(prefix)
+        while remaining:
+            count = os.readv(pipe, [searcher.room()[:remaining]])
             if not count:
                 break
             searcher.filled(count)
-            left -= count
+            remaining -= count
             yield
         searcher.end()
-        return not left
+        return not remaining
 
-    def _item(self, number: int) -> Item:
-        oid = self._id(number)
+    def _item(self, index: int) -> Item:
+        oid = self._id(index)
         return Item(f"(object {oid})", oid)
 
-    def _id(self, number: int) -> str:
-        return os.pread(self._ids, self._step - 1, number * self._step).decode("ascii", "replace")
+    def _id(self, index: int) -> str:
+        return os.pread(self._ids, self._step - 1, index * self._step).decode("ascii", "replace")
 
 
-def _pieces(pipe: int, left: int) -> Iterator[bytes]:
-    """Yield the contents of a pipe, at most `left` bytes."""
-    while left:
-        piece = os.read(pipe, min(left, _PIPE))
+def _pieces(pipe: int, remaining: int) -> Iterator[bytes]:
+    """Yield the contents of a pipe, at most `remaining` bytes."""
+    while remaining:
+        piece = os.read(pipe, min(remaining, _PIPE))
         if not piece:
             return
-        left -= len(piece)
+        remaining -= len(piece)
         yield piece
 
 

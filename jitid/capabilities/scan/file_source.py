@@ -74,9 +74,9 @@ class FileSource:
         """Create the shared work list, and check that each path can be read. Raises UsageError."""
         self._sharing.close()
         self._sharing = Sharing(processes)
-        for number, path in enumerate(self._paths):
+        for path_index, path in enumerate(self._paths):
             is_folder = path != STDIN and is_readable_folder(path)
-            self._sharing.work.append((number, (), None) if is_folder else (number, None, None))
+            self._sharing.work.append((path_index, (), None) if is_folder else (path_index, None, None))
         # The last piece is done first.
         self._sharing.work.reverse()
         self._above = _repositories_above(self._paths)
@@ -91,12 +91,12 @@ class FileSource:
                     reading.flush()
                     yield
                     continue
-                number, names, files = piece
-                path = self._paths[number]
+                path_index, names, files = piece
+                path = self._paths[path_index]
                 if names is None:
                     yield from reading.root(path)
                 else:
-                    yield from self._folder(reading, number, path, names, files)
+                    yield from self._folder(reading, path_index, path, names, files)
             reading.flush()
         finally:
             for tree in self._trees.values():
@@ -112,33 +112,38 @@ class FileSource:
         self._sharing.close()
 
     def _folder(
-        self, reading: FileReading, number: int, path: str, names: tuple[str, ...], files: list[str] | None
+        self,
+        reading: FileReading,
+        path_index: int,
+        path: str,
+        names: tuple[str, ...],
+        files: list[str] | None,
     ) -> Iterator[None]:
-        shown = _prefix(path) + "".join(f"{name}/" for name in names)
-        if not names and files is None and number in self._above:
-            reading.searcher.tally.meet(self._above[number])
+        prefix = _prefix(path) + "".join(f"{name}/" for name in names)
+        if not names and files is None and path_index in self._above:
+            reading.searcher.tally.meet(self._above[path_index])
         try:
-            tree = self._tree(number, path)
+            tree = self._tree(path_index, path)
             descriptor = tree.enter(names)
             if files is not None:
-                yield from reading.files(descriptor, shown, files)
+                yield from reading.files(descriptor, prefix, files)
                 return
             reason = tree.beyond(descriptor) or self._sparing(descriptor)
             if reason is not None:
                 reading.searcher.tally.skip(reason)
                 return
             with os.scandir(descriptor) as listed:
-                yield from self._entries(reading, tree, number, names, shown, listed)
+                yield from self._entries(reading, tree, path_index, names, prefix, listed)
         except OSError as error:
-            reading.searcher.tally.miss(why(error), shown or path)
+            reading.searcher.tally.miss(why(error), prefix or path)
 
     def _entries(
         self,
         reading: FileReading,
         tree: Tree,
-        number: int,
+        path_index: int,
         names: tuple[str, ...],
-        shown: str,
+        prefix: str,
         listed: Iterator[os.DirEntry[str]],
     ) -> Iterator[None]:
         """Search the files of a folder, and note its folders as work. A large folder is handled in parts."""
@@ -147,36 +152,36 @@ class FileSource:
         while entries := list(islice(listed, _MOST_ENTRIES)):
             present = {entry.name for entry in entries}
             if rules is None:
-                known = present if len(entries) < _MOST_ENTRIES else None
-                rules = self._rules_in(tree, number, names, known)
+                known_names = present if len(entries) < _MOST_ENTRIES else None
+                rules = self._rules_in(tree, path_index, names, known_names)
             if REPOSITORY not in names and present >= _BARE:
-                reading.searcher.tally.meet(self._place(number, names))
-            files = self._kept(reading.searcher.tally, rules, number, names, entries)
+                reading.searcher.tally.meet(self._place(path_index, names))
+            files = self._kept(reading.searcher.tally, rules, path_index, names, entries)
             # Other processes may take some of the files.
             while len(files) > _MOST_NAMES and len(work) < _MOST_WORK:
-                work.append((number, names, files[-_MOST_NAMES:]))
+                work.append((path_index, names, files[-_MOST_NAMES:]))
                 del files[-_MOST_NAMES:]
             self._sharing.share()
-            yield from reading.files(tree.enter(names), shown, files)
+            yield from reading.files(tree.enter(names), prefix, files)
 
-    def _tree(self, number: int, path: str) -> Tree:
-        if number not in self._trees:
+    def _tree(self, path_index: int, path: str) -> Tree:
+        if path_index not in self._trees:
             for tree in self._trees.values():
                 tree.close()
-            self._trees = {number: Tree(path, one_file_system=self._one)}
-        return self._trees[number]
+            self._trees = {path_index: Tree(path, one_file_system=self._one)}
+        return self._trees[path_index]
 
     def _sparing(self, descriptor: int) -> str | None:
         if not self._spared:
             return None
-        found = os.fstat(descriptor)
-        return OWN if (found.st_dev, found.st_ino) in self._spared else None
+        status = os.fstat(descriptor)
+        return OWN if (status.st_dev, status.st_ino) in self._spared else None
 
     def _kept(
         self,
         tally: ScanTally,
         rules: Rules,
-        number: int,
+        path_index: int,
         names: tuple[str, ...],
         entries: Sequence[os.DirEntry[str]],
     ) -> list[str]:
@@ -186,7 +191,7 @@ class FileSource:
             name = entry.name
             if name == REPOSITORY:
                 # A folder, or in a worktree and a submodule a file that names one (gitrepository-layout(5)).
-                tally.meet(self._place(number, names))
+                tally.meet(self._place(path_index, names))
             if entry.is_file(follow_symlinks=False):
                 if rules and rules.ignores(name, is_folder=False):
                     tally.skip(IGNORED)
@@ -198,35 +203,39 @@ class FileSource:
                 elif rules and rules.ignores(name, is_folder=True):
                     tally.skip(IGNORED)
                 elif len(names) >= DEEPEST:
-                    tally.miss(TOO_DEEP, self._place(number, (*names, name)))
+                    tally.miss(TOO_DEEP, self._place(path_index, (*names, name)))
                 else:
-                    work.append((number, (*names, name), None))
+                    work.append((path_index, (*names, name), None))
             else:
                 tally.skip(LINKS if entry.is_symlink() else SPECIAL)
         return files
 
-    def _place(self, number: int, names: tuple[str, ...]) -> str:
-        path = self._paths[number]
+    def _place(self, path_index: int, names: tuple[str, ...]) -> str:
+        path = self._paths[path_index]
         return _prefix(path) + "/".join(names) if names else path
 
     def _rules_in(
-        self, tree: Tree, number: int, names: tuple[str, ...], entries: AbstractSet[str] | None
+        self, tree: Tree, path_index: int, names: tuple[str, ...], entries: AbstractSet[str] | None
     ) -> Rules:
         """Return the ignore rules of a folder with these entries. The rules of its parent are usually cached."""
-        known = self._rules
+        cache = self._rules
         depth = len(names)
         rules: Rules | None = None
         while depth and rules is None:
             depth -= 1
-            rules = known.get((number, names[:depth]))
-        if len(known) >= _MOST_RULES:
-            known.clear()
+            rules = cache.get((path_index, names[:depth]))
+        if len(cache) >= _MOST_RULES:
+            cache.clear()
         if rules is None:
-            rules = known[number, ()] = rules_in(tree.enter(()), rules_above(self._paths[number]), None)
+            rules = cache[path_index, ()] = rules_in(
+                tree.enter(()), rules_above(self._paths[path_index]), None
+            )
         for below in range(depth + 1, len(names) + 1):
-            here = names[:below]
-            own = entries if below == len(names) else None
-            rules = known[number, here] = rules_in(tree.enter(here), rules.below(here[-1]), own)
+            folder_names = names[:below]
+            folder_entries = entries if below == len(names) else None
+            rules = cache[path_index, folder_names] = rules_in(
+                tree.enter(folder_names), rules.below(folder_names[-1]), folder_entries
+            )
         return rules
 
 
@@ -252,16 +261,18 @@ def is_readable_folder(path: str) -> bool:
 
 def _repositories_above(paths: Sequence[str]) -> dict[int, str]:
     """Return the repositories that contain folders, by the number of the folder; none that is searched itself."""
-    folders = {number: os.path.realpath(path) for number, path in enumerate(paths) if os.path.isdir(path)}
-    found: dict[str, int] = {}
-    for number, folder in folders.items():
+    folders = {
+        path_index: os.path.realpath(path) for path_index, path in enumerate(paths) if os.path.isdir(path)
+    }
+    repositories: dict[str, int] = {}
+    for path_index, folder in folders.items():
         above = _repository_above(folder)
         # A repository that is a named folder, or below one, is counted when its entries are listed.
-        if above is not None and not any(_is_within(above, each) for each in folders.values()):
-            found.setdefault(above, number)
+        if above is not None and not any(_is_within(above, other) for other in folders.values()):
+            repositories.setdefault(above, path_index)
     return {
-        number: above if os.path.isabs(paths[number]) else os.path.relpath(above)
-        for above, number in found.items()
+        path_index: above if os.path.isabs(paths[path_index]) else os.path.relpath(above)
+        for above, path_index in repositories.items()
     }
 
 

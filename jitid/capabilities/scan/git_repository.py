@@ -116,7 +116,7 @@ class Repository:
         """Number of characters of an id."""
 
     def run(
-        self, *arguments: str, given: bytes = b"", most: int = _MOST_ANSWER, config: Sequence[str] = ()
+        self, *arguments: str, input_data: bytes = b"", most: int = _MOST_ANSWER, config: Sequence[str] = ()
     ) -> GitAnswer:
         """Return git's answer to a short command; `config` has the same meaning as in `running`.
 
@@ -128,7 +128,7 @@ class Repository:
             *arguments, stdin=subprocess.PIPE, stderr=subprocess.PIPE, config=config
         ) as process:
             try:
-                output, error = process.communicate(given, _PATIENCE)
+                output, error = process.communicate(input_data, _PATIENCE)
             except subprocess.TimeoutExpired:
                 raise StorageError(
                     f"git did not answer about {quote(self.name, 200)} in {_PATIENCE:.0f} seconds"
@@ -160,7 +160,7 @@ class Repository:
                 "--no-replace-objects",
                 "--no-optional-locks",
                 "--literal-pathspecs",
-                *(word for one in overrides for word in ("-c", one)),
+                *(word for override in overrides for word in ("-c", override)),
                 *arguments,
             ],
             cwd=self.place,
@@ -195,9 +195,9 @@ class Repository:
                 out, name = ("^", word[1:]) if word.startswith("^") else ("", word)
                 ids.append(out + self._commit(name, word))
                 continue
-            both = right.startswith(".")
+            symmetric = right.startswith(".")
             ends = [self._commit(end or "HEAD", word) for end in (left, right.removeprefix("."))]
-            if both:
+            if symmetric:
                 bases = self.run("merge-base", "--all", *ends).output.decode("ascii").split()
                 ids += [*ends, *("^" + base for base in bases)]
             else:
@@ -206,31 +206,31 @@ class Repository:
 
     def _commit(self, name: str, word: str) -> str:
         answer = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-        found = answer.output.decode("ascii", "replace").strip()
-        if answer.status or not _ID.fullmatch(found):
+        commit_id = answer.output.decode("ascii", "replace").strip()
+        if answer.status or not _ID.fullmatch(commit_id):
             raise UsageError(
                 f"{quote(word, 200)} names no commits of the repository {quote(self.name, 200)}",
                 "a range is FROM..TO; a clone that CI makes may need its whole history for it (fetch-depth: 0)",
             )
-        return found
+        return commit_id
 
     def _no_repository(self, answer: GitAnswer) -> UsageError | RefusedError | StorageError:
-        shown = quote(self.name, 200)
+        name = quote(self.name, 200)
         if "dubious ownership" in answer.error:
-            place = re.search(r"repository at '(.*)'", answer.error)
-            path = place[1] if place else os.path.abspath(self.name)
+            match = re.search(r"repository at '(.*)'", answer.error)
+            path = match[1] if match else os.path.abspath(self.name)
             return RefusedError(
-                f"the git repository {shown} belongs to another user, and git does not read it",
+                f"the git repository {name} belongs to another user, and git does not read it",
                 f"if you trust its owner: git config --global --add safe.directory {safe(path)}",
             )
         if "not a git repository" in answer.error or "must be run in a work tree" in answer.error:
             return UsageError(
-                f"{shown} is in no git repository",
+                f"{name} is in no git repository",
                 "name one: jitid scan --git FOLDER; or scan files without --git",
             )
         lines = answer.error.strip().split("\n")
         return StorageError(
-            f"git cannot read the repository {shown}: {safe(lines[-1])[:300] or 'it says not why'}"
+            f"git cannot read the repository {name}: {safe(lines[-1])[:300] or 'it says not why'}"
         )
 
 

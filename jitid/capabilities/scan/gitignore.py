@@ -170,18 +170,18 @@ def rules_in(descriptor: int, above: Rules, entries: Container[str] | None) -> R
 def rules_above(path: str) -> Rules:
     """Return the rules that the folder at `path` inherits from its parents in the same repository."""
     steps: list[str] = []
-    here = os.path.realpath(path)
+    folder = os.path.realpath(path)
     # The top of a repository inherits no rules.
-    while not _is_top(here):
-        above, name = os.path.split(here)
-        if above == here:
+    while not _is_top(folder):
+        above, name = os.path.split(folder)
+        if above == folder:
             return NOTHING
         steps.append(name)
-        here = above
+        folder = above
     rules = NOTHING
     for name in reversed(steps):
-        rules = _rules_of(here, rules).below(name)
-        here = os.path.join(here, name)
+        rules = _rules_of(folder, rules).below(name)
+        folder = os.path.join(folder, name)
     return rules
 
 

@@ -50,71 +50,74 @@ _FOLDERS = "(?:[^/]*/)*?"
 
 
 def _pieces(glob: str, *, whole: bool) -> Iterator[str | None]:
-    at, size = 0, len(glob)
-    while at < size:
-        letter = glob[at]
+    position, size = 0, len(glob)
+    while position < size:
+        letter = glob[position]
         if letter == "*":
-            end = at
-            while end < size and glob[end] == "*":
-                end += 1
-            before, after = at == 0 or glob[at - 1] == "/", end == size or glob[end] == "/"
-            if whole and end - at > 1 and before and after:
-                if end == size:
+            stars_end = position
+            while stars_end < size and glob[stars_end] == "*":
+                stars_end += 1
+            begins_part, ends_part = (
+                position == 0 or glob[position - 1] == "/",
+                stars_end == size or glob[stars_end] == "/",
+            )
+            if whole and stars_end - position > 1 and begins_part and ends_part:
+                if stars_end == size:
                     yield ".*"
                 else:
                     yield _FOLDERS
-                    end += 1
+                    stars_end += 1
             else:
                 yield _STAR
-            at = end
+            position = stars_end
         elif letter == "?":
             yield "[^/]"
-            at += 1
+            position += 1
         elif letter == "[":
-            found = _bracket(glob, at)
-            if found is None:
+            bracket = _bracket(glob, position)
+            if bracket is None:
                 yield None
                 return
-            piece, at = found
+            piece, position = bracket
             yield piece
         elif letter == "\\":
-            if at + 1 == size:
+            if position + 1 == size:
                 yield None
                 return
-            yield re.escape(glob[at + 1])
-            at += 2
+            yield re.escape(glob[position + 1])
+            position += 2
         else:
             yield re.escape(letter)
-            at += 1
+            position += 1
 
 
-def _bracket(glob: str, at: int) -> tuple[str, int] | None:
-    """Return the expression for the bracket that begins at `at`, and its end; None if it is invalid."""
-    at += 1
-    negated = glob[at : at + 1] in ("!", "^")
-    at += negated
+def _bracket(glob: str, position: int) -> tuple[str, int] | None:
+    """Return the expression for the bracket that begins at `position`, and its end; None if it is invalid."""
+    position += 1
+    negated = glob[position : position + 1] in ("!", "^")
+    position += negated
     inside = ""
-    first = True
+    is_first = True
     while True:
-        letter = glob[at : at + 1]
+        letter = glob[position : position + 1]
         if not letter:
             return None
-        if letter == "]" and not first:
+        if letter == "]" and not is_first:
             break
-        first = False
-        if letter == "[" and glob[at + 1 : at + 2] == ":":
-            end = glob.find(":]", at + 2)
-            name = glob[at + 2 : end] if end >= 0 else ""
+        is_first = False
+        if letter == "[" and glob[position + 1 : position + 2] == ":":
+            class_end = glob.find(":]", position + 2)
+            name = glob[position + 2 : class_end] if class_end >= 0 else ""
             if name not in _CLASSES:
                 return None
             inside += _CLASSES[name]
-            at = end + 2
+            position = class_end + 2
             continue
-        low, at = _member(glob, at)
+        low, position = _member(glob, position)
         if low is None:
             return None
-        if glob[at : at + 1] == "-" and glob[at + 1 : at + 2] not in ("", "]"):
-            high, at = _member(glob, at + 1)
+        if glob[position : position + 1] == "-" and glob[position + 1 : position + 2] not in ("", "]"):
+            high, position = _member(glob, position + 1)
             if high is None:
                 return None
             if low <= high:
@@ -123,20 +126,20 @@ def _bracket(glob: str, at: int) -> tuple[str, int] | None:
         inside += re.escape(low)
     # No bracket matches a slash.
     if negated:
-        return f"[^/{inside}]", at + 1
-    return (f"(?!/)[{inside}]" if inside else "(?!)"), at + 1
+        return f"[^/{inside}]", position + 1
+    return (f"(?!/)[{inside}]" if inside else "(?!)"), position + 1
 
 
-def _member(glob: str, at: int) -> tuple[str | None, int]:
-    if glob[at] == "\\":
-        at += 1
-    letter = glob[at : at + 1]
-    return letter or None, at + 1
+def _member(glob: str, position: int) -> tuple[str | None, int]:
+    if glob[position] == "\\":
+        position += 1
+    letter = glob[position : position + 1]
+    return letter or None, position + 1
 
 
 def is_plain(glob: str) -> bool:
     """Return whether a glob matches exactly one name."""
-    return not any(each in glob for each in "*?[") and not glob.endswith("\\")
+    return not any(character in glob for character in "*?[") and not glob.endswith("\\")
 
 
 def unescaped(glob: str) -> str:

@@ -82,7 +82,7 @@ def list_objects(repository: Repository, selection: ObjectSelection, tally: Scan
     buckets = [_file() for _ in range(_SHARES)]
     counts = [0] * _SHARES
     paths = _file()
-    size = kept = 0
+    size = path_bytes = 0
     shallow = _shallow(repository)
     for line in _listed(repository, selection, tally):
         kind, _, rest = line.partition(b" ")
@@ -100,13 +100,17 @@ def list_objects(repository: Repository, selection: ObjectSelection, tally: Scan
         elif path == b".gitmodules" and SUBMODULES not in tally.passed:
             tally.skip(SUBMODULES)
         size += int(length)
-        number = crc32(path or oid) % _SHARES
-        counts[number] += 1
-        buckets[number].write(oid + b"\n")
-        kept += paths.write(b"%b %b %b\n" % (oid, kind, path[-_LONGEST_PATH:] if kept < _MOST_PATHS else b""))
+        bucket = crc32(path or oid) % _SHARES
+        counts[bucket] += 1
+        buckets[bucket].write(oid + b"\n")
+        path_bytes += paths.write(
+            b"%b %b %b\n" % (oid, kind, path[-_LONGEST_PATH:] if path_bytes < _MOST_PATHS else b"")
+        )
     paths.flush()
-    many = 1 if size < _WORTH_SHARING else 2 if size < _WORTH_MORE else _SHARES
-    shares = [_joined(buckets[number::many], counts[number::many]) for number in range(many)]
+    share_count = 1 if size < _WORTH_SHARING else 2 if size < _WORTH_MORE else _SHARES
+    shares = [
+        _joined(buckets[start::share_count], counts[start::share_count]) for start in range(share_count)
+    ]
     return ObjectListing(shares, paths, sum(counts), size)
 
 
@@ -163,10 +167,10 @@ def _checked(
             for line in lines(output(check)):
                 answered += 1
                 yield line
-            ended = check.wait()
-        if not ended:
+            check_status = check.wait()
+        if not check_status:
             walk.wait()
-    if not ended:
+    if not check_status:
         return walk.returncode
     return (yield from _after_damage(repository, selection, tally, answered, every=every))
 
@@ -178,14 +182,14 @@ def _after_damage(
     with _file() as names:
         with _walk(repository, selection, names, tally, every=every) as walk:
             walk.wait()
-        at = _behind(names, 0, answered)
+        offset = _behind(names, 0, answered)
         for _ in range(_MOST_ENDS):
-            damaged = os.pread(names.fileno(), repository.width, at)
+            damaged = os.pread(names.fileno(), repository.width, offset)
             if not damaged:
                 return walk.returncode
             tally.miss(DAMAGED, damaged.decode("ascii", "replace"))
-            at = _behind(names, at, 1)
-            os.lseek(names.fileno(), at, os.SEEK_SET)
+            offset = _behind(names, offset, 1)
+            os.lseek(names.fileno(), offset, os.SEEK_SET)
             answered = 0
             with repository.running("cat-file", _FORM, "--buffer", stdin=names) as check:
                 for line in lines(output(check)):
@@ -193,27 +197,27 @@ def _after_damage(
                     yield line
                 if not check.wait():
                     return walk.returncode
-            at = _behind(names, at, answered)
+            offset = _behind(names, offset, answered)
         tally.miss(DAMAGED, "and others, for there are too many")
     return walk.returncode
 
 
-def _behind(file: IO[bytes], at: int, number: int) -> int:
-    """Return the offset at which `number` lines after `at` end.
+def _behind(file: IO[bytes], offset: int, line_count: int) -> int:
+    """Return the offset at which `line_count` lines after `offset` end.
 
     Reading with `pread` leaves the file position alone, which other processes share.
     """
-    while number and (piece := os.pread(file.fileno(), _PIECE, at)):
-        there = piece.count(b"\n")
-        if there < number:
-            number -= there
-            at += len(piece)
+    while line_count and (piece := os.pread(file.fileno(), _PIECE, offset)):
+        piece_lines = piece.count(b"\n")
+        if piece_lines < line_count:
+            line_count -= piece_lines
+            offset += len(piece)
             continue
-        end = 0
-        for _ in range(number):
-            end = piece.index(b"\n", end) + 1
-        return at + end
-    return at
+        line_end = 0
+        for _ in range(line_count):
+            line_end = piece.index(b"\n", line_end) + 1
+        return offset + line_end
+    return offset
 
 
 @contextmanager
@@ -226,10 +230,10 @@ def _walk(
     every: bool = False,
 ) -> Iterator[Popen[bytes]]:
     """Run git to list ids: of objects that refs lead to, or of `every` object. Report its errors to the tally."""
-    with ends(repository, selection) as given, _file() as complaints:
+    with ends(repository, selection) as input_file, _file() as complaints:
         # The index belongs to no range. git marks an object that it cannot find with a question mark, and continues.
-        start = () if selection.ids else ("--all", *_index(repository, tally))
-        words: tuple[str, ...] = ("rev-list", "--objects", "--missing=print", *start, "--stdin")
+        starts = () if selection.ids else ("--all", *_index(repository, tally))
+        words: tuple[str, ...] = ("rev-list", "--objects", "--missing=print", *starts, "--stdin")
         if every:
             words = (
                 "cat-file",
@@ -239,7 +243,7 @@ def _walk(
                 "--batch-check=%(objectname)",
             )
         with repository.running(
-            *words, stdin=given, stdout=stdout, stderr=complaints, memory=_MOST_MEMORY
+            *words, stdin=input_file, stdout=stdout, stderr=complaints, memory=_MOST_MEMORY
         ) as process:
             yield process
             status = process.poll()
@@ -269,10 +273,12 @@ def _index(repository: Repository, tally: ScanTally) -> Sequence[str]:
 
 def ends(repository: Repository, selection: ObjectSelection) -> IO[bytes]:
     """Return a file for the standard input of `git rev-list`: its starting points besides the refs, and its ends."""
-    given = _file()
-    given.write("".join(f"{one}\n" for one in selection.ids or _stashed(repository)).encode("ascii"))
-    given.seek(0)
-    return given
+    input_file = _file()
+    input_file.write(
+        "".join(f"{revision}\n" for revision in selection.ids or _stashed(repository)).encode("ascii")
+    )
+    input_file.seek(0)
+    return input_file
 
 
 def _stashed(repository: Repository) -> list[str]:
@@ -290,16 +296,16 @@ def output(process: Popen[bytes]) -> IO[bytes]:
 def lines(stream: IO[bytes]) -> Iterator[bytes]:
     """Yield the lines of a stream without their line ends; a long line is cut."""
     while line := stream.readline(_PIECE):
-        whole = line.endswith(b"\n")
-        yield line[:-1] if whole else line
-        while not whole and (more := stream.readline(_PIECE)):
-            whole = more.endswith(b"\n")
+        is_complete = line.endswith(b"\n")
+        yield line[:-1] if is_complete else line
+        while not is_complete and (tail := stream.readline(_PIECE)):
+            is_complete = tail.endswith(b"\n")
 
 
 def records(stream: IO[bytes]) -> Iterator[bytes]:
     """Yield the NUL-terminated records of a stream; a long record is cut."""
     rest = b""
     while piece := stream.read1(_PIECE):  # type: ignore[attr-defined]
-        *whole, rest = (rest + piece).split(b"\0")
-        yield from whole
+        *complete, rest = (rest + piece).split(b"\0")
+        yield from complete
         rest = rest[:_PIECE]

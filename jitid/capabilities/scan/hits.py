@@ -178,33 +178,33 @@ class Searcher:
         size: int,
         starts: Sequence[int],
         items: Sequence[_Any],
-        made: Callable[[_Any], Item],
+        item_of: Callable[[_Any], Item],
     ) -> None:
         """Search consecutive items in `window[:size]`, each from its start to the start of the next one.
 
-        At least a NUL or a line break separates two items. Most contain no string: `made` makes an item from its value
-        only where a string is found.
+        At least a NUL or a line break separates two items. Most contain no string: `item_of` makes an item from its
+        value only where a string is found.
         """
         if size < len(window):
             # Earlier bytes after the last item are not part of it.
             window[size] = 0
         self.tally.items += len(items)
         self.tally.bytes += size
-        found = self._strings.found(window, 0, size, self._finds, end=size, borders=starts)
-        for reason, at in self._missed():
-            self._miss(reason, made(items[max(0, bisect_right(starts, at) - 1)]))
-        if not found:
+        strings = self._strings.found(window, 0, size, self._finds, end=size, borders=starts)
+        for reason, offset in self._missed():
+            self._miss(reason, item_of(items[max(0, bisect_right(starts, offset) - 1)]))
+        if not strings:
             return
-        last, position, line = -1, 0, 1
-        for at, kind, key in found:
-            number = bisect_right(starts, at) - 1
-            if number < 0:
+        last_index, position, line = -1, 0, 1
+        for offset, kind, key in strings:
+            index = bisect_right(starts, offset) - 1
+            if index < 0:
                 continue
-            if number != last:
-                last, position, line = number, starts[number], 1
-            line += window.count(b"\n", position, at)
-            position = at
-            self._keep(made(items[number]), at - starts[number], line, kind, key)
+            if index != last_index:
+                last_index, position, line = index, starts[index], 1
+            line += window.count(b"\n", position, offset)
+            position = offset
+            self._keep(item_of(items[index]), offset - starts[index], line, kind, key)
 
     @staticmethod
     def may_be_alone(size: int, beginning: bytes) -> bool:
@@ -217,14 +217,14 @@ class Searcher:
             return
         from jitid.crypto.private_key import bare_key, of_seed
 
-        found: list[tuple[str, bytes]] = []
+        strings: list[tuple[str, bytes]] = []
         if len(content) == SEED:
-            found += [("keys", public) for public in of_seed(content)]
+            strings += [("keys", public) for public in of_seed(content)]
         elif (key := bare_key(content)) is not None:
-            found.append(("keys" if key.proved else "locked", key.public))
+            strings.append(("keys" if key.proved else "locked", key.public))
         elif content.startswith(_SEQUENCE):
-            found.append(("prints", sha256(content).digest()))
-        for kind, raw in found:
+            strings.append(("prints", sha256(content).digest()))
+        for kind, raw in strings:
             if kind in self._kinds:
                 self._keep(item, 0, None, kind, raw)
 
@@ -256,10 +256,10 @@ class Searcher:
         window = self._window
         self._line += window.count(b"\n", 0, count)
         self._offset += count
-        left = self._size - count
+        remaining = self._size - count
         view = memoryview(window)
-        view[:left] = view[count : self._size]
-        self._size = left
+        view[:remaining] = view[count : self._size]
+        self._size = remaining
         self._first = max(0, self._first - count)
 
     def _search(self, last: int) -> None:
@@ -267,16 +267,16 @@ class Searcher:
         window = self._window
         if self._size < len(window):
             # A match must not continue into earlier bytes after the text.
-            rest = min(LONGEST_ALONE, len(window) - self._size)
-            window[self._size : self._size + rest] = bytes(rest)
+            padding = min(LONGEST_ALONE, len(window) - self._size)
+            window[self._size : self._size + padding] = bytes(padding)
         position, line = 0, self._line
-        found = self._strings.found(window, self._first, last, self._finds, end=self._size)
+        strings = self._strings.found(window, self._first, last, self._finds, end=self._size)
         for reason, _ in self._missed():
             self._miss(reason, self._item)
-        for at, kind, key in found:
-            line += window.count(b"\n", position, at)
-            position = at
-            self._keep(self._item, self._offset + at, line, kind, key)
+        for offset, kind, key in strings:
+            line += window.count(b"\n", position, offset)
+            position = offset
+            self._keep(self._item, self._offset + offset, line, kind, key)
 
     def _missed(self) -> list[tuple[str, int]]:
         missed, self._strings.missed = self._strings.missed, []
@@ -298,7 +298,7 @@ class Searcher:
             return
         counts: dict[Any, int] = getattr(self._finds, kind)
         counts[key] = counts.get(key, 0) + 1
-        known = self._places.get(raw, 0)
-        if known < (MOST_PLACES if item.revision is None else MOST_VERSIONS):
-            self._places[raw] = known + 1
+        kept_count = self._places.get(raw, 0)
+        if kept_count < (MOST_PLACES if item.revision is None else MOST_VERSIONS):
+            self._places[raw] = kept_count + 1
             self._hits.append(Hit(raw, kind, item.place, line, item.revision, offset, item.inside))

@@ -78,20 +78,20 @@ def install(repository: Repository, program: Sequence[str]) -> InstalledHook:
     path = os.path.join(hooks.folder, NAME)
     text = text_of(program)
     try:
-        before = _read(path)
-        if before == text:
+        old_text = _read(path)
+        if old_text == text:
             return InstalledHook(path, "present", hooks)
-        if os.path.lexists(path) and (before is None or _MARK not in before.split("\n")[1:2]):
+        if os.path.lexists(path) and (old_text is None or _MARK not in old_text.split("\n")[1:2]):
             raise UsageError(
                 f"there is another hook already, {quote(path, 200)}; nothing was changed",
                 "let it call ours: jitid scan --staged --fail-on medium || exit 1",
             )
         os.makedirs(hooks.folder, exist_ok=True)
-        _write(path, text, replaces=before is not None)
+        _write(path, text, replaces=old_text is not None)
     except OSError as error:
-        why = (error.strerror or "error").lower()
-        raise OutputError(f"the hook {quote(path, 200)} cannot be written: {why}") from error
-    return InstalledHook(path, "installed" if before is None else "updated", hooks)
+        reason = (error.strerror or "error").lower()
+        raise OutputError(f"the hook {quote(path, 200)} cannot be written: {reason}") from error
+    return InstalledHook(path, "installed" if old_text is None else "updated", hooks)
 
 
 def text_of(program: Sequence[str]) -> str:
@@ -113,31 +113,31 @@ def hooks_of(repository: Repository) -> Hooks:
         "config", "--show-scope", "--null", "--type=path", "--get", _SETTING, config=(_SETTING,)
     )
     scope, _, value = answer.output.removesuffix(b"\0").partition(b"\0")
-    own = bool(answer.status) or scope in _OF_REPOSITORY
+    is_own = bool(answer.status) or scope in _OF_REPOSITORY
     folder = os.path.join(repository.common, "hooks")
     if value:
         top = repository.run("rev-parse", "--show-toplevel").output.removesuffix(b"\n")
         folder = os.path.join(os.fsdecode(top), os.fsdecode(value))
-    if own and not any(_is_in(folder, place) for place in (_top(repository.place), repository.common)):
+    if is_own and not any(_is_in(folder, parent) for parent in (_top(repository.place), repository.common)):
         raise UsageError(
             f"the repository itself wants its hooks in {quote(folder, 200)}, outside of it; "
             "nothing was changed",
             "if that is right, let the hook there call ours: jitid scan --staged --fail-on medium || exit 1",
         )
-    return Hooks(folder, own=own)
+    return Hooks(folder, own=is_own)
 
 
-def _top(place: str) -> str:
+def _top(path: str) -> str:
     """Return the top of the work tree that contains a folder; the repository's core.worktree does not count."""
-    folder = os.path.realpath(place)
+    folder = os.path.realpath(path)
     while not os.path.lexists(os.path.join(folder, ".git")) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
     return folder
 
 
-def _is_in(folder: str, place: str) -> bool:
-    place = os.path.realpath(place)
-    return os.path.commonpath([place, os.path.realpath(folder)]) == place
+def _is_in(folder: str, parent: str) -> bool:
+    parent = os.path.realpath(parent)
+    return os.path.commonpath([parent, os.path.realpath(folder)]) == parent
 
 
 def _read(path: str) -> str | None:

@@ -55,12 +55,12 @@ class ScanTally:
         """Count items that are skipped on purpose."""
         self.passed[reason] = self.passed.get(reason, 0) + count
 
-    def miss(self, reason: str, place: str) -> None:
+    def miss(self, reason: str, location: str) -> None:
         """Count an item that could not be searched, or not completely."""
         self.missed[reason] = self.missed.get(reason, 0) + 1
-        named = self.named.setdefault(reason, [])
-        if len(named) < MOST_NAMED:
-            named.append(place)
+        locations = self.named.setdefault(reason, [])
+        if len(locations) < MOST_NAMED:
+            locations.append(location)
 
     def add(self, other: ScanTally) -> None:
         """Add the counts of another tally."""
@@ -69,9 +69,9 @@ class ScanTally:
         for mine, its in ((self.passed, other.passed), (self.missed, other.missed)):
             for reason, count in its.items():
                 mine[reason] = mine.get(reason, 0) + count
-        for reason, places in other.named.items():
-            named = self.named.setdefault(reason, [])
-            named.extend(places[: MOST_NAMED - len(named)])
+        for reason, their_locations in other.named.items():
+            locations = self.named.setdefault(reason, [])
+            locations.extend(their_locations[: MOST_NAMED - len(locations)])
         self.histories += other.histories
         self.repositories.extend(other.repositories[: MOST_REPOSITORIES - len(self.repositories)])
 

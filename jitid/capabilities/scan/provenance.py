@@ -55,31 +55,39 @@ def locate(
     repository: Repository, selection: ObjectSelection, listing: ObjectListing, oids: frozenset[str]
 ) -> Mapping[str, Appearance]:
     """Return the places of the objects `oids`: the commit that added each, and its path there."""
-    found: dict[str, Appearance] = {}
+    appearances: dict[str, Appearance] = {}
     blobs: dict[str, str] = {}
     for oid, kind, path in _named(listing, oids):
         if kind == "blob":
             blobs[oid] = path
         elif kind == "commit":
-            found[oid] = Appearance(MESSAGE, oid, None, None, 0, 0, is_text=False)
+            appearances[oid] = Appearance(MESSAGE, oid, None, None, 0, 0, is_text=False)
         else:
-            found[oid] = Appearance(
+            appearances[oid] = Appearance(
                 f"{TAG[:-1]} {path})" if path else TAG, oid, None, None, 0, 0, is_text=False
             )
     if blobs:
         heads = _in_head(repository, blobs.keys())
-        left = set(blobs)
-        brought = _brought(repository, selection, left)
-        if left:
+        remaining = set(blobs)
+        changes = _brought(repository, selection, remaining)
+        if remaining:
             # Endless or missing trees may have stopped the walk. Along the known paths there may be less to read.
-            paths = dict.fromkeys(blobs[oid] for oid in sorted(left) if blobs[oid])
-            brought |= _brought(repository, selection, left, tuple(paths)[:_MOST_PATHS])
+            paths = dict.fromkeys(blobs[oid] for oid in sorted(remaining) if blobs[oid])
+            changes |= _brought(repository, selection, remaining, tuple(paths)[:_MOST_PATHS])
         for oid, path in blobs.items():
-            change = brought.get(oid) or _BlobChange(None, path or f"(object {oid})", 0, _LAST)
+            change = changes.get(oid) or _BlobChange(None, path or f"(object {oid})", 0, _LAST)
             in_head = None if heads is None else oid in heads
-            found[oid] = Appearance(change.path, change.commit, None, in_head, change.others, change.order)
-    times = _times(repository, {one.commit for one in found.values() if one.commit is not None})
-    return {oid: one._replace(time=times.get(one.commit or "")) for oid, one in found.items()}
+            appearances[oid] = Appearance(
+                change.path, change.commit, None, in_head, change.others, change.order
+            )
+    times = _times(
+        repository,
+        {appearance.commit for appearance in appearances.values() if appearance.commit is not None},
+    )
+    return {
+        oid: appearance._replace(time=times.get(appearance.commit or ""))
+        for oid, appearance in appearances.items()
+    }
 
 
 def _named(listing: ObjectListing, oids: frozenset[str]) -> Iterator[tuple[str, str, str]]:
@@ -93,36 +101,36 @@ def _named(listing: ObjectListing, oids: frozenset[str]) -> Iterator[tuple[str, 
 
 def _in_head(repository: Repository, blobs: Collection[str]) -> set[str] | None:
     """Return the given blobs that the commit checked out has; None if its tree is too large or unreadable."""
-    there = repository.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-    if there.status:
+    head = repository.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    if head.status:
         return set()
-    found = set()
+    present = set()
     with repository.running("ls-tree", "-r", "-z", "HEAD") as process:
-        for number, record in enumerate(records(output(process))):
+        for count, record in enumerate(records(output(process))):
             oid = record.partition(b"\t")[0].rpartition(b" ")[2].decode("ascii", "replace")
             if oid in blobs:
-                found.add(oid)
-            if number > _MOST_RECORDS:
+                present.add(oid)
+            if count > _MOST_RECORDS:
                 return None
-        return None if process.wait() else found
+        return None if process.wait() else present
 
 
 def _brought(
-    repository: Repository, selection: ObjectSelection, left: set[str], paths: Sequence[str] = ()
+    repository: Repository, selection: ObjectSelection, remaining: set[str], paths: Sequence[str] = ()
 ) -> dict[str, _BlobChange]:
-    """Return for each blob in `left` the oldest commit that added it, and remove the blob from `left`.
+    """Return for each blob in `remaining` the oldest commit that added it, and remove the blob from `remaining`.
 
     Only changes of `paths` count; without paths, all changes.
     """
-    found: dict[str, _BlobChange] = {}
+    added: dict[str, _BlobChange] = {}
     commit = ""
     with (
-        ends(repository, selection) as given,
+        ends(repository, selection) as input_file,
         repository.running(
             # A ref that leads to no object must not end the walk of the others.
             *("rev-list", "--reverse", "--topo-order", "--missing=allow-any"),
             *(*(() if selection.ids else ("--all",)), "--stdin"),
-            stdin=given,
+            stdin=input_file,
         ) as walk,
         repository.running(
             *("diff-tree", "--stdin", "-r", "--root", "-c", "--raw", "-z", "--no-abbrev", "--no-renames"),
@@ -133,12 +141,12 @@ def _brought(
     ):
         output(walk).close()
         changes = enumerate(records(output(differences)))
-        for number, record in changes:
-            if number > _MOST_RECORDS:
+        for order, record in changes:
+            if order > _MOST_RECORDS:
                 break
             if not record.startswith(b":"):
                 commit = record.decode("ascii", "replace")
-                if not left:
+                if not remaining:
                     break
                 continue
             # A record has modes and ids of each parent, then the commit's own. For a merge, git lists only files that
@@ -146,19 +154,19 @@ def _brought(
             parents = len(record) - len(record.lstrip(b":"))
             oid = record.split(b" ", 2 * parents + 2)[2 * parents + 1].decode("ascii", "replace")
             _, path = next(changes, (0, b""))
-            if oid in left:
-                left.discard(oid)
-                found[oid] = _BlobChange(commit, os.fsdecode(path), 0, number)
-            elif oid in found and found[oid].commit == commit:
-                found[oid] = found[oid]._replace(others=found[oid].others + 1)
-    return found
+            if oid in remaining:
+                remaining.discard(oid)
+                added[oid] = _BlobChange(commit, os.fsdecode(path), 0, order)
+            elif oid in added and added[oid].commit == commit:
+                added[oid] = added[oid]._replace(others=added[oid].others + 1)
+    return added
 
 
 def _times(repository: Repository, commits: set[str]) -> dict[str, int]:
     """Return the author times of commits, in seconds since the epoch."""
     times = {}
-    given = "".join(f"{one}\n" for one in sorted(commits)).encode("ascii")
-    if not given:
+    input_data = "".join(f"{commit}\n" for commit in sorted(commits)).encode("ascii")
+    if not input_data:
         return {}
     answer = repository.run(
         "rev-list",
@@ -166,8 +174,8 @@ def _times(repository: Repository, commits: set[str]) -> dict[str, int]:
         "--ignore-missing",
         "--format=%H %at",
         "--stdin",
-        given=given,
-        most=len(given) * 4,
+        input_data=input_data,
+        most=len(input_data) * 4,
     )
     for line in answer.output.decode("ascii", "replace").split("\n"):
         oid, _, time = line.partition(" ")

@@ -24,7 +24,7 @@ _BEGINNING = 64
 _SMALL = MAX_TOKEN
 """Maximum bytes of a file that is only a key or certificate."""
 _FIRST = frozenset(
-    each[0] for each in (archives.GZIP, *archives.ZIP, *archives.OTHERS, b"\xff\xfe", b"\xfe\xff")
+    magic[0] for magic in (archives.GZIP, *archives.ZIP, *archives.OTHERS, b"\xff\xfe", b"\xfe\xff")
 )
 """First bytes of files that may be compressed or UTF-16."""
 _BARE = b"0"[0]
@@ -60,7 +60,7 @@ class FileReading:
 
     def root(self, path: str) -> Iterator[None]:
         """Search a file that the caller named, of any type."""
-        place = "stdin" if path == STDIN else path
+        location = "stdin" if path == STDIN else path
         descriptor = -1
         try:
             # Opening a FIFO waits until another process opens it for writing.
@@ -69,15 +69,15 @@ class FileReading:
             while len(beginning) <= _SMALL and (piece := os.read(descriptor, _ROOM)):
                 beginning += piece
             if Searcher.may_be_alone(len(beginning), beginning):
-                self.searcher.alone(Item(place), beginning)
-            yield from self._long(descriptor, Item(place), beginning)
+                self.searcher.alone(Item(location), beginning)
+            yield from self._long(descriptor, Item(location), beginning)
         except OSError as error:
-            self.searcher.tally.miss(why(error), place)
+            self.searcher.tally.miss(why(error), location)
         finally:
             if descriptor > 0:
                 os.close(descriptor)
 
-    def files(self, folder: int, shown: str, names: list[str]) -> Iterator[None]:
+    def files(self, folder: int, prefix: str, names: list[str]) -> Iterator[None]:
         """Search files of a folder."""
         window, view = self._window, self._view
         for name in names:
@@ -95,9 +95,9 @@ class FileReading:
                     usual or not _is_special(bytes(view[start : start + min(count, _BEGINNING)]))
                 ):
                     if count <= _SMALL and (count == SEED or window[start] == _BARE):
-                        self.searcher.alone(Item(shown + name), bytes(view[start : start + count]))
+                        self.searcher.alone(Item(prefix + name), bytes(view[start : start + count]))
                     self._starts.append(start)
-                    self._items.append((shown, name))
+                    self._items.append((prefix, name))
                     window[start + count] = 0
                     self._end = start + count + 1
                     continue
@@ -105,9 +105,9 @@ class FileReading:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     self.searcher.tally.skip(SPECIAL)
                     continue
-                yield from self._long(descriptor, Item(shown + name), bytes(view[start : start + count]))
+                yield from self._long(descriptor, Item(prefix + name), bytes(view[start : start + count]))
             except OSError as error:
-                self.searcher.tally.miss(why(error), shown + name)
+                self.searcher.tally.miss(why(error), prefix + name)
             finally:
                 if descriptor >= 0:
                     os.close(descriptor)

@@ -83,12 +83,12 @@ class Sharing:
                 return
             # The first folders in the list are the highest in the tree, with the most work below them.
             count = min(len(work) // 2, MOST_TOGETHER)
-            text = marshal.dumps(work[:count])
-            if len(text) > _LONGEST:
-                count, text = 1, marshal.dumps(work[:1])
-            if len(text) <= _LONGEST:
+            message = marshal.dumps(work[:count])
+            if len(message) > _LONGEST:
+                count, message = 1, marshal.dumps(work[:1])
+            if len(message) <= _LONGEST:
                 with suppress(BlockingIOError):
-                    self._giving.send(text)
+                    self._giving.send(message)
                     self._waiting[0] -= 1
                     del work[:count]
         finally:

@@ -55,13 +55,13 @@ class Staged:
             "--no-renames",
             "--ignore-submodules",
         )
-        left = _MOST_NAMES
+        remaining = _MOST_NAMES
         with git.running(*words, "--end-of-options", base, "--") as process:
             entries = records(output(process))
             for record in entries:
                 path = next(entries, b"")
-                left -= len(path)
-                if left < 0:
+                remaining -= len(path)
+                if remaining < 0:
                     raise StorageError(
                         f"the names of the files that are staged have more than {_MOST_NAMES} bytes"
                     )
@@ -71,11 +71,11 @@ class Staged:
 
     def _take(self, words: list[bytes], path: str) -> None:
         """Note a changed file from its modes and ids, before and after the change."""
-        before, after, old, new = words[:4]
-        if old.strip(b"0") and before != _SUBMODULE:
-            self._before[old.decode("ascii")] = None
-        if new.strip(b"0") and after != _SUBMODULE:
-            self._paths.setdefault(new.decode("ascii"), []).append(path)
+        old_mode, new_mode, old_id, new_id = words[:4]
+        if old_id.strip(b"0") and old_mode != _SUBMODULE:
+            self._before[old_id.decode("ascii")] = None
+        if new_id.strip(b"0") and new_mode != _SUBMODULE:
+            self._paths.setdefault(new_id.decode("ascii"), []).append(path)
 
     def search(self, searcher: Searcher) -> Iterator[None]:
         """Search the staged objects."""
@@ -88,11 +88,11 @@ class Staged:
             return []
         for _ in self._read(self._searcher, self._before):
             pass
-        known = {hit.mark for hit in self._searcher.take().hits}
+        known_marks = {hit.mark for hit in self._searcher.take().hits}
         return [
             hit._replace(place=path, revision=None)
             for hit in hits
-            if hit.mark not in known
+            if hit.mark not in known_marks
             for path in self._paths[hit.revision or ""]
         ]
 
@@ -103,6 +103,6 @@ class Staged:
         if not ids:
             return
         with tempfile.TemporaryFile() as file:
-            file.write("".join(f"{one}\n" for one in ids).encode("ascii"))
+            file.write("".join(f"{oid}\n" for oid in ids).encode("ascii"))
             file.flush()
             yield from BlobReading(self._repository, ObjectShare(file, len(ids)), searcher).all()

@@ -14,5 +14,5 @@ def readable(descriptors: Iterable[int], patience: float | None) -> list[int]:
     waiting = select.poll()
     for descriptor in descriptors:
         waiting.register(descriptor, select.POLLIN)
-    found = waiting.poll(None if patience is None else patience * 1000)
-    return [descriptor for descriptor, _ in found]
+    ready = waiting.poll(None if patience is None else patience * 1000)
+    return [descriptor for descriptor, _ in ready]

@@ -103,7 +103,7 @@ def _kernel_devices() -> Iterator[int]:
     """Yield the devices of mounted file systems that hold no files (proc_pid_mountinfo(5))."""
     with suppress(OSError), open("/proc/self/mountinfo", "rb") as file:
         for line in file:
-            before, _, after = line.partition(b" - ")
-            major, _, minor = before.split()[2].partition(b":")
-            if after.split()[0].decode("ascii", "replace") in KERNEL:
+            mount, _, filesystem = line.partition(b" - ")
+            major, _, minor = mount.split()[2].partition(b":")
+            if filesystem.split()[0].decode("ascii", "replace") in KERNEL:
                 yield os.makedev(int(major), int(minor))

@@ -119,8 +119,8 @@ class Search:
 
     def _help(self, pipe: int) -> NoReturn:
         try:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_DFL)
+            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(signum, signal.SIG_DFL)
             for descriptor in self._helpers:
                 os.close(descriptor)
             self._search(pipe)
@@ -144,10 +144,10 @@ class Search:
 
 
 def _send(descriptor: int, value: Any) -> None:
-    text = memoryview(marshal.dumps(value))
-    text = memoryview(_LENGTH.pack(len(text)) + bytes(text))
-    while text:
-        text = text[os.write(descriptor, text) :]
+    message = memoryview(marshal.dumps(value))
+    message = memoryview(_LENGTH.pack(len(message)) + bytes(message))
+    while message:
+        message = message[os.write(descriptor, message) :]
 
 
 def _received(descriptor: int) -> Any:

@@ -90,12 +90,12 @@ class _Flight:
     """One canary, from its issue to its end."""
 
     def __init__(
-        self, context: Context, targets: Targets, place: str, kind: str, template: str | None, limit: int
+        self, context: Context, targets: Targets, name: str, kind: str, template: str | None, limit: int
     ) -> None:
         self._inside = context
         self._ledger = context.ledger
         self._targets = targets
-        self._place = place
+        self._place = name
         self._kind = kind
         self._template = template
         self._limit = limit
@@ -111,13 +111,13 @@ class _Flight:
             return self._landed(Fate.GROUNDED, f"none could be made: {error.message}")
         made_in = _since(began)
         (credential,) = issued.credentials
-        before = self._look(credential.jti, credential.secret)
+        probe_before = self._look(credential.jti, credential.secret)
         began = monotonic()
-        left = self._end(issued)
-        after = self._await_refusal(credential.jti, credential.secret, began)
-        fate, why = _judged(before, after, left)
-        refused_in = _since(began) if after.life is Life.DEAD else None
-        return self._landed(fate, why, credential.jti, made_in, refused_in)
+        unconfirmed = self._end(issued)
+        probe_after = self._await_refusal(credential.jti, credential.secret, began)
+        fate, observation = _judged(probe_before, probe_after, unconfirmed)
+        refused_in = _since(began) if probe_after.life is Life.DEAD else None
+        return self._landed(fate, observation, credential.jti, made_in, refused_in)
 
     def _make(self) -> Issued:
         request = IssueRequest(
@@ -162,7 +162,7 @@ class _Flight:
         settled = settle.settle(
             self._ledger, self._targets, ids=[credential.jti], waiting=True, limit=self._limit
         )
-        return next((each.seen for each in settled.left), None)
+        return next((unsettled.seen for unsettled in settled.left), None)
 
     def _look(self, jti: str, secret: Secret) -> Probe:
         try:
@@ -178,8 +178,8 @@ class _Flight:
             (outside,) = OutsideStore(snapshot).find([jti])
         issuer = self._targets.open(self._targets.get(self._place))
         try:
-            seen = issuer.probe(outside.record, secret)
-            return seen._replace(seen=_without(secret, seen.seen, outside.record.name))
+            probe = issuer.probe(outside.record, secret)
+            return probe._replace(seen=_without(secret, probe.seen, outside.record.name))
         finally:
             issuer.close()
 
@@ -194,44 +194,44 @@ class _Flight:
 
     def _await_refusal(self, jti: str, secret: Secret, began: float) -> Probe:
         while True:
-            seen = self._look(jti, secret)
-            if seen.life is Life.DEAD or monotonic() - began >= self._limit:
-                return seen
+            probe = self._look(jti, secret)
+            if probe.life is Life.DEAD or monotonic() - began >= self._limit:
+                return probe
             sleep(_PAUSE)
 
     def _landed(
         self,
         fate: Fate,
-        why: str,
+        observation: str,
         jti: str | None = None,
         made_in: int | None = None,
         refused_in: int | None = None,
     ) -> Canary:
-        return Canary(self._place, self._kind, fate, safe(why)[:500], jti, made_in, refused_in)
+        return Canary(self._place, self._kind, fate, safe(observation)[:500], jti, made_in, refused_in)
 
 
-def _judged(before: Probe, after: Probe, left: str | None) -> tuple[Fate, str]:
+def _judged(probe_before: Probe, probe_after: Probe, unconfirmed: str | None) -> tuple[Fate, str]:
     """Return the outcome of the probes before and after revocation; only both together are a proof."""
-    if after.life is Life.LIVE:
-        return Fate.SURVIVED, f"{after.seen}; {left}" if left else after.seen
-    if before.life is not Life.LIVE:
-        return Fate.BLIND, f"before it was ended: {before.seen}"
-    if after.life is Life.UNKNOWN:
-        return Fate.UNPROVED, after.seen
-    if left is not None:
-        return Fate.UNPROVED, f"{after.seen}, but the target has not confirmed its end: {left}"
-    return Fate.PROVED, after.seen
+    if probe_after.life is Life.LIVE:
+        return Fate.SURVIVED, f"{probe_after.seen}; {unconfirmed}" if unconfirmed else probe_after.seen
+    if probe_before.life is not Life.LIVE:
+        return Fate.BLIND, f"before it was ended: {probe_before.seen}"
+    if probe_after.life is Life.UNKNOWN:
+        return Fate.UNPROVED, probe_after.seen
+    if unconfirmed is not None:
+        return Fate.UNPROVED, f"{probe_after.seen}, but the target has not confirmed its end: {unconfirmed}"
+    return Fate.PROVED, probe_after.seen
 
 
-def _without(secret: Secret, text: str, name: str = "") -> str:
+def _without(secret: Secret, message: str, name: str = "") -> str:
     """Return a target's message without the secret that it was shown, since the audit log keeps the message.
 
     A part that is the credential's name is not secret.
     """
     for part in secret.names:
         if secret.reveal(part) != name:
-            text = text.replace(secret.reveal(part), "****")
-    return text
+            message = message.replace(secret.reveal(part), "****")
+    return message
 
 
 def _since(began: float) -> int:

@@ -22,7 +22,7 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -
     ended: Counter[str] = Counter({rule.name: 0 for rule in rules})
     complete: dict[str, int] = {}
     unknown: dict[str, int] = {}
-    at: list[int] = []
+    times: list[int] = []
     event: int | None = None
     for row in rows:
         if "state" in row:
@@ -37,9 +37,9 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -
             complete[row["coverage"]["rule"]] = int(row["coverage"]["complete"])
             unknown[row["coverage"]["rule"]] = int(row["coverage"]["unknown"] is not None)
         else:
-            at.append(parse_time(row["summary"]["at"]))
+            times.append(parse_time(row["summary"]["at"]))
     if wording is not SWEEP:
-        yield from _of_a_scan(findings, complete, at)
+        yield from _of_a_scan(findings, complete, times)
         return
     yield from family(
         "jitid_sweep_findings",
@@ -70,12 +70,12 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -
     yield from family(
         "jitid_sweep_timestamp_seconds",
         "When the last sweep looked, in seconds since the epoch.",
-        (({}, each) for each in at),
+        (({}, time) for time in times),
     )
 
 
 def _of_a_scan(
-    findings: Mapping[tuple[str, str, str], int], complete: Mapping[str, int], at: Iterable[int]
+    findings: Mapping[tuple[str, str, str], int], complete: Mapping[str, int], times: Iterable[int]
 ) -> Iterator[str]:
     yield from family(
         "jitid_scan_findings",
@@ -89,12 +89,12 @@ def _of_a_scan(
     yield from family(
         "jitid_scan_complete",
         "Whether the last scan has searched all that it was to search.",
-        (({}, each) for each in complete.values()),
+        (({}, value) for value in complete.values()),
     )
     yield from family(
         "jitid_scan_timestamp_seconds",
         "When the last scan was, in seconds since the epoch.",
-        (({}, each) for each in at),
+        (({}, time) for time in times),
     )
 
 

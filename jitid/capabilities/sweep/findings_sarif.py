@@ -30,7 +30,7 @@ _SCORES = {"info": "0.0", "low": "2.0", "medium": "5.5", "high": "8.0", "critica
 
 def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -> Iterator[str]:
     """Yield the document. Results are written one by one, and the parts that need all of them come last."""
-    places = {rule.name: place for place, rule in enumerate(rules)}
+    rule_indexes = {rule.name: index for index, rule in enumerate(rules)}
     driver = {
         "name": "jitid",
         "version": __version__,
@@ -46,13 +46,13 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -
     summary: Summary | None = None
     for row in rows:
         if "state" in row:
-            yield between + dumps(_result(row, places, wording))
+            yield between + dumps(_result(row, rule_indexes, wording))
             between = ",\n"
         elif "coverage" in row:
             coverage.append(row["coverage"])
         else:
             summary = row["summary"]
-    yield f'], "invocations": {dumps([_invocation(coverage, summary, places)])}'
+    yield f'], "invocations": {dumps([_invocation(coverage, summary, rule_indexes)])}'
     if summary is not None:
         # Section 3.17: the part after the last slash distinguishes the runs.
         details = {"id": f"jitid {wording.verb}/{summary['sweep']}"}
@@ -78,14 +78,14 @@ def _rule(rule: RuleInfo, wording: Wording) -> dict[str, Any]:
     }
 
 
-def _result(row: FindingRow, places: Mapping[str, int], wording: Wording) -> dict[str, Any]:
+def _result(row: FindingRow, rule_indexes: Mapping[str, int], wording: Wording) -> dict[str, Any]:
     ended = row["state"] == "ended"
     message = row["summary"]
     if ended:
         message += f"; ended: {row['proof']}" if row["proof"] else "; ended"
     elif row["remedy"]:
         message += f"; end it with: {row['remedy']}"
-    known = [{"kind": "external", "status": "accepted", "justification": "known to the baseline"}]
+    suppressions = [{"kind": "external", "status": "accepted", "justification": "known to the baseline"}]
     properties = {
         name: row[name]
         for name in ("severity", "since", "credentials", "remedy", "evidence")
@@ -101,11 +101,11 @@ def _result(row: FindingRow, places: Mapping[str, int], wording: Wording) -> dic
         "locations": [_location(row, wording)],
         "partialFingerprints": {"jitid/v1": row["fingerprint"]},
         # Section 3.27.23: if one result of a run has suppressions, all results must have them.
-        "suppressions": known if row["state"] == "known" else [],
+        "suppressions": suppressions if row["state"] == "known" else [],
         "properties": properties,
     }
-    if row["rule"] in places:
-        result["ruleIndex"] = places[row["rule"]]
+    if row["rule"] in rule_indexes:
+        result["ruleIndex"] = rule_indexes[row["rule"]]
     return result
 
 
@@ -126,37 +126,39 @@ def _place(path: str, row: FindingRow) -> dict[str, Any]:
     """Return the location of a finding in a file. Bytes of its name that are not UTF-8 are percent-encoded."""
     uri = quote(path.encode("utf-8", "surrogateescape"), safe="/")
     # A colon in the first step of a relative path would end a scheme (RFC 3986, section 4.2): it is encoded.
-    below = {"uri": uri, "uriBaseId": SCAN.base}
-    place: dict[str, Any] = {"artifactLocation": {"uri": f"file://{uri}"} if path[:1] == "/" else below}
+    relative = {"uri": uri, "uriBaseId": SCAN.base}
+    physical_location: dict[str, Any] = {
+        "artifactLocation": {"uri": f"file://{uri}"} if path[:1] == "/" else relative
+    }
     if row["evidence"].get("line") is not None:
-        place["region"] = {"startLine": row["evidence"]["line"]}
+        physical_location["region"] = {"startLine": row["evidence"]["line"]}
     return {
         "logicalLocations": [{"name": safe(row["subject"]), "fullyQualifiedName": safe(row["subject"])}],
-        "physicalLocation": place,
+        "physicalLocation": physical_location,
     }
 
 
 def _invocation(
-    coverage: Sequence[Examined], summary: Summary | None, places: Mapping[str, int]
+    coverage: Sequence[Examined], summary: Summary | None, rule_indexes: Mapping[str, int]
 ) -> dict[str, Any]:
     missed = [
         {
             "level": "error",
             "message": _message(f"not examined: {reason}"),
             **(
-                {"associatedRule": {"id": each["rule"], "index": places[each["rule"]]}}
-                if each["rule"] in places
+                {"associatedRule": {"id": examined["rule"], "index": rule_indexes[examined["rule"]]}}
+                if examined["rule"] in rule_indexes
                 else {}
             ),
         }
-        for each in coverage
-        for reason in each["missed"]
+        for examined in coverage
+        for reason in examined["missed"]
     ]
     invocation: dict[str, Any] = {
         # Without a summary, the sweep broke off.
         "executionSuccessful": summary is not None and summary["complete"],
         "toolExecutionNotifications": missed,
-        "properties": {"examined": {each["rule"]: covered(each) for each in coverage}},
+        "properties": {"examined": {examined["rule"]: covered(examined) for examined in coverage}},
     }
     if summary is not None:
         invocation["endTimeUtc"] = summary["at"]
@@ -165,8 +167,8 @@ def _invocation(
 
 def _message(message: str) -> dict[str, str]:
     """Return a plain text message (section 3.11) without links and placeholders."""
-    shown = safe(message).replace("](", "] (").replace("{", "{{").replace("}", "}}")
-    return {"text": shown}
+    escaped = safe(message).replace("](", "] (").replace("{", "{{").replace("}", "}}")
+    return {"text": escaped}
 
 
 def _sentence(phrase: str) -> str:

@@ -70,13 +70,13 @@ class _FindingsPage:
             yield from self._head("ended", _ENDED, group.rule, credentials)
         else:
             count = counted(group.count, "finding") if group.count else "nothing new"
-            known = f", {group.known:,} more in the baseline" if group.known else ""
+            known_text = f", {group.known:,} more in the baseline" if group.known else ""
             severity = group.worst.value
             yield from self._head(
                 severity if group.count else "known",
                 _SGR[severity if group.count else "info"],
                 group.rule,
-                count + known,
+                count + known_text,
             )
             yield from self._wrapped(title, 2)
         for row in group.shown:
@@ -87,42 +87,44 @@ class _FindingsPage:
 
     def closing(self, closing: Closing) -> Iterator[str]:
         if self._wording is not SWEEP:
-            for each in closing.coverage:
-                yield from self._wrapped(covered(each), 0, hang=2)
+            for examined in closing.coverage:
+                yield from self._wrapped(covered(examined), 0, hang=2)
         elif self._verbose:
-            for each in closing.coverage:
-                yield from self._wrapped(f"examined for {each['rule']}: {covered(each)}", 0, hang=2)
+            for examined in closing.coverage:
+                yield from self._wrapped(f"examined for {examined['rule']}: {covered(examined)}", 0, hang=2)
         elif closing.coverage:
-            whole = sum(each["complete"] and each["unknown"] is None for each in closing.coverage)
+            complete = sum(
+                examined["complete"] and examined["unknown"] is None for examined in closing.coverage
+            )
             rule_count = counted(len(closing.coverage), "rule")
-            all_ = "all" if whole == len(closing.coverage) else whole
+            all_ = "all" if complete == len(closing.coverage) else complete
             yield from self._wrapped(f"{rule_count} asked, {all_} examined completely", 0, hang=2)
             unknown: dict[str, list[str]] = {}
-            for each in closing.coverage:
-                if each["unknown"] is not None:
-                    unknown.setdefault(each["unknown"], []).append(each["rule"])
+            for examined in closing.coverage:
+                if examined["unknown"] is not None:
+                    unknown.setdefault(examined["unknown"], []).append(examined["rule"])
             for facts, names in unknown.items():
                 yield from self._wrapped(f"not known for {', '.join(names)}: {facts}", 0, hang=2)
-        for each in closing.coverage:
-            for reason in each["missed"]:
-                label = f"not examined for {each['rule']}" if self._wording is SWEEP else "not searched"
+        for examined in closing.coverage:
+            for reason in examined["missed"]:
+                label = f"not examined for {examined['rule']}" if self._wording is SWEEP else "not searched"
                 lines = list(self._wrapped(f"{label}: {reason}", 0, hang=2))
                 yield from (self._in(_FAILURE, line.removesuffix("\n")) + "\n" for line in lines)
         summary = closing.summary
         if summary is None:
             yield self._in(_FAILURE, self._wording.broken) + "\n"
             return
-        found = counted(summary["open"], "finding") if summary["open"] else "nothing found"
+        outcome = counted(summary["open"], "finding") if summary["open"] else "nothing found"
         if summary["worst"] is not None:
-            found += f", the gravest {summary['worst']}"
+            outcome += f", the gravest {summary['worst']}"
         if summary["known"]:
-            found += f"; {summary['known']:,} in the baseline"
+            outcome += f"; {summary['known']:,} in the baseline"
         if summary["ended"]:
-            found += f"; {summary['ended']:,} ended"
+            outcome += f"; {summary['ended']:,} ended"
         if not summary["complete"]:
-            found += "; incomplete: not everything was examined"
+            outcome += "; incomplete: not everything was examined"
         yield from self._wrapped(
-            f"{found} ({self._wording.verb} {summary['sweep']}, {summary['at']})", 0, hang=2
+            f"{outcome} ({self._wording.verb} {summary['sweep']}, {summary['at']})", 0, hang=2
         )
 
     def _head(self, word: str, sgr: str, rule: str, count: str) -> Iterator[str]:
@@ -154,11 +156,11 @@ class _FindingsPage:
         # A name is never folded, but moved to a separate line if necessary: the terminal may fold it.
         name = cell(row["subject"])
         details = f" ({', '.join(facts)})" if facts else ""
-        shown = f"\x1b[1m{name}\x1b[0m" if self._colour else name
+        styled = f"\x1b[1m{name}\x1b[0m" if self._colour else name
         if len(name) + len(details) + 2 <= self._width:
-            yield f"  {shown}{details}\n"
+            yield f"  {styled}{details}\n"
         else:
-            yield f"  {shown}\n"
+            yield f"  {styled}\n"
             yield from self._wrapped(", ".join(facts), 4)
 
     def _command(self, command: str) -> str:

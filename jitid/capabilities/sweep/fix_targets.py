@@ -42,33 +42,36 @@ def mend(
     Revocations in the queue are tried at once, even before they are due. A credential whose end was confirmed, or that
     the ledger never had, is ended again, and an audit event records it.
     """
-    known = _known(ledger, [each for each in findings if "jti" not in each.evidence])
+    outside_rows = _known(ledger, [finding for finding in findings if "jti" not in finding.evidence])
     waiting = [
-        each for each in findings if (row := known.get(each.subject)) is not None and row.settled_at is None
+        finding
+        for finding in findings
+        if (row := outside_rows.get(finding.subject)) is not None and row.settled_at is None
     ]
     if waiting:
         yield from _settled(ledger, targets, rule, waiting, sweep, limit)
-    rest = [each for each in findings if each not in waiting]
-    places: dict[str, list[_Wrong]] = {}
+    others = [finding for finding in findings if finding not in waiting]
+    by_target: dict[str, list[_Wrong]] = {}
     nameless = 0
-    for finding in rest:
-        row = known.get(finding.subject)
+    for finding in others:
+        row = outside_rows.get(finding.subject)
         record = _unknown(finding, targets) if row is None else row.record
         if record is None:
             nameless += 1
         else:
-            places.setdefault(record.target, []).append(_Wrong(finding, record))
+            by_target.setdefault(record.target, []).append(_Wrong(finding, record))
     if nameless:
         yield Unfixed(rule.name, nameless, "it bears no name of ours: whoever made it must end it")
-    for target, wrong in places.items():
-        for first in range(0, len(wrong), _AT_ONCE):
-            yield from _ended(ledger, targets, rule, target, wrong[first : first + _AT_ONCE], sweep)
+    for target, wrong in by_target.items():
+        for start in range(0, len(wrong), _AT_ONCE):
+            yield from _ended(ledger, targets, rule, target, wrong[start : start + _AT_ONCE], sweep)
 
 
 def _known(ledger: Ledger, findings: Iterable[Finding]) -> Mapping[str, Outside]:
     with ledger.read() as snapshot:
         return {
-            row.record.jti: row for row in OutsideStore(snapshot).find([each.subject for each in findings])
+            row.record.jti: row
+            for row in OutsideStore(snapshot).find([finding.subject for finding in findings])
         }
 
 
@@ -113,17 +116,22 @@ def _settled(
     limit: float,
 ) -> Iterator[Remedied | Unfixed]:
     """Try the revocations in the queue again."""
-    jtis = [each.subject for each in findings]
-    done = settle.settle(ledger, targets, ids=jtis, waiting=True, limit=limit)
+    jtis = [finding.subject for finding in findings]
+    settled = settle.settle(ledger, targets, ids=jtis, waiting=True, limit=limit)
     with ledger.read() as snapshot:
-        at = snapshot.now
-        left = {row.record.jti: row for row in OutsideStore(snapshot).find(jtis) if row.settled_at is None}
-    ended = tuple(each for each in findings if each.subject not in left)
+        now = snapshot.now
+        unsettled = {
+            row.record.jti: row for row in OutsideStore(snapshot).find(jtis) if row.settled_at is None
+        }
+    ended = tuple(finding for finding in findings if finding.subject not in unsettled)
     if ended:
-        yield Remedied(sweep, rule.name, ended, len(ended), done.events[-1], at, 0, None)
-    if left:
-        why = next((row.proof for row in left.values() if row.proof), None) or "the target has not answered"
-        yield Unfixed(rule.name, len(left), why)
+        yield Remedied(sweep, rule.name, ended, len(ended), settled.events[-1], now, 0, None)
+    if unsettled:
+        reason = (
+            next((row.proof for row in unsettled.values() if row.proof), None)
+            or "the target has not answered"
+        )
+        yield Unfixed(rule.name, len(unsettled), reason)
 
 
 def _ended(
@@ -133,18 +141,18 @@ def _ended(
     try:
         issuer = targets.open(targets.get(target))
         try:
-            outcomes = issuer.revoke([each.record for each in wrong])
+            outcomes = issuer.revoke([entry.record for entry in wrong])
         finally:
             with suppress(JitidError):
                 issuer.close()
     except JitidError as error:
         outcomes = [EndOutcome(Settlement.UNAVAILABLE, safe(error.message))] * len(wrong)
     ended = [
-        each for each, outcome in zip(wrong, outcomes, strict=True) if outcome.settlement is Settlement.DONE
+        entry for entry, outcome in zip(wrong, outcomes, strict=True) if outcome.settlement is Settlement.DONE
     ]
     failed = [outcome for outcome in outcomes if outcome.settlement is not Settlement.DONE]
     if ended:
-        names = sha256("".join(sorted(f"{each.record.name}\n" for each in ended)).encode()).hexdigest()
+        names = sha256("".join(sorted(f"{entry.record.name}\n" for entry in ended)).encode()).hexdigest()
 
         def record_clear(transaction: Transaction) -> tuple[int, int]:
             facts = {
@@ -156,8 +164,8 @@ def _ended(
             }
             return transaction.append("clear", {**facts, "names": names}).seq, transaction.now
 
-        event, at = change(ledger, record_clear)
-        findings = tuple(each.finding for each in ended)
-        yield Remedied(sweep, rule.name, findings, len(ended), event, at, 0, None)
+        event, ended_at = change(ledger, record_clear)
+        findings = tuple(entry.finding for entry in ended)
+        yield Remedied(sweep, rule.name, findings, len(ended), event, ended_at, 0, None)
     if failed:
         yield Unfixed(rule.name, len(failed), failed[0].proof)

@@ -20,7 +20,7 @@ from jitid.capabilities.sweep.findings_view import (
 class FindingGroup:
     """The findings of one rule: the first ones, and their number."""
 
-    def __init__(self, rule: str, most: int, *, ended: bool, wording: Wording = SWEEP) -> None:
+    def __init__(self, rule: str, limit: int, *, ended: bool, wording: Wording = SWEEP) -> None:
         self._wording = wording
         self.rule = rule
         self.ended = ended
@@ -36,7 +36,7 @@ class FindingGroup:
         self._sweep = ""
         self._event: int | None = None
         self._worst = Severity.INFO
-        self._most = most
+        self._most = limit
 
     def add(self, row: FindingRow) -> None:
         """Count another finding."""
@@ -86,8 +86,8 @@ class Closing(NamedTuple):
     summary: Summary | None
 
 
-def grouped(rows: SweptRows, most: int, wording: Wording = SWEEP) -> Iterator[FindingGroup | Closing]:
-    """Yield each group with its first `most` findings when the next one begins, and the closing at the end."""
+def grouped(rows: SweptRows, limit: int, wording: Wording = SWEEP) -> Iterator[FindingGroup | Closing]:
+    """Yield each group with its first `limit` findings when the next one begins, and the closing at the end."""
     coverage: list[Examined] = []
     summary: Summary | None = None
     group: FindingGroup | None = None
@@ -97,7 +97,7 @@ def grouped(rows: SweptRows, most: int, wording: Wording = SWEEP) -> Iterator[Fi
             group = None
         if "state" in row:
             if group is None:
-                group = FindingGroup(row["rule"], most, ended=row["state"] == "ended", wording=wording)
+                group = FindingGroup(row["rule"], limit, ended=row["state"] == "ended", wording=wording)
             group.add(row)
         elif "coverage" in row:
             coverage.append(row["coverage"])

@@ -12,15 +12,15 @@ from jitid.capabilities.sweep.finding import Finding, Severity
 class KnownFindings:
     """The findings of a baseline, sixteen bytes each: there may be a million."""
 
-    def __init__(self, found: Iterable[tuple[int, int]]) -> None:
-        """`found` are fingerprints with numbers of credentials."""
+    def __init__(self, entries: Iterable[tuple[int, int]]) -> None:
+        """`entries` are fingerprints with numbers of credentials."""
         prints, numbers = array("Q"), array("Q")
-        for fingerprint, credentials in found:
+        for fingerprint, credentials in entries:
             prints.append(fingerprint)
             numbers.append(credentials)
         order = sorted(range(len(prints)), key=prints.__getitem__)
-        self._prints = array("Q", (prints[place] for place in order))
-        self._numbers = array("Q", (numbers[place] for place in order))
+        self._prints = array("Q", (prints[index] for index in order))
+        self._numbers = array("Q", (numbers[index] for index in order))
 
     def __contains__(self, finding: object) -> bool:
         assert isinstance(finding, Finding)
@@ -35,9 +35,9 @@ class KnownFindings:
 
     def number(self, fingerprint: int) -> int:
         """Return the largest number of credentials of a finding with that fingerprint; -1 if there is none."""
-        place = bisect_left(self._prints, fingerprint)
-        most = -1
-        while place < len(self._prints) and self._prints[place] == fingerprint:
-            most = max(most, self._numbers[place])
-            place += 1
-        return most
+        index = bisect_left(self._prints, fingerprint)
+        largest = -1
+        while index < len(self._prints) and self._prints[index] == fingerprint:
+            largest = max(largest, self._numbers[index])
+            index += 1
+        return largest

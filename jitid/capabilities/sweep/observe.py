@@ -27,22 +27,22 @@ class _TargetAnswer(NamedTuple):
     why: str | None
 
 
-def observe(ledger: Ledger, targets: Targets, named: Sequence[str], limit: float) -> Observed:
+def observe(ledger: Ledger, targets: Targets, chosen: Sequence[str], limit: float) -> Observed:
     """Query targets; a target that does not answer within `limit` seconds counts as missed.
 
-    With `named`, only these targets are queried. Otherwise all targets of the configuration are, and all where the
+    With `chosen`, only these targets are queried. Otherwise all targets of the configuration are, and all where the
     ledger has open rows.
 
     Raises:
         UsageError: the configuration has no target of that name.
 
     """
-    for name in named:
+    for name in chosen:
         targets.get(name)
     with ledger.read() as snapshot:
         now = snapshot.now
         target_names = tuple(
-            dict.fromkeys(named or (*targets.names(), *OutsideStore(snapshot).targets_open()))
+            dict.fromkeys(chosen or (*targets.names(), *OutsideStore(snapshot).targets_open()))
         )
         open_there = {name: OutsideStore(snapshot).open_at(name) for name in target_names}
     # Threads cannot read the ledger's signing key: a ledger belongs to one thread.
@@ -69,31 +69,37 @@ def observe(ledger: Ledger, targets: Targets, named: Sequence[str], limit: float
     return Observed(
         tuple(seen[name] for name in target_names if name in seen),
         tuple(f"target {safe(name)}: {missed[name]}" for name in target_names if name in missed),
-        frozenset(named) if named else None,
+        frozenset(chosen) if chosen else None,
     )
 
 
 def _query(
     targets: Targets,
     name: str,
-    there: Sequence[tuple[int, str, str | None]],
+    open_rows: Sequence[tuple[int, str, str | None]],
     now: int,
     answers: Queue[_TargetAnswer],
 ) -> None:
     """Query one target; any error becomes its answer."""
     try:
-        answers.put(_TargetAnswer(name, _seen(targets, name, there, now), None))
+        answers.put(_TargetAnswer(name, _seen(targets, name, open_rows, now), None))
     except JitidError as error:
         answers.put(_TargetAnswer(name, None, safe(error.message)))
     except Exception as error:  # noqa: BLE001 - one kind's fault must not keep others from being examined
         answers.put(_TargetAnswer(name, None, f"internal error: {type(error).__name__}"))
 
 
-def _seen(targets: Targets, name: str, there: Sequence[tuple[int, str, str | None]], now: int) -> SeenTarget:
+def _seen(
+    targets: Targets, name: str, open_rows: Sequence[tuple[int, str, str | None]], now: int
+) -> SeenTarget:
     issuer = targets.open(targets.get(name))
     try:
-        names = [(each, key) for key, name, reference in there for each in issuer.names_of(name, reference)]
-        issuer.expect([each for each, _ in names])
+        names = [
+            (target_name, key)
+            for key, recorded_name, reference in open_rows
+            for target_name in issuer.names_of(recorded_name, reference)
+        ]
+        issuer.expect([target_name for target_name, _ in names])
         return SeenTarget(name, now, tuple(issuer.inventory()), names, issuer.unseen)
     finally:
         with suppress(Exception):

@@ -69,7 +69,7 @@ def _sweep(
     observed = _observed(context, operation, rules)
     with ledger.read() as snapshot:
         keys, names = KeyStore(snapshot).signing_keys(), snapshot.names
-        remembered = [(place, _read_head(text, names, keys)) for place, text in operation.heads]
+        remembered = [(path, _read_head(text, names, keys)) for path, text in operation.heads]
         rule_context = _rule_context(
             ledger,
             operation.limits,
@@ -118,17 +118,17 @@ def _fix(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterato
     accept_clock = operation.accept_clock
     for rule in rules:
         if rule.closes:
-            due: list[Finding] = []
+            due_findings: list[Finding] = []
             with ledger.read() as snapshot:
                 rule_context = _rule_context(
                     ledger, operation.limits, terms, snapshot, accept_clock=accept_clock
                 )
                 # If the rule fails, the sweep that follows reports it.
                 with suppress(IntegrityError):
-                    due = [
+                    due_findings = [
                         finding for finding in found(rule, rule_context) if _is_selected(operation, finding)
                     ]
-            for finding in due:
+            for finding in due_findings:
                 yield from remedies.close_due(ledger, operation.sweep, finding, accept_clock=accept_clock)
     context_for = partial(_rule_context, ledger, operation.limits, terms, accept_clock=accept_clock)
     yield from remedies.fix(

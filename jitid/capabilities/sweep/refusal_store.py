@@ -70,34 +70,34 @@ def find(
     `usual` are the audiences of an agent whose record has none.
     """
     source, limited = _CASES[kind]
-    named = "" if name is None else "AND r.name = :name"
+    condition = "" if name is None else "AND r.name = :name"
     columns = ", ".join(limited.values())
     rows = context.query(
-        f"SELECT r.name, {columns}, count(*) {source} {named} GROUP BY r.name, {columns} ORDER BY r.name",
+        f"SELECT r.name, {columns}, count(*) {source} {condition} GROUP BY r.name, {columns} ORDER BY r.name",
         name=name,
     )
-    for one, cases in groupby(rows, itemgetter(0)):
-        entry = _entry(context, kind, one)
+    for record_name, cases in groupby(rows, itemgetter(0)):
+        entry = _entry(context, kind, record_name)
         reasons: dict[Objection, None] = {}
         refused: list[Mapping[str, str]] = []
         credentials = 0
         for _, *values, count in cases:
             case = dict(zip(limited, values, strict=True))
-            if found := _objections(context, entry, case, usual):
-                reasons |= dict.fromkeys(found)
+            if objections := _objections(context, entry, case, usual):
+                reasons |= dict.fromkeys(objections)
                 refused.append(case)
                 credentials += count
         if refused:
-            yield RefusedToday(kind, one, tuple(reasons), credentials, tuple(refused))
+            yield RefusedToday(kind, record_name, tuple(reasons), credentials, tuple(refused))
 
 
 def identities(context: RuleContext, refused: RefusedToday) -> Iterator[bytes]:
     """Yield the identities of the credentials that would be refused."""
     source, limited = _CASES[refused.sort]
-    same = " AND ".join(f"{column} = :{name}" for name, column in limited.items())
+    conditions = " AND ".join(f"{column} = :{name}" for name, column in limited.items())
     for case in refused.cases:
         rows: Iterator[Any] = context.query(
-            f"SELECT DISTINCT i.uid {source} AND r.name = :name AND {same}", name=refused.name, **case
+            f"SELECT DISTINCT i.uid {source} AND r.name = :name AND {conditions}", name=refused.name, **case
         )
         yield from (uid for (uid,) in rows)
 
@@ -113,16 +113,18 @@ def _objections(
 ) -> list[Objection]:
     person, agent, _ = entry
     scopes = scopes_of(case["scopes"])
-    found = governance.objections(
+    objections = governance.objections(
         entry, "", case.get("sensitivity", "low"), known_only=False, now=context.now
     )
     if agent is not None:
-        audiences, own = case["audiences"].split(), context.names.issuers
+        audiences, issuers = case["audiences"].split(), context.names.issuers
         # A renewal drops usual kinds that the record lacks, and is refused because of other kinds.
-        may = [kind for kind in read_kinds(case["may_kind"]) or () if kind not in USUAL_KINDS]
-        found += governance.beyond_limits(agent, (case["kind"], *may), audiences, usual, 0, 0, own=own)
-    found += governance.beyond_scopes(person, agent, [case["details"]] if case["details"] else [])
-    for rule, held, why in governance.limits(person, agent):
-        wider = uncovered(scopes_of(" ".join(held)), scopes)
-        found += [Objection(rule, f"{why}: scope {quote(scope)}", "") for scope in wider]
-    return [each for each in found if each.rule not in OTHERS]
+        may_kinds = [kind for kind in read_kinds(case["may_kind"]) or () if kind not in USUAL_KINDS]
+        objections += governance.beyond_limits(
+            agent, (case["kind"], *may_kinds), audiences, usual, 0, 0, own=issuers
+        )
+    objections += governance.beyond_scopes(person, agent, [case["details"]] if case["details"] else [])
+    for rule, permitted, reason in governance.limits(person, agent):
+        wider = uncovered(scopes_of(" ".join(permitted)), scopes)
+        objections += [Objection(rule, f"{reason}: scope {quote(scope)}", "") for scope in wider]
+    return [objection for objection in objections if objection.rule not in OTHERS]

@@ -70,10 +70,10 @@ def foresee(context: RuleContext, rules: Sequence[Rule], is_selected: FindingFil
 
     def selections() -> Iterator[Selection]:
         for rule in rules:
-            whole = True
+            has_more = True
             with closing(_endable(rule, context, is_selected)) as ending:
-                while whole:
-                    batch, whole = _first(ending)
+                while has_more:
+                    batch, has_more = _first(ending)
                     if batch and rule.name not in finding:
                         finding.append(rule.name)
                     yield from (selection for selection, _ in _together(batch))
@@ -88,7 +88,7 @@ def fix(
     rules: Sequence[Rule],
     is_selected: FindingFilter,
     sweep: str,
-    most: int | None,
+    limit: int | None,
     *,
     accept_clock: bool,
 ) -> Iterator[Remedied | Unfixed]:
@@ -104,31 +104,38 @@ def fix(
         rules: the rules whose findings end.
         is_selected: returns whether a finding ends.
         sweep: the name of this sweep, for the audit log.
-        most: the maximum number of live credentials to revoke; None for any number.
+        limit: the maximum number of live credentials to revoke; None for any number.
         accept_clock: whether a clock that has jumped is accepted.
 
     Raises:
-        JitidError: the ledger cannot be written, or more than `most` credentials would end; nothing was changed.
+        JitidError: the ledger cannot be written, or more than `limit` credentials would end; nothing was changed.
         PartialError: the same error occurred after earlier findings had ended; these were yielded.
 
     """
-    left, ended = most, 0
+    remaining, ended = limit, 0
     for rule in rules:
         tried: set[int] = set()
-        more = True
-        while more:
+        has_more = True
+        while has_more:
             try:
                 with reading_rows():
-                    results, trying, more = _end_batch(
-                        ledger, context_for, rule, is_selected, sweep, left, tried, accept_clock=accept_clock
+                    results, trying, has_more = _end_batch(
+                        ledger,
+                        context_for,
+                        rule,
+                        is_selected,
+                        sweep,
+                        remaining,
+                        tried,
+                        accept_clock=accept_clock,
                     )
                 tried |= trying
-                done = [one for one in results if isinstance(one, Remedied)]
-                ended += sum(one.credentials for one in done)
-                left = most if most is None else most - ended
-                yield from (one for one in results if isinstance(one, Unfixed))
-                for one in done:
-                    yield from _rechecked(ledger, one)
+                remedied = [result for result in results if isinstance(result, Remedied)]
+                ended += sum(result.credentials for result in remedied)
+                remaining = limit if limit is None else limit - ended
+                yield from (result for result in results if isinstance(result, Unfixed))
+                for result in remedied:
+                    yield from _rechecked(ledger, result)
             except (StorageError, ClockError, TooManyError) as error:
                 if not ended:
                     if type(error) is StorageError:
@@ -187,26 +194,26 @@ def close_due(ledger: Ledger, sweep: str, finding: Finding, *, accept_clock: boo
         # A transaction itself closes some due credentials before it begins.
         with ledger.write(accept_clock=accept_clock, facts=facts) as transaction:
             expiry.close_due(transaction, BATCH, facts)
-            at, closed = transaction.now, tuple(transaction.closed)
+            now, closed = transaction.now, tuple(transaction.closed)
         if not closed:
             return
         for event, credentials in closed:
-            about = finding._replace(credentials=credentials)
-            yield Remedied(sweep, finding.rule, (about,), credentials, event, at, 0, None)
+            ended_finding = finding._replace(credentials=credentials)
+            yield Remedied(sweep, finding.rule, (ended_finding,), credentials, event, now, 0, None)
 
 
-def _rechecked(ledger: Ledger, done: Remedied) -> Iterator[Remedied]:
+def _rechecked(ledger: Ledger, remedied: Remedied) -> Iterator[Remedied]:
     """Yield the result with the number of credentials that are still accepted.
 
     If the check fails, yield the result without that number, and raise the error.
     """
     try:
         with reading_rows():
-            still_accepted = count_accepted(ledger, done)
+            still_accepted = count_accepted(ledger, remedied)
     except JitidError:
-        yield done
+        yield remedied
         raise
-    yield done._replace(accepted=still_accepted)
+    yield remedied._replace(accepted=still_accepted)
 
 
 def _end_batch(
@@ -215,7 +222,7 @@ def _end_batch(
     rule: Rule,
     is_selected: FindingFilter,
     sweep: str,
-    most: int | None,
+    limit: int | None,
     tried: AbstractSet[int],
     *,
     accept_clock: bool,
@@ -225,17 +232,17 @@ def _end_batch(
     with ledger.write(accept_clock=accept_clock) as transaction:
         context = context_for(transaction)
         with closing(_endable(rule, context, is_selected)) as ending:
-            batch, more = _first(each for each in ending if _key(each[0]) not in tried)
+            batch, has_more = _first(pair for pair in ending if _key(pair[0]) not in tried)
         nameless = sum(not any(selection) for _, selection in batch)
         if nameless:
             results.append(Unfixed(rule.name, nameless, _UNNAMED))
         for selection, findings in _together(batch):
-            done = _end(transaction, context_for, rule, selection, findings, sweep, most)
-            for one in done:
-                if isinstance(one, Remedied):
-                    most = None if most is None else most - one.credentials
-            results += done
-    return _Outcome(tuple(results), frozenset(_key(finding) for finding, _ in batch), more)
+            new_results = _end(transaction, context_for, rule, selection, findings, sweep, limit)
+            for result in new_results:
+                if isinstance(result, Remedied):
+                    limit = None if limit is None else limit - result.credentials
+            results += new_results
+    return _Outcome(tuple(results), frozenset(_key(finding) for finding, _ in batch), has_more)
 
 
 def _end(
@@ -245,33 +252,40 @@ def _end(
     selection: Selection,
     findings: Sequence[Finding],
     sweep: str,
-    most: int | None,
+    limit: int | None,
 ) -> list[Remedied | Unfixed]:
     facts = {"sweep": sweep, "finding": rule.name}
     try:
-        done = revocation.revoke(
-            transaction, selection, f"found by the sweep: {rule.name}", most, facts=facts
+        revoked = revocation.revoke(
+            transaction, selection, f"found by the sweep: {rule.name}", limit, facts=facts
         )
     except NotFoundError:
         credentials = 0
     else:
-        credentials = done.credentials
-    ended, left = list(findings), 0
+        credentials = revoked.credentials
+    ended, remaining = list(findings), 0
     if credentials < sum(finding.credentials for finding in findings):
         # In an edited ledger, a finding and its selection may disagree: run the rule again.
         alive = _found_again(rule, context_for(transaction), findings)
-        ended = [each for each in findings if alive.get(each.fingerprint, 0) < each.credentials]
-        left = len(findings) - len(ended)
+        ended = [finding for finding in findings if alive.get(finding.fingerprint, 0) < finding.credentials]
+        remaining = len(findings) - len(ended)
     results: list[Remedied | Unfixed] = []
     if credentials:
-        assert done.event is not None
-        until = done.radius.offline_until
-        one = Remedied(
-            sweep, rule.name, tuple(ended or findings), credentials, done.event, transaction.now, None, until
+        assert revoked.event is not None
+        offline_until = revoked.radius.offline_until
+        remedied = Remedied(
+            sweep,
+            rule.name,
+            tuple(ended or findings),
+            credentials,
+            revoked.event,
+            transaction.now,
+            None,
+            offline_until,
         )
-        results.append(one)
-    if left:
-        results.append(Unfixed(rule.name, left, _UNNAMED))
+        results.append(remedied)
+    if remaining:
+        results.append(Unfixed(rule.name, remaining, _UNNAMED))
     return results
 
 
@@ -301,8 +315,8 @@ def _first(ending: Iterable[Ending]) -> tuple[list[Ending], bool]:
     """
     batch: list[Ending] = []
     try:
-        for each in islice(ending, BATCH):
-            batch.append(each)  # noqa: PERF402 - the rows before an error are kept
+        for pair in islice(ending, BATCH):
+            batch.append(pair)  # noqa: PERF402 - the rows before an error are kept
     except IntegrityError:
         return batch, False
     return batch, len(batch) == BATCH
@@ -325,7 +339,9 @@ def _together(batch: Sequence[Ending]) -> list[tuple[Selection, list[Finding]]]:
             joined.setdefault(kind, []).append((finding, selection))
     return [
         (
-            Selection()._replace(**{kind: tuple(name for _, each in alike for name in getattr(each, kind))}),
+            Selection()._replace(
+                **{kind: tuple(name for _, selection in alike for name in getattr(selection, kind))}
+            ),
             [finding for finding, _ in alike],
         )
         for kind, alike in joined.items()
@@ -336,7 +352,7 @@ _MOST_CHECKED = 100
 """Maximum number of credentials of one event that are checked one by one, like `verify` does."""
 
 
-def count_accepted(ledger: Ledger, done: Remedied) -> int:
+def count_accepted(ledger: Ledger, remedied: Remedied) -> int:
     """Return the number of credentials that an event ended and that a verifier with this ledger still accepts.
 
     All that the ledger does not record as ended are counted. The first credentials are also checked like `verify`
@@ -345,18 +361,18 @@ def count_accepted(ledger: Ledger, done: Remedied) -> int:
     with ledger.read() as snapshot:
         rows = snapshot.query(
             ENDED_BY,
-            {"event": done.event},
+            {"event": remedied.event},
         )
-        named: list[str] = []
+        jtis: list[str] = []
         alive = count = 0
         for jti, is_live in rows:
             count += 1
             alive += is_live
-            if len(named) < _MOST_CHECKED:
-                named.append(credential_id(jti))
+            if len(jtis) < _MOST_CHECKED:
+                jtis.append(credential_id(jti))
         # Rows that no longer name the event that ended them were changed outside of jitid.
-        missing = max(done.credentials - count, 0)
-        return max(alive + missing, sum(_is_accepted(snapshot, jti) for jti in named))
+        missing = max(remedied.credentials - count, 0)
+        return max(alive + missing, sum(_is_accepted(snapshot, jti) for jti in jtis))
 
 
 def _is_accepted(snapshot: View, jti: str) -> bool:

@@ -94,9 +94,9 @@ class Rule(NamedTuple):
         """Return the selection that `--fix` revokes for a finding; None if no revocation fixes it."""
         return finding.ends if self.pick is None else self.pick(context, finding)
 
-    def finding(self, subject: str, summary: str, **more: Any) -> Finding:  # noqa: ANN401 - fields of Finding
+    def finding(self, subject: str, summary: str, **details: Any) -> Finding:  # noqa: ANN401 - fields of Finding
         """Return a finding of this rule; its evidence, remedy and so on are given by name."""
-        fields: dict[str, Any] = {"since": None, "credentials": 0, "evidence": {}, "remedy": None, **more}
+        fields: dict[str, Any] = {"since": None, "credentials": 0, "evidence": {}, "remedy": None, **details}
         if self.pick is not None or fields.get("ends") is not None:
             fields.setdefault("revokes", fields["credentials"])
         return Finding(self.name, fields.pop("severity", self.severity), subject, summary, **fields)
@@ -189,11 +189,11 @@ class RuleContext:
     def mark(self, rules: Iterable[Rule]) -> None:
         """Check each live credential once for all these rules, and keep the suspects of each rule."""
         marked = [rule for rule in rules if rule.suspect is not None]
-        self._marks = {rule.name: 1 << number for number, rule in enumerate(marked)}
+        self._marks = {rule.name: 1 << bit for bit, rule in enumerate(marked)}
         for statement in SUSPECTS:
             self._do(statement)
         marks = [f"CASE WHEN {rule.suspect} THEN {self._marks[rule.name]} ELSE 0 END" for rule in marked]
-        doubts = [1 << number for number in range(len(marked), len(marked) + len(_DOUBTS))]
+        doubts = [1 << bit for bit in range(len(marked), len(marked) + len(_DOUBTS))]
         marks += [
             f"CASE WHEN {condition} THEN {mark} ELSE 0 END"
             for (condition, _, _), mark in zip(_DOUBTS, doubts, strict=True)
@@ -222,8 +222,8 @@ class RuleContext:
         # Several queries may count the same row, so that the largest count is a minimum.
         counts = (max(lost, int(off_task), int(without_delegator)), torn, max(timeless, int(untimed)))
         return int(live), tuple(
-            f"1 live credential {one}" if count == 1 else f"{count} live credentials {many}"
-            for count, (_, one, many) in zip(counts, _DOUBTS, strict=True)
+            f"1 live credential {singular}" if count == 1 else f"{count} live credentials {plural}"
+            for count, (_, singular, plural) in zip(counts, _DOUBTS, strict=True)
             if count
         )
 
@@ -259,22 +259,26 @@ class RuleContext:
         if not self._loaded:
             target_store.load(self.snapshot, observed)
             self._loaded = True
-        for why in observed.missed:
-            self.missed(why)
+        for reason in observed.missed:
+            self.missed(reason)
         if observed.seen:
-            count = sum(len(one.existing) for one in observed.seen)
+            count = sum(len(seen_target.existing) for seen_target in observed.seen)
             where = "1 target" if len(observed.seen) == 1 else f"{len(observed.seen)} targets"
             self.examined(f"{count:,} credentials that exist at {where}")
-        unseen = [f"{one.target}: {one.unseen}" for one in observed.seen if one.unseen is not None]
+        unseen = [
+            f"{seen_target.target}: {seen_target.unseen}"
+            for seen_target in observed.seen
+            if seen_target.unseen is not None
+        ]
         if unseen:
             self.not_known("; ".join(unseen))
 
     def _unreported(self) -> str | None:
-        ((live, known),) = self.query(KNOWN_USE)
-        if known == live:
+        ((live, reported),) = self.query(KNOWN_USE)
+        if reported == live:
             return None
         return (
-            f"whether {live - known} of {live} live credentials are used: since their issue no use was reported for "
+            f"whether {live - reported} of {live} live credentials are used: since their issue no use was reported for "
             "their audiences"
         )
 
@@ -285,9 +289,9 @@ class RuleContext:
         """Record the part that the rule has examined, if it differs from sweep to sweep."""
         self._examined = part
 
-    def missed(self, why: str) -> None:
+    def missed(self, reason: str) -> None:
         """Record a part that the rule could not examine, and why: the rule then never counts as clean."""
-        self._missed.append(why)
+        self._missed.append(reason)
 
     def not_known(self, facts: str) -> None:
         """Record facts that the rule cannot know from the ledger: the rule does not count as clean then either."""

@@ -21,11 +21,11 @@ If `pick` reads all live credentials, a rule is measured only with at most this 
 
 
 def sweep(
-    context: RuleContext, rules: Sequence[Rule], most: int | None = None
+    context: RuleContext, rules: Sequence[Rule], limit: int | None = None
 ) -> Iterator[Finding | Coverage]:
     """Yield the findings of each rule, followed by its coverage.
 
-    A rule that fails is reported as incomplete, and the other rules still run. A remedy that revokes more than `most`
+    A rule that fails is reported as incomplete, and the other rules still run. A remedy that revokes more than `limit`
     credentials is measured with all descendants, as long as that is cheap.
     """
     context.mark(rules)
@@ -35,7 +35,7 @@ def sweep(
         cheap = alive <= MEASURED or not rule.picks_among_all
         try:
             for finding in found(rule, context):
-                if most is not None and cheap and most < finding.revokes <= room:
+                if limit is not None and cheap and limit < finding.revokes <= room:
                     room -= finding.revokes
                     yield _measured(rule, context, finding)
                 else:

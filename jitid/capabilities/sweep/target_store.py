@@ -58,35 +58,40 @@ def load(view: View, observed: Observed) -> None:
         _do(view, f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({columns})")
         _do(view, f"DELETE FROM {table}")
     fill = view.fill
-    target_rows = ((one.target, one.asked_at, int(one.unseen is None)) for one in observed.seen)
+    target_rows = (
+        (seen_target.target, seen_target.asked_at, int(seen_target.unseen is None))
+        for seen_target in observed.seen
+    )
     fill("asked_target", ("target", "asked_at", "lists"), target_rows)
-    everything = [(one.target, each) for one in observed.seen for each in one.existing]
+    all_existing = [
+        (seen_target.target, existing) for seen_target in observed.seen for existing in seen_target.existing
+    ]
     fill(
         "existing",
         ("id", "target", "name", "jti", "live", "created_at", "used_at", "detail"),
         (
             (
-                number,
+                index,
                 target,
-                each.name,
-                None if each.jti is None else parse_id(each.jti)[1],
-                int(each.live),
-                each.created_at,
-                each.used_at,
-                each.detail,
+                existing.name,
+                None if existing.jti is None else parse_id(existing.jti)[1],
+                int(existing.live),
+                existing.created_at,
+                existing.used_at,
+                existing.detail,
             )
-            for number, (target, each) in enumerate(everything)
+            for index, (target, existing) in enumerate(all_existing)
         ),
     )
     # Names from the issuer are matched here: to load all of them into a table would take longer than the rest.
     expected: dict[tuple[str, str], list[int]] = {}
-    for one in observed.seen:
-        for name, key in one.names:
-            expected.setdefault((one.target, name), []).append(key)
+    for seen_target in observed.seen:
+        for name, key in seen_target.names:
+            expected.setdefault((seen_target.target, name), []).append(key)
     matched = {
-        (number, key)
-        for number, (target, each) in enumerate(everything)
-        for key in expected.get((target, each.name), ())
+        (index, key)
+        for index, (target, existing) in enumerate(all_existing)
+        for key in expected.get((target, existing.name), ())
     }
     fill("matched", ("existing", "credential"), sorted(matched))
     _do(view, _MATCH)

@@ -111,24 +111,26 @@ def settle(
         names = (
             [target] if target is not None else OutsideStore(snapshot).targets_due(None if waiting else now)
         )
-        due = {
+        due_by_target = {
             name: OutsideStore(snapshot).due(name, now, _MOST, event=event, ids=ids, waiting=waiting)
             for name in names
         }
     tally = _Tally(ledger, abandoned=abandoned)
-    work = {name: some for name, some in due.items() if some}
+    work = {name: outsides for name, outsides in due_by_target.items() if outsides}
     limit = time_limit.left(limit)
     if limit <= 0:
         # No target was called, so there is no outcome to record, and no later attempt is postponed.
         with ledger.read() as snapshot:
             open_ = OutsideStore(snapshot).open_count(event=event, ids=ids)
-        return tally.settled(open_, sorted(work), [one for some in work.values() for one in some][:_SHOWN])
+        return tally.settled(
+            open_, sorted(work), [outside for outsides in work.values() for outside in outsides][:_SHOWN]
+        )
     targets.prepare(work)
     answers: Queue[_Batch | str] = Queue()
-    for name, some in work.items():
+    for name, outsides in work.items():
         # A daemon thread: a target that hangs must not keep the process from ending.
-        Thread(target=_end_all, args=(targets, name, some, answers), daemon=True).start()
-    waited = {name: {outside.key: outside for outside in some} for name, some in work.items()}
+        Thread(target=_end_all, args=(targets, name, outsides, answers), daemon=True).start()
+    waited = {name: {outside.key: outside for outside in outsides} for name, outsides in work.items()}
     deadline = monotonic() + limit
     late: list[str] = []
     while waited:
@@ -136,11 +138,11 @@ def settle(
             answer = answers.get(timeout=max(deadline - monotonic(), 0))
         except Empty:
             late = sorted(waited)
-            for name, left in waited.items():
-                why = EndOutcome(
+            for name, unanswered in waited.items():
+                outcome = EndOutcome(
                     Settlement.UNAVAILABLE, f"the target did not answer within {max(1, round(limit))} seconds"
                 )
-                tally.record(name, [(outside, why) for outside in left.values()])
+                tally.record(name, [(outside, outcome) for outside in unanswered.values()])
             break
         if isinstance(answer, str):
             waited.pop(answer, None)
@@ -163,32 +165,32 @@ _MOST = 10_000
 """Maximum number of credentials of one target in a run; the others wait for the next run."""
 
 
-def _end_all(targets: Targets, name: str, some: Sequence[Outside], answers: Queue[_Batch | str]) -> None:
+def _end_all(targets: Targets, name: str, outsides: Sequence[Outside], answers: Queue[_Batch | str]) -> None:
     """End credentials at a target, in batches, and queue the outcomes; every error becomes an outcome."""
     try:
-        for batch in _batches(targets, name, some):
+        for batch in _batches(targets, name, outsides):
             answers.put(batch)
     finally:
         answers.put(name)
 
 
-def _batches(targets: Targets, name: str, some: Sequence[Outside]) -> Iterator[_Batch]:
+def _batches(targets: Targets, name: str, outsides: Sequence[Outside]) -> Iterator[_Batch]:
     try:
         target = targets.get(name)
         issuer = targets.open(target)
     except Exception as error:  # noqa: BLE001 - as below; it may be back in the configuration later
-        yield _Batch(name, _unavailable(some, _words(error)))
+        yield _Batch(name, _unavailable(outsides, _words(error)))
         return
     # If a target of another kind has this name now, the absence of a credential there proves nothing.
-    others = [outside for outside in some if _target_kind(outside) != target.kind]
+    others = [outside for outside in outsides if _target_kind(outside) != target.kind]
     if others:
         yield _Batch(
             name, _unavailable(others, f"the target makes credentials of the kind {target.kind} now")
         )
-    matching = [outside for outside in some if _target_kind(outside) == target.kind]
+    matching = [outside for outside in outsides if _target_kind(outside) == target.kind]
     try:
-        for first in range(0, len(matching), _AT_ONCE):
-            batch = matching[first : first + _AT_ONCE]
+        for start in range(0, len(matching), _AT_ONCE):
+            batch = matching[start : start + _AT_ONCE]
             try:
                 outcomes = issuer.revoke([outside.record for outside in batch])
                 tried = list(zip(batch, outcomes, strict=True))
@@ -206,8 +208,8 @@ def _target_kind(outside: Outside) -> str:
     return str(outside.facts.get("kind")) if kind == Kind.ADOPTED else kind
 
 
-def _unavailable(some: Sequence[Outside], why: str) -> list[tuple[Outside, EndOutcome]]:
-    return [(outside, EndOutcome(Settlement.UNAVAILABLE, why)) for outside in some]
+def _unavailable(outsides: Sequence[Outside], reason: str) -> list[tuple[Outside, EndOutcome]]:
+    return [(outside, EndOutcome(Settlement.UNAVAILABLE, reason)) for outside in outsides]
 
 
 def _words(error: Exception) -> str:
@@ -232,15 +234,15 @@ class _Tally:
 
         def keep(transaction: Transaction) -> tuple[int, list[tuple[Outside, EndOutcome, int | None]]]:
             now = transaction.now
-            kept = [self._judged(outside, outcome, now) for outside, outcome in tried]
-            digest = OutsideChanges(transaction).settle(kept)
-            final = sum(next_at is None for _, _, next_at in kept)
-            settlements = [outcome.settlement.value for _, outcome, _ in kept]
+            judged = [self._judged(outside, outcome, now) for outside, outcome in tried]
+            digest = OutsideChanges(transaction).settle(judged)
+            final = sum(next_at is None for _, _, next_at in judged)
+            settlements = [outcome.settlement.value for _, outcome, _ in judged]
             event = transaction.append(
                 "settle",
                 {
                     "target": target,
-                    "tried": len(kept),
+                    "tried": len(judged),
                     "final": final,
                     "outcomes": {
                         settlement: settlements.count(settlement) for settlement in sorted(set(settlements))
@@ -248,11 +250,11 @@ class _Tally:
                     **digest._asdict(),
                 },
             )
-            return event.seq, kept
+            return event.seq, judged
 
-        seq, kept = change(self._ledger, keep)
+        seq, judged = change(self._ledger, keep)
         self._events.append(seq)
-        for outside, outcome, next_at in kept:
+        for outside, outcome, next_at in judged:
             self._counts[outcome.settlement] += 1
             if outcome.settlement is not Settlement.DONE and len(self._left) < _SHOWN:
                 self._left.append(_left(outside, outcome, next_at))
@@ -298,15 +300,15 @@ def left_by_now(outside: Outside) -> Left:
     settled = outside.settled_at is not None
     settlement = Settlement.UNAVAILABLE if outside.settlement is None else Settlement(outside.settlement)
     outcome = EndOutcome(settlement, outside.proof or "its target was not asked yet", outside.honoured_until)
-    waits = settled or outside.record.target == BY_HAND
-    return _left(outside, outcome, None if waits else outside.next_at)
+    without_attempt = settled or outside.record.target == BY_HAND
+    return _left(outside, outcome, None if without_attempt else outside.next_at)
 
 
 def _left(outside: Outside, outcome: EndOutcome, next_at: int | None) -> Left:
     record = outside.record
-    until = outcome.honoured_until
-    if until is None and record.expires_at < FOR_EVER:
-        until = record.expires_at
+    honoured_until = outcome.honoured_until
+    if honoured_until is None and record.expires_at < FOR_EVER:
+        honoured_until = record.expires_at
     return Left(
         record.jti,
         record.id,
@@ -316,5 +318,5 @@ def _left(outside: Outside, outcome: EndOutcome, next_at: int | None) -> Left:
         outcome.settlement.value,
         outcome.proof,
         next_at,
-        until,
+        honoured_until,
     )

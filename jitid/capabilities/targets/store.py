@@ -53,25 +53,25 @@ class OutsideStore(Store):
 
     def of(self, keys: Iterable[int]) -> dict[int, Outside]:
         """Return the rows of credentials at targets, by the ledger's numbers."""
-        found = {}
-        left = iter(keys)
-        while chunk := list(islice(left, _AT_ONCE)):
+        outsides = {}
+        remaining = iter(keys)
+        while chunk := list(islice(remaining, _AT_ONCE)):
             values: dict[str, Any] = {"now": self._now}
             among = select.placeholders("key", chunk, values)
             for row in self._db.execute(f"{_OUTSIDE} WHERE o.credential IN ({among})", values):
                 outside = _outside(row)
-                found[outside.key] = outside
-        return found
+                outsides[outside.key] = outside
+        return outsides
 
     def find(self, jtis: Sequence[str]) -> list[Outside]:
         """Return the rows of credentials at targets, by their ids."""
-        found: list[Outside] = []
-        for first in range(0, len(jtis), _AT_ONCE):
+        outsides: list[Outside] = []
+        for start in range(0, len(jtis), _AT_ONCE):
             values: dict[str, Any] = {"now": self._now}
-            raw = [parse_id(jti)[1] for jti in jtis[first : first + _AT_ONCE]]
+            raw = [parse_id(jti)[1] for jti in jtis[start : start + _AT_ONCE]]
             among = select.placeholders("jti", raw, values)
-            found += map(_outside, self._db.execute(f"{_OUTSIDE} WHERE c.jti IN ({among})", values))
-        return found
+            outsides += map(_outside, self._db.execute(f"{_OUTSIDE} WHERE c.jti IN ({among})", values))
+        return outsides
 
     def due(
         self,
@@ -131,11 +131,13 @@ class OutsideStore(Store):
     def open_count(self, *, event: int | None = None, ids: Sequence[str] = ()) -> int:
         """Return the number of expired and revoked credentials that are not settled at their target."""
         where, values = self._open(event, ids)
-        identities, of = ("CROSS JOIN identity i", "AND i.id = c.identity") if ids else ("", "")
+        identity_join, join_condition = (
+            ("CROSS JOIN identity i", "AND i.id = c.identity") if ids else ("", "")
+        )
         # The query starts from the few open rows: otherwise SQLite would read all credentials to find the event's.
         (count,) = self._db.execute(
-            f"""SELECT count(*) FROM outside o CROSS JOIN credential c {identities}
-                 WHERE c.id = o.credential {of} AND {where}""",
+            f"""SELECT count(*) FROM outside o CROSS JOIN credential c {identity_join}
+                 WHERE c.id = o.credential {join_condition} AND {where}""",
             values,
         ).fetchone()
         return int(count)
@@ -201,13 +203,13 @@ class OutsideStore(Store):
             where += " AND c.ended_event = :event"
             values["event"] = event
         if ids:
-            found: dict[str, Any] = {}
-            raw = [parse_id(text) for text in ids]
-            jtis = select.placeholders("jti", [value for kind, value in raw if kind == "jti"], found)
-            uids = select.placeholders("uid", [value for kind, value in raw if kind == "jid"], found)
-            among = [f"c.jti IN ({jtis})"] * bool(jtis) + [f"i.uid IN ({uids})"] * bool(uids)
-            where += f" AND ({' OR '.join(among)})"
-            values |= found
+            id_values: dict[str, Any] = {}
+            parsed = [parse_id(id_) for id_ in ids]
+            jtis = select.placeholders("jti", [value for kind, value in parsed if kind == "jti"], id_values)
+            uids = select.placeholders("uid", [value for kind, value in parsed if kind == "jid"], id_values)
+            conditions = [f"c.jti IN ({jtis})"] * bool(jtis) + [f"i.uid IN ({uids})"] * bool(uids)
+            where += f" AND ({' OR '.join(conditions)})"
+            values |= id_values
         return where, values
 
 
@@ -246,19 +248,19 @@ class OutsideChanges(Changes, OutsideStore):
             self._db.executemany(
                 "INSERT INTO part VALUES (?, ?, ?)", [(key, *part) for part in parts.items()]
             )
-        jti, target, name, kept = self._db.execute(
+        jti, target, name, stored_reference = self._db.execute(
             """SELECT c.jti, o.target, o.name, o.reference FROM outside o JOIN credential c ON c.id = o.credential
                 WHERE o.credential = :key""",
             {"key": key},
         ).fetchone()
-        several = parts.items() if len(parts) > 1 else ()
-        return confirmed_digest(jti, target, name, kept, facts_text, fingerprint, several)
+        stored_parts = parts.items() if len(parts) > 1 else ()
+        return confirmed_digest(jti, target, name, stored_reference, facts_text, fingerprint, stored_parts)
 
     def settle(self, tried: Sequence[tuple[Outside, EndOutcome, int | None]]) -> SettledDigests:
         """Record the outcomes of ending credentials at their targets, with the next event's number; return digests."""
         seq = self._transaction.next_seq()
         final, evidence = [], []
-        for outside, outcome, next_at in sorted(tried, key=lambda one: one[0].key):
+        for outside, outcome, next_at in sorted(tried, key=lambda attempt: attempt[0].key):
             changed = self._db.execute(
                 """UPDATE outside SET settlement = :settlement, attempts = attempts + 1, tried_at = :now,
                           next_at = coalesce(:next_at, next_at), honoured_until = :until, proof = :proof, event = :seq,
@@ -298,7 +300,7 @@ def _outside(row: Any) -> Outside:
             ended_at,
             *rest,
         ) = rest
-        under, opener = rest
+        under_agent, opener = rest
         check_times(issued_at, expires_at, next_at, tried_at, settled_at, honoured_until, ended_at)
         record = TargetRecord(
             credential_id(jti),
@@ -317,7 +319,7 @@ def _outside(row: Any) -> Outside:
             tuple(audiences.split()),
             issued_at,
             expires_at,
-            bool(under),
+            bool(under_agent),
             opener,
         )
         parsed_facts = (

@@ -31,17 +31,19 @@ def visit(context: Context, targets: Targets) -> Iterator[Check]:
             error.message = f"{safe(name)}: {safe(error.message)}"
             yield failure(NAME, error)
     with context.ledger.read() as snapshot:
-        left = OutsideStore(snapshot).open_count()
-        known = set(targets.names())
-        lost = [name for name in OutsideStore(snapshot).targets_due(None) if name not in known]
+        unsettled = OutsideStore(snapshot).open_count()
+        configured = set(targets.names())
+        lost = [name for name in OutsideStore(snapshot).targets_due(None) if name not in configured]
     for name in lost:
         yield warning(
             NAME,
             f"{safe(name)}: what is dead in the ledger is to be ended there, and the configuration has no such target",
             f"name it again: a table [target.{safe(name)}]",
         )
-    if left:
-        description = "1 credential that is dead" if left == 1 else f"{left} credentials that are dead"
+    if unsettled:
+        description = (
+            "1 credential that is dead" if unsettled == 1 else f"{unsettled} credentials that are dead"
+        )
         yield warning(NAME, f"{description} in the ledger may still work at a target", "jitid sweep")
     if not targets.names() and not lost:
         yield ok(NAME, "the configuration has none")
@@ -56,8 +58,8 @@ def _description(context: Context, targets: Targets, name: str) -> str:
     issuer = targets.open(target)
     try:
         with context.ledger.read() as snapshot:
-            there = OutsideStore(snapshot).names_at(name)
-        issuer.expect([each.name for each in there])
+            ledger_names = OutsideStore(snapshot).names_at(name)
+        issuer.expect([entry.name for entry in ledger_names])
         # The first entry of the inventory shows that the target answers.
         next(iter(issuer.inventory()), None)
     finally:

@@ -29,16 +29,16 @@ def draw(
     """
     list_ = status_list.number(expires_at)
     uri = address(url, list_, algorithm)
-    found: list[Listed] = []
+    listed: list[Listed] = []
     for _ in range(_ROUNDS):
-        raw = os.urandom(3 * (count - len(found)))
-        places = {int.from_bytes(raw[at : at + 3]) for at in range(0, len(raw), 3)}
-        for place in places - StatusStore(snapshot).taken(list_, places):
-            if (list_, place) not in drawn:
-                drawn.add((list_, place))
-                found.append(Listed(list_, place, uri))
-        if len(found) == count:
-            return found
+        raw = os.urandom(3 * (count - len(listed)))
+        indexes = {int.from_bytes(raw[offset : offset + 3]) for offset in range(0, len(raw), 3)}
+        for index in indexes - StatusStore(snapshot).taken(list_, indexes):
+            if (list_, index) not in drawn:
+                drawn.add((list_, index))
+                listed.append(Listed(list_, index, uri))
+        if len(listed) == count:
+            return listed
     raise StorageError(
         "the status list of the tokens that expire on that day is full; nothing was changed",
         "ask for a lifetime that ends on another day, or for --kind opaque",

@@ -39,12 +39,12 @@ def read_keys(data: bytes) -> Keys:
         document = strict_json.loads(data, "the key set")
     except strict_json.StrictJSONError as error:
         raise ConfigurationError(str(error)) from None
-    listed = document.get("keys") if type(document) is dict else None
-    if type(listed) is not list or not all(type(one) is dict for one in listed):
+    jwks = document.get("keys") if type(document) is dict else None
+    if type(jwks) is not list or not all(type(jwk) is dict for jwk in jwks):
         raise ConfigurationError("the key set has no list of `keys`", "`jitid keys jwks` prints one")
     keys: dict[str, tuple[str, bytes]] = {}
-    for one in listed:
-        kid, key = one.get("kid"), _key(one)
+    for jwk in jwks:
+        kid, key = jwk.get("kid"), _key(jwk)
         if type(kid) is not str or key is None:
             # A key set may also contain keys that jitid does not use.
             continue
@@ -74,7 +74,7 @@ def _key(jwk: Mapping[str, Any]) -> tuple[str, bytes] | None:
 
 
 def verify(
-    text: str,
+    token: str,
     keys: Keys,
     issuer: str,
     audiences: Collection[str],
@@ -92,12 +92,12 @@ def verify(
         InvalidCredentialError: it is not valid, or this is unknown; the message says why and never contains the token.
 
     """
-    if text.startswith("jitid_"):
+    if token.startswith("jitid_"):
         raise InvalidCredentialError(
             "an opaque token says nothing: only the ledger knows it",
             "verify it beside the ledger, or by an authority",
         )
-    parsed = jws.parse(text, types=jws.TOKENS)
+    parsed = jws.parse(token, types=jws.TOKENS)
     key = keys.get(parsed.kid)
     if key is None:
         raise InvalidCredentialError("the token is signed by a key that is not among the published ones")
@@ -105,19 +105,19 @@ def verify(
         jws.verify_signature(parsed, *key)
     except IntegrityError as error:
         raise InvalidCredentialError(error.message) from None
-    named = parsed.claims.get("iss")
-    if isinstance(named, str) and now < former.get(named, 0):
-        issuer = named
+    claimed_issuer = parsed.claims.get("iss")
+    if isinstance(claimed_issuer, str) and now < former.get(claimed_issuer, 0):
+        issuer = claimed_issuer
     jws.check_claims(parsed.claims, issuer=issuer, audiences=audiences, now=now)
-    listings = [status_list.read(one, keys, now) for one in lists]
+    listings = [status_list.read(list_text, keys, now) for list_text in lists]
     return Offline(parsed.claims, status_list.check(parsed.claims, listings))
 
 
-def named_list(text: str) -> str:
+def named_list(token: str) -> str:
     """Return the address of the status list that a token names; the token is not verified.
 
     Raises:
         InvalidCredentialError: it names none.
 
     """
-    return status_list.reference(jws.parse(text, types=jws.TOKENS).claims).uri
+    return status_list.reference(jws.parse(token, types=jws.TOKENS).claims).uri

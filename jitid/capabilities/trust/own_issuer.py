@@ -50,17 +50,17 @@ def set_issuer(ledger: Ledger, issuer: str, *, accept_clock: bool) -> Naming:
 
     """
     with ledger.write(accept_clock=accept_clock) as transaction:
-        before = transaction.names
-        if issuer == before.issuer:
+        old_names = transaction.names
+        if issuer == old_names.issuer:
             raise UsageError(f"the issuer is {issuer} already; nothing was changed")
-        after, live, until = renamed(transaction, issuer)
+        new_names, live, last_expiry = renamed(transaction, issuer)
         # Events do not contain the issuer as an audience: their order shows which name applies.
         transaction.begin_anew()
-        facts = {"issuer": issuer, "was": before.issuer, "until": until, "live": live}
+        facts = {"issuer": issuer, "was": old_names.issuer, "until": last_expiry, "live": live}
         event = transaction.append("ledger-issuer", facts)
-        names = after._replace(named_at=event.seq)
+        names = new_names._replace(named_at=event.seq)
         transaction.rename(names)
-        return Naming(names, transaction.now, live, until, event.seq)
+        return Naming(names, transaction.now, live, last_expiry, event.seq)
 
 
 class Renamed(NamedTuple):
@@ -80,8 +80,8 @@ def renamed(snapshot: View, issuer: str) -> Renamed:
 
     """
     must_be_free(snapshot, issuer)
-    live, until = CredentialStore(snapshot).count_live()
-    return Renamed(snapshot.names.renamed(issuer, until), live, until)
+    live, last_expiry = CredentialStore(snapshot).count_live()
+    return Renamed(snapshot.names.renamed(issuer, last_expiry), live, last_expiry)
 
 
 def must_be_free(snapshot: View, issuer: str) -> None:
@@ -91,31 +91,35 @@ def must_be_free(snapshot: View, issuer: str) -> None:
         UsageError: live credentials or access use it as the name of a service.
 
     """
-    for held in CredentialStore(snapshot).reaches():
+    for token_reach in CredentialStore(snapshot).reaches():
         # A credential that is not for a service has the authority as its audience, under one of its names.
-        own = () if held.token_use == TokenUse.SERVICE else snapshot.names.issuers
-        services = [one for one in held.audiences if one not in own]
+        own_names = () if token_reach.token_use == TokenUse.SERVICE else snapshot.names.issuers
+        services = [service for service in token_reach.audiences if service not in own_names]
         if _means(services, issuer):
             raise _taken(issuer, "credentials that are live are for it")
-        if _means(held.may_audience, issuer):
+        if _means(token_reach.may_audience, issuer):
             raise _taken(issuer, "credentials that are live may obtain tokens for it")
-        if _means(reach.actor_reach(held.may_act), issuer):
+        if _means(reach.actor_reach(token_reach.may_act), issuer):
             raise _taken(issuer, "tokens that are live may be exchanged for tokens for it")
-    for one in AccessStore(snapshot).all():
-        registered = () if one.audiences in (None, ALL_AUDIENCES) else one.audiences
-        if one.state_at(snapshot.now) is AccessState.ACTIVE and _means(registered or (), issuer):
+    for access in AccessStore(snapshot).all():
+        registered = () if access.audiences in (None, ALL_AUDIENCES) else access.audiences
+        if access.state_at(snapshot.now) is AccessState.ACTIVE and _means(registered or (), issuer):
             raise _taken(
-                issuer, f"it is an audience of {one.name} ({one.id})", f"jitid access revoke {one.id}"
+                issuer,
+                f"it is an audience of {access.name} ({access.id})",
+                f"jitid access revoke {access.id}",
             )
 
 
 def _means(services: Iterable[str], issuer: str) -> bool:
     """Return whether one of these covers that name or an address below it, which belongs to the issuer too."""
-    return any(audience.covers(one, issuer) or audience.is_named(one, (issuer,)) for one in services)
+    return any(
+        audience.covers(service, issuer) or audience.is_named(service, (issuer,)) for service in services
+    )
 
 
-def _taken(issuer: str, why: str, end: str = "jitid revoke") -> UsageError:
+def _taken(issuer: str, reason: str, command: str = "jitid revoke") -> UsageError:
     return UsageError(
-        f"{quote(issuer)} is the name of a service: {why}; nothing was changed",
-        f"choose a name that no service has; or let them expire, or end them: {end}",
+        f"{quote(issuer)} is the name of a service: {reason}; nothing was changed",
+        f"choose a name that no service has; or let them expire, or end them: {command}",
     )

@@ -123,7 +123,7 @@ def number_of(name: str) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
         return -1
     number = int(digits)
-    return number if name in {statuslist.file_name(number, one) for one in jws.ALGORITHMS} else -1
+    return number if name in {statuslist.file_name(number, algorithm) for algorithm in jws.ALGORITHMS} else -1
 
 
 def documents(
@@ -149,19 +149,19 @@ def documents(
     members = {**_issuer_members(names), **_former(names, snapshot.now)}
     yield Document(INDEX, _text({"schema": SCHEMA, "ledger": names.uuid, "url": url, **members}))
     keys = rotation.published(snapshot)
-    last = _text(keys)
-    first = _text({"keys": [*keys["keys"], *_named(snapshot, keys, kids)]})
-    yield Document(KEYS, first)
+    key_set = _text(keys)
+    wider_key_set = _text({"keys": [*keys["keys"], *_named(snapshot, keys, kids)]})
+    yield Document(KEYS, wider_key_set)
     if url is not None:
         yield from _lists(snapshot, keyring, url, lifetime)
     yield from _for_ssh(snapshot, names)
     yield from _for_spiffe(snapshot, names, keyring)
     base = url or names.issuer
     if is_address(names.issuer):
-        found = _text(discovery(names.issuer, f"{base}/{KEYS}", keys))
-        yield from (Document(name, found) for name in DISCOVERY)
-    if last != first:
-        yield Document(KEYS, last)
+        metadata = _text(discovery(names.issuer, f"{base}/{KEYS}", keys))
+        yield from (Document(name, metadata) for name in DISCOVERY)
+    if key_set != wider_key_set:
+        yield Document(KEYS, key_set)
 
 
 def is_address(issuer: str) -> bool:
@@ -215,31 +215,31 @@ def _for_ssh(snapshot: View, names: Names) -> Iterator[Document]:
     """Yield the documents for SSH hosts; none if the ledger never had a key for SSH."""
     if any(key.use == "ssh" for key in KeyStore(snapshot).signing_keys()):
         yield Document(SSH_REVOKED, ssh_trust.revocations(snapshot, names).krl)
-        lines = [f"{one.line}\n" for one in ssh_trust.authorities(snapshot, names)]
+        lines = [f"{authority.line}\n" for authority in ssh_trust.authorities(snapshot, names)]
         yield Document(SSH_AUTHORITIES, "".join(lines).encode())
 
 
 def _for_spiffe(snapshot: View, names: Names, keyring: Keyring) -> Iterator[Document]:
     """Yield the trust bundles and revocation lists for verifiers of SVIDs; none if there never was a key for SVIDs."""
     keys = KeyStore(snapshot).signing_keys()
-    authorities = any(key.use == "x509" for key in keys)
-    tokens = any(key.use == "jws" and key.algorithm == "ES256" for key in keys)
-    if not authorities and not tokens:
+    has_authority = any(key.use == "x509" for key in keys)
+    signs_tokens = any(key.use == "jws" and key.algorithm == "ES256" for key in keys)
+    if not has_authority and not signs_tokens:
         return
     # This import slows the start, and few ledgers have an authority.
     from jitid.capabilities.trust import x509_authority
     from jitid.crypto.der import to_pem
 
-    if authorities:
+    if has_authority:
         lists = x509_authority.revocation_lists(snapshot, keyring)
-        for one in lists:
-            yield Document(f"{X509}/{one.kid}{CRL}", one.der)
-        yield Document(f"{X509}/crl.pem", "".join(to_pem(one.der, "X509 CRL") for one in lists).encode())
+        for crl in lists:
+            yield Document(f"{X509}/{crl.kid}{CRL}", crl.der)
+        yield Document(f"{X509}/crl.pem", "".join(to_pem(crl.der, "X509 CRL") for crl in lists).encode())
     bundle = x509_authority.bundle(snapshot, names)
     yield Document(SPIFFE_BUNDLE, _text(bundle.document))
-    if tokens:
+    if signs_tokens:
         yield Document(SPIFFE_JWT_BUNDLE, _text(bundle.for_tokens))
-    if authorities:
+    if has_authority:
         yield Document(f"{X509}/roots.pem", "".join(map(to_pem, bundle.roots)).encode())
 
 
@@ -249,11 +249,11 @@ def _text(value: object) -> bytes:
 
 def _named(snapshot: View, keys: Mapping[str, Any], kids: Collection[str]) -> list[dict[str, str]]:
     """Return the ledger's keys with these ids that are not in `keys`."""
-    known = {key["kid"] for key in keys["keys"]}
+    published_kids = {key["kid"] for key in keys["keys"]}
     return [
         jws.public_jwk(key.algorithm, key.public, key.kid)
         for key in KeyStore(snapshot).signing_keys()
-        if key.use == "jws" and key.kid in kids and key.kid not in known
+        if key.use == "jws" and key.kid in kids and key.kid not in published_kids
     ]
 
 
@@ -269,8 +269,8 @@ def _lists(snapshot: View, keyring: Keyring, url: str, lifetime: int) -> Iterato
 
 def _numbers(snapshot: View) -> set[int]:
     """Return the lists that live tokens may name, now or soon."""
-    first, today = statuslist.number(snapshot.now - BEHIND), statuslist.number(snapshot.now)
-    return {*range(first, today + AHEAD + 1), *StatusStore(snapshot).lists(first)}
+    oldest, today = statuslist.number(snapshot.now - BEHIND), statuslist.number(snapshot.now)
+    return {*range(oldest, today + AHEAD + 1), *StatusStore(snapshot).lists(oldest)}
 
 
 def _signers(snapshot: View, keyring: Keyring) -> dict[str, Signer]:
@@ -286,8 +286,8 @@ def _signers(snapshot: View, keyring: Keyring) -> dict[str, Signer]:
 def _packed(snapshot: View, number: int) -> str:
     # One list at a time, with one bit for each place: two megabytes for any number of tokens.
     bits = bytearray(statuslist.PLACES // 8)
-    for place in StatusStore(snapshot).ended(number):
-        bits[place >> 3] |= 1 << (place & 7)
+    for position in StatusStore(snapshot).ended(number):
+        bits[position >> 3] |= 1 << (position & 7)
     return statuslist.encode(bits)
 
 

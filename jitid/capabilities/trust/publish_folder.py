@@ -114,7 +114,7 @@ def _number(name: str) -> int:
 
 def _kids(folder: PublicFolder) -> tuple[str, ...]:
     """Return the ids of the keys that the status lists in the folder name."""
-    found = set()
+    kids = set()
     for name in _lists(folder):
         head = (folder.read(name, _HEAD) or b"").partition(b".")[0]
         try:
@@ -123,15 +123,15 @@ def _kids(folder: PublicFolder) -> tuple[str, ...]:
             continue
         kid = members.get("kid")
         if type(kid) is str and 0 < len(kid) <= jws.MAX_KID:
-            found.add(kid)
-    return tuple(sorted(found))
+            kids.add(kid)
+    return tuple(sorted(kids))
 
 
 def _must_be_own_folder(folder: PublicFolder, index: Document, path: str) -> None:
     """Refuse a folder with files of another ledger, or of unknown origin. Raises UsageError."""
     hint = "name a folder that is new, or that is this ledger's alone"
-    there = folder.read(publication.INDEX, publication.MAX_INDEX)
-    if there is None:
+    index_bytes = folder.read(publication.INDEX, publication.MAX_INDEX)
+    if index_bytes is None:
         foreign = [name for name in (publication.KEYS, *publication.DISCOVERY) if folder.has(name)]
         if foreign or folder.has(publication.INDEX):
             raise UsageError(
@@ -141,7 +141,7 @@ def _must_be_own_folder(folder: PublicFolder, index: Document, path: str) -> Non
             )
         return
     try:
-        existing = publication.read_index(there)
+        existing = publication.read_index(index_bytes)
     except ConfigurationError as error:
         raise UsageError(
             f"{quote(path, 200)} cannot be told to be this ledger's: {error.message}", hint
@@ -161,25 +161,25 @@ def _put(folder: PublicFolder, document: Document) -> Put:
     # A remote authority may have chosen the name, and must not choose where to write.
     if not publication.is_name(document.name):
         raise _strange()
-    there = folder.read(document.name, _MOST + 1)
-    if there is not None and (there == document.data or _is_as_good(there, document)):
-        return Put(document.name, "unchanged", len(there))
+    current = folder.read(document.name, _MOST + 1)
+    if current is not None and (current == document.data or _is_as_good(current, document)):
+        return Put(document.name, "unchanged", len(current))
     folder.write(document.name, document.data)
     return Put(document.name, "written", len(document.data))
 
 
-def _is_as_good(there: bytes, document: Document) -> bool:
+def _is_as_good(current: bytes, document: Document) -> bool:
     """Return whether a file is equivalent to a newer one, so that verifiers need not fetch that yet."""
     if document.name == publication.SSH_REVOKED:
-        return krl.same(there, document.data)
+        return krl.same(current, document.data)
     if document.name.startswith(f"{publication.X509}/") and "crl" in document.name:
         from jitid.crypto.crl import as_good
 
-        return as_good(there, document.data)
+        return as_good(current, document.data)
     if not _is_list(document.name):
         return False
     try:
-        old, new = (jws.parse(data, types=status_list.TYPES, most=_MOST) for data in (there, document.data))
+        old, new = (jws.parse(data, types=status_list.TYPES, most=_MOST) for data in (current, document.data))
     except InvalidCredentialError:
         return False
     old_claims, new_claims = dict(old.claims), dict(new.claims)

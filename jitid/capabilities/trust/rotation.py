@@ -60,8 +60,8 @@ def rotate(
     if algorithm not in USES[use]:
         raise UsageError(f"keys for {use} are not for {quote(algorithm)}; nothing was changed")
     retired = []
-    known = KeyStore(transaction).signing_keys()
-    for key in known:
+    keys = KeyStore(transaction).signing_keys()
+    for key in keys:
         # Other machines keep their own keys.
         if (key.use, key.algorithm) != (use, algorithm) or not key.signs:
             continue
@@ -73,7 +73,7 @@ def rotate(
         if keyring.holds(key.kid):
             KeyChanges(transaction).end_key(key.key, revoked=False)
             retired.append(key.kid)
-    kids = {key.kid for key in known}
+    kids = {key.kid for key in keys}
 
     def make() -> Signer:
         if transit is not None and transit != HERE:
@@ -88,21 +88,21 @@ def rotate(
 
 
 def revoke(
-    transaction: Transaction, names: Names, keyring: Keyring, kid: str, reason: str | None, most: int | None
+    transaction: Transaction, names: Names, keyring: Keyring, kid: str, reason: str | None, limit: int | None
 ) -> KeyChange:
     """End at once all credentials that a leaked key signed, with their descendants; another key signs from now on.
 
     Raises:
         NotFoundError: this ledger never had such a key.
-        UsageError: more than `most` credentials would end; nothing was changed.
+        UsageError: more than `limit` credentials would end; nothing was changed.
 
     """
     if reason is not None:
         check_text(reason, "the reason")
     key = find(transaction, kid)
     selection = Selection(kids=(kid,))
-    if most is not None:
-        revocation.guard(CredentialStore(transaction).measure(selection), most)
+    if limit is not None:
+        revocation.guard(CredentialStore(transaction).measure(selection), limit)
     radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
     if key.revoked_at is not None and not radius.credentials:
         return KeyChange(kid, None, (), radius, None)
@@ -113,7 +113,7 @@ def revoke(
     KeyChanges(transaction).end_key(key.key, revoked=True)
     successor = None
     if key.signs and keyring.holds(key.kid) and not is_under_a_root(key):
-        kids = {each.kid for each in KeyStore(transaction).signing_keys()}
+        kids = {signing_key.kid for signing_key in KeyStore(transaction).signing_keys()}
         try:
             successor, facts = new_key(
                 transaction,

@@ -25,17 +25,17 @@ def current_key_of(snapshot: View, keyring: Keyring, algorithm: str, use: str = 
         IntegrityError: other machines have such keys of the ledger, and this one has none.
 
     """
-    every = KeyStore(snapshot).signing_keys()
-    live = [key for key in every if key.use == use and key.signs]
-    held = [key for key in live if keyring.holds(key.kid)]
-    if live and not held:
-        keyring.must_be_for({key.kid for key in every})
-        which = "signing keys" if use == "jws" else f"keys for {use}"
+    keys = KeyStore(snapshot).signing_keys()
+    live = [key for key in keys if key.use == use and key.signs]
+    local_keys = [key for key in live if keyring.holds(key.kid)]
+    if live and not local_keys:
+        keyring.must_be_for({key.kid for key in keys})
+        label = "signing keys" if use == "jws" else f"keys for {use}"
         raise IntegrityError(
-            f"none of the ledger's {which} is on this machine, in {keyring.folder}; nothing was changed",
+            f"none of the ledger's {label} is on this machine, in {keyring.folder}; nothing was changed",
             f"give this machine a key of its own: jitid keys rotate{'' if use == 'jws' else f' --use {use}'}",
         )
-    return next((key for key in reversed(held) if key.algorithm == algorithm), None)
+    return next((key for key in reversed(local_keys) if key.algorithm == algorithm), None)
 
 
 def usable_key(
@@ -100,8 +100,8 @@ def new_key(
 
         certificates = self_signed(signer.kid, signer.private, names.trust_domain, transaction.now)
     key = KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public, use, certificates)
-    kept = {} if signer.elsewhere is None else {"kept_by": signer.elsewhere}
-    return key, {**key_facts(key), **kept}
+    kept_by = {} if signer.elsewhere is None else {"kept_by": signer.elsewhere}
+    return key, {**key_facts(key), **kept_by}
 
 
 def key_facts(key: SigningKey) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def request_certificate(transaction: Transaction, names: Names, keyring: Keyring
     return Requested(key.kid, request(signer.kid, signer.private, names.trust_domain), event.seq)
 
 
-def import_certificate(transaction: Transaction, keyring: Keyring, text: str) -> Imported:
+def import_certificate(transaction: Transaction, keyring: Keyring, pem: str) -> Imported:
     """Make the key of the first certificate an authority; retire the keys that certified until now.
 
     Raises:
@@ -130,7 +130,7 @@ def import_certificate(transaction: Transaction, keyring: Keyring, text: str) ->
 
     """
     try:
-        chain = from_pem(text)
+        chain = from_pem(pem)
     except ValueError:
         raise UsageError(
             "there is something else than certificates in PEM; nothing was changed",
@@ -187,12 +187,12 @@ def bundle(snapshot: View, names: Names) -> Bundle:
     keys = KeyStore(snapshot).signing_keys()
     trusted = [key for key in keys if key.certificates is not None and _is_needed(snapshot, key)]
     roots = dict.fromkeys(split(key.certificates or b"")[-1] for key in trusted)
-    tokens = [
+    token_keys = [
         jws.public_jwk(key.algorithm, key.public, key.kid) | {"use": JWT_USE}
         for key in keys
         if key.use == "jws" and key.algorithm == "ES256" and _is_needed(snapshot, key)
     ]
-    published = {key.kid for key in trusted} | {one["kid"] for one in tokens}
+    published = {key.kid for key in trusted} | {jwk["kid"] for jwk in token_keys}
     # A key is added once, certified once and removed once: each change of the bundle increases this number.
     sequence = sum(
         1 + (key.certificates is not None) + (key.kid not in published)
@@ -200,7 +200,7 @@ def bundle(snapshot: View, names: Names) -> Bundle:
         if key.use == "x509" or (key.use == "jws" and key.algorithm == "ES256")
     )
     document = {
-        "keys": [*map(_root_jwk, roots), *tokens],
+        "keys": [*map(_root_jwk, roots), *token_keys],
         "spiffe_sequence": sequence,
         "spiffe_refresh_hint": REFRESH,
     }
@@ -216,26 +216,26 @@ def _is_needed(snapshot: View, key: SigningKey) -> bool:
 def _root_jwk(der: bytes) -> dict[str, Any]:
     """Return a root as SPIFFE has it: a key with its certificate (X509-SVID, section 6.1)."""
     public = x509.load_der_x509_certificate(der).public_key()
-    shown: Mapping[str, str]
+    members: Mapping[str, str]
     if isinstance(public, ec.EllipticCurvePublicKey):
         numbers = public.public_numbers()
         size = (public.curve.key_size + 7) // 8
-        shown = {
+        members = {
             "kty": "EC",
             "crv": f"P-{public.curve.key_size}",
             "x": jws.b64url(numbers.x.to_bytes(size, "big")),
             "y": jws.b64url(numbers.y.to_bytes(size, "big")),
         }
     elif isinstance(public, rsa.RSAPublicKey):
-        mine = public.public_numbers()
-        shown = {
+        rsa_numbers = public.public_numbers()
+        members = {
             "kty": "RSA",
-            "n": jws.b64url(mine.n.to_bytes((mine.n.bit_length() + 7) // 8, "big")),
-            "e": jws.b64url(mine.e.to_bytes((mine.e.bit_length() + 7) // 8, "big")),
+            "n": jws.b64url(rsa_numbers.n.to_bytes((rsa_numbers.n.bit_length() + 7) // 8, "big")),
+            "e": jws.b64url(rsa_numbers.e.to_bytes((rsa_numbers.e.bit_length() + 7) // 8, "big")),
         }
     else:
         raise UsageError("a root has a key that SPIFFE bundles do not have", "take one with ECDSA or RSA")
-    return {**shown, "use": "x509-svid", "x5c": [b64encode(der).decode("ascii")]}
+    return {**members, "use": "x509-svid", "x5c": [b64encode(der).decode("ascii")]}
 
 
 def revocation_lists(snapshot: View, keyring: Keyring, lifetime: int = LIFETIME) -> list[RevocationList]:
@@ -269,19 +269,19 @@ def _listed(snapshot: View, keyring: Keyring, key: SigningKey, lifetime: int) ->
         .add_extension(x509.CRLNumber(number), critical=False)
         .add_extension(_key_id(authority), critical=False)
     )
-    for one in withdrawn:
-        builder = builder.add_revoked_certificate(_entry(one))
+    for credential in withdrawn:
+        builder = builder.add_revoked_certificate(_entry(credential))
     der = builder.sign(signer.private, SHA256()).public_bytes(Encoding.DER)
     return RevocationList(key.kid, number, len(withdrawn), now, now + lifetime, der)
 
 
-def _entry(one: WithdrawnCredential) -> x509.RevokedCertificate:
+def _entry(credential: WithdrawnCredential) -> x509.RevokedCertificate:
     builder = (
         x509.RevokedCertificateBuilder()
-        .serial_number(int.from_bytes(one.jti, "big"))
-        .revocation_date(_moment(one.ended_at))
+        .serial_number(int.from_bytes(credential.jti, "big"))
+        .revocation_date(_moment(credential.ended_at))
     )
-    reason = _REASONS.get(one.ended_as)
+    reason = _REASONS.get(credential.ended_as)
     if reason is not None:
         builder = builder.add_extension(x509.CRLReason(reason), critical=False)
     return builder.build()
@@ -289,11 +289,11 @@ def _entry(one: WithdrawnCredential) -> x509.RevokedCertificate:
 
 def _key_id(authority: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     try:
-        named = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        identifier = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound:
-        named = x509.SubjectKeyIdentifier.from_public_key(authority.public_key())
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(named)
+        identifier = x509.SubjectKeyIdentifier.from_public_key(authority.public_key())
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
 
-def _moment(at: int) -> datetime:
-    return datetime.fromtimestamp(at, UTC)
+def _moment(timestamp: int) -> datetime:
+    return datetime.fromtimestamp(timestamp, UTC)

@@ -113,22 +113,28 @@ def check_context(value: object) -> str:
 
 
 def judge(
-    snapshot: View, names: Names, terms: Terms, use_requests: Sequence[UseRequest], held: Sequence[HeldToken]
+    snapshot: View,
+    names: Names,
+    terms: Terms,
+    use_requests: Sequence[UseRequest],
+    held_tokens: Sequence[HeldToken],
 ) -> list[UseVerdict]:
-    """Decide on actions as of the time of the snapshot; `held` has the credential of each token."""
+    """Decide on actions as of the time of the snapshot; `held_tokens` has the credential of each token."""
     valid = [
-        (one.credential, one.lineage) for one in held if one.refusal is None and one.credential is not None
+        (token.credential, token.lineage)
+        for token in held_tokens
+        if token.refusal is None and token.credential is not None
     ]
     people = DirectoryStore(snapshot).delegators_named({credential.delegator for credential, _ in valid})
     agents = DirectoryStore(snapshot).agents_named(
         {
             name
             for credential, lineage in valid
-            for name in (credential.agent, *(one.agent for one in lineage))
+            for name in (credential.agent, *(ancestor.agent for ancestor in lineage))
         }
     )
     judging = _Judge(snapshot, names, terms, people, agents)
-    return judging.verdicts(use_requests, held)
+    return judging.verdicts(use_requests, held_tokens)
 
 
 def covering(scopes: Sequence[str], action: Scope, resource: str) -> list[Scope]:
@@ -136,19 +142,19 @@ def covering(scopes: Sequence[str], action: Scope, resource: str) -> list[Scope]
 
     A scope does so if it covers the action alone, for any resource; or `ACTION:RESOURCE`, if that is a valid scope.
     """
-    right = action
+    exact_scope = action
     if any("*" in scope or scope.startswith(f"{action}:") for scope in scopes):
         with suppress(UsageError):
-            right = parse_scope(f"{action}:{resource}")
-    found = [
+            exact_scope = parse_scope(f"{action}:{resource}")
+    matches = [
         Scope(scope)
         for scope in scopes
-        if scope in (right, action)
-        or ("*" in scope and (covers(Scope(scope), right) or covers(Scope(scope), action)))
+        if scope in (exact_scope, action)
+        or ("*" in scope and (covers(Scope(scope), exact_scope) or covers(Scope(scope), action)))
     ]
-    if len(found) > 1:
-        found.sort(key=lambda scope: ("*" in scope, -scope.count(":")))
-    return found
+    if len(matches) > 1:
+        matches.sort(key=lambda scope: ("*" in scope, -scope.count(":")))
+    return matches
 
 
 def _description(use_request: UseRequest) -> str:
@@ -199,35 +205,42 @@ class _Judge:
         self._sensitivities: dict[Hashable, str] = {}
         self._decisions: dict[PolicyRequest, tuple[Decision, frozenset[str]]] = {}
 
-    def verdicts(self, use_requests: Sequence[UseRequest], held: Sequence[HeldToken]) -> list[UseVerdict]:
+    def verdicts(
+        self, use_requests: Sequence[UseRequest], held_tokens: Sequence[HeldToken]
+    ) -> list[UseVerdict]:
         """Decide on actions, in their order; the policy judges all remaining uses in one call."""
-        judged = [self._judged(one, its) for one, its in zip(use_requests, held, strict=True)]
+        judged = [
+            self._judged(use_request, held_token)
+            for use_request, held_token in zip(use_requests, held_tokens, strict=True)
+        ]
         uses = [use for _, use in judged if use is not None]
         refusals = iter(self._terms.policy.permits_uses(uses) if uses else ())
         return [
             verdict if use is None else self._used(verdict, use, next(refusals)) for verdict, use in judged
         ]
 
-    def _judged(self, use_request: UseRequest, held: HeldToken) -> tuple[UseVerdict, PolicyUse | None]:
+    def _judged(self, use_request: UseRequest, held_token: HeldToken) -> tuple[UseVerdict, PolicyUse | None]:
         """Decide on one action without the policy's rules about use; return a use if these rules must judge it."""
-        credential, lineage = held.credential, held.lineage
-        if held.refusal is not None or credential is None:
-            return UseVerdict(False, False, held.refusal, (), None, credential, lineage), None
+        credential, lineage = held_token.credential, held_token.lineage
+        if held_token.refusal is not None or credential is None:
+            return UseVerdict(False, False, held_token.refusal, (), None, credential, lineage), None
         scopes = covering(credential.scopes, use_request.action, use_request.resource)
         scope = next(iter(scopes), None)
         token = self._token(credential, lineage)
         denial = self._scope_denial(token, use_request, scopes)
         if denial is not None:
             return UseVerdict(False, True, denial.reason, denial.rules, scope, credential, lineage), None
-        request = self._request(token, held.task, scopes)
+        request = self._request(token, held_token.task, scopes)
         scope, decision, approved, denial = self._decided(credential, request)
         if denial is not None:
             return UseVerdict(False, True, denial.reason, denial.rules, scope, credential, lineage), None
         verdict = UseVerdict(True, True, None, decision.rules, scope, credential, lineage)
         if not self._terms.policy.governs_use:
             return verdict, None
-        used = request._replace(scopes=(scope,), action=use_request.action, used=use_request.context)
-        return verdict, PolicyUse(used, use_request.resource, approved)
+        judged_request = request._replace(
+            scopes=(scope,), action=use_request.action, used=use_request.context
+        )
+        return verdict, PolicyUse(judged_request, use_request.resource, approved)
 
     def _used(self, verdict: UseVerdict, use: PolicyUse, refusal: Misuse | None) -> UseVerdict:
         """Return the verdict after the policy's decision on the use."""
@@ -258,19 +271,19 @@ class _Judge:
         for record in self._records(token.lineage):
             if record is not entry.agent:
                 limits += governance.limits(None, record)
-        found = self._objections_to(token) + [
-            governance.Objection(rule, f"{why}: {_description(use_request)}", "")
-            for rule, held, why in limits
-            if not covering(held, use_request.action, use_request.resource)
+        objections = self._objections_to(token) + [
+            governance.Objection(rule, f"{explanation}: {_description(use_request)}", "")
+            for rule, limit_scopes, explanation in limits
+            if not covering(limit_scopes, use_request.action, use_request.resource)
         ]
-        if not found:
+        if not objections:
             return None
-        reason = "; ".join(f"rule `{one.rule}`: {one.reason}" for one in found)
-        return _Denial(tuple([one.rule for one in found]), reason)
+        reason = "; ".join(f"rule `{objection.rule}`: {objection.reason}" for objection in objections)
+        return _Denial(tuple([objection.rule for objection in objections]), reason)
 
     def _objections_to(self, token: _Token) -> list[governance.Objection]:
         credential, lineage, root, entry, sensitivity = token
-        chain = tuple([one.agent for one in lineage])
+        chain = tuple([ancestor.agent for ancestor in lineage])
         key = (
             credential.delegator,
             None if entry.delegator is None else entry.delegator.key,
@@ -280,9 +293,9 @@ class _Judge:
             credential.audiences,
             chain,
         )
-        found = self._objections.get(key)
-        if found is None:
-            found = governance.objections(
+        objections = self._objections.get(key)
+        if objections is None:
+            objections = governance.objections(
                 entry,
                 credential.delegator,
                 sensitivity,
@@ -290,12 +303,12 @@ class _Judge:
                 now=self._now,
             )
             # The number of live identities does not grow.
-            found += governance.beyond_limits(
+            objections += governance.beyond_limits(
                 entry.agent, (credential.kind,), credential.audiences, self._usual, 0, 0, own=self._own
             )
             records = self._records(lineage)
-            found += governance.out_of_service(records, self._now)
-            found += governance.beyond_each(
+            objections += governance.out_of_service(records, self._now)
+            objections += governance.beyond_each(
                 [record for record in records if record is not entry.agent],
                 (credential.kind,),
                 credential.audiences,
@@ -303,25 +316,25 @@ class _Judge:
                 (),
                 own=self._own,
             )
-            self._objections[key] = found
-        return found + self._foreign.get(root, []) + self._lost(entry, credential)
+            self._objections[key] = objections
+        return objections + self._foreign.get(root, []) + self._lost(entry, credential)
 
     def _records(self, lineage: Sequence[Ancestor]) -> list[Agent]:
         """Return the records of the agents above a credential: they limit delegated credentials too."""
         if not lineage:
             return []
-        names = dict.fromkeys(one.agent for one in lineage)
+        names = dict.fromkeys(ancestor.agent for ancestor in lineage)
         return [record for name in names if (record := self._agents.get(name)) is not None]
 
     def _lost(self, entry: DirectoryEntry, credential: Credential) -> list[governance.Objection]:
         """Return the objection to an identity whose right to its agent's name is gone."""
         if credential.recurring is None:
             return []
-        found = self._names_lost.get(credential.id)
-        if found is None:
-            found = name_rights.lost(self._snapshot, entry.agent, credential, self._now)
-            self._names_lost[credential.id] = found
-        return found
+        objections = self._names_lost.get(credential.id)
+        if objections is None:
+            objections = name_rights.lost(self._snapshot, entry.agent, credential, self._now)
+            self._names_lost[credential.id] = objections
+        return objections
 
     def _request(self, token: _Token, task: Task | None, scopes: Sequence[Scope]) -> PolicyRequest:
         """Return the request to issue a credential as the policy would see it now, with the scopes for an action."""
@@ -350,7 +363,7 @@ class _Judge:
     def _sensitivity(self, credential: Credential, lineage: Sequence[Ancestor]) -> str:
         """Return the current sensitivity of a credential: by its chain, and by the floors configured now."""
         chain = narrow.sensitivity_of(credential, lineage) if lineage else credential.sensitivity
-        kept = (
+        cache_key = (
             chain,
             credential.scopes,
             credential.token_use,
@@ -358,14 +371,14 @@ class _Judge:
             credential.may_audience,
             credential.may_act,
         )
-        found = self._sensitivities.get(kept)
-        if found is None:
-            scopes, later = map(Scope, credential.scopes), reach.held(credential).later
+        level = self._sensitivities.get(cache_key)
+        if level is None:
+            scopes, later_audiences = map(Scope, credential.scopes), reach.held(credential).later
             judged = narrow.sensitivity(
-                chain, None, scopes, credential.audiences, self._terms, may_audience=later
+                chain, None, scopes, credential.audiences, self._terms, may_audience=later_audiences
             )
-            found = self._sensitivities[kept] = judged.level
-        return found
+            level = self._sensitivities[cache_key] = judged.level
+        return level
 
     def _decided(
         self, credential: Credential, request: PolicyRequest
@@ -386,9 +399,9 @@ class _Judge:
 
     def _decision(self, credential: Credential, request: PolicyRequest) -> tuple[Decision, frozenset[str]]:
         """Return the policy's decision on issue and scopes, and the approving groups that were passed to it."""
-        found = self._decisions.get(request)
-        if found is not None:
-            return found
+        cached = self._decisions.get(request)
+        if cached is not None:
+            return cached
         policy, approved = self._terms.policy, frozenset[str]()
         decision = policy.decide(request, narrow=True, explain=False)
         if decision.needs:

@@ -32,7 +32,7 @@ def _authorize(context: Context, operation: ops.Authorize) -> usage.RecordedUses
         audiences = context.visible_audiences(operation.audiences, names, snapshot.now)
         keys = verify_many.keys_of(snapshot)
     # Slow work needs no lock: others write meanwhile.
-    presented = verify_many.present(names, keys, [one.token.reveal() for one in use_requests])
+    presented = verify_many.present(names, keys, [use_request.token.reveal() for use_request in use_requests])
     foreseen = None
     if ledger.foresees(quick=lambda: terms.policy.is_quick(len(use_requests))):
         with ledger.read() as snapshot:
@@ -51,13 +51,15 @@ def _list(context: Context, operation: ops.ListUses) -> ops.UsePage:
     with context.ledger.read() as snapshot:
         chosen = operation.chosen
         # Any name of a person selects all uses for that person.
-        names = [name for stated in chosen.delegators for name in DirectoryStore(snapshot).names_of(stated)]
+        names = [
+            name for delegator in chosen.delegators for name in DirectoryStore(snapshot).names_of(delegator)
+        ]
         uses = UseStore(snapshot).uses(
             chosen._replace(delegators=tuple(dict.fromkeys(names))), operation.limit
         )
         return ops.UsePage(
             uses,
             CredentialStore(snapshot).lineages(
-                {one.identity_key for one in uses if one.identity_key is not None}
+                {use.identity_key for use in uses if use.identity_key is not None}
             ),
         )

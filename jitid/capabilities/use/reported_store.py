@@ -46,8 +46,8 @@ def find(query: Query, alive: str) -> bool:
     for audience, until in reported.items():
         _insert(query, audience, until)
     # Names have no spaces: these are lists of audiences, and subjects of ID tokens.
-    for key, text in list(query("SELECT id, text FROM term WHERE text LIKE '% %'")):
-        times = [reported.get(word) for word in text.split(" ")]
+    for key, term in list(query("SELECT id, text FROM term WHERE text LIKE '% %'")):
+        times = [reported.get(word) for word in term.split(" ")]
         known = [time for time in times if time is not None]
         if len(known) == len(times):
             list(query("INSERT INTO reporting VALUES (:key, :until)", key=key, until=min(known)))

@@ -80,11 +80,11 @@ class UseStore(Store):
                  FROM given_identity g CROSS JOIN used u WHERE u.identity = g.identity
                 ORDER BY u.identity, u.scope"""
         )
-        found: dict[int, list[Used]] = {}
+        by_identity: dict[int, list[Used]] = {}
         for identity, scope, first_at, last_at, uses in rows:
             check_times(first_at, last_at)
-            found.setdefault(identity, []).append(Used(scope, first_at, last_at, uses))
-        return found
+            by_identity.setdefault(identity, []).append(Used(scope, first_at, last_at, uses))
+        return by_identity
 
     def use_members(self, seq: int) -> list[str]:
         """Return the ids of the credentials whose use an event records, one for each action with a credential."""
@@ -130,8 +130,14 @@ class UseChanges(Changes, UseStore):
 
     def add_uses(self, uses: Sequence[NewUse]) -> str:
         """Record actions as of now, pointing to the next event, and roll them up; return their digest."""
-        at = self._transaction
-        return _add(self._db, uses, now=at.now, event=at.next_seq(), number=at.next_number)
+        transaction = self._transaction
+        return _add(
+            self._db,
+            uses,
+            now=transaction.now,
+            event=transaction.next_seq(),
+            next_number=transaction.next_number,
+        )
 
 
 def _use(row: Any) -> RecordedUse:
@@ -155,32 +161,34 @@ def _use(row: Any) -> RecordedUse:
     )
 
 
-def _add(db: Any, uses: Sequence[NewUse], *, now: int, event: int, number: Callable[[], int | None]) -> str:
+def _add(
+    db: Any, uses: Sequence[NewUse], *, now: int, event: int, next_number: Callable[[], int | None]
+) -> str:
     """Record actions as of `now`, and roll them up."""
-    rows = [(one, " ".join(one.rules) or None) for one in uses]
+    rows = [(use, " ".join(use.rules) or None) for use in uses]
     db.executemany(
         """INSERT INTO action (id, at, credential, action, resource, scope, allowed, rules, reason, event)
            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         [
             (
-                number(),
+                next_number(),
                 now,
-                one.credential,
-                one.action,
-                one.resource,
-                one.scope,
-                int(one.allowed),
+                use.credential,
+                use.action,
+                use.resource,
+                use.scope,
+                int(use.allowed),
                 rules,
-                one.reason,
+                use.reason,
                 event,
             )
-            for one, rules in rows
+            for use, rules in rows
         ],
     )
     counts: dict[tuple[int | None, str | None], int] = {}
-    for one in uses:
-        if one.allowed:
-            key = (one.identity, one.scope)
+    for use in uses:
+        if use.allowed:
+            key = (use.identity, use.scope)
             counts[key] = counts.get(key, 0) + 1
     db.executemany(
         # If the clock was set back, the first use may be inserted last.
@@ -196,7 +204,7 @@ def _add(db: Any, uses: Sequence[NewUse], *, now: int, event: int, number: Calla
     )
     return used_digest(
         [
-            (one.jti, one.action, one.resource, one.scope, int(one.allowed), rules, one.reason)
-            for one, rules in rows
+            (use.jti, use.action, use.resource, use.scope, int(use.allowed), rules, use.reason)
+            for use, rules in rows
         ]
     )

@@ -49,8 +49,8 @@ def foresee(
     audiences: Collection[str] | None,
 ) -> ForeseenUses:
     """Decide on actions as of a snapshot; `presented` are their tokens."""
-    held = verify_many.hold(snapshot, presented, audiences)
-    verdicts = authorization.judge(snapshot, names, terms, use_requests, held)
+    held_tokens = verify_many.hold(snapshot, presented, audiences)
+    verdicts = authorization.judge(snapshot, names, terms, use_requests, held_tokens)
     return ForeseenUses(snapshot.settled(), snapshot.now, verdicts)
 
 
@@ -67,8 +67,8 @@ def record(
     if foreseen is None or transaction.now != foreseen.now or not _nothing_counts(transaction, foreseen.seq):
         foreseen = foresee(transaction, names, terms, use_requests, presented, audiences)
     verdicts = foreseen.verdicts
-    used = UseChanges(transaction).add_uses(
-        [_row(one, verdict) for one, verdict in zip(use_requests, verdicts, strict=True)]
+    digest = UseChanges(transaction).add_uses(
+        [_row(use_request, verdict) for use_request, verdict in zip(use_requests, verdicts, strict=True)]
     )
     policies.keep(transaction, terms.policy.digest, terms.policy_text)
     event = transaction.append(
@@ -76,7 +76,7 @@ def record(
         {
             "count": len(verdicts),
             "allowed": sum([verdict.allowed for verdict in verdicts]),
-            "used": used,
+            "used": digest,
             "policy": terms.policy.digest,
             "zone": terms.zone_name,
         },
@@ -98,12 +98,14 @@ def _as_seen(verdict: UseVerdict, audiences: Collection[str] | None) -> UseVerdi
 def _nothing_counts(transaction: Transaction, seq: int) -> bool:
     """Return whether no event since `seq` can affect a verdict; every change has its event."""
     # This transaction may have recorded ends that were due already: that changes no verdict.
-    last = transaction.next_seq() - 1 - len(transaction.closed)
-    if not 0 <= last - seq <= _FEW:
+    last_seq = transaction.next_seq() - 1 - len(transaction.closed)
+    if not 0 <= last_seq - seq <= _FEW:
         return False
     # No verdict depends on earlier uses: two transactions that only record uses need not wait for each other.
-    since = [Event._make(row).document()["op"] for row in islice(transaction.events(seq), last - seq)]
-    return since == ["use"] * (last - seq)
+    operations = [
+        Event._make(row).document()["op"] for row in islice(transaction.events(seq), last_seq - seq)
+    ]
+    return operations == ["use"] * (last_seq - seq)
 
 
 def _row(use_request: UseRequest, verdict: UseVerdict) -> NewUse:

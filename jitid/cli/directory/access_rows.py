@@ -44,45 +44,47 @@ GRANTED = (
 REVOKED = ("ended", "event")
 
 
-def row(one: Access, now: int) -> dict[str, Any]:
+def row(access: Access, now: int) -> dict[str, Any]:
     """Return an access credential as a row with the fields of `FIELDS` and `BRIEF`."""
-    ends = one.expires_at if one.superseded_at is None else min(one.superseded_at, one.expires_at)
-    state = one.state_at(now)
+    ends_at = (
+        access.expires_at if access.superseded_at is None else min(access.superseded_at, access.expires_at)
+    )
+    state = access.state_at(now)
     return {
-        "id": one.id,
-        "name": one.name,
-        "roles": _roles(one),
+        "id": access.id,
+        "name": access.name,
+        "roles": _roles(access),
         "state": state.value,
-        "by": "bearer" if one.public is None else "key",
-        "issued_at": record_rows.time(one.issued_at),
-        "expires_at": record_rows.time(one.expires_at),
-        "ends_at": record_rows.time(ends),
-        "ended_at": record_rows.time(one.ended_at),
-        "predecessor": one.predecessor,
-        "event": one.event,
-        "ended_event": one.ended_event,
-        "audiences": _audiences(one),
-        "left": format_duration(ends - now) if state is AccessState.ACTIVE else None,
+        "by": "bearer" if access.public is None else "key",
+        "issued_at": record_rows.time(access.issued_at),
+        "expires_at": record_rows.time(access.expires_at),
+        "ends_at": record_rows.time(ends_at),
+        "ended_at": record_rows.time(access.ended_at),
+        "predecessor": access.predecessor,
+        "event": access.event,
+        "ended_event": access.ended_event,
+        "audiences": _audiences(access),
+        "left": format_duration(ends_at - now) if state is AccessState.ACTIVE else None,
     }
 
 
-def granted(one: Granted, token: str | None) -> dict[str, Any]:
+def granted(grant: Granted, token: str | None) -> dict[str, Any]:
     """Return a new access credential as a row with the fields of `GRANTED`."""
-    fields = row(one.access, one.access.issued_at)
+    fields = row(grant.access, grant.access.issued_at)
     return {"token": token, **{name: fields[name] for name in GRANTED if name != "token"}}
 
 
-def _audiences(one: Access) -> tuple[str, ...]:
+def _audiences(access: Access) -> tuple[str, ...]:
     """Return the audiences whose tokens the caller may see.
 
     If no audience is registered, a verifier, responder, auditor or admin sees the tokens of all audiences. Any other
     caller sees none.
     """
-    unrestricted = {"verifier", "responder", "auditor", "admin"} & set(one.roles)
-    if one.audiences == ALL_AUDIENCES or (one.audiences is None and unrestricted):
+    unrestricted = {"verifier", "responder", "auditor", "admin"} & set(access.roles)
+    if access.audiences == ALL_AUDIENCES or (access.audiences is None and unrestricted):
         return ("all audiences",)
-    return one.audiences or ()
+    return access.audiences or ()
 
 
-def _roles(one: Access) -> tuple[str, ...]:
-    return ("bootstrap",) if one.bootstrap else one.roles
+def _roles(access: Access) -> tuple[str, ...]:
+    return ("bootstrap",) if access.bootstrap else access.roles

@@ -63,20 +63,20 @@ def grant(
     public key: a JWK, PEM, or a line of OpenSSH.
     """
     cli.expect(access_rows.GRANTED)
-    for each in role or ():
-        if each not in ROLES:
-            raise UsageError(f"there is no role {quote(each)}", f"choose among: {', '.join(ROLES)}")
+    for role_name in role or ():
+        if role_name not in ROLES:
+            raise UsageError(f"there is no role {quote(role_name)}", f"choose among: {', '.join(ROLES)}")
     request = AccessRequest(
         check_delegator(name),
         tuple(role or ()),
         None if ttl is None else parse_duration(ttl),
         None if key is None else _key(key),
-        tuple(dict.fromkeys(check_audience(each) for each in audience or ())),
+        tuple(dict.fromkeys(check_audience(text) for text in audience or ())),
         all_audiences,
     )
     authority = open_or_create_authority(cli.config(), cli.note)
-    made = authority.perform(GrantAccess(wanted=request, accept_clock=cli.accept_clock))
-    _hand_out(cli, authority, made, out)
+    granted = authority.perform(GrantAccess(wanted=request, accept_clock=cli.accept_clock))
+    _hand_out(cli, authority, granted, out)
 
 
 def rotate(
@@ -114,14 +114,16 @@ def list_(
     What counts no longer is listed with --all.
     """
     cli.expect(access_rows.FIELDS)
-    chosen = None if name is None else check_delegator(name)
-    most = limit_of(limit)
-    page = open_authority(cli.config()).perform(ListAccess(live=not all_, name=chosen, limit=most))
-    shown = record_rows.columns(cli, access_rows.FIELDS, access_rows.BRIEF)
-    rows = [access_rows.row(one, page.now) for one in page.found]
-    cli.show(Display("jitid.access-list/1", shown, [{each: one[each] for each in shown} for one in rows]))
-    if limit is None and len(rows) == most:
-        cli.note(f"there may be more than {most}: say how many with --limit")
+    holder = None if name is None else check_delegator(name)
+    max_count = limit_of(limit)
+    page = open_authority(cli.config()).perform(ListAccess(live=not all_, name=holder, limit=max_count))
+    columns = record_rows.columns(cli, access_rows.FIELDS, access_rows.BRIEF)
+    rows = [access_rows.row(access, page.now) for access in page.found]
+    cli.show(
+        Display("jitid.access-list/1", columns, [{field: row[field] for field in columns} for row in rows])
+    )
+    if limit is None and len(rows) == max_count:
+        cli.note(f"there may be more than {max_count}: say how many with --limit")
 
 
 def revoke(cli: Invocation, whose: options.AccessSubjects, reason: options.Reason = None) -> None:
@@ -133,11 +135,11 @@ def revoke(cli: Invocation, whose: options.AccessSubjects, reason: options.Reaso
     What was issued at their request lives on: jitid-revoke(1) ends that.
     """
     cli.expect(access_rows.REVOKED)
-    ids = [each for each in whose if each.startswith("acc_")]
+    ids = [subject for subject in whose if subject.startswith("acc_")]
     for id_ in ids:
         parse_access_id(id_)
-    names = [check_delegator(each) for each in whose if each not in ids]
-    done = open_authority(cli.config()).perform(
+    names = [check_delegator(subject) for subject in whose if subject not in ids]
+    revoked = open_authority(cli.config()).perform(
         RevokeAccess(
             ids=tuple(ids),
             names=tuple(names),
@@ -146,13 +148,13 @@ def revoke(cli: Invocation, whose: options.AccessSubjects, reason: options.Reaso
         )
     )
     if cli.field is not None or cli.format_name() is not None:
-        row = {"ended": done.ids, "event": done.event}
+        row = {"ended": revoked.ids, "event": revoked.event}
         cli.show(Display("jitid.access-revoke/1", access_rows.REVOKED, [row], one=True))
-    elif not done.ids:
+    elif not revoked.ids:
         output.write("nothing of that counted any longer\n")
     else:
-        credentials = "credential" if len(done.ids) == 1 else "credentials"
-        output.write(f"ended {len(done.ids)} access {credentials} (audit event {done.event})\n")
+        noun = "credential" if len(revoked.ids) == 1 else "credentials"
+        output.write(f"ended {len(revoked.ids)} access {noun} (audit event {revoked.event})\n")
 
 
 def bootstrap(cli: Invocation, file: options.BootstrapFile) -> None:
@@ -181,26 +183,26 @@ def write_bootstrap(
             "name a new file; or take the old one away, if it is of no use any longer",
         )
     check_output(path)
-    made = authority.perform(BootstrapAccess(accept_clock=accept_clock))
+    granted = authority.perform(BootstrapAccess(accept_clock=accept_clock))
     try:
-        _write_new(path, made)
+        _write_new(path, granted)
     except BaseException:
-        _end(authority, made)
+        _end(authority, granted)
         raise
     note(
-        f"the credential in {path} grants the role admin once, before {format_time(made.access.expires_at)}: "
+        f"the credential in {path} grants the role admin once, before {format_time(granted.access.expires_at)}: "
         "jitid access grant NAME --role admin"
     )
 
 
-def _write_new(path: str, made: Granted) -> None:
-    assert made.secret is not None
+def _write_new(path: str, granted: Granted) -> None:
+    assert granted.secret is not None
     try:
         # O_EXCL: only the process that creates the file writes to it. The mode is set at creation, under any umask.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(descriptor, 0o600)
-            os.write(descriptor, f"{made.secret.reveal()}\n".encode())
+            os.write(descriptor, f"{granted.secret.reveal()}\n".encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -218,26 +220,26 @@ def _key(path: str) -> str:
     return decoded(read_input.read(path, MAX_KEY, "the key"), "the key")
 
 
-def _hand_out(cli: Invocation, authority: Authority, made: Granted, out: str | None) -> None:
+def _hand_out(cli: Invocation, authority: Authority, granted: Granted, out: str | None) -> None:
     """Show a new access credential. On any error, revoke it: an unshown credential must not stay valid."""
     try:
-        _show(cli, made, out)
+        _show(cli, granted, out)
     except BaseException as error:
-        _end(authority, made, error)
+        _end(authority, granted, error)
         if isinstance(error, OutputError):
             error.add("what was just granted was revoked")
         raise
-    by = "by the key" if made.secret is None else "by this bearer"
-    roles = " and ".join(filter(None, [", ".join(made.access.roles[:-1]), *made.access.roles[-1:]]))
+    proof = "by the key" if granted.secret is None else "by this bearer"
+    roles = " and ".join(filter(None, [", ".join(granted.access.roles[:-1]), *granted.access.roles[-1:]]))
     cli.note(
-        f"{made.access.name} may ask {by} until {format_time(made.access.expires_at)}"
-        f"{f', as {roles}' if roles else ''} ({made.access.id})"
+        f"{granted.access.name} may ask {proof} until {format_time(granted.access.expires_at)}"
+        f"{f', as {roles}' if roles else ''} ({granted.access.id})"
     )
 
 
-def _show(cli: Invocation, made: Granted, out: str | None) -> None:
-    token = None if made.secret is None else made.secret.reveal()
-    line = f"{made.access.id if token is None else token}\n"
+def _show(cli: Invocation, granted: Granted, out: str | None) -> None:
+    token = None if granted.secret is None else granted.secret.reveal()
+    line = f"{granted.access.id if token is None else token}\n"
     plainly = cli.field is None and cli.format is None
     if out is not None:
         write_private(out, line.encode())
@@ -246,17 +248,17 @@ def _show(cli: Invocation, made: Granted, out: str | None) -> None:
     if plainly:
         output.write(line)
         return
-    row = access_rows.granted(made, None if out is not None else token)
+    row = access_rows.granted(granted, None if out is not None else token)
     cli.show(Display("jitid.access-grant/1", access_rows.GRANTED, [row], one=True))
 
 
-def _end(authority: Authority, made: Granted, error: BaseException | None = None) -> None:
+def _end(authority: Authority, granted: Granted, error: BaseException | None = None) -> None:
     time_limit.take_back()
     try:
-        authority.perform(RevokeAccess(ids=(made.access.id,), reason="it could not be handed out"))
+        authority.perform(RevokeAccess(ids=(granted.access.id,), reason="it could not be handed out"))
     except JitidError as failure:
         raise StorageError(
             f"what was just granted could be neither handed out nor revoked: {failure.message}",
-            f"end it before it expires at {format_time(made.access.expires_at)}: "
-            f"jitid access revoke {made.access.id}",
+            f"end it before it expires at {format_time(granted.access.expires_at)}: "
+            f"jitid access revoke {granted.access.id}",
         ) from error

@@ -88,19 +88,21 @@ def classify(
     operation = ClassifyAgents(
         names=tuple(check_name(name, "agent") for name in names or ()), rule=rule, limit=limit_of(limit)
     )
-    found = open_authority(config).perform(operation)
-    rows = [_verdict(cli, one) for one in found.verdicts]
-    shown = record_rows.columns(cli, CLASSIFIED, BRIEF)
+    classification = open_authority(config).perform(operation)
+    rows = [_verdict(cli, verdict) for verdict in classification.verdicts]
+    columns = record_rows.columns(cli, CLASSIFIED, BRIEF)
     cli.show(
-        Display("jitid.agent-classify/1", shown, [{field: row[field] for field in shown} for row in rows])
+        Display("jitid.agent-classify/1", columns, [{field: row[field] for field in columns} for row in rows])
     )
     if record_rows.by_eye(cli):
         commands = [row["command"] for row in rows if row["command"] is not None]
         output.write("".join(f"{command}\n" for command in ["", *commands]) if commands else "")
-    if found.untold:
-        recur = f", {found.untold_recurring} of which recur" if found.untold_recurring else ""
+    if classification.untold:
+        recurring = (
+            f", {classification.untold_recurring} of which recur" if classification.untold_recurring else ""
+        )
         cli.note(
-            f"{number(found.untold, 'more name')}{recur}: name what to tell, or say how many with --limit"
+            f"{number(classification.untold, 'more name')}{recurring}: name what to tell, or say how many with --limit"
         )
 
 
@@ -123,32 +125,36 @@ def suggest(
         task=None if task is None else check_task(task),
         days=DAYS if days is None else days,
     )
-    found = open_authority(cli.config()).perform(operation)
+    suggestions = open_authority(cli.config()).perform(operation)
     if cli.field is not None or cli.format_name() is not None:
-        cli.show(Display("jitid.agent-suggest/1", SUGGESTED, [_suggestion(one) for one in found]))
+        cli.show(
+            Display(
+                "jitid.agent-suggest/1", SUGGESTED, [_suggestion(suggestion) for suggestion in suggestions]
+            )
+        )
     else:
-        output.write("\n".join(one.policy for one in found))
+        output.write("\n".join(suggestion.policy for suggestion in suggestions))
 
 
-def _verdict(cli: Invocation, one: RecurrenceVerdict) -> dict[str, Any]:
+def _verdict(cli: Invocation, verdict: RecurrenceVerdict) -> dict[str, Any]:
     """Return the verdict on an agent as a row with the fields of `CLASSIFIED`."""
     row: dict[str, Any] = dict.fromkeys(CLASSIFIED)
     row |= {
-        "agent": one.agent,
-        "advice": one.advice.value,
-        "why": one.why,
-        "command": None if one.command is None else cli.command(one.command),
-        "state": "ephemeral" if one.state is None else one.state.value,
+        "agent": verdict.agent,
+        "advice": verdict.advice.value,
+        "why": verdict.why,
+        "command": None if verdict.command is None else cli.command(verdict.command),
+        "state": "ephemeral" if verdict.state is None else verdict.state.value,
         "identities": 0,
         "live": 0,
         "tasks": 0,
         "days": 0,
-        "last_issued_at": record_rows.time(one.last_issued_at),
+        "last_issued_at": record_rows.time(verdict.last_issued_at),
         "scopes": (),
         "audiences": (),
         "kinds": (),
     }
-    past, need = one.past, one.need
+    past, need = verdict.past, verdict.need
     if past is None or need is None:
         return row
     return row | {
@@ -174,16 +180,16 @@ def _verdict(cli: Invocation, one: RecurrenceVerdict) -> dict[str, Any]:
     }
 
 
-def _suggestion(one: Suggestion) -> dict[str, Any]:
+def _suggestion(suggestion: Suggestion) -> dict[str, Any]:
     """Return a suggestion as a row with the fields of `SUGGESTED`."""
-    practice = one.practice
+    practice = suggestion.practice
     return {
-        "agent": one.agent,
-        "policy": one.policy,
-        "rules": one.rules,
-        "scopes": one.scopes,
+        "agent": suggestion.agent,
+        "policy": suggestion.policy,
+        "rules": suggestion.rules,
+        "scopes": suggestion.scopes,
         "scopes_from": "used" if practice.reported else "granted",
-        "max_ttl": format_duration(one.max_ttl),
+        "max_ttl": format_duration(suggestion.max_ttl),
         "delegators": sorted(practice.delegators),
         "identities": practice.identities,
         "credentials": practice.credentials,

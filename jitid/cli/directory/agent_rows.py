@@ -45,23 +45,23 @@ KEPT = ("agent", "state", "owner", "live", "review_at", "event")
 WITHDRAWN = ("agent", "state", "kept", *revoke.FIELDS)
 
 
-def record(one: Described, now: int) -> dict[str, Any]:
+def record(described: Described, now: int) -> dict[str, Any]:
     """Return a record as a row with the fields of `FIELDS`."""
-    agent = one.agent
+    agent = described.agent
     return {
         "agent": agent.name,
         "state": agent.state_at(now).value,
         "owner": agent.owner,
-        "owner_state": one.owner_state,
+        "owner_state": described.owner_state,
         "purpose": agent.purpose,
         "scopes": agent.scopes,
-        "beyond": one.beyond,
+        "beyond": described.beyond,
         "audiences": agent.audiences,
         "kinds": agent.kinds,
         "max_ttl": format_duration(agent.max_ttl),
         "concurrency": agent.concurrency,
-        "live": one.live,
-        "last_issued_at": record_rows.time(one.last_issued_at),
+        "live": described.live,
+        "last_issued_at": record_rows.time(described.last_issued_at),
         "review_at": record_rows.time(agent.review_at),
         "registered_at": record_rows.time(agent.registered_at),
         "reviewed_at": record_rows.time(agent.reviewed_at),
@@ -72,44 +72,48 @@ def record(one: Described, now: int) -> dict[str, Any]:
     }
 
 
-def kept(one: KeptAgent) -> dict[str, Any]:
+def kept(stored: KeptAgent) -> dict[str, Any]:
     """Return the result of storing an agent's record as a row with the fields of `KEPT`."""
-    agent = one.agent
+    agent = stored.agent
     return {
         "agent": agent.name,
-        "state": agent.state_at(one.now).value,
+        "state": agent.state_at(stored.now).value,
         "owner": agent.owner,
-        "live": one.live,
+        "live": stored.live,
         "review_at": record_rows.time(agent.review_at),
-        "event": one.event,
+        "event": stored.event,
     }
 
 
-def withdrawn(one: WithdrawnAgent, *, dry_run: bool) -> dict[str, Any]:
+def withdrawn(withdrawal: WithdrawnAgent, *, dry_run: bool) -> dict[str, Any]:
     """Return the result of suspending or unregistering an agent as a row with the fields of `WITHDRAWN`."""
     return {
-        "agent": one.agent.name,
-        "state": one.agent.state_at(one.now).value,
-        "kept": one.kept,
-        **revoke.row(one.ended, dry_run=dry_run),
+        "agent": withdrawal.agent.name,
+        "state": withdrawal.agent.state_at(withdrawal.now).value,
+        "kept": withdrawal.kept,
+        **revoke.row(withdrawal.ended, dry_run=dry_run),
     }
 
 
-def sentence(one: WithdrawnAgent, verb: str, *, dry_run: bool) -> str:
+def sentence(withdrawal: WithdrawnAgent, verb: str, *, dry_run: bool) -> str:
     """Return the result of withdrawing an agent in words; `verb` is `suspend` or `unregister`."""
-    name, ended = one.agent.name, one.ended
+    name, ended = withdrawal.agent.name, withdrawal.ended
     remaining = ""
-    if one.kept:
-        remaining = f"{one.kept} live {'credential lives' if one.kept == 1 else 'credentials live'} on"
+    if withdrawal.kept:
+        remaining = (
+            f"{withdrawal.kept} live {'credential lives' if withdrawal.kept == 1 else 'credentials live'} on"
+        )
     if dry_run:
         effect = remaining and f"; {remaining}"
         if not effect and ended.radius.credentials:
-            effect = f"{'; would' if one.already else ', and'} end {revocation.blast(ended.radius)}"
-        first = f"agent {name} is {verb}ed already" if one.already else f"would {verb} agent {name}"
-        return f"{first}{effect}; nothing was changed"
+            effect = f"{'; would' if withdrawal.already else ', and'} end {revocation.blast(ended.radius)}"
+        first_clause = (
+            f"agent {name} is {verb}ed already" if withdrawal.already else f"would {verb} agent {name}"
+        )
+        return f"{first_clause}{effect}; nothing was changed"
     if ended.event is None:
         return f"agent {name} was {verb}ed already; {remaining or 'nothing of it was live'}"
-    text = f"agent {name} was {verb}ed already" if one.already else f"{verb}ed agent {name}"
+    text = f"agent {name} was {verb}ed already" if withdrawal.already else f"{verb}ed agent {name}"
     if ended.credentials:
         text += f", and ended {revocation.blast(ended.radius)}"
     else:

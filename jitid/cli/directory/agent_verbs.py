@@ -71,13 +71,17 @@ def register(
         accept_clock=cli.accept_clock,
     )
     authority = open_authority(cli.config())
-    kept = authority.perform(operation)
-    due = format_time(kept.agent.review_at)
-    _report(cli, kept, f"registered agent {kept.agent.name}; {kept.agent.owner} is to review it by {due}")
-    if kept.ended:
-        was = "1 live credential" if kept.ended == 1 else f"{kept.ended} live credentials"
-        cli.note(f"ended {was} that had its name before")
-        settle_event(authority, kept.event, cli.warn)
+    stored = authority.perform(operation)
+    review_date = format_time(stored.agent.review_at)
+    _report(
+        cli,
+        stored,
+        f"registered agent {stored.agent.name}; {stored.agent.owner} is to review it by {review_date}",
+    )
+    if stored.ended:
+        credentials = "1 live credential" if stored.ended == 1 else f"{stored.ended} live credentials"
+        cli.note(f"ended {credentials} that had its name before")
+        settle_event(authority, stored.event, cli.warn)
 
 
 def change(
@@ -99,17 +103,19 @@ def change(
     stays as it was issued, until it is renewed or ends; nothing more is obtained by it than the record has now.
     """
     cli.expect(agent_rows.KEPT)
-    stated = _stated(owner, purpose, scope, audience, kind, max_ttl, concurrency, may_use)
+    stated_agent = _stated(owner, purpose, scope, audience, kind, max_ttl, concurrency, may_use)
     operation = ops.ChangeAgent(
-        name=check_name(name, "agent"), stated=_cleared(stated, clear or []), accept_clock=cli.accept_clock
+        name=check_name(name, "agent"),
+        stated=_cleared(stated_agent, clear or []),
+        accept_clock=cli.accept_clock,
     )
-    kept = open_authority(cli.config()).perform(operation)
-    unchanged = f"agent {kept.agent.name} is so already"
-    _report(cli, kept, unchanged if kept.event is None else f"changed agent {kept.agent.name}")
-    if kept.event is not None and kept.live:
+    stored = open_authority(cli.config()).perform(operation)
+    unchanged = f"agent {stored.agent.name} is so already"
+    _report(cli, stored, unchanged if stored.event is None else f"changed agent {stored.agent.name}")
+    if stored.event is not None and stored.live:
         cli.note(
-            f"{kept.live} of its identities live, and what they hold stays as it was issued; to end that: "
-            + cli.command(f"jitid revoke --agent {kept.agent.name}")
+            f"{stored.live} of its identities live, and what they hold stays as it was issued; to end that: "
+            + cli.command(f"jitid revoke --agent {stored.agent.name}")
         )
 
 
@@ -120,11 +126,11 @@ def show(cli: Invocation, name: options.AgentName) -> None:
     """
     cli.expect(agent_rows.DETAILS)
     operation = ops.ShowAgent(name=check_name(name, "agent"), issues=_ISSUES)
-    found = open_authority(cli.config()).perform(operation)
-    row = agent_rows.record(found.record, found.now)
-    issues = [record_rows.credential(each, found.now) for each in found.issues]
+    details = open_authority(cli.config()).perform(operation)
+    row = agent_rows.record(details.record, details.now)
+    issues = [record_rows.credential(issue, details.now) for issue in details.issues]
     if not record_rows.by_eye(cli):
-        row["issues"] = [{field: each[field] for field in agent_rows.ISSUES} for each in issues]
+        row["issues"] = [{field: issue[field] for field in agent_rows.ISSUES} for issue in issues]
         cli.show(Display("jitid.agent/1", agent_rows.DETAILS, [row], one=True))
         return
     _show_record(cli, row)
@@ -132,7 +138,7 @@ def show(cli: Invocation, name: options.AgentName) -> None:
         output.write("\n")
         fields = agent_rows.ISSUES if cli.verbose else agent_rows.BRIEF_ISSUES
         cli.show(
-            Display("jitid.agent/1", fields, [{field: each[field] for field in fields} for each in issues])
+            Display("jitid.agent/1", fields, [{field: issue[field] for field in fields} for issue in issues])
         )
 
 
@@ -153,19 +159,21 @@ def list_(
     cli.expect(agent_rows.FIELDS)
     if state is not None and state not in STATES:
         raise UsageError(f"{quote(state)} is no state of an agent", f"choose one of: {', '.join(STATES)}")
-    most = limit_of(limit)
+    max_count = limit_of(limit)
     operation = ops.ListAgents(
         owner=None if owner is None else _delegator(owner),
         state=None if state is None else AgentState(state),
         after=None if after is None else check_name(after, "agent"),
-        limit=most,
+        limit=max_count,
     )
     page = open_authority(cli.config()).perform(operation)
-    shown = record_rows.columns(cli, agent_rows.FIELDS, agent_rows.BRIEF)
-    rows = [agent_rows.record(one, page.now) for one in page.records]
-    cli.show(Display("jitid.agent-list/1", shown, [{field: row[field] for field in shown} for row in rows]))
-    if limit is None and len(rows) == most:
-        cli.note(f"there may be more than {most}: go on with --after {rows[-1]['agent']}")
+    columns = record_rows.columns(cli, agent_rows.FIELDS, agent_rows.BRIEF)
+    rows = [agent_rows.record(record, page.now) for record in page.records]
+    cli.show(
+        Display("jitid.agent-list/1", columns, [{field: row[field] for field in columns} for row in rows])
+    )
+    if limit is None and len(rows) == max_count:
+        cli.note(f"there may be more than {max_count}: go on with --after {rows[-1]['agent']}")
 
 
 def review(cli: Invocation, name: options.AgentName, next_: options.NextReview = None) -> None:
@@ -177,16 +185,16 @@ def review(cli: Invocation, name: options.AgentName, next_: options.NextReview =
     cli.expect((*agent_rows.FIELDS, "event"))
     authority = open_authority(cli.config())
     name = check_name(name, "agent")
-    kept = authority.perform(ops.ReviewAgent(name=name, due=_due(next_), accept_clock=cli.accept_clock))
-    found = authority.perform(ops.ShowAgent(name=name, issues=0))
-    row = {**agent_rows.record(found.record, found.now), "event": kept.event}
+    stored = authority.perform(ops.ReviewAgent(name=name, due=_due(next_), accept_clock=cli.accept_clock))
+    details = authority.perform(ops.ShowAgent(name=name, issues=0))
+    row = {**agent_rows.record(details.record, details.now), "event": stored.event}
     if record_rows.by_eye(cli):
         _show_record(cli, row)
     else:
         cli.show(Display("jitid.agent-review/1", (*agent_rows.FIELDS, "event"), [row], one=True))
     cli.note(
-        f"reviewed agent {name}; the next review is due at {format_time(kept.agent.review_at)} "
-        f"(audit event {kept.event})"
+        f"reviewed agent {name}; the next review is due at {format_time(stored.agent.review_at)} "
+        f"(audit event {stored.event})"
     )
 
 
@@ -197,10 +205,12 @@ def resume(cli: Invocation, name: options.AgentName) -> None:
     """
     cli.expect(agent_rows.KEPT)
     operation = ops.ResumeAgent(name=check_name(name, "agent"), accept_clock=cli.accept_clock)
-    kept = open_authority(cli.config()).perform(operation)
-    name = kept.agent.name
-    _report(cli, kept, f"agent {name} was not suspended" if kept.event is None else f"resumed agent {name}")
-    if kept.now >= kept.agent.review_at:
+    stored = open_authority(cli.config()).perform(operation)
+    name = stored.agent.name
+    _report(
+        cli, stored, f"agent {name} was not suspended" if stored.event is None else f"resumed agent {name}"
+    )
+    if stored.now >= stored.agent.review_at:
         cli.note(f"its review is overdue: {cli.command(f'jitid agent review {operand(name)}')}")
 
 
@@ -252,41 +262,45 @@ def _withdraw(
     cli.expect(agent_rows.WITHDRAWN)
     if keep_live and (yes or max_ is not None):
         raise UsageError("--max and --yes mean nothing with --keep-live", "nothing ends then")
-    kind = ops.SuspendAgent if verb == "suspend" else ops.UnregisterAgent
+    operation_class = ops.SuspendAgent if verb == "suspend" else ops.UnregisterAgent
     name, reason = check_name(name, "agent"), revoke.check_reason(reason)
-    most = None if yes else revoke.most_of(cli, max_)
+    limit = None if yes else revoke.most_of(cli, max_)
     authority = open_authority(cli.config())
-    preview = kind(name=name, keep_live=keep_live, most=None, dry_run=True, accept_clock=cli.accept_clock)
+    preview = operation_class(
+        name=name, keep_live=keep_live, most=None, dry_run=True, accept_clock=cli.accept_clock
+    )
     if dry_run:
-        done = authority.perform(preview)
+        withdrawal = authority.perform(preview)
     else:
         if not keep_live:
-            most = revoke.confirmed(cli, most, lambda: authority.perform(preview).ended.radius)
-        done = authority.perform(
-            kind(name=name, reason=reason, keep_live=keep_live, most=most, accept_clock=cli.accept_clock)
+            limit = revoke.confirmed(cli, limit, lambda: authority.perform(preview).ended.radius)
+        withdrawal = authority.perform(
+            operation_class(
+                name=name, reason=reason, keep_live=keep_live, most=limit, accept_clock=cli.accept_clock
+            )
         )
-        settle_event(authority, done.ended.event, cli.warn)
+        settle_event(authority, withdrawal.ended.event, cli.warn)
     if cli.field is None and cli.format_name() is None:
-        output.write(agent_rows.sentence(done, verb, dry_run=dry_run) + "\n")
+        output.write(agent_rows.sentence(withdrawal, verb, dry_run=dry_run) + "\n")
         return
-    row = agent_rows.withdrawn(done, dry_run=dry_run)
+    row = agent_rows.withdrawn(withdrawal, dry_run=dry_run)
     cli.show(Display(f"jitid.agent-{verb}/1", agent_rows.WITHDRAWN, [row], one=True))
-    if done.ended.unproved is not None:
-        cli.warn(revoke.unproved(done.ended.unproved))
+    if withdrawal.ended.unproved is not None:
+        cli.warn(revoke.unproved(withdrawal.ended.unproved))
 
 
 def _show_record(cli: Invocation, row: dict[str, object]) -> None:
     """Show a record in a table, without its empty fields."""
-    seen = {field: value for field, value in row.items() if value not in (None, "", ())}
-    cli.show(Display("jitid.agent/1", tuple(seen), [seen], one=True))
+    filled = {field: value for field, value in row.items() if value not in (None, "", ())}
+    cli.show(Display("jitid.agent/1", tuple(filled), [filled], one=True))
 
 
-def _report(cli: Invocation, kept: KeptAgent, sentence: str) -> None:
+def _report(cli: Invocation, stored: KeptAgent, sentence: str) -> None:
     """Show a stored record, as a sentence or in the requested format."""
     if cli.field is not None or cli.format_name() is not None:
-        cli.show(Display("jitid.agent-kept/1", agent_rows.KEPT, [agent_rows.kept(kept)], one=True))
+        cli.show(Display("jitid.agent-kept/1", agent_rows.KEPT, [agent_rows.kept(stored)], one=True))
     else:
-        event = "" if kept.event is None else f" (audit event {kept.event})"
+        event = "" if stored.event is None else f" (audit event {stored.event})"
         output.write(f"{sentence}{event}\n")
 
 
@@ -322,29 +336,33 @@ def _stated(
     )
 
 
-def _cleared(stated: StatedAgent, clear: list[str]) -> StatedAgent:
+def _cleared(stated_agent: StatedAgent, clear: list[str]) -> StatedAgent:
     """Return the stated fields, with empty values for the cleared ones. Raises UsageError."""
-    both = {"scope": stated.scopes, "audience": stated.audiences, "concurrency": stated.concurrency}
-    both["may-use"] = stated.users
+    stated_values = {
+        "scope": stated_agent.scopes,
+        "audience": stated_agent.audiences,
+        "concurrency": stated_agent.concurrency,
+    }
+    stated_values["may-use"] = stated_agent.users
     for field in clear:
         if field not in CLEARED:
             raise UsageError(f"{quote(field)} cannot be cleared", nearest(field, CLEARED))
-        if both[field] is not None:
+        if stated_values[field] is not None:
             raise UsageError(f"--clear {field} and --{field} contradict each other; nothing was changed")
     if "scope" in clear:
-        stated = stated._replace(scopes=())
+        stated_agent = stated_agent._replace(scopes=())
     if "audience" in clear:
-        stated = stated._replace(audiences=())
+        stated_agent = stated_agent._replace(audiences=())
     if "may-use" in clear:
-        stated = stated._replace(users=())
-    return stated._replace(unlimited="concurrency" in clear)
+        stated_agent = stated_agent._replace(users=())
+    return stated_agent._replace(unlimited="concurrency" in clear)
 
 
 def _due(text: str | None) -> Due:
     if text is None:
         return Due()
-    at, after = parse_moment(text, "the review date", "now")
-    return Due(at) if after is None else Due(None, after)
+    moment, delay = parse_moment(text, "the review date", "now")
+    return Due(moment) if delay is None else Due(None, delay)
 
 
 def _delegator(text: str) -> str:

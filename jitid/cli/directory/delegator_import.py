@@ -67,7 +67,7 @@ def import_(
     """
     cli.expect(FIELDS)
     form = roster_file.form_of(file, as_)
-    most = None if yes else most_of(cli, max_)
+    limit = None if yes else most_of(cli, max_)
     check_reason(reason)
     roster, source = roster_file.read(file, form)
     for note in roster.notes:
@@ -77,16 +77,16 @@ def import_(
         source=source,
         full=full,
         reason=reason,
-        most=most,
+        most=limit,
         dry_run=dry_run,
         accept_clock=cli.accept_clock,
     )
     config = cli.config()
     authority = open_for_preview(config) if dry_run else open_or_create_authority(config, cli.note)
-    done = _perform(cli, authority, operation)
+    reconciled = _perform(cli, authority, operation)
     if not dry_run:
-        settle_event(authority, done.event, cli.warn)
-    _report(cli, done, dry_run=dry_run)
+        settle_event(authority, reconciled.event, cli.warn)
+    _report(cli, reconciled, dry_run=dry_run)
 
 
 def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators) -> Reconciled:
@@ -103,14 +103,14 @@ def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators)
             accept_clock=operation.accept_clock,
         )
     )
-    number = reconcile.needed(foreseen)
-    if number <= operation.most:
+    smallest_limit = reconcile.needed(foreseen)
+    if smallest_limit <= operation.most:
         return authority.perform(operation)
     _report_names(foreseen)
     confirm(
         f"disable {reconcile.losses(foreseen)}",
-        number,
-        f"the number {number} to import the list; anything else changes nothing",
+        smallest_limit,
+        f"the number {smallest_limit} to import the list; anything else changes nothing",
     )
     return authority.perform(
         ImportDelegators(
@@ -118,47 +118,49 @@ def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators)
             source=operation.source,
             full=operation.full,
             reason=operation.reason,
-            most=number,
+            most=smallest_limit,
             accept_clock=operation.accept_clock,
         )
     )
 
 
-def _report(cli: Invocation, done: Reconciled, *, dry_run: bool) -> None:
+def _report(cli: Invocation, reconciled: Reconciled, *, dry_run: bool) -> None:
     if cli.field is not None or cli.format_name() is not None:
-        cli.show(Display("jitid.delegator-import/1", FIELDS, [_row(cli, done, dry_run=dry_run)], one=True))
-        if done.unproved is not None:
-            cli.warn(unproved(done.unproved))
+        cli.show(
+            Display("jitid.delegator-import/1", FIELDS, [_row(cli, reconciled, dry_run=dry_run)], one=True)
+        )
+        if reconciled.unproved is not None:
+            cli.warn(unproved(reconciled.unproved))
     else:
-        output.write(_sentence(done, dry_run=dry_run) + "\n")
+        output.write(_sentence(reconciled, dry_run=dry_run) + "\n")
         if dry_run:
-            _report_names(done)
+            _report_names(reconciled)
         else:
             # The author of the list may not have intended these changes.
-            _report_categories(done, ("disabled", "missing"))
-    staying = done.staying
+            _report_categories(reconciled, ("disabled", "missing"))
+    staying = reconciled.staying
     if staying.number:
-        are = "is disabled, and stays" if staying.number == 1 else "are disabled, and stay"
+        predicate = "is disabled, and stays" if staying.number == 1 else "are disabled, and stay"
         cli.note(
-            f"{staying.number} in the list {are} so: {delegator_rows.first_of(staying.first, staying.number)}"
+            f"{staying.number} in the list {predicate} so: {delegator_rows.first_of(staying.first, staying.number)}"
         )
-    if done.unresolved:
-        managers = "manager is" if done.unresolved == 1 else "managers are"
-        cli.note(f"{done.unresolved} {managers} not known by the id that stands for them: left out")
-    strangers = done.strangers
+    if reconciled.unresolved:
+        managers = "manager is" if reconciled.unresolved == 1 else "managers are"
+        cli.note(f"{reconciled.unresolved} {managers} not known by the id that stands for them: left out")
+    strangers = reconciled.strangers
     if strangers.number:
         managers = "1 manager is" if strangers.number == 1 else f"{strangers.number} managers are"
         names = delegator_rows.first_of(strangers.first, strangers.number)
         cli.note(f"{managers} neither in the directory nor in the list: {names}")
 
 
-def _row(cli: Invocation, done: Reconciled, *, dry_run: bool) -> dict[str, Any]:
-    radius, ties = done.departure.radius, done.departure.ties
+def _row(cli: Invocation, reconciled: Reconciled, *, dry_run: bool) -> dict[str, Any]:
+    radius, ties = reconciled.departure.radius, reconciled.departure.ties
     row = {
-        "people": done.people,
-        **{name: getattr(done, name).number for name in reconcile.CHANGED_GROUPS},
-        "staying": done.staying.number,
-        "ended": 0 if done.event is None else radius.credentials,
+        "people": reconciled.people,
+        **{name: getattr(reconciled, name).number for name in reconcile.CHANGED_GROUPS},
+        "staying": reconciled.staying.number,
+        "ended": 0 if reconciled.event is None else radius.credentials,
         "credentials": radius.credentials,
         "identities": radius.identities,
         "offline_until": record_rows.time(radius.offline_until),
@@ -166,40 +168,42 @@ def _row(cli: Invocation, done: Reconciled, *, dry_run: bool) -> dict[str, Any]:
         "requests": ties.requests,
         "grants": ties.grants,
         "access": ties.access,
-        "names": {name: getattr(done, name).first for name in reconcile.CHANGED_GROUPS},
-        "changes": [one._asdict() for one in done.changes],
-        "event": done.event,
+        "names": {name: getattr(reconciled, name).first for name in reconcile.CHANGED_GROUPS},
+        "changes": [change._asdict() for change in reconciled.changes],
+        "event": reconciled.event,
         "dry_run": dry_run,
     }
     return delegator_rows.shown(cli, row)
 
 
-def _sentence(done: Reconciled, *, dry_run: bool) -> str:
-    people = "1 delegator" if done.people == 1 else f"{done.people} delegators"
-    if not done.anything:
+def _sentence(reconciled: Reconciled, *, dry_run: bool) -> str:
+    people = "1 delegator" if reconciled.people == 1 else f"{reconciled.people} delegators"
+    if not reconciled.anything:
         return f"nothing to change: the directory says already what the list of {people} says"
     parts = [
-        f"{_SENTENCE_VERBS[name][not dry_run]} {getattr(done, name).number}"
+        f"{_SENTENCE_VERBS[name][not dry_run]} {getattr(reconciled, name).number}"
         for name in reconcile.CHANGED_GROUPS
-        if getattr(done, name).number
+        if getattr(reconciled, name).number
     ]
-    parts = [", ".join(parts), *delegator_rows.departed(done.departure, would=dry_run)]
+    parts = [", ".join(parts), *delegator_rows.departed(reconciled.departure, would=dry_run)]
     if dry_run:
         return "; ".join([*(f"would {part}" for part in parts), "nothing was changed"])
-    text = f"of {people} " + "; ".join(parts) + f" (audit event {done.event})"
-    return text if done.unproved is None else f"{text}; {unproved(done.unproved)}"
+    text = f"of {people} " + "; ".join(parts) + f" (audit event {reconciled.event})"
+    return text if reconciled.unproved is None else f"{text}; {unproved(reconciled.unproved)}"
 
 
-def _report_names(done: Reconciled) -> None:
-    _report_categories(done, reconcile.CHANGED_GROUPS)
-    for one in done.changes[:_EACH]:
-        output.print_message(f"jitid: {one.name}: {delegator_rows.different(one)}")
-    if len(done.changes) > _EACH:
+def _report_names(reconciled: Reconciled) -> None:
+    _report_categories(reconciled, reconcile.CHANGED_GROUPS)
+    for change in reconciled.changes[:_EACH]:
+        output.print_message(f"jitid: {change.name}: {delegator_rows.different(change)}")
+    if len(reconciled.changes) > _EACH:
         output.print_message("jitid: what is different of the others is told with --format json")
 
 
-def _report_categories(done: Reconciled, categories: Iterable[str]) -> None:
-    for name in categories:
-        affected = getattr(done, name)
+def _report_categories(reconciled: Reconciled, categories: Iterable[str]) -> None:
+    for category in categories:
+        affected = getattr(reconciled, category)
         if affected.number:
-            output.print_message(f"jitid: {name}: {delegator_rows.first_of(affected.first, affected.number)}")
+            output.print_message(
+                f"jitid: {category}: {delegator_rows.first_of(affected.first, affected.number)}"
+            )

@@ -53,42 +53,44 @@ _SHOWN = 10
 """Maximum number of names in a sentence."""
 
 
-def delegator(one: Delegator) -> dict[str, Any]:
+def delegator(entry: Delegator) -> dict[str, Any]:
     """Return a delegator as a row with the fields of `FIELDS`."""
     return {
-        "name": one.name,
-        "state": "enabled" if one.disabled_at is None else "disabled",
-        "sensitivity": one.sensitivity,
-        "entitlements": one.entitlements,
-        "groups": one.groups,
-        "manager": one.manager,
-        "aliases": one.aliases,
-        "external_id": one.external,
-        "imported": one.imported,
-        "added_at": record_rows.time(one.added_at),
-        "disabled_at": record_rows.time(one.disabled_at),
+        "name": entry.name,
+        "state": "enabled" if entry.disabled_at is None else "disabled",
+        "sensitivity": entry.sensitivity,
+        "entitlements": entry.entitlements,
+        "groups": entry.groups,
+        "manager": entry.manager,
+        "aliases": entry.aliases,
+        "external_id": entry.external,
+        "imported": entry.imported,
+        "added_at": record_rows.time(entry.added_at),
+        "disabled_at": record_rows.time(entry.disabled_at),
     }
 
 
-def details(one: DelegatorDetails) -> dict[str, Any]:
+def details(delegator_details: DelegatorDetails) -> dict[str, Any]:
     """Return all about a delegator as a row with the fields of `DETAILS`."""
     return {
-        **delegator(one.delegator),
-        "live": one.ties.live,
-        "agents": tuple(agent.name for agent in one.agents),
-        "suspended": tuple(agent.name for agent in one.agents if agent.suspended_at is not None),
-        "requests": one.ties.requests,
-        "grants": one.ties.grants,
-        "access": one.ties.access,
+        **delegator(delegator_details.delegator),
+        "live": delegator_details.ties.live,
+        "agents": tuple(agent.name for agent in delegator_details.agents),
+        "suspended": tuple(
+            agent.name for agent in delegator_details.agents if agent.suspended_at is not None
+        ),
+        "requests": delegator_details.ties.requests,
+        "grants": delegator_details.ties.grants,
+        "access": delegator_details.ties.access,
     }
 
 
-def disabled(done: Disabled, *, keep_live: bool, dry_run: bool) -> dict[str, Any]:
+def disabled(result: Disabled, *, keep_live: bool, dry_run: bool) -> dict[str, Any]:
     """Return the result of disabling a delegator as a row with the fields of `DISABLED`."""
-    radius, ties = done.departure.radius, done.departure.ties
+    radius, ties = result.departure.radius, result.departure.ties
     return {
-        "name": done.delegator.name,
-        "ended": 0 if done.event is None else radius.credentials,
+        "name": result.delegator.name,
+        "ended": 0 if result.event is None else radius.credentials,
         "credentials": radius.credentials,
         "identities": radius.identities,
         "tasks": radius.tasks,
@@ -99,7 +101,7 @@ def disabled(done: Disabled, *, keep_live: bool, dry_run: bool) -> dict[str, Any
         "requests": ties.requests,
         "grants": ties.grants,
         "access": ties.access,
-        "event": done.event,
+        "event": result.event,
         "dry_run": dry_run,
     }
 
@@ -112,21 +114,21 @@ def shown(cli: Invocation, row: dict[str, Any]) -> dict[str, Any]:
     """
     if cli.field is None and cli.format_name() in ("json", "jsonl"):
         return row
-    found = {name: joined(value) if isinstance(value, tuple) else value for name, value in row.items()}
+    cells = {name: joined(value) if isinstance(value, tuple) else value for name, value in row.items()}
     if not row.get("entitlements", True):
-        found["entitlements"] = POLICY_ALONE if row["entitlements"] is None else NO_SCOPE
-    return found
+        cells["entitlements"] = POLICY_ALONE if row["entitlements"] is None else NO_SCOPE
+    return cells
 
 
 def departed(departure: Departure, *, would: bool) -> list[str]:
     """Return in words the credentials, agents and requests that ended with delegators, or would end."""
     radius, ties = departure.radius, departure.ties
-    found = []
+    parts = []
     if radius.credentials:
-        found.append(f"{'end' if would else 'ended'} {revocation.blast(radius)}")
+        parts.append(f"{'end' if would else 'ended'} {revocation.blast(radius)}")
     if ties.agents:
         agents = "agent" if len(ties.agents) == 1 else "agents"
-        found.append(
+        parts.append(
             f"{'suspend' if would else 'suspended'} {len(ties.agents)} {agents} ({first_of(ties.agents)})"
         )
     withdrawn = [
@@ -135,27 +137,30 @@ def departed(departure: Departure, *, would: bool) -> list[str]:
         if count
     ]
     if withdrawn:
-        found.append(f"{'withdraw' if would else 'withdrew'} {' and '.join(withdrawn)}")
+        parts.append(f"{'withdraw' if would else 'withdrew'} {' and '.join(withdrawn)}")
     if ties.access:
         credentials = "credential" if ties.access == 1 else "credentials"
-        found.append(f"{'end' if would else 'ended'} {ties.access} access {credentials}")
-    return found
+        parts.append(f"{'end' if would else 'ended'} {ties.access} access {credentials}")
+    return parts
 
 
 def different(change: DelegatorChange) -> str:
     """Return in words the fields of a delegator that differ."""
-    found = []
+    differences = []
     for field, was in change.was.items():
         now = change.now[field]
         if isinstance(was, list) and isinstance(now, list):
             lost, got = (
-                [one for one in values if one not in others] for values, others in ((was, now), (now, was))
+                [value for value in values if value not in others]
+                for values, others in ((was, now), (now, was))
             )
-            parts = [f"{word} {first_of(some)}" for word, some in (("without", lost), ("with", got)) if some]
-            found.append(f"{field} {' and '.join(parts)}")
+            parts = [
+                f"{word} {first_of(names)}" for word, names in (("without", lost), ("with", got)) if names
+            ]
+            differences.append(f"{field} {' and '.join(parts)}")
         else:
-            found.append(f"{field} {_value(field, now)}, was {_value(field, was)}")
-    return "; ".join(found)
+            differences.append(f"{field} {_value(field, now)}, was {_value(field, was)}")
+    return "; ".join(differences)
 
 
 def _value(field: str, value: object) -> str:

@@ -64,8 +64,8 @@ def add(
         ),
         accept_clock=cli.accept_clock,
     )
-    done = _performed(cli, open_or_create_authority(cli.config(), cli.note), operation)
-    _show_edited(cli, done, f"added {done.delegator.name} (audit event {done.event})")
+    edited = _performed(cli, open_or_create_authority(cli.config(), cli.note), operation)
+    _show_edited(cli, edited, f"added {edited.delegator.name} (audit event {edited.event})")
 
 
 def change(
@@ -120,16 +120,18 @@ def change(
     operation = ops.ChangeDelegator(
         name=roster_entry.check_alias(name), edit=edit, accept_clock=cli.accept_clock
     )
-    done = _performed(cli, open_authority(cli.config()), operation)
-    own = done.delegator.name
-    if not done.changed:
-        _show_edited(cli, done, f"nothing to change: {own} is so already")
+    edited = _performed(cli, open_authority(cli.config()), operation)
+    main_name = edited.delegator.name
+    if not edited.changed:
+        _show_edited(cli, edited, f"nothing to change: {main_name} is so already")
         return
-    _show_edited(cli, done, f"changed {own}: {', '.join(done.changed)} (audit event {done.event})")
-    if done.live and {"entitlements", "sensitivity"} & {*done.changed}:
+    _show_edited(
+        cli, edited, f"changed {main_name}: {', '.join(edited.changed)} (audit event {edited.event})"
+    )
+    if edited.live and {"entitlements", "sensitivity"} & {*edited.changed}:
         cli.note(
-            f"what was issued keeps what it holds: {_live(done.live)} from {own}; to end that: "
-            + cli.command(f"jitid revoke --delegator {own}")
+            f"what was issued keeps what it holds: {_live(edited.live)} from {main_name}; to end that: "
+            + cli.command(f"jitid revoke --delegator {main_name}")
         )
 
 
@@ -157,17 +159,17 @@ def disable(
         accept_clock=cli.accept_clock,
     )
     authority = open_authority(cli.config())
-    done = _disable(cli, authority, operation)
+    result = _disable(cli, authority, operation)
     if not dry_run:
-        settle_event(authority, done.event, cli.warn)
+        settle_event(authority, result.event, cli.warn)
     if cli.field is not None or cli.format_name() is not None:
-        row = delegator_rows.disabled(done, keep_live=keep_live, dry_run=dry_run)
+        row = delegator_rows.disabled(result, keep_live=keep_live, dry_run=dry_run)
         cli.show(Display("jitid.delegator-disable/1", DISABLED, [delegator_rows.shown(cli, row)], one=True))
-        if done.unproved is not None:
-            cli.warn(unproved(done.unproved))
+        if result.unproved is not None:
+            cli.warn(unproved(result.unproved))
     else:
-        output.write(_sentence(done, dry_run=dry_run) + "\n")
-    _report_remaining(cli, done, keep_live=keep_live)
+        output.write(_sentence(result, dry_run=dry_run) + "\n")
+    _report_remaining(cli, result, keep_live=keep_live)
 
 
 def enable(cli: Invocation, name: options.KnownDelegator, reason: options.Reason = None) -> None:
@@ -179,19 +181,19 @@ def enable(cli: Invocation, name: options.KnownDelegator, reason: options.Reason
     operation = ops.EnableDelegator(
         name=roster_entry.check_alias(name), reason=check_reason(reason), accept_clock=cli.accept_clock
     )
-    done = open_authority(cli.config()).perform(operation)
-    own = done.delegator.name
+    result = open_authority(cli.config()).perform(operation)
+    main_name = result.delegator.name
     if cli.field is not None or cli.format_name() is not None:
-        row = {"name": own, "suspended": done.suspended, "event": done.event}
+        row = {"name": main_name, "suspended": result.suspended, "event": result.event}
         cli.show(Display("jitid.delegator-enable/1", ENABLED, [delegator_rows.shown(cli, row)], one=True))
-    elif done.event is None:
-        output.write(f"{own} was not disabled\n")
+    elif result.event is None:
+        output.write(f"{main_name} was not disabled\n")
     else:
-        output.write(f"enabled {own} (audit event {done.event})\n")
-    for agent in done.suspended[:_SHOWN]:
+        output.write(f"enabled {main_name} (audit event {result.event})\n")
+    for agent in result.suspended[:_SHOWN]:
         cli.note(f"agent {agent} stays suspended: {cli.command(f'jitid agent resume {operand(agent)}')}")
-    if len(done.suspended) > _SHOWN:
-        cli.note(f"so it is with {len(done.suspended) - _SHOWN} more: see jitid delegator show {own}")
+    if len(result.suspended) > _SHOWN:
+        cli.note(f"so it is with {len(result.suspended) - _SHOWN} more: see jitid delegator show {main_name}")
 
 
 def show(cli: Invocation, name: options.KnownDelegator) -> None:
@@ -201,8 +203,8 @@ def show(cli: Invocation, name: options.KnownDelegator) -> None:
     they approved and nobody has used yet.
     """
     cli.expect(DETAILS)
-    found = open_authority(cli.config()).perform(ops.ShowDelegator(name=roster_entry.check_alias(name)))
-    row = delegator_rows.shown(cli, delegator_rows.details(found))
+    details = open_authority(cli.config()).perform(ops.ShowDelegator(name=roster_entry.check_alias(name)))
+    row = delegator_rows.shown(cli, delegator_rows.details(details))
     if record_rows.by_eye(cli):
         row = {name: value for name, value in row.items() if value not in (None, "")}
     cli.show(
@@ -226,33 +228,33 @@ def list_(
     cli.expect(FIELDS)
     if disabled and enabled:
         raise UsageError("--disabled and --enabled contradict each other", "without either all are listed")
-    most = limit_of(limit)
+    max_count = limit_of(limit)
     authority = open_authority(cli.config())
     of_group = None if group is None else roster_entry.check_group(group)
-    which = True if disabled else False if enabled else None
-    last = None if after is None else roster_entry.check_person(after)
+    only_disabled = True if disabled else False if enabled else None
+    cursor = None if after is None else roster_entry.check_person(after)
     columns = record_rows.columns(cli, FIELDS, BRIEF)
     count = 0
 
     def rows() -> Iterator[dict[str, Any]]:
-        nonlocal count, last
-        while count < most:
-            size = min(_PAGE, most - count)
+        nonlocal count, cursor
+        while count < max_count:
+            size = min(_PAGE, max_count - count)
             page = authority.perform(
-                ops.ListDelegators(group=of_group, disabled=which, after=last, limit=size)
+                ops.ListDelegators(group=of_group, disabled=only_disabled, after=cursor, limit=size)
             )
-            for one in page:
+            for delegator in page:
                 count += 1
-                row = delegator_rows.shown(cli, delegator_rows.delegator(one))
+                row = delegator_rows.shown(cli, delegator_rows.delegator(delegator))
                 yield {name: row[name] for name in columns}
             if len(page) < size:
                 return
-            last = page[-1].name
+            cursor = page[-1].name
 
     cli.show(Display("jitid.delegator-list/1", columns, rows()))
     if limit is None and count == DEFAULT_LIMIT:
         cli.note(
-            f"there may be more than {DEFAULT_LIMIT}: go on with --after {last}, or say how many with --limit"
+            f"there may be more than {DEFAULT_LIMIT}: go on with --after {cursor}, or say how many with --limit"
         )
 
 
@@ -275,64 +277,66 @@ def _aliases(names: Sequence[str] | None, subjects: Sequence[str] | None) -> tup
     return roster_entry.aliases([*(names or ()), *(subjects or ())])
 
 
-def _show_edited(cli: Invocation, done: Edited, sentence: str) -> None:
+def _show_edited(cli: Invocation, edited: Edited, sentence: str) -> None:
     if cli.field is None and cli.format_name() is None:
         output.write(sentence + "\n")
         return
     row = {
-        **delegator_rows.delegator(done.delegator),
-        "changed": done.changed,
-        "live": done.live,
-        "event": done.event,
+        **delegator_rows.delegator(edited.delegator),
+        "changed": edited.changed,
+        "live": edited.live,
+        "event": edited.event,
     }
     cli.show(Display("jitid.delegator-change/1", EDITED, [delegator_rows.shown(cli, row)], one=True))
 
 
 def _disable(cli: Invocation, authority: Authority, operation: ops.DisableDelegator) -> Disabled:
     """Disable a delegator. At a terminal, ask for confirmation before ending more credentials than the limit."""
-    most = operation.most
+    limit = operation.most
     preview = ops.DisableDelegator(
         name=operation.name, most=None, dry_run=True, accept_clock=operation.accept_clock
     )
     if not (operation.dry_run or operation.keep_live):
-        most = confirmed(cli, most, lambda: authority.perform(preview).departure.radius)
+        limit = confirmed(cli, limit, lambda: authority.perform(preview).departure.radius)
     return authority.perform(
         ops.DisableDelegator(
             name=operation.name,
             keep_live=operation.keep_live,
             reason=operation.reason,
-            most=most,
+            most=limit,
             dry_run=operation.dry_run,
             accept_clock=operation.accept_clock,
         )
     )
 
 
-def _sentence(done: Disabled, *, dry_run: bool) -> str:
-    own = done.delegator.name
-    before = done.delegator.disabled_at is not None
-    parts = delegator_rows.departed(done.departure, would=dry_run)
+def _sentence(result: Disabled, *, dry_run: bool) -> str:
+    main_name = result.delegator.name
+    was_disabled = result.delegator.disabled_at is not None
+    parts = delegator_rows.departed(result.departure, would=dry_run)
     if dry_run:
-        first = f"{own} is disabled already" if before else f"would disable {own}"
-        return "; ".join([first, *(f"would {part}" for part in parts), "nothing was changed"])
-    if done.event is None:
-        return f"{own} was disabled already"
-    first = f"{own} was disabled already" if before else f"disabled {own}"
-    text = "; ".join([first, *parts]) + f" (audit event {done.event})"
-    return text if done.unproved is None else f"{text}; {unproved(done.unproved)}"
+        first_clause = f"{main_name} is disabled already" if was_disabled else f"would disable {main_name}"
+        return "; ".join([first_clause, *(f"would {part}" for part in parts), "nothing was changed"])
+    if result.event is None:
+        return f"{main_name} was disabled already"
+    first_clause = f"{main_name} was disabled already" if was_disabled else f"disabled {main_name}"
+    text = "; ".join([first_clause, *parts]) + f" (audit event {result.event})"
+    return text if result.unproved is None else f"{text}; {unproved(result.unproved)}"
 
 
-def _report_remaining(cli: Invocation, done: Disabled, *, keep_live: bool) -> None:
-    ties, own = done.departure.ties, done.delegator.name
+def _report_remaining(cli: Invocation, result: Disabled, *, keep_live: bool) -> None:
+    ties, main_name = result.departure.ties, result.delegator.name
     if keep_live and ties.live:
         cli.note(
-            f"{_live(ties.live)} from {own} and {'lives' if ties.live == 1 else 'live'} on: "
-            + cli.command(f"jitid list --live --delegator {own}")
+            f"{_live(ties.live)} from {main_name} and {'lives' if ties.live == 1 else 'live'} on: "
+            + cli.command(f"jitid list --live --delegator {main_name}")
         )
     if ties.others:
-        hold = "credential for another delegator lives" if ties.others == 1 else "credentials for others live"
+        clause = (
+            "credential for another delegator lives" if ties.others == 1 else "credentials for others live"
+        )
         cli.note(
-            f"{ties.others} {hold} on that these agents hold: "
+            f"{ties.others} {clause} on that these agents hold: "
             + cli.command(f"jitid list --live --agent {ties.agents[0]}")
         )
 

@@ -25,16 +25,16 @@ _ENDINGS = {".csv": "csv", ".json": "scim", ".scim": "scim", ".jsonl": "jsonl", 
 _LABEL = "the list"
 
 
-def form_of(path: str, stated: str | None) -> str:
+def form_of(path: str, stated_form: str | None) -> str:
     """Return the form of a list: the stated form, or the form of the file's extension. Raises UsageError."""
-    known = ", ".join(FORMS)
-    if stated is not None:
-        if stated not in FORMS:
-            raise UsageError(f"{quote(stated)} is no form of a list", f"choose one of: {known}")
-        return stated
+    forms = ", ".join(FORMS)
+    if stated_form is not None:
+        if stated_form not in FORMS:
+            raise UsageError(f"{quote(stated_form)} is no form of a list", f"choose one of: {forms}")
+        return stated_form
     form = _ENDINGS.get(os.path.splitext(path)[1].lower())
     if form is None:
-        raise UsageError("nothing says which form the list has", f"say it with --as: {known}")
+        raise UsageError("nothing says which form the list has", f"say it with --as: {forms}")
     return form
 
 
@@ -64,7 +64,9 @@ def _roster(content: Content, form: str) -> Roster:
         case "jsonl":
             from jitid.capabilities.directory.roster import json_lines
 
-            return json_lines.read((number, text) for number, text in content.lines() if text.strip())
+            return json_lines.read(
+                (line_number, text) for line_number, text in content.lines() if text.strip()
+            )
         case _:
             from jitid.capabilities.directory.roster import scim
 
@@ -85,18 +87,18 @@ class Content:
 
     def lines(self, *, mark: bool = False) -> Iterator[tuple[int, str]]:
         """Yield each line with its number and its end. With `mark`, skip a byte order mark before the first line."""
-        number = 0
+        line_number = 0
         while line := self._file.readline(LONGEST + 1):
-            number += 1
+            line_number += 1
             self._count(line)
             if len(line) > LONGEST:
-                raise UsageError(f"line {number} is longer than {LONGEST} bytes; nothing was changed")
-            if mark and number == 1:
+                raise UsageError(f"line {line_number} is longer than {LONGEST} bytes; nothing was changed")
+            if mark and line_number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             try:
-                yield number, line.decode("utf-8")
+                yield line_number, line.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise UsageError(f"line {number}: it is not UTF-8; nothing was changed") from error
+                raise UsageError(f"line {line_number}: it is not UTF-8; nothing was changed") from error
 
     def text(self) -> str:
         """Return the whole file as text."""

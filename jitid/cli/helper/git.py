@@ -62,14 +62,14 @@ def git(
         # Later versions of git may call other operations. A helper ignores unknown ones (gitcredentials(7)).
         cli.detail(f"{quote(operation)} is nothing that this helper does")
         return
-    stated = _attributes(helper_request.read_request("what git says", of_servers=f"{_CHALLENGES}="))
+    request = _attributes(helper_request.read_request("what git says", of_servers=f"{_CHALLENGES}="))
     if operation != "get":
         return
-    place = helper_request.origin(_url(stated))
+    server = helper_request.origin(_url(request))
     issued = obtain(
         cli,
         kind or "jwt",
-        audience=audience or (place,),
+        audience=audience or (server,),
         scope=scope or (),
         ttl=ttl,
         task=task,
@@ -77,19 +77,19 @@ def git(
         agent=agent,
         parent_file=parent_file,
     )
-    hand_over(cli, issued, lambda: output.write(_answer(stated, issued)))
+    hand_over(cli, issued, lambda: output.write(_answer(request, issued)))
 
 
-def _answer(stated: dict[str, list[str]], issued: Issued) -> str:
+def _answer(request: dict[str, list[str]], issued: Issued) -> str:
     token = helper_request.token_of(issued.kind, issued.credentials[0].secret, "git")
-    user = stated.get("username", [_USERNAME])[-1]
-    if "authtype" not in stated.get("capability[]", []):
+    user = request.get("username", [_USERNAME])[-1]
+    if "authtype" not in request.get("capability[]", []):
         attributes = {"username": user, "password": token}
     else:
         # If the server offers both, use the Bearer scheme, which is for tokens (RFC 6750): no server or log takes the
         # token
         # for the password of a person. The order of challenges has no meaning (RFC 9110, section 11.6.1).
-        if "bearer" in _schemes(stated.get(_CHALLENGES, [])):
+        if "bearer" in _schemes(request.get(_CHALLENGES, [])):
             attributes = {"authtype": "Bearer", "credential": token}
         else:
             # git-credential-store would write a `password` to a file, even an ephemeral one.
@@ -104,22 +104,24 @@ def _answer(stated: dict[str, list[str]], issued: Issued) -> str:
 
 def _schemes(challenges: list[str]) -> set[str]:
     """Return the schemes that a server offers, in lower case (RFC 9110, sections 11.1 and 11.6.1)."""
-    elements = [each.strip() for text in challenges for each in _QUOTED.sub('""', text).split(",")]
-    return {found[1].lower() for each in elements if (found := _CHALLENGE.match(each))}
+    elements = [
+        element.strip() for challenge in challenges for element in _QUOTED.sub('""', challenge).split(",")
+    ]
+    return {match[1].lower() for element in elements if (match := _CHALLENGE.match(element))}
 
 
-def _url(stated: dict[str, list[str]]) -> str:
-    protocol, host = (stated.get(name, [""])[-1] for name in ("protocol", "host"))
+def _url(request: dict[str, list[str]]) -> str:
+    protocol, host = (request.get(name, [""])[-1] for name in ("protocol", "host"))
     if not protocol or not host:
         raise UsageError("git does not say for which server it wants a credential: protocol and host")
-    if any(each in "/?#" for each in host):
+    if any(character in "/?#" for character in host):
         raise UsageError("git names a server that is no host; no credential was made", "look at the address")
     return f"{protocol}://{host}"
 
 
 def _attributes(text: str) -> dict[str, list[str]]:
     """Return the attributes from git, by name. Only a name that ends in `[]` has several values. Raises UsageError."""
-    found: dict[str, list[str]] = {}
+    attributes: dict[str, list[str]] = {}
     for line in text.split("\n"):
         if not line:
             break
@@ -127,11 +129,11 @@ def _attributes(text: str) -> dict[str, list[str]]:
         if not equals:
             raise UsageError("what git says has a line without `=`")
         if not name.endswith("[]"):
-            found[name] = []
-        values = found.setdefault(name, [])
+            attributes[name] = []
+        values = attributes.setdefault(name, [])
         if value:
             values.append(value)
         else:
             # An empty value resets the list.
             values.clear()
-    return {name: values for name, values in found.items() if values}
+    return {name: values for name, values in attributes.items() if values}

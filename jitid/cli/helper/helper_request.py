@@ -51,7 +51,7 @@ def read_request(label: str, of_servers: str | None = None) -> str:
         text = data.decode()
     except UnicodeDecodeError:
         raise UsageError(f"{label} is not UTF-8") from None
-    if any(unicodedata.category(each) in _NEVER and each != "\n" for each in text):
+    if any(unicodedata.category(character) in _NEVER and character != "\n" for character in text):
         raise UsageError(
             f"{label} has a character that no address has; no credential was made",
             "somebody may want the token of one server to reach another: look at the address",
@@ -75,8 +75,8 @@ def origin(url: str) -> str:
         raise UsageError(
             f"a token for {quote(host)} would cross the network unencrypted; none was made", "use https"
         )
-    written = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{written}" + ("" if port is None else f":{port}")
+    url_host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{url_host}" + ("" if port is None else f":{port}")
 
 
 def token_of(kind: str, secret: Secret, consumer: str) -> str:

@@ -67,15 +67,15 @@ def _server(info: str | None) -> tuple[str, ...]:
     if not info:
         return ()
     try:
-        stated = strict_json.loads(info, _INFO)
+        request = strict_json.loads(info, _INFO)
     except strict_json.StrictJSONError as error:
         raise UsageError(str(error)) from None
-    if not isinstance(stated, dict) or stated.get("apiVersion") != VERSION:
+    if not isinstance(request, dict) or request.get("apiVersion") != VERSION:
         raise UsageError(
             f"kubectl asks in another version than {VERSION}",
             f"write apiVersion: {VERSION} in the kubeconfig",
         )
-    spec = stated.get("spec")
+    spec = request.get("spec")
     cluster = spec.get("cluster") if isinstance(spec, dict) else None
     server = cluster.get("server") if isinstance(cluster, dict) else None
     return (helper_request.origin(server),) if isinstance(server, str) else ()

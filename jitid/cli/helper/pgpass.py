@@ -66,8 +66,8 @@ def pgpass(
 
 
 def _text(secret: Secret, name: str | None) -> str:
-    place = libpq.place_of(secret.reveal("url"))
-    role = (place, secret.reveal("username"), secret.reveal("password"))
+    login_place = libpq.place_of(secret.reveal("url"))
+    role = (login_place, secret.reveal("username"), secret.reveal("password"))
     if name is None:
         return libpq.passwords(role)
     return libpq.service(name, *role) + f"password={secret.reveal('password')}\n"

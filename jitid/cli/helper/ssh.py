@@ -63,8 +63,8 @@ def ssh(
         raise UsageError(f"{_AGENT} names no ssh-agent that could have a key", "start one: eval $(ssh-agent)")
     slot = _slot(cli, (requested_kind, task, delegator, agent, ttl, parent_file, *(scope or ())))
     with ssh_agent.connected(path, _PATIENCE) as connection:
-        found = [one for one in connection.held() if one.comment.startswith(f"{_MARK} {slot} ")]
-        if _is_enough(cli, connection, found):
+        held_keys = [key for key in connection.held() if key.comment.startswith(f"{_MARK} {slot} ")]
+        if _is_enough(cli, connection, held_keys):
             return
         issued = obtain(
             cli,
@@ -80,34 +80,36 @@ def ssh(
 
 
 def _add(connection: AgentConnection, issued: Issued, slot: str) -> None:
-    (one,) = issued.credentials
+    (credential,) = issued.credentials
     lifetime = issued.expires_at - int(time.time())
-    comment = f"{_MARK} {slot} {one.jti}"
-    connection.add(one.secret.reveal("key"), one.secret.reveal("certificate"), lifetime, comment)
+    comment = f"{_MARK} {slot} {credential.jti}"
+    connection.add(
+        credential.secret.reveal("key"), credential.secret.reveal("certificate"), lifetime, comment
+    )
 
 
-def _is_enough(cli: Invocation, connection: AgentConnection, found: Iterable[HeldKey]) -> bool:
+def _is_enough(cli: Invocation, connection: AgentConnection, held_keys: Iterable[HeldKey]) -> bool:
     """Return whether the ssh-agent has a valid certificate for the request. Remove certificates that have ended."""
     enough = False
-    for one in found:
-        if not _lasts(one) or enough:
+    for key in held_keys:
+        if not _lasts(key) or enough:
             # This certificate expires soon, and a connection may be using it.
             continue
-        if _is_active(cli, one.comment.rpartition(" ")[2]):
+        if _is_active(cli, key.comment.rpartition(" ")[2]):
             enough = True
         else:
-            connection.remove(one.blob)
+            connection.remove(key.blob)
     return enough
 
 
-def _lasts(held: HeldKey) -> bool:
+def _lasts(key: HeldKey) -> bool:
     try:
-        kind = openssh.Reader(held.blob).text()
-        certificate = openssh.parse_certificate(openssh.line(kind, held.blob))
+        kind = openssh.Reader(key.blob).text()
+        certificate = openssh.parse_certificate(openssh.line(kind, key.blob))
     except ValueError:
         return False
-    left = certificate.valid_before - int(time.time())
-    return left * _LEFT >= certificate.valid_before - certificate.valid_after
+    remaining = certificate.valid_before - int(time.time())
+    return remaining * _LEFT >= certificate.valid_before - certificate.valid_after
 
 
 def _is_active(cli: Invocation, jti: str) -> bool:
@@ -119,12 +121,12 @@ def _is_active(cli: Invocation, jti: str) -> bool:
         return False
 
 
-def _slot(cli: Invocation, stated: Iterable[str | None]) -> str:
+def _slot(cli: Invocation, request_words: Iterable[str | None]) -> str:
     """Return the digest of a request: an equal request finds the earlier certificate, and any other does not."""
     config = cli.config()
-    place = config.remote or config.ledger
-    usual = (config.text(name) for name in ("task", "agent"))
-    words = (place, os.environ.get(RUN_TOKEN), *usual, *stated)
+    ledger = config.remote or config.ledger
+    defaults = (config.text(name) for name in ("task", "agent"))
+    words = (ledger, os.environ.get(RUN_TOKEN), *defaults, *request_words)
     # Each word has its length as a prefix, so that different requests never have the same text.
     text = "".join("-" if word is None else f"{len(word)}:{word}" for word in words)
     return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -48,7 +48,7 @@ def authorize(
     if batch:
         from jitid.cli.identity import authorize_batch
 
-        if any(each is not None for each in (token_file, action, resource, context)):
+        if any(value is not None for value in (token_file, action, resource, context)):
             raise UsageError(
                 "with --batch each line says what is asked", "of the other options --audience alone counts"
             )
@@ -59,19 +59,19 @@ def authorize(
         missing = "--action" if action is None else "--resource"
         raise UsageError(f"`{missing}` is missing", "say what is to be done, and to what")
     path = token_file or "-"
-    stated = EMPTY if context is None else _context(context, path)
+    context_text = EMPTY if context is None else _context(context, path)
     request = UseRequest(
-        read_input.token(path, "the token"), check_action(action), check_resource(resource), stated
+        read_input.token(path, "the token"), check_action(action), check_resource(resource), context_text
     )
     decided = open_authority(cli.config()).perform(
         Authorize(asked=(request,), audiences=audiences, accept_clock=cli.accept_clock)
     )
     (verdict,) = decided.verdicts
     row = row_of(request, verdict, record_rows.time(decided.at), decided.event)
-    shown = FIELDS
+    columns = FIELDS
     if record_rows.by_eye(cli):
-        shown = tuple(name for name in FIELDS if row[name] not in (None, ()))
-    cli.show(Display("jitid.authorize/1", shown, [row], one=True))
+        columns = tuple(name for name in FIELDS if row[name] not in (None, ()))
+    cli.show(Display("jitid.authorize/1", columns, [row], one=True))
     if not verdict.allowed:
         cli.status = ExitStatus.DENIED if verdict.valid else ExitStatus.INVALID
 

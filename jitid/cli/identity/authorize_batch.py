@@ -70,10 +70,10 @@ def batch(cli: Invocation, audiences: tuple[str, ...]) -> None:
     gc.set_threshold(input_lines.GC_THRESHOLD)
     lines = input_lines.Lines("the list of actions")
     invalid = 0
-    while some := lines.some():
-        read = [_read(line) for line in some]
-        invalid += sum(one.error is not None for one in read)
-        output.write("".join(deciding.answers(read)))
+    while new_lines := lines.some():
+        parsed_lines = [_read(line) for line in new_lines]
+        invalid += sum(line.error is not None for line in parsed_lines)
+        output.write("".join(deciding.answers(parsed_lines)))
         if deciding.fatal_error is not None:
             raise deciding.fatal_error
     if deciding.failed is not None:
@@ -103,9 +103,9 @@ class _Deciding:
         self.fatal_error: JitidError | None = None
         """The error after which no further decision is possible."""
 
-    def answers(self, read: Sequence[_ReadLine]) -> list[str]:
+    def answers(self, lines: Sequence[_ReadLine]) -> list[str]:
         """Record the actions, and return a line for each line that was read."""
-        requests = [one.asked for one in read if one.asked is not None]
+        requests = [line.asked for line in lines if line.asked is not None]
         decided = None
         if requests:
             try:
@@ -113,13 +113,13 @@ class _Deciding:
             except JitidError as error:
                 self._failed(error)
         if decided is None:
-            return [_refused(one, one.error or self.failed) for one in read]
-        at, verdicts = record_rows.time(decided.at), iter(decided.verdicts)
+            return [_refused(line, line.error or self.failed) for line in lines]
+        decided_at, verdicts = record_rows.time(decided.at), iter(decided.verdicts)
         return [
-            _refused(one, one.error)
-            if one.asked is None
-            else _line(one, row_of(one.asked, next(verdicts), at, decided.event))
-            for one in read
+            _refused(line, line.error)
+            if line.asked is None
+            else _line(line, row_of(line.asked, next(verdicts), decided_at, decided.event))
+            for line in lines
         ]
 
     def _decide(self, requests: tuple[UseRequest, ...]) -> RecordedUses:
@@ -163,33 +163,33 @@ def _read(line: input_lines.InputLine) -> _ReadLine:
             raise UsageError(f"it is longer than {input_lines.LONGEST} bytes")
         if not line.text.strip():
             raise UsageError("it is blank")
-        stated = strict_json.loads(line.text, "it")
-        if type(stated) is not dict:
+        members = strict_json.loads(line.text, "it")
+        if type(members) is not dict:
             raise UsageError("it is no JSON object")
     except (strict_json.StrictJSONError, UsageError) as error:
         return _ReadLine(line.number, None, None, _at(line.number, error))
     try:
-        id_ = _id(stated.get("id"))
+        id_ = _id(members.get("id"))
     except UsageError as error:
         return _ReadLine(line.number, None, None, _at(line.number, error))
     try:
-        return _ReadLine(line.number, id_, _request(stated), None)
+        return _ReadLine(line.number, id_, _request(members), None)
     except UsageError as error:
         return _ReadLine(line.number, id_, None, _at(line.number, error))
 
 
-def _request(stated: Mapping[str, Any]) -> UseRequest:
-    if not stated.keys() <= _KNOWN:
-        unknown = min(stated.keys() - _KNOWN)
+def _request(members: Mapping[str, Any]) -> UseRequest:
+    if not members.keys() <= _KNOWN:
+        unknown = min(members.keys() - _KNOWN)
         raise UsageError(f"it has no member {quote(unknown)}", f"the members are: {', '.join(_MEMBERS)}")
     texts = []
     for name in _MEMBERS[:3]:
-        value = stated.get(name)
+        value = members.get(name)
         if type(value) is not str or not value:
             raise UsageError(f"its member `{name}` is missing, or no text")
         texts.append(value)
     token, action, resource = texts
-    context = stated.get("context")
+    context = members.get("context")
     return UseRequest(
         Secret.single(token),
         check_action(action),
@@ -210,12 +210,12 @@ def _id(value: object) -> str | int | None:
     return value
 
 
-def _at(number: int, error: strict_json.StrictJSONError | UsageError) -> UsageError:
+def _at(line_number: int, error: strict_json.StrictJSONError | UsageError) -> UsageError:
     hint = error.hint if isinstance(error, UsageError) else None
-    return UsageError(f"line {number}: {error}", hint)
+    return UsageError(f"line {line_number}: {error}", hint)
 
 
-def _refused(one: _ReadLine, error: JitidError | None) -> str:
+def _refused(line: _ReadLine, error: JitidError | None) -> str:
     """Return the answer to a line that was not recorded."""
     assert error is not None
     details = {
@@ -224,8 +224,8 @@ def _refused(one: _ReadLine, error: JitidError | None) -> str:
         "hint": error.hint,
         "retryable": error.retryable,
     }
-    return _line(one, {"decision": "deny", "line": one.number, "error": details})
+    return _line(line, {"decision": "deny", "line": line.number, "error": details})
 
 
-def _line(one: _ReadLine, row: dict[str, Any]) -> str:
-    return dumps(row if one.id is None else {"id": one.id, **row}) + "\n"
+def _line(line: _ReadLine, row: dict[str, Any]) -> str:
+    return dumps(row if line.id is None else {"id": line.id, **row}) + "\n"

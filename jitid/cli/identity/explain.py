@@ -64,42 +64,47 @@ def explain(
     else:
         operation = Explain(token=hints.subject(subject))
     with hints.advised():
-        found = open_authority(cli.config()).perform(operation)
-    if found.lost is not None:
-        cli.warn(found.lost)
-    row = _row(found)
+        explanation = open_authority(cli.config()).perform(operation)
+    if explanation.lost is not None:
+        cli.warn(explanation.lost)
+    row = _row(explanation)
     if not record_rows.by_eye(cli):
         cli.show(Display("jitid.explain/1", FIELDS, [row], one=True))
         return
-    shown = tuple(name for name in FIELDS if name != "texts" and row[name] not in (None, "", [], {}))
-    cli.show(Display("jitid.explain/1", shown, [row], one=True))
-    output.write("".join(_text(rule) for rule in found.rules))
+    columns = tuple(name for name in FIELDS if name != "texts" and row[name] not in (None, "", [], {}))
+    cli.show(Display("jitid.explain/1", columns, [row], one=True))
+    output.write("".join(_text(rule) for rule in explanation.rules))
 
 
-def _row(found: Explanation) -> dict[str, Any]:
-    document, credential = found.document, found.credential
+def _row(explanation: Explanation) -> dict[str, Any]:
+    document, credential = explanation.document, explanation.credential
     return {
-        "decision": found.then.decision,
-        "reason": found.then.reason or None,
-        "event": found.event,
+        "decision": explanation.then.decision,
+        "reason": explanation.then.reason or None,
+        "event": explanation.event,
         "operation": document["op"],
         "at": record_rows.time(document["at"]),
         "by": document["by"],
         "id": document.get("id") if credential is None else credential.id,
         "jti": document.get("jti") if credential is None else credential.jti,
         "count": document.get("count"),
-        "rules": list(found.then.rules),
-        "granted": list(found.then.granted),
+        "rules": list(explanation.then.rules),
+        "granted": list(explanation.then.granted),
         "refused": document.get("refused", []),
-        "lifetime": _duration(found.then.lifetime),
-        "needs": list(found.then.needs),
-        "asked": None if found.request is None else _request_row(found.request, document.get("zone", "UTC")),
+        "lifetime": _duration(explanation.then.lifetime),
+        "needs": list(explanation.then.needs),
+        "asked": None
+        if explanation.request is None
+        else _request_row(explanation.request, document.get("zone", "UTC")),
         "approvers": document.get("approvers"),
         "policy": document.get("policy"),
-        "stored": None if "policy" not in document else found.lost is None,
-        "texts": [rule._asdict() for rule in found.rules],
-        "now": _now(found),
-        "differs": {each.what: {"then": each.then, "now": each.now} for each in found.differences},
+        "stored": None if "policy" not in document else explanation.lost is None,
+        "texts": [rule._asdict() for rule in explanation.rules],
+        "now": _now(explanation),
+        "differs": {
+            difference.what: {"then": difference.then, "now": difference.now}
+            for difference in explanation.differences
+        },
     }
 
 
@@ -127,10 +132,10 @@ def _request_row(request: PolicyRequest, zone: str) -> dict[str, Any]:
     }
 
 
-def _now(found: Explanation) -> dict[str, Any] | None:
-    if found.now is None:
-        return None if found.trouble is None else {"decision": "unknown", "reason": found.trouble}
-    return {**_outcome(found.now), "hint": found.nearest, "policy": found.policy_now}
+def _now(explanation: Explanation) -> dict[str, Any] | None:
+    if explanation.now is None:
+        return None if explanation.trouble is None else {"decision": "unknown", "reason": explanation.trouble}
+    return {**_outcome(explanation.now), "hint": explanation.nearest, "policy": explanation.policy_now}
 
 
 def _outcome(outcome: PolicyOutcome) -> dict[str, Any]:
@@ -145,12 +150,12 @@ def _outcome(outcome: PolicyOutcome) -> dict[str, Any]:
 
 
 def _text(rule: RuleText) -> str:
-    head = (
+    lines = (
         f"{rule.rule} ({rule.file}, line {rule.line}), {_NOW[rule.now]}",
         f"sha256 {rule.sha256}",
         *(f"  {line}" for line in rule.text.replace("\t", "  ").splitlines()),
     )
-    return "\n" + "".join(f"{safe(line)}\n" for line in head)
+    return "\n" + "".join(f"{safe(line)}\n" for line in lines)
 
 
 _NOW = {

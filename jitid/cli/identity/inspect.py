@@ -81,26 +81,30 @@ def inspect(cli: Invocation, subject: options.Subject = None) -> None:
         return
     for name in ("exp", "iat", "nbf"):
         row[name] = f"{row[name]} ({record_rows.time(row[name])})"
-    shown = tuple(name for name in FIELDS if row[name] not in (None, "", []))
-    cli.show(Display("jitid.inspect/1", shown, [row], one=True))
+    columns = tuple(name for name in FIELDS if row[name] not in (None, "", []))
+    cli.show(Display("jitid.inspect/1", columns, [row], one=True))
 
 
-def _row(found: Inspection) -> dict[str, Any]:
+def _row(inspection: Inspection) -> dict[str, Any]:
     from jitid.values import strict_json
 
-    credential, task = found.credential, found.task
-    event, ended = found.event or {}, found.ended_event
-    chain = [credential.delegator, *(one.agent for one in reversed(found.lineage)), credential.agent]
+    credential, task = inspection.credential, inspection.task
+    event, ended = inspection.event or {}, inspection.ended_event
+    chain = [
+        credential.delegator,
+        *(ancestor.agent for ancestor in reversed(inspection.lineage)),
+        credential.agent,
+    ]
     return {
-        "active": found.active,
-        "reason": found.reason,
-        "state": "active" if found.active else _state(found),
+        "active": inspection.active,
+        "reason": inspection.reason,
+        "state": "active" if inspection.active else _state(inspection),
         "sub": credential.delegator,
-        "act": act_claim(actors_of(found.trust_domain, [credential, *found.lineage])),
+        "act": act_claim(actors_of(inspection.trust_domain, [credential, *inspection.lineage])),
         "chain": chain,
         "scope": " ".join(credential.scopes),
         "aud": list(credential.audiences),
-        "iss": found.issuer,
+        "iss": inspection.issuer,
         "exp": credential.expires_at,
         "iat": credential.issued_at,
         "nbf": credential.issued_at,
@@ -128,10 +132,10 @@ def _row(found: Inspection) -> dict[str, Any]:
             "opened_at": record_rows.time(task.opened_at),
             "ended_at": record_rows.time(task.ended_at),
         },
-        "descendants": found.descendants,
-        "live_descendants": found.live_descendants,
-        "last_used_at": record_rows.time(max((one.last_at for one in found.used), default=None)),
-        "scopes_used": [one.scope for one in found.used],
+        "descendants": inspection.descendants,
+        "live_descendants": inspection.live_descendants,
+        "last_used_at": record_rows.time(max((use.last_at for use in inspection.used), default=None)),
+        "scopes_used": [use.scope for use in inspection.used],
         "decision": {
             "event": credential.event,
             **{
@@ -150,10 +154,10 @@ def _row(found: Inspection) -> dict[str, Any]:
             "reason": ended.get("reason"),
         },
         "kid": credential.signed_by,
-        "process": _process(found),
+        "process": _process(inspection),
         "template": credential.template,
-        "at_target": _at_target(found),
-        "revocation_list": _revocation_list(found),
+        "at_target": _at_target(inspection),
+        "revocation_list": _revocation_list(inspection),
         "delegated": credential.depth > 0,
         "may_kind": None if credential.may_kind is None else list(credential.may_kind),
         "token_use": credential.token_use,
@@ -162,9 +166,9 @@ def _row(found: Inspection) -> dict[str, Any]:
     }
 
 
-def _revocation_list(found: Inspection) -> dict[str, Any] | None:
+def _revocation_list(inspection: Inspection) -> dict[str, Any] | None:
     """Return the revocation list of a certificate that ended before its expiry, with its serial number, or None."""
-    credential = found.credential
+    credential = inspection.credential
     if credential.ended_as in (None, State.EXPIRED):
         return None
     spec = None if is_outside(credential.kind) else spec_of(base_kind(credential.kind))
@@ -180,9 +184,9 @@ def _revocation_list(found: Inspection) -> dict[str, Any] | None:
     }
 
 
-def _at_target(found: Inspection) -> dict[str, Any] | None:
+def _at_target(inspection: Inspection) -> dict[str, Any] | None:
     """Return the target that created a credential, and the evidence of its revocation there."""
-    outside = found.outside
+    outside = inspection.outside
     if outside is None:
         return None
     return {
@@ -201,10 +205,10 @@ def _at_target(found: Inspection) -> dict[str, Any] | None:
     }
 
 
-def _process(found: Inspection) -> dict[str, Any] | None:
+def _process(inspection: Inspection) -> dict[str, Any] | None:
     from jitid.system.processes import liveness, this_process
 
-    process = found.credential.process
+    process = inspection.credential.process
     if process is None:
         return None
     return {
@@ -215,10 +219,10 @@ def _process(found: Inspection) -> dict[str, Any] | None:
     }
 
 
-def _state(found: Inspection) -> str:
-    if found.credential.ended_as is not None:
-        return found.credential.ended_as
-    return "expired" if found.reason and "expired" in found.reason else "invalid"
+def _state(inspection: Inspection) -> str:
+    if inspection.credential.ended_as is not None:
+        return inspection.credential.ended_as
+    return "expired" if inspection.reason and "expired" in inspection.reason else "invalid"
 
 
 def _token_type(credential: Credential) -> str:

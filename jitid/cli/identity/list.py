@@ -66,7 +66,7 @@ def list_(
     cli.expect((*record_rows.CREDENTIAL, "left"))
     if kind is not None:
         base_kind(kind)
-    _one_of(process, tuple(each.value for each in Liveness), "state of a process")
+    _one_of(process, tuple(liveness.value for liveness in Liveness), "state of a process")
     chosen = Filter(
         task=None if task is None else check_task(task),
         agent=None if agent is None else check_name(agent, "agent"),
@@ -77,7 +77,7 @@ def list_(
         scope=None if scope is None else parse_scope(scope),
         audience=None if audience is None else check_audience(audience),
         purpose=purpose,
-        state=_one_of(state, tuple(each.value for each in State), "state"),
+        state=_one_of(state, tuple(member.value for member in State), "state"),
         id=_id(id_, "id"),
         parent=_id(parent, "parent", "jid"),
         depth=depth,
@@ -100,21 +100,21 @@ def list_(
             limit=limit_of(limit) if process is None else _ALL,
         )
     )
-    found = page.credentials
+    credentials = page.credentials
     if process is not None:
-        found = [row for row in found if record_rows.process_state(row, page.now) == process][
+        credentials = [row for row in credentials if record_rows.process_state(row, page.now) == process][
             : limit_of(limit)
         ]
-    bound = any(row.process is not None and row.ended_at is None for row in found)
-    shown = record_rows.columns(
+    bound = any(row.process is not None and row.ended_at is None for row in credentials)
+    columns = record_rows.columns(
         cli, record_rows.CREDENTIAL, record_rows.BRIEF_BOUND if bound else record_rows.BRIEF
     )
     if cli.field == "left":
-        shown = ("left",)
-    rows = (record_rows.credential(row, page.now) for row in found)
-    cli.show(Display("jitid.list/1", shown, ({name: row[name] for name in shown} for row in rows)))
+        columns = ("left",)
+    rows = (record_rows.credential(row, page.now) for row in credentials)
+    cli.show(Display("jitid.list/1", columns, ({name: row[name] for name in columns} for row in rows)))
     if cli.field is None:
-        record_rows.warn_of_orphans(cli, orphans(found, page.now))
+        record_rows.warn_of_orphans(cli, orphans(credentials, page.now))
     if process is None and limit is None and len(page.credentials) == DEFAULT_LIMIT:
         cli.note(f"there may be more than {DEFAULT_LIMIT}: go on with --after {page.credentials[-1].jti}")
 
@@ -134,7 +134,7 @@ def _id(text: str | None, label: str, kind: str | None = None) -> str | None:
     return text
 
 
-def _one_of(text: str | None, known: tuple[str, ...], label: str) -> str | None:
-    if text is not None and text not in known:
-        raise UsageError(f"{quote(text)} is no {label}", f"choose one of: {', '.join(known)}")
+def _one_of(text: str | None, choices: tuple[str, ...], label: str) -> str | None:
+    if text is not None and text not in choices:
+        raise UsageError(f"{quote(text)} is no {label}", f"choose one of: {', '.join(choices)}")
     return text

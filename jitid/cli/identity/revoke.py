@@ -69,17 +69,19 @@ def revoke(
     """
     cli.expect(FIELDS)
     read_input.check_one_stdin(ids_file, *(token_file or ()))
-    listed = [] if ids_file is None else [text for _, text in read_input.lines(ids_file, "the list of ids")]
-    named = tuple(dict.fromkeys([*(ids or ()), *listed]))
+    listed_ids = (
+        [] if ids_file is None else [text for _, text in read_input.lines(ids_file, "the list of ids")]
+    )
+    all_ids = tuple(dict.fromkeys([*(ids or ()), *listed_ids]))
     hints.check_ids(ids or (), token_files=True)
-    for text in listed:
+    for text in listed_ids:
         parse_id(text)
-    if ids_file is not None and not listed:
+    if ids_file is not None and not listed_ids:
         raise UsageError(
             "the list of ids is empty; nothing was changed", "an empty selection never means everything"
         )
     selection = Selection(
-        ids=named,
+        ids=all_ids,
         tasks=tuple(check_task(text) for text in task or ()),
         delegators=tuple(check_delegator(text) for text in delegator or ()),
         agents=tuple(check_name(text, "agent") for text in agent or ()),
@@ -114,15 +116,15 @@ def perform(cli: Invocation, authority: Authority, operation: Revoke, wait: int 
     preview = Revoke(
         selection=selection, tokens=tokens, most=None, dry_run=True, accept_clock=operation.accept_clock
     )
-    most = operation.most
+    limit = operation.most
     if not operation.dry_run:
-        most = confirmed(cli, most, lambda: authority.perform(preview).radius)
+        limit = confirmed(cli, limit, lambda: authority.perform(preview).radius)
     ended = authority.perform(
         Revoke(
             selection=selection,
             tokens=tokens,
             reason=operation.reason,
-            most=most,
+            most=limit,
             dry_run=operation.dry_run,
             accept_clock=operation.accept_clock,
         )
@@ -130,34 +132,34 @@ def perform(cli: Invocation, authority: Authority, operation: Revoke, wait: int 
     return confirming.confirm(authority, ended, wait)
 
 
-def confirmed(cli: Invocation, most: int | None, foresee: Callable[[], Radius]) -> int | None:
+def confirmed(cli: Invocation, limit: int | None, foresee: Callable[[], Radius]) -> int | None:
     """Return the maximum number of credentials to end: at a terminal, the foreseen number if the user types it.
 
     Raises:
         UsageError: the user typed another text.
 
     """
-    if most is None or not can_prompt(cli):
-        return most
+    if limit is None or not can_prompt(cli):
+        return limit
     radius = foresee()
-    number = radius.credentials
-    if number <= most:
-        return most
+    count = radius.credentials
+    if count <= limit:
+        return limit
     confirm(
         f"end {revocation.blast(radius)}",
-        number,
-        f"the number of credentials, {number}, to end them; anything else ends none",
+        count,
+        f"the number of credentials, {count}, to end them; anything else ends none",
     )
-    return number
+    return count
 
 
-def most_of(cli: Invocation, stated: int | None) -> int:
+def most_of(cli: Invocation, max_: int | None) -> int:
     """Return the maximum number of credentials to end without --yes. Raises UsageError for a negative number."""
-    if stated is None:
+    if max_ is None:
         return cli.config().number("max")
-    if stated < 0:
+    if max_ < 0:
         raise UsageError("--max is at least 0")
-    return stated
+    return max_
 
 
 def check_reason(text: str | None) -> str | None:
@@ -220,6 +222,6 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
     return text if ended.unproved is None else f"{text}; {unproved(ended.unproved)}"
 
 
-def unproved(why: str) -> str:
+def unproved(reason: str) -> str:
     """Return the sentence for a revocation without proof that the ledger refuses the leaked credentials."""
-    return f"it is not proved that the ledger refuses what leaked of it: {why}"
+    return f"it is not proved that the ledger refuses what leaked of it: {reason}"

@@ -33,14 +33,14 @@ def end(cli: Invocation, authority: Authority, operation: Revoke, room: int | No
     size = len(ids) if room is None else max(room // _ID, 1)
     if len(ids) <= size:
         return perform(cli, authority, operation)
-    parts = [ids[first : first + size] for first in range(0, len(ids), size)]
-    most = operation.most
-    if not operation.dry_run and most is not None:
+    parts = [ids[start : start + size] for start in range(0, len(ids), size)]
+    limit = operation.most
+    if not operation.dry_run and limit is not None:
         foreseen = _together(
             [authority.perform(_part(operation, part, dry_run=True)) for part in parts]
         ).radius
-        most = confirmed(cli, most, lambda: foreseen)
-        revocation.guard(foreseen, most or 0)
+        limit = confirmed(cli, limit, lambda: foreseen)
+        revocation.guard(foreseen, limit or 0)
     return _together(
         [perform(cli, authority, _part(operation, part, dry_run=operation.dry_run)) for part in parts]
     )
@@ -58,37 +58,39 @@ def _part(operation: Revoke, ids: tuple[str, ...], *, dry_run: bool) -> Revoke:
 
 def _together(parts: Sequence[Ended]) -> Ended:
     """Return the combined result of several revocations."""
-    radii = [each.radius for each in parts]
-    until = [each.offline_until for each in radii if each.offline_until is not None]
-    refused = [each.refused_since for each in radii]
-    accepted = [each.accepted_until for each in radii if each.accepted_until is not None]
-    at_targets = [each.at_targets for each in radii if each.at_targets is not None]
-    radius = Radius(
-        matched=sum(each.matched for each in radii),
-        identities=sum(each.identities for each in radii),
-        credentials=sum(each.credentials for each in radii),
-        tasks=max(each.tasks for each in radii),
-        delegators=max(each.delegators for each in radii),
-        offline_until=max(until, default=None),
-        signed=sum(each.signed for each in radii),
+    radii = [part.radius for part in parts]
+    offline_times = [radius.offline_until for radius in radii if radius.offline_until is not None]
+    refusal_times = [radius.refused_since for radius in radii]
+    acceptance_times = [radius.accepted_until for radius in radii if radius.accepted_until is not None]
+    target_times = [radius.at_targets for radius in radii if radius.at_targets is not None]
+    combined = Radius(
+        matched=sum(radius.matched for radius in radii),
+        identities=sum(radius.identities for radius in radii),
+        credentials=sum(radius.credentials for radius in radii),
+        tasks=max(radius.tasks for radius in radii),
+        delegators=max(radius.delegators for radius in radii),
+        offline_until=max(offline_times, default=None),
+        signed=sum(radius.signed for radius in radii),
         # If one part is still accepted, so is the whole.
-        refused_since=None if None in refused else max(at for at in refused if at is not None),
-        accepted_until=max(accepted, default=None),
-        at=max(each.at for each in radii),
-        at_targets=max(at_targets, default=None),
+        refused_since=None
+        if None in refusal_times
+        else max(time for time in refusal_times if time is not None),
+        accepted_until=max(acceptance_times, default=None),
+        at=max(radius.at for radius in radii),
+        at_targets=max(target_times, default=None),
     )
     return parts[-1]._replace(
-        radius=radius,
-        credentials=sum(each.credentials for each in parts),
-        event=next((each.event for each in reversed(parts) if each.event is not None), None),
-        unsettled=sum(each.unsettled for each in parts),
-        earlier=tuple(id_ for each in parts for id_ in each.earlier),
-        confirmed=sum(each.confirmed for each in parts),
-        unsupported=sum(each.unsupported for each in parts),
-        left=tuple(left for each in parts for left in each.left),
-        unsaid=_first(each.unsaid for each in parts),
-        unproved=_first(each.unproved for each in parts),
-        settled_at=max((each.settled_at for each in parts if each.settled_at is not None), default=None),
+        radius=combined,
+        credentials=sum(part.credentials for part in parts),
+        event=next((part.event for part in reversed(parts) if part.event is not None), None),
+        unsettled=sum(part.unsettled for part in parts),
+        earlier=tuple(id_ for part in parts for id_ in part.earlier),
+        confirmed=sum(part.confirmed for part in parts),
+        unsupported=sum(part.unsupported for part in parts),
+        left=tuple(unconfirmed for part in parts for unconfirmed in part.left),
+        unsaid=_first(part.unsaid for part in parts),
+        unproved=_first(part.unproved for part in parts),
+        settled_at=max((part.settled_at for part in parts if part.settled_at is not None), default=None),
     )
 
 

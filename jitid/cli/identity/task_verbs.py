@@ -50,17 +50,17 @@ def list_(
     if state is not None and state not in STATES:
         raise UsageError(f"{quote(state)} is no state of a task", f"choose one of: {', '.join(STATES)}")
     cursor = None if after is None else check_task(after)
-    found = open_authority(cli.config()).perform(ListTasks(state=state, after=cursor, limit=limit_of(limit)))
+    rows = open_authority(cli.config()).perform(ListTasks(state=state, after=cursor, limit=limit_of(limit)))
     cli.show(
-        Display("jitid.task-list/1", record_rows.columns(cli, FIELDS, BRIEF), [_row(row) for row in found])
+        Display("jitid.task-list/1", record_rows.columns(cli, FIELDS, BRIEF), [_row(row) for row in rows])
     )
 
 
 def show(cli: Invocation, task: options.TaskName) -> None:
     """Show one task."""
     cli.expect(FIELDS)
-    found = open_authority(cli.config()).perform(ShowTask(name=check_task(task)))
-    cli.show(Display("jitid.task/1", FIELDS, [_row(found)], one=True))
+    row = open_authority(cli.config()).perform(ShowTask(name=check_task(task)))
+    cli.show(Display("jitid.task/1", FIELDS, [_row(row)], one=True))
 
 
 def share(
@@ -83,8 +83,8 @@ def share(
         end=end,
         accept_clock=cli.accept_clock,
     )
-    found = open_authority(cli.config()).perform(operation)
-    cli.show(Display("jitid.task/1", FIELDS, [_row(found)], one=True))
+    row = open_authority(cli.config()).perform(operation)
+    cli.show(Display("jitid.task/1", FIELDS, [_row(row)], one=True))
 
 
 def give(cli: Invocation, task: options.TaskName, to: options.GiveTo = None) -> None:
@@ -96,8 +96,8 @@ def give(cli: Invocation, task: options.TaskName, to: options.GiveTo = None) -> 
     if to is None:
         raise UsageError("no new owner is named", "such as --to bob")
     operation = GiveTask(task=check_task(task), to=check_delegator(to), accept_clock=cli.accept_clock)
-    found = open_authority(cli.config()).perform(operation)
-    cli.show(Display("jitid.task/1", FIELDS, [_row(found)], one=True))
+    row = open_authority(cli.config()).perform(operation)
+    cli.show(Display("jitid.task/1", FIELDS, [_row(row)], one=True))
 
 
 def _row(row: TaskRow) -> dict[str, Any]:

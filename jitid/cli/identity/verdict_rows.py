@@ -25,7 +25,7 @@ FIELDS: tuple[str, ...] = (
 )
 
 
-def row_of(request: UseRequest, verdict: UseVerdict, at: str | None, event: int) -> dict[str, Any]:
+def row_of(request: UseRequest, verdict: UseVerdict, decided_at: str | None, event: int) -> dict[str, Any]:
     """Return the verdict on an action as a row with the fields of `FIELDS`."""
     row: dict[str, Any] = dict.fromkeys(FIELDS)
     row |= {
@@ -35,7 +35,7 @@ def row_of(request: UseRequest, verdict: UseVerdict, at: str | None, event: int)
         "scope": verdict.scope,
         "action": request.action,
         "resource": request.resource,
-        "at": at,
+        "at": decided_at,
         "event": event,
     }
     credential = verdict.credential
@@ -47,7 +47,7 @@ def row_of(request: UseRequest, verdict: UseVerdict, at: str | None, event: int)
             "delegator": credential.delegator,
             "chain": (
                 credential.delegator,
-                *[one.agent for one in reversed(verdict.lineage)],
+                *[ancestor.agent for ancestor in reversed(verdict.lineage)],
                 credential.agent,
             ),
             "task": credential.task,

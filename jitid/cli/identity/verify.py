@@ -37,12 +37,12 @@ def verify(
     are checked. The token is read from FILE or from standard input. With --published, or --jwks and --status-list,
     no ledger is asked: what was published says whether it was ended.
     """
-    place = _place(published, jwks, status_list, issuer)
+    source = _place(published, jwks, status_list, issuer)
     read_input.check_one_stdin(file or "-", jwks, status_list)
     token = read_input.token(file or "-", "the token")
     audiences = tuple(check_audience(text) for text in audience or ())
-    if place is not None:
-        _offline(cli, token.reveal(), place, audiences)
+    if source is not None:
+        _offline(cli, token.reveal(), source, audiences)
         return
     with hints.advised(token):
         credential = open_authority(cli.config()).perform(Verify(token=token, audiences=audiences))
@@ -62,7 +62,7 @@ def _place(
     published: str | None, jwks: str | None, status_list: str | None, issuer: str | None
 ) -> _PublishedPlace | None:
     """Return the place of published keys and status lists; None to verify with the ledger. Raises UsageError."""
-    stated = None if issuer is None else check_issuer(issuer)
+    expected_issuer = None if issuer is None else check_issuer(issuer)
     if published is not None:
         if jwks is not None or status_list is not None:
             raise UsageError(
@@ -70,68 +70,74 @@ def _place(
             )
         if not published.strip():
             raise UsageError("--published is blank", "name a folder that `jitid publish` wrote")
-        return _PublishedPlace(published, "", "", stated)
+        return _PublishedPlace(published, "", "", expected_issuer)
     if jwks is not None and status_list is not None:
-        return _PublishedPlace(None, jwks, status_list, stated)
+        return _PublishedPlace(None, jwks, status_list, expected_issuer)
     if jwks is not None or status_list is not None:
         raise UsageError(
             "--jwks and --status-list go together: keys alone do not tell what was ended",
             "name both, or a folder that `jitid publish` wrote: --published DIR",
         )
-    if stated is not None:
+    if expected_issuer is not None:
         raise UsageError(
             "--issuer goes with --jwks and --status-list or with --published: a ledger knows its own"
         )
     return None
 
 
-def _offline(cli: Invocation, token: str, place: _PublishedPlace, audiences: tuple[str, ...]) -> None:
+def _offline(cli: Invocation, token: str, source: _PublishedPlace, audiences: tuple[str, ...]) -> None:
     from jitid.capabilities.trust import offline, publication
     from jitid.crypto import status_list as statuslist
 
     config = cli.config()
-    issuer = place.issuer or config.text("issuer")
+    issuer = source.issuer or config.text("issuer")
     former: Mapping[str, int] = {}
-    if place.folder is not None:
+    if source.folder is not None:
         index = publication.read_index(
-            _read(os.path.join(place.folder, publication.INDEX), publication.MAX_INDEX)
+            _read(os.path.join(source.folder, publication.INDEX), publication.MAX_INDEX)
         )
         if issuer is not None and issuer not in (index.issuer, *index.former):
             raise UsageError(
-                f"{quote(place.folder, 200)} is of the issuer {index.issuer}, and {issuer} is expected"
+                f"{quote(source.folder, 200)} is of the issuer {index.issuer}, and {issuer} is expected"
             )
         issuer, former = index.issuer, index.former
-        keys_at = os.path.join(place.folder, publication.KEYS)
-        list_at = os.path.join(place.folder, index.place_of(offline.named_list(token)))
-        if not os.path.lexists(list_at):
+        keys_path = os.path.join(source.folder, publication.KEYS)
+        list_path = os.path.join(source.folder, index.place_of(offline.named_list(token)))
+        if not os.path.lexists(list_path):
             raise InvalidCredentialError(
-                f"the status list that the token names is not in {quote(place.folder, 200)}, so that nobody can tell "
+                f"the status list that the token names is not in {quote(source.folder, 200)}, so that nobody can tell "
                 "whether it was ended",
                 "lists are written by: jitid publish DIR",
             )
     else:
-        keys_at, list_at = place.jwks, place.status_list
+        keys_path, list_path = source.jwks, source.status_list
     if issuer is None:
         raise UsageError(
             "whose tokens are taken is not said, and keys alone do not say it",
             "name their `iss`: --issuer ISS, or the setting `issuer`",
         )
-    keys = offline.read_keys(_read(keys_at, offline.MAX_KEYS))
-    listed = bare(_read(list_at, statuslist.MAX_LIST_TOKEN).decode("ascii", "replace"))
+    keys = offline.read_keys(_read(keys_path, offline.MAX_KEYS))
+    list_token = bare(_read(list_path, statuslist.MAX_LIST_TOKEN).decode("ascii", "replace"))
     now = int(time.time())
-    usual = (issuer, *(name for name, until in former.items() if now < until))
-    found = offline.verify(
-        token, keys, issuer, audiences or config.many("audience") or usual, [listed], now, former
+    default_audiences = (issuer, *(name for name, accepted_until in former.items() if now < accepted_until))
+    verified = offline.verify(
+        token,
+        keys,
+        issuer,
+        audiences or config.many("audience") or default_audiences,
+        [list_token],
+        now,
+        former,
     )
-    jti = found.claims.get("jti")
+    jti = verified.claims.get("jti")
     cli.detail(f"valid: {jti if type(jti) is str else 'a token without a jti'}")
     cli.note(
-        f"valid by the status list of {format_time(found.listing.issued_at)}: what was ended since is not seen"
+        f"valid by the status list of {format_time(verified.listing.issued_at)}: what was ended since is not seen"
     )
 
 
-def _read(path: str, most: int) -> bytes:
-    data = read_input.read(path, most, "what was published")
-    if len(data) > most:
-        raise InvalidCredentialError(f"{quote(path, 200)} is longer than {most} bytes")
+def _read(path: str, limit: int) -> bytes:
+    data = read_input.read(path, limit, "what was published")
+    if len(data) > limit:
+        raise InvalidCredentialError(f"{quote(path, 200)} is longer than {limit} bytes")
     return data

@@ -74,28 +74,28 @@ _MOST_SCOPES = 10
 """Maximum number of scopes in a sentence."""
 
 
-def pages(authority: Authority, chosen: ApprovalFilter, most: int) -> Iterator[dict[str, Any]]:
-    """Yield the rows of at most `most` requests, newest first, and read them page by page."""
-    left = most
-    while left:
-        size = min(_PAGE, left)
+def pages(authority: Authority, chosen: ApprovalFilter, limit: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of at most `limit` requests, newest first, and read them page by page."""
+    remaining = limit
+    while remaining:
+        size = min(_PAGE, remaining)
         page = authority.perform(ListApprovals(chosen=chosen, limit=size))
-        for one in page.approvals:
-            yield row(one, page.now)
+        for approval in page.approvals:
+            yield row(approval, page.now)
         if len(page.approvals) < size:
             return
-        left -= size
+        remaining -= size
         chosen = chosen._replace(before=page.approvals[-1].key)
 
 
-def row(one: Approval, now: int) -> dict[str, Any]:
+def row(approval: Approval, now: int) -> dict[str, Any]:
     """Return a request as a row with the fields of `FIELDS`, and `left`."""
-    request = approval_request.requested(one)
-    state = one.state_at(now)
-    until = _usable_until(one, now)
+    request = approval_request.requested(approval)
+    state = approval.state_at(now)
+    usable_until = _usable_until(approval, now)
     live = state in (ApprovalState.OPEN, ApprovalState.GRANTED)
     return {
-        "approval": one.id,
+        "approval": approval.id,
         "state": state.value,
         "task": request["task"],
         "agent": request["agent"],
@@ -110,27 +110,29 @@ def row(one: Approval, now: int) -> dict[str, Any]:
         "copies": request["copies"],
         "depth": request["depth"],
         "parent": request.get("parent"),
-        "groups": list(one.groups),
-        "missing": list(one.missing_at(now)) if live else [],
-        "asked_by": one.asked_by,
-        "asked_at": record_rows.time(one.asked_at),
-        "expires_at": record_rows.time(one.expires_at),
-        "usable_until": record_rows.time(until),
-        "left": brief_duration((one.expires_at if until is None else until) - now) if live else None,
+        "groups": list(approval.groups),
+        "missing": list(approval.missing_at(now)) if live else [],
+        "asked_by": approval.asked_by,
+        "asked_at": record_rows.time(approval.asked_at),
+        "expires_at": record_rows.time(approval.expires_at),
+        "usable_until": record_rows.time(usable_until),
+        "left": brief_duration((approval.expires_at if usable_until is None else usable_until) - now)
+        if live
+        else None,
     }
 
 
-def details(one: ApprovalDetails) -> dict[str, Any]:
+def details(approval_details: ApprovalDetails) -> dict[str, Any]:
     """Return all about a request as a row with the fields of `DETAILS`."""
-    found, now = one.approval, one.now
-    request = approval_request.requested(found)
-    delegator = one.delegator
+    approval, now = approval_details.approval, approval_details.now
+    request = approval_request.requested(approval)
+    delegator = approval_details.delegator
     deadline = record_rows.time(request.get("deadline"))
     if "deadline_after" in request:
         deadline = format_duration(request["deadline_after"])
-    ended = one.ended_event or {}
-    state = found.state_at(now)
-    fields = row(found, now)
+    ended_event = approval_details.ended_event or {}
+    state = approval.state_at(now)
+    fields = row(approval, now)
     del fields["left"]
     return {
         **fields,
@@ -139,7 +141,7 @@ def details(one: ApprovalDetails) -> dict[str, Any]:
         else "disabled"
         if delegator.disabled_at
         else "known",
-        "task_state": "new" if one.task is None else one.task.state_at(now),
+        "task_state": "new" if approval_details.task is None else approval_details.task.state_at(now),
         "deadline": deadline,
         "details": request.get("details", []),
         "public_key": request.get("public_key"),
@@ -148,31 +150,31 @@ def details(one: ApprovalDetails) -> dict[str, Any]:
         "task_sensitivity": request.get("task_sensitivity"),
         "chain": [request["delegator"], *reversed(request.get("chain", [])), request["agent"]],
         "acting": request.get("acting"),
-        "words": [_word(word) for word in found.words],
-        "reason": one.event.get("reason"),
-        "rules": [{"name": name, "file": file, "text": text} for name, file, text in one.rules],
-        "policy": one.event.get("policy"),
-        "event": found.event,
-        "ended_at": record_rows.time(found.ended_at),
-        "ended_reason": ended.get("reason") if state is ApprovalState.DENIED else None,
-        "ended_event": found.ended_event,
-        "identity": found.identity,
-        "grant": f"jitid approve grant {found.id}" if state is ApprovalState.OPEN else None,
+        "words": [_word(word) for word in approval.words],
+        "reason": approval_details.event.get("reason"),
+        "rules": [{"name": name, "file": file, "text": text} for name, file, text in approval_details.rules],
+        "policy": approval_details.event.get("policy"),
+        "event": approval.event,
+        "ended_at": record_rows.time(approval.ended_at),
+        "ended_reason": ended_event.get("reason") if state is ApprovalState.DENIED else None,
+        "ended_event": approval.ended_event,
+        "identity": approval.identity,
+        "grant": f"jitid approve grant {approval.id}" if state is ApprovalState.OPEN else None,
     }
 
 
-def decided(one: Decided) -> dict[str, Any]:
+def decided(decision: Decided) -> dict[str, Any]:
     """Return the result of an approver's decision as a row with the fields of `DECIDED`."""
-    found = one.approval
-    words = [word for word in found.words if word.event == one.event and one.event is not None]
+    approval = decision.approval
+    words = [word for word in approval.words if word.event == decision.event and decision.event is not None]
     return {
-        "approval": found.id,
-        "state": found.state_at(one.now).value,
-        "groups": list(found.groups),
-        "missing": list(found.missing_at(one.now)),
+        "approval": approval.id,
+        "state": approval.state_at(decision.now).value,
+        "groups": list(approval.groups),
+        "missing": list(approval.missing_at(decision.now)),
         "approver": words[0].approver if words else None,
-        "usable_until": record_rows.time(_usable_until(found, one.now)),
-        "event": one.event,
+        "usable_until": record_rows.time(_usable_until(approval, decision.now)),
+        "event": decision.event,
     }
 
 
@@ -183,43 +185,45 @@ def cells(cli: Invocation, row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: joined(value) if name in ("groups", "missing") else value for name, value in row.items()}
 
 
-def sentence(one: Decided) -> str:
+def sentence(decision: Decided) -> str:
     """Return the result of an approver's decision in words."""
-    found, fields = one.approval, row(one.approval, one.now)
+    approval, fields = decision.approval, row(decision.approval, decision.now)
     description = _description(fields)
-    if found.state_at(one.now) is ApprovalState.DENIED:
-        already = "" if one.event is not None else "already "
-        return f"{already}denied: {description}{_event(one)}"
-    missing = found.missing_at(one.now)
+    if approval.state_at(decision.now) is ApprovalState.DENIED:
+        already = "" if decision.event is not None else "already "
+        return f"{already}denied: {description}{_event(decision)}"
+    missing = approval.missing_at(decision.now)
     if missing:
         return (
             f"granted in part, and {approval_request.a_member(missing)} has to grant it too: "
-            f"{description}{_event(one)}"
+            f"{description}{_event(decision)}"
         )
-    until = f"to be issued once, until {fields['usable_until']}"
-    return f"{'granted' if one.event is not None else 'granted already'}, {until}: {description}{_event(one)}"
+    usage = f"to be issued once, until {fields['usable_until']}"
+    return f"{'granted' if decision.event is not None else 'granted already'}, {usage}: {description}{_event(decision)}"
 
 
 def _description(fields: Mapping[str, Any]) -> str:
     scopes = " ".join(fields["scopes"][:_MOST_SCOPES]) or "no scopes"
     if len(fields["scopes"]) > _MOST_SCOPES:
         scopes += f" and {len(fields['scopes']) - _MOST_SCOPES} more"
-    many = f"{fields['copies']} times " if fields["copies"] > 1 else ""
+    copies = f"{fields['copies']} times " if fields["copies"] > 1 else ""
     return (
-        f"{many}agent {label(fields['agent'])} for {label(fields['delegator'])} on task {label(fields['task'])}, "
+        f"{copies}agent {label(fields['agent'])} for {label(fields['delegator'])} on task {label(fields['task'])}, "
         f"{scopes}, for {fields['ttl']}"
     )
 
 
-def _event(one: Decided) -> str:
-    return "" if one.event is None else f" (audit event {one.event})"
+def _event(decision: Decided) -> str:
+    return "" if decision.event is None else f" (audit event {decision.event})"
 
 
-def _usable_until(one: Approval, now: int) -> int | None:
+def _usable_until(approval: Approval, now: int) -> int | None:
     """Return the end of the time in which a granted request can be used; None for any other request."""
-    if one.state_at(now) is not ApprovalState.GRANTED:
+    if approval.state_at(now) is not ApprovalState.GRANTED:
         return None
-    return min([one.expires_at, *(word.expires_at for word in one.words if word.expires_at is not None)])
+    return min(
+        [approval.expires_at, *(word.expires_at for word in approval.words if word.expires_at is not None)]
+    )
 
 
 def decisions_text(words: Sequence[Mapping[str, Any]]) -> str:

@@ -47,22 +47,22 @@ def list_(
             "--open and --all contradict each other", "without either, what can still be used is listed"
         )
     chosen = ApprovalFilter(waiting=open_, live=not all_, group=group)
-    most = limit_of(limit)
+    max_count = limit_of(limit)
     authority = open_authority(cli.config())
-    shown = record_rows.columns(
+    columns = record_rows.columns(
         cli, approval_rows.FIELDS, approval_rows.BRIEF_ALL if all_ else approval_rows.BRIEF
     )
     count = 0
 
     def rows() -> Iterable[dict[str, Any]]:
         nonlocal count
-        for row in approval_rows.pages(authority, chosen, most):
+        for row in approval_rows.pages(authority, chosen, max_count):
             count += 1
-            yield approval_rows.cells(cli, {name: row[name] for name in shown})
+            yield approval_rows.cells(cli, {name: row[name] for name in columns})
 
-    cli.show(Display("jitid.approve-list/1", shown, rows()))
-    if limit is None and count == most:
-        cli.note(f"there may be more than {most}: say how many with --limit")
+    cli.show(Display("jitid.approve-list/1", columns, rows()))
+    if limit is None and count == max_count:
+        cli.note(f"there may be more than {max_count}: say how many with --limit")
 
 
 def show(cli: Invocation, request: options.ApprovalId) -> None:
@@ -73,8 +73,8 @@ def show(cli: Invocation, request: options.ApprovalId) -> None:
     """
     cli.expect(approval_rows.DETAILS)
     parse_approval_id(request)
-    found = open_authority(cli.config()).perform(ShowApproval(id=request))
-    fields = approval_rows.details(found)
+    details = open_authority(cli.config()).perform(ShowApproval(id=request))
+    fields = approval_rows.details(details)
     fields["grant"] = fields["grant"] and cli.command(fields["grant"])
     if not record_rows.by_eye(cli):
         view = Display("jitid.approve/1", approval_rows.DETAILS, [approval_rows.cells(cli, fields)], one=True)
@@ -84,8 +84,8 @@ def show(cli: Invocation, request: options.ApprovalId) -> None:
     rules = fields.pop("rules")
     fields["words"] = approval_rows.decisions_text(fields["words"])
     fields = approval_rows.cells(cli, fields)
-    seen = {name: fields[name] for name in approval_rows.DETAILS if fields.get(name) not in (None, "", [])}
-    cli.show(Display("jitid.approve/1", tuple(seen), [seen], one=True))
+    filled = {name: fields[name] for name in approval_rows.DETAILS if fields.get(name) not in (None, "", [])}
+    cli.show(Display("jitid.approve/1", tuple(filled), [filled], one=True))
     for rule in rules:
         output.write(_rule(rule))
 
@@ -153,7 +153,7 @@ def _prepared(cli: Invocation, request: str, reason: str | None, token_file: str
 def _decide(cli: Invocation, operation: GrantApproval | DenyApproval) -> None:
     authority = open_authority(cli.config())
     try:
-        done: Decided = authority.perform(operation)
+        decision: Decided = authority.perform(operation)
     except JitidError as error:
         error.hint = error.hint and cli.command(error.hint)
         if isinstance(error, PolicyDeniedError):
@@ -161,16 +161,16 @@ def _decide(cli: Invocation, operation: GrantApproval | DenyApproval) -> None:
             error.hint = with_authority(cli, error.hint)
         raise
     try:
-        _report(cli, done)
+        _report(cli, decision)
     except OutputError as error:
-        shown = cli.command(f"jitid approve show {operation.id}")
-        error.add(f"what you decided is recorded: {shown}")
+        command = cli.command(f"jitid approve show {operation.id}")
+        error.add(f"what you decided is recorded: {command}")
         raise
 
 
-def _report(cli: Invocation, done: Decided) -> None:
+def _report(cli: Invocation, decision: Decided) -> None:
     if cli.field is not None or cli.format_name() is not None:
-        row = approval_rows.cells(cli, approval_rows.decided(done))
+        row = approval_rows.cells(cli, approval_rows.decided(decision))
         cli.show(Display("jitid.approve-decision/1", approval_rows.DECIDED, [row], one=True))
     else:
-        output.write(approval_rows.sentence(done) + "\n")
+        output.write(approval_rows.sentence(decision) + "\n")

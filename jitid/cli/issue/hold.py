@@ -42,7 +42,7 @@ class Hold:
         self,
         cli: Invocation,
         issued: Issued,
-        place: TokenPlace,
+        token_place: TokenPlace,
         *,
         ttl: int,
         allow_narrower: bool,
@@ -52,12 +52,12 @@ class Hold:
         """Hold a credential. Each renewal requests `ttl` seconds; `until` is an outer limit for all of them."""
         self._cli = cli
         self._issued = issued
-        self._place = place
+        self._place = token_place
         self._ttl = ttl
         self._allow_narrower = allow_narrower
         self.clock = Clock(max(time.time(), issued.issued_at))
-        most = issued.maximum if renewed else issued.expires_at
-        self.until = most if until is None else min(most, until)
+        limit = issued.maximum if renewed else issued.expires_at
+        self.until = limit if until is None else min(limit, until)
         """Time when the command must end, in seconds since the epoch."""
         self.id = issued.credentials[0].id
         self._wait = _FIRST_WAIT
@@ -99,8 +99,8 @@ class Hold:
                 f"on without one, until {format_time(self.until)} at most; for another one, run it again: jitid run"
             )
             return self._due
-        left = self._issued.expires_at - now
-        if left < _LAST_CHANCE:
+        remaining = self._issued.expires_at - now
+        if remaining < _LAST_CHANCE:
             self._due = self._issued.expires_at
             return self._due
         try:
@@ -111,12 +111,12 @@ class Hold:
             self._due = self._issued.expires_at
         except JitidError as error:
             self._report_failure(error.message)
-            wait = self._wait if error.retryable else max(left / 3, _FIRST_WAIT)
+            wait = self._wait if error.retryable else max(remaining / 3, _FIRST_WAIT)
             self._wait = min(self._wait * 2, _LONGEST_WAIT)
-            self._due = self._issued.expires_at if wait > left - _LAST_CHANCE else now + wait
+            self._due = self._issued.expires_at if wait > remaining - _LAST_CHANCE else now + wait
         except Exception as error:  # noqa: BLE001 - no error of a renewal may end the command
             self._report_failure(f"{type(error).__name__}, which is a bug")
-            self._due = min(now + left / 3 + _FIRST_WAIT, self._issued.expires_at)
+            self._due = min(now + remaining / 3 + _FIRST_WAIT, self._issued.expires_at)
         else:
             self._reported = ""
             self._wait = _FIRST_WAIT
@@ -151,10 +151,10 @@ class Hold:
     def _renew(self) -> None:
         authority = open_authority(self._cli.config(), patience=_PATIENCE)
         try:
-            (before,) = self._issued.credentials
+            (predecessor,) = self._issued.credentials
             issued = authority.perform(
                 Renew(
-                    request=RenewRequest(before.secret, self._ttl, self._allow_narrower),
+                    request=RenewRequest(predecessor.secret, self._ttl, self._allow_narrower),
                     accept_clock=self._cli.accept_clock,
                 )
             )

@@ -200,5 +200,5 @@ def _show_decision(cli: Invocation, foreseen: Issued) -> None:
         "notes": foreseen.notes,
         "policy": decision.policy,
     }
-    shown = {name: row[name] for name in DECISION}
-    cli.show(Display("jitid.decision/1", DECISION, [shown], one=True))
+    decision_row = {name: row[name] for name in DECISION}
+    cli.show(Display("jitid.decision/1", DECISION, [decision_row], one=True))

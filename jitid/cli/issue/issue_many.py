@@ -71,17 +71,17 @@ def issue(
     if count is not None and count < 1:
         raise UsageError("--count is at least 1")
     config = cli.config()
-    most = None if yes or dry_run else config.number("max_issue")
+    limit = None if yes or dry_run else config.number("max_issue")
     if count is not None:
-        _confirm(cli, count, most)
+        _confirm(cli, count, limit)
         batches = _copies(template, count)
     else:
-        batches = _lines(template, str(from_file), most)
+        batches = _lines(template, str(from_file), limit)
     authority: Authority | None = open_for_preview(config) if dry_run else None
     # Reference counting frees the objects of a line. The cycle collector need not run every few lines.
     gc.set_threshold(input_lines.GC_THRESHOLD)
     notes: dict[str, int] = {}
-    done = 0
+    issued_count = 0
     try:
         for batch in batches:
             operation = Issue(
@@ -101,26 +101,26 @@ def issue(
 
                     authority, issued = wait_approval.approved(cli, authority, denial, operation, patience)
             _hand_out(cli, authority, operation.requests, issued, notes)
-            done += sum(request.copies for request in operation.requests)
-            _progress(cli, done, count)
+            issued_count += sum(request.copies for request in operation.requests)
+            _progress(cli, issued_count, count)
     except JitidError as error:
-        if not done and from_file is not None and not dry_run:
+        if not issued_count and from_file is not None and not dry_run:
             _add_nothing_issued(error)
-        if not done or error.exit_status == 74:
+        if not issued_count or error.exit_status == 74:
             raise
-        rest = (
+        outcome = (
             "nothing after it; whether its own lines were is not known"
             if error.unsure
             else "nothing of it or after it"
         )
         raise PartialError(
-            f"{error.message}; the {done} before its transaction were issued, {rest}", error.hint
+            f"{error.message}; the {issued_count} before its transaction were issued, {outcome}", error.hint
         ) from error
     else:
-        if not done:
+        if not issued_count:
             cli.note("there was nothing to issue: the list of tasks is empty")
     finally:
-        _progress_done(cli, done, count)
+        _progress_done(cli, issued_count, count)
         for note, times in notes.items():
             cli.note(note if times == 1 else f"{note} ({times} times)")
 
@@ -137,9 +137,9 @@ def _naming_the_line(batch: list[Numbered]) -> Iterator[None]:
     try:
         yield
     except JitidError as error:
-        number = 0 if error.position is None else batch[error.position][0]
-        if number:
-            error.message = f"line {number}: {error.message}"
+        line_number = 0 if error.position is None else batch[error.position][0]
+        if line_number:
+            error.message = f"line {line_number}: {error.message}"
         raise
 
 
@@ -150,10 +150,10 @@ def _hand_out(
     issued: list[Issued],
     notes: dict[str, int],
 ) -> None:
-    text = "".join([_written(one, request) for one, request in zip(issued, requests, strict=True)])
+    text = "".join([_written(issuance, request) for issuance, request in zip(issued, requests, strict=True)])
     hand_out(authority, issued, lambda: output.write(text), warn=cli.warn, command=cli.command)
-    for one in issued:
-        for note in one.notes:
+    for issuance in issued:
+        for note in issuance.notes:
             notes[note] = notes.get(note, 0) + 1
 
 
@@ -169,14 +169,14 @@ def _written(issued: Issued, request: IssueRequest) -> str:
     if is_outside(issued.kind) or issued.credentials[0].secret.names != ("token",):
         return "".join(
             [
-                f'{{"id":"{one.id}","jti":"{one.jti}","secret":{_parts(one.secret)},{common}\n'
-                for one in issued.credentials
+                f'{{"id":"{credential.id}","jti":"{credential.jti}","secret":{_parts(credential.secret)},{common}\n'
+                for credential in issued.credentials
             ]
         )
     return "".join(
         [
-            f'{{"id":"{one.id}","jti":"{one.jti}","token":"{one.secret.reveal()}",{common}\n'
-            for one in issued.credentials
+            f'{{"id":"{credential.id}","jti":"{credential.jti}","token":"{credential.secret.reveal()}",{common}\n'
+            for credential in issued.credentials
         ]
     )
 
@@ -192,13 +192,13 @@ def _copies(template: IssueRequest, count: int) -> Iterator[list[Numbered]]:
         count -= copies
 
 
-def _confirm(cli: Invocation, count: int, most: int | None) -> None:
-    """Refuse more than `most` credentials; at a terminal, ask for confirmation instead. Raises UsageError."""
-    if most is None or count <= most:
+def _confirm(cli: Invocation, count: int, limit: int | None) -> None:
+    """Refuse more than `limit` credentials; at a terminal, ask for confirmation instead. Raises UsageError."""
+    if limit is None or count <= limit:
         return
     if not can_prompt(cli):
         raise UsageError(
-            f"this would issue {count} credentials, more than {most}; nothing was issued",
+            f"this would issue {count} credentials, more than {limit}; nothing was issued",
             "with --yes it issues them; the limit is the setting max_issue",
         )
     confirm(
@@ -206,18 +206,18 @@ def _confirm(cli: Invocation, count: int, most: int | None) -> None:
     )
 
 
-def _lines(template: IssueRequest, path: str, most: int | None) -> Iterator[list[Numbered]]:
+def _lines(template: IssueRequest, path: str, limit: int | None) -> Iterator[list[Numbered]]:
     numbered = read_input.lines(path, "the list of tasks")
-    if most is not None:
-        numbered = _few_enough(numbered, most)
+    if limit is not None:
+        numbered = _few_enough(numbered, limit)
     batch: list[Numbered] = []
     question_count = 0
-    for number, text in numbered:
-        request = _request(template, number, text)
+    for line_number, text in numbered:
+        request = _request(template, line_number, text)
         if batch and question_count + questions(request) > MOST_QUESTIONS:
             yield batch
             batch, question_count = [], 0
-        batch.append((number, request))
+        batch.append((line_number, request))
         question_count += questions(request)
         if len(batch) == MOST_AT_ONCE:
             # Issue now: the next line may arrive late, or may be invalid.
@@ -227,80 +227,82 @@ def _lines(template: IssueRequest, path: str, most: int | None) -> Iterator[list
         yield batch
 
 
-def _few_enough(numbered: Iterator[tuple[int, str]], most: int) -> Iterator[tuple[int, str]]:
-    """Yield the lines. Raise UsageError if there are more than `most`.
+def _few_enough(numbered: Iterator[tuple[int, str]], limit: int) -> Iterator[tuple[int, str]]:
+    """Yield the lines. Raise UsageError if there are more than `limit`.
 
     A list that fits into memory (`_HELD`) is counted before the first line is issued. In a longer list, the lines
     before the limit are issued.
     """
-    held: list[tuple[int, str]] = []
+    kept_lines: list[tuple[int, str]] = []
     size = 0
     for line in numbered:
-        held.append(line)
+        kept_lines.append(line)
         size += len(line[1])
-        if len(held) > most or size > _HELD:
+        if len(kept_lines) > limit or size > _HELD:
             break
-    many = UsageError(
-        f"the list has more than {most} requests",
+    error = UsageError(
+        f"the list has more than {limit} requests",
         "with --yes all of them are issued; the limit is the setting max_issue",
     )
-    if len(held) > most:
-        many.message += "; nothing was issued"
-        raise many
-    for taken, line in enumerate(chain(held, numbered), start=1):
-        if taken > most:
-            raise many
+    if len(kept_lines) > limit:
+        error.message += "; nothing was issued"
+        raise error
+    for taken, line in enumerate(chain(kept_lines, numbered), start=1):
+        if taken > limit:
+            raise error
         yield line
 
 
-def _request(template: IssueRequest, number: int, text: str) -> IssueRequest:
+def _request(template: IssueRequest, line_number: int, text: str) -> IssueRequest:
     """Return the request of a line. Missing members have the values of the command line."""
     try:
-        stated = strict_json.loads(text, "it")
-        if not isinstance(stated, dict):
+        members = strict_json.loads(text, "it")
+        if not isinstance(members, dict):
             raise UsageError("it is no JSON object")
-        return _merged(template, stated)
+        return _merged(template, members)
     except (strict_json.StrictJSONError, JitidError) as error:
         hint = error.hint if isinstance(error, JitidError) else None
-        raise UsageError(f"line {number}: {error}", hint) from error
+        raise UsageError(f"line {line_number}: {error}", hint) from error
 
 
-def _merged(template: IssueRequest, stated: dict[str, Any]) -> IssueRequest:
-    if unknown := sorted(stated.keys() - _MEMBERS):
+def _merged(template: IssueRequest, members: dict[str, Any]) -> IssueRequest:
+    if unknown := sorted(members.keys() - _MEMBERS):
         from jitid.config.settings import meant
         from jitid.values.text import quote
 
-        known = tuple(sorted(_MEMBERS))
+        names = tuple(sorted(_MEMBERS))
         raise UsageError(
             f"it has no member {quote(unknown[0])}",
-            meant(unknown[0], known) or f"the members are: {', '.join(known)}",
+            meant(unknown[0], names) or f"the members are: {', '.join(names)}",
         )
     fields: dict[str, Any] = dict.fromkeys(_MEMBERS)
-    for name, value in stated.items():
+    for name, value in members.items():
         fields[name] = _value(name, value)
     fields["agent"] = fields["agent"] or template.agent
     if template.parent is not None and fields["delegator"] is not None:
         raise UsageError(
             "a delegator is named beside a parent", "the delegator is the parent's: leave it out"
         )
-    own = request_from(fields, template.parent)
+    line_request = request_from(fields, template.parent)
     return template._replace(
-        task=own.task or template.task,
-        delegator=own.delegator or template.delegator,
-        agent=own.agent,
-        kind=own.kind if fields["kind"] is not None else template.kind,
-        template=own.template if fields["kind"] is not None else template.template,
-        scopes=own.scopes if fields["scope"] is not None else template.scopes,
-        audiences=own.audiences or (() if own.may_audience else template.audiences),
-        may_audience=own.may_audience or (() if own.audiences else template.may_audience),
-        may_act=own.may_act or template.may_act,
-        ttl=own.ttl or template.ttl,
-        purpose=own.purpose or template.purpose,
-        sensitivity=own.sensitivity or template.sensitivity,
-        deadline=own.deadline if fields["deadline"] is not None else template.deadline,
-        deadline_after=own.deadline_after if fields["deadline"] is not None else template.deadline_after,
-        details=own.details if fields["detail"] is not None else template.details,
-        may_kind=own.may_kind if fields["may_kind"] is not None else template.may_kind,
+        task=line_request.task or template.task,
+        delegator=line_request.delegator or template.delegator,
+        agent=line_request.agent,
+        kind=line_request.kind if fields["kind"] is not None else template.kind,
+        template=line_request.template if fields["kind"] is not None else template.template,
+        scopes=line_request.scopes if fields["scope"] is not None else template.scopes,
+        audiences=line_request.audiences or (() if line_request.may_audience else template.audiences),
+        may_audience=line_request.may_audience or (() if line_request.audiences else template.may_audience),
+        may_act=line_request.may_act or template.may_act,
+        ttl=line_request.ttl or template.ttl,
+        purpose=line_request.purpose or template.purpose,
+        sensitivity=line_request.sensitivity or template.sensitivity,
+        deadline=line_request.deadline if fields["deadline"] is not None else template.deadline,
+        deadline_after=line_request.deadline_after
+        if fields["deadline"] is not None
+        else template.deadline_after,
+        details=line_request.details if fields["detail"] is not None else template.details,
+        may_kind=line_request.may_kind if fields["may_kind"] is not None else template.may_kind,
     )
 
 
@@ -319,22 +321,22 @@ def _value(name: str, value: object) -> str | list[str]:
         else [value]
     )
     if name == "detail":
-        return [strict_json.dumps(each) for each in values]
-    texts = [each for each in values if isinstance(each, str)]
+        return [strict_json.dumps(element) for element in values]
+    texts = [element for element in values if isinstance(element, str)]
     if len(texts) != len(values):
         raise UsageError(f"its member `{name}` is not a list of texts")
     return texts
 
 
-def _progress(cli: Invocation, done: int, count: int | None) -> None:
+def _progress(cli: Invocation, issued_count: int, count: int | None) -> None:
     # If the lines go to the terminal, they show the progress themselves.
     if os.isatty(2) and not cli.quiet and not output.is_terminal():
-        of = f" of {count}" if count is not None else ""
-        os.write(2, f"\rjitid: issued {done}{of}".encode())
+        total = f" of {count}" if count is not None else ""
+        os.write(2, f"\rjitid: issued {issued_count}{total}".encode())
 
 
-def _progress_done(cli: Invocation, done: int, count: int | None) -> None:
-    if done:
-        _progress(cli, done, count)
+def _progress_done(cli: Invocation, issued_count: int, count: int | None) -> None:
+    if issued_count:
+        _progress(cli, issued_count, count)
         if os.isatty(2) and not cli.quiet and not output.is_terminal():
             os.write(2, b"\n")

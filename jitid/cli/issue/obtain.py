@@ -51,14 +51,14 @@ def obtain(
     """
     if "parent_file" in cli.from_environment:
         parent_file = None
-    within = False
+    within_run = False
     if parent_file is None and not _stated(cli, task=task, delegator=delegator):
         parent_file = os.environ.get(RUN_TOKEN) or None
         if parent_file is not None:
-            within = True
+            within_run = True
             # Task and delegator are those of the parent.
             task = delegator = None
-    stated: dict[str, Any] = {
+    options: dict[str, Any] = {
         "task": task,
         "delegator": delegator,
         "delegator_token_file": None if parent_file else os.environ.get("JITID_DELEGATOR_TOKEN_FILE"),
@@ -74,7 +74,7 @@ def obtain(
         "detail": None,
         "allow_narrower": False,
     }
-    request, proof = stated_request(cli, stated)
+    request, proof = stated_request(cli, options)
     request = request._replace(public_key=public_key, may_audience=())
     if request.kind in SHOWN:
         # Without an audience in the request, an authority whose settings name no service makes an identity token.
@@ -83,7 +83,7 @@ def obtain(
             raise UsageError(
                 f"nothing says which service the {request.kind} is for", "name it with --audience"
             )
-    if within and not audience:
+    if within_run and not audience:
         return _attached(cli, request)
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
     authority = open_for_issue(cli.config(), operation, cli.note)
@@ -115,8 +115,8 @@ def hand_over(cli: Invocation, issued: Issued, show: Callable[[], None]) -> None
     try:
         show()
     except BaseException as error:
-        (one,) = issued.credentials
-        if abandon(cli, one.jti):
+        (credential,) = issued.credentials
+        if abandon(cli, credential.jti):
             if isinstance(error, OutputError):
                 error.add("the credential just made was ended")
             raise

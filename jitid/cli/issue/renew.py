@@ -98,15 +98,15 @@ def hand_over(cli: Invocation, authority: Authority, issued: Issued, show: Calla
     try:
         show()
     except BaseException as error:
-        (one,) = issued.credentials
+        (credential,) = issued.credentials
         time_limit.take_back()
         try:
-            authority.perform(AbandonRenewal(token=one.secret))
+            authority.perform(AbandonRenewal(token=credential.secret))
         except JitidError as failure:
             raise StorageError(
                 f"the successor could be neither handed out nor taken back: {failure.message}",
                 f"it ends at {format_time(issued.expires_at)}; to end the identity: "
-                f"{cli.command(f'jitid revoke {one.id}')}",
+                f"{cli.command(f'jitid revoke {credential.id}')}",
             ) from error
         if isinstance(error, OutputError):
             error.add("the successor was ended; the old token works as before")
@@ -144,7 +144,7 @@ def _turn(path: str | None, timeout: float) -> Iterator[None]:
 
     if os.path.lexists(path) and not os.path.isdir(path):
         check_output(path)
-    until = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout
     while True:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -163,7 +163,7 @@ def _turn(path: str | None, timeout: float) -> Iterator[None]:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() >= until:
+                if time.monotonic() >= deadline:
                     raise StorageError(
                         f"somebody else held {quote(path, 200)} for {timeout:g} s; nothing was changed"
                     ) from None

@@ -57,7 +57,7 @@ def expect(cli: Invocation, kind: str | None) -> None:
 
 
 def stated_request(
-    cli: Invocation, stated: dict[str, Any], *, usual_agent: str | None = None, identity: bool = False
+    cli: Invocation, options: dict[str, Any], *, usual_agent: str | None = None, identity: bool = False
 ) -> tuple[IssueRequest, Secret | None]:
     """Return a request from the stated options, and the ID token that proves its delegator, if any.
 
@@ -70,22 +70,22 @@ def stated_request(
 
     """
     config = cli.config()
-    parent_file, token_file = stated.pop("parent_file"), stated.pop("delegator_token_file")
-    if "may_audience" in cli.from_environment and not _obtains(stated, identity=identity):
+    parent_file, token_file = options.pop("parent_file"), options.pop("delegator_token_file")
+    if "may_audience" in cli.from_environment and not _obtains(options, identity=identity):
         # The variable applies to identity tokens only.
-        stated["may_audience"] = None
-    allow_narrower, key_file = stated.pop("allow_narrower"), stated.pop("public_key", None)
+        options["may_audience"] = None
+    allow_narrower, key_file = options.pop("allow_narrower"), options.pop("public_key", None)
     if parent_file is not None and "delegator" in cli.from_environment:
-        stated["delegator"] = None
+        options["delegator"] = None
     # With a parent, the task is the parent's unless it is stated.
-    stated["task"] = stated["task"] or (None if parent_file else config.text("task"))
-    if stated["agent"] is None:
-        usual = usual_agent if config.origin("agent") == "default" else None
-        stated["agent"] = usual or config.text("agent") or "agent"
+    options["task"] = options["task"] or (None if parent_file else config.text("task"))
+    if options["agent"] is None:
+        default_agent = usual_agent if config.origin("agent") == "default" else None
+        options["agent"] = default_agent or config.text("agent") or "agent"
     parent = None if parent_file is None else read_input.token(parent_file, "the parent's token")
     proof = None if token_file is None else read_input.token(token_file, "the delegator's ID token")
     key = None if key_file is None else read_input.public_key(key_file)
-    request = request_from(stated, parent)._replace(
+    request = request_from(options, parent)._replace(
         allow_narrower=allow_narrower, public_key=key, identity=identity
     )
     if key is not None and request.kind not in CERTIFIED:
@@ -99,10 +99,10 @@ def stated_request(
     return request, proof
 
 
-def _obtains(stated: dict[str, Any], *, identity: bool) -> bool:
+def _obtains(options: dict[str, Any], *, identity: bool) -> bool:
     """Return whether the request is for an identity token, with which other tokens can be obtained."""
-    return (identity or not stated["audience"]) and parse_kind(
-        stated["kind"] or Kind.JWT.value
+    return (identity or not options["audience"]) and parse_kind(
+        options["kind"] or Kind.JWT.value
     ).kind in TOKENS
 
 

@@ -104,7 +104,7 @@ def run(
     _check(cli, env, file, on_exit)
     secrets = _secrets(secret, on_exit)
     read_input.check_one_stdin(parent_file, delegator_token_file)
-    seconds = _GRACE if grace is None else 0 if grace in ("0", "0s") else parse_duration(grace)
+    grace_seconds = _GRACE if grace is None else 0 if grace in ("0", "0s") else parse_duration(grace)
     patience = None if wait is None else parse_duration(wait)
     program = programs.find(command[0], os.environ.get("PATH", os.defpath))
     request, proof = stated_request(
@@ -150,17 +150,17 @@ def run(
     request = request._replace(process=process, may_kind=_obtainable(request, secrets))
     if actors:
         # The identity must grant the audiences that its tokens let other services reach.
-        reached = (*services, *(name for one in actors for name in one.audiences))
+        reached = (*services, *(name for actor in actors for name in actor.audiences))
         request = request._replace(may_audience=tuple(dict.fromkeys((*request.may_audience, *reached))))
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
-    place = open_place(file, IDENTITY) if services else open_place(file)
+    token_place = open_place(file, IDENTITY) if services else open_place(file)
     if services or secrets:
         from jitid.cli.issue import run_secrets
 
         secrets = run_secrets.of_services(secrets, services)
-        secrets += run_secrets.services(services, request.kind, actors, place)
+        secrets += run_secrets.services(services, request.kind, actors, token_place)
     started = _Start(
-        cli, command, program, place, variable=env, parent_file=parent_file, secret_requests=secrets
+        cli, command, program, token_place, variable=env, parent_file=parent_file, secret_requests=secrets
     )
     try:
         authority = open_for_issue(cli.config(), operation, cli.note)
@@ -181,10 +181,10 @@ def run(
         # the ledger
         # again, since it may have been replaced. The time limit covers the start only, not the command.
         bounds.lift()
-        cli.status = _watched(cli, started, seconds, keep=on_exit == "keep")
+        cli.status = _watched(cli, started, grace_seconds, keep=on_exit == "keep")
     finally:
         started.close(keep=on_exit == "keep")
-        place.close(keep=on_exit == "keep")
+        token_place.close(keep=on_exit == "keep")
     if started.child.killed_by == signal.SIGINT:
         # A shell ends its loop only if it sees that this process, too, was ended by the key.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -228,7 +228,7 @@ class _Start:
         cli: Invocation,
         command: list[str],
         program: str,
-        place: TokenPlace,
+        token_place: TokenPlace,
         *,
         variable: str | None,
         parent_file: str | None,
@@ -238,7 +238,7 @@ class _Start:
         self._cli = cli
         self._command = command
         self._program = program
-        self._place = place
+        self._place = token_place
         self._variable = variable
         self._parent_file = parent_file
 
@@ -255,7 +255,7 @@ class _Start:
             renewed=self._variable is None,
         )
         _report(self._cli, issued, self._variable)
-        if not any(one.place for one in self._secret_requests):
+        if not any(secret_request.place for secret_request in self._secret_requests):
             self._cli.note(
                 "$JITID_TOKEN_FILE is an identity token, for jitid alone; for a service name --audience"
             )
@@ -270,8 +270,8 @@ class _Start:
         if self.secrets is not None:
             environment |= self.secrets.environment()
         if self._variable is not None:
-            shown = None if self.secrets is None else self.secrets.shown()
-            environment[self._variable] = shown or self.hold.token
+            service_token = None if self.secrets is None else self.secrets.shown()
+            environment[self._variable] = service_token or self.hold.token
         # A reader of standard error that has stopped reading must not delay signals to the command.
         output.be_quick()
         self.signals = Signals()
@@ -279,10 +279,10 @@ class _Start:
 
     def renew_when_due(self, now: float) -> float:
         """Renew all credentials of the command that are due, and return the time of the next action."""
-        due = self.hold.renew_when_due(now)
+        next_time = self.hold.renew_when_due(now)
         if self.secrets is None:
-            return due
-        return min(due, self.secrets.renew_when_due(now, self.hold.secret, self.hold.until))
+            return next_time
+        return min(next_time, self.secrets.renew_when_due(now, self.hold.secret, self.hold.until))
 
     def settle(self) -> None:
         """End renewed secrets at their targets, after the identity has ended."""
@@ -314,21 +314,21 @@ class _Start:
         """Return the variables with which a `jitid` inside finds the same ledger and settings, in any folder."""
         config = self._cli.config()
         if config.remote is not None:
-            found = {"JITID_REMOTE": config.remote}
+            variables = {"JITID_REMOTE": config.remote}
             if (authorities := config.text("remote_ca")) is not None:
-                found["JITID_REMOTE_CA"] = authorities
+                variables["JITID_REMOTE_CA"] = authorities
             from jitid.authority.open_remote import is_of_run  # costs start-up with a local ledger
 
             if not is_of_run(config):
                 # Within another run, the variable already names the user who started that run.
-                found[STARTED_BY] = str(os.geteuid())
+                variables[STARTED_BY] = str(os.geteuid())
         else:
-            found = {"JITID_LEDGER": config.ledger}
+            variables = {"JITID_LEDGER": config.ledger}
         if self._cli.config_file is not None:
-            found["JITID_CONFIG"] = config.path
+            variables["JITID_CONFIG"] = config.path
         if self._cli.profile is not None:
-            found["JITID_PROFILE"] = self._cli.profile
-        return found
+            variables["JITID_PROFILE"] = self._cli.profile
+        return variables
 
 
 def _check(cli: Invocation, env: str | None, file: str | None, on_exit: str | None) -> None:
@@ -354,7 +354,7 @@ def _check(cli: Invocation, env: str | None, file: str | None, on_exit: str | No
 
 def _obtainable(request: IssueRequest, secrets: list[SecretRequest]) -> tuple[str, ...]:
     """Return the kinds that the identity of the command may obtain, including the kinds of its secrets."""
-    needed = [named_kind(one.kind, one.template) for one in secrets]
+    needed = [named_kind(secret.kind, secret.template) for secret in secrets]
     if all(kind in USUAL_KINDS for kind in needed) and not request.may_kind:
         return ()
     # A parent or an agent's record may permit only some of the usual kinds, so a run states the kinds that it needs.
@@ -378,8 +378,13 @@ def _secrets(texts: list[str] | None, on_exit: str | None) -> list[SecretRequest
 def _agent_of(program: str) -> str:
     """Return a program's name as the name of an agent."""
     name = os.path.basename(program) or "agent"
-    fit = "".join([each if each.isascii() and (each.isalnum() or each in "._@:+-") else "-" for each in name])
-    return fit[:MAX_NAME]
+    agent_name = "".join(
+        [
+            character if character.isascii() and (character.isalnum() or character in "._@:+-") else "-"
+            for character in name
+        ]
+    )
+    return agent_name[:MAX_NAME]
 
 
 def _end_of_parent(parent_file: str | None, environ: Mapping[str, str]) -> int | None:

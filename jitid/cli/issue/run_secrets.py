@@ -66,22 +66,31 @@ class _HeldSecret(NamedTuple):
 
 def of_services(requests: Sequence[SecretRequest], audiences: tuple[str, ...]) -> list[SecretRequest]:
     """Return the secrets. Tokens among them are for these services."""
-    return [one._replace(audiences=audiences) if one.kind in SHOWN else one for one in requests]
+    return [
+        request._replace(audiences=audiences) if request.kind in SHOWN else request for request in requests
+    ]
 
 
 def services(
-    audiences: Sequence[str], kind: str, may_act: tuple[MayAct, ...], place: TokenPlace
+    audiences: Sequence[str], kind: str, may_act: tuple[MayAct, ...], token_place: TokenPlace
 ) -> list[SecretRequest]:
     """Return the tokens for services, each in a separate place beside the identity token."""
     return [
-        SecretRequest(one, kind, None, (one,), place.sibling("token" if at == 1 else f"token-{at}"), may_act)
-        for at, one in enumerate(audiences, start=1)
+        SecretRequest(
+            audience,
+            kind,
+            None,
+            (audience,),
+            token_place.sibling("token" if index == 1 else f"token-{index}"),
+            may_act,
+        )
+        for index, audience in enumerate(audiences, start=1)
     ]
 
 
 def parse_secrets(texts: Sequence[str]) -> list[SecretRequest]:
     """Return the secrets that options of the form NAME=KIND[:TEMPLATE] request. Raises UsageError."""
-    found: dict[str, SecretRequest] = {}
+    requests: dict[str, SecretRequest] = {}
     for text in texts:
         name, equals, kind = text.partition("=")
         if not equals or not _is_name(name):
@@ -89,10 +98,10 @@ def parse_secrets(texts: Sequence[str]) -> list[SecretRequest]:
                 f"{quote(text)} asks for no secret",
                 "write NAME=KIND or NAME=KIND:TEMPLATE, such as --secret db=postgres-role:reader",
             )
-        if variable(name) in found:
+        if variable(name) in requests:
             raise UsageError(f"two secrets would be called {PREFIX}{variable(name)}", "name each differently")
-        found[variable(name)] = SecretRequest(name, *parse_kind(kind))
-    return list(found.values())
+        requests[variable(name)] = SecretRequest(name, *parse_kind(kind))
+    return list(requests.values())
 
 
 class Secrets:
@@ -114,23 +123,23 @@ class Secrets:
         self._renewed = False
         """Whether a target has made more than one secret for a name."""
 
-    def obtain(self, token: Secret, until: float) -> None:
-        """Obtain all secrets with a token, for a command that may run until `until`.
+    def obtain(self, token: Secret, command_end: float) -> None:
+        """Obtain all secrets with a token, for a command that may run until `command_end`.
 
         Raises the error of the first secret that fails. Earlier secrets end with the identity.
         """
-        for one in self._requests:
-            self._take(one, self._attach(one, token), until)
+        for request in self._requests:
+            self._take(request, self._attach(request, token), command_end)
 
     def environment(self) -> dict[str, str]:
         """Return the variables with which the command finds the secrets."""
-        found = self._files.environment()
-        paths = [one.place.path for one in self._requests if one.place is not None]
-        for at, path in enumerate(paths, start=1):
-            found[RUN_SERVICE if at == 1 else f"{RUN_SERVICE}_{at}"] = path
-        for way in self._ways.values():
-            found |= way.environment()
-        return found
+        variables = self._files.environment()
+        paths = [request.place.path for request in self._requests if request.place is not None]
+        for index, path in enumerate(paths, start=1):
+            variables[RUN_SERVICE if index == 1 else f"{RUN_SERVICE}_{index}"] = path
+        for delivery in self._ways.values():
+            variables |= delivery.environment()
+        return variables
 
     def shown(self) -> str | None:
         """Return the token for the first service, if there is one."""
@@ -138,35 +147,35 @@ class Secrets:
 
     def hidden(self) -> frozenset[str]:
         """Return the inherited variables to hide from the command, because programs would use them instead."""
-        return frozenset[str]().union(*(way.hidden() for way in self._ways.values()))
+        return frozenset[str]().union(*(delivery.hidden() for delivery in self._ways.values()))
 
-    def renew_when_due(self, now: float, token: Secret, until: float) -> float:
+    def renew_when_due(self, now: float, token: Secret, command_end: float) -> float:
         """Renew the secrets that are due, and return the time of the next action.
 
         A failure is reported on standard error and never ends the command: its secret works until it expires.
         """
-        for held in [each for each in self._held.values() if each.due <= now]:
-            name = held.wanted.label
+        for held in [secret for secret in self._held.values() if secret.due <= now]:
+            label = held.wanted.label
             try:
                 issued = self._attach(held.wanted, token)
                 try:
-                    self._take(held.wanted, issued, until)
+                    self._take(held.wanted, issued, command_end)
                 except BaseException:
                     # The command did not get this credential, and its identity has others.
                     abandon(self._cli, issued.credentials[0].jti)
                     raise
             except Exception as error:  # noqa: BLE001 - no error of a renewal may end the command
                 self._report_failure(held, error)
-                self._held[name] = _again(
+                self._held[label] = _again(
                     held, now, lasting=isinstance(error, JitidError) and not error.retryable
                 )
             else:
-                self._reported.pop(name, None)
+                self._reported.pop(label, None)
                 self._renewed |= is_outside(issued.kind)
-                after = self._held[name]
+                renewed = self._held[label]
                 # The pause limits the renewals of a secret that expires within a second.
-                self._held[name] = after._replace(due=max(after.due, now + _PAUSE))
-        return min((each.due for each in self._held.values()), default=_NEVER)
+                self._held[label] = renewed._replace(due=max(renewed.due, now + _PAUSE))
+        return min((secret.due for secret in self._held.values()), default=_NEVER)
 
     def settle(self, id_: str) -> None:
         """End renewed secrets at their targets, after the identity has ended.
@@ -191,38 +200,38 @@ class Secrets:
 
     def close(self, *, keep: bool = False) -> None:
         """Remove all secrets from the places of the command; `keep` leaves tokens that can stay."""
-        for one in self._requests:
-            if one.place is not None:
-                one.place.close(keep=keep)
-        for way in self._ways.values():
+        for request in self._requests:
+            if request.place is not None:
+                request.place.close(keep=keep)
+        for delivery in self._ways.values():
             with suppress(Exception):
-                way.close()
+                delivery.close()
         self._files.close()
 
-    def _attach(self, one: SecretRequest, token: Secret) -> Issued:
+    def _attach(self, request: SecretRequest, token: Secret) -> Issued:
         authority = open_authority(self._cli.config())
         try:
             issued = authority.perform(
                 Attach(
                     request=AttachRequest(
                         token,
-                        one.kind,
-                        one.template,
-                        audiences=one.audiences,
+                        request.kind,
+                        request.template,
+                        audiences=request.audiences,
                         ttl=self._ttl,
                         allow_narrower=self._allow_narrower,
-                        may_act=one.may_act,
+                        may_act=request.may_act,
                     ),
                     accept_clock=self._cli.accept_clock,
                 )
             )
         except JitidError as error:
-            error.message = f"{one.label}: {error.message}"
+            error.message = f"{request.label}: {error.message}"
             raise
         finally:
             authority.close()
         for note in issued.notes:
-            self._cli.note(f"{one.label}: {note}")
+            self._cli.note(f"{request.label}: {note}")
         return issued
 
     def _trust_anchors(self, kind: str) -> dict[str, str]:
@@ -232,29 +241,35 @@ class Secrets:
         from jitid.capabilities.trust.certificate_operations import PublishBundle
         from jitid.crypto.der import to_pem
 
-        found = open_authority(self._cli.config()).perform(PublishBundle())
-        return {"bundle": "".join(map(to_pem, found.roots))}
+        bundle = open_authority(self._cli.config()).perform(PublishBundle())
+        return {"bundle": "".join(map(to_pem, bundle.roots))}
 
-    def _take(self, one: SecretRequest, issued: Issued, until: float) -> None:
+    def _take(self, request: SecretRequest, issued: Issued, command_end: float) -> None:
         """Deliver a secret that was made."""
-        (made,) = issued.credentials
-        ends_at = usable_until(issued.expires_at, made.facts)
-        if one.place is not None:
-            one.place.put(made.secret.reveal())
-            self._shown = self._shown or made.secret.reveal()
-            self._held[one.label] = _HeldSecret(one, ends_at, _due(issued, ends_at, until))
+        (credential,) = issued.credentials
+        ends_at = usable_until(issued.expires_at, credential.facts)
+        if request.place is not None:
+            request.place.put(credential.secret.reveal())
+            self._shown = self._shown or credential.secret.reveal()
+            self._held[request.label] = _HeldSecret(request, ends_at, _due(issued, ends_at, command_end))
             return
-        text = text_of(issued.kind, made.secret, ends_at)
+        text = text_of(issued.kind, credential.secret, ends_at)
         delivered = Delivered(
-            one.name, issued.kind, made.secret, made.facts, ends_at, text, self._trust_anchors(issued.kind)
+            request.name,
+            issued.kind,
+            credential.secret,
+            credential.facts,
+            ends_at,
+            text,
+            self._trust_anchors(issued.kind),
         )
-        kind = own_way(issued.kind, made.facts)
-        if kind is not None:
-            if kind not in self._ways:
-                self._ways[kind] = kind()
-            self._ways[kind].put(delivered)
+        delivery_class = own_way(issued.kind, credential.facts)
+        if delivery_class is not None:
+            if delivery_class not in self._ways:
+                self._ways[delivery_class] = delivery_class()
+            self._ways[delivery_class].put(delivered)
         self._files.put(delivered)
-        self._held[one.label] = _HeldSecret(one, ends_at, _due(issued, ends_at, until))
+        self._held[request.label] = _HeldSecret(request, ends_at, _due(issued, ends_at, command_end))
 
     def _report_failure(self, held: _HeldSecret, error: Exception) -> None:
         reason = error.message if isinstance(error, JitidError) else f"{type(error).__name__}, which is a bug"
@@ -265,9 +280,9 @@ class Secrets:
             )
 
 
-def _due(issued: Issued, ends_at: int, until: float) -> float:
+def _due(issued: Issued, ends_at: int, command_end: float) -> float:
     """Return when to renew a secret."""
-    if ends_at >= until:
+    if ends_at >= command_end:
         return _NEVER
     # A third of the lifetime remains then. The random part spreads the renewals of many runs.
     early = 0.02 * os.urandom(1)[0] / 255
@@ -279,11 +294,11 @@ def _again(held: _HeldSecret, now: float, *, lasting: bool) -> _HeldSecret:
 
     A refused renewal (`lasting`) is tried a few more times until the secret expires, and then never again.
     """
-    left = held.ends_at - now
-    soon = max(left / 3, _PAUSE)
+    remaining = held.ends_at - now
+    retry_delay = max(remaining / 3, _PAUSE)
     if lasting:
-        return held._replace(due=now + soon if left > 0 else _NEVER)
-    wait = min(held.wait, soon) if left > 0 else held.wait
+        return held._replace(due=now + retry_delay if remaining > 0 else _NEVER)
+    wait = min(held.wait, retry_delay) if remaining > 0 else held.wait
     return held._replace(due=now + wait, wait=min(held.wait * 2, _LONGEST_WAIT))
 
 
@@ -292,5 +307,5 @@ def _is_name(name: str) -> bool:
         0 < len(name) <= _LONGEST_NAME
         and name.isascii()
         and name[0].isalpha()
-        and all(each.isalnum() or each in "_-" for each in name)
+        and all(character.isalnum() or character in "_-" for character in name)
     )

@@ -79,8 +79,8 @@ def with_authority(cli: Invocation, hint: str | None) -> str:
     """Return a hint to get another person's approval, with the setup which that person needs first, if any."""
     from jitid.doctor import approvers
 
-    more = (approvers.WHY, approvers.HOW) if approvers.are_missing(cli.config()) else ()
-    return "; ".join(filter(None, (hint, *more)))
+    setup_hints = (approvers.WHY, approvers.HOW) if approvers.are_missing(cli.config()) else ()
+    return "; ".join(filter(None, (hint, *setup_hints)))
 
 
 def _request_text(cli: Invocation, denial: ApprovalNeededError) -> str:
@@ -90,9 +90,9 @@ def _request_text(cli: Invocation, denial: ApprovalNeededError) -> str:
 
 def _wait(cli: Invocation, authority: Authority, denial: ApprovalNeededError, patience: int) -> None:
     check = watch(cli.config())
-    end = time.monotonic() + patience
+    deadline = time.monotonic() + patience
     pause = _FIRST
-    shown = _Progress(cli)
+    progress = _Progress(cli)
     try:
         while True:
             try:
@@ -102,48 +102,49 @@ def _wait(cli: Invocation, authority: Authority, denial: ApprovalNeededError, pa
                 # Another process holds the ledger for a while.
                 pass
             else:
-                states = [one.state_at(page.now) for one in page.approvals]
+                states = [approval.state_at(page.now) for approval in page.approvals]
                 _must_not_have_ended(authority, page.approvals, states)
                 if ApprovalState.OPEN not in states:
                     return
                 if states[0] is ApprovalState.OPEN:
                     denial.missing = page.approvals[0].missing_at(page.now)
-            left = end - time.monotonic()
-            if left <= 0:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
                 within, groups = format_duration(patience), " and nobody of ".join(map(quote, denial.missing))
                 denial.message += f"; within {within} nobody of {groups} has granted it, and it stays open"
                 denial.hint = f"{_request_text(cli, denial)}; then repeat the same command"
                 raise denial
-            shown.show(left, denial.missing)
-            time.sleep(min(pause, left))
+            progress.show(remaining, denial.missing)
+            time.sleep(min(pause, remaining))
             pause = min(pause * _SLOWER, _LONGEST)
     finally:
-        shown.done()
+        progress.done()
 
 
 def _must_not_have_ended(
     authority: Authority, approvals: Sequence[Approval], states: Sequence[ApprovalState]
 ) -> None:
     """Raise PolicyDeniedError if a request has expired, or was withdrawn or denied."""
-    for one, state in zip(approvals, states, strict=True):
+    for approval, state in zip(approvals, states, strict=True):
         if state is ApprovalState.EXPIRED:
             raise PolicyDeniedError(
-                f"denied: request {one.id} expired at {format_time(one.expires_at)}, and nobody had granted it",
+                f"denied: request {approval.id} expired at {format_time(approval.expires_at)}, and nobody had granted "
+                "it",
                 "the same command makes a new request",
             )
         if state is ApprovalState.WITHDRAWN:
             raise PolicyDeniedError(
-                f"denied: request {one.id} was withdrawn: {label(one.delegator)} was disabled",
+                f"denied: request {approval.id} was withdrawn: {label(approval.delegator)} was disabled",
                 "name another delegator",
             )
         if state is ApprovalState.DENIED:
-            event = authority.perform(ShowApproval(id=one.id)).ended_event or {}
-            why = f": {quote(event['reason'], 200)}" if event.get("reason") else ""
+            event = authority.perform(ShowApproval(id=approval.id)).ended_event or {}
+            reason = f": {quote(event['reason'], 200)}" if event.get("reason") else ""
             approver = (
                 f"{quote(str(event.get('approver')))} for {', '.join(map(quote, event.get('groups', ())))}"
             )
             raise PolicyDeniedError(
-                f"denied: request {one.id} was denied by {approver}{why}",
+                f"denied: request {approval.id} was denied by {approver}{reason}",
                 "the same command makes a new request",
             )
 
@@ -155,10 +156,10 @@ class _Progress:
         self._enabled = os.isatty(2) and not cli.quiet
         self._shown = 0
 
-    def show(self, left: float, missing: Sequence[str]) -> None:
+    def show(self, remaining: float, missing: Sequence[str]) -> None:
         """Show the remaining seconds, and the groups that have not granted it yet."""
         if self._enabled:
-            text = f"jitid: waiting for {safe(a_member(missing))}, {format_duration(max(int(left), 1))} left"
+            text = f"jitid: waiting for {safe(a_member(missing))}, {format_duration(max(int(remaining), 1))} left"
             # The padding covers the earlier text, which may be longer.
             os.write(2, f"\r{text.ljust(self._shown)}".encode())
             self._shown = len(text)

@@ -40,19 +40,21 @@ _LONGEST = 500_000
 _LABEL = "the list of secrets"
 
 
-def read(path: str, stated: str | None, usual: Mapping[str, str]) -> tuple[tuple[StandingSecret, ...], str]:
-    """Return the secrets of a file, and its SHA-256 as hex; `usual` has the defaults for missing values.
+def read(
+    path: str, stated_form: str | None, defaults: Mapping[str, str]
+) -> tuple[tuple[StandingSecret, ...], str]:
+    """Return the secrets of a file, and its SHA-256 as hex; `defaults` has the values of empty cells.
 
     Raises:
         UsageError: the file cannot be read, or a line is invalid; the message names the line and repeats no secret.
 
     """
-    form = stated or _ENDINGS.get(os.path.splitext(path)[1].lower())
+    form = stated_form or _ENDINGS.get(os.path.splitext(path)[1].lower())
     if form not in FORMS:
         message = (
             "nothing says which form the list has"
-            if stated is None
-            else f"{quote(stated)} is no form of a list"
+            if stated_form is None
+            else f"{quote(stated_form)} is no form of a list"
         )
         raise UsageError(message, f"say it with --as: {', '.join(FORMS)}")
     descriptor = read_input.opened(path, _LABEL)
@@ -61,9 +63,9 @@ def read(path: str, stated: str | None, usual: Mapping[str, str]) -> tuple[tuple
             content = Content(file)
             lines = content.lines(mark=True)
             rows = _csv(text for _, text in lines) if form == "csv" else _jsonl(lines)
-            found = tuple(_standing_secret(number, row, usual) for number, row in _few(rows))
+            secrets = tuple(_standing_secret(line_number, row, defaults) for line_number, row in _few(rows))
             # The digest covers the text after the last row too.
-            return found, content.digest()
+            return secrets, content.digest()
     except OSError as error:
         raise read_input.unreadable(path, _LABEL, error) from error
 
@@ -103,24 +105,22 @@ def _csv(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _jsonl(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[str, str]]]:
-    for number, text in lines:
-        if not text.strip():
+    for line_number, line in lines:
+        if not line.strip():
             continue
-        place = f"line {number}"
+        position = f"line {line_number}"
         try:
-            found: Any = strict_json.loads(text, "it")
+            row: Any = strict_json.loads(line, "it")
         except strict_json.StrictJSONError:
             # The parser's message might repeat a part of a secret.
-            raise misplaced(place, "it is no strict JSON") from None
-        if not isinstance(found, dict):
-            raise misplaced(place, "it is no JSON object")
-        _check_columns(found, number)
-        wrong = next(
-            (name for name, value in found.items() if not isinstance(value, (str, type(None)))), None
-        )
+            raise misplaced(position, "it is no strict JSON") from None
+        if not isinstance(row, dict):
+            raise misplaced(position, "it is no JSON object")
+        _check_columns(row, line_number)
+        wrong = next((name for name, value in row.items() if not isinstance(value, (str, type(None)))), None)
         if wrong is not None:
-            raise misplaced(place, f"its member `{wrong}` is not text")
-        yield number, {name: value for name, value in found.items() if value is not None}
+            raise misplaced(position, f"its member `{wrong}` is not text")
+        yield line_number, {name: value for name, value in row.items() if value is not None}
 
 
 def _check_columns(names: Iterable[str], line: int) -> None:
@@ -134,20 +134,24 @@ def _check_columns(names: Iterable[str], line: int) -> None:
         raise misplaced(f"line {line}", "it names a column twice")
 
 
-def _standing_secret(number: int, row: dict[str, str], usual: Mapping[str, str]) -> StandingSecret:
-    with at(f"line {number}"):
-        stated: dict[str, str | None] = {name: row.get(name) or usual.get(name) for name in _STATED}
+def _standing_secret(line_number: int, row: dict[str, str], defaults: Mapping[str, str]) -> StandingSecret:
+    with at(f"line {line_number}"):
+        facts: dict[str, str | None] = {name: row.get(name) or defaults.get(name) for name in _STATED}
         for name in ("name", "owner", "place", "purpose"):
-            if not stated[name]:
+            if not facts[name]:
                 raise UsageError(f"it has no {name}")
-        given = [name for name in _SECRETS if name in row]
-        if len(given) != 1:
+        secret_columns = [name for name in _SECRETS if name in row]
+        if len(secret_columns) != 1:
             raise UsageError(
-                "it says twice which secret it is" if given else "it does not say which secret it is",
+                "it says twice which secret it is"
+                if secret_columns
+                else "it does not say which secret it is",
                 f"give one of: {', '.join(_SECRETS)}",
             )
-        check_elsewhere(stated, row[given[0]])
-        return standing_secret(number, stated, _kept(given[0], row[given[0]], stated["prefix"]))
+        check_elsewhere(facts, row[secret_columns[0]])
+        return standing_secret(
+            line_number, facts, _kept(secret_columns[0], row[secret_columns[0]], facts["prefix"])
+        )
 
 
 def _kept(form: str, text: str, prefix: str | None) -> KeptSecret:

@@ -17,10 +17,10 @@ from jitid.values.text import check_text
 from jitid.values.times import parse_time
 
 
-def check_elsewhere(stated: Mapping[str, str | None], secret: str) -> None:
+def check_elsewhere(facts: Mapping[str, str | None], secret: str) -> None:
     """Raise UsageError if a field that is stored and shown contains the secret. The error does not repeat it."""
     secret = bare(secret)
-    for field, text in stated.items():
+    for field, text in facts.items():
         if text is not None and secret and secret in text:
             raise UsageError(
                 f"the secret stands in the {field.replace('_', ' ')}, which is kept and shown",
@@ -28,13 +28,13 @@ def check_elsewhere(stated: Mapping[str, str | None], secret: str) -> None:
             )
 
 
-def standing_secret(line: int, stated: Mapping[str, str | None], kept: KeptSecret) -> StandingSecret:
+def standing_secret(line: int, facts: Mapping[str, str | None], secret: KeptSecret) -> StandingSecret:
     """Return one secret with its stated facts. Raises UsageError for an invalid value."""
-    own = check_own_name(stated["name"] or "")
+    name = check_own_name(facts["name"] or "")
     access_key_id, reference, target = (
-        stated.get("access_key_id"),
-        stated.get("reference"),
-        stated.get("target"),
+        facts.get("access_key_id"),
+        facts.get("reference"),
+        facts.get("target"),
     )
     if access_key_id is not None and ACCESS_KEY.fullmatch(access_key_id) is None:
         raise UsageError("this is no id of an access key of AWS", "it begins with AKIA")
@@ -42,32 +42,32 @@ def standing_secret(line: int, stated: Mapping[str, str | None], kept: KeptSecre
         raise UsageError("--reference says what it is called at a target", "name that with --target")
     return StandingSecret(
         line,
-        own,
-        check_person(stated["owner"] or ""),
-        _checked_text(stated, "place", LONGEST_PLACE),
-        _checked_text(stated, "purpose", MAX_PURPOSE),
-        check_name(stated.get("agent") or own, "agent"),
-        check_sensitivity(stated.get("sensitivity") or "moderate"),
-        None if not stated.get("expires") else parse_time(str(stated["expires"])),
+        name,
+        check_person(facts["owner"] or ""),
+        _checked_text(facts, "place", LONGEST_PLACE),
+        _checked_text(facts, "purpose", MAX_PURPOSE),
+        check_name(facts.get("agent") or name, "agent"),
+        check_sensitivity(facts.get("sensitivity") or "moderate"),
+        None if not facts.get("expires") else parse_time(str(facts["expires"])),
         target,
-        None if reference is None else _checked_text(stated, "reference", LONGEST_REFERENCE),
-        kept.prefix,
-        kept.length,
-        kept.fingerprint,
-        kept.public,
+        None if reference is None else _checked_text(facts, "reference", LONGEST_REFERENCE),
+        secret.prefix,
+        secret.length,
+        secret.fingerprint,
+        secret.public,
         access_key_id,
     )
 
 
-def amended_by(stated: Mapping[str, str | None]) -> Amended:
+def amended_by(facts: Mapping[str, str | None]) -> Amended:
     """Return the changes of an adopted secret. Raises UsageError for an invalid value, or if nothing changes."""
 
-    def optional_text(field: str, most: int) -> str | None:
-        return None if stated[field] is None else _checked_text(stated, field, most)
+    def optional_text(field: str, max_length: int) -> str | None:
+        return None if facts[field] is None else _checked_text(facts, field, max_length)
 
-    if not any(value is not None for value in stated.values()):
+    if not any(value is not None for value in facts.values()):
         raise UsageError("nothing is stated that should change; nothing was changed", "see: jitid adopt show")
-    owner, agent, expires, target = (stated[field] for field in ("owner", "agent", "expires", "target"))
+    owner, agent, expires, target = (facts[field] for field in ("owner", "agent", "expires", "target"))
     return Amended(
         None if owner is None else check_person(owner),
         optional_text("place", LONGEST_PLACE),
@@ -79,10 +79,10 @@ def amended_by(stated: Mapping[str, str | None]) -> Amended:
     )
 
 
-def _checked_text(stated: Mapping[str, str | None], field: str, most: int) -> str:
-    text = stated.get(field) or ""
+def _checked_text(facts: Mapping[str, str | None], field: str, max_length: int) -> str:
+    text = facts.get(field) or ""
     if not text.strip():
         raise UsageError(f"the {field} is blank")
-    if len(text) > most:
-        raise UsageError(f"the {field} is longer than {most:,} characters")
+    if len(text) > max_length:
+        raise UsageError(f"the {field} is longer than {max_length:,} characters")
     return check_text(text, f"the {field}")

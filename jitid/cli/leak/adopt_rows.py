@@ -41,23 +41,23 @@ ENDED = ("ended", "already", "revoked", "event")
 PROBED = ("name", "life", "seen")
 
 
-def state_of(one: AdoptedSecret, now: int) -> str:
+def state_of(secret: AdoptedSecret, now: int) -> str:
     """Return the state of a secret.
 
     `standing`; `ended` if the end is confirmed at its place; `unconfirmed` if it has ended only in the ledger.
     """
-    if one.credential.ended_as is None and one.credential.expires_at > now:
+    if secret.credential.ended_as is None and secret.credential.expires_at > now:
         return "standing"
-    return "ended" if one.confirmed else "unconfirmed"
+    return "ended" if secret.confirmed else "unconfirmed"
 
 
-def record(one: AdoptedSecret, now: int) -> dict[str, Any]:
+def record(secret: AdoptedSecret, now: int) -> dict[str, Any]:
     """Return an adopted secret as a row with the fields of `FIELDS`."""
-    credential, adopted, outside = one
+    credential, adopted, outside = secret
     target = outside.record.target
     return {
-        "name": one.name,
-        "state": state_of(one, now),
+        "name": secret.name,
+        "state": state_of(secret, now),
         "owner": credential.delegator,
         "owner_state": credential.delegator_state,
         "agent": credential.agent,
@@ -71,29 +71,29 @@ def record(one: AdoptedSecret, now: int) -> dict[str, Any]:
         "adopted_at": record_rows.time(credential.issued_at),
         "expires_at": None if credential.expires_at == FOR_EVER else record_rows.time(credential.expires_at),
         "ended_at": record_rows.time(credential.ended_at),
-        "confirmed_at": record_rows.time(outside.settled_at) if one.confirmed else None,
-        "proof": outside.proof if one.confirmed else None,
+        "confirmed_at": record_rows.time(outside.settled_at) if secret.confirmed else None,
+        "proof": outside.proof if secret.confirmed else None,
         "id": credential.id,
         "jti": credential.jti,
         "fingerprint": None if credential.fingerprint is None else credential.fingerprint.hex(),
     }
 
 
-def added(one: Adoption, name: str | None, *, dry_run: bool) -> dict[str, Any]:
+def added(adoption: Adoption, name: str | None, *, dry_run: bool) -> dict[str, Any]:
     """Return the result of an adoption as a row with the fields of `ADDED`; only a single new secret has ids."""
-    single = one.taken[0] if len(one.taken) == 1 and one.new == 1 else None
+    single = adoption.taken[0] if len(adoption.taken) == 1 and adoption.new == 1 else None
     return {
         "name": name,
         "id": None if single is None else single.id,
         "jti": None if single is None else single.jti,
-        "new": one.new,
-        "already": one.already,
-        "unverified": one.unverified,
-        "event": one.event,
+        "new": adoption.new,
+        "already": adoption.already,
+        "unverified": adoption.unverified,
+        "event": adoption.event,
         "dry_run": dry_run,
     }
 
 
-def ended(one: Finished) -> dict[str, Any]:
+def ended(result: Finished) -> dict[str, Any]:
     """Return the result of confirming an end as a row with the fields of `ENDED`."""
-    return {"ended": one.done, "already": one.already, "revoked": one.revoked, "event": one.event}
+    return {"ended": result.done, "already": result.already, "revoked": result.revoked, "event": result.event}

@@ -42,50 +42,54 @@ def suggest(
     chosen_names = list(dict.fromkeys(map(check_own_name, names or ()))) or list(_live_names(authority))
     if not chosen_names:
         raise NotFoundError("nothing is adopted that may still work", "see: jitid adopt list")
-    found = [
-        one
-        for first in range(0, len(chosen_names), _AT_ONCE)
-        for one in authority.perform(SuggestReplacements(names=tuple(chosen_names[first : first + _AT_ONCE])))
+    replacements = [
+        replacement
+        for start in range(0, len(chosen_names), _AT_ONCE)
+        for replacement in authority.perform(
+            SuggestReplacements(names=tuple(chosen_names[start : start + _AT_ONCE]))
+        )
     ]
     if cli.field is not None or cli.format_name() is not None:
-        cli.show(Display("jitid.adopt-suggest/1", FIELDS, [_row(cli, one) for one in found]))
+        cli.show(
+            Display("jitid.adopt-suggest/1", FIELDS, [_row(cli, replacement) for replacement in replacements])
+        )
     else:
-        output.write("\n".join(_text(cli, one) for one in found))
+        output.write("\n".join(_text(cli, replacement) for replacement in replacements))
 
 
 def _live_names(authority: Authority) -> Iterator[str]:
     """Yield the names of all secrets that may still work, each once."""
-    after, seen = 0, set()
+    after_key, seen_names = 0, set()
     while True:
-        page = authority.perform(ListAdopted(live=True, after=after, limit=1_000))
-        for one in page.secrets:
-            if one.name not in seen:
-                seen.add(one.name)
-                yield one.name
+        page = authority.perform(ListAdopted(live=True, after=after_key, limit=1_000))
+        for secret in page.secrets:
+            if secret.name not in seen_names:
+                seen_names.add(secret.name)
+                yield secret.name
         if len(page.secrets) < 1_000:
             return
-        after = page.secrets[-1].credential.key
+        after_key = page.secrets[-1].credential.key
 
 
-def _row(cli: Invocation, one: SecretReplacement) -> dict[str, Any]:
+def _row(cli: Invocation, replacement: SecretReplacement) -> dict[str, Any]:
     return {
-        "name": one.name,
-        "kind": one.kind,
-        "why": one.why,
-        "configuration": one.table or None,
-        "policy": one.policy or None,
-        "commands": [cli.command(each) for each in one.commands],
+        "name": replacement.name,
+        "kind": replacement.kind,
+        "why": replacement.why,
+        "configuration": replacement.table or None,
+        "policy": replacement.policy or None,
+        "commands": [cli.command(command) for command in replacement.commands],
     }
 
 
-def _text(cli: Invocation, one: SecretReplacement) -> str:
+def _text(cli: Invocation, replacement: SecretReplacement) -> str:
     """Return a suggestion as a document with parts to copy into the configuration, the policy and a shell."""
     from textwrap import wrap
 
-    lines = [f"# {safe(one.name)}: {one.kind or 'nothing fits'}"]
-    lines += [f"# {line}" for line in wrap(one.why, _WIDTH)]
-    for title, text in (("the configuration", one.table), ("the policy", one.policy)):
+    lines = [f"# {safe(replacement.name)}: {replacement.kind or 'nothing fits'}"]
+    lines += [f"# {line}" for line in wrap(replacement.why, _WIDTH)]
+    for title, text in (("the configuration", replacement.table), ("the policy", replacement.policy)):
         if text:
             lines += ["", f"# For {title}:", *text.rstrip("\n").split("\n")]
-    lines += ["", "# And then:", *(cli.command(each) for each in one.commands)]
+    lines += ["", "# And then:", *(cli.command(command) for command in replacement.commands)]
     return "\n".join(lines) + "\n"

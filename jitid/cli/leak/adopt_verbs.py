@@ -57,7 +57,7 @@ def add(
     reported and ended like whatever jitid has issued. With --from-file thousands are adopted at once, or none.
     """
     cli.expect(adopt_rows.ADDED)
-    stated = {
+    facts = {
         "name": name,
         "owner": owner,
         "place": place,
@@ -77,12 +77,12 @@ def add(
         if file is not None or fingerprint is not None or public_key is not None or name is not None:
             raise UsageError("--from-file names all that is adopted", "leave the name and the secret out")
         secrets, content = adopt_file.read(
-            from_file, as_, {key: value for key, value in stated.items() if value}
+            from_file, as_, {key: value for key, value in facts.items() if value}
         )
     else:
         if as_ is not None:
             raise UsageError("--as says which form the file of --from-file has")
-        missing = [each for each in _ONE if not stated[each]]
+        missing = [fact for fact in _ONE if not facts[fact]]
         if missing:
             raise UsageError(
                 f"a secret that is adopted needs {'a name' if missing[0] == 'name' else f'--{missing[0]}'}; "
@@ -90,8 +90,8 @@ def add(
                 "say what it is called, who answers for it, where it is kept and what for: "
                 "jitid adopt add NAME --owner DELEGATOR --place TEXT --purpose TEXT",
             )
-        kept = _kept(file, fingerprint, public_key, prefix, stated)
-        secrets = (standing_secret(0, stated, kept),)
+        secret = _kept(file, fingerprint, public_key, prefix, facts)
+        secrets = (standing_secret(0, facts, secret),)
     operation = ops.Adopt(secrets=secrets, content=content, dry_run=dry_run, accept_clock=cli.accept_clock)
     config = cli.config()
     authority = open_for_preview(config) if dry_run else open_or_create_authority(config, cli.note)
@@ -103,7 +103,7 @@ def _kept(
     fingerprint: str | None,
     public_key: str | None,
     prefix: str | None,
-    stated: Mapping[str, str | None],
+    facts: Mapping[str, str | None],
 ) -> KeptSecret:
     """Return the facts to store about the secret. Raises UsageError unless it is given in exactly one way."""
     from jitid.capabilities.adopt import read_secret
@@ -125,41 +125,41 @@ def _kept(
         )
     try:
         text = data.decode("utf-8")
-        check_elsewhere(stated, text)
+        check_elsewhere(facts, text)
         return read_secret.of_secret(text, prefix)
     except UnicodeDecodeError:
         raise UsageError("the secret is no UTF-8 text", "give its SHA-256 with --fingerprint") from None
 
 
-def _report(cli: Invocation, done: Adoption, name: str | None, *, dry_run: bool) -> None:
+def _report(cli: Invocation, adoption: Adoption, name: str | None, *, dry_run: bool) -> None:
     if cli.field is not None or cli.format_name() is not None:
-        row = adopt_rows.added(done, name, dry_run=dry_run)
+        row = adopt_rows.added(adoption, name, dry_run=dry_run)
         cli.show(Display("jitid.adopt-add/1", adopt_rows.ADDED, [row], one=True))
     else:
-        output.write(_sentence(done, name, dry_run=dry_run) + "\n")
-    for text in done.unseen:
-        cli.note(f"whether it works there is not known: {text}")
-    if done.unverified:
+        output.write(_sentence(adoption, name, dry_run=dry_run) + "\n")
+    for reason in adoption.unseen:
+        cli.note(f"whether it works there is not known: {reason}")
+    if adoption.unverified:
         cli.note(
             "the directory does not know the owner"
-            if done.unverified == done.new == 1
-            else f"of {done.unverified} the directory does not know the owner"
+            if adoption.unverified == adoption.new == 1
+            else f"of {adoption.unverified} the directory does not know the owner"
         )
 
 
-def _sentence(done: Adoption, name: str | None, *, dry_run: bool) -> str:
-    subject = number(done.new, "secret") if name is None else name
-    if not done.new:
+def _sentence(adoption: Adoption, name: str | None, *, dry_run: bool) -> str:
+    subject = number(adoption.new, "secret") if name is None else name
+    if not adoption.new:
         return (
             f"{name} is adopted so already"
             if name is not None
-            else f"{number(done.already, 'secret')} are adopted so already"
+            else f"{number(adoption.already, 'secret')} are adopted so already"
         )
-    also = f"; {done.already} were so already" if done.already else ""
+    also = f"; {adoption.already} were so already" if adoption.already else ""
     if dry_run:
         return f"would adopt {subject}{also}; nothing was changed"
-    which = f" as {done.taken[0].jti}" if done.new == 1 else ""
-    return f"adopted {subject}{which} (audit event {done.event}){also}"
+    as_jti = f" as {adoption.taken[0].jti}" if adoption.new == 1 else ""
+    return f"adopted {subject}{as_jti} (audit event {adoption.event}){also}"
 
 
 def list_(
@@ -174,29 +174,29 @@ def list_(
     here, and may work there all the same.
     """
     cli.expect(adopt_rows.FIELDS)
-    most = limit_of(limit)
+    max_count = limit_of(limit)
     authority = open_authority(cli.config())
-    shown = record_rows.columns(cli, adopt_rows.FIELDS, adopt_rows.BRIEF)
+    columns = record_rows.columns(cli, adopt_rows.FIELDS, adopt_rows.BRIEF)
     rows = [
-        {field: row[field] for field in shown}
-        for row in _pages(authority, None if owner is None else check_delegator(owner), most, live=live)
+        {field: row[field] for field in columns}
+        for row in _pages(authority, None if owner is None else check_delegator(owner), max_count, live=live)
     ]
-    cli.show(Display("jitid.adopt-list/1", shown, rows))
-    if limit is None and len(rows) == most:
-        cli.note(f"there may be more than {most}: say how many with --limit")
+    cli.show(Display("jitid.adopt-list/1", columns, rows))
+    if limit is None and len(rows) == max_count:
+        cli.note(f"there may be more than {max_count}: say how many with --limit")
 
 
-def _pages(authority: Authority, owner: str | None, most: int, *, live: bool) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    after = 0
-    while len(found) < most:
-        size = min(_PAGE, most - len(found))
-        page = authority.perform(ops.ListAdopted(owner=owner, live=live, after=after, limit=size))
-        found += [adopt_rows.record(one, page.now) for one in page.secrets]
+def _pages(authority: Authority, owner: str | None, max_count: int, *, live: bool) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    after_key = 0
+    while len(rows) < max_count:
+        size = min(_PAGE, max_count - len(rows))
+        page = authority.perform(ops.ListAdopted(owner=owner, live=live, after=after_key, limit=size))
+        rows += [adopt_rows.record(secret, page.now) for secret in page.secrets]
         if len(page.secrets) < size:
             break
-        after = page.secrets[-1].credential.key
-    return found
+        after_key = page.secrets[-1].credential.key
+    return rows
 
 
 def show(cli: Invocation, name: options.AdoptedOne) -> None:
@@ -207,8 +207,8 @@ def show(cli: Invocation, name: options.AdoptedOne) -> None:
     if not record_rows.by_eye(cli):
         cli.show(Display("jitid.adopt-show/1", adopt_rows.FIELDS, [row], one=True))
         return
-    seen = {field: value for field, value in row.items() if value is not None}
-    cli.show(Display("jitid.adopt-show/1", tuple(seen), [seen], one=True))
+    filled = {field: value for field, value in row.items() if value is not None}
+    cli.show(Display("jitid.adopt-show/1", tuple(filled), [filled], one=True))
 
 
 def change(
@@ -227,7 +227,7 @@ def change(
     What is stated takes the place of what was there. Whoever leaves hands them over so: what a disabled owner has ends.
     """
     cli.expect(adopt_rows.FIELDS)
-    stated = {
+    facts = {
         "owner": owner,
         "place": place,
         "purpose": purpose,
@@ -237,17 +237,17 @@ def change(
         "reference": reference,
     }
     operation = ops.ChangeAdopted(
-        names=_named(names), amended=amended_by(stated), accept_clock=cli.accept_clock
+        names=_named(names), amended=amended_by(facts), accept_clock=cli.accept_clock
     )
     page = open_authority(cli.config()).perform(operation)
-    rows = [adopt_rows.record(one, page.now) for one in page.secrets]
+    rows = [adopt_rows.record(secret, page.now) for secret in page.secrets]
     if cli.field is not None or cli.format_name() is not None:
         cli.show(Display("jitid.adopt-change/1", adopt_rows.FIELDS, rows))
         return
     for row in rows:
-        where = "somebody ends it there" if row["target"] is None else f"target {row['target']} ends it"
+        ending = "somebody ends it there" if row["target"] is None else f"target {row['target']} ends it"
         output.write(
-            f"{row['name']}: {row['owner']} answers for it; it is kept at {safe(row['place'])}; {where}\n"
+            f"{row['name']}: {row['owner']} answers for it; it is kept at {safe(row['place'])}; {ending}\n"
         )
 
 
@@ -257,8 +257,10 @@ def probe(cli: Invocation, names: options.AdoptedNames) -> None:
     Nothing is changed, and no secret is needed for it. What cannot be asked is `unknown`, which is not `dead`.
     """
     cli.expect(adopt_rows.PROBED)
-    found = open_authority(cli.config()).perform(ops.ProbeAdopted(names=_named(names)))
-    rows = [{"name": one.name, "life": one.probe.life.value, "seen": one.probe.seen} for one in found]
+    probed = open_authority(cli.config()).perform(ops.ProbeAdopted(names=_named(names)))
+    rows = [
+        {"name": secret.name, "life": secret.probe.life.value, "seen": secret.probe.seen} for secret in probed
+    ]
     cli.show(Display("jitid.adopt-probe/1", adopt_rows.PROBED, rows))
 
 
@@ -278,19 +280,19 @@ def ended(cli: Invocation, names: options.AdoptedNames, proof: options.SecretPro
     operation = ops.EndAdopted(
         names=_named(names), proof=check_text(proof, "the proof"), accept_clock=cli.accept_clock
     )
-    done = open_authority(cli.config()).perform(operation)
+    result = open_authority(cli.config()).perform(operation)
     if cli.field is not None or cli.format_name() is not None:
-        cli.show(Display("jitid.adopt-ended/1", adopt_rows.ENDED, [adopt_rows.ended(done)], one=True))
-    elif done.event is None:
+        cli.show(Display("jitid.adopt-ended/1", adopt_rows.ENDED, [adopt_rows.ended(result)], one=True))
+    elif result.event is None:
         output.write(f"{some(list(operation.names))} had ended already\n")
     else:
         output.write(
-            f"{some(list(operation.names))} ended where it is kept (audit event {done.event})\n"
-            if done.done == 1
-            else f"{done.done} secrets ended where they are kept (audit event {done.event})\n"
+            f"{some(list(operation.names))} ended where it is kept (audit event {result.event})\n"
+            if result.done == 1
+            else f"{result.done} secrets ended where they are kept (audit event {result.event})\n"
         )
-    if done.unproved is not None:
-        cli.warn(f"it is not proved that the ledger refuses what leaked of it: {done.unproved}")
+    if result.unproved is not None:
+        cli.warn(f"it is not proved that the ledger refuses what leaked of it: {result.unproved}")
 
 
 def _named(names: list[str]) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def add(
     cli: Invocation,
     searched: TextSearch | ReportSearch,
     source: str,
-    at: int | None,
+    reported_at: int | None,
     ending: LeakEnding,
 ) -> None:
     """Report the credentials in a text or in a scanner's report, and revoke them if requested.
@@ -108,8 +108,8 @@ def add(
         PartialError: some leaks were recorded; others were not, or did not end.
 
     """
-    most = _most(cli, ending)
-    report = LeakReport(check_source(source), at, ending.yes)
+    max_count = _most(cli, ending)
+    report = LeakReport(check_source(source), reported_at, ending.yes)
     cli.expect(leak_rows.FIELDS)
     total = _Total()
     with searched as search:
@@ -137,7 +137,7 @@ def add(
     ended: Ended | None = None
     if ending.revoke and total.credentials:
         try:
-            ended = _end(cli, authority, total, ending, most)
+            ended = _end(cli, authority, total, ending, max_count)
         except JitidError as error:
             failure = error
         else:
@@ -188,11 +188,13 @@ def _unproved(ended: Ended) -> JitidError | None:
     )
 
 
-def _end(cli: Invocation, authority: Authority, total: _Total, ending: LeakEnding, most: int | None) -> Ended:
+def _end(
+    cli: Invocation, authority: Authority, total: _Total, ending: LeakEnding, max_count: int | None
+) -> Ended:
     operation = Revoke(
         selection=Selection(ids=tuple(total.credentials.values())),
         reason=ending.reason,
-        most=most,
+        most=max_count,
         dry_run=ending.dry_run,
         accept_clock=cli.accept_clock,
     )
@@ -217,8 +219,8 @@ def _show(
     ended: Ended | None,
     search: TextSearch | ReportSearch,
 ) -> None:
-    shown = record_rows.columns(cli, leak_rows.FIELDS, leak_rows.BRIEF)
-    rows = ({name: one[name] for name in shown} for one in _rows(authority, total, report.source))
+    columns = record_rows.columns(cli, leak_rows.FIELDS, leak_rows.BRIEF)
+    rows = ({name: leak_row[name] for name in columns} for leak_row in _rows(authority, total, report.source))
     document: dict[str, Any] | None = None
     if cli.field is None and cli.format_name() == "json":
         document = {
@@ -238,16 +240,16 @@ def _show(
         }
     elif record_rows.by_eye(cli) and not total.credentials:
         return
-    cli.show(Display("jitid.leak-add/1", shown, rows, document=document))
+    cli.show(Display("jitid.leak-add/1", columns, rows, document=document))
 
 
 def _rows(authority: Authority, total: _Total, source: str) -> Iterator[dict[str, Any]]:
     keys = islice(sorted(total.credentials, reverse=True), _LISTED)
-    while some_of := tuple(islice(keys, _TOGETHER)):
-        chosen = LeakFilter(credentials=some_of, source=source, open=True)
-        for one in leak_rows.pages(authority, chosen, len(some_of)):
-            total.see(one)
-            yield one
+    while batch := tuple(islice(keys, _TOGETHER)):
+        leak_filter = LeakFilter(credentials=batch, source=source, open=True)
+        for leak_row in leak_rows.pages(authority, leak_filter, len(batch)):
+            total.see(leak_row)
+            yield leak_row
 
 
 def _report(
@@ -255,15 +257,15 @@ def _report(
     total: _Total,
     ending: LeakEnding,
     ended: Ended | None,
-    report: str | None,
+    search_note: str | None,
     *,
     failed: bool,
 ) -> None:
     warn_of_thieves(cli, total.strays)
-    if report is not None:
-        cli.note(report)
-    for text in _notes(total, dry_run=ending.dry_run):
-        cli.note(text)
+    if search_note is not None:
+        cli.note(search_note)
+    for note in _notes(total, dry_run=ending.dry_run):
+        cli.note(note)
     if total.later:
         cli.warn(
             f"what was recorded before stays as it is, reported later than --at says ({number(total.later, 'leak')}): "
@@ -272,8 +274,8 @@ def _report(
     if ended is not None:
         output.print_message(f"jitid: {sentence(ended, dry_run=ending.dry_run)}")
     elif not ending.revoke and not failed and not ending.dry_run:
-        for text in _still_live(total):
-            cli.note(text)
+        for note in _still_live(total):
+            cli.note(note)
 
 
 def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:

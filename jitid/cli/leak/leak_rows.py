@@ -71,24 +71,24 @@ _SHORT_REVISION = 12
 
 
 def pages(
-    authority: Authority, chosen: LeakFilter, most: int, *, valid: bool = False
+    authority: Authority, leak_filter: LeakFilter, max_count: int, *, valid: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of at most `most` leaks, newest first, and read them page by page."""
-    left = most
-    while left:
-        size = _PAGE if valid else min(_PAGE, left)
-        page = authority.perform(ListLeaks(chosen=chosen, valid=valid, limit=size))
-        yield from map(leak, page.leaks[:left])
-        left -= min(len(page.leaks), left)
+    """Yield the rows of at most `max_count` leaks, newest first, and read them page by page."""
+    remaining = max_count
+    while remaining:
+        size = _PAGE if valid else min(_PAGE, remaining)
+        page = authority.perform(ListLeaks(chosen=leak_filter, valid=valid, limit=size))
+        yield from map(leak, page.leaks[:remaining])
+        remaining -= min(len(page.leaks), remaining)
         if page.before is None:
             return
-        chosen = chosen._replace(before=page.before)
+        leak_filter = leak_filter._replace(before=page.before)
 
 
-def leak(one: Leaked) -> dict[str, Any]:
+def leak(leaked: Leaked) -> dict[str, Any]:
     """Return a leak as a row with the fields of `FIELDS`."""
-    leak, credential, kin, places = one.leak, one.credential, one.leak.kin, one.places
-    at = record_rows.time
+    leak, credential, kin, leak_places = leaked.leak, leaked.credential, leaked.leak.kin, leaked.places
+    time_of = record_rows.time
     return {
         "leak": leak.key,
         "id": credential.id,
@@ -100,41 +100,41 @@ def leak(one: Leaked) -> dict[str, Any]:
         "source": leak.source,
         "reported_at": format_time(leak.reported_at),
         "added_at": format_time(leak.added_at),
-        "state": one.state,
-        "valid": one.reason is None,
-        "dead_at": at(leak.dead_at),
-        "exposure": format_duration(one.exposure),
-        "offline_until": at(one.offline_until),
-        "proved_at": at(leak.proved_at),
-        "closed_at": at(leak.closed_at),
+        "state": leaked.state,
+        "valid": leaked.reason is None,
+        "dead_at": time_of(leak.dead_at),
+        "exposure": format_duration(leaked.exposure),
+        "offline_until": time_of(leaked.offline_until),
+        "proved_at": time_of(leak.proved_at),
+        "closed_at": time_of(leak.closed_at),
         "successors": 0 if kin is None else kin.successors,
         "delegated": 0 if kin is None else kin.delegated,
-        "lives_until": None if kin is None else at(kin.until),
-        "places": 0 if places is None else places.total,
-        "place": None if places is None else spot(places.first.sighting),
-        "refused_since": at(leak.refused_since),
-        "accepted_until": at(leak.accepted_until),
+        "lives_until": None if kin is None else time_of(kin.until),
+        "places": 0 if leak_places is None else leak_places.total,
+        "place": None if leak_places is None else spot(leak_places.first.sighting),
+        "refused_since": time_of(leak.refused_since),
+        "accepted_until": time_of(leak.accepted_until),
         "exposure_verifiers": None
-        if one.exposure_verifiers is None
-        else format_duration(one.exposure_verifiers),
+        if leaked.exposure_verifiers is None
+        else format_duration(leaked.exposure_verifiers),
     }
 
 
-def spot(seen: Sighting) -> str:
+def spot(sighting: Sighting) -> str:
     """Return a place for people: with its line."""
-    return seen.place if seen.line is None else f"{seen.place}:{seen.line}"
+    return sighting.place if sighting.line is None else f"{sighting.place}:{sighting.line}"
 
 
-def sighting(seen: SeenPlace) -> dict[str, Any]:
+def sighting(seen_place: SeenPlace) -> dict[str, Any]:
     """Return a place as an object for JSON."""
-    one = seen.sighting
+    sighting = seen_place.sighting
     return {
-        "place": one.place,
-        "line": one.line,
-        "revision": one.revision,
-        "found_at": record_rows.time(one.found_at),
-        "finder": one.finder,
-        "event": seen.event,
+        "place": sighting.place,
+        "line": sighting.line,
+        "revision": sighting.revision,
+        "found_at": record_rows.time(sighting.found_at),
+        "finder": sighting.finder,
+        "event": seen_place.event,
     }
 
 
@@ -151,9 +151,9 @@ def sighting_text(row: Mapping[str, Any]) -> str:
 
 def some_sightings(sightings: list[dict[str, Any]]) -> str:
     """Return the first places in words, and the number of further places."""
-    shown = [sighting_text(each) for each in sightings[:_SHOWN]]
+    texts = [sighting_text(row) for row in sightings[:_SHOWN]]
     more = [f"and {len(sightings) - _SHOWN} more"] if len(sightings) > _SHOWN else []
-    return "; ".join([*shown, *more])
+    return "; ".join([*texts, *more])
 
 
 def has_live_identity(row: Mapping[str, Any]) -> bool:
@@ -161,50 +161,50 @@ def has_live_identity(row: Mapping[str, Any]) -> bool:
     return row["closed_at"] is None and row["dead_at"] is not None and row["lives_until"] is not None
 
 
-def details(one: LeakDetails) -> dict[str, Any]:
+def details(leak_details: LeakDetails) -> dict[str, Any]:
     """Return all about a leak as a row with the fields of `DETAILS`."""
-    credential = one.leaked.credential
+    credential = leak_details.leaked.credential
     return {
-        **leak(one.leaked),
-        "reason": one.leaked.reason,
+        **leak(leak_details.leaked),
+        "reason": leak_details.leaked.reason,
         "purpose": credential.purpose,
         "chain": [
             credential.delegator,
-            *(above.agent for above in reversed(one.lineage)),
+            *(ancestor.agent for ancestor in reversed(leak_details.lineage)),
             credential.agent,
         ],
         "issued_at": record_rows.time(credential.issued_at),
         "expires_at": record_rows.time(credential.expires_at),
-        "added_by": one.event.get("by"),
-        "event": one.leaked.leak.event,
+        "added_by": leak_details.event.get("by"),
+        "event": leak_details.leaked.leak.event,
         # An expired or superseded credential ended by itself: the caller of that event did not end it.
-        "ended_by": None if one.leaked.state in ("expired", "superseded") else one.ended_event.get("by"),
-        "ended_reason": one.ended_event.get("reason"),
+        "ended_by": None
+        if leak_details.leaked.state in ("expired", "superseded")
+        else leak_details.ended_event.get("by"),
+        "ended_reason": leak_details.ended_event.get("reason"),
         "ended_event": credential.ended_event,
-        "closed_by": one.closed_event.get("by"),
-        "closed_reason": one.closed_event.get("reason"),
-        "closed_event": one.leaked.leak.closed_event,
-        "revoke": None if one.leaked.leak.kin is None else f"jitid revoke {credential.jti}",
-        "sightings": [sighting(each) for each in one.seen],
+        "closed_by": leak_details.closed_event.get("by"),
+        "closed_reason": leak_details.closed_event.get("reason"),
+        "closed_event": leak_details.leaked.leak.closed_event,
+        "revoke": None if leak_details.leaked.leak.kin is None else f"jitid revoke {credential.jti}",
+        "sightings": [sighting(seen_place) for seen_place in leak_details.seen],
     }
 
 
-def closed(one: ClosedLeaks) -> dict[str, Any]:
+def closed(result: ClosedLeaks) -> dict[str, Any]:
     """Return the result of closing leaks as a row with the fields of `CLOSED`."""
-    return one._asdict()
+    return result._asdict()
 
 
-def sentence(one: ClosedLeaks) -> str:
+def sentence(result: ClosedLeaks) -> str:
     """Return the result of closing leaks in words."""
-    if not one.closed:
+    if not result.closed:
         return "nothing was open: it had been closed already"
-    text = f"closed {number(one.closed, 'leak')}"
-    if one.already:
-        text += f", {one.already} had been closed already"
-    if one.valid:
-        text += f", {one.valid} of what still works"
-    if one.living:
-        text += (
-            f", {one.living} of {'an identity that lives' if one.living == 1 else 'identities that live'} on"
-        )
-    return f"{text} (audit event {one.event})"
+    text = f"closed {number(result.closed, 'leak')}"
+    if result.already:
+        text += f", {result.already} had been closed already"
+    if result.valid:
+        text += f", {result.valid} of what still works"
+    if result.living:
+        text += f", {result.living} of {'an identity that lives' if result.living == 1 else 'identities that live'} on"
+    return f"{text} (audit event {result.event})"

@@ -134,43 +134,45 @@ class ReportSearch:
             UsageError: the file cannot be read, is not a report, or shows none of the found strings.
 
         """
-        finds, places, size = Finds(), dict[bytes, dict[_Place, Sighting]](), 0
-        for one in self._reported():
+        finds, sightings, size = Finds(), dict[bytes, dict[_Place, Sighting]](), 0
+        for finding in self._reported():
             self.findings += 1
-            self.redacted += one.redacted
-            signs = []
-            seen = kept(one.sighting)
-            found = _found(one, self._missed)
-            finds.mistyped += found.mistyped
-            for category, key, count in found.strings():
+            self.redacted += finding.redacted
+            marks = []
+            sighting = kept(finding.sighting)
+            finding_finds = _found(finding, self._missed)
+            finds.mistyped += finding_finds.mistyped
+            for category, key, count in finding_finds.strings():
                 counts = getattr(finds, category)
-                sign = mark(category, key)
-                signs.append(sign.hex())
+                string_mark = mark(category, key)
+                marks.append(string_mark.hex())
                 # The places of a string are counted across batches.
-                before, earlier_places = self._many.get(sign, _NEVER)
+                earlier_count, earlier_sightings = self._many.get(string_mark, _NEVER)
                 # A finding is one place, even if it contains the string several times.
-                counts[key] = counts.get(key, before) + min(count, 1)
-                known = places.setdefault(sign, dict(earlier_places))
-                if len(known) < MOST_PLACES:
-                    known.setdefault((seen.place, seen.line, seen.revision), seen)
-                size += 2 * len(key) + len(seen.place)
-            if signs:
-                self._finding_marks.append(tuple(signs))
+                counts[key] = counts.get(key, earlier_count) + min(count, 1)
+                string_sightings = sightings.setdefault(string_mark, dict(earlier_sightings))
+                if len(string_sightings) < MOST_PLACES:
+                    string_sightings.setdefault((sighting.place, sighting.line, sighting.revision), sighting)
+                size += 2 * len(key) + len(sighting.place)
+            if marks:
+                self._finding_marks.append(tuple(marks))
             if len(self._finding_marks) >= _BATCH or size >= _BATCH_TEXT:
-                yield from self._yielded(finds, places, room)
-                finds, places, size = Finds(), {}, 0
+                yield from self._yielded(finds, sightings, room)
+                finds, sightings, size = Finds(), {}, 0
         if self.redacted == self.findings and self.findings:
             raise UsageError(
                 f"{REPORT_LABEL} does not show what was found: it is redacted; nothing was recorded", REDACTED
             )
-        yield from self._yielded(finds, places, room)
+        yield from self._yielded(finds, sightings, room)
 
     def answered(self, marks: Iterable[str]) -> None:
         """Take the marks of the strings in the last batch that belong to credentials."""
-        known = frozenset(marks)
-        left = [signs for signs in self._finding_marks if known.isdisjoint(signs)]
-        self.issued_findings += len(self._finding_marks) - len(left)
-        self._finding_marks = left
+        known_marks = frozenset(marks)
+        remaining = [
+            finding_marks for finding_marks in self._finding_marks if known_marks.isdisjoint(finding_marks)
+        ]
+        self.issued_findings += len(self._finding_marks) - len(remaining)
+        self._finding_marks = remaining
 
     def shortcoming(self) -> JitidError | None:
         """Return the error for redacted or incompletely searched findings; None if there are none."""
@@ -192,19 +194,21 @@ class ReportSearch:
 
     def sentence(self) -> str:
         """Return a sentence with the number of findings that the ledger issued."""
-        are = "is" if self.issued_findings == 1 else "are"
-        return (
-            f"{self.issued_findings} of {self.findings} finding{'' if self.findings == 1 else 's'} {are} ours"
-        )
+        verb = "is" if self.issued_findings == 1 else "are"
+        return f"{self.issued_findings} of {self.findings} finding{'' if self.findings == 1 else 's'} {verb} ours"
 
     def _yielded(
-        self, finds: Finds, places: Mapping[bytes, Mapping[_Place, Sighting]], room: int | None
+        self, finds: Finds, string_sightings: Mapping[bytes, Mapping[_Place, Sighting]], room: int | None
     ) -> Iterator[LeakBatch]:
-        by_mark = {sign: tuple(seen.values()) for sign, seen in places.items()}
+        by_mark = {
+            string_mark: tuple(by_place.values()) for string_mark, by_place in string_sightings.items()
+        }
         for category, key, count in finds.strings():
-            sign = mark(category, key) if count >= MOST_PLACES else b""
-            if sign in places and (sign in self._many or len(self._many) < _MOST_MANY):
-                self._many[sign] = count, dict(places[sign])
+            string_mark = mark(category, key) if count >= MOST_PLACES else b""
+            if string_mark in string_sightings and (
+                string_mark in self._many or len(self._many) < _MOST_MANY
+            ):
+                self._many[string_mark] = count, dict(string_sightings[string_mark])
         for part, sightings in parts(finds, by_mark, room):
             yield LeakBatch(part, sightings)
         self._finding_marks.clear()
@@ -228,17 +232,17 @@ _Place = tuple[str, int | None, str | None]
 _NEVER: tuple[int, dict[_Place, Sighting]] = (0, {})
 
 
-def _found(one: ReportedFinding, missed: Counter[str]) -> Finds:
+def _found(finding: ReportedFinding, missed: Counter[str]) -> Finds:
     """Return jitid's strings in a finding. Count in `missed` the reasons why parts could not be searched."""
     finds = Finds()
-    if len(one.text) > LONGEST:
-        long = HiddenSearch(ALL)
-        add(finds, long.found(one.text, 0, len(one.text), finds))
-        missed.update(reason for reason, _ in long.missed)
+    if len(finding.text) > LONGEST:
+        hidden_search = HiddenSearch(ALL)
+        add(finds, hidden_search.found(finding.text, 0, len(finding.text), finds))
+        missed.update(reason for reason, _ in hidden_search.missed)
         return finds
-    search(one.text, 0, len(one.text), finds)
-    if (finds.opaque or finds.signed) and len(_TOKEN.sub(b"", one.text)) < SHORTEST:
+    search(finding.text, 0, len(finding.text), finds)
+    if (finds.opaque or finds.signed) and len(_TOKEN.sub(b"", finding.text)) < SHORTEST:
         # The rest is too short for another secret.
         return finds
     # The text may be cut or encoded, or a secret without jitid's form.
-    return search_pasted(one.text, missed)
+    return search_pasted(finding.text, missed)

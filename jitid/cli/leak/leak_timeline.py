@@ -21,9 +21,9 @@ FORMATS = ("markdown",)
 """Formats that only this verb has, besides those of every verb."""
 
 
-def show(cli: Invocation, own: str | None, accounts: Sequence[Account]) -> None:
+def show(cli: Invocation, own_format: str | None, accounts: Sequence[Account]) -> None:
     """Write the history of leaks: Markdown at a terminal, or the requested format."""
-    if own is not None:
+    if own_format is not None:
         output.write_pieces(text(accounts))
         return
     if cli.field is None and cli.format_name() is None and output.is_terminal():
@@ -50,8 +50,8 @@ def text(accounts: Sequence[Account], width: int | None = None) -> Iterator[str]
             words = [*timeline_rows.heading(account), f": {timeline_rows.state_sentence(account)}"]
             yield _item(words, width)
         yield "\n"
-    for number, account in enumerate(accounts):
-        if number:
+    for index, account in enumerate(accounts):
+        if index:
             yield "\n"
         yield from _one(account, "#" if len(accounts) == 1 else "##", width)
 
@@ -79,19 +79,19 @@ def _item(words: timeline_rows.Words, width: int | None) -> str:
     return _broken(words, width, "- ", "  ")
 
 
-def _broken(words: timeline_rows.Words, width: int | None, first: str = "", indent: str = "") -> str:
+def _broken(words: timeline_rows.Words, width: int | None, first_indent: str = "", indent: str = "") -> str:
     """Return text in lines, broken only between jitid's words: a break in a code span would be visible."""
     breakable = [
-        each if isinstance(each, timeline_rows.Foreign) else each.replace(" ", _BREAK) for each in words
+        piece if isinstance(piece, timeline_rows.Foreign) else piece.replace(" ", _BREAK) for piece in words
     ]
     lines: list[str] = []
-    line = first
+    line = first_indent
     for word in timeline_rows.written(breakable, code).split(_BREAK):
-        if line in (first, indent):
+        if line in (first_indent, indent):
             line += word
         elif width is not None and len(line) + 1 + len(word) > width:
             lines.append(line)
             line = indent + word
         else:
             line += f" {word}"
-    return "".join(f"{each}\n" for each in [*lines, line])
+    return "".join(f"{text_line}\n" for text_line in [*lines, line])

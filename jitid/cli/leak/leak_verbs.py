@@ -50,13 +50,13 @@ def add(
         raise UsageError("a text and a scanner's report are two reports", "give one at a time")
     if report_format is not None and from_ is None:
         raise UsageError("--report-format goes with --from")
-    named = file or "-" if from_ is None else from_
+    path = file or "-" if from_ is None else from_
     leak_add.add(
         cli,
-        TextSearch(named, lambda: shapes_of(cli))
+        TextSearch(path, lambda: shapes_of(cli))
         if from_ is None
-        else ReportSearch(named, _format_of(report_format)),
-        ("stdin" if named == "-" else named) if source is None else source,
+        else ReportSearch(path, _format_of(report_format)),
+        ("stdin" if path == "-" else path) if source is None else source,
         None if at is None else parse_time(at),
         leak_add.LeakEnding(revoke, reason, max_, dry_run=dry_run, yes=yes),
     )
@@ -83,26 +83,26 @@ def list_(
     from jitid.formats.display import Display
 
     cli.expect(leak_rows.FIELDS)
-    chosen = LeakFilter(
+    leak_filter = LeakFilter(
         source=source,
         task=None if task is None else check_task(task),
         open=open_,
         since=None if since is None else parse_time(since),
         until=None if until is None else parse_time(until),
     )
-    most = limit_of(limit)
+    max_count = limit_of(limit)
     authority = open_authority(cli.config())
-    shown = record_rows.columns(cli, leak_rows.FIELDS, leak_rows.BRIEF)
+    columns = record_rows.columns(cli, leak_rows.FIELDS, leak_rows.BRIEF)
     count = with_live_identity = 0
 
     def rows() -> Iterator[dict[str, Any]]:
         nonlocal count, with_live_identity
-        for row in leak_rows.pages(authority, chosen, most, valid=valid):
+        for row in leak_rows.pages(authority, leak_filter, max_count, valid=valid):
             count += 1
             with_live_identity += leak_rows.has_live_identity(row)
-            yield {name: row[name] for name in shown}
+            yield {name: row[name] for name in columns}
 
-    cli.show(Display("jitid.leak-list/1", shown, rows()))
+    cli.show(Display("jitid.leak-list/1", columns, rows()))
     if with_live_identity:
         leaks = "leak's credential has" if with_live_identity == 1 else "leaks' credentials have"
         identities = "its identity lives" if with_live_identity == 1 else "their identities live"
@@ -110,8 +110,8 @@ def list_(
             f"{with_live_identity} open {leaks} ended, and {identities} on: see lives_until, or "
             "jitid sweep --rule leaked-live"
         )
-    if limit is None and count == most:
-        cli.note(f"there may be more than {most}: say how many with --limit")
+    if limit is None and count == max_count:
+        cli.note(f"there may be more than {max_count}: say how many with --limit")
 
 
 def show(cli: Invocation, leak: options.LeakId) -> None:
@@ -126,20 +126,20 @@ def show(cli: Invocation, leak: options.LeakId) -> None:
 
     cli.expect(leak_rows.DETAILS)
     numbers, jtis = _named([leak])
-    found = open_authority(cli.config()).perform(ShowLeaks(numbers=numbers, jtis=jtis))
-    rows = [leak_rows.details(one) for one in found]
+    leaks = open_authority(cli.config()).perform(ShowLeaks(numbers=numbers, jtis=jtis))
+    rows = [leak_rows.details(leak_details) for leak_details in leaks]
     for row in rows:
         row["revoke"] = row["revoke"] and cli.command(row["revoke"])
     if not record_rows.by_eye(cli):
         cli.show(Display("jitid.leak/1", leak_rows.DETAILS, rows, one=bool(numbers)))
         return
-    for number, row in enumerate(rows):
-        if number:
+    for index, row in enumerate(rows):
+        if index:
             output.write("\n")
         row["places"] = row["places"] or None
         row["sightings"] = leak_rows.some_sightings(row["sightings"])
-        seen = {name: value for name, value in row.items() if value not in (None, "", [])}
-        cli.show(Display("jitid.leak/1", tuple(seen), [seen], one=True))
+        filled = {name: value for name, value in row.items() if value not in (None, "", [])}
+        cli.show(Display("jitid.leak/1", tuple(filled), [filled], one=True))
 
 
 def timeline(cli: Invocation, leaks: options.LeakIds) -> None:
@@ -153,11 +153,11 @@ def timeline(cli: Invocation, leaks: options.LeakIds) -> None:
     from jitid.capabilities.leak.operations import RecountLeaks
     from jitid.cli.leak import leak_timeline, timeline_rows
 
-    own = cli.own_format(leak_timeline.FORMATS)
+    own_format = cli.own_format(leak_timeline.FORMATS)
     cli.expect(timeline_rows.FIELDS)
     numbers, jtis = _named(leaks)
     accounts = open_authority(cli.config()).perform(RecountLeaks(numbers=numbers, jtis=jtis))
-    leak_timeline.show(cli, own, accounts)
+    leak_timeline.show(cli, own_format, accounts)
 
 
 def close(
@@ -186,14 +186,14 @@ def close(
     )
     authority = open_authority(cli.config())
     try:
-        done = authority.perform(operation)
+        closed_leaks = authority.perform(operation)
     except UsageError as error:
         error.hint = error.hint and cli.command(error.hint)
         raise
     if cli.field is not None or cli.format_name() is not None:
-        cli.show(Display("jitid.leak-close/1", leak_rows.CLOSED, [leak_rows.closed(done)], one=True))
+        cli.show(Display("jitid.leak-close/1", leak_rows.CLOSED, [leak_rows.closed(closed_leaks)], one=True))
     else:
-        output.write(leak_rows.sentence(done) + "\n")
+        output.write(leak_rows.sentence(closed_leaks) + "\n")
 
 
 def _format_of(text: str | None) -> ReportFormat | None:
@@ -207,7 +207,7 @@ def _format_of(text: str | None) -> ReportFormat | None:
     except ValueError:
         raise UsageError(
             "there is no such format of reports",
-            f"there are: {', '.join(each.value for each in ReportFormat)}",
+            f"there are: {', '.join(report_format.value for report_format in ReportFormat)}",
         ) from None
 
 

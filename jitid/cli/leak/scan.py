@@ -61,7 +61,7 @@ def scan(
     """
     searching = (git, commits, unreachable, staged, only, no_ignore, one_file_system, fail_on)
     doing = (report, source, revoke, reason, dry_run, max_, yes, out)
-    scans = any(one not in (None, False) for one in (*searching, *doing))
+    scans = any(option not in (None, False) for option in (*searching, *doing))
     if rules is not None or authority is not None:
         from jitid.cli.leak.scan_rules import print_rules
 
@@ -74,15 +74,15 @@ def scan(
             raise UsageError("--install-hook scans nothing", "leave the other options out")
         scan_git.install_hook(cli, paths or ())
         return
-    own = cli.own_format(OWN_FORMATS)
+    own_format = cli.own_format(OWN_FORMATS)
     categories = _categories(only)
-    request = scan_rows.scan_request(cli, own, fail_on, out)
+    request = scan_rows.scan_request(cli, own_format, fail_on, out)
     scan_git.check(
         commits or (), git=git, staged=staged, unreachable=unreachable, for_files=no_ignore or one_file_system
     )
-    named = scan_git.named(paths or ()) if git or staged else paths or ()
+    source_paths = scan_git.named(paths or ()) if git or staged else paths or ()
     action = scan_rows.action(
-        cli, named, source, reason, max_, report=report, revoke=revoke, dry_run=dry_run, yes=yes
+        cli, source_paths, source, reason, max_, report=report, revoke=revoke, dry_run=dry_run, yes=yes
     )
     if staged:
         scanned = scan_git.staged(paths or ())

@@ -35,26 +35,26 @@ class Counted:
 
     def note(self, hits: Sequence[Hit], finds: Finds) -> None:
         """Count a batch: the first places of each string, and the number of its places."""
-        places: dict[bytes, list[Hit]] = {}
+        hits_by_mark: dict[bytes, list[Hit]] = {}
         for hit in hits:
-            places.setdefault(hit.mark, []).append(hit)
+            hits_by_mark.setdefault(hit.mark, []).append(hit)
         for category, key, count in finds.strings():
-            sign = mark(category, key)
-            one = self._many.get(sign)
-            if one is None:
-                if sign not in places or len(self._many) >= _MOST:
+            string_mark = mark(category, key)
+            tally = self._many.get(string_mark)
+            if tally is None:
+                if string_mark not in hits_by_mark or len(self._many) >= _MOST:
                     continue
-                one = self._many[sign] = _Many(category, key)
-            one.count += count
-            one.batches += 1
-            one.hits += places.get(sign, ())[: MOST_PLACES - len(one.hits)]
+                tally = self._many[string_mark] = _Many(category, key)
+            tally.count += count
+            tally.batches += 1
+            tally.hits += hits_by_mark.get(string_mark, ())[: MOST_PLACES - len(tally.hits)]
 
     def together(self) -> tuple[list[Hit], Finds]:
         """Return the strings to record again, because several batches together have more than `MOST_PLACES` places."""
         hits: list[Hit] = []
         finds = Finds()
-        for one in self._many.values():
-            if one.batches > 1 and one.count > MOST_PLACES:
-                hits += one.hits
-                getattr(finds, one.category)[one.key] = one.count
+        for tally in self._many.values():
+            if tally.batches > 1 and tally.count > MOST_PLACES:
+                hits += tally.hits
+                getattr(finds, tally.category)[tally.key] = tally.count
         return hits, finds

@@ -160,7 +160,11 @@ def of_match(hit: Hit, match: Match, now: int) -> Finding:
     if match.evidence.match == "id":
         # This part of a secret is not secret by itself, such as a user's name.
         name, proof = "id", None
-    chain = [credential.delegator, *(one.agent for one in reversed(match.lineage)), credential.agent]
+    chain = [
+        credential.delegator,
+        *(ancestor.agent for ancestor in reversed(match.lineage)),
+        credential.agent,
+    ]
     state = credential.state_at(now).value
     evidence = {
         **_where(hit),
@@ -198,30 +202,33 @@ def of_match(hit: Hit, match: Match, now: int) -> Finding:
 
 def _state(match: Match) -> tuple[str, str]:
     """Return the rule for a found credential, and words about its state."""
-    credential, (by, until) = match.credential, honour(match)
+    credential, (honoured_by, honoured_until) = match.credential, honour(match)
     if match.reason is None and credential.kind == "adopted":
         return "standing-secret", "it lives"
     if match.reason is None:
-        return "secret-live", f"it lives{_end(credential, until)}"
+        return "secret-live", f"it lives{_end(credential, honoured_until)}"
     if match.endable:
         below = match.family.live_below
         identities = f"its identity and {below} below it live" if below else "its identity lives"
         return "secret-live", f"{match.reason}, and {identities} on"
-    if until is not None and credential.kind == "adopted":
+    if honoured_until is not None and credential.kind == "adopted":
         return "standing-secret", f"{match.reason}, and may work where it is kept all the same"
-    if until is not None:
+    if honoured_until is not None:
         # The ledger cannot do more.
-        return "secret-live", f"{match.reason}, and {by} honour it until {format_time(until)}"
+        return (
+            "secret-live",
+            f"{match.reason}, and {honoured_by} honour it until {format_time(honoured_until)}",
+        )
     return "secret-dead", match.reason
 
 
-def _end(credential: Credential, until: int | None) -> str:
+def _end(credential: Credential, honoured_until: int | None) -> str:
     """Return in words when a live credential expires, and until when offline verifiers accept it."""
-    end = ", and expires at" if credential.ends_at == credential.expires_at else " until"
-    text = f"{end} {format_time(credential.ends_at)}"
-    if credential.claims_hash is None or until is None:
+    lead = ", and expires at" if credential.ends_at == credential.expires_at else " until"
+    text = f"{lead} {format_time(credential.ends_at)}"
+    if credential.claims_hash is None or honoured_until is None:
         return text
-    return f"{text}; offline verifiers accept it until {format_time(until)}"
+    return f"{text}; offline verifiers accept it until {format_time(honoured_until)}"
 
 
 def _graded(rule: str, category: str, proof: str | None, *, alive: bool) -> Severity:
@@ -233,7 +240,7 @@ def _graded(rule: str, category: str, proof: str | None, *, alive: bool) -> Seve
         return Severity.INFO
     if proof is None:
         # Without proof, any user could have written the string.
-        return min(severity, Severity.MEDIUM, key=lambda each: each.rank)
+        return min(severity, Severity.MEDIUM, key=lambda grade: grade.rank)
     return severity
 
 
@@ -251,8 +258,8 @@ def _stray(hit: Hit, stray: Stray) -> Finding:
 
 def _unknown(hit: Hit, reason: str) -> Finding:
     severity = Severity.LOW if hit.sort == "cut" else Severity.MEDIUM
-    found = _plain(hit, "secret-unknown", f"{_FORMS[hit.sort]}: {reason}", None)
-    return found._replace(severity=severity)
+    finding = _plain(hit, "secret-unknown", f"{_FORMS[hit.sort]}: {reason}", None)
+    return finding._replace(severity=severity)
 
 
 def _plain(hit: Hit, rule: str, summary: str, remedy: str | None) -> Finding:
@@ -275,8 +282,8 @@ def _history_note(hit: Hit) -> str:
 
 def _shown(hit: Hit) -> Hit:
     """Return a hit whose place contains no token."""
-    place, inside = starred(hit.place), hit.inside and starred(hit.inside)
-    return hit if (place, inside) == (hit.place, hit.inside) else hit._replace(place=place, inside=inside)
+    path, inside = starred(hit.place), hit.inside and starred(hit.inside)
+    return hit if (path, inside) == (hit.place, hit.inside) else hit._replace(place=path, inside=inside)
 
 
 def _where(hit: Hit) -> Mapping[str, Any]:

@@ -64,11 +64,11 @@ def install_hook(cli: Invocation, paths: Sequence[str]) -> None:
     cli.expect(HOOK)
     words = program()
     check_words(words)
-    done = install(Repository(_one(paths)), words)
-    cli.show(Display("jitid.hook/1", HOOK, [{"path": done.path, "state": done.state}], one=True))
-    if not done.hooks.own:
+    installed = install(Repository(_one(paths)), words)
+    cli.show(Display("jitid.hook/1", HOOK, [{"path": installed.path, "state": installed.state}], one=True))
+    if not installed.hooks.own:
         cli.note("git looks there for the hooks of other repositories too, as core.hooksPath says")
-    if done.state != "present":
+    if installed.state != "present":
         cli.note("git looks before each commit from now on; `git commit --no-verify` goes without")
 
 

@@ -51,19 +51,19 @@ _STEP = 1000
 
 
 def write(
-    cli: Invocation, request: ScanRequest, found: Iterable[Finding | Coverage | Swept]
+    cli: Invocation, request: ScanRequest, results: Iterable[Finding | Coverage | Swept]
 ) -> RecordConverter:
     """Write the findings to standard output, or to a file that is replaced completely or not at all.
 
     Return the totals of the written findings. Raises OutputError.
     """
     converter = RecordConverter(cli, _name(), request.fail_on, (), None, lambda _: None)
-    records = Whole(converter.records((), found))
+    records = Whole(converter.records((), results))
     # Errors must be raised before anything is written.
-    first = next(records, None)
+    first_record = next(records, None)
     records.check()
-    assert first is not None
-    text = _text(cli, request, chain([first], records))
+    assert first_record is not None
+    text = _text(cli, request, chain([first_record], records))
     if request.out is None or request.own != "prometheus":
         output.put(text, request.out)
     else:
@@ -126,21 +126,21 @@ def _text(cli: Invocation, request: ScanRequest, records: SweptRows) -> Iterator
 
 def _flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator[Mapping[str, Any]]:
     """Yield records as rows with the same fields; with `coverage` for formats that have no other place for it."""
-    whole = False
+    complete = False
     for record in records:
         if "state" in record:
             row = {name: record.get(name) for name in FIELDS}
             evidence = record["evidence"]
             yield row | {name: evidence.get(name) for name in _OF_EVIDENCE} | {"life": evidence.get("state")}
         elif "summary" in record:
-            whole = True
+            complete = True
         elif coverage:
             extent = record["coverage"]
             if not quiet:
                 yield {"state": "examined", "summary": covered(extent)}
-            for why in extent["missed"]:
-                yield {"state": "missed", "summary": why}
-    if coverage and not whole:
+            for reason in extent["missed"]:
+                yield {"state": "missed", "summary": reason}
+    if coverage and not complete:
         yield {"state": "missed", "summary": SCAN.broken}
 
 
@@ -156,9 +156,9 @@ class Searched(NamedTuple):
     """Number of places that are not reported, of strings with many places."""
 
 
-def coverage(rule: str, whole: Searched, *, with_ledger: bool) -> Coverage:
+def coverage(rule: str, extent: Searched, *, with_ledger: bool) -> Coverage:
     """Return the coverage: the searched data, and the missed data."""
-    unit, tally, mistyped, unreported = whole
+    unit, tally, mistyped, unreported = extent
     searched = f"searched {counted(tally.items, unit)}, {size(tally.bytes)}"
     if tally.passed:
         passed = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(tally.passed.items()))
@@ -181,18 +181,18 @@ def repositories(count: int) -> str:
 
 def size(count: int) -> str:
     """Return a number of bytes in a unit for people."""
-    number, unit = float(count), 0
-    while number >= _STEP and unit < len(_UNITS) - 1:
-        number, unit = number / _STEP, unit + 1
-    return f"{count} {_UNITS[0]}" if unit == 0 else f"{number:.3g} {_UNITS[unit]}"
+    amount, unit = float(count), 0
+    while amount >= _STEP and unit < len(_UNITS) - 1:
+        amount, unit = amount / _STEP, unit + 1
+    return f"{count} {_UNITS[0]}" if unit == 0 else f"{amount:.3g} {_UNITS[unit]}"
 
 
 def _missed(tally: ScanTally) -> Iterator[str]:
     for reason, count in sorted(tally.missed.items()):
-        named = sorted(tally.named[reason])
-        shown = ", ".join(map(starred, named[:_NAMED]))
+        paths = sorted(tally.named[reason])
+        first_paths = ", ".join(map(starred, paths[:_NAMED]))
         more = f" and {count - _NAMED:,} more" if count > _NAMED else ""
-        yield f"{reason}: {shown}{more}"
+        yield f"{reason}: {first_paths}{more}"
 
 
 class ScanRequest(NamedTuple):
@@ -216,13 +216,15 @@ class Action(NamedTuple):
     dry_run: bool
 
 
-def scan_request(cli: Invocation, own: str | None, fail_on: str | None, out: str | None) -> ScanRequest:
+def scan_request(
+    cli: Invocation, own_format: str | None, fail_on: str | None, out: str | None
+) -> ScanRequest:
     """Return the requested form of the result. Raises UsageError."""
     from jitid.capabilities.sweep.findings_view import SCAN
     from jitid.cli.sweep.sweep_rows import severity_of
 
     cli.expect(FIELDS)
-    return ScanRequest(own, severity_of(fail_on), out, SCAN)
+    return ScanRequest(own_format, severity_of(fail_on), out, SCAN)
 
 
 def action(
@@ -251,16 +253,16 @@ def action(
     # Most scans do not need this import.
     from jitid.capabilities.leak.leaks import LONGEST_SOURCE, LeakReport, check_source
 
-    most: int | None = None
+    max_count: int | None = None
     if revoke:
         from jitid.cli.identity.revoke import check_reason, most_of
 
         check_reason(reason)
-        most = None if yes else most_of(cli, max_)
-    named = " ".join("stdin" if path == "-" else path for path in paths)
-    source_name = source if source is not None else named[:LONGEST_SOURCE]
+        max_count = None if yes else most_of(cli, max_)
+    joined_paths = " ".join("stdin" if path == "-" else path for path in paths)
+    source_name = source if source is not None else joined_paths[:LONGEST_SOURCE]
     return Action(
-        LeakReport(check_source(source_name), None) if report else None, revoke, reason, most, dry_run
+        LeakReport(check_source(source_name), None) if report else None, revoke, reason, max_count, dry_run
     )
 
 
@@ -271,7 +273,7 @@ def own_folder(config: Config) -> frozenset[tuple[int, int]]:
     if config.remote is not None:
         return frozenset()
     try:
-        found = os.stat(home_path(config))
+        status = os.stat(home_path(config))
     except (OSError, JitidError):
         return frozenset()
-    return frozenset({(found.st_dev, found.st_ino)})
+    return frozenset({(status.st_dev, status.st_ino)})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
 
 
-SCANNERS = tuple(each.value for each in RuleFormat)
+SCANNERS = tuple(scanner.value for scanner in RuleFormat)
 
 
 def print_rules(cli: Invocation, scanner: str | None, authority: str | None, *, searches: bool) -> None:
@@ -42,9 +42,9 @@ def print_rules(cli: Invocation, scanner: str | None, authority: str | None, *, 
         raise UsageError(
             f"there are no rules for {quote(scanner)}", f"choose one of: {', '.join(SCANNERS)}"
         ) from None
-    place = _place(cli, format_, authority)
-    output.write(rules(format_, place))
-    if place is None and format_.queries_authority:
+    address = _place(cli, format_, authority)
+    output.write(rules(format_, address))
+    if address is None and format_.queries_authority:
         cli.note(
             f"these find, and ask nobody: with --authority URL {format_} also tells what works, and ends it"
         )

@@ -52,7 +52,7 @@ class FindingStore:
     def __iter__(self) -> Iterator[Finding]:
         self._held.sort(key=_place)
         for rule in ORDER:
-            yield from (each for each in self._held if each.rule == rule)
+            yield from (finding for finding in self._held if finding.rule == rule)
             file = self._spilled.pop(rule, None)
             if file is not None:
                 with file:

@@ -66,16 +66,16 @@ def _secret_search(cli: Invocation) -> SecretSearch | None:
     from jitid.cli.leak.search_stream import shapes_of
     from jitid.search.secret_shapes import SecretSearch
 
-    found = shapes_of(cli)
-    return None if found is None or not found.shapes else SecretSearch(found.shapes, found.prints)
+    shapes = shapes_of(cli)
+    return None if shapes is None or not shapes.shapes else SecretSearch(shapes.shapes, shapes.prints)
 
 
 def _sighting(hit: Hit) -> Sighting:
     from jitid.model.leak import Sighting
 
-    place = hit.place if hit.inside is None else f"{hit.place}!{hit.inside}"
-    time = None if hit.origin is None else hit.origin.time
-    return Sighting(place, hit.line, hit.revision, time, FINDER)
+    path = hit.place if hit.inside is None else f"{hit.place}!{hit.inside}"
+    found_at = None if hit.origin is None else hit.origin.time
+    return Sighting(path, hit.line, hit.revision, found_at, FINDER)
 
 
 class _HeldBatch(NamedTuple):
@@ -176,112 +176,112 @@ class _ScanWork:
             authority = self._authority
             traced = together(authority.perform(Trace(finds=part)) for part in self._parts(batch.finds))
             self._now = traced.now
-        held = _HeldBatch(batch.hits, batch.finds, traced)
+        held_batch = _HeldBatch(batch.hits, batch.finds, traced)
         if self._source.locates:
-            self._wait(held)
+            self._wait(held_batch)
         else:
-            self._settle(self._first(held))
+            self._settle(self._first(held_batch))
 
-    def _first(self, held: _HeldBatch) -> _HeldBatch:
+    def _first(self, batch: _HeldBatch) -> _HeldBatch:
         """Return the batch without further places of frequent strings, and count those places."""
         from jitid.cli.leak.scan_findings import reportable
 
-        hits = reportable(held.hits, held.traced)
+        hits = reportable(batch.hits, batch.traced)
         if self._action is not None and self._action.report is not None:
-            self._counted.note(hits, held.finds)
+            self._counted.note(hits, batch.finds)
         counts = Counter(hit.mark for hit in hits)
-        many = {
-            sign: count
-            for category, key, count in held.finds.strings()
-            if (count > MOST_PLACES or self._full) and (sign := mark(category, key)) in counts
+        frequent = {
+            string_mark: count
+            for category, key, count in batch.finds.strings()
+            if (count > MOST_PLACES or self._full) and (string_mark := mark(category, key)) in counts
         }
-        for sign, count in many.items():
-            if sign in self._full:
+        for string_mark, count in frequent.items():
+            if string_mark in self._full:
                 self._unreported += count
-            elif count > counts[sign]:
-                self._unreported += count - counts[sign]
+            elif count > counts[string_mark]:
+                self._unreported += count - counts[string_mark]
         if self._full:
             hits = [hit for hit in hits if hit.mark not in self._full]
-        self._full.update(sign for sign, count in many.items() if count >= MOST_PLACES)
-        return held._replace(hits=hits)
+        self._full.update(string_mark for string_mark, count in frequent.items() if count >= MOST_PLACES)
+        return batch._replace(hits=hits)
 
     def _parts(self, finds: Finds) -> list[Finds]:
         return [finds] if self._room is None else list(finds.parts(self._room))
 
-    def _wait(self, held: _HeldBatch) -> None:
+    def _wait(self, batch: _HeldBatch) -> None:
         """Keep the hits to report until they are located, and the strings to record."""
         from jitid.cli.leak.scan_findings import known, reportable
 
-        known_marks = known(held.traced)
+        known_marks = known(batch.traced)
         hits: list[Hit] = []
-        for hit in reportable(held.hits, held.traced):
-            which = hit.mark if hit.mark in known_marks else b""
-            if self._places[which] < (MOST_VERSIONS if which else _MOST_UNKNOWN):
-                self._places[which] += 1
+        for hit in reportable(batch.hits, batch.traced):
+            count_key = hit.mark if hit.mark in known_marks else b""
+            if self._places[count_key] < (MOST_VERSIONS if count_key else _MOST_UNKNOWN):
+                self._places[count_key] += 1
                 hits.append(hit)
-            elif not which and hit.place not in self._overflowing:
+            elif not count_key and hit.place not in self._overflowing:
                 # An attacker could write any number of unknown strings.
                 self._overflowing.add(hit.place)
                 self._tally.miss(_OVERFLOWING, hit.place)
         if hits:
             marks = {hit.mark for hit in hits}
-            traced = held.traced and held.traced._replace(
-                others=tuple(marks.intersection(held.traced.others))
+            traced = batch.traced and batch.traced._replace(
+                others=tuple(marks.intersection(batch.traced.others))
             )
             reported = self._action is not None and self._action.report is not None
-            finds = held.finds.only(marks & known_marks if reported else frozenset())
+            finds = batch.finds.only(marks & known_marks if reported else frozenset())
             self._held.append(_HeldBatch(hits, finds, traced))
 
     def locate(self) -> None:
         """Locate all hits, if the source locates them last."""
         if not self._source.locates:
             return
-        held, self._held = self._held, []
+        batches, self._held = self._held, []
         placed: dict[bytes, list[Hit]] = {}
-        for hit in self._source.located([hit for one in held for hit in one.hits]):
+        for hit in self._source.located([hit for batch in batches for hit in batch.hits]):
             placed.setdefault(hit.mark, []).append(hit)
-        for one in held:
+        for batch in batches:
             # A string in several batches is reported with the first of them.
-            marks = dict.fromkeys(hit.mark for hit in one.hits)
-            self._settle(one._replace(hits=[hit for mark in marks for hit in placed.pop(mark, ())]))
+            marks = dict.fromkeys(hit.mark for hit in batch.hits)
+            self._settle(batch._replace(hits=[hit for mark in marks for hit in placed.pop(mark, ())]))
 
-    def _settle(self, held: _HeldBatch) -> None:
+    def _settle(self, batch: _HeldBatch) -> None:
         """Turn a batch into findings, or record and keep it if an action is requested."""
         from jitid.cli.leak import scan_findings
 
-        if held.traced is None:
-            self._store.extend(scan_findings.offline(held.hits))
+        if batch.traced is None:
+            self._store.extend(scan_findings.offline(batch.hits))
         elif self._action is None:
-            self._store.extend(scan_findings.findings(held.hits, held.traced))
+            self._store.extend(scan_findings.findings(batch.hits, batch.traced))
         else:
             if self._authority is not None and self._action.report is not None:
-                self._record(self._authority, self._action.report, held)
-            self._keep(held.hits, held.traced)
+                self._record(self._authority, self._action.report, batch)
+            self._keep(batch.hits, batch.traced)
 
     def _keep(self, hits: list[Hit], traced: Traced) -> None:
         """Keep the hits, and note the credentials to revoke. After the action, the ledger is queried again."""
-        secret = {hit.mark for hit in hits if hit.sort not in _NO_SECRETS}
+        secret_marks = {hit.mark for hit in hits if hit.sort not in _NO_SECRETS}
         for match in traced.matches:
-            if match.endable and match.evidence.proof and not secret.isdisjoint(match.marks):
+            if match.endable and match.evidence.proof and not secret_marks.isdisjoint(match.marks):
                 self._sure[match.credential.jti] = None
-        named = {match.credential.jti: (match.evidence, match.marks) for match in traced.matches}
-        self._held.append(_HeldBatch(hits, Finds(), traced._replace(matches=[]), named))
+        evidence_by_jti = {match.credential.jti: (match.evidence, match.marks) for match in traced.matches}
+        self._held.append(_HeldBatch(hits, Finds(), traced._replace(matches=[]), evidence_by_jti))
 
-    def _record(self, authority: Authority, report: LeakReport, held: _HeldBatch) -> None:
+    def _record(self, authority: Authority, report: LeakReport, batch: _HeldBatch) -> None:
         from jitid.capabilities.leak.operations import AddLeaks
         from jitid.capabilities.leak.places import parts
 
         assert self._action is not None
         # A certificate is not a secret.
-        held.finds.prints.clear()
-        places: dict[bytes, list[Sighting]] = {}
-        for hit in held.hits:
-            places.setdefault(hit.mark, []).append(_sighting(hit))
-        for part, seen in parts(held.finds, places, self._room):
+        batch.finds.prints.clear()
+        sightings: dict[bytes, list[Sighting]] = {}
+        for hit in batch.hits:
+            sightings.setdefault(hit.mark, []).append(_sighting(hit))
+        for part, part_sightings in parts(batch.finds, sightings, self._room):
             operation = AddLeaks(
                 finds=part,
                 report=report,
-                sightings=seen,
+                sightings=part_sightings,
                 dry_run=self._action.dry_run,
                 accept_clock=self._cli.accept_clock,
             )
@@ -307,10 +307,10 @@ class _ScanWork:
             except JitidError as error:
                 # The findings are reported even so.
                 self._failure = error
-        for held in self._held:
-            if held.traced is not None:
-                now = self._refreshed(authority, held, held.traced)
-                self._store.extend(scan_findings.findings(held.hits, now))
+        for batch in self._held:
+            if batch.traced is not None:
+                traced = self._refreshed(authority, batch, batch.traced)
+                self._store.extend(scan_findings.findings(batch.hits, traced))
         self._held.clear()
 
     def _end(self, authority: Authority, action: Action) -> None:
@@ -332,19 +332,19 @@ class _ScanWork:
             ),
         )
 
-    def _refreshed(self, authority: Authority, held: _HeldBatch, traced: Traced) -> Traced:
+    def _refreshed(self, authority: Authority, batch: _HeldBatch, traced: Traced) -> Traced:
         """Return the answer for a batch with the ledger's state after the action."""
         from jitid.capabilities.leak.operations import Trace
         from jitid.capabilities.leak.trace_result import together
 
         finds = Finds()
-        finds.ids.update(dict.fromkeys(held.named, 1))
-        again = together(authority.perform(Trace(finds=part)) for part in self._parts(finds))
+        finds.ids.update(dict.fromkeys(batch.named, 1))
+        refreshed = together(authority.perform(Trace(finds=part)) for part in self._parts(finds))
         matches = []
-        for match in again.matches:
-            evidence, marks = held.named[match.credential.jti]
+        for match in refreshed.matches:
+            evidence, marks = batch.named[match.credential.jti]
             matches.append(match._replace(evidence=evidence, marks=marks))
-        return traced._replace(matches=matches, now=again.now)
+        return traced._replace(matches=matches, now=refreshed.now)
 
     def show(self, request: ScanRequest) -> None:
         """Write the findings and the coverage. Raises OutputError."""
@@ -391,10 +391,10 @@ class _ScanWork:
 
         from jitid.cli.leak.scan_rows import repositories
 
-        count, named = self._tally.histories, self._tally.repositories
-        scans = [self._cli.command(f"jitid scan --git {word(safe(path))}") for path in sorted(named)]
-        more = f"; and so for {count - len(named)} more" if count > len(named) else ""
-        return f"the history of {repositories(count)} was not searched: {'; '.join(scans)}{more}"
+        count, paths = self._tally.histories, self._tally.repositories
+        commands = [self._cli.command(f"jitid scan --git {word(safe(path))}") for path in sorted(paths)]
+        more = f"; and so for {count - len(paths)} more" if count > len(paths) else ""
+        return f"the history of {repositories(count)} was not searched: {'; '.join(commands)}{more}"
 
     def conclude(self) -> None:
         """Set the exit status, or raise the error of a failed step."""

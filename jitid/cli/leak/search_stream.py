@@ -200,14 +200,14 @@ class StreamSearch:
             self._start_helper()
 
     def _is_long(self) -> bool:
-        found = os.fstat(self._descriptor)
-        return not stat.S_ISREG(found.st_mode) or found.st_size >= _WORTH_SHARING
+        status = os.fstat(self._descriptor)
+        return not stat.S_ISREG(status.st_mode) or status.st_size >= _WORTH_SHARING
 
-    def _fill(self, size: int, most: int) -> tuple[int, bool]:
-        """Read until the window of `size` bytes holds `most`. Return its new size, and whether the stream has ended."""
+    def _fill(self, size: int, limit: int) -> tuple[int, bool]:
+        """Read until the window of `size` bytes holds `limit`. Return its new size, and whether the stream ended."""
         view = memoryview(self._window)
-        while size < most:
-            count = os.readv(self._descriptor, [view[size:most]])
+        while size < limit:
+            count = os.readv(self._descriptor, [view[size:limit]])
             if self._parent not in (os.getpid(), os.getppid()):
                 # The parent was killed: nothing needs the result, and the unread input belongs to other readers.
                 os._exit(0)
@@ -228,28 +228,28 @@ class StreamSearch:
         """Yield for each turn the start and the end of the range to search, and the end of the text."""
         window = self._window
         view = memoryview(window)
-        done = False
-        while not done:
+        ended = False
+        while not ended:
             self._wait()
             try:
-                done, first, size = _STATE.unpack_from(self._left)
-                if done:
+                ended, start, size = _STATE.unpack_from(self._left)
+                if ended:
                     return
                 view[:size] = memoryview(self._left)[_STATE.size : _STATE.size + size]
-                size, done = self._fill(size, len(window))
-                last = size if done else size - AFTER
-                self._leave(done, BEFORE, last - BEFORE, size)
+                size, ended = self._fill(size, len(window))
+                end = size if ended else size - AFTER
+                self._leave(ended, BEFORE, end - BEFORE, size)
             finally:
                 self._pass_on()
             # Bytes of an earlier turn are not part of this text.
             view[size:] = bytes(len(window) - size)
-            yield first, last, size
+            yield start, end, size
 
-    def _leave(self, ended: bool, first: int, start: int, end: int) -> None:
-        """Leave a part of the window for the next turn, which begins its search at `first`."""
-        kept = memoryview(self._window)[start : start if ended else end]
-        _STATE.pack_into(self._left, 0, ended, first, len(kept))
-        memoryview(self._left)[_STATE.size : _STATE.size + len(kept)] = kept
+    def _leave(self, ended: bool, next_start: int, start: int, end: int) -> None:
+        """Leave a part of the window for the next turn, which begins its search at `next_start`."""
+        part = memoryview(self._window)[start : start if ended else end]
+        _STATE.pack_into(self._left, 0, ended, next_start, len(part))
+        memoryview(self._left)[_STATE.size : _STATE.size + len(part)] = part
 
     def _wait(self) -> None:
         if self._lock is not None:
@@ -266,8 +266,8 @@ class StreamSearch:
 
     def _batches(self) -> Iterator[Finds]:
         finds = Finds()
-        for first, last, size in self._windows():
-            add(finds, self._hidden.found(self._window, first, last, finds, end=size))
+        for search_start, search_end, size in self._windows():
+            add(finds, self._hidden.found(self._window, search_start, search_end, finds, end=size))
             self.missed.update(reason for reason, _ in self._hidden.missed)
             self._hidden.missed.clear()
             if _is_full(finds):
@@ -308,8 +308,8 @@ class StreamSearch:
 
     def _help(self, writer: int) -> NoReturn:
         try:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_DFL)
+            for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(signal_number, signal.SIG_DFL)
             with os.fdopen(writer, "wb") as file:
                 failure = 0
                 # The parent reports the parts that were missed before the fork.

@@ -88,14 +88,15 @@ def document(account: Account) -> dict[str, Any]:
         },
         "used": [
             {
-                **one._asdict(),
-                "first_at": record_rows.time(one.first_at),
-                "last_at": record_rows.time(one.last_at),
+                **use._asdict(),
+                "first_at": record_rows.time(use.first_at),
+                "last_at": record_rows.time(use.last_at),
             }
-            for one in aftermath.acted
+            for use in aftermath.acted
         ],
         "at_targets": [
-            {**one._asdict(), "settled_at": record_rows.time(one.settled_at)} for one in aftermath.at_targets
+            {**at_target._asdict(), "settled_at": record_rows.time(at_target.settled_at)}
+            for at_target in aftermath.at_targets
         ],
         "timeline": [
             {**row, "facts": dict(step.facts)}
@@ -109,8 +110,8 @@ def words(step: Step) -> Words:
     facts = step.facts
     match step.what:
         case "issued":
-            begun = "adopted as " if facts["kind"] == Kind.ADOPTED else "issued as "
-            return [begun, Foreign(facts["jti"]), *_by(step)]
+            verb = "adopted as " if facts["kind"] == Kind.ADOPTED else "issued as "
+            return [verb, Foreign(facts["jti"]), *_by(step)]
         case "seen":
             return ["seen in ", Foreign(_spot(facts)), *_at_revision(facts), *_by(step)]
         case "made":
@@ -185,8 +186,8 @@ def _at_revision(facts: Any) -> Words:  # noqa: ANN401 - as above
     return [" at ", Foreign(facts["revision"][:_SHORT_REVISION])] if facts["revision"] else []
 
 
-def _between(first: int | None, last: int | None) -> int | None:
-    return None if first is None or last is None else max(last - first, 0)
+def _between(start: int | None, end: int | None) -> int | None:
+    return None if start is None or end is None else max(end - start, 0)
 
 
 def heading(account: Account) -> Words:
@@ -230,12 +231,12 @@ def exposures(account: Account) -> Iterator[tuple[str, str]]:
             yield "from the report until no verifier accepts it", format_duration(leaked.exposure_verifiers)
     if leak.proved_at is not None:
         yield "from the report to the proof that the ledger refuses it", format_duration(account.exposure)
-    for period, first in (
+    for period, start in (
         ("from the report to its end", leak.reported_at),
         ("from the first sighting to its end", account.first_seen_at),
         ("from the issue to its end", credential.issued_at),
     ):
-        seconds = _between(first, leak.dead_at)
+        seconds = _between(start, leak.dead_at)
         if seconds is not None:
             yield period, format_duration(seconds)
 
@@ -255,13 +256,13 @@ def facts(account: Account) -> Iterator[tuple[str, Words]]:
     yield "Used for", list(_used(aftermath))
     yield "Found", list(_found(details))
     reporter = details.event.get("by")
-    by = [" by ", Foreign(reporter)] if reporter else []
+    by_reporter = [" by ", Foreign(reporter)] if reporter else []
     audit_event = f" (audit event {leak.event})"
-    yield "Reported", [format_time(leak.reported_at), *by, ": ", Foreign(leak.source), audit_event]
+    yield "Reported", [format_time(leak.reported_at), *by_reporter, ": ", Foreign(leak.source), audit_event]
     yield "Ended", list(_ended(details))
-    made = number(aftermath.credentials - 1, "credential")
+    credentials = number(aftermath.credentials - 1, "credential")
     identities = "1 identity" if aftermath.identities == 1 else f"{aftermath.identities} identities"
-    below = f"{made} of it and of {identities} below"
+    below = f"{credentials} of it and of {identities} below"
     yield "Made with it", [f"{below}, {aftermath.later} of them after the report; {aftermath.live} live now"]
     if aftermath.at_targets:
         yield "At targets", list(_at_targets(aftermath))
@@ -312,8 +313,8 @@ def _rights(account: Account) -> Iterator[str]:
 
 
 def _listed(texts: Sequence[str]) -> Iterator[str]:
-    for place, text in enumerate(texts):
-        if place:
+    for index, text in enumerate(texts):
+        if index:
             yield " "
         yield Foreign(text)
 
@@ -322,11 +323,11 @@ def _used(aftermath: Aftermath) -> Iterator[str]:
     if not aftermath.acted:
         yield "nothing that was reported to the ledger"
         return
-    for after, when in ((False, "before the report"), (True, "after the report")):
-        some = [one for one in aftermath.acted if one.after is after]
-        allowed = sum(one.times for one in some if one.allowed)
-        refused = sum(one.times for one in some if not one.allowed)
-        if after:
+    for after_report, when in ((False, "before the report"), (True, "after the report")):
+        uses = [use for use in aftermath.acted if use.after is after_report]
+        allowed = sum(use.times for use in uses if use.allowed)
+        refused = sum(use.times for use in uses if not use.allowed)
+        if after_report:
             yield "; "
         yield f"{when} {number(allowed, 'action')}"
         if refused:
@@ -337,32 +338,36 @@ _SHOWN = 10
 
 
 def _found(details: LeakDetails) -> Iterator[str]:
-    places = details.leaked.places
-    if places is None:
+    leak_places = details.leaked.places
+    if leak_places is None:
         yield "where exactly nobody said"
         return
-    yield number(places.total, "place")
-    for place, one in enumerate(details.seen[:_SHOWN]):
-        yield ", " if place else ": "
-        yield Foreign(leak_rows.spot(one.sighting))
-        if one.sighting.revision:
+    yield number(leak_places.total, "place")
+    for index, seen_place in enumerate(details.seen[:_SHOWN]):
+        yield ", " if index else ": "
+        yield Foreign(leak_rows.spot(seen_place.sighting))
+        if seen_place.sighting.revision:
             yield " at "
-            yield Foreign(one.sighting.revision[:_SHORT_REVISION])
-    if places.total > _SHOWN:
-        yield f" and {places.total - _SHOWN} more"
+            yield Foreign(seen_place.sighting.revision[:_SHORT_REVISION])
+    if leak_places.total > _SHOWN:
+        yield f" and {leak_places.total - _SHOWN} more"
 
 
 def _at_targets(aftermath: Aftermath) -> Iterator[str]:
-    for place, one in enumerate(aftermath.at_targets):
-        if place:
+    for index, at_target in enumerate(aftermath.at_targets):
+        if index:
             yield "; "
-        yield Foreign(one.target)
-        settled = "not settled yet" if one.settled_at is None else f"settled {format_time(one.settled_at)}"
-        yield f": {number(one.credentials, 'credential')} {one.settlement or ''}, {settled}".replace(
+        yield Foreign(at_target.target)
+        settled = (
+            "not settled yet"
+            if at_target.settled_at is None
+            else f"settled {format_time(at_target.settled_at)}"
+        )
+        yield f": {number(at_target.credentials, 'credential')} {at_target.settlement or ''}, {settled}".replace(
             " ,", ","
         )
 
 
 def written(pieces: Words, foreign: Callable[[str], str]) -> str:
     """Return a sentence, with `foreign` applied to its `Foreign` pieces."""
-    return "".join(foreign(each) if isinstance(each, Foreign) else each for each in pieces)
+    return "".join(foreign(piece) if isinstance(piece, Foreign) else piece for piece in pieces)

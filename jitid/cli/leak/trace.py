@@ -39,14 +39,14 @@ def trace(
     whether it lives, who may still honour it, and the command that ends it. What neither a signature nor a fingerprint
     proves is revoked with --yes only.
     """
-    most: int | None = None
+    max_count: int | None = None
     if yes and max_ is not None:
         raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
     if revoke:
         from jitid.cli.identity.revoke import check_reason, most_of
 
         check_reason(reason)
-        most = None if yes else most_of(cli, max_)
+        max_count = None if yes else most_of(cli, max_)
     elif reason is not None or dry_run or max_ is not None or yes:
         raise UsageError(
             "--reason, --dry-run, --max and --yes go with --revoke", "add --revoke, or leave them out"
@@ -56,9 +56,9 @@ def trace(
     failure: JitidError | None = None
     if revoke:
         try:
-            sure, failure = _sure(traced, yes=yes)
-            if sure:
-                ended = _end(cli, authority, sure, reason, most, dry_run=dry_run)
+            revocable, failure = _sure(traced, yes=yes)
+            if revocable:
+                ended = _end(cli, authority, revocable, reason, max_count, dry_run=dry_run)
         except JitidError as error:
             failure = error
         if ended is not None and not dry_run:
@@ -128,21 +128,21 @@ def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]
     from jitid.cli.leak.trace_rows import some
 
     alive = [match for match in traced.matches if match.endable]
-    sure = [match for match in alive if yes or match.evidence.proof is not None]
-    ending = {match.credential.id for match in sure}
+    revocable = [match for match in alive if yes or match.evidence.proof is not None]
+    ending_ids = {match.credential.id for match in revocable}
     # The descendants of a proved credential end with it.
-    left = [
+    unproved = [
         match.credential.jti
         for match in alive
-        if ending.isdisjoint([match.credential.id, *(one.id for one in match.lineage)])
+        if ending_ids.isdisjoint([match.credential.id, *(ancestor.id for ancestor in match.lineage)])
     ]
-    if not left:
-        return sure, None
-    message = f"neither a signature nor a fingerprint proves {some(left)}"
+    if not unproved:
+        return revocable, None
+    message = f"neither a signature nor a fingerprint proves {some(unproved)}"
     hint = "look at what was found, and repeat it with --yes to end that too"
-    if sure:
-        return sure, PartialError(f"{message}; that was left alone", hint)
-    return sure, UsageError(f"{message}; nothing was changed", hint)
+    if revocable:
+        return revocable, PartialError(f"{message}; that was left alone", hint)
+    return revocable, UsageError(f"{message}; nothing was changed", hint)
 
 
 def _end(
@@ -150,7 +150,7 @@ def _end(
     authority: Authority,
     matches: Iterable[Match],
     reason: str | None,
-    most: int | None,
+    max_count: int | None,
     *,
     dry_run: bool,
 ) -> Ended:
@@ -161,7 +161,7 @@ def _end(
     operation = Revoke(
         selection=Selection(ids=tuple(match.credential.jti for match in matches)),
         reason=reason,
-        most=most,
+        most=max_count,
         dry_run=dry_run,
         accept_clock=cli.accept_clock,
     )
@@ -173,10 +173,10 @@ def _refreshed(authority: Authority, traced: Traced) -> Traced:
 
     finds = Finds()
     finds.ids.update({match.credential.jti: 1 for match in traced.matches})
-    now = {match.credential.key: match for match in authority.perform(Trace(finds=finds)).matches}
+    refreshed = {match.credential.key: match for match in authority.perform(Trace(finds=finds)).matches}
     return traced._replace(
         matches=[
-            now[match.credential.key]._replace(evidence=match.evidence, marks=match.marks)
+            refreshed[match.credential.key]._replace(evidence=match.evidence, marks=match.marks)
             for match in traced.matches
         ]
     )
@@ -188,8 +188,9 @@ def _show(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: bool,
     from jitid.formats.display import Display
     from jitid.system import output
 
-    shown = [
-        {**one, "revoke": one["revoke"] and cli.command(one["revoke"])} for one in trace_rows.rows_of(traced)
+    rows = [
+        {**trace_row, "revoke": trace_row["revoke"] and cli.command(trace_row["revoke"])}
+        for trace_row in trace_rows.rows_of(traced)
     ]
     if not record_rows.by_eye(cli):
         document: dict[str, Any] | None = None
@@ -197,16 +198,16 @@ def _show(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: bool,
             from jitid.cli.identity.revoke import row
 
             document = {
-                "items": list(shown),
+                "items": list(rows),
                 "ended": None if ended is None else row(ended, dry_run=dry_run),
             }
-        cli.show(Display("jitid.trace/1", trace_rows.FIELDS, shown, document=document))
+        cli.show(Display("jitid.trace/1", trace_rows.FIELDS, rows, document=document))
         return
-    for number, one in enumerate(shown):
-        if number:
+    for index, trace_row in enumerate(rows):
+        if index:
             output.write("\n")
-        seen = trace_rows.for_eyes(one)
-        cli.show(Display("jitid.trace/1", tuple(seen), [seen], one=True))
+        filled = trace_rows.for_eyes(trace_row)
+        cli.show(Display("jitid.trace/1", tuple(filled), [filled], one=True))
 
 
 def _report(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:

@@ -90,14 +90,14 @@ def warn_of_thieves(cli: Invocation, strays: Collection[Stray]) -> None:
 
     A key is stolen if it was found, or if it signed a found token that the ledger never issued.
     """
-    for one in strays:
-        if one.access is not None and one.state == AccessState.ACTIVE:
-            remedy = cli.command(f"jitid access revoke {one.access}")
-            cli.warn(f"whoever has what was found asks the authority as {one.whose}: {remedy}")
-    shown = {stray.signed_by for stray in strays if stray.match == "private-key"}
+    for stray in strays:
+        if stray.access is not None and stray.state == AccessState.ACTIVE:
+            remedy = cli.command(f"jitid access revoke {stray.access}")
+            cli.warn(f"whoever has what was found asks the authority as {stray.whose}: {remedy}")
+    found_kids = {stray.signed_by for stray in strays if stray.match == "private-key"}
     for kid in dict.fromkeys(stray.signed_by for stray in strays if stray.signed_by is not None):
         remedy = cli.command(f"jitid keys revoke {kid}")
-        signs = "can sign" if kid in shown else "signs"
+        signs = "can sign" if kid in found_kids else "signs"
         cli.warn(f"somebody else has our key {kid}, and {signs} with it: {remedy}")
 
 
@@ -111,9 +111,9 @@ def nothing(cli: Invocation, strays: list[Stray], words: list[Stray], caveat: st
             else "the ledger knows nothing of what was found, and a key of ours signed it",
             f"end the key with all that it signed: {cli.command(f'jitid keys revoke {leaked.signed_by}')}",
         )
-    whole = "a signed token is found by any part of its payload's beginning, an opaque one only whole"
+    hint = "a signed token is found by any part of its payload's beginning, an opaque one only whole"
     if strays and all(stray.mistyped for stray in strays):
-        return NotFoundError("what was found is cut or mistyped", whole)
+        return NotFoundError("what was found is cut or mistyped", hint)
     if any(stray.match == "private-key" for stray in strays):
         return NotFoundError(
             "what was found is no credential: it is the private half of a key by which the ledger signed",
@@ -123,7 +123,7 @@ def nothing(cli: Invocation, strays: list[Stray], words: list[Stray], caveat: st
         return NotFoundError("the ledger knows nothing of what was found", OTHER_LEDGER)
     return NotFoundError(
         "nothing of ours was found: no token or part of one, no id, no fingerprint, no private key",
-        caveat or whole,
+        caveat or hint,
     )
 
 
@@ -143,9 +143,9 @@ def incomplete(
 
 def for_eyes(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the non-empty fields of a row for people, with a note if the proof is missing."""
-    shown = {name: row[name] for name in EYES}
-    shown["proof"] = row["proof"] or _UNPROVED
-    return {name: value for name, value in shown.items() if value not in (None, "", [], ())}
+    fields = {name: row[name] for name in EYES}
+    fields["proof"] = row["proof"] or _UNPROVED
+    return {name: value for name, value in fields.items() if value not in (None, "", [], ())}
 
 
 def number(count: int, noun: str) -> str:
@@ -154,13 +154,13 @@ def number(count: int, noun: str) -> str:
 
 
 def _sort_key(match: Match) -> tuple[bool, bool, bool, int]:
-    until = honour(match)[1]
-    return match.reason is not None, not match.endable, until is None, -match.credential.key
+    honoured_until = honour(match)[1]
+    return match.reason is not None, not match.endable, honoured_until is None, -match.credential.key
 
 
 def _match(match: Match, now: int) -> dict[str, Any]:
     credential, event = match.credential, match.ended_event or {}
-    by, until = honour(match)
+    honoured_by, honoured_until = honour(match)
     state = _state(match, now)
     return {
         "match": match.evidence.match,
@@ -175,7 +175,7 @@ def _match(match: Match, now: int) -> dict[str, Any]:
         "delegator": credential.delegator,
         "chain": [
             credential.delegator,
-            *(one.agent for one in reversed(match.lineage)),
+            *(ancestor.agent for ancestor in reversed(match.lineage)),
             credential.agent,
         ],
         "state": state,
@@ -191,8 +191,8 @@ def _match(match: Match, now: int) -> dict[str, Any]:
         "descendants": match.family.below,
         "live_descendants": match.family.live_below,
         "audiences": list(credential.audiences),
-        "honoured_by": by,
-        "honoured_until": record_rows.time(until),
+        "honoured_by": honoured_by,
+        "honoured_until": record_rows.time(honoured_until),
         "occurrences": match.evidence.occurrences,
         "revoke": f"jitid revoke {credential.jti}" if match.endable else None,
     }

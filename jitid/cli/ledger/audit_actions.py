@@ -44,8 +44,8 @@ _AROUND = 60
 
 def show(
     cli: Invocation,
-    chosen: LogFilter,
-    at: str | None,
+    log_filter: LogFilter,
+    time_text: str | None,
     within: str | None,
     action: str | None,
     resource: str | None,
@@ -59,23 +59,23 @@ def show(
     """
     cli.expect(FIELDS)
     for option, value in {
-        "--operation": chosen.operation,
-        "--by": chosen.by,
-        "--sweep": chosen.sweep,
-        "--trace": chosen.trace,
+        "--operation": log_filter.operation,
+        "--by": log_filter.by,
+        "--sweep": log_filter.sweep,
+        "--trace": log_filter.trace,
     }.items():
         if value is not None:
             raise UsageError(f"{option} is about events, and --at, --action and --resource are about actions")
-    since, until = chosen.since, chosen.until
-    if at is not None:
+    since, until = log_filter.since, log_filter.until
+    if time_text is not None:
         if since is not None or until is not None:
             raise UsageError("--at and --since or --until cannot go together", "say how far with --within")
         around = _AROUND if within is None else parse_duration(within)
-        middle = parse_time(at)
+        middle = parse_time(time_text)
         since, until = middle - around, middle + around + 1
     elif within is not None:
         raise UsageError("--within says how far from --at, and there is none")
-    most = limit_of(limit)
+    max_count = limit_of(limit)
     page = open_authority(cli.config()).perform(
         ListUses(
             chosen=UseFilter(
@@ -83,41 +83,41 @@ def show(
                 until=until,
                 action=action,
                 resource=resource,
-                task=chosen.task,
-                agent=chosen.agent,
-                delegators=() if chosen.delegator is None else (chosen.delegator,),
-                event=chosen.event,
-                rule=chosen.rule,
+                task=log_filter.task,
+                agent=log_filter.agent,
+                delegators=() if log_filter.delegator is None else (log_filter.delegator,),
+                event=log_filter.event,
+                rule=log_filter.rule,
             ),
-            limit=most,
+            limit=max_count,
         )
     )
-    filtered = {"agent": chosen.agent, "action": action, "resource": resource}
-    shown = record_rows.columns(cli, FIELDS, tuple(name for name in BRIEF if filtered.get(name) is None))
-    rows = (_row(one, page) for one in page.uses)
-    cli.show(Display("jitid.actions/1", shown, ({name: row[name] for name in shown} for row in rows)))
+    filtered = {"agent": log_filter.agent, "action": action, "resource": resource}
+    columns = record_rows.columns(cli, FIELDS, tuple(name for name in BRIEF if filtered.get(name) is None))
+    rows = (_row(use, page) for use in page.uses)
+    cli.show(Display("jitid.actions/1", columns, ({name: row[name] for name in columns} for row in rows)))
     if limit is None and len(page.uses) == DEFAULT_LIMIT:
         cli.note(f"there may be more than {DEFAULT_LIMIT}: say how many with --limit")
 
 
-def _row(one: RecordedUse, page: UsePage) -> dict[str, Any]:
-    above = () if one.identity_key is None else page.lineages.get(one.identity_key, ())
+def _row(use: RecordedUse, page: UsePage) -> dict[str, Any]:
+    lineage = () if use.identity_key is None else page.lineages.get(use.identity_key, ())
     return {
-        "at": record_rows.time(one.at),
-        "decision": "allow" if one.allowed else "deny",
-        "agent": one.agent,
-        "delegator": one.delegator,
+        "at": record_rows.time(use.at),
+        "decision": "allow" if use.allowed else "deny",
+        "agent": use.agent,
+        "delegator": use.delegator,
         "chain": None
-        if one.agent is None
-        else (one.delegator, *(each.agent for each in reversed(above)), one.agent),
-        "task": one.task,
-        "purpose": one.purpose,
-        "action": one.action,
-        "resource": one.resource,
-        "scope": one.scope,
-        "rules": one.rules,
-        "reason": one.reason,
-        "id": one.id,
-        "jti": one.jti,
-        "event": one.event,
+        if use.agent is None
+        else (use.delegator, *(ancestor.agent for ancestor in reversed(lineage)), use.agent),
+        "task": use.task,
+        "purpose": use.purpose,
+        "action": use.action,
+        "resource": use.resource,
+        "scope": use.scope,
+        "rules": use.rules,
+        "reason": use.reason,
+        "id": use.id,
+        "jti": use.jti,
+        "event": use.event,
     }

@@ -23,7 +23,7 @@ _PAGE = 1_000
 def follow(
     authority: Authority,
     check: Callable[[], None],
-    chosen: LogFilter,
+    log_filter: LogFilter,
     limit: int | None,
     *,
     start: bool,
@@ -37,28 +37,30 @@ def follow(
     """
     # The command waits for events until it is interrupted.
     time_limit.lift()
-    left = limit
-    last = not start
-    seen = 0
-    while left is None or left > 0:
-        size = min(_FIRST if last else _PAGE, _PAGE if left is None else left)
+    remaining = limit
+    read_last = not start
+    last_event = 0
+    while remaining is None or remaining > 0:
+        size = min(_FIRST if read_last else _PAGE, _PAGE if remaining is None else remaining)
         try:
             check()
-            page = authority.perform(FollowLog(chosen=chosen, limit=size, last=last, members=members))
+            page = authority.perform(
+                FollowLog(chosen=log_filter, limit=size, last=read_last, members=members)
+            )
         except BusyError:
             # Another process holds the ledger for a while.
             output.wait(PAUSE)
             continue
-        if page.seen < seen:
+        if page.seen < last_event:
             raise IntegrityError(
-                f"the audit log ended at event {seen}, and now it ends at event {page.seen}",
+                f"the audit log ended at event {last_event}, and now it ends at event {page.seen}",
                 "compare it with an export or a backup",
             )
-        last = False
-        seen = page.seen
-        chosen = chosen._replace(after=max(chosen.after, seen))
-        yield page.events, seen
-        if left is not None:
-            left -= len(page.events)
-        if len(page.events) < size and left != 0:
+        read_last = False
+        last_event = page.seen
+        log_filter = log_filter._replace(after=max(log_filter.after, last_event))
+        yield page.events, last_event
+        if remaining is not None:
+            remaining -= len(page.events)
+        if len(page.events) < size and remaining != 0:
             output.wait(PAUSE)

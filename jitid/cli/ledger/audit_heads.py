@@ -13,27 +13,27 @@ from jitid.system.output_place import is_special
 from jitid.system.temp_files import remove_leftovers
 
 
-def kept_heads(own: str | None, other: str | None) -> tuple[tuple[str, str], ...]:
+def kept_heads(own_path: str | None, user_path: str | None) -> tuple[tuple[str, str], ...]:
     """Return the places and the texts of the existing heads: in the ledger's file, and in the user's file.
 
     The texts are not verified here: the ledger reports an empty or damaged head. A pipe or a device of the user is
     only written, never read. Raises UsageError if the user's file cannot be read.
     """
-    found = []
-    for path in (own, other):
+    heads = []
+    for path in (own_path, user_path):
         if path is None or not os.path.lexists(path):
             continue
-        if path == other and is_special(path) and not os.path.isdir(path):
+        if path == user_path and is_special(path) and not os.path.isdir(path):
             continue
         try:
-            found.append((path, _text(path)))
+            heads.append((path, _text(path)))
         except OSError as error:
-            if path == other:
+            if path == user_path:
                 reason = (error.strerror or "error").lower()
                 raise UsageError(f"the signed head cannot be read from {path}: {reason}") from error
             # An unreadable head of the ledger proves nothing, like an empty one.
-            found.append((path, ""))
-    return tuple(found)
+            heads.append((path, ""))
+    return tuple(heads)
 
 
 def keep_head(path: str, head: str) -> None:
@@ -55,14 +55,14 @@ def keep_own_head(path: str, head: str) -> None:
     if is_special(path):
         # The sweep has reported this as a finding, and a write could wait for a reader.
         return
-    kept, seq = _seq(path), _seq_of(head)
-    if kept > seq:
+    file_seq, seq = _seq(path), _seq_of(head)
+    if file_seq > seq:
         return
     try:
         write_private(path, f"{head}\n".encode(), of_folder=True)
     except OutputError:
         # Two heads of the same event differ only in their time.
-        if kept == seq:
+        if file_seq == seq:
             return
         raise
     remove_leftovers(path)

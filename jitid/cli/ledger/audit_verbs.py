@@ -78,7 +78,7 @@ def log(
     about_use = not (at is within is action is resource is None)
     if not about_use:
         cli.expect(fields)
-    chosen = LogFilter(
+    log_filter = LogFilter(
         operation=operation,
         task=None if task is None else check_task(task),
         agent=None if agent is None else check_name(agent, "agent"),
@@ -99,7 +99,7 @@ def log(
 
         if follow or members or after is not None:
             raise UsageError("--follow, --members and --after are about events, and actions are asked for")
-        audit_actions.show(cli, chosen, at, within, action, resource, limit)
+        audit_actions.show(cli, log_filter, at, within, action, resource, limit)
         return
     if follow:
         if event is not None:
@@ -107,30 +107,30 @@ def log(
         if cli.format_name() == "json" and cli.field is None:
             raise UsageError("a JSON document has an end, and --follow has none", "use --format jsonl")
         start = after is not None or since is not None
-        _follow(cli, chosen, limit, fields, start=start, members=members)
+        _follow(cli, log_filter, limit, fields, start=start, members=members)
         return
-    documents = open_authority(cli.config()).perform(ReadLog(chosen=chosen, limit=limit, members=members))
+    documents = open_authority(cli.config()).perform(ReadLog(chosen=log_filter, limit=limit, members=members))
     if cli.format_name() in ("json", "jsonl") and cli.field is None:
-        whole: dict[str, None] = dict.fromkeys(fields)
+        all_fields: dict[str, None] = dict.fromkeys(fields)
         for document in documents:
-            whole.update(dict.fromkeys(document))
-        cli.show(Display("jitid.audit-log/1", tuple(whole), documents))
+            all_fields.update(dict.fromkeys(document))
+        cli.show(Display("jitid.audit-log/1", tuple(all_fields), documents))
         return
-    found = [_row(document) for document in documents]
-    if event is not None and len(found) == 1 and record_rows.by_eye(cli):
-        cli.show(Display("jitid.audit-log/1", fields, found, one=True))
+    rows = [_row(document) for document in documents]
+    if event is not None and len(rows) == 1 and record_rows.by_eye(cli):
+        cli.show(Display("jitid.audit-log/1", fields, rows, one=True))
         return
     brief: tuple[str, ...] = DENIALS if operation == "denial" else BRIEF
     if any(BY_ID in document for document in documents):
-        place = brief.index("by") + 1
-        brief = (*brief[:place], BY_ID, *brief[place:])
-    shown = record_rows.columns(cli, fields, (*brief, "members") if members else brief)
-    cli.show(Display("jitid.audit-log/1", shown, found))
+        index = brief.index("by") + 1
+        brief = (*brief[:index], BY_ID, *brief[index:])
+    columns = record_rows.columns(cli, fields, (*brief, "members") if members else brief)
+    cli.show(Display("jitid.audit-log/1", columns, rows))
 
 
 def _follow(
     cli: Invocation,
-    chosen: LogFilter,
+    log_filter: LogFilter,
     limit: int | None,
     fields: tuple[str, ...],
     *,
@@ -142,17 +142,17 @@ def _follow(
     from jitid.formats.stream import Stream
 
     format_ = cli.format_name() or ("table" if output.is_terminal() else "tsv")
-    shown = record_rows.columns(cli, fields, (*BRIEF, "members") if members else BRIEF)
+    columns = record_rows.columns(cli, fields, (*BRIEF, "members") if members else BRIEF)
     config = cli.config()
     check = watch(config)
     stream: Stream | None = None
     authority = open_authority(config)
-    for documents, seen in follow(authority, check, chosen, limit, start=start, members=members):
+    for documents, last_event in follow(authority, check, log_filter, limit, start=start, members=members):
         text = ""
         if stream is None:
             # The column of event numbers has room to grow.
             widths = {
-                "seq": max(len(str(seen)) + 1, 4),
+                "seq": max(len(str(last_event)) + 1, 4),
                 "at": 20,
                 "op": 12,
                 "count": 5,
@@ -160,15 +160,15 @@ def _follow(
                 "hash": 64,
             }
             stream = Stream(
-                shown,
+                columns,
                 Format(format_),
                 cli.field,
-                widths={field: width for field, width in widths.items() if field in shown},
+                widths={field: width for field, width in widths.items() if field in columns},
                 colour=cli.coloured(),
             )
             text = stream.header()
-        whole = format_ == "jsonl" and cli.field is None
-        text += stream.lines(documents if whole else [_row(document) for document in documents])
+        unfiltered = format_ == "jsonl" and cli.field is None
+        text += stream.lines(documents if unfiltered else [_row(document) for document in documents])
         if text:
             output.write(text)
 
@@ -187,12 +187,12 @@ def head(cli: Invocation, out: options.PrivateOut = None) -> None:
         cli.expect(HEAD)
     else:
         cli.expect_own_form()
-    text = open_authority(cli.config()).perform(SignHead())
+    signed_head = open_authority(cli.config()).perform(SignHead())
     # The configured format does not apply: the stored head must have the form that --expect-head reads.
     if cli.field is None and cli.format is None:
-        output.put([f"{text}\n"], out)
+        output.put([f"{signed_head}\n"], out)
     else:
-        cli.show(Display("jitid.audit-head/1", HEAD, [{"head": text}], one=True))
+        cli.show(Display("jitid.audit-head/1", HEAD, [{"head": signed_head}], one=True))
 
 
 def verify(cli: Invocation, expect_head: options.ExpectHead = None, file: options.LogFile = None) -> None:

@@ -42,11 +42,11 @@ def doctor(cli: Invocation) -> None:
     cli.expect(FIELDS)
     with progress(cli):
         checks = installation_check.check(cli.config(), trouble)
-    found = [row(cli, check) for check in checks]
+    rows = [row(cli, check) for check in checks]
     if record_rows.by_eye(cli):
-        output.write(checklist.text(found, cli.coloured()))
+        output.write(checklist.text(rows, cli.coloured()))
     else:
-        cli.show(Display("jitid.doctor/1", FIELDS, found))
+        cli.show(Display("jitid.doctor/1", FIELDS, rows))
     error = verdict(checks)
     if error is not None:
         raise error
@@ -56,13 +56,13 @@ def doctor(cli: Invocation) -> None:
 def progress(cli: Invocation) -> Iterator[None]:
     """Show at a terminal that the ledger is examined: a large one takes seconds."""
     text = b"jitid: examining the ledger"
-    shown = os.isatty(2) and not cli.quiet and _is_large(cli)
-    if shown:
+    visible = os.isatty(2) and not cli.quiet and _is_large(cli)
+    if visible:
         os.write(2, text)
     try:
         yield
     finally:
-        if shown:
+        if visible:
             os.write(2, b"\r" + b" " * len(text) + b"\r")
 
 
@@ -87,7 +87,7 @@ def verdict(checks: list[Check]) -> JitidError | None:
     if not failures:
         return None
     # A remote authority may refuse with any other status.
-    rank = {status: at for at, status in enumerate(_BY_SEVERITY)}
+    rank = {status: index for index, status in enumerate(_BY_SEVERITY)}
     most_severe = min(failures, key=lambda check: rank.get(check.exit_status, len(rank)))
     names = Counter(check.name for check in failures)
     summary = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in names.items())

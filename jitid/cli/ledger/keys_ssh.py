@@ -21,13 +21,13 @@ def ssh(cli: Invocation, out: options.PublicOut = None) -> None:
     certificate lets in, the host says itself: by AuthorizedPrincipalsFile, or by logins that a template names.
     """
     cli.expect_own_form()
-    found = open_authority(cli.config()).perform(PublishSshAuthorities())
-    if not found:
+    authorities = open_authority(cli.config()).perform(PublishSshAuthorities())
+    if not authorities:
         raise NotFoundError(
             "this ledger has no key for SSH certificates yet",
             "the first `jitid issue --kind ssh-cert` makes it, or: jitid keys rotate --use ssh",
         )
-    text = "".join(f"{each.line}\n" for each in found)
+    text = "".join(f"{authority.line}\n" for authority in authorities)
     if out is None:
         output.write(text)
         return
@@ -45,17 +45,19 @@ def krl(cli: Invocation, out: options.PublicOut = None) -> None:
     cli.expect_own_form()
     if out is None and output.is_terminal():
         raise UsageError("the list is no text for a terminal", "name a file: --out revoked.krl")
-    found = open_authority(cli.config()).perform(PublishSshRevocations())
+    revoked = open_authority(cli.config()).perform(PublishSshRevocations())
     if out is None:
-        output.write_bytes(found.krl)
+        output.write_bytes(revoked.krl)
     else:
         from jitid.system.files import write_public
 
-        write_public(out, found.krl)
+        write_public(out, revoked.krl)
     keys = (
-        "" if not found.keys else f" and {found.keys} {'key' if found.keys == 1 else 'keys'} of authorities"
+        ""
+        if not revoked.keys
+        else f" and {revoked.keys} {'key' if revoked.keys == 1 else 'keys'} of authorities"
     )
-    plural = "certificate" if found.certificates == 1 else "certificates"
+    plural = "certificate" if revoked.certificates == 1 else "certificates"
     cli.note(
-        f"{found.certificates} {plural}{keys} on the list; hosts must fetch it, and sessions that are open stay open"
+        f"{revoked.certificates} {plural}{keys} on the list; hosts must fetch it, and sessions that are open stay open"
     )

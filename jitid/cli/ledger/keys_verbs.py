@@ -40,7 +40,7 @@ def list_(cli: Invocation) -> None:
     is waiting was made by `jitid keys request`.
     """
     cli.expect(FIELDS)
-    found = open_authority(cli.config()).perform(ListKeys())
+    keys = open_authority(cli.config()).perform(ListKeys())
     cli.show(
         Display(
             "jitid.keys/1",
@@ -56,7 +56,7 @@ def list_(cli: Invocation) -> None:
                     "revoked_at": record_rows.time(key.revoked_at),
                     "needed_until": record_rows.time(needed_until),
                 }
-                for key, needed_until in found
+                for key, needed_until in keys
             ],
         )
     )
@@ -153,7 +153,7 @@ def revoke(
 
 
 def _foreseen(authority: Authority, kid: str) -> Ended:
-    if kid not in [known.kid for known, _ in authority.perform(ListKeys())]:
+    if kid not in [key.kid for key, _ in authority.perform(ListKeys())]:
         raise NotFoundError(f"this ledger never had a key {quote(kid)}", "see: jitid keys list")
     try:
         return authority.perform(Revoke(selection=Selection(kids=(kid,)), most=None, dry_run=True))

@@ -34,9 +34,9 @@ def request(cli: Invocation, out: options.PublicOut = None) -> None:
     the certificate is imported, whatever authority there is goes on.
     """
     cli.expect_own_form()
-    made = open_authority(cli.config()).perform(RequestAuthority(accept_clock=cli.accept_clock))
-    _write(made.request.encode("ascii"), out)
-    cli.note(f"{made.kid} waits for its certificate: jitid keys import CHAIN")
+    authority_request = open_authority(cli.config()).perform(RequestAuthority(accept_clock=cli.accept_clock))
+    _write(authority_request.request.encode("ascii"), out)
+    cli.note(f"{authority_request.kid} waits for its certificate: jitid keys import CHAIN")
 
 
 def import_(cli: Invocation, chain: options.Chain = None) -> None:
@@ -49,18 +49,20 @@ def import_(cli: Invocation, chain: options.Chain = None) -> None:
     text = read_input.unmarked(chain or "-", MAX_CHAIN, "the chain of certificates").decode(
         "ascii", "replace"
     )
-    done = open_authority(cli.config()).perform(ImportAuthority(chain=text, accept_clock=cli.accept_clock))
+    imported = open_authority(cli.config()).perform(
+        ImportAuthority(chain=text, accept_clock=cli.accept_clock)
+    )
     if cli.field is not None or cli.format_name() is not None:
         row = {
-            "kid": done.kid,
-            "retired": done.retired,
-            "expires_at": record_rows.time(done.expires_at),
-            "event": done.event,
+            "kid": imported.kid,
+            "retired": imported.retired,
+            "expires_at": record_rows.time(imported.expires_at),
+            "event": imported.event,
         }
         cli.show(Display("jitid.keys-import/1", IMPORTED, [row], one=True))
     else:
-        output.write(f"{done.kid}\n")
-    for kid in done.retired:
+        output.write(f"{imported.kid}\n")
+    for kid in imported.retired:
         cli.note(f"{kid} certifies nothing more, and what it certified stays valid")
 
 
@@ -74,20 +76,22 @@ def bundle(cli: Invocation, out: options.PublicOut = None) -> None:
     form = cli.own_format(BUNDLES)
     if form is None:
         cli.expect_own_form("json")
-    found = open_authority(cli.config()).perform(PublishBundle())
+    trust_bundle = open_authority(cli.config()).perform(PublishBundle())
     if form == "pem":
         from jitid.crypto.der import to_pem
 
-        if not found.roots:
+        if not trust_bundle.roots:
             raise IntegrityError(
                 "the ledger has no X.509 authority yet",
                 "the first certificate makes one: jitid issue --kind x509-svid",
             )
-        text = "".join(map(to_pem, found.roots))
+        text = "".join(map(to_pem, trust_bundle.roots))
     else:
         import json
 
-        text = json.dumps(found.for_tokens if form == "jwt" else found.document, indent=2) + "\n"
+        text = (
+            json.dumps(trust_bundle.for_tokens if form == "jwt" else trust_bundle.document, indent=2) + "\n"
+        )
     _write(text.encode("ascii"), out)
 
 
@@ -104,23 +108,23 @@ def crl(cli: Invocation, lifetime: options.ListLifetime = None, out: options.Pub
     if form == "der" and out is None:
         raise UsageError("DER is no text", "name a file with --out")
     seconds = None if lifetime is None else parse_duration(lifetime)
-    found = open_authority(cli.config()).perform(PublishRevocations(lifetime=seconds))
-    if not found:
+    crls = open_authority(cli.config()).perform(PublishRevocations(lifetime=seconds))
+    if not crls:
         raise IntegrityError(
             "no X.509 authority of the ledger is here",
             "the first certificate makes one: jitid issue --kind x509-svid",
         )
     if form == "der" and out is not None:
-        if len(found) > 1:
+        if len(crls) > 1:
             raise UsageError(
-                f"{len(found)} authorities have certificates that may be alive, and DER has room for one list",
+                f"{len(crls)} authorities have certificates that may be alive, and DER has room for one list",
                 "take --format pem",
             )
-        _write(found[0].der, out)
+        _write(crls[0].der, out)
         return
     from jitid.crypto.der import to_pem
 
-    _write("".join(to_pem(one.der, "X509 CRL") for one in found).encode("ascii"), out)
+    _write("".join(to_pem(revocation_list.der, "X509 CRL") for revocation_list in crls).encode("ascii"), out)
 
 
 def _write(data: bytes, out: str | None) -> None:

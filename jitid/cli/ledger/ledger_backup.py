@@ -67,7 +67,7 @@ def backup(
             raise UsageError("a backup is no text for a terminal", "jitid ledger backup - > FILE")
     display = ProgressDisplay(cli)
     try:
-        made = destination.back_up(
+        made_backup = destination.back_up(
             cli.config(),
             to,
             keys=keys,
@@ -82,7 +82,7 @@ def backup(
     finally:
         display.end()
     if not stream:
-        _report(cli, made)
+        _report(cli, made_backup)
     if keys:
         cli.note("the backup holds private keys: whoever has them signs in the name of this ledger")
     else:
@@ -92,15 +92,15 @@ def backup(
         )
 
 
-def _report(cli: Invocation, made: MadeBackup) -> None:
-    manifest = made.manifest
+def _report(cli: Invocation, made_backup: MadeBackup) -> None:
+    manifest = made_backup.manifest
     row = {
-        "backup": made.place,
+        "backup": made_backup.place,
         "ledger": manifest.ledger,
         "events": manifest.events,
         "head": manifest.head,
         "made_at": format_time(manifest.at),
-        "size": made.size,
+        "size": made_backup.size,
         "keys": len(manifest.keys),
         "verified": manifest.verified,
     }
@@ -109,7 +109,7 @@ def _report(cli: Invocation, made: MadeBackup) -> None:
         return
     verification = "verified" if manifest.verified else "not verified"
     output.write(
-        f"backed up to {safe(made.place)}: {manifest.events} events, {made.size} bytes; {verification}\n"
+        f"backed up to {safe(made_backup.place)}: {manifest.events} events, {made_backup.size} bytes; {verification}\n"
     )
 
 
@@ -132,7 +132,7 @@ def restore(
     display = ProgressDisplay(cli)
     try:
         with backup_hint():
-            back = restoration.restore(
+            restored_ledger = restoration.restore(
                 cli.config(),
                 from_,
                 replace=replace,
@@ -144,7 +144,7 @@ def restore(
             )
     finally:
         display.end()
-    _report_restored(cli, back)
+    _report_restored(cli, restored_ledger)
 
 
 @contextmanager
@@ -168,66 +168,69 @@ def _head(path: str) -> str:
         ) from error
 
 
-def _report_restored(cli: Invocation, back: RestoredLedger) -> None:
-    done = back.restored
+def _report_restored(cli: Invocation, restored_ledger: RestoredLedger) -> None:
+    restored = restored_ledger.restored
     row: dict[str, Any] = {
-        "path": back.path,
-        "ledger": back.manifest.ledger,
-        "made_at": format_time(back.manifest.at),
-        "events": back.manifest.events,
-        "lost": back.lost,
-        "kept": done.kept,
-        "ended": done.credentials,
-        "tasks": done.tasks,
-        "access": done.access,
-        "revoked": done.revoked,
-        "retired": done.retired,
-        "trusted": done.trusted,
-        "replaced": back.replaced,
-        "event": done.event,
+        "path": restored_ledger.path,
+        "ledger": restored_ledger.manifest.ledger,
+        "made_at": format_time(restored_ledger.manifest.at),
+        "events": restored_ledger.manifest.events,
+        "lost": restored_ledger.lost,
+        "kept": restored.kept,
+        "ended": restored.credentials,
+        "tasks": restored.tasks,
+        "access": restored.access,
+        "revoked": restored.revoked,
+        "retired": restored.retired,
+        "trusted": restored.trusted,
+        "replaced": restored_ledger.replaced,
+        "event": restored.event,
     }
     if cli.field is not None or cli.format_name() is not None:
         cli.show(Display("jitid.ledger-restore/1", RESTORED, [row], one=True))
     else:
-        output.write("\n".join(_sentences(back)) + "\n")
-    if back.replaced is not None:
+        output.write("\n".join(_sentences(restored_ledger)) + "\n")
+    if restored_ledger.replaced is not None:
         cli.note(
-            f"what was there before is in {back.replaced}, with its keys: remove it once it is of no use"
+            f"what was there before is in {restored_ledger.replaced}, with its keys: remove it once it is of no use"
         )
-    if done.trusted and not back.newest:
+    if restored.trusted and not restored_ledger.newest:
         cli.note(
-            f"certificates of {', '.join(done.trusted)} are trusted as before: "
+            f"certificates of {', '.join(restored.trusted)} are trusted as before: "
             "if one of these was revoked since, do so again with `jitid keys revoke`"
         )
-    if not done.kept:
+    if not restored.kept:
         cli.note(
             "who was disabled or suspended since is enabled again, and what was reported as leaked since is "
             "forgotten: see `jitid delegator list` and `jitid agent list`"
         )
-    if done.access:
+    if restored.access:
         cli.note("nobody may ask an authority over it before that is granted anew: jitid access grant")
 
 
-def _sentences(back: RestoredLedger) -> list[str]:
-    done = back.restored
+def _sentences(restored_ledger: RestoredLedger) -> list[str]:
+    restored = restored_ledger.restored
     lines = [
-        f"restored to {safe(back.path)}: {back.manifest.events} events, as it was at {format_time(back.manifest.at)}"
+        (
+            f"restored to {safe(restored_ledger.path)}: {restored_ledger.manifest.events} events, "
+            f"as it was at {format_time(restored_ledger.manifest.at)}"
+        )
     ]
-    if back.lost:
-        events = "1 event is" if back.lost == 1 else f"{back.lost} events are"
+    if restored_ledger.lost:
+        events = "1 event is" if restored_ledger.lost == 1 else f"{restored_ledger.lost} events are"
         lines.append(f"{events} known to be lost")
-    if done.kept:
-        why = ": nothing has happened since" if back.newest else ""
-        lines.append(f"what lived in it goes on living{why}")
+    if restored.kept:
+        reason = ": nothing has happened since" if restored_ledger.newest else ""
+        lines.append(f"what lived in it goes on living{reason}")
     else:
         counts = (
-            (done.credentials, "credential"),
-            (done.tasks, "task"),
-            (done.access, "bearer of access"),
-            (len(done.revoked), "signing key"),
+            (restored.credentials, "credential"),
+            (restored.tasks, "task"),
+            (restored.access, "bearer of access"),
+            (len(restored.revoked), "signing key"),
         )
         lines.append(
-            f"ended {', '.join(_number(*each) for each in counts)}, "
+            f"ended {', '.join(_number(*count_and_noun) for count_and_noun in counts)}, "
             "since nobody can tell what was ended after the backup was made"
         )
     return lines
@@ -255,9 +258,9 @@ class ProgressDisplay:
         self._written = False
         self._percent = -1
 
-    def pages(self, done: int, all_: int) -> None:
+    def pages(self, copied: int, all_: int) -> None:
         """Show the percentage of copied pages."""
-        percent = 100 * done // max(all_, 1)
+        percent = 100 * copied // max(all_, 1)
         if percent != self._percent:
             self._percent = percent
             self.stage(f"copying {percent} %")

@@ -45,11 +45,11 @@ def check(cli: Invocation, backup: options.BackupToCheck = None) -> None:
                 )
         finally:
             display.end()
-    found = [doctor.row(cli, one) for one in checks]
+    rows = [doctor.row(cli, result) for result in checks]
     if record_rows.by_eye(cli):
-        output.write(checklist.text(found, cli.coloured()))
+        output.write(checklist.text(rows, cli.coloured()))
     else:
-        cli.show(Display("jitid.ledger-check/1", CHECKED, found))
+        cli.show(Display("jitid.ledger-check/1", CHECKED, rows))
     error = doctor.verdict(checks)
     if error is not None:
         raise error
@@ -64,18 +64,18 @@ def vacuum(cli: Invocation) -> None:
     cli.expect(VACUUMED)
     display = ProgressDisplay(cli)
     try:
-        done = upkeep.vacuum(cli.config(), display.stage)
+        result = upkeep.vacuum(cli.config(), display.stage)
     finally:
         display.end()
     row = {
-        "before": done.before,
-        "after": done.after,
-        "saved": done.before - done.after,
-        "log": done.log_left,
+        "before": result.before,
+        "after": result.after,
+        "saved": result.before - result.after,
+        "log": result.log_left,
     }
     if cli.field is not None or cli.format_name() is not None:
         cli.show(Display("jitid.ledger-vacuum/1", VACUUMED, [row], one=True))
     else:
-        output.write(f"{done.before} bytes before, {done.after} after\n")
-    if done.log_left:
+        output.write(f"{result.before} bytes before, {result.after} after\n")
+    if result.log_left:
         cli.note("somebody was reading an old state: what that held back goes as soon as nobody does")

@@ -43,38 +43,38 @@ def copy(
         raise UsageError(f"the place of the copy is longer than {_LONGEST} characters; nothing was copied")
     config = cli.config()
     request = CopyRequest(to, None if issuer is None else check_issuer(issuer), keys)
-    shown = safe(place_text(to))
-    seen: dict[str, int] = {}
+    target = safe(place_text(to))
+    copied_rows: dict[str, int] = {}
 
     def progress(table: str, rows: int) -> None:
-        seen[table] = seen.get(table, 0) + rows
+        copied_rows[table] = copied_rows.get(table, 0) + rows
         if os.isatty(2) and not cli.quiet:
-            os.write(2, f"\r\033[Kjitid: copying {table}: {seen[table]}".encode())
+            os.write(2, f"\r\033[Kjitid: copying {table}: {copied_rows[table]}".encode())
 
     try:
-        done = copy_ledger(config, request, progress, cli.note)
+        result = copy_ledger(config, request, progress, cli.note)
     finally:
-        if seen and os.isatty(2) and not cli.quiet:
+        if copied_rows and os.isatty(2) and not cli.quiet:
             os.write(2, b"\r\033[K")
-    counts = {each.table: each.rows for each in done.tables}
+    counts = {copied_table.table: copied_table.rows for copied_table in result.tables}
     row = {
-        "to": shown,
-        "events": done.events,
+        "to": target,
+        "events": result.events,
         "credentials": counts.get("credential"),
         "rows": sum(counts.values()) if counts else None,
-        "head": done.head.hash.hex(),
-        "event": done.event,
-        "resumed": done.resumed,
+        "head": result.head.hash.hex(),
+        "event": result.event,
+        "resumed": result.resumed,
     }
     if cli.field is not None or cli.format_name() is not None:
-        document = {**row, "tables": [each._asdict() for each in done.tables]}
+        document = {**row, "tables": [copied_table._asdict() for copied_table in result.tables]}
         cli.show(Display("jitid.ledger-copy/1", COPIED, [row], one=True, document=document))
     else:
         output.write(
-            f"copied to {shown}: {done.events} events, {row['rows']} rows; all agree, and the audit chain holds\n"
+            f"copied to {target}: {result.events} events, {row['rows']} rows; all agree, and the audit chain holds\n"
             if counts
-            else f"copied to {shown}: {done.events} events; the earlier attempt had compared them\n"
+            else f"copied to {target}: {result.events} events; the earlier attempt had compared them\n"
         )
     cli.note(
-        f"the source is sealed: it can be read, and refuses all else; use the copy: jitid --ledger {word(shown)}"
+        f"the source is sealed: it can be read, and refuses all else; use the copy: jitid --ledger {word(target)}"
     )

@@ -52,33 +52,40 @@ def issuer(
     cli.show(Display("jitid.ledger-issuers/1", NAMES, _rows(open_local(cli.config()).look_at_names())))
 
 
-def _set(cli: Invocation, new: str, *, yes: bool) -> None:
+def _set(cli: Invocation, new_issuer: str, *, yes: bool) -> None:
     cli.expect(CHANGED)
     config = cli.config()
     must_be_local(config)
-    authority = open_local(config, issuer=new, accept_clock=cli.accept_clock)
+    authority = open_local(config, issuer=new_issuer, accept_clock=cli.accept_clock)
     if not yes:
-        _confirm(cli, authority.look_at_names(new), new)
-    done = authority.set_issuer(new, accept_clock=cli.accept_clock)
-    former = done.names.former[-1]
-    until = format_time(done.until) if done.live else None
+        _confirm(cli, authority.look_at_names(new_issuer), new_issuer)
+    change = authority.set_issuer(new_issuer, accept_clock=cli.accept_clock)
+    former = change.names.former[-1]
+    until = format_time(change.until) if change.live else None
     if cli.field is not None or cli.format_name() is not None:
-        row = {"issuer": new, "former": former, "until": until, "live": done.live, "event": done.event}
+        row = {
+            "issuer": new_issuer,
+            "former": former,
+            "until": until,
+            "live": change.live,
+            "event": change.event,
+        }
         cli.show(Display("jitid.ledger-issuer/1", CHANGED, [row], one=True))
     else:
-        rest = "" if until is None else f"; credentials under {former} are accepted until {until}"
-        output.write(f"the issuer is {new}{rest} (audit event {done.event})\n")
-    if config.text("issuer") not in (None, new):
+        acceptance = "" if until is None else f"; credentials under {former} are accepted until {until}"
+        output.write(f"the issuer is {new_issuer}{acceptance} (audit event {change.event})\n")
+    if config.text("issuer") not in (None, new_issuer):
         cli.note(f"the configuration still says issuer = {former}: jitid config unset issuer")
     cli.note(f"verifiers that pin {former} refuse new tokens: tell them, and repeat `jitid publish DIR`")
 
 
-def _confirm(cli: Invocation, found: Naming, new: str) -> None:
+def _confirm(cli: Invocation, naming: Naming, new_issuer: str) -> None:
     """Refuse a change while credentials are live; at a terminal, ask for confirmation instead. Raises UsageError."""
-    if not found.live or new == found.names.issuer:
+    if not naming.live or new_issuer == naming.names.issuer:
         return
     would = (
-        f"change the issuer from {found.names.issuer} to {new}, with {counted(found.live, 'live credential')}"
+        f"change the issuer from {naming.names.issuer} to {new_issuer}, "
+        f"with {counted(naming.live, 'live credential')}"
     )
     if not can_prompt(cli):
         raise UsageError(
@@ -86,12 +93,12 @@ def _confirm(cli: Invocation, found: Naming, new: str) -> None:
             "they stay valid until they expire; verifiers that pin the issuer refuse new ones; "
             "to change it, repeat with --yes",
         )
-    confirm(would, found.live, f"their number, {found.live}, to change it; anything else changes nothing")
+    confirm(would, naming.live, f"their number, {naming.live}, to change it; anything else changes nothing")
 
 
-def _rows(found: Naming) -> list[dict[str, Any]]:
-    rows = [{"issuer": found.names.issuer, "state": "current", "until": None}]
-    for name, until in reversed(found.names.lasting()):
-        state = "accepted" if found.now < until else "former"
+def _rows(naming: Naming) -> list[dict[str, Any]]:
+    rows = [{"issuer": naming.names.issuer, "state": "current", "until": None}]
+    for name, until in reversed(naming.names.lasting()):
+        state = "accepted" if naming.now < until else "former"
         rows.append({"issuer": name, "state": state, "until": format_time(until) if until else None})
     return rows

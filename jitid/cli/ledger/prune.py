@@ -57,8 +57,10 @@ def prune(
     """
     cli.expect(PRUNED)
     config = cli.config()
-    after = config.number("retain_rows") if rows_after is None else parse_duration(rows_after)
-    evidence = config.number("retain_evidence") if evidence_after is None else parse_duration(evidence_after)
+    rows_seconds = config.number("retain_rows") if rows_after is None else parse_duration(rows_after)
+    evidence_seconds = (
+        config.number("retain_evidence") if evidence_after is None else parse_duration(evidence_after)
+    )
     if export is None and evidence_after is not None:
         raise UsageError(
             "audit events are cut only once they are exported; nothing was changed",
@@ -73,30 +75,34 @@ def prune(
             "run it there, or leave --export out",
         )
     # Leaks are evidence: they are deleted together with their events.
-    leaks = None if export is None else max(evidence, after)
-    operation = Prune(rows_after=after, leaks_after=leaks, dry_run=dry_run, accept_clock=cli.accept_clock)
-    done = authority.perform(operation)
-    done = _finish(cli, authority, done)
+    leaks_seconds = None if export is None else max(evidence_seconds, rows_seconds)
+    operation = Prune(
+        rows_after=rows_seconds, leaks_after=leaks_seconds, dry_run=dry_run, accept_clock=cli.accept_clock
+    )
+    pruning = authority.perform(operation)
+    pruning = _finish(cli, authority, pruning)
     cut = None
     if export is not None:
         folder = os.path.abspath(export)
         cut = authority.perform(
-            CutLog(evidence_after=evidence, folder=folder, dry_run=dry_run, accept_clock=cli.accept_clock)
+            CutLog(
+                evidence_after=evidence_seconds, folder=folder, dry_run=dry_run, accept_clock=cli.accept_clock
+            )
         )
-    _report(cli, done, cut, dry_run=dry_run)
-    count = sum(done.rows.values())
-    if done.event is not None and count >= _MANY and config.remote is None and "://" not in config.ledger:
+    _report(cli, pruning, cut, dry_run=dry_run)
+    count = sum(pruning.rows.values())
+    if pruning.event is not None and count >= _MANY and config.remote is None and "://" not in config.ledger:
         cli.note("the ledger's file has room for others now; it gets smaller by: jitid ledger vacuum")
 
 
-def _report(cli: Invocation, done: Pruning, cut: Cut | None, *, dry_run: bool) -> None:
+def _report(cli: Invocation, pruning: Pruning, cut: Cut | None, *, dry_run: bool) -> None:
     row = {
-        "before": record_rows.time(done.before),
-        "identities": done.rows.get("identities", 0),
-        "credentials": done.rows.get("credentials", 0),
-        "rows": sum(done.rows.values()),
-        "event": done.event,
-        "left": done.left,
+        "before": record_rows.time(pruning.before),
+        "identities": pruning.rows.get("identities", 0),
+        "credentials": pruning.rows.get("credentials", 0),
+        "rows": sum(pruning.rows.values()),
+        "event": pruning.event,
+        "left": pruning.left,
         "dry_run": dry_run,
         "evidence_before": None if cut is None else record_rows.time(cut.before),
         "exported": None if cut is None else cut.exported,
@@ -105,10 +111,10 @@ def _report(cli: Invocation, done: Pruning, cut: Cut | None, *, dry_run: bool) -
         "file": None if cut is None else cut.file,
     }
     if cli.field is not None or cli.format_name() is not None:
-        document = {**row, "tables": dict(done.rows)}
+        document = {**row, "tables": dict(pruning.rows)}
         cli.show(Display("jitid.prune/1", PRUNED, [row], one=True, document=document))
         return
-    output.write(_sentence(done, row) + "\n")
+    output.write(_sentence(pruning, row) + "\n")
     if cut is not None:
         output.write(_cut(cut, dry_run=dry_run) + "\n")
 
@@ -118,42 +124,44 @@ def _cut(cut: Cut, *, dry_run: bool) -> str:
     if not cut.exported:
         return f"there are no audit events from before {before} that were not cut"
     events = f"{counted(cut.exported, 'audit event')} from before {before}, up to {cut.through}"
-    kept = f"{cut.kept} up to there stay, since rows remember them or they tell what the ledger is"
+    kept_text = f"{cut.kept} up to there stay, since rows remember them or they tell what the ledger is"
     if dry_run:
-        return f"would export and cut {events}; {kept}; nothing was changed"
-    return f"exported {events}, to {safe(cut.file or '')}, and cut them (audit event {cut.event}); {kept}"
+        return f"would export and cut {events}; {kept_text}; nothing was changed"
+    return (
+        f"exported {events}, to {safe(cut.file or '')}, and cut them (audit event {cut.event}); {kept_text}"
+    )
 
 
-def _finish(cli: Invocation, authority: Authority, done: Pruning) -> Pruning:
+def _finish(cli: Invocation, authority: Authority, pruning: Pruning) -> Pruning:
     """Delete the remaining rows of pruned identities, until none can be deleted any more."""
-    shown = os.isatty(2) and not cli.quiet
-    left = None
-    while done.left and done.left != left:
-        left = done.left
-        if shown:
-            os.write(2, f"\r\033[Kjitid: deleting the rows of {left} identities".encode())
-        done = done._replace(left=authority.perform(Prune(rows_after=None)).left)
-    if left is not None and shown:
+    visible = os.isatty(2) and not cli.quiet
+    last_left = None
+    while pruning.left and pruning.left != last_left:
+        last_left = pruning.left
+        if visible:
+            os.write(2, f"\r\033[Kjitid: deleting the rows of {last_left} identities".encode())
+        pruning = pruning._replace(left=authority.perform(Prune(rows_after=None)).left)
+    if last_left is not None and visible:
         os.write(2, b"\r\033[K")
-    return done
+    return pruning
 
 
-def _sentence(done: Pruning, row: dict[str, Any]) -> str:
-    before = format_time(done.before)
+def _sentence(pruning: Pruning, row: dict[str, Any]) -> str:
+    before = format_time(pruning.before)
     identities = counted(row["identities"], "identity", "identities")
     deleted = f"{counted(row['credentials'], 'credential')} of {identities} that had ended before {before}"
     others = [
-        f"{number} of `{table}`"
-        for table, number in done.rows.items()
-        if number and table not in ("credentials", "identities")
+        f"{count} of `{table}`"
+        for table, count in pruning.rows.items()
+        if count and table not in ("credentials", "identities")
     ]
     if others:
         deleted += f", with rows of theirs and others' ({', '.join(others)})"
     if row["dry_run"]:
         return f"would let go of {deleted}; nothing was changed"
-    if done.event is not None:
-        return f"let go of {deleted} (audit event {done.event})"
-    if done.left:
-        left = counted(done.left, "identity", "identities")
-        return f"nothing more had ended before {before}; {left} that leaked meanwhile stay"
+    if pruning.event is not None:
+        return f"let go of {deleted} (audit event {pruning.event})"
+    if pruning.left:
+        remaining = counted(pruning.left, "identity", "identities")
+        return f"nothing more had ended before {before}; {remaining} that leaked meanwhile stay"
     return f"nothing had ended before {before} that has not gone"

@@ -30,10 +30,10 @@ def publish(cli: Invocation, folder: options.PublishedFolder, dry_run: options.D
     config = cli.config()
     authority = open_authority(config)
     published = publish_folder.publish(authority, folder, float(config.number("timeout")), dry=dry_run)
-    cli.show(Display("jitid.publish/1", FIELDS, [_row(one) for one in published.files]))
-    for text in published.notes:
-        cli.note(text)
+    cli.show(Display("jitid.publish/1", FIELDS, [_row(file) for file in published.files]))
+    for note in published.notes:
+        cli.note(note)
 
 
-def _row(one: Put) -> dict[str, object]:
-    return {"file": one.name, "state": one.state, "bytes": one.bytes}
+def _row(file: Put) -> dict[str, object]:
+    return {"file": file.name, "state": file.state, "bytes": file.bytes}

@@ -1,6 +1,6 @@
 """The parameters of the verbs: their spelling on the command line, their environment variables, their help.
 
-Each name is the type of a verb's parameter: `def issue(given: Invocation, task: options.Task = None) -> None`. Verbs
+Each name is the type of a verb's parameter: `def issue(cli: Invocation, task: options.Task = None) -> None`. Verbs
 import this package for type checking only: it needs Typer, and a plain line of `issue` runs without Typer.
 A selector or a guard rail has no environment variable: a selection of credentials to end must be on the line.
 """

@@ -93,8 +93,8 @@ def row(change: DecisionChange, looks: PolicyLooks) -> dict[str, Any]:
         "new_lifetime": _duration(new.lifetime),
         "needs": list(new.needs),
         **{
-            name: document.get(name, 0 if name == "depth" else None) if seen else None
-            for name, seen in included.items()
+            name: document.get(name, 0 if name == "depth" else None) if is_read else None
+            for name, is_read in included.items()
         },
         "sensitivity": document.get("judged", document["sensitivity"]),
         "ttl": _duration(document.get("ttl", document.get("lifetime"))),
@@ -110,22 +110,22 @@ def _is_distinguished(names: DistinctNames | None, name: str) -> bool:
     return names is None or name in names.values
 
 
-def summary(found: Replayed) -> list[str]:
+def summary(replayed: Replayed) -> list[str]:
     """Return sentences about the number of decisions, and their changes."""
-    decided = counted(found.credentials, "credential")
-    if found.denials:
-        decided += f" and {counted(found.denials, 'denial')}"
-    were = "was" if found.credentials == 1 and not found.denials else "were"
-    lines = [f"{decided} {were} decided, {counted(found.requests, 'distinct request')}"]
+    decided = counted(replayed.credentials, "credential")
+    if replayed.denials:
+        decided += f" and {counted(replayed.denials, 'denial')}"
+    verb = "was" if replayed.credentials == 1 and not replayed.denials else "were"
+    lines = [f"{decided} {verb} decided, {counted(replayed.requests, 'distinct request')}"]
     totals: dict[tuple[str, bool], tuple[int, int]] = {}
-    for change in found.changes:
+    for change in replayed.changes:
         key = (_word(change.old, change.new), change.denied)
         count, requests = totals.get(key, (0, 0))
         totals[key] = count + change.credentials, requests + 1
     for (word, denied), (count, requests) in totals.items():
-        things = counted(count, "denied request" if denied else "credential")
-        lines.append(f"{things} {SENTENCES[word]} ({counted(requests, 'distinct request')})")
-    if not found.changes:
+        subject = counted(count, "denied request" if denied else "credential")
+        lines.append(f"{subject} {SENTENCES[word]} ({counted(requests, 'distinct request')})")
+    if not replayed.changes:
         lines.append("nothing would change")
     return lines
 

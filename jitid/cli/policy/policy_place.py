@@ -29,13 +29,13 @@ def in_force(cli: Invocation) -> Folder:
 
     """
     config = cli.config()
-    path = home_path(config)
-    place, files = policy_place(config, path), policy_files(config, path)
-    if place is None:
+    home = home_path(config)
+    policy_path, files = policy_place(config, home), policy_files(config, home)
+    if policy_path is None:
         return shipped()
-    found = look_into(place)
-    use = read_named(place, [USE]) if os.path.lexists(os.path.join(place, USE)) else []
-    return found._replace(files=files, use=use[0][1] if use else None)
+    folder = look_into(policy_path)
+    use = read_named(policy_path, [USE]) if os.path.lexists(os.path.join(policy_path, USE)) else []
+    return folder._replace(files=files, use=use[0][1] if use else None)
 
 
 def shipped() -> Folder:
@@ -51,14 +51,14 @@ def named(path: str) -> Folder:
 
     """
     if os.path.isdir(path):
-        found = look_into(path)
-        if not found.files:
+        folder = look_into(path)
+        if not folder.files:
             raise UsageError(
                 f"{quote(path, 200)} holds no {CEDAR} file", "name the folder of a policy, or a file of it"
             )
-        return found
-    (found,) = grouped([path], CEDAR)
-    return found
+        return folder
+    (folder,) = grouped([path], CEDAR)
+    return folder
 
 
 def grouped(paths: Sequence[str], suffix: str) -> list[Folder]:
@@ -79,9 +79,9 @@ def grouped(paths: Sequence[str], suffix: str) -> list[Folder]:
                 f"{quote(path, 200)} is neither a folder nor a file whose name ends in {suffix}",
                 f"{DEFAULT_NAME} is one" if suffix == CEDAR else f"release{CASES} is one",
             )
-        some = folders.setdefault(folder or ".", [])
-        if some is not None and name not in some:
-            some.append(name)
+        file_names = folders.setdefault(folder or ".", [])
+        if file_names is not None and name not in file_names:
+            file_names.append(name)
     return [look_into(folder, names) for folder, names in folders.items()]
 
 
@@ -90,34 +90,34 @@ def place_of(folder: Folder, file: str) -> str:
     return os.path.join(folder.path, file) if os.path.isdir(folder.path) and folder.path != "." else file
 
 
-def must_hold_rules(found: Folder) -> None:
+def must_hold_rules(folder: Folder) -> None:
     """Raise ConfigurationError if a folder has no policy."""
-    if not found.files:
+    if not folder.files:
         raise ConfigurationError(
-            f"{quote(found.path, 200)} holds no {CEDAR} file", "name the folder of the policy"
+            f"{quote(folder.path, 200)} holds no {CEDAR} file", "name the folder of the policy"
         )
 
 
-def usable(found: Folder) -> Policy:
+def usable(folder: Folder) -> Policy:
     """Return the policy in a folder.
 
     Raises ConfigurationError, with the place of the error in the form of `policy check`.
     """
     from jitid.policy.evaluate import Policy
 
-    must_hold_rules(found)
-    whole = os.path.isdir(found.path)
+    must_hold_rules(folder)
+    is_folder = os.path.isdir(folder.path)
     try:
-        policy = Policy(found.files)
+        policy = Policy(folder.files)
     except ConfigurationError as error:
         from shlex import quote as word
 
         from jitid.policy.check import first_error
 
-        message = first_error(found.files, found.path if whole else ".") or error.message
-        hint = f"all that is wrong: jitid policy check {word(found.path)}" if whole else error.hint
+        message = first_error(folder.files, folder.path if is_folder else ".") or error.message
+        hint = f"all that is wrong: jitid policy check {word(folder.path)}" if is_folder else error.hint
         raise ConfigurationError(message, hint) from None
-    policy.declare_use(found.use)
+    policy.declare_use(folder.use)
     return policy
 
 

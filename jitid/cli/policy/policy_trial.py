@@ -60,19 +60,20 @@ def tried(cli: Invocation, paths: Sequence[str], policy: str | None) -> Tried:
     left_out: list[dict[str, Any]] = []
     mistakes = rules = 0
     for cases, source in _sources(cli, paths, policy):
-        tested = usable(source)
+        tested_policy = usable(source)
         results: list[Result] = []
         for file, text in cases.cases:
-            found, wrong = read_cases(place_of(cases, file), text, zone)
-            for one in wrong:
-                case = "" if one.case is None else f"case {quote(one.case)}: "
-                output.print_message(safe(f"{one.file}:{one.line}: error: {case}{one.message}"))
-            mistakes += len(wrong)
-            results += [attempt(tested, case) for case in found]
+            file_cases, file_mistakes = read_cases(place_of(cases, file), text, zone)
+            for mistake in file_mistakes:
+                case = "" if mistake.case is None else f"case {quote(mistake.case)}: "
+                output.print_message(safe(f"{mistake.file}:{mistake.line}: error: {case}{mistake.message}"))
+            mistakes += len(file_mistakes)
+            results += [attempt(tested_policy, case) for case in file_cases]
         rows += map(_row, results)
-        rules += len(tested.rules)
+        rules += len(tested_policy.rules)
         left_out += [
-            {"rule": rule.name, "file": place_of(source, rule.file)} for rule in unreached(tested, results)
+            {"rule": rule.name, "file": place_of(source, rule.file)}
+            for rule in unreached(tested_policy, results)
         ]
     if mistakes:
         raise UsageError(
@@ -83,8 +84,8 @@ def tried(cli: Invocation, paths: Sequence[str], policy: str | None) -> Tried:
 
 def _sources(cli: Invocation, paths: Sequence[str], policy: str | None) -> list[tuple[Folder, Folder]]:
     """Return folders with cases, each with the policy that its cases test."""
-    own = None if policy is None else named(policy)
-    folders = grouped(paths, CASES) if paths else [own or in_force(cli)]
+    tested_folder = None if policy is None else named(policy)
+    folders = grouped(paths, CASES) if paths else [tested_folder or in_force(cli)]
     for folder in folders:
         if not folder.cases and folder.path == SHIPPED:
             raise NotFoundError(
@@ -96,7 +97,7 @@ def _sources(cli: Invocation, paths: Sequence[str], policy: str | None) -> list[
                 f"there are no cases in {quote(folder.path, 200)}",
                 f"write them into a file whose name ends in {CASES}; for an example: jitid policy init DIR",
             )
-    return [(folder, own or (look_into(folder.path) if paths else folder)) for folder in folders]
+    return [(folder, tested_folder or (look_into(folder.path) if paths else folder)) for folder in folders]
 
 
 def _row(result: Result) -> dict[str, Any]:
@@ -111,6 +112,6 @@ def _row(result: Result) -> dict[str, Any]:
         "granted": list(answer.granted),
         "lifetime": None if answer.lifetime is None else format_duration(answer.lifetime),
         "needs": list(answer.needs),
-        "expected": {each.what: each.expected for each in result.differences} or None,
+        "expected": {difference.what: difference.expected for difference in result.differences} or None,
         "reason": answer.reason,
     }

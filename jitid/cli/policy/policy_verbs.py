@@ -41,7 +41,7 @@ def check(cli: Invocation, paths: options.CheckedPaths = None) -> None:
 
     cli.expect(CHECKED)
     folders = grouped(paths, CEDAR) if paths else [in_force(cli)]
-    found: list[dict[str, Any]] = []
+    problems: list[dict[str, Any]] = []
     rules = files = 0
     for folder in folders:
         must_hold_rules(folder)
@@ -51,26 +51,32 @@ def check(cli: Invocation, paths: options.CheckedPaths = None) -> None:
         files += len(folder.files)
         for problem in checked.problems:
             severity = "warning" if problem.warning else "error"
-            place = place_of(folder, problem.file)
-            values = (place, *problem.place, severity, problem.rule, problem.message)
-            found.append(dict(zip(CHECKED, values, strict=True)))
-        for why in folder.refused:
-            cli.warn(why)
+            location = place_of(folder, problem.file)
+            values = (location, *problem.place, severity, problem.rule, problem.message)
+            problems.append(dict(zip(CHECKED, values, strict=True)))
+        for refusal in folder.refused:
+            cli.warn(refusal)
         _note_approvals(cli, checked.rules)
-    errors = sum(row["severity"] == "error" for row in found)
+    errors = sum(row["severity"] == "error" for row in problems)
     totals = f"{counted(rules, 'rule')} in {counted(files, 'file')}"
     if cli.field is not None or cli.format_name() is not None:
-        places = [folder.path for folder in folders]
-        document = {"places": places, "rules": rules, "files": files, "errors": errors, "problems": found}
-        cli.show(Display("jitid.policy-check/1", CHECKED, found, document=document))
+        folder_paths = [folder.path for folder in folders]
+        document = {
+            "places": folder_paths,
+            "rules": rules,
+            "files": files,
+            "errors": errors,
+            "problems": problems,
+        }
+        cli.show(Display("jitid.policy-check/1", CHECKED, problems, document=document))
     else:
-        for row in found:
+        for row in problems:
             rule = "" if row["rule"] is None else f"rule `{row['rule']}`: "
-            place = f"{row['file']}:{row['line']}:{row['column']}"
-            output.print_message(safe(f"{place}: {row['severity']}: {rule}{row['message']}"))
+            location = f"{row['file']}:{row['line']}:{row['column']}"
+            output.print_message(safe(f"{location}: {row['severity']}: {rule}{row['message']}"))
         if not errors:
-            which = "" if paths else f" of the policy in force, {safe(folders[0].path)}"
-            output.write(f"{totals}{which}: {'no error' if found else 'in order'}\n")
+            origin = "" if paths else f" of the policy in force, {safe(folders[0].path)}"
+            output.write(f"{totals}{origin}: {'no error' if problems else 'in order'}\n")
     if errors:
         consequence = "it may refuse what it should permit, and permit what it should refuse"
         if any(_is_unusable(folder) for folder in folders):
@@ -113,23 +119,23 @@ def test(
     from jitid.cli.policy.policy_trial import FIELDS, tried
 
     cli.expect(FIELDS)
-    found = tried(cli, paths or [], policy)
+    trial = tried(cli, paths or [], policy)
     if record_rows.by_eye(cli):
         from jitid.formats import trial_text
 
-        output.write_pieces(trial_text.text(found.rows, found.unreached, cli.coloured()))
+        output.write_pieces(trial_text.text(trial.rows, trial.unreached, cli.coloured()))
     else:
         document = {
-            "passed": len(found.rows) - found.failed,
-            "failed": found.failed,
-            "cases": found.rows,
-            "rules": found.rules,
-            "unreached": found.unreached,
+            "passed": len(trial.rows) - trial.failed,
+            "failed": trial.failed,
+            "cases": trial.rows,
+            "rules": trial.rules,
+            "unreached": trial.unreached,
         }
-        cli.show(Display("jitid.policy-test/1", FIELDS, found.rows, document=document))
-        for row in found.unreached:
+        cli.show(Display("jitid.policy-test/1", FIELDS, trial.rows, document=document))
+        for row in trial.unreached:
             cli.note(f"rule `{row['rule']}` of {row['file']} is reached by no case")
-    if found.failed or (require_coverage and found.unreached):
+    if trial.failed or (require_coverage and trial.unreached):
         cli.status = ExitStatus.FINDINGS
 
 
@@ -160,22 +166,22 @@ def show(
         source_text = "\n".join(f"// {file}\n{body}" for file, body in folder.files)
         output.write(_harmless(source_text) if output.is_terminal() else source_text)
         return
-    known = usable(folder)
+    policy = usable(folder)
     entries = _entries(folder)
     if rule is not None:
         _show_rule(cli, entries, rule)
         return
-    found = [_rule_row(entry) for entry in entries]
+    rows = [_rule_row(entry) for entry in entries]
     if record_rows.by_eye(cli):
         names = ", ".join(file for file, _ in folder.files)
-        output.write(safe(f"{folder.path}: {names}") + f"\npolicy {known.digest}\n\n")
+        output.write(safe(f"{folder.path}: {names}") + f"\npolicy {policy.digest}\n\n")
     document = {
-        "policy": known.digest,
+        "policy": policy.digest,
         "place": folder.path,
         "files": [file for file, _ in folder.files],
-        "rules": found,
+        "rules": rows,
     }
-    cli.show(Display("jitid.policy/1", record_rows.columns(cli, RULE, BRIEF), found, document=document))
+    cli.show(Display("jitid.policy/1", record_rows.columns(cli, RULE, BRIEF), rows, document=document))
 
 
 def init(cli: Invocation, folder: options.NewFolder, with_default: options.WithDefault = False) -> None:
@@ -193,10 +199,10 @@ def init(cli: Invocation, folder: options.NewFolder, with_default: options.WithD
         raise UsageError("an empty path names nothing", "name a folder that is new or empty")
     files = example_files(with_default=with_default)
     write_new(folder, sorted(files))
-    place = os.path.abspath(folder)
-    cli.note(f"wrote {', '.join(sorted(name for name, _ in files))} into {place}")
-    cli.note(f"change it to what you mean, and try it: jitid policy check {word(place)}")
-    cli.note(f"with its cases: jitid policy test {word(place)}")
+    path = os.path.abspath(folder)
+    cli.note(f"wrote {', '.join(sorted(name for name, _ in files))} into {path}")
+    cli.note(f"change it to what you mean, and try it: jitid policy check {word(path)}")
+    cli.note(f"with its cases: jitid policy test {word(path)}")
     cli.note("the zone of its hours: " + cli.command("jitid config set timezone Europe/Berlin"))
     effect = "it decides" if with_default else "it decides, in the place of the default policy,"
     if with_default:
@@ -204,7 +210,7 @@ def init(cli: Invocation, folder: options.NewFolder, with_default: options.WithD
             "the prohibitions of the default policy apply to every agent, release-bot too: with --sensitivity high "
             "the delegator must be proved"
         )
-    cli.note(f"{effect} from then on: " + cli.command(f"jitid config set policy {word(place)}"))
+    cli.note(f"{effect} from then on: " + cli.command(f"jitid config set policy {word(path)}"))
 
 
 def _stored(cli: Invocation, digest: str) -> Folder:
@@ -238,16 +244,16 @@ def _rule_row(entry: CataloguedRule) -> dict[str, Any]:
 def _show_rule(cli: Invocation, entries: list[CataloguedRule], name: str) -> None:
     from jitid.config.settings import nearest
 
-    found = next((entry for entry in entries if entry.rule.name == name), None)
-    if found is None:
+    catalogued = next((entry for entry in entries if entry.rule.name == name), None)
+    if catalogued is None:
         names = tuple(entry.rule.name for entry in entries)
         raise NotFoundError(f"the policy has no rule {quote(name)}", nearest(name, names))
-    row = _rule_row(found)
+    row = _rule_row(catalogued)
     if cli.field is not None or cli.format_name() is not None:
         cli.show(Display("jitid.policy-rule/1", TEXT, [row], one=True))
         return
     # The original text, so that it can be copied; control characters for the terminal are escaped.
-    output.write(_harmless(found.text))
+    output.write(_harmless(catalogued.text))
 
 
 def _harmless(text: str) -> str:
@@ -276,40 +282,40 @@ def diff(
     from jitid.values.times import parse_time
 
     cli.expect(policy_diff.FIELDS)
-    after = None if since is None else parse_time(since)
-    most = None if limit is None else limit_of(limit)
-    before, then = compared(cli, old), compared(cli, new)
-    looks = usable(before).looks.with_(usable(then).looks)
-    found = open_authority(cli.config()).perform(
-        ReplayDecisions(old=tuple(before.files), new=tuple(then.files), since=after)
+    since_time = None if since is None else parse_time(since)
+    max_count = None if limit is None else limit_of(limit)
+    old_policy, new_policy = compared(cli, old), compared(cli, new)
+    looks = usable(old_policy).looks.with_(usable(new_policy).looks)
+    replayed = open_authority(cli.config()).perform(
+        ReplayDecisions(old=tuple(old_policy.files), new=tuple(new_policy.files), since=since_time)
     )
-    shown = record_rows.columns(cli, policy_diff.FIELDS, policy_diff.BRIEF)
-    rows = [policy_diff.row(change, looks) for change in found.changes[:most]]
+    columns = record_rows.columns(cli, policy_diff.FIELDS, policy_diff.BRIEF)
+    rows = [policy_diff.row(change, looks) for change in replayed.changes[:max_count]]
     by_eye = record_rows.by_eye(cli)
     if rows or not by_eye:
         document = {
-            "requests": found.requests,
-            "credentials": found.credentials,
-            "denials": found.denials,
-            "changed": len(found.changes),
+            "requests": replayed.requests,
+            "credentials": replayed.credentials,
+            "denials": replayed.denials,
+            "changed": len(replayed.changes),
             "changes": rows,
         }
         cli.show(
             Display(
                 "jitid.policy-diff/1",
-                shown,
-                [{name: row[name] for name in shown} for row in rows],
+                columns,
+                [{name: row[name] for name in columns} for row in rows],
                 document=document,
             )
         )
     if by_eye:
         output.write(
-            "".join([*(["\n"] if rows else []), *(f"{line}\n" for line in policy_diff.summary(found))])
+            "".join([*(["\n"] if rows else []), *(f"{line}\n" for line in policy_diff.summary(replayed))])
         )
     else:
-        for line in policy_diff.summary(found):
+        for line in policy_diff.summary(replayed):
             cli.note(line)
-    if len(rows) < len(found.changes):
-        cli.note(f"{len(found.changes) - len(rows):,} more rows were left out by --limit")
-    if exit_code and found.changes:
+    if len(rows) < len(replayed.changes):
+        cli.note(f"{len(replayed.changes) - len(rows):,} more rows were left out by --limit")
+    if exit_code and replayed.changes:
         cli.status = ExitStatus.FINDINGS

@@ -43,13 +43,13 @@ def install(cli: Invocation, shell: options.Shells = None) -> None:
     is left to do is said on standard error. Doing it again brings the files up to date.
     """
     cli.expect(FIELDS)
-    shells = [_shell(each) for each in shell] if shell else _present(os.environ)
+    shells = [_shell(shell_name) for shell_name in shell] if shell else _present(os.environ)
     if not shells:
         raise NotFoundError(
             "neither bash nor zsh nor fish is installed; nothing was changed", "name one with --shell"
         )
     files = [
-        *(installed_files.completion(each) for each in dict.fromkeys(shells)),
+        *(installed_files.completion(reader) for reader in dict.fromkeys(shells)),
         *installed_files.man_pages(),
     ]
     rows = []
@@ -62,15 +62,20 @@ def install(cli: Invocation, shell: options.Shells = None) -> None:
             failures.append(error)
             state = "failed"
         rows.append({"for": file.reader, "path": path, "state": state})
-    done = [file for file, row in zip(files, rows, strict=True) if row["state"] != "failed"]
-    left = list(_left_to_do(done, os.environ))
-    shown = _brief(rows) if by_eye(cli) else rows
+    installed = [file for file, row in zip(files, rows, strict=True) if row["state"] != "failed"]
+    next_steps = list(_left_to_do(installed, os.environ))
+    shown_rows = _brief(rows) if by_eye(cli) else rows
     cli.show(
-        Display("jitid.completion-install/1", FIELDS, shown, document={"files": rows, "left_to_do": left})
+        Display(
+            "jitid.completion-install/1",
+            FIELDS,
+            shown_rows,
+            document={"files": rows, "left_to_do": next_steps},
+        )
     )
-    for sentence in left:
+    for sentence in next_steps:
         cli.note(sentence)
-    if failures and not done:
+    if failures and not installed:
         raise failures[0]
     if failures:
         raise PartialError(
@@ -101,9 +106,11 @@ def _shell(name: str) -> Reader:
 
 def _present(environ: Mapping[str, str]) -> list[Reader]:
     """Return the installed shells, and in any case the user's own shell."""
-    own = os.path.basename(environ.get("SHELL", ""))
+    own_shell = os.path.basename(environ.get("SHELL", ""))
     return [
-        shell for shell in installed_files.SHELLS if shell == own or installed_files.which(shell, environ)
+        shell
+        for shell in installed_files.SHELLS
+        if shell == own_shell or installed_files.which(shell, environ)
     ]
 
 
@@ -124,7 +131,7 @@ def _left_to_do(files: list[Shipped], environ: Mapping[str, str]) -> Iterator[st
 
 
 def _left_for_bash(path: str) -> Iterator[str]:
-    if not any(os.path.exists(each) for each in _BASH_COMPLETION):
+    if not any(os.path.exists(script) for script in _BASH_COMPLETION):
         yield (
             "bash: bash-completion, which loads the file by itself, is not installed here; install it, or put into "
             f"~/.bashrc: source {_word(path)}"
@@ -146,8 +153,8 @@ def _left_for_zsh(folder: str, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _left_for_man(folder: str, environ: Mapping[str, str]) -> Iterator[str]:
-    found = next((each for each in installed_files.installed(environ) if each.reader == "man"), None)
-    if folder not in installed_files.folders("man", environ) and not (found and found.current):
+    man_page = next((file for file in installed_files.installed(environ) if file.reader == "man"), None)
+    if folder not in installed_files.folders("man", environ) and not (man_page and man_page.current):
         yield f'man: put into the start-up file of your shell: export MANPATH="{folder}:$MANPATH"'
 
 
@@ -160,7 +167,7 @@ def _adds(folder: str, line: str) -> bool:
     spellings = (
         [folder] if below is None else [f"{start}{below}" for start in (home, "~", "$HOME", "${HOME}")]
     )
-    return any(each in line for each in spellings) or (
+    return any(spelling in line for spelling in spellings) or (
         "XDG_DATA_HOME" in line and "/zsh/site-functions" in line
     )
 

@@ -34,11 +34,11 @@ def show(cli: Invocation, origin: options.Origin = False) -> None:
     cli.expect(fields)
     rows = [dict(zip(fields, row, strict=False)) for row in _settings(cli.config())]
     cli.show(Display("jitid.config/1", fields, rows))
-    for stated in cli.config().targets():
+    for target in cli.config().targets():
         from jitid.issuers.targets import check
 
         try:
-            check(stated)
+            check(target)
         except ConfigurationError as error:
             # The settings are shown anyway: the user may be about to repair this one.
             cli.warn(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
@@ -59,7 +59,7 @@ def get(cli: Invocation, key: options.Key) -> None:
     if cli.field is None and cli.format_name() is None:
         value = row["value"]
         values = value if isinstance(value, tuple) else (value,)
-        output.write("".join(safe(str(each)) + "\n" for each in values))
+        output.write("".join(safe(str(item)) + "\n" for item in values))
     else:
         cli.show(Display("jitid.config/1", fields, [row], one=True))
 
@@ -75,7 +75,7 @@ def set_(cli: Invocation, key: options.Key, value: options.NewValue) -> None:
     from jitid.config.config_text import with_value
 
     path, profile = own_file(cli.config_file), _profile(cli)
-    names, new = _assignment(key, value)
+    names, toml_value = _assignment(key, value)
     with _locked(path):
         text = read_text(path) or ""
         table: Any = parse(text, path)
@@ -84,10 +84,10 @@ def set_(cli: Invocation, key: options.Key, value: options.NewValue) -> None:
             if not isinstance(table, dict):
                 raise ConfigurationError(f"{safe(path)}: {quote(name)} is no table; nothing was changed")
         mark, body = _split_mark(text)
-        text = mark + with_value(body, (*profile, *names), new)
+        text = mark + with_value(body, (*profile, *names), toml_value)
         document = parse(text, path)
-        for each in (document, document["profile"][profile[-1]] if profile else {}):
-            read_layer(each, path, path, "user")
+        for layer in (document, document["profile"][profile[-1]] if profile else {}):
+            read_layer(layer, path, path, "user")
         write_private(path, text.encode())
 
 
@@ -106,10 +106,10 @@ def unset(cli: Invocation, key: options.Key) -> None:
         profile = _profile(cli)
         for name in profile:
             table = table.get(name, {}) if isinstance(table, dict) else {}
-        place = next((names for names in _places(key, table) if _holds(table, names)), None)
-        if place is not None:
+        key_path = next((names for names in _places(key, table) if _holds(table, names)), None)
+        if key_path is not None:
             mark, body = _split_mark(text)
-            write_private(path, (mark + without(body, (*profile, *place), len(profile))).encode())
+            write_private(path, (mark + without(body, (*profile, *key_path), len(profile))).encode())
         else:
             cli.note(f"{quote(key, 200)} is not set in {path}; nothing was changed")
 
@@ -212,25 +212,25 @@ def _of_issuer(issuer: str, field: str, value: str) -> str | list[str] | dict[st
     from jitid.capabilities.access.oidc import check_settings
     from jitid.model.oidc_issuer import OidcIssuer
 
-    new: str | list[str] | dict[str, str] = value
-    stated: dict[str, Any] = {}
+    toml_value: str | list[str] | dict[str, str] = value
+    parsed: dict[str, Any] = {}
     if field in ("algorithms", "names"):
-        new = value.split()
-        stated = {field: tuple(new)}
+        toml_value = value.split()
+        parsed = {field: tuple(toml_value)}
     elif field == "clients":
-        new = _clients(value)
-        stated = {field: tuple(new.items())}
+        toml_value = _clients(value)
+        parsed = {field: tuple(toml_value.items())}
     elif field == "jwks" and value.strip():
-        new = absolute(value, here())
+        toml_value = absolute(value, here())
     if field in OidcIssuer._fields:
         # The other fields may not be set yet. An error in this field is reported now, not at its first use.
-        check_settings(OidcIssuer(issuer, "/", "any")._replace(**(stated or {field: new})))
-    return new
+        check_settings(OidcIssuer(issuer, "/", "any")._replace(**(parsed or {field: toml_value})))
+    return toml_value
 
 
 def _clients(value: str) -> dict[str, str]:
     """Return the clients of an issuer, written as `CLIENT=CALLER` with blanks between. Raises ConfigurationError."""
-    found = {}
+    clients = {}
     for pair in value.split():
         client, _, caller = pair.rpartition("=")
         if not (client and caller):
@@ -238,8 +238,8 @@ def _clients(value: str) -> dict[str, str]:
                 f"{quote(pair)} is not a client with its caller",
                 "write CLIENT=CALLER, such as 0oa123=system:ci",
             )
-        found[client] = caller
-    return found
+        clients[client] = caller
+    return clients
 
 
 @contextmanager

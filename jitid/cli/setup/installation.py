@@ -59,11 +59,11 @@ def program() -> list[str]:
     """Return the words that start this jitid, from any folder."""
     import shutil
 
-    own = sys.argv[0]
-    if os.path.basename(own) == "jitid":
-        found = shutil.which(own)
-        if found is not None:
-            return [os.path.abspath(found)]
+    invoked = sys.argv[0]
+    if os.path.basename(invoked) == "jitid":
+        executable = shutil.which(invoked)
+        if executable is not None:
+            return [os.path.abspath(executable)]
     if not sys.executable:
         raise ConfigurationError("it cannot be told where this jitid is", "start it by its absolute path")
     # -P: Python imports no module from the current folder.
@@ -103,8 +103,8 @@ def in_temporary(paths: Sequence[str]) -> bool:
 
 def _lie_in(folders: Sequence[str], paths: Sequence[str]) -> bool:
     return any(
-        f"{place}/".startswith(f"{folder}/")
+        f"{candidate}/".startswith(f"{folder}/")
         for folder in folders
         for path in paths
-        for place in (path, os.path.realpath(path))
+        for candidate in (path, os.path.realpath(path))
     )

@@ -80,12 +80,12 @@ def mcp(
             cli.status = cli.status if session.status is None else session.status
 
 
-def _number(stated: int | None, option: str, usual: int) -> int:
-    if stated is None:
-        return usual
-    if not 1 <= stated <= _HIGHEST:
+def _number(value: int | None, option: str, default: int) -> int:
+    if value is None:
+        return default
+    if not 1 <= value <= _HIGHEST:
         raise UsageError(f"{option} is a number from 1 to {_HIGHEST}")
-    return stated
+    return value
 
 
 def _check_token_file(path: str) -> None:

@@ -46,7 +46,7 @@ def serve(
     config = cli.config()
     # The service runs without a limit, and each request has a separate time limit.
     time_limit.lift()
-    stated = {
+    option_values = {
         "serve_bind": bind,
         "serve_socket": socket,
         "serve_socket_mode": socket_mode,
@@ -55,7 +55,7 @@ def serve(
         "serve_public_url": public_url,
         "serve_log": log_format,
     }
-    settings = {name: _stated(config, name, value) for name, value in stated.items()}
+    settings = {name: _stated(config, name, value) for name, value in option_values.items()}
     count = config.number("serve_workers") if workers is None else workers
     if not 1 <= count <= _MOST_WORKERS:
         raise UsageError(f"--workers is a number from 1 to {_MOST_WORKERS}")
@@ -64,12 +64,12 @@ def serve(
         return
     plan = _plan(cli, config, settings, count, bootstrap)
     path = settings["serve_socket"]
-    made = os.stat(path).st_ino if path else 0
+    inode = os.stat(path).st_ino if path else 0
     try:
         _run(cli, plan)
     finally:
         if path:
-            _take_away(path, made)
+            _take_away(path, inode)
 
 
 def _stated(config: Config, name: str, value: str | None) -> str | None:
@@ -126,13 +126,13 @@ def _plan(
     unix = None
     if settings["serve_socket"]:
         unix = listen.listen_at(settings["serve_socket"], int(settings["serve_socket_mode"] or "0660", 8))
-    own = "http://localhost"
+    own_url = "http://localhost"
     if tcp:
-        own = f"{'https' if tls else 'http'}://{_host(host)}:{tcp[0].getsockname()[1]}"
+        own_url = f"{'https' if tls else 'http'}://{_host(host)}:{tcp[0].getsockname()[1]}"
     return StartPlan(
         config,
         names,
-        settings["serve_public_url"] or own,
+        settings["serve_public_url"] or own_url,
         tuple(tcp),
         unix,
         tls,
@@ -165,12 +165,14 @@ def _run(cli: Invocation, plan: StartPlan) -> None:
     # A core dump of this process would contain secrets.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _raise_descriptors(plan.limits.connections)
-    places = [f"{'https' if plan.tls else 'http'}://{_name(each.getsockname())}" for each in plan.tcp]
+    addresses = [
+        f"{'https' if plan.tls else 'http'}://{_name(listener.getsockname())}" for listener in plan.tcp
+    ]
     if plan.unix is not None:
-        places.append(f"unix://{plan.unix.getsockname()}")
+        addresses.append(f"unix://{plan.unix.getsockname()}")
 
     def announce() -> None:
-        output.print_message(f"jitid: listening on {' and '.join(places)}")
+        output.print_message(f"jitid: listening on {' and '.join(addresses)}")
 
     cli.status = Supervisor(plan, Metrics(route_paths(plan), plan.workers), announce).run()
 
@@ -197,8 +199,8 @@ def _raise_descriptors(connections: int) -> None:
             )
 
 
-def _take_away(path: str, made: int) -> None:
+def _take_away(path: str, inode: int) -> None:
     """Remove the socket, unless another process has replaced it."""
     with suppress(OSError):
-        if os.stat(path).st_ino == made:
+        if os.stat(path).st_ino == inode:
             os.unlink(path)

@@ -42,13 +42,13 @@ def text(cli: Invocation, config: Config, settings: Mapping[str, str | None], wo
     writes = [_written(folder)]
     runtime = None
     if settings["serve_socket"]:
-        place = os.path.dirname(settings["serve_socket"])
-        if place.startswith(_RUN) and "/" not in place.removeprefix(_RUN):
-            runtime = place.removeprefix(_RUN)
+        socket_folder = os.path.dirname(settings["serve_socket"])
+        if socket_folder.startswith(_RUN) and "/" not in socket_folder.removeprefix(_RUN):
+            runtime = socket_folder.removeprefix(_RUN)
         else:
-            writes.append(place)
+            writes.append(socket_folder)
     files = [settings[name] for name in ("serve_tls_cert", "serve_tls_key")]
-    needs += [*writes, *(each for each in files if each), config.text("policy") or "/"]
+    needs += [*writes, *(file for file in files if file), config.text("policy") or "/"]
     job = systemd_unit.Job(
         _ABOUT,
         command,
@@ -92,8 +92,8 @@ def _options(config: Config, settings: Mapping[str, str | None], workers: int) -
     """Return the options for values that are in no configuration file."""
     words: list[str] = []
     for name, value in settings.items():
-        stated = value is not None and value != config.text(name)
-        if value is not None and (stated or config.origin(name).startswith("environment")):
+        from_line = value is not None and value != config.text(name)
+        if value is not None and (from_line or config.origin(name).startswith("environment")):
             option = "--log-format" if name == "serve_log" else f"--{name[6:].replace('_', '-')}"
             is_path = name in ("serve_socket", "serve_tls_cert", "serve_tls_key")
             words += [option, absolute(value, here()) if is_path else value]

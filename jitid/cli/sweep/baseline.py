@@ -69,9 +69,9 @@ class NewBaseline:
         """
         if self._file is None or self._path is None:
             return
-        again = KnownFindings((fingerprint, 0) for fingerprint in self._added)
+        added = KnownFindings((fingerprint, 0) for fingerprint in self._added)
         for entry in entries(self._path, new=True):
-            if not complete.get(entry.rule) and again.number(int(entry.fingerprint, 16)) < 0:
+            if not complete.get(entry.rule) and added.number(int(entry.fingerprint, 16)) < 0:
                 self._file.write(json.dumps(entry._asdict()) + "\n")
         self._file.seek(0)
         with writing_private(self._path) as file:
@@ -91,37 +91,37 @@ def entries(path: str, *, new: bool) -> Iterator[BaselineEntry]:
     if new and not os.path.lexists(path):
         return
     lines = read_input.lines(path, "the baseline", _LONGEST)
-    _, first = next(lines, (0, ""))
-    schema = _parsed(first, path).get("schema")
+    _, first_line = next(lines, (0, ""))
+    schema = _parsed(first_line, path).get("schema")
     if schema != SCHEMA:
         other = f": it says {quote(str(schema))}" if schema else ""
         raise UsageError(
             f"{quote(path)} is no baseline of this version, {SCHEMA}{other}; nothing was changed",
             "write another file: --baseline NEW --update-baseline",
         )
-    for number, text in lines:
-        row = _parsed(text, path)
+    for line_number, line in lines:
+        row = _parsed(line, path)
         entry = _entry(row)
         if entry is None:
-            raise UsageError(f"line {number} of the baseline {quote(path)} is no finding")
+            raise UsageError(f"line {line_number} of the baseline {quote(path)} is no finding")
         yield entry
 
 
 def _entry(row: Mapping[str, Any]) -> BaselineEntry | None:
     entry = BaselineEntry._make(row.get(name) for name in BaselineEntry._fields)
-    if not all(isinstance(text, str) for text in entry[:4]) or type(entry.credentials) is not int:
+    if not all(isinstance(value, str) for value in entry[:4]) or type(entry.credentials) is not int:
         return None
-    plain = len(entry.fingerprint) == 16 and not entry.fingerprint.strip("0123456789abcdef")
-    return entry if plain and 0 <= entry.credentials < 1 << 63 else None
+    well_formed = len(entry.fingerprint) == 16 and not entry.fingerprint.strip("0123456789abcdef")
+    return entry if well_formed and 0 <= entry.credentials < 1 << 63 else None
 
 
 def _parsed(text: str, path: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        parsed = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        parsed = None
+    if not isinstance(parsed, dict):
         raise UsageError(
             f"{quote(path)} is no baseline; nothing was changed", "make one: --baseline NEW --update-baseline"
         )
-    return found
+    return parsed

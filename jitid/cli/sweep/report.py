@@ -40,9 +40,9 @@ def report(
     --format html it is one page that asks nothing of any network; with --format prometheus it is a file for the
     node exporter's textfile collector.
     """
-    own = cli.own_format(FORMATS)
+    own_format = cli.own_format(FORMATS)
     cli.expect(FIELDS)
-    if own == "prometheus" and at is not None:
+    if own_format == "prometheus" and at is not None:
         raise UsageError(
             "--at and --format prometheus cannot go together",
             "whoever collects metrics takes them for the present",
@@ -55,53 +55,55 @@ def report(
     )
     authority = open_authority(cli.config())
     with progress.Waiting(cli, lambda: "making the report"):
-        found = authority.perform(operation)
-    found = _with_commands(cli, found)
+        sprawl_report = authority.perform(operation)
+    sprawl_report = _with_commands(cli, sprawl_report)
     if out is None:
-        output.write_pieces(_text(cli, found, own, out))
+        output.write_pieces(_text(cli, sprawl_report, own_format, out))
         return
-    data = "".join(_text(cli, found, own, out)).encode("utf-8", "backslashreplace")
+    data = "".join(_text(cli, sprawl_report, own_format, out)).encode("utf-8", "backslashreplace")
     # A collector's file is public. Other formats contain names that are not public.
-    (write_public if own == "prometheus" else write_private)(out, data)
+    (write_public if own_format == "prometheus" else write_private)(out, data)
 
 
-def _with_commands(cli: Invocation, found: Report) -> Report:
+def _with_commands(cli: Invocation, sprawl_report: Report) -> Report:
     """Return the report with remedies that act on the same ledger from any shell."""
-    if found.offenders is None:
-        return found
-    most = cli.config().number("max")
-    offenders = (each._replace(remedy=remedy(cli, each, most)) for each in found.offenders)
-    return found._replace(offenders=tuple(offenders))
+    if sprawl_report.offenders is None:
+        return sprawl_report
+    max_count = cli.config().number("max")
+    offenders = (
+        offender._replace(remedy=remedy(cli, offender, max_count)) for offender in sprawl_report.offenders
+    )
+    return sprawl_report._replace(offenders=tuple(offenders))
 
 
-def _text(cli: Invocation, found: Report, own: str | None, out: str | None) -> Iterator[str]:
-    if own == "html":
+def _text(cli: Invocation, sprawl_report: Report, own_format: str | None, out: str | None) -> Iterator[str]:
+    if own_format == "html":
         from jitid.capabilities.report import report_html
 
-        return report_html.text(found)
-    if own == "prometheus":
+        return report_html.text(sprawl_report)
+    if own_format == "prometheus":
         from jitid.capabilities.report import report_metrics
 
-        return report_metrics.exposition(found)
+        return report_metrics.exposition(sprawl_report)
     name = cli.format_name()
     shape = Format(name) if name else Format.TABLE if out is None and output.is_terminal() else Format.TSV
     if cli.field is not None:
         from jitid.cli import show
 
         return show.pieces(
-            Display("", FIELDS, [found.survey.totals._asdict()]), shape, cli.field, colour=False
+            Display("", FIELDS, [sprawl_report.survey.totals._asdict()]), shape, cli.field, colour=False
         )
     if shape is Format.TABLE:
         from jitid.capabilities.report import report_text
 
-        return report_text.text(found, cli.coloured(out))
+        return report_text.text(sprawl_report, cli.coloured(out))
     from jitid.capabilities.report import report_document, report_metrics
     from jitid.cli import show
 
     view = Display(
         "jitid.report/1",
         report_metrics.FIELDS,
-        report_metrics.rows(found),
-        document=report_document.document(found) if shape is Format.JSON else None,
+        report_metrics.rows(sprawl_report),
+        document=report_document.document(sprawl_report) if shape is Format.JSON else None,
     )
     return show.pieces(view, shape, None, colour=False)

@@ -111,15 +111,15 @@ class _ScheduledWork(NamedTuple):
 
 def _work(cli: Invocation, words: Sequence[str]) -> _ScheduledWork:
     config = cli.config()
-    place = place_of(config)
-    ledger = place.home
-    chosen = _checked(cli, words)
+    ledger_place = place_of(config)
+    ledger = ledger_place.home
+    sweep_options = _checked(cli, words)
     command, needs = installation.beginning(cli, config)
     needs.append(ledger)
-    address = config.ledger if place.in_database else ledger
-    command += ["--ledger", address, "--no-input", "--quiet", "sweep", *_absolute(words, chosen)]
+    address = config.ledger if ledger_place.in_database else ledger
+    command += ["--ledger", address, "--no-input", "--quiet", "sweep", *_absolute(words, sweep_options)]
     installation.check_words(command)
-    writes = [ledger, *_written(chosen)]
+    writes = [ledger, *_written(sweep_options)]
     for setting in SETTINGS:
         origin = config.origin(setting)
         if origin.startswith("environment ") and setting not in ("ledger", "format", "color"):
@@ -132,7 +132,7 @@ def _work(cli: Invocation, words: Sequence[str]) -> _ScheduledWork:
         ledger,
         list(dict.fromkeys(writes)),
         [*needs, *writes, config.text("policy") or "/"],
-        place.in_database,
+        ledger_place.in_database,
     )
 
 
@@ -140,20 +140,20 @@ def _checked(cli: Invocation, words: Sequence[str]) -> Mapping[str, GivenOption]
     """Return the options of the words for `sweep`. Raises UsageError if the scheduled run would raise it."""
     if cli.read_line is None:
         return {}
-    chosen = cli.read_line(["sweep", *words])
+    sweep_options = cli.read_line(["sweep", *words])
     for name in ("--ledger", "--config", "--profile"):
-        if name in chosen:
+        if name in sweep_options:
             raise UsageError(
                 f"{name} stands after `--`, and the ledger of this line is another one",
                 f"jitid {name} VALUE schedule …",
             )
-    if "--accept-clock" in chosen:
+    if "--accept-clock" in sweep_options:
         raise UsageError(
             "--accept-clock cannot be scheduled: a clock that jumps would end what should live",
             "give it by hand, once, to a sweep that was refused",
         )
-    _check_values({name: option.value for name, option in chosen.items()})
-    return chosen
+    _check_values({name: option.value for name, option in sweep_options.items()})
+    return sweep_options
 
 
 def _check_values(values: Mapping[str, Any]) -> None:
@@ -180,15 +180,15 @@ def _check_values(values: Mapping[str, Any]) -> None:
         update=bool(values.get("--update-baseline")),
         baseline=values.get("--baseline"),
     )
-    if (known := values.get("--baseline")) is not None:
-        if known == "-":
+    if (baseline := values.get("--baseline")) is not None:
+        if baseline == "-":
             raise UsageError("a scheduled sweep has no standard input to read a baseline from", "name a file")
-        deque(entries(known, new=bool(values.get("--update-baseline"))), maxlen=0)
+        deque(entries(baseline, new=bool(values.get("--update-baseline"))), maxlen=0)
 
 
-def _paths(chosen: Mapping[str, GivenOption]) -> Iterator[tuple[str, str, str]]:
+def _paths(sweep_options: Mapping[str, GivenOption]) -> Iterator[tuple[str, str, str]]:
     """Yield the option, the path and the metavar of each option with a path."""
-    for name, option in chosen.items():
+    for name, option in sweep_options.items():
         if option.metavar not in ("FILE", "DIR"):
             continue
         values = option.value if isinstance(option.value, (list, tuple)) else (option.value,)
@@ -197,28 +197,28 @@ def _paths(chosen: Mapping[str, GivenOption]) -> Iterator[tuple[str, str, str]]:
                 yield name, value, option.metavar
 
 
-def _absolute(words: Sequence[str], chosen: Mapping[str, GivenOption]) -> Iterator[str]:
+def _absolute(words: Sequence[str], sweep_options: Mapping[str, GivenOption]) -> Iterator[str]:
     """Yield the words with absolute paths: the sweep starts in another folder."""
-    names = {name for name, _, _ in _paths(chosen)}
-    before = ""
+    names = {name for name, _, _ in _paths(sweep_options)}
+    previous = ""
     for word in words:
         name, equals, value = word.partition("=")
-        if before in names and word != "-":
+        if previous in names and word != "-":
             yield os.path.abspath(word)
         elif equals and name in names and value != "-":
             yield f"{name}={os.path.abspath(value)}"
         else:
             yield word
         # A value is not the name of an option.
-        before = word if before not in names else ""
+        previous = word if previous not in names else ""
 
 
-def _written(chosen: Mapping[str, GivenOption]) -> Iterator[str]:
-    for name, path, metavar in _paths(chosen):
-        if name in _WRITTEN_ONLY_WITH and _WRITTEN_ONLY_WITH[name] not in chosen:
+def _written(sweep_options: Mapping[str, GivenOption]) -> Iterator[str]:
+    for name, path, metavar in _paths(sweep_options):
+        if name in _WRITTEN_ONLY_WITH and _WRITTEN_ONLY_WITH[name] not in sweep_options:
             continue
-        place = os.path.abspath(path)
-        yield place if metavar == "DIR" else os.path.dirname(place)
+        absolute_path = os.path.abspath(path)
+        yield absolute_path if metavar == "DIR" else os.path.dirname(absolute_path)
 
 
 def _unit_name(name: str) -> str:

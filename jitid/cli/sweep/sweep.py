@@ -72,13 +72,13 @@ def sweep(
     what. --list-rules explains each rule. --format takes sarif, prometheus and html as well. With --quiet, lines tell
     of nothing that was examined completely, and of no `info`.
     """
-    own = cli.own_format(OWN_FORMATS)
-    chosen, severity, after = checked(rule, skip, fail_on, since, head_out, canary=canary)
+    own_format = cli.own_format(OWN_FORMATS)
+    rule_names, severity, since_time = checked(rule, skip, fail_on, since, head_out, canary=canary)
     limit = target_limit(target_timeout)
     if list_rules:
-        _explain(cli, chosen if rule or skip else NAMES)
+        _explain(cli, rule_names if rule or skip else NAMES)
         return
-    if _CANARY in chosen and not canary:
+    if _CANARY in rule_names and not canary:
         raise UsageError(
             "the rule canary tells of canaries, and none is flown without --canary", "add --canary"
         )
@@ -86,33 +86,36 @@ def sweep(
     check_flags(fix=fix, dry_run=dry_run, max_=max_, yes=yes, update=update_baseline, baseline=baseline)
     for path in (head_out, baseline if update_baseline else None):
         check_output(path)
-    known = KnownFindings(
+    known_findings = KnownFindings(
         ()
         if baseline is None
         else (
-            (int(each.fingerprint, 16), each.credentials) for each in entries(baseline, new=update_baseline)
+            (int(entry.fingerprint, 16), entry.credentials)
+            for entry in entries(baseline, new=update_baseline)
         )
     )
     with in_time():
-        work = Work(cli, chosen, known, after, tuple(target or ()), limit)
+        work = Work(cli, rule_names, known_findings, since_time, tuple(target or ()), limit)
         heads = kept_heads(sweep_head(cli.config()), head_out)
         if not dry_run:
             work.settle(tuple(target or ()), limit)
         remedied: Iterable[Remedied | Unfixed] = ()
         if fix:
-            ending = tuple(name for name in chosen if rule or rule_of(name).mended)
+            ending = tuple(name for name in rule_names if rule or rule_of(name).mended)
             remedied = work.fix(ending, None if yes else most_of(cli, max_), dry_run=dry_run)
-        with NewBaseline(baseline if update_baseline else None) as new:
-            converter = RecordConverter(cli, work.name, severity, known, work.since, new.add)
+        with NewBaseline(baseline if update_baseline else None) as new_baseline:
+            converter = RecordConverter(
+                cli, work.name, severity, known_findings, work.since, new_baseline.add
+            )
             unfinished = iter(remedied)
-            found = work.sweep(
+            results = work.sweep(
                 heads,
                 reread=head_out is not None and head_out not in dict(heads),
                 canary=canary,
                 dry_run=dry_run,
             )
             try:
-                _write(cli, own, chosen, Whole(converter.records(unfinished, found)), out)
+                _write(cli, own_format, rule_names, Whole(converter.records(unfinished, results)), out)
             except BaseException as error:
                 try:
                     if isinstance(error, OutputError):
@@ -122,11 +125,11 @@ def sweep(
                     work.warn_of_ended()
                 raise
             # Findings that --since hides were not searched for, so they stay in the baseline.
-            new.finish(converter.complete if after is None else {})
+            new_baseline.finish(converter.complete if since_time is None else {})
         if work.ended:
             work.settle()
-        kept = _keep_head(cli, converter, head_out)
-        _conclude(cli, converter, kept, undone=work.undone)
+        kept_head = _keep_head(cli, converter, head_out)
+        _conclude(cli, converter, kept_head, undone=work.undone)
 
 
 def target_limit(text: str | None) -> int:
@@ -147,25 +150,27 @@ def checked(
     canary: bool = False,
 ) -> tuple[tuple[str, ...], Severity, int | None]:
     """Return the rules, the severity and the time that these options state. Raises UsageError."""
-    chosen = _chosen(rule, skip, canary=canary)
-    if head_out is not None and "audit-gap" not in chosen:
+    rule_names = _chosen(rule, skip, canary=canary)
+    if head_out is not None and "audit-gap" not in rule_names:
         raise UsageError("--head-out goes with the rule audit-gap, which is left out", "ask it too")
-    return chosen, severity_of(fail_on), None if since is None else parse_time(since)
+    return rule_names, severity_of(fail_on), None if since is None else parse_time(since)
 
 
-def _chosen(named: list[str] | None, skipped: list[str] | None, *, canary: bool) -> tuple[str, ...]:
-    for name in (*(named or ()), *(skipped or ())):
+def _chosen(
+    named_rules: list[str] | None, skipped_rules: list[str] | None, *, canary: bool
+) -> tuple[str, ...]:
+    for name in (*(named_rules or ()), *(skipped_rules or ())):
         if name not in NAMES:
             raise UsageError(f"there is no rule {quote(name)}", nearest(name, tuple(NAMES)))
-    if canary and _CANARY in (skipped or ()):
+    if canary and _CANARY in (skipped_rules or ()):
         raise UsageError("--canary goes with the rule canary, which is left out", "leave one of them out")
     # Without canaries, the rule would report that revocation never failed.
-    usual = [name for name in NAMES if canary or name != _CANARY]
-    requested = {*(named or usual), *([_CANARY] if canary else ())}
-    chosen = tuple(name for name in NAMES if name in requested and name not in (skipped or ()))
-    if not chosen:
+    default_rules = [name for name in NAMES if canary or name != _CANARY]
+    requested = {*(named_rules or default_rules), *([_CANARY] if canary else ())}
+    rule_names = tuple(name for name in NAMES if name in requested and name not in (skipped_rules or ()))
+    if not rule_names:
         raise UsageError("no rule is left to ask", "--skip leaves out what --rule names")
-    return chosen
+    return rule_names
 
 
 def check_flags(
@@ -186,8 +191,8 @@ def _explain(cli: Invocation, names: Sequence[str]) -> None:
     if not record_rows.by_eye(cli):
         cli.show(Display("jitid.sweep-rules/1", EXPLAINED, map(_explained, names)))
         return
-    for number, name in enumerate(names):
-        if number:
+    for index, name in enumerate(names):
+        if index:
             output.write("\n")
         cli.show(Display("jitid.sweep-rules/1", EXPLAINED, [_explained(name)], one=True))
 
@@ -204,24 +209,26 @@ def _explained(name: str) -> dict[str, object]:
     }
 
 
-def _write(cli: Invocation, own: str | None, chosen: Sequence[str], records: Whole, out: str | None) -> None:
+def _write(
+    cli: Invocation, own_format: str | None, rule_names: Sequence[str], records: Whole, out: str | None
+) -> None:
     """Write the records as they arrive, to standard output or to a file that is replaced completely or not at all.
 
     If the records break off, standard output has the earlier ones, closed as the format requires. Then raise the
     error.
     """
     # Errors must be raised before anything is written.
-    first = next(records, None)
+    first_record = next(records, None)
     records.check()
-    assert first is not None, "the last record says that it is"
-    all_records = chain([first], records)
-    text = _text(cli, own, chosen, all_records, out)
+    assert first_record is not None, "the last record says that it is"
+    all_records = chain([first_record], records)
+    text = _text(cli, own_format, rule_names, all_records, out)
     if out is None:
         output.write_pieces(text)
         records.check()
         return
     # A collector's file is public. Other formats contain names that are not public.
-    with (writing_public if own == "prometheus" else writing_private)(out) as file:
+    with (writing_public if own_format == "prometheus" else writing_private)(out) as file:
         for piece in text:
             file.write(piece)
         records.check()
@@ -229,10 +236,10 @@ def _write(cli: Invocation, own: str | None, chosen: Sequence[str], records: Who
 
 
 def _text(
-    cli: Invocation, own: str | None, chosen: Sequence[str], records: SweptRows, out: str | None
+    cli: Invocation, own_format: str | None, rule_names: Sequence[str], records: SweptRows, out: str | None
 ) -> Iterator[str]:
     name = cli.format_name()
-    rules = [_info(each) for each in chosen]
+    rules = [_info(rule_name) for rule_name in rule_names]
     if cli.field is not None:
         return pieces(
             Display("jitid.sweep/1", FIELDS, flat(records, coverage=False)),
@@ -240,7 +247,7 @@ def _text(
             cli.field,
             colour=False,
         )
-    match own or name or ("table" if out is None and output.is_terminal() else "tsv"):
+    match own_format or name or ("table" if out is None and output.is_terminal() else "tsv"):
         case "sarif":
             from jitid.capabilities.sweep import findings_sarif
 
@@ -268,7 +275,7 @@ def _text(
 
 def _info(name: str) -> RuleInfo:
     rule = rule_of(name)
-    owasp = tuple(f"{number}:2025" for number in rule.owasp)
+    owasp = tuple(f"{category}:2025" for category in rule.owasp)
     return RuleInfo(rule.name, rule.severity, owasp, rule.title, rule.reports, rule.spares, rule.examines)
 
 
@@ -283,41 +290,45 @@ class _KeptHead(NamedTuple):
 
 def _keep_head(cli: Invocation, converter: RecordConverter, head_out: str | None) -> _KeptHead:
     """Store the signed head of a complete chain, and warn of each place that does not have it."""
-    own = sweep_head(cli.config())
+    own_path = sweep_head(cli.config())
     if converter.head is None:
-        why = converter.unsigned
+        reason = converter.unsigned
         if head_out is not None:
-            rest = why or "the audit chain was not found whole, or a head that was kept cannot be read"
-            cli.warn(f"{head_out} is as it was: {rest}")
-        elif own is not None and why is not None:
-            cli.warn(f"the signed audit head was not kept: {why}")
-        return _KeptHead(head_out is None, head_out is not None or own is None or why is None)
+            explanation = (
+                reason or "the audit chain was not found whole, or a head that was kept cannot be read"
+            )
+            cli.warn(f"{head_out} is as it was: {explanation}")
+        elif own_path is not None and reason is not None:
+            cli.warn(f"the signed audit head was not kept: {reason}")
+        return _KeptHead(head_out is None, head_out is not None or own_path is None or reason is None)
     remembered = True
-    if own is not None:
+    if own_path is not None:
         try:
-            keep_own_head(own, converter.head)
+            keep_own_head(own_path, converter.head)
         except OutputError as error:
             remembered = head_out is not None
-            keep = "" if remembered else f"; keep one elsewhere: {cli.command('jitid sweep --head-out FILE')}"
+            advice = (
+                "" if remembered else f"; keep one elsewhere: {cli.command('jitid sweep --head-out FILE')}"
+            )
             cli.warn(
                 f"the signed audit head was not kept: {error.message}; without it the next sweep misses a log that "
-                f"was cut, or replaced by an older copy{keep}"
+                f"was cut, or replaced by an older copy{advice}"
             )
     if head_out is not None:
         keep_head(head_out, converter.head)
     return _KeptHead(True, remembered)
 
 
-def _conclude(cli: Invocation, converter: RecordConverter, kept: _KeptHead, *, undone: bool) -> None:
+def _conclude(cli: Invocation, converter: RecordConverter, kept_head: _KeptHead, *, undone: bool) -> None:
     """Set the exit status by the remaining findings. If a step was not done, it is never success."""
     if converter.accepted:
         raise PartialError(
             f"{converter.accepted} credentials that were ended are taken all the same",
             "run: jitid audit verify",
         )
-    if converter.incomplete or not kept.remembered:
+    if converter.incomplete or not kept_head.remembered:
         cli.status = ExitStatus.INCOMPLETE
     elif converter.failed:
         cli.status = ExitStatus.FINDINGS
-    elif undone or not kept.asked:
+    elif undone or not kept_head.asked:
         cli.status = ExitStatus.PARTIAL

@@ -91,38 +91,38 @@ class RecordConverter:
         self.unsigned: str | None = None
 
     def records(
-        self, remedied: Iterable[Remedied | Unfixed], found: Iterable[Finding | Coverage | Swept]
+        self, remedied: Iterable[Remedied | Unfixed], results: Iterable[Finding | Coverage | Swept]
     ) -> Iterator[SweptRow]:
         """Yield the records of a sweep in order: ended findings, open findings with coverage, the summary."""
-        for done in remedied:
-            if isinstance(done, Unfixed):
-                self._unfixed[done.rule, done.why] += done.findings
+        for outcome in remedied:
+            if isinstance(outcome, Unfixed):
+                self._unfixed[outcome.rule, outcome.why] += outcome.findings
                 continue
-            self.ended += done.credentials
-            self.accepted += done.accepted or 0
-            for finding in done.findings:
+            self.ended += outcome.credentials
+            self.accepted += outcome.accepted or 0
+            for finding in outcome.findings:
                 self.counts["ended"] += 1
-                yield self._ended(finding, done)
-        for each in found:
-            match each:
+                yield self._ended(finding, outcome)
+        for result in results:
+            match result:
                 case Finding():
-                    if self._since is None or each.since is None or each.since >= self._since:
-                        yield self._open(each)
+                    if self._since is None or result.since is None or result.since >= self._since:
+                        yield self._open(result)
                 case Coverage():
-                    missed = [*each.missed, *self._unfixed_reasons(each.rule)]
-                    self.complete[each.rule] = not missed
+                    missed = [*result.missed, *self._unfixed_reasons(result.rule)]
+                    self.complete[result.rule] = not missed
                     yield {
                         "coverage": {
-                            "rule": each.rule,
-                            "examined": each.examined,
+                            "rule": result.rule,
+                            "examined": result.examined,
                             "complete": not missed,
                             "missed": missed,
-                            "unknown": each.unknown,
+                            "unknown": result.unknown,
                         }
                     }
                 case Swept():
-                    self.head, self.unsigned = each.head, each.unsigned
-                    yield {"summary": self._summary(each)}
+                    self.head, self.unsigned = result.head, result.unsigned
+                    yield {"summary": self._summary(result)}
 
     @property
     def incomplete(self) -> bool:
@@ -131,32 +131,30 @@ class RecordConverter:
 
     def _unfixed_reasons(self, rule: str) -> Iterator[str]:
         """Yield the reasons why --fix could not end findings of a rule."""
-        for (of, why), number in self._unfixed.items():
-            if of == rule:
-                findings = (
-                    "1 finding" if number == 1 else f"{number} findings" if number else "what was found"
-                )
-                yield f"--fix could not end {findings}: {why}"
+        for (unfixed_rule, reason), count in self._unfixed.items():
+            if unfixed_rule == rule:
+                findings = "1 finding" if count == 1 else f"{count} findings" if count else "what was found"
+                yield f"--fix could not end {findings}: {reason}"
 
-    def _ended(self, finding: Finding, done: Remedied) -> FindingRow:
+    def _ended(self, finding: Finding, remedied: Remedied) -> FindingRow:
         row = self._row(finding, "ended")
         row["remedy"] = None
         row["sweep"] = self._sweep
-        row["event"] = done.event
-        row["ended_at"] = record_rows.time(done.at)
-        row["proof"] = _proof(done)
-        row["ended_credentials"] = done.credentials
-        row["offline_until"] = record_rows.time(done.offline_until)
+        row["event"] = remedied.event
+        row["ended_at"] = record_rows.time(remedied.at)
+        row["proof"] = _proof(remedied)
+        row["ended_credentials"] = remedied.credentials
+        row["offline_until"] = record_rows.time(remedied.offline_until)
         return row
 
     def _open(self, finding: Finding) -> FindingRow:
         self._keep(finding)
-        known = finding in self._known
-        self.counts["known" if known else "open"] += 1
-        if not known:
+        is_known = finding in self._known
+        self.counts["known" if is_known else "open"] += 1
+        if not is_known:
             self.counts[finding.severity] += 1
             self.failed = self.failed or finding.severity.rank >= self._fail_on.rank
-        return self._row(finding, "known" if known else "open")
+        return self._row(finding, "known" if is_known else "open")
 
     def _row(self, finding: Finding, state: FindingState) -> FindingRow:
         return {
@@ -180,7 +178,9 @@ class RecordConverter:
 
     def _summary(self, swept: Swept) -> Summary:
         worst = max(
-            (each for each in SEVERITIES if self.counts[each]), key=lambda each: each.rank, default=None
+            (severity for severity in SEVERITIES if self.counts[severity]),
+            key=lambda severity: severity.rank,
+            default=None,
         )
         return {
             "sweep": self._sweep,
@@ -220,25 +220,23 @@ class Whole:
             raise self._error
 
 
-def remedy(cli: Invocation, finding: Finding, most: int) -> str | None:
-    """Return the command that ends a finding on this ledger. Above `most` credentials, it has --max."""
+def remedy(cli: Invocation, finding: Finding, max_count: int) -> str | None:
+    """Return the command that ends a finding on this ledger. Above `max_count` credentials, it has --max."""
     if finding.remedy is None:
         return None
     # Without --max and without a terminal, the command would be refused.
-    bounded = f" --max {finding.revokes}" if finding.revokes > most else ""
+    bounded = f" --max {finding.revokes}" if finding.revokes > max_count else ""
     return cli.command(finding.remedy + bounded)
 
 
-def _proof(done: Remedied) -> str:
-    if rule_of(done.rule).closes:
+def _proof(outcome: Remedied) -> str:
+    if rule_of(outcome.rule).closes:
         return "they were dead, and the ledger says so from now on"
-    if done.accepted is None:
-        return f"whether a verifier takes some of what event {done.event} ended could not be told"
-    if done.accepted:
-        return f"{done.accepted} of what event {done.event} ended are still taken"
-    return (
-        f"a verifier that asks this ledger takes none of the {done.credentials} that event {done.event} ended"
-    )
+    if outcome.accepted is None:
+        return f"whether a verifier takes some of what event {outcome.event} ended could not be told"
+    if outcome.accepted:
+        return f"{outcome.accepted} of what event {outcome.event} ended are still taken"
+    return f"a verifier that asks this ledger takes none of the {outcome.credentials} that event {outcome.event} ended"
 
 
 def flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator[Mapping[str, Any]]:
@@ -246,20 +244,20 @@ def flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator
 
     With `quiet`, leave out complete coverage and findings of severity `info`: cron sends each line by mail.
     """
-    whole = False
+    complete = False
     for record in records:
         if "state" in record:
             if not (quiet and record["state"] == "open" and record["severity"] == "info"):
                 yield record
         elif "summary" in record:
-            whole = True
+            complete = True
         elif coverage:
             extent = record["coverage"]
             if not quiet:
                 yield {"state": "examined", "rule": extent["rule"], "summary": covered(extent)}
-            for why in extent["missed"]:
-                yield {"state": "missed", "rule": extent["rule"], "summary": why}
-    if coverage and not whole:
+            for reason in extent["missed"]:
+                yield {"state": "missed", "rule": extent["rule"], "summary": reason}
+    if coverage and not complete:
         yield {"state": "missed", "summary": BROKEN_OFF}
 
 
@@ -267,11 +265,11 @@ def lines(records: SweptRows) -> Iterator[str]:
     """Yield each record as a line of JSON, and a last line that reports an incomplete sweep."""
     from jitid.formats.json import dumps
 
-    whole = False
+    complete = False
     for record in records:
-        whole = "state" not in record and "summary" in record
+        complete = "state" not in record and "summary" in record
         yield f"{dumps(record)}\n"
-    if not whole:
+    if not complete:
         yield f"{dumps({'broken_off': True})}\n"
 
 
@@ -283,15 +281,15 @@ def document(records: SweptRows, schema: str = "jitid.sweep/1") -> Iterator[str]
     from jitid.formats.json import dumps
 
     yield f'{{"schema": "{schema}", "findings": ['
-    between = ""
+    separator = ""
     coverage: list[Any] = []
     summary: Any = None
     for record in records:
         if "coverage" in record:
             coverage.append(record["coverage"])
         elif "state" in record:
-            yield between + dumps(record)
-            between = ",\n"
+            yield separator + dumps(record)
+            separator = ",\n"
         else:
             summary = record["summary"]
     broken = ', "broken_off": true' if summary is None else ""

@@ -76,7 +76,7 @@ class Work:
         for target in targets or (None,):
             try:
                 with self._waiting("ending at targets what has ended"):
-                    done = self._authority.perform(
+                    settled = self._authority.perform(
                         Settle(target=target, limit=_share(limit), accept_clock=self._cli.accept_clock)
                     )
             except RefusedError:
@@ -86,9 +86,9 @@ class Work:
                 self.undone = True
                 self._cli.warn(f"what had ended was not ended at its target: {error.message}")
                 return
-            if done.done or done.unsupported or done.left:
-                self._cli.note(_settled(done))
-            if done.left and self.ended:
+            if settled.done or settled.unsupported or settled.left:
+                self._cli.note(_settled(settled))
+            if settled.left and self.ended:
                 # A credential that --fix ended may still work at its target.
                 self.undone = True
 
@@ -120,11 +120,11 @@ class Work:
             return f"{len(examined)} of {len(self._rules)} rules examined"
 
         try:
-            found = self._authority.perform(operation)
-            for each in progress.waiting(self._cli, found, reason):
-                if isinstance(each, Coverage):
-                    examined.add(each.rule)
-                yield each
+            results = self._authority.perform(operation)
+            for result in progress.waiting(self._cli, results, reason):
+                if isinstance(result, Coverage):
+                    examined.add(result.rule)
+                yield result
         except StorageError:
             if time_limit.has_expired():
                 for rule in self._rules:
@@ -141,8 +141,10 @@ class Work:
         )
         return tuple(flown)
 
-    def fix(self, rules: tuple[str, ...], most: int | None, *, dry_run: bool) -> Iterable[Remedied | Unfixed]:
-        """End the findings of these rules, unless more than `most` credentials would end. `dry_run` only reports."""
+    def fix(
+        self, rules: tuple[str, ...], max_count: int | None, *, dry_run: bool
+    ) -> Iterable[Remedied | Unfixed]:
+        """End the findings of these rules, unless more than `max_count` credentials would end. `dry_run` reports."""
         cli = self._cli
         operation = ForeseeFix(
             rules=rules,
@@ -158,22 +160,22 @@ class Work:
                 f"jitid: --fix would end {revocation.blast(foreseen.radius)}; nothing was changed"
             )
             return ()
-        if most is not None and foreseen.radius.credentials > most:
+        if max_count is not None and foreseen.radius.credentials > max_count:
             if cli.no_input or not (os.isatty(0) and os.isatty(2)):
-                self._refuse(foreseen, most)
+                self._refuse(foreseen, max_count)
                 return ()
-            most = _confirmed(foreseen)
-        return self._end(foreseen.rules, most)
+            max_count = _confirmed(foreseen)
+        return self._end(foreseen.rules, max_count)
 
-    def _refuse(self, foreseen: ForeseenFix, most: int) -> None:
+    def _refuse(self, foreseen: ForeseenFix, max_count: int) -> None:
         """Warn that nothing is ended. The sweep still reports its findings: no user may be there to confirm."""
         try:
-            revocation.guard(foreseen.radius, most)
+            revocation.guard(foreseen.radius, max_count)
         except UsageError as error:
             self.undone = True
             self._cli.warn(f"--fix was refused: {error.message}; {error.hint}")
 
-    def _end(self, rules: tuple[str, ...], most: int | None) -> Iterator[Remedied | Unfixed]:
+    def _end(self, rules: tuple[str, ...], max_count: int | None) -> Iterator[Remedied | Unfixed]:
         if rules:
             operation = Fix(
                 rules=rules,
@@ -181,16 +183,16 @@ class Work:
                 sweep=self.name,
                 since=self.since,
                 known=self._known,
-                most=most,
+                most=max_count,
                 targets=self._targets,
                 target_timeout=_share(self._target_timeout),
                 accept_clock=self._cli.accept_clock,
             )
             ended = self._authority.perform(operation)
-            for one in progress.waiting(self._cli, ended, self._ended_by_now):
-                if isinstance(one, Remedied):
-                    self.ended += one.credentials
-                yield one
+            for outcome in progress.waiting(self._cli, ended, self._ended_by_now):
+                if isinstance(outcome, Remedied):
+                    self.ended += outcome.credentials
+                yield outcome
         self._prove()
 
     def _ended_by_now(self) -> str:
@@ -236,17 +238,19 @@ def in_time() -> Iterator[None]:
 
 def _share(limit: int) -> int:
     """Return the seconds for targets: at most half of the time left, because other steps follow."""
-    left = time_limit.left(limit * 2) / 2
-    return max(1, int(left))
+    seconds = time_limit.left(limit * 2) / 2
+    return max(1, int(seconds))
 
 
-def _settled(done: SettledTargets) -> str:
+def _settled(settled: SettledTargets) -> str:
     """Return the result of ending credentials at targets in words."""
-    ended = f"{done.done} that had ended {'is' if done.done == 1 else 'are'} gone at targets by now"
-    lasting = f"{done.unsupported} cannot be ended there" if done.unsupported else ""
-    left = f"{done.open} are still to be ended there" if done.open else ""
-    first = next((f" ({one.jti} at {one.target}: {one.seen})" for one in done.left), "")
-    return ", ".join(filter(None, (ended, lasting, left))) + first
+    ended = f"{settled.done} that had ended {'is' if settled.done == 1 else 'are'} gone at targets by now"
+    lasting = f"{settled.unsupported} cannot be ended there" if settled.unsupported else ""
+    open_text = f"{settled.open} are still to be ended there" if settled.open else ""
+    example = next(
+        (f" ({credential.jti} at {credential.target}: {credential.seen})" for credential in settled.left), ""
+    )
+    return ", ".join(filter(None, (ended, lasting, open_text))) + example
 
 
 def _confirmed(foreseen: ForeseenFix) -> int:

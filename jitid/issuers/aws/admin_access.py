@@ -117,9 +117,9 @@ class AwsAccess:
     def keys_of(self, answer: Mapping[str, Any]) -> tuple[Secret, int]:
         """Return the credentials in an answer of STS, and the time of their expiry. Raises StorageError."""
         try:
-            given = answer["Credentials"]
-            parts = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
-            return Secret(dict(zip(PARTS, parts, strict=True))), int(given["Expiration"].timestamp())
+            credentials = answer["Credentials"]
+            parts = (credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
+            return Secret(dict(zip(PARTS, parts, strict=True))), int(credentials["Expiration"].timestamp())
         except (KeyError, TypeError, ValueError, AttributeError):
             raise self._aws.garbled("it has no credentials") from None
 

@@ -116,9 +116,9 @@ class Aws:
         self._now.end = time.monotonic() + time_limit.left(seconds)
         return self._now.end
 
-    def share(self, end: float) -> None:
+    def share(self, deadline: float) -> None:
         """Set the deadline of this thread to the deadline of another thread that it works for."""
-        self._now.end = end
+        self._now.end = deadline
 
     def call(
         self, service: str, operation: str, keys: Keys | None = None, /, **members: object
@@ -188,8 +188,8 @@ class Aws:
     def forget(self, keys: Keys) -> None:
         """Delete the clients that sign with these keys."""
         with _MAKING:
-            for one in [one for one in self._clients if one[1] == keys]:
-                del self._clients[one]
+            for client_key in [client_key for client_key in self._clients if client_key[1] == keys]:
+                del self._clients[client_key]
 
     def close(self) -> None:
         """Close the connections."""
@@ -239,14 +239,14 @@ class Aws:
         from botocore.awsrequest import AWSResponse
 
         parts = urlsplit(request.url)
-        place = f"{parts.scheme}://{parts.netloc}"
-        channel = self._now.channels.get(place)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        channel = self._now.channels.get(origin)
         if channel is None:
             try:
-                address = parse_address(place)
+                address = parse_address(origin)
             except UsageError as error:
                 raise ConfigurationError(error.message, error.hint) from None
-            channel = self._now.channels[place] = Channel(address, self._authorities, _words(self._name))
+            channel = self._now.channels[origin] = Channel(address, self._authorities, _words(self._name))
             self._opened.append(channel)
         headers = {
             name: value.decode("latin-1") if isinstance(value, bytes) else str(value)
@@ -259,32 +259,35 @@ class Aws:
         path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
         answer = channel.request(request.method, path, body, headers, seconds=seconds)
         content = answer.read(MAX_ANSWER)
-        kept = {name: answer.header(name) for name in ("Content-Type", "Date", "x-amzn-RequestId")}
-        self._measure_skew(kept["Date"])
+        answer_headers = {name: answer.header(name) for name in ("Content-Type", "Date", "x-amzn-RequestId")}
+        self._measure_skew(answer_headers["Date"])
         response = AWSResponse(
-            request.url, answer.status, {name: text for name, text in kept.items() if text is not None}, None
+            request.url,
+            answer.status,
+            {name: value for name, value in answer_headers.items() if value is not None},
+            None,
         )
         response._content = content  # noqa: SLF001 - it is read already; botocore's own stubber does the same
         return response
 
     def _measure_skew(self, date: str | None) -> None:
         try:
-            seen = parsedate_to_datetime(date or "").timestamp()
+            aws_time = parsedate_to_datetime(date or "").timestamp()
         except (ValueError, TypeError, OverflowError):
             return
-        self.skew = round(seen - time.time())
+        self.skew = round(aws_time - time.time())
 
     def _refusal(self, error: Any, operation: str) -> JitidError:  # noqa: ANN401 - botocore has no types
         reported = error.response.get("Error") or {}
         code = str(reported.get("Code") or "")[:100]
         aws_message = str(reported.get("Message") or "")[:1000]
         status = (error.response.get("ResponseMetadata") or {}).get("HTTPStatusCode", 0)
-        shown = f"{safe(code)}: {quote(aws_message, 300)}" if aws_message else safe(code)
+        details = f"{safe(code)}: {quote(aws_message, 300)}" if aws_message else safe(code)
         if code in _THROTTLED or status in (429, 500, 502, 503, 504):
-            return StorageError(f"{self._label} does not serve {operation} now: {shown}", "try again later")
+            return StorageError(f"{self._label} does not serve {operation} now: {details}", "try again later")
         if not code or code.isdigit():
             raise self._garbage()
-        message = f"{self._label} refuses {operation}: {shown}"
+        message = f"{self._label} refuses {operation}: {details}"
         if code in _CLOCK:
             return AwsError(code, message, self._clocks(), aws_message)
         if code in _UNKNOWN_CALLER:
@@ -292,9 +295,9 @@ class Aws:
         return AwsError(code, message, None, aws_message)
 
     def _clocks(self) -> str:
-        wrong = "the secret key may be wrong"
+        hint = "the secret key may be wrong"
         if self.skew is None or abs(self.skew) < SKEWED:
-            return wrong
+            return hint
         return (
             f"AWS's clock is {abs(self.skew)} seconds {'ahead of' if self.skew > 0 else 'behind'} this machine's, "
             "and it takes no request that is minutes old or early: set the clock"
@@ -340,9 +343,9 @@ def hermetic_session() -> Any:  # noqa: ANN401 - botocore has no types
 
     session = _botocore().session.Session()
     # Without ~/.aws/models: its files would take precedence over botocore's own.
-    places = [Loader.BUILTIN_DATA_PATH]
+    search_paths = [Loader.BUILTIN_DATA_PATH]
     session.register_component(
-        "data_loader", Loader(extra_search_paths=places, include_default_search_paths=False)
+        "data_loader", Loader(extra_search_paths=search_paths, include_default_search_paths=False)
     )
     store = session.get_component("config_store")
     for name, (_, _, value, _) in VARIABLES.items():

@@ -44,14 +44,14 @@ class Role(NamedTuple):
 
 def role_of(arn: str) -> Role | None:
     """Return the role of an ARN; None for any other text."""
-    found = _ROLE.fullmatch(arn)
-    return None if found is None else Role(found[1], found[2], found[4])
+    match = _ROLE.fullmatch(arn)
+    return None if match is None else Role(match[1], match[2], match[4])
 
 
 def role_of_session(arn: str) -> Role | None:
     """Return the role of a session's ARN; None for any other text."""
-    found = _SESSION.fullmatch(arn)
-    return None if found is None else Role(*found.group(1, 2, 3))
+    match = _SESSION.fullmatch(arn)
+    return None if match is None else Role(*match.group(1, 2, 3))
 
 
 class Denials:
@@ -65,27 +65,29 @@ class Denials:
     def of(self, role: Role) -> list[Denial]:
         """Return all denials of a role. Raises as `Aws.call`."""
         names = self._aws.pages("list_role_policies", self._keys(), "PolicyNames", RoleName=role.name)
-        found = (parse_denial(str(name), self._issuer) for name in names)
-        return [one for one in found if one is not None]
+        policies = (parse_denial(str(name), self._issuer) for name in names)
+        return [policy for policy in policies if policy is not None]
 
-    def deny(self, role: Role, sessions: Iterable[str], until: int, now: int, done: dict[str, str]) -> None:
-        """Deny everything to sessions of a role until `until`; record in `done` the denying policy of each session.
+    def deny(
+        self, role: Role, sessions: Iterable[str], until: int, now: int, policies: dict[str, str]
+    ) -> None:
+        """Deny everything to sessions of a role until `until`; record in `policies` the denying policy of each session.
 
-        Raises as `Aws.call`. Sessions that are denied by then stay denied and are in `done`; others may be tried
+        Raises as `Aws.call`. Sessions that are denied by then stay denied and are in `policies`; others may be tried
         again.
         """
         active = []
-        for one in self.of(role):
-            if one.until > now:
-                active.append(one)
+        for policy in self.of(role):
+            if policy.until > now:
+                active.append(policy)
             else:
-                self._remove(role, one)
+                self._remove(role, policy)
         requested = sorted(set(sessions))
         chunks = [requested[start : start + _CHUNK] for start in range(0, len(requested), _CHUNK)]
         while chunks:
             chunk = chunks.pop(0)
             try:
-                made = self._write(role, chunk, until, now)
+                new_policy = self._write(role, chunk, until, now)
             except AwsError as error:
                 if error.aws != "LimitExceeded" or len(chunk) == 1:
                     raise
@@ -93,40 +95,40 @@ class Denials:
                 middle = len(chunk) // 2
                 chunks[:0] = [chunk[:middle], chunk[middle:]]
                 continue
-            active.append(made)
-            done.update(dict.fromkeys(chunk, made.name))
-        if sum(one.sessions < _SMALL for one in active) >= _MANY:
+            active.append(new_policy)
+            policies.update(dict.fromkeys(chunk, new_policy.name))
+        if sum(policy.sessions < _SMALL for policy in active) >= _MANY:
             # All sessions are denied already, so a failure to combine policies is harmless.
             with suppress(AwsError, StorageError):
                 self._gather(role, active, now)
 
     def holding(self, role: Role, session: str) -> Denial | None:
         """Return a denial of a session, if there is one. Raises as `Aws.call`."""
-        return next((one for one, denied in self.all(role) if denied == session), None)
+        return next((policy for policy, denied in self.all(role) if denied == session), None)
 
     def all(self, role: Role) -> Iterator[tuple[Denial, str]]:
         """Yield each denied session with its denial. Raises as `Aws.call`."""
-        for one in self.of(role):
-            for session in self._read(role, one):
-                yield one, session
+        for policy in self.of(role):
+            for session in self._read(role, policy):
+                yield policy, session
 
     def _write(self, role: Role, sessions: Collection[str], until: int, now: int) -> Denial:
-        made, text = denial(self._issuer, sessions, until, now)
+        new_policy, text = denial(self._issuer, sessions, until, now)
         self._aws.call(
             "iam",
             "put_role_policy",
             self._keys(),
             RoleName=role.name,
-            PolicyName=made.name,
+            PolicyName=new_policy.name,
             PolicyDocument=text,
         )
         pause = _PAUSE
         # Readers see a new policy only after a moment.
-        while set(self._read(role, made)) != set(sessions):
+        while set(self._read(role, new_policy)) != set(sessions):
             if not self._aws.sleep(pause):
                 raise self._aws.garbled("the policy that it took is not the one that it has")
             pause *= 2
-        return made
+        return new_policy
 
     def _gather(self, role: Role, active: list[Denial], now: int) -> None:
         """Delete policies whose sessions a larger policy denies too, and write one policy for several small ones.
@@ -134,28 +136,30 @@ class Denials:
         A new policy must be in effect everywhere before the policies that it replaces are deleted: AWS promises
         readers no order.
         """
-        read = {one: set(self._read(role, one)) for one in active}
+        read_sessions = {policy: set(self._read(role, policy)) for policy in active}
         # A policy that could not be read as a whole is left alone: its sessions may be in no other.
-        whole = {one: sessions for one, sessions in read.items() if len(sessions) == one.sessions}
-        alone = []
-        for one, sessions in whole.items():
+        complete = {
+            policy: sessions for policy, sessions in read_sessions.items() if len(sessions) == policy.sessions
+        }
+        small = []
+        for policy, sessions in complete.items():
             covering = [
                 other
-                for other, others in whole.items()
-                if other > one and other.until >= one.until and others >= sessions
+                for other, other_sessions in complete.items()
+                if other > policy and other.until >= policy.until and other_sessions >= sessions
             ]
             if any(other.made <= now - _EVERYWHERE for other in covering):
-                self._remove(role, one)
-            elif not covering and one.sessions < _SMALL:
-                alone.append(one)
-        together = sorted(set[str]().union(*(whole[one] for one in alone)))
-        if len(alone) >= _MANY and len(together) <= _CHUNK:
-            self._write(role, together, max(one.until for one in alone), now)
+                self._remove(role, policy)
+            elif not covering and policy.sessions < _SMALL:
+                small.append(policy)
+        combined = sorted(set[str]().union(*(complete[policy] for policy in small)))
+        if len(small) >= _MANY and len(combined) <= _CHUNK:
+            self._write(role, combined, max(policy.until for policy in small), now)
 
-    def _read(self, role: Role, one: Denial) -> list[str]:
+    def _read(self, role: Role, policy: Denial) -> list[str]:
         try:
             answer = self._aws.call(
-                "iam", "get_role_policy", self._keys(), RoleName=role.name, PolicyName=one.name
+                "iam", "get_role_policy", self._keys(), RoleName=role.name, PolicyName=policy.name
             )
         except AwsError as error:
             # Another writer has combined it with others in the meantime; the new policy was there before.
@@ -170,7 +174,9 @@ class Denials:
                 raise self._aws.garbled("a policy that is no JSON") from None
         return denied_in(document)
 
-    def _remove(self, role: Role, one: Denial) -> None:
+    def _remove(self, role: Role, policy: Denial) -> None:
         # A policy that stays is harmless: its sessions are expired, or another policy denies them too.
         with suppress(JitidError):
-            self._aws.call("iam", "delete_role_policy", self._keys(), RoleName=role.name, PolicyName=one.name)
+            self._aws.call(
+                "iam", "delete_role_policy", self._keys(), RoleName=role.name, PolicyName=policy.name
+            )

@@ -82,7 +82,7 @@ class StandingKeys:
     def _status(self, user: str, key: str) -> str | None:
         """Return `Active` or `Inactive`; None if the user has no such key."""
         try:
-            found = list(
+            access_keys = list(
                 self._aws.pages(
                     "list_access_keys", self._access.administrator(), "AccessKeyMetadata", UserName=user
                 )
@@ -91,7 +91,7 @@ class StandingKeys:
             if error.aws == "NoSuchEntity":
                 return None
             raise
-        for each in found:
-            if each.get("AccessKeyId") == key:
-                return str(each.get("Status"))
+        for access_key in access_keys:
+            if access_key.get("AccessKeyId") == key:
+                return str(access_key.get("Status"))
         return None

@@ -39,19 +39,19 @@ def machine_keys(timeout: float) -> Keys:
         ConfigurationError: the machine has no role.
 
     """
-    end = time.monotonic() + min(timeout, _PATIENCE)
+    deadline = time.monotonic() + min(timeout, _PATIENCE)
     channel = Channel(METADATA, None, _WORDS)
 
     def request(method: str, path: str, header: str, value: str) -> str | None:
         answer = channel.request(
-            method, path, None, {header: value}, seconds=max(end - time.monotonic(), 0.001)
+            method, path, None, {header: value}, seconds=max(deadline - time.monotonic(), 0.001)
         )
-        text = answer.read(_MOST)
+        body = answer.read(_MOST)
         if answer.status == 404:
             return None
         if answer.status != 200:
             raise StorageError(f"the instance metadata service answers with status {answer.status}")
-        return text.decode("utf-8", "replace")
+        return body.decode("utf-8", "replace")
 
     try:
         token = (
@@ -65,9 +65,9 @@ def machine_keys(timeout: float) -> Keys:
         if not role:
             raise ConfigurationError("this machine has no role", "give it one, or set credentials_file")
         document = request("GET", f"{_ROLES}{role}", auth_header, token) if _ROLE.fullmatch(role) else None
-        found = strict_json.loads(document or "", "what the machine's role has")
-        keys = [found[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")]
-        if not all(isinstance(one, str) and one for one in keys):
+        credentials = strict_json.loads(document or "", "what the machine's role has")
+        keys = [credentials[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")]
+        if not all(isinstance(key, str) and key for key in keys):
             raise TypeError
         return Keys(*keys)
     except (KeyError, TypeError, strict_json.StrictJSONError):

@@ -65,11 +65,11 @@ def rights(table: Mapping[str, Any], where: str) -> list[AwsRight]:
 
     Raises ConfigurationError for an invalid row.
     """
-    found = []
-    for text, row in table.items():
-        name = f"the scope {quote(str(text))} of {where}"
+    aws_rights = []
+    for scope_text, row in table.items():
+        name = f"the scope {quote(str(scope_text))} of {where}"
         try:
-            scope = parse_scope(text)
+            scope = parse_scope(scope_text)
         except UsageError as error:
             raise ConfigurationError(f"{name} is none: {error.message}", error.hint) from None
         if not isinstance(row, Mapping) or set(row) - {"actions", "resources", "policy_arns"}:
@@ -88,10 +88,10 @@ def rights(table: Mapping[str, Any], where: str) -> list[AwsRight]:
         if bool(actions) != bool(resources) or not (actions or arns):
             raise ConfigurationError(f"{name} gives nothing: it needs actions with resources, or policy_arns")
         segments = scope.count(":") + 1
-        if any(int(place) > segments for one in resources for place in _PLACE.findall(one)):
+        if any(int(position) > segments for resource in resources for position in _PLACE.findall(resource)):
             raise ConfigurationError(f"the resources of {name} name a segment that the scope does not have")
-        found.append(AwsRight(scope, actions, resources, arns))
-    return found
+        aws_rights.append(AwsRight(scope, actions, resources, arns))
+    return aws_rights
 
 
 def policy_arns(values: object, where: str) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ def policy_arns(values: object, where: str) -> tuple[str, ...]:
 
 def _texts(values: object, pattern: re.Pattern[str], label: str) -> tuple[str, ...]:
     if not isinstance(values, (list, tuple)) or not all(
-        isinstance(one, str) and pattern.fullmatch(_PLACE.sub("x", one)) for one in values
+        isinstance(text, str) and pattern.fullmatch(_PLACE.sub("x", text)) for text in values
     ):
         raise ConfigurationError(f"{label} are not as AWS writes them, in a list")
     return tuple(values)
@@ -115,24 +115,30 @@ def grant(scopes: Iterable[str], table: Sequence[AwsRight], always: Sequence[str
     """
     statements: list[dict[str, Any]] = []
     arns = list(always)
-    known: list[str] = []
+    scopes_with_rights: list[str] = []
     for scope in scopes:
         for right in table:
-            both = common(Scope(scope), right.scope)
-            if both is None:
+            common_scope = common(Scope(scope), right.scope)
+            if common_scope is None:
                 continue
-            segments, pattern = both.split(":"), right.scope.split(":")
-            narrower = {at for at, segment in enumerate(segments, 1) if segment != pattern[at - 1]}
-            named = [{int(place) for place in _PLACE.findall(one)} for one in right.resources]
-            if narrower and (right.policy_arns or not all(narrower <= places for places in named)):
+            segments, pattern = common_scope.split(":"), right.scope.split(":")
+            narrower = {
+                position for position, segment in enumerate(segments, 1) if segment != pattern[position - 1]
+            }
+            named_segments = [
+                {int(position) for position in _PLACE.findall(resource)} for resource in right.resources
+            ]
+            if narrower and (
+                right.policy_arns or not all(narrower <= positions for positions in named_segments)
+            ):
                 continue
-            known.append(scope)
+            scopes_with_rights.append(scope)
             arns += [arn for arn in right.policy_arns if arn not in arns]
-            filled = [_PLACE.sub(lambda place: segments[int(place[1]) - 1], one) for one in right.resources]  # noqa: B023
+            filled = [_PLACE.sub(lambda match: segments[int(match[1]) - 1], text) for text in right.resources]  # noqa: B023
             statement = {"Effect": "Allow", "Action": _one(right.actions), "Resource": _one(filled)}
             if right.actions and statement not in statements:
                 statements.append(statement)
-    return AwsGrant(statements, arns, list(dict.fromkeys(known)))
+    return AwsGrant(statements, arns, list(dict.fromkeys(scopes_with_rights)))
 
 
 def session_policy(granted: AwsGrant, expires_at: int) -> str:
@@ -143,15 +149,15 @@ def session_policy(granted: AwsGrant, expires_at: int) -> str:
 
     Raises UsageError if the policy is longer than AWS accepts.
     """
-    until = {"aws:CurrentTime": format_time(expires_at)}
+    expiry = {"aws:CurrentTime": format_time(expires_at)}
     allowed = granted.statements
     if not allowed and not granted.policy_arns:
         # AWS permits this action to every session. Without a policy the session would have all rights of its role.
         allowed = [{"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}]
     text = document(
         [
-            *({**statement, "Condition": {"DateLessThan": until}} for statement in allowed),
-            _everything("Deny", {"DateGreaterThanEquals": until}, sid="Expired"),
+            *({**statement, "Condition": {"DateLessThan": expiry}} for statement in allowed),
+            _everything("Deny", {"DateGreaterThanEquals": expiry}, sid="Expired"),
         ]
     )
     if len(text) > MAX_SESSION_POLICY:
@@ -173,8 +179,8 @@ def document(statements: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _everything(effect: str, condition: Mapping[str, Any], sid: str | None = None) -> dict[str, Any]:
-    named = {} if sid is None else {"Sid": sid}
-    return {**named, "Effect": effect, "Action": "*", "Resource": "*", "Condition": condition}
+    sid_member = {} if sid is None else {"Sid": sid}
+    return {**sid_member, "Effect": effect, "Action": "*", "Resource": "*", "Condition": condition}
 
 
 def _one(values: Sequence[str]) -> str | list[str]:
@@ -264,22 +270,26 @@ def denial(issuer: str, jtis: Iterable[str], until: int, now: int) -> tuple[Deni
 
 def parse_denial(name: str, issuer: str) -> Denial | None:
     """Return the denial that a policy's name describes; None if it is not a denial of this ledger."""
-    found = _DENIAL.fullmatch(name)
-    if found is None or found[1] != ledger_mark(issuer):
+    match = _DENIAL.fullmatch(name)
+    if match is None or match[1] != ledger_mark(issuer):
         return None
-    return Denial(int(found[4]), int(found[3]), int(found[2]), found[5], found[1])
+    return Denial(int(match[4]), int(match[3]), int(match[2]), match[5], match[1])
 
 
 def denied_in(policy: object) -> list[str]:
     """Return the names of the sessions in a denial's text; empty if the text is not (or no longer) a denial."""
     try:
         (statement,) = policy["Statement"]  # type: ignore[index]
-        whole = (statement["Effect"], statement["Action"], statement["Resource"]) == ("Deny", "*", "*")
-        named = statement["Condition"]["StringLike"]["aws:userid"]
-        if not whole or len(statement["Condition"]) != 1 or len(statement["Condition"]["StringLike"]) != 1:
+        denies_all = (statement["Effect"], statement["Action"], statement["Resource"]) == ("Deny", "*", "*")
+        patterns = statement["Condition"]["StringLike"]["aws:userid"]
+        if (
+            not denies_all
+            or len(statement["Condition"]) != 1
+            or len(statement["Condition"]["StringLike"]) != 1
+        ):
             return []
-        named = [named] if isinstance(named, str) else named
-        return [str(one).removeprefix("*:") for one in named]
+        patterns = [patterns] if isinstance(patterns, str) else patterns
+        return [str(pattern).removeprefix("*:") for pattern in patterns]
     except (KeyError, TypeError, ValueError):
         return []
 

@@ -96,11 +96,11 @@ class AwsStsIssuer(OutsideIssuer):
         template = self._template(record)
         granted = grant(record.scopes, template.rights, template.policy_arns)
         policy = session_policy(granted, record.expires_at)
-        left = record.expires_at - int(self._clock())
-        if left > template.seconds:
+        lifetime = record.expires_at - int(self._clock())
+        if lifetime > template.seconds:
             # The ledger would show the session as live after AWS has ended it.
             raise UsageError(
-                f"it would live {format_duration(left)}, and the template {record.template} has sessions of "
+                f"it would live {format_duration(lifetime)}, and the template {record.template} has sessions of "
                 f"{format_duration(template.seconds)} at most",
                 f"ask for --ttl {format_duration(template.seconds)}, or set the template's duration to what the "
                 "role's MaxSessionDuration permits",
@@ -108,14 +108,14 @@ class AwsStsIssuer(OutsideIssuer):
         members: dict[str, Any] = {
             "RoleArn": template.arn,
             "RoleSessionName": record.jti,
-            "DurationSeconds": max(LEAST_SECONDS, left),
+            "DurationSeconds": max(LEAST_SECONDS, lifetime),
             "Policy": policy,
         }
         if granted.policy_arns:
             members["PolicyArns"] = [{"arn": arn} for arn in granted.policy_arns]
         self._aws.begin(self._timeout)
         answer = self._assume(record, members, template.external_id)
-        secret, until = self._access.keys_of(answer)
+        secret, session_end = self._access.keys_of(answer)
         session = template.role.session(record.jti)
         if (answer.get("AssumedRoleUser") or {}).get("Arn") != session:
             # A denial would use a name that the session does not have. Only this process has the keys.
@@ -127,7 +127,7 @@ class AwsStsIssuer(OutsideIssuer):
             "policy_arns": list(granted.policy_arns),
             "scopes_without_rights": [scope for scope in record.scopes if scope not in granted.scopes],
             # AWS refuses the keys from then on; the session policy denies everything from jitid's expiry on.
-            "session_ends_at": until,
+            "session_ends_at": session_end,
             # The holder of the keys must send requests there.
             "region": self._target.options["region"],
         }
@@ -202,7 +202,7 @@ class AwsStsIssuer(OutsideIssuer):
 
     def inventory(self) -> Iterator[Existing]:
         """Yield the denied sessions, and all access keys of IAM users, which never expire."""
-        end = self._aws.begin(self._timeout)
+        deadline = self._aws.begin(self._timeout)
         roles = {template_of(self._target, name).role for name in self._target.templates}
         for role in sorted(roles):
             self._access.check_account(role)
@@ -217,13 +217,13 @@ class AwsStsIssuer(OutsideIssuer):
         from concurrent.futures import ThreadPoolExecutor
 
         def keys_of(user: Mapping[str, Any]) -> list[Existing]:
-            self._aws.share(end)
+            self._aws.share(deadline)
             name = user.get("UserName")
             if not isinstance(name, str):
                 raise self._aws.garbled("a user without a name")
             try:
-                found = self._aws.pages("list_access_keys", keys, "AccessKeyMetadata", UserName=name)
-                return [self._existing_key(key, keys) for key in found]
+                access_keys = self._aws.pages("list_access_keys", keys, "AccessKeyMetadata", UserName=name)
+                return [self._existing_key(key, keys) for key in access_keys]
             except AwsError as error:
                 # The user was deleted after the listing.
                 if error.aws == "NoSuchEntity":
@@ -232,8 +232,8 @@ class AwsStsIssuer(OutsideIssuer):
 
         # Each user and each key is a call, and an account may have a thousand.
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for found in pool.map(keys_of, self._aws.pages("list_users", keys, "Users")):
-                yield from found
+            for access_keys in pool.map(keys_of, self._aws.pages("list_users", keys, "Users")):
+                yield from access_keys
 
     def close(self) -> None:
         """Close the connections and forget the keys."""
@@ -247,8 +247,8 @@ class AwsStsIssuer(OutsideIssuer):
         if record.template or record.scopes or not self._target.templates:
             return template_of(self._target, record.template)
         # A request without scopes gets a session without rights, of any role; canaries are made like this.
-        found = template_of(self._target, min(self._target.templates))
-        return found._replace(rights=[], policy_arns=())
+        template = template_of(self._target, min(self._target.templates))
+        return template._replace(rights=[], policy_arns=())
 
     def _assume(
         self, record: TargetRecord, members: Mapping[str, Any], external_id: str | None
@@ -280,7 +280,7 @@ class AwsStsIssuer(OutsideIssuer):
                     "sts", "assume_role_with_web_identity", WebIdentityToken=token, **members
                 )
             tags = session_tags(record)
-            more: dict[str, Any] = {} if external_id is None else {"ExternalId": external_id}
+            optional_members: dict[str, Any] = {} if external_id is None else {"ExternalId": external_id}
             return self._aws.call(
                 "sts",
                 "assume_role",
@@ -289,7 +289,7 @@ class AwsStsIssuer(OutsideIssuer):
                 Tags=[{"Key": name, "Value": value} for name, value in tags.items()],
                 TransitiveTagKeys=list(tags),
                 **members,
-                **more,
+                **optional_members,
             )
         except AwsError as error:
             raise self._with_hint(error) from None
@@ -336,7 +336,7 @@ class AwsStsIssuer(OutsideIssuer):
 
     def _deny(self, role: Role, records: Sequence[TargetRecord], now: int) -> list[EndOutcome]:
         # These sessions last until their expiry, or for AWS's minimum if that is longer.
-        until = (
+        denied_until = (
             max(max(record.expires_at, record.issued_at + LEAST_SECONDS) for record in records)
             + _MAX_CLOCK_SKEW
         )
@@ -344,7 +344,7 @@ class AwsStsIssuer(OutsideIssuer):
         policies: dict[str, str] = {}
         try:
             self._access.check_account(role)
-            self._denials.deny(role, [record.jti for record in records], until, now, policies)
+            self._denials.deny(role, [record.jti for record in records], denied_until, now, policies)
         except AwsError as error:
             settlement, proof = _refused(role, error)
         except StorageError as error:
@@ -388,21 +388,21 @@ class AwsStsIssuer(OutsideIssuer):
 
     def _existing_key(self, key: Mapping[str, Any], keys: Keys) -> Existing:
         try:
-            name, user, made = str(key["AccessKeyId"]), str(key["UserName"]), key.get("CreateDate")
+            name, user, created = str(key["AccessKeyId"]), str(key["UserName"]), key.get("CreateDate")
             answer = self._aws.call("iam", "get_access_key_last_used", keys, AccessKeyId=name)
-            last = answer.get("AccessKeyLastUsed") or {}
-            used = last.get("LastUsedDate")
-            service = str(last.get("ServiceName") or "N/A")
+            last_use = answer.get("AccessKeyLastUsed") or {}
+            used = last_use.get("LastUsedDate")
+            service = str(last_use.get("ServiceName") or "N/A")
             detail = f"access key of the IAM user {safe(user)}"
             if used is not None and service != "N/A":
-                detail += f", last used for {safe(service)} in {safe(str(last.get('Region')))}"
+                detail += f", last used for {safe(service)} in {safe(str(last_use.get('Region')))}"
             if self._access.is_own(name):
                 detail += "; the key of this target itself"
             return Existing(
                 name,
                 None,
                 key.get("Status") == "Active",
-                None if made is None else int(made.timestamp()),
+                None if created is None else int(created.timestamp()),
                 None if used is None else int(used.timestamp()),
                 detail,
             )

@@ -56,10 +56,10 @@ class Template(NamedTuple):
 def template_of(target: Target, name: str | None) -> Template:
     """Return a template of a target. Raises ConfigurationError for a missing or invalid template."""
     if name is None or name not in target.templates:
-        known = ", ".join(sorted(target.templates)) or "none yet"
+        template_names = ", ".join(sorted(target.templates)) or "none yet"
         raise ConfigurationError(
             f"the target {target.name} has no template {quote(name or '')}",
-            f"its templates: {known}; write one as [target.{target.name}.template.NAME]",
+            f"its templates: {template_names}; write one as [target.{target.name}.template.NAME]",
         )
     table = target.templates[name]
     where = f"the template {name} of the target {target.name}"
@@ -79,9 +79,9 @@ def template_of(target: Target, name: str | None) -> Template:
     )
 
 
-def _longest(given: object, where: str) -> int:
+def _longest(value: object, where: str) -> int:
     try:
-        seconds = given if isinstance(given, int) else parse_duration(str(given))
+        seconds = value if isinstance(value, int) else parse_duration(str(value))
     except UsageError as error:
         raise ConfigurationError(f"duration of {where}: {error.message}", error.hint) from None
     if not LEAST_SECONDS <= seconds <= LONGEST_SECONDS:

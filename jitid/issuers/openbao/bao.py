@@ -110,9 +110,9 @@ class OpenBao:
 class BaoCall:
     """The requests of one call of an issuer, which share its time."""
 
-    def __init__(self, bao: OpenBao, end: float) -> None:
+    def __init__(self, bao: OpenBao, deadline: float) -> None:
         self._bao = bao
-        self._end = end
+        self._end = deadline
         self._channel = bao.connect()
         self.target = bao.target
 
@@ -147,9 +147,9 @@ class BaoCall:
         reply = self.bare(method, path, body, login.token, most)
         # The token may have been revoked early. A refused request had no effect, so it may be repeated.
         if reply.status == 403 and not self._is_alive(login):
-            again = access.get(self.bare, instead=login)
-            if again.token != login.token:
-                return self.bare(method, path, body, again.token, most)
+            new_login = access.get(self.bare, instead=login)
+            if new_login.token != login.token:
+                return self.bare(method, path, body, new_login.token, most)
         return reply
 
     def names(self, path: str) -> list[str]:
@@ -168,7 +168,7 @@ class BaoCall:
         """Return the error for a refusal: RefusedError, or ConfigurationError if the path does not exist."""
         message = f"the target {self.target.name} refuses {action}: {self.error_text(reply)}"
         if reply.status == 403:
-            required = ", ".join(f'"{each}"' for each in capabilities)
+            required = ", ".join(f'"{capability}"' for capability in capabilities)
             return RefusedError(message, f'its policy needs: path "{path}" {{ capabilities = [{required}] }}')
         if reply.status in (404, 405) or any(reply.mentions(words) for words in _ABSENT):
             return ConfigurationError(message, f"see the table [target.{self.target.name}]")
@@ -205,17 +205,17 @@ class BaoCall:
     ) -> Reply:
         """Make one request with the given token, or without one."""
         headers = self._bao.headers if token is None else {**self._bao.headers, "X-Vault-Token": token}
-        place = f"/v1/{percent(path, safe='/')}"
+        url_path = f"/v1/{percent(path, safe='/')}"
         data = None
         if body is not None and method in ("GET", "LIST"):
-            place = f"{place}?{urlencode(body)}"
+            url_path = f"{url_path}?{urlencode(body)}"
         elif body is not None:
             headers = {**headers, "Content-Type": "application/json"}
             data = json.dumps(body).encode()
-        left = self.left
-        if left <= 0:
+        seconds = self.left
+        if seconds <= 0:
             raise LostError(f"{self._bao.address} did not answer in time", self._bao.words.slow, sent=False)
-        answer = self._channel.request(method, place, data, headers, seconds=left)
+        answer = self._channel.request(method, url_path, data, headers, seconds=seconds)
         secrets = (token, *(str(body[name]) for name in _SECRET_MEMBERS if body is not None and name in body))
         return openbaoreply.read(self.target, answer.status, answer.read(most), secrets)
 

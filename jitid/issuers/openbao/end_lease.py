@@ -46,63 +46,63 @@ class LeaseEnding:
         return outcomes
 
     def _end(self, record: TargetRecord) -> EndOutcome:
-        known = reference_of(record)
-        if known is None:
+        reference = reference_of(record)
+        if reference is None:
             return self._end_unknown(record)
-        if known.lease is not None:
-            return self._end_leased(known.accessor, known.lease)
-        if known.certificate is not None:
-            return self._end_certificate(known)
-        if known.unleased:
-            ended = self._end_token(known.accessor)
-            if ended.settlement is not Settlement.DONE:
-                return ended
+        if reference.lease is not None:
+            return self._end_leased(reference.accessor, reference.lease)
+        if reference.certificate is not None:
+            return self._end_certificate(reference)
+        if reference.unleased:
+            outcome = self._end_token(reference.accessor)
+            if outcome.settlement is not Settlement.DONE:
+                return outcome
             return _unsupported(record, "it has no lease: it is honoured until it ends by itself")
         if record.template is None:
-            return self._end_token(known.accessor)
-        return self._end_unread(known.accessor, record)
+            return self._end_token(reference.accessor)
+        return self._end_unread(reference.accessor, record)
 
     def _end_leased(self, accessor: str, lease: str) -> EndOutcome:
         # Without `sync` the server would only queue the revocation.
-        tried = self._bao.request("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
-        if tried.status == 403:
-            raise self._bao.refused(tried, "to end a lease", "sys/leases/revoke", ("update",))
-        ended = self._end_token(accessor)
-        left = self._looking.lease(lease)
-        if left is None:
-            if ended.settlement is not Settlement.DONE:
-                return ended
+        reply = self._bao.request("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
+        if reply.status == 403:
+            raise self._bao.refused(reply, "to end a lease", "sys/leases/revoke", ("update",))
+        outcome = self._end_token(accessor)
+        lease_reply = self._looking.lease(lease)
+        if lease_reply is None:
+            if outcome.settlement is not Settlement.DONE:
+                return outcome
             return EndOutcome(Settlement.DONE, f"the server has neither the lease {lease} nor its token")
         reason = self._looking.reasons().get(lease)
         if reason is not None:
             return EndOutcome(Settlement.STUCK, f"the lease {lease} is irrevocable: {reason}")
-        detail = "the server still has it" if tried.good else self._bao.error_text(tried)
+        detail = "the server still has it" if reply.good else self._bao.error_text(reply)
         return EndOutcome(Settlement.UNAVAILABLE, f"the lease {lease} could not be ended: {detail}")
 
     def _end_token(self, accessor: str) -> EndOutcome:
-        tried = self._bao.request("POST", "auth/token/revoke-accessor", {"accessor": accessor})
-        if tried.status == 403 and not tried.mentions("invalid accessor"):
-            raise self._bao.refused(tried, "to end a token", "auth/token/revoke-accessor", ("update",))
+        reply = self._bao.request("POST", "auth/token/revoke-accessor", {"accessor": accessor})
+        if reply.status == 403 and not reply.mentions("invalid accessor"):
+            raise self._bao.refused(reply, "to end a token", "auth/token/revoke-accessor", ("update",))
         if self._looking.token(accessor) is None:
             return EndOutcome(Settlement.DONE, f"the server has no token with the accessor {accessor}")
-        detail = "the server still has it" if tried.good else self._bao.error_text(tried)
+        detail = "the server still has it" if reply.good else self._bao.error_text(reply)
         return EndOutcome(Settlement.UNAVAILABLE, f"the token could not be ended: {detail}")
 
-    def _end_certificate(self, known: SecretReference) -> EndOutcome:
-        assert known.certificate is not None
-        mount, serial = known.certificate
-        ended = self._end_token(known.accessor)
-        tried = self._bao.request("POST", f"{mount}/revoke", {"serial_number": serial})
-        revoked = tried.data.get("revocation_time")
-        if tried.good and type(revoked) is int and revoked > 0:
-            if ended.settlement is not Settlement.DONE:
-                return ended
+    def _end_certificate(self, reference: SecretReference) -> EndOutcome:
+        assert reference.certificate is not None
+        mount, serial = reference.certificate
+        outcome = self._end_token(reference.accessor)
+        reply = self._bao.request("POST", f"{mount}/revoke", {"serial_number": serial})
+        revoked = reply.data.get("revocation_time")
+        if reply.good and type(revoked) is int and revoked > 0:
+            if outcome.settlement is not Settlement.DONE:
+                return outcome
             return EndOutcome(
                 Settlement.DONE, f"the certificate {serial} is on the revocation list of {mount}"
             )
-        if tried.status == 403:
-            raise self._bao.refused(tried, "to revoke a certificate", f"{mount}/revoke", ("update",))
-        return EndOutcome(Settlement.UNAVAILABLE, f"the certificate {serial}: {self._bao.error_text(tried)}")
+        if reply.status == 403:
+            raise self._bao.refused(reply, "to revoke a certificate", f"{mount}/revoke", ("update",))
+        return EndOutcome(Settlement.UNAVAILABLE, f"the certificate {serial}: {self._bao.error_text(reply)}")
 
     def _end_unread(self, accessor: str, record: TargetRecord) -> EndOutcome:
         """End a token if it is unknown whether a secret was read with it.
@@ -110,54 +110,56 @@ class LeaseEnding:
         The revocation expires its leases. So the server must have no expired lease from the time of the token.
         """
         token = self._looking.token(accessor)
-        made = token.data.get("creation_time") if token is not None else None
-        first, last = (
-            (made - 1, made + BRIEF * 10)
-            if type(made) is int
+        created_at = token.data.get("creation_time") if token is not None else None
+        earliest, latest = (
+            (created_at - 1, created_at + BRIEF * 10)
+            if type(created_at) is int
             else (record.issued_at - _MAX_CLOCK_SKEW, record.issued_at + _MAX_CLOCK_SKEW)
         )
-        ended = self._end_token(accessor)
-        if ended.settlement is not Settlement.DONE:
-            return ended
+        outcome = self._end_token(accessor)
+        if outcome.settlement is not Settlement.DONE:
+            return outcome
         path = self._path(record)
         if path is None:
-            return ended
-        left = self._overdue(self._bao.names(f"sys/leases/lookup/{path}/"), path, first, last)
+            return outcome
+        overdue = self._overdue(self._bao.names(f"sys/leases/lookup/{path}/"), path, earliest, latest)
         for pause in _PAUSES:
-            if not left or self._bao.left < pause:
+            if not overdue or self._bao.left < pause:
                 break
             # The server does it in the background, usually at once.
             time.sleep(pause)
-            left = self._overdue([lease.removeprefix(f"{path}/") for lease in left], path, first, last)
-        if not left:
+            overdue = self._overdue(
+                [lease.removeprefix(f"{path}/") for lease in overdue], path, earliest, latest
+            )
+        if not overdue:
             return EndOutcome(
                 Settlement.DONE, f"the server has no token with the accessor {accessor}, and no lease of it"
             )
-        for lease in left:
-            tried = self._bao.request("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
-            if not tried.good and lease in self._looking.reasons():
+        for lease in overdue:
+            reply = self._bao.request("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
+            if not reply.good and lease in self._looking.reasons():
                 return EndOutcome(
                     Settlement.STUCK, f"the lease {lease} is irrevocable: {self._looking.reasons()[lease]}"
                 )
             if self._looking.lease(lease) is not None:
-                detail = "the server still has it" if tried.good else self._bao.error_text(tried)
+                detail = "the server still has it" if reply.good else self._bao.error_text(reply)
                 return EndOutcome(Settlement.UNAVAILABLE, f"the lease {lease} could not be ended: {detail}")
         return EndOutcome(
             Settlement.DONE, f"the server has no token with the accessor {accessor}, and no lease of it"
         )
 
-    def _overdue(self, names: Sequence[str], path: str, first: float, last: float) -> list[str]:
-        """Return the expired leases of these names that were made between `first` and `last`."""
-        found = []
+    def _overdue(self, names: Sequence[str], path: str, earliest: float, latest: float) -> list[str]:
+        """Return the expired leases of these names that were made between `earliest` and `latest`."""
+        overdue = []
         for name in names:
             lease = f"{path}/{name}"
             reply = self._looking.lease(lease)
             if reply is None:
                 continue
-            ttl, made = reply.data.get("ttl"), _moment(reply.data.get("issue_time"))
-            if (type(ttl) is not int or ttl <= 0) and (made is None or first <= made <= last):
-                found.append(lease)
-        return found
+            ttl, issued_at = reply.data.get("ttl"), _moment(reply.data.get("issue_time"))
+            if (type(ttl) is not int or ttl <= 0) and (issued_at is None or earliest <= issued_at <= latest):
+                overdue.append(lease)
+        return overdue
 
     def _end_unknown(self, record: TargetRecord) -> EndOutcome:
         """End a token whose accessor was lost, or was never recorded, if there is one."""
@@ -190,15 +192,15 @@ def _failed(error: JitidError) -> EndOutcome:
     return EndOutcome(Settlement.STUCK if stuck else Settlement.UNAVAILABLE, error.message)
 
 
-def _unsupported(record: TargetRecord, why: str) -> EndOutcome:
-    return EndOutcome(Settlement.UNSUPPORTED, why, record.expires_at)
+def _unsupported(record: TargetRecord, reason: str) -> EndOutcome:
+    return EndOutcome(Settlement.UNSUPPORTED, reason, record.expires_at)
 
 
-def _moment(text: object) -> float | None:
+def _moment(value: object) -> float | None:
     """Return a time from the server (RFC 3339) in seconds since the epoch; None if it is invalid."""
     from datetime import datetime
 
     try:
-        return datetime.fromisoformat(str(text)).timestamp()
+        return datetime.fromisoformat(str(value)).timestamp()
     except ValueError:
         return None

@@ -67,8 +67,8 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
         """Check the lease, the certificate or the token of a record."""
         with self._bao.call() as call:
             if secret is not None and secret.names == ("token",):
-                own = call.request("GET", "auth/token/lookup-self", token=secret.reveal())
-                if own.good:
+                reply = call.request("GET", "auth/token/lookup-self", token=secret.reveal())
+                if reply.good:
                     return Probe(Life.LIVE, "the token looks itself up")
             return Looking(call).look(record)
 
@@ -89,43 +89,47 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
         with self._bao.call() as call:
             leases = self._leases(call)
             given_up = Looking(call).reasons()
-            remembered = {lease: text for text in self._known if (lease := text.partition(_LEASE)[2])}
-            there = remembered.keys() & leases.keys()
-            for lease in there:
+            remembered = {
+                lease: reference for reference in self._known if (lease := reference.partition(_LEASE)[2])
+            }
+            seen_leases = remembered.keys() & leases.keys()
+            for lease in seen_leases:
                 detail = _lease_detail("a lease", given_up.get(lease)) if given_up else "a lease"
                 yield Existing(remembered[lease], None, True, detail=detail)
             if not self._target.options.get("shared"):
-                for lease in leases.keys() - there:
+                for lease in leases.keys() - seen_leases:
                     detail = _lease_detail(f"a lease of the template {leases[lease]}", given_up.get(lease))
                     yield Existing(lease, None, live=True, detail=detail)
             # A lease that the server has given up outlives its token.
-            leased = len(there - given_up.keys())
-            lost = [remembered[lease] for lease in remembered.keys() - there]
-            yield from self._tokens(call, leased, lost)
+            leased = len(seen_leases - given_up.keys())
+            lost_references = [remembered[lease] for lease in remembered.keys() - seen_leases]
+            yield from self._tokens(call, leased, lost_references)
 
-    def _tokens(self, call: BaoCall, leased: int, lost: Collection[str]) -> Iterator[Existing]:
+    def _tokens(self, call: BaoCall, leased: int, lost_references: Collection[str]) -> Iterator[Existing]:
         """Yield jitid's tokens without a lease: secrets themselves, remains of others, and unknown ones.
 
-        `leased` is the number of tokens with a lease that was seen; `lost` has the references to leases that are gone.
+        `leased` is the number of tokens with a lease that was seen; `lost_references` are to leases that are gone.
         """
         # The lease of a token does not show its accessor, but the number of leases shows whether a search is needed.
-        made = len(call.names(f"sys/leases/lookup/{self._maker}"))
-        alone = [
-            text for text in self._known if _LEASE not in text and SecretReference.parse(text) is not None
+        token_count = len(call.names(f"sys/leases/lookup/{self._maker}"))
+        unleased = [
+            reference
+            for reference in self._known
+            if _LEASE not in reference and SecretReference.parse(reference) is not None
         ]
-        if made == leased and not alone:
+        if token_count == leased and not unleased:
             return
         # This is the most expensive request: the server reads every token for it.
         accessors = set(call.names("auth/token/accessors"))
-        for text in (*alone, *lost):
-            accessor = text.partition(" ")[0]
+        for reference in (*unleased, *lost_references):
+            accessor = reference.partition(" ")[0]
             if accessor in accessors:
-                live = _LEASE not in text
+                live = _LEASE not in reference
                 detail = "a token" if live else "its lease is gone, and its token is not"
-                yield Existing(text, None, live=live, detail=detail)
-                made -= not text.endswith(_ADOPTED)
-        known = {text.partition(" ")[0] for text in self._known}
-        yield from self._unknown(call, accessors - known, made - leased)
+                yield Existing(reference, None, live=live, detail=detail)
+                token_count -= not reference.endswith(_ADOPTED)
+        known_accessors = {reference.partition(" ")[0] for reference in self._known}
+        yield from self._unknown(call, accessors - known_accessors, token_count - leased)
 
     def close(self) -> None:
         """Revoke the login and close the connections."""
@@ -133,12 +137,12 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
 
     def _leases(self, call: BaoCall) -> dict[str, str]:
         """Return the ids of the leases below the paths of the templates, each with the name of its template."""
-        found: dict[str, str] = {}
+        leases: dict[str, str] = {}
         for name, template in self._target.templates.items():
             if template.get("path") is not None:
                 path = plain(template["path"], "path", self._target)
-                found.update(dict.fromkeys(_below(call, f"{path}/"), name))
-        return found
+                leases.update(dict.fromkeys(_below(call, f"{path}/"), name))
+        return leases
 
     def _unknown(self, call: BaoCall, accessors: Collection[str], lacking: int) -> Iterator[Existing]:
         """Yield jitid's tokens that the ledger does not know, until `lacking` tokens of this maker are found."""
@@ -153,12 +157,12 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
             meta = meta if type(meta) is dict else {}
             jti = meta.get("jitid_jti")
             if type(jti) is str and meta.get("jitid_iss") == self._issuer:
-                made = reply.data.get("creation_time")
+                created_at = reply.data.get("creation_time")
                 yield Existing(
                     accessor,
                     jti,
                     live=True,
-                    created_at=made if type(made) is int else None,
+                    created_at=created_at if type(created_at) is int else None,
                     detail=f"a token of {quote(jti)}",
                 )
 

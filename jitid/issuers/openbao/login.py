@@ -58,7 +58,7 @@ class BaoLogin:
         """Whether the login must not be revoked, because tokens made with it would end with it."""
         ways = {"token_file": (), "role_id": ("secret_id_file",), "login_role": ("jwt_file",)}
         chosen = [way for way in ways if way in options]
-        missing = [each for way in chosen for each in ways[way] if each not in options]
+        missing = [option for way in chosen for option in ways[way] if option not in options]
         if len(chosen) != 1 or missing:
             raise ConfigurationError(
                 f"how to log in at the target {target.name} is not said, or said twice",
@@ -125,16 +125,16 @@ class BaoLogin:
     def _read(self, option: str) -> str:
         path = self._options[option]
         try:
-            text = read_regular(path, _LONGEST_SECRET + 1).strip()
+            data = read_regular(path, _LONGEST_SECRET + 1).strip()
         except OSError as error:
             self._unreadable(option, error)
-        found = check_token(text.decode("latin-1")) if len(text) <= _LONGEST_SECRET else None
-        if found is None:
+        secret = check_token(data.decode("latin-1")) if len(data) <= _LONGEST_SECRET else None
+        if secret is None:
             raise ConfigurationError(
                 f"`{option}` of the target {self._target.name} holds no secret of one line; nothing was sent",
                 f"write it into {quote(str(path), 200)} anew",
             )
-        return found
+        return secret
 
     def _unreadable(self, option: str, error: OSError) -> NoReturn:
         raise ConfigurationError(

@@ -70,36 +70,36 @@ class Looking:
 
     def look(self, record: TargetRecord) -> Probe:
         """Check whether the secret of a record exists."""
-        known = reference_of(record)
-        if known is None:
+        reference = reference_of(record)
+        if reference is None:
             accessor = self.searched(record)
             if accessor is None:
                 return Probe(Life.DEAD, f"the server has no token for {record.jti}")
             return self._look_at_token(accessor)
-        if known.certificate is not None:
-            return self._look_at_certificate(known.certificate, record)
-        if known.lease is not None:
-            return self._look_at_lease(known.lease)
-        if known.unleased:
+        if reference.certificate is not None:
+            return self._look_at_certificate(reference.certificate, record)
+        if reference.lease is not None:
+            return self._look_at_lease(reference.lease)
+        if reference.unleased:
             return _look_at_time(record, "it has no lease to look at", Life.UNKNOWN)
-        return self._look_at_token(known.accessor)
+        return self._look_at_token(reference.accessor)
 
     def _look_at_lease(self, lease: str) -> Probe:
         """Check whether a lease exists."""
-        found = self.lease(lease)
-        if found is None:
+        reply = self.lease(lease)
+        if reply is None:
             return Probe(Life.DEAD, f"the server has no lease {lease}")
-        ttl = found.data.get("ttl")
+        ttl = reply.data.get("ttl")
         if type(ttl) is int and ttl > 0:
             return Probe(Life.LIVE, f"the lease {lease} lives for {ttl} s")
         return Probe(Life.LIVE, f"the time of the lease {lease} is over, and the server has not ended it")
 
     def _look_at_token(self, accessor: str) -> Probe:
         """Check whether a token exists."""
-        found = self.token(accessor)
-        if found is None:
+        reply = self.token(accessor)
+        if reply is None:
             return Probe(Life.DEAD, f"the server has no token with the accessor {accessor}")
-        return Probe(Life.LIVE, f"the token lives for {found.data.get('ttl')} s")
+        return Probe(Life.LIVE, f"the token lives for {reply.data.get('ttl')} s")
 
     def _look_at_certificate(self, certificate: tuple[str, str], record: TargetRecord) -> Probe:
         """Check whether a certificate without a lease is revoked."""
@@ -115,13 +115,13 @@ class Looking:
     def searched(self, record: TargetRecord) -> str | None:
         """Return the accessor of a record's token by a search of all tokens; None without one."""
         if self._by_jti is None:
-            found = {}
+            accessors = {}
             for accessor in self._bao.names("auth/token/accessors"):
                 reply = self._bao.request("POST", "auth/token/lookup-accessor", {"accessor": accessor})
                 meta = reply.data.get("meta")
                 if type(meta) is dict and type(meta.get("jitid_jti")) is str:
-                    found[meta["jitid_jti"]] = accessor
-            self._by_jti = found
+                    accessors[meta["jitid_jti"]] = accessor
+            self._by_jti = accessors
         return self._by_jti.get(record.jti)
 
     def lease(self, lease: str) -> Reply | None:
@@ -156,16 +156,16 @@ class Looking:
 def _irrevocable(bao: BaoCall) -> dict[str, str]:
     """Return the reasons why the server has given up leases, by their ids; empty if it reports none."""
     reply = bao.request("GET", "sys/leases", {"type": "irrevocable"})
-    listed = reply.data.get("leases")
+    leases = reply.data.get("leases")
     reasons = {}
-    for each in listed if type(listed) is list else ():
-        if type(each) is dict and type(each.get("lease_id")) is str:
-            reasons[each["lease_id"]] = quote(" ".join(str(each.get("error")).split()), 200)
+    for lease in leases if type(leases) is list else ():
+        if type(lease) is dict and type(lease.get("lease_id")) is str:
+            reasons[lease["lease_id"]] = quote(" ".join(str(lease.get("error")).split()), 200)
     return reasons
 
 
-def _look_at_time(record: TargetRecord, seen: str, otherwise: Life) -> Probe:
+def _look_at_time(record: TargetRecord, description: str, otherwise: Life) -> Probe:
     """Judge by the expiry alone, for a secret that ends only then."""
     if time.time() >= record.expires_at + BRIEF:
-        return Probe(Life.DEAD, f"{seen}, and its time is over")
-    return Probe(otherwise, seen)
+        return Probe(Life.DEAD, f"{description}, and its time is over")
+    return Probe(otherwise, description)

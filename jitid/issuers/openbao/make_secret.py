@@ -33,9 +33,9 @@ def fill(value: Any, record: TargetRecord, seconds: int, target: str) -> Any:  #
     if type(value) is str:
         return _fill(value, record, seconds, target)
     if isinstance(value, Mapping):
-        return {name: fill(each, record, seconds, target) for name, each in value.items()}
+        return {name: fill(item, record, seconds, target) for name, item in value.items()}
     if type(value) is list:
-        return [fill(each, record, seconds, target) for each in value]
+        return [fill(item, record, seconds, target) for item in value]
     return value
 
 
@@ -52,13 +52,13 @@ def _fill(text: str, record: TargetRecord, seconds: int, target: str) -> str:
     def filled(match: re.Match[str]) -> str:
         if match[1] == "agent":
             return proved_agent(record, target)
-        found = values.get(match[1] or "")
-        if found is None:
+        value = values.get(match[1] or "")
+        if value is None:
             raise ConfigurationError(
                 f"{quote(match[0])} in a template of the target {target} stands for nothing",
                 f"it may be one of: {', '.join(f'{{{name}}}' for name in FIELDS)}",
             )
-        return found
+        return value
 
     return _PLACE.sub(filled, text)
 
@@ -108,13 +108,13 @@ class Making:
         record = self._record
         if record.template is None:
             return {}
-        found = self._target.templates.get(record.template)
-        if found is None:
+        template = self._target.templates.get(record.template)
+        if template is None:
             raise ConfigurationError(
                 f"the target {self._target.name} has no template {quote(record.template)}; nothing was changed",
                 f"add the table [target.{self._target.name}.template.{record.template}]",
             )
-        return found
+        return template
 
     def _request(self) -> tuple[str | None, str, Mapping[str, Any] | None]:
         template = self._template
@@ -140,7 +140,7 @@ class Making:
     def _token(self, remember: Callable[[str], None]) -> tuple[str, str]:
         """Make the child token, let the ledger record it, and only then give it its whole lifetime."""
         record, seconds = self._record, self._seconds
-        policies = [str(each) for each in self._template.get("policies") or [_POWERLESS]]
+        policies = [str(policy) for policy in self._template.get("policies") or [_POWERLESS]]
         body = {
             "policies": policies,
             # A token without rights may look itself up; a token that reads a secret does not need even that.
@@ -164,35 +164,35 @@ class Making:
             )
         remember(accessor)
         self._check_token(auth, policies)
-        whole = self._bao.request(
+        renewal = self._bao.request(
             "POST", "auth/token/renew-accessor", {"accessor": accessor, "increment": f"{seconds}s"}
         )
-        if not whole.good:
+        if not renewal.good:
             raise self._bao.refused(
-                whole, "to give the token its whole life", "auth/token/renew-accessor", ("update",)
+                renewal, "to give the token its whole life", "auth/token/renew-accessor", ("update",)
             )
-        lasting = whole.auth.get("lease_duration")
-        if type(lasting) is not int or lasting > seconds:
+        lease_seconds = renewal.auth.get("lease_duration")
+        if type(lease_seconds) is not int or lease_seconds > seconds:
             raise unclear(self._target, "a token that outlives the credential")
         return token, accessor
 
     def _check_token(self, auth: Mapping[str, Any], policies: list[str]) -> None:
-        given = auth.get("policies")
-        more = set(given) - set(policies) - {_POWERLESS} if type(given) is list else {"unknown"}
-        if more:
+        granted = auth.get("policies")
+        extra = set(granted) - set(policies) - {_POWERLESS} if type(granted) is list else {"unknown"}
+        if extra:
             raise RefusedError(
                 f"the target {self._target.name} made a token that may do more than was asked for: "
-                f"{quote(', '.join(sorted(map(str, more))), 100)}",
+                f"{quote(', '.join(sorted(map(str, extra))), 100)}",
                 "see the policies of its token role",
             )
         if auth.get("orphan") is True:
             return
         # The token ends with jitid's login, so the login must outlive this process.
         self._bao.keep_login()
-        left = self._bao.life()
-        if left is not None and left < self._seconds:
+        login_seconds = self._bao.life()
+        if login_seconds is not None and login_seconds < self._seconds:
             raise RefusedError(
-                f"what the target {self._target.name} makes would end with jitid's own login in {left:.0f} s, "
+                f"what the target {self._target.name} makes would end with jitid's own login in {login_seconds:.0f} s, "
                 f"before the credential does",
                 "set `token_role` to a token role with orphan=true, or let the login live longer",
             )
@@ -217,15 +217,15 @@ class Making:
                 f"the secret at {path} of the target {self._target.name} has no lease, so that it cannot be ended",
                 "let the server give it one (pki: generate_lease=true), or set `unleased` if it ends by itself",
             )
-        serial, until = reply.data.get("serial_number"), reply.data.get("expiration")
-        if type(until) is int:
-            facts["certificate_until"] = until
-            if until > self._record.expires_at + _MAX_CLOCK_SKEW:
+        serial, expires_at = reply.data.get("serial_number"), reply.data.get("expiration")
+        if type(expires_at) is int:
+            facts["certificate_until"] = expires_at
+            if expires_at > self._record.expires_at + _MAX_CLOCK_SKEW:
                 raise ConfigurationError(
                     f"the certificate from {path} of the target {self._target.name} outlives the credential",
                     'let the template ask for its time: parameters = { ttl = "{ttl}s" }',
                 )
-        if type(serial) is str and type(until) is int and _is_serial(serial):
+        if type(serial) is str and type(expires_at) is int and _is_serial(serial):
             mount = path.partition("/issue/")[0].partition("/sign/")[0]
             return MadeCredential(
                 Secret(parts), SecretReference(accessor, certificate=(mount, serial)).text, facts
@@ -235,14 +235,14 @@ class Making:
     def _lasting(self, lease: str, reply: Reply) -> int:
         """Return the lease's lifetime in seconds: that of the credential, if the server permits it."""
         seconds = self._seconds
-        given = reply.body.get("lease_duration")
-        given = given if type(given) is int and given >= 0 else 0
-        if reply.body.get("renewable") is True and abs(given - seconds) > 1:
-            changed = self._bao.request("PUT", "sys/leases/renew", {"lease_id": lease, "increment": seconds})
-            lasting = changed.body.get("lease_duration")
-            if changed.good and type(lasting) is int and lasting >= 0:
-                given = lasting
-        return min(given, seconds)
+        lease_seconds = reply.body.get("lease_duration")
+        lease_seconds = lease_seconds if type(lease_seconds) is int and lease_seconds >= 0 else 0
+        if reply.body.get("renewable") is True and abs(lease_seconds - seconds) > 1:
+            renewal = self._bao.request("PUT", "sys/leases/renew", {"lease_id": lease, "increment": seconds})
+            renewed_seconds = renewal.body.get("lease_duration")
+            if renewal.good and type(renewed_seconds) is int and renewed_seconds >= 0:
+                lease_seconds = renewed_seconds
+        return min(lease_seconds, seconds)
 
 
 def _parts(data: Mapping[str, Any]) -> dict[str, str]:
@@ -250,7 +250,7 @@ def _parts(data: Mapping[str, Any]) -> dict[str, str]:
     parts = {}
     for name, value in data.items():
         text = value
-        if type(value) is list and value and all(type(each) is str for each in value):
+        if type(value) is list and value and all(type(item) is str for item in value):
             text = "\n".join(value)
         if type(text) is str and text.strip() and _is_word(name):
             parts[name] = text

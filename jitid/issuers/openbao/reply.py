@@ -64,10 +64,10 @@ def read(target: Target, status: int, text: bytes, secrets: Iterable[str | None]
     if type(body) is not dict:
         raise unclear(target, "the answer is no JSON object")
     reported = body.get("errors")
-    errors = tuple(each for each in reported if type(each) is str) if type(reported) is list else ()
+    errors = tuple(message for message in reported if type(message) is str) if type(reported) is list else ()
     for secret in secrets:
         if secret:
-            errors = tuple(each.replace(secret, "****") for each in errors)
+            errors = tuple(message.replace(secret, "****") for message in errors)
     reply = Reply(status, body, errors)
     if status == 503 and reply.mentions("sealed"):
         raise StorageError(f"the target {target.name} is sealed", "unseal it, then try again")
@@ -96,15 +96,15 @@ def plain(text: object, option: str, target: Target) -> str:
 
     Raises ConfigurationError for any other text.
     """
-    shape = str(text).strip("/")
-    parts = shape.split("/")
-    good = shape and all(part and part not in (".", "..") for part in parts)
-    if not good or any(not (char.isascii() and (char.isalnum() or char in "._-/@")) for char in shape):
+    path = str(text).strip("/")
+    parts = path.split("/")
+    good = path and all(part and part not in (".", "..") for part in parts)
+    if not good or any(not (char.isascii() and (char.isalnum() or char in "._-/@")) for char in path):
         raise ConfigurationError(
             f"`{option}` of the target {target.name} is no path of a server: {quote(str(text))}",
             "write it as in: database/creds/reader",
         )
-    return shape
+    return path
 
 
 def _table(value: object) -> Mapping[str, Any]:

@@ -41,15 +41,15 @@ class Transit:
             StorageError: the target is unreachable.
 
         """
-        place = f"{self._mount}/keys/{plain(key, 'the key', self._target)}"
+        path = f"{self._mount}/keys/{plain(key, 'the key', self._target)}"
         with self._bao.call() as call:
             for _ in range(_MAX_VERSIONS):
-                version = self._newest(call, place, key, algorithm)
+                version = self._newest(call, path, key, algorithm)
                 if not taken(version.public):
                     return version
-                rotated = call.request("POST", f"{place}/rotate", {})
-                if not rotated.good:
-                    raise call.refused(rotated, f"to rotate {key}", f"{place}/rotate", ("update",))
+                reply = call.request("POST", f"{path}/rotate", {})
+                if not reply.good:
+                    raise call.refused(reply, f"to rotate {key}", f"{path}/rotate", ("update",))
         raise unclear(self._target, "the key is the same after it was rotated")
 
     def sign(
@@ -63,11 +63,11 @@ class Transit:
             StorageError: the target is unreachable.
 
         """
-        place = f"{self._mount}/sign/{plain(key, 'the key', self._target)}"
+        path = f"{self._mount}/sign/{plain(key, 'the key', self._target)}"
         signatures: list[bytes] = []
         with self._bao.call() as call:
-            for at in range(0, len(messages), _BATCH):
-                signatures += self._signed(call, place, version, messages[at : at + _BATCH])
+            for start in range(0, len(messages), _BATCH):
+                signatures += self._signed(call, path, version, messages[start : start + _BATCH])
         verify = _verifier(algorithm, public)
         for message, signature in zip(messages, signatures, strict=True):
             if len(signature) != _SIZE or not verify(message, signature):
@@ -83,20 +83,20 @@ class Transit:
         if self._pid == os.getpid():
             self._bao.close()
 
-    def _newest(self, call: BaoCall, place: str, key: str, algorithm: str) -> Version:
-        found = call.request("GET", place)
-        if found.status == 404:
-            made = call.request(
+    def _newest(self, call: BaoCall, path: str, key: str, algorithm: str) -> Version:
+        reply = call.request("GET", path)
+        if reply.status == 404:
+            creation = call.request(
                 "POST",
-                place,
+                path,
                 {"type": _TYPES[algorithm], "exportable": False, "allow_plaintext_backup": False},
             )
-            if not made.good:
-                raise call.refused(made, f"to make the key {key}", place, ("create", "update"))
-            found = call.request("GET", place)
-        if not found.good:
-            raise call.refused(found, f"to look at the key {key}", place, ("read",))
-        data = found.data
+            if not creation.good:
+                raise call.refused(creation, f"to make the key {key}", path, ("create", "update"))
+            reply = call.request("GET", path)
+        if not reply.good:
+            raise call.refused(reply, f"to look at the key {key}", path, ("read",))
+        data = reply.data
         if data.get("type") != _TYPES[algorithm] or data.get("derived") is not False:
             raise ConfigurationError(
                 f"the key {key} of the target {self._target.name} is none for {algorithm}; nothing was changed",
@@ -107,23 +107,23 @@ class Transit:
                 f"the key {key} of the target {self._target.name} may leave it; nothing was changed",
                 "name one that is neither exportable nor has plaintext backups, or a new name",
             )
-        number, versions = data.get("latest_version"), data.get("keys")
-        one = versions.get(str(number)) if isinstance(versions, dict) else None
-        public = _public(algorithm, one.get("public_key")) if isinstance(one, dict) else None
-        if type(number) is not int or public is None:
+        latest, versions = data.get("latest_version"), data.get("keys")
+        entry = versions.get(str(latest)) if isinstance(versions, dict) else None
+        public = _public(algorithm, entry.get("public_key")) if isinstance(entry, dict) else None
+        if type(latest) is not int or public is None:
             raise unclear(self._target, "a key without a public half")
-        return Version(number, public)
+        return Version(latest, public)
 
-    def _signed(self, call: BaoCall, place: str, version: int, messages: Sequence[bytes]) -> Iterator[bytes]:
+    def _signed(self, call: BaoCall, path: str, version: int, messages: Sequence[bytes]) -> Iterator[bytes]:
         body: dict[str, Any] = {
             "batch_input": [{"input": base64.b64encode(message).decode()} for message in messages],
             "key_version": version,
             "hash_algorithm": "sha2-256",
             "marshaling_algorithm": "jws",
         }
-        reply = call.request("POST", place, body, most=_LARGE)
+        reply = call.request("POST", path, body, most=_LARGE)
         if not reply.good:
-            raise call.refused(reply, "to sign", place, ("update",))
+            raise call.refused(reply, "to sign", path, ("update",))
         results = reply.data.get("batch_results")
         if type(results) is not list or len(results) != len(messages):
             raise unclear(self._target, "not a signature for each message")

@@ -51,13 +51,13 @@ def make(db: Database, record: TargetRecord, template: Mapping[str, Any], passwo
     except psycopg.errors.DuplicateObject as error:
         raise RefusedError(f"the database refuses it: {server_message(error)}; it is as it was") from error
     except psycopg.Error as error:
-        found = meaning(error)
-        if isinstance(found, ConfigurationError):
+        failure = meaning(error)
+        if isinstance(failure, ConfigurationError):
             template_of = "" if record.template is None else f"template {record.template} of "
             raise ConfigurationError(
                 f"{template_of}target {record.target} cannot be used: {server_message(error)}; no role was made"
             ) from error
-        raise found from error
+        raise failure from error
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -104,7 +104,7 @@ def _statements(
 def _value(name: str, value: str) -> Composable:
     """Return the value of a setting; the value of search_path is a list."""
     values = value.split(",") if name == "search_path" else [value]
-    return SQL(", ").join(Literal(one.strip()) for one in values)
+    return SQL(", ").join(Literal(part.strip()) for part in values)
 
 
 def _until(now: float, record: TargetRecord) -> str:
@@ -113,13 +113,13 @@ def _until(now: float, record: TargetRecord) -> str:
     The role gets the remaining lifetime of the credential, and never more than its whole lifetime. So a wrong clock
     on this machine cannot extend it.
     """
-    left = min(record.expires_at - time.time(), record.expires_at - record.issued_at)
-    if left <= 0:
+    remaining = min(record.expires_at - time.time(), record.expires_at - record.issued_at)
+    if remaining <= 0:
         raise StorageError(
             f"the time of {record.jti} is over before it was made; no role was made",
             "if that cannot be, the clock of this machine is not that of the ledger",
         )
-    moment = datetime.fromtimestamp(now + left, UTC)
+    moment = datetime.fromtimestamp(now + remaining, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -146,8 +146,8 @@ def _grant(db: Database, statement: str, name: str) -> None:
             f"the grant {quote(statement)} does not name {{role}}; no role was made",
             "such as GRANT … TO {role}",
         )
-    whole = statement.replace("{role}", Identifier(name).as_string(db))
+    filled = statement.replace("{role}", Identifier(name).as_string(db))
     # The extended protocol refuses more than one statement.
-    db.execute(SQL(whole), binary=True)
+    db.execute(SQL(filled), binary=True)
     if db.info.transaction_status != TransactionStatus.INTRANS:
         raise ConfigurationError(f"the grant {quote(statement)} ends the transaction that it stands in")

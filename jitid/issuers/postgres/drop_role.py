@@ -65,9 +65,9 @@ def end(call: ServerCall, doomed: Sequence[DoomedRole]) -> list[EndOutcome]:
     try:
         ending.run()
     except JitidError as error:
-        for each in doomed:
-            ending.outcomes.setdefault(each.name, EndOutcome(Settlement.UNAVAILABLE, error.message))
-    return [ending.outcomes[each.name] for each in doomed]
+        for role in doomed:
+            ending.outcomes.setdefault(role.name, EndOutcome(Settlement.UNAVAILABLE, error.message))
+    return [ending.outcomes[role.name] for role in doomed]
 
 
 class _RoleEnding:
@@ -94,42 +94,48 @@ class _RoleEnding:
 
     def _stop_makers(self, db: Database) -> None:
         """End sessions that are still making one of the roles: they may commit after their answer was lost."""
-        names = [each.name for each in self._doomed]
+        names = [role.name for role in self._doomed]
         while pids := [pid for (pid,) in db.execute(_MAKERS, [names])]:
             db.execute(_TERMINATE, [pids])
             self._pause()
 
     def _look(self, db: Database) -> list[_Role]:
-        ((own,),) = db.execute(_SELF).fetchall()
-        found = {name: rest for name, *rest in db.execute(_ROLES, [[each.name for each in self._doomed]])}
+        ((own_role,),) = db.execute(_SELF).fetchall()
+        existing = {
+            name: columns for name, *columns in db.execute(_ROLES, [[role.name for role in self._doomed]])
+        }
         roles = []
-        for each in self._doomed:
-            if each.name not in found:
-                self.outcomes[each.name] = EndOutcome(Settlement.DONE, f"there is no role {each.name}")
+        for role in self._doomed:
+            if role.name not in existing:
+                self.outcomes[role.name] = EndOutcome(Settlement.DONE, f"there is no role {role.name}")
                 continue
-            oid, comment, may_log_in = found[each.name]
-            if each.kept and each.name == own:
-                why = f"role {each.name} is the one that this target itself logs in with: it was left alone"
-                self.outcomes[each.name] = EndOutcome(Settlement.STUCK, why)
+            oid, comment, may_log_in = existing[role.name]
+            if role.kept and role.name == own_role:
+                reason = (
+                    f"role {role.name} is the one that this target itself logs in with: it was left alone"
+                )
+                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, reason)
                 continue
-            if not each.is_ours(comment):
+            if not role.is_ours(comment):
                 owner = "has no comment" if comment is None else f"is of {quote(comment, 120)}"
-                why = f"role {each.name} {owner}, so it is not the one that was made here: it was left alone"
-                self.outcomes[each.name] = EndOutcome(Settlement.STUCK, why)
+                reason = (
+                    f"role {role.name} {owner}, so it is not the one that was made here: it was left alone"
+                )
+                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, reason)
                 continue
-            roles.append(_Role(each.name, oid, each.heir, not may_log_in, each.kept))
+            roles.append(_Role(role.name, oid, role.heir, not may_log_in, role.kept))
         return roles
 
     def _each(
         self, db: Database, roles: Sequence[_Role], change: Callable[[Database, Sequence[_Role]], None]
     ) -> list[_Role]:
         """Change all roles, one transaction for each batch, and return the roles that were changed."""
-        done: list[_Role] = []
+        changed: list[_Role] = []
         for batch in _batches(roles):
             try:
                 with db.transaction():
                     change(db, batch)
-                done += batch
+                changed += batch
                 continue
             except psycopg.Error as error:
                 if _is_lost(error):
@@ -142,42 +148,42 @@ class _RoleEnding:
                 try:
                     with db.transaction():
                         change(db, [role])
-                    done.append(role)
+                    changed.append(role)
                 except psycopg.Error as error:
                     if _is_lost(error):
                         raise
                     self.outcomes[role.name] = _failure_outcome(role, error)
-        return done
+        return changed
 
     def _end_sessions(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
         """End the sessions of roles, and return the roles that have none left."""
         oids = [role.oid for role in roles]
-        met: dict[int, int] = {}
-        still: dict[int, int]
-        while still := dict(db.execute(_SESSIONS, [oids]).fetchall()):
-            met |= still
-            db.execute(_TERMINATE, [list(still)])
+        seen_sessions: dict[int, int] = {}
+        open_sessions: dict[int, int]
+        while open_sessions := dict(db.execute(_SESSIONS, [oids]).fetchall()):
+            seen_sessions |= open_sessions
+            db.execute(_TERMINATE, [list(open_sessions)])
             if self._call.left < self._call.whole / 4:
                 break
             self._pause()
-        self._sessions_ended += Counter(met.values())
-        remaining = Counter(still.values())
+        self._sessions_ended += Counter(seen_sessions.values())
+        remaining = Counter(open_sessions.values())
         for role in roles:
-            if number := remaining[role.oid]:
-                left = "1 session of it has" if number == 1 else f"{number} sessions of it have"
-                why = f"role {role.name} is locked, and {left} not ended yet"
-                self.outcomes[role.name] = EndOutcome(Settlement.UNAVAILABLE, why)
+            if count := remaining[role.oid]:
+                sessions_left = "1 session of it has" if count == 1 else f"{count} sessions of it have"
+                reason = f"role {role.name} is locked, and {sessions_left} not ended yet"
+                self.outcomes[role.name] = EndOutcome(Settlement.UNAVAILABLE, reason)
         return [role for role in roles if role.oid not in remaining]
 
     def _keep(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
         """Record the outcome of roles that are only locked, and return the others."""
-        kept = [role for role in roles if role.kept]
+        kept_roles = [role for role in roles if role.kept]
         # A login may have begun before the lock.
-        for role in self._end_sessions(db, kept) if kept else ():
-            number = self._sessions_ended[role.oid]
-            ended = {0: "", 1: ", 1 session ended"}.get(number, f", {number} sessions ended")
-            why = f"role {role.name} is locked and has no password{ended}; what it owns is left"
-            self.outcomes[role.name] = EndOutcome(Settlement.DONE, why)
+        for role in self._end_sessions(db, kept_roles) if kept_roles else ():
+            count = self._sessions_ended[role.oid]
+            ended_text = {0: "", 1: ", 1 session ended"}.get(count, f", {count} sessions ended")
+            reason = f"role {role.name} is locked and has no password{ended_text}; what it owns is left"
+            self.outcomes[role.name] = EndOutcome(Settlement.DONE, reason)
         return [role for role in roles if not role.kept]
 
     def _without_prepared(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
@@ -186,11 +192,11 @@ class _RoleEnding:
         for owner, gid, database in db.execute(_PREPARED, [[role.name for role in roles]]):
             waiting.setdefault(owner, (gid, database))
         for name, (gid, database) in waiting.items():
-            why = (
+            reason = (
                 f"role {name} is locked, and has left the prepared transaction {quote(gid)} in database "
                 f"{safe(database)}: end it there with ROLLBACK PREPARED or COMMIT PREPARED"
             )
-            self.outcomes[name] = EndOutcome(Settlement.STUCK, why)
+            self.outcomes[name] = EndOutcome(Settlement.STUCK, reason)
         return [role for role in roles if role.name not in waiting]
 
     def _empty(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
@@ -199,22 +205,22 @@ class _RoleEnding:
         rows = db.execute(_HELD, [list(by_oid)]).fetchall()
         heirs = {heir for oid, *_ in rows if (heir := by_oid[oid].heir)}
         superuser_heirs = {name for (name,) in db.execute(_SUPERUSERS, [list(heirs)])} if heirs else set()
-        places: dict[str, list[_Role]] = {}
+        roles_by_database: dict[str, list[_Role]] = {}
         for oid, database, accepts_connections in rows:
             role = by_oid[oid]
             if role.heir in superuser_heirs:
                 # Views and triggers of the agent would run with a superuser's rights from then on.
-                why = f"role {role.name} owns something, and `reassign_to` names the superuser {role.heir}"
-                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, why)
+                reason = f"role {role.name} owns something, and `reassign_to` names the superuser {role.heir}"
+                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, reason)
             elif not accepts_connections:
-                why = (
+                reason = (
                     f"role {role.name} has something in database {safe(database)}, which takes no connections"
                 )
-                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, why)
+                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, reason)
             else:
                 # Shared objects belong to no database, and can be removed from any.
-                places.setdefault(database, []).append(role)
-        for database, members in places.items():
+                roles_by_database.setdefault(database, []).append(role)
+        for database, members in roles_by_database.items():
             self._empty_in(db, database, members)
         return self._left(roles)
 
@@ -224,14 +230,14 @@ class _RoleEnding:
             self._each(db, roles, _disown)
             return
         try:
-            with self._call.connected(database) as there:
-                self._each(there, roles, _disown)
+            with self._call.connected(database) as other_db:
+                self._each(other_db, roles, _disown)
         except JitidError as error:
             refused = isinstance(error, (RefusedError, ConfigurationError))
             settlement = Settlement.STUCK if refused else Settlement.UNAVAILABLE
             for role in self._left(roles):
-                why = f"role {role.name} is locked, and has something in database {safe(database)}: {error.message}"
-                self.outcomes[role.name] = EndOutcome(settlement, why)
+                reason = f"role {role.name} is locked, and has something in database {safe(database)}: {error.message}"
+                self.outcomes[role.name] = EndOutcome(settlement, reason)
 
     def _left(self, roles: Sequence[_Role]) -> list[_Role]:
         return [role for role in roles if role.name not in self.outcomes]
@@ -239,15 +245,15 @@ class _RoleEnding:
     def _confirm(self, db: Database, roles: Sequence[_Role]) -> None:
         """End sessions from logins that began before the lock, and check that the roles are gone."""
         self._end_sessions(db, roles)
-        there = {name for name, *_ in db.execute(_ROLES, [[role.name for role in roles]])}
+        existing_names = {name for name, *_ in db.execute(_ROLES, [[role.name for role in roles]])}
         for role in self._left(roles):
-            if role.name in there:
-                why = f"role {role.name} is there again"
-                self.outcomes[role.name] = EndOutcome(Settlement.UNAVAILABLE, why)
+            if role.name in existing_names:
+                reason = f"role {role.name} is there again"
+                self.outcomes[role.name] = EndOutcome(Settlement.UNAVAILABLE, reason)
                 continue
-            number = self._sessions_ended[role.oid]
-            ended = {0: "", 1: ", 1 session ended"}.get(number, f", {number} sessions ended")
-            self.outcomes[role.name] = EndOutcome(Settlement.DONE, f"role {role.name} dropped{ended}")
+            count = self._sessions_ended[role.oid]
+            ended_text = {0: "", 1: ", 1 session ended"}.get(count, f", {count} sessions ended")
+            self.outcomes[role.name] = EndOutcome(Settlement.DONE, f"role {role.name} dropped{ended_text}")
 
     def _pause(self) -> None:
         time.sleep(min(_PAUSE, max(0.0, self._call.left)))
@@ -303,5 +309,5 @@ def _failure_outcome(role: _Role, error: psycopg.Error) -> EndOutcome:
     # Another session may just have dropped the role; the next attempt shows it.
     if state == "42704" and role.heir is None:
         stuck = False
-    why = f"role {role.name} could not be ended: {server_message(error)}"
-    return EndOutcome(Settlement.STUCK if stuck else Settlement.UNAVAILABLE, why)
+    reason = f"role {role.name} could not be ended: {server_message(error)}"
+    return EndOutcome(Settlement.STUCK if stuck else Settlement.UNAVAILABLE, reason)

@@ -106,7 +106,7 @@ class PostgresRoleIssuer(OutsideIssuer):
         call = self._server.call()
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
         with call.connected(_text(template, "database")) as db:
-            until = create_role.make(db, record, template, password, self._comment(record))
+            valid_until = create_role.make(db, record, template, password, self._comment(record))
             parameters = self._server.client_parameters(db.info.dbname, db.info.host, db.info.port)
         return MadeCredential(
             Secret(
@@ -121,7 +121,7 @@ class PostgresRoleIssuer(OutsideIssuer):
                 "host": parameters["host"],
                 "port": parameters["port"],
                 "database": parameters["dbname"],
-                "valid_until": until,
+                "valid_until": valid_until,
             },
         )
 
@@ -148,10 +148,10 @@ class PostgresRoleIssuer(OutsideIssuer):
     def probe(self, record: TargetRecord, secret: Secret | None = None) -> Probe:
         """Check the role; with its secret, first log in as its holder would."""
         call = self._server.call()
-        refused = None
+        refusal = None
         if secret is not None:
-            refused = self._login(call, record, secret)
-            if refused is None:
+            refusal = self._login(call, record, secret)
+            if refusal is None:
                 return Probe(Life.LIVE, f"role {record.name} has logged in")
         with call.connected() as db:
             rows = db.execute(_STATE, [record.name]).fetchall()
@@ -167,22 +167,22 @@ class PostgresRoleIssuer(OutsideIssuer):
             return Probe(Life.DEAD, f"role {record.name} is locked, and has no session")
         if expired:
             return Probe(Life.DEAD, f"role {record.name} is past its time, and has no session")
-        if refused is not None:
-            return Probe(Life.UNKNOWN, f"role {record.name} may log in, and yet it could not: {refused}")
+        if refusal is not None:
+            return Probe(Life.UNKNOWN, f"role {record.name} may log in, and yet it could not: {refusal}")
         return Probe(Life.LIVE, f"role {record.name} may log in")
 
     def _login(self, call: ServerCall, record: TargetRecord, secret: Secret) -> str | None:
         """Return the reason why a login with the secret failed; None if it succeeded."""
         template = self._target.templates.get(record.template or "", {})
         # Use jitid's own address of the server: the clients' address may work only in their network.
-        given = self._server.parameters(_text(template, "database"), call.left)
-        given |= {
+        parameters = self._server.parameters(_text(template, "database"), call.left)
+        parameters |= {
             "user": secret.reveal("username"),
             "password": secret.reveal("password"),
             "application_name": "jitid probe",
         }
         try:
-            psycopg.connect(**given, autocommit=True).close()
+            psycopg.connect(**parameters, autocommit=True).close()
         except psycopg.Error as error:
             return server_message(error)
         return None
@@ -254,19 +254,25 @@ def _text(table: Mapping[str, Any], name: str) -> str | None:
 
 def _url(parameters: Mapping[str, str], user: str, password: str | None) -> str:
     """Return an address in libpq's format (PostgreSQL manual, section 34.1.1.2)."""
-    rest = {name: value for name, value in parameters.items() if name not in ("host", "port", "dbname")}
+    other_parameters = {
+        name: value for name, value in parameters.items() if name not in ("host", "port", "dbname")
+    }
     secret = "" if password is None else f":{percent(password, safe='')}"
     hosts = parameters["host"].split(",")
     ports = parameters["port"].split(",")
     if any(host.startswith(("/", "@")) for host in hosts) or len(ports) not in (1, len(hosts)):
-        rest = {"host": parameters["host"], "port": parameters["port"], **rest}
-        places = ""
+        other_parameters = {"host": parameters["host"], "port": parameters["port"], **other_parameters}
+        addresses = ""
     else:
         ports = ports * len(hosts) if len(ports) == 1 else ports
-        named = [f"[{host}]" if ":" in host else host for host in hosts]
-        places = ",".join(f"{host}:{port}" if port else host for host, port in zip(named, ports, strict=True))
-    query = "&".join(f"{name}={percent(value, safe='/,')}" for name, value in rest.items() if value)
+        bracketed_hosts = [f"[{host}]" if ":" in host else host for host in hosts]
+        addresses = ",".join(
+            f"{host}:{port}" if port else host for host, port in zip(bracketed_hosts, ports, strict=True)
+        )
+    query = "&".join(
+        f"{name}={percent(value, safe='/,')}" for name, value in other_parameters.items() if value
+    )
     database = percent(parameters["dbname"], safe="")
-    return f"postgresql://{percent(user, safe='')}{secret}@{places}/{database}" + (
+    return f"postgresql://{percent(user, safe='')}{secret}@{addresses}/{database}" + (
         f"?{query}" if query else ""
     )

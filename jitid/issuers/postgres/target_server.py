@@ -58,10 +58,10 @@ class TargetServer:
 
     def client_parameters(self, database: str, host: str, port: int) -> dict[str, str]:
         """Return the parameters with which clients log in; `host` and `port` are where jitid reached the server."""
-        named = str(self._given.get("host") or "")
-        several = "," in named
+        host_list = str(self._given.get("host") or "")
+        several = "," in host_list
         return {
-            "host": str(self._options.get("host") or (named if several else host)),
+            "host": str(self._options.get("host") or (host_list if several else host)),
             "port": str(self._options.get("port") or (self._given.get("port", "") if several else port)),
             "dbname": database,
             **{name: str(self._given[name]) for name in _TLS if name in self._given},
@@ -75,12 +75,12 @@ class TargetServer:
             IntegrityError: other users can read it.
 
         """
-        given = dict(self._given)
+        parameters = dict(self._given)
         if database:
-            given["dbname"] = database
+            parameters["dbname"] = database
         password = self._password()
         if password is not None:
-            given["password"] = password
+            parameters["password"] = password
         milliseconds = max(1, round(self.timeout * 1_000))
         settings = {
             # Objects that an agent has put into a schema must not replace the server's own.
@@ -93,17 +93,17 @@ class TargetServer:
             "client_min_messages": "warning",
         }
         options = [f"-c {name}={value}" for name, value in settings.items()]
-        several = str(given.get("host") or os.environ.get("PGHOST", ""))
-        if "," in several:
-            given.setdefault("target_session_attrs", "read-write")
+        hosts = str(parameters.get("host") or os.environ.get("PGHOST", ""))
+        if "," in hosts:
+            parameters.setdefault("target_session_attrs", "read-write")
         return {
             "application_name": "jitid",
             "client_encoding": "UTF8",
             "tcp_user_timeout": milliseconds,
             "keepalives_idle": 10,
-            **given,
-            "connect_timeout": max(2, round(seconds / len(several.split(",")))),
-            "options": " ".join([str(given.get("options", "")), *options]).strip(),
+            **parameters,
+            "connect_timeout": max(2, round(seconds / len(hosts.split(",")))),
+            "options": " ".join([str(parameters.get("options", "")), *options]).strip(),
         }
 
     def _password(self) -> str | None:
@@ -128,16 +128,16 @@ class TargetServer:
         # Threads share the list: taking from it is one step.
         with suppress(KeyError, IndexError):
             while True:
-                kept = self._idle[database].pop()
+                connection = self._idle[database].pop()
                 # Without a request, the server sends data only when it closes the connection.
-                if not select.select([kept.fileno()], [], [], 0)[0]:
-                    return kept
-                kept.close()
-        given = self.parameters(database, seconds)
+                if not select.select([connection.fileno()], [], [], 0)[0]:
+                    return connection
+                connection.close()
+        parameters = self.parameters(database, seconds)
         try:
-            return psycopg.connect(**given, autocommit=True)
+            return psycopg.connect(**parameters, autocommit=True)
         except psycopg.Error as error:
-            raise connecting(error, given.get("password")) from error
+            raise connecting(error, parameters.get("password")) from error
 
     def give_back(self, database: str, connection: Database) -> None:
         """Keep a connection for the next call."""
@@ -145,9 +145,9 @@ class TargetServer:
 
     def close(self) -> None:
         """Close the unused connections."""
-        for kept in self._idle.values():
-            while kept:
-                kept.pop().close()
+        for connections in self._idle.values():
+            while connections:
+                connections.pop().close()
 
 
 class ServerCall:
@@ -182,8 +182,8 @@ class ServerCall:
 
         """
         self.check()
-        place = database or self._server.database
-        connection = self._server.take(place, self.left)
+        database_name = database or self._server.database
+        connection = self._server.take(database_name, self.left)
         watch = _ConnectionWatch(connection, self.left)
         try:
             yield connection
@@ -196,7 +196,7 @@ class ServerCall:
             if connection.closed or connection.info.transaction_status != TransactionStatus.IDLE:
                 connection.close()
             else:
-                self._server.give_back(place, connection)
+                self._server.give_back(database_name, connection)
 
     def _late(self) -> StorageError:
         return StorageError(
@@ -226,9 +226,9 @@ class _ConnectionWatch:
             self.fired = True
             with (
                 suppress(OSError, psycopg.Error),
-                socket.socket(fileno=os.dup(self._connection.fileno())) as end,
+                socket.socket(fileno=os.dup(self._connection.fileno())) as connection_socket,
             ):
-                end.shutdown(socket.SHUT_RDWR)
+                connection_socket.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
         self._timer.cancel()
@@ -264,15 +264,15 @@ def server_message(error: psycopg.Error) -> str:
 def _given(target: Target) -> Mapping[str, Any]:
     label = f"the `dsn` of target {target.name}"
     try:
-        given = conninfo_to_dict(str(target.options.get("dsn", "")))
+        parameters = conninfo_to_dict(str(target.options.get("dsn", "")))
     except psycopg.ProgrammingError:
         # libpq's message may repeat a part of the address, and that part may be a password.
         raise ConfigurationError(
             f"{label} is no address of a database", "such as postgresql://jitid@db.example.com/postgres"
         ) from None
-    if any(given.get(name) for name in _SECRETS):
+    if any(parameters.get(name) for name in _SECRETS):
         raise ConfigurationError(
             f"{label} holds a password; nothing was sent",
             'put it into a file for you alone, and name that: password_file = "/etc/jitid/db.password"',
         )
-    return given
+    return parameters

@@ -40,7 +40,7 @@ def parameters(address: str, timeout: float) -> dict[str, Any]:
     from psycopg.conninfo import conninfo_to_dict
 
     try:
-        given = conninfo_to_dict(address)
+        connection_info = conninfo_to_dict(address)
     except ProgrammingError as error:
         # libpq's message may repeat a part of the address, and that part may be a password.
         raise ConfigurationError(
@@ -56,9 +56,9 @@ def parameters(address: str, timeout: float) -> dict[str, Any]:
         "keepalives_interval": 5,
         "keepalives_count": 3,
         "tcp_user_timeout": seconds * 1_000,
-        "options": _options(str(given.pop("options", os.environ.get("PGOPTIONS", ""))), timeout),
+        "options": _options(str(connection_info.pop("options", os.environ.get("PGOPTIONS", ""))), timeout),
     }
-    hosts = str(given.get("host", "") or os.environ.get("PGHOST", ""))
+    hosts = str(connection_info.get("host", "") or os.environ.get("PGHOST", ""))
     if "," in hosts:
         added["target_session_attrs"] = "read-write"
     for name, variable in (
@@ -68,10 +68,10 @@ def parameters(address: str, timeout: float) -> dict[str, Any]:
     ):
         if os.environ.get(variable):
             added.pop(name, None)
-    return {**added, **given}
+    return {**added, **connection_info}
 
 
-def _options(given: str, timeout: float) -> str:
+def _options(options: str, timeout: float) -> str:
     """Return the settings of a session: the given settings, and jitid's settings for other names."""
     defaults = {
         "search_path": SCHEMA,
@@ -85,6 +85,6 @@ def _options(given: str, timeout: float) -> str:
         # Only queries over a whole fleet use that much.
         "work_mem": "64MB",
     }
-    stated = Options.parse(given).settings
-    left = [f"-c {name}={value}" for name, value in defaults.items() if name not in stated]
-    return " ".join([*left, given]).strip()
+    settings = Options.parse(options).settings
+    added = [f"-c {name}={value}" for name, value in defaults.items() if name not in settings]
+    return " ".join([*added, options]).strip()

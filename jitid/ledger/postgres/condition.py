@@ -56,14 +56,16 @@ class PostgresCondition:
 
     def damage(self) -> list[str]:
         """Return descriptions of rows that refer to a missing row, a few at most: no constraint checks that."""
-        found = []
+        descriptions = []
         for table, parent, column in _LOST:
             rows = self._rows(
                 f"""SELECT c.id FROM {table} c LEFT JOIN {parent} p ON p.id = {column}
                      WHERE {column} IS NOT NULL AND p.id IS NULL LIMIT {_MOST}"""
             )
-            found += [f"row {row} of {table} belongs to a row of {parent} that is missing" for (row,) in rows]
-        return found[:_MOST]
+            descriptions += [
+                f"row {row} of {table} belongs to a row of {parent} that is missing" for (row,) in rows
+            ]
+        return descriptions[:_MOST]
 
     def reindexing(self) -> str | None:
         """Return None: the damage found here is a missing row, never an index."""
@@ -74,25 +76,25 @@ class PostgresCondition:
         ((version,),) = self._rows("SELECT version FROM schema_version")
         if type(version) is not int:
             raise IntegrityError("the database is no ledger of jitid", "restore the database from a backup")
-        known = len(POSTGRES_STEPS)
-        return Schema(version, known, self._differences() if version == known else [])
+        known_version = len(POSTGRES_STEPS)
+        return Schema(version, known_version, self._differences() if version == known_version else [])
 
     def _differences(self) -> list[str]:
-        right = {
+        expected = {
             match.groups()
             for step in POSTGRES_STEPS
-            for each in step
-            for match in [_MADE.match(each)]
+            for statement in step
+            for match in [_MADE.match(statement)]
             if match and match[2] not in FORMER_INDEXES
         }
-        here = {(kind, name): sound for kind, name, sound in self._rows(_OBJECTS)}
-        found = []
-        for kind, name in sorted(right):
-            if (kind, name) not in here:
-                found.append(f"its {kind.lower()} {name} is missing")
-            elif not here[kind, name]:
-                found.append(f"its {kind.lower()} {name} is out of use")
-        return found
+        actual = {(kind, name): is_valid for kind, name, is_valid in self._rows(_OBJECTS)}
+        differences = []
+        for kind, name in sorted(expected):
+            if (kind, name) not in actual:
+                differences.append(f"its {kind.lower()} {name} is missing")
+            elif not actual[kind, name]:
+                differences.append(f"its {kind.lower()} {name} is out of use")
+        return differences
 
     def size(self) -> Size:
         """Return its size; the server does not report its free space to clients."""
@@ -115,9 +117,9 @@ class PostgresCondition:
         """Return remarks on the server and on the connection to it."""
         version, fsync, commit, pages, standby = self._rows(_SETTINGS)[0]
         db = self._session.connection()
-        found = [ConditionRemark(f"PostgreSQL {version}", None)]
+        remarks = [ConditionRemark(f"PostgreSQL {version}", None)]
         if db.raw.info.server_version < _OLDEST * 10_000:
-            found.append(
+            remarks.append(
                 ConditionRemark(
                     f"PostgreSQL {version} is older than {_OLDEST}", "upgrade the database server"
                 )
@@ -129,16 +131,16 @@ class PostgresCondition:
                     if value == "off"
                     else "a failover can lose what was acknowledged"
                 )
-                found.append(
+                remarks.append(
                     ConditionRemark(f"{name} is {value}: {risk}", f"set {name} = on on the database server")
                 )
         if standby:
-            found.append(
+            remarks.append(
                 ConditionRemark("the server is a standby and takes no writes", "name the primary as well")
             )
         ((encrypted, protocol),) = self._rows(_ENCRYPTED) or [(False, None)]
         if db.pooled:
-            found.append(
+            remarks.append(
                 ConditionRemark(
                     "a connection pooler stands before it: each transaction sets what it needs", None
                 )
@@ -146,15 +148,15 @@ class PostgresCondition:
             # The server only knows how the pooler connects to it.
             encrypted, protocol = db.raw.pgconn.ssl_in_use, "TLS as far as the pooler"
         if encrypted:
-            found.append(ConditionRemark(f"the connection is encrypted with {protocol}", None))
+            remarks.append(ConditionRemark(f"the connection is encrypted with {protocol}", None))
         elif not self._is_near(db.raw.info.host):
-            found.append(
+            remarks.append(
                 ConditionRemark(
                     "the connection is not encrypted",
                     "add ?sslmode=verify-full to the address of the ledger, and sslrootcert=FILE",
                 )
             )
-        return found
+        return remarks
 
     @staticmethod
     def _is_near(host: str) -> bool:

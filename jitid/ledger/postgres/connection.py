@@ -51,7 +51,7 @@ class Rows(psycopg.Cursor[Any]):
 
     def _rows(self, fetch: Callable[[], Any], *, many: bool = False) -> list[Any]:
         try:
-            found = fetch()
+            result = fetch()
         except psycopg.ProgrammingError as error:
             if error.sqlstate is None and not isinstance(error, psycopg.errors.PipelineAborted):
                 return []
@@ -59,8 +59,8 @@ class Rows(psycopg.Cursor[Any]):
         except psycopg.Error as error:
             raise translated(error) from error
         if many:
-            return list(found)
-        return [] if found is None else [found]
+            return list(result)
+        return [] if result is None else [result]
 
 
 class _Nothing:
@@ -181,10 +181,10 @@ class Connection:
         """
         self.renewed()
         self.dialect.forget_all()
-        which = _WHICH if self.ledger else "SELECT NULL"
+        identity_query = _WHICH if self.ledger else "SELECT NULL"
         try:
-            *_, found = self.lane.query(f"{self.options.beginning(modes)}; {which}")
-            ledger = found.get_value(0, 0) if found.ntuples else None
+            *_, result = self.lane.query(f"{self.options.beginning(modes)}; {identity_query}")
+            ledger = result.get_value(0, 0) if result.ntuples else None
             if self.ledger and ledger != self.ledger.encode():
                 raise StorageError("the ledger was replaced by another", "start again")
         except psycopg.Error as error:
@@ -261,15 +261,15 @@ class Connection:
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Execute a statement for each row of values."""
-        given = list(rows)
-        if not given:
+        all_rows = list(rows)
+        if not all_rows:
             return
-        text = translate(sql)
+        statement = translate(sql)
         try:
-            if len(given) == 1:
-                self.raw.execute(text, given[0])
+            if len(all_rows) == 1:
+                self.raw.execute(statement, all_rows[0])
             else:
-                self.raw.cursor().executemany(text, given)
+                self.raw.cursor().executemany(statement, all_rows)
         except psycopg.Error as error:
             raise translated(error) from error
 

@@ -54,18 +54,18 @@ class _Store:
         """Return the tables that are copied row by row; no constraint of a table refers to another one."""
         columns: dict[str, list[str]] = {}
         keys: dict[str, list[tuple[int, str]]] = {}
-        for table, column, _, place in self._run(_COLUMNS):
+        for table, column, _, position in self._run(_COLUMNS):
             columns.setdefault(table, []).append(column)
-            if place is not None:
-                keys.setdefault(table, []).append((place, column))
-        found = {
+            if position is not None:
+                keys.setdefault(table, []).append((position, column))
+        tables = {
             table: CopiedTable(
                 table, tuple(names), tuple([column for _, column in sorted(keys.get(table, ()))])
             )
             for table, names in columns.items()
             if table not in OWN and table != _MARK
         }
-        return in_order(found, {})
+        return in_order(tables, {})
 
     def rows(self, table: CopiedTable, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
         """Yield rows in key order: all rows, or only rows after the key `after`."""
@@ -178,9 +178,9 @@ class PostgresTarget(_Store):
         self._db.must_be_own("jitid ledger copy")
         self._run(_FOREVER)
         self._run("SET synchronous_commit = off")
-        ((path, clock),) = self._run(f"SELECT current_setting('search_path'), ({_CLOCK})")
+        ((search_path, clock),) = self._run(f"SELECT current_setting('search_path'), ({_CLOCK})")
         clock = clock if self._clock is None else int(self._clock())
-        self._schema = path.split(",")[0].strip().strip('"')
+        self._schema = search_path.split(",")[0].strip().strip('"')
         self._aside = f"{self._schema}_copy"
         if self._has(self._schema, "setting"):
             raise UsageError(
@@ -254,10 +254,10 @@ class PostgresTarget(_Store):
         except psycopg.errors.DuplicateSchema as error:
             raise BusyError(f"somebody else is copying a ledger to {self._shown}") from error
         except psycopg.Error as error:
-            meant = translated(error)
-            if isinstance(meant, RefusedError):
-                meant.hint = "grant that user CREATE on the database for the time of the copy"
-            raise meant from error
+            jitid_error = translated(error)
+            if isinstance(jitid_error, RefusedError):
+                jitid_error.hint = "grant that user CREATE on the database for the time of the copy"
+            raise jitid_error from error
 
     def last(self, table: CopiedTable) -> Sequence[Any] | None:
         """Return the key of the last row that was copied."""
@@ -275,13 +275,13 @@ class PostgresTarget(_Store):
 
     def index(self) -> None:
         """Build the indexes, which would have slowed down each insertion, and update the planner's statistics."""
-        there = {
+        existing = {
             name
             for (name,) in self._run("SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()")
         }
         for statement in _statements(indexes=True):
             words = statement.split()
-            if words[words.index("INDEX") + 1] not in there:
+            if words[words.index("INDEX") + 1] not in existing:
                 self._run(statement)
         self._run("ANALYZE")
 
@@ -291,11 +291,13 @@ class PostgresTarget(_Store):
         chains = View(self._db, self._names, self._now).chains()
         open_epoch(self._db, self._names.uuid, chains, OPEN_CHAINS, self._now, counted=True)
         numbered = [table.name for table in self.tables().values() if table.key == ("id",)]
-        highest = ", ".join(f"(SELECT max(id) FROM {name})" for name in numbered)
+        maxima = ", ".join(f"(SELECT max(id) FROM {name})" for name in numbered)
         # Each number is assigned once, in the order of time; new numbers must be higher than the copied ones.
-        ((last,),) = self._run(f"SELECT coalesce(greatest({highest}), 0)")
-        for (id_,) in self._run("SELECT id FROM chain WHERE closed_at IS NULL"):
-            self._run("UPDATE chain SET last_id = %s WHERE id = %s", (number_after(last, id_), id_))
+        ((highest_id,),) = self._run(f"SELECT coalesce(greatest({maxima}), 0)")
+        for (chain_id,) in self._run("SELECT id FROM chain WHERE closed_at IS NULL"):
+            self._run(
+                "UPDATE chain SET last_id = %s WHERE id = %s", (number_after(highest_id, chain_id), chain_id)
+            )
         rows = self._run(f"{CHAIN} WHERE closed_at IS NULL ORDER BY id")
         self._transaction = PostgresTransaction(
             self._db, self._names, self._now, by, KnownRows({}, set()), {}, rows

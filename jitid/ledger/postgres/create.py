@@ -41,19 +41,21 @@ def create(db: Connection, names: Names, signer: Signer, *, by: str, now: int | 
         RefusedError: the database's user may not create tables.
 
     """
-    for again in (True, False):
+    for may_repeat in (True, False):
         try:
             return _create(db, names, signer, by, now)
         except psycopg.Error as error:
             db.roll_back()
-            if again and error.sqlstate in ("23505", "42P07", "42P06", "40001", "40P01"):
+            if may_repeat and error.sqlstate in ("23505", "42P07", "42P06", "40001", "40P01"):
                 # Two processes created the ledger at the same time.
                 time.sleep(0.05)
                 continue
-            meant = translated(error)
-            if isinstance(meant, RefusedError):
-                meant.hint = "grant that user CREATE on the database, or let its owner make the ledger first"
-            raise meant from error
+            jitid_error = translated(error)
+            if isinstance(jitid_error, RefusedError):
+                jitid_error.hint = (
+                    "grant that user CREATE on the database, or let its owner make the ledger first"
+                )
+            raise jitid_error from error
         except BaseException:
             db.roll_back()
             raise
@@ -75,8 +77,8 @@ def _create(db: Connection, names: Names, signer: Signer, by: str, now: int | No
         """CREATE TABLE IF NOT EXISTS schema_version (
                id BIGINT PRIMARY KEY CHECK (id = 1), version BIGINT NOT NULL)"""
     )
-    (made,) = raw.execute(_EXISTS).fetchone() or (0,)
-    if made:
+    (exists,) = raw.execute(_EXISTS).fetchone() or (0,)
+    if exists:
         raw.execute("ROLLBACK")
         return False
     raw.execute("INSERT INTO schema_version VALUES (1, 0)")
@@ -112,16 +114,16 @@ def migrate(db: Connection) -> None:
     try:
         db.begin()
         # The lock comes before the query, so that two migrations do not race.
-        ((done,),) = db.raw.execute("SELECT version FROM schema_version FOR UPDATE").fetchall()
-        _run_steps(db, done)
+        ((version,),) = db.raw.execute("SELECT version FROM schema_version FOR UPDATE").fetchall()
+        _run_steps(db, version)
         db.raw.execute("COMMIT")
     except psycopg.Error as error:
         db.roll_back()
         raise translated(error) from error
 
 
-def _run_steps(db: Connection, done: int) -> None:
-    for number, step in enumerate(POSTGRES_STEPS[done:], start=done + 1):
+def _run_steps(db: Connection, version: int) -> None:
+    for new_version, step in enumerate(POSTGRES_STEPS[version:], start=version + 1):
         for statement in step:
             db.raw.execute(statement)
-        db.raw.execute("UPDATE schema_version SET version = %s", (number,))
+        db.raw.execute("UPDATE schema_version SET version = %s", (new_version,))

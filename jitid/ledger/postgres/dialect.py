@@ -87,15 +87,15 @@ def _columns(text: str) -> str:
 @lru_cache(maxsize=2048)
 def translate(sql: str) -> str:
     """Return the ledger's SQL with the driver's placeholders and PostgreSQL's joins."""
-    found = _JOINED.sub(r"JOIN \1 ON", sql)
+    joined = _JOINED.sub(r"JOIN \1 ON", sql)
 
     def replaced(match: re.Match[str]) -> str:
-        text = match[0]
+        piece = match[0]
         if match[1]:
             return f"%({match[1]})s"
-        return "%s" if text == "?" else text.replace("%", "%%")
+        return "%s" if piece == "?" else piece.replace("%", "%%")
 
-    return _PIECE.sub(replaced, found)
+    return _PIECE.sub(replaced, joined)
 
 
 class PostgresDialect(Dialect):
@@ -140,35 +140,35 @@ class PostgresDialect(Dialect):
 
     def joined(self, db: Any, query: str, values: Mapping[str, Any]) -> Iterable[tuple[int, int]]:
         """Return the first `seq` and the sum of `n` for each value of the query's column `asked`, ordered by `seq`."""
-        found: Iterable[tuple[int, int]] = db.execute(
+        rows: Iterable[tuple[int, int]] = db.execute(
             f"SELECT min(seq), sum(n) FROM ({query}) AS told GROUP BY asked ORDER BY 1", values
         )
-        return found
+        return rows
 
     def temporaries(self, db: Any, tables: Mapping[str, str]) -> None:
         """Create empty temporary tables with these names and columns. Existing ones have the same columns."""
         # Created once per session: each creation adds rows to the system catalogue, which are deleted later.
-        lacking = [table for table in tables if table not in self.made]
+        missing = [table for table in tables if table not in self.made]
         statements = [_EMPTYING.format(table=table, most=_WORN) for table in tables if table in self.filled]
-        for table in lacking:
+        for table in missing:
             if not self.keeps:
                 # Another client may have left a table with that name in the session.
                 statements.append(f"DROP TABLE IF EXISTS pg_temp.{table}")
-            end = "" if self.keeps else " ON COMMIT DROP"
-            statements.append(f"CREATE TEMPORARY TABLE {table} ({_columns(tables[table])}){end}")
+            suffix = "" if self.keeps else " ON COMMIT DROP"
+            statements.append(f"CREATE TEMPORARY TABLE {table} ({_columns(tables[table])}){suffix}")
         if db.pipelined:
             for statement in statements:
                 db.execute(statement)
         elif statements:
             db.script("; ".join(statements))
-        self.made.update(lacking)
-        self._new.update(lacking)
+        self.made.update(missing)
+        self._new.update(missing)
         self.filled.difference_update(tables)
 
     def give(self, db: Any, table: str, values: Iterable[Any]) -> None:
         """Insert values into a temporary table with a single column, without duplicates."""
-        left = iter(values)
-        while chunk := list(islice(left, _GIVEN)):
+        remaining = iter(values)
+        while chunk := list(islice(remaining, _GIVEN)):
             kind = {int: "BIGINT", bytes: "BYTEA"}.get(type(chunk[0]), "TEXT")
             db.execute(
                 f"INSERT INTO {table} SELECT unnest(CAST(:given AS {kind}[])) ON CONFLICT DO NOTHING",
@@ -222,11 +222,11 @@ class PostgresDialect(Dialect):
 
     def insert(self, db: Any, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Insert any number of rows."""
-        given = list(rows)
+        all_rows = list(rows)
         if table in self.made:
             self.filled.add(table)
-        if len(given) < _COPIED:
-            super().insert(db, table, columns, given)
+        if len(all_rows) < _COPIED:
+            super().insert(db, table, columns, all_rows)
             return
         pipelined = db.pipelined
         if pipelined:
@@ -234,7 +234,7 @@ class PostgresDialect(Dialect):
             db.end_pipeline()
         try:
             with db.raw.cursor().copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
-                for row in given:
+                for row in all_rows:
                     copy.write_row(row)
         except psycopg.Error as error:
             raise translated(error) from error

@@ -137,62 +137,67 @@ def _lost(error: psycopg.Error) -> LostConnectionError:
 
 def is_refused_option(error: psycopg.Error) -> bool:
     """Return whether a pooler has refused the settings that a client sends in `options` when it connects."""
-    found = _REFUSED_PARAMETER.search(str(error))
-    return found is not None and (found[1] is not None or found[2] == "options")
+    match = _REFUSED_PARAMETER.search(str(error))
+    return match is not None and (match[1] is not None or match[2] == "options")
 
 
 def connecting(error: psycopg.Error, password: str | None) -> JitidError:
     """Return jitid's error for a failed connection attempt; libpq gives the reason only in words."""
-    found = _connecting(error, password)
-    found.inward = True
-    return found
+    jitid_error = _connecting(error, password)
+    jitid_error.inward = True
+    return jitid_error
 
 
 def _connecting(error: psycopg.Error, password: str | None) -> JitidError:
-    text = _first(error, password)
+    message = _first(error, password)
     if error.sqlstate is not None and error.sqlstate[:2] == "28":
-        return RefusedError(f"the database refuses this login: {text}", "check user and password")
-    if _REFUSED_PARAMETER.search(text):
+        return RefusedError(f"the database refuses this login: {message}", "check user and password")
+    if _REFUSED_PARAMETER.search(message):
         return ConfigurationError(
-            f"a connection pooler before the database refuses a parameter of the address: {text}",
+            f"a connection pooler before the database refuses a parameter of the address: {message}",
             "take it out of the address of the ledger and of the environment, or name the database server itself",
         )
-    if ("does not exist" in text and "database" in text and "role" not in text) or "no such database" in text:
-        return StorageError(f"there is no such database: {text}", "make it: createdb DATABASE")
-    if _LOGIN.search(text):
+    if (
+        "does not exist" in message and "database" in message and "role" not in message
+    ) or "no such database" in message:
+        return StorageError(f"there is no such database: {message}", "make it: createdb DATABASE")
+    if _LOGIN.search(message):
         return RefusedError(
-            f"the database refuses this login: {text}",
+            f"the database refuses this login: {message}",
             "check user and password; a password may stand in ~/.pgpass (0600) or in PGPASSFILE",
         )
-    if "invalid" in text and ("sslmode" in text or "option" in text or "service" in text):
-        return ConfigurationError(f"the address of the database cannot be used: {text}")
-    if _MISSING.search(text):
+    if "invalid" in message and ("sslmode" in message or "option" in message or "service" in message):
+        return ConfigurationError(f"the address of the database cannot be used: {message}")
+    if _MISSING.search(message):
         return ConfigurationError(
-            f"the address of the database names what is not here: {text}", "nothing was sent to the database"
+            f"the address of the database names what is not here: {message}",
+            "nothing was sent to the database",
         )
-    if _IMPOSTOR.search(text):
+    if _IMPOSTOR.search(message):
         # A retry would not help: another server answers there, or the certificate is wrong.
         return IntegrityError(
-            f"whoever answers does not prove to be the database: {text}; nothing was sent",
+            f"whoever answers does not prove to be the database: {message}; nothing was sent",
             "check sslrootcert, the server's name in its certificate, and who stands between",
         )
-    found = ConnectingError(f"the database cannot be reached: {text}", "check that it runs, and its address")
-    if _FULL.search(text):
-        found = ConnectingError(f"the database has no connection left: {text}", _REPEAT)
-        found.passing = True
-    elif _STARTING.search(text) or _READ_ONLY.search(text):
-        found.hint = _REPEAT
-        found.passing = True
-    elif _CERTIFICATE.search(text):
-        found.hint = "check sslmode, sslrootcert and the server's name in its certificate"
-    return found
+    failure = ConnectingError(
+        f"the database cannot be reached: {message}", "check that it runs, and its address"
+    )
+    if _FULL.search(message):
+        failure = ConnectingError(f"the database has no connection left: {message}", _REPEAT)
+        failure.passing = True
+    elif _STARTING.search(message) or _READ_ONLY.search(message):
+        failure.hint = _REPEAT
+        failure.passing = True
+    elif _CERTIFICATE.search(message):
+        failure.hint = "check sslmode, sslrootcert and the server's name in its certificate"
+    return failure
 
 
 def _first(error: psycopg.Error, password: str | None = None) -> str:
     """Return the database's message as one harmless line, without a password that it may repeat."""
     primary = error.diag.message_primary
-    text = primary or str(error).strip() or type(error).__name__
+    message = primary or str(error).strip() or type(error).__name__
     if password:
-        text = text.replace(password, "****")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+        message = message.replace(password, "****")
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
     return foreign("; ".join(lines))[:400]

@@ -36,7 +36,7 @@ def prepared(name: str, sql: str, types: Sequence[str] = ()) -> Prepared:
     parts = sql.split("?")
     assert len(parts) == len(types) + 1
     numbered = "".join([f"{part}${number}" for number, part in enumerate(parts[:-1], start=1)] + parts[-1:])
-    oids = [_TYPES[each] for each in types]
+    oids = [_TYPES[type_name] for type_name in types]
     formats = [1 if oid == _BINARY else 0 for oid in oids]
     return Prepared(f"jitid_{name}".encode(), numbered.encode(), oids, formats)
 
@@ -61,10 +61,10 @@ class Lane:
         Raises the translated error of the first failure.
         """
         pg = self._pg
-        new: list[int] = []
+        prepare_indexes: list[int] = []
         try:
             pg.enter_pipeline_mode()
-            for number, (statement, values) in enumerate(statements):
+            for index, (statement, values) in enumerate(statements):
                 if not self.prepares:
                     pg.send_query_params(statement.sql, _written(values), statement.types, statement.formats)
                     continue
@@ -72,7 +72,7 @@ class Lane:
                 if name is None:
                     name = statement.name + b"_%d" % self._generation
                     pg.send_prepare(name, statement.sql, statement.types)
-                    new.append(number + len(new))
+                    prepare_indexes.append(index + len(prepare_indexes))
                 pg.send_query_prepared(name, _written(values), statement.formats)
             pg.pipeline_sync()
             answers = self._answers()
@@ -82,31 +82,31 @@ class Lane:
         for answer in answers:
             if answer.status in _FAILED:
                 failure = psycopg.errors.error_from_result(answer)
-                if new or failure.sqlstate == _NO_SUCH_STATEMENT:
+                if prepare_indexes or failure.sqlstate == _NO_SUCH_STATEMENT:
                     # A pooler or the driver may have removed the prepared statements from the session.
                     self._known.clear()
                     self._generation += 1
                 raise translated(failure)
         for statement, _ in statements if self.prepares else ():
             self._known.setdefault(statement.name, statement.name + b"_%d" % self._generation)
-        return [answer for number, answer in enumerate(answers) if number not in new]
+        return [answer for index, answer in enumerate(answers) if index not in prepare_indexes]
 
     def query(self, text: str) -> list[PGresult]:
         """Return the answers to statements without values, in one round trip. Raises psycopg's errors."""
         pg = self._pg
         pg.send_query(text.encode())
         self._flush()
-        found: list[PGresult] = []
+        answers: list[PGresult] = []
         while True:
             self.await_input()
             answer = pg.get_result()
             if answer is None:
                 break
-            found.append(answer)
-        for answer in found:
+            answers.append(answer)
+        for answer in answers:
             if answer.status in _FAILED:
                 raise psycopg.errors.error_from_result(answer)
-        return found
+        return answers
 
     def await_input(self) -> None:
         """Wait until libpq has an answer, while other threads continue; raises psycopg's errors.
@@ -114,18 +114,18 @@ class Lane:
         A server that is silent for the patience of this connection counts as lost.
         """
         pg = self._pg
-        until = 0.0
+        deadline = 0.0
         while pg.is_busy():
             if self._poll.poll(1_000):
                 pg.consume_input()
                 continue
-            until = until or time.monotonic() + self._patience
-            if time.monotonic() > until:
+            deadline = deadline or time.monotonic() + self._patience
+            if time.monotonic() > deadline:
                 raise psycopg.OperationalError("the server does not answer")
 
     def _answers(self) -> list[PGresult]:
         pg = self._pg
-        found: list[PGresult] = []
+        answers: list[PGresult] = []
         self._flush()
         while True:
             self.await_input()
@@ -135,8 +135,8 @@ class Lane:
                     raise psycopg.OperationalError(pg.get_error_message())
                 continue
             if answer.status == pq.ExecStatus.PIPELINE_SYNC:
-                return found
-            found.append(answer)
+                return answers
+            answers.append(answer)
 
     def _flush(self) -> None:
         while self._pg.flush():

@@ -85,20 +85,20 @@ def has_keys(path: str) -> bool:
     return bool(key_names(os.path.join(path, KEYS)))
 
 
-def lost_ledger(path: str, place: str, others: Sequence[str]) -> IntegrityError:
+def lost_ledger(path: str, address: str, schemas: Sequence[str]) -> IntegrityError:
     """Return the error for a folder with signing keys whose ledger is not in the database.
 
     Args:
         path: the folder of keys and policy.
-        place: the address of the database, without passwords.
-        others: the schemas of the database that hold a ledger.
+        address: the address of the database, without passwords.
+        schemas: the schemas of the database that hold a ledger.
 
     """
     hint = "correct --ledger, or restore the database; a new ledger needs a folder of its own: JITID_HOME=DIR"
-    if others:
-        hint = f"the schema {others[0]} has a ledger; to name it: ?options=-csearch_path%3D{others[0]}"
+    if schemas:
+        hint = f"the schema {schemas[0]} has a ledger; to name it: ?options=-csearch_path%3D{schemas[0]}"
     return IntegrityError(
-        f"{place} has no ledger, and {os.path.join(path, KEYS)} has signing keys: a ledger and its keys belong "
+        f"{address} has no ledger, and {os.path.join(path, KEYS)} has signing keys: a ledger and its keys belong "
         "together, and no new one was made",
         hint,
     )

@@ -200,19 +200,19 @@ class _Writing:
                 return self._transaction
 
     def _open(self) -> PostgresTransaction:
-        opened = self._open_shared() if self._shared else self._open_alone()
-        seal.refuse_if_sealed(opened)
+        transaction = self._open_shared() if self._shared else self._open_alone()
+        seal.refuse_if_sealed(transaction)
         if not self._shared:
-            expiry.close_due(opened, _DUE_AT_ONCE, self._facts)
-        return opened
+            expiry.close_due(transaction, _DUE_AT_ONCE, self._facts)
+        return transaction
 
     def _open_shared(self) -> SharedTransaction:
         session = self._session
         while True:
             db = session.connection()
-            found = writing.begin_shared(db)
-            if found is not None:
-                *row, now = found
+            chain_and_time = writing.begin_shared(db)
+            if chain_and_time is not None:
+                *row, now = chain_and_time
                 now = session.time(now)
             else:
                 # All chains are locked. Each waiting writer picks a random one, so that they do not wait for the same
@@ -307,13 +307,13 @@ class _Writing:
             try:
                 db = self._session.connection()
                 db.begin()
-                found = writing.committed(db, chain, event)
+                is_committed = writing.committed(db, chain, event)
                 db.script("COMMIT")
-            except JitidError as again:
+            except JitidError as error:
                 self._session.drop()
                 # If the database refuses the login now, or holds another ledger, waiting does not help.
                 if (
-                    not isinstance(again, StorageError)
+                    not isinstance(error, StorageError)
                     or time.monotonic() >= self._until
                     or time_limit.has_expired()
                 ):
@@ -322,11 +322,11 @@ class _Writing:
                         "look when the database answers again: jitid audit log --limit 20",
                     )
                     lost.unsure = True
-                    raise lost from again
+                    raise lost from error
                 time.sleep(0.05)
                 continue
             break
-        if not found:
+        if not is_committed:
             failure.patience = max(0.0, self._until - time.monotonic())
             raise failure
 

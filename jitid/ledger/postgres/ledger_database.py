@@ -56,13 +56,13 @@ class LedgerDatabase:
 
         """
         home.exists(self.home)
-        found = self._connect(timeout)
-        if found is None and home.has_keys(self.home):
+        ledger = self._connect(timeout)
+        if ledger is None and home.has_keys(self.home):
             # Another process may just have created the ledger: it renames its key file afterwards.
-            found = self._connect(timeout)
-            if found is None:
+            ledger = self._connect(timeout)
+            if ledger is None:
                 self.must_have_ledger(timeout)
-        return found
+        return ledger
 
     def _connect(self, timeout: float) -> PostgresLedger | None:
         must_be_installed()
@@ -113,17 +113,17 @@ class LedgerDatabase:
             StorageError: the database cannot be reached.
 
         """
-        others = self._schemas(timeout)
+        schemas = self._schemas(timeout)
         if not self._create(names, policy, timeout):
             return []
-        made = f"first use: made a ledger in {self.shown()}, with a signing key and a default policy in {self.home}"
-        if not others:
-            return [made]
-        other = (
-            f"the schema {others[0]} of that database already has another ledger; to use that one instead: "
-            f"?options=-csearch_path%3D{others[0]}"
+        message = f"first use: made a ledger in {self.shown()}, with a signing key and a default policy in {self.home}"
+        if not schemas:
+            return [message]
+        hint = (
+            f"the schema {schemas[0]} of that database already has another ledger; to use that one instead: "
+            f"?options=-csearch_path%3D{schemas[0]}"
         )
-        return [made, other]
+        return [message, hint]
 
     def _create(self, names: Names, policy: Sequence[tuple[str, str]], timeout: float) -> bool:
         """Create the ledger; return whether this call created it."""
@@ -137,18 +137,18 @@ class LedgerDatabase:
             # The key gets its final name after the ledger exists: a killed process leaves no key without a ledger.
             signer = keyring.create("EdDSA", first=True)
             try:
-                made = postgres_create.create(db, names, signer, by=self._by)
+                created = postgres_create.create(db, names, signer, by=self._by)
             except LostConnectionError:
                 # The ledger may have been created. The next process that finds it renames the key.
                 raise
             except BaseException:
                 keyring.forget(signer.kid)
                 raise
-            if made:
+            if created:
                 keyring.confirm(signer.kid)
             else:
                 keyring.forget(signer.kid)
-            return made
+            return created
         finally:
             db.close()
 

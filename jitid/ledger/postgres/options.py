@@ -48,13 +48,13 @@ class Options(NamedTuple):
         words = iter(_words(text))
         for word in words:
             if word == "-c":
-                stated = next(words, "")
+                setting = next(words, "")
             elif word.startswith(("-c", "--")):
-                stated = word[2:]
+                setting = word[2:]
             else:
                 others.append(word)
                 continue
-            name, equals, value = stated.partition("=")
+            name, equals, value = setting.partition("=")
             if equals:
                 settings[name.replace("-", "_").lower()] = value
             else:
@@ -87,20 +87,20 @@ class Options(NamedTuple):
 
         `modes` are the modes of BEGIN. The last statement returns the first schema of the search path.
         """
-        own = {**_OTHERS, **self.settings}
+        settings = {**_OTHERS, **self.settings}
         statements = [f"BEGIN {modes}"]
         for mode in _MODES:
-            value = own.pop(f"default_transaction_{mode}", None)
+            value = settings.pop(f"default_transaction_{mode}", None)
             if value is not None and not (mode == "isolation" and modes):
                 statements.append(f"SET LOCAL transaction_{mode} TO {_literal(value)}")
-        statements += [f"SET LOCAL {name} TO DEFAULT" for name in _LEFT if name not in own]
+        statements += [f"SET LOCAL {name} TO DEFAULT" for name in _LEFT if name not in settings]
         # A temporary table of another client must not hide a table of the ledger with the same name.
-        path = own.pop("search_path", "")
-        own["search_path"] = path if "pg_temp" in path else f"{path}, pg_temp"
-        set_ = ", ".join(
-            f"set_config({_literal(name)}, {_literal(value)}, TRUE)" for name, value in own.items()
+        path = settings.pop("search_path", "")
+        settings["search_path"] = path if "pg_temp" in path else f"{path}, pg_temp"
+        assignments = ", ".join(
+            f"set_config({_literal(name)}, {_literal(value)}, TRUE)" for name, value in settings.items()
         )
-        return "; ".join([*statements, f"SELECT {set_}", "SELECT current_schema()"])
+        return "; ".join([*statements, f"SELECT {assignments}", "SELECT current_schema()"])
 
 
 def _literal(value: str) -> str:

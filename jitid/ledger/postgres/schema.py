@@ -271,6 +271,6 @@ _SIXTH = (
 )
 
 POSTGRES_STEPS: tuple[tuple[str, ...], ...] = tuple(
-    tuple(each.replace("{text}", _TEXT) for each in step)
+    tuple(statement.replace("{text}", _TEXT) for statement in step)
     for step in (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _SIXTH)
 )

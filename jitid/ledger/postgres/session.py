@@ -173,7 +173,7 @@ class DatabaseSession:
 
             migrate(db)
         self._names = names
-        self.chains = [int(each) for each in (chains or "").split()]
+        self.chains = [int(chain_id) for chain_id in (chains or "").split()]
         self.epoch = epoch or 0
 
     def _ledger_rows(self, db: Connection) -> Sequence[Any]:
@@ -227,20 +227,20 @@ class DatabaseSession:
         if isinstance(error, psycopg.Error):
             raise translated(error) from error
 
-    def met(self, error: BaseException, until: float) -> None:
+    def met(self, error: BaseException, deadline: float) -> None:
         """Record until when a failed transaction may be retried.
 
         Raises the translated error if `error` is the driver's.
         """
         if isinstance(error, psycopg.Error):
-            meant = translated(error)
-            self._may_try_again(meant, until)
-            raise meant from error
-        self._may_try_again(error, until)
+            jitid_error = translated(error)
+            self._may_try_again(jitid_error, deadline)
+            raise jitid_error from error
+        self._may_try_again(error, deadline)
 
-    def _may_try_again(self, error: BaseException, until: float) -> None:
+    def _may_try_again(self, error: BaseException, deadline: float) -> None:
         if isinstance(error, (ConflictError, LostConnectionError)):
-            error.patience = max(0.0, until - time.monotonic())
+            error.patience = max(0.0, deadline - time.monotonic())
             if isinstance(error, LostConnectionError):
                 self.drop()
 
@@ -265,10 +265,13 @@ class DatabaseSession:
             self.db.close()
 
 
-def _cut(made: psycopg.Connection[Any]) -> None:
+def _cut(connection: psycopg.Connection[Any]) -> None:
     """Shut down the socket of a connection, so that the thread that waits for its answer continues."""
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(made.pgconn.socket)) as other:
-        other.shutdown(socket.SHUT_RDWR)
+    with (
+        suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.pgconn.socket)) as duplicate,
+    ):
+        duplicate.shutdown(socket.SHUT_RDWR)
 
 
 def open_connection(address: str, timeout: float, *, looked_at: bool = False) -> Connection:
@@ -285,25 +288,28 @@ def open_connection(address: str, timeout: float, *, looked_at: bool = False) ->
     if time_limit.has_expired():
         raise StorageError(f"{time_limit.EXPIRED}; nothing was asked of the database", time_limit.MORE)
     timeout = time_limit.usual(timeout)
-    given: dict[str, Any] = postgres_address.parameters(address, timeout)
-    options = Options.parse(given["options"])
+    parameters: dict[str, Any] = postgres_address.parameters(address, timeout)
+    options = Options.parse(parameters["options"])
     mark: str | None = os.urandom(8).hex()
-    given["options"] = options.marked(str(mark))
-    until = time.monotonic() + timeout
+    parameters["options"] = options.marked(str(mark))
+    deadline = time.monotonic() + timeout
     while True:
         try:
-            raw = psycopg.connect(**given, autocommit=True)
+            raw = psycopg.connect(**parameters, autocommit=True)
             # A server that hangs does not answer, and its own time limits have no effect.
             time_limit.at_end(partial(_cut, raw))
             break
         except psycopg.Error as error:
-            if given["options"] and is_refused_option(error):
+            if parameters["options"] and is_refused_option(error):
                 # A pooler may refuse these settings when a client connects; then each transaction sets them.
-                given["options"], mark = "", None
+                parameters["options"], mark = "", None
                 continue
-            meant = connecting(error, given.get("password"))
-            if not (isinstance(meant, ConnectingError) and meant.passing) or time.monotonic() >= until:
-                raise meant from error
+            jitid_error = connecting(error, parameters.get("password"))
+            if (
+                not (isinstance(jitid_error, ConnectingError) and jitid_error.passing)
+                or time.monotonic() >= deadline
+            ):
+                raise jitid_error from error
         time.sleep(0.05)
     try:
         connection = Connection(raw, options, timeout, mark)

@@ -95,10 +95,10 @@ class SeenByVersion:
 
     def row(self, kind: str, value: bytes, load: Callable[[], Found]) -> Found:
         """Return a row at this version; call `load` unless a session has cached the row at this version."""
-        known = self.rows.get((kind, value))
-        if known is not None and known[0] == self.version:
-            found: Found = known[1]
-            return found
+        cached = self.rows.get((kind, value))
+        if cached is not None and cached[0] == self.version:
+            row: Found = cached[1]
+            return row
         loaded = load()
         # A missing row is not cached: it may be added without a new version.
         if loaded is not None and self.version >= 0:
@@ -121,9 +121,9 @@ def rows_of(*server: str) -> Rows:
     return rows
 
 
-def remember(names: dict[Any, Any], name: Any, value: Any, most: int = _REMEMBERED) -> Any:
+def remember(names: dict[Any, Any], name: Any, value: Any, limit: int = _REMEMBERED) -> Any:
     """Store a value under its name and return it; a full cache is emptied first."""
-    if len(names) >= most:
+    if len(names) >= limit:
         names.clear()
     names[name] = value
     return value
@@ -143,12 +143,12 @@ class PostgresTransaction(Transaction):
         rows: Sequence[Any],
     ) -> None:
         """Take the rows of the chains that it holds, as `CHAIN` returns them."""
-        held = HeldChains([Chain._make((*row[:6], False)) for row in rows])
-        super().__init__(db, names, now, by, known, members, held)
+        held_chains = HeldChains([Chain._make((*row[:6], False)) for row in rows])
+        super().__init__(db, names, now, by, known, members, held_chains)
         # The chain with the highest numbers: numbers that others assigned in the same second are lower.
-        last = max(rows, key=lambda row: row[0] % _SLOTS)
-        self._numbering: int = last[0]
-        self._last_id: int = last[6]
+        last_row = max(rows, key=lambda row: row[0] % _SLOTS)
+        self._numbering: int = last_row[0]
+        self._last_id: int = last_row[6]
         self._has_assigned = False
         self.appended: list[tuple[int, Event]] = []
         """The appended events, each with the id of its chain."""
@@ -197,20 +197,20 @@ class PostgresTransaction(Transaction):
 
     def _linked(self, operation: str, facts: Mapping[str, Any]) -> Event:
         event = super()._linked(operation, facts)
-        chain = next(one.id for one in self.held.chains if one.hash == event.hash)
-        self.appended.append((chain, event))
+        chain_id = next(chain.id for chain in self.held.chains if chain.hash == event.hash)
+        self.appended.append((chain_id, event))
         return event
 
     def begin_anew(self) -> None:
         """Close the chains and open others, so that all later events have higher numbers."""
-        version, last, count = self.db.execute(
+        version, last_id, count = self.db.execute(
             "SELECT max(version), max(last_id), count(*) FROM chain WHERE closed_at IS NULL"
         ).fetchone()
         self.open_epoch(count, counted=True)
         for chain in self.held.chains:
             self.db.execute(
                 "UPDATE chain SET version = ?, last_id = ? WHERE id = ?",
-                (version, number_after(max(last, self._last_id), chain.id), chain.id),
+                (version, number_after(max(last_id, self._last_id), chain.id), chain.id),
             )
 
     def commit(self) -> None:
@@ -222,19 +222,19 @@ class PostgresTransaction(Transaction):
         """
         self.db.begin_pipeline()
         self._finish()
-        done = self.db.execute("COMMIT")
+        cursor = self.db.execute("COMMIT")
         self.db.end_pipeline()
-        _must_be_done(done.statusmessage.encode())
+        _must_be_done(cursor.statusmessage.encode())
 
     def _finish(self) -> None:
-        last = {self._numbering: self._last_id} if self._has_assigned else {}
+        last_ids = {self._numbering: self._last_id} if self._has_assigned else {}
         for chain in self.held.changed():
             self.db.execute(
                 "UPDATE chain SET length = ?, hash = ?, last_id = coalesce(?, last_id) WHERE id = ?",
-                (chain.length, chain.hash, last.pop(chain.id, None), chain.id),
+                (chain.length, chain.hash, last_ids.pop(chain.id, None), chain.id),
             )
-        for number, last_id in last.items():
-            self.db.execute("UPDATE chain SET last_id = ? WHERE id = ?", (last_id, number))
+        for chain_id, last_id in last_ids.items():
+            self.db.execute("UPDATE chain SET last_id = ? WHERE id = ?", (last_id, chain_id))
         if self.changes and self._appended:
             self.db.execute("UPDATE chain SET version = version + 1 WHERE closed_at IS NULL")
 
@@ -267,13 +267,13 @@ class Remembering(View):
             return self._seen.row(kind, key, load)
         if kind not in self.kinds:
             return super().once(kind, key, load, keep)
-        known = self._seen.kinds.setdefault(kind, {})
-        found: Found = known.get(key, _ABSENT)
-        if found is _ABSENT:
-            found = load()
-            if (found is not None or kind in self.absent) and (keep is None or keep(found)):
-                remember(known, key, found)
-        return found
+        cached = self._seen.kinds.setdefault(kind, {})
+        answer: Found = cached.get(key, _ABSENT)
+        if answer is _ABSENT:
+            answer = load()
+            if (answer is not None or kind in self.absent) and (keep is None or keep(answer)):
+                remember(cached, key, answer)
+        return answer
 
 
 class RememberingSnapshot(Remembering):
@@ -391,7 +391,7 @@ def due(db: Any, now: int) -> bool:
                     ORDER BY superseded_at LIMIT 1)""",
         {"now": now},
     ).fetchone()
-    return any(at is not None for at in row)
+    return any(time is not None for time in row)
 
 
 def committed(db: Any, chain: int, event: Event) -> bool:

@@ -46,13 +46,13 @@ def vacuum(address: str, timeout: float, progress: Callable[[str], None]) -> Vac
                     "the ledger's tables belong to another login, and only their owner may vacuum them",
                     "name the owner in the address: --ledger postgresql://OWNER@HOST/DATABASE",
                 )
-            ((before,),) = db.execute(_SIZE).fetchall()
+            ((size_before,),) = db.execute(_SIZE).fetchall()
             for name, _ in tables:
                 progress(f"vacuuming {name}")
                 db.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(name)))
-            ((after,),) = db.execute(_SIZE).fetchall()
+            ((size_after,),) = db.execute(_SIZE).fetchall()
         except psycopg.Error as error:
             raise translated(error) from error
-        return Vacuumed(int(before), int(after), 0)
+        return Vacuumed(int(size_before), int(size_after), 0)
     finally:
         session.close()

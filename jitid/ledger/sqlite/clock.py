@@ -38,8 +38,8 @@ def machine() -> tuple[str, int]:
 
 def jumped(jump: int) -> str:
     """Return the message about a clock that has jumped by this number of seconds."""
-    way = "behind" if jump < 0 else "ahead of"
-    return f"the clock is {format_duration(abs(jump))} {way} the ledger's time mark"
+    direction = "behind" if jump < 0 else "ahead of"
+    return f"the clock is {format_duration(abs(jump))} {direction} the ledger's time mark"
 
 
 class OpeningState(NamedTuple):
@@ -92,16 +92,16 @@ def read_clock(
     row = db.execute(_READ).fetchone()
     if row is None or not (type(row[0]) is type(row[2]) is type(row[3]) is int):
         raise IntegrityError("the ledger's time mark is damaged", "jitid ledger restore --replace BACKUP")
-    at, boot, uptime, changed_at, named_at, restored_at, sealed = row
+    mark, boot, uptime, changed_at, named_at, restored_at, sealed = row
     now = int(clock())
     jump = 0
-    if now < at - _DAY:
-        jump = now - at
-    elif writes and now > at + _DAY:
-        this_boot, up = machine()
+    if now < mark - _DAY:
+        jump = now - mark
+    elif writes and now > mark + _DAY:
+        this_boot, this_uptime = machine()
         # An idle ledger is not a jump: within one boot, the uptime shows how much time has really passed.
-        if this_boot and this_boot == boot and now - at - (up - uptime) > _DAY:
-            jump = now - at - (up - uptime)
+        if this_boot and this_boot == boot and now - mark - (this_uptime - uptime) > _DAY:
+            jump = now - mark - (this_uptime - uptime)
     if by_mark:
         jump = 0
     if jump and not accept:
@@ -114,4 +114,6 @@ def read_clock(
             f"{jumped(jump)}; credentials that have expired would be accepted again",
             "set the clock right; if it is right, run: jitid sweep --accept-clock",
         )
-    return OpeningState(at, now if jump else max(now, at), jump, named_at, restored_at, sealed, changed_at)
+    return OpeningState(
+        mark, now if jump else max(now, mark), jump, named_at, restored_at, sealed, changed_at
+    )

@@ -39,10 +39,10 @@ class SqliteCondition:
             lines = [line for text in texts for line in text.splitlines() if not line.startswith("***")]
             return lines or texts
         self._read_texts()
-        lost = self._rows(f'SELECT "table", rowid, parent FROM pragma_foreign_key_check LIMIT {_MOST}')
+        orphans = self._rows(f'SELECT "table", rowid, parent FROM pragma_foreign_key_check LIMIT {_MOST}')
         return [
             f"row {row} of {table} belongs to a row of {parent} that is missing"
-            for table, row, parent in lost
+            for table, row, parent in orphans
         ]
 
     def _read_texts(self) -> None:
@@ -77,39 +77,39 @@ class SqliteCondition:
                 "the database is no ledger of jitid", "jitid ledger restore --replace BACKUP"
             )
         version = self._number("PRAGMA user_version")
-        known = len(SQLITE_STEPS)
-        return Schema(version, known, self._differences() if version == known else [])
+        known_version = len(SQLITE_STEPS)
+        return Schema(version, known_version, self._differences() if version == known_version else [])
 
     def _differences(self) -> list[str]:
-        pattern = sqlite3.connect(":memory:")
+        reference_db = sqlite3.connect(":memory:")
         try:
-            for statement in (*(each for step in SQLITE_STEPS for each in step), *LIVE_INDEXES.values()):
-                pattern.execute(statement)
-            right = _objects(pattern)
+            for statement in (*(sql for step in SQLITE_STEPS for sql in step), *LIVE_INDEXES.values()):
+                reference_db.execute(statement)
+            expected = _objects(reference_db)
         finally:
-            pattern.close()
+            reference_db.close()
         try:
-            here = _objects(self._db)
+            actual = _objects(self._db)
         except FAULTS as error:
             raise translated(error) from error
-        found = []
-        for name in sorted(here.keys() | right.keys()):
-            if name not in here:
-                found.append(f"its {name} is missing")
-            elif name not in right:
-                found.append(f"its {name} is none of a ledger's")
-            elif here[name] != right[name]:
-                found.append(f"its {name} is not as jitid makes it")
-        return found
+        differences = []
+        for name in sorted(actual.keys() | expected.keys()):
+            if name not in actual:
+                differences.append(f"its {name} is missing")
+            elif name not in expected:
+                differences.append(f"its {name} is none of a ledger's")
+            elif actual[name] != expected[name]:
+                differences.append(f"its {name} is not as jitid makes it")
+        return differences
 
     def size(self) -> Size:
         """Return its size."""
         path = self._path()
-        room = os.statvfs(os.path.dirname(path) or "/")
+        file_system = os.statvfs(os.path.dirname(path) or "/")
         return Size(
             _bytes(path),
             _bytes(f"{path}-wal"),
-            room.f_bavail * room.f_frsize,
+            file_system.f_bavail * file_system.f_frsize,
             self._number("SELECT count(*) FROM credential"),
             self._number("SELECT count(*) FROM task"),
             self._number("SELECT count(*) FROM audit_event"),

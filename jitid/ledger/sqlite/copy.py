@@ -43,14 +43,14 @@ class _Store:
             for (name,) in self._execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             if name not in OWN and not name.startswith("sqlite_")
         ]
-        found, references = {}, {}
+        tables, references = {}, {}
         for name in names:
             columns = self._execute("SELECT name, pk FROM pragma_table_info(?)", (name,)).fetchall()
-            key = [column for column, place in sorted(columns, key=lambda row: int(row[1])) if place]
-            found[name] = CopiedTable(name, tuple([column for column, _ in columns]), tuple(key))
+            key = [column for column, position in sorted(columns, key=lambda row: int(row[1])) if position]
+            tables[name] = CopiedTable(name, tuple([column for column, _ in columns]), tuple(key))
             rows = self._execute('SELECT "table" FROM pragma_foreign_key_list(?)', (name,))
             references[name] = {parent for (parent,) in rows}
-        return in_order(found, references)
+        return in_order(tables, references)
 
     def rows(self, table: CopiedTable, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
         """Yield rows in key order: all rows, or only rows after the key `after`."""
@@ -191,19 +191,19 @@ class SqliteTarget(_Store):
                 os.mkdir(self._aside, 0o700)
             os.chmod(self._aside, 0o700)
             path = os.path.join(self._aside, folder.LOCK)
-            held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                os.close(held)
+                os.close(descriptor)
                 raise BusyError(
                     f"somebody else is copying a ledger to {quote(self._path)}", "wait for that to end"
                 ) from None
-            if os.path.exists(path) and os.path.samestat(os.fstat(held), os.stat(path)):
-                os.fchmod(held, 0o600)
-                self._held = held
+            if os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                os.fchmod(descriptor, 0o600)
+                self._held = descriptor
                 return
-            os.close(held)  # another process has just published that folder
+            os.close(descriptor)  # another process has just published that folder
 
     def _mark(self) -> str | None:
         try:
@@ -220,9 +220,9 @@ class SqliteTarget(_Store):
                 rmtree(path)
             elif name != folder.LOCK:
                 os.unlink(path)
-        for each in (self.keys, self.policy):
-            os.mkdir(each, 0o700)
-            os.chmod(each, 0o700)
+        for subfolder in (self.keys, self.policy):
+            os.mkdir(subfolder, 0o700)
+            os.chmod(subfolder, 0o700)
         database = os.path.join(self._aside, folder.DATABASE)
         os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         os.chmod(database, 0o600)
@@ -257,27 +257,27 @@ class SqliteTarget(_Store):
 
     def last(self, table: CopiedTable) -> Sequence[Any] | None:
         """Return the key of the last row that was copied."""
-        found: Sequence[Any] | None = self._execute(table.last).fetchone()
-        return found
+        key: Sequence[Any] | None = self._execute(table.last).fetchone()
+        return key
 
     def load(self, table: CopiedTable, rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows, all or none."""
-        places = ", ".join("?" * len(table.columns))
+        placeholders = ", ".join("?" * len(table.columns))
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany(f"INSERT INTO {table.into} VALUES ({places})", rows)
+            self._db.executemany(f"INSERT INTO {table.into} VALUES ({placeholders})", rows)
             self._db.execute("COMMIT")
         except FAULTS as error:
             raise translated(error) from error
 
     def index(self) -> None:
         """Build the indexes. Earlier, they would have slowed down each insertion."""
-        pattern = sqlite_ledger.create(":memory:", self._names, 0)
-        there = dict(self._indexes(self._db))
-        for name, sql in self._indexes(pattern):
-            if name not in there:
+        reference_db = sqlite_ledger.create(":memory:", self._names, 0)
+        existing = dict(self._indexes(self._db))
+        for name, sql in self._indexes(reference_db):
+            if name not in existing:
                 self._execute(sql)
-        pattern.close()
+        reference_db.close()
 
     def open(self, by: str) -> Transaction:
         """Close all audit chains, open the chain of the next epoch, and return a transaction that appends to it."""
@@ -303,8 +303,8 @@ class SqliteTarget(_Store):
         try:
             with open(os.path.join(self._aside, folder.DATABASE), "rb") as database:
                 os.fsync(database.fileno())
-            for each in (self.keys, self.policy, self._aside, self._parent):
-                files.sync_folder(each)
+            for folder_path in (self.keys, self.policy, self._aside, self._parent):
+                files.sync_folder(folder_path)
         except OSError as error:
             raise StorageError(f"{self._aside} could not be written: {error.strerror}") from error
 

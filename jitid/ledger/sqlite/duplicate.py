@@ -90,5 +90,5 @@ def _failure(error: sqlite3.Error | UnicodeDecodeError, to: str) -> JitidError:
             return translated(error)
 
 
-def _unwritten(path: str, why: str | None) -> OutputError:
-    return OutputError(f"{quote(path, 200)} could not be written: {(why or 'error').lower()}")
+def _unwritten(path: str, reason: str | None) -> OutputError:
+    return OutputError(f"{quote(path, 200)} could not be written: {(reason or 'error').lower()}")

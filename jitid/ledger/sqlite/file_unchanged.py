@@ -27,8 +27,8 @@ class InPlace:
 
         A ledger whose folder was moved away and not replaced is still the ledger.
         """
-        there = self._there()
-        if there is not None and there != self._file:
+        current_file = self._there()
+        if current_file is not None and current_file != self._file:
             raise StorageError(
                 "the ledger was replaced while it was in use; nothing was changed",
                 "repeat the command; what runs for long, as `jitid serve`, has to be started anew",

@@ -137,7 +137,7 @@ def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: st
     try:
         make_parents(parent)
         remove_abandoned(parent, name)
-        aside, held = begin(parent, name)
+        aside, descriptor = begin(parent, name)
     except OSError as error:
         raise _storage(path, error) from error
     try:
@@ -145,7 +145,7 @@ def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: st
             _fill(aside, names, policy, by, now)
             return publish(aside, path, parent)
         finally:
-            os.close(held)
+            os.close(descriptor)
     except OSError as error:
         raise _storage(path, error) from error
     except OutputError as error:
@@ -164,18 +164,18 @@ def begin(parent: str, name: str) -> tuple[str, int]:
         os.mkdir(aside, 0o700)
         try:
             os.chmod(aside, 0o700)
-            held = os.open(
+            descriptor = os.open(
                 os.path.join(aside, LOCK), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
             )
         except OSError:
             os.rmdir(aside)
             raise
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if os.fstat(held).st_nlink:
-            os.fchmod(held, 0o600)
-            return aside, held
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            os.fchmod(descriptor, 0o600)
+            return aside, descriptor
         # Before it was locked it looked abandoned, and the first use in another process has removed it.
-        os.close(held)
+        os.close(descriptor)
 
 
 def _fill(aside: str, names: Names, policy: Sequence[tuple[str, str]], by: str, now: int) -> None:
@@ -243,17 +243,17 @@ def remove_abandoned(parent: str, name: str) -> None:
             continue
         abandoned = os.path.join(parent, entry)
         try:
-            held = os.open(os.path.join(abandoned, LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(os.path.join(abandoned, LOCK), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             _remove_unlocked(abandoned, parent)
             continue
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove(abandoned)
         except BlockingIOError:
             continue
         finally:
-            os.close(held)
+            os.close(descriptor)
 
 
 def _remove_unlocked(abandoned: str, parent: str) -> None:
@@ -296,20 +296,20 @@ def _storage(path: str, error: OSError) -> JitidError:
     )
 
 
-def check_names(names: Names, stated: Mapping[str, str | None]) -> None:
+def check_names(names: Names, configured: Mapping[str, str | None]) -> None:
     """Check a ledger's names against the configured `issuer` and `trust_domain`; None means that it is not configured.
 
     Raises:
         ConfigurationError: the configuration has a different value.
 
     """
-    for setting, text in stated.items():
+    for setting, value in configured.items():
         fixed = str(getattr(names, setting))
-        known = (fixed, *(names.former if setting == "issuer" else ()))
-        if text is not None and text not in known:
+        accepted = (fixed, *(names.former if setting == "issuer" else ()))
+        if value is not None and value not in accepted:
             change = ", or change the issuer: jitid ledger issuer set URL" if setting == "issuer" else ""
             raise ConfigurationError(
-                f"the configuration says {setting} {quote(str(text))}, and the ledger's is {quote(fixed)}",
+                f"the configuration says {setting} {quote(str(value))}, and the ledger's is {quote(fixed)}",
                 f"take `{setting}` out of the configuration, or name another ledger{change}",
             )
 

@@ -57,10 +57,10 @@ class SqliteLedger:
         clock: Callable[[], float],
         timeout: float,
         names: Names | None = None,
-        place: InPlace | None = None,
+        in_place: InPlace | None = None,
     ) -> None:
         self._db = db
-        self._place = place
+        self._place = in_place
         self._lock = lock.FairLock(lock_path, timeout)
         self._log = WriteAheadLog(db)
         self._by = by
@@ -82,14 +82,14 @@ class SqliteLedger:
 
     def names_at(self, named_at: str | None, restored_at: str | None) -> Names:
         """Return the names in a view that stores these two settings; read them if they have changed."""
-        known = self._names
+        names = self._names
         if (
-            known is None
-            or (named_at or "0") != str(known.named_at)
-            or restored_at != (None if known.restored_at is None else str(known.restored_at))
+            names is None
+            or (named_at or "0") != str(names.named_at)
+            or restored_at != (None if names.restored_at is None else str(names.restored_at))
         ):
-            known = self._names = _read_names(self._db)
-        return known
+            names = self._names = _read_names(self._db)
+        return names
 
     def condition(self) -> SqliteCondition:
         """Return the object that reports the state of the ledger itself. It changes nothing."""
@@ -127,7 +127,7 @@ class SqliteLedger:
             facts,
             members,
             accept_clock=accept_clock,
-            place=self._place,
+            in_place=self._place,
         )
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
@@ -146,7 +146,9 @@ class SqliteLedger:
         self._db.execute("BEGIN")
         try:
             self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            self._db.backup(target, pages=pages, progress=lambda _, left, all_: progress(all_ - left, all_))
+            self._db.backup(
+                target, pages=pages, progress=lambda _, remaining, total: progress(total - remaining, total)
+            )
         finally:
             _roll_back(self._db)
 
@@ -183,14 +185,14 @@ def connect(
         StorageError: it cannot be read.
 
     """
-    place = InPlace(path)
+    in_place = InPlace(path)
     try:
         db = sqlite3.connect(path, timeout=timeout, isolation_level=None, cached_statements=256)
     except FAULTS as error:
         raise translated(error) from error
     try:
         _check_file(db, path, lock_path, timeout)
-        return SqliteLedger(db, lock_path, by, clock, timeout, _read_names(db), place)
+        return SqliteLedger(db, lock_path, by, clock, timeout, _read_names(db), in_place)
     except BaseException as error:
         db.close()
         if isinstance(error, FAULTS):
@@ -216,8 +218,8 @@ def _check_file(db: sqlite3.Connection, path: str, lock_path: str, timeout: floa
     # A commit under the lock does not wait for the disk; each writer syncs the log afterwards, before it answers.
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA temp_store = MEMORY")
-    (mine,) = db.execute("PRAGMA application_id").fetchone()
-    if mine != APPLICATION_ID:
+    (application_id,) = db.execute("PRAGMA application_id").fetchone()
+    if application_id != APPLICATION_ID:
         raise IntegrityError(
             f"{path} is no ledger of jitid; it was left as it is", "restore it from a backup"
         )
@@ -249,25 +251,25 @@ def create(path: str, names: Names, now: int) -> sqlite3.Connection:
     return db
 
 
-def _run_steps(db: sqlite3.Connection, done: int) -> None:
-    for number, step in enumerate(SQLITE_STEPS[done:], start=done + 1):
+def _run_steps(db: sqlite3.Connection, version: int) -> None:
+    for new_version, step in enumerate(SQLITE_STEPS[version:], start=version + 1):
         for statement in step:
             db.execute(statement)
-        db.execute(f"PRAGMA user_version = {number}")
+        db.execute(f"PRAGMA user_version = {new_version}")
     for name, statement in LIVE_INDEXES.items():
         db.execute(statement.replace(f"INDEX {name}", f"INDEX IF NOT EXISTS {name}"))
 
 
 def _migrate(db: sqlite3.Connection, lock_path: str, timeout: float) -> None:
-    held = lock.FairLock(lock_path, timeout)
-    held.acquire()
+    fair_lock = lock.FairLock(lock_path, timeout)
+    fair_lock.acquire()
     try:
         db.execute("BEGIN IMMEDIATE")  # the lock comes before the query, so that two jobs cannot race
-        (done,) = db.execute("PRAGMA user_version").fetchone()
-        _run_steps(db, done)
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        _run_steps(db, version)
         db.execute("COMMIT")
     finally:
-        held.close()
+        fair_lock.close()
 
 
 class _Reading:
@@ -278,12 +280,12 @@ class _Reading:
         db: sqlite3.Connection,
         names: Callable[[str | None, str | None], Names],
         clock: Callable[[], float],
-        place: InPlace | None,
+        in_place: InPlace | None,
         *,
         by_mark: bool,
     ) -> None:
         self._db = db
-        self._place = place
+        self._place = in_place
         self._names = names
         self._clock = clock
         self._by_mark = by_mark
@@ -322,7 +324,7 @@ class _Writing:
         db: sqlite3.Connection,
         names: Callable[[str | None, str | None], Names],
         clock: Callable[[], float],
-        turn: lock.FairLock,
+        fair_lock: lock.FairLock,
         log: WriteAheadLog,
         others: Others,
         by: str,
@@ -331,13 +333,13 @@ class _Writing:
         members: Mapping[str, Any],
         *,
         accept_clock: bool,
-        place: InPlace | None,
+        in_place: InPlace | None,
     ) -> None:
         self._db = db
-        self._place = place
+        self._place = in_place
         self._read_names = names
         self._clock = clock
-        self._turn = turn
+        self._turn = fair_lock
         self._log = log
         self._others = others
         self._by = by

@@ -71,15 +71,15 @@ class LedgerFolder:
 
     def watch(self) -> Callable[[], None]:
         """Return a check that the database is the same file, and the folder complete and private."""
-        first = self._inode()
+        first_inode = self._inode()
 
         def check() -> None:
             try:
-                same = folder.exists(self.home) and self._inode() == first
+                is_same = folder.exists(self.home) and self._inode() == first_inode
             except FileNotFoundError:
                 # It was removed after `exists` had found it.
-                same = False
-            if not same:
+                is_same = False
+            if not is_same:
                 raise StorageError(f"the ledger at {self.home} was removed or replaced", "start again")
 
         return check

@@ -58,16 +58,16 @@ class FairLock:
                     "jitid ledger restore --replace BACKUP",
                 ) from error
         seconds = time_limit.usual(self._timeout)
-        until = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         if threading.current_thread() is not threading.main_thread():
-            turn = _TURNS.setdefault(self._path, threading.Lock())
-            if not turn.acquire(timeout=max(0.0, seconds)):
+            thread_lock = _TURNS.setdefault(self._path, threading.Lock())
+            if not thread_lock.acquire(timeout=max(0.0, seconds)):
                 raise _busy(seconds)
-            self._turn = turn
+            self._turn = thread_lock
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if not self._wait(until - time.monotonic()):
+            if not self._wait(deadline - time.monotonic()):
                 self.release()
                 raise _busy(seconds) from None
         except BaseException:
@@ -83,7 +83,7 @@ class FairLock:
         def give_up(_signal: int, _frame: FrameType | None) -> None:
             raise _TimedOutError
 
-        before = signal.signal(signal.SIGALRM, give_up)
+        former_handler = signal.signal(signal.SIGALRM, give_up)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
             # `jitid run` blocks this signal while it supervises a command. A pending alarm is caught here.
@@ -98,14 +98,14 @@ class FairLock:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            signal.signal(signal.SIGALRM, before)
+            signal.signal(signal.SIGALRM, former_handler)
         return True
 
     def _poll(self, seconds: float) -> bool:
         # Only the main thread may set an alarm.
-        until = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         pause = _SHORTEST
-        while time.monotonic() < until:
+        while time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST)
             try:
@@ -121,9 +121,9 @@ class FairLock:
             if self._descriptor >= 0:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         finally:
-            turn, self._turn = self._turn, None
-            if turn is not None:
-                turn.release()
+            thread_lock, self._turn = self._turn, None
+            if thread_lock is not None:
+                thread_lock.release()
 
     def close(self) -> None:
         """Release the lock and its file."""

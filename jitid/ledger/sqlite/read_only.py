@@ -66,31 +66,31 @@ def look(
             )
         db = _open(path, state, timeout)
         try:
-            found = read(SqliteLedger(db, lock_path, by, clock, timeout))
+            answer = read(SqliteLedger(db, lock_path, by, clock, timeout))
         finally:
             db.close()
         # Without a lock, a writer may have written meanwhile; and the last process to close the database removes the
         # log.
-        after = _file_state(path)
-        if after == state or (state.shared and after.shared):
-            return found
+        state_after = _file_state(path)
+        if state_after == state or (state.shared and state_after.shared):
+            return answer
 
 
 def _open(path: str, state: _FileState, timeout: float) -> sqlite3.Connection:
     from urllib.parse import quote
 
-    how = "mode=ro"
+    parameters = "mode=ro"
     if state.shared:
         # Like every other reader, except that a stale shared index is rebuilt in memory.
-        how += "&readonly_shm=1"
+        parameters += "&readonly_shm=1"
     elif state.log:
         # By default SQLite would create the shared index, and fail on a read-only disk.
-        how += "&vfs=unix-none"
+        parameters += "&vfs=unix-none"
     else:
-        how += "&immutable=1"
+        parameters += "&immutable=1"
     try:
         db = sqlite3.connect(
-            f"file:{quote(os.fsencode(path))}?{how}", uri=True, timeout=timeout, isolation_level=None
+            f"file:{quote(os.fsencode(path))}?{parameters}", uri=True, timeout=timeout, isolation_level=None
         )
         db.execute("PRAGMA temp_store = MEMORY")
         if state.log and not state.shared_index:
@@ -107,11 +107,11 @@ def _is_log(path: str) -> bool:
     if len(header) != 32 or magic not in (0x377F0682, 0x377F0683):
         return False
     words = struct.unpack(">8I" if magic & 1 else "<8I", header)
-    first = second = 0
+    sum1 = sum2 = 0
     for even, odd in zip(words[:6:2], words[1:6:2], strict=True):
-        first = (first + even + second) & 0xFFFFFFFF
-        second = (second + odd + first) & 0xFFFFFFFF
-    return struct.pack(">2I", first, second) == header[24:]
+        sum1 = (sum1 + even + sum2) & 0xFFFFFFFF
+        sum2 = (sum2 + odd + sum1) & 0xFFFFFFFF
+    return struct.pack(">2I", sum1, sum2) == header[24:]
 
 
 def _header(path: str) -> bytes:
@@ -134,8 +134,8 @@ def _file_state(path: str) -> _FileState:
     index = _plain(f"{path}-shm")
     # An empty log adds no data, and neither does a log that a power cut has left blank. SQLite would still require the
     # shared index for it.
-    begun = log if log and log.st_size and _header(f"{path}-wal").strip(b"\0") else None
-    return _FileState(_version(file), _version(begun) if begun else None, index is not None)
+    used_log = log if log and log.st_size and _header(f"{path}-wal").strip(b"\0") else None
+    return _FileState(_version(file), _version(used_log) if used_log else None, index is not None)
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:

@@ -28,9 +28,9 @@ def vacuum(path: str, timeout: float) -> Vacuumed:
 
     """
     database = os.path.join(path, folder.DATABASE)
-    turn = FairLock(os.path.join(path, folder.LOCK), timeout)
-    turn.acquire()
-    before = os.environ.get("SQLITE_TMPDIR")
+    fair_lock = FairLock(os.path.join(path, folder.LOCK), timeout)
+    fair_lock.acquire()
+    former_tmpdir = os.environ.get("SQLITE_TMPDIR")
     # SQLite puts its temporary files into the ledger's private folder, and not into the folder that all users share.
     os.environ["SQLITE_TMPDIR"] = path
     try:
@@ -42,33 +42,33 @@ def vacuum(path: str, timeout: float) -> Vacuumed:
     except FAULTS as error:
         raise translated(error) from error
     finally:
-        turn.close()
-        if before is None:
+        fair_lock.close()
+        if former_tmpdir is None:
             del os.environ["SQLITE_TMPDIR"]
         else:
-            os.environ["SQLITE_TMPDIR"] = before
+            os.environ["SQLITE_TMPDIR"] = former_tmpdir
 
 
 def _vacuum(db: sqlite3.Connection, path: str, database: str) -> Vacuumed:
-    before = _size(database)
+    size_before = _size(database)
     db.execute("PRAGMA synchronous = FULL")
     # The log is written to the database first, so that the disk need not have space for both.
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    ((pages, free, bytes_),) = db.execute(
+    ((pages, free_pages, page_size),) = db.execute(
         "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
     ).fetchall()
-    needed = 2 * (pages - free) * bytes_ + _SPARE
-    room = os.statvfs(path)
-    if room.f_bavail * room.f_frsize < needed:
+    needed = 2 * (pages - free_pages) * page_size + _SPARE
+    file_system = os.statvfs(path)
+    if file_system.f_bavail * file_system.f_frsize < needed:
         raise StorageError(
             f"there is no room to write the ledger anew: that takes {needed} bytes beside it in {quote(path, 200)}, "
-            f"and {room.f_bavail * room.f_frsize} are free; nothing was changed",
+            f"and {file_system.f_bavail * file_system.f_frsize} are free; nothing was changed",
             "make room on its file system",
         )
     db.execute("VACUUM")
     # The file shrinks only when the log is written back; a reader of the old state delays that.
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    return Vacuumed(before, _size(database), _log(database))
+    return Vacuumed(size_before, _size(database), _log(database))
 
 
 def _size(database: str) -> int:

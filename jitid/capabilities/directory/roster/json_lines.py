@@ -24,34 +24,34 @@ def read(lines: Iterable[tuple[int, str]]) -> Roster:
 
 
 def _read(lines: Iterable[tuple[int, str]]) -> Iterator[StatedDelegator]:
-    for number, text in lines:
-        place = f"line {number}"
-        with at(place):
-            yield _stated(place, _object(text))
+    for line_number, text in lines:
+        location = f"line {line_number}"
+        with at(location):
+            yield _stated(location, _object(text))
 
 
 def _object(text: str) -> Mapping[str, Any]:
-    found = strict_json.loads(text, "it")
-    if not isinstance(found, dict):
+    members = strict_json.loads(text, "it")
+    if not isinstance(members, dict):
         raise UsageError("it is no JSON object")
-    for name in found:
+    for name in members:
         if name not in _STATED and name not in _WHETHER and name not in _IGNORED:
-            scim = {"userName", "username", "schemas", "Resources"} & found.keys()
+            scim = {"userName", "username", "schemas", "Resources"} & members.keys()
             hint = f"the members are: {', '.join((*_STATED, *_WHETHER))}"
             raise UsageError(
                 f"it has no member {quote(name)}", "this looks like SCIM: give --as scim" if scim else hint
             )
-    if "name" not in found:
+    if "name" not in members:
         raise UsageError("its member `name` is missing")
-    return found
+    return members
 
 
-def _stated(place: str, members: Mapping[str, Any]) -> StatedDelegator:
+def _stated(location: str, members: Mapping[str, Any]) -> StatedDelegator:
     def value_of(name: str, read_value: Callable[[str, Any], Any]) -> Any:  # noqa: ANN401 - the type depends on the member
         return read_value(name, members[name]) if name in members else KEEP
 
     return StatedDelegator(
-        place,
+        location,
         roster_entry.check_person(_text("name", members["name"])),
         entitlements=value_of("entitlements", _entitlements),
         sensitivity=value_of(
@@ -67,12 +67,12 @@ def _stated(place: str, members: Mapping[str, Any]) -> StatedDelegator:
 
 
 def _disabled(members: Mapping[str, Any]) -> bool | Keep:
-    found = [name for name in _WHETHER if name in members]
-    if len(found) > 1:
-        raise UsageError(f"its members {' and '.join(found)} say the same", "leave all but one out")
-    if not found:
+    names = [name for name in _WHETHER if name in members]
+    if len(names) > 1:
+        raise UsageError(f"its members {' and '.join(names)} say the same", "leave all but one out")
+    if not names:
         return KEEP
-    name, value = found[0], members[found[0]]
+    name, value = names[0], members[names[0]]
     if name == "state":
         if value not in ("enabled", "disabled"):
             raise UsageError("its member `state` is neither enabled nor disabled")
@@ -101,7 +101,7 @@ def _text(name: str, value: object) -> str:
 def _texts(name: str, value: object) -> tuple[str, ...]:
     if value is None:
         return ()
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise UsageError(f"its member `{name}` is not a list of texts")
     return tuple(value)
 

@@ -10,16 +10,16 @@ from jitid.values.strict_json import StrictJSONError
 
 
 @contextmanager
-def at(place: str) -> Iterator[None]:
+def at(location: str) -> Iterator[None]:
     """Add the place in a file to an error that its value raises."""
     try:
         yield
     except StrictJSONError as error:
-        raise misplaced(place, str(error)) from error
+        raise misplaced(location, str(error)) from error
     except JitidError as error:
-        raise misplaced(place, error.message, error.hint) from error
+        raise misplaced(location, error.message, error.hint) from error
 
 
-def misplaced(place: str, message: str, hint: str | None = None) -> UsageError:
+def misplaced(location: str, message: str, hint: str | None = None) -> UsageError:
     """Return the error for an invalid value at a place of a file."""
-    return UsageError(f"{place}: {message}; nothing was changed" if place else message, hint)
+    return UsageError(f"{location}: {message}; nothing was changed" if location else message, hint)

@@ -62,35 +62,37 @@ class Roster(NamedTuple):
     """Why the list cannot be complete; None if it may be."""
 
 
-def merged(stated: StatedDelegator, before: Delegator | None, now: int) -> Delegator:
-    """Return a delegator with the stated fields merged in; without `before`, a new delegator."""
-    was = before or Delegator(
-        0, stated.name, SENSITIVITIES[-1], None, (), None, (), stated.imported, now, None
+def merged(entry: StatedDelegator, existing: Delegator | None, now: int) -> Delegator:
+    """Return a delegator with the stated fields merged in; without `existing`, a new delegator."""
+    current = existing or Delegator(
+        0, entry.name, SENSITIVITIES[-1], None, (), None, (), entry.imported, now, None
     )
-    aliases = was.aliases
-    if not isinstance(stated.aliases, Keep):
-        kept = () if stated.subjects_too else [alias for alias in was.aliases if " " in alias]
-        aliases = tuple(sorted({*stated.aliases, *kept} - {was.name}))
-    if stated.name != was.name:
+    aliases = current.aliases
+    if not isinstance(entry.aliases, Keep):
+        subjects = () if entry.subjects_too else [alias for alias in current.aliases if " " in alias]
+        aliases = tuple(sorted({*entry.aliases, *subjects} - {current.name}))
+    if entry.name != current.name:
         # The delegator keeps the old name as their own, so that credentials under it remain theirs.
-        aliases = tuple(sorted({*aliases, stated.name}))
-    disabled_at = was.disabled_at
-    if not isinstance(stated.disabled, Keep):
-        disabled_at = (now if was.disabled_at is None else was.disabled_at) if stated.disabled else None
-    return was._replace(
-        sensitivity=_chosen(stated.sensitivity, was.sensitivity),
-        entitlements=_chosen(stated.entitlements, was.entitlements),
-        groups=_chosen(stated.groups, was.groups),
-        manager=_chosen(stated.manager, was.manager),
+        aliases = tuple(sorted({*aliases, entry.name}))
+    disabled_at = current.disabled_at
+    if not isinstance(entry.disabled, Keep):
+        disabled_at = (
+            (now if current.disabled_at is None else current.disabled_at) if entry.disabled else None
+        )
+    return current._replace(
+        sensitivity=_chosen(entry.sensitivity, current.sensitivity),
+        entitlements=_chosen(entry.entitlements, current.entitlements),
+        groups=_chosen(entry.groups, current.groups),
+        manager=_chosen(entry.manager, current.manager),
         aliases=aliases,
-        imported=stated.imported,
+        imported=entry.imported,
         disabled_at=disabled_at,
-        external=_chosen(stated.external, was.external),
+        external=_chosen(entry.external, current.external),
     )
 
 
-def _chosen(stated: Value | Keep, before: Value) -> Value:
-    return before if isinstance(stated, Keep) else stated
+def _chosen(stated_value: Value | Keep, current_value: Value) -> Value:
+    return current_value if isinstance(stated_value, Keep) else stated_value
 
 
 def check_person(text: str) -> str:

@@ -36,12 +36,12 @@ def read(text: str) -> Roster:
     reader = _UserReader()
     people = []
     try:
-        for place, value in elements:
-            with at(place):
-                people.append(reader.user(place, value))
+        for location, value in elements:
+            with at(location):
+                people.append(reader.user(location, value))
     except StrictJSONError as error:
         raise misplaced("", f"{error}; nothing was changed") from error
-    people = [_with_none(_with_manager(one, reader.ids), reader.present) for one in people]
+    people = [_with_none(_with_manager(entry, reader.ids), reader.present) for entry in people]
     return Roster(tuple(people), reader.notes(), _partial(elements.around, len(people)))
 
 
@@ -55,10 +55,12 @@ class _UserReader:
         """The optional attributes that at least one user has."""
         self._unfit = 0
 
-    def user(self, place: str, value: object) -> StatedDelegator:
+    def user(self, location: str, value: object) -> StatedDelegator:
         """Return the entry of one user. Raises UsageError."""
         user = _folded(value, "it")
-        schemas = [each.lower() for each in _list("schemas", user.get("schemas")) if isinstance(each, str)]
+        schemas = [
+            schema.lower() for schema in _list("schemas", user.get("schemas")) if isinstance(schema, str)
+        ]
         if schemas and _USER not in schemas:
             raise UsageError("by its `schemas` it is no user", "give users alone: their groups stand in them")
         name = roster_entry.check_person(f"user:{_text('userName', user.get('username'))}")
@@ -70,7 +72,7 @@ class _UserReader:
         groups = self._values(user, "groups", "display", "value")
         manager = self._manager(user)
         return StatedDelegator(
-            place,
+            location,
             name,
             entitlements=KEEP if isinstance(scopes, Keep) else roster_entry.entitlements(scopes),
             groups=KEEP if isinstance(groups, Keep) else roster_entry.groups(groups),
@@ -94,25 +96,25 @@ class _UserReader:
         if name not in user:
             return KEEP
         self.present.add(name)
-        found = []
-        for each in _list(name, user[name]):
-            if not isinstance(each, str):
-                each = _first_text(_folded(each, f"one of its `{name}`"), *members)
-            found.append(_text(f"{name}.{members[-1]}", each))
-        return tuple(found)
+        texts = []
+        for value in _list(name, user[name]):
+            if not isinstance(value, str):
+                value = _first_text(_folded(value, f"one of its `{name}`"), *members)
+            texts.append(_text(f"{name}.{members[-1]}", value))
+        return tuple(texts)
 
     def _addresses(self, user: Mapping[str, Any]) -> tuple[str, ...] | Keep:
         values = self._values(user, "emails", "value")
         if isinstance(values, Keep):
             return KEEP
-        found = []
+        names = []
         for address in values:
             try:
-                found.append(roster_entry.check_person(f"user:{address}"))
+                names.append(roster_entry.check_person(f"user:{address}"))
             except UsageError:
                 # jitid accepts no such name anywhere, so that an alias would be useless.
                 self._unfit += 1
-        return roster_entry.aliases(found)
+        return roster_entry.aliases(names)
 
     def _manager(self, user: Mapping[str, Any]) -> str | Keep | None:
         """Return the id or name of the manager, None for no manager, KEEP if the attribute is absent."""
@@ -126,33 +128,39 @@ class _UserReader:
             return None
         if isinstance(manager, str):
             return manager or None
-        one = _folded(manager, "its manager")
-        reference = _first_text(one, "$ref")
-        return _first_text(one, "value") or (reference and reference.rstrip("/").rpartition("/")[2]) or None
+        attributes = _folded(manager, "its manager")
+        reference = _first_text(attributes, "$ref")
+        return (
+            _first_text(attributes, "value")
+            or (reference and reference.rstrip("/").rpartition("/")[2])
+            or None
+        )
 
 
-def _with_manager(one: StatedDelegator, ids: Mapping[str, str]) -> StatedDelegator:
+def _with_manager(entry: StatedDelegator, ids: Mapping[str, str]) -> StatedDelegator:
     """Replace the manager's id by the manager's name, if that user is in the file."""
-    if one.manager_external is None:
-        return one
-    name = ids.get(one.manager_external) or ids.get(f"user:{one.manager_external}")
-    return one if name is None else one._replace(manager=name, manager_external=None)
+    if entry.manager_external is None:
+        return entry
+    name = ids.get(entry.manager_external) or ids.get(f"user:{entry.manager_external}")
+    return entry if name is None else entry._replace(manager=name, manager_external=None)
 
 
-def _with_none(one: StatedDelegator, present: set[str]) -> StatedDelegator:
+def _with_none(entry: StatedDelegator, present: set[str]) -> StatedDelegator:
     """Clear the fields of attributes that a user lacks and other users in the file have."""
-    none: dict[str, Any] = dict(
+    cleared: dict[str, Any] = dict(
         [
             _NONE[name]
             for name in present
-            if getattr(one, _NONE[name][0]) is KEEP and not (name == "manager" and one.manager_external)
+            if getattr(entry, _NONE[name][0]) is KEEP and not (name == "manager" and entry.manager_external)
         ]
     )
-    return one._replace(**none) if none else one
+    return entry._replace(**cleared) if cleared else entry
 
 
 def _partial(around: Sequence[Mapping[str, Any]], count: int) -> str | None:
-    totals = [each["totalresults"] for each in around if isinstance(each.get("totalresults"), int)]
+    totals = [
+        envelope["totalresults"] for envelope in around if isinstance(envelope.get("totalresults"), int)
+    ]
     if max(totals, default=0) <= count:
         return None
     return f"the file has {count} users of {max(totals)}: other pages are missing"
@@ -172,10 +180,10 @@ def _folded(value: object, label: str) -> dict[str, Any]:
     """Return an object with the names of its attributes in lower case (RFC 7643, section 2.1)."""
     if not isinstance(value, dict):
         raise UsageError(f"{label} is no JSON object")
-    found = {name.lower(): each for name, each in value.items()}
-    if len(found) != len(value):
+    folded = {name.lower(): member for name, member in value.items()}
+    if len(folded) != len(value):
         raise UsageError(f"{label} has two attributes of one name")
-    return found
+    return folded
 
 
 def _list(name: str, value: object) -> list[Any]:

@@ -47,23 +47,23 @@ def read(lines: Iterable[str]) -> Roster:
     scopes blanks too. Raises UsageError with the line of an invalid value.
     """
     rows = _rows(iter(lines))
-    first = next(rows, None)
-    if first is None:
+    header_row = next(rows, None)
+    if header_row is None:
         raise UsageError("the file is empty; nothing was changed", "its first line names the columns")
-    columns = _header(*first)
+    columns = _header(*header_row)
     people = []
-    for number, cells in rows:
-        place = f"line {number}"
+    for line_number, cells in rows:
+        location = f"line {line_number}"
         if not any(cells):
             continue
-        if len(cells) != len(first[1]):
+        if len(cells) != len(header_row[1]):
             raise misplaced(
-                place,
-                f"it has {len(cells)} cells, and the header names {len(first[1])} columns",
+                location,
+                f"it has {len(cells)} cells, and the header names {len(header_row[1])} columns",
                 "quote a cell that has a comma in it",
             )
-        with at(place):
-            people.append(_stated(place, {name: cells[index] for name, index in columns.items()}))
+        with at(location):
+            people.append(_stated(location, {name: cells[index] for name, index in columns.items()}))
     return Roster(tuple(people))
 
 
@@ -79,59 +79,61 @@ def joined(values: Iterable[str]) -> str:
 
 def _rows(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield each record: the number of its first line, and its cells without blanks around them."""
-    first = next(lines, None)
-    if first is None:
+    header_line = next(lines, None)
+    if header_line is None:
         return
-    delimiter = ";" if ";" in first and "," not in first else ","
-    reader = csv.reader(_after(first, lines), delimiter=delimiter, strict=True)
-    number = 1
+    delimiter = ";" if ";" in header_line and "," not in header_line else ","
+    reader = csv.reader(_after(header_line, lines), delimiter=delimiter, strict=True)
+    line_number = 1
     try:
         for cells in reader:
             yield (
-                number,
+                line_number,
                 [_MARKED.sub(r"\1\2", cell.strip()) if "'" in cell else cell.strip() for cell in cells],
             )
-            number = reader.line_num + 1
+            line_number = reader.line_num + 1
     except csv.Error as error:
         raise misplaced(
-            f"line {number}",
+            f"line {line_number}",
             f"the quotes do not fit ({str(error).rstrip('.')})",
             "a quote inside a cell is written twice, and the cell between quotes",
         ) from error
 
 
-def _after(first: str, lines: Iterator[str]) -> Iterator[str]:
-    yield first
+def _after(header_line: str, lines: Iterator[str]) -> Iterator[str]:
+    yield header_line
     yield from lines
 
 
-def _header(number: int, cells: list[str]) -> Mapping[str, int]:
+def _header(line_number: int, cells: list[str]) -> Mapping[str, int]:
     """Return the index of each column by its name. Raises UsageError."""
     names = [cell.lower() for cell in cells]
     columns = {name: index for index, name in enumerate(names) if name not in _IGNORED}
     hint = f"the columns are: {', '.join(_KNOWN)}"
     for name in columns:
         if name not in _KNOWN:
-            raise misplaced(f"line {number}", f"there is no column {quote(name)}", hint)
+            raise misplaced(f"line {line_number}", f"there is no column {quote(name)}", hint)
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise misplaced(f"line {number}", f"the column {quote(twice)} stands there twice", hint)
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise misplaced(f"line {line_number}", f"the column {quote(duplicate)} stands there twice", hint)
     if "name" not in columns:
-        raise misplaced(f"line {number}", "the column `name` is missing", hint)
-    whether = [name for name in _WHETHER if name in columns]
-    if len(whether) > 1:
+        raise misplaced(f"line {line_number}", "the column `name` is missing", hint)
+    state_columns = [name for name in _WHETHER if name in columns]
+    if len(state_columns) > 1:
         raise misplaced(
-            f"line {number}", f"the columns {' and '.join(whether)} say the same", "leave all but one out"
+            f"line {line_number}",
+            f"the columns {' and '.join(state_columns)} say the same",
+            "leave all but one out",
         )
     return columns
 
 
-def _stated(place: str, cells: Mapping[str, str]) -> StatedDelegator:
+def _stated(location: str, cells: Mapping[str, str]) -> StatedDelegator:
     def value_of(name: str, read_cell: Callable[[str], Any]) -> Any:  # noqa: ANN401 - the type depends on the column
         return read_cell(cells[name]) if name in cells else KEEP
 
     return StatedDelegator(
-        place,
+        location,
         roster_entry.check_person(cells["name"]),
         entitlements=value_of("entitlements", _entitlements),
         sensitivity=value_of("sensitivity", roster_entry.check_sensitivity),

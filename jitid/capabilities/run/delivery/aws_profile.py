@@ -40,27 +40,27 @@ class Profiles:
         self._files = Files()
         self._sections: dict[str, list[str]] = {}
 
-    def put(self, one: Delivered) -> None:
+    def put(self, delivered: Delivered) -> None:
         """Write the keys of a session for its profile. Raises StorageError if there is no `cat`."""
         printing = shutil.which("cat")
         if printing is None:
             raise StorageError("there is no `cat`, by which a profile of AWS reads its keys", "look at PATH")
-        path = self._files.write(_KEYS + one.name, one.text)
+        path = self._files.write(_KEYS + delivered.name, delivered.text)
         lines = [f"credential_process = {printing} {path}"]
         lines += [
             f"{name} = {value}"
             for name in ("region", "endpoint_url")
-            if isinstance(value := one.facts.get(name), str) and value.isprintable()
+            if isinstance(value := delivered.facts.get(name), str) and value.isprintable()
         ]
-        known = one.name in self._sections
-        self._sections[one.name] = lines
-        if not known:
-            first = next(iter(self._sections))
+        is_known = delivered.name in self._sections
+        self._sections[delivered.name] = lines
+        if not is_known:
+            first_name = next(iter(self._sections))
             text = "".join(
                 [
                     "\n".join([f"[{heading}]", *section, ""])
                     for name, section in self._sections.items()
-                    for heading in (*(("default",) if name == first else ()), f"profile {name}")
+                    for heading in (*(("default",) if name == first_name else ()), f"profile {name}")
                 ]
             )
             self._files.write(_CONFIG, text)

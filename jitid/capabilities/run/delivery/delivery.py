@@ -30,7 +30,7 @@ class Delivered(NamedTuple):
 class Delivery(Protocol):
     """A way to deliver secrets; one object delivers all secrets of a run in this way."""
 
-    def put(self, one: Delivered) -> None:
+    def put(self, delivered: Delivered) -> None:
         """Make a secret available to its user, instead of an earlier one of that name.
 
         Raises StorageError, RefusedError, UsageError; the earlier one then stays available.
@@ -54,5 +54,7 @@ def own_way(kind: str, facts: Mapping[str, Any]) -> type[Delivery] | None:
     spec = spec_of(base_kind(kind))
     if spec.delivery is None or (spec.delivery_fact is not None and spec.delivery_fact not in facts):
         return None
-    found: type[Delivery] = import_module(f"jitid.capabilities.run.delivery.{spec.delivery}").DELIVERY
-    return found
+    delivery_class: type[Delivery] = import_module(
+        f"jitid.capabilities.run.delivery.{spec.delivery}"
+    ).DELIVERY
+    return delivery_class

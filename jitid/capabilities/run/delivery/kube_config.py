@@ -29,19 +29,19 @@ class Clusters:
         self._files = Files()
         self._contexts: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
 
-    def put(self, one: Delivered) -> None:
+    def put(self, delivered: Delivered) -> None:
         """Write a credential for its context. Raises StorageError if there is no `cat`."""
         printing = shutil.which("cat")
         if printing is None:
             raise StorageError(
                 "there is no `cat`, by which a kubeconfig reads its credential", "look at PATH"
             )
-        credential = exec_credential(one.kind, one.secret, one.expires_at)
-        path = self._files.write(_CREDENTIAL + one.name, json.dumps(credential))
-        if one.name in self._contexts:
+        credential = exec_credential(delivered.kind, delivered.secret, delivered.expires_at)
+        path = self._files.write(_CREDENTIAL + delivered.name, json.dumps(credential))
+        if delivered.name in self._contexts:
             return
-        self._contexts[one.name] = (
-            _cluster(one.facts),
+        self._contexts[delivered.name] = (
+            _cluster(delivered.facts),
             {
                 "exec": {
                     "apiVersion": VERSION,

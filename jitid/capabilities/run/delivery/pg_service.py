@@ -34,23 +34,27 @@ class Services:
         self._files = Files()
         self._roles: dict[str, tuple[LoginPlace, str, str]] = {}
 
-    def put(self, one: Delivered) -> None:
+    def put(self, delivered: Delivered) -> None:
         """Make a service log in with a role. Raises StorageError if its URL contains a line break."""
-        place = place_of(one.secret.reveal("url"))
-        self._roles[one.name] = (place, one.secret.reveal("username"), one.secret.reveal("password"))
+        address = place_of(delivered.secret.reveal("url"))
+        self._roles[delivered.name] = (
+            address,
+            delivered.secret.reveal("username"),
+            delivered.secret.reveal("password"),
+        )
         # Passwords first: a service that names a role finds its password.
         self._files.write(_PASSWORDS, "".join(map(passwords, self._roles.values())))
         self._files.write(_SERVICES, "".join(service(name, *role) for name, role in self._roles.items()))
 
     def environment(self) -> dict[str, str]:
         """Return the variables that lead to the services, and the variables with the values of the first service."""
-        name, (place, user, _) = next(iter(self._roles.items()))
+        name, (address, user, _) = next(iter(self._roles.items()))
         variables = {
             "PGSERVICE": name,
             "PGUSER": user,
-            "PGHOST": ",".join(place.hosts),
-            "PGPORT": ",".join(place.ports),
-            "PGDATABASE": place.database,
+            "PGHOST": ",".join(address.hosts),
+            "PGPORT": ",".join(address.ports),
+            "PGDATABASE": address.database,
         }
         return self._files.environment() | {name: value for name, value in variables.items() if value}
 
@@ -67,43 +71,43 @@ def place_of(url: str) -> LoginPlace:
     """Return the address in a URL (PostgreSQL manual, section 34.1.1.2), which may name several hosts."""
     _, _, rest = url.partition("://")
     rest, _, query = rest.partition("?")
-    places, _, database = rest.rpartition("@")[2].partition("/")
+    host_list, _, database = rest.rpartition("@")[2].partition("/")
     hosts, ports = [], []
-    for each in filter(None, places.split(",")):
-        host, colon, port = each.rpartition(":")
+    for entry in filter(None, host_list.split(",")):
+        host, colon, port = entry.rpartition(":")
         if not colon or port.endswith("]"):
-            host, port = each, ""
+            host, port = entry, ""
         hosts.append(unquote(host.strip("[]")))
         ports.append(port)
     options = dict(parse_qsl(query))
     hosts = hosts or options.pop("host", "").split(",")
     ports = [port for port in ports if port] or [port for port in options.pop("port", "").split(",") if port]
-    found = LoginPlace(tuple(filter(None, hosts)), tuple(ports), unquote(database), tuple(options.items()))
-    if not all(_is_line(text) for text in (*found.hosts, found.database, *options, *options.values())):
+    address = LoginPlace(tuple(filter(None, hosts)), tuple(ports), unquote(database), tuple(options.items()))
+    if not all(_is_line(text) for text in (*address.hosts, address.database, *options, *options.values())):
         raise StorageError("the database's address has a line break, which no service file can have")
-    return found
+    return address
 
 
-def service(name: str, place: LoginPlace, user: str, _password: str) -> str:
+def service(name: str, address: LoginPlace, user: str, _password: str) -> str:
     """Return the section of a service file for a role and its database; it does not contain the password."""
     settings = {
-        "host": ",".join(place.hosts),
-        "port": ",".join(place.ports),
-        "dbname": place.database,
+        "host": ",".join(address.hosts),
+        "port": ",".join(address.ports),
+        "dbname": address.database,
         "user": user,
-        **dict(place.options),
+        **dict(address.options),
     }
     return f"[{name}]\n" + "".join([f"{key}={value}\n" for key, value in settings.items() if value])
 
 
 def passwords(role: tuple[LoginPlace, str, str]) -> str:
     """Return the lines of the password file: for the role's own hosts only, so that no other host gets it."""
-    place, user, password = role
-    hosts = [*place.hosts]
+    address, user, password = role
+    hosts = [*address.hosts]
     if any(host.startswith(("/", "@")) for host in hosts) or not hosts:
         # libpq uses this name for its default socket folder.
         hosts.append("localhost")
-    return "".join([_line((host, "*", place.database or "*", user, password)) for host in hosts])
+    return "".join([_line((host, "*", address.database or "*", user, password)) for host in hosts])
 
 
 def _line(fields: Sequence[str]) -> str:

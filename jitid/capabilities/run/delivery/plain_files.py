@@ -21,36 +21,40 @@ class Files:
         self._owners: dict[str, str] = {}
         """Variable -> name of the secret that its file belongs to."""
 
-    def put(self, one: Delivered) -> None:
+    def put(self, delivered: Delivered) -> None:
         """Write each text of a secret to its file. Raises UsageError if one variable would name two files."""
-        texts = [(one.name, one.text)]
-        if len(one.secret.names) > 1:
-            texts += [(f"{one.name}_{part}", one.secret.reveal(part)) for part in one.secret.names]
-        texts += [(f"{one.name}_{name}", text) for name, text in one.beside.items()]
-        named = [(PREFIX + variable(name), text) for name, text in texts]
-        for name, _ in named:
-            if self._owners.setdefault(name, one.name) != one.name:
+        texts = [(delivered.name, delivered.text)]
+        if len(delivered.secret.names) > 1:
+            texts += [
+                (f"{delivered.name}_{part}", delivered.secret.reveal(part)) for part in delivered.secret.names
+            ]
+        texts += [(f"{delivered.name}_{name}", text) for name, text in delivered.beside.items()]
+        variables = [(PREFIX + variable(name), text) for name, text in texts]
+        for name, _ in variables:
+            if self._owners.setdefault(name, delivered.name) != delivered.name:
                 raise UsageError(
-                    f"{name} would be of the secrets {quote(self._owners[name])} and {label(one.name)}",
+                    f"{name} would be of the secrets {quote(self._owners[name])} and {label(delivered.name)}",
                     "name one of them differently",
                 )
-        if len(dict(named)) != len(named):
-            raise UsageError(f"two parts of the secret {label(one.name)} would be named by one variable")
-        for name, text in named:
+        if len(dict(variables)) != len(variables):
+            raise UsageError(
+                f"two parts of the secret {label(delivered.name)} would be named by one variable"
+            )
+        for name, text in variables:
             self.write(name, text)
 
     def write(self, name: str, text: str) -> str:
         """Write a text to the file that has the name `name` here, and return its path."""
-        place = self._places.get(name)
-        if place is None:
-            place = self._places[name] = open_place(None)
+        file = self._places.get(name)
+        if file is None:
+            file = self._places[name] = open_place(None)
         # `TokenPlace.put` adds the line break.
-        place.put(text.removesuffix("\n"))
-        return place.path
+        file.put(text.removesuffix("\n"))
+        return file.path
 
     def environment(self) -> dict[str, str]:
         """Return the variables that name the files."""
-        return {name: place.path for name, place in self._places.items()}
+        return {name: file.path for name, file in self._places.items()}
 
     def hidden(self) -> frozenset[str]:
         """Return no variable: no other program reads these."""
@@ -58,11 +62,13 @@ class Files:
 
     def close(self) -> None:
         """Delete the files."""
-        places, self._places = self._places, {}
-        for place in places.values():
-            place.close()
+        files, self._places = self._places, {}
+        for file in files.values():
+            file.close()
 
 
 def variable(name: str) -> str:
     """Return a name in the characters of a variable."""
-    return "".join([each if each.isascii() and each.isalnum() else "_" for each in name]).upper()
+    return "".join(
+        [character if character.isascii() and character.isalnum() else "_" for character in name]
+    ).upper()

@@ -24,9 +24,14 @@ class RunAgent:
             self._remove()
             raise
 
-    def put(self, one: Delivered) -> None:
+    def put(self, delivered: Delivered) -> None:
         """Add a key to the agent, instead of the earlier one of that name."""
-        self._agent.put(one.secret.reveal("key"), one.secret.reveal("certificate"), one.expires_at, one.name)
+        self._agent.put(
+            delivered.secret.reveal("key"),
+            delivered.secret.reveal("certificate"),
+            delivered.expires_at,
+            delivered.name,
+        )
 
     def environment(self) -> dict[str, str]:
         """Return the variable that leads to the agent."""

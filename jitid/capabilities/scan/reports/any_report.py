@@ -67,12 +67,12 @@ def parse(pieces: Iterable[bytes], format_: ReportFormat | None = None) -> Itera
     """
     count = 0
     try:
-        for one in _Report(pieces, format_).findings():
+        for finding in _Report(pieces, format_).findings():
             count += 1
-            yield one
+            yield finding
     except UsageError as error:
-        before = f", after {count} finding{'' if count == 1 else 's'}" if count else ""
-        raise UsageError(f"{error.message}{before}", error.hint) from error
+        progress = f", after {count} finding{'' if count == 1 else 's'}" if count else ""
+        raise UsageError(f"{error.message}{progress}", error.hint) from error
 
 
 class _Report:
@@ -84,9 +84,9 @@ class _Report:
 
     def findings(self) -> Iterator[ReportedFinding]:
         reading = self._reading
-        first = reading.peek()
-        if first not in ("[", "{"):
-            raise UsageError(f"{REPORT_LABEL} is {'empty' if not first else 'not JSON'}", _KNOWN)
+        first_mark = reading.peek()
+        if first_mark not in ("[", "{"):
+            raise UsageError(f"{REPORT_LABEL} is {'empty' if not first_mark else 'not JSON'}", _KNOWN)
         while mark := reading.peek():
             if mark == "[":
                 yield from self._list()
@@ -140,14 +140,14 @@ class _Report:
         return {} if listed else members
 
     def _finding(self, element: object) -> ReportedFinding:
-        found = None if not isinstance(element, dict) else _format_of(element)
-        if found is None or not isinstance(element, dict):
+        format_ = None if not isinstance(element, dict) else _format_of(element)
+        if format_ is None or not isinstance(element, dict):
             raise UsageError(
                 f"{REPORT_LABEL} has what is no finding of a scanner that is known, before {self._reading.place()}",
                 _KNOWN,
             )
-        self._must_be(found)
-        match found:
+        self._must_be(format_)
+        match format_:
             case ReportFormat.GITLEAKS:
                 return from_gitleaks.read(element)
             case ReportFormat.KINGFISHER:
@@ -159,14 +159,14 @@ class _Report:
             case ReportFormat.SARIF:
                 raise AssertionError("SARIF has no findings outside of runs")
             case _:
-                assert_never(found)
+                assert_never(format_)
 
-    def _must_be(self, found: ReportFormat) -> None:
+    def _must_be(self, format_: ReportFormat) -> None:
         if self._format is None:
-            self._format = found
-        elif self._format is not found:
+            self._format = format_
+        elif self._format is not format_:
             raise UsageError(
-                f"{REPORT_LABEL} is one of {found}, and not of {self._format}, at {self._reading.place()}",
+                f"{REPORT_LABEL} is one of {format_}, and not of {self._format}, at {self._reading.place()}",
                 "each report goes into a file of its own",
             )
 

@@ -22,7 +22,7 @@ def read(reading: JsonReader) -> Iterator[ReportedFinding]:
 
 
 def _run(reading: JsonReader) -> Iterator[ReportedFinding]:
-    held: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     tool: str | None = None
     try:
         for name in reading.members():
@@ -30,16 +30,16 @@ def _run(reading: JsonReader) -> Iterator[ReportedFinding]:
                 tool = _tool(reading)
             elif name == "results" and reading.peek() == "[":
                 for _ in reading.elements():
-                    held.append(_read(reading))
-                    if tool is not None or len(held) >= _HELD:
-                        yield from _findings(held, tool)
+                    results.append(_read(reading))
+                    if tool is not None or len(results) >= _HELD:
+                        yield from _findings(results, tool)
             else:
                 reading.skip()
     except UsageError:
         # The error is after these results.
-        yield from _findings(held, tool)
+        yield from _findings(results, tool)
         raise
-    yield from _findings(held, tool)
+    yield from _findings(results, tool)
 
 
 def _read(reading: JsonReader) -> dict[str, Any]:
@@ -49,15 +49,15 @@ def _read(reading: JsonReader) -> dict[str, Any]:
     return result
 
 
-def _findings(held: list[dict[str, Any]], tool: str | None) -> Iterator[ReportedFinding]:
-    for result in held:
+def _findings(results: list[dict[str, Any]], tool: str | None) -> Iterator[ReportedFinding]:
+    for result in results:
         yield from _result(result, tool or _UNNAMED)
-    held.clear()
+    results.clear()
 
 
 def _tool(reading: JsonReader) -> str | None:
     """Return the name of a run's tool (section 3.18) without reading all of its rules."""
-    found = None
+    tool_name = None
     if reading.peek() != "{":
         reading.skip()
         return None
@@ -67,10 +67,10 @@ def _tool(reading: JsonReader) -> str | None:
             continue
         for inner in reading.members():
             if inner == "name":
-                found = reading.value()
+                tool_name = reading.value()
             else:
                 reading.skip()
-    return found if isinstance(found, str) and found else None
+    return tool_name if isinstance(tool_name, str) and tool_name else None
 
 
 def _result(result: dict[str, Any], tool: str) -> Iterator[ReportedFinding]:

@@ -20,7 +20,9 @@ def read(element: dict[str, Any]) -> ReportedFinding:
     data = member(element, "SourceMetadata", "Data")
     # `Data` has one member, with the name of the source's type: Git, Filesystem, Github, S3.
     source = (
-        next((one for one in data.values() if isinstance(one, dict)), {}) if isinstance(data, dict) else {}
+        next((value for value in data.values() if isinstance(value, dict)), {})
+        if isinstance(data, dict)
+        else {}
     )
     verified = " (verified)" if element.get("Verified") is True else ""
     return reported(

@@ -61,8 +61,8 @@ class JsonReader:
     def peek(self) -> str:
         """Return the next character that is not a space; an empty string at the end."""
         while True:
-            found = _SPACE.match(self._text, self._at)
-            self._at = found.end() if found else self._at
+            match = _SPACE.match(self._text, self._at)
+            self._at = match.end() if match else self._at
             if self._at < len(self._text):
                 return self._text[self._at]
             if not self._more():
@@ -111,9 +111,9 @@ class JsonReader:
                     return value
             # An incomplete value and a broken value look alike: read more text, until there is no more.
             if not self._grow():
-                rest = len(self._text) - broken
+                unread = len(self._text) - broken
                 self._at = broken
-                raise self._cut() if cut or rest < _LONGEST_LITERAL else self._broken()
+                raise self._cut() if cut or unread < _LONGEST_LITERAL else self._broken()
 
     def glance(self) -> Any:  # noqa: ANN401 - JSON may be anything
         """Return the value that begins here without moving; None if it is broken or not completely held."""
@@ -130,31 +130,31 @@ class JsonReader:
 
     def skip(self) -> None:
         """Skip the value that begins here, of any length. Raises UsageError."""
-        first = self.peek()
-        if first == '"':
+        mark = self.peek()
+        if mark == '"':
             self._skip_string()
-        elif first in ("[", "{"):
+        elif mark in ("[", "{"):
             self._skip_nested()
-        elif first in ("", "]", "}", ",", ":"):
+        elif mark in ("", "]", "}", ",", ":"):
             raise self._broken()
         else:
             self.value()
 
-    def broken(self, why: str) -> UsageError:
+    def broken(self, problem: str) -> UsageError:
         """Return the error for invalid text at the current position."""
-        return UsageError(f"{self._label} {why} at {self.place()}")
+        return UsageError(f"{self._label} {problem} at {self.place()}")
 
     def _skip_nested(self) -> None:
         depth = 0
         while True:
-            found = _STRUCTURAL.search(self._text, self._at)
-            if found is None:
+            match = _STRUCTURAL.search(self._text, self._at)
+            if match is None:
                 self._at = len(self._text)
                 if not self._more():
                     raise self._cut()
                 continue
-            self._at = found.start()
-            mark = found[0]
+            self._at = match.start()
+            mark = match[0]
             if mark == '"':
                 self._skip_string()
                 continue
@@ -171,8 +171,8 @@ class JsonReader:
     def _skip_string(self) -> None:
         self._at += 1
         while True:
-            found = _IN_STRING.match(self._text, self._at)
-            self._at = found.end() if found else self._at
+            match = _IN_STRING.match(self._text, self._at)
+            self._at = match.end() if match else self._at
             # Only a backslash may be left: its next character is not read yet.
             if self._text.startswith('"', self._at):
                 self._at += 1
@@ -192,10 +192,10 @@ class JsonReader:
         self._at += 1
         self._depth -= 1
 
-    def _another(self, end: str) -> bool:
+    def _another(self, closing: str) -> bool:
         """Return whether another element follows, and move to it."""
         mark = self.peek()
-        if mark == end:
+        if mark == closing:
             return False
         if mark != ",":
             raise self._broken()
@@ -212,8 +212,8 @@ class JsonReader:
         return name
 
     def _check_depth(self, end: int) -> None:
-        text, at = self._text, self._at
-        if text.count("[", at, end) + text.count("{", at, end) > MAX_DEPTH - self._depth:
+        text, start = self._text, self._at
+        if text.count("[", start, end) + text.count("{", start, end) > MAX_DEPTH - self._depth:
             # Most values with this number of brackets are wide, not deep: only here the nesting is counted exactly.
             self._skip_nested()
 
@@ -231,10 +231,10 @@ class JsonReader:
 
         Raises UsageError if a value is too long.
         """
-        held = len(self._text) - self._at
-        if held > MAX_VALUE:
+        length = len(self._text) - self._at
+        if length > MAX_VALUE:
             raise self.broken(f"has a value of more than {MAX_VALUE >> 20} million characters")
-        size = max(2 * held, _LEAST)
+        size = max(2 * length, _LEAST)
         grown = False
         while len(self._text) - self._at < size and self._more():
             grown = True

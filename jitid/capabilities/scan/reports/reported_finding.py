@@ -39,19 +39,19 @@ def reported(texts: tuple[object, ...], sighting: Sighting, print_: object = Non
     `print_` is the SHA-256 of the string in hexadecimal digits, if the scanner reports it. It replaces a string that
     is left out.
     """
-    shown: list[str] = []
+    parts: list[str] = []
     redacted = False
     for text in texts:
         if not isinstance(text, str) or not text:
             continue
         if _is_redacted(text):
             redacted = True
-        elif not shown or text not in shown[0]:
-            shown.append(text)
+        elif not parts or text not in parts[0]:
+            parts.append(text)
     if redacted and isinstance(print_, str) and print_:
-        shown.append(print_)
+        parts.append(print_)
         redacted = False
-    return ReportedFinding("\n".join(shown).encode("utf-8", "replace"), sighting, redacted)
+    return ReportedFinding("\n".join(parts).encode("utf-8", "replace"), sighting, redacted)
 
 
 def _is_redacted(text: str) -> bool:
@@ -61,7 +61,7 @@ def _is_redacted(text: str) -> bool:
 def sighted(
     finder: str,
     rule: object,
-    place: object,
+    location: object,
     *,
     line: object = None,
     revision: object = None,
@@ -69,7 +69,7 @@ def sighted(
 ) -> Sighting:
     """Return the place and time of a finding from the values of a report; invalid values are left out."""
     return Sighting(
-        fit_place(place if isinstance(place, str) else ""),
+        fit_place(location if isinstance(location, str) else ""),
         line if type(line) is int and 0 < line < _MOST_LINES else None,
         _revision(revision),
         _time(found_at) if isinstance(found_at, str) and len(found_at) <= _LONGEST_TIME else None,

@@ -46,14 +46,14 @@ s.status == 401 && s.json?.active == false ? {{{{"result": "revoked"}}}} : revok
 """
 
 
-def rules(patterns: Sequence[Pattern], place: str | None) -> str:
-    """Return the rule file, in TOML. `place` is the address of the authority for queries; None leaves them out."""
-    query_help = "" if place is None else f"#\n{_QUERY_HELP.format(place=place, name=patterns[0].name)}"
-    return "\n".join([f"{_HEADING}{query_help}{_TITLE}", *(_rule(pattern, place) for pattern in patterns)])
+def rules(patterns: Sequence[Pattern], address: str | None) -> str:
+    """Return the rule file, in TOML. `address` is that of the authority for queries; None leaves them out."""
+    query_help = "" if address is None else f"#\n{_QUERY_HELP.format(place=address, name=patterns[0].name)}"
+    return "\n".join([f"{_HEADING}{query_help}{_TITLE}", *(_rule(pattern, address) for pattern in patterns)])
 
 
-def _rule(pattern: Pattern, place: str | None) -> str:
-    requests = "" if place is None else _REQUESTS.format(place=place)
+def _rule(pattern: Pattern, address: str | None) -> str:
+    requests = "" if address is None else _REQUESTS.format(place=address)
     return f"""\
 [[rules]]
 id = "{pattern.name}"

@@ -40,34 +40,34 @@ _CHECKSUM = f"""\
 """
 
 
-def rules(patterns: Sequence[Pattern], place: str | None) -> str:
-    """Return the rule file, in YAML. `place` is the address of the authority for queries; None leaves them out."""
-    query_help = "" if place is None else _QUERY_HELP.format(place=place, name=_id(patterns[0]))
-    return f"{_HEADING}{query_help}\nrules:\n" + "\n".join(_rule(pattern, place) for pattern in patterns)
+def rules(patterns: Sequence[Pattern], address: str | None) -> str:
+    """Return the rule file, in YAML. `address` is that of the authority for queries; None leaves them out."""
+    query_help = "" if address is None else _QUERY_HELP.format(place=address, name=_id(patterns[0]))
+    return f"{_HEADING}{query_help}\nrules:\n" + "\n".join(_rule(pattern, address) for pattern in patterns)
 
 
 def _id(pattern: Pattern) -> str:
     return _NAMESPACE + pattern.name
 
 
-def _rule(pattern: Pattern, place: str | None) -> str:
+def _rule(pattern: Pattern, address: str | None) -> str:
     return f"""\
   - name: '{pattern.description}'
     id: {_id(pattern)}
     pattern: '({pattern.regex})'
     min_entropy: 0.0
     confidence: high
-{_CHECKSUM if pattern is TOKEN else ""}{"" if place is None else _requests(place)}"""
+{_CHECKSUM if pattern is TOKEN else ""}{"" if address is None else _requests(address)}"""
 
 
-def _requests(place: str) -> str:
+def _requests(address: str) -> str:
     """Return the requests that validate and revoke a token.
 
     A token counts as revoked only if the authority then reports it as inactive.
     """
     status = f"""\
 method: GET
-url: '{place}{STATUS}'
+url: '{address}{STATUS}'
 headers:
   Authorization: 'Bearer {{{{ TOKEN }}}}'
 response_matcher:
@@ -78,7 +78,7 @@ response_matcher:
 """
     revoke = f"""\
 method: POST
-url: '{place}{REVOKE}'
+url: '{address}{REVOKE}'
 headers:
   Authorization: 'Bearer {{{{ TOKEN }}}}'
   Content-Type: application/x-www-form-urlencoded

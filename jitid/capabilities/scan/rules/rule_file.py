@@ -23,17 +23,17 @@ class RuleFormat(StrEnum):
         return self is not RuleFormat.GITLEAKS
 
 
-def rules(format_: RuleFormat, place: str | None, patterns: Sequence[Pattern] = PATTERNS) -> str:
+def rules(format_: RuleFormat, address: str | None, patterns: Sequence[Pattern] = PATTERNS) -> str:
     """Return the rule file for a scanner, with one rule for each pattern.
 
-    `place` is the address of the authority for queries, from `check_place`; None leaves them out.
+    `address` is that of the authority for queries, from `check_place`; None leaves them out.
     """
     match format_:
         case RuleFormat.GITLEAKS:
             return for_gitleaks.rules(patterns)
         case RuleFormat.KINGFISHER:
-            return for_kingfisher.rules(patterns, place)
+            return for_kingfisher.rules(patterns, address)
         case RuleFormat.BETTERLEAKS:
-            return for_betterleaks.rules(patterns, place)
+            return for_betterleaks.rules(patterns, address)
         case _:
             assert_never(format_)

@@ -44,5 +44,5 @@ NAMES: Sequence[str] = (
 
 def rule_of(name: str) -> Rule:
     """Return the rule of that name, which must be one of `NAMES`."""
-    found: Rule = import_module(f"jitid.capabilities.sweep.rules.{name.replace('-', '_')}").RULE
-    return found
+    rule: Rule = import_module(f"jitid.capabilities.sweep.rules.{name.replace('-', '_')}").RULE
+    return rule

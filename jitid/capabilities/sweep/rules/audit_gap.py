@@ -16,13 +16,15 @@ from jitid.model.event import BrokenChainError, Event, Head
 
 
 def _find(context: RuleContext) -> Iterator[Finding]:
-    unreadable = [(place, why) for place, why in context.remembered if isinstance(why, UnreadableHeadError)]
-    for place, why in unreadable:
-        name = word(place)
+    unreadable = [
+        (path, problem) for path, problem in context.remembered if isinstance(problem, UnreadableHeadError)
+    ]
+    for path, problem in unreadable:
+        name = word(path)
         yield RULE.finding(
-            place,
-            f"{why.message} ({place}), so that it does not tell whether the tail of the audit log was cut",
-            remedy=f"jitid audit verify && mv {name} {word(f'{place}.unreadable')}",
+            path,
+            f"{problem.message} ({path}), so that it does not tell whether the tail of the audit log was cut",
+            remedy=f"jitid audit verify && mv {name} {word(f'{path}.unreadable')}",
         )
     try:
         head = _read_on(context)
@@ -48,9 +50,9 @@ def _why(context: RuleContext) -> str:
 class _UntrueError(Exception):
     """A kept head that does not agree with the ledger."""
 
-    def __init__(self, place: str, why: str) -> None:
-        super().__init__(f"{why} (the head in {place})")
-        self.place = place
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{reason} (the head in {path})")
+        self.place = path
 
 
 def _read_on(context: RuleContext) -> Head:
@@ -58,38 +60,40 @@ def _read_on(context: RuleContext) -> Head:
     chains = context.snapshot.chains()
     cut = _cut(context)
     ends = {} if cut is None else marks(cut, chains)
-    kept: dict[int, list[tuple[str, bytes]]] = {}
+    expected: dict[int, list[tuple[str, bytes]]] = {}
     heads: list[tuple[str, Head]] = []
-    for place, head in context.remembered:
+    for path, head in context.remembered:
         if isinstance(head, UnreadableHeadError):
             continue
         if isinstance(head, IntegrityError):
-            raise _UntrueError(place, head.message)
-        heads.append((place, head))
-        for seq, hash_ in _marks(place, head, chains).items():
+            raise _UntrueError(path, head.message)
+        heads.append((path, head))
+        for seq, hash_ in _marks(path, head, chains).items():
             if seq > max(ends, default=0):
-                kept.setdefault(seq, []).append((place, hash_))
+                expected.setdefault(seq, []).append((path, hash_))
             elif seq in ends:
-                _check(Event(seq, b"", ends[seq]), seq, [(place, hash_)])
-    earliest = min([one for one in heads if one[1].seq], key=lambda one: one[1].seq, default=None)
+                _check(Event(seq, b"", ends[seq]), seq, [(path, hash_)])
+    earliest = min([pair for pair in heads if pair[1].seq], key=lambda pair: pair[1].seq, default=None)
     begun = cut
     if earliest is not None and not context.reread and (cut is None or earliest[1].seq > cut.seq):
-        place, begun = earliest
-        for seq in _marks(place, begun, chains):
-            _check(context.snapshot.event(seq), seq, kept.pop(seq, []))
+        path, begun = earliest
+        for seq in _marks(path, begun, chains):
+            _check(context.snapshot.event(seq), seq, expected.pop(seq, []))
     walk = Walk(context.names.uuid, chains, begun)
     for seq, _, hash_ in walk.check(context.snapshot.events(walk.after)):
-        for place, other in kept.pop(seq, ()):
+        for path, other in expected.pop(seq, ()):
             if other != hash_:
-                raise _UntrueError(place, f"event {seq} is not the one that it tells of")
-    for seq, others in kept.items():
+                raise _UntrueError(path, f"event {seq} is not the one that it tells of")
+    for seq, others in expected.items():
         _check(context.snapshot.event(seq), seq, others)
     head = walk.finish(chains)
-    done = 0 if begun is None else begun.seq
+    start_seq = 0 if begun is None else begun.seq
     earlier = "were exported and cut" if begun is cut else "were verified by an earlier sweep"
-    before = f"; those before {done + 1} {earlier}" if done else ""
-    new = f"audit events {done + 1} to {head.seq}" if head.seq > done else "no new audit events"
-    context.examined(new + before)
+    before_text = f"; those before {start_seq + 1} {earlier}" if start_seq else ""
+    new_text = (
+        f"audit events {start_seq + 1} to {head.seq}" if head.seq > start_seq else "no new audit events"
+    )
+    context.examined(new_text + before_text)
     return head
 
 
@@ -101,22 +105,22 @@ def _cut(context: RuleContext) -> Head | None:
         raise BrokenChainError(error.message) from error
 
 
-def _marks(place: str, head: Head, chains: Sequence[Chain]) -> dict[int, bytes]:
+def _marks(path: str, head: Head, chains: Sequence[Chain]) -> dict[int, bytes]:
     try:
         return marks(head, chains)
     except BrokenChainError as error:
-        raise _UntrueError(place, f"{error} that it tells of: the ledger is an older copy") from error
+        raise _UntrueError(path, f"{error} that it tells of: the ledger is an older copy") from error
 
 
-def _check(event: Event | None, seq: int, kept: list[tuple[str, bytes]]) -> None:
-    for place, hash_ in kept:
+def _check(event: Event | None, seq: int, expected: list[tuple[str, bytes]]) -> None:
+    for path, hash_ in expected:
         if event is None:
             raise _UntrueError(
-                place,
+                path,
                 f"event {seq}, which it tells of, is missing: the tail was cut, or the ledger is an older copy",
             )
         if event.hash != hash_:
-            raise _UntrueError(place, f"event {seq} is not the one that it tells of")
+            raise _UntrueError(path, f"event {seq} is not the one that it tells of")
 
 
 RULE = Rule(

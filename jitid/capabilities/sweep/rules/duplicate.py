@@ -40,24 +40,30 @@ _IDENTITIES = f"""
 
 
 def _find(context: RuleContext) -> Iterator[Finding]:
-    most = context.limits.duplicates
-    if not any(context.query(_CROWDED, most=most)):
+    limit = context.limits.duplicates
+    if not any(context.query(_CROWDED, most=limit)):
         return
-    for key, task, opener, number, since, one, rights, alike in context.query(_TASKS, most=most):
-        groups = [(one, rights, number, since)] if alike else context.query(_ON_TASK, task=key, most=most)
+    for key, task, opener, crowd_count, crowd_first_at, crowd_agent, crowd_scopes, alike in context.query(
+        _TASKS, most=limit
+    ):
+        groups = (
+            [(crowd_agent, crowd_scopes, crowd_count, crowd_first_at)]
+            if alike
+            else context.query(_ON_TASK, task=key, most=limit)
+        )
         task_name = written_task(opener, task)
-        for agent, scopes, credentials, first in groups:
-            held = f"scopes {scopes}" if scopes else "no scopes"
+        for agent, scopes, credentials, first_issued_at in groups:
+            scopes_text = f"scopes {scopes}" if scopes else "no scopes"
             yield RULE.finding(
                 f"{agent} on {task_name}: {scopes}".removesuffix(": "),
-                f"{agent} is alive {credentials} times on {task} with {held}; {most} is the limit",
+                f"{agent} is alive {credentials} times on {task} with {scopes_text}; {limit} is the limit",
                 credentials=credentials,
                 evidence={
                     "agent": agent,
                     "task": task,
                     "scopes": scopes.split(),
-                    "limit": most,
-                    "first_issued_at": first,
+                    "limit": limit,
+                    "first_issued_at": first_issued_at,
                 },
                 remedy=f"jitid list --live --task {word(task_name)} --agent {word(agent)} --limit 1000000 --format tsv "
                 f"| awk -F '\\t' {word(_those(scopes))} | jitid revoke --ids-file -",
@@ -67,8 +73,8 @@ def _find(context: RuleContext) -> Iterator[Finding]:
 
 def _those(scopes: str) -> str:
     """Return the awk program that prints ids of rows with exactly these scopes, the eleventh column of `list`."""
-    text = scopes.replace("\\", "\\\\").replace('"', '\\"')
-    return f'$11 == "{text}" {{print $1}}'
+    escaped = scopes.replace("\\", "\\\\").replace('"', '\\"')
+    return f'$11 == "{escaped}" {{print $1}}'
 
 
 def _pick(context: RuleContext, finding: Finding) -> Selection:

@@ -15,10 +15,10 @@ def _find(context: RuleContext) -> Iterator[Finding]:
     limit = context.limits.key_age
     for key in KeyStore(context.snapshot).signing_keys():
         if key.signs and context.now - key.created_at > limit:
-            which = key.algorithm if key.use == "jws" else f"{key.use} {key.algorithm}"
+            key_kind = key.algorithm if key.use == "jws" else f"{key.use} {key.algorithm}"
             yield RULE.finding(
                 key.kid,
-                f"the {which} key {key.kid} signs since {format_time(key.created_at)}; "
+                f"the {key_kind} key {key.kid} signs since {format_time(key.created_at)}; "
                 f"{format_duration(limit)} is the limit",
                 since=key.created_at + limit,
                 evidence={"algorithm": key.algorithm, "created_at": key.created_at, "limit_seconds": limit},

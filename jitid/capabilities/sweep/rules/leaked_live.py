@@ -52,20 +52,20 @@ def _find(context: RuleContext) -> Iterator[Finding]:
             credentials=1,
             evidence={"expires_at": expires_at},
         )
-    for *row, died_at, own, delegated, until in context.query(_LIVE_DESCENDANTS):
-        counts = ((own, "successor" if own == 1 else "successors"), (delegated, "delegated"))
+    for *row, died_at, successors, delegated, last_expires_at in context.query(_LIVE_DESCENDANTS):
+        counts = ((successors, "successor" if successors == 1 else "successors"), (delegated, "delegated"))
         many = ", ".join(f"{count} {noun}" for count, noun in counts if count)
         yield _finding(
             context.now,
             row,
             Severity.CRITICAL,
-            f"; it ended, and what was made with it lives until {format_time(until)}: {many}",
-            credentials=own + delegated,
+            f"; it ended, and what was made with it lives until {format_time(last_expires_at)}: {many}",
+            credentials=successors + delegated,
             evidence={
                 "died_at": died_at,
-                "successors": own,
+                "successors": successors,
                 "delegated": delegated,
-                "last_expires_at": until,
+                "last_expires_at": last_expires_at,
             },
         )
 

@@ -28,7 +28,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
     limit = context.limits.unused
     if not context.examine_use():
         return
-    for uid, kind, issued_at, expires_at, agent, task, audiences, until in context.query(
+    for uid, kind, issued_at, expires_at, agent, task, audiences, others_used_at in context.query(
         _QUESTION, before=context.now - limit
     ):
         identity = identity_id(uid)
@@ -46,7 +46,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                 "issued_at": issued_at,
                 "expires_at": expires_at,
                 "limit_seconds": limit,
-                "others_used_at": until,
+                "others_used_at": others_used_at,
             },
             remedy=f"jitid revoke {identity}",
             ends=Selection(ids=(identity,)),

@@ -20,27 +20,27 @@ _SUPERSEDED = f"""
 
 def _find(context: RuleContext) -> Iterator[Finding]:
     for event, credentials, ended_at, expires_at in context.query(_ENDED):
-        until = accepted_until(expires_at)
+        honoured_until = accepted_until(expires_at)
         subject = "1 signed credential" if credentials == 1 else f"{credentials} signed credentials"
         yield RULE.finding(
             f"event {event}",
             f"audit event {event} ended {subject} at {format_time(ended_at)}; offline verifiers accept some "
-            f"until {format_time(until)}",
+            f"until {format_time(honoured_until)}",
             since=ended_at,
             credentials=credentials,
-            evidence={"event": event, "ended_at": ended_at, "honoured_until": until},
+            evidence={"event": event, "ended_at": ended_at, "honoured_until": honoured_until},
         )
-    ((credentials, since, expires_at),) = context.query(_SUPERSEDED)
+    ((credentials, first_ended_at, expires_at),) = context.query(_SUPERSEDED)
     if credentials:
-        until = accepted_until(expires_at)
+        honoured_until = accepted_until(expires_at)
         subject = "1 signed credential was" if credentials == 1 else f"{credentials} signed credentials were"
         yield RULE.finding(
             "superseded",
-            f"{subject} superseded, the first at {format_time(since)}, which no event records yet; offline "
-            f"verifiers accept some until {format_time(until)}",
-            since=since,
+            f"{subject} superseded, the first at {format_time(first_ended_at)}, which no event records yet; offline "
+            f"verifiers accept some until {format_time(honoured_until)}",
+            since=first_ended_at,
             credentials=credentials,
-            evidence={"ended_at": since, "honoured_until": until},
+            evidence={"ended_at": first_ended_at, "honoured_until": honoured_until},
         )
 
 

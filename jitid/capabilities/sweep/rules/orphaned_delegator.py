@@ -42,7 +42,7 @@ _SUBJECTS = """
 def _disabled(context: RuleContext) -> list[tuple[str, int, str, int, int]]:
     """Return live credentials of disabled delegators, by name, and by subject that proved them under another name."""
     rows = [tuple(row) for row in context.query(_DISABLED)]
-    subjects = {subject: (name, at) for name, at, subject in context.query(_SUBJECTS)}
+    subjects = {subject: (name, disabled_at) for name, disabled_at, subject in context.query(_SUBJECTS)}
     for subject, live in DirectoryStore(context.snapshot).live_credentials_of(subjects).items():
         rows.append((*subjects[subject], subject, *live))
     return sorted(rows)
@@ -50,34 +50,39 @@ def _disabled(context: RuleContext) -> list[tuple[str, int, str, int, int]]:
 
 def _find(context: RuleContext) -> Iterator[Finding]:
     for (name, disabled_at), rows in groupby(_disabled(context), itemgetter(0, 1)):
-        held = [row[2:] for row in rows]
+        name_rows = [row[2:] for row in rows]
         yield _finding(
             name,
             f"{name} was disabled at {format_time(disabled_at)}",
-            tuple(stated for stated, _, _ in held),
-            sum(credentials for _, credentials, _ in held),
-            max(last for _, _, last in held),
+            tuple(recorded_name for recorded_name, _, _ in name_rows),
+            sum(credentials for _, credentials, _ in name_rows),
+            max(last_expires_at for _, _, last_expires_at in name_rows),
             disabled_at,
         )
     if context.limits.known_only:
-        for name, credentials, last in context.query(_UNKNOWN):
-            why = f"the directory has no {name}, and only known delegators may ask"
-            yield _finding(name, why, (name,), credentials, last, None)
+        for name, credentials, last_expires_at in context.query(_UNKNOWN):
+            reason = f"the directory has no {name}, and only known delegators may ask"
+            yield _finding(name, reason, (name,), credentials, last_expires_at, None)
 
 
 def _finding(
-    name: str, why: str, names: tuple[str, ...], credentials: int, last: int, disabled_at: int | None
+    name: str,
+    reason: str,
+    names: tuple[str, ...],
+    credentials: int,
+    last_expires_at: int,
+    disabled_at: int | None,
 ) -> Finding:
     return RULE.finding(
         name,
-        f"{why}; what descends from them lives until {format_time(last)}",
+        f"{reason}; what descends from them lives until {format_time(last_expires_at)}",
         since=disabled_at,
         credentials=credentials,
         evidence={
             "state": "unverified" if disabled_at is None else "disabled",
             "names": list(names),
             "disabled_at": disabled_at,
-            "last_expires_at": last,
+            "last_expires_at": last_expires_at,
         },
         remedy=f"jitid revoke --delegator {word(name)}",
         ends=Selection(delegators=names),

@@ -23,15 +23,20 @@ _QUESTION = """
 
 
 def _find(context: RuleContext) -> Iterator[Finding]:
-    for uid, agent, task, credentials, last, died in context.suspects(RULE, _QUESTION):
+    for uid, agent, task, credentials, last_expires_at, died_at in context.suspects(RULE, _QUESTION):
         parent = identity_id(uid)
         yield RULE.finding(
             parent,
-            f"{agent} on {task} is dead since {format_time(died)}, and what it delegated lives until "
-            f"{format_time(last)}",
-            since=died,
+            f"{agent} on {task} is dead since {format_time(died_at)}, and what it delegated lives until "
+            f"{format_time(last_expires_at)}",
+            since=died_at,
             credentials=credentials,
-            evidence={"agent": agent, "task": task, "parent_died_at": died, "last_expires_at": last},
+            evidence={
+                "agent": agent,
+                "task": task,
+                "parent_died_at": died_at,
+                "last_expires_at": last_expires_at,
+            },
             remedy=f"jitid revoke {parent}",
             ends=Selection(ids=(parent,)),
         )

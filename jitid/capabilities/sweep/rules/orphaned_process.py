@@ -27,12 +27,12 @@ _QUESTION = f"""
 
 
 def _find(context: RuleContext) -> Iterator[Finding]:
-    here = this_process()
+    own_process = this_process()
     unseen: Counter[str] = Counter()
-    for uid, agent, task, credentials, last, *rest in context.suspects(RULE, _QUESTION):
-        host, boot, namespace, pid, started, renews_until, depth, issued_at, expires_at = rest
+    for uid, agent, task, credentials, last_expires_at, *process_row in context.suspects(RULE, _QUESTION):
+        host, boot, namespace, pid, started, renews_until, depth, issued_at, expires_at = process_row
         process = Process(host, boot, namespace, pid, started, kept=False, renews_until=renews_until)
-        state, silent = liveness(process, here), False
+        state, silent = liveness(process, own_process), False
         if state is Liveness.UNKNOWN and renews_until:
             # After `silent_from`, a live wrapper would have renewed. If the credential lasts until `renews_until`, no
             # renewal is left.
@@ -46,7 +46,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
             yield RULE.finding(
                 identity,
                 f"the `run` of {agent} on {task} (process {pid} of {host}) {observation}, and what it gave lives until "
-                f"{format_time(last)}",
+                f"{format_time(last_expires_at)}",
                 credentials=credentials,
                 evidence={
                     "agent": agent,
@@ -56,7 +56,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                     "namespace": namespace,
                     "pid": pid,
                     "started": started,
-                    "last_expires_at": last,
+                    "last_expires_at": last_expires_at,
                     **({"renewed_at": issued_at} if silent else {}),
                 },
                 remedy=f"jitid revoke {identity}",

@@ -21,16 +21,16 @@ _QUESTION = f"""
 
 
 def _find(context: RuleContext) -> Iterator[Finding]:
-    for task, opener, ended_at, deadline, credentials, last in context.query(_QUESTION):
+    for task, opener, ended_at, deadline, credentials, expiry in context.query(_QUESTION):
         since = deadline if ended_at is None else min(ended_at, deadline)
         how = "passed its deadline" if ended_at is None else "ended"
         task_name = written_task(opener, task)
         yield RULE.finding(
             task_name,
-            f"task {task} {how} at {format_time(since)}, and what was issued for it lives until {format_time(last)}",
+            f"task {task} {how} at {format_time(since)}, and what was issued for it lives until {format_time(expiry)}",
             since=since,
             credentials=credentials,
-            evidence={"task_ended_at": ended_at, "task_deadline_at": deadline, "last_expires_at": last},
+            evidence={"task_ended_at": ended_at, "task_deadline_at": deadline, "last_expires_at": expiry},
             remedy=f"jitid revoke --task {word(task_name)}",
             ends=Selection(tasks=(task_name,)),
         )

@@ -22,8 +22,8 @@ _QUESTION = f"""
 def _find(context: RuleContext) -> Iterator[Finding]:
     # SQL cannot find out which scope covers another, and there are few records.
     for agent, owner, allowed, entitled, credentials in context.query(_QUESTION):
-        held, entitlements = scopes_of(allowed), scopes_of(entitled)
-        wider = uncovered(entitlements, held)
+        scopes, entitlements = scopes_of(allowed), scopes_of(entitled)
+        wider = uncovered(entitlements, scopes)
         if wider:
             yield RULE.finding(
                 agent,
@@ -31,18 +31,18 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                 credentials=credentials,
                 evidence={
                     "owner": owner,
-                    "scopes": list(held),
+                    "scopes": list(scopes),
                     "entitlements": list(entitlements),
                     "uncovered": list(wider),
                 },
-                remedy=_remedy(agent, _within(held, entitlements)),
+                remedy=_remedy(agent, _within(scopes, entitlements)),
             )
 
 
-def _within(held: Sequence[Scope], entitlements: Sequence[Scope]) -> tuple[Scope, ...]:
+def _within(scopes: Sequence[Scope], entitlements: Sequence[Scope]) -> tuple[Scope, ...]:
     """Return the scopes that the record may keep: the allowed scopes, limited to the owner's entitlements."""
-    both = [common(scope, one) for scope in held for one in entitlements]
-    return normalise(scope for scope in both if scope is not None)
+    overlaps = [common(scope, entitlement) for scope in scopes for entitlement in entitlements]
+    return normalise(scope for scope in overlaps if scope is not None)
 
 
 def _remedy(agent: str, scopes: Sequence[Scope]) -> str:

@@ -41,31 +41,34 @@ class _Unused(NamedTuple):
 def _find(context: RuleContext) -> Iterator[Finding]:
     if not context.examine_use():
         return
-    before = context.now - context.limits.unused
+    issued_before = context.now - context.limits.unused
     # SQL cannot find out which scope covers another, and agents have few sets of scopes.
-    found: dict[tuple[str, str], _Unused] = {}
-    for (agent, text), rows in groupby(context.query(_USES, before=before), itemgetter(0, 1)):
-        held = scopes_of(text)
+    cases: dict[tuple[str, str], _Unused] = {}
+    for (agent, scopes_text), rows in groupby(context.query(_USES, before=issued_before), itemgetter(0, 1)):
+        scopes = scopes_of(scopes_text)
         used = [scope for *_, used_scopes in rows for scope in scopes_of(used_scopes)]
-        unused = [scope for scope in held if not any(overlap(scope, one) for one in used)]
+        unused = [scope for scope in scopes if not any(overlap(scope, used_scope) for used_scope in used)]
         if unused:
-            found[agent, text] = _Unused(held, used, unused)
-    if not found:
+            cases[agent, scopes_text] = _Unused(scopes, used, unused)
+    if not cases:
         return
-    sizes = {(agent, text): size for agent, text, *size in context.query(_SIZES, before=before)}
-    for (agent, text), (held, used, unused) in found.items():
-        credentials, first = sizes[agent, text]
+    sizes = {
+        (agent, scopes_text): size
+        for agent, scopes_text, *size in context.query(_SIZES, before=issued_before)
+    }
+    for (agent, scopes_text), (scopes, used, unused) in cases.items():
+        credentials, first_issued_at = sizes[agent, scopes_text]
         yield RULE.finding(
-            f"{agent}: {text}",
+            f"{agent}: {scopes_text}",
             f"{agent} uses {', '.join(used)}, and nothing has used {', '.join(unused)}, which it holds too",
-            since=first,
+            since=first_issued_at,
             credentials=credentials,
             evidence={
                 "agent": agent,
-                "scopes": list(held),
+                "scopes": list(scopes),
                 "used": used,
                 "unused": unused,
-                "first_issued_at": first,
+                "first_issued_at": first_issued_at,
             },
             remedy=f"jitid agent suggest {operand(agent)}",
         )

@@ -27,16 +27,16 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         )
         state = f"; the agent was suspended at {format_time(suspended_at)}" if suspended else ""
         # A suspended agent gets no new credentials: if it has none left, the finding is less urgent.
-        left = suspended and not credentials
+        idle = suspended and not credentials
         yield RULE.finding(
             agent,
             f"{owner_state}{state}",
-            severity=Severity.LOW if left else RULE.severity,
+            severity=Severity.LOW if idle else RULE.severity,
             since=disabled_at,
             credentials=credentials,
             evidence={"owner": owner, "owner_disabled_at": disabled_at, "suspended_at": suspended_at},
             # Suspending an agent revokes its credentials, even if it is suspended already.
-            remedy=f"jitid agent {'unregister' if left else 'suspend'} {operand(agent)}",
+            remedy=f"jitid agent {'unregister' if idle else 'suspend'} {operand(agent)}",
             revokes=credentials,
         )
 

@@ -50,10 +50,10 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         context.missed(f"today's policy cannot be asked: {error.message}")
         return
     for (rules, needs), alike in _refused_by_policy(context, terms).items():
-        first = alike.first.credential
+        credential = alike.first.credential
         yield RULE.finding(
             ", ".join(rules) + (f" (approval by {', '.join(needs)})" if needs else ""),
-            f"today's policy would not issue {_counted(alike.credentials)}, such as {first.jti}: "
+            f"today's policy would not issue {_counted(alike.credentials)}, such as {credential.jti}: "
             f"{alike.first.new.reason}",
             severity=Severity.INFO if needs else RULE.severity,
             credentials=alike.credentials,
@@ -61,10 +61,10 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                 "rules": list(rules),
                 "needs": list(needs),
                 "requests": len(alike.cases),
-                "jti": first.jti,
-                "agent": first.agent,
-                "task": first.task,
-                "delegator": first.delegator,
+                "jti": credential.jti,
+                "agent": credential.agent,
+                "task": credential.task,
+                "delegator": credential.delegator,
                 "policy": terms.policy.digest,
             },
             remedy=_REMEDY,
@@ -72,15 +72,15 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         )
     for kind in _KINDS:
         for refused in refusal_store.find(context, _usual(context, terms), kind):
-            reasons = "; ".join(each.reason for each in refused.objections[:_MOST_REASONS])
+            reasons = "; ".join(objection.reason for objection in refused.objections[:_MOST_REASONS])
             yield RULE.finding(
                 f"{kind} {refused.name}",
                 f"the directory would refuse {_counted(refused.credentials)} today: {reasons}",
                 credentials=refused.credentials,
                 evidence={
-                    "rules": sorted({each.rule for each in refused.objections}),
+                    "rules": sorted({objection.rule for objection in refused.objections}),
                     kind: refused.name,
-                    "reasons": [each.reason for each in refused.objections[:_MOST_REASONS]],
+                    "reasons": [objection.reason for objection in refused.objections[:_MOST_REASONS]],
                 },
                 remedy=_REMEDY,
                 picked_by=(kind, refused.name),
@@ -101,12 +101,12 @@ def _usual(context: RuleContext, terms: Terms) -> tuple[str, ...]:
 
 
 def _refused_by_policy(context: RuleContext, terms: Terms) -> dict[_Why, _Alike]:
-    found: dict[_Why, _Alike] = {}
+    groups: dict[_Why, _Alike] = {}
     if not _unchanged(context, terms.policy):
         for drifted in replay.drift(context.snapshot, terms.policy, terms.zone):
-            why = (drifted.new.rules, drifted.new.needs)
-            found.setdefault(why, _Alike(drifted)).add(drifted)
-    return found
+            reason = (drifted.new.rules, drifted.new.needs)
+            groups.setdefault(reason, _Alike(drifted)).add(drifted)
+    return groups
 
 
 def _unchanged(context: RuleContext, policy: Policy) -> bool:
@@ -127,14 +127,14 @@ def _pick(context: RuleContext, finding: Finding) -> Selection:
     kind, *names = finding.picked_by
     terms = context.terms
     if kind == "policy":
-        found = replay.drifted(context.snapshot, terms.policy, terms.zone, map(int, names))
+        uids = replay.drifted(context.snapshot, terms.policy, terms.zone, map(int, names))
     else:
-        found = [
+        uids = [
             uid
             for refused in refusal_store.find(context, _usual(context, terms), kind, names[0])
             for uid in refusal_store.identities(context, refused)
         ]
-    return Selection(ids=tuple(map(identity_id, found)))
+    return Selection(ids=tuple(map(identity_id, uids)))
 
 
 RULE = Rule(

@@ -22,12 +22,12 @@ _QUESTION = f"""
 
 
 def _find(context: RuleContext) -> Iterator[Finding]:
-    for jti, uid, agent, task, reused_at, superseded_at, live, last in context.query(_QUESTION):
+    for jti, uid, agent, task, reused_at, superseded_at, live, last_expires_at in context.query(_QUESTION):
         identity = identity_id(uid)
         yield RULE.finding(
             credential_id(jti),
             f"{agent} on {task}: a second renewal was refused at {format_time(reused_at)}; the identity lives until "
-            f"{format_time(last)}",
+            f"{format_time(last_expires_at)}",
             since=reused_at,
             credentials=live,
             evidence={
@@ -36,7 +36,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                 "identity": identity,
                 "reused_at": reused_at,
                 "superseded_at": superseded_at,
-                "last_expires_at": last,
+                "last_expires_at": last_expires_at,
             },
             remedy=f"jitid revoke {identity}",
             ends=Selection(ids=(identity,)),

@@ -47,7 +47,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         if target == BY_HAND:
             yield _by_hand(credential, name, agent, task, died_at, proof)
             continue
-        why = f": {safe(proof)}" if proof else ""
+        proof_text = f": {safe(proof)}" if proof else ""
         tried = (
             "was never tried"
             if not attempts
@@ -58,7 +58,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         yield RULE.finding(
             credential,
             f"the {kind} of {agent} on {task} is dead since {format_time(died_at)}, and to end it at target "
-            f"{safe(target)} {tried}{why}",
+            f"{safe(target)} {tried}{proof_text}",
             since=died_at,
             credentials=1,
             evidence={

@@ -28,15 +28,26 @@ _QUESTION = f"""
 
 def _find(context: RuleContext) -> Iterator[Finding]:
     context.load_targets()
-    for jti, kind, target, name, agent, task, died_at, settlement, settled_at, until in context.query(
-        _QUESTION
-    ):
+    for (
+        jti,
+        kind,
+        target,
+        name,
+        agent,
+        task,
+        died_at,
+        settlement,
+        settled_at,
+        honoured_until,
+    ) in context.query(_QUESTION):
         credential = credential_id(jti)
         # A confirmed end that is not true is more severe than an end that is still being tried.
         wrong = settled_at is not None and settlement == Settlement.DONE
         detail = {
             True: f", though its end was confirmed at {format_time(settled_at)}" if wrong else "",
-            False: "" if until is None else f", and cannot end it before {format_time(until)}",
+            False: ""
+            if honoured_until is None
+            else f", and cannot end it before {format_time(honoured_until)}",
         }[wrong]
         yield RULE.finding(
             credential,
@@ -54,7 +65,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                 "died_at": died_at,
                 "settlement": settlement,
                 "settled_at": settled_at,
-                "honoured_until": until,
+                "honoured_until": honoured_until,
             },
             remedy=f"jitid sweep --rule revoked-live --target {target} --fix",
         )

@@ -25,7 +25,7 @@ _ADOPTED = f"""
 
 
 def _find(context: RuleContext) -> Iterator[Finding]:
-    most = context.limits.identities
+    limit = context.limits.identities
     persons = theirs = 0
     adopted = dict(context.query(_ADOPTED))
     for delegator, credentials, revokes in context.query(_QUESTION):
@@ -33,12 +33,12 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         if delegator.startswith("user:") and credentials:
             persons += 1
             theirs += credentials
-        if credentials > most:
+        if credentials > limit:
             yield RULE.finding(
                 delegator,
-                f"{credentials} live credentials descend from {delegator}; {most} is the limit",
+                f"{credentials} live credentials descend from {delegator}; {limit} is the limit",
                 credentials=credentials,
-                evidence={"limit": most},
+                evidence={"limit": limit},
                 remedy=f"jitid revoke --delegator {word(delegator)}",
                 ends=Selection(delegators=(delegator,)),
                 revokes=revokes,

@@ -34,7 +34,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         agent,
         task,
         delegator,
-        place,
+        location,
     ) in context.suspects(RULE, _QUESTION):
         credential = credential_id(jti)
         lifetime = expires_at - issued_at
@@ -43,7 +43,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         subject, remedy = f"the {kind} of {agent} on {task}", f"jitid revoke {credential}"
         if kind == Kind.ADOPTED:
             name = task.removeprefix(ADOPTED)
-            subject = f"the adopted secret {name} of {agent}, which is kept at {safe(place or '?')},"
+            subject = f"the adopted secret {name} of {agent}, which is kept at {safe(location or '?')},"
             remedy = f"jitid adopt suggest {operand(name)}"
             lifetime_text = "never ends" if expires_at == FOR_EVER else lifetime_text
         yield RULE.finding(
@@ -61,7 +61,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                 "limit_seconds": limit,
                 "issued_at": issued_at,
                 "expires_at": expires_at,
-                **({} if place is None else {"place": place}),
+                **({} if location is None else {"place": location}),
             },
             remedy=remedy,
             ends=Selection(ids=(credential,)),
@@ -81,5 +81,7 @@ RULE = Rule(
     find=_find,
     # A superseded credential is valid for the overlap, which may be long.
     suspect=f"coalesce(c.superseded_at, c.expires_at) - c.issued_at > CASE i.sensitivity {_LIMIT} ELSE 0 END",
-    values=lambda limits: {f"standing_{each}": limits.max_lifetime(each) for each in SENSITIVITIES},
+    values=lambda limits: {
+        f"standing_{sensitivity}": limits.max_lifetime(sensitivity) for sensitivity in SENSITIVITIES
+    },
 )

@@ -29,20 +29,20 @@ _QUESTION = """
 def _find(context: RuleContext) -> Iterator[Finding]:
     rows = context.query(_QUESTION, long=_LONG, key_age=context.limits.key_age)
     for uid, name, roles, key, issued_at, expires_at, disabled_at in rows:
-        one = access_id(uid)
+        access = access_id(uid)
         may = f"{name} may ask an authority until {format_time(expires_at)}"
         if disabled_at is not None:
-            why, since = f"{may}, and was disabled at {format_time(disabled_at)}", disabled_at
+            summary, since = f"{may}, and was disabled at {format_time(disabled_at)}", disabled_at
         elif key:
-            why, since = f"{may} by a key of {format_time(issued_at)}", issued_at + context.limits.key_age
+            summary, since = f"{may} by a key of {format_time(issued_at)}", issued_at + context.limits.key_age
         else:
-            why, since = (
+            summary, since = (
                 f"{may} by a bearer that counts for {format_duration(expires_at - issued_at)}",
                 issued_at,
             )
         yield RULE.finding(
-            one,
-            why,
+            access,
+            summary,
             severity=RULE.severity if disabled_at is None else Severity.HIGH,
             since=since,
             evidence={
@@ -52,7 +52,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                 "expires_at": expires_at,
                 "disabled_at": disabled_at,
             },
-            remedy=f"jitid access revoke {one}",
+            remedy=f"jitid access revoke {access}",
         )
 
 

@@ -34,16 +34,16 @@ def _values(limits: Thresholds) -> dict[str, str | None]:
 
 
 def _find(context: RuleContext) -> Iterator[Finding]:
-    for delegator, sensitivity, credentials, first in context.suspects(RULE, _QUESTION):
+    for delegator, sensitivity, credentials, first_issued_at in context.suspects(RULE, _QUESTION):
         listed = (
             f"jitid list --live --proof asserted --delegator {word(delegator)} --sensitivity {sensitivity}"
         )
         yield RULE.finding(
             f"{delegator} ({sensitivity})",
             f"that {delegator} delegates is merely stated, for live credentials of sensitivity {sensitivity}",
-            since=first,
+            since=first_issued_at,
             credentials=credentials,
-            evidence={"delegator": delegator, "sensitivity": sensitivity, "first_issued_at": first},
+            evidence={"delegator": delegator, "sensitivity": sensitivity, "first_issued_at": first_issued_at},
             remedy=f"{listed} --limit 1000000 --field id | jitid revoke --ids-file -",
             picked_by=(delegator, sensitivity),
         )
