@@ -87,8 +87,7 @@ def _answer(request: dict[str, list[str]], issued: Issued) -> str:
         attributes = {"username": user, "password": token}
     else:
         # If the server offers both, use the Bearer scheme, which is for tokens (RFC 6750): no server or log takes the
-        # token
-        # for the password of a person. The order of challenges has no meaning (RFC 9110, section 11.6.1).
+        # token for the password of a person. The order of challenges has no meaning (RFC 9110, section 11.6.1).
         if "bearer" in _schemes(request.get(_CHALLENGES, [])):
             attributes = {"authtype": "Bearer", "credential": token}
         else:

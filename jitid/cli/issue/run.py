@@ -177,9 +177,8 @@ def run(
             warn=cli.warn,
             command=cli.command,
         )
-        # The authority stays open: closing the last connection to a ledger waits for a checkpoint. Later steps open
-        # the ledger
-        # again, since it may have been replaced. The time limit covers the start only, not the command.
+        # The authority stays open: closing the last connection to a ledger waits for a checkpoint. Later steps open the
+        # ledger again, since it may have been replaced. The time limit covers the start only, not the command.
         bounds.lift()
         cli.status = _watched(cli, started, grace_seconds, keep=on_exit == "keep")
     finally:
