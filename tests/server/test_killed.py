@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,18 @@ CALLS = ("sendto", "recvfrom", "write")
 
 
 @contextmanager
-def killing(pid: int, call: str, when: int) -> Iterator[None]:
-    """Kill a process before system call number `when` of a thread, counted from now on."""
+def killing(pid: int, call: str, when: int) -> Iterator[Callable[[], bool]]:
+    """Kill a process before system call number `when` of a thread, counted from now on.
+
+    Yields a check that strace has followed the process until then: a busy machine may have replaced the process before.
+    """
     strace = [need("strace"), "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-p", str(pid)]
     tracer = subprocess.Popen(
         [*strace, "-e", f"inject={call}:signal=KILL:when={when}"], stderr=subprocess.DEVNULL
     )
     try:
         until(lambda: tracer.poll() is not None or _all_traced(pid), "strace does not attach")
-        yield
+        yield lambda: tracer.poll() is None and Path(f"/proc/{pid}").exists()
     finally:
         tracer.terminate()
         tracer.wait()
@@ -86,10 +89,13 @@ def test_whoever_asks_again_has_the_only_one_that_lives(postgres_url: str, tmp_p
         for when in range(1, 200):
             key, task = uuid.uuid4().hex, f"T-{when}"
             (worker,) = first.workers()
-            with killing(worker, call, when):
+            with killing(worker, call, when) as followed:
                 answer = ask(first, bearer, key, task)
-            if answer is not None:
+                lasts = answer is not None and followed()
+            if lasts:
                 break
+            if answer is not None:
+                continue
             deaths += 1
             again = ask(second, bearer, key, task)
             assert again is not None
