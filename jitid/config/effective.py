@@ -214,6 +214,8 @@ class Config:
                 table.update({f"{name}.{key}": (text, layer.origin) for key, text in texts_of(target.table)})
             for issuer, fields in layer.oidc.items():
                 table = tables.setdefault("oidc", {})
+                for key in [key for key in table if key.startswith(f"{issuer}.")]:
+                    del table[key]
                 for field, value in fields.items():
                     texts = (
                         [f"{client}={client_caller}" for client, client_caller in value.items()]

@@ -68,7 +68,7 @@ class Ledger(Protocol):
         run at the same time as others if the ledger supports that.
 
         Raises:
-            ConflictError: the transaction must be repeated, perhaps without `shared` (`retry.change` does so).
+            ConflictError: the transaction must be repeated, perhaps without `shared` (`change` does so).
             StorageError: the ledger is busy, full, read-only, or cannot be reached.
             ClockError: the clock has jumped by more than a day, and `accept_clock` was not given.
 

@@ -42,15 +42,11 @@ def fit_place(text: str) -> str:
     # Keep the length of one more token at first: a token that is cut in two would not be recognized.
     text = text[-LONGEST_PLACE - MAX_TOKEN :].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
     if names_token(text):
-        import re  # few places hold one
-
         text = re.sub(r"(?:[\w.-]|%5[fF]){16,}", _concealed, text, flags=re.ASCII)
         if names_token(text):
             # No single word matches: the token is interrupted by another character.
             text = MASK
     if "://" in text and "@" in text:
-        import re
-
         text = re.sub(r"(://)[^/?#\s@]*@", r"\1****@", text)
     return text[-LONGEST_PLACE:]
 

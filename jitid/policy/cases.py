@@ -152,8 +152,9 @@ class _CaseReader:
                 )
         if name is None:
             self._mistake(line, None, f"case {number} has no name")
-        merged = {**table, "request": {**self._common, **_table(table, "request")}}
-        request = self._members(merged, "request", line, name, REQUEST)
+        own = table.get("request", {})
+        merged = {**self._common, **own} if isinstance(own, dict) else own
+        request = self._members({"request": merged}, "request", line, name, REQUEST)
         expect = self._members(table, "expect", line, name, EXPECT)
 
         def wrong(member: str, message: str) -> None:

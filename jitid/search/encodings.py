@@ -1,7 +1,6 @@
 """Encodings that hide a string in a text, and their removal; all searches share this list.
 
-- escapes: percent-encoding (RFC 3986, section 2.1), also of itself; backslashes of JSON and programs (RFC 8259,
-section
+- escapes: percent-encoding (RFC 3986, section 2.1), also of itself; backslashes of JSON and programs (RFC 8259, section
   7); character references of HTML; quoted-printable (RFC 2045, section 6.7)
 - breaks: line breaks with the characters that a quotation, a list, a comment or a shell puts around them, blanks, NULs
   of UTF-16 and UTF-32, zero-width characters: all characters that no token has

@@ -156,6 +156,18 @@ def test_the_default_ledger_makes_room_for_the_keys_of_a_database() -> None:
         assert load(environ=environ).ledger == f"{folder}/ledger"
 
 
+def test_of_an_issuer_in_two_files_the_one_that_counts_is_shown() -> None:
+    """A field of a file that does not count looked as if it was in force."""
+    with surroundings() as environ:
+        write(environ, "system", "[oidc.'https://ci.example']\njwks = 'jwks.json'\naudience = 'old'\n")
+        write(environ, "user", "[oidc.'https://ci.example']\naudience = 'jitid'\n")
+        config = load(environ=environ)
+        (issuer,) = config.oidc()
+        assert (issuer.jwks, issuer.audience) == ("", "jitid")
+        shown = {name: text for name, (text, _) in dict(config.tables())["oidc"].items()}
+        assert shown == {"https://ci.example.audience": "jitid"}
+
+
 def test_an_oidc_issuer_is_complete_when_it_is_needed() -> None:
     """`config set` writes one field at a time, so an incomplete issuer is not an error before that."""
     with surroundings() as environ:

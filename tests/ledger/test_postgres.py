@@ -454,3 +454,16 @@ def test_the_command_line_works_on_a_database(postgres_url: str, tmp_path: Path)
     assert not any("hidden" in one.stdout + one.stderr for one in told)
     folder = tmp_path / "home" / ".local" / "share" / "jitid" / "authority"
     assert {path.stat().st_mode & 0o077 for path in (folder, *folder.rglob("*"))} == {0}
+
+
+@pytest.mark.parametrize("opened", ["before", "after"])
+def test_a_ledger_without_an_open_chain_is_damaged(
+    address: str, open_authority: Callable[..., LocalAuthority], opened: str
+) -> None:
+    """Whoever may write the tables can close all chains; then nothing can be recorded, and the answer says so."""
+    authority = open_authority(address) if opened == "before" else None
+    db = open_connection(address, 5.0)
+    db.raw.execute("UPDATE chain SET closed_at = 1 WHERE closed_at IS NULL")
+    db.close()
+    with pytest.raises(IntegrityError, match="lacks an open chain"):
+        (authority or open_authority(address)).perform(issue_operations.Issue(requests=(request(),)))

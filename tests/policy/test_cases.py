@@ -151,6 +151,19 @@ expect = { decision = "deny" }
     assert len(told) == 11
 
 
+@pytest.mark.parametrize("member", ["request", "expect"])
+def test_a_text_in_the_place_of_a_table_is_a_mistake(member: str) -> None:
+    """Else a case would be tried with the usual request, and not with the one that somebody wrote."""
+    case = {
+        "name": "'x'",
+        "request": '{ agent = "one" }',
+        "expect": '{ decision = "permit" }',
+        member: '"oops"',
+    }
+    text = "[[case]]\n" + "".join(f"{name} = {value}\n" for name, value in case.items())
+    assert f"`{member}` is no table" in [message for _, _, message in mistakes(text)]
+
+
 def test_each_mistake_of_a_case_is_told_at_its_line() -> None:
     text = """[request]
 ttl = "soon"

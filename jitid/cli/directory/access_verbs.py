@@ -31,8 +31,6 @@ from jitid.values.text import decoded, quote
 from jitid.values.times import format_time, parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jitid.capabilities.access.grant import Granted
     from jitid.cli import options
     from jitid.operation.base import Authority
@@ -164,12 +162,10 @@ def bootstrap(cli: Invocation, file: options.BootstrapFile) -> None:
     spent. Where somebody has that role already, there is none.
     """
     authority = open_or_create_local(cli.config(), cli.note)
-    write_bootstrap(authority, file, cli.note, accept_clock=cli.accept_clock)
+    write_bootstrap(cli, authority, file, accept_clock=cli.accept_clock)
 
 
-def write_bootstrap(
-    authority: Authority, path: str, note: Callable[[str], None], *, accept_clock: bool = False
-) -> None:
+def write_bootstrap(cli: Invocation, authority: Authority, path: str, *, accept_clock: bool = False) -> None:
     """Write a bootstrap credential into a new file with mode 0600.
 
     Raises:
@@ -187,9 +183,9 @@ def write_bootstrap(
     try:
         _write_new(path, granted)
     except BaseException:
-        _end(authority, granted)
+        _end(cli, authority, granted)
         raise
-    note(
+    cli.note(
         f"the credential in {path} grants the role admin once, before {format_time(granted.access.expires_at)}: "
         "jitid access grant NAME --role admin"
     )
@@ -225,7 +221,7 @@ def _hand_out(cli: Invocation, authority: Authority, granted: Granted, out: str 
     try:
         _show(cli, granted, out)
     except BaseException as error:
-        _end(authority, granted, error)
+        _end(cli, authority, granted, error)
         if isinstance(error, OutputError):
             error.add("what was just granted was revoked")
         raise
@@ -252,7 +248,7 @@ def _show(cli: Invocation, granted: Granted, out: str | None) -> None:
     cli.show(Display("jitid.access-grant/1", access_rows.GRANTED, [row], one=True))
 
 
-def _end(authority: Authority, granted: Granted, error: BaseException | None = None) -> None:
+def _end(cli: Invocation, authority: Authority, granted: Granted, error: BaseException | None = None) -> None:
     time_limit.take_back()
     try:
         authority.perform(RevokeAccess(ids=(granted.access.id,), reason="it could not be handed out"))
@@ -260,5 +256,5 @@ def _end(authority: Authority, granted: Granted, error: BaseException | None = N
         raise StorageError(
             f"what was just granted could be neither handed out nor revoked: {failure.message}",
             f"end it before it expires at {format_time(granted.access.expires_at)}: "
-            f"jitid access revoke {granted.access.id}",
+            + cli.command(f"jitid access revoke {granted.access.id}"),
         ) from error

@@ -193,7 +193,8 @@ def enable(cli: Invocation, name: options.KnownDelegator, reason: options.Reason
     for agent in result.suspended[:_SHOWN]:
         cli.note(f"agent {agent} stays suspended: {cli.command(f'jitid agent resume {operand(agent)}')}")
     if len(result.suspended) > _SHOWN:
-        cli.note(f"so it is with {len(result.suspended) - _SHOWN} more: see jitid delegator show {main_name}")
+        show_command = cli.command(f"jitid delegator show {main_name}")
+        cli.note(f"so it is with {len(result.suspended) - _SHOWN} more: see {show_command}")
 
 
 def show(cli: Invocation, name: options.KnownDelegator) -> None:

@@ -88,7 +88,7 @@ def _bootstrap(cli: Invocation, authority: LocalAuthority, path: str) -> None:
     from jitid.cli.directory.access_verbs import write_bootstrap
 
     try:
-        write_bootstrap(authority, path, cli.note)
+        write_bootstrap(cli, authority, path)
     except UsageError as error:
         cli.note(f"no bootstrap credential was made: {error.message}")
 

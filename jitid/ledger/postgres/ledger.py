@@ -214,6 +214,9 @@ class _Writing:
             if chain_and_time is not None:
                 *row, now = chain_and_time
                 now = session.time(now)
+            elif not session.chains:
+                db.roll_back()
+                raise IntegrityError("the ledger lacks an open chain", "restore the database from a backup")
             else:
                 # All chains are locked. Each waiting writer picks a random one, so that they do not wait for the same
                 # chain.
@@ -222,10 +225,6 @@ class _Writing:
                     # Other chains were opened meanwhile, or there is none.
                     db.roll_back()
                     session.look_again()
-                    if not session.chains:
-                        raise IntegrityError(
-                            "the ledger lacks an open chain", "restore the database from a backup"
-                        )
                     continue
                 # The clock is read after the wait.
                 now = self._now(db.execute(_TIME))

@@ -142,6 +142,18 @@ def test_each_role_is_a_service_and_its_password_is_for_its_hosts_alone(services
     assert lines == ["a.example:*:app", "\\:\\:1:*:app", "/run/pg:*:my app", "localhost:*:my app"]
 
 
+@pytest.mark.parametrize(
+    ("hosts", "ports"),
+    [("a:6000,b", "6000,"), ("a,b:6000", ",6000"), ("a:1,b,c:3", "1,,3"), ("a,b", None), ("a:1", "1")],
+)
+def test_each_host_keeps_its_own_port(services: Services, hosts: str, ports: str | None) -> None:
+    """For libpq one port counts for all hosts, and an empty one is the default (its manual, section 34.1.1.3)."""
+    services.put(role("db", "jitid_a", f"postgresql://jitid_a:x@{hosts}/app"))
+    parsed = configparser.ConfigParser()
+    parsed.read_string(found(services)["PGSERVICEFILE"])
+    assert parsed["db"].get("port") == ports
+
+
 def test_an_address_that_no_service_file_can_have_is_refused(services: Services) -> None:
     """A line break in the address would add a setting that no caller requested."""
     with pytest.raises(StorageError, match="line break"):

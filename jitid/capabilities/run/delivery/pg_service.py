@@ -18,6 +18,7 @@ class LoginPlace(NamedTuple):
 
     hosts: tuple[str, ...]
     ports: tuple[str, ...]
+    """For each host its port, "" for the default; or the port of all hosts."""
     database: str
     options: tuple[tuple[str, str], ...]
     """Further options, such as `sslmode`."""
@@ -53,7 +54,7 @@ class Services:
             "PGSERVICE": name,
             "PGUSER": user,
             "PGHOST": ",".join(address.hosts),
-            "PGPORT": ",".join(address.ports),
+            "PGPORT": _joined(address.ports),
             "PGDATABASE": address.database,
         }
         return self._files.environment() | {name: value for name, value in variables.items() if value}
@@ -81,7 +82,8 @@ def place_of(url: str) -> LoginPlace:
         ports.append(port)
     options = dict(parse_qsl(query))
     hosts = hosts or options.pop("host", "").split(",")
-    ports = [port for port in ports if port] or [port for port in options.pop("port", "").split(",") if port]
+    if not any(ports):
+        ports = options.pop("port", "").split(",")
     address = LoginPlace(tuple(filter(None, hosts)), tuple(ports), unquote(database), tuple(options.items()))
     if not all(_is_line(text) for text in (*address.hosts, address.database, *options, *options.values())):
         raise StorageError("the database's address has a line break, which no service file can have")
@@ -92,12 +94,17 @@ def service(name: str, address: LoginPlace, user: str, _password: str) -> str:
     """Return the section of a service file for a role and its database; it does not contain the password."""
     settings = {
         "host": ",".join(address.hosts),
-        "port": ",".join(address.ports),
+        "port": _joined(address.ports),
         "dbname": address.database,
         "user": user,
         **dict(address.options),
     }
     return f"[{name}]\n" + "".join([f"{key}={value}\n" for key, value in settings.items() if value])
+
+
+def _joined(ports: Sequence[str]) -> str:
+    """Return ports in libpq's form, or "" for the default port of all hosts."""
+    return ",".join(ports) if any(ports) else ""
 
 
 def passwords(role: tuple[LoginPlace, str, str]) -> str:

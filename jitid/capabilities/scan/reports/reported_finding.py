@@ -30,7 +30,7 @@ class ReportedFinding(NamedTuple):
 
     def __repr__(self) -> str:
         # The text contains the secret.
-        return f"Reported({self.sighting!r}, redacted={self.redacted})"
+        return f"ReportedFinding({self.sighting!r}, redacted={self.redacted})"
 
 
 def reported(texts: tuple[object, ...], sighting: Sighting, print_: object = None) -> ReportedFinding:
