@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from jitid.cli.invocation import Invocation
-from jitid.model.adopted import FOR_EVER
 from jitid.model.credential import Credential, State
 from jitid.system import output
-from jitid.values.times import format_duration, format_time
+from jitid.values.times import NO_EXPIRY, format_duration, format_time
 
 _MOST_ORPHANS = 5
 """Maximum number of orphans that are named one by one."""
@@ -114,6 +113,6 @@ def credential(row: Credential, now: int) -> dict[str, Any]:
 
 def _left(row: Credential, now: int) -> str | None:
     """Return the remaining lifetime of a live credential; None for any other, or if it has no end."""
-    if row.state_at(now) is not State.ACTIVE or row.ends_at >= FOR_EVER:
+    if row.state_at(now) is not State.ACTIVE or row.ends_at >= NO_EXPIRY:
         return None
     return format_duration(row.ends_at - now)

@@ -11,8 +11,6 @@ from jitid.model.task import ADOPTED
 from jitid.values import strict_json
 from jitid.values.names import MAX_NAME, check_name
 
-FOR_EVER = 253_402_300_799  # 9999-12-31T23:59:59Z
-"""The expiry of a secret that does not expire."""
 LONGEST_NAME = MAX_NAME - len(ADOPTED)
 LONGEST_PLACE = 500
 """Characters."""

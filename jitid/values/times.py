@@ -14,6 +14,8 @@ MAX_DURATION = 100 * 31_557_600
 EARLIEST = -62_167_219_200
 LATEST = 253_402_300_799
 """The first and the last second of the years 0000 to 9999."""
+NO_EXPIRY = LATEST
+"""The expiry of a credential that does not expire."""
 
 _DAY = 86_400
 _UNITS = {"d": _DAY, "h": 3600, "m": 60, "s": 1}

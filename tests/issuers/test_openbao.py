@@ -25,8 +25,8 @@ from jitid.errors import (
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.issuers.openbao.look_up import SecretReference
 from jitid.issuers.target_kinds import reference_of
-from jitid.model.adopted import FOR_EVER
 from jitid.model.target import Life, Settlement, TargetRecord
+from jitid.values.times import NO_EXPIRY
 from tests.issuers.openbaoplace import BARE_SECRET, TEMPLATES, OpenBaoPlace
 from tests.issuers.places import make, try_to_make
 from tests.openbao import certify, write_secret
@@ -294,7 +294,7 @@ def test_a_token_that_was_there_before_is_ended_by_its_accessor(
     made = openbao.server.ask("POST", "auth/token/create", {"policies": ["reader"], "ttl": "1h"})["auth"]
     reference = reference_of("openbao-lease", made["accessor"])
     record = openbao.record(template=None)._replace(
-        name=made["accessor"], reference=reference, kind="adopted", expires_at=FOR_EVER
+        name=made["accessor"], reference=reference, kind="adopted", expires_at=NO_EXPIRY
     )
     issuer.expect(issuer.names_of(record.name, record.reference))
     assert reference in {one.name for one in issuer.inventory() if one.live}

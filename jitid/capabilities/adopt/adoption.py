@@ -22,7 +22,7 @@ from jitid.issuers.target_kinds import reference_of
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model import event as audit
-from jitid.model.adopted import FOR_EVER, AdoptedRow, StandingSecret
+from jitid.model.adopted import AdoptedRow, StandingSecret
 from jitid.model.credential import Credential, Kind
 from jitid.model.ledger_rows import CredentialRow, IdentityRow
 from jitid.model.target import BY_HAND
@@ -30,7 +30,7 @@ from jitid.model.task import ADOPTED, Task
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.secret import fingerprint
 from jitid.values.text import label, operand, safe
-from jitid.values.times import format_time
+from jitid.values.times import NO_EXPIRY, format_time
 
 PROOF = "adopted"
 """The proof for an owner: there was no delegation, the adoption states the responsible delegator."""
@@ -97,7 +97,7 @@ def adopt(
         task = tasks.get(secret.name)
         if task is None:
             task = TaskChanges(transaction).open_task(
-                ADOPTED + secret.name, secret.purpose, secret.sensitivity, FOR_EVER, secret.owner
+                ADOPTED + secret.name, secret.purpose, secret.sensitivity, NO_EXPIRY, secret.owner
             )
             opened_tasks.append(task)
         owner, agent = transaction.term(secret.owner), transaction.term(secret.agent)
@@ -253,7 +253,7 @@ def _must_be_alike(
         ("purpose", secret.purpose, existing.purpose),
         ("agent", secret.agent, existing.agent),
         ("sensitivity", secret.sensitivity, existing.sensitivity),
-        ("end", secret.expires_at or FOR_EVER, existing.expires_at),
+        ("end", secret.expires_at or NO_EXPIRY, existing.expires_at),
         ("target", secret.target or BY_HAND, previous.outside.record.target),
         ("prefix", secret.prefix, previous.adopted.prefix),
     ):
@@ -326,7 +326,7 @@ def _credential(
         audiences,
         None,
         transaction.now,
-        secret.expires_at or FOR_EVER,
+        secret.expires_at or NO_EXPIRY,
         secret.fingerprint,
         None,
         None,

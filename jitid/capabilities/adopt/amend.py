@@ -11,10 +11,10 @@ from jitid.capabilities.adopt.adoption import owners_of, row_of, wrong
 from jitid.capabilities.adopt.store import AdoptedChanges
 from jitid.errors import UsageError
 from jitid.ledger.transaction import Transaction
-from jitid.model.adopted import FOR_EVER, Changed, StandingSecret
+from jitid.model.adopted import Changed, StandingSecret
 from jitid.model.target import BY_HAND
 from jitid.values.text import label, operand
-from jitid.values.times import format_time
+from jitid.values.times import NO_EXPIRY, format_time
 
 
 class Amended(NamedTuple):
@@ -62,7 +62,7 @@ def amend(
                 ("place", standing.place, secret.adopted.place),
                 ("purpose", standing.purpose, secret.credential.purpose),
                 ("agent", standing.agent, secret.credential.agent),
-                ("ends", standing.expires_at or FOR_EVER, secret.credential.expires_at),
+                ("ends", standing.expires_at or NO_EXPIRY, secret.credential.expires_at),
                 ("target", standing.target or BY_HAND, secret.outside.record.target),
                 ("reference", standing.reference or secret.name, secret.outside.record.name),
             )
@@ -76,7 +76,7 @@ def amend(
                 transaction.term(standing.owner),
                 transaction.term(standing.agent),
                 standing.purpose,
-                standing.expires_at or FOR_EVER,
+                standing.expires_at or NO_EXPIRY,
             )
         )
         event = secret.credential.event
@@ -105,7 +105,7 @@ def _amended(secret: AdoptedSecret, amended: Amended) -> StandingSecret:
         amended.purpose or credential.purpose or "",
         amended.agent or credential.agent,
         credential.sensitivity,
-        amended.expires_at or (None if credential.expires_at == FOR_EVER else credential.expires_at),
+        amended.expires_at or (None if credential.expires_at == NO_EXPIRY else credential.expires_at),
         amended.target or target,
         amended.reference or (None if target is None else outside.record.name),
         adopted.prefix,

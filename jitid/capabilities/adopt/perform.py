@@ -15,12 +15,12 @@ from jitid.capabilities.targets.perform import targets_of
 from jitid.errors import JitidError, UsageError
 from jitid.issuers.target_kinds import reference_of
 from jitid.ledger.contract import change
-from jitid.model.adopted import FOR_EVER
 from jitid.model.credential import Kind
 from jitid.model.target import BY_HAND, Life, Probe, TargetRecord
 from jitid.model.task import ADOPTED
 from jitid.operation.context import Context
 from jitid.values.text import quote, safe
+from jitid.values.times import NO_EXPIRY
 
 if TYPE_CHECKING:
     from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
@@ -114,7 +114,7 @@ def _foreseen(secret: StandingSecret, kind: str) -> TargetRecord:
             ADOPTED + secret.name,
             secret.owner,
         ),
-        *(secret.purpose, secret.sensitivity, (), (), 0, secret.expires_at or FOR_EVER),
+        *(secret.purpose, secret.sensitivity, (), (), 0, secret.expires_at or NO_EXPIRY),
     )
 
 

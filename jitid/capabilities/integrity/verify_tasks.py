@@ -10,9 +10,9 @@ from jitid.capabilities.audit.cut_store import CutStore
 from jitid.capabilities.identity.share_store import ShareStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.errors import IntegrityError
-from jitid.model.adopted import FOR_EVER
 from jitid.model.task import ADOPTED, UNKNOWN_OWNER
 from jitid.values.text import label
+from jitid.values.times import NO_EXPIRY
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
@@ -141,7 +141,7 @@ class TaskMembers:
         if task.name.startswith(ADOPTED) and task.event in self._adopting:
             # The digest of the event covers its opener and sensitivity.
             adopted_at, _ = self._adopting[task.event]
-            opened = opened or {"opener": task.opener, "deadline": FOR_EVER, "opened_at": adopted_at}
+            opened = opened or {"opener": task.opener, "deadline": NO_EXPIRY, "opened_at": adopted_at}
         transfer = self._given.get(task.event)
         if (task.given_event or None) != (None if transfer is None else transfer[0]):
             raise IntegrityError(f"the owner of the task {label(task.name)} is not as the events tell")

@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING, Any, assert_never
 from jitid.capabilities.directory import visibility
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import introspection
-from jitid.capabilities.identity.perform import with_unsettled
-from jitid.capabilities.identity.share_store import ShareStore
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.inventory import operations as ops
-from jitid.capabilities.targets.store import OutsideStore
-from jitid.capabilities.use.store import UseStore
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.ledger.seal import find as find_seal
 from jitid.ledger.seal import sealed
@@ -65,6 +61,7 @@ def _look(
 
 def _revoke(context: Context, operation: ops.Revoke) -> Ended:
     from jitid.capabilities.identity import revocation
+    from jitid.capabilities.identity.perform import with_unsettled
 
     if operation.dry_run:
         with context.ledger.read() as snapshot:
@@ -92,6 +89,7 @@ def _selection(snapshot: View, operation: ops.Revoke) -> Selection:
 
 
 def _retire(context: Context, operation: ops.Retire) -> Ended:
+    from jitid.capabilities.identity.perform import with_unsettled
     from jitid.capabilities.inventory import retirement
 
     if operation.dry_run:
@@ -125,6 +123,10 @@ def _share(context: Context, operation: ops.ShareTask | ops.GiveTask) -> ops.Tas
 
 def inspect(snapshot: View, names: Names, operation: ops.Inspect, caller: Caller | None) -> ops.Inspection:
     """Return all facts about a credential, named by its id or given as a token."""
+    # `jitid list` uses this module, too, and should not pay for loading these.
+    from jitid.capabilities.targets.store import OutsideStore
+    from jitid.capabilities.use.store import UseStore
+
     if operation.token is not None:
         credential = introspection.recognise(snapshot, names, operation.token.reveal(), shown=True)
     elif operation.id is not None:
@@ -239,6 +241,8 @@ def show_task(snapshot: View, caller: Caller | None, operation: ops.ShowTask) ->
 
 def row_of(snapshot: View, caller: Caller | None, task: Task) -> ops.TaskRow:
     """Return a task with the number of its credentials, and the names that it is shared with."""
+    from jitid.capabilities.identity.share_store import ShareStore
+
     count, live = TaskStore(snapshot).count_for_task(task.key)
     shared = tuple(ShareStore(snapshot).of(task.key))
     return ops.TaskRow(visibility.as_seen(snapshot, caller, task), count, live, snapshot.now, shared)

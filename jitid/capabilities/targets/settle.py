@@ -16,12 +16,12 @@ from jitid.issuers.targets import Targets
 from jitid.ledger import expiry
 from jitid.ledger.contract import Ledger, change
 from jitid.ledger.transaction import Transaction
-from jitid.model.adopted import FOR_EVER
 from jitid.model.credential import Kind
 from jitid.model.outside import LAST_AFTER, Outside
 from jitid.model.target import BY_HAND, EndOutcome, Settlement
 from jitid.system import time_limit
 from jitid.values.text import safe
+from jitid.values.times import NO_EXPIRY
 
 FIRST_AFTER = 10
 """Seconds before an unavailable target is tried again: twice as long each time, up to an hour."""
@@ -307,7 +307,7 @@ def left_by_now(outside: Outside) -> Left:
 def _left(outside: Outside, outcome: EndOutcome, next_at: int | None) -> Left:
     record = outside.record
     honoured_until = outcome.honoured_until
-    if honoured_until is None and record.expires_at < FOR_EVER:
+    if honoured_until is None and record.expires_at < NO_EXPIRY:
         honoured_until = record.expires_at
     return Left(
         record.jti,

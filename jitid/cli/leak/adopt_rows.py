@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.cli import record_rows
-from jitid.model.adopted import FOR_EVER
 from jitid.model.target import BY_HAND
+from jitid.values.times import NO_EXPIRY
 
 if TYPE_CHECKING:
     from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
@@ -69,7 +69,7 @@ def record(secret: AdoptedSecret, now: int) -> dict[str, Any]:
         "prefix": adopted.prefix,
         "length": adopted.length,
         "adopted_at": record_rows.time(credential.issued_at),
-        "expires_at": None if credential.expires_at == FOR_EVER else record_rows.time(credential.expires_at),
+        "expires_at": None if credential.expires_at == NO_EXPIRY else record_rows.time(credential.expires_at),
         "ended_at": record_rows.time(credential.ended_at),
         "confirmed_at": record_rows.time(outside.settled_at) if secret.confirmed else None,
         "proof": outside.proof if secret.confirmed else None,

@@ -23,11 +23,12 @@ from jitid.capabilities.report.operations import MakeReport
 from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.targets.operations import Settle
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
-from jitid.model.adopted import FOR_EVER, StandingSecret
+from jitid.model.adopted import StandingSecret
 from jitid.model.target import Life
 from jitid.search.pasted import search_pasted
 from jitid.search.secret_shapes import PRINT, SecretShape
 from jitid.values.secret import Secret, new_opaque
+from jitid.values.times import NO_EXPIRY
 from tests.builders import DAY, NOW, World, edit
 from tests.capabilities.leak.test_leaks import add, only, prove
 from tests.capabilities.sweep.asking import fixed, found, swept
@@ -437,5 +438,5 @@ def test_a_sweep_by_target_says_nothing_of_what_somebody_has_to_end(world: World
     """A secret without a target is not looked up anywhere, so that it cannot make a sweep incomplete."""
     adopt(world)
     assert not any(getattr(each, "missed", ()) for each in swept(world))
-    assert listed(world)[0].credential.expires_at == FOR_EVER
+    assert listed(world)[0].credential.expires_at == NO_EXPIRY
     assert Secret.single(SECRET).fingerprints()["token"] == listed(world)[0].credential.fingerprint

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
-from jitid.model.adopted import FOR_EVER
 from jitid.model.credential import Kind
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import ADOPTED, SENSITIVITIES
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.text import operand, safe
-from jitid.values.times import format_duration, format_time
+from jitid.values.times import NO_EXPIRY, format_duration, format_time
 
 _LIMIT = " ".join(f"WHEN '{sensitivity}' THEN :standing_{sensitivity}" for sensitivity in SENSITIVITIES)
 _QUESTION = """
@@ -45,7 +44,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
             name = task.removeprefix(ADOPTED)
             subject = f"the adopted secret {name} of {agent}, which is kept at {safe(location or '?')},"
             remedy = f"jitid adopt suggest {operand(name)}"
-            lifetime_text = "never ends" if expires_at == FOR_EVER else lifetime_text
+            lifetime_text = "never ends" if expires_at == NO_EXPIRY else lifetime_text
         yield RULE.finding(
             credential,
             f"{subject} {lifetime_text}; for sensitivity {sensitivity} {format_duration(limit)} is the limit",
