@@ -208,11 +208,6 @@ def must_follow(proved_at: int | None, event_time: int, event: str) -> None:
         )
 
 
-def chain_objections(snapshot: DirectoryStore, agents: Iterable[str], now: int) -> list[Objection]:
-    """Return the objections to delegating agents, and to agents in the chain, that are out of service."""
-    return out_of_service(map(snapshot.find_agent, dict.fromkeys(agents)), now)
-
-
 def out_of_service(records: Iterable[Agent | None], now: int) -> list[Objection]:
     """Return the objections to records that must not act or delegate now; None stands for an agent without a record."""
     return [
