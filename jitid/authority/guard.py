@@ -360,11 +360,11 @@ def _narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> 
 
 def _may_look_at(snapshot: View, names: Names, caller: Caller, token: Secret) -> bool:
     """Return whether a token descends from the caller, is the caller's own, or was issued at the caller's request."""
-    from jitid.capabilities.identity import introspection
+    from jitid.capabilities.identity import validity
 
     try:
         # Compare identities: the token may have been renewed between two reads of its file.
-        identity = introspection.recognise(snapshot, names, token.reveal(), shown=True).id
+        identity = validity.recognise(snapshot, names, token.reveal(), shown=True).id
     except InvalidCredentialError:
         return False
     return own_tasks.is_under(snapshot, caller, identity) or _was_issued(snapshot, caller, identity)
@@ -375,11 +375,11 @@ def _may_end(snapshot: View, names: Names, caller: Caller, token: Secret) -> boo
 
     A recipient to which the token was merely shown may not.
     """
-    from jitid.capabilities.identity import introspection
+    from jitid.capabilities.identity import validity
     from jitid.capabilities.issue.token_perform import must_be_own
 
     try:
-        must_be_own(snapshot, caller, introspection.recognise(snapshot, names, token.reveal()))
+        must_be_own(snapshot, caller, validity.recognise(snapshot, names, token.reveal()))
     except InvalidCredentialError:
         # The operation itself reports why the token is invalid.
         return True

@@ -187,7 +187,7 @@ class RefusedLeaks(NamedTuple):
     leaks: list[int]
     """Leaks whose credential every verification by the ledger refuses."""
     doubtful: list[int]
-    """Leaks that need the decision of `introspection.judge`: no column of the row shows that the credential ended."""
+    """Leaks that need the decision of `validity.judge`: no column of the row shows that the credential ended."""
     last: int | None
     """The last leak that was examined; None if there are no more."""
 

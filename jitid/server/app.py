@@ -16,16 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
 from jitid.errors import JitidError
-from jitid.server import (
-    authzen,
-    check_token,
-    discovery,
-    forward_auth,
-    health,
-    native,
-    oauth,
-    status_endpoint,
-)
+from jitid.server import authzen, discovery, forward_auth, health, native, oauth, status_endpoint, token_status
 from jitid.server.answers import LimitedError, RequestError, answer_error
 from jitid.server.request_record import KEY, RequestRecord
 from jitid.server.service_limits import RequestPace
@@ -53,7 +44,7 @@ _OPEN = frozenset(
         "/.well-known/openid-configuration",
         "/.well-known/authzen-configuration",
         "/status/{name}",
-        check_token.PLACE,
+        token_status.PLACE,
     )
 )
 """Routes that need no credential and are costly."""
@@ -73,7 +64,7 @@ def routes(service: Service) -> list[BaseRoute]:
         *oauth.routes(service),
         *authzen.routes(service),
         *forward_auth.routes(service),
-        *check_token.routes(service),
+        *token_status.routes(service),
     ]
 
 

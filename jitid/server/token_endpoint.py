@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from jitid.capabilities.issue.actors import own_agent
+from jitid.capabilities.issue.may_act import own_agent
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.issue.token_perform import new_task

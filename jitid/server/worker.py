@@ -38,7 +38,7 @@ _NEEDED = (
     "jitid.capabilities.access.perform",
     "jitid.capabilities.issue.token_perform",
     "jitid.capabilities.use.perform",
-    "jitid.capabilities.identity.introspection",
+    "jitid.capabilities.identity.validity",
     "jitid.capabilities.identity.perform",
     "jitid.capabilities.issue.issuance",
     "jitid.capabilities.issue.perform",

@@ -27,7 +27,7 @@ from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import approval_operations as approvals
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue import token_operations as tokens
-from jitid.capabilities.issue.actors import own_agent
+from jitid.capabilities.issue.may_act import own_agent
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.report import operations as report_operations

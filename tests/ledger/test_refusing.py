@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialChanges
 from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
 from jitid.capabilities.leak import exposure
@@ -33,7 +33,7 @@ def judged(snapshot: View) -> list[int]:
         if leak.dead_at is None or leak.kin is not None:
             continue
         try:
-            introspection.judge(snapshot, credentials[leak.jti], None)
+            validity.judge(snapshot, credentials[leak.jti], None)
         except InvalidCredentialError:
             refused.append(leak.key)
     return refused

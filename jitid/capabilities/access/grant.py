@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.access.store import AccessChanges, AccessStore
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.revocation import check_reason
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import (
@@ -273,7 +273,7 @@ def must_hold(snapshot: View, caller: Caller) -> None:
     else:
         credential = CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])
         try:
-            holds = credential is not None and bool(introspection.judge(snapshot, credential, None))
+            holds = credential is not None and bool(validity.judge(snapshot, credential, None))
         except InvalidCredentialError:
             holds = False
     if not holds:
@@ -331,7 +331,7 @@ def holder(snapshot: View, names: Names, token: Secret) -> Caller:
         ShownError: the token is valid, but for services.
 
     """
-    credential = introspection.verify(snapshot, names, token.reveal(), None).credential
+    credential = validity.verify(snapshot, names, token.reveal(), None).credential
     # An agent's credential authenticates it only to its audiences, and this authority must be among them.
     if not credential.names_authority(names.accepted(snapshot.now)):
         raise reach.merely_shown(credential)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jitid.capabilities.decisions.replay import DECISIONS, is_narrowed, is_whole, request_of
 from jitid.capabilities.directory import governance, name_rights
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import narrow as narrowing
 from jitid.errors import (
@@ -107,9 +107,9 @@ def explain(
     """
     credential = None
     if token is not None:
-        credential = introspection.recognise(snapshot, names, token.reveal(), shown=True)
+        credential = validity.recognise(snapshot, names, token.reveal(), shown=True)
     elif id_ is not None:
-        credential = introspection.find(snapshot, id_)
+        credential = validity.find(snapshot, id_)
     document = _document(snapshot, event if credential is None else credential.event)
     request = request_of(document, names.issuer) if is_whole(document) else None
     files, policy, lost = _stored(snapshot, document.get("policy"))
@@ -261,7 +261,7 @@ def _decide_now(
     above = _above(snapshot, document, credential)
     proof, chain_sensitivity = request.delegator_proof, request.sensitivity
     if above is not None:
-        proof, chain_sensitivity = introspection.root_proof(*above), narrowing.sensitivity_of(*above)
+        proof, chain_sensitivity = validity.root_proof(*above), narrowing.sensitivity_of(*above)
     later = reach.later_audiences(document)
     sensitivity = narrowing.sensitivity(
         request.sensitivity, chain_sensitivity, scopes, request.audiences, terms, may_audience=later
@@ -361,7 +361,7 @@ def _above(
 ) -> tuple[Credential, list[Ancestor]] | None:
     """Return a credential with the identities above it: the explained credential, or the parent in a denial."""
     if credential is None and "parent" in document:
-        credential = introspection.find(snapshot, document["parent"])
+        credential = validity.find(snapshot, document["parent"])
     if credential is None:
         return None
     return credential, CredentialStore(snapshot).lineage(credential.identity_key)

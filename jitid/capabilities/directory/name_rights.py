@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import InvalidCredentialError
 from jitid.values.ids import parse_id
@@ -184,7 +184,7 @@ def _may_use(snapshot: View, agent: Agent, name: str) -> bool:
 def _valid_until(snapshot: View, credential: Credential) -> int | None:
     """Return when a credential and all that it depends on expire; None if it is not valid now."""
     try:
-        return introspection.until(introspection.judge(snapshot, credential, None))
+        return validity.until(validity.judge(snapshot, credential, None))
     except InvalidCredentialError:
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.crypto import jws
@@ -46,7 +46,7 @@ class HeldToken(NamedTuple):
 
 def keys_of(snapshot: View) -> dict[str, SigningKey]:
     """Return the keys that ever signed tokens, by their ids."""
-    return introspection.keys_of(snapshot)
+    return validity.keys_of(snapshot)
 
 
 def present(names: Names, keys: Mapping[str, SigningKey], tokens: Iterable[str]) -> list[PresentedToken]:
@@ -57,15 +57,15 @@ def present(names: Names, keys: Mapping[str, SigningKey], tokens: Iterable[str])
 def _present(names: Names, keys: Mapping[str, SigningKey], token: str) -> PresentedToken:
     if token.startswith("jitid_"):
         if not is_opaque(token):
-            return PresentedToken(refusal=introspection.MISTYPED)
+            return PresentedToken(refusal=validity.MISTYPED)
         return PresentedToken(hashed=fingerprint(token))
     if token.startswith(CERTIFICATE) or is_ssh_certificate(token):
-        return PresentedToken(refusal=introspection.SHOWN)
+        return PresentedToken(refusal=validity.SHOWN)
     try:
         parsed = jws.parse(token, types=jws.TOKENS)
         if parsed.typ == jws.SVID:
-            return PresentedToken(refusal=introspection.NO_RIGHT)
-        return PresentedToken(jti=introspection.jti_issued_here(parsed, names, keys), parsed=parsed)
+            return PresentedToken(refusal=validity.NO_RIGHT)
+        return PresentedToken(jti=validity.jti_issued_here(parsed, names, keys), parsed=parsed)
     except InvalidCredentialError as error:
         return PresentedToken(refusal=error.message)
 
@@ -73,7 +73,7 @@ def _present(names: Names, keys: Mapping[str, SigningKey], token: str) -> Presen
 def hold(
     snapshot: View, presented: Sequence[PresentedToken], audiences: Collection[str] | None
 ) -> list[HeldToken]:
-    """Return the credential of each token, and whether it is valid now by the rules of `introspection.verify`."""
+    """Return the credential of each token, and whether it is valid now by the rules of `validity.verify`."""
     seal.refuse_if_sealed(snapshot)
     keys = keys_of(snapshot)
     stored_credentials = CredentialStore(snapshot).find_given(
@@ -90,7 +90,7 @@ def hold(
             recognised.append((None, error.message))
     credentials = [credential for credential, _ in recognised if credential is not None]
     grounds_of = CredentialStore(snapshot).grounds_of(
-        credential.key for credential in credentials if introspection.rests(credential)
+        credential.key for credential in credentials if validity.rests(credential)
     )
     tasks = TaskStore(snapshot).tasks_numbered({credential.task_key for credential in credentials})
     held_tokens = []
@@ -100,15 +100,15 @@ def hold(
             continue
         grounds, task = grounds_of.get(credential.key, []), tasks.get(credential.task_key)
         try:
-            introspection.check_audience(credential, audiences)
-            introspection.check(credential, grounds, snapshot.now)
+            validity.check_audience(credential, audiences)
+            validity.check(credential, grounds, snapshot.now)
             # The hash shows that row and claims match, so of the checks of `jws.check_claims` only this one is left.
             if snapshot.now < credential.issued_at:
-                raise InvalidCredentialError(introspection.NOT_YET)
+                raise InvalidCredentialError(validity.NOT_YET)
         except InvalidCredentialError as error:
             refusal = error.message
         held_tokens.append(
-            HeldToken(introspection.effective(credential, grounds), ancestors(grounds), task, refusal)
+            HeldToken(validity.effective(credential, grounds), ancestors(grounds), task, refusal)
         )
     return held_tokens
 
@@ -122,8 +122,8 @@ def _recognise(
     if token.refusal is not None:
         raise InvalidCredentialError(token.refusal)
     if token.parsed is not None:
-        return introspection.as_remembered(by_jti.get(token.jti or ""), token.parsed, keys)
+        return validity.as_remembered(by_jti.get(token.jti or ""), token.parsed, keys)
     credential = by_fingerprint.get(token.hashed)
     if credential is None or credential.kind not in UNSIGNED:
-        raise InvalidCredentialError(introspection.UNKNOWN)
+        raise InvalidCredentialError(validity.UNKNOWN)
     return credential

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from jitid.capabilities.directory import visibility
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.inventory import operations as ops
@@ -77,7 +77,7 @@ def _selection(snapshot: View, operation: ops.Revoke) -> Selection:
     """Return the selection with the identities of the presented tokens; this ledger must have issued each."""
     chosen = operation.selection
     jtis = [
-        introspection.recognise(snapshot, snapshot.names, token.reveal()).jti for token in operation.tokens
+        validity.recognise(snapshot, snapshot.names, token.reveal()).jti for token in operation.tokens
     ]
     unknown = CredentialStore(snapshot).unknown_of((*chosen.ids, *chosen.trees))
     if unknown is not None:
@@ -128,9 +128,9 @@ def inspect(snapshot: View, names: Names, operation: ops.Inspect, caller: Caller
     from jitid.capabilities.use.store import UseStore
 
     if operation.token is not None:
-        credential = introspection.recognise(snapshot, names, operation.token.reveal(), shown=True)
+        credential = validity.recognise(snapshot, names, operation.token.reveal(), shown=True)
     elif operation.id is not None:
-        credential = introspection.find(snapshot, operation.id)
+        credential = validity.find(snapshot, operation.id)
     else:
         raise UsageError("nothing is named", "give an id, or a token on standard input")
     reason = None
@@ -139,7 +139,7 @@ def inspect(snapshot: View, names: Names, operation: ops.Inspect, caller: Caller
         if seal is not None:
             # A sealed ledger has only the state at the time of sealing; the other ledger has the current one.
             raise InvalidCredentialError(sealed(seal).message)
-        introspection.judge(snapshot, credential, None)
+        validity.judge(snapshot, credential, None)
     except InvalidCredentialError as error:
         reason = error.message
     task = TaskStore(snapshot).task_numbered(credential.task_key)
@@ -190,13 +190,13 @@ def list_credentials(snapshot: View, operation: ops.ListCredentials) -> ops.Page
 def show_tree(snapshot: View, operation: ops.ShowTree) -> ops.Page:
     """Return delegation trees: from the root of an id's tree, or of all trees of a task, downwards."""
     roots: dict[int, None] = {}
-    under = None if operation.under is None else introspection.find(snapshot, operation.under).identity_key
+    under = None if operation.under is None else validity.find(snapshot, operation.under).identity_key
 
     def top(identity: int) -> int:
         return CredentialStore(snapshot).root_of(identity) if under is None else under
 
     for id_ in operation.ids:
-        roots[top(introspection.find(snapshot, id_).identity_key)] = None
+        roots[top(validity.find(snapshot, id_).identity_key)] = None
     if operation.task is not None:
         if visibility.find(snapshot, operation.task) is None:
             raise NotFoundError(f"there never was a task {label(operation.task)}", "see: jitid task list")

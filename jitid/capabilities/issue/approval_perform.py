@@ -8,10 +8,10 @@ from jitid.capabilities.directory import visibility
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue import approval_operations as ops
-from jitid.capabilities.issue import approval_request, consent
-from jitid.capabilities.issue.actors import is_owner
+from jitid.capabilities.issue import approval_request, approve_or_deny
+from jitid.capabilities.issue.may_act import is_owner
 from jitid.capabilities.issue.approval_store import ApprovalStore
-from jitid.capabilities.issue.consent import Approver
+from jitid.capabilities.issue.approve_or_deny import Approver
 from jitid.capabilities.issue.presented import must_be_first, present
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
 from jitid.ledger.policies import kept
@@ -63,7 +63,7 @@ def _decide(context: Context, operation: ops.GrantApproval | ops.DenyApproval) -
             if use is not None:
                 must_be_first(transaction, (use,))
             if isinstance(operation, ops.GrantApproval):
-                approval, event = consent.grant(
+                approval, event = approve_or_deny.grant(
                     transaction,
                     operation.id,
                     approver,
@@ -73,7 +73,7 @@ def _decide(context: Context, operation: ops.GrantApproval | ops.DenyApproval) -
                     reason=operation.reason,
                 )
             else:
-                approval, event = consent.deny(
+                approval, event = approve_or_deny.deny(
                     transaction, operation.id, approver, group=operation.group, reason=operation.reason
                 )
             return ops.Decided(_seen(transaction, approval, context.caller), transaction.now, event)

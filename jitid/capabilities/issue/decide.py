@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from jitid.capabilities.directory import governance, name_rights
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.issue import narrow
 from jitid.errors import PolicyDeniedError
 from jitid.issuers.issuer import Draft
@@ -304,17 +304,17 @@ def _name_limits(agent: Agent | None, right: name_rights.NameRight, now: int) ->
     return limits
 
 
-def must_not_rest_on_too_many(verified: introspection.Verified, facts: Mapping[str, Any]) -> None:
+def must_not_rest_on_too_many(verified: validity.Verified, facts: Mapping[str, Any]) -> None:
     """Refuse to make a credential from another that rests on too many others: each verification walks them all.
 
     Raises:
-        PolicyDeniedError: the new credential would rest on more than `introspection.MAX_GROUNDS` credentials.
+        PolicyDeniedError: the new credential would rest on more than `validity.MAX_GROUNDS` credentials.
 
     """
-    if len(verified.grounds) < introspection.MAX_GROUNDS:
+    if len(verified.grounds) < validity.MAX_GROUNDS:
         return
     reason = (
-        f"rule `delegation-length`: it would rest on more than {introspection.MAX_GROUNDS} other credentials"
+        f"rule `delegation-length`: it would rest on more than {validity.MAX_GROUNDS} other credentials"
     )
     raise PolicyDeniedError(
         f"denied: {reason}",

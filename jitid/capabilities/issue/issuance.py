@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from jitid.capabilities.directory import name_rights, ownership
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialChanges
 from jitid.capabilities.identity.task_store import TaskChanges
 from jitid.capabilities.issue import plan as planning
@@ -313,7 +313,7 @@ def _rests_on_the_same(
     delegator, parent = plan.draft.delegator, plan.parent
     try:
         return (
-            (plan.above is None or introspection.is_still(transaction, plan.above))
+            (plan.above is None or validity.is_still(transaction, plan.above))
             and planning.resolve_actor(transaction, request) == plan.facts["acting"]
             and (
                 _has_own_task(plan)

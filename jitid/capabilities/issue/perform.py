@@ -14,7 +14,7 @@ from jitid.model.request import check_size, check_sizes
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.presented_store import Presentation
-    from jitid.capabilities.issue.actors import Actor
+    from jitid.capabilities.issue.may_act import Actor
     from jitid.capabilities.issue.issuance import ForeseenIssues, Issued
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
@@ -169,7 +169,7 @@ def _proved(
     uses = () if actor is None or actor.presented is None else (actor.presented,)
     if operation.delegator_token is None:
         return operation.requests, uses
-    from jitid.capabilities.issue.actors import client_actor
+    from jitid.capabilities.issue.may_act import client_actor
     from jitid.capabilities.issue.presented import present
 
     def actors(snapshot: View) -> list[Actor]:

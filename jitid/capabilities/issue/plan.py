@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from jitid.capabilities.directory import governance, name_rights, ownership
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue.decide import Proposal, must_not_rest_on_too_many
@@ -69,7 +69,7 @@ class IssuePlan(NamedTuple):
     """The right by which it has the agent's name."""
     proved_subject: str | None = None
     """The subject of the ID token that proved the root delegator, if the directory did not know it at that time."""
-    above: introspection.Verified | None = None
+    above: validity.Verified | None = None
     """The parent with the credentials that it rests on."""
 
     @property
@@ -83,7 +83,7 @@ class _PreparedRequest(NamedTuple):
 
     acting: str | None
     """The actor that a separate token proves."""
-    above: introspection.Verified | None
+    above: validity.Verified | None
     """The parent with the credentials that it rests on."""
     proposal: Proposal
     task: Task | None
@@ -146,7 +146,7 @@ def plan(
     proposal = proposal.within_limits(facts, notes)
     decision, approval, explained = _decide(snapshot, request, terms, prepared, proposal, facts, as_of)
     proposal, decision = proposal.permitted(decision, facts, notes, explained)
-    chain_expiry = introspection.until(above) if above else None
+    chain_expiry = validity.until(above) if above else None
     lifetime, _ = proposal.lifetime(decision, now, chain_expiry, notes)
     draft = proposal.draft(
         names,
@@ -283,7 +283,7 @@ def _decide(
 
     """
     task, above, parent = proposal.task, prepared.above, prepared.parent
-    root = None if above is None else introspection.root_of(above.credential, above.lineage)
+    root = None if above is None else validity.root_of(above.credential, above.lineage)
     owner = ownership.owner_for_policy(snapshot, task, proposal.delegator, root)
     question = proposal.policy_request(
         terms, owner, snapshot.now if as_of is None else as_of, judged_kinds(proposal.kinds)
@@ -358,17 +358,17 @@ def resolve_actor(snapshot: View, request: IssueRequest) -> str | None:
             return name_rights.owner_of_actor(snapshot, request)
         credential = CredentialStore(snapshot).find_credential("jti", parse_id(request.proved_credential)[1])
         if credential is None:
-            raise InvalidCredentialError(introspection.UNKNOWN)
-        return introspection.judge(snapshot, credential, None).credential.id
+            raise InvalidCredentialError(validity.UNKNOWN)
+        return validity.judge(snapshot, credential, None).credential.id
     except InvalidCredentialError as error:
         raise InvalidCredentialError(f"the actor's token is not valid: {error.message}", error.hint) from None
 
 
-def _parent(snapshot: View, names: Names, request: IssueRequest) -> introspection.Verified | None:
+def _parent(snapshot: View, names: Names, request: IssueRequest) -> validity.Verified | None:
     if request.parent is None:
         return None
     try:
-        return introspection.verify(snapshot, names, request.parent.reveal(), None)
+        return validity.verify(snapshot, names, request.parent.reveal(), None)
     except InvalidCredentialError as error:
         raise InvalidCredentialError(
             f"the parent's credential is not valid: {error.message}", error.hint
@@ -376,7 +376,7 @@ def _parent(snapshot: View, names: Names, request: IssueRequest) -> introspectio
 
 
 def resolve_delegator(
-    snapshot: View, request: IssueRequest, above: introspection.Verified | None, terms: Terms
+    snapshot: View, request: IssueRequest, above: validity.Verified | None, terms: Terms
 ) -> ResolvedDelegator:
     """Return the delegator as the directory has it now, found by any name that was stated or proved.
 
@@ -419,14 +419,14 @@ def resolve_delegator(
     return resolved
 
 
-def _delegator(request: IssueRequest, above: introspection.Verified | None, terms: Terms) -> tuple[str, str]:
+def _delegator(request: IssueRequest, above: validity.Verified | None, terms: Terms) -> tuple[str, str]:
     """Return the delegator and how that was proved."""
     if above is not None:
         if request.delegator or request.proved_delegator:
             raise UsageError(
                 "a delegator is named beside a parent", "the delegator is the parent's: leave --delegator out"
             )
-        return above.credential.delegator, introspection.root_proof(above.credential, above.lineage)
+        return above.credential.delegator, validity.root_proof(above.credential, above.lineage)
     if request.proved_delegator is not None:
         return request.proved_delegator, "oidc"
     own_name = terms.own_name
@@ -441,7 +441,7 @@ def _delegator(request: IssueRequest, above: introspection.Verified | None, term
     return delegator, terms.caller_proof if delegator == own_name and terms.caller_proof else "asserted"
 
 
-def _chain(above: introspection.Verified | None) -> list[str]:
+def _chain(above: validity.Verified | None) -> list[str]:
     """Return the agents through which an identity is delegated."""
     return [] if above is None else [above.credential.agent, *(ancestor.agent for ancestor in above.lineage)]
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid.capabilities.access.presented_store import Presentation, PresentedChanges, PresentedStore
 from jitid.capabilities.access.store import AccessStore
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.issue.actors import client_actor, is_owner, must_be_allowed, names_of, own_agent
+from jitid.capabilities.issue.may_act import client_actor, is_owner, must_be_allowed, names_of, own_agent
 from jitid.errors import PresenterError
 from jitid.values import strict_json
 from jitid.values.ids import parse_access_id, parse_id
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.actors import Actor
+    from jitid.capabilities.issue.may_act import Actor
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
     from jitid.model.caller import Caller

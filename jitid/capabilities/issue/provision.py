@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from jitid.capabilities.directory.ownership import owner_for_policy
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.issuance import Issued, IssuedCredential
@@ -111,9 +111,9 @@ def _find(ledger: Ledger, jti: str) -> Outside:
 
 def _owner(snapshot: View, jti: str) -> str:
     """Return the task's owner, as policies see it: a target may grant rights by owner."""
-    credential = introspection.find(snapshot, jti)
+    credential = validity.find(snapshot, jti)
     task = TaskStore(snapshot).task_numbered(credential.task_key)
-    root = introspection.root_of(credential, CredentialStore(snapshot).lineage(credential.identity_key))
+    root = validity.root_of(credential, CredentialStore(snapshot).lineage(credential.identity_key))
     return (
         credential.task_opener
         if task is None

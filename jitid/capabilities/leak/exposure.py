@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.leak.store import LeakStore
 from jitid.errors import IntegrityError, NotFoundError, UsageError
@@ -140,13 +140,13 @@ def described(snapshot: View, leaks: Sequence[Leak]) -> list[Leaked]:
     # An ended credential is refused for its end; the credentials above it do not matter.
     alive = [credentials[leak.jti] for leak in leaks if leak.dead_at is None]
     grounds_of = CredentialStore(snapshot).grounds_of(
-        credential.key for credential in alive if introspection.rests(credential)
+        credential.key for credential in alive if validity.rests(credential)
     )
     places_of = LeakStore(snapshot).places(leak.key for leak in leaks)
     leaked = []
     for leak in leaks:
         credential = credentials[leak.jti]
-        reason = introspection.objection(credential, grounds_of.get(credential.key, ()), snapshot.now)
+        reason = validity.objection(credential, grounds_of.get(credential.key, ()), snapshot.now)
         leaked.append(Leaked(leak, credential, reason, snapshot.now, places_of.get(leak.key)))
     return leaked
 

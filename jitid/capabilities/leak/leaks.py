@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.leak import exposure, match, trace_strings
 from jitid.capabilities.leak.places import distinct
 from jitid.capabilities.leak.store import LeakChanges, LeakStore
@@ -366,7 +366,7 @@ def _check_time(report: LeakReport, now: int) -> int:
 
 def _is_refused(snapshot: View, credential: Credential) -> bool:
     try:
-        introspection.judge(snapshot, credential, None)
+        validity.judge(snapshot, credential, None)
     except InvalidCredentialError:
         return True
     return False

@@ -1,6 +1,6 @@
 """Find the leaked credentials that every verification refuses: one query examines very many of them.
 
-The judge (`introspection.judge`) refuses an inactive credential before any other check: of its task, of the
+The judge (`validity.judge`) refuses an inactive credential before any other check: of its task, of the
 credentials above it, of its audience. An inactive credential has ended with a known state, has been superseded by now,
 or has expired by now; all of these are columns of its row. So if one of them applies, the query gives the judge's
 answer. If a row is inactive in no such way, which only an edit of the file can cause, the judge decides.

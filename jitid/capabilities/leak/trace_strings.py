@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from jitid.capabilities.access.store import AccessStore
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.leak.trace_result import (
@@ -332,7 +332,7 @@ class _Trace:
             CredentialStore(snapshot).families(identities),
         )
         grounds_of = CredentialStore(snapshot).grounds_of(
-            credential.key for credential in credentials if introspection.rests(credential)
+            credential.key for credential in credentials if validity.rests(credential)
         )
         offline = CredentialStore(snapshot).offline_until(identities)
         tasks = TaskStore(snapshot).tasks_numbered({credential.task_key for credential in credentials})
@@ -359,7 +359,7 @@ class _Trace:
                 Match(
                     credential,
                     self._evidence[credential.key],
-                    introspection.objection(credential, grounds_of.get(credential.key, ()), snapshot.now),
+                    validity.objection(credential, grounds_of.get(credential.key, ()), snapshot.now),
                     lineage,
                     task,
                     family,

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from itertools import islice
 from typing import NamedTuple
 
-from jitid.capabilities.identity import introspection, revocation
+from jitid.capabilities.identity import revocation, validity
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep.finding import Finding, Remedied, Unfixed
@@ -378,7 +378,7 @@ def count_accepted(ledger: Ledger, remedied: Remedied) -> int:
 def _is_accepted(snapshot: View, jti: str) -> bool:
     try:
         (credential,) = CredentialStore(snapshot).find_given([jti], ())
-        introspection.judge(snapshot, credential, None)
+        validity.judge(snapshot, credential, None)
     except (InvalidCredentialError, IntegrityError):
         # A verifier refuses an unreadable row as well.
         return False

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from jitid.capabilities.directory import governance, name_rights, ownership
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.verify_many import HeldToken
 from jitid.capabilities.issue import narrow
@@ -255,7 +255,7 @@ class _Judge:
         return verdict._replace(allowed=False, reason=refusal.reason, rules=refusal.rules)
 
     def _token(self, credential: Credential, lineage: list[Ancestor]) -> _Token:
-        root = introspection.root_of(credential, lineage)
+        root = validity.root_of(credential, lineage)
         return _Token(
             credential, lineage, root, self._entry(credential, root), self._sensitivity(credential, lineage)
         )
@@ -342,7 +342,7 @@ class _Judge:
         return PolicyRequest(
             credential.agent,
             credential.delegator,
-            introspection.root_proof(credential, token.lineage),
+            validity.root_proof(credential, token.lineage),
             credential.task,
             credential.task_opener
             if task is None

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from jitid.capabilities.identity import introspection, verify_many
+from jitid.capabilities.identity import validity, verify_many
 from jitid.capabilities.identity.verify_many import PresentedToken
 from jitid.capabilities.use import authorization
 from jitid.capabilities.use.authorization import UseRequest, UseVerdict
@@ -90,7 +90,7 @@ def _as_seen(verdict: UseVerdict, audiences: Collection[str] | None) -> UseVerdi
     The record keeps everything: that a token was shown to the wrong service is evidence for auditors.
     """
     credential = verdict.credential
-    if credential is None or introspection.is_for(credential, audiences):
+    if credential is None or validity.is_for(credential, audiences):
         return verdict
     return verdict._replace(credential=None, lineage=[])
 

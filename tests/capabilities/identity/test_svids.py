@@ -48,7 +48,7 @@ from jitid.values.ids import credential_id
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret
 from tests.builders import NAMES, Made, World, edit, request
-from tests.capabilities.identity.test_introspection import refused
+from tests.capabilities.identity.test_validity import refused
 from tests.crypto.signed import encode
 from tests.offlineroot import certified
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.operations import Attach
@@ -319,7 +319,7 @@ def test_a_policy_may_let_renewals_live_longer(world: World) -> None:
 
 
 def test_what_rests_on_too_many_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(introspection, "MAX_GROUNDS", 3)
+    monkeypatch.setattr(validity, "MAX_GROUNDS", 3)
     held = issue(world)
     for _ in range(3):
         held = attach(world, held)
@@ -327,7 +327,7 @@ def test_what_rests_on_too_many_is_refused(world: World, monkeypatch: pytest.Mon
         attach(world, held)
     with pytest.raises(PolicyDeniedError, match="delegation-length"):
         issue(world, parent=held.token)
-    monkeypatch.setattr(introspection, "MAX_GROUNDS", 2)
+    monkeypatch.setattr(validity, "MAX_GROUNDS", 2)
     with pytest.raises(InvalidCredentialError, match="rests on more than 2"):
         verify(world, held)
 

@@ -40,7 +40,7 @@ from jitid.search.pasted import search_pasted
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret, fingerprint
 from tests.builders import DAY, NOW, Made, World, edit
-from tests.capabilities.identity.test_introspection import P256_ORDER
+from tests.capabilities.identity.test_validity import P256_ORDER
 from tests.capabilities.sweep.asking import fixed, found
 from tests.crypto.signed import encode
 

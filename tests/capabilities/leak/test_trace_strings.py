@@ -23,7 +23,7 @@ from jitid.search.strings import search
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.secret import Secret, fingerprint
 from tests.builders import NOW, World, edit
-from tests.capabilities.identity.test_introspection import P256_ORDER, parts, signed, stolen
+from tests.capabilities.identity.test_validity import P256_ORDER, parts, signed, stolen
 from tests.crypto.signed import encode
 
 UNKNOWN_JTI = credential_id(bytes(16))

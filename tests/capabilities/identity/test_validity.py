@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.capabilities.identity import introspection
+from jitid.capabilities.identity import validity
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.model.credential import Kind
@@ -353,7 +353,7 @@ def test_a_row_that_differs_from_what_was_signed_is_found(world: World, kind: st
     with pytest.raises(InvalidCredentialError, match=NOT_SIGNED):
         world.verify(made.token, "urn:a")
     with world.ledger.read() as snapshot, pytest.raises(InvalidCredentialError, match=NOT_SIGNED):
-        introspection.recognise(snapshot, NAMES, made.token)
+        validity.recognise(snapshot, NAMES, made.token)
 
 
 @pytest.mark.parametrize("kind", [kind.value for kind in Kind if kind is not Kind.OPAQUE] + ["exec:shop"])
@@ -362,7 +362,7 @@ def test_a_secret_of_another_kind_that_looks_like_an_opaque_token_is_none(world:
     made = world.issue(kind="opaque")
     assert world.verify(made.token).jti == made.jti
     edit(world.path, f"UPDATE credential SET kind = '{kind}'")
-    assert refused(world, made.token) == introspection.UNKNOWN
+    assert refused(world, made.token) == validity.UNKNOWN
 
 
 def test_a_token_of_another_ledger_is_refused(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
