@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.authority import token_rights
 from jitid.capabilities.access import operations as access
-from jitid.capabilities.access.grant import BOOTSTRAP, must_hold
+from jitid.capabilities.access.authenticate import must_hold
 from jitid.capabilities.adopt import operations as adoptions
 from jitid.capabilities.adopt import shape_operations
 from jitid.capabilities.decisions import operations as decisions_operations
@@ -35,6 +35,7 @@ from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.trust import publication_operations as publications
 from jitid.capabilities.use import operations as uses
 from jitid.errors import InvalidCredentialError, RefusedError
+from jitid.model.caller import BOOTSTRAP
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import named as named_delegator
 from jitid.operation import base as ops
@@ -360,11 +361,11 @@ def _narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> 
 
 def _may_look_at(snapshot: View, names: Names, caller: Caller, token: Secret) -> bool:
     """Return whether a token descends from the caller, is the caller's own, or was issued at the caller's request."""
-    from jitid.capabilities.identity import validity
+    from jitid.capabilities.identity import recognise_token
 
     try:
         # Compare identities: the token may have been renewed between two reads of its file.
-        identity = validity.recognise(snapshot, names, token.reveal(), shown=True).id
+        identity = recognise_token.recognise(snapshot, names, token.reveal(), shown=True).id
     except InvalidCredentialError:
         return False
     return own_tasks.is_under(snapshot, caller, identity) or _was_issued(snapshot, caller, identity)
@@ -375,11 +376,11 @@ def _may_end(snapshot: View, names: Names, caller: Caller, token: Secret) -> boo
 
     A recipient to which the token was merely shown may not.
     """
-    from jitid.capabilities.identity import validity
+    from jitid.capabilities.identity import recognise_token
     from jitid.capabilities.issue.token_perform import must_be_own
 
     try:
-        must_be_own(snapshot, caller, validity.recognise(snapshot, names, token.reveal()))
+        must_be_own(snapshot, caller, recognise_token.recognise(snapshot, names, token.reveal()))
     except InvalidCredentialError:
         # The operation itself reports why the token is invalid.
         return True

@@ -89,7 +89,7 @@ class LocalAuthority:
             RefusedError: the caller is disabled.
 
         """
-        from jitid.capabilities.access.grant import must_hold
+        from jitid.capabilities.access.authenticate import must_hold
 
         with self._ledger.read() as snapshot:
             must_hold(snapshot, caller)
@@ -141,11 +141,11 @@ class LocalAuthority:
 
         """
         from jitid.authority import guard
-        from jitid.capabilities.access import grant
+        from jitid.capabilities.access import authenticate
 
         try:
             with self._ledger.read() as snapshot:
-                return grant.holder(snapshot, snapshot.names, token)
+                return authenticate.holder(snapshot, snapshot.names, token)
         except (InvalidCredentialError, ShownError) as denial:
             if not guard.reads(operation):
                 from jitid.capabilities.identity.record_denial import record_denial

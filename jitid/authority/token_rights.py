@@ -9,7 +9,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
 from jitid.authority.wire.annotations import fields_of
-from jitid.capabilities.identity import validity
+from jitid.capabilities.identity import recognise_token
 from jitid.errors import InvalidCredentialError, RefusedError, ShownError
 from jitid.operation import reach
 from jitid.operation.base import Operation
@@ -94,7 +94,7 @@ def check(look: Look, caller: Caller, operation: Operation[Any]) -> None:
                 continue
             seen.add(text)
             try:
-                credential = validity.recognise(snapshot, snapshot.names, text)
+                credential = recognise_token.recognise(snapshot, snapshot.names, text)
             except InvalidCredentialError:
                 credential = None
             if credential is None or credential.token_use is None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open import caller, place_of, with_transit
-from jitid.backup import archive, revive
+from jitid.backup import archive, revive, verify_backup
 from jitid.backup import snapshot as backup
 from jitid.backup.destination import OUT
 from jitid.capabilities.audit import audit_log
@@ -124,7 +124,7 @@ def restore(
         unpacked = revive.unpack(members, aside)
         with revive.opened(aside, caller(), timeout) as ledger:
             progress("verifying")
-            revive.verify(ledger, unpacked)
+            verify_backup.verify(ledger, unpacked)
             with _shut_out(path, present, timeout):
                 compared = _known(ledger, _look(path, present, ledger.names.uuid, timeout), expect)
                 if keep and (compared.lost or compared.forked):
@@ -254,7 +254,7 @@ def _known(ledger: SqliteLedger, previous: _Before, expect: str | None) -> _Comp
         forked = False
         for head, must_match in heads:
             try:
-                lost.append(revive.behind(snapshot, head))
+                lost.append(verify_backup.behind(snapshot, head))
             except IntegrityError:
                 if must_match:
                     raise

@@ -9,7 +9,7 @@ from jitid.keys.keyring import Signer
 from jitid.model.credential import PARTS, TOKENS, Kind, base_kind
 from jitid.model.ledger_rows import SigningKey
 from jitid.values.secret import Secret
-from jitid.values.text import ended
+from jitid.values.text import with_final_newline
 
 if TYPE_CHECKING:
     from jitid.issuers.target_issuer import AdoptedReference, KindOptions, OutsideIssuer, TargetCall
@@ -217,14 +217,14 @@ def text_of(kind: str, secret: Secret, expires_at: int) -> str:
     JSON object with the parts by name.
     """
     if secret.names == ("token",):
-        return ended(secret.reveal())
+        return with_final_newline(secret.reveal())
     if kind in PARTS:
         as_text = spec_of(base_kind(kind)).text
         assert as_text is not None
-        return ended(as_text(secret, expires_at))
+        return with_final_newline(as_text(secret, expires_at))
     from jitid.formats.json import dumps
 
-    return ended(dumps({name: secret.reveal(name) for name in secret.names}))
+    return with_final_newline(dumps({name: secret.reveal(name) for name in secret.names}))
 
 
 def files_of(kind: str, secret: Secret, expires_at: int, path: str) -> dict[str, str]:
@@ -239,8 +239,8 @@ def files_of(kind: str, secret: Secret, expires_at: int, path: str) -> dict[str,
     ):
         # The key comes last: a program that waits for the key finds the certificate.
         return {
-            path + CERTIFICATE_SUFFIX: ended(secret.reveal("certificate")),
-            path: ended(secret.reveal("key")),
+            path + CERTIFICATE_SUFFIX: with_final_newline(secret.reveal("certificate")),
+            path: with_final_newline(secret.reveal("key")),
         }
     return {path: text_of(kind, secret, expires_at)}
 

@@ -16,7 +16,7 @@ from jitid.issuers.target_issuer import KindOptions, TargetOption
 from jitid.keys.keyring import Signer
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret
-from jitid.values.text import ended
+from jitid.values.text import with_final_newline
 
 TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
     "principals": TargetOption(
@@ -258,7 +258,9 @@ def callers_key(text: str) -> PublicKey:
 
 
 def _text(secret: Secret, _: int) -> str:
-    return "".join(ended(secret.reveal(name)) for name in ("key", "certificate") if name in secret.names)
+    return "".join(
+        with_final_newline(secret.reveal(name)) for name in ("key", "certificate") if name in secret.names
+    )
 
 
 KIND = KindSpec(

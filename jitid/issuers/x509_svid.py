@@ -16,7 +16,7 @@ from jitid.model.ledger_rows import SigningKey
 from jitid.values.ids import parse_id
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret
-from jitid.values.text import ended, quote
+from jitid.values.text import quote, with_final_newline
 from jitid.values.times import format_time
 
 TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
@@ -198,7 +198,9 @@ def _options() -> KindOptions:
 
 def _text(secret: Secret, _: int) -> str:
     """Return certificate and key as `openssl s_server -cert` and Python's `load_cert_chain` read them from one file."""
-    return "".join(ended(secret.reveal(name)) for name in ("certificate", "key") if name in secret.names)
+    return "".join(
+        with_final_newline(secret.reveal(name)) for name in ("certificate", "key") if name in secret.names
+    )
 
 
 KIND = KindSpec(

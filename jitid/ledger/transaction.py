@@ -89,7 +89,7 @@ class Transaction(View):
             number = self.known.terms[text] = int(row[0])
         return number
 
-    def next_number(self) -> int | None:
+    def next_row_id(self) -> int | None:
         """Return the number of the next row; None if the database numbers the rows itself."""
         return None
 

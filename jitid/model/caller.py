@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 ROLES = ("issuer", "verifier", "responder", "sweeper", "auditor", "admin")
 """The duties that can be given to a caller; each is separate, and none includes another."""
+BOOTSTRAP = "bootstrap"
+"""The role of a bootstrap credential: it grants the first administrator access, once."""
 
 
 class Caller(NamedTuple):

@@ -16,7 +16,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
 from jitid.errors import JitidError
-from jitid.server import authzen, discovery, forward_auth, health, native, oauth, status_endpoint, token_status
+from jitid.server import (
+    authzen,
+    discovery,
+    forward_auth,
+    health,
+    native,
+    oauth,
+    status_endpoint,
+    token_status,
+)
 from jitid.server.answers import LimitedError, RequestError, answer_error
 from jitid.server.request_record import KEY, RequestRecord
 from jitid.server.service_limits import RequestPace

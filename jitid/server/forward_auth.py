@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from jitid.capabilities.identity import validity
+from jitid.capabilities.identity import recognise_token
 from jitid.capabilities.identity.operations import Verify
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.caller import Caller
@@ -66,7 +66,7 @@ def routes(service: Service) -> list[BaseRoute]:
             # An invalid token is not recorded: any client could fill the ledger.
             credential = serving.perform(Verify(token=token, audiences=required_audiences))
             if credential.kind not in TOKENS:
-                raise InvalidCredentialError(validity.NO_RIGHT)
+                raise InvalidCredentialError(recognise_token.NO_RIGHT)
             if credential.token_use == TokenUse.IDENTITY:
                 raise InvalidCredentialError("an identity token is for the authority, and for no service")
             if action is None:

@@ -102,7 +102,7 @@ def operand(name: str) -> str:
     return f"-- {name}" if name.startswith("-") else name
 
 
-def ended(text: str) -> str:
+def with_final_newline(text: str) -> str:
     """Return a text whose last line ends with a newline."""
     return text if text.endswith("\n") else f"{text}\n"
 

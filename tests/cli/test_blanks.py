@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jitid.authority.client_credential import FileCredential
-from jitid.capabilities.identity import validity
+from jitid.capabilities.identity import recognise_token
 from jitid.cli import main
 from jitid.crypto import der
 from jitid.errors import InvalidCredentialError, JitidError
@@ -83,7 +83,7 @@ def test_what_is_looked_up_has_one_spelling(kind: str, tmp_path: Path) -> None:
             for blank in (*OTHERS, *ALLOWED):
                 for text in (f"{token}{blank}", f"{blank}{token}"):
                     with pytest.raises(InvalidCredentialError):
-                        validity.verify(snapshot, world.ledger.names, text, None)
+                        recognise_token.verify(snapshot, world.ledger.names, text, None)
 
 
 def test_only_four_blanks_are_stripped() -> None:

@@ -460,7 +460,7 @@ def test_the_command_line_works_on_a_database(postgres_url: str, tmp_path: Path)
 def test_a_ledger_without_an_open_chain_is_damaged(
     address: str, open_authority: Callable[..., LocalAuthority], opened: str
 ) -> None:
-    """Whoever may write the tables can close all chains; then nothing can be recorded, and the answer says so."""
+    """A user with write access to the tables can close all chains; the error must then name the damage."""
     authority = open_authority(address) if opened == "before" else None
     db = open_connection(address, 5.0)
     db.raw.execute("UPDATE chain SET closed_at = 1 WHERE closed_at IS NULL")

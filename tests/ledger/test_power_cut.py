@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from jitid.capabilities.identity import validity
+from jitid.capabilities.identity import recognise_token
 from jitid.capabilities.integrity import verify_log
 from jitid.errors import InvalidCredentialError
 from jitid.ledger.sqlite import folder
@@ -178,7 +178,7 @@ def _is_valid(ledger: Path, token: str) -> bool:
         with opened.read() as snapshot:
             verify_log.verify(snapshot, opened.names, None)
             try:
-                validity.verify(snapshot, opened.names, token, None)
+                recognise_token.verify(snapshot, opened.names, token, None)
             except InvalidCredentialError:
                 return False
             return True

@@ -153,7 +153,7 @@ expect = { decision = "deny" }
 
 @pytest.mark.parametrize("member", ["request", "expect"])
 def test_a_text_in_the_place_of_a_table_is_a_mistake(member: str) -> None:
-    """Else a case would be tried with the usual request, and not with the one that somebody wrote."""
+    """Otherwise, the case would be tried with the defaults instead of the written request."""
     case = {
         "name": "'x'",
         "request": '{ agent = "one" }',

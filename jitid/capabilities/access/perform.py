@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from jitid.capabilities.access import grant
+from jitid.capabilities.access import authenticate, grant
 from jitid.capabilities.access import operations as ops
 from jitid.capabilities.access.assertion import CLOCK_LEEWAY, LONGEST
 from jitid.capabilities.access.store import AccessChanges, AccessStore, assertion_digest
@@ -50,7 +50,9 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
                 return ops.AccessPage(credentials, snapshot.now)
         case ops.Authenticate():
             with context.ledger.read() as snapshot:
-                return grant.authenticate(snapshot, context.ledger.names, operation.bearer, operation.client)
+                return authenticate.authenticate(
+                    snapshot, context.ledger.names, operation.bearer, operation.client
+                )
         case ops.FindClientKeys():
             with context.ledger.read() as snapshot:
                 client_keys = AccessStore(snapshot).keys_of(operation.client)
@@ -118,7 +120,7 @@ def _use_assertion(context: Context, operation: ops.UseAssertion) -> Caller:
         presented = next(iter(AccessChanges(transaction).keys_of(operation.id)), None)
         if presented is None:
             raise UnauthenticatedError("the client's key is unknown, expired or ended; nothing was done")
-        caller = grant.caller_of(transaction, presented)
+        caller = authenticate.caller_of(transaction, presented)
         if operation.expires_at > transaction.now + _LONGEST_ASSERTION:
             raise UnauthenticatedError("the client's assertion is to live too long; nothing was done")
         if operation.expires_at + ASSERTION_LEEWAY < transaction.now:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jitid.capabilities.decisions.replay import DECISIONS, is_narrowed, is_whole, request_of
 from jitid.capabilities.directory import governance, name_rights
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import validity
+from jitid.capabilities.identity import recognise_token, validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import narrow as narrowing
 from jitid.errors import (
@@ -107,7 +107,7 @@ def explain(
     """
     credential = None
     if token is not None:
-        credential = validity.recognise(snapshot, names, token.reveal(), shown=True)
+        credential = recognise_token.recognise(snapshot, names, token.reveal(), shown=True)
     elif id_ is not None:
         credential = validity.find(snapshot, id_)
     document = _document(snapshot, event if credential is None else credential.event)

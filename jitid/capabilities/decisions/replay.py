@@ -10,9 +10,9 @@ from jitid.capabilities.decisions.store import RequestStore
 from jitid.capabilities.directory.governance import directory_facts, read_directory_facts
 from jitid.capabilities.directory.ownership import owner_for_policy
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity.validity import root_of, root_proof
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
+from jitid.capabilities.identity.validity import root_of, root_proof
 from jitid.ledger.view import View
 from jitid.model.credential import FORMER_PROOF, Credential, judged_kinds, read_kinds
 from jitid.policy.decision import PolicyLooks, PolicyOutcome, outcome

@@ -184,7 +184,7 @@ def _may_use(snapshot: View, agent: Agent, name: str) -> bool:
 def _valid_until(snapshot: View, credential: Credential) -> int | None:
     """Return when a credential and all that it depends on expire; None if it is not valid now."""
     try:
-        return validity.until(validity.judge(snapshot, credential, None))
+        return validity.latest_expiry(validity.judge(snapshot, credential, None))
     except InvalidCredentialError:
         return None
 

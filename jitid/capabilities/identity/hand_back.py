@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.capabilities.identity import revocation, validity
+from jitid.capabilities.identity import recognise_token, revocation
 from jitid.capabilities.identity.revocation import Ended
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import PolicyDeniedError
@@ -38,7 +38,7 @@ def hand_back(transaction: Transaction, names: Names, token: str, id_: str, reas
 
     """
     parse_id(id_)
-    holder = validity.verify(transaction, names, token, None).credential
+    holder = recognise_token.verify(transaction, names, token, None).credential
     credential = _found(transaction, id_)
     if credential is None or not _is_below(transaction, credential, holder):
         # The refusal does not reveal whether the ledger has the identity.

@@ -31,12 +31,12 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
 
 
 def _verify(context: Context, operation: ops.Verify) -> Credential:
-    from jitid.capabilities.identity import validity
+    from jitid.capabilities.identity import recognise_token
 
     with context.ledger.read() as snapshot:
         names = snapshot.names
         audiences = context.visible_audiences(operation.audiences, names, snapshot.now)
-        return validity.verify(
+        return recognise_token.verify(
             snapshot, names, operation.token.reveal(), audiences, shown=True
         ).credential
 

@@ -151,7 +151,7 @@ class TaskChanges(Changes, TaskStore):
         event: int | None = None,
     ) -> Task:
         """Record a new task, opened by `event` or the next event; the opener must have no other task of that name."""
-        opener_key, key = self._transaction.term(opener), self._transaction.next_number()
+        opener_key, key = self._transaction.term(opener), self._transaction.next_row_id()
         seq = self._transaction.next_seq() if event is None else event
         row = (key, name, purpose, sensitivity, deadline, self._now, opener_key, seq)
         if key is None:

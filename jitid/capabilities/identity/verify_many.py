@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.capabilities.identity import validity
+from jitid.capabilities.identity import recognise_token, validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.crypto import jws
@@ -46,7 +46,7 @@ class HeldToken(NamedTuple):
 
 def keys_of(snapshot: View) -> dict[str, SigningKey]:
     """Return the keys that ever signed tokens, by their ids."""
-    return validity.keys_of(snapshot)
+    return recognise_token.keys_of(snapshot)
 
 
 def present(names: Names, keys: Mapping[str, SigningKey], tokens: Iterable[str]) -> list[PresentedToken]:
@@ -57,20 +57,20 @@ def present(names: Names, keys: Mapping[str, SigningKey], tokens: Iterable[str])
 def _present(names: Names, keys: Mapping[str, SigningKey], token: str) -> PresentedToken:
     if token.startswith("jitid_"):
         if not is_opaque(token):
-            return PresentedToken(refusal=validity.MISTYPED)
+            return PresentedToken(refusal=recognise_token.MISTYPED)
         return PresentedToken(hashed=fingerprint(token))
     if token.startswith(CERTIFICATE) or is_ssh_certificate(token):
-        return PresentedToken(refusal=validity.SHOWN)
+        return PresentedToken(refusal=recognise_token.SHOWN)
     try:
         parsed = jws.parse(token, types=jws.TOKENS)
         if parsed.typ == jws.SVID:
-            return PresentedToken(refusal=validity.NO_RIGHT)
-        return PresentedToken(jti=validity.jti_issued_here(parsed, names, keys), parsed=parsed)
+            return PresentedToken(refusal=recognise_token.NO_RIGHT)
+        return PresentedToken(jti=recognise_token.jti_issued_here(parsed, names, keys), parsed=parsed)
     except InvalidCredentialError as error:
         return PresentedToken(refusal=error.message)
 
 
-def hold(
+def look_up_tokens(
     snapshot: View, presented: Sequence[PresentedToken], audiences: Collection[str] | None
 ) -> list[HeldToken]:
     """Return the credential of each token, and whether it is valid now by the rules of `validity.verify`."""
@@ -101,7 +101,7 @@ def hold(
         grounds, task = grounds_of.get(credential.key, []), tasks.get(credential.task_key)
         try:
             validity.check_audience(credential, audiences)
-            validity.check(credential, grounds, snapshot.now)
+            validity.require_valid(credential, grounds, snapshot.now)
             # The hash shows that row and claims match, so of the checks of `jws.check_claims` only this one is left.
             if snapshot.now < credential.issued_at:
                 raise InvalidCredentialError(validity.NOT_YET)
@@ -122,7 +122,7 @@ def _recognise(
     if token.refusal is not None:
         raise InvalidCredentialError(token.refusal)
     if token.parsed is not None:
-        return validity.as_remembered(by_jti.get(token.jti or ""), token.parsed, keys)
+        return recognise_token.as_remembered(by_jti.get(token.jti or ""), token.parsed, keys)
     credential = by_fingerprint.get(token.hashed)
     if credential is None or credential.kind not in UNSIGNED:
         raise InvalidCredentialError(validity.UNKNOWN)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from jitid.capabilities.directory import visibility
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import validity
+from jitid.capabilities.identity import recognise_token, validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.inventory import operations as ops
@@ -77,7 +77,7 @@ def _selection(snapshot: View, operation: ops.Revoke) -> Selection:
     """Return the selection with the identities of the presented tokens; this ledger must have issued each."""
     chosen = operation.selection
     jtis = [
-        validity.recognise(snapshot, snapshot.names, token.reveal()).jti for token in operation.tokens
+        recognise_token.recognise(snapshot, snapshot.names, token.reveal()).jti for token in operation.tokens
     ]
     unknown = CredentialStore(snapshot).unknown_of((*chosen.ids, *chosen.trees))
     if unknown is not None:
@@ -128,7 +128,7 @@ def inspect(snapshot: View, names: Names, operation: ops.Inspect, caller: Caller
     from jitid.capabilities.use.store import UseStore
 
     if operation.token is not None:
-        credential = validity.recognise(snapshot, names, operation.token.reveal(), shown=True)
+        credential = recognise_token.recognise(snapshot, names, operation.token.reveal(), shown=True)
     elif operation.id is not None:
         credential = validity.find(snapshot, operation.id)
     else:

@@ -9,9 +9,9 @@ from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue import approval_operations as ops
 from jitid.capabilities.issue import approval_request, approve_or_deny
-from jitid.capabilities.issue.may_act import is_owner
 from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.issue.approve_or_deny import Approver
+from jitid.capabilities.issue.may_act import is_owner
 from jitid.capabilities.issue.presented import must_be_first, present
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError
 from jitid.ledger.policies import kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jitid.capabilities.identity import validity
+from jitid.capabilities.identity import recognise_token
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.add_credential import add_credential
 from jitid.capabilities.issue.issuance import Issued, result_of
@@ -28,7 +28,7 @@ def attach(
         UsageError: there is no such target or template.
 
     """
-    verified = validity.verify(transaction, names, request.token.reveal(), None)
+    verified = recognise_token.verify(transaction, names, request.token.reveal(), None)
     presented = verified.credential
     task = TaskStore(transaction).task_numbered(presented.task_key)
     assert task is not None

@@ -313,9 +313,7 @@ def must_not_rest_on_too_many(verified: validity.Verified, facts: Mapping[str, A
     """
     if len(verified.grounds) < validity.MAX_GROUNDS:
         return
-    reason = (
-        f"rule `delegation-length`: it would rest on more than {validity.MAX_GROUNDS} other credentials"
-    )
+    reason = f"rule `delegation-length`: it would rest on more than {validity.MAX_GROUNDS} other credentials"
     raise PolicyDeniedError(
         f"denied: {reason}",
         "delegate from a credential nearer to the root, or start anew: jitid issue",

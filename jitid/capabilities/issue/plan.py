@@ -146,7 +146,7 @@ def plan(
     proposal = proposal.within_limits(facts, notes)
     decision, approval, explained = _decide(snapshot, request, terms, prepared, proposal, facts, as_of)
     proposal, decision = proposal.permitted(decision, facts, notes, explained)
-    chain_expiry = validity.until(above) if above else None
+    chain_expiry = validity.latest_expiry(above) if above else None
     lifetime, _ = proposal.lifetime(decision, now, chain_expiry, notes)
     draft = proposal.draft(
         names,
@@ -367,8 +367,11 @@ def resolve_actor(snapshot: View, request: IssueRequest) -> str | None:
 def _parent(snapshot: View, names: Names, request: IssueRequest) -> validity.Verified | None:
     if request.parent is None:
         return None
+    # An issue without a parent should not pay for loading this.
+    from jitid.capabilities.identity import recognise_token
+
     try:
-        return validity.verify(snapshot, names, request.parent.reveal(), None)
+        return recognise_token.verify(snapshot, names, request.parent.reveal(), None)
     except InvalidCredentialError as error:
         raise InvalidCredentialError(
             f"the parent's credential is not valid: {error.message}", error.hint

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.directory import governance, name_rights, ownership
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import validity
-from jitid.capabilities.identity.validity import Verified
+from jitid.capabilities.identity import recognise_token, validity
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
+from jitid.capabilities.identity.validity import Verified
 from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue.add_credential import add_credential
 from jitid.capabilities.issue.decide import FurtherPlan, Proposal, must_not_rest_on_too_many
@@ -63,7 +63,7 @@ def renew(
 
     """
     try:
-        verified = validity.verify(transaction, names, request.token.reveal(), None)
+        verified = recognise_token.verify(transaction, names, request.token.reveal(), None)
     except InvalidCredentialError:
         _must_not_be_late(transaction, names, request.token.reveal())
         raise
@@ -100,7 +100,7 @@ def renew(
 def _must_not_be_late(snapshot: View, names: Names, token: str) -> None:
     """Refuse a second renewal explicitly after the overlap too, while the line is live: a thief may wait that long."""
     try:
-        credential = validity.recognise(snapshot, names, token)
+        credential = recognise_token.recognise(snapshot, names, token)
     except InvalidCredentialError:
         return
     if credential.state_at(snapshot.now) is not State.SUPERSEDED:
@@ -141,7 +141,7 @@ def abandon_held(transaction: Transaction, names: Names, token: str) -> None:
         NotFoundError: the token was issued, and is not a successor.
 
     """
-    abandon(transaction, validity.recognise(transaction, names, token).jti, {"renew": "renewal"})
+    abandon(transaction, recognise_token.recognise(transaction, names, token).jti, {"renew": "renewal"})
 
 
 ATTACHMENT = {"attach": "attachment"}
@@ -445,7 +445,7 @@ def _held_by(verified: Verified, *, attached: bool) -> list[tuple[str, Grant]]:
 def _until(verified: Verified, *, attached: bool) -> int | None:
     """Return when the credentials expire that the new one rests on; None without a limit."""
     if attached:
-        return validity.until(verified)
+        return validity.latest_expiry(verified)
     expiries = [
         ground.expires_at
         for ground in verified.grounds

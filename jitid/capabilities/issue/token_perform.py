@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import revocation, validity
+from jitid.capabilities.identity import recognise_token, revocation
 from jitid.capabilities.identity.record_denial import record_denial
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import token_operations as ops
@@ -118,7 +118,7 @@ def _actor(context: Context, operation: ops.Exchange) -> Actor:
         if _is_issued_here(context, token, operation.actor_sort, description):
             with context.ledger.read() as snapshot:
                 names = snapshot.names
-                credential = validity.verify(snapshot, names, token.reveal(), None).credential
+                credential = recognise_token.verify(snapshot, names, token.reveal(), None).credential
                 bound = names_of_identity(snapshot, credential)
             spiffe_ids = actors_of(names.trust_domain, [credential])
             return Actor(
@@ -163,7 +163,7 @@ def _is_shown(context: Context, operation: ops.Exchange) -> bool:
     """Return whether the subject's token is meant for services: its holder has shown it to the caller."""
     with context.ledger.read() as snapshot:
         names = snapshot.names
-        credential = validity.recognise(snapshot, names, operation.subject.reveal())
+        credential = recognise_token.recognise(snapshot, names, operation.subject.reveal())
         return not credential.names_authority(names.accepted(snapshot.now))
 
 
@@ -194,7 +194,7 @@ def _introspect(context: Context, operation: ops.Introspect) -> ops.Introspected
     with context.ledger.read() as snapshot:
         names = snapshot.names
         audiences = None if context.caller is None else context.caller.audiences
-        verified = validity.verify(snapshot, names, text, audiences)
+        verified = recognise_token.verify(snapshot, names, text, audiences)
     issuer = names.issuer
     if len(names.issuers) > 1 and verified.credential.claims_hash is not None:
         # A token from before the ledger moved names the former issuer.
@@ -207,7 +207,7 @@ def _revoke(context: Context, operation: ops.RevokeToken) -> Ended | None:
     ledger = context.ledger
     try:
         with ledger.read() as snapshot:
-            credential = validity.recognise(snapshot, ledger.names, operation.token.reveal())
+            credential = recognise_token.recognise(snapshot, ledger.names, operation.token.reveal())
             must_be_own(snapshot, context.caller, credential)
     except InvalidCredentialError:
         # RFC 7009, section 2.2: an invalid token needs no revocation.

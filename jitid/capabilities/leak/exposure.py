@@ -146,7 +146,7 @@ def described(snapshot: View, leaks: Sequence[Leak]) -> list[Leaked]:
     leaked = []
     for leak in leaks:
         credential = credentials[leak.jti]
-        reason = validity.objection(credential, grounds_of.get(credential.key, ()), snapshot.now)
+        reason = validity.why_invalid(credential, grounds_of.get(credential.key, ()), snapshot.now)
         leaked.append(Leaked(leak, credential, reason, snapshot.now, places_of.get(leak.key)))
     return leaked
 

@@ -359,7 +359,7 @@ class _Trace:
                 Match(
                     credential,
                     self._evidence[credential.key],
-                    validity.objection(credential, grounds_of.get(credential.key, ()), snapshot.now),
+                    validity.why_invalid(credential, grounds_of.get(credential.key, ()), snapshot.now),
                     lineage,
                     task,
                     family,

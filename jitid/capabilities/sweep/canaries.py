@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.identity import revocation, validity
+from jitid.capabilities.identity import recognise_token, revocation
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.inventory import retirement
 from jitid.capabilities.issue import issuance, provision
@@ -187,7 +187,7 @@ class _Flight:
         """Check a credential that jitid made, like `verify` does."""
         part = "token" if "token" in secret.names else "certificate"
         try:
-            validity.verify(snapshot, self._ledger.names, secret.reveal(part), None)
+            recognise_token.verify(snapshot, self._ledger.names, secret.reveal(part), None)
         except InvalidCredentialError as error:
             return Probe(Life.DEAD, error.message)
         return Probe(Life.LIVE, "it verifies")

@@ -36,7 +36,7 @@ def _authorize(context: Context, operation: ops.Authorize) -> usage.RecordedUses
     foreseen = None
     if ledger.foresees(quick=lambda: terms.policy.is_quick(len(use_requests))):
         with ledger.read() as snapshot:
-            foreseen = usage.foresee(snapshot, names, terms, use_requests, presented, audiences)
+            foreseen = usage.decide_ahead(snapshot, names, terms, use_requests, presented, audiences)
     return change(
         ledger,
         lambda transaction: usage.record(

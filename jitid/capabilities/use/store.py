@@ -136,7 +136,7 @@ class UseChanges(Changes, UseStore):
             uses,
             now=transaction.now,
             event=transaction.next_seq(),
-            next_number=transaction.next_number,
+            next_row_id=transaction.next_row_id,
         )
 
 
@@ -162,7 +162,7 @@ def _use(row: Any) -> RecordedUse:
 
 
 def _add(
-    db: Any, uses: Sequence[NewUse], *, now: int, event: int, next_number: Callable[[], int | None]
+    db: Any, uses: Sequence[NewUse], *, now: int, event: int, next_row_id: Callable[[], int | None]
 ) -> str:
     """Record actions as of `now`, and roll them up."""
     rows = [(use, " ".join(use.rules) or None) for use in uses]
@@ -171,7 +171,7 @@ def _add(
            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         [
             (
-                next_number(),
+                next_row_id(),
                 now,
                 use.credential,
                 use.action,

@@ -40,7 +40,7 @@ class RecordedUses(NamedTuple):
     event: int
 
 
-def foresee(
+def decide_ahead(
     snapshot: View,
     names: Names,
     terms: Terms,
@@ -49,7 +49,7 @@ def foresee(
     audiences: Collection[str] | None,
 ) -> ForeseenUses:
     """Decide on actions as of a snapshot; `presented` are their tokens."""
-    held_tokens = verify_many.hold(snapshot, presented, audiences)
+    held_tokens = verify_many.look_up_tokens(snapshot, presented, audiences)
     verdicts = authorization.judge(snapshot, names, terms, use_requests, held_tokens)
     return ForeseenUses(snapshot.settled(), snapshot.now, verdicts)
 
@@ -65,7 +65,7 @@ def record(
 ) -> RecordedUses:
     """Record the foreseen verdicts, or new ones if a relevant event happened since; none counts before the commit."""
     if foreseen is None or transaction.now != foreseen.now or not _nothing_counts(transaction, foreseen.seq):
-        foreseen = foresee(transaction, names, terms, use_requests, presented, audiences)
+        foreseen = decide_ahead(transaction, names, terms, use_requests, presented, audiences)
     verdicts = foreseen.verdicts
     digest = UseChanges(transaction).add_uses(
         [_row(use_request, verdict) for use_request, verdict in zip(use_requests, verdicts, strict=True)]

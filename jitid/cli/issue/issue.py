@@ -15,7 +15,7 @@ from jitid.issuers.issuer import files_of, paths_of, text_of, usable_until
 from jitid.system import output
 from jitid.system.files import write_private
 from jitid.system.output_place import check_output
-from jitid.values.text import ended
+from jitid.values.text import with_final_newline
 from jitid.values.times import format_duration, parse_duration, parse_time
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _show(cli: Invocation, issued: Issued, out: str | None) -> None:
         return
     if cli.field is not None and cli.field not in FIELDS and cli.field in secret.names:
         if out is None:
-            output.write(ended(secret.reveal(cli.field)))
+            output.write(with_final_newline(secret.reveal(cli.field)))
         return
     from jitid.formats.display import Display
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.leak.places import starred
 from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
+from jitid.capabilities.sweep.findings_json import document, lines
 from jitid.capabilities.sweep.findings_view import SCAN, SweptRows, covered
 from jitid.cli.leak.scan_findings import RULES
-from jitid.cli.sweep.sweep_rows import RecordConverter, Whole, document, lines
+from jitid.cli.sweep.sweep_rows import RecordConverter, Whole
 from jitid.errors import JitidError, UsageError
 from jitid.formats.figures import counted
 from jitid.system import output

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open import sweep_head
 from jitid.capabilities.sweep.finding import Severity
+from jitid.capabilities.sweep.findings_json import document, lines
 from jitid.capabilities.sweep.findings_view import RuleInfo, SweptRows
 from jitid.capabilities.sweep.known_findings import KnownFindings
 from jitid.capabilities.sweep.rules import NAMES, rule_of
@@ -18,7 +19,7 @@ from jitid.cli.invocation import Invocation
 from jitid.cli.ledger.audit_heads import keep_head, keep_own_head, kept_heads
 from jitid.cli.show import pieces
 from jitid.cli.sweep.baseline import NewBaseline, entries
-from jitid.cli.sweep.sweep_rows import FIELDS, RecordConverter, Whole, document, flat, lines, severity_of
+from jitid.cli.sweep.sweep_rows import FIELDS, RecordConverter, Whole, flat, severity_of
 from jitid.cli.sweep.sweep_work import Work, in_time
 from jitid.config.settings import nearest
 from jitid.errors import ExitStatus, OutputError, PartialError, UsageError

@@ -261,41 +261,6 @@ def flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator
         yield {"state": "missed", "summary": BROKEN_OFF}
 
 
-def lines(records: SweptRows) -> Iterator[str]:
-    """Yield each record as a line of JSON, and a last line that reports an incomplete sweep."""
-    from jitid.formats.json import dumps
-
-    complete = False
-    for record in records:
-        complete = "state" not in record and "summary" in record
-        yield f"{dumps(record)}\n"
-    if not complete:
-        yield f"{dumps({'broken_off': True})}\n"
-
-
-def document(records: SweptRows, schema: str = "jitid.sweep/1") -> Iterator[str]:
-    """Yield one JSON document: the findings, the coverage of each rule, the summary.
-
-    A document without a summary is incomplete: the sweep broke off.
-    """
-    from jitid.formats.json import dumps
-
-    yield f'{{"schema": "{schema}", "findings": ['
-    separator = ""
-    coverage: list[Any] = []
-    summary: Any = None
-    for record in records:
-        if "coverage" in record:
-            coverage.append(record["coverage"])
-        elif "state" in record:
-            yield separator + dumps(record)
-            separator = ",\n"
-        else:
-            summary = record["summary"]
-    broken = ', "broken_off": true' if summary is None else ""
-    yield f'], "coverage": {dumps(coverage)}, "summary": {dumps(summary)}{broken}}}\n'
-
-
 def _formatted(name: str, value: object) -> object:
     if isinstance(value, int) and name.endswith(("_at", "_until")):
         return record_rows.time(value)

@@ -1,4 +1,4 @@
-"""Write transactions on a ledger in PostgreSQL: the chains that a writer holds, and the numbers that it assigns."""
+"""Write transactions on a ledger in PostgreSQL: the chains that a writer holds, and the ids that it gives to rows."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class PostgresTransaction(Transaction):
         super().__init__(db, names, now, by, known, members, held_chains)
         # The chain with the highest numbers: numbers that others assigned in the same second are lower.
         last_row = max(rows, key=lambda row: row[0] % _SLOTS)
-        self._numbering: int = last_row[0]
+        self._numbering_chain: int = last_row[0]
         self._last_id: int = last_row[6]
         self._has_assigned = False
         self.appended: list[tuple[int, Event]] = []
@@ -155,14 +155,14 @@ class PostgresTransaction(Transaction):
         self.changes = True
         """Whether it may change rows that other sessions have cached."""
 
-    def next_number(self) -> int:
-        """Return a number that is higher than all numbers assigned in earlier seconds."""
+    def next_row_id(self) -> int:
+        """Return the number of a new row, higher than all of earlier seconds; `HeldChains` numbers the events."""
         number = self._least_number()
         self._note_assigned(number)
         return number
 
     def _least_number(self) -> int:
-        slot = (self._now - _NUMBERS_SINCE << 32) | (self._numbering % _SLOTS << 26)
+        slot = (self._now - _NUMBERS_SINCE << 32) | (self._numbering_chain % _SLOTS << 26)
         return max(self._last_id + 1, int(slot))
 
     def _note_assigned(self, number: int) -> None:
@@ -181,7 +181,7 @@ class PostgresTransaction(Transaction):
             # Another session may store the name at the same time.
             row = self._one("SELECT id FROM term WHERE text = :text", text=text) or self._one(
                 "INSERT INTO term (id, text) VALUES (:id, :text) ON CONFLICT DO NOTHING RETURNING id",
-                id=self.next_number(),
+                id=self.next_row_id(),
                 text=text,
             )
             if row is not None:
@@ -227,7 +227,7 @@ class PostgresTransaction(Transaction):
         _must_be_done(cursor.statusmessage.encode())
 
     def _finish(self) -> None:
-        last_ids = {self._numbering: self._last_id} if self._has_assigned else {}
+        last_ids = {self._numbering_chain: self._last_id} if self._has_assigned else {}
         for chain in self.held.changed():
             self.db.execute(
                 "UPDATE chain SET length = ?, hash = ?, last_id = coalesce(?, last_id) WHERE id = ?",

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.capabilities.identity import validity
+from jitid.capabilities.identity import recognise_token, validity
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.model.credential import Kind
@@ -353,7 +353,7 @@ def test_a_row_that_differs_from_what_was_signed_is_found(world: World, kind: st
     with pytest.raises(InvalidCredentialError, match=NOT_SIGNED):
         world.verify(made.token, "urn:a")
     with world.ledger.read() as snapshot, pytest.raises(InvalidCredentialError, match=NOT_SIGNED):
-        validity.recognise(snapshot, NAMES, made.token)
+        recognise_token.recognise(snapshot, NAMES, made.token)
 
 
 @pytest.mark.parametrize("kind", [kind.value for kind in Kind if kind is not Kind.OPAQUE] + ["exec:shop"])

@@ -70,7 +70,7 @@ def _alone(world: World, token: str) -> str | None:
 def _together(world: World, tokens: list[str]) -> list[verify_many.HeldToken]:
     with world.ledger.read() as snapshot:
         presented = verify_many.present(NAMES, verify_many.keys_of(snapshot), tokens)
-        return verify_many.hold(snapshot, presented, OWN)
+        return verify_many.look_up_tokens(snapshot, presented, OWN)
 
 
 def test_many_are_judged_as_each_is_alone(world: World, tokens: list[str]) -> None:
@@ -118,7 +118,7 @@ def test_a_key_that_is_revoked_before_the_lock_is_not_believed_under_it(world: W
         kid = KeyStore(snapshot).signing_keys()[0].kid
     world.authority.perform(RevokeKey(kid=kid, most=None))
     with world.ledger.read() as snapshot:
-        (held,) = verify_many.hold(snapshot, presented, (NAMES.issuer,))
+        (held,) = verify_many.look_up_tokens(snapshot, presented, (NAMES.issuer,))
     assert held.refusal is not None
 
 

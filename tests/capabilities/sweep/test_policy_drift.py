@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from jitid.capabilities.decisions import replay
 from jitid.capabilities.directory.governance import directory_facts
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity.validity import root_proof
 from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.identity.validity import root_proof
 from jitid.capabilities.sweep.finding import Coverage, Severity
 from jitid.errors import ConfigurationError, InvalidCredentialError
 from jitid.ledger.view import View

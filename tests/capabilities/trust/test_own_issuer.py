@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import jitid
-from jitid.capabilities.access.grant import AccessRequest, authenticate
+from jitid.capabilities.access.authenticate import authenticate
+from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess, RevokeAccess
 from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.issue import issuance

@@ -41,7 +41,7 @@ def _present(world: World, made: Made) -> list[PresentedToken]:
 def _foresee(world: World, made: Made) -> usage.ForeseenUses:
     presented = _present(world, made)
     with world.ledger.read() as snapshot:
-        return usage.foresee(snapshot, NAMES, world.terms, _asked(made), presented, AUDIENCES)
+        return usage.decide_ahead(snapshot, NAMES, world.terms, _asked(made), presented, AUDIENCES)
 
 
 def _record(world: World, made: Made, foreseen: usage.ForeseenUses) -> usage.RecordedUses:
@@ -256,7 +256,7 @@ def test_many_actions_are_decided_before_the_lock_also_where_nobody_else_writes(
         decided.append(isinstance(view, Transaction))
         return foresee(view, *rest)
 
-    foresee = usage.foresee
+    foresee = usage.decide_ahead
     monkeypatch.setattr(usage, "foresee", spy)
     _use(world, *[made] * asked)
     assert decided == [asked <= 10 or not isinstance(world.ledger, SqliteLedger)]

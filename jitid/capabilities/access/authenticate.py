@@ -1,0 +1,178 @@
+"""Authentication of callers by their access credential or an agent's token; and whether their access still holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from jitid.capabilities.access.store import AccessStore
+from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity import recognise_token, validity
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.errors import (
+    ExpiredError,
+    IntegrityError,
+    InvalidCredentialError,
+    RefusedError,
+    ShownError,
+    UnauthenticatedError,
+)
+from jitid.ledger import seal
+from jitid.model.access import ALL_AUDIENCES, Access, AccessState, PresentedAccess
+from jitid.model.caller import BOOTSTRAP, Caller
+from jitid.operation import reach
+from jitid.redaction.token_format import is_opaque
+from jitid.values import strict_json
+from jitid.values.ids import parse_access_id, parse_id
+from jitid.values.secret import Secret, fingerprint
+from jitid.values.times import expiry_hint
+
+if TYPE_CHECKING:
+    from jitid.ledger.view import View
+    from jitid.model.ledger_rows import Names
+
+
+_GRANTS = ("access-grant", "access-rotate", "access-bootstrap")
+
+
+_NOT_VALID = "what you came with is not valid here: unknown, expired or ended; nothing was done"
+
+
+_HINT = "get another from whoever has the role admin: jitid access grant"
+
+
+def must_hold(snapshot: View, caller: Caller) -> None:
+    """Refuse a caller whose credential has ended since authentication, or a disabled delegator.
+
+    Raises:
+        RefusedError: the request must not be performed.
+
+    """
+    if caller.credential is None:
+        person = (
+            None if caller.delegator is None else DirectoryStore(snapshot).find_delegator(caller.delegator)
+        )
+        holds = person is None or person.disabled_at is None
+    elif caller.credential.startswith("acc_"):
+        access = AccessStore(snapshot).find(parse_access_id(caller.credential))
+        holds = access is not None and access.state_at(snapshot.now) is AccessState.ACTIVE
+    else:
+        credential = CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])
+        try:
+            holds = credential is not None and bool(validity.judge(snapshot, credential, None))
+        except InvalidCredentialError:
+            holds = False
+    if not holds:
+        raise RefusedError(f"the access of {caller.name} has ended; nothing was changed", _HINT)
+
+
+def authenticate(snapshot: View, names: Names, token: Secret, client: str | None = None) -> Caller:
+    """Return the caller that a token authenticates: a caller with an access token, or an agent with an identity token.
+
+    `client` is the `client_id` that the request states with the token as its secret (RFC 6749, section 2.3.1). Such a
+    secret must be an access token of that caller; the token of an agent is refused.
+
+    Raises:
+        IntegrityError: the ledger is sealed, and another ledger has the current access credentials.
+        UnauthenticatedError: the token is not valid, or belongs to another caller than `client`.
+
+    """
+    seal.refuse_if_sealed(snapshot)
+    text = token.reveal()
+    if is_opaque(text):
+        # The lookup is by fingerprint: its duration reveals nothing about the text.
+        presented = AccessStore(snapshot).presented(fingerprint(text))
+        if presented is not None:
+            caller = caller_of(snapshot, presented)
+            if client not in (None, caller.name, caller.credential):
+                raise UnauthenticatedError(
+                    "the client_id is not the name of the caller that the access token was granted to; "
+                    "nothing was done"
+                )
+            return caller
+    if client is not None:
+        raise UnauthenticatedError(_NOT_VALID, _HINT)
+    try:
+        return holder(snapshot, names, token)
+    except ExpiredError as error:
+        raise UnauthenticatedError(_NOT_VALID, error.hint) from None
+    except (InvalidCredentialError, ShownError):
+        raise UnauthenticatedError(_NOT_VALID, _HINT) from None
+
+
+def holder(snapshot: View, names: Names, token: Secret) -> Caller:
+    """Return the agent that holds an identity token. An error says how the token is invalid.
+
+    Raises:
+        IntegrityError: the ledger is sealed, and another ledger has the current credentials.
+        InvalidCredentialError: the token is not valid; the message gives the reason.
+        ShownError: the token is valid, but for services.
+
+    """
+    credential = recognise_token.verify(snapshot, names, token.reveal(), None).credential
+    # An agent's credential authenticates it only to its audiences, and this authority must be among them.
+    if not credential.names_authority(names.accepted(snapshot.now)):
+        raise reach.merely_shown(credential)
+    return Caller(
+        f"agent:{credential.agent}",
+        frozenset(),
+        None,
+        "credential",
+        credential=credential.jti,
+        agent=credential.agent,
+        identity=credential.id,
+    )
+
+
+def caller_of(snapshot: View, presented: PresentedAccess) -> Caller:
+    """Return the holder of an access credential. Raises UnauthenticatedError if it is not valid now."""
+    access = presented.access
+    state = access.state_at(snapshot.now)
+    if state is AccessState.EXPIRED and not presented.departed:
+        # The hint may contain the expiry: the grant has shown it to the holder.
+        raise UnauthenticatedError(_NOT_VALID, expiry_hint(access.expires_at, _HINT))
+    if presented.departed or state is not AccessState.ACTIVE:
+        raise UnauthenticatedError(_NOT_VALID, _HINT)
+    must_be_recorded(access, presented.event)
+    if access.bootstrap:
+        return Caller(access.name, frozenset({BOOTSTRAP}), None, "credential", credential=access.id)
+    audiences = None if access.audiences == ALL_AUDIENCES else access.audiences
+    return Caller(
+        access.name,
+        frozenset(access.roles),
+        access.name,
+        "credential",
+        credential=access.id,
+        audiences=audiences,
+    )
+
+
+# The result depends only on the row and the event, and each request of a caller repeats the check.
+@lru_cache(maxsize=1024)
+def must_be_recorded(access: Access, event: bytes | None) -> None:
+    """Refuse access that its audit event does not record: a row alone is easily inserted. Raises IntegrityError."""
+    document: Mapping[str, Any] = {} if event is None else strict_json.loads(event, "audit event")
+    recorded = recorded_facts(access)
+    if document.get("op") not in _GRANTS or any(
+        document.get(name) != value for name, value in recorded.items()
+    ):
+        raise IntegrityError(
+            f"the ledger says that {access.id} was granted, and its audit log does not",
+            "run: jitid audit verify",
+        )
+
+
+def recorded_facts(access: Access) -> dict[str, Any]:
+    """Return the facts about access that its grant event records."""
+    key = access.public and sha256(access.public.encode()).hexdigest()
+    return {
+        "access": access.id,
+        "name": access.name,
+        "roles": list(access.roles) or None,
+        "until": access.expires_at,
+        "fingerprint": access.fingerprint and access.fingerprint.hex(),
+        "key": key,
+        "audiences": None if access.audiences is None else list(access.audiences),
+    }
