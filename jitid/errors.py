@@ -20,7 +20,8 @@ class ExitStatus(IntEnum):
     DENIED = 4
     """The policy or a limit denies the request."""
     STORAGE = 5
-    """No ledger, or it is busy, full or unreachable. Nothing was done, so a retry is safe; see PARTIAL."""
+    """No ledger, or it is busy, full or unreachable. Nothing was done, so a retry is safe, unless the error says
+    that the outcome is unknown (`unsure`); see PARTIAL."""
     REFUSED = 6
     """The caller has no right to do this."""
     INTEGRITY = 7

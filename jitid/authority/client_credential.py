@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jitid.errors import IntegrityError, RefusedError, UsageError
 from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.system import time_limit
-from jitid.system.files import trusted
+from jitid.system.files import trusted_uids
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class FileCredential:
         self.place = f"the file {path}"
         """The place of the credential, for messages."""
         self._path = path
-        self._refused = _OTHERS_OF_SYSTEMD if systemd else _OTHERS
+        self._forbidden_mode_bits = _OTHERS_OF_SYSTEMD if systemd else _OTHERS
 
     def read(self) -> Secret:
         """Return the current credential.
@@ -43,6 +43,7 @@ class FileCredential:
         """
         label = f"the credential file {quote(self._path, 200)}"
         try:
+            # O_NONBLOCK: a named pipe at the path must not block the command.
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
             from jitid.capabilities.run.token_place import unreadable_hint
@@ -54,12 +55,12 @@ class FileCredential:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise UsageError(f"{label} is no plain file", "for a pipe there is --credential-fd")
-            if status.st_mode & self._refused:
+            if status.st_mode & self._forbidden_mode_bits:
                 raise IntegrityError(
                     f"{label} is open to others (mode {stat.S_IMODE(status.st_mode):03o}); nothing was asked",
                     f"chmod 600 {self._path}; and whoever could read it may have it: replace the credential",
                 )
-            if status.st_uid not in trusted():
+            if status.st_uid not in trusted_uids():
                 raise RefusedError(f"{label} belongs to another user", "name a file of your own")
             return _secret(_read(descriptor), label)
         finally:

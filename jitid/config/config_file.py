@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from jitid.config.settings import ALGORITHMS, SETTINGS, Value, absolute, convert, nearest, one_of
 from jitid.errors import ConfigurationError, UsageError
 from jitid.model.task import SENSITIVITIES, most_sensitive
-from jitid.system.files import open_to_others, trusted
+from jitid.system.files import open_to_others, trusted_uids
 from jitid.values.text import MARK, decoded, foreign, quote, safe
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _read(path: str) -> bytes | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigurationError(f"{label} is no plain file")
-        if status.st_uid not in trusted():
+        if status.st_uid not in trusted_uids():
             hint = f"if you trust what it says: chown {os.geteuid()} {_word(path)}"
             raise ConfigurationError(f"{label} belongs to another user; it was not read", hint)
         if open_to_others(status):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, IntegrityError, OutputError, StorageError, UsageError
-from jitid.system.files import open_to_others, trusted
+from jitid.system.files import open_to_others, trusted_uids
 from jitid.values.text import quote
 
 CEDAR = ".cedar"
@@ -49,7 +49,7 @@ def read_named(folder: str, names: Sequence[str]) -> list[tuple[str, str]]:
         # A user who can write to the folder can add a policy.
         status = os.stat(folder)
         # Under root, the folder may belong to the user of the ledger.
-        owners = {*trusted(), status.st_uid} if os.geteuid() == 0 else trusted()
+        owners = {*trusted_uids(), status.st_uid} if os.geteuid() == 0 else trusted_uids()
         if open_to_others(status, owners):
             raise IntegrityError(f"the policy folder {folder} may be written by others", _closing(folder))
         files = []

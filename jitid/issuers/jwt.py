@@ -121,7 +121,10 @@ def _check_nesting(payload: bytes) -> None:
 
 
 def _claims_writer(draft: Draft) -> Callable[[Ids], str]:
-    """Return a function that writes the claims of one credential; the parts common to the issue are written once."""
+    """Return a function that writes the claims of one credential; the parts common to the issue are written once.
+
+    The outermost `act` is the actor itself; `act_claim` makes the earlier actors inside it.
+    """
     placeholder = "jid_"
     actor = spiffe_id(
         draft.trust_domain, draft.agent, draft.task, placeholder, registered=draft.registered

@@ -77,7 +77,7 @@ def actors_of(trust_domain: str, chain: Sequence[Credential | Ancestor]) -> tupl
 def act_claim(actors: Sequence[str]) -> dict[str, Any] | None:
     """Return the `act` claim (RFC 8693, section 4.1): the current actor first, with the earlier actors nested inside.
 
-    None if there are no actors.
+    None if there are no actors. A token's own, outermost `act` is written in `issuers/jwt.py`, around this one.
     """
     claim: dict[str, Any] | None = None
     for actor in reversed(actors):

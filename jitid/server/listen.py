@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from shlex import quote as word
 
 from jitid.errors import IntegrityError, StorageError, UsageError
-from jitid.system.files import changeable, trusted
+from jitid.system.files import changeable, trusted_uids
 from jitid.values.text import quote
 
 _BACKLOG = 1024
@@ -129,7 +129,7 @@ def _check_folder(folder: str) -> None:
             f"the folder {quote(folder, 200)} of the socket: {(error.strerror or 'error').lower()}",
             "make it first, for the service's user alone to write to",
         ) from None
-    if status.st_uid not in trusted():
+    if status.st_uid not in trusted_uids():
         raise IntegrityError(
             f"the folder {quote(folder, 200)} of the socket belongs to another user, who could replace it",
             "choose one that belongs to the service's user",

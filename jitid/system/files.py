@@ -327,10 +327,10 @@ _MOST_LINKS = 40
 
 def open_to_others(status: os.stat_result, owners: Collection[int] | None = None) -> bool:
     """Return whether users other than the owners, by default root and the caller, can change a file or folder."""
-    return bool(status.st_mode & _OTHERS) or status.st_uid not in (owners or trusted())
+    return bool(status.st_mode & _OTHERS) or status.st_uid not in (owners or trusted_uids())
 
 
-def trusted() -> tuple[int, int]:
+def trusted_uids() -> tuple[int, int]:
     """Return the users who may change files that the caller relies on: root and the caller."""
     return 0, os.geteuid()
 
@@ -344,7 +344,7 @@ def changeable(path: str) -> str | None:
 
     Raises OSError if the path does not exist, or has a circle of links.
     """
-    owners = trusted()
+    owners = trusted_uids()
     pending = _parts(path)[::-1]
     current, links = "/", 0
     if _is_open(os.lstat(current), owners):

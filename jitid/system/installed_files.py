@@ -173,6 +173,7 @@ def installed(environ: Mapping[str, str] = os.environ) -> list[InstalledFile]:
 
 
 def _installed(files: list[Shipped], environ: Mapping[str, str]) -> InstalledFile:
+    """Return where the first of these files, all of one reader, is installed, and whether all of them are current."""
     first_file = files[0]
     searched = folders(first_file.reader, environ)
     paths = tuple(f"{folder}/{first_file.name}" for folder in searched)

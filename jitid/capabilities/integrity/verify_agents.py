@@ -16,8 +16,8 @@ MARK = b'"op":"agent-'
 
 _EVERY = 1 << 31
 _LISTS = ("scopes", "audiences", "kinds", "users")
-_STATING = ("agent-register", "agent-change")
-_STATED = ("owner", "purpose", *_LISTS, "max_ttl", "concurrency")
+_OPS_WITH_LIMITS = ("agent-register", "agent-change")
+_LIMIT_FIELDS = ("owner", "purpose", *_LISTS, "max_ttl", "concurrency")
 
 
 def _defaults() -> dict[str, Any]:
@@ -43,7 +43,9 @@ class AgentMembers:
         """Take an event about an agent."""
         name, at = event["agent"], event["at"]
         expected = self._expected.setdefault(name, _defaults())
-        expected |= {field: event[field] for field in _STATED if field in event and event["op"] in _STATING}
+        # Each `|=` changes the stored values of the agent.
+        if event["op"] in _OPS_WITH_LIMITS:
+            expected |= {field: event[field] for field in _LIMIT_FIELDS if field in event}
         match event["op"]:
             case "agent-register":
                 self._registered.setdefault(name, seq)
@@ -58,6 +60,7 @@ class AgentMembers:
                 expected["concurrency"] = None
             case "agent-review":
                 expected |= {"reviewed_at": at, "review_at": event["review"]}
+            # With `again`, the agent was suspended already, and only further credentials of it were ended.
             case "agent-suspend" if expected["suspended_at"] is None and not event.get("again"):
                 expected |= {"suspended_at": at, "suspended_as": event.get("reason")}
             case "agent-resume":

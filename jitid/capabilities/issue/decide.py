@@ -62,7 +62,7 @@ class Proposal(NamedTuple):
     """Whether the request accepts fewer scopes and kinds than it states."""
 
     def facts(self, terms: Terms) -> dict[str, Any]:
-        """Return the members of its audit event before the decision."""
+        """Return the members of its audit event that are known before the decision; None where the default applies."""
         task, chosen = self.task, self.chosen
         target = None if chosen is None or not is_outside(self.kind) else chosen.target
         return {

@@ -43,7 +43,7 @@ def text(report: Report) -> Iterator[str]:
         words=report_document,
         sprawl=sprawl_report,
         leaked=_leaked(report),
-        agents=_agents(report),
+        agents=_agents_per_person(report),
         trend=_trend(report),
         days=_days(report),
         composition=_composition(report),
@@ -69,7 +69,8 @@ def _leaked(report: Report) -> Bars:
     return Bars("leaked", "Leaked secrets still valid five days after the report", parts, 100)
 
 
-def _agents(report: Report) -> Bars:
+def _agents_per_person(report: Report) -> Bars:
+    """Return the bars of live agent identities to a person: in this ledger, and as published for the industry."""
     per_person, published = report.per_person, AGENTS_PER_PERSON
     parts = [Bar(f"Published, {published.source}", published.value, f"{published.value:g}", "other")]
     if per_person is not None:

@@ -144,7 +144,7 @@ def _shallow(repository: Repository) -> frozenset[bytes]:
 def _listed(repository: Repository, selection: ObjectSelection, tally: ScanTally) -> Iterator[bytes]:
     """Yield lines of git: type, id, size and path of an object; or an id and `missing`."""
     if selection.unreachable:
-        with _walk(repository, selection, PIPE, tally) as walk:
+        with _git_listing_ids(repository, selection, PIPE, tally) as walk:
             yield from (line + b" missing" for line in lines(output(walk)) if line.startswith(b"?"))
             walk.wait()
         yield from _checked(repository, selection, tally, every=True)
@@ -160,7 +160,7 @@ def _checked(
 ) -> Generator[bytes, None, int]:
     """Yield the lines of one walk, and return the exit status of the git process that walked."""
     answered = 0
-    with _walk(repository, selection, PIPE, tally, every=every) as walk:
+    with _git_listing_ids(repository, selection, PIPE, tally, every=every) as walk:
         with repository.running("cat-file", _FORM, "--buffer", stdin=output(walk)) as check:
             # Only `check` may read this pipe: if it ends, the walk must notice.
             output(walk).close()
@@ -180,7 +180,7 @@ def _after_damage(
 ) -> Generator[bytes, None, int]:
     """Yield the remaining lines after git ended at an object whose type it cannot read."""
     with _file() as names:
-        with _walk(repository, selection, names, tally, every=every) as walk:
+        with _git_listing_ids(repository, selection, names, tally, every=every) as walk:
             walk.wait()
         offset = _behind(names, 0, answered)
         for _ in range(_MOST_ENDS):
@@ -221,7 +221,7 @@ def _behind(file: IO[bytes], offset: int, line_count: int) -> int:
 
 
 @contextmanager
-def _walk(
+def _git_listing_ids(
     repository: Repository,
     selection: ObjectSelection,
     stdout: int | IO[bytes],
@@ -233,7 +233,7 @@ def _walk(
     with ends(repository, selection) as input_file, _file() as complaints:
         # The index belongs to no range. git marks an object that it cannot find with a question mark, and continues.
         starts = () if selection.ids else ("--all", *_index(repository, tally))
-        words: tuple[str, ...] = ("rev-list", "--objects", "--missing=print", *starts, "--stdin")
+        words: tuple[str, ...]
         if every:
             words = (
                 "cat-file",
@@ -242,6 +242,8 @@ def _walk(
                 "--buffer",
                 "--batch-check=%(objectname)",
             )
+        else:
+            words = ("rev-list", "--objects", "--missing=print", *starts, "--stdin")
         with repository.running(
             *words, stdin=input_file, stdout=stdout, stderr=complaints, memory=_MOST_MEMORY
         ) as process:

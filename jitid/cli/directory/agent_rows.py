@@ -97,26 +97,36 @@ def withdrawn(withdrawal: WithdrawnAgent, *, dry_run: bool) -> dict[str, Any]:
 
 def sentence(withdrawal: WithdrawnAgent, verb: str, *, dry_run: bool) -> str:
     """Return the result of withdrawing an agent in words; `verb` is `suspend` or `unregister`."""
-    name, ended = withdrawal.agent.name, withdrawal.ended
-    remaining = ""
-    if withdrawal.kept:
-        remaining = (
-            f"{withdrawal.kept} live {'credential lives' if withdrawal.kept == 1 else 'credentials live'} on"
-        )
-    if dry_run:
-        effect = remaining and f"; {remaining}"
-        if not effect and ended.radius.credentials:
-            effect = f"{'; would' if withdrawal.already else ', and'} end {revocation.blast(ended.radius)}"
-        first_clause = (
-            f"agent {name} is {verb}ed already" if withdrawal.already else f"would {verb} agent {name}"
-        )
-        return f"{first_clause}{effect}; nothing was changed"
+    return _foreseen_sentence(withdrawal, verb) if dry_run else _done_sentence(withdrawal, verb)
+
+
+def _kept_clause(withdrawal: WithdrawnAgent) -> str:
+    """Return `2 live credentials live on`; "" if none stays live."""
+    if not withdrawal.kept:
+        return ""
+    return f"{withdrawal.kept} live {'credential lives' if withdrawal.kept == 1 else 'credentials live'} on"
+
+
+def _foreseen_sentence(withdrawal: WithdrawnAgent, verb: str) -> str:
+    """Return `would suspend agent planner, and end 2 credentials…; nothing was changed`."""
+    name, radius, kept = withdrawal.agent.name, withdrawal.ended.radius, _kept_clause(withdrawal)
+    text = f"agent {name} is {verb}ed already" if withdrawal.already else f"would {verb} agent {name}"
+    if kept:
+        text += f"; {kept}"
+    elif radius.credentials:
+        text += f"{'; would' if withdrawal.already else ', and'} end {revocation.blast(radius)}"
+    return f"{text}; nothing was changed"
+
+
+def _done_sentence(withdrawal: WithdrawnAgent, verb: str) -> str:
+    """Return `suspended agent planner, and ended 2 credentials… (audit event 7)`."""
+    name, ended, kept = withdrawal.agent.name, withdrawal.ended, _kept_clause(withdrawal)
     if ended.event is None:
-        return f"agent {name} was {verb}ed already; {remaining or 'nothing of it was live'}"
+        return f"agent {name} was {verb}ed already; {kept or 'nothing of it was live'}"
     text = f"agent {name} was {verb}ed already" if withdrawal.already else f"{verb}ed agent {name}"
     if ended.credentials:
         text += f", and ended {revocation.blast(ended.radius)}"
     else:
-        text += f"; {remaining or 'nothing of it was live'}"
+        text += f"; {kept or 'nothing of it was live'}"
     text += f" (audit event {ended.event})"
     return text if ended.unproved is None else f"{text}; {revoke.unproved(ended.unproved)}"

@@ -168,15 +168,16 @@ def _show(cli: Invocation, issued: Issued, out: str | None) -> None:
     (credential,) = issued.credentials
     secret = credential.secret
     ends_at = usable_until(issued.expires_at, credential.facts)
+    plain = cli.field is None and cli.format is None
     if out is not None:
         for path, text in files_of(issued.kind, secret, ends_at, out).items():
             write_private(path, text.encode())
-        if cli.field is None and cli.format is None:
-            return
-    if cli.field is None and cli.format is None:
+    elif plain:
         output.write(text_of(issued.kind, secret, ends_at))
+    if plain:
         return
     if cli.field is not None and cli.field not in FIELDS and cli.field in secret.names:
+        # With --out, the secret is in the file, and nowhere else.
         if out is None:
             output.write(with_final_newline(secret.reveal(cli.field)))
         return

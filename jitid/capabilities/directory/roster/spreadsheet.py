@@ -83,13 +83,13 @@ def _rows(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
     if header_line is None:
         return
     delimiter = ";" if ";" in header_line and "," not in header_line else ","
-    reader = csv.reader(_after(header_line, lines), delimiter=delimiter, strict=True)
+    reader = csv.reader(_with_first_line(header_line, lines), delimiter=delimiter, strict=True)
     line_number = 1
     try:
         for cells in reader:
             yield (
                 line_number,
-                [_MARKED.sub(r"\1\2", cell.strip()) if "'" in cell else cell.strip() for cell in cells],
+                [_without_formula_guard(cell.strip()) for cell in cells],
             )
             line_number = reader.line_num + 1
     except csv.Error as error:
@@ -100,7 +100,12 @@ def _rows(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
         ) from error
 
 
-def _after(header_line: str, lines: Iterator[str]) -> Iterator[str]:
+def _without_formula_guard(cell: str) -> str:
+    """Return a cell without the quote that keeps a spreadsheet from reading a value as a formula."""
+    return _MARKED.sub(r"\1\2", cell) if "'" in cell else cell
+
+
+def _with_first_line(header_line: str, lines: Iterator[str]) -> Iterator[str]:
     yield header_line
     yield from lines
 
