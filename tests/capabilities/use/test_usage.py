@@ -254,10 +254,10 @@ def test_many_actions_are_decided_before_the_lock_also_where_nobody_else_writes(
 
     def spy(view: Any, *rest: Any) -> usage.ForeseenUses:
         decided.append(isinstance(view, Transaction))
-        return foresee(view, *rest)
+        return decide_ahead(view, *rest)
 
-    foresee = usage.decide_ahead
-    monkeypatch.setattr(usage, "foresee", spy)
+    decide_ahead = usage.decide_ahead
+    monkeypatch.setattr(usage, "decide_ahead", spy)
     _use(world, *[made] * asked)
     assert decided == [asked <= 10 or not isinstance(world.ledger, SqliteLedger)]
     world.check()
