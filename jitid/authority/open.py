@@ -471,7 +471,7 @@ def _transit(config: Config, name: str) -> Transit:
         import atexit
 
         from jitid.issuers.openbao.transit import Transit
-        from jitid.issuers.target_kinds import TIMEOUT
+        from jitid.issuers.issuer_of_target import TIMEOUT
         from jitid.issuers.targets import Targets
         from jitid.model.credential import Kind
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open import caller, place_of, with_transit
-from jitid.backup import archive, snapshot
-from jitid.backup.snapshot import BackupProgress, Manifest
+from jitid.backup import archive, take_backup
+from jitid.backup.take_backup import BackupProgress, Manifest
 from jitid.errors import (
     JitidError,
     OutputError,
@@ -73,7 +73,7 @@ def back_up(
     backup_path = _place(to, path)
     with aside_for(to, backup_path) as aside:
         try:
-            manifest = snapshot.take(
+            manifest = take_backup.take(
                 path,
                 aside,
                 with_transit(config, source.keyring()),
@@ -84,7 +84,7 @@ def back_up(
                 progress=progress,
             )
         except JitidError as error:
-            raise snapshot.refused(error) from error
+            raise take_backup.refused(error) from error
         size = sum(entry[0] for entry in manifest.files.values())
         try:
             _store(to, backup_path, aside, manifest, write)

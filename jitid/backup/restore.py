@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open import caller, place_of, with_transit
 from jitid.backup import archive, revive, verify_backup
-from jitid.backup import snapshot as backup
+from jitid.backup import take_backup as backup
 from jitid.backup.destination import OUT
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity import verify_log

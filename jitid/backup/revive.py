@@ -13,8 +13,8 @@ from tarfile import TarError
 from typing import NamedTuple
 
 from jitid.backup import archive
-from jitid.backup import snapshot as backup
-from jitid.backup.snapshot import Manifest
+from jitid.backup import take_backup as backup
+from jitid.backup.take_backup import Manifest
 from jitid.backup.store import live_on_adopted_tasks, open_tasks
 from jitid.capabilities.access import grant
 from jitid.capabilities.access.store import AccessChanges

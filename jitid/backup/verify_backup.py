@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jitid.backup import snapshot as backup
+from jitid.backup import take_backup as backup
 from jitid.backup.revive import Unpacked
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity import verify_log

@@ -13,8 +13,8 @@ from jitid.capabilities.trust.publication import RESPONSE_TYPES
 from jitid.crypto.jws import ALGORITHMS
 from jitid.server import oauth, token_endpoint
 from jitid.server.answers import dumps
-from jitid.server.client_auth import ALGORITHMS as CLIENT_ALGORITHMS
-from jitid.server.client_auth import METHODS
+from jitid.server.oauth_client_auth import ALGORITHMS as CLIENT_ALGORITHMS
+from jitid.server.oauth_client_auth import METHODS
 from jitid.server.oauth_errors import document
 
 if TYPE_CHECKING:

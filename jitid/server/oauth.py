@@ -14,7 +14,7 @@ from jitid.capabilities.issue.token_operations import Introspect, RevokeToken
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.model.credential import TokenUse
 from jitid.model.delegation import act_claim, actors_of
-from jitid.server import client_auth, token_endpoint
+from jitid.server import oauth_client_auth, token_endpoint
 from jitid.server.answers import CHALLENGE, LimitedError
 from jitid.server.oauth_errors import OAuthError, as_oauth, document
 from jitid.server.oauth_form import OAuthForm, credentials_of, read_form, shows_credential
@@ -91,19 +91,19 @@ def routes(service: Service) -> list[BaseRoute]:
         form, form_error = await _form(service, request, token_endpoint.REPEATABLE)
 
         def work(authority: Authority, caller: Caller) -> tuple[token_endpoint.TokenRequest, Issued]:
-            client_auth.must_be_named(form, caller)
+            oauth_client_auth.must_be_named(form, caller)
             _must_be_whole(form_error)
             token_endpoint.must_be_served(caller, form)
             token_request = token_endpoint.parse_request(form)
             return token_request, token_endpoint.grant(authority, caller, token_request)
 
-        return token_endpoint.answer(*await client_auth.call(service, request, form, work))
+        return token_endpoint.answer(*await oauth_client_auth.call(service, request, form, work))
 
     async def introspect(request: Request) -> Response:
         form, form_error = await _form(service, request)
 
         def work(authority: Authority, caller: Caller) -> dict[str, Any]:
-            client_auth.must_be_named(form, caller)
+            oauth_client_auth.must_be_named(form, caller)
             _must_be_whole(form_error)
             presented = Secret.single(form.need("token"))
             try:
@@ -112,14 +112,14 @@ def routes(service: Service) -> list[BaseRoute]:
                 return INACTIVE
 
         return document(
-            await client_auth.call(service, request, form, work, reads=True, operation_type=Introspect)
+            await oauth_client_auth.call(service, request, form, work, reads=True, operation_type=Introspect)
         )
 
     async def revoke(request: Request) -> Response:
         form, form_error = await _form(service, request)
 
         def work(authority: Authority, caller: Caller) -> None:
-            client_auth.must_be_named(form, caller)
+            oauth_client_auth.must_be_named(form, caller)
             _must_be_whole(form_error)
             # The token itself shows its type (section 2.1: the hint may be ignored).
             operation = RevokeToken(token=Secret.single(form.need("token")), reason="revoked by its client")
@@ -127,12 +127,12 @@ def routes(service: Service) -> list[BaseRoute]:
                 authority.perform(operation) is None
                 and caller.agent is None
                 and caller.credential is not None
-                and client_auth.shows(request, form, operation.token)
+                and oauth_client_auth.shows(request, form, operation.token)
             ):
                 # This is the access credential of the client itself: its holder may revoke it.
                 authority.perform(RevokeAccess(ids=(caller.credential,), reason=operation.reason))
 
-        await client_auth.call(service, request, form, work)
+        await oauth_client_auth.call(service, request, form, work)
         # RFC 7009, section 2.2: a client ignores the body, but some refuse an answer that is not JSON.
         return document({})
 
@@ -189,9 +189,9 @@ def _endpoint(service: Service, endpoint: Endpoint, *, refused: int = 400) -> En
                 service.metrics.count("limited")
             oauth_error = as_oauth(error, refused=refused)
         if oauth_error.status == 401:
-            if client_auth.uses_basic(request):
+            if oauth_client_auth.uses_basic(request):
                 # RFC 6749, section 5.2: the scheme that the client used.
-                oauth_error.headers["www-authenticate"] = client_auth.BASIC
+                oauth_error.headers["www-authenticate"] = oauth_client_auth.BASIC
             # RFC 9110, section 15.5.2: each 401 has a challenge.
             oauth_error.headers.setdefault("www-authenticate", CHALLENGE[1].decode())
         record_of(request.scope).error = oauth_error.code

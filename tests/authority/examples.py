@@ -16,7 +16,7 @@ from jitid.capabilities.decisions import operations as policies
 from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.directory import delegator_operations as delegators
 from jitid.capabilities.directory.delegators import Edit
-from jitid.capabilities.directory.reconcile import RosterSource
+from jitid.capabilities.directory.import_delegators import RosterSource
 from jitid.capabilities.directory.recurrence import RecurrenceRule
 from jitid.capabilities.directory.registry import Due, StatedAgent
 from jitid.capabilities.directory.roster import spreadsheet

@@ -20,7 +20,7 @@ from jitid.backup import archive, destination
 from jitid.backup import restore as restoration
 from jitid.backup.destination import MadeBackup
 from jitid.backup.restore import RestoredLedger
-from jitid.backup.snapshot import BackupProgress
+from jitid.backup.take_backup import BackupProgress
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.access.store import AccessStore

@@ -9,8 +9,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from jitid.backup import archive, revive, snapshot, verify_backup
-from jitid.backup.snapshot import BackupProgress
+from jitid.backup import archive, revive, take_backup, verify_backup
+from jitid.backup.take_backup import BackupProgress
 from jitid.capabilities.integrity.operations import VerifyLog
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import vacuum as sqlite_vacuum
@@ -89,7 +89,7 @@ def _take(ledger: Path, to: Path, *, verify: bool) -> None:
     shutil.rmtree(to, ignore_errors=True)
     to.mkdir(mode=0o700)
     keyring = ledgers.keyring(str(ledger))
-    snapshot.take(
+    take_backup.take(
         str(ledger), str(to), keyring, keys=False, verify=verify, by="bench", timeout=5, progress=_QUIET
     )
 

@@ -13,7 +13,7 @@ from jitid.config.config_file import TABLES
 from jitid.config.effective import load
 from jitid.config.settings import SETTINGS
 from jitid.errors import ConfigurationError, ExitStatus
-from jitid.issuers.target_kinds import COMMON, options_of
+from jitid.issuers.issuer_of_target import COMMON, options_of
 from jitid.issuers.targets import check
 from jitid.model import oidc_issuer
 from jitid.model.caller import ROLES

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jitid.config.effective import load
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
-from jitid.issuers.target_kinds import COMMON, options_of
+from jitid.issuers.issuer_of_target import COMMON, options_of
 from jitid.issuers.targets import Targets, check
 from jitid.keys.keyring import Signer
 from jitid.model.credential import OUTSIDE, Kind

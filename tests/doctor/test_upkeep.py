@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jitid.backup import destination
-from jitid.backup.snapshot import BackupProgress
+from jitid.backup.take_backup import BackupProgress
 from jitid.config.effective import Config, load
 from jitid.doctor import upkeep
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError

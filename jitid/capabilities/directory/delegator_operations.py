@@ -8,7 +8,7 @@ from jitid.operation.base import Operation
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled, Edit, Edited, Enabled
-    from jitid.capabilities.directory.reconcile import Reconciled, RosterSource
+    from jitid.capabilities.directory.import_delegators import Reconciled, RosterSource
     from jitid.capabilities.directory.roster.roster_entry import Roster, StatedDelegator
     from jitid.model.directory import Delegator
 

@@ -7,7 +7,7 @@ from typing import assert_never
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory import delegators
 from jitid.capabilities.directory.delegators import Disabled
-from jitid.capabilities.directory.reconcile import Reconciled
+from jitid.capabilities.directory.import_delegators import Reconciled
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.operation.context import Context
 
@@ -54,14 +54,14 @@ def _disable(context: Context, operation: ops.DisableDelegator) -> Disabled:
 
 
 def _import(context: Context, operation: ops.ImportDelegators) -> Reconciled:
-    from jitid.capabilities.directory import reconcile
+    from jitid.capabilities.directory import import_delegators
 
     roster, full = operation.roster, operation.full
     if operation.dry_run:
         with context.ledger.read() as snapshot:
-            return reconcile.preview(snapshot, roster, full=full)
+            return import_delegators.preview(snapshot, roster, full=full)
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
-        reconciled = reconcile.reconcile(
+        reconciled = import_delegators.reconcile(
             transaction, roster, operation.source, operation.reason, operation.most, full=full
         )
     return reconciled._replace(unproved=context.prove())

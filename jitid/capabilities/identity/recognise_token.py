@@ -117,9 +117,9 @@ def _must_be_shown(*, shown: bool) -> None:
 def _recognise_ssh_certificate(snapshot: View, line: str, *, shown: bool) -> Credential:
     _must_be_shown(shown=shown)
     # Imported here because it slows the start, and certificates are rare.
-    from jitid.capabilities.identity import ssh_certificate
+    from jitid.capabilities.identity import recognise_ssh_certificate
 
-    return ssh_certificate.recognise(snapshot, line)
+    return recognise_ssh_certificate.recognise(snapshot, line)
 
 
 def _recognise_certificate(snapshot: View, certificate: str, *, shown: bool) -> Credential:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_for_preview, open_or_create_authority
 from jitid.authority.settle_at_targets import settle_event
-from jitid.capabilities.directory import reconcile
+from jitid.capabilities.directory import import_delegators
 from jitid.capabilities.directory.delegator_operations import ImportDelegators
 from jitid.cli import record_rows
 from jitid.cli.ask import can_prompt, confirm
@@ -18,13 +18,13 @@ from jitid.formats.display import Display
 from jitid.system import output
 
 if TYPE_CHECKING:
-    from jitid.capabilities.directory.reconcile import Reconciled
+    from jitid.capabilities.directory.import_delegators import Reconciled
     from jitid.cli import options
     from jitid.operation.base import Authority
 
 FIELDS = (
     "people",
-    *reconcile.CHANGED_GROUPS,
+    *import_delegators.CHANGED_GROUPS,
     "staying",
     "ended",
     "credentials",
@@ -103,12 +103,12 @@ def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators)
             accept_clock=operation.accept_clock,
         )
     )
-    smallest_limit = reconcile.needed(foreseen)
+    smallest_limit = import_delegators.needed(foreseen)
     if smallest_limit <= operation.most:
         return authority.perform(operation)
     _report_names(foreseen)
     confirm(
-        f"disable {reconcile.losses(foreseen)}",
+        f"disable {import_delegators.losses(foreseen)}",
         smallest_limit,
         f"the number {smallest_limit} to import the list; anything else changes nothing",
     )
@@ -158,7 +158,7 @@ def _row(cli: Invocation, reconciled: Reconciled, *, dry_run: bool) -> dict[str,
     radius, ties = reconciled.departure.radius, reconciled.departure.ties
     row = {
         "people": reconciled.people,
-        **{name: getattr(reconciled, name).number for name in reconcile.CHANGED_GROUPS},
+        **{name: getattr(reconciled, name).number for name in import_delegators.CHANGED_GROUPS},
         "staying": reconciled.staying.number,
         "ended": 0 if reconciled.event is None else radius.credentials,
         "credentials": radius.credentials,
@@ -168,7 +168,7 @@ def _row(cli: Invocation, reconciled: Reconciled, *, dry_run: bool) -> dict[str,
         "requests": ties.requests,
         "grants": ties.grants,
         "access": ties.access,
-        "names": {name: getattr(reconciled, name).first for name in reconcile.CHANGED_GROUPS},
+        "names": {name: getattr(reconciled, name).first for name in import_delegators.CHANGED_GROUPS},
         "changes": [change._asdict() for change in reconciled.changes],
         "event": reconciled.event,
         "dry_run": dry_run,
@@ -182,7 +182,7 @@ def _sentence(reconciled: Reconciled, *, dry_run: bool) -> str:
         return f"nothing to change: the directory says already what the list of {people} says"
     parts = [
         f"{_SENTENCE_VERBS[name][not dry_run]} {getattr(reconciled, name).number}"
-        for name in reconcile.CHANGED_GROUPS
+        for name in import_delegators.CHANGED_GROUPS
         if getattr(reconciled, name).number
     ]
     parts = [", ".join(parts), *delegator_rows.departed(reconciled.departure, would=dry_run)]
@@ -193,7 +193,7 @@ def _sentence(reconciled: Reconciled, *, dry_run: bool) -> str:
 
 
 def _report_names(reconciled: Reconciled) -> None:
-    _report_categories(reconciled, reconcile.CHANGED_GROUPS)
+    _report_categories(reconciled, import_delegators.CHANGED_GROUPS)
     for change in reconciled.changes[:_EACH]:
         output.print_message(f"jitid: {change.name}: {delegator_rows.different(change)}")
     if len(reconciled.changes) > _EACH:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.backup import destination
 from jitid.backup import restore as restoration
 from jitid.backup.destination import OUT
-from jitid.backup.snapshot import BackupProgress
+from jitid.backup.take_backup import BackupProgress
 from jitid.cli import read_input
 from jitid.cli.invocation import Invocation
 from jitid.errors import IntegrityError, OutputError, UsageError

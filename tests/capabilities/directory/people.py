@@ -8,7 +8,7 @@ from typing import Any
 
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.delegators import Disabled, Edit, Edited
-from jitid.capabilities.directory.reconcile import Reconciled, RosterSource
+from jitid.capabilities.directory.import_delegators import Reconciled, RosterSource
 from jitid.capabilities.directory.roster import spreadsheet
 from jitid.capabilities.directory.roster.roster_entry import Roster, StatedDelegator
 from jitid.capabilities.directory.store import DirectoryStore

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.departures import digest_of
-from jitid.capabilities.directory.reconcile import Reconciled, RosterSource
+from jitid.capabilities.directory.import_delegators import Reconciled, RosterSource
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator
 from jitid.capabilities.inventory.operations import Inspect, Revoke
 from jitid.capabilities.issue.operations import Renew
@@ -407,10 +407,10 @@ def test_two_imports_at_once_leave_what_one_after_the_other_leaves(world: World)
     def run(roster: Roster) -> None:
         ledger = open_sqlite(world.path, world.clock, timeout=60)
         try:
-            from jitid.capabilities.directory import reconcile
+            from jitid.capabilities.directory import import_delegators
 
             with ledger.write() as transaction:
-                reconcile.reconcile(transaction, roster, RosterSource("csv", "0" * 64), None, None, full=True)
+                import_delegators.reconcile(transaction, roster, RosterSource("csv", "0" * 64), None, None, full=True)
         except BaseException as error:
             failed.append(error)
             raise
