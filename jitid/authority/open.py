@@ -470,8 +470,8 @@ def _transit(config: Config, name: str) -> Transit:
     if key not in _TRANSITS:
         import atexit
 
-        from jitid.issuers.openbao.transit import Transit
         from jitid.issuers.issuer_of_target import TIMEOUT
+        from jitid.issuers.openbao.transit import Transit
         from jitid.issuers.targets import Targets
         from jitid.model.credential import Kind
 

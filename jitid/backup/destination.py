@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open import caller, place_of, with_transit
 from jitid.backup import archive, take_backup
-from jitid.backup.take_backup import BackupProgress, Manifest
+from jitid.backup.manifest import Manifest
+from jitid.backup.take_backup import BackupProgress
 from jitid.errors import (
     JitidError,
     OutputError,

@@ -12,8 +12,9 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open import caller, place_of, with_transit
 from jitid.backup import archive, revive, verify_backup
-from jitid.backup import take_backup as backup
 from jitid.backup.destination import OUT
+from jitid.backup.manifest import Manifest
+from jitid.backup.take_backup import must_hold, needed
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.trust import rotation
@@ -40,7 +41,7 @@ class RestoredLedger(NamedTuple):
     """A ledger that was restored."""
 
     path: str
-    manifest: backup.Manifest
+    manifest: Manifest
     restored: Restored
     lost: int | None
     """The number of events that were lost; None if that is unknown."""
@@ -211,7 +212,7 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
             names = ledger.names
             head = snapshot.head()
             try:
-                backup.must_hold(ledger)
+                must_hold(ledger)
                 verify_log.verify(snapshot, names, None)
             except JitidError:
                 return names.uuid, head, False
@@ -274,9 +275,7 @@ def _by(compared: _Comparison) -> str:
 def _copy_private_keys(ledger: SqliteLedger, source: Keyring, target: Keyring) -> None:
     """Copy the private keys of the ledger that is replaced; a key that was revoked there has no private key left."""
     with ledger.read(by_mark=True) as snapshot:
-        keys: list[SigningKey] = [
-            key for key in KeyStore(snapshot).signing_keys() if backup.needed(snapshot, key)
-        ]
+        keys: list[SigningKey] = [key for key in KeyStore(snapshot).signing_keys() if needed(snapshot, key)]
     for key in keys:
         if os.path.lexists(source.path(key.kid)) and not os.path.lexists(target.path(key.kid)):
             # A damaged key is not copied; `revive` makes a new one.

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from tarfile import TarError
 from typing import NamedTuple
 
-from jitid.backup import archive
-from jitid.backup import take_backup as backup
-from jitid.backup.take_backup import Manifest
+from jitid.backup import archive, manifest
+from jitid.backup.manifest import Manifest, read_manifest
 from jitid.backup.store import live_on_adopted_tasks, open_tasks
 from jitid.capabilities.access import grant
 from jitid.capabilities.access.store import AccessChanges
@@ -100,7 +99,7 @@ def unpack(members: Iterable[tuple[str, int, archive.MemberSource]], aside: str)
     for name in (archive.MANIFEST, archive.HEAD):
         if name not in signed_files:
             raise IntegrityError(f"the backup lacks its {name}: it was cut short, or never completed")
-    manifest = backup.read_manifest(signed_files[archive.MANIFEST])
+    manifest = read_manifest(signed_files[archive.MANIFEST])
     for name in sorted(seen.keys() | manifest.files.keys()):
         if seen.get(name) != manifest.files.get(name):
             fault = "is missing" if name not in seen else "is not the one that its manifest tells of"
@@ -125,7 +124,7 @@ def _write(path: str, size: int, content: archive.MemberSource) -> tuple[int, st
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(path, flags, 0o600), "wb") as file:
         os.fchmod(file.fileno(), 0o600)
-        written = backup.hashed(content, file.write)
+        written = manifest.hashed(content, file.write)
         file.flush()
         os.fsync(file.fileno())
     return written

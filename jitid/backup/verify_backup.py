@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from jitid.backup import take_backup as backup
+from jitid.backup.manifest import must_be_sealed
 from jitid.backup.revive import Unpacked
+from jitid.backup.take_backup import must_hold
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity import verify_log
 from jitid.errors import IntegrityError
@@ -25,13 +26,13 @@ def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:
     names = ledger.names
     if names.uuid != manifest.ledger:
         raise IntegrityError("the ledger in the backup is not the one that its manifest tells of")
-    backup.must_hold(ledger)
+    must_hold(ledger)
     # A backup may contain damage in an index alone, and the queries below read the indexes.
     ledger.reindex()
     # No verifier queries it. A clock behind the mark only matters when the ledger is written to.
     with ledger.read(by_mark=True) as snapshot:
         head = audit_log.read_head(unpacked.head, names, KeyStore(snapshot).signing_keys())
-        backup.must_be_sealed(manifest, unpacked.head)
+        must_be_sealed(manifest, unpacked.head)
         verify_log.verify(snapshot, names, head)
         if snapshot.head() != head or (head.seq, head.hash.hex()) != (manifest.events, manifest.head):
             raise IntegrityError("the ledger in the backup does not end where its signed head tells")

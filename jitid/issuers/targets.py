@@ -8,8 +8,8 @@ from threading import get_ident
 from typing import Any, NamedTuple
 
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
-from jitid.issuers.target_issuer import OutsideIssuer, TargetOption
 from jitid.issuers.issuer_of_target import COMMON, LONGEST, open_issuer, options_of
+from jitid.issuers.target_issuer import OutsideIssuer, TargetOption
 from jitid.keys.keyring import Signer
 from jitid.model.credential import MADE, Kind, base_kind, is_outside, is_target_name
 from jitid.model.target import StatedTarget, Target

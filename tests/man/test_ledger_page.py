@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import jitid
+from jitid.backup.manifest import Manifest
 from jitid.backup.revive import revive
-from jitid.backup.take_backup import Manifest
 from jitid.capabilities.integrity.operations import CutLog, ExportLog, Prune, SignHead
 from jitid.capabilities.issue.approval_store import ApprovalChanges
 from jitid.crypto.jws import b64url_decode

@@ -57,7 +57,13 @@ def test_every_error_is_told() -> None:
     """These are all codes in the sources, except the names of two members."""
     codes = {
         node.value
-        for name in ("oauth_client_auth.py", "oauth_form.py", "token_endpoint.py", "oauth.py", "oauth_errors.py")
+        for name in (
+            "oauth_client_auth.py",
+            "oauth_form.py",
+            "token_endpoint.py",
+            "oauth.py",
+            "oauth_errors.py",
+        )
         for node in ast.walk(ast.parse((SERVER / name).read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if re.fullmatch(

@@ -8,14 +8,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from jitid.capabilities.trust import draw_place, rotation, ssh_trust
-from jitid.capabilities.trust.signing import current_key_of
+from jitid.capabilities.trust import draw_place, rotation, ssh_trust, status_lists
 from jitid.crypto import jws
 from jitid.crypto import status_list as statuslist
-from jitid.errors import ConfigurationError, InvalidCredentialError, NotFoundError
-from jitid.keys.keyring import Keyring, Signer
+from jitid.errors import ConfigurationError, InvalidCredentialError
+from jitid.keys.keyring import Keyring
 from jitid.ledger.signing_keys import KeyStore
-from jitid.ledger.status_places import StatusStore
 from jitid.ledger.view import View
 from jitid.model.ledger_rows import Names
 from jitid.values import strict_json
@@ -44,10 +42,6 @@ X509 = "x509"
 CRL = ".crl"
 """The ending of a revocation list in DER (RFC 5280, section 4.2.1.13); there is one for each authority."""
 
-AHEAD = 7
-"""The number of days for which lists are published ahead: a token must not name a list that does not exist yet."""
-BEHIND = 3_600
-"""Seconds that a list stays after the expiry of its last token: clocks differ."""
 
 _FOLDERS = frozenset({draw_place.FOLDER, X509, "spiffe", "ssh"})
 _BASE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
@@ -153,7 +147,8 @@ def documents(
     wider_key_set = _text({"keys": [*keys["keys"], *_named(snapshot, keys, kids)]})
     yield Document(KEYS, wider_key_set)
     if url is not None:
-        yield from _lists(snapshot, keyring, url, lifetime)
+        lists = status_lists.signed_lists(snapshot, keyring, url, lifetime)
+        yield from (Document(name, text.encode()) for name, text in lists)
     yield from _for_ssh(snapshot, names)
     yield from _for_spiffe(snapshot, names, keyring)
     base = url or names.issuer
@@ -183,23 +178,6 @@ def discovery(issuer: str, jwks_uri: str, keys: Mapping[str, Any]) -> dict[str, 
         "id_token_signing_alg_values_supported": sorted({key["alg"] for key in keys["keys"]}),
         "claims_supported": ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "act", "client_id", "scope"],
     }
-
-
-def status_list(
-    snapshot: View, keyring: Keyring, url: str, lifetime: int, number: int, algorithm: str
-) -> str:
-    """Return one status list, signed.
-
-    Raises:
-        NotFoundError: there is no list with that number, or no key that signs with that algorithm.
-
-    """
-    if number not in _numbers(snapshot):
-        raise NotFoundError("there is no such status list")
-    signer = _signers(snapshot, keyring).get(algorithm)
-    if signer is None:
-        raise NotFoundError("there is no status list that is signed with that algorithm")
-    return _signed(signer, snapshot.now, lifetime, url, number, _packed(snapshot, number))
 
 
 def _issuer_members(names: Names) -> dict[str, str]:
@@ -255,44 +233,3 @@ def _named(snapshot: View, keys: Mapping[str, Any], kids: Collection[str]) -> li
         for key in KeyStore(snapshot).signing_keys()
         if key.use == "jws" and key.kid in kids and key.kid not in published_kids
     ]
-
-
-def _lists(snapshot: View, keyring: Keyring, url: str, lifetime: int) -> Iterator[Document]:
-    signers = _signers(snapshot, keyring)
-    for number in sorted(_numbers(snapshot)):
-        packed = _packed(snapshot, number)
-        for algorithm, signer in signers.items():
-            name = f"{draw_place.FOLDER}/{statuslist.file_name(number, algorithm)}"
-            text = _signed(signer, snapshot.now, lifetime, url, number, packed)
-            yield Document(name, text.encode())
-
-
-def _numbers(snapshot: View) -> set[int]:
-    """Return the lists that live tokens may name, now or soon."""
-    oldest, today = statuslist.number(snapshot.now - BEHIND), statuslist.number(snapshot.now)
-    return {*range(oldest, today + AHEAD + 1), *StatusStore(snapshot).lists(oldest)}
-
-
-def _signers(snapshot: View, keyring: Keyring) -> dict[str, Signer]:
-    """Return the current signers, by algorithm."""
-    keys = {name: current_key_of(snapshot, keyring, name) for name in sorted(jws.ALGORITHMS, reverse=True)}
-    return {
-        name: keyring.load(key.kid, key.algorithm, key.public)
-        for name, key in keys.items()
-        if key is not None
-    }
-
-
-def _packed(snapshot: View, number: int) -> str:
-    # One list at a time, with one bit for each place: two megabytes for any number of tokens.
-    bits = bytearray(statuslist.PLACES // 8)
-    for position in StatusStore(snapshot).ended(number):
-        bits[position >> 3] |= 1 << (position & 7)
-    return statuslist.encode(bits)
-
-
-def _signed(signer: Signer, now: int, lifetime: int, url: str, number: int, packed: str) -> str:
-    uri = draw_place.address(url, number, signer.algorithm)
-    claims = statuslist.claims(uri, now, lifetime, packed)
-    text = statuslist.signing_input(claims, signer.kid, signer.algorithm)
-    return f"{text}.{jws.b64url(signer.sign(text.encode()))}"

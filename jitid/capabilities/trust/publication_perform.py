@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, assert_never
 
-from jitid.capabilities.trust import publication
+from jitid.capabilities.trust import publication, status_lists
 from jitid.capabilities.trust import publication_operations as ops
 from jitid.errors import NotFoundError
 from jitid.ledger import expiry, seal
@@ -26,7 +26,7 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
                 raise NotFoundError("no status lists are published", "the setting publish_url says where")
             with context.ledger.read() as snapshot:
                 seal.refuse_if_sealed(snapshot)
-                return publication.status_list(
+                return status_lists.status_list(
                     snapshot, context.keyring, terms.publish_url, terms.publish_lifetime, number, algorithm
                 )
         case _:

@@ -410,7 +410,9 @@ def test_two_imports_at_once_leave_what_one_after_the_other_leaves(world: World)
             from jitid.capabilities.directory import import_delegators
 
             with ledger.write() as transaction:
-                import_delegators.reconcile(transaction, roster, RosterSource("csv", "0" * 64), None, None, full=True)
+                import_delegators.reconcile(
+                    transaction, roster, RosterSource("csv", "0" * 64), None, None, full=True
+                )
         except BaseException as error:
             failed.append(error)
             raise

@@ -1,0 +1,81 @@
+"""The status lists of signed tokens (draft-ietf-oauth-status-list), made from the ledger when they are published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jitid.capabilities.trust import draw_place
+from jitid.capabilities.trust.signing import current_key_of
+from jitid.crypto import jws
+from jitid.crypto import status_list as statuslist
+from jitid.errors import NotFoundError
+from jitid.keys.keyring import Keyring, Signer
+from jitid.ledger.status_places import StatusStore
+from jitid.ledger.view import View
+
+
+def status_list(
+    snapshot: View, keyring: Keyring, url: str, lifetime: int, number: int, algorithm: str
+) -> str:
+    """Return one status list, signed.
+
+    Raises:
+        NotFoundError: there is no list with that number, or no key that signs with that algorithm.
+
+    """
+    if number not in _numbers(snapshot):
+        raise NotFoundError("there is no such status list")
+    signer = _signers(snapshot, keyring).get(algorithm)
+    if signer is None:
+        raise NotFoundError("there is no status list that is signed with that algorithm")
+    return _signed(signer, snapshot.now, lifetime, url, number, _packed(snapshot, number))
+
+
+def signed_lists(snapshot: View, keyring: Keyring, url: str, lifetime: int) -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of each list that live tokens may name, one for each algorithm."""
+    signers = _signers(snapshot, keyring)
+    for number in sorted(_numbers(snapshot)):
+        packed = _packed(snapshot, number)
+        for algorithm, signer in signers.items():
+            name = f"{draw_place.FOLDER}/{statuslist.file_name(number, algorithm)}"
+            text = _signed(signer, snapshot.now, lifetime, url, number, packed)
+            yield name, text
+
+
+def _numbers(snapshot: View) -> set[int]:
+    """Return the lists that live tokens may name, now or soon."""
+    oldest, today = statuslist.number(snapshot.now - BEHIND), statuslist.number(snapshot.now)
+    return {*range(oldest, today + AHEAD + 1), *StatusStore(snapshot).lists(oldest)}
+
+
+def _packed(snapshot: View, number: int) -> str:
+    # One list at a time, with one bit for each place: two megabytes for any number of tokens.
+    bits = bytearray(statuslist.PLACES // 8)
+    for position in StatusStore(snapshot).ended(number):
+        bits[position >> 3] |= 1 << (position & 7)
+    return statuslist.encode(bits)
+
+
+def _signed(signer: Signer, now: int, lifetime: int, url: str, number: int, packed: str) -> str:
+    uri = draw_place.address(url, number, signer.algorithm)
+    claims = statuslist.claims(uri, now, lifetime, packed)
+    text = statuslist.signing_input(claims, signer.kid, signer.algorithm)
+    return f"{text}.{jws.b64url(signer.sign(text.encode()))}"
+
+
+AHEAD = 7
+"""The number of days for which lists are published ahead: a token must not name a list that does not exist yet."""
+
+
+BEHIND = 3_600
+"""Seconds that a list stays after the expiry of its last token: clocks differ."""
+
+
+def _signers(snapshot: View, keyring: Keyring) -> dict[str, Signer]:
+    """Return the current signers, by algorithm."""
+    keys = {name: current_key_of(snapshot, keyring, name) for name in sorted(jws.ALGORITHMS, reverse=True)}
+    return {
+        name: keyring.load(key.kid, key.algorithm, key.public)
+        for name, key in keys.items()
+        if key is not None
+    }
