@@ -1,4 +1,4 @@
-"""The manifest of a backup: what it contains, and the ledger's signature over it."""
+"""The manifest of a backup: the digests of its files, the end of its audit log, and the signature of the ledger."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jitid.cli import read_input
 from jitid.errors import InvalidCredentialError, JitidError, UsageError
-from jitid.redaction.token_format import names_token
+from jitid.redaction.token_format import name_holds_token
 from jitid.values.ids import parse_id
 from jitid.values.text import quote, safe, token_warning
 
@@ -102,6 +102,6 @@ def _task(text: str) -> str | None:
     from jitid.model.task import check_task
 
     try:
-        return None if names_token(text) or token_warning(text) else check_task(text)
+        return None if name_holds_token(text) or token_warning(text) else check_task(text)
     except JitidError:
         return None

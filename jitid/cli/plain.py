@@ -13,7 +13,7 @@ from jitid.cli.invocation import Invocation
 from jitid.cli.plain_table import GLOBALS, VERBS
 from jitid.cli.verbs import GROUPS, RUNNING, changes, function_of
 from jitid.config.effective import check_environment
-from jitid.redaction.token_format import names_token
+from jitid.redaction.token_format import name_holds_token
 
 LARGEST = 999_999_999
 """The largest number on a line, as a limit or as a count of new items."""
@@ -45,7 +45,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str], cli: Invocation) -> Pl
     verb = " ".join(words[:2]) if words[:1] and words[0] in GROUPS else "".join(words[:1])
     # Typer refuses a token on the line.
     if verb not in VERBS or not all(
-        word.strip() and word.isascii() and not names_token(word) for word in argv
+        word.strip() and word.isascii() and not name_holds_token(word) for word in argv
     ):
         return None
     verb_options, positional = VERBS[verb]
@@ -74,7 +74,7 @@ def read(argv: Sequence[str], environ: Mapping[str, str], cli: Invocation) -> Pl
         if (
             not text.strip()
             or not text.isascii()
-            or names_token(text)
+            or name_holds_token(text)
             or kind == "flag"
             or not _store(arguments, (parameter, kind, ""), text)
         ):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Value = str | int | tuple[str, ...] | None
 """Durations are seconds; lists are tuples of text; None is "not set"."""
 
-Kind = Literal[
+ValueType = Literal[
     "name",
     "text",
     "place",
@@ -46,7 +46,7 @@ class Setting(NamedTuple):
     """One setting of the configuration."""
 
     name: str
-    kind: Kind
+    kind: ValueType
     meaning: str
     default: Value = None
     project: Literal["no", "yes", "stricter"] = "no"

@@ -189,7 +189,7 @@ def _chosen(db: Any, selection: Selection, delegators: "_Delegators | None") -> 
     if selection.kids:
         where.append(f"EXISTS (SELECT 1 FROM credential c WHERE c.identity = i.id AND {signed})")
     queries = [
-        _whole(query)
+        _as_id_query(query)
         for query, selectors in (
             (_BY_ID, selection.ids),
             (_BY_PRINT, selection.fingerprints),
@@ -222,7 +222,9 @@ def _among(query: str, where: Sequence[str]) -> str:
                WHERE {" AND ".join(("i.id = f.id", *where))}"""
 
 
-def _whole(query: str) -> str:
+def _as_id_query(query: str) -> str:
+    """Return a query for the ids of `query`, in a form to which `AND …` can be added."""
+    # The first branch selects nothing, and gives the column its name and type.
     return f"""SELECT id FROM (SELECT 0 AS id WHERE 0 = 1 UNION ALL SELECT * FROM ({query}) AS some_of) AS found
                 WHERE 1 = 1"""
 
@@ -254,7 +256,7 @@ class _Delegators(NamedTuple):
         if self.agents:
             parts.append(self._delegated())
         # `doomed` accepts each identity once, so that UNION need not remove duplicates here.
-        return _whole(" UNION ALL ".join(parts))
+        return _as_id_query(" UNION ALL ".join(parts))
 
     def all(self, where: Sequence[str] = ()) -> str:
         """Return the query for all identities of these delegators, live or ended.
@@ -281,7 +283,7 @@ class _Delegators(NamedTuple):
             )
         if self.agents:
             parts.append(self._delegated() + and_where)
-        return _whole(" UNION ALL ".join(parts))
+        return _as_id_query(" UNION ALL ".join(parts))
 
     def condition(self) -> str:
         """Return the same selection as a condition on an identity `i`.

@@ -36,7 +36,7 @@ class StatusStore(Store):
             yield list_number
             after = list_number
 
-    def ended(self, list_: int) -> Iterator[int]:
+    def ended_early(self, list_: int) -> Iterator[int]:
         """Yield the places of the tokens of a list that ended before they expired."""
         rows = dialect_of(self._db).stream(
             self._db,

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from jitid.redaction.token_format import MASK, MAX_TOKEN, names_token
+from jitid.redaction.token_format import MASK, MAX_TOKEN, name_holds_token
 
 LONGEST_PLACE = 1_000
 """The maximum length of a place in bytes of UTF-8; a longer place keeps its end, which names the file."""
@@ -41,9 +41,9 @@ def fit_place(text: str) -> str:
     """
     # Keep the length of one more token at first: a token that is cut in two would not be recognized.
     text = text[-LONGEST_PLACE - MAX_TOKEN :].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
-    if names_token(text):
+    if name_holds_token(text):
         text = re.sub(r"(?:[\w.-]|%5[fF]){16,}", _concealed, text, flags=re.ASCII)
-        if names_token(text):
+        if name_holds_token(text):
             # No single word matches: the token is interrupted by another character.
             text = MASK
     if "://" in text and "@" in text:
@@ -52,7 +52,7 @@ def fit_place(text: str) -> str:
 
 
 def _concealed(match: re.Match[str]) -> str:
-    return "****" if names_token(match[0]) else match[0]
+    return "****" if name_holds_token(match[0]) else match[0]
 
 
 class Kin(NamedTuple):

@@ -218,7 +218,7 @@ def holds_token(text: str) -> bool:
     )
 
 
-def names_token(text: str) -> bool:
+def name_holds_token(text: str) -> bool:
     """Return whether a name, a scope or an audience contains a jitid token.
 
     Other systems make many of these, as random as jitid's tokens: subjects of ID tokens, ids of clients. So a text
@@ -227,29 +227,33 @@ def names_token(text: str) -> bool:
     """
     if SIGNED_MARK in text:
         return True
-    # As in `holds_token`.
+    # The usual case, decided without a search: too short for a token that lacks its prefix.
     if len(text) < _DIGITS_LENGTH - _MOST_MISSING and _PREFIX_WORD not in text:
         return False
+    # A token with its prefix, or a sufficient part of one.
     if any(len(run) >= _RECOGNIZABLE_LENGTH and _is_mixed(run) for run in _prefixed(text)):
         return True
+    # A whole token without its prefix: the checksum is valid.
     if any(
         digit in _FIRST_CHECKED and is_opaque(OPAQUE_PREFIX + run[start : start + _DIGITS_LENGTH])
         for run in _runs(text, DIGITS, _DIGITS_LENGTH)
         for start, digit in enumerate(run[RANDOM_LENGTH : len(run) - _CHECKED_LENGTH + 1])
     ):
         return True
+    # A token without its prefix that lacks a character or two: some completion has a valid checksum.
     if any(
         len(run) < _DIGITS_LENGTH and _is_mixed(run) and _can_be_completed(run)
         for run in _runs(text, DIGITS, _DIGITS_LENGTH - _MOST_MISSING)
     ):
         return True
+    # A token with line breaks, blanks or invisible characters inside.
     return not is_unbroken(text) and bool(_broken(text))
 
 
 def masked(text: str, *, wide: bool = False) -> str:
     """Return a message with stars instead of each word that looks like a credential or a part of one.
 
-    Masked are tokens of jitid and parts of them, as in `names_token`, also with line breaks, blanks or invisible
+    Masked are tokens of jitid and parts of them, as in `name_holds_token`, also with line breaks, blanks or invisible
     characters inside; signed tokens of other issuers; tokens of OpenBao and GitHub; passwords in URLs (RFC 3986,
     section 3.2.1); private keys in PEM (RFC 7468). Ids, hexadecimal hashes and SHA-256 thumbprints are not masked. A
     second call changes nothing more.
@@ -408,7 +412,7 @@ def _digits(text: str, *, escaped: bool) -> tuple[list[int], list[int], str]:
 
 def _is_secret(word: str, *, wide: bool) -> bool:
     """Return whether a word of base64url characters, dots and percent signs looks like (part of) a credential."""
-    if SIGNED_MARK in word or names_token(word):
+    if SIGNED_MARK in word or name_holds_token(word):
         return True
     if any(len(run) >= RANDOM_LENGTH for run in _prefixed(word)):
         return True

@@ -1,4 +1,7 @@
-"""Client authentication: an access token (RFC 6750, RFC 6749), a signed assertion (RFC 7523), or the socket's user."""
+"""Client authentication at the OAuth endpoints: a secret (RFC 6749, section 2.3.1), a signed assertion (RFC 7523).
+
+For all other requests `service` finds the caller: by a bearer token (RFC 6750), or the user of the socket.
+"""
 
 from __future__ import annotations
 

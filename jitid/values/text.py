@@ -11,7 +11,7 @@ from jitid.redaction.token_format import (
     is_unbroken,
     masked,
     meant,
-    names_token,
+    name_holds_token,
 )
 
 # `str.isprintable` already refuses control, format, surrogate, private and unassigned characters and every separator
@@ -84,7 +84,7 @@ def check_text(text: str, label: str) -> str:
 
 def refuse_token(text: str, label: str) -> None:
     """Raise UsageError if a jitid token is in a name, a scope or an audience, which are stored and shown."""
-    if names_token(text):
+    if name_holds_token(text):
         raise UsageError(
             f"a token was given as {label}", "a secret never belongs on a command line: revoke it"
         )
@@ -92,7 +92,7 @@ def refuse_token(text: str, label: str) -> None:
 
 def token_warning(text: str) -> str | None:
     """Return advice for a word of a command line that may be a token; None for any other word."""
-    if names_token(text) or _may_be_a_token(text[: MAX_TOKEN + 1]):
+    if name_holds_token(text) or _may_be_a_token(text[: MAX_TOKEN + 1]):
         return "a token on a command line is in the shell's history: revoke it; give it on standard input or in a file"
     return None
 

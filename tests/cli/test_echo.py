@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from jitid.cli import main
 from jitid.cli.plain_table import GLOBALS, VERBS
 from jitid.errors import JitidError
-from jitid.redaction.token_format import SIGNED_MARK, masked, names_token
+from jitid.redaction.token_format import SIGNED_MARK, masked, name_holds_token
 from jitid.values.secret import new_opaque
 from jitid.values.text import foreign, label, quote
 from tests.cli.test_hostile import LAST, NEEDED, PLACES
@@ -134,7 +134,7 @@ def run(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
         out, err = capfd.readouterr()
         assert not shown_pieces(err), (line, err)
         # An accepted name is shown, even if it looks random: names from other systems are as random as secrets.
-        assert not shown_pieces(out) or (status in (0, 4) and not names_token(f"{line} {os.environ}")), (
+        assert not shown_pieces(out) or (status in (0, 4) and not name_holds_token(f"{line} {os.environ}")), (
             line,
             out,
         )
@@ -275,14 +275,14 @@ def test_a_broken_token_is_known_wherever_it_is_broken(between: str) -> None:
     """It is recognised in a message, in a quotation, and where a name or a text is expected."""
     for at in range(1, len(OPAQUE)):
         broken = OPAQUE[:at] + between + OPAQUE[at:]
-        assert names_token(broken)
+        assert name_holds_token(broken)
         for text in (broken, f"there is no agent {broken} on the task T1", f"run: jitid inspect '{broken}'"):
             assert not shown_pieces(masked(text)), (at, text)
         # If the break is within the prefix, the letters before it may remain.
         assert quote(broken) == "`****`" or (at < len("jitid_") and not shown_pieces(quote(broken)))
     for at in range(1, len(OURS)):
         broken = OURS[:at] + between + OURS[at:]
-        assert names_token(broken)
+        assert name_holds_token(broken)
         assert quote(broken) == "`****`"
         assert not shown_pieces(masked(f"there is no agent {broken} on the task T1"))
 
@@ -300,7 +300,7 @@ def test_a_token_is_known_whatever_of_it_is_escaped() -> None:
     for at, character in enumerate(OPAQUE):
         for way in _ways(character):
             text = OPAQUE[:at] + way + OPAQUE[at + 1 :]
-            assert names_token(text), text
+            assert name_holds_token(text), text
             for shown in (
                 quote(text),
                 label(text),
@@ -348,12 +348,12 @@ def test_a_token_without_its_prefix_is_known_by_what_is_left_of_it(cut: tuple[in
         token = new_opaque(partial(_some_bytes, number))
         left = token[len("jitid_") + before : len(token) - behind]
         for text in (left, f"user:{left}", f"/tmp/{left}.txt"):
-            assert names_token(text)
+            assert name_holds_token(text)
             assert left not in label(text)
             assert left not in masked(f"there is no {text}")
         # The checksum shows that this string is not part of a token.
         other = left[:-7] + ("a" if left[-7] != "a" else "b") + left[-6:]
-        assert not names_token(other)
+        assert not name_holds_token(other)
         assert label(other) == f"`{other}`"
 
 
@@ -365,7 +365,7 @@ def test_what_only_looks_random_can_be_a_name(text: str) -> None:
 
 @pytest.mark.parametrize("width", FOLDED)
 def test_a_folded_token_is_known(width: int) -> None:
-    assert names_token(FOLDED[width])
+    assert name_holds_token(FOLDED[width])
     assert quote(FOLDED[width]) == "`****`"
     assert masked(f"no agent {FOLDED[width]} here") == "no agent **** here"
     assert masked(f"no agent {FOLDED[width]!r} here") == "no agent '****' here"

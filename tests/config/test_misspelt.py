@@ -113,7 +113,7 @@ def test_what_is_misspelt_is_refused_where_it_stands(mistake: Mistake) -> None:
 
 def test_every_sort_of_setting_and_every_table_is_looked_at() -> None:
     """This test fails for a new type of setting until the tables above include it."""
-    assert FREE | CHOICES.keys() == set(get_args(settings.Kind))
+    assert FREE | CHOICES.keys() == set(get_args(settings.ValueType))
     assert FREE.isdisjoint(CHOICES)
     met = {name for each in EACH for name in each.document}
     assert {*TABLES} - {"profile"} <= met

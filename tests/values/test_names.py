@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
-from jitid.redaction.token_format import SIGNED_MARK, names_token
+from jitid.redaction.token_format import SIGNED_MARK, name_holds_token
 from jitid.values.names import (
     check_audience,
     check_delegator,
@@ -26,7 +26,7 @@ from tests.values.hostile import INTRUDERS, NAUGHTY
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"
 # Hypothesis also draws constants of the code under test, such as the prefix of jitid's tokens.
-names = st.text(ALPHABET, min_size=1, max_size=128).filter(lambda name: not names_token(name))
+names = st.text(ALPHABET, min_size=1, max_size=128).filter(lambda name: not name_holds_token(name))
 
 CHECKS: list[Callable[[str], str]] = [
     lambda text: check_name(text, "task"),

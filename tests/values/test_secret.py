@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jitid.redaction.token_format import SIGNED_MARK, holds_token, is_opaque, names_token
+from jitid.redaction.token_format import SIGNED_MARK, holds_token, is_opaque, name_holds_token
 from jitid.values.secret import Secret, fingerprint, new_opaque
 from tests.values.hostile import NAUGHTY
 
@@ -278,7 +278,7 @@ def test_what_people_write_is_no_token(words: list[str], between: str) -> None:
     """Hashes, ids, words of any script, paths, and drawn lines."""
     text = between.join(words)
     assert not holds_token(text)
-    assert not names_token(text)
+    assert not name_holds_token(text)
 
 
 @pytest.mark.parametrize(
@@ -306,8 +306,8 @@ def test_an_ordinary_text_is_no_token(text: str) -> None:
 def test_a_name_is_no_whole_token(body: str, before: str, after: str) -> None:
     """This holds with its prefix or without."""
     token = _token(body)
-    assert names_token(before + token + after)
-    assert names_token(before + token[6:] + after)
+    assert name_holds_token(before + token + after)
+    assert name_holds_token(before + token[6:] + after)
     assert not is_opaque("jitid_" + token[6:-1])
 
 
@@ -315,11 +315,11 @@ def test_a_name_is_no_whole_token(body: str, before: str, after: str) -> None:
 def test_a_name_is_no_token_without_its_checksum(seed: bytes) -> None:
     """The checksum contains no further secret."""
     body = _mixed(seed)
-    assert names_token(f"jitid_{body}")
-    assert names_token(f"https://jitid%5F{body}")
+    assert name_holds_token(f"jitid_{body}")
+    assert name_holds_token(f"https://jitid%5F{body}")
 
 
 @given(st.text(DIGITS, min_size=38))
 def test_of_names_only_a_token_is_one(text: str) -> None:
     """Random names from other software are allowed."""
-    assert not names_token(text)
+    assert not name_holds_token(text)

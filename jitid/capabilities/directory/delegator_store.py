@@ -64,7 +64,7 @@ class DelegatorStore(Store):
             f"{WITHOUT_NAMES} WHERE d.id = (SELECT delegator FROM delegator_name WHERE name = :name)",
             {"name": name},
         ).fetchall()
-        return next(iter(self._whole(rows)), None)
+        return next(iter(self._with_groups_and_aliases(rows)), None)
 
     def find_delegators(self, keys: Iterable[int]) -> Iterator[Delegator]:
         """Yield the delegators with these keys, with groups and aliases, in the order of their keys."""
@@ -75,7 +75,7 @@ class DelegatorStore(Store):
             rows = self._db.execute(
                 f"{WITHOUT_NAMES} WHERE d.id IN ({placeholders}) ORDER BY d.id", values
             ).fetchall()
-            yield from self._whole(rows)
+            yield from self._with_groups_and_aliases(rows)
 
     def delegators_named(self, names: Iterable[str]) -> dict[str, Delegator]:
         """Return the delegators with these names or aliases, by that name.
@@ -112,7 +112,7 @@ class DelegatorStore(Store):
             f"{WITHOUT_NAMES} WHERE 1 = 1{where} ORDER BY d.name LIMIT :limit",
             {"group": group, "after": after, "limit": limit},
         ).fetchall()
-        return self._whole(rows)
+        return self._with_groups_and_aliases(rows)
 
     def is_delegator(self, name: str) -> bool:
         """Return whether a delegator in the directory has that name or alias."""
@@ -161,7 +161,7 @@ class DelegatorStore(Store):
         )
         return {external: Holder(key, own_name) for external, key, own_name in rows}
 
-    def _whole(self, rows: Sequence[Any]) -> list[Delegator]:
+    def _with_groups_and_aliases(self, rows: Sequence[Any]) -> list[Delegator]:
         """Return delegators with their groups and aliases, which are read in batches."""
         groups: dict[int, list[str]] = {}
         aliases: dict[int, list[str]] = {}

@@ -118,7 +118,7 @@ class DirectoryStore(DelegatorStore, DepartureStore):
         ).fetchone()
         return None if row is None else str(row[0])
 
-    def wrongly_held(self, registered: Mapping[str, int], ended: int, without: str = "") -> str | None:
+    def miscounted_agent(self, registered: Mapping[str, int], ended: int, without: str = "") -> str | None:
         """Return an agent whose credentials are not counted to its own record, or None if all are right.
 
         An agent without a record is wrong if any record counts its credentials.
@@ -129,6 +129,8 @@ class DirectoryStore(DelegatorStore, DepartureStore):
             without: the name of a table of pruned identities.
 
         """
+        # All credentials of registered agents are counted to their records, so both counts must be equal: a
+        # difference is a credential that counts for a record whose agent has none.
         # A temporary table costs more than filling it: SQLite then prepares each statement again.
         counted, wrong = self._recorded(registered, without) if registered else (0, None)
         condition = f"c.recurring IS NOT NULL AND c.kind <> 'adopted' AND {spared(without)}"

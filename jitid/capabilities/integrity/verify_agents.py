@@ -97,7 +97,9 @@ class AgentMembers:
                 raise IntegrityError(f"the record of agent {label(agent.name)} is not as the events tell")
         for name in self._expected:
             raise IntegrityError(f"events tell of agent {label(name)}, and the ledger has no record of it")
-        if (agent_name := self._snapshot.wrongly_held(self._registered, ended, self._without)) is not None:
+        if (
+            agent_name := self._snapshot.miscounted_agent(self._registered, ended, self._without)
+        ) is not None:
             raise IntegrityError(f"what agent {label(agent_name)} holds is not counted to its record")
 
     def _differs(self, agent: Agent, expected: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from jitid.model.leak import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION, MOST_PLACES, Sighting
-from jitid.redaction.token_format import MAX_TOKEN, names_token
+from jitid.redaction.token_format import MAX_TOKEN, name_holds_token
 from jitid.search.find import Finds, mark
 
 _LAST = 253_402_300_799  # 9999-12-31T23:59:59Z
@@ -102,11 +102,11 @@ def _text(text: str, limit: int, *, at_end: bool = False) -> str:
 
 def starred(text: str) -> str:
     """Return a text with stars for each word that could be a token: a path may contain a leaked token."""
-    if not names_token(text):
+    if not name_holds_token(text):
         return text
     import re  # loading this takes time, and hardly any place contains a token
 
     masked = re.sub(
-        r"[\w.%-]+", lambda word: "****" if names_token(word[0]) else word[0], text, flags=re.ASCII
+        r"[\w.%-]+", lambda word: "****" if name_holds_token(word[0]) else word[0], text, flags=re.ASCII
     )
-    return "****" if names_token(masked) else masked
+    return "****" if name_holds_token(masked) else masked

@@ -116,16 +116,20 @@ class Repository:
         """Number of characters of an id."""
 
     def run(
-        self, *arguments: str, input_data: bytes = b"", most: int = _MOST_ANSWER, config: Sequence[str] = ()
+        self,
+        *arguments: str,
+        input_data: bytes = b"",
+        most: int = _MOST_ANSWER,
+        keep_config: Sequence[str] = (),
     ) -> GitAnswer:
-        """Return git's answer to a short command; `config` has the same meaning as in `running`.
+        """Return git's answer to a short command; `keep_config` has the same meaning as in `running`.
 
         Raises:
             StorageError: git did not answer in time, or answered more than `most` bytes.
 
         """
         with self.running(
-            *arguments, stdin=subprocess.PIPE, stderr=subprocess.PIPE, config=config
+            *arguments, stdin=subprocess.PIPE, stderr=subprocess.PIPE, keep_config=keep_config
         ) as process:
             try:
                 output, error = process.communicate(input_data, _PATIENCE)
@@ -144,15 +148,15 @@ class Repository:
         stdin: int | IO[bytes] = subprocess.DEVNULL,
         stdout: int | IO[bytes] = subprocess.PIPE,
         stderr: int | IO[bytes] = subprocess.DEVNULL,
-        config: Sequence[str] = (),
+        keep_config: Sequence[str] = (),
         memory: int = _MOST_MEMORY,
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Run git, and kill it when the context ends.
 
-        `config` names settings that keep the repository's value, for callers that only read them. `memory` limits the
-        memory of the process, in bytes.
+        `keep_config` names settings that keep the repository's value, for callers that only read them. `memory`
+        limits the memory of the process, in bytes.
         """
-        overrides = [f"{name}={value}" for name, value in _OVERRIDES.items() if name not in config]
+        overrides = [f"{name}={value}" for name, value in _OVERRIDES.items() if name not in keep_config]
         process = subprocess.Popen(  # noqa: S603 - its path is absolute, and no shell reads the arguments
             [
                 self._program,

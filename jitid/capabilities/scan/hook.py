@@ -110,7 +110,7 @@ def hooks_of(repository: Repository) -> Hooks:
             "install the hook where you commit; a server looks with: jitid scan --git --commits OLD..NEW",
         )
     answer = repository.run(
-        "config", "--show-scope", "--null", "--type=path", "--get", _SETTING, config=(_SETTING,)
+        "config", "--show-scope", "--null", "--type=path", "--get", _SETTING, keep_config=(_SETTING,)
     )
     scope, _, value = answer.output.removesuffix(b"\0").partition(b"\0")
     is_own = bool(answer.status) or scope in _OF_REPOSITORY

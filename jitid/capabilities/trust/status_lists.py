@@ -51,7 +51,7 @@ def _numbers(snapshot: View) -> set[int]:
 def _packed(snapshot: View, number: int) -> str:
     # One list at a time, with one bit for each place: two megabytes for any number of tokens.
     bits = bytearray(statuslist.PLACES // 8)
-    for position in StatusStore(snapshot).ended(number):
+    for position in StatusStore(snapshot).ended_early(number):
         bits[position >> 3] |= 1 << (position & 7)
     return statuslist.encode(bits)
 

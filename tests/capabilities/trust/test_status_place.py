@@ -41,7 +41,7 @@ def place_of(token: str) -> dict[str, Any]:
 def ended(world: World, list_: int) -> set[int]:
     """Return the places of a list for tokens that were ended."""
     with world.ledger.read() as snapshot:
-        return set(StatusStore(snapshot).ended(list_))
+        return set(StatusStore(snapshot).ended_early(list_))
 
 
 def test_a_token_names_its_place_in_the_list_of_the_day_on_which_it_expires(world: World) -> None:

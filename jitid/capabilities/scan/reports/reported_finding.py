@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jitid.errors import UsageError
 from jitid.model.leak import LONGEST_FINDER, LONGEST_REVISION, Sighting, fit_place
-from jitid.redaction.token_format import names_token
+from jitid.redaction.token_format import name_holds_token
 from jitid.values.times import parse_time
 
 _MOST_LINES = 1 << 31
@@ -92,7 +92,7 @@ def _revision(value: object) -> str | None:
     # Most revisions are git commits.
     if not value.strip("0123456789abcdef"):
         return value
-    return value if value.isascii() and value.isprintable() and not names_token(value) else None
+    return value if value.isascii() and value.isprintable() and not name_holds_token(value) else None
 
 
 # Most findings of a report repeat the same few scanners, rules and commits.
