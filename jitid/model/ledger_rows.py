@@ -267,6 +267,11 @@ class Ground(NamedTuple):
     made: str | None = None
     """The kind and template of the credential; None if the ledger does not record which credential it is."""
 
+    @property
+    def is_live(self) -> bool:
+        """Whether the line has a live head; without one, a credential that rests on the line is not valid."""
+        return self.expires_at is not None
+
 
 def ancestors(grounds: Iterable[Ground]) -> list[Ancestor]:
     """Return the identities above a credential that rests on `grounds`, the nearest first."""

@@ -37,7 +37,7 @@ class PublicFolder:
         self._path = path
         self._patience = patience
         self._dry = dry
-        self._root = -1
+        self._root_descriptor = -1
         self._made = False
         self._folders: dict[str, int] = {}
 
@@ -45,7 +45,7 @@ class PublicFolder:
         try:
             with self._as_output_errors(""):
                 self._open()
-            if self._root >= 0 and not self._dry:
+            if self._root_descriptor >= 0 and not self._dry:
                 self._lock()
                 self._clear("")
         except BaseException:
@@ -125,19 +125,19 @@ class PublicFolder:
     def _open(self) -> None:
         self._made = not self._dry and _made(self._path)
         try:
-            self._root = os.open(self._path, _FLAGS)
+            self._root_descriptor = os.open(self._path, _FLAGS)
         except FileNotFoundError:
             if not self._dry:
                 raise
         if self._made:
-            os.fchmod(self._root, _OPEN)
+            os.fchmod(self._root_descriptor, _OPEN)
 
     def _lock(self) -> None:
         deadline = time.monotonic() + self._patience
         while True:
             try:
                 with self._as_output_errors(""):
-                    fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(self._root_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OutputError as error:
                 if not isinstance(error.__cause__, BlockingIOError):
                     raise
@@ -152,16 +152,16 @@ class PublicFolder:
 
     def _at(self, folder: str, *, make: bool = False) -> int:
         """Return the descriptor of one of its folders. Raises OSError."""
-        if not folder or self._root < 0:
-            if self._root < 0:
+        if not folder or self._root_descriptor < 0:
+            if self._root_descriptor < 0:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            return self._root
+            return self._root_descriptor
         if folder not in self._folders:
-            created = make and _made(folder, self._root)
-            self._folders[folder] = os.open(folder, _FLAGS | os.O_NOFOLLOW, dir_fd=self._root)
+            created = make and _made(folder, self._root_descriptor)
+            self._folders[folder] = os.open(folder, _FLAGS | os.O_NOFOLLOW, dir_fd=self._root_descriptor)
             if created:
                 os.fchmod(self._folders[folder], _OPEN)
-                os.fsync(self._root)
+                os.fsync(self._root_descriptor)
             if not self._dry:
                 self._clear(folder)
         return self._folders[folder]
@@ -174,11 +174,11 @@ class PublicFolder:
                     os.unlink(name, dir_fd=self._at(folder))
 
     def _close(self) -> None:
-        for descriptor in (*self._folders.values(), self._root):
+        for descriptor in (*self._folders.values(), self._root_descriptor):
             if descriptor >= 0:
                 os.close(descriptor)
         self._folders.clear()
-        self._root = -1
+        self._root_descriptor = -1
 
     @contextmanager
     def _as_output_errors(self, name: str) -> Iterator[None]:

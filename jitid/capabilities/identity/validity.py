@@ -88,7 +88,7 @@ def effective(credential: Credential, grounds: Sequence[Ground]) -> Credential:
     default replaces it.
     """
     head = grounds[0] if grounds else None
-    if head is None or head.how != "renewed" or head.expires_at is None:
+    if head is None or head.how != "renewed" or not head.is_live:
         return credential
     from jitid.model.delegation import detail_texts
 
@@ -227,7 +227,7 @@ def _require_valid_grounds(credential: Credential, grounds: Sequence[Ground], no
     depth = credential.depth
     for ground in grounds:
         if ground.how == "renewed":
-            if ground.expires_at is None:
+            if not ground.is_live:
                 raise InvalidCredentialError("the credential was renewed, and its successor has ended")
             continue
         depth -= ground.how == "delegated"
@@ -241,7 +241,7 @@ def _require_valid_ground(ground: Ground, below: Credential | Ground, depth: int
     label = f"{ground.id}, which it descends from"
     if ground.how == "attached":
         label = f"the credential of {ground.id} that it was attached from"
-    if ground.expires_at is None:
+    if not ground.is_live:
         raise InvalidCredentialError(f"{label}, is no longer live")
     if ground.task_ended_at is not None or now >= ground.task_deadline:
         task_end = min(ground.task_deadline, ground.task_ended_at or ground.task_deadline)
