@@ -88,7 +88,7 @@ def effective(credential: Credential, grounds: Sequence[Ground]) -> Credential:
     default replaces it.
     """
     head = grounds[0] if grounds else None
-    if head is None or head.how != "renewed" or not head.is_live:
+    if head is None or head.how != "renewed" or head.expires_at is None:
         return credential
     from jitid.model.delegation import detail_texts
 
