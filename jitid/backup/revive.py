@@ -1,4 +1,4 @@
-"""The restore of a ledger from a backup: verification before use, and the end of its live credentials.
+"""The restore of a ledger from a backup that is verified: the end of its live credentials before its first use.
 
 A backup does not know which credentials were ended after it was made. So its live credentials are ended, unless none
 can have been ended since.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid.config.config_file import ConfigLayer, read_layers, stricter
@@ -205,26 +205,39 @@ class Config:
                 if by_user:
                     table = tables.setdefault(name, {})
                     table.update({user: (text, layer.origin) for user, text in by_user.items()})
-            for name, target in layer.targets.items():
-                from jitid.model.target import texts_of
-
-                table = tables.setdefault("target", {})
-                for key in [key for key in table if key.startswith(f"{name}.")]:
-                    del table[key]
-                table.update({f"{name}.{key}": (text, layer.origin) for key, text in texts_of(target.table)})
-            for issuer, fields in layer.oidc.items():
-                table = tables.setdefault("oidc", {})
-                for key in [key for key in table if key.startswith(f"{issuer}.")]:
-                    del table[key]
-                for field, value in fields.items():
-                    texts = (
-                        [f"{client}={client_caller}" for client, client_caller in value.items()]
-                        if field == "clients"
-                        else value
-                    )
-                    text = texts if isinstance(texts, str) else " ".join(texts)
-                    table[f"{issuer}.{field}"] = (text, layer.origin)
         yield from tables.items()
+        # A target or an issuer of a layer replaces one of the same name in a lower layer as a whole.
+        target_origins = {name: layer.origin for layer in reversed(self._layers) for name in layer.targets}
+        if target_origins:
+            from jitid.model.target import texts_of
+
+            yield (
+                "target",
+                {
+                    f"{name}.{key}": (text, origin)
+                    for name, origin in target_origins.items()
+                    for key, text in texts_of(self._targets[name].table)
+                },
+            )
+        issuer_origins = {issuer: layer.origin for layer in reversed(self._layers) for issuer in layer.oidc}
+        if issuer_origins:
+            yield (
+                "oidc",
+                {
+                    f"{issuer}.{field}": (_joined(value), origin)
+                    for issuer, origin in issuer_origins.items()
+                    for field, value in self._oidc[issuer].items()
+                },
+            )
+
+
+def _joined(value: str | Sequence[str] | Mapping[str, str]) -> str:
+    """Return the value of an issuer's field as one text; pairs as `CLIENT=CALLER`."""
+    if isinstance(value, str):
+        return value
+    return " ".join(
+        [f"{client}={caller}" for client, caller in value.items()] if isinstance(value, Mapping) else value
+    )
 
 
 def _layer(origin: str) -> str:

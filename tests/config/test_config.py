@@ -168,6 +168,21 @@ def test_of_an_issuer_in_two_files_the_one_that_counts_is_shown() -> None:
         assert shown == {"https://ci.example.audience": "jitid"}
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_name_that_begins_like_another_one_hides_nothing(order: int) -> None:
+    """An auditor must see each issuer and target that is in force."""
+    with surroundings() as environ:
+        issuers = ["https://ci.example", "https://ci.example.org", "https://ci.example/v1"][::order]
+        targets = ["a", "a.b"][::order]
+        text = "".join(f"[oidc.'{name}']\naudience = 'jitid'\n" for name in issuers)
+        text += "".join(f"[target.'{name}']\nkind = 'exec'\nprogram = '/bin/true'\n" for name in targets)
+        write(environ, "user", text)
+        tables = dict(load(environ=environ).tables())
+        assert {name.removesuffix(".audience") for name in tables["oidc"]} == set(issuers)
+        kinds = {name.removesuffix(".kind") for name in tables["target"] if name.endswith(".kind")}
+        assert kinds == set(targets)
+
+
 def test_an_oidc_issuer_is_complete_when_it_is_needed() -> None:
     """`config set` writes one field at a time, so an incomplete issuer is not an error before that."""
     with surroundings() as environ:

@@ -71,7 +71,12 @@ def defects(folder: Path = FOLDER) -> list[Defect]:
 
 def planted(defect: Defect, root: Path = ROOT) -> Change:
     """Return the file that a defect changes, with the change. Raise AnchorError unless its place is found once."""
-    pattern = re.compile(r"\s+".join(map(re.escape, defect.old.split())))
+    words = r"\s+".join(map(re.escape, defect.old.split()))
+    # Whole words: `left` is not a part of `bytes_left`.
+    before, after = (
+        r"\b" if re.match(r"\w", end) else "" for end in (defect.old.strip()[0], defect.old.strip()[-1])
+    )
+    pattern = re.compile(f"{before}{words}{after}")
     found = [
         (path, text, start + match.start(), start + match.end())
         for path, text in _sources(root)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,29 @@ DEFECTS = defects()
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
 def test_each_has_one_place_and_compiles(defect: Defect) -> None:
     change = planted(defect)
-    assert change.text != change.path.read_text(encoding="utf-8")
+    before = change.path.read_text(encoding="utf-8")
+    assert change.text != before
     compile(change.text, str(change.path), "exec")
+    # A planted name that is not defined would end each test with a NameError, which proves nothing.
+    assert not _names(change.text) - _names(before) - _defined(change.text) - set(dir(builtins))
+
+
+def _names(source: str) -> set[str]:
+    return {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+
+
+def _defined(source: str) -> set[str]:
+    """Return the names that a file defines or imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                found.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.alias(name=name, asname=asname):
+                found.add(asname or name.partition(".")[0])
+    return found
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)

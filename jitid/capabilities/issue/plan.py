@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from jitid.capabilities.directory import governance, name_rights, ownership
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import validity
+from jitid.capabilities.identity import recognise_token, validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue.decide import Proposal, must_not_rest_on_too_many
@@ -367,9 +367,6 @@ def resolve_actor(snapshot: View, request: IssueRequest) -> str | None:
 def _parent(snapshot: View, names: Names, request: IssueRequest) -> validity.Verified | None:
     if request.parent is None:
         return None
-    # An issue without a parent should not pay for loading this.
-    from jitid.capabilities.identity import recognise_token
-
     try:
         return recognise_token.verify(snapshot, names, request.parent.reveal(), None)
     except InvalidCredentialError as error:

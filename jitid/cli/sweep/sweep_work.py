@@ -144,7 +144,7 @@ class Work:
     def fix(
         self, rules: tuple[str, ...], max_count: int | None, *, dry_run: bool
     ) -> Iterable[Remedied | Unfixed]:
-        """End the findings of these rules, unless more than `max_count` credentials would end. `dry_run` reports."""
+        """End the findings of these rules, unless more than `max_count` credentials would end; `dry_run` ends none."""
         cli = self._cli
         operation = ForeseeFix(
             rules=rules,

@@ -215,8 +215,14 @@ class _Writing:
                 *row, now = chain_and_time
                 now = session.time(now)
             elif not session.chains:
+                # Chains may have been opened since this session read them.
                 db.roll_back()
-                raise IntegrityError("the ledger lacks an open chain", "restore the database from a backup")
+                session.look_again()
+                if not session.chains:
+                    raise IntegrityError(
+                        "the ledger lacks an open chain", "restore the database from a backup"
+                    )
+                continue
             else:
                 # All chains are locked. Each waiting writer picks a random one, so that they do not wait for the same
                 # chain.

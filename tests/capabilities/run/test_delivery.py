@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from jitid.capabilities.run.delivery.aws_profile import Profiles
 from jitid.capabilities.run.delivery.delivery import Delivered, Delivery
@@ -143,21 +144,45 @@ def test_each_role_is_a_service_and_its_password_is_for_its_hosts_alone(services
 
 
 @pytest.mark.parametrize(
-    ("hosts", "ports"),
-    [("a:6000,b", "6000,"), ("a,b:6000", ",6000"), ("a:1,b,c:3", "1,,3"), ("a,b", None), ("a:1", "1")],
+    ("place", "hosts", "ports"),
+    [
+        ("a:6000,b/app", "a,b", "6000,"),
+        ("a,b:6000/app", "a,b", ",6000"),
+        ("a:1,b,c:3/app", "a,b,c", "1,,3"),
+        ("a,b/app", "a,b", None),
+        ("a:1/app", "a", "1"),
+        ("[::1]:2,[::2]/app", "::1,::2", "2,"),
+        (":5433,b/app", ",b", "5433,"),
+        ("a,b/app?port=7", "a,b", "7"),
+        ("/app?host=a,,b&port=1,,3", "a,,b", "1,,3"),
+        ("/app", None, None),
+    ],
 )
-def test_each_host_keeps_its_own_port(services: Services, hosts: str, ports: str | None) -> None:
+def test_each_host_keeps_its_own_port(
+    services: Services, place: str, hosts: str | None, ports: str | None
+) -> None:
     """For libpq one port counts for all hosts, and an empty one is the default (its manual, section 34.1.1.3)."""
-    services.put(role("db", "jitid_a", f"postgresql://jitid_a:x@{hosts}/app"))
+    services.put(role("db", "jitid_a", f"postgresql://jitid_a:x@{place}"))
+    told = found(services)
     parsed = configparser.ConfigParser()
-    parsed.read_string(found(services)["PGSERVICEFILE"])
-    assert parsed["db"].get("port") == ports
+    parsed.read_string(told["PGSERVICEFILE"])
+    assert (parsed["db"].get("host"), parsed["db"].get("port")) == (hosts, ports)
+    assert (told.get("PGHOST"), told.get("PGPORT")) == (hosts, ports)
+    by_libpq = conninfo_to_dict(f"postgresql://jitid_a:x@{place}")
+    assert str(by_libpq.get("host", "")) == (hosts or "")
+    # libpq writes a list of empty ports as commas.
+    assert str(by_libpq.get("port", "")).removeprefix(",") == (ports or "").removeprefix(",")
+    named = [line.split(":")[0] for line in told["PGPASSFILE"].splitlines() if not line.startswith("\\")]
+    # An empty host is the default socket folder.
+    default = ["localhost"] if hosts is None or "" in hosts.split(",") else []
+    assert named == [host for host in (hosts or "").split(",") if host and ":" not in host] + default
 
 
 def test_an_address_that_no_service_file_can_have_is_refused(services: Services) -> None:
     """A line break in the address would add a setting that no caller requested."""
-    with pytest.raises(StorageError, match="line break"):
-        services.put(role("db", "jitid_a", "postgresql://jitid_a:x@db.example/app?sslmode=a%0Ahost=evil"))
+    for query in ("sslmode=a%0Ahost=evil", "port=1%0Asslmode=disable"):
+        with pytest.raises(StorageError, match="line break"):
+            services.put(role("db", "jitid_a", f"postgresql://jitid_a:x@db.example/app?{query}"))
 
 
 def test_a_profile_gets_its_keys_from_a_process(profiles: Profiles) -> None:

@@ -1,4 +1,4 @@
-"""The interface of each way to deliver a secret, and its input."""
+"""The interface of each way to deliver a secret, its input, and the choice of the way for a kind."""
 
 from __future__ import annotations
 

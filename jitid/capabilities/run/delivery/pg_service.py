@@ -18,7 +18,7 @@ class LoginPlace(NamedTuple):
 
     hosts: tuple[str, ...]
     ports: tuple[str, ...]
-    """For each host its port, "" for the default; or the port of all hosts."""
+    """For each host its port, "" for the default; or one port for all hosts; or none."""
     database: str
     options: tuple[tuple[str, str], ...]
     """Further options, such as `sslmode`."""
@@ -54,7 +54,7 @@ class Services:
             "PGSERVICE": name,
             "PGUSER": user,
             "PGHOST": ",".join(address.hosts),
-            "PGPORT": _joined(address.ports),
+            "PGPORT": ",".join(address.ports),
             "PGDATABASE": address.database,
         }
         return self._files.environment() | {name: value for name, value in variables.items() if value}
@@ -74,18 +74,28 @@ def place_of(url: str) -> LoginPlace:
     rest, _, query = rest.partition("?")
     host_list, _, database = rest.rpartition("@")[2].partition("/")
     hosts, ports = [], []
-    for entry in filter(None, host_list.split(",")):
+    for entry in host_list.split(","):
         host, colon, port = entry.rpartition(":")
         if not colon or port.endswith("]"):
             host, port = entry, ""
         hosts.append(unquote(host.strip("[]")))
         ports.append(port)
     options = dict(parse_qsl(query))
-    hosts = hosts or options.pop("host", "").split(",")
+    if not any(hosts):
+        hosts = options.pop("host", "").split(",")
     if not any(ports):
         ports = options.pop("port", "").split(",")
-    address = LoginPlace(tuple(filter(None, hosts)), tuple(ports), unquote(database), tuple(options.items()))
-    if not all(_is_line(text) for text in (*address.hosts, address.database, *options, *options.values())):
+    # An empty place in a list is the default of libpq, a list of empty places no list.
+    address = LoginPlace(
+        tuple(hosts) if any(hosts) else (),
+        tuple(ports) if any(ports) else (),
+        unquote(database),
+        tuple(options.items()),
+    )
+    if not all(
+        _is_line(text)
+        for text in (*address.hosts, *address.ports, address.database, *options, *options.values())
+    ):
         raise StorageError("the database's address has a line break, which no service file can have")
     return address
 
@@ -94,7 +104,7 @@ def service(name: str, address: LoginPlace, user: str, _password: str) -> str:
     """Return the section of a service file for a role and its database; it does not contain the password."""
     settings = {
         "host": ",".join(address.hosts),
-        "port": _joined(address.ports),
+        "port": ",".join(address.ports),
         "dbname": address.database,
         "user": user,
         **dict(address.options),
@@ -102,19 +112,14 @@ def service(name: str, address: LoginPlace, user: str, _password: str) -> str:
     return f"[{name}]\n" + "".join([f"{key}={value}\n" for key, value in settings.items() if value])
 
 
-def _joined(ports: Sequence[str]) -> str:
-    """Return ports in libpq's form, or "" for the default port of all hosts."""
-    return ",".join(ports) if any(ports) else ""
-
-
 def passwords(role: tuple[LoginPlace, str, str]) -> str:
     """Return the lines of the password file: for the role's own hosts only, so that no other host gets it."""
     address, user, password = role
     hosts = [*address.hosts]
-    if any(host.startswith(("/", "@")) for host in hosts) or not hosts:
+    if any(host.startswith(("/", "@")) for host in hosts) or not all(hosts) or not hosts:
         # libpq uses this name for its default socket folder.
         hosts.append("localhost")
-    return "".join([_line((host, "*", address.database or "*", user, password)) for host in hosts])
+    return "".join([_line((host, "*", address.database or "*", user, password)) for host in hosts if host])
 
 
 def _line(fields: Sequence[str]) -> str:
