@@ -128,12 +128,8 @@ def restore(
             verify_backup.verify(ledger, unpacked)
             with _shut_out(path, present, timeout):
                 compared = _known(ledger, _look(path, present, ledger.names.uuid, timeout), expect)
-                if keep and (compared.lost or compared.forked):
-                    raise IntegrityError(
-                        f"the backup is older than what is known of the ledger ({_by(compared)}): what was ended since "
-                        "it was made would live again; nothing was restored",
-                        "leave --keep-live out, or take a newer backup",
-                    )
+                if keep:
+                    _must_be_latest(compared)
                 keyring = with_transit(config, folder.keyring(aside))
                 _copy_private_keys(ledger, Keyring(os.path.join(path, folder.KEYS)), keyring)
                 progress("recording")
@@ -154,6 +150,16 @@ def restore(
     return RestoredLedger(
         configured_path, unpacked.manifest, restored, compared.lost, compared.newest, replaced
     )
+
+
+def _must_be_latest(compared: _Comparison) -> None:
+    """Refuse a backup that is older than a known head of its ledger: its live credentials may have been ended since."""
+    if compared.lost or compared.forked:
+        raise IntegrityError(
+            f"the backup is older than what is known of the ledger ({_by(compared)}): what was ended since "
+            "it was made would live again; nothing was restored",
+            "leave --keep-live out, or take a newer backup",
+        )
 
 
 @contextmanager

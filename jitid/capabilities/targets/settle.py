@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, Queue
 from random import uniform
@@ -130,26 +130,7 @@ def settle(
     for name, outsides in work.items():
         # A daemon thread: a target that hangs must not keep the process from ending.
         Thread(target=_end_all, args=(targets, name, outsides, answers), daemon=True).start()
-    waited = {name: {outside.key: outside for outside in outsides} for name, outsides in work.items()}
-    deadline = monotonic() + limit
-    late: list[str] = []
-    while waited:
-        try:
-            answer = answers.get(timeout=max(deadline - monotonic(), 0))
-        except Empty:
-            late = sorted(waited)
-            for name, unanswered in waited.items():
-                outcome = EndOutcome(
-                    Settlement.UNAVAILABLE, f"the target did not answer within {max(1, round(limit))} seconds"
-                )
-                tally.record(name, [(outside, outcome) for outside in unanswered.values()])
-            break
-        if isinstance(answer, str):
-            waited.pop(answer, None)
-            continue
-        tally.record(answer.target, answer.tried)
-        for outside, _ in answer.tried:
-            waited[answer.target].pop(outside.key, None)
+    late = _gather(work, answers, tally, limit)
     with ledger.read() as snapshot:
         finished = snapshot.now
         open_ = OutsideStore(snapshot).open_count(event=event, ids=ids)
@@ -159,6 +140,31 @@ def settle(
                 None, now, _SHOWN, event=event, ids=ids, waiting=True, by_hand=True
             )
     return tally.settled(open_, late, by_hand)._replace(at=finished)
+
+
+def _gather(
+    work: Mapping[str, Sequence[Outside]], answers: Queue[_Batch | str], tally: _Tally, limit: float
+) -> list[str]:
+    """Record the answers of all targets as they come; return the targets that are late after `limit` seconds."""
+    waited = {name: {outside.key: outside for outside in outsides} for name, outsides in work.items()}
+    deadline = monotonic() + limit
+    while waited:
+        try:
+            answer = answers.get(timeout=max(deadline - monotonic(), 0))
+        except Empty:
+            for name, unanswered in waited.items():
+                outcome = EndOutcome(
+                    Settlement.UNAVAILABLE, f"the target did not answer within {max(1, round(limit))} seconds"
+                )
+                tally.record(name, [(outside, outcome) for outside in unanswered.values()])
+            return sorted(waited)
+        if isinstance(answer, str):
+            waited.pop(answer, None)
+            continue
+        tally.record(answer.target, answer.tried)
+        for outside, _ in answer.tried:
+            waited[answer.target].pop(outside.key, None)
+    return []
 
 
 _MOST = 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.inventory.operations import ListCredentials
+from jitid.capabilities.inventory.operations import ListCredentials, Page
 from jitid.cli import record_rows
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
@@ -100,6 +100,11 @@ def list_(
             limit=limit_of(limit) if process is None else _ALL,
         )
     )
+    _show(cli, page, process, limit)
+
+
+def _show(cli: Invocation, page: Page, process: str | None, limit: int | None) -> None:
+    """Print a page of credentials; with `process`, only those whose process has that state."""
     credentials = page.credentials
     if process is not None:
         credentials = [row for row in credentials if record_rows.process_state(row, page.now) == process][

@@ -57,19 +57,7 @@ def issue(
         PartialError: an error occurred after other transactions were done.
 
     """
-    if cli.field is not None or cli.format not in (None, "jsonl"):
-        raise UsageError(
-            "many credentials are written as JSON lines and in no other format",
-            "leave --format and --field out, and give the lines to jq",
-        )
-    if out is not None:
-        raise UsageError(
-            "--out takes a single token", "send the lines to a file: (umask 077; jitid issue … >FILE)"
-        )
-    if count is not None and from_file is not None:
-        raise UsageError("--count and --from-file cannot go together")
-    if count is not None and count < 1:
-        raise UsageError("--count is at least 1")
+    _check_options(cli, count, from_file, out)
     config = cli.config()
     limit = None if yes or dry_run else config.number("max_issue")
     if count is not None:
@@ -123,6 +111,23 @@ def issue(
         _progress_done(cli, issued_count, count)
         for note, times in notes.items():
             cli.note(note if times == 1 else f"{note} ({times} times)")
+
+
+def _check_options(cli: Invocation, count: int | None, from_file: str | None, out: str | None) -> None:
+    """Raise UsageError for options that a list of credentials cannot have."""
+    if cli.field is not None or cli.format not in (None, "jsonl"):
+        raise UsageError(
+            "many credentials are written as JSON lines and in no other format",
+            "leave --format and --field out, and give the lines to jq",
+        )
+    if out is not None:
+        raise UsageError(
+            "--out takes a single token", "send the lines to a file: (umask 077; jitid issue … >FILE)"
+        )
+    if count is not None and from_file is not None:
+        raise UsageError("--count and --from-file cannot go together")
+    if count is not None and count < 1:
+        raise UsageError("--count is at least 1")
 
 
 def _add_nothing_issued(error: JitidError) -> None:

@@ -110,6 +110,18 @@ def log(
         _follow(cli, log_filter, limit, fields, start=start, members=members)
         return
     documents = open_authority(cli.config()).perform(ReadLog(chosen=log_filter, limit=limit, members=members))
+    _show_log(cli, documents, log_filter, fields, members=members)
+
+
+def _show_log(
+    cli: Invocation,
+    documents: list[dict[str, Any]],
+    chosen: LogFilter,
+    fields: tuple[str, ...],
+    *,
+    members: bool,
+) -> None:
+    """Print the events that a filter has found."""
     if cli.format_name() in ("json", "jsonl") and cli.field is None:
         all_fields: dict[str, None] = dict.fromkeys(fields)
         for document in documents:
@@ -117,10 +129,10 @@ def log(
         cli.show(Display("jitid.audit-log/1", tuple(all_fields), documents))
         return
     rows = [_row(document) for document in documents]
-    if event is not None and len(rows) == 1 and record_rows.by_eye(cli):
+    if chosen.event is not None and len(rows) == 1 and record_rows.by_eye(cli):
         cli.show(Display("jitid.audit-log/1", fields, rows, one=True))
         return
-    brief: tuple[str, ...] = DENIALS if operation == "denial" else BRIEF
+    brief: tuple[str, ...] = DENIALS if chosen.operation == "denial" else BRIEF
     if any(BY_ID in document for document in documents):
         index = brief.index("by") + 1
         brief = (*brief[:index], BY_ID, *brief[index:])

@@ -87,14 +87,7 @@ def sweep(
     check_flags(fix=fix, dry_run=dry_run, max_=max_, yes=yes, update=update_baseline, baseline=baseline)
     for path in (head_out, baseline if update_baseline else None):
         check_output(path)
-    known_findings = KnownFindings(
-        ()
-        if baseline is None
-        else (
-            (int(entry.fingerprint, 16), entry.credentials)
-            for entry in entries(baseline, new=update_baseline)
-        )
-    )
+    known_findings = _known_findings(baseline, new=update_baseline)
     with in_time():
         work = Work(cli, rule_names, known_findings, since_time, tuple(target or ()), limit)
         heads = kept_heads(sweep_head(cli.config()), head_out)
@@ -131,6 +124,15 @@ def sweep(
             work.settle()
         kept_head = _keep_head(cli, converter, head_out)
         _conclude(cli, converter, kept_head, undone=work.undone)
+
+
+def _known_findings(baseline: str | None, *, new: bool) -> KnownFindings:
+    """Return the findings of a baseline file; none without a file. With `new`, the file need not exist."""
+    if baseline is None:
+        return KnownFindings(())
+    return KnownFindings(
+        (int(entry.fingerprint, 16), entry.credentials) for entry in entries(baseline, new=new)
+    )
 
 
 def target_limit(text: str | None) -> int:
