@@ -104,7 +104,7 @@ def list_(
 
 
 def _show(cli: Invocation, page: Page, process: str | None, limit: int | None) -> None:
-    """Print a page of credentials; with `process`, only those whose process has that state."""
+    """Print a page of credentials; with `process`, only rows with a process in that state."""
     credentials = page.credentials
     if process is not None:
         credentials = [row for row in credentials if record_rows.process_state(row, page.now) == process][
