@@ -36,16 +36,16 @@ class HeldAuthority:
         if getattr(operation, "accept_clock", False):
             # The serving process may accept the clock, and the agent may not.
             if getattr(operation, "dry_run", False):
-                within = within.accepting()
+                within = within.with_clock_accepted()
             else:
-                within.accept_clock()
+                within.record_accepted_clock()
             operation = operation.replace(accept_clock=False)
-        caller = within.holder(self._token, operation)
+        caller = within.authenticate_holder(self._token, operation)
         try:
             return within.serving(caller, counted=False).perform(operation)
         except RefusedError:
             # If the token has ended meanwhile, this raises the error for that.
-            within.holder(self._token, operation)
+            within.authenticate_holder(self._token, operation)
             raise
 
     def close(self) -> None:

@@ -129,7 +129,7 @@ class LocalAuthority:
         )
         return ServingAuthority(authority, acting, caller, tally)
 
-    def holder(self, token: Secret, operation: ops.Operation[Any]) -> Caller:
+    def authenticate_holder(self, token: Secret, operation: ops.Operation[Any]) -> Caller:
         """Return the agent that holds a token and requests an operation.
 
         A denial is recorded if the operation would change something.
@@ -145,7 +145,7 @@ class LocalAuthority:
 
         try:
             with self._ledger.read() as snapshot:
-                return authenticate.holder(snapshot, snapshot.names, token)
+                return authenticate.authenticate_holder(snapshot, snapshot.names, token)
         except (InvalidCredentialError, ShownError) as denial:
             if not guard.reads(operation):
                 from jitid.capabilities.identity.record_denial import record_denial
@@ -154,7 +154,7 @@ class LocalAuthority:
                 record_denial(self._ledger, lambda: self._agreed, denial, facts, accept_clock=False)
             raise
 
-    def accept_clock(self) -> None:
+    def record_accepted_clock(self) -> None:
         """Accept the current clock, and record it if the clock has jumped."""
         with self._ledger.write(accept_clock=True):
             pass
@@ -162,7 +162,7 @@ class LocalAuthority:
     def perform(self, operation: ops.Operation[ops.Result]) -> ops.Result:
         """Perform an operation and return its answer; raise a `JitidError` if it fails."""
         if getattr(operation, "accept_clock", False) and not self._accepts_clock:
-            return self.accepting().perform(operation)
+            return self.with_clock_accepted().perform(operation)
         self._request = operation
         if self._caller is None and operation.names_task():
             from jitid.capabilities.inventory.own_tasks import resolved
@@ -170,7 +170,7 @@ class LocalAuthority:
             operation = resolved(self._ledger.read, operation)
         return cast("ops.Result", performer(type(operation)).perform(self._context, operation))
 
-    def accepting(self, *, owns: bool = False) -> LocalAuthority:
+    def with_clock_accepted(self, *, owns: bool = False) -> LocalAuthority:
         """Return this authority over a ledger whose writes accept the clock. Reads judge by the time mark.
 
         By default, reads refuse a clock far behind the time mark, and operations read before they write. With `owns`,

@@ -97,7 +97,7 @@ def open_local(
     authority = _open(config, ledger_place, patience=patience, issuer=issuer)
     if authority is None:
         raise ledger_place.missing()
-    return authority.accepting(owns=True) if accept_clock else authority
+    return authority.with_clock_accepted(owns=True) if accept_clock else authority
 
 
 def watch(config: Config) -> Callable[[], None]:

@@ -1,1 +1,1 @@
-"""Issuers: one file for each kind of credential. Each makes the secret that an agent holds."""
+"""Issuers make the secrets that agents hold: one file for each kind, named after its member of `Kind`."""

@@ -52,7 +52,7 @@ class Context(NamedTuple):
     """The served caller; None for direct access to the ledger."""
     targets: Callable[[], Targets] | None
     """The external targets of the configuration; None if it has none."""
-    prove: Callable[[], str | None]
+    prove_leaks_refused: Callable[[], str | None]
     """Records proof that ended leaked credentials are refused; returns the error text if that fails."""
     once: Once
     """Makes something in a transaction, once for each idempotent request: see `authority/repeat.py`."""

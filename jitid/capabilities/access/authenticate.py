@@ -95,14 +95,14 @@ def authenticate(snapshot: View, names: Names, token: Secret, client: str | None
     if client is not None:
         raise UnauthenticatedError(_NOT_VALID, _HINT)
     try:
-        return holder(snapshot, names, token)
+        return authenticate_holder(snapshot, names, token)
     except ExpiredError as error:
         raise UnauthenticatedError(_NOT_VALID, error.hint) from None
     except (InvalidCredentialError, ShownError):
         raise UnauthenticatedError(_NOT_VALID, _HINT) from None
 
 
-def holder(snapshot: View, names: Names, token: Secret) -> Caller:
+def authenticate_holder(snapshot: View, names: Names, token: Secret) -> Caller:
     """Return the agent that holds an identity token. An error says how the token is invalid.
 
     Raises:

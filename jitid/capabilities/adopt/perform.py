@@ -155,7 +155,7 @@ def _end(context: Context, operation: ops.EndAdopted) -> Finished:
         lambda transaction: adopted_secrets.finish(transaction, operation.names, operation.proof),
         accept_clock=operation.accept_clock,
     )
-    return finished if finished.event is None else finished._replace(unproved=context.prove())
+    return finished if finished.event is None else finished._replace(unproved=context.prove_leaks_refused())
 
 
 def _list(context: Context, operation: ops.ListAdopted) -> ops.AdoptedPage:

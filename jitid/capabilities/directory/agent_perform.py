@@ -55,7 +55,7 @@ def _keep(context: Context, operation: _Keeping) -> KeptAgent:
             transaction.append("denial", denial.facts)
         raise
     if outcome.ended:
-        context.prove()
+        context.prove_leaks_refused()
     return outcome
 
 
@@ -89,7 +89,7 @@ def _withdraw(context: Context, operation: ops.SuspendAgent | ops.UnregisterAgen
         withdrawn = withdraw(transaction, name, operation.reason, operation.most, keep_live=keep_live)
     if not withdrawn.ended.credentials:
         return withdrawn
-    return withdrawn._replace(ended=withdrawn.ended._replace(unproved=context.prove()))
+    return withdrawn._replace(ended=withdrawn.ended._replace(unproved=context.prove_leaks_refused()))
 
 
 def _show(snapshot: View, operation: ops.ShowAgent) -> ops.AgentDetails:

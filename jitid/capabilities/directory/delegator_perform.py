@@ -50,7 +50,7 @@ def _disable(context: Context, operation: ops.DisableDelegator) -> Disabled:
         disabled = delegators.disable(
             transaction, name, operation.reason, operation.most, keep_live=keep_live
         )
-    return disabled._replace(unproved=context.prove())
+    return disabled._replace(unproved=context.prove_leaks_refused())
 
 
 def _import(context: Context, operation: ops.ImportDelegators) -> Reconciled:
@@ -64,4 +64,4 @@ def _import(context: Context, operation: ops.ImportDelegators) -> Reconciled:
         reconciled = import_delegators.reconcile(
             transaction, roster, operation.source, operation.reason, operation.most, full=full
         )
-    return reconciled._replace(unproved=context.prove())
+    return reconciled._replace(unproved=context.prove_leaks_refused())

@@ -56,7 +56,7 @@ def _hand_back(context: Context, operation: ops.HandBack) -> HandedBack:
         facts = operation.facts_if_denied()
         record_denial(ledger, context.terms, denial, facts, accept_clock=accept_clock)
         raise
-    return handed_back._replace(ended=handed_back.ended._replace(unproved=context.prove()))
+    return handed_back._replace(ended=handed_back.ended._replace(unproved=context.prove_leaks_refused()))
 
 
 def with_unsettled(transaction: Transaction, ended: Ended, selection: Selection | None = None) -> Ended:

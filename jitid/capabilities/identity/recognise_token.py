@@ -159,7 +159,7 @@ def _check_key(key: SigningKey, credential: Credential, label: str) -> None:
 
 def _recognise_signed(snapshot: View, names: Names, parsed: jws.Parsed) -> Credential:
     keys = keys_of(snapshot)
-    jti = jti_issued_here(parsed, names, keys)
+    jti = verified_jti(parsed, names, keys)
     return as_remembered(CredentialStore(snapshot).find_credential("jti", parse_id(jti)[1]), parsed, keys)
 
 
@@ -168,7 +168,7 @@ def keys_of(snapshot: View) -> dict[str, SigningKey]:
     return {key.kid: key for key in KeyStore(snapshot).signing_keys() if key.use == "jws"}
 
 
-def jti_issued_here(parsed: jws.Parsed, names: Names, keys: Mapping[str, SigningKey]) -> str:
+def verified_jti(parsed: jws.Parsed, names: Names, keys: Mapping[str, SigningKey]) -> str:
     """Return the `jti` of a token that one of these keys signed for this ledger.
 
     Raises:

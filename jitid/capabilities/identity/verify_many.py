@@ -65,7 +65,7 @@ def _present(names: Names, keys: Mapping[str, SigningKey], token: str) -> Presen
         parsed = jws.parse(token, types=jws.TOKENS)
         if parsed.typ == jws.SVID:
             return PresentedToken(refusal=recognise_token.NO_RIGHT)
-        return PresentedToken(jti=recognise_token.jti_issued_here(parsed, names, keys), parsed=parsed)
+        return PresentedToken(jti=recognise_token.verified_jti(parsed, names, keys), parsed=parsed)
     except InvalidCredentialError as error:
         return PresentedToken(refusal=error.message)
 

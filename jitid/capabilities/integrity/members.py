@@ -90,7 +90,7 @@ class Members:
         self._snapshot = snapshot
         self._names = verify_names.NamesMembers(snapshot, issuer)
         self._pruned = verify_pruned.PrunedMembers(PruneStore(snapshot))
-        without, through = self._pruned.without, self._pruned.through
+        without, through = self._pruned.condemned_table, self._pruned.through
         self._without = without
         self._issued = IssuedRows(snapshot, without, through)
         self._rows = IssuedMembers(snapshot, without)

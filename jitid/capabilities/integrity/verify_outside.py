@@ -75,7 +75,7 @@ class OutsideMembers:
 
         """
         final: dict[int | None, list[OutsideRow]] = {}
-        for row in self._outside.rows(self._pruned.without):
+        for row in self._outside.rows(self._pruned.condemned_table):
             self.count += 1
             if row.settled_at is not None:
                 final.setdefault(row.event, []).append(row)

@@ -25,16 +25,16 @@ class PrunedMembers:
     Without a pruning no row may be gone: then it takes no rows, and `through` is 0.
     """
 
-    def __init__(self, retention: PruneStore) -> None:
-        self._retention = retention
-        self._last = retention.last()
+    def __init__(self, prunes: PruneStore) -> None:
+        self._prunes = prunes
+        self._last = prunes.last()
         self.through = 0 if self._last is None else self._last.through
         """The number of the last event of which rows may be gone."""
-        self.unattributed = (0, 0) if self._last is None else (self._last.before, self._last.through)
+        self.prunable_uses = (0, 0) if self._last is None else (self._last.before, self._last.through)
         """The time before which, and the event up to which, actions without a credential may be gone."""
         self.leaks = NO_PRUNED_LEAKS if self._last is None else PrunedLeaks("condemned", self._last.leaks)
         """The leaks that may be gone."""
-        self.without = "" if self._last is None else "condemned"
+        self.condemned_table = "" if self._last is None else "condemned"
         """The table of identities that are gone, although some of their rows may still exist."""
         self.before = 0
         """The time before which all pruned rows had ended and expired, in seconds since the epoch."""
@@ -97,7 +97,7 @@ class PrunedMembers:
 
     def there(self, jtis: Collection[bytes]) -> list[bytes]:
         """Return which of these credentials are in the ledger and not condemned."""
-        return list(jtis) if self._last is None else self._retention.there(jtis)
+        return list(jtis) if self._last is None else self._prunes.there(jtis)
 
     def compare_rows(self) -> None:
         """Compare the event of the last pruning with the remaining rows.
@@ -116,7 +116,7 @@ class PrunedMembers:
             raise IntegrityError("the ledger says that it was pruned, and no event says so")
         if document["left"] != self._remains.digests():
             raise IntegrityError(f"what is left in the ledger is not what event {seq} left of it")
-        if self._retention.is_wrongly_condemned():
+        if self._prunes.is_wrongly_condemned():
             raise IntegrityError(
                 "the ledger says of something that lived after it was pruned that it is gone"
             )

@@ -23,7 +23,7 @@ class UseMembers:
     def __init__(self, snapshot: UseStore, pruned: PrunedMembers) -> None:
         self._snapshot = snapshot
         self._pruned = pruned
-        rows = snapshot.use_rows(pruned.without, pruned.unattributed)
+        rows = snapshot.use_rows(pruned.condemned_table, pruned.prunable_uses)
         self._rows = EventRows(rows, attrgetter("event"), pruned.through)
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:

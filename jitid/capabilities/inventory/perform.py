@@ -70,7 +70,7 @@ def _revoke(context: Context, operation: ops.Revoke) -> Ended:
         selection = _selection(transaction, operation)
         ended = revocation.revoke(transaction, selection, operation.reason, operation.most)
         ended = with_unsettled(transaction, ended, selection)
-    return ended._replace(unproved=context.prove())
+    return ended._replace(unproved=context.prove_leaks_refused())
 
 
 def _selection(snapshot: View, operation: ops.Revoke) -> Selection:
@@ -98,7 +98,7 @@ def _retire(context: Context, operation: ops.Retire) -> Ended:
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         ended = retirement.retire(transaction, operation.task, operation.reason)
         ended = with_unsettled(transaction, ended, Selection(tasks=(operation.task,)))
-    return ended._replace(unproved=context.prove())
+    return ended._replace(unproved=context.prove_leaks_refused())
 
 
 def _share(context: Context, operation: ops.ShareTask | ops.GiveTask) -> ops.TaskRow:

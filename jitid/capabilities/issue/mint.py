@@ -116,7 +116,7 @@ def are_free(transaction: Transaction, names: Sequence[Ids]) -> bool:
     status_places = [listed for _, _, listed in names if listed is not None]
     if not status_places:
         return True
-    from jitid.ledger.status_places import StatusStore
+    from jitid.ledger.status_list_store import StatusStore
 
     return not StatusStore(transaction).taken(
         status_places[0].list, [listed.place for listed in status_places]

@@ -217,7 +217,7 @@ def _revoke(context: Context, operation: ops.RevokeToken) -> Ended | None:
         if ended.event is not None:
             ended = ended._replace(unsettled=OutsideChanges(transaction).open_count(event=ended.event))
 
-    return ended._replace(unproved=context.prove())
+    return ended._replace(unproved=context.prove_leaks_refused())
 
 
 def is_own(snapshot: View, caller: Caller, credential: Credential) -> bool:

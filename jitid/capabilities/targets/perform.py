@@ -28,7 +28,7 @@ def perform(context: Context, operation: ops.AnyOperation) -> object:
             if settled.done:
                 # Leaked credentials are proved refused only now. If this cannot be recorded, the next end or sweep
                 # does it.
-                context.prove()
+                context.prove_leaks_refused()
             return settled
         case ops.ExamineTargets():
             from jitid.capabilities.targets import visit

@@ -7,7 +7,7 @@ import os
 from jitid.crypto import status_list
 from jitid.errors import StorageError
 from jitid.issuers.issuer import Listed
-from jitid.ledger.status_places import StatusStore
+from jitid.ledger.status_list_store import StatusStore
 from jitid.ledger.view import View
 
 FOLDER = "status"

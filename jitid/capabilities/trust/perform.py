@@ -56,7 +56,7 @@ def _change(context: Context, operation: ops.RotateKey | ops.RevokeKey) -> KeyCh
     for kid in spent:
         keyring.forget(kid)
     if isinstance(operation, ops.RevokeKey):
-        change = change._replace(unproved=context.prove())
+        change = change._replace(unproved=context.prove_leaks_refused())
     return change
 
 

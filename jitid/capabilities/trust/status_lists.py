@@ -1,4 +1,7 @@
-"""The status lists of signed tokens (draft-ietf-oauth-status-list), made from the ledger when they are published."""
+"""The status lists of signed tokens (draft-ietf-oauth-status-list), made from the ledger when they are published.
+
+`StatusStore.revoked_places` says which tokens are marked in them. A revocation writes nothing here.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from jitid.crypto import jws
 from jitid.crypto import status_list as statuslist
 from jitid.errors import NotFoundError
 from jitid.keys.keyring import Keyring, Signer
-from jitid.ledger.status_places import StatusStore
+from jitid.ledger.status_list_store import StatusStore
 from jitid.ledger.view import View
 
 
@@ -51,7 +54,7 @@ def _numbers(snapshot: View) -> set[int]:
 def _packed(snapshot: View, number: int) -> str:
     # One list at a time, with one bit for each place: two megabytes for any number of tokens.
     bits = bytearray(statuslist.PLACES // 8)
-    for position in StatusStore(snapshot).ended_early(number):
+    for position in StatusStore(snapshot).revoked_places(number):
         bits[position >> 3] |= 1 << (position & 7)
     return statuslist.encode(bits)
 

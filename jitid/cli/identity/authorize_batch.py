@@ -150,8 +150,7 @@ class _Deciding:
     def _failed(self, error: JitidError) -> None:
         self.failed = error
         # A storage or configuration error may pass or be repaired, so a run that has worked goes on. A DiskError does
-        # not pass:
-        # later answers would rest on writes that the disk may have lost.
+        # not pass: later answers would rest on writes that the disk may have lost.
         passes = isinstance(error, (StorageError, ConfigurationError)) and not isinstance(error, DiskError)
         if not self._decided or not passes:
             self.fatal_error = error

@@ -14,7 +14,7 @@ import pytest
 from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.crypto import jws
 from jitid.errors import StorageError
-from jitid.ledger.status_places import StatusStore
+from jitid.ledger.status_list_store import StatusStore
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World, request
@@ -41,7 +41,7 @@ def place_of(token: str) -> dict[str, Any]:
 def ended(world: World, list_: int) -> set[int]:
     """Return the places of a list for tokens that were ended."""
     with world.ledger.read() as snapshot:
-        return set(StatusStore(snapshot).ended_early(list_))
+        return set(StatusStore(snapshot).revoked_places(list_))
 
 
 def test_a_token_names_its_place_in_the_list_of_the_day_on_which_it_expires(world: World) -> None:

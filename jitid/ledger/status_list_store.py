@@ -1,4 +1,4 @@
-"""The places of signed tokens in status lists, and the tokens among them that ended early."""
+"""The places of signed tokens in status lists, and which of these tokens are marked there since they ended early."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class StatusStore(Store):
             yield list_number
             after = list_number
 
-    def ended_early(self, list_: int) -> Iterator[int]:
+    def revoked_places(self, list_: int) -> Iterator[int]:
         """Yield the places of the tokens of a list that ended before they expired."""
         rows = dialect_of(self._db).stream(
             self._db,
