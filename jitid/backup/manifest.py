@@ -124,8 +124,6 @@ def must_be_sealed(manifest: Manifest, head: str) -> None:
 
 
 SCHEMA = "jitid.ledger-backup/1"
-
-
 _PIECE = 1 << 20
 
 

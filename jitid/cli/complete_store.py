@@ -9,21 +9,11 @@ from itertools import chain
 
 # Copies from `jitid.values.names` and `jitid.values.ids`: importing these would take as long as a whole completion.
 NAME_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"
-
-
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
-
-
 _LENGTH = 26
-
-
 LONGEST_NAME = 160
-
-
 MOST = 200
 """Maximum number of candidates; `jitid list` prints longer lists."""
-
-
 _RECENT = 2_000
 """Number of the latest rows that are searched for names in use. A second, alphabetical query finds older names."""
 

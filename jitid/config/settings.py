@@ -301,8 +301,6 @@ VARIABLES = frozenset(
     }
 )
 """The environment variables that every command reads."""
-
-
 GUARD_RAILS = frozenset(setting.name for setting in SETTINGS.values() if not setting.environment)
 """The settings that never come from the environment."""
 

@@ -17,8 +17,6 @@ _CERTIFICATES = b"\x01"
 _EXPLICIT_KEY = b"\x02"
 _SERIAL_LIST = b"\x20"
 _KEY_ID = b"\x23"
-
-
 _DATED = slice(12, 28)
 """Version and time, after the magic number and the format."""
 

@@ -1,4 +1,4 @@
-"""Walks along the edges of delegation, up and down, from one identity or from many at once."""
+"""Walks along the edges of delegation, up and down, from one identity or many; and credentials that rest on a line."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Collection, Sequence
@@ -237,6 +237,9 @@ _LIVE_OF = """SELECT c.id, c.jti, CASE WHEN c.claims_hash IS NOT NULL THEN c.exp
 
 def on_lines(db: Any, lines: Collection[int], now: int) -> list[Resting]:
     """Return the live credentials of these lines and of everything that rests on them, in the order of issue.
+
+    Verification refuses the credentials that rest on a line without a head. They are recorded as ended for lists and
+    targets, which read their rows.
 
     Attached credentials and delegated identities rest on a line, with all their descendants. A line itself can have a
     live predecessor in its overlap.

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 ASSERTION_LEEWAY = 300
 """Seconds for which the use of a client's assertion is remembered after the assertion has expired."""
-
-
 ALL_AUDIENCES = ("*",)
 """The value for all audiences, if they were registered explicitly."""
 

@@ -11,15 +11,9 @@ if TYPE_CHECKING:
 
 
 DEFAULT_DENY = "default-deny"
-
-
 EVALUATION_ERROR = "evaluation-error"
-
-
 KIND_BY_NAME = "kind-by-name"
 """The rule that refuses a kind or a template that no permitting rule of the policy reads."""
-
-
 SENSITIVITIES = ("low", "moderate", "high", "critical")
 
 

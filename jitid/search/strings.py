@@ -100,8 +100,6 @@ _UNLIKELY = {
     b"B": b"ACEILORSUYaeiloruy",
 }
 _BREAKS = b"\0\r\n\\=%&"
-
-
 FOLLOWING = {
     letter: bytes(byte not in unlikely and (byte in _BREAKS or chr(byte).isalnum()) for byte in range(128))
     + bytes(128)

@@ -41,8 +41,6 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 _CLIENT_LEFT = 499
 """The status that nginx logs for a client that disconnected; never sent as an answer."""
-
-
 _OPEN = frozenset(
     (
         "/readyz",

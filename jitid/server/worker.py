@@ -32,8 +32,6 @@ _TICK = 0.5
 """Seconds between two checks for overdue connections."""
 _SWITCH = 0.001
 """Seconds before a computing thread must yield: the event loop must not wait long."""
-
-
 _NEEDED = (
     "jitid.capabilities.access.perform",
     "jitid.capabilities.issue.token_perform",

@@ -24,8 +24,6 @@ _HARMLESS = ("/dev/null", "/dev/full", "/dev/tty")
 """Devices that pass no data to other users: two have no reader, and the third is the caller's terminal."""
 _NO_TEMPORARY = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 """The errors of file systems and kernels without nameless files; a missing folder is detected before."""
-
-
 _OPEN_IT = "open it in the shell, such as --out /dev/fd/3 3> FILE"
 
 

@@ -38,8 +38,6 @@ _GRANTS = ("access-grant", "access-rotate", "access-bootstrap")
 
 
 _NOT_VALID = "what you came with is not valid here: unknown, expired or ended; nothing was done"
-
-
 _HINT = "get another from whoever has the role admin: jitid access grant"
 
 

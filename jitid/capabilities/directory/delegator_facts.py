@@ -12,16 +12,10 @@ from jitid.values import strict_json
 
 MARK = b'"op":"delegator-'
 """Bytes that every event about delegators contains, and no other event: inside a text the quotes would be escaped."""
-
-
 RECORDED_FIELDS = ("sensitivity", "entitlements", "groups", "manager", "aliases")
 """The fields of a delegator that events record; the other fields follow from the event, or do not change."""
-
-
 FORM = 2
 """Version of the digest in an import event. Version 2 includes `disabled_last`, which older ledgers did not record."""
-
-
 _PAGE = 5_000
 
 

@@ -22,12 +22,8 @@ from jitid.values.names import spiffe_id
 from jitid.values.secret import fingerprint
 
 MISTYPED = "the opaque token is mistyped: its checksum does not fit"
-
-
 SHOWN = "a certificate is no secret, and proves nothing about who sends it"
 """The refusal of a certificate where a token must grant a right."""
-
-
 NO_RIGHT = "a JWT-SVID proves an identity, and carries no right"
 """The refusal of a JWT-SVID where a token must grant a right."""
 

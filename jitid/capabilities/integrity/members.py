@@ -75,8 +75,6 @@ _ENDED_AS = {
 _EVERY = 1 << 31
 _CLOSING = frozenset({"expire", "supersede"})
 """Operations whose event ends credentials at different times."""
-
-
 _REUSED = b'"renewed-twice"'
 _ROWS = b'"rows":"'
 _ISSUED = b'"issued":"'

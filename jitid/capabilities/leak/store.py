@@ -51,8 +51,6 @@ _MEMBERS = {
     "leak-proof": "l.proved_at = :at AND l.id BETWEEN :first AND :last",
 }
 """The condition for the leaks of an event, by the operation of the event."""
-
-
 _KIN = f"""
     WITH RECURSIVE {below("SELECT identity, identity FROM given_identity")},
     {LIVE_TREES} SELECT identity, own, delegated, until FROM living"""

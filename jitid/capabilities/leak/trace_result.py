@@ -12,8 +12,6 @@ from jitid.model.task import Task
 
 MATCHES = ("opaque", "jwt", "private-key", "secret", "fingerprint", "truncated-jwt", "forged-jwt", "id")
 """The types of match, the best evidence first; a forged token is complete, but no key of jitid signed it."""
-
-
 MISTYPED = "cut or mistyped: the checksum does not fit"
 SHOWN = 20
 """The maximum number of unknown strings that are listed."""

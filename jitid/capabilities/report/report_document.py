@@ -27,8 +27,6 @@ NO_OFFENDERS_THEN = "offenders are found by looking at the present; a report of 
 NO_DIRECTORY_THEN = "what the directory has is counted for the present; a report of the past leaves it out"
 
 NOTHING_FOUND = "nothing was found that somebody should end; `jitid sweep` tells all that it finds"
-
-
 NOTHING_ALIVE = "nothing is alive"
 
 

@@ -59,15 +59,11 @@ RECORDED_NOW = (
     "now: what was undone since, such as a disabling, is not seen"
 )
 """The limits of a past report about the directory."""
-
-
 ROWS_LEFT = (
     "what had ended by then and is gone counts neither as issued nor as outliving its task, and the trend begins "
     "after it"
 )
 """The limits of a report about a pruned ledger."""
-
-
 LEAKS_LEFT = "of what leaked, that which was closed and proved refused by then is gone, and counts no longer"
 """The limits of a report about a ledger with pruned leaks."""
 

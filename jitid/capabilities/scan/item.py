@@ -6,12 +6,8 @@ from typing import NamedTuple
 
 MOST_NAMED = 100
 """Maximum number of unexamined items that are named for each reason; the others are counted."""
-
-
 MOST_REPOSITORIES = 3
 """Maximum number of repositories without a searched history that are named; the others are counted."""
-
-
 _PACKED = ("items", "bytes", "passed", "missed", "named", "histories", "repositories")
 
 

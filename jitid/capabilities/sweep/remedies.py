@@ -33,8 +33,6 @@ from jitid.values.ids import credential_id
 
 BATCH = 1_000
 """Number of findings that one transaction ends: enough to be quick, too few to make other processes wait."""
-
-
 _UNNAMED = "what the ledger says of it contradicts itself (run: jitid audit verify)"
 
 ContextFor = Callable[[View], RuleContext]

@@ -29,8 +29,6 @@ SUSPECTS = (
 
 _ALL = (1 << 63) - 1
 """A limit without effect: it makes the database compute inner columns once per row, however often they are used."""
-
-
 KNOWN_USE = f"""
     SELECT count(*), coalesce(sum(CASE WHEN r.until >= c.issued_at THEN 1 ELSE 0 END), 0)
       FROM credential c LEFT JOIN reporting r ON r.audiences = c.audiences WHERE {LIVE}"""

@@ -41,8 +41,6 @@ SPIFFE_JWT_BUNDLE = "spiffe/jwt-bundle.json"
 X509 = "x509"
 CRL = ".crl"
 """The ending of a revocation list in DER (RFC 5280, section 4.2.1.13); there is one for each authority."""
-
-
 _FOLDERS = frozenset({draw_place.FOLDER, X509, "spiffe", "ssh"})
 _BASE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 

@@ -68,8 +68,6 @@ def _signed(signer: Signer, now: int, lifetime: int, url: str, number: int, pack
 
 AHEAD = 7
 """The number of days for which lists are published ahead: a token must not name a list that does not exist yet."""
-
-
 BEHIND = 3_600
 """Seconds that a list stays after the expiry of its last token: clocks differ."""
 

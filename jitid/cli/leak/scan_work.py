@@ -36,8 +36,6 @@ _NO_SECRETS = frozenset({"prints", "cut", "locked"})
 """Types without a usable secret: certificates are public, cut tokens lack a signature, locked keys a passphrase."""
 RULE = "scan"
 """Rule name in a scan's coverage, which is the same for all its rules."""
-
-
 _MOST_UNKNOWN = 100_000
 _OVERFLOWING = f"objects with strings beyond the first {_MOST_UNKNOWN:,} that the ledger does not know"
 

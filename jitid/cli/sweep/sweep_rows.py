@@ -41,8 +41,6 @@ FIELDS = (
     "evidence",
 )
 """The fields of a finding. A rule's coverage is a row too, with the state `examined` or `missed`."""
-
-
 BROKEN_OFF = "the sweep broke off: this is not all"
 
 

@@ -42,20 +42,19 @@ def _find(context: RuleContext) -> Iterator[Finding]:
     ) in context.query(_QUESTION):
         credential = credential_id(jti)
         # A confirmed end that is not true is more severe than an end that is still being tried.
-        wrong = settled_at is not None and settlement == Settlement.DONE
-        detail = {
-            True: f", though its end was confirmed at {format_time(settled_at)}" if wrong else "",
-            False: ""
-            if honoured_until is None
-            else f", and cannot end it before {format_time(honoured_until)}",
-        }[wrong]
+        falsely_confirmed = settled_at is not None and settlement == Settlement.DONE
+        detail = ""
+        if falsely_confirmed:
+            detail = f", though its end was confirmed at {format_time(settled_at)}"
+        elif honoured_until is not None:
+            detail = f", and cannot end it before {format_time(honoured_until)}"
         yield RULE.finding(
             credential,
             f"the {kind} of {agent} on {task} is dead since {format_time(died_at)}, and target {safe(target)} still "
             f"takes it{detail}",
             since=died_at,
             credentials=1,
-            severity=Severity.CRITICAL if wrong else Severity.HIGH,
+            severity=Severity.CRITICAL if falsely_confirmed else Severity.HIGH,
             evidence={
                 "agent": agent,
                 "task": task,
