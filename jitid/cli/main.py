@@ -9,7 +9,12 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 
 from jitid.cli import plain
+from jitid.cli.command import Command
+from jitid.cli.global_options import GlobalOptions
 from jitid.cli.invocation import GivenOption, Invocation
+from jitid.cli.line import bound
+from jitid.cli.verbs import GROUPS, commands_of
+from jitid.config.effective import check_environment
 from jitid.errors import (
     ApprovalNeededError,
     ConfigurationError,
@@ -17,9 +22,10 @@ from jitid.errors import (
     JitidError,
     OutputError,
     StorageError,
+    UsageError,
 )
 from jitid.system import output, time_limit
-from jitid.values.text import safe
+from jitid.values.text import quote, safe
 
 # Errors of a full or failing disk, or of a machine at its limits; any operation may raise them.
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -45,13 +51,9 @@ def run(argv: list[str]) -> int:
     time_limit.lift()
     try:
         _listen()
-        line = plain.read(argv, os.environ, cli)
-        if line is not None:
-            plain.perform(line, cli)
-        else:
-            from jitid.cli.command_tree import invoke
-
-            invoke(argv, cli)
+        command = _command(argv, cli)
+        if command is not None:
+            cli.perform(command)
     except JitidError as error:
         return _status(report(error, cli), cli)
     except Interrupted as interrupted:
@@ -68,10 +70,48 @@ def run(argv: list[str]) -> int:
     return cli.status
 
 
-def _read_line(argv: Sequence[str]) -> Mapping[str, GivenOption]:
-    from jitid.cli.command_tree import options_of
+def _command(argv: Sequence[str], cli: Invocation) -> Command | None:
+    """Return the verb of a line with its values; None if the line asked for help or a version, which is printed.
 
-    return options_of(argv)
+    Raises UsageError for an invalid line.
+    """
+    if argv and argv[-1] in ("--help", "-h") and " ".join(argv[:-1]) in ("", *GROUPS, *commands_of(argv[0])):
+        from jitid.cli import help_text
+
+        output.write(help_text.of(" ".join(argv[:-1])))
+        return None
+    try:
+        line = plain.read(argv)
+        if line is None:
+            from jitid.cli import typer_parser
+
+            check_environment(os.environ)
+            line = typer_parser.read(argv, cli)
+        return None if line is None else bound(line, os.environ, cli)
+    except UsageError:
+        cli.format = cli.format or plain.requested_format(argv)
+        raise
+
+
+def _read_line(argv: Sequence[str]) -> Mapping[str, GivenOption]:
+    """Return the options of another line of jitid, by their long names, without running its verb.
+
+    Raises UsageError for an invalid line, and for a line that requests help or a version.
+    """
+    requested = next((word for word in argv if word in ("--help", "-h", "--version", "-V")), None)
+    if requested is not None:
+        raise UsageError(f"{quote(requested)} does nothing on such a line")
+    cli = Invocation()
+    line = plain.read(argv)
+    if line is None:
+        from jitid.cli import typer_parser
+
+        line = typer_parser.read(argv, cli)
+        assert line is not None, "it requests no help"
+    command = bound(line, {}, cli)
+    fields = [(line.verb.fields[name], getattr(command, name)) for name in line.values]
+    fields += [(GlobalOptions.fields[name], value) for name, value in line.global_values.items()]
+    return {field.flags[0]: GivenOption(field.metavar, value) for field, value in fields if field.flags}
 
 
 def _status(status: int, cli: Invocation) -> int:

@@ -273,7 +273,7 @@ def text(verbs: Sequence[Verb]) -> str:
             lines.append(f'        options="{own} $everywhere"\n')
         if verb.arguments:
             sources = [
-                _source(argument_value(verb, each)) + ("+" if each.many else "") for each in verb.arguments
+                _source(argument_value(each)) + ("+" if each.many else "") for each in verb.arguments
             ]
             lines.append(f"        arguments='{' '.join(sources)}'\n")
         lines.append("        ;;\n")

@@ -160,7 +160,7 @@ def _arguments(verb: Verb) -> Iterator[str]:
         return
     for number, argument in enumerate(verb.arguments):
         there = "" if argument.many else f"; and test $__jitid_count = {number}"
-        value = argument_value(verb, argument)
+        value = argument_value(argument)
         if value.words or value.sources:
             yield _line(_at(verb.name) + there, _offered(value, bare(argument.metavar).lower()))
 
@@ -200,7 +200,7 @@ def _settings() -> Iterator[str]:
 
 
 def _takes_command(verb: Verb) -> bool:
-    return any("command" in argument_value(verb, each).sources for each in verb.arguments)
+    return any("command" in argument_value(each).sources for each in verb.arguments)
 
 
 def _at(place: str, *once: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jitid
-from tests.generate import bash, fish, man, packaging, plain_table, zsh
+from tests.generate import bash, fish, man, packaging, zsh
 from tests.generate.tree import tree
 
 ROOT = Path(jitid.__file__).parent.parent
@@ -28,10 +28,6 @@ def _completions() -> dict[str, str]:
     }
 
 
-def _plain_table() -> dict[str, str]:
-    return {"jitid/cli/plain_table.py": plain_table.text()}
-
-
 def _man_pages() -> dict[str, str]:
     return {f"man/{name}": text for name, text in man.pages().items()}
 
@@ -42,7 +38,6 @@ def _packaging() -> dict[str, str]:
 
 PRODUCERS: tuple[Callable[[], dict[str, str]], ...] = (
     _completions,
-    _plain_table,
     _man_pages,
     _packaging,
 )

@@ -1,12 +1,15 @@
-"""The command tree as plain records, the source of completions, man pages and tests."""
+"""The declared verbs as plain records, the source of completions, man pages and tests."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import inspect
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from jitid.cli.command_tree import command_tree
-from jitid.cli.invocation import Invocation
-from jitid.cli.verbs import COMMANDS, GROUPS
+from jitid.cli import help_text
+from jitid.cli.global_options import GlobalOptions
+from jitid.cli.verbs import FIRST_WORDS, GROUPS, all_commands, commands_of
+from jitid.operation.fields import Field, Source
 
 
 class Option(NamedTuple):
@@ -21,6 +24,9 @@ class Option(NamedTuple):
     repeatable: bool
     root_only: bool = False
     """Whether it is valid only before the verb, like `--version`."""
+    words: tuple[str, ...] = ()
+    """The fixed candidates for its value."""
+    sources: tuple[Source, ...] = ()
 
 
 class Argument(NamedTuple):
@@ -31,6 +37,8 @@ class Argument(NamedTuple):
     help: str
     many: bool
     required: bool
+    words: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
 
 
 class Verb(NamedTuple):
@@ -49,52 +57,52 @@ class Verb(NamedTuple):
 
 
 def tree() -> list[Verb]:
-    """Return the root, the groups and the verbs, in the order of the table."""
-    root = command_tree(Invocation())
-    common = {name for option in _options(root) for name in option.names}
-    found = []
-    behind: set[str] = set()
-    for name in dict.fromkeys([*GROUPS, *COMMANDS]):
-        command: Any = root
-        for word in name.split():
-            command = command.get_command(None, word)
-        behind.update(name for option in _options(command) for name in option.names)
-        found.append(_verb(name, command, frozenset(common)))
-    top = _verb("", root, frozenset())
-    options = tuple(option._replace(root_only=behind.isdisjoint(option.names)) for option in top.options)
-    return [top._replace(options=options), *found]
-
-
-def _verb(name: str, command: Any, common: frozenset[str]) -> Verb:
-    sentence, *paragraphs = (command.help or "").strip().split("\n\n")
-    return Verb(
-        name,
-        " ".join(sentence.split()),
-        tuple(" ".join(paragraph.split()) for paragraph in paragraphs),
-        tuple(option for option in _options(command) if not common & set(option.names)),
-        tuple(
-            Argument(
-                param.make_metavar(None) if param.metavar is None else param.metavar,
-                param.help or "",
-                param.nargs == -1,
-                bool(param.required),
+    """Return the root, the groups and the verbs, in the order of the help."""
+    version, help_ = (
+        Option(tuple(reversed(names.split(", "))), None, sentence, None, repeatable=False, root_only=root_only)
+        for (names, sentence), root_only in ((help_text.VERSION, True), (help_text.HELP, False))
+    )
+    # The names of help and version are shown with the short one first.
+    root_options = (*_options(GlobalOptions.fields.values()), version, help_)
+    found = [Verb("", help_text.ROOT_SENTENCE, (), root_options, (), FIRST_WORDS)]
+    for group, sentence in GROUPS.items():
+        second_words = tuple(verb.partition(" ")[2] for verb in commands_of(group))
+        found.append(Verb(group, sentence, (), (), (), second_words))
+    for verb, command in all_commands().items():
+        sentence, *paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+        fields = command.fields.values()
+        found.append(
+            Verb(
+                verb,
+                " ".join(sentence.split()),
+                tuple(" ".join(paragraph.split()) for paragraph in paragraphs),
+                _options(fields),
+                tuple(_argument(field) for field in fields if not field.flags),
+                (),
             )
-            for param in command.params
-            if param.param_type_name == "argument"
-        ),
-        tuple(command.list_commands(None)) if hasattr(command, "list_commands") else (),
+        )
+    return found
+
+
+def _options(fields: Iterable[Field]) -> tuple[Option, ...]:
+    return tuple(
+        Option(
+            field.flags,
+            field.metavar,
+            field.help,
+            field.env,
+            field.many,
+            words=() if field.type is None else field.type.words,
+            sources=() if field.type is None else field.type.sources,
+        )
+        for field in fields
+        if field.flags
     )
 
 
-def _options(command: Any) -> list[Option]:
-    return [
-        Option(
-            tuple(param.opts),
-            None if param.is_flag else param.metavar,
-            param.help or "",
-            param.envvar if isinstance(param.envvar, str) else None,
-            bool(param.multiple),
-        )
-        for param in [*command.params, command.get_help_option(None)]
-        if param.param_type_name == "option"
-    ]
+def _argument(field: Field) -> Argument:
+    assert field.type is not None
+    assert field.metavar is not None
+    return Argument(
+        field.metavar, field.help, field.many, field.required, field.type.words, field.type.sources
+    )

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from jitid.capabilities.scan.reports.any_report import ReportFormat
-from jitid.capabilities.sweep.finding import SEVERITIES
-from jitid.capabilities.sweep.rules import NAMES
 from jitid.cli import record_rows
 from jitid.cli.directory import (
     access_rows,
     agent_advice,
     agent_rows,
-    agent_verbs,
     delegator_import,
     delegator_rows,
-    roster_file,
 )
-from jitid.cli.helper import docker, git
 from jitid.cli.identity import explain, inspect, revoke, task_verbs, tree, verdict_rows
-from jitid.cli.identity import list as listing
-from jitid.cli.issue import approval_rows, request_input, run
+from jitid.cli.issue import approval_rows, request_input
 from jitid.cli.leak import (
-    adopt_file,
     adopt_rows,
     adopt_suggest,
     leak_rows,
     leak_timeline,
     scan,
     scan_rows,
-    scan_rules,
     timeline_rows,
     trace_rows,
 )
@@ -49,35 +40,10 @@ from jitid.cli.ledger import (
 from jitid.cli.policy import policy_diff, policy_trial, policy_verbs
 from jitid.cli.setup import completion
 from jitid.cli.sweep import report, sweep, sweep_rows
-from jitid.config.settings import COLOURS, FORMATS, LOG_FORMATS, SETTINGS
-from jitid.crypto.jws import ALGORITHMS
-from jitid.keys.keyring import USES
-from jitid.ledger.select import SORT_KEYS
-from jitid.model.caller import ROLES
-from jitid.model.credential import MADE, Kind, State
-from jitid.model.process import Liveness
+from jitid.config.settings import COLOURS, FORMATS, SETTINGS
 from jitid.model.task import SENSITIVITIES
-from jitid.system.installed_files import SHELLS
+from jitid.operation.fields import Source
 from tests.generate.tree import Argument, Option, Verb
-
-Source = Literal[
-    "ids",
-    "tasks",
-    "agents",
-    "records",
-    "delegators",
-    "known",
-    "keys",
-    "approvals",
-    "access",
-    "adopted",
-    "leaks",
-    "kinds",
-    "files",
-    "folders",
-    "command",
-    "setting",
-]
 
 
 class Value(NamedTuple):
@@ -87,167 +53,24 @@ class Value(NamedTuple):
     sources: tuple[Source, ...] = ()
 
 
-NOTHING = Value()
-IDS = Value(sources=("ids",))
-TASKS = Value(sources=("tasks",))
-AGENTS = Value(sources=("agents",))
-RECORDS = Value(sources=("records",))
-"""Agents that are or were registered."""
-DELEGATORS = Value(sources=("delegators",))
-KNOWN = Value(sources=("known",))
-"""Delegators in the directory."""
-KEYS = Value(sources=("keys",))
-ACCESS = Value(sources=("access",))
-ADOPTED = Value(sources=("adopted",))
-LEAKS = Value(sources=("leaks",))
-APPROVALS = Value(sources=("approvals",))
-KINDS = Value(sources=("kinds",))
-"""Kinds of credential, with the templates of the configuration."""
-FILES = Value(sources=("files",))
 FOLDERS = Value(sources=("folders",))
-COMMAND = Value(sources=("command",))
-"""A nested command line: the rest of the line is completed like a separate command."""
-SETTING = Value(sources=("setting",))
-"""The value of the setting that the previous word names."""
 
 
 def _words(*words: str) -> Value:
     return Value(words=words)
 
 
-METAVARS: dict[str, Value] = {
-    "ACCESS": ACCESS,
-    "ACTION": NOTHING,
-    "CALLER=AUD": NOTHING,
-    "RULE": _words(*NAMES),
-    "SEVERITY": _words(*SEVERITIES),
-    "ALG": _words(*sorted(ALGORITHMS)),
-    "USE": _words(*USES),
-    "TARGET/KEY": NOTHING,
-    "AUD": NOTHING,
-    "CMD": COMMAND,
-    "DELEGATOR": KNOWN,
-    "BACKUP": FILES,
-    "DIR": FOLDERS,
-    "DIR|FILE": FILES,
-    "DURATION": NOTHING,
-    "FILE": FILES,
-    "FILE|DIR": FILES,
-    "FMT": _words(*FORMATS),
-    "FORM": _words(*roster_file.FORMS),
-    "GROUP": NOTHING,
-    "TEMPLATE": NOTHING,
-    "HEX": NOTHING,
-    "HOST:PORT": NOTHING,
-    "ID": IDS,
-    "ISS": NOTHING,
-    "ID|FILE": Value(sources=("ids", "files")),
-    "JSON": NOTHING,
-    "KEY": _words(*SETTINGS),
-    "KID": KEYS,
-    "KIND": _words(*Kind),
-    "LEVEL": _words(*SENSITIVITIES),
-    "LOGIN": NOTHING,
-    "N": NOTHING,
-    "MODE": NOTHING,
-    "NAME=KIND": NOTHING,
-    "NEW": FILES,
-    "OLD": FILES,
-    "OPTION": NOTHING,
-    "PATH": FILES,
-    "REQUEST": APPROVALS,
-    "PROOF": _words(*listing.PROOFS),
-    "ROLE": _words(*ROLES),
-    "SCOPE": NOTHING,
-    "SHAPE": _words(*tree.SHAPES),
-    "SHELL": _words(*SHELLS),
-    "STATE": _words(*State),
-    "SUBJECT": NOTHING,
-    "TASK": TASKS,
-    "TEXT": NOTHING,
-    "TIME": NOTHING,
-    "TRACE": NOTHING,
-    "URL": FOLDERS,
-    "VAR": NOTHING,
-    "WHAT": _words(*run.ON_EXIT),
-    "WHEN": NOTHING,
-    "WHOSE": ACCESS,
+FORMATS_OF: dict[str, tuple[str, ...]] = {
+    "audit export": audit_verbs.EXPORTS,
+    "keys bundle": keys_x509.BUNDLES,
+    "keys crl": keys_x509.LISTS,
+    "leak timeline": (*FORMATS, *leak_timeline.FORMATS),
+    "report": (*FORMATS, *report.FORMATS),
+    "scan": (*FORMATS, *scan.OWN_FORMATS),
+    "sweep": (*FORMATS, *sweep.OWN_FORMATS),
+    "tree": (*FORMATS, *tree.SHAPES),
 }
-"""By the placeholder of the value in the help. `NAME` can be several things: the other tables define it by option."""
-
-OPTIONS: dict[str, Value] = {
-    "--may-act": NOTHING,
-    "--agent": AGENTS,
-    "--alias": NOTHING,
-    "--delegator": DELEGATORS,
-    "--manager": DELEGATORS,
-    "--operation": NOTHING,
-    "--profile": NOTHING,
-    "--remove-alias": NOTHING,
-    "--task": TASKS,
-}
-"""By the option, for all verbs."""
-
-VERBS: dict[tuple[str, str], Value] = {
-    **{
-        (f"agent {verb}", "NAME"): RECORDS
-        for verb in ("change", "show", "review", "suspend", "resume", "unregister")
-    },
-    **{(f"adopt {verb}", "NAME"): ADOPTED for verb in ("add", "show", "change", "probe", "suggest", "ended")},
-    **{(f"leak {verb}", "ID"): LEAKS for verb in ("show", "timeline", "close")},
-    ("adopt add", "--as"): _words(*adopt_file.FORMS),
-    ("adopt add", "--target"): NOTHING,
-    ("adopt change", "--target"): NOTHING,
-    ("adopt list", "--owner"): DELEGATORS,
-    **{(f"agent {verb}", "--kind"): _words(*MADE) for verb in ("register", "change")},
-    **{(f"agent {verb}", "NAME"): AGENTS for verb in ("register", "classify", "suggest")},
-    ("access grant", "NAME"): DELEGATORS,
-    ("access list", "--name"): DELEGATORS,
-    ("agent change", "--clear"): _words(*agent_verbs.CLEARED),
-    ("agent list", "--after"): RECORDS,
-    ("agent list", "--state"): _words(*agent_verbs.STATES),
-    ("audit export", "--format"): _words(*audit_verbs.EXPORTS),
-    ("audit log", "--rule"): NOTHING,
-    ("audit log", "--sweep"): NOTHING,
-    ("config set", "VALUE"): SETTING,
-    ("delegator add", "NAME"): DELEGATORS,
-    ("delegator change", "NAME"): KNOWN,
-    ("delegator disable", "NAME"): KNOWN,
-    ("delegator enable", "NAME"): KNOWN,
-    ("delegator show", "NAME"): KNOWN,
-    ("delegator list", "--after"): KNOWN,
-    ("list", "--process"): _words(*Liveness),
-    ("list", "--sort"): _words(*SORT_KEYS, *(f"-{name}" for name in SORT_KEYS)),
-    ("policy show", "RULE"): NOTHING,
-    ("policy test", "--policy"): FILES,
-    ("keys bundle", "--format"): _words(*keys_x509.BUNDLES),
-    ("keys crl", "--format"): _words(*keys_x509.LISTS),
-    ("leak add", "--report-format"): _words(*(each.value for each in ReportFormat)),
-    ("leak timeline", "--format"): _words(*FORMATS, *leak_timeline.FORMATS),
-    ("report", "--format"): _words(*FORMATS, *report.FORMATS),
-    ("scan", "--format"): _words(*FORMATS, *scan.OWN_FORMATS),
-    ("scan", "--commits"): NOTHING,
-    ("scan", "--only"): _words(*scan.FORMS),
-    ("scan", "--rules"): _words(*scan_rules.SCANNERS),
-    ("scan", "--authority"): NOTHING,
-    ("sweep", "--format"): _words(*FORMATS, *sweep.OWN_FORMATS),
-    ("sweep", "--target"): NOTHING,
-    ("helper pgpass", "--service"): NOTHING,
-    ("schedule systemd", "--name"): NOTHING,
-    ("serve", "--log-format"): _words(*LOG_FORMATS),
-    ("serve", "--public-url"): NOTHING,
-    **{(verb, "--kind"): KINDS for verb in ("issue", "run", "helper git", "helper kube", "helper docker")},
-    ("helper git", "OPERATION"): _words(*git.OPERATIONS),
-    ("ledger issuer", "ACTION"): _words(*ledger_issuer.ACTIONS),
-    ("helper docker", "OPERATION"): _words(*docker.OPERATIONS),
-    ("task list", "--after"): TASKS,
-    ("task share", "--with"): DELEGATORS,
-    ("agent register", "--may-use"): DELEGATORS,
-    ("agent change", "--may-use"): DELEGATORS,
-    ("task list", "--state"): _words(*task_verbs.STATES),
-    ("tree", "--format"): _words(*FORMATS, *tree.SHAPES),
-}
-"""By the verb, and the option or the argument's name."""
+"""The values of `--format` by the verb, where they differ from the usual ones."""
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "issue": request_input.FIELDS,
@@ -360,26 +183,21 @@ def option_value(verb: Verb, option: Option) -> Value | None:
     """Return the completion of an option's value, before the verb (for the root) or after it; None for a flag.
 
     Raises:
-        LookupError: no table has the option; the message names the tables.
+        LookupError: nothing states the fields that the verb shows.
 
     """
     if option.metavar is None:
         return None
-    for name in option.names:
-        if (verb.name, name) in VERBS:
-            return VERBS[verb.name, name]
     if "--field" in option.names:
         return Value(words=_fields(verb))
-    for name in option.names:
-        if name in OPTIONS:
-            return OPTIONS[name]
-    return _by_metavar(f"{option.names[0]} {option.metavar}", verb, option.metavar)
+    if "--format" in option.names:
+        return Value(words=FORMATS_OF.get(verb.name, FORMATS))
+    return Value(option.words, option.sources)
 
 
-def argument_value(verb: Verb, argument: Argument) -> Value:
-    """Return the completion of an argument. Raises LookupError as `option_value` does."""
-    name = bare(argument.metavar)
-    return VERBS.get((verb.name, name)) or _by_metavar(argument.metavar, verb, argument.metavar)
+def argument_value(argument: Argument) -> Value:
+    """Return the completion of an argument."""
+    return Value(argument.words, argument.sources)
 
 
 def own_options(root: Verb, verb: Verb) -> tuple[Option, ...]:
@@ -425,15 +243,6 @@ def _fields(verb: Verb) -> tuple[str, ...]:
             "with () if it shows no view"
         )
     return FIELDS[verb.name]
-
-
-def _by_metavar(what: str, verb: Verb, metavar: str) -> Value:
-    if bare(metavar) not in METAVARS:
-        raise LookupError(
-            f"nothing says what completes `{what}` of `jitid {verb.name}`: add it to tests/generate/values.py, to "
-            "METAVARS, OPTIONS or VERBS, as NOTHING if it is free text"
-        )
-    return METAVARS[bare(metavar)]
 
 
 def bare(metavar: str) -> str:

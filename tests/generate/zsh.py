@@ -160,7 +160,7 @@ def _specs(verb: Verb, option: Option) -> Iterator[str]:
 
 def _arguments(verb: Verb) -> Iterator[str]:
     for number, argument in enumerate(verb.arguments, start=1):
-        value = argument_value(verb, argument)
+        value = argument_value(argument)
         name = bare(argument.metavar).lower().replace("|", " or ")
         if "command" in value.sources:
             # The options after the command are its own.

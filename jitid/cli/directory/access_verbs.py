@@ -32,116 +32,70 @@ from jitid.values.times import format_time, parse_duration
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.grant import Granted
-    from jitid.cli import options
+    from jitid.cli.directory import commands
     from jitid.operation.base import Authority
 
 
-def grant(
-    cli: Invocation,
-    name: options.AccessName,
-    role: options.Roles = None,
-    audience: options.OwnAudiences = None,
-    all_audiences: options.AllAudiences = False,
-    ttl: options.AccessTtl = None,
-    key: options.AccessKey = None,
-    out: options.AccessOut = None,
-) -> None:
-    """Let a person or a service ask an authority, and print its bearer.
-
-    The bearer is what they come with from then on (jitid --remote, or the HTTP header Authorization); it stands alone
-    on a line, and nobody can have it again.
-
-    Without a role they may issue for themselves, delegate from, renew and hand back what they hold, and decide on
-    approvals that their groups are asked for. A role is one duty, and nobody has two unless both are granted.
-
-    A verifier sees tokens for its own audiences (--audience), or for any (--all-audiences). A service with an
-    audience of its own may exchange tokens for it whose `may_act` names the service.
-
-    With --key a client proves itself by its private key (RFC 7523), and what is printed is the id. FILE has the
-    public key: a JWK, PEM, or a line of OpenSSH.
-    """
+def grant(cli: Invocation, args: commands.AccessGrant) -> None:
+    """Perform `jitid access grant`."""
     cli.expect(access_rows.GRANTED)
-    for role_name in role or ():
+    for role_name in args.role or ():
         if role_name not in ROLES:
             raise UsageError(f"there is no role {quote(role_name)}", f"choose among: {', '.join(ROLES)}")
     request = AccessRequest(
-        check_delegator(name),
-        tuple(role or ()),
-        None if ttl is None else parse_duration(ttl),
-        None if key is None else _key(key),
-        tuple(dict.fromkeys(check_audience(text) for text in audience or ())),
-        all_audiences,
+        check_delegator(args.name),
+        tuple(args.role or ()),
+        None if args.ttl is None else parse_duration(args.ttl),
+        None if args.key is None else _key(args.key),
+        tuple(dict.fromkeys(check_audience(text) for text in args.audience or ())),
+        args.all_audiences,
     )
     authority = open_or_create_authority(cli.config(), cli.note)
     granted = authority.perform(GrantAccess(wanted=request, accept_clock=cli.accept_clock))
-    _hand_out(cli, authority, granted, out)
+    _hand_out(cli, authority, granted, args.out)
 
 
-def rotate(
-    cli: Invocation,
-    id_: options.AccessId,
-    ttl: options.AccessTtl = None,
-    overlap: options.Overlap = None,
-    out: options.AccessOut = None,
-) -> None:
-    """Print a new bearer in the place of one, which counts no longer.
-
-    Whoever asks that of an authority about their own gains no time by it, and the old one counts for a minute more,
-    unless --overlap says for how long. One is rotated once: a second time is refused, and recorded.
-    """
+def rotate(cli: Invocation, args: commands.AccessRotate) -> None:
+    """Perform `jitid access rotate`."""
     cli.expect(access_rows.GRANTED)
-    parse_access_id(id_)
+    parse_access_id(args.id_)
     operation = RotateAccess(
-        id=id_,
-        ttl=None if ttl is None else parse_duration(ttl),
-        overlap=None if overlap is None else parse_duration(overlap),
+        id=args.id_,
+        ttl=None if args.ttl is None else parse_duration(args.ttl),
+        overlap=None if args.overlap is None else parse_duration(args.overlap),
         accept_clock=cli.accept_clock,
     )
     authority = open_authority(cli.config())
-    _hand_out(cli, authority, authority.perform(operation), out)
+    _hand_out(cli, authority, authority.perform(operation), args.out)
 
 
-def list_(
-    cli: Invocation,
-    name: options.OfName = None,
-    all_: options.AllAccess = False,
-    limit: options.Limit = None,
-) -> None:
-    """List who may ask an authority, the newest first.
-
-    What counts no longer is listed with --all.
-    """
+def list_(cli: Invocation, args: commands.AccessList) -> None:
+    """Perform `jitid access list`."""
     cli.expect(access_rows.FIELDS)
-    holder = None if name is None else check_delegator(name)
-    max_count = limit_of(limit)
-    page = open_authority(cli.config()).perform(ListAccess(live=not all_, name=holder, limit=max_count))
+    holder = None if args.name is None else check_delegator(args.name)
+    max_count = limit_of(args.limit)
+    page = open_authority(cli.config()).perform(ListAccess(live=not args.all_, name=holder, limit=max_count))
     columns = record_rows.columns(cli, access_rows.FIELDS, access_rows.BRIEF)
     rows = [access_rows.row(access, page.now) for access in page.found]
     cli.show(
         Display("jitid.access-list/1", columns, [{field: row[field] for field in columns} for row in rows])
     )
-    if limit is None and len(rows) == max_count:
+    if args.limit is None and len(rows) == max_count:
         cli.note(f"there may be more than {max_count}: say how many with --limit")
 
 
-def revoke(cli: Invocation, whose: options.AccessSubjects, reason: options.Reason = None) -> None:
-    """End what lets somebody ask: by its id, or all that somebody has.
-
-    By a role, an id also revokes the predecessors and successors that its holder made by rotation: a thief may have
-    made them. What a role rotated stays; without a role only the id itself is revoked.
-
-    What was issued at their request lives on: jitid-revoke(1) ends that.
-    """
+def revoke(cli: Invocation, args: commands.AccessRevoke) -> None:
+    """Perform `jitid access revoke`."""
     cli.expect(access_rows.REVOKED)
-    ids = [subject for subject in whose if subject.startswith("acc_")]
+    ids = [subject for subject in args.whose if subject.startswith("acc_")]
     for id_ in ids:
         parse_access_id(id_)
-    names = [check_delegator(subject) for subject in whose if subject not in ids]
+    names = [check_delegator(subject) for subject in args.whose if subject not in ids]
     revoked = open_authority(cli.config()).perform(
         RevokeAccess(
             ids=tuple(ids),
             names=tuple(names),
-            reason=check_reason(reason),
+            reason=check_reason(args.reason),
             accept_clock=cli.accept_clock,
         )
     )
@@ -155,14 +109,10 @@ def revoke(cli: Invocation, whose: options.AccessSubjects, reason: options.Reaso
         output.write(f"ended {len(revoked.ids)} access {noun} (audit event {revoked.event})\n")
 
 
-def bootstrap(cli: Invocation, file: options.BootstrapFile) -> None:
-    """Write the credential that lets the first administrator in.
-
-    It goes into a new FILE. For one hour it can grant the role admin, once, and can do nothing else; by that it is
-    spent. Where somebody has that role already, there is none.
-    """
+def bootstrap(cli: Invocation, args: commands.AccessBootstrap) -> None:
+    """Perform `jitid access bootstrap`."""
     authority = open_or_create_local(cli.config(), cli.note)
-    write_bootstrap(cli, authority, file, accept_clock=cli.accept_clock)
+    write_bootstrap(cli, authority, args.file, accept_clock=cli.accept_clock)
 
 
 def write_bootstrap(cli: Invocation, authority: Authority, path: str, *, accept_clock: bool = False) -> None:

@@ -22,7 +22,7 @@ from jitid.values.times import format_duration
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.policy_suggestion import Suggestion
     from jitid.capabilities.directory.recurrence import RecurrenceVerdict
-    from jitid.cli import options
+    from jitid.cli.directory import commands
 
 CLASSIFIED = (
     "agent",
@@ -69,24 +69,17 @@ SUGGESTED = (
 _DAY = 86_400
 
 
-def classify(
-    cli: Invocation,
-    names: options.AgentNames = None,
-    days: options.PastDays = None,
-    limit: options.Limit = None,
-) -> None:
-    """Say for each agent's name whether it should be registered.
-
-    From what the ledger remembers it says `register`, with the command that does it, `unregister`, or that a name
-    should stay as it is. What is to be done comes first.
-    """
+def classify(cli: Invocation, args: commands.AgentClassify) -> None:
+    """Perform `jitid agent classify`."""
     cli.expect(CLASSIFIED)
     config = cli.config()
     rule = RecurrenceRule(
-        config.number("recurs_tasks"), config.number("recurs_days"), DAYS if days is None else days
+        config.number("recurs_tasks"), config.number("recurs_days"), DAYS if args.days is None else args.days
     )
     operation = ClassifyAgents(
-        names=tuple(check_name(name, "agent") for name in names or ()), rule=rule, limit=limit_of(limit)
+        names=tuple(check_name(name, "agent") for name in args.names or ()),
+        rule=rule,
+        limit=limit_of(args.limit),
     )
     classification = open_authority(config).perform(operation)
     rows = [_verdict(cli, verdict) for verdict in classification.verdicts]
@@ -106,24 +99,15 @@ def classify(
         )
 
 
-def suggest(
-    cli: Invocation,
-    name: options.SuggestedAgent = None,
-    task: options.SuggestedTask = None,
-    days: options.PastDays = None,
-) -> None:
-    """Write the policy that permits an agent what it needs.
-
-    It permits the scopes that were used where use is reported, otherwise those that were granted, to whom, for
-    how long and when it happened, and nothing besides. With --task alone it is about all agents of that task.
-    """
+def suggest(cli: Invocation, args: commands.AgentSuggest) -> None:
+    """Perform `jitid agent suggest`."""
     cli.expect(SUGGESTED)
-    if name is None and task is None:
+    if args.name is None and args.task is None:
         raise UsageError("nothing is named to be looked at", "name an agent, or a task with --task")
     operation = SuggestPolicy(
-        agent=None if name is None else check_name(name, "agent"),
-        task=None if task is None else check_task(task),
-        days=DAYS if days is None else days,
+        agent=None if args.name is None else check_name(args.name, "agent"),
+        task=None if args.task is None else check_task(args.task),
+        days=DAYS if args.days is None else args.days,
     )
     suggestions = open_authority(cli.config()).perform(operation)
     if cli.field is not None or cli.format_name() is not None:

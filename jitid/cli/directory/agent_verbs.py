@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
@@ -27,7 +28,7 @@ from jitid.values.times import format_time, parse_duration, parse_moment
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.registry import KeptAgent
-    from jitid.cli import options
+    from jitid.cli.directory import commands
 
 STATES = ("registered", "overdue", "suspended", "unregistered")
 CLEARED = ("scope", "audience", "concurrency", "may-use")
@@ -35,39 +36,28 @@ MOST_AT_ONCE = (1 << 31) - 1
 _ISSUES = 5
 
 
-def register(
-    cli: Invocation,
-    name: options.AgentName,
-    owner: options.Owner = None,
-    purpose: options.AgentPurpose = None,
-    scope: options.AgentScopes = None,
-    audience: options.AgentAudiences = None,
-    kind: options.AgentKinds = None,
-    max_ttl: options.MaxTtl = None,
-    concurrency: options.Concurrency = None,
-    may_use: options.AgentUsers = None,
-    review: options.ReviewDue = None,
-    max_: options.Max = None,
-    yes: options.Yes = False,
-) -> None:
-    """Register an agent that recurs.
-
-    Somebody known must own it, who may hand out all its scopes, and its purpose must be told. From then on
-    it is issued nothing beyond its record, and nothing while it is suspended or its review is overdue. What
-    lives under its name already ends, unless it was issued under an earlier record for a delegator who may use
-    the name now. More than --max (100 unless configured) needs --yes.
-    """
+def register(cli: Invocation, args: commands.AgentRegister) -> None:
+    """Perform `jitid agent register`."""
     cli.expect(agent_rows.KEPT)
-    if owner is None or purpose is None:
+    if args.owner is None or args.purpose is None:
         raise UsageError(
             "an agent needs an owner and a purpose; nothing was changed",
             "say who answers for it and what it is for: --owner DELEGATOR --purpose TEXT",
         )
     operation = ops.RegisterAgent(
-        name=check_name(name, "agent"),
-        stated=_stated(owner, purpose, scope, audience, kind, max_ttl, concurrency, may_use),
-        due=_due(review),
-        most=None if yes else revoke.most_of(cli, max_),
+        name=check_name(args.name, "agent"),
+        stated=_stated(
+            args.owner,
+            args.purpose,
+            args.scope,
+            args.audience,
+            args.kind,
+            args.max_ttl,
+            args.concurrency,
+            args.may_use,
+        ),
+        due=_due(args.review),
+        most=None if args.yes else revoke.most_of(cli, args.max_),
         accept_clock=cli.accept_clock,
     )
     authority = open_authority(cli.config())
@@ -84,29 +74,22 @@ def register(
         settle_event(authority, stored.event, cli.warn)
 
 
-def change(
-    cli: Invocation,
-    name: options.AgentName,
-    owner: options.Owner = None,
-    purpose: options.AgentPurpose = None,
-    scope: options.AgentScopes = None,
-    audience: options.AgentAudiences = None,
-    kind: options.AgentKinds = None,
-    max_ttl: options.MaxTtl = None,
-    concurrency: options.Concurrency = None,
-    may_use: options.AgentUsers = None,
-    clear: options.Clear = None,
-) -> None:
-    """Change what is recorded of an agent.
-
-    What is stated takes the place of what was there, all its scopes that of all; the rest stays. What it holds
-    stays as it was issued, until it is renewed or ends; nothing more is obtained by it than the record has now.
-    """
+def change(cli: Invocation, args: commands.AgentChange) -> None:
+    """Perform `jitid agent change`."""
     cli.expect(agent_rows.KEPT)
-    stated_agent = _stated(owner, purpose, scope, audience, kind, max_ttl, concurrency, may_use)
+    stated_agent = _stated(
+        args.owner,
+        args.purpose,
+        args.scope,
+        args.audience,
+        args.kind,
+        args.max_ttl,
+        args.concurrency,
+        args.may_use,
+    )
     operation = ops.ChangeAgent(
-        name=check_name(name, "agent"),
-        stated=_cleared(stated_agent, clear or []),
+        name=check_name(args.name, "agent"),
+        stated=_cleared(stated_agent, args.clear),
         accept_clock=cli.accept_clock,
     )
     stored = open_authority(cli.config()).perform(operation)
@@ -119,13 +102,10 @@ def change(
         )
 
 
-def show(cli: Invocation, name: options.AgentName) -> None:
-    """Tell everything about a registered agent.
-
-    That is its record, what its owner is now, how many identities of it live, and what it was issued last.
-    """
+def show(cli: Invocation, args: commands.AgentShow) -> None:
+    """Perform `jitid agent show`."""
     cli.expect(agent_rows.DETAILS)
-    operation = ops.ShowAgent(name=check_name(name, "agent"), issues=_ISSUES)
+    operation = ops.ShowAgent(name=check_name(args.name, "agent"), issues=_ISSUES)
     details = open_authority(cli.config()).perform(operation)
     row = agent_rows.record(details.record, details.now)
     issues = [record_rows.credential(issue, details.now) for issue in details.issues]
@@ -142,28 +122,19 @@ def show(cli: Invocation, name: options.AgentName) -> None:
         )
 
 
-def list_(
-    cli: Invocation,
-    owner: options.OfOwner = None,
-    state: options.OfAgentState = None,
-    limit: options.Limit = None,
-    after: options.AfterAgent = None,
-) -> None:
-    """List registered agents.
-
-    In the order of their names; those that were unregistered too. An overdue one should have been reviewed, and
-    is issued nothing until it is.
-    """
+def list_(cli: Invocation, args: commands.AgentList) -> None:
+    """Perform `jitid agent list`."""
+    state = args.state
     from jitid.model.directory import AgentState
 
     cli.expect(agent_rows.FIELDS)
     if state is not None and state not in STATES:
         raise UsageError(f"{quote(state)} is no state of an agent", f"choose one of: {', '.join(STATES)}")
-    max_count = limit_of(limit)
+    max_count = limit_of(args.limit)
     operation = ops.ListAgents(
-        owner=None if owner is None else _delegator(owner),
+        owner=None if args.owner is None else _delegator(args.owner),
         state=None if state is None else AgentState(state),
-        after=None if after is None else check_name(after, "agent"),
+        after=None if args.after is None else check_name(args.after, "agent"),
         limit=max_count,
     )
     page = open_authority(cli.config()).perform(operation)
@@ -172,20 +143,19 @@ def list_(
     cli.show(
         Display("jitid.agent-list/1", columns, [{field: row[field] for field in columns} for row in rows])
     )
-    if limit is None and len(rows) == max_count:
+    if args.limit is None and len(rows) == max_count:
         cli.note(f"there may be more than {max_count}: go on with --after {rows[-1]['agent']}")
 
 
-def review(cli: Invocation, name: options.AgentName, next_: options.NextReview = None) -> None:
-    """Record that somebody has looked at an agent, and show what it holds.
-
-    Shown is what there was to look at: who owns it, what it may hold, which of that its owner may not hand out
-    themselves, and how many identities of it live.
-    """
+def review(cli: Invocation, args: commands.AgentReview) -> None:
+    """Perform `jitid agent review`."""
+    name = args.name
     cli.expect((*agent_rows.FIELDS, "event"))
     authority = open_authority(cli.config())
     name = check_name(name, "agent")
-    stored = authority.perform(ops.ReviewAgent(name=name, due=_due(next_), accept_clock=cli.accept_clock))
+    stored = authority.perform(
+        ops.ReviewAgent(name=name, due=_due(args.next_), accept_clock=cli.accept_clock)
+    )
     details = authority.perform(ops.ShowAgent(name=name, issues=0))
     row = {**agent_rows.record(details.record, details.now), "event": stored.event}
     if record_rows.by_eye(cli):
@@ -198,11 +168,9 @@ def review(cli: Invocation, name: options.AgentName, next_: options.NextReview =
     )
 
 
-def resume(cli: Invocation, name: options.AgentName) -> None:
-    """Let a suspended agent be issued to again.
-
-    Its owner must be known, and not disabled.
-    """
+def resume(cli: Invocation, args: commands.AgentResume) -> None:
+    """Perform `jitid agent resume`."""
+    name = args.name
     cli.expect(agent_rows.KEPT)
     operation = ops.ResumeAgent(name=check_name(name, "agent"), accept_clock=cli.accept_clock)
     stored = open_authority(cli.config()).perform(operation)
@@ -214,38 +182,32 @@ def resume(cli: Invocation, name: options.AgentName) -> None:
         cli.note(f"its review is overdue: {cli.command(f'jitid agent review {operand(name)}')}")
 
 
-def suspend(
-    cli: Invocation,
-    name: options.AgentName,
-    keep_live: options.KeepLive = False,
-    reason: options.Reason = None,
-    dry_run: options.DryRun = False,
-    max_: options.Max = None,
-    yes: options.Yes = False,
-) -> None:
-    """Issue nothing to an agent until it is resumed, and end what it holds.
-
-    What it delegated ends too, unless all that is to live on with --keep-live. More than --max (100 unless
-    configured) needs --yes.
-    """
-    _withdraw(cli, "suspend", name, reason, max_, keep_live=keep_live, dry_run=dry_run, yes=yes)
+def suspend(cli: Invocation, args: commands.AgentSuspend) -> None:
+    """Perform `jitid agent suspend`."""
+    _withdraw(
+        cli,
+        "suspend",
+        args.name,
+        args.reason,
+        args.max_,
+        keep_live=args.keep_live,
+        dry_run=args.dry_run,
+        yes=args.yes,
+    )
 
 
-def unregister(
-    cli: Invocation,
-    name: options.AgentName,
-    keep_live: options.KeepLive = False,
-    reason: options.Reason = None,
-    dry_run: options.DryRun = False,
-    max_: options.Max = None,
-    yes: options.Yes = False,
-) -> None:
-    """End the record of an agent, and what it holds.
-
-    What it delegated ends too, unless all that is to live on with --keep-live. Nothing is issued under its name
-    any more, unless it is registered again. More than --max (100 unless configured) needs --yes.
-    """
-    _withdraw(cli, "unregister", name, reason, max_, keep_live=keep_live, dry_run=dry_run, yes=yes)
+def unregister(cli: Invocation, args: commands.AgentUnregister) -> None:
+    """Perform `jitid agent unregister`."""
+    _withdraw(
+        cli,
+        "unregister",
+        args.name,
+        args.reason,
+        args.max_,
+        keep_live=args.keep_live,
+        dry_run=args.dry_run,
+        yes=args.yes,
+    )
 
 
 def _withdraw(
@@ -307,12 +269,12 @@ def _report(cli: Invocation, stored: KeptAgent, sentence: str) -> None:
 def _stated(
     owner: str | None,
     purpose: str | None,
-    scope: list[str] | None,
-    audience: list[str] | None,
-    kind: list[str] | None,
+    scope: Sequence[str],
+    audience: Sequence[str],
+    kind: Sequence[str],
     max_ttl: str | None,
     concurrency: int | None,
-    may_use: list[str] | None,
+    may_use: Sequence[str],
 ) -> StatedAgent:
     """Return the fields of an agent that options state. Raises UsageError for an invalid value."""
     if purpose is not None and len(purpose) > MAX_PURPOSE:
@@ -321,22 +283,21 @@ def _stated(
         raise UsageError("--concurrency is at least 1", "to let no identity live: jitid agent suspend")
     if concurrency is not None and concurrency > MOST_AT_ONCE:
         raise UsageError(f"--concurrency is at most {MOST_AT_ONCE}", "for any number leave it out")
-    kinds = None if kind is None else tuple(dict.fromkeys(kind))
-    for text in kinds or ():
+    for text in kind:
         check_issuable(text)
     return StatedAgent(
         None if owner is None else _delegator(owner),
         purpose,
-        None if scope is None else tuple(parse_scope(text) for text in scope),
-        None if audience is None else tuple(dict.fromkeys(check_audience(text) for text in audience)),
-        kinds,
+        tuple(parse_scope(text) for text in scope) or None,
+        tuple(dict.fromkeys(check_audience(text) for text in audience)) or None,
+        tuple(dict.fromkeys(kind)) or None,
         None if max_ttl is None else parse_duration(max_ttl),
         concurrency,
-        None if may_use is None else tuple(dict.fromkeys(check_shared(text) for text in may_use)),
+        tuple(dict.fromkeys(check_shared(text) for text in may_use)) or None,
     )
 
 
-def _cleared(stated_agent: StatedAgent, clear: list[str]) -> StatedAgent:
+def _cleared(stated_agent: StatedAgent, clear: Sequence[str]) -> StatedAgent:
     """Return the stated fields, with empty values for the cleared ones. Raises UsageError."""
     stated_values = {
         "scope": stated_agent.scopes,

@@ -19,7 +19,7 @@ from jitid.system import output
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.import_delegators import Reconciled
-    from jitid.cli import options
+    from jitid.cli.directory import commands
     from jitid.operation.base import Authority
 
 FIELDS = (
@@ -50,43 +50,30 @@ _SENTENCE_VERBS = {
 }
 
 
-def import_(
-    cli: Invocation,
-    file: options.RosterFile,
-    as_: options.RosterForm = None,
-    full: options.FullRoster = False,
-    reason: options.Reason = None,
-    dry_run: options.DryRun = False,
-    max_: options.MaxLost = None,
-    yes: options.YesLost = False,
-) -> None:
-    """Make the directory say what a list of delegators says (CSV, SCIM, JSON lines).
-
-    Whom it names is added, changed, enabled or disabled as it says, all of them or, if a line cannot be meant, nobody.
-    Whoever is disabled so is as by `delegator disable`. More than --max (100 unless configured) needs --yes.
-    """
+def import_(cli: Invocation, args: commands.DelegatorImport) -> None:
+    """Perform `jitid delegator import`."""
     cli.expect(FIELDS)
-    form = roster_file.form_of(file, as_)
-    limit = None if yes else most_of(cli, max_)
-    check_reason(reason)
-    roster, source = roster_file.read(file, form)
+    form = roster_file.form_of(args.file, args.as_)
+    limit = None if args.yes else most_of(cli, args.max_)
+    check_reason(args.reason)
+    roster, source = roster_file.read(args.file, form)
     for note in roster.notes:
         cli.note(note)
     operation = ImportDelegators(
         roster=roster,
         source=source,
-        full=full,
-        reason=reason,
+        full=args.full,
+        reason=args.reason,
         most=limit,
-        dry_run=dry_run,
+        dry_run=args.dry_run,
         accept_clock=cli.accept_clock,
     )
     config = cli.config()
-    authority = open_for_preview(config) if dry_run else open_or_create_authority(config, cli.note)
+    authority = open_for_preview(config) if args.dry_run else open_or_create_authority(config, cli.note)
     reconciled = _perform(cli, authority, operation)
-    if not dry_run:
+    if not args.dry_run:
         settle_event(authority, reconciled.event, cli.warn)
-    _report(cli, reconciled, dry_run=dry_run)
+    _report(cli, reconciled, dry_run=args.dry_run)
 
 
 def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators) -> Reconciled:

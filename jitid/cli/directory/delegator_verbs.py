@@ -24,7 +24,7 @@ from jitid.values.text import operand
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.delegators import Disabled, Edited
-    from jitid.cli import options
+    from jitid.cli.directory import commands
     from jitid.operation.base import Authority, Operation, Result
 
 _PAGE = 5_000
@@ -32,34 +32,22 @@ _SHOWN = 5
 """Maximum number of suspended agents that are reported one by one."""
 
 
-def add(
-    cli: Invocation,
-    name: options.NewDelegator,
-    entitlement: options.Entitlements = None,
-    no_entitlements: options.NoEntitlements = False,
-    sensitivity: options.HighestSensitivity = None,
-    group: options.InGroups = None,
-    manager: options.Manager = None,
-    alias: options.Aliases = None,
-    subject: options.Subjects = None,
-) -> None:
-    """Add somebody who may delegate.
-
-    Without --entitlement and --no-entitlements the policy alone decides what they may hand out. Whoever uses one of
-    their names is them: a line, or an ID token. The first use makes ledger, signing key and policy, and says so.
-    """
+def add(cli: Invocation, args: commands.DelegatorAdd) -> None:
+    """Perform `jitid delegator add`."""
     cli.expect(EDITED)
     operation = ops.AddDelegator(
         stated=StatedDelegator(
             "",
-            roster_entry.check_person(name),
-            entitlements=roster_entry.entitlements(tuple(entitlement or ()))
-            if entitlement or no_entitlements
+            roster_entry.check_person(args.name),
+            entitlements=roster_entry.entitlements(tuple(args.entitlement or ()))
+            if args.entitlement or args.no_entitlements
             else KEEP,
-            sensitivity=KEEP if sensitivity is None else roster_entry.check_sensitivity(sensitivity),
-            groups=roster_entry.groups(tuple(group or ())),
-            manager=None if manager is None else roster_entry.check_person(manager),
-            aliases=_aliases(alias, subject),
+            sensitivity=KEEP
+            if args.sensitivity is None
+            else roster_entry.check_sensitivity(args.sensitivity),
+            groups=roster_entry.groups(tuple(args.group or ())),
+            manager=None if args.manager is None else roster_entry.check_person(args.manager),
+            aliases=_aliases(args.alias, args.subject),
             imported=False,
         ),
         accept_clock=cli.accept_clock,
@@ -68,57 +56,40 @@ def add(
     _show_edited(cli, edited, f"added {edited.delegator.name} (audit event {edited.event})")
 
 
-def change(
-    cli: Invocation,
-    name: options.KnownDelegator,
-    entitlement: options.Entitlements = None,
-    no_entitlements: options.NoEntitlements = False,
-    policy_alone: options.PolicyAlone = False,
-    remove_entitlement: options.RemovedEntitlements = None,
-    sensitivity: options.ChangedSensitivity = None,
-    group: options.InGroups = None,
-    no_groups: options.NoGroups = False,
-    remove_group: options.RemovedGroups = None,
-    manager: options.Manager = None,
-    no_manager: options.NoManager = False,
-    alias: options.Aliases = None,
-    subject: options.Subjects = None,
-    no_aliases: options.NoAliases = False,
-    remove_alias: options.RemovedAliases = None,
-) -> None:
-    """Change what a delegator may hand out, and who they are.
-
-    What is not named stays. --entitlement, --group and --alias add to what there is: with --no-groups beside it,
-    --group says all of them. What was issued already keeps what it holds until it ends.
-    """
+def change(cli: Invocation, args: commands.DelegatorChange) -> None:
+    """Perform `jitid delegator change`."""
     cli.expect(EDITED)
-    if policy_alone and (entitlement or no_entitlements or remove_entitlement):
+    if args.policy_alone and (args.entitlement or args.no_entitlements or args.remove_entitlement):
         raise UsageError(
             "--policy-alone and entitlements contradict each other", "without any the policy alone decides"
         )
-    if manager is not None and no_manager:
+    if args.manager is not None and args.no_manager:
         raise UsageError("--manager and --no-manager contradict each other", "leave one of them out")
     edit = Edit(
         entitlements=Amendment(
-            no_entitlements,
-            roster_entry.entitlements(tuple(entitlement or ())),
-            roster_entry.entitlements(tuple(remove_entitlement or ())),
+            args.no_entitlements,
+            roster_entry.entitlements(tuple(args.entitlement or ())),
+            roster_entry.entitlements(tuple(args.remove_entitlement or ())),
         ),
-        policy_alone=policy_alone,
-        sensitivity=None if sensitivity is None else roster_entry.check_sensitivity(sensitivity),
+        policy_alone=args.policy_alone,
+        sensitivity=None if args.sensitivity is None else roster_entry.check_sensitivity(args.sensitivity),
         groups=Amendment(
-            no_groups, roster_entry.groups(tuple(group or ())), roster_entry.groups(tuple(remove_group or ()))
+            args.no_groups,
+            roster_entry.groups(tuple(args.group or ())),
+            roster_entry.groups(tuple(args.remove_group or ())),
         ),
-        manager=None if manager is None else roster_entry.check_person(manager),
-        no_manager=no_manager,
-        aliases=Amendment(no_aliases, _aliases(alias, subject), roster_entry.aliases(remove_alias or ())),
+        manager=None if args.manager is None else roster_entry.check_person(args.manager),
+        no_manager=args.no_manager,
+        aliases=Amendment(
+            args.no_aliases, _aliases(args.alias, args.subject), roster_entry.aliases(args.remove_alias or ())
+        ),
     )
     if edit == Edit():
         raise UsageError(
             "nothing is to be changed", "say what, such as --group sre; see: jitid delegator change --help"
         )
     operation = ops.ChangeDelegator(
-        name=roster_entry.check_alias(name), edit=edit, accept_clock=cli.accept_clock
+        name=roster_entry.check_alias(args.name), edit=edit, accept_clock=cli.accept_clock
     )
     edited = _performed(cli, open_authority(cli.config()), operation)
     main_name = edited.delegator.name
@@ -135,51 +106,38 @@ def change(
         )
 
 
-def disable(
-    cli: Invocation,
-    name: options.KnownDelegator,
-    keep_live: options.KeepDescended = False,
-    reason: options.Reason = None,
-    dry_run: options.DryRun = False,
-    max_: options.Max = None,
-    yes: options.Yes = False,
-) -> None:
-    """Let somebody delegate no longer, and end what descends from them.
-
-    By whichever of their names it was issued. The agents that they own are suspended; their open requests for approval
-    and what they approved and nobody has used yet are withdrawn. More than --max (100 unless configured) needs --yes.
-    """
+def disable(cli: Invocation, args: commands.DelegatorDisable) -> None:
+    """Perform `jitid delegator disable`."""
     cli.expect(DISABLED)
     operation = ops.DisableDelegator(
-        name=roster_entry.check_alias(name),
-        keep_live=keep_live,
-        reason=check_reason(reason),
-        most=None if yes else most_of(cli, max_),
-        dry_run=dry_run,
+        name=roster_entry.check_alias(args.name),
+        keep_live=args.keep_live,
+        reason=check_reason(args.reason),
+        most=None if args.yes else most_of(cli, args.max_),
+        dry_run=args.dry_run,
         accept_clock=cli.accept_clock,
     )
     authority = open_authority(cli.config())
     result = _disable(cli, authority, operation)
-    if not dry_run:
+    if not args.dry_run:
         settle_event(authority, result.event, cli.warn)
     if cli.field is not None or cli.format_name() is not None:
-        row = delegator_rows.disabled(result, keep_live=keep_live, dry_run=dry_run)
+        row = delegator_rows.disabled(result, keep_live=args.keep_live, dry_run=args.dry_run)
         cli.show(Display("jitid.delegator-disable/1", DISABLED, [delegator_rows.shown(cli, row)], one=True))
         if result.unproved is not None:
             cli.warn(unproved(result.unproved))
     else:
-        output.write(_sentence(result, dry_run=dry_run) + "\n")
-    _report_remaining(cli, result, keep_live=keep_live)
+        output.write(_sentence(result, dry_run=args.dry_run) + "\n")
+    _report_remaining(cli, result, keep_live=args.keep_live)
 
 
-def enable(cli: Invocation, name: options.KnownDelegator, reason: options.Reason = None) -> None:
-    """Let a disabled delegator delegate again.
-
-    What ended stays ended, and the agents that were suspended with them stay so.
-    """
+def enable(cli: Invocation, args: commands.DelegatorEnable) -> None:
+    """Perform `jitid delegator enable`."""
     cli.expect(ENABLED)
     operation = ops.EnableDelegator(
-        name=roster_entry.check_alias(name), reason=check_reason(reason), accept_clock=cli.accept_clock
+        name=roster_entry.check_alias(args.name),
+        reason=check_reason(args.reason),
+        accept_clock=cli.accept_clock,
     )
     result = open_authority(cli.config()).perform(operation)
     main_name = result.delegator.name
@@ -197,12 +155,9 @@ def enable(cli: Invocation, name: options.KnownDelegator, reason: options.Reason
         cli.note(f"so it is with {len(result.suspended) - _SHOWN} more: see {show_command}")
 
 
-def show(cli: Invocation, name: options.KnownDelegator) -> None:
-    """Tell everything about a delegator.
-
-    With how much descends from them and lives, the agents that they own, their open requests for approval, and what
-    they approved and nobody has used yet.
-    """
+def show(cli: Invocation, args: commands.DelegatorShow) -> None:
+    """Perform `jitid delegator show`."""
+    name = args.name
     cli.expect(DETAILS)
     details = open_authority(cli.config()).perform(ops.ShowDelegator(name=roster_entry.check_alias(name)))
     row = delegator_rows.shown(cli, delegator_rows.details(details))
@@ -213,27 +168,16 @@ def show(cli: Invocation, name: options.KnownDelegator) -> None:
     )
 
 
-def list_(
-    cli: Invocation,
-    group: options.InGroup = None,
-    disabled: options.OnlyDisabled = False,
-    enabled: options.OnlyEnabled = False,
-    after: options.AfterDelegator = None,
-    limit: options.Limit = None,
-) -> None:
-    """List delegators.
-
-    In the order of their names; every condition must hold. To page, give the last name seen to --after. What
-    --format jsonl prints is what `delegator import` takes.
-    """
+def list_(cli: Invocation, args: commands.DelegatorList) -> None:
+    """Perform `jitid delegator list`."""
     cli.expect(FIELDS)
-    if disabled and enabled:
+    if args.disabled and args.enabled:
         raise UsageError("--disabled and --enabled contradict each other", "without either all are listed")
-    max_count = limit_of(limit)
+    max_count = limit_of(args.limit)
     authority = open_authority(cli.config())
-    of_group = None if group is None else roster_entry.check_group(group)
-    only_disabled = True if disabled else False if enabled else None
-    cursor = None if after is None else roster_entry.check_person(after)
+    of_group = None if args.group is None else roster_entry.check_group(args.group)
+    only_disabled = True if args.disabled else False if args.enabled else None
+    cursor = None if args.after is None else roster_entry.check_person(args.after)
     columns = record_rows.columns(cli, FIELDS, BRIEF)
     count = 0
 
@@ -253,7 +197,7 @@ def list_(
             cursor = page[-1].name
 
     cli.show(Display("jitid.delegator-list/1", columns, rows()))
-    if limit is None and count == DEFAULT_LIMIT:
+    if args.limit is None and count == DEFAULT_LIMIT:
         cli.note(
             f"there may be more than {DEFAULT_LIMIT}: go on with --after {cursor}, or say how many with --limit"
         )

@@ -11,44 +11,28 @@ from jitid.model.credential import Kind
 from jitid.system import output
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.helper import commands
 
 _TTL = "20m"
 """With 15 minutes, botocore would request a new session at each signature (`RefreshableCredentials`)."""
 
 
-def aws(
-    cli: Invocation,
-    template: options.Template = None,
-    task: options.Task = None,
-    delegator: options.Delegator = None,
-    agent: options.Agent = None,
-    scope: options.Scopes = None,
-    ttl: options.Ttl = None,
-    parent_file: options.ParentFile = None,
-) -> None:
-    """Give AWS's command line and SDKs a session of a role, as their credential_process.
-
-    A profile has the line `credential_process = jitid helper aws --template deploy`, which is all that is needed within
-    a `jitid run`; elsewhere the line needs --task and --delegator too. What the session may do follows from the scopes
-    and the template; jitid-aws(7) tells how.
-
-    A session lives 20 minutes unless --ttl or a setting says otherwise: AWS's programs ask for the next one from 15
-    minutes before its end on. With --ttl 1h a program that makes many calls starts jitid every three quarters of an
-    hour.
-    """
+def aws(cli: Invocation, args: commands.HelperAws) -> None:
+    """Perform `jitid helper aws`."""
+    template = args.template
+    ttl = args.ttl
     cli.expect_own_form()
     if ttl is None and cli.config().origin("ttl") == "default":
         ttl = _TTL
     issued = obtain(
         cli,
         Kind.AWS_STS if template is None else f"{Kind.AWS_STS}:{template}",
-        scope=scope or (),
+        scope=args.scope or (),
         ttl=ttl,
-        task=task,
-        delegator=delegator,
-        agent=agent,
-        parent_file=parent_file,
+        task=args.task,
+        delegator=args.delegator,
+        agent=args.agent,
+        parent_file=args.parent_file,
     )
     secret = issued.credentials[0].secret
     hand_over(cli, issued, lambda: output.write(f"{credential_process(secret, issued.expires_at)}\n"))

@@ -14,7 +14,7 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.cli import options
+    from jitid.cli.helper import commands
 
 OPERATIONS = ("get", "store", "erase", "list")
 
@@ -22,27 +22,9 @@ _USERNAME = "jitid"
 """A registry that accepts a token as the password accepts any name; `<token>` would mean an OAuth refresh token."""
 
 
-def docker(
-    cli: Invocation,
-    operation: options.DockerOperation,
-    task: options.Task = None,
-    delegator: options.Delegator = None,
-    agent: options.Agent = None,
-    kind: options.Kind = None,
-    scope: options.Scopes = None,
-    audience: options.Audiences = None,
-    ttl: options.Ttl = None,
-    parent_file: options.ParentFile = None,
-) -> None:
-    """Give docker, podman or skopeo a token for a registry, as a credential helper that keeps nothing.
-
-    They call it by the name docker-credential-jitid, which is installed beside jitid: "credHelpers":
-    {"registry.example": "jitid"} in their configuration is all that they need within a `jitid run`; elsewhere
-    JITID_TASK and JITID_DELEGATOR say the rest. The token is the password of the user `jitid`: a `jwt` for the
-    registry alone, with its address as the audience, unless JITID_AUDIENCE or JITID_KIND says otherwise.
-
-    Nothing is stored, listed or erased: the token ends by itself.
-    """
+def docker(cli: Invocation, args: commands.HelperDocker) -> None:
+    """Perform `jitid helper docker`."""
+    operation = args.operation
     cli.expect_own_form()
     if operation not in OPERATIONS:
         raise UsageError(f"{quote(operation)} is nothing that such a helper does")
@@ -55,14 +37,14 @@ def docker(
     server = address if "://" in address else f"https://{address}"
     issued = obtain(
         cli,
-        kind or "jwt",
-        audience=audience or (helper_request.origin(server),),
-        scope=scope or (),
-        ttl=ttl,
-        task=task,
-        delegator=delegator,
-        agent=agent,
-        parent_file=parent_file,
+        args.kind or "jwt",
+        audience=args.audience or (helper_request.origin(server),),
+        scope=args.scope or (),
+        ttl=args.ttl,
+        task=args.task,
+        delegator=args.delegator,
+        agent=args.agent,
+        parent_file=args.parent_file,
     )
     hand_over(cli, issued, lambda: output.write(_answer(address, issued)))
 

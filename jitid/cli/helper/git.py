@@ -15,7 +15,7 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.cli import options
+    from jitid.cli.helper import commands
 
 OPERATIONS = ("get", "store", "erase")
 
@@ -32,31 +32,9 @@ _CHALLENGE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?![^ ])(?! *=)")
 """A scheme, also in the place of a parameter: no `=` follows it (RFC 9110, section 11.6.1)."""
 
 
-def git(
-    cli: Invocation,
-    operation: options.GitOperation,
-    task: options.Task = None,
-    delegator: options.Delegator = None,
-    agent: options.Agent = None,
-    kind: options.Kind = None,
-    scope: options.Scopes = None,
-    audience: options.Audiences = None,
-    ttl: options.Ttl = None,
-    parent_file: options.ParentFile = None,
-) -> None:
-    """Give git a token for a server, as a credential helper that keeps nothing.
-
-    git config credential.https://git.example.helper '!jitid helper git' is all that git needs within a
-    `jitid run`; elsewhere the helper needs --task and --delegator too. The token is a `jwt` for the server alone, with
-    its address as the audience, unless --audience or --kind says otherwise.
-
-    The server's challenge decides how git shows the token. A server that offers Bearer gets a bearer token from git
-    2.46 or later. Every other server gets it as the password of the user `jitid`, or of the user in the address
-    (Basic).
-
-    The helper stores nothing. If git calls `erase` because a server refused the token, nothing is revoked: the token
-    expires by itself. git 2.46 or later does not hand the token to other helpers that store passwords.
-    """
+def git(cli: Invocation, args: commands.HelperGit) -> None:
+    """Perform `jitid helper git`."""
+    operation = args.operation
     cli.expect_own_form()
     if operation not in OPERATIONS:
         # Later versions of git may call other operations. A helper ignores unknown ones (gitcredentials(7)).
@@ -68,14 +46,14 @@ def git(
     server = helper_request.origin(_url(request))
     issued = obtain(
         cli,
-        kind or "jwt",
-        audience=audience or (server,),
-        scope=scope or (),
-        ttl=ttl,
-        task=task,
-        delegator=delegator,
-        agent=agent,
-        parent_file=parent_file,
+        args.kind or "jwt",
+        audience=args.audience or (server,),
+        scope=args.scope or (),
+        ttl=args.ttl,
+        task=args.task,
+        delegator=args.delegator,
+        agent=args.agent,
+        parent_file=args.parent_file,
     )
     hand_over(cli, issued, lambda: output.write(_answer(request, issued)))
 

@@ -16,41 +16,25 @@ from jitid.values import strict_json
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.cli import options
+    from jitid.cli.helper import commands
 
 _INFO = "KUBERNETES_EXEC_INFO"
 
 
-def kube(
-    cli: Invocation,
-    task: options.Task = None,
-    delegator: options.Delegator = None,
-    agent: options.Agent = None,
-    kind: options.Kind = None,
-    scope: options.Scopes = None,
-    audience: options.Audiences = None,
-    ttl: options.Ttl = None,
-    parent_file: options.ParentFile = None,
-) -> None:
-    """Give kubectl a token or a certificate, as its exec plug-in.
-
-    A user of a kubeconfig has it as {exec: {apiVersion: client.authentication.k8s.io/v1, command: jitid, args:
-    [helper, kube], interactiveMode: Never, provideClusterInfo: true}}. The token is a `jwt` whose audience is the
-    server that kubectl names, or whatever --audience says; a server must be told to believe the issuer. With --kind
-    x509-svid the client shows a certificate instead.
-    """
+def kube(cli: Invocation, args: commands.HelperKube) -> None:
+    """Perform `jitid helper kube`."""
     cli.expect_own_form()
-    requested_kind = kind or "jwt"
+    requested_kind = args.kind or "jwt"
     issued = obtain(
         cli,
         requested_kind,
-        audience=audience or _server(os.environ.get(_INFO)),
-        scope=scope or (),
-        ttl=ttl,
-        task=task,
-        delegator=delegator,
-        agent=agent,
-        parent_file=parent_file,
+        audience=args.audience or _server(os.environ.get(_INFO)),
+        scope=args.scope or (),
+        ttl=args.ttl,
+        task=args.task,
+        delegator=args.delegator,
+        agent=args.agent,
+        parent_file=args.parent_file,
     )
     hand_over(cli, issued, lambda: output.write(dumps(_credential(issued)) + "\n"))
 

@@ -14,53 +14,36 @@ from jitid.system.files import write_private
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.helper import commands
     from jitid.values.secret import Secret
 
 _LONGEST = 64
 
 
-def pgpass(
-    cli: Invocation,
-    template: options.Template = None,
-    service: options.PgService = None,
-    task: options.Task = None,
-    delegator: options.Delegator = None,
-    agent: options.Agent = None,
-    scope: options.Scopes = None,
-    ttl: options.Ttl = None,
-    parent_file: options.ParentFile = None,
-    out: options.PrivateOut = None,
-) -> None:
-    """Give psql, and whatever else uses libpq, a role of its own, as a password file or a service file.
-
-    With --service, which names a section of a service file, host, database, role and password are all in it, and
-    `PGSERVICEFILE=<(jitid helper pgpass --service db) psql service=db` leaves nothing on the disk. Without it, it is
-    the password alone, in the lines of a password file: libpq takes that from a regular file only, so that --out FILE
-    or a shell's temporary file has to stand behind PGPASSFILE; the fourth field is the role, for PGUSER.
-
-    The role's time is that of any credential: a connection that is open at its end is ended with it.
-    """
+def pgpass(cli: Invocation, args: commands.HelperPgpass) -> None:
+    """Perform `jitid helper pgpass`."""
+    template = args.template
+    service = args.service
     cli.expect_own_form()
     if service is not None and not _is_section(service):
         raise UsageError(f"{quote(service)} cannot be the name of a service", "such as --service db")
     issued = obtain(
         cli,
         Kind.POSTGRES_ROLE if template is None else f"{Kind.POSTGRES_ROLE}:{template}",
-        scope=scope or (),
-        ttl=ttl,
-        task=task,
-        delegator=delegator,
-        agent=agent,
-        parent_file=parent_file,
+        scope=args.scope or (),
+        ttl=args.ttl,
+        task=args.task,
+        delegator=args.delegator,
+        agent=args.agent,
+        parent_file=args.parent_file,
     )
     text = _text(issued.credentials[0].secret, service)
 
     def show() -> None:
-        if out is None:
+        if args.out is None:
             output.write(text)
         else:
-            write_private(out, text.encode())
+            write_private(args.out, text.encode())
 
     hand_over(cli, issued, show)
 

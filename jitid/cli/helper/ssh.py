@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.cli import options
+    from jitid.cli.helper import commands
     from jitid.system.ssh_agent import AgentConnection, HeldKey
 
 _AGENT = "SSH_AUTH_SOCK"
@@ -32,27 +32,10 @@ _LEFT = 3
 """A certificate is reused while at least 1/`_LEFT` of its lifetime remains."""
 
 
-def ssh(
-    cli: Invocation,
-    task: options.Task = None,
-    delegator: options.Delegator = None,
-    agent: options.Agent = None,
-    kind: options.Kind = None,
-    scope: options.Scopes = None,
-    ttl: options.Ttl = None,
-    parent_file: options.ParentFile = None,
-) -> None:
-    """Let the ssh-agent at $SSH_AUTH_SOCK have a key with a certificate.
-
-    ssh asks for it itself, by a line of its configuration: Match host *.example exec "jitid helper ssh --task INC-1".
-    Within a `jitid run`, `jitid helper ssh` says enough; elsewhere JITID_DELEGATOR or --delegator says for whom. The
-    key is made for the certificate and goes from memory to memory; the agent forgets both when the certificate ends.
-
-    What the agent has of an earlier time is used again while a third of its life is left and the ledger has not ended
-    it. --kind ssh-cert:TEMPLATE takes a template of the configuration.
-    """
+def ssh(cli: Invocation, args: commands.HelperSsh) -> None:
+    """Perform `jitid helper ssh`."""
     cli.expect_own_form()
-    requested_kind = kind or Kind.SSH_CERT.value
+    requested_kind = args.kind or Kind.SSH_CERT.value
     if parse_kind(requested_kind).kind != Kind.SSH_CERT:
         raise UsageError(
             f"an ssh-agent takes keys with certificates, and no credential of the kind {requested_kind}",
@@ -61,7 +44,18 @@ def ssh(
     path = os.environ.get(_AGENT)
     if not path:
         raise UsageError(f"{_AGENT} names no ssh-agent that could have a key", "start one: eval $(ssh-agent)")
-    slot = _slot(cli, (requested_kind, task, delegator, agent, ttl, parent_file, *(scope or ())))
+    slot = _slot(
+        cli,
+        (
+            requested_kind,
+            args.task,
+            args.delegator,
+            args.agent,
+            args.ttl,
+            args.parent_file,
+            *(args.scope or ()),
+        ),
+    )
     with ssh_agent.connected(path, _PATIENCE) as connection:
         held_keys = [key for key in connection.held() if key.comment.startswith(f"{_MARK} {slot} ")]
         if _is_enough(cli, connection, held_keys):
@@ -69,12 +63,12 @@ def ssh(
         issued = obtain(
             cli,
             requested_kind,
-            scope=scope or (),
-            ttl=ttl,
-            task=task,
-            delegator=delegator,
-            agent=agent,
-            parent_file=parent_file,
+            scope=args.scope or (),
+            ttl=args.ttl,
+            task=args.task,
+            delegator=args.delegator,
+            agent=args.agent,
+            parent_file=args.parent_file,
         )
         hand_over(cli, issued, lambda: _add(connection, issued, slot))
 

@@ -22,46 +22,35 @@ from jitid.values import strict_json
 from jitid.values.names import check_audience
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.identity import commands
 
 _LONGEST_CONTEXT = 1 << 16
 """Maximum number of bytes of a context; its canonical form may be shorter."""
 
 
-def authorize(
-    cli: Invocation,
-    token_file: options.UsedFile = None,
-    action: options.Action = None,
-    resource: options.Resource = None,
-    context: options.Context = None,
-    audience: options.ExpectedAudiences = None,
-    batch: options.Batch = False,
-) -> None:
-    """Say whether a token may be used for an action now, and record the action.
-
-    It may if the token is valid, a scope of it covers the action, and directory and policy, asked as they are
-    now, permit this agent that for this delegator. Exit status 0 says allow, 4 deny, 8 that the token is not
-    valid. Each action is recorded before it is answered, allowed or denied. With --batch there is a JSON line in
-    for each action, with token, action, resource and perhaps context and id, and a JSON line out.
-    """
-    audiences = tuple(check_audience(text) for text in audience or ())
-    if batch:
+def authorize(cli: Invocation, args: commands.Authorize) -> None:
+    """Perform `jitid authorize`."""
+    audiences = tuple(check_audience(text) for text in args.audience or ())
+    if args.batch:
         from jitid.cli.identity import authorize_batch
 
-        if any(value is not None for value in (token_file, action, resource, context)):
+        if any(value is not None for value in (args.token_file, args.action, args.resource, args.context)):
             raise UsageError(
                 "with --batch each line says what is asked", "of the other options --audience alone counts"
             )
         authorize_batch.batch(cli, audiences)
         return
     cli.expect(FIELDS)
-    if action is None or resource is None:
-        missing = "--action" if action is None else "--resource"
+    if args.action is None or args.resource is None:
+        missing = "--action" if args.action is None else "--resource"
         raise UsageError(f"`{missing}` is missing", "say what is to be done, and to what")
-    path = token_file or "-"
-    context_text = EMPTY if context is None else _context(context, path)
+    path = args.token_file or "-"
+    context_text = EMPTY if args.context is None else _context(args.context, path)
     request = UseRequest(
-        read_input.token(path, "the token"), check_action(action), check_resource(resource), context_text
+        read_input.token(path, "the token"),
+        check_action(args.action),
+        check_resource(args.resource),
+        context_text,
     )
     decided = open_authority(cli.config()).perform(
         Authorize(asked=(request,), audiences=audiences, accept_clock=cli.accept_clock)

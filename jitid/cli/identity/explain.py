@@ -16,7 +16,7 @@ from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.explanation import Explanation, RuleText
-    from jitid.cli import options
+    from jitid.cli.identity import commands
     from jitid.policy.decision import PolicyOutcome
     from jitid.policy.policy_request import PolicyRequest
 
@@ -45,24 +45,17 @@ FIELDS = (
 )
 
 
-def explain(
-    cli: Invocation, subject: options.ExplainedId = None, event: options.ExplainedEvent = None
-) -> None:
-    """Explain a decision: its inputs, its rules, and what would be decided now.
-
-    It is the one that made a credential, the latest of an identity, or that of an audit event. The rules are
-    shown as they were then, with the hash of each. What would be decided now is told as if the same were asked
-    today, of the policy and the directory as they are, on a task that is open.
-    """
+def explain(cli: Invocation, args: commands.Explain) -> None:
+    """Perform `jitid explain`."""
     cli.expect(FIELDS)
-    if event is not None:
-        if subject is not None:
+    if args.event is not None:
+        if args.subject is not None:
             raise UsageError("an event and a credential are named", "leave one of them out")
-        operation = Explain(event=event)
-    elif subject is not None and subject.startswith(("jid_", "jti_")):
-        operation = Explain(id=subject)
+        operation = Explain(event=args.event)
+    elif args.subject is not None and args.subject.startswith(("jid_", "jti_")):
+        operation = Explain(id=args.subject)
     else:
-        operation = Explain(token=hints.subject(subject))
+        operation = Explain(token=hints.subject(args.subject))
     with hints.advised():
         explanation = open_authority(cli.config()).perform(operation)
     if explanation.lost is not None:

@@ -15,7 +15,7 @@ from jitid.model.credential import PROOFS, Credential, Kind, State, TokenUse, ba
 from jitid.model.delegation import act_claim, actors_of
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.identity import commands
 
 FIELDS = (
     "active",
@@ -63,17 +63,13 @@ FIELDS = (
 )
 
 
-def inspect(cli: Invocation, subject: options.Subject = None) -> None:
-    """Tell everything about a token or an id.
-
-    Claims, chain, state, task, the decision behind it and how many descend from it; the names are those of
-    RFC 7662. A token comes from a file or standard input, never from the command line.
-    """
+def inspect(cli: Invocation, args: commands.Inspect) -> None:
+    """Perform `jitid inspect`."""
     cli.expect(FIELDS)
-    if subject is not None and subject.startswith(("jid_", "jti_")):
-        operation = Inspect(id=subject)
+    if args.subject is not None and args.subject.startswith(("jid_", "jti_")):
+        operation = Inspect(id=args.subject)
     else:
-        operation = Inspect(token=hints.subject(subject))
+        operation = Inspect(token=hints.subject(args.subject))
     with hints.advised():
         row = _row(open_authority(cli.config()).perform(operation))
     if not record_rows.by_eye(cli):

@@ -23,84 +23,54 @@ from jitid.values.text import quote
 from jitid.values.times import parse_time
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.identity import commands
 
 DEFAULT_LIMIT = 1_000
 _ALL = 1 << 31
 PROOFS = (*policy_request.PROOFS, FORMER_PROOF)
 
 
-def list_(
-    cli: Invocation,
-    task: options.OfTask = None,
-    delegator: options.OfDelegator = None,
-    agent: options.OfAgent = None,
-    kind: options.OfKind = None,
-    state: options.OfState = None,
-    live: options.Live = False,
-    unsettled: options.Unsettled = False,
-    sensitivity: options.OfSensitivity = None,
-    proof: options.OfProof = None,
-    scope: options.OfScope = None,
-    audience: options.OfAudience = None,
-    purpose: options.OfPurpose = None,
-    id_: options.OfId = None,
-    parent: options.OfParent = None,
-    depth: options.OfDepth = None,
-    signed_by: options.OfKey = None,
-    process: options.OfProcess = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    expires_before: options.ExpiresBefore = None,
-    expires_after: options.ExpiresAfter = None,
-    sort: options.Sort = None,
-    limit: options.Limit = None,
-    after: options.After = None,
-) -> None:
-    """List credentials.
-
-    Newest first; every condition must hold. To page, give the last `jti` seen to --after: rows that are
-    issued meanwhile do not move the pages. Off a terminal there are all columns, tab-separated, no header.
-    """
+def list_(cli: Invocation, args: commands.List) -> None:
+    """Perform `jitid list`."""
     # `left` changes every second, so it is shown only in a terminal's table or with --field left.
     cli.expect((*record_rows.CREDENTIAL, "left"))
-    if kind is not None:
-        base_kind(kind)
-    _one_of(process, tuple(liveness.value for liveness in Liveness), "state of a process")
+    if args.kind is not None:
+        base_kind(args.kind)
+    _one_of(args.process, tuple(liveness.value for liveness in Liveness), "state of a process")
     chosen = Filter(
-        task=None if task is None else check_task(task),
-        agent=None if agent is None else check_name(agent, "agent"),
-        delegator=None if delegator is None else check_delegator(delegator),
-        kind=kind,
-        sensitivity=_one_of(sensitivity, SENSITIVITIES, "sensitivity"),
-        delegator_proof=_one_of(proof, PROOFS, "proof"),
-        scope=None if scope is None else parse_scope(scope),
-        audience=None if audience is None else check_audience(audience),
-        purpose=purpose,
-        state=_one_of(state, tuple(member.value for member in State), "state"),
-        id=_id(id_, "id"),
-        parent=_id(parent, "parent", "jid"),
-        depth=depth,
-        signed_by=signed_by,
-        live=live or process is not None,
-        bound=process is not None,
-        unsettled=unsettled,
-        issued_since=None if since is None else parse_time(since),
-        issued_until=None if until is None else parse_time(until),
-        expires_before=None if expires_before is None else parse_time(expires_before),
-        expires_after=None if expires_after is None else parse_time(expires_after),
+        task=None if args.task is None else check_task(args.task),
+        agent=None if args.agent is None else check_name(args.agent, "agent"),
+        delegator=None if args.delegator is None else check_delegator(args.delegator),
+        kind=args.kind,
+        sensitivity=_one_of(args.sensitivity, SENSITIVITIES, "sensitivity"),
+        delegator_proof=_one_of(args.proof, PROOFS, "proof"),
+        scope=None if args.scope is None else parse_scope(args.scope),
+        audience=None if args.audience is None else check_audience(args.audience),
+        purpose=args.purpose,
+        state=_one_of(args.state, tuple(member.value for member in State), "state"),
+        id=_id(args.id_, "id"),
+        parent=_id(args.parent, "parent", "jid"),
+        depth=args.depth,
+        signed_by=args.signed_by,
+        live=args.live or args.process is not None,
+        bound=args.process is not None,
+        unsettled=args.unsettled,
+        issued_since=None if args.since is None else parse_time(args.since),
+        issued_until=None if args.until is None else parse_time(args.until),
+        expires_before=None if args.expires_before is None else parse_time(args.expires_before),
+        expires_after=None if args.expires_after is None else parse_time(args.expires_after),
     )
     page = open_authority(cli.config()).perform(
         ListCredentials(
             chosen=chosen,
-            sort=(sort or "-issued_at").removeprefix("-"),
-            descending=(sort or "-").startswith("-"),
-            after=_id(after, "id"),
+            sort=(args.sort or "-issued_at").removeprefix("-"),
+            descending=(args.sort or "-").startswith("-"),
+            after=_id(args.after, "id"),
             # Only this process can check which processes are alive, so it needs all rows.
-            limit=limit_of(limit) if process is None else _ALL,
+            limit=limit_of(args.limit) if args.process is None else _ALL,
         )
     )
-    _show(cli, page, process, limit)
+    _show(cli, page, args.process, args.limit)
 
 
 def _show(cli: Invocation, page: Page, process: str | None, limit: int | None) -> None:

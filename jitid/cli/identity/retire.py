@@ -13,29 +13,18 @@ from jitid.model.task import check_task
 from jitid.values.times import parse_duration
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.identity import commands
 
 
-def retire(
-    cli: Invocation,
-    task: options.TaskName,
-    reason: options.Reason = None,
-    dry_run: options.DryRun = False,
-    wait: options.WaitForTargets = None,
-) -> None:
-    """End a task, with every identity and credential of it.
-
-    What descends from them ends too, and the task's name is never used again. Retiring twice is no error.
-    --dry-run says what would end. What a target has made ends there too; --wait tries again what the target does
-    not confirm.
-    """
+def retire(cli: Invocation, args: commands.Retire) -> None:
+    """Perform `jitid retire`."""
     cli.expect(FIELDS)
     operation = Retire(
-        task=check_task(task),
-        reason=check_reason(reason),
-        dry_run=dry_run,
+        task=check_task(args.task),
+        reason=check_reason(args.reason),
+        dry_run=args.dry_run,
         accept_clock=cli.accept_clock,
     )
-    patience = None if wait is None else parse_duration(wait)
+    patience = None if args.wait is None else parse_duration(args.wait)
     authority = open_authority(cli.config())
-    report_ended(cli, confirm(authority, authority.perform(operation), patience), dry_run=dry_run)
+    report_ended(cli, confirm(authority, authority.perform(operation), patience), dry_run=args.dry_run)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jitid.capabilities.identity.revocation import Ended
-    from jitid.cli import options
+    from jitid.cli.identity import commands
     from jitid.model.ledger_rows import Radius
     from jitid.operation.base import Authority
 
@@ -46,65 +46,48 @@ FIELDS = (
 )
 
 
-def revoke(
-    cli: Invocation,
-    ids: options.Ids = None,
-    task: options.OfTasks = None,
-    delegator: options.OfDelegators = None,
-    agent: options.OfAgents = None,
-    tree: options.OfTrees = None,
-    token_file: options.TokenFiles = None,
-    ids_file: options.IdsFile = None,
-    reason: options.Reason = None,
-    dry_run: options.DryRun = False,
-    max_: options.Max = None,
-    yes: options.Yes = False,
-    wait: options.WaitForTargets = None,
-) -> None:
-    """End credentials before their time, with everything that descends from them.
-
-    Values of one sort are alternatives, different sorts narrow one another: `--task A --agent b` is b's on A.
-    What was already dead is no error. More than --max (100 unless configured) needs --yes. What a target has made
-    ends there too; --wait tries again what the target does not confirm.
-    """
+def revoke(cli: Invocation, args: commands.Revoke) -> None:
+    """Perform `jitid revoke`."""
     cli.expect(FIELDS)
-    read_input.check_one_stdin(ids_file, *(token_file or ()))
+    read_input.check_one_stdin(args.ids_file, *(args.token_file or ()))
     listed_ids = (
-        [] if ids_file is None else [text for _, text in read_input.lines(ids_file, "the list of ids")]
+        []
+        if args.ids_file is None
+        else [text for _, text in read_input.lines(args.ids_file, "the list of ids")]
     )
-    all_ids = tuple(dict.fromkeys([*(ids or ()), *listed_ids]))
-    hints.check_ids(ids or (), token_files=True)
+    all_ids = tuple(dict.fromkeys([*(args.ids or ()), *listed_ids]))
+    hints.check_ids(args.ids or (), token_files=True)
     for text in listed_ids:
         parse_id(text)
-    if ids_file is not None and not listed_ids:
+    if args.ids_file is not None and not listed_ids:
         raise UsageError(
             "the list of ids is empty; nothing was changed", "an empty selection never means everything"
         )
     selection = Selection(
         ids=all_ids,
-        tasks=tuple(check_task(text) for text in task or ()),
-        delegators=tuple(check_delegator(text) for text in delegator or ()),
-        agents=tuple(check_name(text, "agent") for text in agent or ()),
-        trees=tuple(tree or ()),
+        tasks=tuple(check_task(text) for text in args.task or ()),
+        delegators=tuple(check_delegator(text) for text in args.delegator or ()),
+        agents=tuple(check_name(text, "agent") for text in args.agent or ()),
+        trees=tuple(args.tree or ()),
     )
     hints.check_ids(selection.trees, token_files=False)
     operation = Revoke(
         selection=selection,
-        tokens=tuple(read_input.token(path, "the token") for path in token_file or ()),
-        reason=check_reason(reason),
-        most=None if yes else most_of(cli, max_),
-        dry_run=dry_run,
+        tokens=tuple(read_input.token(path, "the token") for path in args.token_file or ()),
+        reason=check_reason(args.reason),
+        most=None if args.yes else most_of(cli, args.max_),
+        dry_run=args.dry_run,
         accept_clock=cli.accept_clock,
     )
     if not any(selection) and not operation.tokens:
         raise UsageError(
             "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
         )
-    patience = None if wait is None else parse_duration(wait)
+    patience = None if args.wait is None else parse_duration(args.wait)
     authority = open_authority(cli.config())
     with hints.advised():
         ended = perform(cli, authority, operation, patience)
-    report_ended(cli, ended, dry_run=dry_run)
+    report_ended(cli, ended, dry_run=args.dry_run)
 
 
 def perform(cli: Invocation, authority: Authority, operation: Revoke, wait: int | None = None) -> Ended:

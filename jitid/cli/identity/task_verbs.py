@@ -17,7 +17,7 @@ from jitid.values.names import check_delegator
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.identity import commands
 
 FIELDS = (
     "task",
@@ -36,66 +36,51 @@ BRIEF = ("task", "opener", "state", "sensitivity", "deadline", "credentials", "l
 STATES = ("open", "overdue", "ended")
 
 
-def list_(
-    cli: Invocation,
-    state: options.OfTaskState = None,
-    limit: options.Limit = None,
-    after: options.AfterTask = None,
-) -> None:
-    """List tasks, newest first.
-
-    An overdue task has passed its deadline, and nobody has retired it.
-    """
+def list_(cli: Invocation, args: commands.TaskList) -> None:
+    """Perform `jitid task list`."""
+    state = args.state
     cli.expect(FIELDS)
     if state is not None and state not in STATES:
         raise UsageError(f"{quote(state)} is no state of a task", f"choose one of: {', '.join(STATES)}")
-    cursor = None if after is None else check_task(after)
-    rows = open_authority(cli.config()).perform(ListTasks(state=state, after=cursor, limit=limit_of(limit)))
+    cursor = None if args.after is None else check_task(args.after)
+    rows = open_authority(cli.config()).perform(
+        ListTasks(state=state, after=cursor, limit=limit_of(args.limit))
+    )
     cli.show(
         Display("jitid.task-list/1", record_rows.columns(cli, FIELDS, BRIEF), [_row(row) for row in rows])
     )
 
 
-def show(cli: Invocation, task: options.TaskName) -> None:
-    """Show one task."""
+def show(cli: Invocation, args: commands.TaskShow) -> None:
+    """Perform `jitid task show`."""
     cli.expect(FIELDS)
-    row = open_authority(cli.config()).perform(ShowTask(name=check_task(task)))
+    row = open_authority(cli.config()).perform(ShowTask(name=check_task(args.task)))
     cli.show(Display("jitid.task/1", FIELDS, [_row(row)], one=True))
 
 
-def share(
-    cli: Invocation,
-    task: options.TaskName,
-    whom: options.ShareWith = None,
-    end: options.EndShare = False,
-) -> None:
-    """Let others issue on a task, or end that.
-
-    They cannot end the task. They join it by its whole name, OWNER/NAME. --end takes a share back: what was issued
-    until then lives on.
-    """
+def share(cli: Invocation, args: commands.TaskShare) -> None:
+    """Perform `jitid task share`."""
     cli.expect(FIELDS)
-    if not whom:
+    if not args.whom:
         raise UsageError("no delegator is named", "such as --with bob, or --with group:oncall")
     operation = ShareTask(
-        task=check_task(task),
-        names=tuple(map(check_shared, whom)),
-        end=end,
+        task=check_task(args.task),
+        names=tuple(map(check_shared, args.whom)),
+        end=args.end,
         accept_clock=cli.accept_clock,
     )
     row = open_authority(cli.config()).perform(operation)
     cli.show(Display("jitid.task/1", FIELDS, [_row(row)], one=True))
 
 
-def give(cli: Invocation, task: options.TaskName, to: options.GiveTo = None) -> None:
-    """Give a task to another owner.
-
-    Without the role responder, the new owner must have joined the task. The former owner can end it no longer.
-    """
+def give(cli: Invocation, args: commands.TaskGive) -> None:
+    """Perform `jitid task give`."""
     cli.expect(FIELDS)
-    if to is None:
+    if args.to is None:
         raise UsageError("no new owner is named", "such as --to bob")
-    operation = GiveTask(task=check_task(task), to=check_delegator(to), accept_clock=cli.accept_clock)
+    operation = GiveTask(
+        task=check_task(args.task), to=check_delegator(args.to), accept_clock=cli.accept_clock
+    )
     row = open_authority(cli.config()).perform(operation)
     cli.show(Display("jitid.task/1", FIELDS, [_row(row)], one=True))
 

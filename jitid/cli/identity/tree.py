@@ -15,41 +15,32 @@ from jitid.model.task import check_task
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.identity import commands
     from jitid.model.credential import Credential
 
 FIELDS = ("depth", "id", "parent", "agent", "task", "delegator", "state", "scopes", "expires_at")
 SHAPES = ("mermaid", "dot")
 
 
-def tree(
-    cli: Invocation,
-    ids: options.Ids = None,
-    task: options.OfTask = None,
-    shape: options.Shape = None,
-    limit: options.Limit = None,
-) -> None:
-    """Show who delegated to whom.
-
-    From the root of each ID's tree down, or all the trees of a task. On a terminal it is drawn; elsewhere
-    there is a line an identity, parents first. `--format mermaid` and `--format dot` (or --as) write the
-    source of a drawing.
-    """
+def tree(cli: Invocation, args: commands.Tree) -> None:
+    """Perform `jitid tree`."""
+    shape = args.shape
+    limit = args.limit
     if cli.format in SHAPES:
         shape, cli.format = cli.format, None
     if shape is not None and shape not in SHAPES:
         raise UsageError(f"{quote(shape)} is no shape", f"choose one of: {', '.join(SHAPES)}")
     cli.expect(FIELDS)
-    if not ids and task is None:
+    if not args.ids and args.task is None:
         raise UsageError(
             "nothing says which tree to show",
             "give the id of an identity or a credential in it, or a task with --task NAME; see: jitid list",
         )
-    hints.check_ids(ids or (), token_files=False)
+    hints.check_ids(args.ids or (), token_files=False)
     page = open_authority(cli.config()).perform(
         ShowTree(
-            ids=tuple(ids or ()),
-            task=None if task is None else check_task(task),
+            ids=tuple(args.ids or ()),
+            task=None if args.task is None else check_task(args.task),
             limit=limit_of(limit),
         )
     )

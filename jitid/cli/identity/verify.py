@@ -19,28 +19,15 @@ from jitid.values.times import format_time
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jitid.cli import options
+    from jitid.cli.identity import commands
 
 
-def verify(
-    cli: Invocation,
-    file: options.TokenArgument = None,
-    audience: options.ExpectedAudiences = None,
-    status_list: options.StatusListFile = None,
-    jwks: options.KeySetFile = None,
-    published: options.PublishedPlace = None,
-    issuer: options.ExpectedIssuer = None,
-) -> None:
-    """Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not.
-
-    Signature, issuer, type, audience, expiry, the ledger's state of it and of everything it descends from
-    are checked. The token is read from FILE or from standard input. With --published, or --jwks and --status-list,
-    no ledger is asked: what was published says whether it was ended.
-    """
-    source = _place(published, jwks, status_list, issuer)
-    read_input.check_one_stdin(file or "-", jwks, status_list)
-    token = read_input.token(file or "-", "the token")
-    audiences = tuple(check_audience(text) for text in audience or ())
+def verify(cli: Invocation, args: commands.Verify) -> None:
+    """Perform `jitid verify`."""
+    source = _place(args.published, args.jwks, args.status_list, args.issuer)
+    read_input.check_one_stdin(args.file or "-", args.jwks, args.status_list)
+    token = read_input.token(args.file or "-", "the token")
+    audiences = tuple(check_audience(text) for text in args.audience or ())
     if source is not None:
         _offline(cli, token.reveal(), source, audiences)
         return

@@ -24,33 +24,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from jitid.capabilities.issue.approval_operations import Decided
-    from jitid.cli import options
+    from jitid.cli.issue import commands
     from jitid.values.secret import Secret
 
 
-def list_(
-    cli: Invocation,
-    open_: options.WaitingApprovals = False,
-    all_: options.AllApprovals = False,
-    group: options.OfGroup = None,
-    limit: options.Limit = None,
-) -> None:
-    """List requests for approval.
-
-    The newest first: those that wait for somebody's word, and those that were granted and not used yet. With
-    --open and --group they are those that wait for the word of that group. An authority shows a caller without
-    the role admin or auditor the requests that the caller's own groups must approve.
-    """
+def list_(cli: Invocation, args: commands.ApproveList) -> None:
+    """Perform `jitid approve list`."""
     cli.expect(approval_rows.FIELDS)
-    if open_ and all_:
+    if args.open_ and args.all_:
         raise UsageError(
             "--open and --all contradict each other", "without either, what can still be used is listed"
         )
-    chosen = ApprovalFilter(waiting=open_, live=not all_, group=group)
-    max_count = limit_of(limit)
+    chosen = ApprovalFilter(waiting=args.open_, live=not args.all_, group=args.group)
+    max_count = limit_of(args.limit)
     authority = open_authority(cli.config())
     columns = record_rows.columns(
-        cli, approval_rows.FIELDS, approval_rows.BRIEF_ALL if all_ else approval_rows.BRIEF
+        cli, approval_rows.FIELDS, approval_rows.BRIEF_ALL if args.all_ else approval_rows.BRIEF
     )
     count = 0
 
@@ -61,19 +50,15 @@ def list_(
             yield approval_rows.cells(cli, {name: row[name] for name in columns})
 
     cli.show(Display("jitid.approve-list/1", columns, rows()))
-    if limit is None and count == max_count:
+    if args.limit is None and count == max_count:
         cli.note(f"there may be more than {max_count}: say how many with --limit")
 
 
-def show(cli: Invocation, request: options.ApprovalId) -> None:
-    """Tell all that an approver has to know about a request.
-
-    Who asks, for whom and for what; which rules ask for the approval, with their text as it was then; and what each
-    group has said.
-    """
+def show(cli: Invocation, args: commands.ApproveShow) -> None:
+    """Perform `jitid approve show`."""
     cli.expect(approval_rows.DETAILS)
-    parse_approval_id(request)
-    details = open_authority(cli.config()).perform(ShowApproval(id=request))
+    parse_approval_id(args.request)
+    details = open_authority(cli.config()).perform(ShowApproval(id=args.request))
     fields = approval_rows.details(details)
     fields["grant"] = fields["grant"] and cli.command(fields["grant"])
     if not record_rows.by_eye(cli):
@@ -95,47 +80,29 @@ def _rule(rule: Mapping[str, str]) -> str:
     return f"\nrule {safe(rule['name'])} of {safe(rule['file'])}:\n{''.join(lines)}"
 
 
-def grant(
-    cli: Invocation,
-    request: options.ApprovalId,
-    for_: options.ApprovedFor = None,
-    group: options.ForGroup = None,
-    reason: options.WhyGranted = None,
-    delegator_token_file: options.ApproverTokenFile = None,
-) -> None:
-    """Grant a request: what it asks for can be issued once.
-
-    Beside a private ledger all callers are its owner: another person needs an authority (jitid serve). You are who your
-    login says, or the ID token in --delegator-token-file; a name is never taken for it. You have to be a known
-    delegator of a group that has to approve, and neither the one who asks nor anybody up the chain of delegation. Look
-    at it first: jitid approve show.
-    """
-    token = _prepared(cli, request, reason, delegator_token_file)
+def grant(cli: Invocation, args: commands.ApproveGrant) -> None:
+    """Perform `jitid approve grant`."""
+    token = _prepared(cli, args.request, args.reason, args.delegator_token_file)
     operation = GrantApproval(
-        id=request,
-        group=group,
-        lifetime=None if for_ is None else parse_duration(for_),
-        reason=reason,
+        id=args.request,
+        group=args.group,
+        lifetime=None if args.for_ is None else parse_duration(args.for_),
+        reason=args.reason,
         approver_token=token,
         accept_clock=cli.accept_clock,
     )
     _decide(cli, operation)
 
 
-def deny(
-    cli: Invocation,
-    request: options.ApprovalId,
-    group: options.ForGroup = None,
-    reason: options.WhyDenied = None,
-    delegator_token_file: options.ApproverTokenFile = None,
-) -> None:
-    """Deny a request, granted or not, and end it.
-
-    What was issued with it is not ended by that. Who asks for the same again makes a new request.
-    """
-    token = _prepared(cli, request, reason, delegator_token_file)
+def deny(cli: Invocation, args: commands.ApproveDeny) -> None:
+    """Perform `jitid approve deny`."""
+    token = _prepared(cli, args.request, args.reason, args.delegator_token_file)
     operation = DenyApproval(
-        id=request, group=group, reason=reason, approver_token=token, accept_clock=cli.accept_clock
+        id=args.request,
+        group=args.group,
+        reason=args.reason,
+        approver_token=token,
+        accept_clock=cli.accept_clock,
     )
     _decide(cli, operation)
 

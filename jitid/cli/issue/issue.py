@@ -20,7 +20,7 @@ from jitid.values.times import format_duration, parse_duration, parse_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.cli import options
+    from jitid.cli.issue import commands
 
 DECISION = (
     "decision",
@@ -35,108 +35,72 @@ DECISION = (
 """Fields that --dry-run shows."""
 
 
-def issue(
-    cli: Invocation,
-    task: options.Task = None,
-    delegator: options.Delegator = None,
-    delegator_token_file: options.DelegatorTokenFile = None,
-    agent: options.Agent = None,
-    kind: options.Kind = None,
-    scope: options.Scopes = None,
-    audience: options.Audiences = None,
-    may_audience: options.MayAudiences = None,
-    may_act: options.MayActs = None,
-    ttl: options.Ttl = None,
-    purpose: options.Purpose = None,
-    sensitivity: options.Sensitivity = None,
-    deadline: options.Deadline = None,
-    parent_file: options.ParentFile = None,
-    detail: options.Details = None,
-    allow_narrower: options.AllowNarrower = False,
-    out: options.Out = None,
-    count: options.Count = None,
-    from_file: options.FromFile = None,
-    yes: options.YesMany = False,
-    dry_run: options.DryRun = False,
-    as_of: options.AsOf = None,
-    wait: options.Wait = None,
-    public_key: options.PublicKey = None,
-    may_kind: options.MayKinds = None,
-) -> None:
-    """Issue a task-scoped credential and print its token, alone on a line.
-
-    It needs --task and --delegator; or --parent-file, to delegate from the credential whose token is there.
-    The delegator is a claim unless it is proved: by your own login, by an ID token, or by a parent's token.
-    The first use makes ledger, signing key and policy, and says so. With --count or --from-file there is a
-    JSON line for each credential; more than max_issue (10,000 unless configured) needs --yes.
-
-    Where the policy wants an approval, the request for it gets an id, and this ends with status 4, or waits for as
-    long as --wait says. Once it is granted, the same line issues.
-    """
-    if dry_run and count is None and from_file is None:
+def issue(cli: Invocation, args: commands.Issue) -> None:
+    """Perform `jitid issue`."""
+    if args.dry_run and args.count is None and args.from_file is None:
         cli.expect(DECISION)
     else:
-        expect(cli, kind)
-    read_input.check_one_stdin(parent_file, from_file, delegator_token_file, public_key)
-    if dry_run and wait is not None:
+        expect(cli, args.kind)
+    read_input.check_one_stdin(args.parent_file, args.from_file, args.delegator_token_file, args.public_key)
+    if args.dry_run and args.wait is not None:
         raise UsageError("a dry run asks for no approval, and so there is no --wait for one")
-    if as_of is not None and not dry_run:
+    if args.as_of is not None and not args.dry_run:
         raise UsageError(
             "what is issued is issued now, and decided by the time of now",
             "with --dry-run, --as-of only asks",
         )
-    decision_time = None if as_of is None else parse_time(as_of)
-    patience = None if wait is None else parse_duration(wait)
+    decision_time = None if args.as_of is None else parse_time(args.as_of)
+    patience = None if args.wait is None else parse_duration(args.wait)
     config = cli.config()
     request, proof = stated_request(
         cli,
         {
-            "task": task,
-            "delegator": delegator,
-            "delegator_token_file": delegator_token_file,
-            "agent": agent,
-            "kind": kind,
-            "scope": scope,
-            "audience": audience,
-            "may_audience": may_audience,
-            "may_act": may_act,
-            "ttl": ttl,
-            "purpose": purpose,
-            "sensitivity": sensitivity,
-            "deadline": deadline,
-            "parent_file": parent_file,
-            "detail": detail,
-            "allow_narrower": allow_narrower,
-            "public_key": public_key,
-            "may_kind": may_kind,
+            "task": args.task,
+            "delegator": args.delegator,
+            "delegator_token_file": args.delegator_token_file,
+            "agent": args.agent,
+            "kind": args.kind,
+            "scope": args.scope,
+            "audience": args.audience,
+            "may_audience": args.may_audience,
+            "may_act": args.may_act,
+            "ttl": args.ttl,
+            "purpose": args.purpose,
+            "sensitivity": args.sensitivity,
+            "deadline": args.deadline,
+            "parent_file": args.parent_file,
+            "detail": args.detail,
+            "allow_narrower": args.allow_narrower,
+            "public_key": args.public_key,
+            "may_kind": args.may_kind,
         },
     )
-    if count is not None or from_file is not None:
+    if args.count is not None or args.from_file is not None:
         from jitid.cli.issue import issue_many
 
         issue_many.issue(
             cli,
             request,
             proof,
-            count=count,
-            from_file=from_file,
-            yes=yes,
-            out=out,
-            dry_run=dry_run,
+            count=args.count,
+            from_file=args.from_file,
+            yes=args.yes,
+            out=args.out,
+            dry_run=args.dry_run,
             as_of=decision_time,
             patience=patience,
         )
         return
-    if yes:
+    if args.yes:
         raise UsageError("--yes goes with --count or --from-file")
     replaced = None
-    if out is not None:
+    if args.out is not None:
         from jitid.cli.overwrite import Replaced
 
-        for path in paths_of(request.kind, out, key=request.public_key is None)[1:]:
+        for path in paths_of(request.kind, args.out, key=request.public_key is None)[1:]:
             check_output(path)
-        replaced = Replaced(out)
-    if dry_run:
+        replaced = Replaced(args.out)
+    if args.dry_run:
         (foreseen,) = open_for_preview(config).perform(
             Issue(
                 requests=(request,),
@@ -157,7 +121,7 @@ def issue(
         from jitid.cli.issue import wait_approval
 
         authority, (issued,) = wait_approval.approved(cli, authority, denial, operation, patience)
-    hand_out(authority, [issued], lambda: _show(cli, issued, out), warn=cli.warn, command=cli.command)
+    hand_out(authority, [issued], lambda: _show(cli, issued, args.out), warn=cli.warn, command=cli.command)
     for note in issued.notes:
         cli.note(note)
     if replaced is not None:

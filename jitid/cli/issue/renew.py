@@ -24,7 +24,7 @@ from jitid.values.times import format_time, parse_duration
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.cli import options
+    from jitid.cli.issue import commands
     from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 
@@ -32,36 +32,25 @@ _TURN = 0.02
 """Seconds between two tries to lock a token file that another process renews."""
 
 
-def renew(
-    cli: Invocation,
-    token_file: options.RenewedFile = None,
-    ttl: options.RenewedTtl = None,
-    allow_narrower: options.AllowNarrower = False,
-    out: options.PrivateOut = None,
-) -> None:
-    """Renew a credential: its successor belongs to the same identity.
-
-    The policy decides anew. Nothing lives longer than the policy's longest lifetime, counted from the first
-    issue of the identity. The old token works for a moment more (`overlap`, 30s), and what was delegated from
-    it lives on. Without --token-file the new token is printed.
-
-    A certificate, or what a target outside made, is not renewed: another one is issued. `run --secret` does so in time.
-    """
+def renew(cli: Invocation, args: commands.Renew) -> None:
+    """Perform `jitid renew`."""
     cli.expect(FIELDS)
-    in_place = None if token_file in (None, "-") else token_file
-    if in_place is not None and out is not None:
+    in_place = None if args.token_file in (None, "-") else args.token_file
+    if in_place is not None and args.out is not None:
         raise UsageError("--out and --token-file cannot go together", "FILE itself gets the new token")
-    target = in_place or out
+    target = in_place or args.out
     replaced = None
-    if out is not None:
+    if args.out is not None:
         from jitid.cli.overwrite import Replaced
 
-        replaced = Replaced(out)
+        replaced = Replaced(args.out)
     with _turn(in_place, cli.config().number("timeout")):
         token = read_input.token(in_place or "-", "the token to renew")
         _must_be_token(token)
         authority = open_authority(cli.config())
-        request = RenewRequest(token, None if ttl is None else parse_duration(ttl), allow_narrower)
+        request = RenewRequest(
+            token, None if args.ttl is None else parse_duration(args.ttl), args.allow_narrower
+        )
         with hints.advised():
             issued = authority.perform(Renew(request=request, accept_clock=cli.accept_clock))
         hand_over(cli, authority, issued, lambda: _hand_out(cli, issued, target))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from jitid.authority.hand_out import hand_out
@@ -29,7 +29,7 @@ from jitid.values.times import LATEST, format_duration, format_time, parse_durat
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
-    from jitid.cli import options
+    from jitid.cli.issue import commands
     from jitid.cli.issue.run_secrets import SecretRequest, Secrets
     from jitid.model.request import IssueRequest
 
@@ -57,81 +57,41 @@ _PLACES = frozenset({"JITID_LEDGER", "JITID_REMOTE", "JITID_REMOTE_CA", "JITID_R
 """Variables that name a ledger or an authority and its credential. The command has a separate credential."""
 
 
-def run(
-    cli: Invocation,
-    command: options.Command,
-    task: options.Task = None,
-    delegator: options.Delegator = None,
-    delegator_token_file: options.DelegatorTokenFile = None,
-    agent: options.RunningAgent = None,
-    kind: options.Kind = None,
-    scope: options.Scopes = None,
-    audience: options.Audiences = None,
-    may_audience: options.MayAudiences = None,
-    may_act: options.MayActs = None,
-    ttl: options.Ttl = None,
-    purpose: options.Purpose = None,
-    sensitivity: options.Sensitivity = None,
-    deadline: options.Deadline = None,
-    parent_file: options.ParentFile = None,
-    detail: options.Details = None,
-    allow_narrower: options.AllowNarrower = False,
-    env: options.Variable = None,
-    file: options.TokenFolder = None,
-    on_exit: options.OnExit = None,
-    grace: options.Grace = None,
-    wait: options.Wait = None,
-    secret: options.Secrets = None,
-    may_kind: options.MayKinds = None,
-) -> None:
-    """Run a command that has an identity of its own while it runs.
-
-    With --audience the command finds a token for that service in the file $JITID_TOKEN_FILE, one for each further
-    service in $JITID_TOKEN_FILE_2 and so on: in memory, renewed before it expires, always whole. The file
-    $JITID_PARENT_FILE has its identity token, for jitid alone: a `jitid issue` or `jitid run` inside delegates from it.
-    When the command ends, its identity ends, with all that descends from it.
-
-    With --secret it has further credentials of that identity, all of them or it does not start: each is in the file
-    $JITID_SECRET_NAME, and a database's, a cloud's or a host's also where psql, the AWS tools and ssh look.
-
-    An agent under your own user is not confined: it can read the signing key, and at a socket it is you. Only another
-    user closes this: `jitid serve --socket` under its own user, and the agent under another. The man page has the
-    commands.
-
-    It may run until $JITID_EXPIRES_AT, then it gets a TERM and after --grace a KILL (status 124). Otherwise the
-    status is the command's own. 125: it was refused, or failed before the command started.
-    """
-    _check(cli, env, file, on_exit)
-    secrets = _secrets(secret, on_exit)
-    read_input.check_one_stdin(parent_file, delegator_token_file)
-    grace_seconds = _GRACE if grace is None else 0 if grace in ("0", "0s") else parse_duration(grace)
-    patience = None if wait is None else parse_duration(wait)
-    program = programs.find(command[0], os.environ.get("PATH", os.defpath))
+def run(cli: Invocation, args: commands.Run) -> None:
+    """Perform `jitid run`."""
+    _check(cli, args.env, args.file, args.on_exit)
+    secrets = _secrets(args.secret, args.on_exit)
+    read_input.check_one_stdin(args.parent_file, args.delegator_token_file)
+    grace_seconds = (
+        _GRACE if args.grace is None else 0 if args.grace in ("0", "0s") else parse_duration(args.grace)
+    )
+    patience = None if args.wait is None else parse_duration(args.wait)
+    program = programs.find(args.command[0], os.environ.get("PATH", os.defpath))
     request, proof = stated_request(
         cli,
         {
-            "task": task,
-            "delegator": delegator,
-            "delegator_token_file": delegator_token_file,
-            "agent": agent,
-            "kind": kind,
-            "scope": scope,
-            "audience": audience,
-            "may_audience": may_audience,
-            "ttl": ttl,
-            "purpose": purpose,
-            "sensitivity": sensitivity,
-            "deadline": deadline,
-            "parent_file": parent_file,
-            "detail": detail,
-            "allow_narrower": allow_narrower,
-            "may_kind": may_kind,
+            "task": args.task,
+            "delegator": args.delegator,
+            "delegator_token_file": args.delegator_token_file,
+            "agent": args.agent,
+            "kind": args.kind,
+            "scope": args.scope,
+            "audience": args.audience,
+            "may_audience": args.may_audience,
+            "ttl": args.ttl,
+            "purpose": args.purpose,
+            "sensitivity": args.sensitivity,
+            "deadline": args.deadline,
+            "parent_file": args.parent_file,
+            "detail": args.detail,
+            "allow_narrower": args.allow_narrower,
+            "may_kind": args.may_kind,
         },
-        usual_agent=_agent_of(command[0]),
+        usual_agent=_agent_of(args.command[0]),
         identity=True,
     )
     services = request.audiences or cli.config().many("audience")
-    actors = tuple(parse_may_act(text) for text in may_act or ())
+    actors = tuple(parse_may_act(text) for text in args.may_act or ())
     if actors and not services:
         raise UsageError("no service is named that could exchange its token", "name it with --audience")
     if request.kind not in _HELD:
@@ -139,28 +99,34 @@ def run(
             f"what a run holds is a jwt or an opaque token, and no credential of kind {request.kind}",
             f"have it besides: --secret NAME={request.kind}",
         )
-    if request.ttl is not None and request.ttl < _SHORTEST and env is None:
+    if request.ttl is not None and request.ttl < _SHORTEST and args.env is None:
         raise UsageError(
             f"a lifetime of {format_duration(request.ttl)} is too short to be renewed in time",
             "such as --ttl 1m",
         )
     # A token in a variable cannot be replaced.
-    renews_until = 0 if env is not None else _end_of_parent(parent_file, os.environ) or LATEST
-    process = this_process(kept=on_exit == "keep", renews_until=renews_until)
+    renews_until = 0 if args.env is not None else _end_of_parent(args.parent_file, os.environ) or LATEST
+    process = this_process(kept=args.on_exit == "keep", renews_until=renews_until)
     request = request._replace(process=process, may_kind=_obtainable(request, secrets))
     if actors:
         # The identity must grant the audiences that its tokens let other services reach.
         reached = (*services, *(name for actor in actors for name in actor.audiences))
         request = request._replace(may_audience=tuple(dict.fromkeys((*request.may_audience, *reached))))
     operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
-    token_place = open_place(file, IDENTITY) if services else open_place(file)
+    token_place = open_place(args.file, IDENTITY) if services else open_place(args.file)
     if services or secrets:
         from jitid.cli.issue import run_secrets
 
         secrets = run_secrets.of_services(secrets, services)
         secrets += run_secrets.services(services, request.kind, actors, token_place)
     started = _Start(
-        cli, command, program, token_place, variable=env, parent_file=parent_file, secret_requests=secrets
+        cli,
+        args.command,
+        program,
+        token_place,
+        variable=args.env,
+        parent_file=args.parent_file,
+        secret_requests=secrets,
     )
     try:
         authority = open_for_issue(cli.config(), operation, cli.note)
@@ -180,10 +146,10 @@ def run(
         # The authority stays open: closing the last connection to a ledger waits for a checkpoint. Later steps open the
         # ledger again, since it may have been replaced. The time limit covers the start only, not the command.
         bounds.lift()
-        cli.status = _watched(cli, started, grace_seconds, keep=on_exit == "keep")
+        cli.status = _watched(cli, started, grace_seconds, keep=args.on_exit == "keep")
     finally:
-        started.close(keep=on_exit == "keep")
-        token_place.close(keep=on_exit == "keep")
+        started.close(keep=args.on_exit == "keep")
+        token_place.close(keep=args.on_exit == "keep")
     if started.child.killed_by == signal.SIGINT:
         # A shell ends its loop only if it sees that this process, too, was ended by the key.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -225,7 +191,7 @@ class _Start:
     def __init__(
         self,
         cli: Invocation,
-        command: list[str],
+        command: Sequence[str],
         program: str,
         token_place: TokenPlace,
         *,
@@ -360,7 +326,7 @@ def _obtainable(request: IssueRequest, secrets: list[SecretRequest]) -> tuple[st
     return tuple(dict.fromkeys((*(request.may_kind or (request.kind,)), *needed)))
 
 
-def _secrets(texts: list[str] | None, on_exit: str | None) -> list[SecretRequest]:
+def _secrets(texts: Sequence[str], on_exit: str | None) -> list[SecretRequest]:
     """Return the requested secrets. Raises UsageError."""
     if not texts:
         return []

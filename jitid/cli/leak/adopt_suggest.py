@@ -16,7 +16,7 @@ from jitid.values.text import safe
 
 if TYPE_CHECKING:
     from jitid.capabilities.adopt.replacement import SecretReplacement
-    from jitid.cli import options
+    from jitid.cli.leak import commands
     from jitid.operation.base import Authority
 
 FIELDS = ("name", "kind", "why", "configuration", "policy", "commands")
@@ -24,22 +24,16 @@ _AT_ONCE = 100
 _WIDTH = 100
 
 
-def suggest(
-    cli: Invocation, names: options.ReplacedNames = None, all_: options.EveryStanding = False
-) -> None:
-    """Tell what can take the place of adopted secrets, and write what it needs.
-
-    For each it names a kind that is made just in time, with the target for the configuration, a policy that permits
-    just that, and the commands that use it and then end the secret. Where nothing fits, it says so.
-    """
+def suggest(cli: Invocation, args: commands.AdoptSuggest) -> None:
+    """Perform `jitid adopt suggest`."""
     cli.expect(FIELDS)
-    if bool(names) is all_:
+    if bool(args.names) is args.all_:
         raise UsageError(
-            "nothing is named" if not names else "--all and names contradict each other",
+            "nothing is named" if not args.names else "--all and names contradict each other",
             "name adopted secrets, or all of them with --all",
         )
     authority = open_authority(cli.config())
-    chosen_names = list(dict.fromkeys(map(check_own_name, names or ()))) or list(_live_names(authority))
+    chosen_names = list(dict.fromkeys(map(check_own_name, args.names or ()))) or list(_live_names(authority))
     if not chosen_names:
         raise NotFoundError("nothing is adopted that may still work", "see: jitid adopt list")
     replacements = [

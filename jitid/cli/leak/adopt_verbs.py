@@ -20,67 +20,49 @@ from jitid.values.names import check_delegator
 from jitid.values.text import check_text, mark_of, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from jitid.capabilities.adopt.adoption import Adoption
     from jitid.capabilities.adopt.read_secret import KeptSecret
-    from jitid.cli import options
+    from jitid.cli.leak import commands
     from jitid.operation.base import Authority
 
 _PAGE = 1_000
 _ONE = ("name", "owner", "place", "purpose")
 
 
-def add(
-    cli: Invocation,
-    name: options.AdoptedName = None,
-    owner: options.SecretOwner = None,
-    place: options.SecretPlace = None,
-    purpose: options.SecretPurpose = None,
-    agent: options.SecretAgent = None,
-    sensitivity: options.SecretSensitivity = None,
-    expires: options.SecretEnd = None,
-    target: options.SecretTarget = None,
-    reference: options.SecretReference = None,
-    prefix: options.SecretPrefix = None,
-    access_key_id: options.AccessKeyId = None,
-    file: options.SecretFile = None,
-    fingerprint: options.SecretPrint = None,
-    public_key: options.PublicKeyFile = None,
-    from_file: options.SecretsFile = None,
-    as_: options.SecretsForm = None,
-    dry_run: options.DryRun = False,
-) -> None:
-    """Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose.
-
-    The secret comes from standard input or a file, and nothing of it is kept but SHA-256. From then on it is found,
-    reported and ended like whatever jitid has issued. With --from-file thousands are adopted at once, or none.
-    """
+def add(cli: Invocation, args: commands.AdoptAdd) -> None:
+    """Perform `jitid adopt add`."""
     cli.expect(adopt_rows.ADDED)
     facts = {
-        "name": name,
-        "owner": owner,
-        "place": place,
-        "purpose": purpose,
-        "agent": agent,
-        "sensitivity": sensitivity,
-        "expires": expires,
-        "target": target,
-        "reference": reference,
-        "prefix": prefix,
-        "access_key_id": access_key_id,
+        "name": args.name,
+        "owner": args.owner,
+        "place": args.place,
+        "purpose": args.purpose,
+        "agent": args.agent,
+        "sensitivity": args.sensitivity,
+        "expires": args.expires,
+        "target": args.target,
+        "reference": args.reference,
+        "prefix": args.prefix,
+        "access_key_id": args.access_key_id,
     }
     content = None
-    if from_file is not None:
+    if args.from_file is not None:
         from jitid.cli.leak import adopt_file
 
-        if file is not None or fingerprint is not None or public_key is not None or name is not None:
+        if (
+            args.file is not None
+            or args.fingerprint is not None
+            or args.public_key is not None
+            or args.name is not None
+        ):
             raise UsageError("--from-file names all that is adopted", "leave the name and the secret out")
         secrets, content = adopt_file.read(
-            from_file, as_, {key: value for key, value in facts.items() if value}
+            args.from_file, args.as_, {key: value for key, value in facts.items() if value}
         )
     else:
-        if as_ is not None:
+        if args.as_ is not None:
             raise UsageError("--as says which form the file of --from-file has")
         missing = [fact for fact in _ONE if not facts[fact]]
         if missing:
@@ -90,12 +72,14 @@ def add(
                 "say what it is called, who answers for it, where it is kept and what for: "
                 "jitid adopt add NAME --owner DELEGATOR --place TEXT --purpose TEXT",
             )
-        secret = _kept(file, fingerprint, public_key, prefix, facts)
+        secret = _kept(args.file, args.fingerprint, args.public_key, args.prefix, facts)
         secrets = (standing_secret(0, facts, secret),)
-    operation = ops.Adopt(secrets=secrets, content=content, dry_run=dry_run, accept_clock=cli.accept_clock)
+    operation = ops.Adopt(
+        secrets=secrets, content=content, dry_run=args.dry_run, accept_clock=cli.accept_clock
+    )
     config = cli.config()
-    authority = open_for_preview(config) if dry_run else open_or_create_authority(config, cli.note)
-    _report(cli, authority.perform(operation), name, dry_run=dry_run)
+    authority = open_for_preview(config) if args.dry_run else open_or_create_authority(config, cli.note)
+    _report(cli, authority.perform(operation), args.name, dry_run=args.dry_run)
 
 
 def _kept(
@@ -162,27 +146,20 @@ def _sentence(adoption: Adoption, name: str | None, *, dry_run: bool) -> str:
     return f"adopted {subject}{as_jti} (audit event {adoption.event}){also}"
 
 
-def list_(
-    cli: Invocation,
-    owner: options.SecretOwner = None,
-    live: options.MayWork = False,
-    limit: options.Limit = None,
-) -> None:
-    """List adopted secrets, the oldest first.
-
-    `standing` is what is alive; `ended` what is known to have ended where it is kept; `unconfirmed` what has ended
-    here, and may work there all the same.
-    """
+def list_(cli: Invocation, args: commands.AdoptList) -> None:
+    """Perform `jitid adopt list`."""
     cli.expect(adopt_rows.FIELDS)
-    max_count = limit_of(limit)
+    max_count = limit_of(args.limit)
     authority = open_authority(cli.config())
     columns = record_rows.columns(cli, adopt_rows.FIELDS, adopt_rows.BRIEF)
     rows = [
         {field: row[field] for field in columns}
-        for row in _pages(authority, None if owner is None else check_delegator(owner), max_count, live=live)
+        for row in _pages(
+            authority, None if args.owner is None else check_delegator(args.owner), max_count, live=args.live
+        )
     ]
     cli.show(Display("jitid.adopt-list/1", columns, rows))
-    if limit is None and len(rows) == max_count:
+    if args.limit is None and len(rows) == max_count:
         cli.note(f"there may be more than {max_count}: say how many with --limit")
 
 
@@ -199,10 +176,10 @@ def _pages(authority: Authority, owner: str | None, max_count: int, *, live: boo
     return rows
 
 
-def show(cli: Invocation, name: options.AdoptedOne) -> None:
-    """Tell everything about an adopted secret."""
+def show(cli: Invocation, args: commands.AdoptShow) -> None:
+    """Perform `jitid adopt show`."""
     cli.expect(adopt_rows.FIELDS)
-    page = open_authority(cli.config()).perform(ops.ListAdopted(names=(check_own_name(name),), limit=1))
+    page = open_authority(cli.config()).perform(ops.ListAdopted(names=(check_own_name(args.name),), limit=1))
     row = adopt_rows.record(page.secrets[0], page.now)
     if not record_rows.by_eye(cli):
         cli.show(Display("jitid.adopt-show/1", adopt_rows.FIELDS, [row], one=True))
@@ -211,33 +188,20 @@ def show(cli: Invocation, name: options.AdoptedOne) -> None:
     cli.show(Display("jitid.adopt-show/1", tuple(filled), [filled], one=True))
 
 
-def change(
-    cli: Invocation,
-    names: options.AdoptedNames,
-    owner: options.SecretOwner = None,
-    place: options.SecretPlace = None,
-    purpose: options.SecretPurpose = None,
-    agent: options.SecretAgent = None,
-    expires: options.SecretEnd = None,
-    target: options.SecretTarget = None,
-    reference: options.SecretReference = None,
-) -> None:
-    """Change what is known of adopted secrets: whose they are, where, and what ends them.
-
-    What is stated takes the place of what was there. Whoever leaves hands them over so: what a disabled owner has ends.
-    """
+def change(cli: Invocation, args: commands.AdoptChange) -> None:
+    """Perform `jitid adopt change`."""
     cli.expect(adopt_rows.FIELDS)
     facts = {
-        "owner": owner,
-        "place": place,
-        "purpose": purpose,
-        "agent": agent,
-        "expires": expires,
-        "target": target,
-        "reference": reference,
+        "owner": args.owner,
+        "place": args.place,
+        "purpose": args.purpose,
+        "agent": args.agent,
+        "expires": args.expires,
+        "target": args.target,
+        "reference": args.reference,
     }
     operation = ops.ChangeAdopted(
-        names=_named(names), amended=amended_by(facts), accept_clock=cli.accept_clock
+        names=_named(args.names), amended=amended_by(facts), accept_clock=cli.accept_clock
     )
     page = open_authority(cli.config()).perform(operation)
     rows = [adopt_rows.record(secret, page.now) for secret in page.secrets]
@@ -251,34 +215,28 @@ def change(
         )
 
 
-def probe(cli: Invocation, names: options.AdoptedNames) -> None:
-    """Ask targets whether adopted secrets work there.
-
-    Nothing is changed, and no secret is needed for it. What cannot be asked is `unknown`, which is not `dead`.
-    """
+def probe(cli: Invocation, args: commands.AdoptProbe) -> None:
+    """Perform `jitid adopt probe`."""
     cli.expect(adopt_rows.PROBED)
-    probed = open_authority(cli.config()).perform(ops.ProbeAdopted(names=_named(names)))
+    probed = open_authority(cli.config()).perform(ops.ProbeAdopted(names=_named(args.names)))
     rows = [
         {"name": secret.name, "life": secret.probe.life.value, "seen": secret.probe.seen} for secret in probed
     ]
     cli.show(Display("jitid.adopt-probe/1", adopt_rows.PROBED, rows))
 
 
-def ended(cli: Invocation, names: options.AdoptedNames, proof: options.SecretProof = None) -> None:
-    """Say that adopted secrets work no longer where they are kept: somebody has seen to it.
-
-    What was done must be told. They end here too, and what leaked of them counts as dead from then on.
-    """
+def ended(cli: Invocation, args: commands.AdoptEnded) -> None:
+    """Perform `jitid adopt ended`."""
     cli.expect(adopt_rows.ENDED)
-    if proof is None or not proof.strip():
+    if args.proof is None or not args.proof.strip():
         raise UsageError(
             "what was done is not told; nothing was changed",
             "say with --proof how it is known that they work no longer: the audit log keeps it",
         )
-    if len(proof) > _PAGE:
+    if len(args.proof) > _PAGE:
         raise UsageError(f"the proof is longer than {_PAGE:,} characters")
     operation = ops.EndAdopted(
-        names=_named(names), proof=check_text(proof, "the proof"), accept_clock=cli.accept_clock
+        names=_named(args.names), proof=check_text(args.proof, "the proof"), accept_clock=cli.accept_clock
     )
     result = open_authority(cli.config()).perform(operation)
     if cli.field is not None or cli.format_name() is not None:
@@ -295,5 +253,5 @@ def ended(cli: Invocation, names: options.AdoptedNames, proof: options.SecretPro
         cli.warn(f"it is not proved that the ledger refuses what leaked of it: {result.unproved}")
 
 
-def _named(names: list[str]) -> tuple[str, ...]:
+def _named(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(check_own_name(name) for name in names))

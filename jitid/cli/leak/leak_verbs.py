@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid.cli import record_rows
@@ -16,88 +16,55 @@ from jitid.values.times import parse_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.scan.reports.any_report import ReportFormat
-    from jitid.cli import options
+    from jitid.cli.leak import commands
 
 _LONGEST_NUMBER = 18
 """Maximum number of digits that fit into an integer of every ledger."""
 
 
-def add(
-    cli: Invocation,
-    file: options.LeakedText = None,
-    source: options.Source = None,
-    at: options.ReportedAt = None,
-    revoke: options.EndLeaked = False,
-    reason: options.Reason = None,
-    dry_run: options.DryRun = False,
-    max_: options.Max = None,
-    yes: options.YesLeaked = False,
-    from_: options.FromReport = None,
-    report_format: options.OfScanner = None,
-) -> None:
-    """Report that tokens of ours leaked, and end them with --revoke.
-
-    A text of any length is searched for tokens, parts of signed tokens, private keys and fingerprints; nothing
-    of it is kept but which credentials were there. What neither a signature nor a fingerprint proves is recorded
-    with --yes only, and an id proves nothing. The same from the same source again is no new leak while that one
-    is open. --from reads what a scanner reported: each finding with the place where it was seen, which is kept too.
-    """
+def add(cli: Invocation, args: commands.LeakAdd) -> None:
+    """Perform `jitid leak add`."""
     from jitid.cli.leak import leak_add
     from jitid.cli.leak.leak_sources import ReportSearch, TextSearch
     from jitid.cli.leak.search_stream import shapes_of
 
-    if file is not None and from_ is not None:
+    if args.file is not None and args.from_ is not None:
         raise UsageError("a text and a scanner's report are two reports", "give one at a time")
-    if report_format is not None and from_ is None:
+    if args.report_format is not None and args.from_ is None:
         raise UsageError("--report-format goes with --from")
-    path = file or "-" if from_ is None else from_
+    path = args.file or "-" if args.from_ is None else args.from_
     leak_add.add(
         cli,
         TextSearch(path, lambda: shapes_of(cli))
-        if from_ is None
-        else ReportSearch(path, _format_of(report_format)),
-        ("stdin" if path == "-" else path) if source is None else source,
-        None if at is None else parse_time(at),
-        leak_add.LeakEnding(revoke, reason, max_, dry_run=dry_run, yes=yes),
+        if args.from_ is None
+        else ReportSearch(path, _format_of(args.report_format)),
+        ("stdin" if path == "-" else path) if args.source is None else args.source,
+        None if args.at is None else parse_time(args.at),
+        leak_add.LeakEnding(args.revoke, args.reason, args.max_, dry_run=args.dry_run, yes=args.yes),
     )
 
 
-def list_(
-    cli: Invocation,
-    open_: options.Open = False,
-    valid: options.StillValid = False,
-    source: options.OfSource = None,
-    task: options.OfTask = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    limit: options.Limit = None,
-) -> None:
-    """List what leaked, and whether it still works.
-
-    The newest first; every condition must hold, times are those of the report. The exposure goes from the report
-    to the end of the credential, or until now. Until `lives_until` it lives, or something else of its identity or
-    below that. `refused_since`: the ledger refuses all of that since then. `accepted_until`: from then on no verifier
-    accepts any of it.
-    """
+def list_(cli: Invocation, args: commands.LeakList) -> None:
+    """Perform `jitid leak list`."""
     from jitid.authority.open import open_authority
     from jitid.formats.display import Display
 
     cli.expect(leak_rows.FIELDS)
     leak_filter = LeakFilter(
-        source=source,
-        task=None if task is None else check_task(task),
-        open=open_,
-        since=None if since is None else parse_time(since),
-        until=None if until is None else parse_time(until),
+        source=args.source,
+        task=None if args.task is None else check_task(args.task),
+        open=args.open_,
+        since=None if args.since is None else parse_time(args.since),
+        until=None if args.until is None else parse_time(args.until),
     )
-    max_count = limit_of(limit)
+    max_count = limit_of(args.limit)
     authority = open_authority(cli.config())
     columns = record_rows.columns(cli, leak_rows.FIELDS, leak_rows.BRIEF)
     count = with_live_identity = 0
 
     def rows() -> Iterator[dict[str, Any]]:
         nonlocal count, with_live_identity
-        for row in leak_rows.pages(authority, leak_filter, max_count, valid=valid):
+        for row in leak_rows.pages(authority, leak_filter, max_count, valid=args.valid):
             count += 1
             with_live_identity += leak_rows.has_live_identity(row)
             yield {name: row[name] for name in columns}
@@ -110,22 +77,19 @@ def list_(
             f"{with_live_identity} open {leaks} ended, and {identities} on: see lives_until, or "
             "jitid sweep --rule leaked-live"
         )
-    if limit is None and count == max_count:
+    if args.limit is None and count == max_count:
         cli.note(f"there may be more than {max_count}: say how many with --limit")
 
 
-def show(cli: Invocation, leak: options.LeakId) -> None:
-    """Tell everything about a leak.
-
-    By the jti of what leaked it tells of each place where that was found.
-    """
+def show(cli: Invocation, args: commands.LeakShow) -> None:
+    """Perform `jitid leak show`."""
     from jitid.authority.open import open_authority
     from jitid.capabilities.leak.operations import ShowLeaks
     from jitid.formats.display import Display
     from jitid.system import output
 
     cli.expect(leak_rows.DETAILS)
-    numbers, jtis = _named([leak])
+    numbers, jtis = _named([args.leak])
     leaks = open_authority(cli.config()).perform(ShowLeaks(numbers=numbers, jtis=jtis))
     rows = [leak_rows.details(leak_details) for leak_details in leaks]
     for row in rows:
@@ -142,31 +106,21 @@ def show(cli: Invocation, leak: options.LeakId) -> None:
         cli.show(Display("jitid.leak/1", tuple(filled), [filled], one=True))
 
 
-def timeline(cli: Invocation, leaks: options.LeakIds) -> None:
-    """Tell what became of leaks, for the report of an incident.
-
-    Who delegated, for what and with which rights, where it was found and what it was used for before the report and
-    after it, when it ended and what ended with it, and for how long it was exposed; each step with its audit event.
-    At a terminal and with --format markdown it is Markdown.
-    """
+def timeline(cli: Invocation, args: commands.LeakTimeline) -> None:
+    """Perform `jitid leak timeline`."""
     from jitid.authority.open import open_authority
     from jitid.capabilities.leak.operations import RecountLeaks
     from jitid.cli.leak import leak_timeline, timeline_rows
 
     own_format = cli.own_format(leak_timeline.FORMATS)
     cli.expect(timeline_rows.FIELDS)
-    numbers, jtis = _named(leaks)
+    numbers, jtis = _named(args.leaks)
     accounts = open_authority(cli.config()).perform(RecountLeaks(numbers=numbers, jtis=jtis))
     leak_timeline.show(cli, own_format, accounts)
 
 
-def close(
-    cli: Invocation, leaks: options.LeakIds, reason: options.Reason = None, yes: options.YesValid = False
-) -> None:
-    """Close leaks: somebody is done with them.
-
-    The reason must be given. What still works is not closed without --yes. A jti closes all its leaks.
-    """
+def close(cli: Invocation, args: commands.LeakClose) -> None:
+    """Perform `jitid leak close`."""
     from jitid.authority.open import open_authority
     from jitid.capabilities.leak.operations import CloseLeaks
     from jitid.cli.identity.revoke import check_reason
@@ -174,15 +128,15 @@ def close(
     from jitid.system import output
 
     cli.expect(leak_rows.CLOSED)
-    numbers, jtis = _named(leaks)
-    if reason is None:
+    numbers, jtis = _named(args.leaks)
+    if args.reason is None:
         raise UsageError(
             "no reason is given; nothing was changed",
             "say with --reason why they are closed: the audit log keeps it",
         )
-    check_reason(reason)
+    check_reason(args.reason)
     operation = CloseLeaks(
-        numbers=numbers, jtis=jtis, reason=reason, valid_too=yes, accept_clock=cli.accept_clock
+        numbers=numbers, jtis=jtis, reason=args.reason, valid_too=args.yes, accept_clock=cli.accept_clock
     )
     authority = open_authority(cli.config())
     try:
@@ -211,7 +165,7 @@ def _format_of(text: str | None) -> ReportFormat | None:
         ) from None
 
 
-def _named(texts: list[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def _named(texts: Sequence[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Return the numbers and the jtis. Raises UsageError for any other text, and does not repeat it."""
     from jitid.values.ids import parse_id
     from jitid.values.text import refuse_mark

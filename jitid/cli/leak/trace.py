@@ -14,8 +14,8 @@ from jitid.search.find import Finds
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
     from jitid.capabilities.leak.trace_result import Match, Traced
-    from jitid.cli import options
     from jitid.cli.invocation import Invocation
+    from jitid.cli.leak import commands
     from jitid.cli.leak.search_stream import StreamSearch
     from jitid.operation.base import Authority
 
@@ -23,52 +23,38 @@ _ID = re.compile(r"j(?:id|ti)_[0-9a-v]{26}|J(?:ID|TI)_[0-9A-V]{26}")
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{64}")
 
 
-def trace(
-    cli: Invocation,
-    subject: options.Leaked = None,
-    revoke: options.EndFound = False,
-    reason: options.Reason = None,
-    dry_run: options.DryRun = False,
-    max_: options.Max = None,
-    yes: options.YesFound = False,
-) -> None:
-    """Tell where a leaked string comes from, and end it with --revoke.
-
-    A text of any length is searched for tokens, parts of signed tokens, private keys, ids and fingerprints; it
-    comes from a file or standard input, and no secret in it is shown. For each credential it says whose it is,
-    whether it lives, who may still honour it, and the command that ends it. What neither a signature nor a fingerprint
-    proves is revoked with --yes only.
-    """
+def trace(cli: Invocation, args: commands.Trace) -> None:
+    """Perform `jitid trace`."""
     max_count: int | None = None
-    if yes and max_ is not None:
+    if args.yes and args.max_ is not None:
         raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
-    if revoke:
+    if args.revoke:
         from jitid.cli.identity.revoke import check_reason, most_of
 
-        check_reason(reason)
-        max_count = None if yes else most_of(cli, max_)
-    elif reason is not None or dry_run or max_ is not None or yes:
+        check_reason(args.reason)
+        max_count = None if args.yes else most_of(cli, args.max_)
+    elif args.reason is not None or args.dry_run or args.max_ is not None or args.yes:
         raise UsageError(
             "--reason, --dry-run, --max and --yes go with --revoke", "add --revoke, or leave them out"
         )
-    authority, traced, search = _traced(cli, subject)
+    authority, traced, search = _traced(cli, args.subject)
     ended: Ended | None = None
     failure: JitidError | None = None
-    if revoke:
+    if args.revoke:
         try:
-            revocable, failure = _sure(traced, yes=yes)
+            revocable, failure = _sure(traced, yes=args.yes)
             if revocable:
-                ended = _end(cli, authority, revocable, reason, max_count, dry_run=dry_run)
+                ended = _end(cli, authority, revocable, args.reason, max_count, dry_run=args.dry_run)
         except JitidError as error:
             failure = error
-        if ended is not None and not dry_run:
+        if ended is not None and not args.dry_run:
             # Another process may have revoked them first.
             traced = _refreshed(authority, traced)
     try:
-        _show(cli, traced, ended, revoke=revoke, dry_run=dry_run)
+        _show(cli, traced, ended, revoke=args.revoke, dry_run=args.dry_run)
     finally:
         # Report the revocation even if writing the rows fails.
-        _report(cli, traced, ended, revoke=revoke and failure is None, dry_run=dry_run)
+        _report(cli, traced, ended, revoke=args.revoke and failure is None, dry_run=args.dry_run)
     if failure is not None:
         if search is not None and search.missed:
             from jitid.cli.leak.trace_rows import incomplete

@@ -26,7 +26,7 @@ from jitid.values.text import quote
 from jitid.values.times import parse_time
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.ledger import commands
 
 LOG = ("seq", "at", "op", "by", "task", "agent", "delegator", "count", "rules", "reason", "hash")
 BRIEF = ("seq", "at", "op", "by", "task", "agent", "count")
@@ -41,76 +41,49 @@ EXPORTS = ("jsonl", "syslog")
 VERIFIED = ("events", "members", "head")
 
 
-def log(
-    cli: Invocation,
-    operation: options.OfOperation = None,
-    task: options.OfTask = None,
-    agent: options.OfAgent = None,
-    delegator: options.OfDelegator = None,
-    by: options.OfCaller = None,
-    rule: options.OfRule = None,
-    sweep: options.OfSweep = None,
-    trace: options.OfTrace = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    event: options.OfEvent = None,
-    at: options.AroundTime = None,
-    within: options.Within = None,
-    action: options.OfAction = None,
-    resource: options.OfResource = None,
-    after: options.AfterEvent = None,
-    members: options.Members = False,
-    limit: options.Limit = None,
-    follow: options.Follow = False,
-) -> None:
-    """Show audit events, oldest first.
-
-    JSON formats show each event whole, as it was hashed. With --members each event names the credentials
-    that it issued, ended, or tells the use of. --follow shows the last ten, or those after --after or --since,
-    and then new ones as they come, until it is interrupted or has shown --limit.
-
-    With --at, --action or --resource it shows what was done with credentials, as `jitid authorize` was asked:
-    who did that, for whom and for what.
-    """
-    fields: tuple[str, ...] = (*LOG, "members") if members else LOG
+def log(cli: Invocation, args: commands.AuditLog) -> None:
+    """Perform `jitid audit log`."""
+    fields: tuple[str, ...] = (*LOG, "members") if args.members else LOG
     if cli.field == BY_ID:
         fields = (*fields, BY_ID)
-    about_use = not (at is within is action is resource is None)
+    about_use = not (args.at is args.within is args.action is args.resource is None)
     if not about_use:
         cli.expect(fields)
     log_filter = LogFilter(
-        operation=operation,
-        task=None if task is None else check_task(task),
-        agent=None if agent is None else check_name(agent, "agent"),
-        delegator=None if delegator is None else check_delegator(delegator),
-        by=by,
-        rule=rule,
-        sweep=sweep,
-        trace=trace,
-        since=None if since is None else parse_time(since),
-        until=None if until is None else parse_time(until),
-        after=(after or 0) if event is None else max(after or 0, event - 1),
-        event=event,
+        operation=args.operation,
+        task=None if args.task is None else check_task(args.task),
+        agent=None if args.agent is None else check_name(args.agent, "agent"),
+        delegator=None if args.delegator is None else check_delegator(args.delegator),
+        by=args.by,
+        rule=args.rule,
+        sweep=args.sweep,
+        trace=args.trace,
+        since=None if args.since is None else parse_time(args.since),
+        until=None if args.until is None else parse_time(args.until),
+        after=(args.after or 0) if args.event is None else max(args.after or 0, args.event - 1),
+        event=args.event,
     )
-    if limit is not None:
-        limit_of(limit)
+    if args.limit is not None:
+        limit_of(args.limit)
     if about_use:
         from jitid.cli.ledger import audit_actions
 
-        if follow or members or after is not None:
+        if args.follow or args.members or args.after is not None:
             raise UsageError("--follow, --members and --after are about events, and actions are asked for")
-        audit_actions.show(cli, log_filter, at, within, action, resource, limit)
+        audit_actions.show(cli, log_filter, args.at, args.within, args.action, args.resource, args.limit)
         return
-    if follow:
-        if event is not None:
+    if args.follow:
+        if args.event is not None:
             raise UsageError("--follow and --event cannot go together", "a single event has nothing after it")
         if cli.format_name() == "json" and cli.field is None:
             raise UsageError("a JSON document has an end, and --follow has none", "use --format jsonl")
-        start = after is not None or since is not None
-        _follow(cli, log_filter, limit, fields, start=start, members=members)
+        start = args.after is not None or args.since is not None
+        _follow(cli, log_filter, args.limit, fields, start=start, members=args.members)
         return
-    documents = open_authority(cli.config()).perform(ReadLog(chosen=log_filter, limit=limit, members=members))
-    _show_log(cli, documents, log_filter, fields, members=members)
+    documents = open_authority(cli.config()).perform(
+        ReadLog(chosen=log_filter, limit=args.limit, members=args.members)
+    )
+    _show_log(cli, documents, log_filter, fields, members=args.members)
 
 
 def _show_log(
@@ -189,38 +162,30 @@ def _row(document: dict[str, Any]) -> dict[str, Any]:
     return {"count": 1 if "jti" in document else None, **document, "at": record_rows.time(document["at"])}
 
 
-def head(cli: Invocation, out: options.PrivateOut = None) -> None:
-    """Print the signed last link of the audit chain.
-
-    Keep it outside this machine: `audit verify --expect-head` then finds a tail that was cut and a ledger
-    that is an older copy.
-    """
-    if out is None:
+def head(cli: Invocation, args: commands.AuditHead) -> None:
+    """Perform `jitid audit head`."""
+    if args.out is None:
         cli.expect(HEAD)
     else:
         cli.expect_own_form()
     signed_head = open_authority(cli.config()).perform(SignHead())
     # The configured format does not apply: the stored head must have the form that --expect-head reads.
     if cli.field is None and cli.format is None:
-        output.put([f"{signed_head}\n"], out)
+        output.put([f"{signed_head}\n"], args.out)
     else:
         cli.show(Display("jitid.audit-head/1", HEAD, [{"head": signed_head}], one=True))
 
 
-def verify(cli: Invocation, expect_head: options.ExpectHead = None, file: options.LogFile = None) -> None:
-    """Check the audit chain, and the ledger's rows against it.
-
-    Any event that was edited, removed, inserted or moved is found. With --file an export is checked, for
-    which no ledger is needed. Exit status 7 says that it does not hold.
-    """
+def verify(cli: Invocation, args: commands.AuditVerify) -> None:
+    """Perform `jitid audit verify`."""
     cli.expect(VERIFIED)
-    read_input.check_one_stdin(file, expect_head)
-    expected = None if expect_head is None else _head(expect_head)
+    read_input.check_one_stdin(args.file, args.expect_head)
+    expected = None if args.expect_head is None else _head(args.expect_head)
     try:
-        if file is None:
+        if args.file is None:
             result = open_authority(cli.config()).perform(VerifyLog(expected_head=expected))
         else:
-            result = verify_export((text for _, text in read_input.lines(file, "the export")), expected)
+            result = verify_export((text for _, text in read_input.lines(args.file, "the export")), expected)
     except UnreadableHeadError as error:
         error.hint = "if it is the right file, verify without it (jitid audit verify), and put it away"
         raise
@@ -229,7 +194,7 @@ def verify(cli: Invocation, expect_head: options.ExpectHead = None, file: option
             error.hint or "keep ledger and files as they are, and compare them with copies kept elsewhere"
         )
         raise
-    _report(cli, result, compared_rows=file is None)
+    _report(cli, result, compared_rows=args.file is None)
     if result.cut is not None:
         raise PartialError(
             f"what is here holds, but event {result.cut}, which the remembered head tells of, was cut: "
@@ -255,12 +220,8 @@ def _report(cli: Invocation, result: Verification, *, compared_rows: bool) -> No
         output.write(f"the audit chain holds: {result.events} events{compared}; head {row['head']}\n")
 
 
-def export(cli: Invocation, out: options.PrivateOut = None) -> None:
-    """Write the audit log as JSON lines, or for syslog.
-
-    JSON lines can be checked without the ledger: jitid audit verify --file FILE. With --format syslog each
-    event is a message of RFC 5424 on a line of its own.
-    """
+def export(cli: Invocation, args: commands.AuditExport) -> None:
+    """Perform `jitid audit export`."""
     if cli.format not in (None, *EXPORTS):
         raise UsageError(f"{quote(cli.format)} is no format here", f"choose one of: {', '.join(EXPORTS)}")
     syslog = cli.format == "syslog"
@@ -271,9 +232,9 @@ def export(cli: Invocation, out: options.PrivateOut = None) -> None:
     if syslog:
         from jitid.formats import syslog as messages
 
-        output.put(messages.text(_events(lines), os.uname().nodename), out)
+        output.put(messages.text(_events(lines), os.uname().nodename), args.out)
     else:
-        output.put((f"{line}\n" for line in lines), out)
+        output.put((f"{line}\n" for line in lines), args.out)
 
 
 def _events(lines: Iterable[str]) -> Iterator[Event]:

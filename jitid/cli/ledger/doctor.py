@@ -29,15 +29,7 @@ _LARGE = 32 << 20
 
 
 def doctor(cli: Invocation) -> None:
-    """Check the installation, the ledger, its keys and the targets of the configuration.
-
-    With --remote it checks the way to the authority: whether it answers and proves who it is, whom it takes its
-    caller for and in which roles, its clock and its version.
-
-    Nothing is changed. Each line is ok, warning or failure, with the command that repairs it. Exit status 7
-    says that something is damaged, was tampered with or is open to others, 2 that configuration or policy
-    cannot be used; warnings do not count.
-    """
+    """Perform `jitid doctor`."""
     trouble = cli.try_config()
     cli.expect(FIELDS)
     with progress(cli):

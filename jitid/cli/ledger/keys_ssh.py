@@ -11,15 +11,11 @@ from jitid.errors import NotFoundError, UsageError
 from jitid.system import output
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.ledger import commands
 
 
-def ssh(cli: Invocation, out: options.PublicOut = None) -> None:
-    """Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys).
-
-    A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone. Whom a
-    certificate lets in, the host says itself: by AuthorizedPrincipalsFile, or by logins that a template names.
-    """
+def ssh(cli: Invocation, args: commands.KeysSsh) -> None:
+    """Perform `jitid keys ssh`."""
     cli.expect_own_form()
     authorities = open_authority(cli.config()).perform(PublishSshAuthorities())
     if not authorities:
@@ -28,30 +24,26 @@ def ssh(cli: Invocation, out: options.PublicOut = None) -> None:
             "the first `jitid issue --kind ssh-cert` makes it, or: jitid keys rotate --use ssh",
         )
     text = "".join(f"{authority.line}\n" for authority in authorities)
-    if out is None:
+    if args.out is None:
         output.write(text)
         return
     from jitid.system.files import write_public
 
-    write_public(out, text.encode())
+    write_public(args.out, text.encode())
 
 
-def krl(cli: Invocation, out: options.PublicOut = None) -> None:
-    """Write the list of SSH certificates that ended before their expiry (RevokedKeys).
-
-    Hosts do not ask: a certificate that was revoked works at each host until that host has fetched the list.
-    Sessions that are open stay open. A key that `jitid keys revoke` ended is on it, with all that it signed.
-    """
+def krl(cli: Invocation, args: commands.KeysKrl) -> None:
+    """Perform `jitid keys krl`."""
     cli.expect_own_form()
-    if out is None and output.is_terminal():
+    if args.out is None and output.is_terminal():
         raise UsageError("the list is no text for a terminal", "name a file: --out revoked.krl")
     revoked = open_authority(cli.config()).perform(PublishSshRevocations())
-    if out is None:
+    if args.out is None:
         output.write_bytes(revoked.krl)
     else:
         from jitid.system.files import write_public
 
-        write_public(out, revoked.krl)
+        write_public(args.out, revoked.krl)
     keys = (
         ""
         if not revoked.keys

@@ -23,7 +23,7 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
     from jitid.capabilities.trust.rotation import KeyChange
-    from jitid.cli import options
+    from jitid.cli.ledger import commands
     from jitid.model.ledger_rows import SigningKey
     from jitid.operation.base import Authority
 
@@ -34,11 +34,7 @@ REVOKED = ("kid", "ended", "identities", "successor", "offline_until", "event")
 
 
 def list_(cli: Invocation) -> None:
-    """List the signing keys that there ever were.
-
-    A retired key signs nothing more, and still verifies what it signed, until `needed_until` at the latest. One that
-    is waiting was made by `jitid keys request`.
-    """
+    """Perform `jitid keys list`."""
     cli.expect(FIELDS)
     keys = open_authority(cli.config()).perform(ListKeys())
     cli.show(
@@ -68,17 +64,10 @@ def _state(key: SigningKey) -> str:
     return "signing" if key.signs else "waiting"
 
 
-def rotate(
-    cli: Invocation,
-    algorithm: options.Algorithm = None,
-    use: options.KeyUse = None,
-    transit: options.TransitKey = None,
-) -> None:
-    """Sign with a new key from now on.
-
-    What older keys signed stays valid; their private halves are removed. With --transit the private half of the new
-    one is made and kept by the transit engine of an OpenBao, and never leaves it; so are its successors.
-    """
+def rotate(cli: Invocation, args: commands.KeysRotate) -> None:
+    """Perform `jitid keys rotate`."""
+    algorithm = args.algorithm
+    use = args.use
     purpose = use or "jws"
     if purpose not in USES:
         raise UsageError(f"{quote(purpose)} is no use of a key", f"choose one of: {', '.join(USES)}")
@@ -90,7 +79,7 @@ def rotate(
     cli.expect(ROTATED)
     chosen = algorithm or USES[purpose][0]
     change = open_authority(cli.config()).perform(
-        RotateKey(algorithm=chosen, use=purpose, transit=transit, accept_clock=cli.accept_clock)
+        RotateKey(algorithm=chosen, use=purpose, transit=args.transit, accept_clock=cli.accept_clock)
     )
     if cli.field is not None or cli.format_name() is not None:
         row = {
@@ -107,29 +96,18 @@ def rotate(
         cli.note(f"{kid} signs nothing more, and still verifies what it signed")
 
 
-def revoke(
-    cli: Invocation,
-    kid: options.Kid,
-    reason: options.Reason = None,
-    dry_run: options.DryRun = False,
-    max_: options.Max = None,
-    yes: options.Yes = False,
-) -> None:
-    """End a leaked signing key with all that it signed.
-
-    What descends from that ends too. If it was the key in use, a new one signs from now on. More than --max
-    (100 unless configured) needs --yes.
-    """
-    cli.expect(FORESEEN if dry_run else REVOKED)
+def revoke(cli: Invocation, args: commands.KeysRevoke) -> None:
+    """Perform `jitid keys revoke`."""
+    cli.expect(FORESEEN if args.dry_run else REVOKED)
     authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
-    if dry_run:
-        report_ended(cli, _foreseen(authority, kid), dry_run=True)
+    if args.dry_run:
+        report_ended(cli, _foreseen(authority, args.kid), dry_run=True)
         return
     change = authority.perform(
         RevokeKey(
-            kid=kid,
-            reason=check_reason(reason),
-            most=None if yes else most_of(cli, max_),
+            kid=args.kid,
+            reason=check_reason(args.reason),
+            most=None if args.yes else most_of(cli, args.max_),
             accept_clock=cli.accept_clock,
         )
     )
@@ -142,7 +120,7 @@ def revoke(
         return
     radius = change.radius
     row = {
-        "kid": kid,
+        "kid": args.kid,
         "ended": radius.credentials if radius else 0,
         "identities": radius.identities if radius else 0,
         "successor": change.successor,
@@ -168,18 +146,15 @@ def _sentence(change: KeyChange) -> str:
     return f"ended {revocation.blast(change.radius)} (audit event {change.event}){successor}\n"
 
 
-def jwks(cli: Invocation, out: options.PublicOut = None) -> None:
-    """Print the public keys that verifiers need (RFC 7517).
-
-    A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone.
-    """
+def jwks(cli: Invocation, args: commands.KeysJwks) -> None:
+    """Perform `jitid keys jwks`."""
     import json
 
     cli.expect_own_form("json")
     text = json.dumps(open_authority(cli.config()).perform(PublishKeys()), indent=2)
-    if out is None:
+    if args.out is None:
         output.write(f"{text}\n")
     else:
         from jitid.system.files import write_public
 
-        write_public(out, f"{text}\n".encode())
+        write_public(args.out, f"{text}\n".encode())

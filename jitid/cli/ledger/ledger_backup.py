@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from jitid.backup.destination import MadeBackup
     from jitid.backup.restore import RestoredLedger
-    from jitid.cli import options
+    from jitid.cli.ledger import commands
 
 BACKED_UP = ("backup", "ledger", "events", "head", "made_at", "size", "keys", "verified")
 RESTORED = (
@@ -46,21 +46,11 @@ RESTORED = (
 )
 
 
-def backup(
-    cli: Invocation,
-    to: options.BackupPlace,
-    keys: options.BackupKeys = False,
-    no_verify: options.NoVerify = False,
-) -> None:
-    """Make a backup of the ledger as it is now, while others go on using it.
-
-    BACKUP is a folder that is not there yet, or a file whose name ends in .tar, or `-` for a tar file on standard
-    output. In a folder that is there already, the backup gets a name by the time. The private keys are not in it
-    unless --keys says so.
-    """
+def backup(cli: Invocation, args: commands.LedgerBackup) -> None:
+    """Perform `jitid ledger backup`."""
     cli.expect(BACKED_UP)
-    must_be_a_path(to)
-    stream = to == OUT
+    must_be_a_path(args.to)
+    stream = args.to == OUT
     if stream:
         cli.expect_own_form()
         if output.is_terminal():
@@ -69,9 +59,9 @@ def backup(
     try:
         made_backup = destination.back_up(
             cli.config(),
-            to,
-            keys=keys,
-            verify=not no_verify,
+            args.to,
+            keys=args.keys,
+            verify=not args.no_verify,
             progress=BackupProgress(display.pages, display.stage),
             write=output.write_bytes,
         )
@@ -83,7 +73,7 @@ def backup(
         display.end()
     if not stream:
         _report(cli, made_backup)
-    if keys:
+    if args.keys:
         cli.note("the backup holds private keys: whoever has them signs in the name of this ledger")
     else:
         cli.note(
@@ -113,34 +103,23 @@ def _report(cli: Invocation, made_backup: MadeBackup) -> None:
     )
 
 
-def restore(
-    cli: Invocation,
-    from_: options.BackupToRestore,
-    replace: options.ReplaceLedger = False,
-    keep_live: options.RestoreNoEnds = False,
-    expect_head: options.ExpectHead = None,
-) -> None:
-    """Put the ledger of a backup back, and end what lived in it.
-
-    A backup does not know what was ended after it was made. So every open task in it is retired, with all that lives,
-    access to an authority is revoked, and tokens are signed with new keys, unless the ledger that is replaced tells
-    that nothing has happened since, or --keep-live says that nothing is to be ended.
-    """
+def restore(cli: Invocation, args: commands.LedgerRestore) -> None:
+    """Perform `jitid ledger restore`."""
     cli.expect(RESTORED)
-    must_be_a_path(from_)
-    expected = None if expect_head is None else _head(expect_head)
+    must_be_a_path(args.from_)
+    expected = None if args.expect_head is None else _head(args.expect_head)
     display = ProgressDisplay(cli)
     try:
         with backup_hint():
             restored_ledger = restoration.restore(
                 cli.config(),
-                from_,
-                replace=replace,
-                keep=keep_live,
+                args.from_,
+                replace=args.replace,
+                keep=args.keep_live,
                 expect=expected,
                 accept_clock=cli.accept_clock,
                 progress=display.stage,
-                standard_input=read_input.file_of(0) if from_ == OUT else None,
+                standard_input=read_input.file_of(0) if args.from_ == OUT else None,
             )
     finally:
         display.end()

@@ -15,32 +15,30 @@ from jitid.formats.display import Display
 from jitid.system import output
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.ledger import commands
 
 CHECKED = doctor.FIELDS
 VACUUMED = ("before", "after", "saved", "log")
 
 
-def check(cli: Invocation, backup: options.BackupToCheck = None) -> None:
-    """Check the ledger itself: its files, its database, its keys and its audit log.
-
-    With BACKUP it checks a backup instead, as `ledger restore` would, and restores nothing. Nothing is changed. Each
-    line is ok, warning or failure, with what repairs it. Exit status 7 says that something is damaged, was tampered
-    with or is open to others; warnings do not count.
-    """
+def check(cli: Invocation, args: commands.LedgerCheck) -> None:
+    """Perform `jitid ledger check`."""
     cli.expect(CHECKED)
     config = cli.config()
-    if backup is None:
+    if args.backup is None:
         with doctor.progress(cli):
             checks = upkeep.check(config)
     else:
-        must_be_a_path(backup)
+        must_be_a_path(args.backup)
         display = ProgressDisplay(cli)
         try:
             with backup_hint():
                 checks = list(
                     upkeep.check_backup(
-                        config, backup, display.stage, read_input.file_of(0) if backup == OUT else None
+                        config,
+                        args.backup,
+                        display.stage,
+                        read_input.file_of(0) if args.backup == OUT else None,
                     )
                 )
         finally:
@@ -56,11 +54,7 @@ def check(cli: Invocation, backup: options.BackupToCheck = None) -> None:
 
 
 def vacuum(cli: Invocation) -> None:
-    """Give the room that rows have left back to the file system.
-
-    The database is written anew, in one transaction: writers wait for their turn, readers go on. It takes twice the
-    room of what the ledger holds beside it. In PostgreSQL the tables are vacuumed, and nobody waits.
-    """
+    """Perform `jitid ledger vacuum`."""
     cli.expect(VACUUMED)
     display = ProgressDisplay(cli)
     try:

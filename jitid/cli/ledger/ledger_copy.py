@@ -16,7 +16,7 @@ from jitid.values.names import check_issuer
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.ledger import commands
 
 COPIED = ("to", "events", "credentials", "rows", "head", "event", "resumed")
 
@@ -24,26 +24,16 @@ _LONGEST = 1024
 """Maximum number of characters in the place of a copy; every path and address is shorter."""
 
 
-def copy(
-    cli: Invocation,
-    to: options.CopyTo = None,
-    issuer: options.NewIssuer = None,
-    keys: options.CopyKeys = False,
-) -> None:
-    """Move the ledger to another place: copy it, whole and verified, and seal the source.
-
-    What was issued stays valid in the copy, which goes on with an audit chain of its own, under the same issuer or,
-    with --issuer, under another. The source can be read afterwards, and refuses to change or to verify anything. If
-    the copy is broken off, the same command continues it.
-    """
+def copy(cli: Invocation, args: commands.LedgerCopy) -> None:
+    """Perform `jitid ledger copy`."""
     cli.expect(COPIED)
-    if to is None:
+    if args.to is None:
         raise UsageError("a copy needs a place; nothing was copied", "say where it is to be: --to URL")
-    if len(to) > _LONGEST:
+    if len(args.to) > _LONGEST:
         raise UsageError(f"the place of the copy is longer than {_LONGEST} characters; nothing was copied")
     config = cli.config()
-    request = CopyRequest(to, None if issuer is None else check_issuer(issuer), keys)
-    target = safe(place_text(to))
+    request = CopyRequest(args.to, None if args.issuer is None else check_issuer(args.issuer), args.keys)
+    target = safe(place_text(args.to))
     copied_rows: dict[str, int] = {}
 
     def progress(table: str, rows: int) -> None:

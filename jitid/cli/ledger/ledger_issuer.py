@@ -17,33 +17,24 @@ from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.trust.own_issuer import Naming
-    from jitid.cli import options
+    from jitid.cli.ledger import commands
 
 ACTIONS = ("show", "set")
 NAMES = ("issuer", "state", "until")
 CHANGED = ("issuer", "former", "until", "live", "event")
 
 
-def issuer(
-    cli: Invocation,
-    action: options.IssuerAction = None,
-    url: options.IssuerName = None,
-    yes: options.YesRename = False,
-) -> None:
-    """Show the issuer (`iss`) of the ledger's credentials, or change it: jitid ledger issuer set URL.
-
-    New credentials name the new issuer. Credentials that name a former issuer stay valid until they expire; after the
-    last of them, the former name is no longer accepted as an audience. If credentials are live, a change needs --yes.
-    A name by which live credentials or a granted access mean a service is refused.
-    """
+def issuer(cli: Invocation, args: commands.LedgerIssuer) -> None:
+    """Perform `jitid ledger issuer`."""
+    action = args.action
     if action not in (None, *ACTIONS):
         raise UsageError(f"there is no action {quote(str(action))}", f"choose one of: {', '.join(ACTIONS)}")
     if action == "set":
-        if url is None:
+        if args.url is None:
             raise UsageError("`URL` is missing", "such as: jitid ledger issuer set https://id.example.com")
-        _set(cli, check_issuer(url), yes=yes)
+        _set(cli, check_issuer(args.url), yes=args.yes)
         return
-    if url is not None or yes:
+    if args.url is not None or args.yes:
         raise UsageError(
             "show takes no URL and no --yes", "to change the issuer: jitid ledger issuer set URL"
         )

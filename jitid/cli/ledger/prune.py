@@ -19,7 +19,7 @@ from jitid.values.times import format_time, parse_duration
 if TYPE_CHECKING:
     from jitid.capabilities.integrity.cut import Cut
     from jitid.capabilities.integrity.retention import Pruning
-    from jitid.cli import options
+    from jitid.cli.ledger import commands
     from jitid.operation.base import Authority
 
 PRUNED = (
@@ -41,55 +41,53 @@ _MANY = 100_000
 """Number of deleted rows from which a note says that the file does not shrink by itself."""
 
 
-def prune(
-    cli: Invocation,
-    rows_after: options.RowsAfter = None,
-    evidence_after: options.EvidenceAfter = None,
-    export: options.ExportFolder = None,
-    dry_run: options.DryRun = False,
-) -> None:
-    """Let go of what has been over for long enough.
-
-    Rows of identities go whose credentials have ended and expired before --rows-after (30d unless configured), with all
-    that descends from them. What leaked stays, and so do tasks, whose names are never used again. With --export, audit
-    events from before --evidence-after (400d unless configured) are written into a file, read again, and cut, but for
-    those that rows remember. The log and the rows are checked before. If it is broken off, the same command goes on.
-    """
+def prune(cli: Invocation, args: commands.Prune) -> None:
+    """Perform `jitid prune`."""
     cli.expect(PRUNED)
     config = cli.config()
-    rows_seconds = config.number("retain_rows") if rows_after is None else parse_duration(rows_after)
-    evidence_seconds = (
-        config.number("retain_evidence") if evidence_after is None else parse_duration(evidence_after)
+    rows_seconds = (
+        config.number("retain_rows") if args.rows_after is None else parse_duration(args.rows_after)
     )
-    if export is None and evidence_after is not None:
+    evidence_seconds = (
+        config.number("retain_evidence")
+        if args.evidence_after is None
+        else parse_duration(args.evidence_after)
+    )
+    if args.export is None and args.evidence_after is not None:
         raise UsageError(
             "audit events are cut only once they are exported; nothing was changed",
             "say where to: --export DIR",
         )
-    if export is not None and not export.strip():
+    if args.export is not None and not args.export.strip():
         raise UsageError("the folder to export into is blank; nothing was changed", "name it: --export DIR")
     authority = open_authority(config)
-    if export is not None and config.remote is not None:
+    if args.export is not None and config.remote is not None:
         raise UsageError(
             "audit events are exported and cut on the machine of the ledger; nothing was changed",
             "run it there, or leave --export out",
         )
     # Leaks are evidence: they are deleted together with their events.
-    leaks_seconds = None if export is None else max(evidence_seconds, rows_seconds)
+    leaks_seconds = None if args.export is None else max(evidence_seconds, rows_seconds)
     operation = Prune(
-        rows_after=rows_seconds, leaks_after=leaks_seconds, dry_run=dry_run, accept_clock=cli.accept_clock
+        rows_after=rows_seconds,
+        leaks_after=leaks_seconds,
+        dry_run=args.dry_run,
+        accept_clock=cli.accept_clock,
     )
     pruning = authority.perform(operation)
     pruning = _finish(cli, authority, pruning)
     cut = None
-    if export is not None:
-        folder = os.path.abspath(export)
+    if args.export is not None:
+        folder = os.path.abspath(args.export)
         cut = authority.perform(
             CutLog(
-                evidence_after=evidence_seconds, folder=folder, dry_run=dry_run, accept_clock=cli.accept_clock
+                evidence_after=evidence_seconds,
+                folder=folder,
+                dry_run=args.dry_run,
+                accept_clock=cli.accept_clock,
             )
         )
-    _report(cli, pruning, cut, dry_run=dry_run)
+    _report(cli, pruning, cut, dry_run=args.dry_run)
     count = sum(pruning.rows.values())
     if pruning.event is not None and count >= _MANY and config.remote is None and "://" not in config.ledger:
         cli.note("the ledger's file has room for others now; it gets smaller by: jitid ledger vacuum")

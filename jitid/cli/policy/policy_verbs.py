@@ -17,7 +17,7 @@ from jitid.values.times import format_duration
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jitid.cli import options
+    from jitid.cli.policy import commands
     from jitid.config.policy_files import Folder
     from jitid.policy.catalogue import CataloguedRule
     from jitid.policy.policy_text import PolicyRule
@@ -28,24 +28,19 @@ BRIEF = ("rule", "effect", "actions", "max_ttl", "approval", "file")
 TEXT = (*RULE, "text")
 
 
-def check(cli: Invocation, paths: options.CheckedPaths = None) -> None:
-    """Check that policies are in order: their syntax, and by the schema.
-
-    All errors are told, each with file, line and column; of a rule whose syntax is wrong the first. So is much
-    that is valid and cannot be meant. The files of a folder are one policy; `use.cedarschema` among them declares
-    what is said of a use.
-    """
+def check(cli: Invocation, args: commands.PolicyCheck) -> None:
+    """Perform `jitid policy check`."""
     from jitid.cli.policy.policy_place import grouped, in_force, must_hold_rules, place_of
     from jitid.config.policy_files import CEDAR
     from jitid.policy.check import check as examine
 
     cli.expect(CHECKED)
-    folders = grouped(paths, CEDAR) if paths else [in_force(cli)]
+    folders = grouped(args.paths, CEDAR) if args.paths else [in_force(cli)]
     problems: list[dict[str, Any]] = []
     rules = files = 0
     for folder in folders:
         must_hold_rules(folder)
-        whole = not paths or any(path == folder.path and os.path.isdir(path) for path in paths)
+        whole = not args.paths or any(path == folder.path and os.path.isdir(path) for path in args.paths)
         checked = examine(folder.files, folder.use, whole=whole)
         rules += len(checked.rules)
         files += len(folder.files)
@@ -75,7 +70,7 @@ def check(cli: Invocation, paths: options.CheckedPaths = None) -> None:
             location = f"{row['file']}:{row['line']}:{row['column']}"
             output.print_message(safe(f"{location}: {row['severity']}: {rule}{row['message']}"))
         if not errors:
-            origin = "" if paths else f" of the policy in force, {safe(folders[0].path)}"
+            origin = "" if args.paths else f" of the policy in force, {safe(folders[0].path)}"
             output.write(f"{totals}{origin}: {'no error' if problems else 'in order'}\n")
     if errors:
         consequence = "it may refuse what it should permit, and permit what it should refuse"
@@ -105,21 +100,12 @@ def _is_unusable(folder: Folder) -> bool:
     return False
 
 
-def test(
-    cli: Invocation,
-    paths: options.CaseFiles = None,
-    policy: options.TestedPolicy = None,
-    require_coverage: options.RequireCoverage = False,
-) -> None:
-    """Try a policy with cases: what is asked, and what the answer is to be.
-
-    Cases stand in files whose names end in .test.toml, in the folder of the policy that they are about. Exit
-    status 10 says that a case is not as expected; which rules no case reaches is told besides.
-    """
+def test(cli: Invocation, args: commands.PolicyTest) -> None:
+    """Perform `jitid policy test`."""
     from jitid.cli.policy.policy_trial import FIELDS, tried
 
     cli.expect(FIELDS)
-    trial = tried(cli, paths or [], policy)
+    trial = tried(cli, args.paths or [], args.policy)
     if record_rows.by_eye(cli):
         from jitid.formats import trial_text
 
@@ -135,41 +121,33 @@ def test(
         cli.show(Display("jitid.policy-test/1", FIELDS, trial.rows, document=document))
         for row in trial.unreached:
             cli.note(f"rule `{row['rule']}` of {row['file']} is reached by no case")
-    if trial.failed or (require_coverage and trial.unreached):
+    if trial.failed or (args.require_coverage and trial.unreached):
         cli.status = ExitStatus.FINDINGS
 
 
-def show(
-    cli: Invocation,
-    rule: options.RuleName = None,
-    digest: options.StoredDigest = None,
-    default: options.ShippedPolicy = False,
-    text: options.WholeText = False,
-) -> None:
-    """Show a policy: its rules, what each one does and what it looks at, or the text of one.
-
-    It is the policy in force unless --digest names one that decided something once, as `jitid explain` and
-    the audit log tell it, or --default the one that jitid ships.
-    """
+def show(cli: Invocation, args: commands.PolicyShow) -> None:
+    """Perform `jitid policy show`."""
     from jitid.cli.policy.policy_place import in_force, must_hold_rules, shipped, usable
 
-    if text and rule is not None:
+    if args.text and args.rule is not None:
         raise UsageError("--text shows all files, and a rule is one", "leave one of them out")
-    if default and digest is not None:
+    if args.default and args.digest is not None:
         raise UsageError("--default and --digest name two policies", "leave one of them out")
-    cli.expect(TEXT if rule is not None else RULE)
-    if text:
+    cli.expect(TEXT if args.rule is not None else RULE)
+    if args.text:
         cli.expect_own_form()
-    folder = shipped() if default else in_force(cli) if digest is None else _stored(cli, digest)
+    folder = (
+        shipped() if args.default else in_force(cli) if args.digest is None else _stored(cli, args.digest)
+    )
     must_hold_rules(folder)
-    if text:
+    if args.text:
         source_text = "\n".join(f"// {file}\n{body}" for file, body in folder.files)
         output.write(_harmless(source_text) if output.is_terminal() else source_text)
         return
     policy = usable(folder)
     entries = _entries(folder)
-    if rule is not None:
-        _show_rule(cli, entries, rule)
+    if args.rule is not None:
+        _show_rule(cli, entries, args.rule)
         return
     rows = [_rule_row(entry) for entry in entries]
     if record_rows.by_eye(cli):
@@ -184,28 +162,25 @@ def show(
     cli.show(Display("jitid.policy/1", record_rows.columns(cli, RULE, BRIEF), rows, document=document))
 
 
-def init(cli: Invocation, folder: options.NewFolder, with_default: options.WithDefault = False) -> None:
-    """Begin a policy of your own: write an example with its cases into a folder that is new or empty.
-
-    Nothing is in force until the setting `policy` names the folder.
-    """
+def init(cli: Invocation, args: commands.PolicyInit) -> None:
+    """Perform `jitid policy init`."""
     from shlex import quote as word
 
     from jitid.config.policy_files import write_new
     from jitid.policy.default import example_files
 
     cli.expect_own_form()
-    if not folder.strip():
+    if not args.folder.strip():
         raise UsageError("an empty path names nothing", "name a folder that is new or empty")
-    files = example_files(with_default=with_default)
-    write_new(folder, sorted(files))
-    path = os.path.abspath(folder)
+    files = example_files(with_default=args.with_default)
+    write_new(args.folder, sorted(files))
+    path = os.path.abspath(args.folder)
     cli.note(f"wrote {', '.join(sorted(name for name, _ in files))} into {path}")
     cli.note(f"change it to what you mean, and try it: jitid policy check {word(path)}")
     cli.note(f"with its cases: jitid policy test {word(path)}")
     cli.note("the zone of its hours: " + cli.command("jitid config set timezone Europe/Berlin"))
-    effect = "it decides" if with_default else "it decides, in the place of the default policy,"
-    if with_default:
+    effect = "it decides" if args.with_default else "it decides, in the place of the default policy,"
+    if args.with_default:
         cli.note(
             "the prohibitions of the default policy apply to every agent, release-bot too: with --sensitivity high "
             "the delegator must be proved"
@@ -260,20 +235,8 @@ def _harmless(text: str) -> str:
     return "".join(f"{safe(line)}\n" for line in text.replace("\t", "  ").splitlines())
 
 
-def diff(
-    cli: Invocation,
-    old: options.OldPolicy,
-    new: options.NewPolicy,
-    since: options.DiffSince = None,
-    limit: options.Limit = None,
-    exit_code: options.ExitCode = False,
-) -> None:
-    """Replay what was decided under two policies, and tell what changes.
-
-    OLD and NEW are a folder, a file, `current`, `default`, or the digest of a policy that decided something.
-    Each distinct request that the audit log tells of is decided by both: with the time, the directory and the
-    approvals of then. Those with the most credentials come first.
-    """
+def diff(cli: Invocation, args: commands.PolicyDiff) -> None:
+    """Perform `jitid policy diff`."""
     from jitid.authority.open import open_authority
     from jitid.capabilities.decisions.operations import ReplayDecisions
     from jitid.cli.identity.list import limit_of
@@ -282,9 +245,9 @@ def diff(
     from jitid.values.times import parse_time
 
     cli.expect(policy_diff.FIELDS)
-    since_time = None if since is None else parse_time(since)
-    max_count = None if limit is None else limit_of(limit)
-    old_policy, new_policy = compared(cli, old), compared(cli, new)
+    since_time = None if args.since is None else parse_time(args.since)
+    max_count = None if args.limit is None else limit_of(args.limit)
+    old_policy, new_policy = compared(cli, args.old), compared(cli, args.new)
     looks = usable(old_policy).looks.with_(usable(new_policy).looks)
     replayed = open_authority(cli.config()).perform(
         ReplayDecisions(old=tuple(old_policy.files), new=tuple(new_policy.files), since=since_time)
@@ -317,5 +280,5 @@ def diff(
             cli.note(line)
     if len(rows) < len(replayed.changes):
         cli.note(f"{len(replayed.changes) - len(rows):,} more rows were left out by --limit")
-    if exit_code and replayed.changes:
+    if args.exit_code and replayed.changes:
         cli.status = ExitStatus.FINDINGS

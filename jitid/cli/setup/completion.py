@@ -15,7 +15,7 @@ from jitid.system.installed_files import Reader, Shipped
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.setup import commands
 
 FIELDS = ("for", "path", "state")
 
@@ -27,23 +27,15 @@ _BASH_COMPLETION = (
 )
 
 
-def show(cli: Invocation, shell: options.Shell) -> None:  # noqa: ARG001 - every verb is given them
-    """Print the completion script of a shell.
-
-    For one session: eval "$(jitid completion show bash)", the same in zsh after `compinit`, and in fish
-    jitid completion show fish | source. To keep it: jitid completion install.
-    """
-    output.write(installed_files.completion(_shell(shell)).text())
+def show(cli: Invocation, args: commands.CompletionShow) -> None:  # noqa: ARG001 - every verb gets it
+    """Perform `jitid completion show`."""
+    output.write(installed_files.completion(_shell(args.shell)).text())
 
 
-def install(cli: Invocation, shell: options.Shells = None) -> None:
-    """Put completions and man pages where shells and `man` look for them.
-
-    For this user alone, in the folders of the XDG specification, and for the shells that are installed. What
-    is left to do is said on standard error. Doing it again brings the files up to date.
-    """
+def install(cli: Invocation, args: commands.CompletionInstall) -> None:
+    """Perform `jitid completion install`."""
     cli.expect(FIELDS)
-    shells = [_shell(shell_name) for shell_name in shell] if shell else _present(os.environ)
+    shells = [_shell(shell_name) for shell_name in args.shell] if args.shell else _present(os.environ)
     if not shells:
         raise NotFoundError(
             "neither bash nor zsh nor fish is installed; nothing was changed", "name one with --shell"

@@ -18,19 +18,15 @@ from jitid.system.files import write_private
 from jitid.values.text import MARK, quote, safe
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.setup import commands
 
 _TABLES = {"floor.scope.": 2, "floor.audience.": 2, "algorithm.audience.": 2, "oidc.": 1}
 """Tables whose keys are words of the user, which may contain dots, and the number of dots before the key."""
 
 
-def show(cli: Invocation, origin: options.Origin = False) -> None:
-    """Show the settings in force.
-
-    Flags go before environment variables, then the project's file (.jitid.toml), the user's, and the
-    system's.
-    """
-    fields = ("key", "value", "origin") if origin else ("key", "value")
+def show(cli: Invocation, args: commands.ConfigShow) -> None:
+    """Perform `jitid config show`."""
+    fields = ("key", "value", "origin") if args.origin else ("key", "value")
     cli.expect(fields)
     rows = [dict(zip(fields, row, strict=False)) for row in _settings(cli.config())]
     cli.show(Display("jitid.config/1", fields, rows))
@@ -44,8 +40,9 @@ def show(cli: Invocation, origin: options.Origin = False) -> None:
             cli.warn(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
 
 
-def get(cli: Invocation, key: options.Key) -> None:
-    """Print the value of one setting."""
+def get(cli: Invocation, args: commands.ConfigGet) -> None:
+    """Perform `jitid config get`."""
+    key = args.key
     fields = ("key", "value", "origin")
     cli.expect(fields)
     rows = [row for row in _settings(cli.config()) if row[0] == key]
@@ -64,18 +61,13 @@ def get(cli: Invocation, key: options.Key) -> None:
         cli.show(Display("jitid.config/1", fields, [row], one=True))
 
 
-def set_(cli: Invocation, key: options.Key, value: options.NewValue) -> None:
-    """Write one setting to the user's file.
-
-    With --profile it goes into that profile; with --config into that file. Everything else in the file, comments too,
-    stays as it is, except comments within the value that is replaced. Keys of tables are written as
-    floor.scope.PATTERN, floor.audience.AUD, algorithm.audience.AUD and oidc.ISSUER.FIELD.
-    """
+def set_(cli: Invocation, args: commands.ConfigSet) -> None:
+    """Perform `jitid config set`."""
     # The modules that read and write TOML load slowly.
     from jitid.config.config_text import with_value
 
     path, profile = own_file(cli.config_file), _profile(cli)
-    names, toml_value = _assignment(key, value)
+    names, toml_value = _assignment(args.key, args.value)
     with _locked(path):
         text = read_text(path) or ""
         table: Any = parse(text, path)
@@ -91,12 +83,9 @@ def set_(cli: Invocation, key: options.Key, value: options.NewValue) -> None:
         write_private(path, text.encode())
 
 
-def unset(cli: Invocation, key: options.Key) -> None:
-    """Take one setting out of the user's file.
-
-    What another file or the default says counts from then on. With --profile it is taken out of that profile; with
-    --config out of that file. An issuer of ID tokens as a whole is oidc.ISSUER. What is not set there is no error.
-    """
+def unset(cli: Invocation, args: commands.ConfigUnset) -> None:
+    """Perform `jitid config unset`."""
+    key = args.key
     from jitid.config.config_text import without
 
     path = own_file(cli.config_file)
@@ -115,10 +104,7 @@ def unset(cli: Invocation, key: options.Key) -> None:
 
 
 def path(cli: Invocation) -> None:
-    """Print the path of the user's file.
-
-    It need not exist: `jitid config set` makes it.
-    """
+    """Perform `jitid config path`."""
     if cli.field is None and cli.format is None:
         output.write(safe(own_file(cli.config_file)) + "\n")
         return

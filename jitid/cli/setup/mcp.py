@@ -12,41 +12,28 @@ from jitid.errors import UsageError
 from jitid.system import output, time_limit
 
 if TYPE_CHECKING:
-    from jitid.cli import options
+    from jitid.cli.setup import commands
 
 _MOST, _RATE = 100, 5
 _HIGHEST = 1_000
 """Maximum of both numbers: an unbounded number would not limit an agent."""
 
 
-def mcp(
-    cli: Invocation,
-    token_file: options.OwnTokenFile = None,
-    most: options.MostOut = None,
-    rate: options.WriteRate = None,
-    keep: options.KeepOut = False,
-) -> None:
-    """Serve an agent on standard input and output, by the Model Context Protocol.
-
-    The agent asks who it is (`whoami`), what it may do (`what_may_i_do`), for narrower identities for what it
-    starts (`request_identity`), and hands them back (`hand_back`). It acts by the credential whose token is in
-    FILE and gets no more than that one can delegate. A token never passes through the agent: it is told in
-    which file it is.
-
-    When standard input ends, or a TERM comes, what was given and not handed back is revoked, unless --keep.
-    """
+def mcp(cli: Invocation, args: commands.Mcp) -> None:
+    """Perform `jitid mcp`."""
     from jitid.mcp import messages
     from jitid.mcp.agent_limits import AgentLimits
     from jitid.mcp.methods import McpServer
     from jitid.mcp.session import AgentSession, Host
 
     cli.expect_own_form("json")
-    limits = AgentLimits(_number(most, "--most", _MOST), _number(rate, "--rate", _RATE), keep)
-    if token_file is None:
+    limits = AgentLimits(_number(args.most, "--most", _MOST), _number(args.rate, "--rate", _RATE), args.keep)
+    if args.token_file is None:
         raise UsageError(
             "nothing says which credential is the agent's own",
             "name the file of its token with --token-file; `jitid run` names one in JITID_PARENT_FILE",
         )
+    token_file = args.token_file
     _check_token_file(token_file)
     # Errors in the configuration are reported before a client waits for answers.
     cli.config()

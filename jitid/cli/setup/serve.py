@@ -16,7 +16,7 @@ from jitid.system import output, time_limit
 
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
-    from jitid.cli import options
+    from jitid.cli.setup import commands
     from jitid.config.effective import Config
     from jitid.server.start_plan import StartPlan, Tls
 
@@ -24,45 +24,29 @@ _BIND = "127.0.0.1:8477"
 _MOST_WORKERS = 64
 
 
-def serve(
-    cli: Invocation,
-    bind: options.Bind = None,
-    socket: options.Socket = None,
-    socket_mode: options.SocketMode = None,
-    tls_cert: options.TlsCert = None,
-    tls_key: options.TlsKey = None,
-    workers: options.Workers = None,
-    public_url: options.PublicUrl = None,
-    log_format: options.LogFormat = None,
-    bootstrap: options.Bootstrap = None,
-    print_unit: options.PrintUnit = False,
-) -> None:
-    """Serve the authority over HTTP, or on a Unix socket.
-
-    It says on standard error where it listens once it does. A TERM lets it finish what is in work and end with 0; a
-    second one ends it at once. A HUP makes it read its certificate anew.
-    """
+def serve(cli: Invocation, args: commands.Serve) -> None:
+    """Perform `jitid serve`."""
     cli.expect_own_form()
     config = cli.config()
     # The service runs without a limit, and each request has a separate time limit.
     time_limit.lift()
     option_values = {
-        "serve_bind": bind,
-        "serve_socket": socket,
-        "serve_socket_mode": socket_mode,
-        "serve_tls_cert": tls_cert,
-        "serve_tls_key": tls_key,
-        "serve_public_url": public_url,
-        "serve_log": log_format,
+        "serve_bind": args.bind,
+        "serve_socket": args.socket,
+        "serve_socket_mode": args.socket_mode,
+        "serve_tls_cert": args.tls_cert,
+        "serve_tls_key": args.tls_key,
+        "serve_public_url": args.public_url,
+        "serve_log": args.log_format,
     }
     settings = {name: _stated(config, name, value) for name, value in option_values.items()}
-    count = config.number("serve_workers") if workers is None else workers
+    count = config.number("serve_workers") if args.workers is None else args.workers
     if not 1 <= count <= _MOST_WORKERS:
         raise UsageError(f"--workers is a number from 1 to {_MOST_WORKERS}")
-    if print_unit:
+    if args.print_unit:
         output.write(service_unit.text(cli, config, settings, count))
         return
-    plan = _plan(cli, config, settings, count, bootstrap)
+    plan = _plan(cli, config, settings, count, args.bootstrap)
     path = settings["serve_socket"]
     inode = os.stat(path).st_ino if path else 0
     try:

@@ -20,36 +20,25 @@ from jitid.values.times import parse_time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jitid.cli import options
+    from jitid.cli.sweep import commands
 
 FIELDS = Totals._fields
 FORMATS = ("html", "prometheus")
 """Formats of this verb, besides the formats of all verbs."""
 
 
-def report(
-    cli: Invocation,
-    at: options.At = None,
-    days: options.Days = None,
-    out: options.ReportOut = None,
-) -> None:
-    """Tell the state of identity sprawl.
-
-    What is alive by kind, task, agent, delegator and sensitivity; how long it lives, how long it outlives its
-    task, how much of it was never used; how long leaked secrets went on working; what to end first. With
-    --format html it is one page that asks nothing of any network; with --format prometheus it is a file for the
-    node exporter's textfile collector.
-    """
+def report(cli: Invocation, args: commands.Report) -> None:
+    """Perform `jitid report`."""
     own_format = cli.own_format(FORMATS)
     cli.expect(FIELDS)
-    if own_format == "prometheus" and at is not None:
+    if own_format == "prometheus" and args.at is not None:
         raise UsageError(
             "--at and --format prometheus cannot go together",
             "whoever collects metrics takes them for the present",
         )
     operation = MakeReport(
-        at=None if at is None else parse_time(at),
-        days=DEFAULT_DAYS if days is None else days,
+        at=None if args.at is None else parse_time(args.at),
+        days=DEFAULT_DAYS if args.days is None else args.days,
         limits=sweep_limits(cli.config()),
         accept_clock=cli.accept_clock,
     )
@@ -57,12 +46,12 @@ def report(
     with progress.Waiting(cli, lambda: "making the report"):
         sprawl_report = authority.perform(operation)
     sprawl_report = _with_commands(cli, sprawl_report)
-    if out is None:
-        output.write_pieces(_text(cli, sprawl_report, own_format, out))
+    if args.out is None:
+        output.write_pieces(_text(cli, sprawl_report, own_format, args.out))
         return
-    data = "".join(_text(cli, sprawl_report, own_format, out)).encode("utf-8", "backslashreplace")
+    data = "".join(_text(cli, sprawl_report, own_format, args.out)).encode("utf-8", "backslashreplace")
     # A collector's file is public. Other formats contain names that are not public.
-    (write_public if own_format == "prometheus" else write_private)(out, data)
+    (write_public if own_format == "prometheus" else write_private)(args.out, data)
 
 
 def _with_commands(cli: Invocation, sprawl_report: Report) -> Report:

@@ -20,8 +20,8 @@ from jitid.values.text import quote
 from jitid.values.times import format_duration, parse_duration
 
 if TYPE_CHECKING:
-    from jitid.cli import options
     from jitid.cli.invocation import GivenOption
+    from jitid.cli.sweep import commands
 
 _EVERY = 600
 _NAME = "jitid-sweep"
@@ -32,22 +32,14 @@ _WRITTEN_ONLY_WITH = {"--baseline": "--update-baseline"}
 """Options of files that are written only with the other option."""
 
 
-def systemd(
-    cli: Invocation,
-    option: options.SweepOptions = None,
-    every: options.Every = None,
-    name: options.UnitName = None,
-    folder: options.UnitFolder = None,
-) -> None:
-    """Print a hardened systemd service and its timer that run `jitid sweep`.
-
-    The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
-    line. The service belongs to the system and runs as the owner of the ledger; findings (10) are no failure of it.
-    """
+def systemd(cli: Invocation, args: commands.ScheduleSystemd) -> None:
+    """Perform `jitid schedule systemd`."""
+    name = args.name
+    folder = args.folder
     cli.expect_own_form()
-    seconds = _EVERY if every is None else parse_duration(every)
+    seconds = _EVERY if args.every is None else parse_duration(args.every)
     name = _NAME if name is None else _unit_name(name)
-    work = _work(cli, option or [])
+    work = _work(cli, args.option)
     installation.check_for_systemd(work.command)
     job = systemd_unit.Job(
         _ABOUT,
@@ -73,20 +65,16 @@ def systemd(
     cli.note(f"to start it, as root: systemctl daemon-reload && systemctl enable --now {name}.timer")
 
 
-def cron(cli: Invocation, option: options.SweepOptions = None, every: options.Every = None) -> None:
-    """Print a crontab line that runs `jitid sweep`.
-
-    The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
-    line. It is for the crontab of the ledger's owner; cron sends by mail what the sweep prints.
-    """
+def cron(cli: Invocation, args: commands.ScheduleCron) -> None:
+    """Perform `jitid schedule cron`."""
     cli.expect_own_form()
-    seconds = _EVERY if every is None else parse_duration(every)
+    seconds = _EVERY if args.every is None else parse_duration(args.every)
     if seconds not in crontab.TIMES:
         raise UsageError(
             f"cron cannot say every {format_duration(seconds)}",
             f"the nearest that it can: --every {format_duration(crontab.nearest(seconds))}",
         )
-    work = _work(cli, option or [])
+    work = _work(cli, args.option)
     if len(crontab.command(work.command)) > crontab.MAX_COMMAND:
         raise UsageError(
             f"the command is longer than the {crontab.MAX_COMMAND} characters that cron takes",
@@ -170,7 +158,11 @@ def _check_values(values: Mapping[str, Any]) -> None:
         raise UsageError(f"{quote(str(form))} is no format here", f"choose one of: {', '.join(forms)}")
     if (field := values.get("--field")) is not None and field not in sweep_rows.FIELDS:
         raise no_such_field(field, sweep_rows.FIELDS)
-    sweep.checked(*(values.get(name) for name in ("--rule", "--skip", "--fail-on", "--since", "--head-out")))
+    sweep.checked(
+        values.get("--rule", ()),
+        values.get("--skip", ()),
+        *(values.get(name) for name in ("--fail-on", "--since", "--head-out")),
+    )
     sweep.target_limit(values.get("--target-timeout"))
     sweep.check_flags(
         fix=bool(values.get("--fix")),

@@ -33,7 +33,7 @@ from jitid.values.times import parse_duration, parse_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.sweep.finding import Remedied, Unfixed
-    from jitid.cli import options
+    from jitid.cli.sweep import commands
 
 OWN_FORMATS = ("sarif", "prometheus", "html")
 """Formats of this verb, besides the formats of all verbs."""
@@ -45,71 +45,54 @@ LIMIT, MOST_LIMIT = 60, 3_600
 EXPLAINED = ("rule", "severity", "group", "owasp", "title", "reports", "spares", "examines", "fixed_unasked")
 
 
-def sweep(
-    cli: Invocation,
-    rule: options.Rules = None,
-    skip: options.SkippedRules = None,
-    target: options.SweptTargets = None,
-    target_timeout: options.TargetTimeout = None,
-    fail_on: options.FailOn = None,
-    since: options.SinceTime = None,
-    baseline: options.Baseline = None,
-    update_baseline: options.UpdateBaseline = False,
-    fix: options.FixFound = False,
-    dry_run: options.DryRun = False,
-    max_: options.Max = None,
-    yes: options.Yes = False,
-    out: options.SweepOut = None,
-    head_out: options.HeadOut = None,
-    canary: options.Canary = False,
-    list_rules: options.ListRules = False,
-) -> None:
-    """Find what should not be alive, and end it with --fix.
-
-    A sweep records what has expired. What has ended before is ended at its target too, where that is still to be
-    done. Nothing else is changed without --fix, which ends orphans and what leaked; what other rules find it ends
-    only if --rule names them. Exit status
-    10 says that something is left at or above --fail-on, 11 that something could not be examined; the output says
-    what. --list-rules explains each rule. --format takes sarif, prometheus and html as well. With --quiet, lines tell
-    of nothing that was examined completely, and of no `info`.
-    """
+def sweep(cli: Invocation, args: commands.Sweep) -> None:
+    """Perform `jitid sweep`."""
     own_format = cli.own_format(OWN_FORMATS)
-    rule_names, severity, since_time = checked(rule, skip, fail_on, since, head_out, canary=canary)
-    limit = target_limit(target_timeout)
-    if list_rules:
-        _explain(cli, rule_names if rule or skip else NAMES)
+    rule_names, severity, since_time = checked(
+        args.rule, args.skip, args.fail_on, args.since, args.head_out, canary=args.canary
+    )
+    limit = target_limit(args.target_timeout)
+    if args.list_rules:
+        _explain(cli, rule_names if args.rule or args.skip else NAMES)
         return
-    if _CANARY in rule_names and not canary:
+    if _CANARY in rule_names and not args.canary:
         raise UsageError(
             "the rule canary tells of canaries, and none is flown without --canary", "add --canary"
         )
     cli.expect(FIELDS)
-    check_flags(fix=fix, dry_run=dry_run, max_=max_, yes=yes, update=update_baseline, baseline=baseline)
-    for path in (head_out, baseline if update_baseline else None):
+    check_flags(
+        fix=args.fix,
+        dry_run=args.dry_run,
+        max_=args.max_,
+        yes=args.yes,
+        update=args.update_baseline,
+        baseline=args.baseline,
+    )
+    for path in (args.head_out, args.baseline if args.update_baseline else None):
         check_output(path)
-    known_findings = _known_findings(baseline, new=update_baseline)
+    known_findings = _known_findings(args.baseline, new=args.update_baseline)
     with in_time():
-        work = Work(cli, rule_names, known_findings, since_time, tuple(target or ()), limit)
-        heads = kept_heads(sweep_head(cli.config()), head_out)
-        if not dry_run:
-            work.settle(tuple(target or ()), limit)
+        work = Work(cli, rule_names, known_findings, since_time, tuple(args.target or ()), limit)
+        heads = kept_heads(sweep_head(cli.config()), args.head_out)
+        if not args.dry_run:
+            work.settle(tuple(args.target or ()), limit)
         remedied: Iterable[Remedied | Unfixed] = ()
-        if fix:
-            ending = tuple(name for name in rule_names if rule or rule_of(name).mended)
-            remedied = work.fix(ending, None if yes else most_of(cli, max_), dry_run=dry_run)
-        with NewBaseline(baseline if update_baseline else None) as new_baseline:
+        if args.fix:
+            ending = tuple(name for name in rule_names if args.rule or rule_of(name).mended)
+            remedied = work.fix(ending, None if args.yes else most_of(cli, args.max_), dry_run=args.dry_run)
+        with NewBaseline(args.baseline if args.update_baseline else None) as new_baseline:
             converter = RecordConverter(
                 cli, work.name, severity, known_findings, work.since, new_baseline.add
             )
             unfinished = iter(remedied)
             results = work.sweep(
                 heads,
-                reread=head_out is not None and head_out not in dict(heads),
-                canary=canary,
-                dry_run=dry_run,
+                reread=args.head_out is not None and args.head_out not in dict(heads),
+                canary=args.canary,
+                dry_run=args.dry_run,
             )
             try:
-                _write(cli, own_format, rule_names, Whole(converter.records(unfinished, results)), out)
+                _write(cli, own_format, rule_names, Whole(converter.records(unfinished, results)), args.out)
             except BaseException as error:
                 try:
                     if isinstance(error, OutputError):
@@ -122,7 +105,7 @@ def sweep(
             new_baseline.finish(converter.complete if since_time is None else {})
         if work.ended:
             work.settle()
-        kept_head = _keep_head(cli, converter, head_out)
+        kept_head = _keep_head(cli, converter, args.head_out)
         _conclude(cli, converter, kept_head, undone=work.undone)
 
 
@@ -144,8 +127,8 @@ def target_limit(text: str | None) -> int:
 
 
 def checked(
-    rule: list[str] | None,
-    skip: list[str] | None,
+    rule: Sequence[str],
+    skip: Sequence[str],
     fail_on: str | None,
     since: str | None,
     head_out: str | None,
@@ -159,18 +142,16 @@ def checked(
     return rule_names, severity_of(fail_on), None if since is None else parse_time(since)
 
 
-def _chosen(
-    named_rules: list[str] | None, skipped_rules: list[str] | None, *, canary: bool
-) -> tuple[str, ...]:
-    for name in (*(named_rules or ()), *(skipped_rules or ())):
+def _chosen(named_rules: Sequence[str], skipped_rules: Sequence[str], *, canary: bool) -> tuple[str, ...]:
+    for name in (*named_rules, *skipped_rules):
         if name not in NAMES:
             raise UsageError(f"there is no rule {quote(name)}", nearest(name, tuple(NAMES)))
-    if canary and _CANARY in (skipped_rules or ()):
+    if canary and _CANARY in skipped_rules:
         raise UsageError("--canary goes with the rule canary, which is left out", "leave one of them out")
     # Without canaries, the rule would report that revocation never failed.
     default_rules = [name for name in NAMES if canary or name != _CANARY]
     requested = {*(named_rules or default_rules), *([_CANARY] if canary else ())}
-    rule_names = tuple(name for name in NAMES if name in requested and name not in (skipped_rules or ()))
+    rule_names = tuple(name for name in NAMES if name in requested and name not in skipped_rules)
     if not rule_names:
         raise UsageError("no rule is left to ask", "--skip leaves out what --rule names")
     return rule_names

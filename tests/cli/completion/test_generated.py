@@ -38,7 +38,7 @@ def test_every_option_and_argument_of_a_verb_is_covered(verb: Verb) -> None:
     for option in (*TREE[0].options, *verb.options):
         assert (values.option_value(verb, option) is None) == (option.metavar is None)
     for argument in verb.arguments:
-        assert values.argument_value(verb, argument) is not None
+        assert values.argument_value(argument) is not None
 
 
 def test_a_newcomer_is_told_where_to_say_what_completes_it() -> None:

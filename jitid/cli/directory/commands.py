@@ -1,0 +1,609 @@
+"""Verbs declared for `cli/directory`."""
+
+# `Command` documents `run`.
+# ruff: noqa: D102
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.cli.command import Command
+from jitid.operation.fields import READS, arg, args, flag, opt, optional_arg, opts
+from jitid.operation.types import (
+    ACCESS_ID,
+    AGENT,
+    AUDIENCE,
+    DELEGATOR,
+    DURATION,
+    FILE,
+    KNOWN_DELEGATOR,
+    MADE_KIND,
+    NAME,
+    NUMBER,
+    REGISTERED_AGENT,
+    ROLE,
+    SCOPE,
+    SENSITIVITY,
+    TASK,
+    TEXT,
+    WHEN,
+    choice,
+)
+
+if TYPE_CHECKING:
+    from jitid.cli.invocation import Invocation
+
+
+class AccessGrant(Command):
+    """Let a person or a service ask an authority, and print its bearer.
+
+    The bearer is what they come with from then on (jitid --remote, or the HTTP header Authorization); it stands alone
+    on a line, and nobody can have it again.
+
+    Without a role they may issue for themselves, delegate from, renew and hand back what they hold, and decide on
+    approvals that their groups are asked for. A role is one duty, and nobody has two unless both are granted.
+
+    A verifier sees tokens for its own audiences (--audience), or for any (--all-audiences). A service with an
+    audience of its own may exchange tokens for it whose `may_act` names the service.
+
+    With --key a client proves itself by its private key (RFC 7523), and what is printed is the id. FILE has the
+    public key: a JWK, PEM, or a line of OpenSSH.
+    """
+
+    verb = "access grant"
+
+    name: str = arg(DELEGATOR, "NAME", help="A person or a service: user:NAME, system:NAME.")
+    role: tuple[str, ...] = opts(
+        ROLE,
+        "--role",
+        help="What they may do: issuer, verifier, responder, sweeper, auditor, admin; repeatable.",
+    )
+    audience: tuple[str, ...] = opts(
+        AUDIENCE, "--audience", help="An audience of its own; repeatable. It sees tokens for these alone."
+    )
+    all_audiences: bool = flag("--all-audiences", help="Let it see tokens for any audience.")
+    ttl: str | None = opt(
+        DURATION,
+        "--ttl",
+        help="For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d).",
+    )
+    key: str | None = opt(
+        FILE, "--key", help="Register the public key in FILE (JWK, PEM, OpenSSH); no bearer is made."
+    )
+    out: str | None = opt(FILE, "--out", help="Write the bearer to FILE, mode 0600.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.access_verbs import grant
+
+        grant(cli, self)
+
+
+class AccessList(Command):
+    """List who may ask an authority, the newest first.
+
+    What counts no longer is listed with --all.
+    """
+
+    verb = "access list"
+    effect = READS
+
+    name: str | None = opt(DELEGATOR, "--name", help="Only what this person or service has.")
+    all_: bool = flag("--all", help="Also what counts no longer.")
+    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.access_verbs import list_
+
+        list_(cli, self)
+
+
+class AccessRotate(Command):
+    """Print a new bearer in the place of one, which counts no longer.
+
+    Whoever asks that of an authority about their own gains no time by it, and the old one counts for a minute more,
+    unless --overlap says for how long. One is rotated once: a second time is refused, and recorded.
+    """
+
+    verb = "access rotate"
+
+    id_: str = arg(ACCESS_ID, "ACCESS", help="The id of an access credential.")
+    ttl: str | None = opt(
+        DURATION,
+        "--ttl",
+        help="For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d).",
+    )
+    overlap: str | None = opt(
+        DURATION, "--overlap", help="How long the old bearer still counts (default: it does not)."
+    )
+    out: str | None = opt(FILE, "--out", help="Write the bearer to FILE, mode 0600.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.access_verbs import rotate
+
+        rotate(cli, self)
+
+
+class AccessRevoke(Command):
+    """End what lets somebody ask: by its id, or all that somebody has.
+
+    By a role, an id also revokes the predecessors and successors that its holder made by rotation: a thief may have
+    made them. What a role rotated stays; without a role only the id itself is revoked.
+
+    What was issued at their request lives on: jitid-revoke(1) ends that.
+    """
+
+    verb = "access revoke"
+
+    whose: tuple[str, ...] = args(
+        ACCESS_ID, "WHOSE...", help="Ids of access credentials, or names.", required=True
+    )
+    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.access_verbs import revoke
+
+        revoke(cli, self)
+
+
+class AccessBootstrap(Command):
+    """Write the credential that lets the first administrator in.
+
+    It goes into a new FILE. For one hour it can grant the role admin, once, and can do nothing else; by that it is
+    spent. Where somebody has that role already, there is none.
+    """
+
+    verb = "access bootstrap"
+
+    file: str = arg(FILE, "FILE", help="The file to make; it must not be there yet.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.access_verbs import bootstrap
+
+        bootstrap(cli, self)
+
+
+class DelegatorAdd(Command):
+    """Add somebody who may delegate.
+
+    Without --entitlement and --no-entitlements the policy alone decides what they may hand out. Whoever uses one of
+    their names is them: a line, or an ID token. The first use makes ledger, signing key and policy, and says so.
+    """
+
+    verb = "delegator add"
+
+    name: str = arg(DELEGATOR, "NAME", help="Their name: NAME, user:NAME or system:NAME.")
+    entitlement: tuple[str, ...] = opts(
+        SCOPE,
+        "--entitlement",
+        help="They may hand out what SCOPE covers, and nothing that none covers; repeatable.",
+    )
+    no_entitlements: bool = flag(
+        "--no-entitlements", help="They may hand out no scope but by an --entitlement beside it."
+    )
+    sensitivity: str | None = opt(
+        SENSITIVITY, "--sensitivity", help="The highest that they may hand out (default: critical)."
+    )
+    group: tuple[str, ...] = opts(TEXT, "--group", help="They are in GROUP; repeatable.", metavar="GROUP")
+    manager: str | None = opt(DELEGATOR, "--manager", help="Whom they report to.")
+    alias: tuple[str, ...] = opts(NAME, "--alias", help="Another name of theirs; repeatable.")
+    subject: tuple[str, ...] = opts(
+        TEXT,
+        "--subject",
+        help="Who they are in ID tokens, as 'ISS SUB', the `iss` and the `sub`; repeatable.",
+        metavar="SUBJECT",
+    )
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.delegator_verbs import add
+
+        add(cli, self)
+
+
+class DelegatorChange(Command):
+    """Change what a delegator may hand out, and who they are.
+
+    What is not named stays. --entitlement, --group and --alias add to what there is: with --no-groups beside it,
+    --group says all of them. What was issued already keeps what it holds until it ends.
+    """
+
+    verb = "delegator change"
+
+    name: str = arg(KNOWN_DELEGATOR, "NAME", help="Any name of a known delegator.")
+    entitlement: tuple[str, ...] = opts(
+        SCOPE,
+        "--entitlement",
+        help="They may hand out what SCOPE covers, and nothing that none covers; repeatable.",
+    )
+    no_entitlements: bool = flag(
+        "--no-entitlements", help="They may hand out no scope but by an --entitlement beside it."
+    )
+    policy_alone: bool = flag("--policy-alone", help="Leave it to the policy alone what they may hand out.")
+    remove_entitlement: tuple[str, ...] = opts(
+        SCOPE, "--remove-entitlement", help="Take this entitlement away; repeatable."
+    )
+    sensitivity: str | None = opt(SENSITIVITY, "--sensitivity", help="The highest that they may hand out.")
+    group: tuple[str, ...] = opts(TEXT, "--group", help="They are in GROUP; repeatable.", metavar="GROUP")
+    no_groups: bool = flag("--no-groups", help="They are in no group but by a --group beside it.")
+    remove_group: tuple[str, ...] = opts(
+        TEXT, "--remove-group", help="They are in GROUP no longer; repeatable.", metavar="GROUP"
+    )
+    manager: str | None = opt(DELEGATOR, "--manager", help="Whom they report to.")
+    no_manager: bool = flag("--no-manager", help="They report to nobody.")
+    alias: tuple[str, ...] = opts(NAME, "--alias", help="Another name of theirs; repeatable.")
+    subject: tuple[str, ...] = opts(
+        TEXT,
+        "--subject",
+        help="Who they are in ID tokens, as 'ISS SUB', the `iss` and the `sub`; repeatable.",
+        metavar="SUBJECT",
+    )
+    no_aliases: bool = flag(
+        "--no-aliases", help="They have no alias but by an --alias or --subject beside it."
+    )
+    remove_alias: tuple[str, ...] = opts(
+        NAME, "--remove-alias", help="NAME or 'ISS SUB' is theirs no longer; repeatable."
+    )
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.delegator_verbs import change
+
+        change(cli, self)
+
+
+class DelegatorDisable(Command):
+    """Let somebody delegate no longer, and end what descends from them.
+
+    By whichever of their names it was issued. The agents that they own are suspended; their open requests for approval
+    and what they approved and nobody has used yet are withdrawn. More than --max (100 unless configured) needs --yes.
+    """
+
+    verb = "delegator disable"
+
+    name: str = arg(KNOWN_DELEGATOR, "NAME", help="Any name of a known delegator.")
+    keep_live: bool = flag("--keep-live", help="What descends from them lives on until it ends by itself.")
+    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    yes: bool = flag("--yes", help="End them without asking, however many.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.delegator_verbs import disable
+
+        disable(cli, self)
+
+
+class DelegatorEnable(Command):
+    """Let a disabled delegator delegate again.
+
+    What ended stays ended, and the agents that were suspended with them stay so.
+    """
+
+    verb = "delegator enable"
+
+    name: str = arg(KNOWN_DELEGATOR, "NAME", help="Any name of a known delegator.")
+    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.delegator_verbs import enable
+
+        enable(cli, self)
+
+
+class DelegatorShow(Command):
+    """Tell everything about a delegator.
+
+    With how much descends from them and lives, the agents that they own, their open requests for approval, and what
+    they approved and nobody has used yet.
+    """
+
+    verb = "delegator show"
+    effect = READS
+
+    name: str = arg(KNOWN_DELEGATOR, "NAME", help="Any name of a known delegator.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.delegator_verbs import show
+
+        show(cli, self)
+
+
+class DelegatorList(Command):
+    """List delegators.
+
+    In the order of their names; every condition must hold. To page, give the last name seen to --after. What
+    --format jsonl prints is what `delegator import` takes.
+    """
+
+    verb = "delegator list"
+    effect = READS
+
+    group: str | None = opt(TEXT, "--group", help="In this group.", metavar="GROUP")
+    disabled: bool = flag("--disabled", help="Only those who are disabled.")
+    enabled: bool = flag("--enabled", help="Only those who are not.")
+    after: str | None = opt(KNOWN_DELEGATOR, "--after", help="Go on after the delegator NAME.")
+    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.delegator_verbs import list_
+
+        list_(cli, self)
+
+
+class DelegatorImport(Command):
+    """Make the directory say what a list of delegators says (CSV, SCIM, JSON lines).
+
+    Whom it names is added, changed, enabled or disabled as it says, all of them or, if a line cannot be meant, nobody.
+    Whoever is disabled so is as by `delegator disable`. More than --max (100 unless configured) needs --yes.
+    """
+
+    verb = "delegator import"
+
+    file: str = arg(FILE, "FILE", help="A file with delegators; `-`: standard input.")
+    as_: str | None = opt(
+        choice("csv", "scim", "jsonl", metavar="FORM"),
+        "--as",
+        help="csv, scim or jsonl (default: by how FILE's name ends).",
+    )
+    full: bool = flag("--full", help="Disable also those whom an import has brought and FILE lacks.")
+    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    max_: int | None = opt(NUMBER, "--max", help="Refuse to disable or end more than N without --yes.")
+    yes: bool = flag("--yes", help="Disable and end without asking, however many.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.delegator_import import import_
+
+        import_(cli, self)
+
+
+class AgentRegister(Command):
+    """Register an agent that recurs.
+
+    Somebody known must own it, who may hand out all its scopes, and its purpose must be told. From then on
+    it is issued nothing beyond its record, and nothing while it is suspended or its review is overdue. What
+    lives under its name already ends, unless it was issued under an earlier record for a delegator who may use
+    the name now. More than --max (100 unless configured) needs --yes.
+    """
+
+    verb = "agent register"
+
+    name: str = arg(AGENT, "NAME", help="The name of an agent.")
+    owner: str | None = opt(
+        KNOWN_DELEGATOR, "--owner", help="Who answers for it: a known delegator.", metavar="DELEGATOR"
+    )
+    purpose: str | None = opt(TEXT, "--purpose", help="What it is for.")
+    scope: tuple[str, ...] = opts(SCOPE, "--scope", help="What covers what it may hold; repeatable.")
+    audience: tuple[str, ...] = opts(
+        AUDIENCE, "--audience", help="Who its credentials may be meant for; repeatable (default: as usual)."
+    )
+    kind: tuple[str, ...] = opts(
+        MADE_KIND, "--kind", help="What it may be given; repeatable (default: jwt and opaque)."
+    )
+    max_ttl: str | None = opt(
+        DURATION, "--max-ttl", help="How long a credential lives at most (default: 1h)."
+    )
+    concurrency: int | None = opt(
+        NUMBER, "--concurrency", help="How many identities may live at once (default: any number)."
+    )
+    may_use: tuple[str, ...] = opts(
+        DELEGATOR,
+        "--may-use",
+        help="A delegator, group:NAME or agent:NAME that may use the name; repeatable.",
+        metavar="WHO",
+    )
+    review: str | None = opt(
+        WHEN, "--review", help="When it is to be reviewed: a duration or a time (default: 90d)."
+    )
+    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    yes: bool = flag("--yes", help="End them without asking, however many.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.agent_verbs import register
+
+        register(cli, self)
+
+
+class AgentChange(Command):
+    """Change what is recorded of an agent.
+
+    What is stated takes the place of what was there, all its scopes that of all; the rest stays. What it holds
+    stays as it was issued, until it is renewed or ends; nothing more is obtained by it than the record has now.
+    """
+
+    verb = "agent change"
+
+    name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
+    owner: str | None = opt(
+        KNOWN_DELEGATOR, "--owner", help="Who answers for it: a known delegator.", metavar="DELEGATOR"
+    )
+    purpose: str | None = opt(TEXT, "--purpose", help="What it is for.")
+    scope: tuple[str, ...] = opts(SCOPE, "--scope", help="What covers what it may hold; repeatable.")
+    audience: tuple[str, ...] = opts(
+        AUDIENCE, "--audience", help="Who its credentials may be meant for; repeatable (default: as usual)."
+    )
+    kind: tuple[str, ...] = opts(
+        MADE_KIND, "--kind", help="What it may be given; repeatable (default: jwt and opaque)."
+    )
+    max_ttl: str | None = opt(
+        DURATION, "--max-ttl", help="How long a credential lives at most (default: 1h)."
+    )
+    concurrency: int | None = opt(
+        NUMBER, "--concurrency", help="How many identities may live at once (default: any number)."
+    )
+    may_use: tuple[str, ...] = opts(
+        DELEGATOR,
+        "--may-use",
+        help="A delegator, group:NAME or agent:NAME that may use the name; repeatable.",
+        metavar="WHO",
+    )
+    clear: tuple[str, ...] = opts(
+        choice("scope", "audience", "concurrency", "may-use", metavar="WHAT"),
+        "--clear",
+        help="Let it have no scope, audience or concurrency; repeatable.",
+    )
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.agent_verbs import change
+
+        change(cli, self)
+
+
+class AgentShow(Command):
+    """Tell everything about a registered agent.
+
+    That is its record, what its owner is now, how many identities of it live, and what it was issued last.
+    """
+
+    verb = "agent show"
+    effect = READS
+
+    name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.agent_verbs import show
+
+        show(cli, self)
+
+
+class AgentList(Command):
+    """List registered agents.
+
+    In the order of their names; those that were unregistered too. An overdue one should have been reviewed, and
+    is issued nothing until it is.
+    """
+
+    verb = "agent list"
+    effect = READS
+
+    owner: str | None = opt(KNOWN_DELEGATOR, "--owner", help="Of this owner.", metavar="DELEGATOR")
+    state: str | None = opt(
+        choice("registered", "overdue", "suspended", "unregistered", metavar="STATE"),
+        "--state",
+        help="registered, overdue, suspended or unregistered.",
+    )
+    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+    after: str | None = opt(REGISTERED_AGENT, "--after", help="Go on after the agent NAME.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.agent_verbs import list_
+
+        list_(cli, self)
+
+
+class AgentReview(Command):
+    """Record that somebody has looked at an agent, and show what it holds.
+
+    Shown is what there was to look at: who owns it, what it may hold, which of that its owner may not hand out
+    themselves, and how many identities of it live.
+    """
+
+    verb = "agent review"
+
+    name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
+    next_: str | None = opt(
+        WHEN, "--next", help="When that is due again: a duration or a time (default: 90d)."
+    )
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.agent_verbs import review
+
+        review(cli, self)
+
+
+class AgentSuspend(Command):
+    """Issue nothing to an agent until it is resumed, and end what it holds.
+
+    What it delegated ends too, unless all that is to live on with --keep-live. More than --max (100 unless
+    configured) needs --yes.
+    """
+
+    verb = "agent suspend"
+
+    name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
+    keep_live: bool = flag("--keep-live", help="Let what it holds live on.")
+    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    yes: bool = flag("--yes", help="End them without asking, however many.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.agent_verbs import suspend
+
+        suspend(cli, self)
+
+
+class AgentResume(Command):
+    """Let a suspended agent be issued to again.
+
+    Its owner must be known, and not disabled.
+    """
+
+    verb = "agent resume"
+
+    name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.agent_verbs import resume
+
+        resume(cli, self)
+
+
+class AgentUnregister(Command):
+    """End the record of an agent, and what it holds.
+
+    What it delegated ends too, unless all that is to live on with --keep-live. Nothing is issued under its name
+    any more, unless it is registered again. More than --max (100 unless configured) needs --yes.
+    """
+
+    verb = "agent unregister"
+
+    name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
+    keep_live: bool = flag("--keep-live", help="Let what it holds live on.")
+    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    yes: bool = flag("--yes", help="End them without asking, however many.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.agent_verbs import unregister
+
+        unregister(cli, self)
+
+
+class AgentClassify(Command):
+    """Say for each agent's name whether it should be registered.
+
+    From what the ledger remembers it says `register`, with the command that does it, `unregister`, or that a name
+    should stay as it is. What is to be done comes first.
+    """
+
+    verb = "agent classify"
+    effect = READS
+
+    names: tuple[str, ...] = args(AGENT, "[NAME]...", help="Names of agents; all of them if absent.")
+    days: int | None = opt(NUMBER, "--days", help="For how many days to look back (default: 90).")
+    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.agent_advice import classify
+
+        classify(cli, self)
+
+
+class AgentSuggest(Command):
+    """Write the policy that permits an agent what it needs.
+
+    It permits the scopes that were used where use is reported, otherwise those that were granted, to whom, for
+    how long and when it happened, and nothing besides. With --task alone it is about all agents of that task.
+    """
+
+    verb = "agent suggest"
+    effect = READS
+
+    name: str | None = optional_arg(AGENT, "[NAME]", help="The name of an agent.")
+    task: str | None = opt(TASK, "--task", help="What was issued on this task alone.")
+    days: int | None = opt(NUMBER, "--days", help="For how many days to look back (default: 90).")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.directory.agent_advice import suggest
+
+        suggest(cli, self)

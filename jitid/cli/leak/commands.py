@@ -1,0 +1,408 @@
+"""Verbs declared for `cli/leak`."""
+
+# `Command` documents `run`.
+# ruff: noqa: D102
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.cli.command import Command
+from jitid.operation.fields import READS, arg, args, flag, opt, optional_arg, opts
+from jitid.operation.types import (
+    ADOPTED,
+    AGENT,
+    DELEGATOR,
+    FILE,
+    ID,
+    ID_OR_FILE,
+    KNOWN_DELEGATOR,
+    LEAK,
+    NAME,
+    NUMBER,
+    SENSITIVITY,
+    TASK,
+    TEXT,
+    TIME,
+    URL,
+    choice,
+)
+
+if TYPE_CHECKING:
+    from jitid.cli.invocation import Invocation
+
+
+class Trace(Command):
+    """Tell where a leaked string comes from, and end it with --revoke.
+
+    A text of any length is searched for tokens, parts of signed tokens, private keys, ids and fingerprints; it
+    comes from a file or standard input, and no secret in it is shown. For each credential it says whose it is,
+    whether it lives, who may still honour it, and the command that ends it. What neither a signature nor a fingerprint
+    proves is revoked with --yes only.
+    """
+
+    verb = "trace"
+    effect = READS
+    changes_with = ("revoke",)
+
+    subject: str | None = optional_arg(
+        ID_OR_FILE,
+        "[ID|FILE]",
+        help="An id or a fingerprint, or a file with any text; `-`: standard input.",
+        verb_refuses_tokens=True,
+    )
+    revoke: bool = flag("--revoke", help="End what was found, and all below it.")
+    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    yes: bool = flag("--yes", help="End also what is not proved, and however many.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.leak.trace import trace
+
+        trace(cli, self)
+
+
+class Scan(Command):
+    """Find our own secrets in files, and end them with --revoke.
+
+    Looks through files, folders, gzip and zip files, standard input, or with --git the whole history of a repository
+    for tokens, certificates, private keys and adopted secrets of the ledger, and says of each place whose that is and
+    whether it lives; without a ledger it goes by their form alone. What .gitignore names is passed over, and no link is
+    followed. Where only the files of a repository are searched, a note names the command for its history. The findings
+    come in the formats and with the statuses of `sweep`: 10 says that something is there at or above --fail-on, 11 that
+    not all was searched. What --revoke ends and --report records is what a fingerprint or a signature proves.
+    """
+
+    verb = "scan"
+    effect = READS
+    changes_with = ("revoke", "report", "install_hook")
+
+    paths: tuple[str, ...] = args(
+        FILE, "[PATH...]", help="Files and folders; `-`: standard input.", verb_refuses_tokens=True
+    )
+    git: bool = flag("--git", help="The history of the git repository PATH, or of the one here.")
+    commits: tuple[str, ...] = opts(
+        TEXT, "--commits", help="With --git: what these bring, as main..HEAD; repeatable.", metavar="RANGE"
+    )
+    unreachable: bool = flag("--unreachable", help="With --git: also what no ref leads to any more.")
+    staged: bool = flag("--staged", help="What is about to be committed there and is new in it.")
+    install_hook: bool = flag("--install-hook", help="Scan nothing: let git look before each commit there.")
+    only: tuple[str, ...] = opts(
+        choice("opaque", "jwt", "certificate", "private-key", "adopted", metavar="FORM"),
+        "--only",
+        help="Look for this alone: opaque, jwt, certificate …; repeatable.",
+    )
+    no_ignore: bool = flag("--no-ignore", help="Also what .gitignore names, and folders of git.")
+    one_file_system: bool = flag("--one-file-system", help="Enter no other file system than each PATH's.")
+    fail_on: str | None = opt(
+        choice("info", "low", "medium", "high", "critical", metavar="SEVERITY"),
+        "--fail-on",
+        help="End with 10 if a finding is so grave or graver (default: high).",
+    )
+    report: bool = flag("--report", help="Record as leaks what is proved, with its places.")
+    source: str | None = opt(TEXT, "--source", help="With --report: where that was (default: the paths).")
+    revoke: bool = flag("--revoke", help="End what is proved to be ours, and all below it.")
+    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    yes: bool = flag("--yes", help="End them without asking, however many.")
+    out: str | None = opt(FILE, "--out", help="Write to FILE, whole or not at all (0600; prometheus: 0644).")
+    rules: str | None = opt(
+        choice("gitleaks", "kingfisher", "betterleaks", metavar="SCANNER"),
+        "--rules",
+        help="Scan nothing: print rules for gitleaks, kingfisher or betterleaks.",
+    )
+    authority: str | None = opt(
+        URL, "--authority", help="With --rules: where the scanner asks about what it finds, and ends it."
+    )
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.leak.scan import scan
+
+        scan(cli, self)
+
+
+class LeakAdd(Command):
+    """Report that tokens of ours leaked, and end them with --revoke.
+
+    A text of any length is searched for tokens, parts of signed tokens, private keys and fingerprints; nothing
+    of it is kept but which credentials were there. What neither a signature nor a fingerprint proves is recorded
+    with --yes only, and an id proves nothing. The same from the same source again is no new leak while that one
+    is open. --from reads what a scanner reported: each finding with the place where it was seen, which is kept too.
+    """
+
+    verb = "leak add"
+
+    file: str | None = optional_arg(
+        FILE, "[FILE]", help="A file with any text; standard input if absent or `-`."
+    )
+    source: str | None = opt(
+        TEXT, "--source", help="Where it was found (default: the file's name, or stdin)."
+    )
+    at: str | None = opt(TIME, "--at", help="When that was reported (RFC 3339; default: now).")
+    revoke: bool = flag("--revoke", help="End what leaked, and all below it.")
+    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    yes: bool = flag("--yes", help="Record and end also what is not proved, and however many.")
+    from_: str | None = opt(
+        FILE, "--from", help="What a scanner reported (`-`: standard input), with its places."
+    )
+    report_format: str | None = opt(
+        choice("gitleaks", "kingfisher", "betterleaks", "trufflehog", "sarif", metavar="FORMAT"),
+        "--report-format",
+        help="Whose report that is (default: told by its content).",
+    )
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.leak.leak_verbs import add
+
+        add(cli, self)
+
+
+class LeakList(Command):
+    """List what leaked, and whether it still works.
+
+    The newest first; every condition must hold, times are those of the report. The exposure goes from the report
+    to the end of the credential, or until now. Until `lives_until` it lives, or something else of its identity or
+    below that. `refused_since`: the ledger refuses all of that since then. `accepted_until`: from then on no verifier
+    accepts any of it.
+    """
+
+    verb = "leak list"
+    effect = READS
+
+    open_: bool = flag("--open", help="Only those that nobody has closed.")
+    valid: bool = flag("--valid", help="Only those that still work.")
+    source: str | None = opt(TEXT, "--source", help="Found there.")
+    task: str | None = opt(TASK, "--task", help="Of this task.")
+    since: str | None = opt(TIME, "--since", help="From TIME on (RFC 3339).")
+    until: str | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
+    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.leak.leak_verbs import list_
+
+        list_(cli, self)
+
+
+class LeakShow(Command):
+    """Tell everything about a leak.
+
+    By the jti of what leaked it tells of each place where that was found.
+    """
+
+    verb = "leak show"
+    effect = READS
+
+    leak: str = arg(LEAK, "ID", help="The number of a leak, or the jti of what leaked.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.leak.leak_verbs import show
+
+        show(cli, self)
+
+
+class LeakTimeline(Command):
+    """Tell what became of leaks, for the report of an incident.
+
+    Who delegated, for what and with which rights, where it was found and what it was used for before the report and
+    after it, when it ended and what ended with it, and for how long it was exposed; each step with its audit event.
+    At a terminal and with --format markdown it is Markdown.
+    """
+
+    verb = "leak timeline"
+    effect = READS
+
+    leaks: tuple[str, ...] = args(
+        LEAK,
+        "ID...",
+        help="The number of a leak, or the jti of what leaked.",
+        required=True,
+        verb_refuses_tokens=True,
+    )
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.leak.leak_verbs import timeline
+
+        timeline(cli, self)
+
+
+class LeakClose(Command):
+    """Close leaks: somebody is done with them.
+
+    The reason must be given. What still works is not closed without --yes. A jti closes all its leaks.
+    """
+
+    verb = "leak close"
+
+    leaks: tuple[str, ...] = args(
+        LEAK, "ID...", help="The number of a leak, or the jti of what leaked.", required=True
+    )
+    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    yes: bool = flag("--yes", help="Close also what still works.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.leak.leak_verbs import close
+
+        close(cli, self)
+
+
+class AdoptAdd(Command):
+    """Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose.
+
+    The secret comes from standard input or a file, and nothing of it is kept but SHA-256. From then on it is found,
+    reported and ended like whatever jitid has issued. With --from-file thousands are adopted at once, or none.
+    """
+
+    verb = "adopt add"
+
+    name: str | None = optional_arg(ADOPTED, "[NAME]", help="The name of the secret, here.")
+    owner: str | None = opt(KNOWN_DELEGATOR, "--owner", help="Who answers for it.", metavar="DELEGATOR")
+    place: str | None = opt(TEXT, "--place", help="Where it is kept, as 'vault kv/prod/github'.")
+    purpose: str | None = opt(TEXT, "--purpose", help="What it is for.")
+    agent: str | None = opt(AGENT, "--agent", help="Who uses it (default: the name of the secret).")
+    sensitivity: str | None = opt(
+        SENSITIVITY, "--sensitivity", help="low, moderate (default), high or critical."
+    )
+    expires: str | None = opt(TIME, "--expires", help="When it ends by itself (RFC 3339; default: never).")
+    target: str | None = opt(NAME, "--target", help="The target of the configuration that can end it.")
+    reference: str | None = opt(
+        TEXT, "--reference", help="What it is called there: a role, a key's id, an accessor."
+    )
+    prefix: str | None = opt(TEXT, "--prefix", help="How it begins, as far as that is no secret, as ghp_.")
+    access_key_id: str | None = opt(
+        ID, "--access-key-id", help="Of a key of AWS: the part that is no secret."
+    )
+    file: str | None = opt(FILE, "--file", help="A file with the secret; standard input if absent or `-`.")
+    fingerprint: str | None = opt(
+        TEXT, "--fingerprint", help="SHA-256 of the secret, instead of the secret.", metavar="HEX"
+    )
+    public_key: str | None = opt(
+        FILE, "--public-key", help="A public key or a certificate, instead of a secret."
+    )
+    from_file: str | None = opt(FILE, "--from-file", help="Adopt all that FILE names; `-`: standard input.")
+    as_: str | None = opt(
+        choice("csv", "jsonl", metavar="FORM"),
+        "--as",
+        help="csv or jsonl (default: by how FILE's name ends).",
+    )
+    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.leak.adopt_verbs import add
+
+        add(cli, self)
+
+
+class AdoptList(Command):
+    """List adopted secrets, the oldest first.
+
+    `standing` is what is alive; `ended` what is known to have ended where it is kept; `unconfirmed` what has ended
+    here, and may work there all the same.
+    """
+
+    verb = "adopt list"
+    effect = READS
+
+    owner: str | None = opt(DELEGATOR, "--owner", help="Who answers for it.", metavar="DELEGATOR")
+    live: bool = flag("--live", help="Only what may still work where it is kept.")
+    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.leak.adopt_verbs import list_
+
+        list_(cli, self)
+
+
+class AdoptShow(Command):
+    """Tell everything about an adopted secret."""
+
+    verb = "adopt show"
+    effect = READS
+
+    name: str = arg(ADOPTED, "NAME", help="The name of an adopted secret.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.leak.adopt_verbs import show
+
+        show(cli, self)
+
+
+class AdoptChange(Command):
+    """Change what is known of adopted secrets: whose they are, where, and what ends them.
+
+    What is stated takes the place of what was there. Whoever leaves hands them over so: what a disabled owner has ends.
+    """
+
+    verb = "adopt change"
+
+    names: tuple[str, ...] = args(ADOPTED, "NAME...", help="Names of adopted secrets.", required=True)
+    owner: str | None = opt(KNOWN_DELEGATOR, "--owner", help="Who answers for it.", metavar="DELEGATOR")
+    place: str | None = opt(TEXT, "--place", help="Where it is kept, as 'vault kv/prod/github'.")
+    purpose: str | None = opt(TEXT, "--purpose", help="What it is for.")
+    agent: str | None = opt(AGENT, "--agent", help="Who uses it (default: the name of the secret).")
+    expires: str | None = opt(TIME, "--expires", help="When it ends by itself (RFC 3339; default: never).")
+    target: str | None = opt(NAME, "--target", help="The target of the configuration that can end it.")
+    reference: str | None = opt(
+        TEXT, "--reference", help="What it is called there: a role, a key's id, an accessor."
+    )
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.leak.adopt_verbs import change
+
+        change(cli, self)
+
+
+class AdoptProbe(Command):
+    """Ask targets whether adopted secrets work there.
+
+    Nothing is changed, and no secret is needed for it. What cannot be asked is `unknown`, which is not `dead`.
+    """
+
+    verb = "adopt probe"
+    effect = READS
+
+    names: tuple[str, ...] = args(ADOPTED, "NAME...", help="Names of adopted secrets.", required=True)
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.leak.adopt_verbs import probe
+
+        probe(cli, self)
+
+
+class AdoptSuggest(Command):
+    """Tell what can take the place of adopted secrets, and write what it needs.
+
+    For each it names a kind that is made just in time, with the target for the configuration, a policy that permits
+    just that, and the commands that use it and then end the secret. Where nothing fits, it says so.
+    """
+
+    verb = "adopt suggest"
+    effect = READS
+
+    names: tuple[str, ...] = args(ADOPTED, "[NAME]...", help="Names of adopted secrets.")
+    all_: bool = flag("--all", help="All that may still work where they are kept.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.leak.adopt_suggest import suggest
+
+        suggest(cli, self)
+
+
+class AdoptEnded(Command):
+    """Say that adopted secrets work no longer where they are kept: somebody has seen to it.
+
+    What was done must be told. They end here too, and what leaked of them counts as dead from then on.
+    """
+
+    verb = "adopt ended"
+
+    names: tuple[str, ...] = args(ADOPTED, "NAME...", help="Names of adopted secrets.", required=True)
+    proof: str | None = opt(TEXT, "--proof", help="What was done; the audit log keeps it.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.leak.adopt_verbs import ended
+
+        ended(cli, self)

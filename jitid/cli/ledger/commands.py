@@ -1,0 +1,521 @@
+"""Verbs declared for `cli/ledger`."""
+
+# `Command` documents `run`.
+# ruff: noqa: D102
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.cli.command import Command
+from jitid.operation.fields import READS, arg, flag, opt, optional_arg
+from jitid.operation.types import (
+    AGENT,
+    DELEGATOR,
+    DURATION,
+    EVENT,
+    FILE,
+    FOLDER,
+    KEY_ID,
+    NAME,
+    NUMBER,
+    TASK,
+    TEXT,
+    TIME,
+    choice,
+)
+
+if TYPE_CHECKING:
+    from jitid.cli.invocation import Invocation
+
+
+class AuditLog(Command):
+    """Show audit events, oldest first.
+
+    JSON formats show each event whole, as it was hashed. With --members each event names the credentials
+    that it issued, ended, or tells the use of. --follow shows the last ten, or those after --after or --since,
+    and then new ones as they come, until it is interrupted or has shown --limit.
+
+    With --at, --action or --resource it shows what was done with credentials, as `jitid authorize` was asked:
+    who did that, for whom and for what.
+    """
+
+    verb = "audit log"
+    effect = READS
+
+    operation: str | None = opt(NAME, "--operation", help="Of this operation, as issue or denial.")
+    task: str | None = opt(TASK, "--task", help="Of this task.")
+    agent: str | None = opt(AGENT, "--agent", help="Of this agent.")
+    delegator: str | None = opt(
+        DELEGATOR, "--delegator", help="Of this root delegator, or delegated by agent:NAME."
+    )
+    by: str | None = opt(TEXT, "--by", help="Done by this login, caller or identity (jid_).", metavar="LOGIN")
+    rule: str | None = opt(TEXT, "--rule", help="Decided by this policy rule.", metavar="ID")
+    sweep: str | None = opt(TEXT, "--sweep", help="Done by this sweep.", metavar="ID")
+    trace: str | None = opt(
+        TEXT, "--trace", help="Of the request that had this trace id or traceparent.", metavar="TRACE"
+    )
+    since: str | None = opt(TIME, "--since", help="From TIME on (RFC 3339).")
+    until: str | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
+    event: int | None = opt(EVENT, "--event", help="This event only.")
+    at: str | None = opt(TIME, "--at", help="Actions of around TIME (RFC 3339), instead of events.")
+    within: str | None = opt(DURATION, "--within", help="So long before and after --at (default: 1m).")
+    action: str | None = opt(TEXT, "--action", help="Actions of this name.", metavar="ACTION")
+    resource: str | None = opt(TEXT, "--resource", help="Actions on just this resource.")
+    after: int | None = opt(EVENT, "--after", help="Go on after event N.")
+    members: bool = flag("--members", help="Name the credentials each event issued and ended.")
+    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+    follow: bool = flag("--follow", "-f", help="Go on with new events as they are committed.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.audit_verbs import log
+
+        log(cli, self)
+
+
+class AuditHead(Command):
+    """Print the signed last link of the audit chain.
+
+    Keep it outside this machine: `audit verify --expect-head` then finds a tail that was cut and a ledger
+    that is an older copy.
+    """
+
+    verb = "audit head"
+    effect = READS
+
+    out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.audit_verbs import head
+
+        head(cli, self)
+
+
+class AuditVerify(Command):
+    """Check the audit chain, and the ledger's rows against it.
+
+    Any event that was edited, removed, inserted or moved is found. With --file an export is checked, for
+    which no ledger is needed. Exit status 7 says that it does not hold.
+    """
+
+    verb = "audit verify"
+    effect = READS
+
+    expect_head: str | None = opt(FILE, "--expect-head", help="A signed head kept earlier.")
+    file: str | None = opt(FILE, "--file", help="An exported log instead of the ledger's.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.audit_verbs import verify
+
+        verify(cli, self)
+
+
+class AuditExport(Command):
+    """Write the audit log as JSON lines, or for syslog.
+
+    JSON lines can be checked without the ledger: jitid audit verify --file FILE. With --format syslog each
+    event is a message of RFC 5424 on a line of its own.
+    """
+
+    verb = "audit export"
+    effect = READS
+
+    out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.audit_verbs import export
+
+        export(cli, self)
+
+
+class KeysList(Command):
+    """List the signing keys that there ever were.
+
+    A retired key signs nothing more, and still verifies what it signed, until `needed_until` at the latest. One that
+    is waiting was made by `jitid keys request`.
+    """
+
+    verb = "keys list"
+    effect = READS
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.keys_verbs import list_
+
+        list_(cli)
+
+
+class KeysRotate(Command):
+    """Sign with a new key from now on.
+
+    What older keys signed stays valid; their private halves are removed. With --transit the private half of the new
+    one is made and kept by the transit engine of an OpenBao, and never leaves it; so are its successors.
+    """
+
+    verb = "keys rotate"
+
+    algorithm: str | None = opt(
+        choice("ES256", "EdDSA", metavar="ALG"), "--algorithm", help="EdDSA (default) or ES256."
+    )
+    use: str | None = opt(
+        choice("jws", "x509", "ssh", metavar="USE"),
+        "--use",
+        help="What the key signs: jws (default), x509 or ssh.",
+    )
+    transit: str | None = opt(
+        TEXT,
+        "--transit",
+        help="Let a transit engine keep the key; `none`: a file (default: as the key before).",
+        metavar="TARGET/KEY",
+    )
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.keys_verbs import rotate
+
+        rotate(cli, self)
+
+
+class KeysRevoke(Command):
+    """End a leaked signing key with all that it signed.
+
+    What descends from that ends too. If it was the key in use, a new one signs from now on. More than --max
+    (100 unless configured) needs --yes.
+    """
+
+    verb = "keys revoke"
+
+    kid: str = arg(KEY_ID, "KID", help="The id of a key.")
+    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    yes: bool = flag("--yes", help="End them without asking, however many.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.keys_verbs import revoke
+
+        revoke(cli, self)
+
+
+class KeysJwks(Command):
+    """Print the public keys that verifiers need (RFC 7517).
+
+    A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone.
+    """
+
+    verb = "keys jwks"
+    effect = READS
+
+    out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.keys_verbs import jwks
+
+        jwks(cli, self)
+
+
+class KeysSsh(Command):
+    """Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys).
+
+    A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone. Whom a
+    certificate lets in, the host says itself: by AuthorizedPrincipalsFile, or by logins that a template names.
+    """
+
+    verb = "keys ssh"
+    effect = READS
+
+    out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.keys_ssh import ssh
+
+        ssh(cli, self)
+
+
+class KeysKrl(Command):
+    """Write the list of SSH certificates that ended before their expiry (RevokedKeys).
+
+    Hosts do not ask: a certificate that was revoked works at each host until that host has fetched the list.
+    Sessions that are open stay open. A key that `jitid keys revoke` ended is on it, with all that it signed.
+    """
+
+    verb = "keys krl"
+    effect = READS
+
+    out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.keys_ssh import krl
+
+        krl(cli, self)
+
+
+class Publish(Command):
+    """Write keys, status lists and what else verifiers need into DIR, for any web server to serve.
+
+    Whoever has these files can verify tokens without asking anybody, and sees what was ended until they were written:
+    so it is run every few minutes, from cron. Each file is replaced whole.
+    """
+
+    verb = "publish"
+
+    folder: str = arg(FOLDER, "DIR", help="The folder; it is made if it is not there.")
+    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.publish import publish
+
+        publish(cli, self)
+
+
+class KeysRequest(Command):
+    """Ask for a certificate that makes a key an X.509 authority.
+
+    A key is made, unless one waits already, and a request in PEM (PKCS#10) written for whoever has the root. Until
+    the certificate is imported, whatever authority there is goes on.
+    """
+
+    verb = "keys request"
+
+    out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.keys_x509 import request
+
+        request(cli, self)
+
+
+class KeysImport(Command):
+    """Certify under a root, with the certificate that was asked for.
+
+    FILE has the certificate of the key, those above it, and the root as the last, in PEM. The authority that
+    certified until now is retired: what it certified stays valid.
+    """
+
+    verb = "keys import"
+
+    chain: str | None = optional_arg(
+        FILE, "[FILE]", help="A file with the certificates in PEM; standard input if absent or `-`."
+    )
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.keys_x509 import import_
+
+        import_(cli, self)
+
+
+class KeysBundle(Command):
+    """Print what verifiers of SVIDs trust.
+
+    It is the SPIFFE bundle of the trust domain: the roots of X.509-SVIDs, and the keys of JWT-SVIDs. --format jwt
+    prints the keys of JWT-SVIDs alone, --format pem the roots alone. A rotated authority stays until all that it
+    certified has expired. A revoked one is gone.
+    """
+
+    verb = "keys bundle"
+    effect = READS
+
+    out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.keys_x509 import bundle
+
+        bundle(cli, self)
+
+
+class KeysCrl(Command):
+    """Print which certificates are revoked.
+
+    Each authority whose certificates may be alive signs a list (RFC 5280), which counts for --lifetime (24h). Whoever
+    checks certificates must fetch it again before that, and learns of a revocation no sooner than they do. --format
+    der is for a single authority, and for a file.
+    """
+
+    verb = "keys crl"
+    effect = READS
+
+    lifetime: str | None = opt(DURATION, "--lifetime", help="How long the list counts (default: 24h).")
+    out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.keys_x509 import crl
+
+        crl(cli, self)
+
+
+class Prune(Command):
+    """Let go of what has been over for long enough.
+
+    Rows of identities go whose credentials have ended and expired before --rows-after (30d unless configured), with all
+    that descends from them. What leaked stays, and so do tasks, whose names are never used again. With --export, audit
+    events from before --evidence-after (400d unless configured) are written into a file, read again, and cut, but for
+    those that rows remember. The log and the rows are checked before. If it is broken off, the same command goes on.
+    """
+
+    verb = "prune"
+
+    rows_after: str | None = opt(
+        DURATION, "--rows-after", help="How long rows of the dead are kept (default: 30d)."
+    )
+    evidence_after: str | None = opt(
+        DURATION, "--evidence-after", help="How long audit events are kept, with --export (default: 400d)."
+    )
+    export: str | None = opt(
+        FOLDER, "--export", help="Export older audit events into this folder, and cut them."
+    )
+    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.prune import prune
+
+        prune(cli, self)
+
+
+class LedgerCopy(Command):
+    """Move the ledger to another place: copy it, whole and verified, and seal the source.
+
+    What was issued stays valid in the copy, which goes on with an audit chain of its own, under the same issuer or,
+    with --issuer, under another. The source can be read afterwards, and refuses to change or to verify anything. If
+    the copy is broken off, the same command continues it.
+    """
+
+    verb = "ledger copy"
+
+    to: str | None = opt(
+        FOLDER,
+        "--to",
+        help="Where the copy is to be: a folder that is not there yet, or postgresql://…",
+        metavar="URL",
+    )
+    issuer: str | None = opt(
+        FOLDER,
+        "--issuer",
+        help="The issuer that new credentials of the copy name; those under the earlier one stay valid.",
+        metavar="URL",
+    )
+    keys: bool = flag(
+        "--keys",
+        help="Copy the private keys too, for a database into the folder that `home` names (mode 0600).",
+    )
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.ledger_copy import copy
+
+        copy(cli, self)
+
+
+class LedgerBackup(Command):
+    """Make a backup of the ledger as it is now, while others go on using it.
+
+    BACKUP is a folder that is not there yet, or a file whose name ends in .tar, or `-` for a tar file on standard
+    output. In a folder that is there already, the backup gets a name by the time. The private keys are not in it
+    unless --keys says so.
+    """
+
+    verb = "ledger backup"
+
+    to: str = arg(FILE, "BACKUP", help="A new folder, a new file *.tar, a folder for many of them, or `-`.")
+    keys: bool = flag("--keys", help="Put the private keys into it too.")
+    no_verify: bool = flag("--no-verify", help="Do not examine the copy; restoring it does in any case.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.ledger_backup import backup
+
+        backup(cli, self)
+
+
+class LedgerRestore(Command):
+    """Put the ledger of a backup back, and end what lived in it.
+
+    A backup does not know what was ended after it was made. So every open task in it is retired, with all that lives,
+    access to an authority is revoked, and tokens are signed with new keys, unless the ledger that is replaced tells
+    that nothing has happened since, or --keep-live says that nothing is to be ended.
+    """
+
+    verb = "ledger restore"
+
+    from_: str = arg(FILE, "BACKUP", help="The folder or the file; `-` is standard input.")
+    replace: bool = flag("--replace", help="Move the ledger that is there aside, and keep it.")
+    keep_live: bool = flag("--keep-live", help="End nothing: nothing was ended since the backup was made.")
+    expect_head: str | None = opt(FILE, "--expect-head", help="A signed head kept earlier.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.ledger_backup import restore
+
+        restore(cli, self)
+
+
+class LedgerCheck(Command):
+    """Check the ledger itself: its files, its database, its keys and its audit log.
+
+    With BACKUP it checks a backup instead, as `ledger restore` would, and restores nothing. Nothing is changed. Each
+    line is ok, warning or failure, with what repairs it. Exit status 7 says that something is damaged, was tampered
+    with or is open to others; warnings do not count.
+    """
+
+    verb = "ledger check"
+    effect = READS
+
+    backup: str | None = optional_arg(
+        FILE, "[BACKUP]", help="A backup instead of the ledger; `-` is standard input."
+    )
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.ledger_check import check
+
+        check(cli, self)
+
+
+class LedgerIssuer(Command):
+    """Show the issuer (`iss`) of the ledger's credentials, or change it: jitid ledger issuer set URL.
+
+    New credentials name the new issuer. Credentials that name a former issuer stay valid until they expire; after the
+    last of them, the former name is no longer accepted as an audience. If credentials are live, a change needs --yes.
+    A name by which live credentials or a granted access mean a service is refused.
+    """
+
+    verb = "ledger issuer"
+
+    action: str | None = optional_arg(
+        choice("show", "set"), "[ACTION]", help="What to do: show (the default) or set."
+    )
+    url: str | None = optional_arg(FOLDER, "[URL]", help="With set: the new issuer, an https address.")
+    yes: bool = flag("--yes", help="Change the issuer without asking, though credentials are live.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.ledger_issuer import issuer
+
+        issuer(cli, self)
+
+
+class LedgerVacuum(Command):
+    """Give the room that rows have left back to the file system.
+
+    The database is written anew, in one transaction: writers wait for their turn, readers go on. It takes twice the
+    room of what the ledger holds beside it. In PostgreSQL the tables are vacuumed, and nobody waits.
+    """
+
+    verb = "ledger vacuum"
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.ledger_check import vacuum
+
+        vacuum(cli)
+
+
+class Doctor(Command):
+    """Check the installation, the ledger, its keys and the targets of the configuration.
+
+    With --remote it checks the way to the authority: whether it answers and proves who it is, whom it takes its
+    caller for and in which roles, its clock and its version.
+
+    Nothing is changed. Each line is ok, warning or failure, with the command that repairs it. Exit status 7
+    says that something is damaged, was tampered with or is open to others, 2 that configuration or policy
+    cannot be used; warnings do not count.
+    """
+
+    verb = "doctor"
+    effect = READS
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.ledger.doctor import doctor
+
+        doctor(cli)

@@ -1,0 +1,215 @@
+"""Verbs declared for `cli/setup`."""
+
+# `Command` documents `run`.
+# ruff: noqa: D102
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.cli.command import Command
+from jitid.operation.fields import READS, arg, flag, opt, opts
+from jitid.operation.types import FILE, NUMBER, SETTING, SETTING_VALUE, TEXT, URL, choice
+
+if TYPE_CHECKING:
+    from jitid.cli.invocation import Invocation
+
+
+class Mcp(Command):
+    """Serve an agent on standard input and output, by the Model Context Protocol.
+
+    The agent asks who it is (`whoami`), what it may do (`what_may_i_do`), for narrower identities for what it
+    starts (`request_identity`), and hands them back (`hand_back`). It acts by the credential whose token is in
+    FILE and gets no more than that one can delegate. A token never passes through the agent: it is told in
+    which file it is.
+
+    When standard input ends, or a TERM comes, what was given and not handed back is revoked, unless --keep.
+    """
+
+    verb = "mcp"
+
+    token_file: str | None = opt(
+        FILE,
+        "--token-file",
+        help="The token of the agent's own credential, read anew for each call.",
+        env="JITID_PARENT_FILE",
+    )
+    most: int | None = opt(NUMBER, "--most", help="Give out at most N identities at a time (default 100).")
+    rate: int | None = opt(
+        NUMBER, "--rate", help="Write to the ledger at most N times a second (default 5), and 10 N at once."
+    )
+    keep: bool = flag("--keep", help="At the end, leave alive what was given and not handed back.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.setup.mcp import mcp
+
+        mcp(cli, self)
+
+
+class Serve(Command):
+    """Serve the authority over HTTP, or on a Unix socket.
+
+    It says on standard error where it listens once it does. A TERM lets it finish what is in work and end with 0; a
+    second one ends it at once. A HUP makes it read its certificate anew.
+    """
+
+    verb = "serve"
+
+    bind: str | None = opt(
+        TEXT,
+        "--bind",
+        help="Listen there (default 127.0.0.1:8477, unless there is a socket); beyond loopback only with TLS.",
+        metavar="HOST:PORT",
+    )
+    socket: str | None = opt(
+        FILE, "--socket", help="Listen on a Unix socket; the kernel says who connects.", metavar="PATH"
+    )
+    socket_mode: str | None = opt(
+        TEXT, "--socket-mode", help="The mode of that socket (default 0660).", metavar="MODE"
+    )
+    tls_cert: str | None = opt(FILE, "--tls-cert", help="The certificate, and those above it (PEM).")
+    tls_key: str | None = opt(FILE, "--tls-key", help="Its private key (PEM), readable by its owner alone.")
+    workers: int | None = opt(NUMBER, "--workers", help="How many processes answer (default 1).")
+    public_url: str | None = opt(
+        URL, "--public-url", help="How clients reach it, where that is another address."
+    )
+    log_format: str | None = opt(
+        choice("json", "text", "none", metavar="FMT"),
+        "--log-format",
+        help="How requests are logged: json (default), text or none.",
+    )
+    bootstrap: str | None = opt(
+        FILE,
+        "--bootstrap",
+        help="Where there is no administrator yet: write into FILE, a new one, what lets the first one in.",
+    )
+    print_unit: bool = flag(
+        "--print-unit", help="Print a hardened systemd service that runs this line, and serve nothing."
+    )
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.setup.serve import serve
+
+        serve(cli, self)
+
+
+class ConfigShow(Command):
+    """Show the settings in force.
+
+    Flags go before environment variables, then the project's file (.jitid.toml), the user's, and the
+    system's.
+    """
+
+    verb = "config show"
+    effect = READS
+
+    origin: bool = flag("--origin", help="Say where each value came from.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.setup.config_verbs import show
+
+        show(cli, self)
+
+
+class ConfigGet(Command):
+    """Print the value of one setting."""
+
+    verb = "config get"
+    effect = READS
+
+    key: str = arg(SETTING, "KEY", help="The name of a setting.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.setup.config_verbs import get
+
+        get(cli, self)
+
+
+class ConfigSet(Command):
+    """Write one setting to the user's file.
+
+    With --profile it goes into that profile; with --config into that file. Everything else in the file, comments too,
+    stays as it is, except comments within the value that is replaced. Keys of tables are written as
+    floor.scope.PATTERN, floor.audience.AUD, algorithm.audience.AUD and oidc.ISSUER.FIELD.
+    """
+
+    verb = "config set"
+
+    key: str = arg(SETTING, "KEY", help="The name of a setting.")
+    value: str = arg(SETTING_VALUE, "VALUE", help="Its new value.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.setup.config_verbs import set_
+
+        set_(cli, self)
+
+
+class ConfigUnset(Command):
+    """Take one setting out of the user's file.
+
+    What another file or the default says counts from then on. With --profile it is taken out of that profile; with
+    --config out of that file. An issuer of ID tokens as a whole is oidc.ISSUER. What is not set there is no error.
+    """
+
+    verb = "config unset"
+
+    key: str = arg(SETTING, "KEY", help="The name of a setting.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.setup.config_verbs import unset
+
+        unset(cli, self)
+
+
+class ConfigPath(Command):
+    """Print the path of the user's file.
+
+    It need not exist: `jitid config set` makes it.
+    """
+
+    verb = "config path"
+    effect = READS
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.setup.config_verbs import path
+
+        path(cli)
+
+
+class CompletionShow(Command):
+    """Print the completion script of a shell.
+
+    For one session: eval "$(jitid completion show bash)", the same in zsh after `compinit`, and in fish
+    jitid completion show fish | source. To keep it: jitid completion install.
+    """
+
+    verb = "completion show"
+    effect = READS
+
+    shell: str = arg(choice("bash", "zsh", "fish"), "SHELL", help="bash, zsh or fish.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.setup.completion import show
+
+        show(cli, self)
+
+
+class CompletionInstall(Command):
+    """Put completions and man pages where shells and `man` look for them.
+
+    For this user alone, in the folders of the XDG specification, and for the shells that are installed. What
+    is left to do is said on standard error. Doing it again brings the files up to date.
+    """
+
+    verb = "completion install"
+
+    shell: tuple[str, ...] = opts(
+        choice("bash", "zsh", "fish", metavar="SHELL"),
+        "--shell",
+        help="bash, zsh or fish; repeatable (default: those that are installed).",
+    )
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.setup.completion import install
+
+        install(cli, self)

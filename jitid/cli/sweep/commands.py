@@ -1,0 +1,124 @@
+"""Verbs declared for `cli/sweep`."""
+
+# `Command` documents `run`.
+# ruff: noqa: D102
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jitid.cli.command import Command
+from jitid.operation.fields import READS, args, flag, opt, opts
+from jitid.operation.types import DURATION, FILE, FOLDER, NAME, NUMBER, RULE, TEXT, TIME, choice
+
+if TYPE_CHECKING:
+    from jitid.cli.invocation import Invocation
+
+
+class Sweep(Command):
+    """Find what should not be alive, and end it with --fix.
+
+    A sweep records what has expired. What has ended before is ended at its target too, where that is still to be
+    done. Nothing else is changed without --fix, which ends orphans and what leaked; what other rules find it ends
+    only if --rule names them. Exit status
+    10 says that something is left at or above --fail-on, 11 that something could not be examined; the output says
+    what. --list-rules explains each rule. --format takes sarif, prometheus and html as well. With --quiet, lines tell
+    of nothing that was examined completely, and of no `info`.
+    """
+
+    verb = "sweep"
+
+    rule: tuple[str, ...] = opts(RULE, "--rule", help="Ask this rule only; repeatable.")
+    skip: tuple[str, ...] = opts(RULE, "--skip", help="Leave this rule out; repeatable.")
+    target: tuple[str, ...] = opts(NAME, "--target", help="Ask this target only; repeatable.")
+    target_timeout: str | None = opt(
+        DURATION, "--target-timeout", help="How long each target may take (default: 60s)."
+    )
+    fail_on: str | None = opt(
+        choice("info", "low", "medium", "high", "critical", metavar="SEVERITY"),
+        "--fail-on",
+        help="End with 10 if a finding is so grave or graver (default: high).",
+    )
+    since: str | None = opt(TIME, "--since", help="Only what has been so since TIME (RFC 3339) or later.")
+    baseline: str | None = opt(FILE, "--baseline", help="Findings that are in FILE are known, and no news.")
+    update_baseline: bool = flag("--update-baseline", help="Write what is left to the baseline.")
+    fix: bool = flag("--fix", help="End orphans and what leaked; others if --rule names them.")
+    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    yes: bool = flag("--yes", help="End them without asking, however many.")
+    out: str | None = opt(FILE, "--out", help="Write to FILE, whole or not at all (0600; prometheus: 0644).")
+    head_out: str | None = opt(
+        FILE, "--head-out", help="Read on from the signed audit head in FILE (all, if it is new); renew it."
+    )
+    canary: bool = flag(
+        "--canary", help="Make, see, revoke and see again a credential without rights of each kind."
+    )
+    list_rules: bool = flag("--list-rules", help="Explain the rules, and ask none.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.sweep.sweep import sweep
+
+        sweep(cli, self)
+
+
+class Report(Command):
+    """Tell the state of identity sprawl.
+
+    What is alive by kind, task, agent, delegator and sensitivity; how long it lives, how long it outlives its
+    task, how much of it was never used; how long leaked secrets went on working; what to end first. With
+    --format html it is one page that asks nothing of any network; with --format prometheus it is a file for the
+    node exporter's textfile collector.
+    """
+
+    verb = "report"
+    effect = READS
+
+    at: str | None = opt(TIME, "--at", help="Report that time from what the ledger remembers (default: now).")
+    days: int | None = opt(NUMBER, "--days", help="For how many days to tell the trend (default 30).")
+    out: str | None = opt(FILE, "--out", help="Write it to FILE: mode 0600, and 0644 what is for Prometheus.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.sweep.report import report
+
+        report(cli, self)
+
+
+class ScheduleSystemd(Command):
+    """Print a hardened systemd service and its timer that run `jitid sweep`.
+
+    The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
+    line. The service belongs to the system and runs as the owner of the ledger; findings (10) are no failure of it.
+    """
+
+    verb = "schedule systemd"
+    effect = READS
+    changes_with = ("folder",)
+
+    option: tuple[str, ...] = args(TEXT, "[OPTION]...", help="Options of `jitid sweep`, after `--`.")
+    every: str | None = opt(DURATION, "--every", help="How often it runs (default: 10m).")
+    name: str | None = opt(NAME, "--name", help="The name of the units (default: jitid-sweep).")
+    folder: str | None = opt(FOLDER, "--out", help="Write both units into DIR, instead of printing them.")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.sweep.schedule import systemd
+
+        systemd(cli, self)
+
+
+class ScheduleCron(Command):
+    """Print a crontab line that runs `jitid sweep`.
+
+    The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
+    line. It is for the crontab of the ledger's owner; cron sends by mail what the sweep prints.
+    """
+
+    verb = "schedule cron"
+    effect = READS
+
+    option: tuple[str, ...] = args(TEXT, "[OPTION]...", help="Options of `jitid sweep`, after `--`.")
+    every: str | None = opt(DURATION, "--every", help="How often it runs (default: 10m).")
+
+    def run(self, cli: Invocation) -> None:
+        from jitid.cli.sweep.schedule import cron
+
+        cron(cli, self)

@@ -1,0 +1,193 @@
+"""The parser of every line that is not plain, built on Typer: help, versions and usage errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperOption
+
+from jitid import __version__
+from jitid.cli import help_text
+from jitid.cli.command import Command
+from jitid.cli.global_options import GlobalOptions
+from jitid.cli.invocation import Invocation
+from jitid.cli.line import Line
+from jitid.cli.verbs import FIRST_WORDS, GROUPS, commands_of
+from jitid.errors import UsageError
+from jitid.operation.fields import Field
+from jitid.system import output
+from jitid.values.text import quote, safe, starred
+
+# Typer does not publish the class of the contexts that it hands to commands.
+# ruff: noqa: ANN401
+
+_PROGRAM = "jitid"
+
+# Messages of Typer that jitid rewrites in its own style.
+_MISSING = re.compile(r"Missing argument '\[?([^'\]]*)\]?(?:\.\.\.)?'")
+
+_GLOBAL = "global "
+"""Prefix of the names of global options among the parameters of a Typer command; no field has a blank."""
+
+
+def read(argv: Sequence[str], cli: Invocation) -> Line | None:
+    """Parse a line. Return None if it asked for help or a version, which is printed.
+
+    Raises:
+        UsageError: the line is invalid. A line without a verb prints the help as well.
+
+    """
+    try:
+        return _Reader(cli).read(list(argv))
+    except typer.Exit:
+        return None
+    except typer.TyperException as error:
+        raise _usage_error(error) from None
+
+
+class _Reader:
+    """One reading of a line, from the program's name to the last word."""
+
+    def __init__(self, cli: Invocation) -> None:
+        self._cli = cli
+        self._global_values: dict[str, Any] = {}
+
+    def read(self, words: list[str]) -> Line:
+        context = self._context(_command("", _params((), root=True)), _PROGRAM, words, None)
+        first_word = self._word(context, "", FIRST_WORDS)
+        if first_word not in GROUPS:
+            return self._line(commands_of(first_word)[first_word], first_word, context)
+        words = context.args[1:]
+        group = self._context(_command(first_word, _params(())), first_word, words, context)
+        commands = commands_of(first_word)
+        second_word = self._word(group, first_word, [verb.partition(" ")[2] for verb in commands])
+        return self._line(commands[f"{first_word} {second_word}"], second_word, group)
+
+    def _word(self, context: Any, group: str, words: Sequence[str]) -> str:
+        """Return the next word, which names a verb or a group. Raises UsageError with the nearest one."""
+        if not context.args:
+            if self._cli.error_format() not in ("json", "jsonl"):
+                output.print_message(help_text.of(group))
+            raise UsageError(f"`{context.command_path}` needs a verb")
+        word: str = context.args[0]
+        if word not in words:
+            raise UsageError(
+                f"there is no verb {quote(f'{group} {word}'.strip())}",
+                f"{_guess(get_close_matches(word[:100], words, n=2))}see: {context.command_path} --help",
+            )
+        return word
+
+    def _line(self, verb: type[Command], name: str, parent: Any) -> Line:
+        self._cli.runs_command = verb.runs_command
+        command = _command(verb.verb, _params(verb.fields.values()), takes_all=False, runs=verb.runs_command)
+        context = self._context(command, name, parent.args[1:], parent)
+        values = {name: value for name, value in context.params.items() if not name.startswith(_GLOBAL)}
+        return Line(verb, _stated(values), self._global_values)
+
+    def _context(self, command: TyperCommand, name: str, words: list[str], parent: Any) -> Any:
+        context = command.make_context(name, words, parent=parent)
+        values = {
+            name.removeprefix(_GLOBAL): value
+            for name, value in context.params.items()
+            if name.startswith(_GLOBAL)
+        }
+        self._global_values.update(_stated(values))
+        return context
+
+
+def _stated(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that the line states: Typer fills in the others."""
+    return {
+        name: list(value) if isinstance(value, (list, tuple)) else value
+        for name, value in values.items()
+        if value is not None and value is not False and value != () and value != []
+    }
+
+
+class _Command(TyperCommand):
+    """A command of Typer whose help is jitid's, and whose errors know the command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _at(ctx):
+            return super().parse_args(ctx, args)
+
+
+def _command(words: str, params: list[Any], *, takes_all: bool = True, runs: bool = False) -> TyperCommand:
+    """Return the command of a verb; with `takes_all` that of a group, which leaves the words from the first on."""
+    settings = {"allow_interspersed_args": not (takes_all or runs), "allow_extra_args": takes_all}
+    command = _Command(words or None, params=params, context_settings=settings, add_help_option=False)
+    command.params.append(_eager(["--help", "-h"], lambda: help_text.of(words)))
+    return command
+
+
+def _params(fields: Iterable[Field], *, root: bool = False) -> list[Any]:
+    """Return the parameters of a command: its own, and the global options."""
+    params: list[Any] = [_option(field, field.name) if field.flags else _argument(field) for field in fields]
+    params += [_option(field, _GLOBAL + name) for name, field in GlobalOptions.fields.items()]
+    if root:
+        params.append(_eager(["--version", "-V"], lambda: f"{_PROGRAM} {__version__}\n"))
+    return params
+
+
+def _option(field: Field, name: str) -> TyperOption:
+    option = TyperOption(
+        param_decls=[*field.flags], is_flag=field.type is None, multiple=field.many, metavar=field.metavar
+    )
+    option.name = name
+    return option
+
+
+def _argument(field: Field) -> TyperArgument:
+    return TyperArgument(
+        param_decls=[field.name],
+        nargs=-1 if field.many else 1,
+        required=field.required,
+        metavar=field.metavar,
+    )
+
+
+def _eager(names: list[str], text: Any) -> TyperOption:
+    """Return an option that prints a text and ends the reading, whatever else is on the line."""
+
+    def show(ctx: Any, _param: Any, value: object) -> None:
+        if value and not ctx.resilient_parsing:
+            output.write(text())
+            raise typer.Exit
+
+    return TyperOption(param_decls=names, is_flag=True, is_eager=True, expose_value=False, callback=show)
+
+
+@contextmanager
+def _at(context: Any) -> Iterator[None]:
+    """Add the command's context to an error that Typer raises without one."""
+    try:
+        yield
+    except typer.TyperException as error:
+        if getattr(error, "ctx", None) is None:
+            error.ctx = context  # type: ignore[attr-defined]
+        raise
+
+
+def _guess(names: Iterable[str]) -> str:
+    guesses = " or ".join(f"`{name}`" for name in sorted(names))
+    return f"did you mean {guesses}? " if guesses else ""
+
+
+def _usage_error(error: typer.TyperException) -> UsageError:
+    context = getattr(error, "ctx", None)
+    help_hint = f"see: {context.command_path if context else _PROGRAM} --help"
+    option = getattr(error, "option_name", None)
+    if option and hasattr(error, "possibilities"):
+        # None for a short option.
+        return UsageError(
+            f"there is no option {quote(option)}", _guess(error.possibilities or ()) + help_hint
+        )
+    message = " ".join(starred(error.format_message()).split())[:300].rstrip(".")
+    message = message.removeprefix("Got ").replace("extra argument(s)", "arguments")
+    message = _MISSING.sub(r"`\1` is missing", message).replace("`CMD...`", "the command")
+    return UsageError(safe(message[:1].lower() + message[1:]), help_hint)
