@@ -1,6 +1,6 @@
-"""What a user or a client sees of jitid, as files: every help text, page and completion script, and the OpenAPI document.
+"""The surface of jitid as files: each help text, page and completion script, and the OpenAPI document.
 
-`python -m tests.surface FOLDER` writes them. Two folders, of two versions, are compared with `diff -r`.
+`python -m tests.surface FOLDER` writes them. The folders of two versions are compared with `diff -r`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _openapi(home: Path, environ: Mapping[str, str]) -> object:
     serve = [sys.executable, "-m", "jitid", "serve", "--socket", path]
     with subprocess.Popen(serve, env=environ, cwd="/", stderr=subprocess.DEVNULL) as server:
         try:
-            while not os.path.exists(path):
+            while not Path(path).exists():
                 assert server.poll() is None, "the server ended"
                 time.sleep(0.05)
             connection = HTTPConnection("localhost")

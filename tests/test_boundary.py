@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import jitid
-from jitid.cli.verbs import COMMANDS
+from jitid.cli.verbs import all_commands
 
 CODE = "import sys; sys.argv[0] = 'jitid'; {prelude}; from jitid.__main__ import main; main()"
 LINE = ("issue", "--task", "T", "--delegator", "alice")
@@ -113,7 +113,7 @@ def test_what_runs_commands_keeps_their_statuses(tmp_path: Path) -> None:
     assert done.returncode == 125
 
 
-@pytest.mark.parametrize("line", [("--help",), ("list", "--help"), ("list", "--bogus")], ids=" ".join)
+@pytest.mark.parametrize("line", [("list", "--bogus"), ("lst",), ("--help", "--bogus")], ids=" ".join)
 def test_a_version_that_does_not_fit_is_named_with_the_command_that_repairs_it(
     line: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -131,7 +131,7 @@ def test_a_version_that_does_not_fit_is_named_with_the_command_that_repairs_it(
 def test_every_verb_is_behind_the_boundary(tmp_path: Path) -> None:
     """If the module of a verb does not load, the error is reported like any other."""
     for verb in ("list", "audit log"):
-        module = f"jitid.cli.{COMMANDS[verb][0].partition(':')[0]}"
+        module = all_commands()[verb].__module__
         done = run(tmp_path, *verb.split(), prelude=f"sys.modules[{module!r}] = None")
         assert done.returncode == 1
         assert "internal error: ModuleNotFoundError" in done.stderr

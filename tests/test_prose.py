@@ -15,7 +15,6 @@ from typing import NamedTuple
 import pytest
 
 import jitid
-from jitid.cli.verbs import COMMANDS
 
 ROOT = Path(jitid.__file__).parents[1]
 
@@ -56,11 +55,6 @@ def patterns() -> tuple[Pattern, ...]:
     )
 
 
-_HELP = {
-    (f"jitid/cli/{place.partition(':')[0].replace('.', '/')}.py", place.partition(":")[2])
-    for place, _ in COMMANDS.values()
-}
-"""The functions of verbs: their docstrings are help texts for users."""
 _DIRECTIVE = re.compile(r"#\s*(noqa|ruff:|type:|fmt:|pragma|mypy:|!)")
 _REASON = re.compile(r"#\s*(?:noqa(?:: [A-Z0-9, ]+)?|type: ignore\[[a-z, -]+\])\s*[-#]\s*(.+)")
 """A directive with its reason."""
@@ -72,14 +66,11 @@ def _docstrings(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             continue
-        is_help = isinstance(node, ast.FunctionDef) and (path, node.name) in _HELP
-        # The docstring of an operation is a text of the OpenAPI document.
-        is_operation = isinstance(node, ast.ClassDef) and path.endswith("operations.py")
+        # The docstring of a verb is its help, and that of an operation is a text of the OpenAPI document.
+        is_help = isinstance(node, ast.ClassDef) and path.endswith(("/commands.py", "operations.py"))
         for position, statement in enumerate(node.body):
             match statement:
-                case ast.Expr(value=ast.Constant(value=str() as text)) if position or not (
-                    is_help or is_operation
-                ):
+                case ast.Expr(value=ast.Constant(value=str() as text)) if position or not is_help:
                     yield statement.lineno, text
 
 

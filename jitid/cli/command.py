@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, ClassVar
 
-from jitid.operation.fields import READS, Declared
+from jitid.operation.declaration import READS, Declared
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
@@ -13,9 +14,17 @@ if TYPE_CHECKING:
 class Command(Declared):
     """A verb, with the values of one line as its fields. Its docstring is its help."""
 
+    function: ClassVar[str] = ""
+    """The module in `cli/` and the function in it that runs the verb; loaded when the verb is used."""
+
     def run(self, cli: Invocation) -> None:
         """Run the verb. Raises any error of it."""
-        raise NotImplementedError
+        module, name = self.function.split(":")
+        function = getattr(import_module(f"jitid.cli.{module}"), name)
+        if self.fields:
+            function(cli, self)
+        else:
+            function(cli)
 
     def may_change(self) -> bool:
         """Return whether this line may change data."""

@@ -1,8 +1,8 @@
-"""The global options, which may stand before or after every verb."""
+"""The global options, accepted before and after every verb."""
 
 from __future__ import annotations
 
-from jitid.operation.fields import Declared, flag, opt
+from jitid.operation.declaration import Declared, flag, opt
 from jitid.operation.types import DURATION, FILE, FOLDER, NAME, TEXT
 
 

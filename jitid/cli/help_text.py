@@ -10,10 +10,10 @@ from textwrap import TextWrapper
 from jitid.cli.command import Command
 from jitid.cli.global_options import GlobalOptions
 from jitid.cli.verbs import FIRST_WORDS, GROUPS, commands_of
-from jitid.operation.fields import Field
+from jitid.operation.declaration import Field
 
 _NAME_COLUMN = 30
-"""Maximum width of the column of names; a longer name has a line of its own."""
+"""Maximum width of the column of names; a longer name has a separate line."""
 HELP = ("-h, --help", "Show this help.")
 VERSION = ("-V, --version", "Show the version.")
 _EPILOG = "Global options, before or after the verb: see `jitid --help`."

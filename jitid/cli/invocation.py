@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +12,6 @@ from jitid.values.text import safe
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from jitid.cli.command import Command
     from jitid.config.effective import Config
     from jitid.formats.display import Display
 
@@ -59,27 +57,8 @@ class Invocation:
         self.runs_command = False
         """Whether the verb runs a command. Errors before the command starts then have status 125 or more."""
         self.read_line: Callable[[Sequence[str]], Mapping[str, GivenOption]] | None = None
-        """Parser of another line of jitid, which runs nothing: `main.run` sets it."""
+        """Parser of another line of jitid, which runs nothing: set by `main.run`."""
         self._config: Config | None = None
-
-    def perform(self, command: Command) -> None:
-        """Run a verb. Check the file of --out before the verb issues or changes anything.
-
-        Raises:
-            UsageError: the path is not a regular file of the caller.
-            OutputError: the file could not be written.
-
-        """
-        out = getattr(command, "out", None)
-        if out is not None:
-            from jitid.system.output_place import check_output
-
-            check_output(out)
-        self.changes = command.may_change()
-        # Loaded modules stay in memory. After the freeze, the collector checks only the objects of the verb.
-        gc.freeze()
-        gc.enable()
-        command.run(self)
 
     def config(self) -> Config:
         """Return the configuration in force, read once. Raises ConfigurationError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -53,7 +54,7 @@ def run(argv: list[str]) -> int:
         _listen()
         command = _command(argv, cli)
         if command is not None:
-            cli.perform(command)
+            _perform(command, cli)
     except JitidError as error:
         return _status(report(error, cli), cli)
     except Interrupted as interrupted:
@@ -70,8 +71,28 @@ def run(argv: list[str]) -> int:
     return cli.status
 
 
+def _perform(command: Command, cli: Invocation) -> None:
+    """Run a verb. Check the file of --out before the verb issues or changes anything.
+
+    Raises:
+        UsageError: the path is not a regular file of the caller.
+        OutputError: the file could not be written.
+
+    """
+    out = getattr(command, "out", None)
+    if out is not None:
+        from jitid.system.output_place import check_output
+
+        check_output(out)
+    cli.changes = command.may_change()
+    # Loaded modules stay in memory. After the freeze, the collector checks only the objects of the verb.
+    gc.freeze()
+    gc.enable()
+    command.run(cli)
+
+
 def _command(argv: Sequence[str], cli: Invocation) -> Command | None:
-    """Return the verb of a line with its values; None if the line asked for help or a version, which is printed.
+    """Return the verb of a line with its values; None after printing a help or the version.
 
     Raises UsageError for an invalid line.
     """

@@ -13,7 +13,7 @@ from jitid.cli.command import Command
 from jitid.cli.global_options import GlobalOptions
 from jitid.cli.line import Line
 from jitid.cli.verbs import GROUPS, commands_of
-from jitid.operation.fields import Field
+from jitid.operation.declaration import Field
 from jitid.redaction.token_format import name_holds_token
 
 
@@ -65,7 +65,7 @@ def by_flag(fields: Mapping[str, Field]) -> dict[str, Field]:
 
 
 def _verb(words: Iterator[str], global_values: dict[str, Any]) -> type[Command] | None:
-    """Return the verb of a line, and read the words up to it: only global options stand before it."""
+    """Return the verb of a line, and read the words up to it: only global options may precede it."""
     first_word = ""
     for word in words:
         if word.startswith("-"):

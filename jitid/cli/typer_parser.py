@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
@@ -19,7 +19,7 @@ from jitid.cli.invocation import Invocation
 from jitid.cli.line import Line
 from jitid.cli.verbs import FIRST_WORDS, GROUPS, commands_of
 from jitid.errors import UsageError
-from jitid.operation.fields import Field
+from jitid.operation.declaration import Field
 from jitid.system import output
 from jitid.values.text import quote, safe, starred
 
@@ -36,7 +36,7 @@ _GLOBAL = "global "
 
 
 def read(argv: Sequence[str], cli: Invocation) -> Line | None:
-    """Parse a line. Return None if it asked for help or a version, which is printed.
+    """Parse a line. Return None after printing a help or the version.
 
     Raises:
         UsageError: the line is invalid. A line without a verb prints the help as well.
@@ -68,7 +68,7 @@ class _Reader:
         second_word = self._word(group, first_word, [verb.partition(" ")[2] for verb in commands])
         return self._line(commands[f"{first_word} {second_word}"], second_word, group)
 
-    def _word(self, context: Any, group: str, words: Sequence[str]) -> str:
+    def _word(self, context: Any, group: str, words: Collection[str]) -> str:
         """Return the next word, which names a verb or a group. Raises UsageError with the nearest one."""
         if not context.args:
             if self._cli.error_format() not in ("json", "jsonl"):
@@ -110,7 +110,7 @@ def _stated(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Command(TyperCommand):
-    """A command of Typer whose help is jitid's, and whose errors know the command."""
+    """A command of Typer that adds its context to each error."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         with _at(ctx):
@@ -152,7 +152,7 @@ def _argument(field: Field) -> TyperArgument:
 
 
 def _eager(names: list[str], text: Any) -> TyperOption:
-    """Return an option that prints a text and ends the reading, whatever else is on the line."""
+    """Return an option that prints a text and stops the parsing, also of an invalid line."""
 
     def show(ctx: Any, _param: Any, value: object) -> None:
         if value and not ctx.resilient_parsing:

@@ -65,7 +65,7 @@ _MODULES: Mapping[str, str] = {
 }
 """First word of a verb -> the folder of `cli/` whose `commands` declare it; in the order of the help."""
 
-FIRST_WORDS = tuple(_MODULES)
+FIRST_WORDS = _MODULES.keys()
 
 
 def commands_of(first_word: str) -> dict[str, type[Command]]:

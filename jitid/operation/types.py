@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from jitid.errors import UsageError
-from jitid.model.caller import ROLES
 from jitid.model.credential import MADE, Kind
 from jitid.model.task import SENSITIVITIES
-from jitid.operation.fields import FieldType, Source
+from jitid.operation.declaration import FieldType, Source
 from jitid.values.text import quote
 
 MAX_NUMBER = 999_999_999
@@ -17,24 +16,18 @@ MAX_EVENT = (1 << 53) - 1
 """The largest number of an event: the audit log grows forever."""
 
 
-def choice(
-    *words: str,
-    metavar: str = "WHAT",
-    label: str = "value here",
-    supply: Callable[[], Sequence[str]] | None = None,
-) -> FieldType[str]:
+def choice(*words: str, metavar: str = "WHAT", label: str = "") -> FieldType[str]:
     """Return the type of one of a few words; `label` is their noun in messages.
 
-    `supply` returns the words instead, if listing them loads modules.
+    Without a label the verb itself refuses other words.
     """
 
     def parse(text: str, _label: str) -> str:
-        allowed = words if supply is None else supply()
-        if text not in allowed:
-            raise UsageError(f"{quote(text)} is no {label}", f"choose one of: {', '.join(allowed)}")
+        if label and text not in words:
+            raise UsageError(f"{quote(text)} is no {label}", f"choose one of: {', '.join(words)}")
         return text
 
-    return FieldType(parse, metavar, words=words if supply is None else supply)
+    return FieldType(parse, metavar, words=words)
 
 
 def number(maximum: int = MAX_NUMBER) -> FieldType[int]:
@@ -57,10 +50,10 @@ def _text(
     return FieldType(lambda text, _label: text, metavar, words=words, sources=sources)
 
 
-def _rules() -> Sequence[str]:
-    from jitid.capabilities.sweep.rules import NAMES
+def _roles() -> Sequence[str]:
+    from jitid.model.caller import ROLES
 
-    return NAMES
+    return ROLES
 
 
 def _settings() -> Sequence[str]:
@@ -100,8 +93,7 @@ TIME = _text("TIME")
 WHEN = _text("WHEN")
 """A duration or a time."""
 SENSITIVITY = _text("LEVEL", words=SENSITIVITIES)
-ROLE = _text("ROLE", words=ROLES)
-RULE = _text("RULE", words=_rules)
+ROLE = _text("ROLE", words=_roles)
 
 FILE = _text("FILE", "files")
 FOLDER = _text("DIR", "folders")

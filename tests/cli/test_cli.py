@@ -11,13 +11,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 import pytest
 
 import jitid
-from jitid.cli import main, options, verbs
+from jitid.cli import main, verbs
+from jitid.cli.command import Command
 from jitid.cli.invocation import Invocation
 from jitid.errors import NotFoundError
+from jitid.operation.declaration import opt, opts
+from jitid.operation.types import SCOPE, TASK
 
 PYTHON = [
     sys.executable,
@@ -49,19 +53,33 @@ def private_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
         signal.signal(number, handler)
 
 
+class Probe(Command):
+    """Probe the command line."""
+
+    verb = "probe"
+
+    task: str | None = opt(TASK, "--task", help="A task.", env="JITID_TASK")
+    scope: tuple[str, ...] = opts(SCOPE, "--scope", help="A scope.", env="JITID_SCOPE")
+
+    def run(self, cli: Invocation) -> None:
+        sys.modules[f"{__name__}.probe"].probe(cli, self)
+
+
 @pytest.fixture
 def verb(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """Return the module of a verb `probe`; the test defines its function."""
-    module = ModuleType("jitid.cli.probe")
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(verbs.COMMANDS, "probe", ("probe:probe", "Probe the command line."))
+    """Return the module of the function of a verb `probe`; the test defines it."""
+    module, declarations = ModuleType(f"{__name__}.probe"), ModuleType("jitid.cli.probe.commands")
+    declarations.Probe = Probe  # type: ignore[attr-defined]
+    for each in (module, declarations):
+        monkeypatch.setitem(sys.modules, each.__name__, each)
+    monkeypatch.setitem(cast("dict[str, str]", verbs._MODULES), "probe", "probe")
     return module
 
 
 def test_global_options_count_on_both_sides_of_the_verb(verb: ModuleType) -> None:
     """The last of several options counts."""
     seen: list[Invocation] = []
-    verb.probe = lambda given: seen.append(given)  # type: ignore[attr-defined]
+    verb.probe = lambda cli, _line: seen.append(cli)  # type: ignore[attr-defined]
     line = "--format csv -q --ledger /a -v probe --format json --timeout 5s -v --no-input --accept-clock"
     assert main.run(line.split()) == 0
     assert (seen[0].format, seen[0].quiet, seen[0].ledger, seen[0].timeout) == ("json", True, "/a", "5s")
@@ -74,13 +92,13 @@ def test_a_verb_learns_what_came_from_the_environment(
     """The verb may ignore a variable that would contradict a flag."""
     seen: list[object] = []
 
-    def probe(cli: Invocation, task: options.Task = None, scope: options.Scopes = None) -> None:
-        seen.extend([cli.from_environment, task, scope])
+    def probe(cli: Invocation, line: Probe) -> None:
+        seen.extend([cli.from_environment, line.task, line.scope])
 
     verb.probe = probe  # type: ignore[attr-defined]
     monkeypatch.setenv("JITID_SCOPE", "a:b c:d")
     assert main.run(["probe", "--task", "T"]) == 0
-    assert seen == [frozenset({"scope"}), "T", ["a:b", "c:d"]]
+    assert seen == [frozenset({"scope"}), "T", ("a:b", "c:d")]
 
 
 @pytest.mark.parametrize("value", ["", " ", "\t\n"])
@@ -89,7 +107,7 @@ def test_a_blank_variable_of_the_verb_is_a_usage_error(
 ) -> None:
     """An empty `$TASK` in a script must not become "no task"."""
 
-    def probe(cli: Invocation, task: options.Task = None) -> None:
+    def probe(cli: Invocation, line: Probe) -> None:
         raise AssertionError
 
     verb.probe = probe  # type: ignore[attr-defined]
@@ -101,7 +119,7 @@ def test_a_blank_variable_of_the_verb_is_a_usage_error(
 def test_a_blank_item_of_a_list_is_a_usage_error(verb: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
     """One blank among several good values is an error, too."""
 
-    def probe(cli: Invocation, scope: options.Scopes = None) -> None:
+    def probe(cli: Invocation, line: Probe) -> None:
         raise AssertionError
 
     verb.probe = probe  # type: ignore[attr-defined]
@@ -114,7 +132,7 @@ def test_an_error_is_a_sentence_a_hint_and_a_status(
 ) -> None:
     """In JSON, the error has the same parts and a code."""
 
-    def probe(cli: Invocation) -> None:
+    def probe(cli: Invocation, line: Probe) -> None:
         raise NotFoundError("there is no `x\x1b`", "look elsewhere")
 
     verb.probe = probe  # type: ignore[attr-defined]
@@ -136,7 +154,7 @@ def test_a_bug_is_told_without_what_it_was_about(verb: ModuleType, capfd: pytest
     """The message of an unexpected exception may quote a secret, even in a traceback."""
     secret = "jitid_" + "s3cret" * 6
 
-    def probe(cli: Invocation) -> None:
+    def probe(cli: Invocation, line: Probe) -> None:
         raise ValueError(secret)
 
     verb.probe = probe  # type: ignore[attr-defined]
@@ -154,7 +172,7 @@ def test_a_bug_is_told_without_what_it_was_about(verb: ModuleType, capfd: pytest
 def test_a_full_disk_is_no_bug(verb: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
     """A full disk is retryable, wherever the error occurs."""
 
-    def probe(cli: Invocation) -> None:
+    def probe(cli: Invocation, line: Probe) -> None:
         Path("/dev/full").write_text("x")
 
     verb.probe = probe  # type: ignore[attr-defined]
@@ -167,7 +185,7 @@ def test_a_signal_cleans_up_and_shows_in_the_status(number: signal.Signals, verb
     """A second signal, which `timeout` sends to the whole group, does not interrupt the clean-up."""
     cleaned = []
 
-    def probe(cli: Invocation) -> None:
+    def probe(cli: Invocation, line: Probe) -> None:
         try:
             signal.raise_signal(number)
         finally:
@@ -244,12 +262,11 @@ def test_the_version_needs_next_to_nothing() -> None:
 def test_help_loads_no_verb() -> None:
     """The table of verbs has the sentences."""
     loaded = loaded_by("--help")
-    ours = {
-        each for each in loaded if each.startswith("jitid.cli.") and not each.startswith("jitid.cli.options")
-    }
-    line = {"main", "command_tree", "verbs", "invocation", "plain", "plain_table"}
-    assert ours == {f"jitid.cli.{name}" for name in line}
-    assert not loaded & {"rich", "tomllib", "platformdirs"}
+    ours = {each for each in loaded if each.startswith("jitid.cli.") and not each.endswith(".commands")}
+    line = {"main", "help_text", "verbs", "command", "global_options", "invocation", "line", "plain"}
+    folders = {each.rpartition(".")[0] for each in loaded if each.endswith(".commands")}
+    assert ours == {f"jitid.cli.{name}" for name in line} | folders
+    assert not loaded & {"typer", "rich", "tomllib", "platformdirs"}
 
 
 def test_only_a_page_loads_the_templates(tmp_path: Path) -> None:

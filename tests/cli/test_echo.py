@@ -18,7 +18,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from jitid.cli import main
-from jitid.cli.plain_table import GLOBALS, VERBS
+from jitid.cli.global_options import GlobalOptions
+from jitid.cli.plain import by_flag
+from jitid.cli.verbs import all_commands
 from jitid.errors import JitidError
 from jitid.redaction.token_format import SIGNED_MARK, masked, name_holds_token
 from jitid.values.secret import new_opaque
@@ -174,7 +176,9 @@ def test_no_option_or_argument_echoes_a_secret(verb: str, place: str, run: Run) 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("more", [(), ("--format", "json"), ("--debug",)], ids=str)
-@pytest.mark.parametrize("place", [name for name, (_, kind, _) in GLOBALS.items() if kind != "flag"])
+@pytest.mark.parametrize(
+    "place", [name for name, field in by_flag(GlobalOptions.fields).items() if field.type]
+)
 def test_no_global_option_echoes_a_secret(place: str, more: tuple[str, ...], run: Run) -> None:
     for secret in TYPED:
         for verb in ("list", "config show --origin", "config path", "config set ttl 5m", "whoami"):
@@ -183,12 +187,7 @@ def test_no_global_option_echoes_a_secret(place: str, more: tuple[str, ...], run
 
 
 VARIABLES = sorted(
-    {
-        variable
-        for options in (GLOBALS, *(options for options, _ in VERBS.values()))
-        for _, _, variable in options.values()
-        if variable
-    }
+    {field.env for command in all_commands().values() for field in command.fields.values() if field.env}
     | {
         "JITID_CONFIG",
         "JITID_PROFILE",

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from jitid.cli import main
-from jitid.cli.plain_table import GLOBALS, VERBS
+from jitid.cli.global_options import GlobalOptions
+from jitid.cli.plain import by_flag
+from jitid.cli.verbs import all_commands
 from jitid.values.text import safe
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
@@ -81,8 +83,13 @@ def run(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
 
 
 PLACES = [
-    *((verb, option) for verb, (options, _) in VERBS.items() for option, (_, kind, _) in options.items()),
-    *((verb, name) for verb, (_, arguments) in VERBS.items() for name, _, _ in arguments),
+    *((verb, option) for verb, command in all_commands().items() for option in by_flag(command.fields)),
+    *(
+        (verb, name)
+        for verb, command in all_commands().items()
+        for name, field in command.fields.items()
+        if not field.flags
+    ),
 ]
 
 
@@ -104,7 +111,9 @@ def test_no_option_takes_hostile_text_badly(verb: str, place: str, run: Run) -> 
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("place", [name for name, (_, kind, _) in GLOBALS.items() if kind != "flag"])
+@pytest.mark.parametrize(
+    "place", [name for name, field in by_flag(GlobalOptions.fields).items() if field.type]
+)
 def test_no_global_option_takes_hostile_text_badly(place: str, run: Run) -> None:
     for text in SHORT:
         _, _, err = run("list", f"{place}={text}")

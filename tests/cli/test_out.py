@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from jitid.cli import main
-from jitid.cli.plain_table import VERBS
+from jitid.cli.plain import by_flag
+from jitid.cli.verbs import all_commands
 from jitid.errors import OutputError, UsageError
 from jitid.ledger.sqlite import folder
 from jitid.system.files import writing_private
@@ -176,11 +177,11 @@ def _filled(line: str, shell: Shell, place: Path) -> list[str]:
 
 
 def test_each_verb_with_an_output_file_has_a_line() -> None:
-    assert LINES.keys() == {verb for verb, (known, _) in VERBS.items() if known.get("--out", "?")[0] == "out"}
+    assert LINES.keys() == {verb for verb, command in all_commands().items() if "out" in command.fields}
     # If the parameter of `--out` has another name than `out`, it is a folder, or the verb itself checks it.
-    assert {verb for verb, (known, _) in VERBS.items() if "--out" in known} - LINES.keys() == {
-        "schedule systemd"
-    }
+    assert {
+        verb for verb, command in all_commands().items() if "--out" in by_flag(command.fields)
+    } - LINES.keys() == {"schedule systemd"}
 
 
 @pytest.mark.deep

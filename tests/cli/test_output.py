@@ -8,12 +8,12 @@ import re
 import signal
 import subprocess
 from collections.abc import Sequence
-from inspect import signature
 from pathlib import Path
 
 import pytest
 
-from jitid.cli.verbs import COMMANDS, LOOKING, function_of
+from jitid.cli.verbs import all_commands
+from jitid.operation.declaration import READS
 from jitid.values.times import parse_duration
 from tests.generate.endings import ENDS
 from tests.real import Shell, command, need, tmpfs
@@ -163,13 +163,12 @@ def test_a_verb_that_only_looks_is_silent_where_nobody_reads(shell: Shell, line:
 
 def test_every_verb_is_known_to_look_or_to_change() -> None:
     """Compared with the manual: a verb that changes something documents the outcome of lost output there."""
-    for verb in COMMANDS:
+    for verb, declared in all_commands().items():
         text = ENDS.get(verb, {}).get(74)
         if text is not None:
             plain = text.startswith("The output could not be written") and "ended" not in text
-            assert plain == (verb in LOOKING and not LOOKING[verb]), verb
-    for verb, names in LOOKING.items():
-        assert {*names} <= {*signature(function_of(verb)).parameters}, verb
+            assert plain == (declared.effect == READS and not declared.changes_with), verb
+        assert {*declared.changes_with} <= declared.fields.keys(), verb
 
 
 def test_what_was_written_before_a_bulk_reader_went_away_lives_on(shell: Shell) -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
-import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from jitid.cli import command_tree, plain, plain_table
+from jitid.cli import plain, typer_parser
+from jitid.cli.global_options import GlobalOptions
 from jitid.cli.invocation import Invocation
-from jitid.cli.verbs import COMMANDS, function_of
+from jitid.cli.line import Line, bound
+from jitid.cli.plain import by_flag
+from jitid.cli.verbs import all_commands
 from jitid.errors import UsageError
-from tests.generate import plain_table as generated
+from jitid.operation.declaration import Field
 
 LINES = [
     ["issue", "--task", "T", "--delegator", "alice"],
@@ -48,8 +49,7 @@ ODD = [
     ["issue", "--task", ""],
     ["issue", "--task", " "],
     ["issue", "--count", "-1"],
-    ["issue", "--count", "x"],
-    ["issue", "--count", "1_0"],
+    ["--task", "T", "issue"],
     ["issue", "--dry-run=yes"],
     ["issue", "word"],
     ["issue", "--", "--task"],
@@ -66,109 +66,104 @@ ODD = [
 ]
 
 
-def _state(cli: Invocation) -> dict[str, Any]:
-    return {name: value for name, value in vars(cli).items() if not name.startswith("_")}
-
-
-def _by_typer(line: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the arguments with which Typer calls a verb, and the global options."""
-    caught: list[dict[str, Any]] = []
-    bound = command_tree._bound
-
-    def catching(function: Any, cli: Invocation) -> Any:
-        call = bound(function, cli)
-
-        def catch(**arguments: object) -> None:
-            caught.append(arguments)
-
-        for name in ("__signature__", "__annotations__", "__doc__", "__name__"):
-            setattr(catch, name, getattr(call, name))
-        return catch
-
-    monkeypatch.setattr(command_tree, "_bound", catching)
+def _values(line: Line, environ: Mapping[str, str]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Return the verb of a line, the values of its fields, and the global options; or the error of a value."""
     cli = Invocation()
-    command_tree.invoke(line, cli)
-    monkeypatch.setattr(command_tree, "_bound", bound)
-    (arguments,) = caught
-    return arguments, _state(cli)
+    try:
+        command = bound(line, environ, cli)
+    except UsageError as error:
+        return line.verb.verb, {"error": (error.message, error.hint)}, {}
+    state = {name: value for name, value in vars(cli).items() if not name.startswith("_")}
+    return line.verb.verb, {name: getattr(command, name) for name in command.fields}, state
 
 
-def _by_table(line: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    cli = Invocation()
-    read = plain.read(line, os.environ, cli)
+def _plainly(line: Sequence[str], environ: Mapping[str, str]) -> object:
+    read = plain.read(line)
     assert read is not None, "the line is not plain"
-    signature = inspect.signature(function_of(read.verb))
-    bound = signature.bind(cli, **read.arguments)
-    bound.apply_defaults()
-    del bound.arguments["cli"]
-    return dict(bound.arguments), _state(cli)
+    return _values(read, environ)
+
+
+def _by_typer(line: Sequence[str], environ: Mapping[str, str]) -> object:
+    read = typer_parser.read(line, Invocation())
+    assert read is not None, "it requests help"
+    return _values(read, environ)
 
 
 @pytest.mark.parametrize("line", LINES, ids=" ".join)
-def test_a_plain_line_is_read_as_typer_reads_it(line: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _by_table(line) == _by_typer(line, monkeypatch)
+def test_a_plain_line_is_read_as_typer_reads_it(line: list[str]) -> None:
+    assert _plainly(line, {}) == _by_typer(line, {})
 
 
-def test_variables_are_read_as_typer_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "JITID_TASK": "T",
-        "JITID_DELEGATOR": "bob",
-        "JITID_SCOPE": "a:b c:d",
-        "JITID_TTL": "5m",
-    }.items():
-        monkeypatch.setenv(name, value)
+def test_variables_count_alike() -> None:
+    environ = {"JITID_TASK": "T", "JITID_DELEGATOR": "bob", "JITID_SCOPE": "a:b c:d", "JITID_TTL": "5m"}
     line = ["issue", "--delegator", "alice"]
-    assert _by_table(line) == _by_typer(line, monkeypatch)
+    assert _plainly(line, environ) == _by_typer(line, environ)
+    command = bound(cast("Line", plain.read(line)), environ, cli := Invocation())
+    assert (command.task, command.delegator, command.scope) == ("T", "alice", ("a:b", "c:d"))  # type: ignore[attr-defined]
+    assert cli.from_environment == {"task", "scope", "ttl"}
 
 
-WORDS = st.sampled_from(
-    [
-        "issue",
-        "--task",
-        "--scope",
-        "--delegator",
-        "--count",
-        "3",
-        "-q",
-        "--format",
-        "json",
-        "T",
-        "a:b",
-        "--dry-run",
-        "-",
-        "-v",
-    ]
+TEXTS = st.sampled_from(
+    ["T", "a:b", "15m", "3", "-", "json", "x=y", "2026-11-24T12:00:00Z", "jti_x", "1e3", "-1", "--"]
 )
 
 
-@for_all(words=st.lists(WORDS, max_size=7))
-def test_whatever_is_read_as_plain_typer_reads_alike(words: list[str]) -> None:
-    line = ["issue", *words]
-    if plain.read(line, {}, Invocation()) is None:
-        return
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        assert _by_table(line) == _by_typer(line, monkeypatch)
+@st.composite
+def lines(draw: st.DrawFn, verb: str) -> list[str]:
+    """Return a line of a verb: its options and arguments, global options around it, and now and then a mistake."""
+    command = all_commands()[verb]
+    own, everywhere = by_flag(command.fields), by_flag(GlobalOptions.fields)
+
+    def option(options: Mapping[str, Field]) -> list[str]:
+        name = draw(st.sampled_from(sorted(options)))
+        if options[name].type is None:
+            return [name]
+        return [f"{name}={draw(TEXTS)}"] if draw(st.booleans()) else [name, draw(TEXTS)]
+
+    before = [word for _ in range(draw(st.integers(0, 1))) for word in option(everywhere)]
+    parts = [[draw(TEXTS)] for field in command.fields.values() if not field.flags and draw(st.booleans())]
+    parts += [option(own) for _ in range(draw(st.integers(0, 4))) if own]
+    parts += [option(everywhere) for _ in range(draw(st.integers(0, 1)))]
+    after = ["--", *draw(st.lists(TEXTS, max_size=3))] if draw(st.integers(0, 4)) == 0 else []
+    return [*before, *verb.split(), *(word for part in draw(st.permutations(parts)) for word in part), *after]
+
+
+@pytest.mark.parametrize("verb", all_commands())
+@for_all(data=st.data())
+def test_whatever_is_read_as_plain_typer_reads_alike(verb: str, data: st.DataObject) -> None:
+    line = data.draw(lines(verb))
+    if plain.read(line) is not None:
+        assert _plainly(line, {}) == _by_typer(line, {})
+
+
+@pytest.mark.parametrize("verb", all_commands())
+def test_the_usual_lines_of_every_verb_are_plain(verb: str) -> None:
+    """Each option is tried alone, with a value."""
+    command = all_commands()[verb]
+    needed = ["x" for field in command.fields.values() if field.required]
+    rest = ["--", needed.pop()] if command.runs_command else []
+    for name, field in by_flag(command.fields).items():
+        line = [*verb.split(), *needed, name, *(["x"] if field.type else []), *rest]
+        assert plain.read(line) is not None, line
 
 
 @pytest.mark.parametrize("line", ODD, ids=" ".join)
 def test_what_is_not_plain_is_left_to_typer(line: list[str]) -> None:
-    assert plain.read(line, {}, Invocation()) is None
+    assert plain.read(line) is None
 
 
-def test_a_blank_variable_is_left_to_typer_which_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JITID_PARENT_FILE", "")
-    line = ["issue", "--task", "T", "--delegator", "alice"]
-    assert plain.read(line, os.environ, Invocation()) is None
+@pytest.mark.parametrize("value", ["x", "1_0", "1e3", "", "9" * 20, "1000000000"])
+def test_a_number_that_is_none_is_refused_alike(value: str) -> None:
+    line = ["issue", f"--count={value}"]
     with pytest.raises(UsageError):
-        command_tree.invoke(line, Invocation())
+        bound(plain.read(line) or cast("Line", typer_parser.read(line, Invocation())), {}, Invocation())
 
 
-def test_the_table_is_that_of_the_command_tree() -> None:
-    assert Path(plain_table.__file__).read_text(encoding="utf-8") == generated.text()
-
-
-def test_every_verb_is_in_the_table() -> None:
-    assert list(plain_table.VERBS) == list(COMMANDS)
+def test_a_blank_variable_is_refused() -> None:
+    line = plain.read(["issue", "--task", "T", "--delegator", "alice"])
+    assert line is not None
+    with pytest.raises(UsageError, match="JITID_PARENT_FILE is blank"):
+        bound(line, {"JITID_PARENT_FILE": ""}, Invocation())
 
 
 UNWANTED = (

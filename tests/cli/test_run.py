@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from jitid.cli.issue.commands import RunCommand
 from jitid.cli.issue.run import CONSUMED
-from jitid.cli.plain_table import VERBS
 from tests.builders import edit
 from tests.cli.test_terminal import Terminal
 from tests.real import Shell, command, faked, need, need_root, other_user, reachable, tmpfs
@@ -47,7 +47,7 @@ def replace_policy(shell: Shell, text: str) -> None:
 
 def test_variables_that_made_an_identity_are_those_of_its_options() -> None:
     """The command does not inherit a variable that would give a further identity more than its caller requests."""
-    variables = {variable for _, _, variable in VERBS["run"][0].values() if variable}
+    variables = {field.env for field in RunCommand.fields.values() if field.env}
     assert variables >= CONSUMED
     assert (
         variables - CONSUMED

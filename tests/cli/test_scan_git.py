@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.cli.invocation import Invocation
 from jitid.cli.leak import scan_work
+from jitid.cli.leak.commands import ScanCommand
 from jitid.cli.leak.scan import scan
 from jitid.errors import UsageError
 from jitid.model.leak import Sighting
@@ -31,6 +33,14 @@ def made(home: Path) -> Made:
     return Made(home / "repo")
 
 
+def _line(paths: Sequence[str], options: Mapping[str, Any]) -> ScanCommand:
+    """Return the line that scans the history at these paths."""
+    values = {"paths": tuple(paths), "git": True, **options}
+    return ScanCommand(
+        **{name: values.get(name, field.default) for name, field in ScanCommand.fields.items()}
+    )
+
+
 def told(
     capfd: pytest.CaptureFixture[str], world: World, made: Made, **options: Any
 ) -> tuple[int, dict[str, Any]]:
@@ -38,7 +48,7 @@ def told(
     cli = Invocation()
     cli.ledger, cli.format = str(world.path), "json"
     capfd.readouterr()
-    scan(cli, [str(made.path)], git=True, **options)
+    scan(cli, _line([str(made.path)], options))
     document: dict[str, Any] = json.loads(capfd.readouterr().out)
     return cli.status, document
 
@@ -92,4 +102,4 @@ def test_one_repository_is_scanned_at_a_time(world: World, paths: list[str]) -> 
     cli = Invocation()
     cli.ledger = str(world.path)
     with pytest.raises(UsageError):
-        scan(cli, paths, git=True)
+        scan(cli, _line(paths, {}))

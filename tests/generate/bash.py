@@ -272,9 +272,7 @@ def text(verbs: Sequence[Verb]) -> str:
         if own:
             lines.append(f'        options="{own} $everywhere"\n')
         if verb.arguments:
-            sources = [
-                _source(argument_value(each)) + ("+" if each.many else "") for each in verb.arguments
-            ]
+            sources = [_source(argument_value(each)) + ("+" if each.many else "") for each in verb.arguments]
             lines.append(f"        arguments='{' '.join(sources)}'\n")
         lines.append("        ;;\n")
     settings = [f"    {name}) wanted='{_source(value)}' ;;\n" for name, value in setting_values().items()]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from jitid.operation.declaration import Source
 from tests.generate.tree import Option, Verb
 from tests.generate.values import (
-    Source,
     Value,
     argument_value,
     bare,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from jitid.cli import help_text
 from jitid.cli.global_options import GlobalOptions
 from jitid.cli.verbs import FIRST_WORDS, GROUPS, all_commands, commands_of
-from jitid.operation.fields import Field, Source
+from jitid.operation.declaration import Field, Source
 
 
 class Option(NamedTuple):
@@ -59,12 +59,14 @@ class Verb(NamedTuple):
 def tree() -> list[Verb]:
     """Return the root, the groups and the verbs, in the order of the help."""
     version, help_ = (
-        Option(tuple(reversed(names.split(", "))), None, sentence, None, repeatable=False, root_only=root_only)
+        Option(
+            tuple(reversed(names.split(", "))), None, sentence, None, repeatable=False, root_only=root_only
+        )
         for (names, sentence), root_only in ((help_text.VERSION, True), (help_text.HELP, False))
     )
     # The names of help and version are shown with the short one first.
     root_options = (*_options(GlobalOptions.fields.values()), version, help_)
-    found = [Verb("", help_text.ROOT_SENTENCE, (), root_options, (), FIRST_WORDS)]
+    found = [Verb("", help_text.ROOT_SENTENCE, (), root_options, (), tuple(FIRST_WORDS))]
     for group, sentence in GROUPS.items():
         second_words = tuple(verb.partition(" ")[2] for verb in commands_of(group))
         found.append(Verb(group, sentence, (), (), (), second_words))

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from jitid.operation.base import Authority
 
 
-def grant(cli: Invocation, args: commands.AccessGrant) -> None:
+def grant(cli: Invocation, args: commands.AccessGrantCommand) -> None:
     """Perform `jitid access grant`."""
     cli.expect(access_rows.GRANTED)
     for role_name in args.role or ():
@@ -55,7 +55,7 @@ def grant(cli: Invocation, args: commands.AccessGrant) -> None:
     _hand_out(cli, authority, granted, args.out)
 
 
-def rotate(cli: Invocation, args: commands.AccessRotate) -> None:
+def rotate(cli: Invocation, args: commands.AccessRotateCommand) -> None:
     """Perform `jitid access rotate`."""
     cli.expect(access_rows.GRANTED)
     parse_access_id(args.id_)
@@ -69,7 +69,7 @@ def rotate(cli: Invocation, args: commands.AccessRotate) -> None:
     _hand_out(cli, authority, authority.perform(operation), args.out)
 
 
-def list_(cli: Invocation, args: commands.AccessList) -> None:
+def list_(cli: Invocation, args: commands.AccessListCommand) -> None:
     """Perform `jitid access list`."""
     cli.expect(access_rows.FIELDS)
     holder = None if args.name is None else check_delegator(args.name)
@@ -84,7 +84,7 @@ def list_(cli: Invocation, args: commands.AccessList) -> None:
         cli.note(f"there may be more than {max_count}: say how many with --limit")
 
 
-def revoke(cli: Invocation, args: commands.AccessRevoke) -> None:
+def revoke(cli: Invocation, args: commands.AccessRevokeCommand) -> None:
     """Perform `jitid access revoke`."""
     cli.expect(access_rows.REVOKED)
     ids = [subject for subject in args.whose if subject.startswith("acc_")]
@@ -109,7 +109,7 @@ def revoke(cli: Invocation, args: commands.AccessRevoke) -> None:
         output.write(f"ended {len(revoked.ids)} access {noun} (audit event {revoked.event})\n")
 
 
-def bootstrap(cli: Invocation, args: commands.AccessBootstrap) -> None:
+def bootstrap(cli: Invocation, args: commands.AccessBootstrapCommand) -> None:
     """Perform `jitid access bootstrap`."""
     authority = open_or_create_local(cli.config(), cli.note)
     write_bootstrap(cli, authority, args.file, accept_clock=cli.accept_clock)

@@ -69,7 +69,7 @@ SUGGESTED = (
 _DAY = 86_400
 
 
-def classify(cli: Invocation, args: commands.AgentClassify) -> None:
+def classify(cli: Invocation, args: commands.AgentClassifyCommand) -> None:
     """Perform `jitid agent classify`."""
     cli.expect(CLASSIFIED)
     config = cli.config()
@@ -99,7 +99,7 @@ def classify(cli: Invocation, args: commands.AgentClassify) -> None:
         )
 
 
-def suggest(cli: Invocation, args: commands.AgentSuggest) -> None:
+def suggest(cli: Invocation, args: commands.AgentSuggestCommand) -> None:
     """Perform `jitid agent suggest`."""
     cli.expect(SUGGESTED)
     if args.name is None and args.task is None:

@@ -36,7 +36,7 @@ MOST_AT_ONCE = (1 << 31) - 1
 _ISSUES = 5
 
 
-def register(cli: Invocation, args: commands.AgentRegister) -> None:
+def register(cli: Invocation, args: commands.AgentRegisterCommand) -> None:
     """Perform `jitid agent register`."""
     cli.expect(agent_rows.KEPT)
     if args.owner is None or args.purpose is None:
@@ -74,7 +74,7 @@ def register(cli: Invocation, args: commands.AgentRegister) -> None:
         settle_event(authority, stored.event, cli.warn)
 
 
-def change(cli: Invocation, args: commands.AgentChange) -> None:
+def change(cli: Invocation, args: commands.AgentChangeCommand) -> None:
     """Perform `jitid agent change`."""
     cli.expect(agent_rows.KEPT)
     stated_agent = _stated(
@@ -102,7 +102,7 @@ def change(cli: Invocation, args: commands.AgentChange) -> None:
         )
 
 
-def show(cli: Invocation, args: commands.AgentShow) -> None:
+def show(cli: Invocation, args: commands.AgentShowCommand) -> None:
     """Perform `jitid agent show`."""
     cli.expect(agent_rows.DETAILS)
     operation = ops.ShowAgent(name=check_name(args.name, "agent"), issues=_ISSUES)
@@ -122,7 +122,7 @@ def show(cli: Invocation, args: commands.AgentShow) -> None:
         )
 
 
-def list_(cli: Invocation, args: commands.AgentList) -> None:
+def list_(cli: Invocation, args: commands.AgentListCommand) -> None:
     """Perform `jitid agent list`."""
     state = args.state
     from jitid.model.directory import AgentState
@@ -147,7 +147,7 @@ def list_(cli: Invocation, args: commands.AgentList) -> None:
         cli.note(f"there may be more than {max_count}: go on with --after {rows[-1]['agent']}")
 
 
-def review(cli: Invocation, args: commands.AgentReview) -> None:
+def review(cli: Invocation, args: commands.AgentReviewCommand) -> None:
     """Perform `jitid agent review`."""
     name = args.name
     cli.expect((*agent_rows.FIELDS, "event"))
@@ -168,7 +168,7 @@ def review(cli: Invocation, args: commands.AgentReview) -> None:
     )
 
 
-def resume(cli: Invocation, args: commands.AgentResume) -> None:
+def resume(cli: Invocation, args: commands.AgentResumeCommand) -> None:
     """Perform `jitid agent resume`."""
     name = args.name
     cli.expect(agent_rows.KEPT)
@@ -182,7 +182,7 @@ def resume(cli: Invocation, args: commands.AgentResume) -> None:
         cli.note(f"its review is overdue: {cli.command(f'jitid agent review {operand(name)}')}")
 
 
-def suspend(cli: Invocation, args: commands.AgentSuspend) -> None:
+def suspend(cli: Invocation, args: commands.AgentSuspendCommand) -> None:
     """Perform `jitid agent suspend`."""
     _withdraw(
         cli,
@@ -196,7 +196,7 @@ def suspend(cli: Invocation, args: commands.AgentSuspend) -> None:
     )
 
 
-def unregister(cli: Invocation, args: commands.AgentUnregister) -> None:
+def unregister(cli: Invocation, args: commands.AgentUnregisterCommand) -> None:
     """Perform `jitid agent unregister`."""
     _withdraw(
         cli,

@@ -1,14 +1,9 @@
 """Verbs declared for `cli/directory`."""
 
-# `Command` documents `run`.
-# ruff: noqa: D102
-
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from jitid.cli.command import Command
-from jitid.operation.fields import READS, arg, args, flag, opt, optional_arg, opts
+from jitid.operation.declaration import READS, arg, args, flag, opt, optional_arg, opts
 from jitid.operation.types import (
     ACCESS_ID,
     AGENT,
@@ -30,11 +25,8 @@ from jitid.operation.types import (
     choice,
 )
 
-if TYPE_CHECKING:
-    from jitid.cli.invocation import Invocation
 
-
-class AccessGrant(Command):
+class AccessGrantCommand(Command):
     """Let a person or a service ask an authority, and print its bearer.
 
     The bearer is what they come with from then on (jitid --remote, or the HTTP header Authorization); it stands alone
@@ -51,6 +43,7 @@ class AccessGrant(Command):
     """
 
     verb = "access grant"
+    function = "directory.access_verbs:grant"
 
     name: str = arg(DELEGATOR, "NAME", help="A person or a service: user:NAME, system:NAME.")
     role: tuple[str, ...] = opts(
@@ -72,32 +65,23 @@ class AccessGrant(Command):
     )
     out: str | None = opt(FILE, "--out", help="Write the bearer to FILE, mode 0600.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.access_verbs import grant
 
-        grant(cli, self)
-
-
-class AccessList(Command):
+class AccessListCommand(Command):
     """List who may ask an authority, the newest first.
 
     What counts no longer is listed with --all.
     """
 
     verb = "access list"
+    function = "directory.access_verbs:list_"
     effect = READS
 
     name: str | None = opt(DELEGATOR, "--name", help="Only what this person or service has.")
     all_: bool = flag("--all", help="Also what counts no longer.")
     limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.access_verbs import list_
 
-        list_(cli, self)
-
-
-class AccessRotate(Command):
+class AccessRotateCommand(Command):
     """Print a new bearer in the place of one, which counts no longer.
 
     Whoever asks that of an authority about their own gains no time by it, and the old one counts for a minute more,
@@ -105,6 +89,7 @@ class AccessRotate(Command):
     """
 
     verb = "access rotate"
+    function = "directory.access_verbs:rotate"
 
     id_: str = arg(ACCESS_ID, "ACCESS", help="The id of an access credential.")
     ttl: str | None = opt(
@@ -117,13 +102,8 @@ class AccessRotate(Command):
     )
     out: str | None = opt(FILE, "--out", help="Write the bearer to FILE, mode 0600.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.access_verbs import rotate
 
-        rotate(cli, self)
-
-
-class AccessRevoke(Command):
+class AccessRevokeCommand(Command):
     """End what lets somebody ask: by its id, or all that somebody has.
 
     By a role, an id also revokes the predecessors and successors that its holder made by rotation: a thief may have
@@ -133,19 +113,15 @@ class AccessRevoke(Command):
     """
 
     verb = "access revoke"
+    function = "directory.access_verbs:revoke"
 
     whose: tuple[str, ...] = args(
         ACCESS_ID, "WHOSE...", help="Ids of access credentials, or names.", required=True
     )
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.access_verbs import revoke
 
-        revoke(cli, self)
-
-
-class AccessBootstrap(Command):
+class AccessBootstrapCommand(Command):
     """Write the credential that lets the first administrator in.
 
     It goes into a new FILE. For one hour it can grant the role admin, once, and can do nothing else; by that it is
@@ -153,16 +129,12 @@ class AccessBootstrap(Command):
     """
 
     verb = "access bootstrap"
+    function = "directory.access_verbs:bootstrap"
 
     file: str = arg(FILE, "FILE", help="The file to make; it must not be there yet.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.access_verbs import bootstrap
 
-        bootstrap(cli, self)
-
-
-class DelegatorAdd(Command):
+class DelegatorAddCommand(Command):
     """Add somebody who may delegate.
 
     Without --entitlement and --no-entitlements the policy alone decides what they may hand out. Whoever uses one of
@@ -170,6 +142,7 @@ class DelegatorAdd(Command):
     """
 
     verb = "delegator add"
+    function = "directory.delegator_verbs:add"
 
     name: str = arg(DELEGATOR, "NAME", help="Their name: NAME, user:NAME or system:NAME.")
     entitlement: tuple[str, ...] = opts(
@@ -193,13 +166,8 @@ class DelegatorAdd(Command):
         metavar="SUBJECT",
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.delegator_verbs import add
 
-        add(cli, self)
-
-
-class DelegatorChange(Command):
+class DelegatorChangeCommand(Command):
     """Change what a delegator may hand out, and who they are.
 
     What is not named stays. --entitlement, --group and --alias add to what there is: with --no-groups beside it,
@@ -207,6 +175,7 @@ class DelegatorChange(Command):
     """
 
     verb = "delegator change"
+    function = "directory.delegator_verbs:change"
 
     name: str = arg(KNOWN_DELEGATOR, "NAME", help="Any name of a known delegator.")
     entitlement: tuple[str, ...] = opts(
@@ -243,13 +212,8 @@ class DelegatorChange(Command):
         NAME, "--remove-alias", help="NAME or 'ISS SUB' is theirs no longer; repeatable."
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.delegator_verbs import change
 
-        change(cli, self)
-
-
-class DelegatorDisable(Command):
+class DelegatorDisableCommand(Command):
     """Let somebody delegate no longer, and end what descends from them.
 
     By whichever of their names it was issued. The agents that they own are suspended; their open requests for approval
@@ -257,6 +221,7 @@ class DelegatorDisable(Command):
     """
 
     verb = "delegator disable"
+    function = "directory.delegator_verbs:disable"
 
     name: str = arg(KNOWN_DELEGATOR, "NAME", help="Any name of a known delegator.")
     keep_live: bool = flag("--keep-live", help="What descends from them lives on until it ends by itself.")
@@ -265,30 +230,21 @@ class DelegatorDisable(Command):
     max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.delegator_verbs import disable
 
-        disable(cli, self)
-
-
-class DelegatorEnable(Command):
+class DelegatorEnableCommand(Command):
     """Let a disabled delegator delegate again.
 
     What ended stays ended, and the agents that were suspended with them stay so.
     """
 
     verb = "delegator enable"
+    function = "directory.delegator_verbs:enable"
 
     name: str = arg(KNOWN_DELEGATOR, "NAME", help="Any name of a known delegator.")
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.delegator_verbs import enable
 
-        enable(cli, self)
-
-
-class DelegatorShow(Command):
+class DelegatorShowCommand(Command):
     """Tell everything about a delegator.
 
     With how much descends from them and lives, the agents that they own, their open requests for approval, and what
@@ -296,17 +252,13 @@ class DelegatorShow(Command):
     """
 
     verb = "delegator show"
+    function = "directory.delegator_verbs:show"
     effect = READS
 
     name: str = arg(KNOWN_DELEGATOR, "NAME", help="Any name of a known delegator.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.delegator_verbs import show
 
-        show(cli, self)
-
-
-class DelegatorList(Command):
+class DelegatorListCommand(Command):
     """List delegators.
 
     In the order of their names; every condition must hold. To page, give the last name seen to --after. What
@@ -314,6 +266,7 @@ class DelegatorList(Command):
     """
 
     verb = "delegator list"
+    function = "directory.delegator_verbs:list_"
     effect = READS
 
     group: str | None = opt(TEXT, "--group", help="In this group.", metavar="GROUP")
@@ -322,13 +275,8 @@ class DelegatorList(Command):
     after: str | None = opt(KNOWN_DELEGATOR, "--after", help="Go on after the delegator NAME.")
     limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.delegator_verbs import list_
 
-        list_(cli, self)
-
-
-class DelegatorImport(Command):
+class DelegatorImportCommand(Command):
     """Make the directory say what a list of delegators says (CSV, SCIM, JSON lines).
 
     Whom it names is added, changed, enabled or disabled as it says, all of them or, if a line cannot be meant, nobody.
@@ -336,6 +284,7 @@ class DelegatorImport(Command):
     """
 
     verb = "delegator import"
+    function = "directory.delegator_import:import_"
 
     file: str = arg(FILE, "FILE", help="A file with delegators; `-`: standard input.")
     as_: str | None = opt(
@@ -349,13 +298,8 @@ class DelegatorImport(Command):
     max_: int | None = opt(NUMBER, "--max", help="Refuse to disable or end more than N without --yes.")
     yes: bool = flag("--yes", help="Disable and end without asking, however many.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.delegator_import import import_
 
-        import_(cli, self)
-
-
-class AgentRegister(Command):
+class AgentRegisterCommand(Command):
     """Register an agent that recurs.
 
     Somebody known must own it, who may hand out all its scopes, and its purpose must be told. From then on
@@ -365,6 +309,7 @@ class AgentRegister(Command):
     """
 
     verb = "agent register"
+    function = "directory.agent_verbs:register"
 
     name: str = arg(AGENT, "NAME", help="The name of an agent.")
     owner: str | None = opt(
@@ -396,13 +341,8 @@ class AgentRegister(Command):
     max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.agent_verbs import register
 
-        register(cli, self)
-
-
-class AgentChange(Command):
+class AgentChangeCommand(Command):
     """Change what is recorded of an agent.
 
     What is stated takes the place of what was there, all its scopes that of all; the rest stays. What it holds
@@ -410,6 +350,7 @@ class AgentChange(Command):
     """
 
     verb = "agent change"
+    function = "directory.agent_verbs:change"
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     owner: str | None = opt(
@@ -441,30 +382,21 @@ class AgentChange(Command):
         help="Let it have no scope, audience or concurrency; repeatable.",
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.agent_verbs import change
 
-        change(cli, self)
-
-
-class AgentShow(Command):
+class AgentShowCommand(Command):
     """Tell everything about a registered agent.
 
     That is its record, what its owner is now, how many identities of it live, and what it was issued last.
     """
 
     verb = "agent show"
+    function = "directory.agent_verbs:show"
     effect = READS
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.agent_verbs import show
 
-        show(cli, self)
-
-
-class AgentList(Command):
+class AgentListCommand(Command):
     """List registered agents.
 
     In the order of their names; those that were unregistered too. An overdue one should have been reviewed, and
@@ -472,6 +404,7 @@ class AgentList(Command):
     """
 
     verb = "agent list"
+    function = "directory.agent_verbs:list_"
     effect = READS
 
     owner: str | None = opt(KNOWN_DELEGATOR, "--owner", help="Of this owner.", metavar="DELEGATOR")
@@ -483,13 +416,8 @@ class AgentList(Command):
     limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
     after: str | None = opt(REGISTERED_AGENT, "--after", help="Go on after the agent NAME.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.agent_verbs import list_
 
-        list_(cli, self)
-
-
-class AgentReview(Command):
+class AgentReviewCommand(Command):
     """Record that somebody has looked at an agent, and show what it holds.
 
     Shown is what there was to look at: who owns it, what it may hold, which of that its owner may not hand out
@@ -497,19 +425,15 @@ class AgentReview(Command):
     """
 
     verb = "agent review"
+    function = "directory.agent_verbs:review"
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     next_: str | None = opt(
         WHEN, "--next", help="When that is due again: a duration or a time (default: 90d)."
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.agent_verbs import review
 
-        review(cli, self)
-
-
-class AgentSuspend(Command):
+class AgentSuspendCommand(Command):
     """Issue nothing to an agent until it is resumed, and end what it holds.
 
     What it delegated ends too, unless all that is to live on with --keep-live. More than --max (100 unless
@@ -517,6 +441,7 @@ class AgentSuspend(Command):
     """
 
     verb = "agent suspend"
+    function = "directory.agent_verbs:suspend"
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     keep_live: bool = flag("--keep-live", help="Let what it holds live on.")
@@ -525,29 +450,20 @@ class AgentSuspend(Command):
     max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.agent_verbs import suspend
 
-        suspend(cli, self)
-
-
-class AgentResume(Command):
+class AgentResumeCommand(Command):
     """Let a suspended agent be issued to again.
 
     Its owner must be known, and not disabled.
     """
 
     verb = "agent resume"
+    function = "directory.agent_verbs:resume"
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.agent_verbs import resume
 
-        resume(cli, self)
-
-
-class AgentUnregister(Command):
+class AgentUnregisterCommand(Command):
     """End the record of an agent, and what it holds.
 
     What it delegated ends too, unless all that is to live on with --keep-live. Nothing is issued under its name
@@ -555,6 +471,7 @@ class AgentUnregister(Command):
     """
 
     verb = "agent unregister"
+    function = "directory.agent_verbs:unregister"
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     keep_live: bool = flag("--keep-live", help="Let what it holds live on.")
@@ -563,13 +480,8 @@ class AgentUnregister(Command):
     max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.agent_verbs import unregister
 
-        unregister(cli, self)
-
-
-class AgentClassify(Command):
+class AgentClassifyCommand(Command):
     """Say for each agent's name whether it should be registered.
 
     From what the ledger remembers it says `register`, with the command that does it, `unregister`, or that a name
@@ -577,19 +489,15 @@ class AgentClassify(Command):
     """
 
     verb = "agent classify"
+    function = "directory.agent_advice:classify"
     effect = READS
 
     names: tuple[str, ...] = args(AGENT, "[NAME]...", help="Names of agents; all of them if absent.")
     days: int | None = opt(NUMBER, "--days", help="For how many days to look back (default: 90).")
     limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.agent_advice import classify
 
-        classify(cli, self)
-
-
-class AgentSuggest(Command):
+class AgentSuggestCommand(Command):
     """Write the policy that permits an agent what it needs.
 
     It permits the scopes that were used where use is reported, otherwise those that were granted, to whom, for
@@ -597,13 +505,9 @@ class AgentSuggest(Command):
     """
 
     verb = "agent suggest"
+    function = "directory.agent_advice:suggest"
     effect = READS
 
     name: str | None = optional_arg(AGENT, "[NAME]", help="The name of an agent.")
     task: str | None = opt(TASK, "--task", help="What was issued on this task alone.")
     days: int | None = opt(NUMBER, "--days", help="For how many days to look back (default: 90).")
-
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.directory.agent_advice import suggest
-
-        suggest(cli, self)

@@ -50,7 +50,7 @@ _SENTENCE_VERBS = {
 }
 
 
-def import_(cli: Invocation, args: commands.DelegatorImport) -> None:
+def import_(cli: Invocation, args: commands.DelegatorImportCommand) -> None:
     """Perform `jitid delegator import`."""
     cli.expect(FIELDS)
     form = roster_file.form_of(args.file, args.as_)

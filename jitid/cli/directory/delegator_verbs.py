@@ -32,7 +32,7 @@ _SHOWN = 5
 """Maximum number of suspended agents that are reported one by one."""
 
 
-def add(cli: Invocation, args: commands.DelegatorAdd) -> None:
+def add(cli: Invocation, args: commands.DelegatorAddCommand) -> None:
     """Perform `jitid delegator add`."""
     cli.expect(EDITED)
     operation = ops.AddDelegator(
@@ -56,7 +56,7 @@ def add(cli: Invocation, args: commands.DelegatorAdd) -> None:
     _show_edited(cli, edited, f"added {edited.delegator.name} (audit event {edited.event})")
 
 
-def change(cli: Invocation, args: commands.DelegatorChange) -> None:
+def change(cli: Invocation, args: commands.DelegatorChangeCommand) -> None:
     """Perform `jitid delegator change`."""
     cli.expect(EDITED)
     if args.policy_alone and (args.entitlement or args.no_entitlements or args.remove_entitlement):
@@ -106,7 +106,7 @@ def change(cli: Invocation, args: commands.DelegatorChange) -> None:
         )
 
 
-def disable(cli: Invocation, args: commands.DelegatorDisable) -> None:
+def disable(cli: Invocation, args: commands.DelegatorDisableCommand) -> None:
     """Perform `jitid delegator disable`."""
     cli.expect(DISABLED)
     operation = ops.DisableDelegator(
@@ -131,7 +131,7 @@ def disable(cli: Invocation, args: commands.DelegatorDisable) -> None:
     _report_remaining(cli, result, keep_live=args.keep_live)
 
 
-def enable(cli: Invocation, args: commands.DelegatorEnable) -> None:
+def enable(cli: Invocation, args: commands.DelegatorEnableCommand) -> None:
     """Perform `jitid delegator enable`."""
     cli.expect(ENABLED)
     operation = ops.EnableDelegator(
@@ -155,7 +155,7 @@ def enable(cli: Invocation, args: commands.DelegatorEnable) -> None:
         cli.note(f"so it is with {len(result.suspended) - _SHOWN} more: see {show_command}")
 
 
-def show(cli: Invocation, args: commands.DelegatorShow) -> None:
+def show(cli: Invocation, args: commands.DelegatorShowCommand) -> None:
     """Perform `jitid delegator show`."""
     name = args.name
     cli.expect(DETAILS)
@@ -168,7 +168,7 @@ def show(cli: Invocation, args: commands.DelegatorShow) -> None:
     )
 
 
-def list_(cli: Invocation, args: commands.DelegatorList) -> None:
+def list_(cli: Invocation, args: commands.DelegatorListCommand) -> None:
     """Perform `jitid delegator list`."""
     cli.expect(FIELDS)
     if args.disabled and args.enabled:

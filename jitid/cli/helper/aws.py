@@ -17,7 +17,7 @@ _TTL = "20m"
 """With 15 minutes, botocore would request a new session at each signature (`RefreshableCredentials`)."""
 
 
-def aws(cli: Invocation, args: commands.HelperAws) -> None:
+def aws(cli: Invocation, args: commands.HelperAwsCommand) -> None:
     """Perform `jitid helper aws`."""
     template = args.template
     ttl = args.ttl

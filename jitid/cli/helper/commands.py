@@ -1,14 +1,9 @@
 """Verbs declared for `cli/helper`."""
 
-# `Command` documents `run`.
-# ruff: noqa: D102
-
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from jitid.cli.command import Command
-from jitid.operation.fields import arg, opt, opts
+from jitid.operation.declaration import arg, opt, opts
 from jitid.operation.types import (
     AGENT,
     AUDIENCE,
@@ -24,11 +19,8 @@ from jitid.operation.types import (
     choice,
 )
 
-if TYPE_CHECKING:
-    from jitid.cli.invocation import Invocation
 
-
-class HelperGit(Command):
+class HelperGitCommand(Command):
     """Give git a token for a server, as a credential helper that keeps nothing.
 
     git config credential.https://git.example.helper '!jitid helper git' is all that git needs within a
@@ -44,6 +36,7 @@ class HelperGit(Command):
     """
 
     verb = "helper git"
+    function = "helper.git:git"
 
     operation: str = arg(
         choice("get", "store", "erase"), "OPERATION", help="What git calls: get, store or erase."
@@ -78,13 +71,8 @@ class HelperGit(Command):
         env="JITID_PARENT_FILE",
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.helper.git import git
 
-        git(cli, self)
-
-
-class HelperKube(Command):
+class HelperKubeCommand(Command):
     """Give kubectl a token or a certificate, as its exec plug-in.
 
     A user of a kubeconfig has it as {exec: {apiVersion: client.authentication.k8s.io/v1, command: jitid, args:
@@ -94,6 +82,7 @@ class HelperKube(Command):
     """
 
     verb = "helper kube"
+    function = "helper.kube:kube"
 
     task: str | None = opt(TASK, "--task", help="The task the identity is for.", env="JITID_TASK")
     delegator: str | None = opt(
@@ -125,13 +114,8 @@ class HelperKube(Command):
         env="JITID_PARENT_FILE",
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.helper.kube import kube
 
-        kube(cli, self)
-
-
-class HelperSsh(Command):
+class HelperSshCommand(Command):
     """Let the ssh-agent at $SSH_AUTH_SOCK have a key with a certificate.
 
     ssh asks for it itself, by a line of its configuration: Match host *.example exec "jitid helper ssh --task INC-1".
@@ -143,6 +127,7 @@ class HelperSsh(Command):
     """
 
     verb = "helper ssh"
+    function = "helper.ssh:ssh"
 
     task: str | None = opt(TASK, "--task", help="The task the identity is for.", env="JITID_TASK")
     delegator: str | None = opt(
@@ -165,13 +150,8 @@ class HelperSsh(Command):
         env="JITID_PARENT_FILE",
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.helper.ssh import ssh
 
-        ssh(cli, self)
-
-
-class HelperDocker(Command):
+class HelperDockerCommand(Command):
     """Give docker, podman or skopeo a token for a registry, as a credential helper that keeps nothing.
 
     They call it by the name docker-credential-jitid, which is installed beside jitid: "credHelpers":
@@ -183,6 +163,7 @@ class HelperDocker(Command):
     """
 
     verb = "helper docker"
+    function = "helper.docker:docker"
 
     operation: str = arg(
         choice("get", "store", "erase", "list"),
@@ -219,13 +200,8 @@ class HelperDocker(Command):
         env="JITID_PARENT_FILE",
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.helper.docker import docker
 
-        docker(cli, self)
-
-
-class HelperPgpass(Command):
+class HelperPgpassCommand(Command):
     """Give psql, and whatever else uses libpq, a role of its own, as a password file or a service file.
 
     With --service, which names a section of a service file, host, database, role and password are all in it, and
@@ -237,6 +213,7 @@ class HelperPgpass(Command):
     """
 
     verb = "helper pgpass"
+    function = "helper.pgpass:pgpass"
 
     template: str | None = opt(
         TEXT,
@@ -266,13 +243,8 @@ class HelperPgpass(Command):
     )
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.helper.pgpass import pgpass
 
-        pgpass(cli, self)
-
-
-class HelperAws(Command):
+class HelperAwsCommand(Command):
     """Give AWS's command line and SDKs a session of a role, as their credential_process.
 
     A profile has the line `credential_process = jitid helper aws --template deploy`, which is all that is needed within
@@ -285,6 +257,7 @@ class HelperAws(Command):
     """
 
     verb = "helper aws"
+    function = "helper.aws:aws"
 
     template: str | None = opt(
         TEXT,
@@ -309,8 +282,3 @@ class HelperAws(Command):
         help="The token to delegate from; `-` is standard input.",
         env="JITID_PARENT_FILE",
     )
-
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.helper.aws import aws
-
-        aws(cli, self)

@@ -22,7 +22,7 @@ _USERNAME = "jitid"
 """A registry that accepts a token as the password accepts any name; `<token>` would mean an OAuth refresh token."""
 
 
-def docker(cli: Invocation, args: commands.HelperDocker) -> None:
+def docker(cli: Invocation, args: commands.HelperDockerCommand) -> None:
     """Perform `jitid helper docker`."""
     operation = args.operation
     cli.expect_own_form()

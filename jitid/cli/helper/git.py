@@ -32,7 +32,7 @@ _CHALLENGE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?![^ ])(?! *=)")
 """A scheme, also in the place of a parameter: no `=` follows it (RFC 9110, section 11.6.1)."""
 
 
-def git(cli: Invocation, args: commands.HelperGit) -> None:
+def git(cli: Invocation, args: commands.HelperGitCommand) -> None:
     """Perform `jitid helper git`."""
     operation = args.operation
     cli.expect_own_form()

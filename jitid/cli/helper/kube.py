@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _INFO = "KUBERNETES_EXEC_INFO"
 
 
-def kube(cli: Invocation, args: commands.HelperKube) -> None:
+def kube(cli: Invocation, args: commands.HelperKubeCommand) -> None:
     """Perform `jitid helper kube`."""
     cli.expect_own_form()
     requested_kind = args.kind or "jwt"

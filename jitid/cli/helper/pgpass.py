@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LONGEST = 64
 
 
-def pgpass(cli: Invocation, args: commands.HelperPgpass) -> None:
+def pgpass(cli: Invocation, args: commands.HelperPgpassCommand) -> None:
     """Perform `jitid helper pgpass`."""
     template = args.template
     service = args.service

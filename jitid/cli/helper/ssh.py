@@ -32,7 +32,7 @@ _LEFT = 3
 """A certificate is reused while at least 1/`_LEFT` of its lifetime remains."""
 
 
-def ssh(cli: Invocation, args: commands.HelperSsh) -> None:
+def ssh(cli: Invocation, args: commands.HelperSshCommand) -> None:
     """Perform `jitid helper ssh`."""
     cli.expect_own_form()
     requested_kind = args.kind or Kind.SSH_CERT.value

@@ -28,7 +28,7 @@ _LONGEST_CONTEXT = 1 << 16
 """Maximum number of bytes of a context; its canonical form may be shorter."""
 
 
-def authorize(cli: Invocation, args: commands.Authorize) -> None:
+def authorize(cli: Invocation, args: commands.AuthorizeCommand) -> None:
     """Perform `jitid authorize`."""
     audiences = tuple(check_audience(text) for text in args.audience or ())
     if args.batch:

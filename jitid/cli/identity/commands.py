@@ -1,14 +1,9 @@
 """Verbs declared for `cli/identity`."""
 
-# `Command` documents `run`.
-# ruff: noqa: D102
-
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from jitid.cli.command import Command
-from jitid.operation.fields import READS, arg, args, flag, opt, optional_arg, opts
+from jitid.operation.declaration import READS, arg, args, flag, opt, optional_arg, opts
 from jitid.operation.types import (
     AGENT,
     AUDIENCE,
@@ -31,11 +26,8 @@ from jitid.operation.types import (
     choice,
 )
 
-if TYPE_CHECKING:
-    from jitid.cli.invocation import Invocation
 
-
-class Verify(Command):
+class VerifyCommand(Command):
     """Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not.
 
     Signature, issuer, type, audience, expiry, the ledger's state of it and of everything it descends from
@@ -44,6 +36,7 @@ class Verify(Command):
     """
 
     verb = "verify"
+    function = "identity.verify:verify"
     effect = READS
 
     file: str | None = optional_arg(
@@ -64,13 +57,8 @@ class Verify(Command):
         metavar="ISS",
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.identity.verify import verify
 
-        verify(cli, self)
-
-
-class Authorize(Command):
+class AuthorizeCommand(Command):
     """Say whether a token may be used for an action now, and record the action.
 
     It may if the token is valid, a scope of it covers the action, and directory and policy, asked as they are
@@ -80,6 +68,7 @@ class Authorize(Command):
     """
 
     verb = "authorize"
+    function = "identity.authorize:authorize"
 
     token_file: str | None = opt(FILE, "--token-file", help="The token; standard input if absent or `-`.")
     action: str | None = opt(TEXT, "--action", help="What is to be done, as s3:GetObject.", metavar="ACTION")
@@ -90,13 +79,8 @@ class Authorize(Command):
     audience: tuple[str, ...] = opts(AUDIENCE, "--audience", help="Accept tokens meant for AUD; repeatable.")
     batch: bool = flag("--batch", help="Answer each JSON line of standard input with another.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.identity.authorize import authorize
 
-        authorize(cli, self)
-
-
-class Inspect(Command):
+class InspectCommand(Command):
     """Tell everything about a token or an id.
 
     Claims, chain, state, task, the decision behind it and how many descend from it; the names are those of
@@ -104,6 +88,7 @@ class Inspect(Command):
     """
 
     verb = "inspect"
+    function = "identity.inspect:inspect"
     effect = READS
 
     subject: str | None = optional_arg(
@@ -113,13 +98,8 @@ class Inspect(Command):
         verb_refuses_tokens=True,
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.identity.inspect import inspect
 
-        inspect(cli, self)
-
-
-class List(Command):
+class ListCommand(Command):
     """List credentials.
 
     Newest first; every condition must hold. To page, give the last `jti` seen to --after: rows that are
@@ -127,6 +107,7 @@ class List(Command):
     """
 
     verb = "list"
+    function = "identity.list:list_"
     effect = READS
 
     task: str | None = opt(TASK, "--task", help="Of this task.")
@@ -188,13 +169,8 @@ class List(Command):
     limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
     after: str | None = opt(ID, "--after", help="Go on after ID, the last one seen.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.identity.list import list_
 
-        list_(cli, self)
-
-
-class Tree(Command):
+class TreeCommand(Command):
     """Show who delegated to whom.
 
     From the root of each ID's tree down, or all the trees of a task. On a terminal it is drawn; elsewhere
@@ -203,6 +179,7 @@ class Tree(Command):
     """
 
     verb = "tree"
+    function = "identity.tree:tree"
     effect = READS
 
     ids: tuple[str, ...] = args(ID, "[ID]...", help="Identities or credentials.")
@@ -214,13 +191,8 @@ class Tree(Command):
     )
     limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.identity.tree import tree
 
-        tree(cli, self)
-
-
-class Revoke(Command):
+class RevokeCommand(Command):
     """End credentials before their time, with everything that descends from them.
 
     Values of one sort are alternatives, different sorts narrow one another: `--task A --agent b` is b's on A.
@@ -229,6 +201,7 @@ class Revoke(Command):
     """
 
     verb = "revoke"
+    function = "identity.revoke:revoke"
 
     ids: tuple[str, ...] = args(ID, "[ID]...", help="Identities or credentials.", verb_refuses_tokens=True)
     task: tuple[str, ...] = opts(TASK, "--task", help="Those of a task; repeatable.")
@@ -247,13 +220,8 @@ class Revoke(Command):
     yes: bool = flag("--yes", help="End them without asking, however many.")
     wait: str | None = opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.identity.revoke import revoke
 
-        revoke(cli, self)
-
-
-class Retire(Command):
+class RetireCommand(Command):
     """End a task, with every identity and credential of it.
 
     What descends from them ends too, and the task's name is never used again. Retiring twice is no error.
@@ -262,19 +230,15 @@ class Retire(Command):
     """
 
     verb = "retire"
+    function = "identity.retire:retire"
 
     task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
     wait: str | None = opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.identity.retire import retire
 
-        retire(cli, self)
-
-
-class Explain(Command):
+class ExplainCommand(Command):
     """Explain a decision: its inputs, its rules, and what would be decided now.
 
     It is the one that made a credential, the latest of an identity, or that of an audit event. The rules are
@@ -283,6 +247,7 @@ class Explain(Command):
     """
 
     verb = "explain"
+    function = "identity.explain:explain"
     effect = READS
 
     subject: str | None = optional_arg(
@@ -293,19 +258,15 @@ class Explain(Command):
     )
     event: int | None = opt(EVENT, "--event", help="The decision of audit event N, such as a denial.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.identity.explain import explain
 
-        explain(cli, self)
-
-
-class TaskList(Command):
+class TaskListCommand(Command):
     """List tasks, newest first.
 
     An overdue task has passed its deadline, and nobody has retired it.
     """
 
     verb = "task list"
+    function = "identity.task_verbs:list_"
     effect = READS
 
     state: str | None = opt(
@@ -314,27 +275,18 @@ class TaskList(Command):
     limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
     after: str | None = opt(TASK, "--after", help="Go on after this task.", metavar="TASK")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.identity.task_verbs import list_
 
-        list_(cli, self)
-
-
-class TaskShow(Command):
+class TaskShowCommand(Command):
     """Show one task."""
 
     verb = "task show"
+    function = "identity.task_verbs:show"
     effect = READS
 
     task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.identity.task_verbs import show
 
-        show(cli, self)
-
-
-class TaskShare(Command):
+class TaskShareCommand(Command):
     """Let others issue on a task, or end that.
 
     They cannot end the task. They join it by its whole name, OWNER/NAME. --end takes a share back: what was issued
@@ -342,6 +294,7 @@ class TaskShare(Command):
     """
 
     verb = "task share"
+    function = "identity.task_verbs:share"
 
     task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
     whom: tuple[str, ...] = opts(
@@ -349,24 +302,15 @@ class TaskShare(Command):
     )
     end: bool = flag("--end", help="End the share instead.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.identity.task_verbs import share
 
-        share(cli, self)
-
-
-class TaskGive(Command):
+class TaskGiveCommand(Command):
     """Give a task to another owner.
 
     Without the role responder, the new owner must have joined the task. The former owner can end it no longer.
     """
 
     verb = "task give"
+    function = "identity.task_verbs:give"
 
     task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
     to: str | None = opt(KNOWN_DELEGATOR, "--to", help="The new owner of the task.", metavar="DELEGATOR")
-
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.identity.task_verbs import give
-
-        give(cli, self)

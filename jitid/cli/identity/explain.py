@@ -45,7 +45,7 @@ FIELDS = (
 )
 
 
-def explain(cli: Invocation, args: commands.Explain) -> None:
+def explain(cli: Invocation, args: commands.ExplainCommand) -> None:
     """Perform `jitid explain`."""
     cli.expect(FIELDS)
     if args.event is not None:

@@ -63,7 +63,7 @@ FIELDS = (
 )
 
 
-def inspect(cli: Invocation, args: commands.Inspect) -> None:
+def inspect(cli: Invocation, args: commands.InspectCommand) -> None:
     """Perform `jitid inspect`."""
     cli.expect(FIELDS)
     if args.subject is not None and args.subject.startswith(("jid_", "jti_")):

@@ -30,7 +30,7 @@ _ALL = 1 << 31
 PROOFS = (*policy_request.PROOFS, FORMER_PROOF)
 
 
-def list_(cli: Invocation, args: commands.List) -> None:
+def list_(cli: Invocation, args: commands.ListCommand) -> None:
     """Perform `jitid list`."""
     # `left` changes every second, so it is shown only in a terminal's table or with --field left.
     cli.expect((*record_rows.CREDENTIAL, "left"))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jitid.cli.identity import commands
 
 
-def retire(cli: Invocation, args: commands.Retire) -> None:
+def retire(cli: Invocation, args: commands.RetireCommand) -> None:
     """Perform `jitid retire`."""
     cli.expect(FIELDS)
     operation = Retire(

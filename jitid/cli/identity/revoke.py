@@ -46,7 +46,7 @@ FIELDS = (
 )
 
 
-def revoke(cli: Invocation, args: commands.Revoke) -> None:
+def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
     """Perform `jitid revoke`."""
     cli.expect(FIELDS)
     read_input.check_one_stdin(args.ids_file, *(args.token_file or ()))

@@ -36,7 +36,7 @@ BRIEF = ("task", "opener", "state", "sensitivity", "deadline", "credentials", "l
 STATES = ("open", "overdue", "ended")
 
 
-def list_(cli: Invocation, args: commands.TaskList) -> None:
+def list_(cli: Invocation, args: commands.TaskListCommand) -> None:
     """Perform `jitid task list`."""
     state = args.state
     cli.expect(FIELDS)
@@ -51,14 +51,14 @@ def list_(cli: Invocation, args: commands.TaskList) -> None:
     )
 
 
-def show(cli: Invocation, args: commands.TaskShow) -> None:
+def show(cli: Invocation, args: commands.TaskShowCommand) -> None:
     """Perform `jitid task show`."""
     cli.expect(FIELDS)
     row = open_authority(cli.config()).perform(ShowTask(name=check_task(args.task)))
     cli.show(Display("jitid.task/1", FIELDS, [_row(row)], one=True))
 
 
-def share(cli: Invocation, args: commands.TaskShare) -> None:
+def share(cli: Invocation, args: commands.TaskShareCommand) -> None:
     """Perform `jitid task share`."""
     cli.expect(FIELDS)
     if not args.whom:
@@ -73,7 +73,7 @@ def share(cli: Invocation, args: commands.TaskShare) -> None:
     cli.show(Display("jitid.task/1", FIELDS, [_row(row)], one=True))
 
 
-def give(cli: Invocation, args: commands.TaskGive) -> None:
+def give(cli: Invocation, args: commands.TaskGiveCommand) -> None:
     """Perform `jitid task give`."""
     cli.expect(FIELDS)
     if args.to is None:

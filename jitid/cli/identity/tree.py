@@ -22,7 +22,7 @@ FIELDS = ("depth", "id", "parent", "agent", "task", "delegator", "state", "scope
 SHAPES = ("mermaid", "dot")
 
 
-def tree(cli: Invocation, args: commands.Tree) -> None:
+def tree(cli: Invocation, args: commands.TreeCommand) -> None:
     """Perform `jitid tree`."""
     shape = args.shape
     limit = args.limit

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jitid.cli.identity import commands
 
 
-def verify(cli: Invocation, args: commands.Verify) -> None:
+def verify(cli: Invocation, args: commands.VerifyCommand) -> None:
     """Perform `jitid verify`."""
     source = _place(args.published, args.jwks, args.status_list, args.issuer)
     read_input.check_one_stdin(args.file or "-", args.jwks, args.status_list)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
 
-def list_(cli: Invocation, args: commands.ApproveList) -> None:
+def list_(cli: Invocation, args: commands.ApproveListCommand) -> None:
     """Perform `jitid approve list`."""
     cli.expect(approval_rows.FIELDS)
     if args.open_ and args.all_:
@@ -54,7 +54,7 @@ def list_(cli: Invocation, args: commands.ApproveList) -> None:
         cli.note(f"there may be more than {max_count}: say how many with --limit")
 
 
-def show(cli: Invocation, args: commands.ApproveShow) -> None:
+def show(cli: Invocation, args: commands.ApproveShowCommand) -> None:
     """Perform `jitid approve show`."""
     cli.expect(approval_rows.DETAILS)
     parse_approval_id(args.request)
@@ -80,7 +80,7 @@ def _rule(rule: Mapping[str, str]) -> str:
     return f"\nrule {safe(rule['name'])} of {safe(rule['file'])}:\n{''.join(lines)}"
 
 
-def grant(cli: Invocation, args: commands.ApproveGrant) -> None:
+def grant(cli: Invocation, args: commands.ApproveGrantCommand) -> None:
     """Perform `jitid approve grant`."""
     token = _prepared(cli, args.request, args.reason, args.delegator_token_file)
     operation = GrantApproval(
@@ -94,7 +94,7 @@ def grant(cli: Invocation, args: commands.ApproveGrant) -> None:
     _decide(cli, operation)
 
 
-def deny(cli: Invocation, args: commands.ApproveDeny) -> None:
+def deny(cli: Invocation, args: commands.ApproveDenyCommand) -> None:
     """Perform `jitid approve deny`."""
     token = _prepared(cli, args.request, args.reason, args.delegator_token_file)
     operation = DenyApproval(

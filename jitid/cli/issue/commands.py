@@ -1,14 +1,9 @@
 """Verbs declared for `cli/issue`."""
 
-# `Command` documents `run`.
-# ruff: noqa: D102
-
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from jitid.cli.command import Command
-from jitid.operation.fields import READS, arg, args, flag, opt, opts
+from jitid.operation.declaration import READS, arg, args, flag, opt, opts
 from jitid.operation.types import (
     AGENT,
     APPROVAL_ID,
@@ -30,11 +25,8 @@ from jitid.operation.types import (
     choice,
 )
 
-if TYPE_CHECKING:
-    from jitid.cli.invocation import Invocation
 
-
-class Issue(Command):
+class IssueCommand(Command):
     """Issue a task-scoped credential and print its token, alone on a line.
 
     It needs --task and --delegator; or --parent-file, to delegate from the credential whose token is there.
@@ -47,6 +39,7 @@ class Issue(Command):
     """
 
     verb = "issue"
+    function = "issue.issue:issue"
 
     task: str | None = opt(TASK, "--task", help="The task the identity is for.", env="JITID_TASK")
     delegator: str | None = opt(
@@ -134,13 +127,8 @@ class Issue(Command):
         env="JITID_MAY_KIND",
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.issue.issue import issue
 
-        issue(cli, self)
-
-
-class Run(Command):
+class RunCommand(Command):
     """Run a command that has an identity of its own while it runs.
 
     With --audience the command finds a token for that service in the file $JITID_TOKEN_FILE, one for each further
@@ -160,6 +148,7 @@ class Run(Command):
     """
 
     verb = "run"
+    function = "issue.run:run"
     runs_command = True
 
     command: tuple[str, ...] = args(COMMAND, "CMD...", help="The command, after `--`.", required=True)
@@ -257,13 +246,8 @@ class Run(Command):
         env="JITID_MAY_KIND",
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.issue.run import run
 
-        run(cli, self)
-
-
-class Renew(Command):
+class RenewCommand(Command):
     """Renew a credential: its successor belongs to the same identity.
 
     The policy decides anew. Nothing lives longer than the policy's longest lifetime, counted from the first
@@ -274,6 +258,7 @@ class Renew(Command):
     """
 
     verb = "renew"
+    function = "issue.renew:renew"
 
     token_file: str | None = opt(
         FILE,
@@ -288,13 +273,8 @@ class Renew(Command):
     )
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.issue.renew import renew
 
-        renew(cli, self)
-
-
-class ApproveList(Command):
+class ApproveListCommand(Command):
     """List requests for approval.
 
     The newest first: those that wait for somebody's word, and those that were granted and not used yet. With
@@ -303,6 +283,7 @@ class ApproveList(Command):
     """
 
     verb = "approve list"
+    function = "issue.approve_verbs:list_"
     effect = READS
 
     open_: bool = flag("--open", help="Only those that wait for somebody's word.")
@@ -312,13 +293,8 @@ class ApproveList(Command):
     )
     limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.issue.approve_verbs import list_
 
-        list_(cli, self)
-
-
-class ApproveShow(Command):
+class ApproveShowCommand(Command):
     """Tell all that an approver has to know about a request.
 
     Who asks, for whom and for what; which rules ask for the approval, with their text as it was then; and what each
@@ -326,17 +302,13 @@ class ApproveShow(Command):
     """
 
     verb = "approve show"
+    function = "issue.approve_verbs:show"
     effect = READS
 
     request: str = arg(APPROVAL_ID, "REQUEST", help="The id of a request for approval.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.issue.approve_verbs import show
 
-        show(cli, self)
-
-
-class ApproveGrant(Command):
+class ApproveGrantCommand(Command):
     """Grant a request: what it asks for can be issued once.
 
     Beside a private ledger all callers are its owner: another person needs an authority (jitid serve). You are who your
@@ -346,6 +318,7 @@ class ApproveGrant(Command):
     """
 
     verb = "approve grant"
+    function = "issue.approve_verbs:grant"
 
     request: str = arg(APPROVAL_ID, "REQUEST", help="The id of a request for approval.")
     for_: str | None = opt(
@@ -361,19 +334,15 @@ class ApproveGrant(Command):
         help="An ID token that proves who you are (default: your login does); `-` is standard input.",
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.issue.approve_verbs import grant
 
-        grant(cli, self)
-
-
-class ApproveDeny(Command):
+class ApproveDenyCommand(Command):
     """Deny a request, granted or not, and end it.
 
     What was issued with it is not ended by that. Who asks for the same again makes a new request.
     """
 
     verb = "approve deny"
+    function = "issue.approve_verbs:deny"
 
     request: str = arg(APPROVAL_ID, "REQUEST", help="The id of a request for approval.")
     group: str | None = opt(
@@ -385,8 +354,3 @@ class ApproveDeny(Command):
         "--delegator-token-file",
         help="An ID token that proves who you are (default: your login does); `-` is standard input.",
     )
-
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.issue.approve_verbs import deny
-
-        deny(cli, self)

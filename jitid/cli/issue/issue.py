@@ -35,7 +35,7 @@ DECISION = (
 """Fields that --dry-run shows."""
 
 
-def issue(cli: Invocation, args: commands.Issue) -> None:
+def issue(cli: Invocation, args: commands.IssueCommand) -> None:
     """Perform `jitid issue`."""
     if args.dry_run and args.count is None and args.from_file is None:
         cli.expect(DECISION)

@@ -32,7 +32,7 @@ _TURN = 0.02
 """Seconds between two tries to lock a token file that another process renews."""
 
 
-def renew(cli: Invocation, args: commands.Renew) -> None:
+def renew(cli: Invocation, args: commands.RenewCommand) -> None:
     """Perform `jitid renew`."""
     cli.expect(FIELDS)
     in_place = None if args.token_file in (None, "-") else args.token_file

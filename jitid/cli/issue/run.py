@@ -57,7 +57,7 @@ _PLACES = frozenset({"JITID_LEDGER", "JITID_REMOTE", "JITID_REMOTE_CA", "JITID_R
 """Variables that name a ledger or an authority and its credential. The command has a separate credential."""
 
 
-def run(cli: Invocation, args: commands.Run) -> None:
+def run(cli: Invocation, args: commands.RunCommand) -> None:
     """Perform `jitid run`."""
     _check(cli, args.env, args.file, args.on_exit)
     secrets = _secrets(args.secret, args.on_exit)

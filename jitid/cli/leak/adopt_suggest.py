@@ -24,7 +24,7 @@ _AT_ONCE = 100
 _WIDTH = 100
 
 
-def suggest(cli: Invocation, args: commands.AdoptSuggest) -> None:
+def suggest(cli: Invocation, args: commands.AdoptSuggestCommand) -> None:
     """Perform `jitid adopt suggest`."""
     cli.expect(FIELDS)
     if bool(args.names) is args.all_:

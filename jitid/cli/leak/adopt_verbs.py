@@ -31,7 +31,7 @@ _PAGE = 1_000
 _ONE = ("name", "owner", "place", "purpose")
 
 
-def add(cli: Invocation, args: commands.AdoptAdd) -> None:
+def add(cli: Invocation, args: commands.AdoptAddCommand) -> None:
     """Perform `jitid adopt add`."""
     cli.expect(adopt_rows.ADDED)
     facts = {
@@ -146,7 +146,7 @@ def _sentence(adoption: Adoption, name: str | None, *, dry_run: bool) -> str:
     return f"adopted {subject}{as_jti} (audit event {adoption.event}){also}"
 
 
-def list_(cli: Invocation, args: commands.AdoptList) -> None:
+def list_(cli: Invocation, args: commands.AdoptListCommand) -> None:
     """Perform `jitid adopt list`."""
     cli.expect(adopt_rows.FIELDS)
     max_count = limit_of(args.limit)
@@ -176,7 +176,7 @@ def _pages(authority: Authority, owner: str | None, max_count: int, *, live: boo
     return rows
 
 
-def show(cli: Invocation, args: commands.AdoptShow) -> None:
+def show(cli: Invocation, args: commands.AdoptShowCommand) -> None:
     """Perform `jitid adopt show`."""
     cli.expect(adopt_rows.FIELDS)
     page = open_authority(cli.config()).perform(ops.ListAdopted(names=(check_own_name(args.name),), limit=1))
@@ -188,7 +188,7 @@ def show(cli: Invocation, args: commands.AdoptShow) -> None:
     cli.show(Display("jitid.adopt-show/1", tuple(filled), [filled], one=True))
 
 
-def change(cli: Invocation, args: commands.AdoptChange) -> None:
+def change(cli: Invocation, args: commands.AdoptChangeCommand) -> None:
     """Perform `jitid adopt change`."""
     cli.expect(adopt_rows.FIELDS)
     facts = {
@@ -215,7 +215,7 @@ def change(cli: Invocation, args: commands.AdoptChange) -> None:
         )
 
 
-def probe(cli: Invocation, args: commands.AdoptProbe) -> None:
+def probe(cli: Invocation, args: commands.AdoptProbeCommand) -> None:
     """Perform `jitid adopt probe`."""
     cli.expect(adopt_rows.PROBED)
     probed = open_authority(cli.config()).perform(ops.ProbeAdopted(names=_named(args.names)))
@@ -225,7 +225,7 @@ def probe(cli: Invocation, args: commands.AdoptProbe) -> None:
     cli.show(Display("jitid.adopt-probe/1", adopt_rows.PROBED, rows))
 
 
-def ended(cli: Invocation, args: commands.AdoptEnded) -> None:
+def ended(cli: Invocation, args: commands.AdoptEndedCommand) -> None:
     """Perform `jitid adopt ended`."""
     cli.expect(adopt_rows.ENDED)
     if args.proof is None or not args.proof.strip():

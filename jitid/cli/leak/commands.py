@@ -1,14 +1,9 @@
 """Verbs declared for `cli/leak`."""
 
-# `Command` documents `run`.
-# ruff: noqa: D102
-
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from jitid.cli.command import Command
-from jitid.operation.fields import READS, arg, args, flag, opt, optional_arg, opts
+from jitid.operation.declaration import READS, arg, args, flag, opt, optional_arg, opts
 from jitid.operation.types import (
     ADOPTED,
     AGENT,
@@ -28,11 +23,8 @@ from jitid.operation.types import (
     choice,
 )
 
-if TYPE_CHECKING:
-    from jitid.cli.invocation import Invocation
 
-
-class Trace(Command):
+class TraceCommand(Command):
     """Tell where a leaked string comes from, and end it with --revoke.
 
     A text of any length is searched for tokens, parts of signed tokens, private keys, ids and fingerprints; it
@@ -42,6 +34,7 @@ class Trace(Command):
     """
 
     verb = "trace"
+    function = "leak.trace:trace"
     effect = READS
     changes_with = ("revoke",)
 
@@ -57,13 +50,8 @@ class Trace(Command):
     max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End also what is not proved, and however many.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.leak.trace import trace
 
-        trace(cli, self)
-
-
-class Scan(Command):
+class ScanCommand(Command):
     """Find our own secrets in files, and end them with --revoke.
 
     Looks through files, folders, gzip and zip files, standard input, or with --git the whole history of a repository
@@ -75,6 +63,7 @@ class Scan(Command):
     """
 
     verb = "scan"
+    function = "leak.scan:scan"
     effect = READS
     changes_with = ("revoke", "report", "install_hook")
 
@@ -117,13 +106,8 @@ class Scan(Command):
         URL, "--authority", help="With --rules: where the scanner asks about what it finds, and ends it."
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.leak.scan import scan
 
-        scan(cli, self)
-
-
-class LeakAdd(Command):
+class LeakAddCommand(Command):
     """Report that tokens of ours leaked, and end them with --revoke.
 
     A text of any length is searched for tokens, parts of signed tokens, private keys and fingerprints; nothing
@@ -133,6 +117,7 @@ class LeakAdd(Command):
     """
 
     verb = "leak add"
+    function = "leak.leak_verbs:add"
 
     file: str | None = optional_arg(
         FILE, "[FILE]", help="A file with any text; standard input if absent or `-`."
@@ -155,13 +140,8 @@ class LeakAdd(Command):
         help="Whose report that is (default: told by its content).",
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.leak.leak_verbs import add
 
-        add(cli, self)
-
-
-class LeakList(Command):
+class LeakListCommand(Command):
     """List what leaked, and whether it still works.
 
     The newest first; every condition must hold, times are those of the report. The exposure goes from the report
@@ -171,6 +151,7 @@ class LeakList(Command):
     """
 
     verb = "leak list"
+    function = "leak.leak_verbs:list_"
     effect = READS
 
     open_: bool = flag("--open", help="Only those that nobody has closed.")
@@ -181,30 +162,21 @@ class LeakList(Command):
     until: str | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
     limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.leak.leak_verbs import list_
 
-        list_(cli, self)
-
-
-class LeakShow(Command):
+class LeakShowCommand(Command):
     """Tell everything about a leak.
 
     By the jti of what leaked it tells of each place where that was found.
     """
 
     verb = "leak show"
+    function = "leak.leak_verbs:show"
     effect = READS
 
     leak: str = arg(LEAK, "ID", help="The number of a leak, or the jti of what leaked.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.leak.leak_verbs import show
 
-        show(cli, self)
-
-
-class LeakTimeline(Command):
+class LeakTimelineCommand(Command):
     """Tell what became of leaks, for the report of an incident.
 
     Who delegated, for what and with which rights, where it was found and what it was used for before the report and
@@ -213,6 +185,7 @@ class LeakTimeline(Command):
     """
 
     verb = "leak timeline"
+    function = "leak.leak_verbs:timeline"
     effect = READS
 
     leaks: tuple[str, ...] = args(
@@ -223,19 +196,15 @@ class LeakTimeline(Command):
         verb_refuses_tokens=True,
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.leak.leak_verbs import timeline
 
-        timeline(cli, self)
-
-
-class LeakClose(Command):
+class LeakCloseCommand(Command):
     """Close leaks: somebody is done with them.
 
     The reason must be given. What still works is not closed without --yes. A jti closes all its leaks.
     """
 
     verb = "leak close"
+    function = "leak.leak_verbs:close"
 
     leaks: tuple[str, ...] = args(
         LEAK, "ID...", help="The number of a leak, or the jti of what leaked.", required=True
@@ -243,13 +212,8 @@ class LeakClose(Command):
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
     yes: bool = flag("--yes", help="Close also what still works.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.leak.leak_verbs import close
 
-        close(cli, self)
-
-
-class AdoptAdd(Command):
+class AdoptAddCommand(Command):
     """Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose.
 
     The secret comes from standard input or a file, and nothing of it is kept but SHA-256. From then on it is found,
@@ -257,6 +221,7 @@ class AdoptAdd(Command):
     """
 
     verb = "adopt add"
+    function = "leak.adopt_verbs:add"
 
     name: str | None = optional_arg(ADOPTED, "[NAME]", help="The name of the secret, here.")
     owner: str | None = opt(KNOWN_DELEGATOR, "--owner", help="Who answers for it.", metavar="DELEGATOR")
@@ -290,13 +255,8 @@ class AdoptAdd(Command):
     )
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.leak.adopt_verbs import add
 
-        add(cli, self)
-
-
-class AdoptList(Command):
+class AdoptListCommand(Command):
     """List adopted secrets, the oldest first.
 
     `standing` is what is alive; `ended` what is known to have ended where it is kept; `unconfirmed` what has ended
@@ -304,39 +264,32 @@ class AdoptList(Command):
     """
 
     verb = "adopt list"
+    function = "leak.adopt_verbs:list_"
     effect = READS
 
     owner: str | None = opt(DELEGATOR, "--owner", help="Who answers for it.", metavar="DELEGATOR")
     live: bool = flag("--live", help="Only what may still work where it is kept.")
     limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.leak.adopt_verbs import list_
 
-        list_(cli, self)
-
-
-class AdoptShow(Command):
+class AdoptShowCommand(Command):
     """Tell everything about an adopted secret."""
 
     verb = "adopt show"
+    function = "leak.adopt_verbs:show"
     effect = READS
 
     name: str = arg(ADOPTED, "NAME", help="The name of an adopted secret.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.leak.adopt_verbs import show
 
-        show(cli, self)
-
-
-class AdoptChange(Command):
+class AdoptChangeCommand(Command):
     """Change what is known of adopted secrets: whose they are, where, and what ends them.
 
     What is stated takes the place of what was there. Whoever leaves hands them over so: what a disabled owner has ends.
     """
 
     verb = "adopt change"
+    function = "leak.adopt_verbs:change"
 
     names: tuple[str, ...] = args(ADOPTED, "NAME...", help="Names of adopted secrets.", required=True)
     owner: str | None = opt(KNOWN_DELEGATOR, "--owner", help="Who answers for it.", metavar="DELEGATOR")
@@ -349,30 +302,21 @@ class AdoptChange(Command):
         TEXT, "--reference", help="What it is called there: a role, a key's id, an accessor."
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.leak.adopt_verbs import change
 
-        change(cli, self)
-
-
-class AdoptProbe(Command):
+class AdoptProbeCommand(Command):
     """Ask targets whether adopted secrets work there.
 
     Nothing is changed, and no secret is needed for it. What cannot be asked is `unknown`, which is not `dead`.
     """
 
     verb = "adopt probe"
+    function = "leak.adopt_verbs:probe"
     effect = READS
 
     names: tuple[str, ...] = args(ADOPTED, "NAME...", help="Names of adopted secrets.", required=True)
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.leak.adopt_verbs import probe
 
-        probe(cli, self)
-
-
-class AdoptSuggest(Command):
+class AdoptSuggestCommand(Command):
     """Tell what can take the place of adopted secrets, and write what it needs.
 
     For each it names a kind that is made just in time, with the target for the configuration, a policy that permits
@@ -380,29 +324,21 @@ class AdoptSuggest(Command):
     """
 
     verb = "adopt suggest"
+    function = "leak.adopt_suggest:suggest"
     effect = READS
 
     names: tuple[str, ...] = args(ADOPTED, "[NAME]...", help="Names of adopted secrets.")
     all_: bool = flag("--all", help="All that may still work where they are kept.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.leak.adopt_suggest import suggest
 
-        suggest(cli, self)
-
-
-class AdoptEnded(Command):
+class AdoptEndedCommand(Command):
     """Say that adopted secrets work no longer where they are kept: somebody has seen to it.
 
     What was done must be told. They end here too, and what leaked of them counts as dead from then on.
     """
 
     verb = "adopt ended"
+    function = "leak.adopt_verbs:ended"
 
     names: tuple[str, ...] = args(ADOPTED, "NAME...", help="Names of adopted secrets.", required=True)
     proof: str | None = opt(TEXT, "--proof", help="What was done; the audit log keeps it.")
-
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.leak.adopt_verbs import ended
-
-        ended(cli, self)

@@ -22,7 +22,7 @@ _LONGEST_NUMBER = 18
 """Maximum number of digits that fit into an integer of every ledger."""
 
 
-def add(cli: Invocation, args: commands.LeakAdd) -> None:
+def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
     """Perform `jitid leak add`."""
     from jitid.cli.leak import leak_add
     from jitid.cli.leak.leak_sources import ReportSearch, TextSearch
@@ -44,7 +44,7 @@ def add(cli: Invocation, args: commands.LeakAdd) -> None:
     )
 
 
-def list_(cli: Invocation, args: commands.LeakList) -> None:
+def list_(cli: Invocation, args: commands.LeakListCommand) -> None:
     """Perform `jitid leak list`."""
     from jitid.authority.open import open_authority
     from jitid.formats.display import Display
@@ -81,7 +81,7 @@ def list_(cli: Invocation, args: commands.LeakList) -> None:
         cli.note(f"there may be more than {max_count}: say how many with --limit")
 
 
-def show(cli: Invocation, args: commands.LeakShow) -> None:
+def show(cli: Invocation, args: commands.LeakShowCommand) -> None:
     """Perform `jitid leak show`."""
     from jitid.authority.open import open_authority
     from jitid.capabilities.leak.operations import ShowLeaks
@@ -106,7 +106,7 @@ def show(cli: Invocation, args: commands.LeakShow) -> None:
         cli.show(Display("jitid.leak/1", tuple(filled), [filled], one=True))
 
 
-def timeline(cli: Invocation, args: commands.LeakTimeline) -> None:
+def timeline(cli: Invocation, args: commands.LeakTimelineCommand) -> None:
     """Perform `jitid leak timeline`."""
     from jitid.authority.open import open_authority
     from jitid.capabilities.leak.operations import RecountLeaks
@@ -119,7 +119,7 @@ def timeline(cli: Invocation, args: commands.LeakTimeline) -> None:
     leak_timeline.show(cli, own_format, accounts)
 
 
-def close(cli: Invocation, args: commands.LeakClose) -> None:
+def close(cli: Invocation, args: commands.LeakCloseCommand) -> None:
     """Perform `jitid leak close`."""
     from jitid.authority.open import open_authority
     from jitid.capabilities.leak.operations import CloseLeaks

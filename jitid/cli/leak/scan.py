@@ -28,7 +28,7 @@ FORMS: dict[str, frozenset[str]] = {
 """Forms that --only accepts, each with its types of strings."""
 
 
-def scan(cli: Invocation, args: commands.Scan) -> None:
+def scan(cli: Invocation, args: commands.ScanCommand) -> None:
     """Perform `jitid scan`."""
     searching = (
         args.git,

@@ -23,7 +23,7 @@ _ID = re.compile(r"j(?:id|ti)_[0-9a-v]{26}|J(?:ID|TI)_[0-9A-V]{26}")
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{64}")
 
 
-def trace(cli: Invocation, args: commands.Trace) -> None:
+def trace(cli: Invocation, args: commands.TraceCommand) -> None:
     """Perform `jitid trace`."""
     max_count: int | None = None
     if args.yes and args.max_ is not None:

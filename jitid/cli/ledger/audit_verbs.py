@@ -41,7 +41,7 @@ EXPORTS = ("jsonl", "syslog")
 VERIFIED = ("events", "members", "head")
 
 
-def log(cli: Invocation, args: commands.AuditLog) -> None:
+def log(cli: Invocation, args: commands.AuditLogCommand) -> None:
     """Perform `jitid audit log`."""
     fields: tuple[str, ...] = (*LOG, "members") if args.members else LOG
     if cli.field == BY_ID:
@@ -162,7 +162,7 @@ def _row(document: dict[str, Any]) -> dict[str, Any]:
     return {"count": 1 if "jti" in document else None, **document, "at": record_rows.time(document["at"])}
 
 
-def head(cli: Invocation, args: commands.AuditHead) -> None:
+def head(cli: Invocation, args: commands.AuditHeadCommand) -> None:
     """Perform `jitid audit head`."""
     if args.out is None:
         cli.expect(HEAD)
@@ -176,7 +176,7 @@ def head(cli: Invocation, args: commands.AuditHead) -> None:
         cli.show(Display("jitid.audit-head/1", HEAD, [{"head": signed_head}], one=True))
 
 
-def verify(cli: Invocation, args: commands.AuditVerify) -> None:
+def verify(cli: Invocation, args: commands.AuditVerifyCommand) -> None:
     """Perform `jitid audit verify`."""
     cli.expect(VERIFIED)
     read_input.check_one_stdin(args.file, args.expect_head)
@@ -220,7 +220,7 @@ def _report(cli: Invocation, result: Verification, *, compared_rows: bool) -> No
         output.write(f"the audit chain holds: {result.events} events{compared}; head {row['head']}\n")
 
 
-def export(cli: Invocation, args: commands.AuditExport) -> None:
+def export(cli: Invocation, args: commands.AuditExportCommand) -> None:
     """Perform `jitid audit export`."""
     if cli.format not in (None, *EXPORTS):
         raise UsageError(f"{quote(cli.format)} is no format here", f"choose one of: {', '.join(EXPORTS)}")

@@ -1,14 +1,9 @@
 """Verbs declared for `cli/ledger`."""
 
-# `Command` documents `run`.
-# ruff: noqa: D102
-
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from jitid.cli.command import Command
-from jitid.operation.fields import READS, arg, flag, opt, optional_arg
+from jitid.operation.declaration import READS, arg, flag, opt, optional_arg
 from jitid.operation.types import (
     AGENT,
     DELEGATOR,
@@ -25,11 +20,8 @@ from jitid.operation.types import (
     choice,
 )
 
-if TYPE_CHECKING:
-    from jitid.cli.invocation import Invocation
 
-
-class AuditLog(Command):
+class AuditLogCommand(Command):
     """Show audit events, oldest first.
 
     JSON formats show each event whole, as it was hashed. With --members each event names the credentials
@@ -41,6 +33,7 @@ class AuditLog(Command):
     """
 
     verb = "audit log"
+    function = "ledger.audit_verbs:log"
     effect = READS
 
     operation: str | None = opt(NAME, "--operation", help="Of this operation, as issue or denial.")
@@ -67,13 +60,8 @@ class AuditLog(Command):
     limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
     follow: bool = flag("--follow", "-f", help="Go on with new events as they are committed.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.audit_verbs import log
 
-        log(cli, self)
-
-
-class AuditHead(Command):
+class AuditHeadCommand(Command):
     """Print the signed last link of the audit chain.
 
     Keep it outside this machine: `audit verify --expect-head` then finds a tail that was cut and a ledger
@@ -81,17 +69,13 @@ class AuditHead(Command):
     """
 
     verb = "audit head"
+    function = "ledger.audit_verbs:head"
     effect = READS
 
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.audit_verbs import head
 
-        head(cli, self)
-
-
-class AuditVerify(Command):
+class AuditVerifyCommand(Command):
     """Check the audit chain, and the ledger's rows against it.
 
     Any event that was edited, removed, inserted or moved is found. With --file an export is checked, for
@@ -99,18 +83,14 @@ class AuditVerify(Command):
     """
 
     verb = "audit verify"
+    function = "ledger.audit_verbs:verify"
     effect = READS
 
     expect_head: str | None = opt(FILE, "--expect-head", help="A signed head kept earlier.")
     file: str | None = opt(FILE, "--file", help="An exported log instead of the ledger's.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.audit_verbs import verify
 
-        verify(cli, self)
-
-
-class AuditExport(Command):
+class AuditExportCommand(Command):
     """Write the audit log as JSON lines, or for syslog.
 
     JSON lines can be checked without the ledger: jitid audit verify --file FILE. With --format syslog each
@@ -118,17 +98,13 @@ class AuditExport(Command):
     """
 
     verb = "audit export"
+    function = "ledger.audit_verbs:export"
     effect = READS
 
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.audit_verbs import export
 
-        export(cli, self)
-
-
-class KeysList(Command):
+class KeysListCommand(Command):
     """List the signing keys that there ever were.
 
     A retired key signs nothing more, and still verifies what it signed, until `needed_until` at the latest. One that
@@ -136,15 +112,11 @@ class KeysList(Command):
     """
 
     verb = "keys list"
+    function = "ledger.keys_verbs:list_"
     effect = READS
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.keys_verbs import list_
 
-        list_(cli)
-
-
-class KeysRotate(Command):
+class KeysRotateCommand(Command):
     """Sign with a new key from now on.
 
     What older keys signed stays valid; their private halves are removed. With --transit the private half of the new
@@ -152,6 +124,7 @@ class KeysRotate(Command):
     """
 
     verb = "keys rotate"
+    function = "ledger.keys_verbs:rotate"
 
     algorithm: str | None = opt(
         choice("ES256", "EdDSA", metavar="ALG"), "--algorithm", help="EdDSA (default) or ES256."
@@ -168,13 +141,8 @@ class KeysRotate(Command):
         metavar="TARGET/KEY",
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.keys_verbs import rotate
 
-        rotate(cli, self)
-
-
-class KeysRevoke(Command):
+class KeysRevokeCommand(Command):
     """End a leaked signing key with all that it signed.
 
     What descends from that ends too. If it was the key in use, a new one signs from now on. More than --max
@@ -182,6 +150,7 @@ class KeysRevoke(Command):
     """
 
     verb = "keys revoke"
+    function = "ledger.keys_verbs:revoke"
 
     kid: str = arg(KEY_ID, "KID", help="The id of a key.")
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
@@ -189,30 +158,21 @@ class KeysRevoke(Command):
     max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.keys_verbs import revoke
 
-        revoke(cli, self)
-
-
-class KeysJwks(Command):
+class KeysJwksCommand(Command):
     """Print the public keys that verifiers need (RFC 7517).
 
     A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone.
     """
 
     verb = "keys jwks"
+    function = "ledger.keys_verbs:jwks"
     effect = READS
 
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.keys_verbs import jwks
 
-        jwks(cli, self)
-
-
-class KeysSsh(Command):
+class KeysSshCommand(Command):
     """Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys).
 
     A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone. Whom a
@@ -220,17 +180,13 @@ class KeysSsh(Command):
     """
 
     verb = "keys ssh"
+    function = "ledger.keys_ssh:ssh"
     effect = READS
 
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.keys_ssh import ssh
 
-        ssh(cli, self)
-
-
-class KeysKrl(Command):
+class KeysKrlCommand(Command):
     """Write the list of SSH certificates that ended before their expiry (RevokedKeys).
 
     Hosts do not ask: a certificate that was revoked works at each host until that host has fetched the list.
@@ -238,17 +194,13 @@ class KeysKrl(Command):
     """
 
     verb = "keys krl"
+    function = "ledger.keys_ssh:krl"
     effect = READS
 
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.keys_ssh import krl
 
-        krl(cli, self)
-
-
-class Publish(Command):
+class PublishCommand(Command):
     """Write keys, status lists and what else verifiers need into DIR, for any web server to serve.
 
     Whoever has these files can verify tokens without asking anybody, and sees what was ended until they were written:
@@ -256,17 +208,13 @@ class Publish(Command):
     """
 
     verb = "publish"
+    function = "ledger.publish:publish"
 
     folder: str = arg(FOLDER, "DIR", help="The folder; it is made if it is not there.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.publish import publish
 
-        publish(cli, self)
-
-
-class KeysRequest(Command):
+class KeysRequestCommand(Command):
     """Ask for a certificate that makes a key an X.509 authority.
 
     A key is made, unless one waits already, and a request in PEM (PKCS#10) written for whoever has the root. Until
@@ -274,16 +222,12 @@ class KeysRequest(Command):
     """
 
     verb = "keys request"
+    function = "ledger.keys_x509:request"
 
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.keys_x509 import request
 
-        request(cli, self)
-
-
-class KeysImport(Command):
+class KeysImportCommand(Command):
     """Certify under a root, with the certificate that was asked for.
 
     FILE has the certificate of the key, those above it, and the root as the last, in PEM. The authority that
@@ -291,18 +235,14 @@ class KeysImport(Command):
     """
 
     verb = "keys import"
+    function = "ledger.keys_x509:import_"
 
     chain: str | None = optional_arg(
         FILE, "[FILE]", help="A file with the certificates in PEM; standard input if absent or `-`."
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.keys_x509 import import_
 
-        import_(cli, self)
-
-
-class KeysBundle(Command):
+class KeysBundleCommand(Command):
     """Print what verifiers of SVIDs trust.
 
     It is the SPIFFE bundle of the trust domain: the roots of X.509-SVIDs, and the keys of JWT-SVIDs. --format jwt
@@ -311,17 +251,13 @@ class KeysBundle(Command):
     """
 
     verb = "keys bundle"
+    function = "ledger.keys_x509:bundle"
     effect = READS
 
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.keys_x509 import bundle
 
-        bundle(cli, self)
-
-
-class KeysCrl(Command):
+class KeysCrlCommand(Command):
     """Print which certificates are revoked.
 
     Each authority whose certificates may be alive signs a list (RFC 5280), which counts for --lifetime (24h). Whoever
@@ -330,18 +266,14 @@ class KeysCrl(Command):
     """
 
     verb = "keys crl"
+    function = "ledger.keys_x509:crl"
     effect = READS
 
     lifetime: str | None = opt(DURATION, "--lifetime", help="How long the list counts (default: 24h).")
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.keys_x509 import crl
 
-        crl(cli, self)
-
-
-class Prune(Command):
+class PruneCommand(Command):
     """Let go of what has been over for long enough.
 
     Rows of identities go whose credentials have ended and expired before --rows-after (30d unless configured), with all
@@ -351,6 +283,7 @@ class Prune(Command):
     """
 
     verb = "prune"
+    function = "ledger.prune:prune"
 
     rows_after: str | None = opt(
         DURATION, "--rows-after", help="How long rows of the dead are kept (default: 30d)."
@@ -363,13 +296,8 @@ class Prune(Command):
     )
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.prune import prune
 
-        prune(cli, self)
-
-
-class LedgerCopy(Command):
+class LedgerCopyCommand(Command):
     """Move the ledger to another place: copy it, whole and verified, and seal the source.
 
     What was issued stays valid in the copy, which goes on with an audit chain of its own, under the same issuer or,
@@ -378,6 +306,7 @@ class LedgerCopy(Command):
     """
 
     verb = "ledger copy"
+    function = "ledger.ledger_copy:copy"
 
     to: str | None = opt(
         FOLDER,
@@ -396,13 +325,8 @@ class LedgerCopy(Command):
         help="Copy the private keys too, for a database into the folder that `home` names (mode 0600).",
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.ledger_copy import copy
 
-        copy(cli, self)
-
-
-class LedgerBackup(Command):
+class LedgerBackupCommand(Command):
     """Make a backup of the ledger as it is now, while others go on using it.
 
     BACKUP is a folder that is not there yet, or a file whose name ends in .tar, or `-` for a tar file on standard
@@ -411,18 +335,14 @@ class LedgerBackup(Command):
     """
 
     verb = "ledger backup"
+    function = "ledger.ledger_backup:backup"
 
     to: str = arg(FILE, "BACKUP", help="A new folder, a new file *.tar, a folder for many of them, or `-`.")
     keys: bool = flag("--keys", help="Put the private keys into it too.")
     no_verify: bool = flag("--no-verify", help="Do not examine the copy; restoring it does in any case.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.ledger_backup import backup
 
-        backup(cli, self)
-
-
-class LedgerRestore(Command):
+class LedgerRestoreCommand(Command):
     """Put the ledger of a backup back, and end what lived in it.
 
     A backup does not know what was ended after it was made. So every open task in it is retired, with all that lives,
@@ -431,19 +351,15 @@ class LedgerRestore(Command):
     """
 
     verb = "ledger restore"
+    function = "ledger.ledger_backup:restore"
 
     from_: str = arg(FILE, "BACKUP", help="The folder or the file; `-` is standard input.")
     replace: bool = flag("--replace", help="Move the ledger that is there aside, and keep it.")
     keep_live: bool = flag("--keep-live", help="End nothing: nothing was ended since the backup was made.")
     expect_head: str | None = opt(FILE, "--expect-head", help="A signed head kept earlier.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.ledger_backup import restore
 
-        restore(cli, self)
-
-
-class LedgerCheck(Command):
+class LedgerCheckCommand(Command):
     """Check the ledger itself: its files, its database, its keys and its audit log.
 
     With BACKUP it checks a backup instead, as `ledger restore` would, and restores nothing. Nothing is changed. Each
@@ -452,19 +368,15 @@ class LedgerCheck(Command):
     """
 
     verb = "ledger check"
+    function = "ledger.ledger_check:check"
     effect = READS
 
     backup: str | None = optional_arg(
         FILE, "[BACKUP]", help="A backup instead of the ledger; `-` is standard input."
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.ledger_check import check
 
-        check(cli, self)
-
-
-class LedgerIssuer(Command):
+class LedgerIssuerCommand(Command):
     """Show the issuer (`iss`) of the ledger's credentials, or change it: jitid ledger issuer set URL.
 
     New credentials name the new issuer. Credentials that name a former issuer stay valid until they expire; after the
@@ -473,6 +385,7 @@ class LedgerIssuer(Command):
     """
 
     verb = "ledger issuer"
+    function = "ledger.ledger_issuer:issuer"
 
     action: str | None = optional_arg(
         choice("show", "set"), "[ACTION]", help="What to do: show (the default) or set."
@@ -480,13 +393,8 @@ class LedgerIssuer(Command):
     url: str | None = optional_arg(FOLDER, "[URL]", help="With set: the new issuer, an https address.")
     yes: bool = flag("--yes", help="Change the issuer without asking, though credentials are live.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.ledger_issuer import issuer
 
-        issuer(cli, self)
-
-
-class LedgerVacuum(Command):
+class LedgerVacuumCommand(Command):
     """Give the room that rows have left back to the file system.
 
     The database is written anew, in one transaction: writers wait for their turn, readers go on. It takes twice the
@@ -494,14 +402,10 @@ class LedgerVacuum(Command):
     """
 
     verb = "ledger vacuum"
-
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.ledger_check import vacuum
-
-        vacuum(cli)
+    function = "ledger.ledger_check:vacuum"
 
 
-class Doctor(Command):
+class DoctorCommand(Command):
     """Check the installation, the ledger, its keys and the targets of the configuration.
 
     With --remote it checks the way to the authority: whether it answers and proves who it is, whom it takes its
@@ -513,9 +417,5 @@ class Doctor(Command):
     """
 
     verb = "doctor"
+    function = "ledger.doctor:doctor"
     effect = READS
-
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.ledger.doctor import doctor
-
-        doctor(cli)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jitid.cli.ledger import commands
 
 
-def ssh(cli: Invocation, args: commands.KeysSsh) -> None:
+def ssh(cli: Invocation, args: commands.KeysSshCommand) -> None:
     """Perform `jitid keys ssh`."""
     cli.expect_own_form()
     authorities = open_authority(cli.config()).perform(PublishSshAuthorities())
@@ -32,7 +32,7 @@ def ssh(cli: Invocation, args: commands.KeysSsh) -> None:
     write_public(args.out, text.encode())
 
 
-def krl(cli: Invocation, args: commands.KeysKrl) -> None:
+def krl(cli: Invocation, args: commands.KeysKrlCommand) -> None:
     """Perform `jitid keys krl`."""
     cli.expect_own_form()
     if args.out is None and output.is_terminal():

@@ -64,7 +64,7 @@ def _state(key: SigningKey) -> str:
     return "signing" if key.signs else "waiting"
 
 
-def rotate(cli: Invocation, args: commands.KeysRotate) -> None:
+def rotate(cli: Invocation, args: commands.KeysRotateCommand) -> None:
     """Perform `jitid keys rotate`."""
     algorithm = args.algorithm
     use = args.use
@@ -96,7 +96,7 @@ def rotate(cli: Invocation, args: commands.KeysRotate) -> None:
         cli.note(f"{kid} signs nothing more, and still verifies what it signed")
 
 
-def revoke(cli: Invocation, args: commands.KeysRevoke) -> None:
+def revoke(cli: Invocation, args: commands.KeysRevokeCommand) -> None:
     """Perform `jitid keys revoke`."""
     cli.expect(FORESEEN if args.dry_run else REVOKED)
     authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
@@ -146,7 +146,7 @@ def _sentence(change: KeyChange) -> str:
     return f"ended {revocation.blast(change.radius)} (audit event {change.event}){successor}\n"
 
 
-def jwks(cli: Invocation, args: commands.KeysJwks) -> None:
+def jwks(cli: Invocation, args: commands.KeysJwksCommand) -> None:
     """Perform `jitid keys jwks`."""
     import json
 

@@ -27,7 +27,7 @@ BUNDLES = ("spiffe", "jwt", "pem")
 LISTS = ("pem", "der")
 
 
-def request(cli: Invocation, args: commands.KeysRequest) -> None:
+def request(cli: Invocation, args: commands.KeysRequestCommand) -> None:
     """Perform `jitid keys request`."""
     cli.expect_own_form()
     authority_request = open_authority(cli.config()).perform(RequestAuthority(accept_clock=cli.accept_clock))
@@ -35,7 +35,7 @@ def request(cli: Invocation, args: commands.KeysRequest) -> None:
     cli.note(f"{authority_request.kid} waits for its certificate: jitid keys import CHAIN")
 
 
-def import_(cli: Invocation, args: commands.KeysImport) -> None:
+def import_(cli: Invocation, args: commands.KeysImportCommand) -> None:
     """Perform `jitid keys import`."""
     cli.expect(IMPORTED)
     text = read_input.unmarked(args.chain or "-", MAX_CHAIN, "the chain of certificates").decode(
@@ -58,7 +58,7 @@ def import_(cli: Invocation, args: commands.KeysImport) -> None:
         cli.note(f"{kid} certifies nothing more, and what it certified stays valid")
 
 
-def bundle(cli: Invocation, args: commands.KeysBundle) -> None:
+def bundle(cli: Invocation, args: commands.KeysBundleCommand) -> None:
     """Perform `jitid keys bundle`."""
     form = cli.own_format(BUNDLES)
     if form is None:
@@ -82,7 +82,7 @@ def bundle(cli: Invocation, args: commands.KeysBundle) -> None:
     _write(text.encode("ascii"), args.out)
 
 
-def crl(cli: Invocation, args: commands.KeysCrl) -> None:
+def crl(cli: Invocation, args: commands.KeysCrlCommand) -> None:
     """Perform `jitid keys crl`."""
     form = cli.own_format(LISTS)
     if form is None:

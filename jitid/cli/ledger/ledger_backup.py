@@ -46,7 +46,7 @@ RESTORED = (
 )
 
 
-def backup(cli: Invocation, args: commands.LedgerBackup) -> None:
+def backup(cli: Invocation, args: commands.LedgerBackupCommand) -> None:
     """Perform `jitid ledger backup`."""
     cli.expect(BACKED_UP)
     must_be_a_path(args.to)
@@ -103,7 +103,7 @@ def _report(cli: Invocation, made_backup: MadeBackup) -> None:
     )
 
 
-def restore(cli: Invocation, args: commands.LedgerRestore) -> None:
+def restore(cli: Invocation, args: commands.LedgerRestoreCommand) -> None:
     """Perform `jitid ledger restore`."""
     cli.expect(RESTORED)
     must_be_a_path(args.from_)

@@ -21,7 +21,7 @@ CHECKED = doctor.FIELDS
 VACUUMED = ("before", "after", "saved", "log")
 
 
-def check(cli: Invocation, args: commands.LedgerCheck) -> None:
+def check(cli: Invocation, args: commands.LedgerCheckCommand) -> None:
     """Perform `jitid ledger check`."""
     cli.expect(CHECKED)
     config = cli.config()

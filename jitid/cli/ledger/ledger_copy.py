@@ -24,7 +24,7 @@ _LONGEST = 1024
 """Maximum number of characters in the place of a copy; every path and address is shorter."""
 
 
-def copy(cli: Invocation, args: commands.LedgerCopy) -> None:
+def copy(cli: Invocation, args: commands.LedgerCopyCommand) -> None:
     """Perform `jitid ledger copy`."""
     cli.expect(COPIED)
     if args.to is None:

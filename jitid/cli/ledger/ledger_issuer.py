@@ -24,7 +24,7 @@ NAMES = ("issuer", "state", "until")
 CHANGED = ("issuer", "former", "until", "live", "event")
 
 
-def issuer(cli: Invocation, args: commands.LedgerIssuer) -> None:
+def issuer(cli: Invocation, args: commands.LedgerIssuerCommand) -> None:
     """Perform `jitid ledger issuer`."""
     action = args.action
     if action not in (None, *ACTIONS):

@@ -41,7 +41,7 @@ _MANY = 100_000
 """Number of deleted rows from which a note says that the file does not shrink by itself."""
 
 
-def prune(cli: Invocation, args: commands.Prune) -> None:
+def prune(cli: Invocation, args: commands.PruneCommand) -> None:
     """Perform `jitid prune`."""
     cli.expect(PRUNED)
     config = cli.config()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FIELDS = ("file", "state", "bytes")
 
 
-def publish(cli: Invocation, args: commands.Publish) -> None:
+def publish(cli: Invocation, args: commands.PublishCommand) -> None:
     """Perform `jitid publish`."""
     from jitid.capabilities.trust import publish_folder
 

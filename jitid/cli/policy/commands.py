@@ -1,21 +1,13 @@
 """Verbs declared for `cli/policy`."""
 
-# `Command` documents `run`.
-# ruff: noqa: D102
-
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from jitid.cli.command import Command
-from jitid.operation.fields import READS, arg, args, flag, opt, optional_arg
+from jitid.operation.declaration import READS, arg, args, flag, opt, optional_arg
 from jitid.operation.types import FILE, FOLDER, NUMBER, TEXT, TIME
 
-if TYPE_CHECKING:
-    from jitid.cli.invocation import Invocation
 
-
-class PolicyCheck(Command):
+class PolicyCheckCommand(Command):
     """Check that policies are in order: their syntax, and by the schema.
 
     All errors are told, each with file, line and column; of a rule whose syntax is wrong the first. So is much
@@ -24,17 +16,13 @@ class PolicyCheck(Command):
     """
 
     verb = "policy check"
+    function = "policy.policy_verbs:check"
     effect = READS
 
     paths: tuple[str, ...] = args(FILE, "[DIR|FILE]...", help="Policies; the one in force unless named.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.policy.policy_verbs import check
 
-        check(cli, self)
-
-
-class PolicyTest(Command):
+class PolicyTestCommand(Command):
     """Try a policy with cases: what is asked, and what the answer is to be.
 
     Cases stand in files whose names end in .test.toml, in the folder of the policy that they are about. Exit
@@ -42,6 +30,7 @@ class PolicyTest(Command):
     """
 
     verb = "policy test"
+    function = "policy.policy_verbs:test"
     effect = READS
 
     paths: tuple[str, ...] = args(
@@ -52,13 +41,8 @@ class PolicyTest(Command):
     )
     require_coverage: bool = flag("--require-coverage", help="End with 10 if a rule is reached by no case.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.policy.policy_verbs import test
 
-        test(cli, self)
-
-
-class PolicyShow(Command):
+class PolicyShowCommand(Command):
     """Show a policy: its rules, what each one does and what it looks at, or the text of one.
 
     It is the policy in force unless --digest names one that decided something once, as `jitid explain` and
@@ -66,6 +50,7 @@ class PolicyShow(Command):
     """
 
     verb = "policy show"
+    function = "policy.policy_verbs:show"
     effect = READS
 
     rule: str | None = optional_arg(TEXT, "[RULE]", help="A rule, whose text is shown.")
@@ -75,30 +60,21 @@ class PolicyShow(Command):
     default: bool = flag("--default", help="The one that jitid ships.")
     text: bool = flag("--text", help="The text of its files.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.policy.policy_verbs import show
 
-        show(cli, self)
-
-
-class PolicyInit(Command):
+class PolicyInitCommand(Command):
     """Begin a policy of your own: write an example with its cases into a folder that is new or empty.
 
     Nothing is in force until the setting `policy` names the folder.
     """
 
     verb = "policy init"
+    function = "policy.policy_verbs:init"
 
     folder: str = arg(FOLDER, "DIR", help="A folder that is new or empty.")
     with_default: bool = flag("--with-default", help="Put the default policy beside the example.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.policy.policy_verbs import init
 
-        init(cli, self)
-
-
-class PolicyDiff(Command):
+class PolicyDiffCommand(Command):
     """Replay what was decided under two policies, and tell what changes.
 
     OLD and NEW are a folder, a file, `current`, `default`, or the digest of a policy that decided something.
@@ -107,6 +83,7 @@ class PolicyDiff(Command):
     """
 
     verb = "policy diff"
+    function = "policy.policy_verbs:diff"
     effect = READS
 
     old: str = arg(FILE, "OLD", help="A folder, a file, `current`, `default` or a digest.")
@@ -114,8 +91,3 @@ class PolicyDiff(Command):
     since: str | None = opt(TIME, "--since", help="Only what was decided from TIME on (RFC 3339).")
     limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
     exit_code: bool = flag("--exit-code", help="End with 10 if something would change.")
-
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.policy.policy_verbs import diff
-
-        diff(cli, self)

@@ -28,7 +28,7 @@ BRIEF = ("rule", "effect", "actions", "max_ttl", "approval", "file")
 TEXT = (*RULE, "text")
 
 
-def check(cli: Invocation, args: commands.PolicyCheck) -> None:
+def check(cli: Invocation, args: commands.PolicyCheckCommand) -> None:
     """Perform `jitid policy check`."""
     from jitid.cli.policy.policy_place import grouped, in_force, must_hold_rules, place_of
     from jitid.config.policy_files import CEDAR
@@ -100,7 +100,7 @@ def _is_unusable(folder: Folder) -> bool:
     return False
 
 
-def test(cli: Invocation, args: commands.PolicyTest) -> None:
+def test(cli: Invocation, args: commands.PolicyTestCommand) -> None:
     """Perform `jitid policy test`."""
     from jitid.cli.policy.policy_trial import FIELDS, tried
 
@@ -125,7 +125,7 @@ def test(cli: Invocation, args: commands.PolicyTest) -> None:
         cli.status = ExitStatus.FINDINGS
 
 
-def show(cli: Invocation, args: commands.PolicyShow) -> None:
+def show(cli: Invocation, args: commands.PolicyShowCommand) -> None:
     """Perform `jitid policy show`."""
     from jitid.cli.policy.policy_place import in_force, must_hold_rules, shipped, usable
 
@@ -162,7 +162,7 @@ def show(cli: Invocation, args: commands.PolicyShow) -> None:
     cli.show(Display("jitid.policy/1", record_rows.columns(cli, RULE, BRIEF), rows, document=document))
 
 
-def init(cli: Invocation, args: commands.PolicyInit) -> None:
+def init(cli: Invocation, args: commands.PolicyInitCommand) -> None:
     """Perform `jitid policy init`."""
     from shlex import quote as word
 
@@ -235,7 +235,7 @@ def _harmless(text: str) -> str:
     return "".join(f"{safe(line)}\n" for line in text.replace("\t", "  ").splitlines())
 
 
-def diff(cli: Invocation, args: commands.PolicyDiff) -> None:
+def diff(cli: Invocation, args: commands.PolicyDiffCommand) -> None:
     """Perform `jitid policy diff`."""
     from jitid.authority.open import open_authority
     from jitid.capabilities.decisions.operations import ReplayDecisions

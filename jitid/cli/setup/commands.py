@@ -1,21 +1,13 @@
 """Verbs declared for `cli/setup`."""
 
-# `Command` documents `run`.
-# ruff: noqa: D102
-
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from jitid.cli.command import Command
-from jitid.operation.fields import READS, arg, flag, opt, opts
+from jitid.operation.declaration import READS, arg, flag, opt, opts
 from jitid.operation.types import FILE, NUMBER, SETTING, SETTING_VALUE, TEXT, URL, choice
 
-if TYPE_CHECKING:
-    from jitid.cli.invocation import Invocation
 
-
-class Mcp(Command):
+class McpCommand(Command):
     """Serve an agent on standard input and output, by the Model Context Protocol.
 
     The agent asks who it is (`whoami`), what it may do (`what_may_i_do`), for narrower identities for what it
@@ -27,6 +19,7 @@ class Mcp(Command):
     """
 
     verb = "mcp"
+    function = "setup.mcp:mcp"
 
     token_file: str | None = opt(
         FILE,
@@ -40,13 +33,8 @@ class Mcp(Command):
     )
     keep: bool = flag("--keep", help="At the end, leave alive what was given and not handed back.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.setup.mcp import mcp
 
-        mcp(cli, self)
-
-
-class Serve(Command):
+class ServeCommand(Command):
     """Serve the authority over HTTP, or on a Unix socket.
 
     It says on standard error where it listens once it does. A TERM lets it finish what is in work and end with 0; a
@@ -54,6 +42,7 @@ class Serve(Command):
     """
 
     verb = "serve"
+    function = "setup.serve:serve"
 
     bind: str | None = opt(
         TEXT,
@@ -87,13 +76,8 @@ class Serve(Command):
         "--print-unit", help="Print a hardened systemd service that runs this line, and serve nothing."
     )
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.setup.serve import serve
 
-        serve(cli, self)
-
-
-class ConfigShow(Command):
+class ConfigShowCommand(Command):
     """Show the settings in force.
 
     Flags go before environment variables, then the project's file (.jitid.toml), the user's, and the
@@ -101,31 +85,23 @@ class ConfigShow(Command):
     """
 
     verb = "config show"
+    function = "setup.config_verbs:show"
     effect = READS
 
     origin: bool = flag("--origin", help="Say where each value came from.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.setup.config_verbs import show
 
-        show(cli, self)
-
-
-class ConfigGet(Command):
+class ConfigGetCommand(Command):
     """Print the value of one setting."""
 
     verb = "config get"
+    function = "setup.config_verbs:get"
     effect = READS
 
     key: str = arg(SETTING, "KEY", help="The name of a setting.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.setup.config_verbs import get
 
-        get(cli, self)
-
-
-class ConfigSet(Command):
+class ConfigSetCommand(Command):
     """Write one setting to the user's file.
 
     With --profile it goes into that profile; with --config into that file. Everything else in the file, comments too,
@@ -134,17 +110,13 @@ class ConfigSet(Command):
     """
 
     verb = "config set"
+    function = "setup.config_verbs:set_"
 
     key: str = arg(SETTING, "KEY", help="The name of a setting.")
     value: str = arg(SETTING_VALUE, "VALUE", help="Its new value.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.setup.config_verbs import set_
 
-        set_(cli, self)
-
-
-class ConfigUnset(Command):
+class ConfigUnsetCommand(Command):
     """Take one setting out of the user's file.
 
     What another file or the default says counts from then on. With --profile it is taken out of that profile; with
@@ -152,31 +124,23 @@ class ConfigUnset(Command):
     """
 
     verb = "config unset"
+    function = "setup.config_verbs:unset"
 
     key: str = arg(SETTING, "KEY", help="The name of a setting.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.setup.config_verbs import unset
 
-        unset(cli, self)
-
-
-class ConfigPath(Command):
+class ConfigPathCommand(Command):
     """Print the path of the user's file.
 
     It need not exist: `jitid config set` makes it.
     """
 
     verb = "config path"
+    function = "setup.config_verbs:path"
     effect = READS
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.setup.config_verbs import path
 
-        path(cli)
-
-
-class CompletionShow(Command):
+class CompletionShowCommand(Command):
     """Print the completion script of a shell.
 
     For one session: eval "$(jitid completion show bash)", the same in zsh after `compinit`, and in fish
@@ -184,17 +148,13 @@ class CompletionShow(Command):
     """
 
     verb = "completion show"
+    function = "setup.completion:show"
     effect = READS
 
     shell: str = arg(choice("bash", "zsh", "fish"), "SHELL", help="bash, zsh or fish.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.setup.completion import show
 
-        show(cli, self)
-
-
-class CompletionInstall(Command):
+class CompletionInstallCommand(Command):
     """Put completions and man pages where shells and `man` look for them.
 
     For this user alone, in the folders of the XDG specification, and for the shells that are installed. What
@@ -202,14 +162,10 @@ class CompletionInstall(Command):
     """
 
     verb = "completion install"
+    function = "setup.completion:install"
 
     shell: tuple[str, ...] = opts(
         choice("bash", "zsh", "fish", metavar="SHELL"),
         "--shell",
         help="bash, zsh or fish; repeatable (default: those that are installed).",
     )
-
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.setup.completion import install
-
-        install(cli, self)

@@ -27,12 +27,12 @@ _BASH_COMPLETION = (
 )
 
 
-def show(cli: Invocation, args: commands.CompletionShow) -> None:  # noqa: ARG001 - every verb gets it
+def show(cli: Invocation, args: commands.CompletionShowCommand) -> None:  # noqa: ARG001 - every verb gets it
     """Perform `jitid completion show`."""
     output.write(installed_files.completion(_shell(args.shell)).text())
 
 
-def install(cli: Invocation, args: commands.CompletionInstall) -> None:
+def install(cli: Invocation, args: commands.CompletionInstallCommand) -> None:
     """Perform `jitid completion install`."""
     cli.expect(FIELDS)
     shells = [_shell(shell_name) for shell_name in args.shell] if args.shell else _present(os.environ)

@@ -24,7 +24,7 @@ _TABLES = {"floor.scope.": 2, "floor.audience.": 2, "algorithm.audience.": 2, "o
 """Tables whose keys are words of the user, which may contain dots, and the number of dots before the key."""
 
 
-def show(cli: Invocation, args: commands.ConfigShow) -> None:
+def show(cli: Invocation, args: commands.ConfigShowCommand) -> None:
     """Perform `jitid config show`."""
     fields = ("key", "value", "origin") if args.origin else ("key", "value")
     cli.expect(fields)
@@ -40,7 +40,7 @@ def show(cli: Invocation, args: commands.ConfigShow) -> None:
             cli.warn(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
 
 
-def get(cli: Invocation, args: commands.ConfigGet) -> None:
+def get(cli: Invocation, args: commands.ConfigGetCommand) -> None:
     """Perform `jitid config get`."""
     key = args.key
     fields = ("key", "value", "origin")
@@ -61,7 +61,7 @@ def get(cli: Invocation, args: commands.ConfigGet) -> None:
         cli.show(Display("jitid.config/1", fields, [row], one=True))
 
 
-def set_(cli: Invocation, args: commands.ConfigSet) -> None:
+def set_(cli: Invocation, args: commands.ConfigSetCommand) -> None:
     """Perform `jitid config set`."""
     # The modules that read and write TOML load slowly.
     from jitid.config.config_text import with_value
@@ -83,7 +83,7 @@ def set_(cli: Invocation, args: commands.ConfigSet) -> None:
         write_private(path, text.encode())
 
 
-def unset(cli: Invocation, args: commands.ConfigUnset) -> None:
+def unset(cli: Invocation, args: commands.ConfigUnsetCommand) -> None:
     """Perform `jitid config unset`."""
     key = args.key
     from jitid.config.config_text import without

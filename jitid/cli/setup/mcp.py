@@ -19,7 +19,7 @@ _HIGHEST = 1_000
 """Maximum of both numbers: an unbounded number would not limit an agent."""
 
 
-def mcp(cli: Invocation, args: commands.Mcp) -> None:
+def mcp(cli: Invocation, args: commands.McpCommand) -> None:
     """Perform `jitid mcp`."""
     from jitid.mcp import messages
     from jitid.mcp.agent_limits import AgentLimits

@@ -24,7 +24,7 @@ _BIND = "127.0.0.1:8477"
 _MOST_WORKERS = 64
 
 
-def serve(cli: Invocation, args: commands.Serve) -> None:
+def serve(cli: Invocation, args: commands.ServeCommand) -> None:
     """Perform `jitid serve`."""
     cli.expect_own_form()
     config = cli.config()

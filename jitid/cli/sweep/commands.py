@@ -1,21 +1,24 @@
 """Verbs declared for `cli/sweep`."""
 
-# `Command` documents `run`.
-# ruff: noqa: D102
-
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from jitid.cli.command import Command
-from jitid.operation.fields import READS, args, flag, opt, opts
-from jitid.operation.types import DURATION, FILE, FOLDER, NAME, NUMBER, RULE, TEXT, TIME, choice
-
-if TYPE_CHECKING:
-    from jitid.cli.invocation import Invocation
+from jitid.operation.declaration import READS, FieldType, args, flag, opt, opts
+from jitid.operation.types import DURATION, FILE, FOLDER, NAME, NUMBER, TEXT, TIME, choice
 
 
-class Sweep(Command):
+def _rules() -> Sequence[str]:
+    from jitid.capabilities.sweep.rules import NAMES
+
+    return NAMES
+
+
+RULE = FieldType(lambda text, _label: text, "RULE", words=_rules)
+
+
+class SweepCommand(Command):
     """Find what should not be alive, and end it with --fix.
 
     A sweep records what has expired. What has ended before is ended at its target too, where that is still to be
@@ -27,6 +30,7 @@ class Sweep(Command):
     """
 
     verb = "sweep"
+    function = "sweep.sweep:sweep"
 
     rule: tuple[str, ...] = opts(RULE, "--rule", help="Ask this rule only; repeatable.")
     skip: tuple[str, ...] = opts(RULE, "--skip", help="Leave this rule out; repeatable.")
@@ -55,13 +59,8 @@ class Sweep(Command):
     )
     list_rules: bool = flag("--list-rules", help="Explain the rules, and ask none.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.sweep.sweep import sweep
 
-        sweep(cli, self)
-
-
-class Report(Command):
+class ReportCommand(Command):
     """Tell the state of identity sprawl.
 
     What is alive by kind, task, agent, delegator and sensitivity; how long it lives, how long it outlives its
@@ -71,19 +70,15 @@ class Report(Command):
     """
 
     verb = "report"
+    function = "sweep.report:report"
     effect = READS
 
     at: str | None = opt(TIME, "--at", help="Report that time from what the ledger remembers (default: now).")
     days: int | None = opt(NUMBER, "--days", help="For how many days to tell the trend (default 30).")
     out: str | None = opt(FILE, "--out", help="Write it to FILE: mode 0600, and 0644 what is for Prometheus.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.sweep.report import report
 
-        report(cli, self)
-
-
-class ScheduleSystemd(Command):
+class ScheduleSystemdCommand(Command):
     """Print a hardened systemd service and its timer that run `jitid sweep`.
 
     The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
@@ -91,6 +86,7 @@ class ScheduleSystemd(Command):
     """
 
     verb = "schedule systemd"
+    function = "sweep.schedule:systemd"
     effect = READS
     changes_with = ("folder",)
 
@@ -99,13 +95,8 @@ class ScheduleSystemd(Command):
     name: str | None = opt(NAME, "--name", help="The name of the units (default: jitid-sweep).")
     folder: str | None = opt(FOLDER, "--out", help="Write both units into DIR, instead of printing them.")
 
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.sweep.schedule import systemd
 
-        systemd(cli, self)
-
-
-class ScheduleCron(Command):
+class ScheduleCronCommand(Command):
     """Print a crontab line that runs `jitid sweep`.
 
     The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
@@ -113,12 +104,8 @@ class ScheduleCron(Command):
     """
 
     verb = "schedule cron"
+    function = "sweep.schedule:cron"
     effect = READS
 
     option: tuple[str, ...] = args(TEXT, "[OPTION]...", help="Options of `jitid sweep`, after `--`.")
     every: str | None = opt(DURATION, "--every", help="How often it runs (default: 10m).")
-
-    def run(self, cli: Invocation) -> None:
-        from jitid.cli.sweep.schedule import cron
-
-        cron(cli, self)

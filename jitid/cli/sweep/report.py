@@ -27,7 +27,7 @@ FORMATS = ("html", "prometheus")
 """Formats of this verb, besides the formats of all verbs."""
 
 
-def report(cli: Invocation, args: commands.Report) -> None:
+def report(cli: Invocation, args: commands.ReportCommand) -> None:
     """Perform `jitid report`."""
     own_format = cli.own_format(FORMATS)
     cli.expect(FIELDS)

@@ -32,7 +32,7 @@ _WRITTEN_ONLY_WITH = {"--baseline": "--update-baseline"}
 """Options of files that are written only with the other option."""
 
 
-def systemd(cli: Invocation, args: commands.ScheduleSystemd) -> None:
+def systemd(cli: Invocation, args: commands.ScheduleSystemdCommand) -> None:
     """Perform `jitid schedule systemd`."""
     name = args.name
     folder = args.folder
@@ -65,7 +65,7 @@ def systemd(cli: Invocation, args: commands.ScheduleSystemd) -> None:
     cli.note(f"to start it, as root: systemctl daemon-reload && systemctl enable --now {name}.timer")
 
 
-def cron(cli: Invocation, args: commands.ScheduleCron) -> None:
+def cron(cli: Invocation, args: commands.ScheduleCronCommand) -> None:
     """Perform `jitid schedule cron`."""
     cli.expect_own_form()
     seconds = _EVERY if args.every is None else parse_duration(args.every)

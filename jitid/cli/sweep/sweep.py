@@ -45,7 +45,7 @@ LIMIT, MOST_LIMIT = 60, 3_600
 EXPLAINED = ("rule", "severity", "group", "owasp", "title", "reports", "spares", "examines", "fixed_unasked")
 
 
-def sweep(cli: Invocation, args: commands.Sweep) -> None:
+def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
     """Perform `jitid sweep`."""
     own_format = cli.own_format(OWN_FORMATS)
     rule_names, severity, since_time = checked(

@@ -11,8 +11,8 @@ import pytest
 
 from jitid.capabilities.adopt.operations import SuggestReplacements
 from jitid.capabilities.adopt.replacement import SecretReplacement
-from jitid.cli.command_tree import options_of
-from jitid.cli.verbs import COMMANDS
+from jitid.cli import main
+from jitid.cli.verbs import all_commands
 from jitid.issuers import targets
 from jitid.model.target import StatedTarget
 from tests.builders import World
@@ -37,8 +37,8 @@ def check(one: SecretReplacement, folder: Path) -> None:
     for command in one.commands:
         words = shlex.split(command.partition(" > ")[0])
         assert words[0] == "jitid"
-        assert words[1] in COMMANDS or " ".join(words[1:3]) in COMMANDS
-        options_of(words[1:])
+        assert words[1] in all_commands() or " ".join(words[1:3]) in all_commands()
+        main._read_line(words[1:])
 
 
 @pytest.mark.parametrize(

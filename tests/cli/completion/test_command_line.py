@@ -25,10 +25,10 @@ def running(
         "Run a command.",
         (),
         (
-            Option(("--task",), "NAME", "The task.", None, False),
+            Option(("--task",), "NAME", "The task.", None, repeatable=False, sources=("tasks",)),
             Option(("--keep",), None, "Keep it.", None, False),
         ),
-        (Argument("[CMD]...", "The command.", many=True, required=False),),
+        (Argument("[CMD]...", "The command.", many=True, required=False, sources=("command",)),),
         (),
     )
     with pytest.MonkeyPatch.context() as patch:

@@ -135,7 +135,7 @@ def opt(
     metavar: str | None = None,
     env: str | None = None,
 ) -> Any:
-    """Declare an option with one value; without a default it is None unless the line or `env` states it."""
+    """Declare an option with one value; it has the value None unless it is stated."""
     return Field(type_, flags, help, metavar=metavar, env=env, default=default)
 
 

@@ -1,0 +1,44 @@
+"""The declarations of verbs: each names a function that takes its line, and the index finds each of them."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from pkgutil import iter_modules
+
+import pytest
+
+import jitid.cli
+from jitid.cli.command import Command
+from jitid.cli.invocation import Invocation
+from jitid.cli.verbs import all_commands
+
+
+@pytest.mark.parametrize("verb", all_commands())
+def test_the_function_of_a_verb_takes_its_line(verb: str) -> None:
+    command = all_commands()[verb]
+    module, name = command.function.split(":")
+    function = getattr(import_module(f"jitid.cli.{module}"), name)
+    annotations = [parameter.annotation for parameter in inspect.signature(function).parameters.values()]
+    line = [f"commands.{command.__name__}"] if command.fields else []
+    assert annotations == [Invocation.__name__, *line]
+
+
+def test_every_declared_verb_is_found() -> None:
+    """A verb whose first word is not in the index could not be called."""
+    declared = set()
+    for folder in iter_modules(jitid.cli.__path__):
+        if not folder.ispkg:
+            continue
+        module = import_module(f"jitid.cli.{folder.name}.commands")
+        declared |= {
+            each for each in vars(module).values() if inspect.isclass(each) and issubclass(each, Command)
+        }
+    assert declared - {Command} == set(all_commands().values())
+
+
+@pytest.mark.parametrize("verb", all_commands())
+def test_the_fields_of_a_verb_have_different_names(verb: str) -> None:
+    """Two options of one name would hide each other."""
+    flags = [flag for field in all_commands()[verb].fields.values() for flag in field.flags]
+    assert len(flags) == len({*flags})
