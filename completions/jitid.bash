@@ -330,10 +330,6 @@ __jitid_table() {
     'keys krl')
         options="--out=files $everywhere"
         ;;
-    'publish')
-        options="--dry-run --field=:file,state,bytes $everywhere"
-        arguments='folders'
-        ;;
     'keys request')
         options="--out=files $everywhere"
         ;;
@@ -346,6 +342,10 @@ __jitid_table() {
         ;;
     'keys crl')
         options="--lifetime=nothing --out=files --format=:pem,der $everywhere"
+        ;;
+    'publish')
+        options="--dry-run --field=:file,state,bytes $everywhere"
+        arguments='folders'
         ;;
     'prune')
         options="--rows-after=nothing --evidence-after=nothing --export=folders --dry-run --field=:before,identities,credentials,rows,event,left,dry_run,evidence_before,exported,kept,cut_event,file $everywhere"

@@ -910,11 +910,6 @@ complete -c jitid -n '__jitid_at "keys ssh" --out' -l out -r -F -d 'Write it to 
 # jitid keys krl
 complete -c jitid -n '__jitid_at "keys krl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
 
-# jitid publish
-complete -c jitid -n '__jitid_at "publish" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "publish" --field' -l field -r -fka 'file\\tfield state\\tfield bytes\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "publish"; and test $__jitid_count = 0' -fka '(__fish_complete_directories)'
-
 # jitid keys request
 complete -c jitid -n '__jitid_at "keys request" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
 
@@ -930,6 +925,11 @@ complete -c jitid -n '__jitid_at "keys bundle" --format' -l format -r -fka 'spif
 complete -c jitid -n '__jitid_at "keys crl" --lifetime' -l lifetime -x -d 'How long the list counts (default: 24h)'
 complete -c jitid -n '__jitid_at "keys crl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
 complete -c jitid -n '__jitid_at "keys crl" --format' -l format -r -fka 'pem\\tformat der\\tformat' -d 'table, tsv, json, jsonl or csv'
+
+# jitid publish
+complete -c jitid -n '__jitid_at "publish" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "publish" --field' -l field -r -fka 'file\\tfield state\\tfield bytes\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "publish"; and test $__jitid_count = 0' -fka '(__fish_complete_directories)'
 
 # jitid prune
 complete -c jitid -n '__jitid_at "prune" --rows-after' -l rows-after -x -d 'How long rows of the dead are kept (default: 30d)'

@@ -244,9 +244,7 @@ def must_still_be(
     duty = DUTIES.get(type(operation), Duty(frozenset()))
     if duty.own and duty.roles.isdisjoint(caller.roles):
         resolved = allowed(lambda: nullcontext(transaction), caller, operation)
-        if any(
-            getattr(resolved, name) != getattr(permitted, name) for name in type(permitted).__annotations__
-        ):
+        if any(getattr(resolved, name) != getattr(permitted, name) for name in permitted.fields):
             raise RefusedError(
                 "what this is about has changed meanwhile; nothing was changed",
                 "look again, and repeat the command",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from jitid.authority.wire.fields import MOST_ROWS
 from jitid.capabilities.directory import agent_operations as agents
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.operation.base import Operation
+from jitid.values.field_types import MAX_ROWS
 
 _EVENTS = 2_000
 """Maximum number of events in one page: each may name a thousand credentials."""
@@ -59,7 +59,7 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
     match operation:
         case inventory_operations.ListCredentials():
             return Pages(
-                MOST_ROWS,
+                MAX_ROWS,
                 operation.limit,
                 lambda last_row, size: _next_page(
                     operation, "after", None if last_row is None else last_row.jti, size
@@ -69,7 +69,7 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
             )
         case inventory_operations.ListTasks():
             return Pages(
-                MOST_ROWS,
+                MAX_ROWS,
                 operation.limit,
                 lambda last_row, size: _next_page(
                     operation, "after", None if last_row is None else last_row.task.full_name, size
@@ -79,7 +79,7 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
             )
         case agents.ListAgents():
             return Pages(
-                MOST_ROWS,
+                MAX_ROWS,
                 operation.limit,
                 lambda last_row, size: _next_page(
                     operation, "after", None if last_row is None else last_row.agent.name, size
@@ -107,8 +107,4 @@ def _pages_of(operation: Operation[Any]) -> Pages | None:
 
 def _next_page(operation: Operation[Any], field: str, value: object, limit: int) -> Operation[Any]:
     """Return the operation with a new limit; also with a new value of a field, except for None."""
-    values = {name: getattr(operation, name) for name in type(operation).__annotations__}
-    values["limit"] = limit
-    if value is not None:
-        values[field] = value
-    return type(operation)(**values)
+    return operation.replace(limit=limit, **({} if value is None else {field: value}))

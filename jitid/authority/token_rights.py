@@ -146,8 +146,8 @@ def _at(value: object, path: Collection[str]) -> Iterator[Secret]:
 
 def _paths(kind: Any, above: tuple[type, ...]) -> Iterator[str]:  # noqa: ANN401 - types have no common type
     """Yield the paths of tokens in a record and in its nested records."""
-    for name, hint in fields_of(kind).items():
-        for field_type in _types(hint):
+    for name, field in fields_of(kind).items():
+        for field_type in _types(field.kind):
             if field_type is Secret:
                 yield name
             elif (

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from jitid.operation.declaration import READS, Declared
+from jitid.values.declaration import READS, Declared
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Command(Declared):
     """A verb, with the values of one line as its fields. Its docstring is its help."""
 
-    function: ClassVar[str] = ""
+    function = ""
     """The module in `cli/` and the function in it that runs the verb; loaded when the verb is used."""
 
     def run(self, cli: Invocation) -> None:

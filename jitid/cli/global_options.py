@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jitid.operation.declaration import Declared, flag, opt
-from jitid.operation.types import DURATION, FILE, FOLDER, NAME, TEXT
+from jitid.values.declaration import Declared, flag, opt
+from jitid.values.field_types import FILE, FOLDER, NAME, TEXT
 
 
 class GlobalOptions(Declared):
@@ -37,7 +37,10 @@ class GlobalOptions(Declared):
     )
     field: str | None = opt(NAME, "--field", help="Print this field only, one value a line.")
     timeout: str | None = opt(
-        DURATION, "--timeout", help="Stop waiting after this time in all. [env var: JITID_TIMEOUT]"
+        TEXT,
+        "--timeout",
+        metavar="DURATION",
+        help="Stop waiting after this time in all. [env var: JITID_TIMEOUT]",
     )
     no_color: bool = flag("--no-color", help="No colours, whatever the terminal.")
     quiet: bool = flag("--quiet", "-q", help="No notes on standard error.")

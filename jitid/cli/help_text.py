@@ -10,7 +10,7 @@ from textwrap import TextWrapper
 from jitid.cli.command import Command
 from jitid.cli.global_options import GlobalOptions
 from jitid.cli.verbs import FIRST_WORDS, GROUPS, commands_of
-from jitid.operation.declaration import Field
+from jitid.values.declaration import Field
 
 _NAME_COLUMN = 30
 """Maximum width of the column of names; a longer name has a separate line."""
@@ -52,11 +52,11 @@ def _text(words: str, usage: list[str], doc: str, epilog: str, command: type[Com
     fields = (
         command.fields.values() if command is not None else () if words else GlobalOptions.fields.values()
     )
-    options = [(_names(field), field.help + _variable(field)) for field in fields if field.flags]
+    options = [(_names(field), field.help + _variable(field)) for field in fields if field.is_option]
     arguments = [
         (field.metavar or "", field.help + ("  [required]" if field.required else ""))
         for field in fields
-        if not field.flags
+        if field.is_argument
     ]
     if arguments:
         parts.append("Arguments:\n" + "\n".join(_rows(arguments, width)))
@@ -67,7 +67,7 @@ def _text(words: str, usage: list[str], doc: str, epilog: str, command: type[Com
 
 
 def _arguments(command: type[Command]) -> list[str]:
-    return [field.metavar or "" for field in command.fields.values() if not field.flags]
+    return [field.metavar or "" for field in command.fields.values() if field.is_argument]
 
 
 def _verbs(group: str) -> list[tuple[str, str]]:

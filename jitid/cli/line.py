@@ -9,7 +9,7 @@ from jitid.cli.global_options import GlobalOptions
 from jitid.cli.invocation import Invocation
 from jitid.config.effective import check_environment
 from jitid.errors import UsageError
-from jitid.operation.declaration import Field
+from jitid.values.declaration import Field
 from jitid.values.text import refuse_token
 
 

@@ -13,8 +13,8 @@ from jitid.cli.command import Command
 from jitid.cli.global_options import GlobalOptions
 from jitid.cli.line import Line
 from jitid.cli.verbs import GROUPS, commands_of
-from jitid.operation.declaration import Field
 from jitid.redaction.token_format import name_holds_token
+from jitid.values.declaration import Field
 
 
 def read(argv: Sequence[str]) -> Line | None:
@@ -121,7 +121,7 @@ def _positional(words: list[str], verb: type[Command], values: dict[str, Any]) -
     """Store the words that are not options. Return False if there are too many, or too few."""
     remaining = list(words)
     for name, field in verb.fields.items():
-        if field.flags:
+        if not field.is_argument:
             continue
         if field.many:
             taken, remaining = remaining, []

@@ -67,7 +67,7 @@ def public_key(path: str) -> str:
         UsageError: the file cannot be read, is empty, too long or not text, or contains a private key.
 
     """
-    from jitid.issuers.issuer import MAX_PUBLIC_KEY
+    from jitid.values.field_types import MAX_PUBLIC_KEY
 
     data = unmarked(path, MAX_PUBLIC_KEY, "the public key")
     if len(data) > MAX_PUBLIC_KEY or not data.isascii() or not data.strip():

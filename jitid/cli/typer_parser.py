@@ -19,8 +19,8 @@ from jitid.cli.invocation import Invocation
 from jitid.cli.line import Line
 from jitid.cli.verbs import FIRST_WORDS, GROUPS, commands_of
 from jitid.errors import UsageError
-from jitid.operation.declaration import Field
 from jitid.system import output
+from jitid.values.declaration import Field
 from jitid.values.text import quote, safe, starred
 
 # Typer does not publish the class of the contexts that it hands to commands.
@@ -127,7 +127,11 @@ def _command(words: str, params: list[Any], *, takes_all: bool = True, runs: boo
 
 def _params(fields: Iterable[Field], *, root: bool = False) -> list[Any]:
     """Return the parameters of a command: its own, and the global options."""
-    params: list[Any] = [_option(field, field.name) if field.flags else _argument(field) for field in fields]
+    params: list[Any] = [
+        _option(field, field.name) if field.is_option else _argument(field)
+        for field in fields
+        if field.is_option or field.is_argument
+    ]
     params += [_option(field, _GLOBAL + name) for name, field in GlobalOptions.fields.items()]
     if root:
         params.append(_eager(["--version", "-V"], lambda: f"{_PROGRAM} {__version__}\n"))

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from jitid.issuers.issuer import KindSpec
 from jitid.issuers.target_issuer import AdoptedReference, KindOptions
+from jitid.model import adopted
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from jitid.issuers.target_issuer import OutsideIssuer, TargetCall
     from jitid.model.target import Target
 
-ACCESS_KEY = re.compile(r"(?:AKIA|ASIA)[A-Z0-9]{12,124}")
+ACCESS_KEY = re.compile(adopted.ACCESS_KEY)
 """The id of an access key (IAM User Guide, "IAM identifiers"). It is not a secret."""
 
 

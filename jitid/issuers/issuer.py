@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from jitid.model.target import Target
 
 
-MAX_PUBLIC_KEY = 16_384
-"""Maximum characters of a public key as text; the longest RSA keys have a tenth of it."""
-
-MAX_CHAIN = 65_535
-"""Maximum characters of an authority's certificate and the certificates above it, as text."""
-
-
 class Draft(NamedTuple):
     """The common contents of the credentials of one issue. Times are seconds since the epoch."""
 

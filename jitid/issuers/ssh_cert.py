@@ -11,9 +11,10 @@ from jitid.crypto import openssh
 from jitid.crypto.openssh import PublicKey, options, string, strings
 from jitid.crypto.public_key import is_pem, load, public_print, ssh_print
 from jitid.errors import ConfigurationError, UsageError
-from jitid.issuers.issuer import MAX_PUBLIC_KEY, Draft, Ids, KindSpec, Minted, Order, Signing
+from jitid.issuers.issuer import Draft, Ids, KindSpec, Minted, Order, Signing
 from jitid.issuers.target_issuer import KindOptions, TargetOption
 from jitid.keys.keyring import Signer
+from jitid.values.field_types import MAX_PUBLIC_KEY
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret
 from jitid.values.text import with_final_newline

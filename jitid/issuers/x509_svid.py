@@ -9,10 +9,11 @@ from hashlib import sha256
 from jitid.crypto.der import IssuerFields, authority, from_pem, split, to_pem
 from jitid.crypto.x509_form import certificate, form, private_pem, public_info
 from jitid.errors import ConfigurationError, IntegrityError, UsageError
-from jitid.issuers.issuer import MAX_PUBLIC_KEY, Draft, Ids, KindSpec, Minted, Order, Signing
+from jitid.issuers.issuer import Draft, Ids, KindSpec, Minted, Order, Signing
 from jitid.issuers.target_issuer import KindOptions, TargetOption
 from jitid.keys.keyring import Signer, uncompressed
 from jitid.model.ledger_rows import SigningKey
+from jitid.values.field_types import MAX_PUBLIC_KEY
 from jitid.values.ids import parse_id
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret

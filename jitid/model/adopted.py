@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from jitid.errors import UsageError
-from jitid.model.task import ADOPTED
+from jitid.model.directory import PERSON
+from jitid.model.task import ADOPTED, MAX_PURPOSE
+from jitid.model.types import SENSITIVITY
 from jitid.values import strict_json
+from jitid.values.field_types import AGENT, COUNT, FINGERPRINT, TIME, kept_text, number, pattern, text, texts
 from jitid.values.names import MAX_NAME, check_name
 
 LONGEST_NAME = MAX_NAME - len(ADOPTED)
@@ -24,33 +27,44 @@ MOST_SECRETS = 100_000
 """The maximum number of secrets to adopt at once."""
 
 
+ACCESS_KEY = "(?:AKIA|ASIA)[A-Z0-9]{12,124}"
+"""The form of the id of an access key of AWS."""
+ACCESS_KEY_ID = pattern(ACCESS_KEY, "the id of an access key", "ID")
+ADOPTED_NAME = texts(
+    lambda value: check_own_name(value),
+    "NAME",
+    {"minLength": 1, "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9._@:/+-]+$"},
+    "adopted",
+)
+
+
 class StandingSecret(NamedTuple):
     """The stated properties of one standing secret. Times are seconds since the epoch."""
 
-    line: int
+    line: Annotated[int, COUNT]
     """Its line in a file; 0 on a command line."""
-    name: str
-    owner: str
+    name: Annotated[str, ADOPTED_NAME]
+    owner: Annotated[str, PERSON]
     """The responsible delegator, by any of its names."""
-    place: str
+    place: Annotated[str, kept_text(LONGEST_PLACE, "the place")]
     """Where it is kept: `vault kv/prod/github`."""
-    purpose: str
-    agent: str
+    purpose: Annotated[str, kept_text(MAX_PURPOSE, "the purpose")]
+    agent: Annotated[str, AGENT]
     """The agent that uses it."""
-    sensitivity: str
-    expires_at: int | None
+    sensitivity: Annotated[str, SENSITIVITY]
+    expires_at: Annotated[int | None, TIME]
     """None if the secret does not expire."""
-    target: str | None
+    target: Annotated[str | None, text(64, "the target")]
     """The target of the configuration that can end it."""
-    reference: str | None
+    reference: Annotated[str | None, kept_text(LONGEST_REFERENCE, "the reference")]
     """The target's own reference to it."""
-    prefix: str | None
-    length: int | None
-    fingerprint: bytes
+    prefix: Annotated[str | None, kept_text(LONGEST_PREFIX, "the prefix")]
+    length: Annotated[int | None, number(LEAST_SECRET, MOST_SECRET)]
+    fingerprint: Annotated[bytes, FINGERPRINT]
     """SHA-256 of the secret; for a key pair, of the public key."""
-    public: bytes | None
+    public: Annotated[bytes | None, FINGERPRINT]
     """SHA-256 of the SubjectPublicKeyInfo, for keys and certificates."""
-    access_key_id: str | None
+    access_key_id: Annotated[str | None, ACCESS_KEY_ID]
     """The public part of an AWS access key."""
 
 

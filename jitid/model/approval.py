@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from jitid.values.field_types import COUNT, FILTER
 
 
 class ApprovalState(StrEnum):
@@ -98,7 +100,7 @@ class ApprovalFilter(NamedTuple):
     """Only requests that wait for the decision of a group."""
     live: bool = False
     """Only requests that have neither ended nor expired."""
-    group: str | None = None
+    group: Annotated[str | None, FILTER] = None
     """Only requests that this group must approve; with `waiting`, requests that wait for its decision."""
-    before: int | None = None
+    before: Annotated[int | None, COUNT] = None
     """Only numbers below this: the cursor of the next page."""

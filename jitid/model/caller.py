@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.values.field_types import choice
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 ROLES = ("issuer", "verifier", "responder", "sweeper", "auditor", "admin")
 """The duties that can be given to a caller; each is separate, and none includes another."""
+ROLE = choice(*ROLES, metavar="ROLE")
 BOOTSTRAP = "bootstrap"
 """The role of a bootstrap credential: it grants the first administrator access, once."""
 

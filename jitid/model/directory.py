@@ -4,6 +4,11 @@
 from enum import StrEnum
 from typing import NamedTuple
 
+from jitid.errors import UsageError
+from jitid.values.field_types import texts
+from jitid.values.names import MAX_NAME, MAX_URI, check_delegator
+from jitid.values.text import check_text, quote, safe
+
 
 class Delegator(NamedTuple):
     """A person or service that may delegate. Times are seconds since the epoch."""
@@ -131,3 +136,60 @@ class LiveUnder(NamedTuple):
     """The root delegator."""
     recorded: bool
     """Whether it belongs to a directory record of that name."""
+
+
+def check_person(text: str) -> str:
+    """Return the name of a delegator in the directory with its kind, `user:` or `system:`.
+
+    Raises UsageError for an invalid name, and for an agent: an agent delegates only with its own credential.
+    """
+    name = check_delegator(text)
+    if name.startswith("agent:"):
+        raise UsageError(
+            f"{quote(text)} is an agent, and the directory of delegators has people and systems",
+            "write NAME, user:NAME or system:NAME",
+        )
+    return name
+
+
+def check_alias(text: str) -> str:
+    """Return another name of a delegator, or the subject of an ID token, written `ISS SUB`.
+
+    The issuer has 1 to 255 printable ASCII characters without blanks. The subject has 1 to 255, and may have blanks
+    inside (OpenID Connect Core, section 2). Raises UsageError for anything else.
+    """
+    issuer, blank, subject = text.partition(" ")
+    if not blank:
+        return check_person(text)
+    printable = text.isascii() and text.isprintable() and subject.strip() == subject
+    if not (printable and issuer and subject and len(issuer) <= MAX_URI and len(subject) <= MAX_URI):
+        raise UsageError(
+            f"{quote(text)} is no subject of an ID token",
+            "write 'ISS SUB', its `iss` and its `sub` with one blank between them",
+        )
+    return check_text(text, "an alias")
+
+
+def check_group(text: str) -> str:
+    """Return the name of a group: 1 to 128 printable characters, no blank at its ends. Raises UsageError."""
+    if not text.strip() or text != text.strip() or len(text) > MAX_NAME or safe(text) != text:
+        raise UsageError(
+            f"{quote(text)} is no name of a group",
+            f"a group has 1 to {MAX_NAME} printable characters, and no blank at its ends",
+        )
+    return check_text(text, "a group")
+
+
+def check_external(text: str) -> str:
+    """Return a delegator's id in another system: 1 to 255 printable characters. Raises UsageError."""
+    if not text.strip() or len(text) > MAX_URI or safe(text) != text:
+        raise UsageError(f"{quote(text)} is no id", f"an id has 1 to {MAX_URI} printable characters")
+    return check_text(text, "an id")
+
+
+_NAMED = {"minLength": 1, "maxLength": 2 * MAX_NAME}
+PERSON = texts(check_person, "NAME", _NAMED)
+"""A delegator in the directory, by a name with its kind."""
+ALIAS = texts(check_alias, "NAME", {"minLength": 1})
+GROUP = texts(check_group, "GROUP", _NAMED)
+EXTERNAL = texts(check_external, "ID", {"minLength": 1, "maxLength": MAX_URI})

@@ -3,9 +3,13 @@
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Annotated, NamedTuple
 
+from jitid.errors import UsageError
 from jitid.redaction.token_format import MASK, MAX_TOKEN, name_holds_token
+from jitid.values.declaration import FieldType
+from jitid.values.field_types import COUNT, ID, LONG, POSITIVE, TASK_FILTER, TIME, text, texts
 
 LONGEST_PLACE = 1_000
 """The maximum length of a place in bytes of UTF-8; a longer place keeps its end, which names the file."""
@@ -15,21 +19,70 @@ MOST_PLACES = 100
 """The maximum number of places kept for a leak; further places are only counted."""
 
 
+# All strings in a file have the same place.
+@lru_cache(maxsize=1024)
+def sighted_text(text: str, limit: int, *, at_end: bool = False) -> str:
+    """Return a text of a sighting, of at most `limit` bytes, in a form that may be stored."""
+    # Keep room for one more token: a token that is cut in two would not be recognised.
+    room = limit + MAX_TOKEN
+    text = text[-room:] if at_end else text[:room]
+    if not (text.isascii() and text.isprintable()):
+        try:
+            raw = text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raw = text.encode("utf-8", "backslashreplace")
+        text = raw.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    text = starred(text)
+    raw = text.encode()
+    if len(raw) > limit:
+        # A character that is cut in two is left out.
+        text = (raw[-limit:] if at_end else raw[:limit]).decode("utf-8", "ignore")
+    return text
+
+
+def starred(text: str) -> str:
+    """Return a text with stars for each word that could be a token: a path may contain a leaked token."""
+    if not name_holds_token(text):
+        return text
+    masked = re.sub(
+        r"[\w.%-]+", lambda word: "****" if name_holds_token(word[0]) else word[0], text, flags=re.ASCII
+    )
+    return "****" if name_holds_token(masked) else masked
+
+
+def is_kept(text: str, limit: int) -> bool:
+    """Return whether a text of a sighting, of at most `limit` bytes, has the form that `sighted_text` returns."""
+    return bool(text) and sighted_text(text, limit) == text
+
+
+def seen_text(max_bytes: int) -> FieldType[str]:
+    """Return the type of a text of a sighting, of at most `max_bytes` bytes."""
+
+    def check(value: str) -> str:
+        if not is_kept(value, max_bytes):
+            raise UsageError(
+                f"at most {max_bytes} bytes of UTF-8 are wanted, and neither a NUL nor a token among them"
+            )
+        return value
+
+    return texts(check, "TEXT", {"minLength": 1, "maxLength": max_bytes})
+
+
 class Sighting(NamedTuple):
     """One place where a string was seen."""
 
-    place: str
+    place: Annotated[str, seen_text(LONGEST_PLACE)]
     """A path within the searched material, or the address of a page."""
-    line: int | None = None
+    line: Annotated[int | None, POSITIVE] = None
     """Counted from 1."""
-    revision: str | None = None
+    revision: Annotated[str | None, seen_text(LONGEST_REVISION)] = None
     """The commit that contains the string."""
-    found_at: int | None = None
+    found_at: Annotated[int | None, TIME] = None
     """When the string was there, in seconds since the epoch: the time of the commit or of its discovery.
 
     None if the finder does not state it.
     """
-    finder: str | None = None
+    finder: Annotated[str | None, seen_text(LONGEST_FINDER)] = None
     """The tool that found it, with its rule: `gitleaks jitid-token`."""
 
 
@@ -103,22 +156,22 @@ class Leak(NamedTuple):
 class LeakFilter(NamedTuple):
     """A selection of leaks; every given condition must hold."""
 
-    numbers: tuple[int, ...] = ()
+    numbers: Annotated[tuple[int, ...], COUNT] = ()
     """Numbers of leaks; a leak must match these or `jtis`."""
-    jtis: tuple[str, ...] = ()
-    credentials: tuple[int, ...] = ()
+    jtis: Annotated[tuple[str, ...], ID] = ()
+    credentials: Annotated[tuple[int, ...], COUNT] = ()
     """The ledger's numbers of credentials."""
-    source: str | None = None
-    task: str | None = None
+    source: Annotated[str | None, text(LONG, "the source")] = None
+    task: Annotated[str | None, TASK_FILTER] = None
     open: bool = False
     """Whether to select only leaks that are not closed."""
     live: bool = False
     """Whether the credential must be live; verification also depends on the identities above it."""
-    since: int | None = None
+    since: Annotated[int | None, TIME] = None
     """Reported at this time or later."""
-    until: int | None = None
+    until: Annotated[int | None, TIME] = None
     """Reported before this time."""
-    before: int | None = None
+    before: Annotated[int | None, COUNT] = None
     """Only numbers below this: the cursor of the next page."""
 
 

@@ -2,7 +2,11 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
+
+from jitid.model.types import PURPOSE_FILTER, TASK
+from jitid.values.declaration import Bounds
+from jitid.values.field_types import AGENT, COUNT, DELEGATOR, FILTER, FINGERPRINT, ID, TASK_FILTER, TIME
 
 FOREVER = (1 << 53) - 1
 """A time that is never reached."""
@@ -304,17 +308,17 @@ class Family(NamedTuple):
 class Selection(NamedTuple):
     """A selection of identities: values of one field are alternatives, different fields must all match."""
 
-    ids: tuple[str, ...] = ()
+    ids: Annotated[tuple[str, ...], ID, Bounds(most=100_000)] = ()
     """`jid_…` and `jti_…`; either names the whole identity."""
-    fingerprints: tuple[bytes, ...] = ()
-    tasks: tuple[str, ...] = ()
+    fingerprints: Annotated[tuple[bytes, ...], FINGERPRINT] = ()
+    tasks: Annotated[tuple[str, ...], TASK] = ()
     """`OWNER/NAME`; a bare name matches the tasks of all openers."""
-    delegators: tuple[str, ...] = ()
+    delegators: Annotated[tuple[str, ...], DELEGATOR] = ()
     """Root delegators, by name or by the subject of an ID token; or `agent:NAME`, for identities that it delegated."""
-    agents: tuple[str, ...] = ()
-    trees: tuple[str, ...] = ()
+    agents: Annotated[tuple[str, ...], AGENT] = ()
+    trees: Annotated[tuple[str, ...], ID] = ()
     """Ids of identities: each selects its whole delegation tree from the root on."""
-    kids: tuple[str, ...] = ()
+    kids: Annotated[tuple[str, ...], FILTER] = ()
     """Signing keys: each selects the identities with a credential that it signed."""
 
 
@@ -356,29 +360,29 @@ class ClosedByEvent(NamedTuple):
 class Filter(NamedTuple):
     """A selection of credentials for `list`; every given condition must hold."""
 
-    task: str | None = None
+    task: Annotated[str | None, TASK_FILTER] = None
     """`OWNER/NAME`; a bare name matches the tasks of all openers."""
-    agent: str | None = None
-    delegator: str | None = None
-    kind: str | None = None
-    sensitivity: str | None = None
-    delegator_proof: str | None = None
-    scope: str | None = None
-    audience: str | None = None
-    purpose: str | None = None
-    state: str | None = None
-    id: str | None = None
-    parent: str | None = None
-    under: str | None = None
+    agent: Annotated[str | None, FILTER] = None
+    delegator: Annotated[str | None, FILTER] = None
+    kind: Annotated[str | None, FILTER] = None
+    sensitivity: Annotated[str | None, FILTER] = None
+    delegator_proof: Annotated[str | None, FILTER] = None
+    scope: Annotated[str | None, FILTER] = None
+    audience: Annotated[str | None, FILTER] = None
+    purpose: Annotated[str | None, PURPOSE_FILTER] = None
+    state: Annotated[str | None, FILTER] = None
+    id: Annotated[str | None, ID] = None
+    parent: Annotated[str | None, ID] = None
+    under: Annotated[str | None, ID] = None
     """The id of an identity: selects the identity and all its descendants."""
-    depth: int | None = None
-    signed_by: str | None = None
+    depth: Annotated[int | None, COUNT] = None
+    signed_by: Annotated[str | None, FILTER] = None
     live: bool = False
     bound: bool = False
     """Bound to a process, and ends with it."""
     unsettled: bool = False
     """Ended in the ledger, but its end at the target is not confirmed."""
-    issued_since: int | None = None
-    issued_until: int | None = None
-    expires_before: int | None = None
-    expires_after: int | None = None
+    issued_since: Annotated[int | None, TIME] = None
+    issued_until: Annotated[int | None, TIME] = None
+    expires_before: Annotated[int | None, TIME] = None
+    expires_after: Annotated[int | None, TIME] = None

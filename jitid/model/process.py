@@ -2,7 +2,9 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from jitid.values.field_types import COUNT, TIME, kept_text, pattern
 
 
 class Liveness(StrEnum):
@@ -17,18 +19,18 @@ class Liveness(StrEnum):
 class Process(NamedTuple):
     """A process, with enough facts to distinguish it from a later process with the same number."""
 
-    host: str
+    host: Annotated[str, kept_text(255, "the host")]
     """The machine's name, as in `uname -n`."""
-    boot: str
+    boot: Annotated[str, pattern("[0-9a-f-]{0,64}", "the id of a boot")]
     """The id of the boot (`/proc/sys/kernel/random/boot_id`); empty if the system has none."""
-    namespace: int
+    namespace: Annotated[int, COUNT]
     """The inode of its PID namespace: process numbers are valid only within it. 0 on a system without namespaces."""
-    pid: int
-    started: int
+    pid: Annotated[int, COUNT]
+    started: Annotated[int, COUNT]
     """When it started, in clock ticks since the boot (field 22 of `/proc/PID/stat`); 0 if unknown."""
     kept: bool
     """Whether its identity stays valid when the process ends (`--on-exit keep`)."""
-    renews_until: int = 0
+    renews_until: Annotated[int, TIME] = 0
     """Until when the process renews its credentials, in seconds since the epoch; 0 if never.
 
     A missing renewal means that the process has ended.

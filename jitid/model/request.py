@@ -2,12 +2,31 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 from jitid.errors import UsageError
 from jitid.model.process import Process
+from jitid.model.task import MAX_PURPOSE
+from jitid.model.types import KIND, MAY_KIND, SENSITIVITY, TASK
+from jitid.values import strict_json
+from jitid.values.declaration import AuthorityOnly, Bounds
+from jitid.values.field_types import (
+    AGENT,
+    AUDIENCE,
+    DELEGATOR,
+    DURATION,
+    PUBLIC_KEY,
+    REACH,
+    SCOPE,
+    TEMPLATE,
+    TIME,
+    kept_text,
+    number,
+    texts,
+)
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
+from jitid.values.text import refuse_token
 
 MOST_SCOPES = 128
 MOST_AUDIENCES = 128
@@ -27,12 +46,27 @@ def named(caller: str) -> str:
     return caller if ":" in caller else f"user:{caller}"
 
 
+def _detail(value: str) -> str:
+    try:
+        detail = strict_json.loads(value, "a detail")
+        if isinstance(detail, dict) and isinstance(detail.get("type"), str) and detail["type"]:
+            refuse_token(value, "a detail")
+            return strict_json.dumps(detail)
+    except strict_json.StrictJSONError as error:
+        raise UsageError(str(error)) from None
+    raise UsageError("a detail is a JSON object with a member `type` that is text", "see RFC 9396, section 2")
+
+
+DETAIL = texts(_detail, "JSON", {"minLength": 1})
+"""An authorization detail (RFC 9396) as canonical JSON."""
+
+
 class MayAct(NamedTuple):
     """A caller that may exchange a token which was presented to it (RFC 8693, section 4.4)."""
 
-    caller: str
+    caller: Annotated[str, DELEGATOR]
     """Its name, with the kind: `system:gateway`."""
-    audiences: tuple[str, ...] = ()
+    audiences: Annotated[tuple[str, ...], REACH] = ()
     """The audiences that it may reach, in the form of `may_audience`; if empty, those of the token."""
 
 
@@ -50,51 +84,60 @@ class ProvedActor(NamedTuple):
 class IssueRequest(NamedTuple):
     """One request for credentials, as stated: None means not stated. Times are in seconds."""
 
-    task: str | None
-    delegator: str | None
-    agent: str
-    kind: str = "jwt"
-    scopes: tuple[Scope, ...] = ()
-    audiences: tuple[str, ...] = ()
-    ttl: int | None = None
-    purpose: str | None = None
-    sensitivity: str | None = None
-    deadline: int | None = None
+    task: Annotated[str | None, TASK]
+    delegator: Annotated[str | None, DELEGATOR]
+    agent: Annotated[str, AGENT]
+    kind: Annotated[str, KIND] = "jwt"
+    scopes: Annotated[tuple[Scope, ...], SCOPE, Bounds(most=MOST_SCOPES)] = ()
+    audiences: Annotated[tuple[str, ...], AUDIENCE, Bounds(most=MOST_AUDIENCES)] = ()
+    ttl: Annotated[int | None, DURATION] = None
+    purpose: Annotated[str | None, kept_text(MAX_PURPOSE, "the purpose")] = None
+    sensitivity: Annotated[str | None, SENSITIVITY] = None
+    deadline: Annotated[int | None, TIME] = None
     """The task's deadline, since the epoch."""
-    deadline_after: int | None = None
+    deadline_after: Annotated[int | None, DURATION] = None
     """The task's deadline, counted from its opening."""
-    details: tuple[str, ...] = ()
+    details: Annotated[tuple[str, ...], DETAIL, Bounds(most=MOST_DETAILS)] = ()
     """Each of the `authorization_details` (RFC 9396) as canonical JSON text."""
     parent: Secret | None = None
     """The token that delegates."""
-    proved_delegator: str | None = None
+    proved_delegator: Annotated[str | None, AuthorityOnly()] = None
     """The delegator that an ID token of a configured issuer proved."""
-    proved_subject: str | None = None
+    proved_subject: Annotated[str | None, AuthorityOnly()] = None
     """The `iss` and `sub` of that token, with a space between."""
-    proved_actor: ProvedActor | None = None
+    proved_actor: Annotated[ProvedActor | None, AuthorityOnly()] = None
     """The actor that an actor token of another issuer proved: the owner of the acting agent."""
-    proved_credential: str | None = None
+    proved_credential: Annotated[str | None, AuthorityOnly()] = None
     """The `jti` of an actor token that this ledger issued."""
-    proved_at: int | None = None
+    proved_at: Annotated[int | None, AuthorityOnly()] = None
     """When that token was issued or its holder logged in, whichever is earlier; None if the token states neither."""
     allow_narrower: bool = False
-    copies: int = 1
+    copies: Annotated[int, number(1, MOST_AT_ONCE)] = 1
     process: Process | None = None
     """The process that the identity is bound to, and ends with."""
-    template: str | None = None
+    template: Annotated[str | None, TEMPLATE] = None
     """The template of a target to use: a template's name, or `TARGET/TEMPLATE`."""
-    public_key: str | None = None
+    public_key: Annotated[str | None, PUBLIC_KEY] = None
     """The requester's key for a certificate: SubjectPublicKeyInfo or PKCS#10 as PEM, or an OpenSSH line."""
-    may_audience: tuple[str, ...] = ()
+    may_audience: Annotated[tuple[str, ...], REACH] = ()
     """The audiences for which the holder of an identity token may obtain tokens: origins, with wildcards, and names."""
     identity: bool = False
     """Whether to issue an identity token in any case, which may then obtain tokens for the audiences."""
     may_act: tuple[MayAct, ...] = ()
     """The callers that may exchange a service token, in order: the token that each obtains names the next caller."""
-    exchanged: bool = False
+    exchanged: Annotated[bool, AuthorityOnly()] = False
     """Whether the parent is a token that was presented to the caller, which may then act by the token's `may_act`."""
-    may_kind: tuple[str, ...] = ()
+    may_kind: Annotated[tuple[str, ...], MAY_KIND] = ()
     """The kinds that the holder may obtain and delegate, as KIND or KIND:TEMPLATE; if empty, `jwt` and `opaque`."""
+
+    def checked_request(self) -> Self:
+        """Return the request with each audience once. Raises UsageError for two deadlines."""
+        if self.deadline is not None and self.deadline_after is not None:
+            raise UsageError("a deadline is a time or a duration, and both are given")
+        return self._replace(
+            audiences=tuple(dict.fromkeys(self.audiences)),
+            may_audience=tuple(dict.fromkeys(self.may_audience)),
+        )
 
 
 class RenewRequest(NamedTuple):
@@ -102,7 +145,7 @@ class RenewRequest(NamedTuple):
 
     token: Secret
     """The credential to renew; possession of it authorizes the renewal."""
-    ttl: int | None = None
+    ttl: Annotated[int | None, DURATION] = None
     """None: the lifetime of its predecessor."""
     allow_narrower: bool = False
 
@@ -112,13 +155,13 @@ class AttachRequest(NamedTuple):
 
     token: Secret
     """The credential of the identity; possession of it authorizes the request."""
-    kind: str
-    template: str | None = None
-    public_key: str | None = None
-    scopes: tuple[Scope, ...] = ()
+    kind: Annotated[str, KIND]
+    template: Annotated[str | None, TEMPLATE] = None
+    public_key: Annotated[str | None, PUBLIC_KEY] = None
+    scopes: Annotated[tuple[Scope, ...], SCOPE, Bounds(most=MOST_SCOPES)] = ()
     """A part of the scopes of the presented credential; if empty, the same scopes."""
-    audiences: tuple[str, ...] = ()
-    ttl: int | None = None
+    audiences: Annotated[tuple[str, ...], AUDIENCE, Bounds(most=MOST_AUDIENCES)] = ()
+    ttl: Annotated[int | None, DURATION] = None
     """None: the usual lifetime, but no longer than the presented credential may be renewed."""
     allow_narrower: bool = False
     may_act: tuple[MayAct, ...] = ()

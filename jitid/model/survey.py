@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+from jitid.errors import UsageError
 
 
 class Part(NamedTuple):
@@ -224,3 +226,11 @@ class Survey(NamedTuple):
     leaks: Leaks
     trend: tuple[Day, ...]
     """The oldest day first."""
+
+    def checked_answer(self) -> Self:
+        """Return the survey of an authority. Raises UsageError if it is not whole."""
+        if not self.trend:
+            raise UsageError("a survey is of one day at least")
+        if not self.live_by.keys() >= set(PROPERTIES):
+            raise UsageError(f"a survey has these properties: {', '.join(PROPERTIES)}")
+        return self

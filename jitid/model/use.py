@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from jitid.values.field_types import FILTER, LONG, POSITIVE, TASK_FILTER, TIME, text
 
 
 class NewUse(NamedTuple):
@@ -50,18 +52,18 @@ class RecordedUse(NamedTuple):
 class UseFilter(NamedTuple):
     """A selection of actions; every given condition must hold."""
 
-    since: int | None = None
+    since: Annotated[int | None, TIME] = None
     """Recorded at this time or later."""
-    until: int | None = None
+    until: Annotated[int | None, TIME] = None
     """Recorded before this time."""
-    action: str | None = None
-    resource: str | None = None
-    task: str | None = None
-    agent: str | None = None
-    delegators: tuple[str, ...] = ()
+    action: Annotated[str | None, FILTER] = None
+    resource: Annotated[str | None, text(LONG, "the resource")] = None
+    task: Annotated[str | None, TASK_FILTER] = None
+    agent: Annotated[str | None, FILTER] = None
+    delegators: Annotated[tuple[str, ...], FILTER] = ()
     """All names of one root delegator; or `agent:NAME`, for credentials that this agent delegated."""
-    event: int | None = None
-    rule: str | None = None
+    event: Annotated[int | None, POSITIVE] = None
+    rule: Annotated[str | None, FILTER] = None
 
 
 class Used(NamedTuple):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+
+from jitid.values.declaration import Declared
 
 Result = TypeVar("Result")
 
@@ -20,16 +22,14 @@ class Answering:
         return (self.base,)
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True)
-class Operation(Generic[Result]):
-    """A frozen record of keyword arguments; `Result` is the type of its answer.
-
-    Dataclasses would do the same, but creating them would dominate the start time of a command.
-    """
+class Operation(Declared, Generic[Result]):
+    """A frozen record of its arguments; `Result` is the type of its answer."""
 
     # Without annotations, which would make them fields.
     slow = False
     """Whether it may read the whole ledger or wait for targets, and so take longer than others."""
+    local = False
+    """Whether remote clients may not request it: it examines files of the ledger's machine, or authenticates them."""
     task_in = ""
     """The field that names existing tasks: `task`, or `chosen.task` for a field of a record."""
 
@@ -39,19 +39,9 @@ class Operation(Generic[Result]):
             # Generic aliases for all operations would add more than a millisecond to every start.
             return Answering(cls, result)
 
-    def __init__(self, **values: object) -> None:
-        names = type(self).__annotations__
-        for name in names:
-            if name in values:
-                object.__setattr__(self, name, values.pop(name))
-            elif not hasattr(type(self), name):
-                raise TypeError(f"{type(self).__name__} needs {name}")
-        if values:
-            raise TypeError(f"{type(self).__name__} has no {', '.join(values)}")
-
     def replace(self, **values: object) -> Self:
         """Return the same operation with other values."""
-        return type(self)(**{name: getattr(self, name) for name in type(self).__annotations__} | values)
+        return type(self)(**{name: getattr(self, name) for name in self.fields} | values)
 
     def names_task(self) -> bool:
         """Return whether it names existing tasks."""
@@ -65,13 +55,6 @@ class Operation(Generic[Result]):
     def facts_if_denied(self) -> dict[str, object]:
         """Return the facts of the request for the audit log if its token is not valid: no others are known then."""
         return {"operation": type(self).__name__}
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{type(self).__name__} is frozen")
-
-    def __repr__(self) -> str:
-        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in type(self).__annotations__)
-        return f"{type(self).__name__}({values})"
 
 
 def performer(kind: type[Operation[Any]]) -> ModuleType:

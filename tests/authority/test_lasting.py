@@ -10,8 +10,6 @@ import pytest
 
 from jitid.authority.guard import DUTIES
 from jitid.authority.wire.annotations import fields_of, operations
-from jitid.authority.wire.field_table import form_of
-from jitid.authority.wire.fields import DURATION, TIME
 from jitid.capabilities.access.operations import RotateAccess
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import Decided, GrantApproval
@@ -23,6 +21,7 @@ from jitid.capabilities.trust.x509_authority import LIFETIME
 from jitid.errors import JitidError, RefusedError
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.operation import base as ops
+from jitid.values.field_types import DURATION, TIME
 from jitid.values.times import MAX_DURATION
 from tests.authority.callers import ask
 from tests.authority.scene import API, Scene
@@ -125,10 +124,10 @@ def test_a_revocation_list_counts_for_longer_than_usual_for_an_admin_alone(scene
 
 
 def _times(kind: Any, above: tuple[type, ...]) -> Iterator[str]:
-    for name, hint in fields_of(kind).items():
-        if form_of(kind, name) in (TIME, DURATION):
+    for name, field in fields_of(kind).items():
+        if field.type in (TIME, DURATION):
             yield name
-        for each in _types(hint):
+        for each in _types(field.kind):
             if each not in above and hasattr(each, "_fields"):
                 yield from (f"{name}.{path}" for path in _times(each, (*above, each)))
 

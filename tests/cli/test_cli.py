@@ -20,8 +20,10 @@ from jitid.cli import main, verbs
 from jitid.cli.command import Command
 from jitid.cli.invocation import Invocation
 from jitid.errors import NotFoundError
-from jitid.operation.declaration import opt, opts
-from jitid.operation.types import SCOPE, TASK
+from jitid.model.types import TASK
+from jitid.values.declaration import opt, opts
+from jitid.values.field_types import SCOPE
+from jitid.values.scope import Scope
 
 PYTHON = [
     sys.executable,
@@ -59,7 +61,7 @@ class Probe(Command):
     verb = "probe"
 
     task: str | None = opt(TASK, "--task", help="A task.", env="JITID_TASK")
-    scope: tuple[str, ...] = opts(SCOPE, "--scope", help="A scope.", env="JITID_SCOPE")
+    scope: tuple[Scope, ...] = opts(SCOPE, "--scope", help="A scope.", env="JITID_SCOPE")
 
     def run(self, cli: Invocation) -> None:
         sys.modules[f"{__name__}.probe"].probe(cli, self)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jitid.cli.verbs import all_commands
-from jitid.operation.declaration import READS
+from jitid.values.declaration import READS
 from jitid.values.times import parse_duration
 from tests.generate.endings import ENDS
 from tests.real import Shell, command, need, tmpfs

@@ -19,7 +19,7 @@ from jitid.cli.line import Line, bound
 from jitid.cli.plain import by_flag
 from jitid.cli.verbs import all_commands
 from jitid.errors import UsageError
-from jitid.operation.declaration import Field
+from jitid.values.declaration import Field
 
 LINES = [
     ["issue", "--task", "T", "--delegator", "alice"],
@@ -99,7 +99,7 @@ def test_variables_count_alike() -> None:
     line = ["issue", "--delegator", "alice"]
     assert _plainly(line, environ) == _by_typer(line, environ)
     command = bound(cast("Line", plain.read(line)), environ, cli := Invocation())
-    assert (command.task, command.delegator, command.scope) == ("T", "alice", ("a:b", "c:d"))  # type: ignore[attr-defined]
+    assert (command.task, command.delegator, command.scope) == ("T", "user:alice", ("a:b", "c:d"))  # type: ignore[attr-defined]
     assert cli.from_environment == {"task", "scope", "ttl"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from jitid.operation.declaration import Source
+from jitid.values.declaration import Source
 from tests.generate.tree import Option, Verb
 from tests.generate.values import (
     Value,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from jitid.cli import help_text
 from jitid.cli.global_options import GlobalOptions
 from jitid.cli.verbs import FIRST_WORDS, GROUPS, all_commands, commands_of
-from jitid.operation.declaration import Field, Source
+from jitid.values.declaration import Field, Source
 
 
 class Option(NamedTuple):
@@ -79,7 +79,7 @@ def tree() -> list[Verb]:
                 " ".join(sentence.split()),
                 tuple(" ".join(paragraph.split()) for paragraph in paragraphs),
                 _options(fields),
-                tuple(_argument(field) for field in fields if not field.flags),
+                tuple(_argument(field) for field in fields if field.is_argument),
                 (),
             )
         )
@@ -98,7 +98,7 @@ def _options(fields: Iterable[Field]) -> tuple[Option, ...]:
             sources=() if field.type is None else field.type.sources,
         )
         for field in fields
-        if field.flags
+        if field.is_option
     )
 
 

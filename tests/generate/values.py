@@ -42,7 +42,7 @@ from jitid.cli.setup import completion
 from jitid.cli.sweep import report, sweep, sweep_rows
 from jitid.config.settings import COLOURS, FORMATS, SETTINGS
 from jitid.model.task import SENSITIVITIES
-from jitid.operation.declaration import Source
+from jitid.values.declaration import Source
 from tests.generate.tree import Argument, Option, Verb
 
 

@@ -12,17 +12,27 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from jitid.authority.wire import answer_fields, field_table, fields
-from jitid.authority.wire import fields as common
-from jitid.authority.wire.annotations import fields_of
+from jitid.authority.wire import answer_fields
+from jitid.authority.wire.annotations import WireField, fields_of
+from jitid.capabilities.decisions.operations import StoredPolicy
+from jitid.capabilities.directory.import_delegators import RosterSource
 from jitid.capabilities.directory.roster.roster_entry import KEEP
+from jitid.capabilities.sweep.finding import RULE
 from jitid.capabilities.sweep.known_findings import KnownFindings
+from jitid.capabilities.sweep.operations import Fix
 from jitid.capabilities.sweep.rules import NAMES
+from jitid.capabilities.use.authorization import CONTEXT
 from jitid.errors import UsageError
+from jitid.model.directory import ALIAS, PERSON
+from jitid.model.process import Process
+from jitid.model.request import DETAIL
 from jitid.model.survey import PROPERTIES
 from jitid.model.task import SENSITIVITIES
+from jitid.model.types import KIND
 from jitid.operation.base import Operation
 from jitid.search.find import Finds
+from jitid.values.declaration import FieldType
+from jitid.values.field_types import ACCESS_ID, DELEGATOR, FINGERPRINT, ID
 from jitid.values.ids import access_id, credential_id, identity_id
 from jitid.values.secret import Secret
 
@@ -47,21 +57,21 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
-_BY_FORM = {
-    id(common.ID): _IDS,
-    id(common.DELEGATOR): _PEOPLE,
-    id(common.PERSON): _PEOPLE,
-    id(common.ALIAS): _PEOPLE,
-    id(common.ACCESS): st.binary(min_size=16, max_size=16).map(access_id),
-    id(common.RULE): st.sampled_from(NAMES),
-    id(common.KIND): st.sampled_from(["jwt", "opaque", "exec:vault"]),
-    id(field_table.BY_FIELD["Fix.sweep"]): st.uuids().map(str),
-    id(field_table.BY_FIELD["RosterSource.content"]): st.binary(min_size=32, max_size=32).map(bytes.hex),
-    id(field_table.BY_FIELD["Process.boot"]): st.uuids().map(str),
-    id(field_table.BY_FIELD["StoredPolicy.digest"]): st.binary(min_size=1, max_size=32).map(bytes.hex),
-    id(field_table.BY_FIELD["UseRequest.context"]): st.sampled_from(["{}", '{"ip":"192.0.2.1"}']),
-    id(field_table.BY_FIELD["IssueRequest.details"]): st.sampled_from(['{"type":"a"}', '{"n":1,"type":"b"}']),
-    id(field_table.BY_FIELD["Selection.fingerprints"]): st.binary(min_size=32, max_size=32),
+_BY_TYPE = {
+    ID: _IDS,
+    DELEGATOR: _PEOPLE,
+    PERSON: _PEOPLE,
+    ALIAS: _PEOPLE,
+    ACCESS_ID: st.binary(min_size=16, max_size=16).map(access_id),
+    RULE: st.sampled_from(NAMES),
+    KIND: st.sampled_from(["jwt", "opaque", "exec:vault"]),
+    Fix.fields["sweep"].type: st.uuids().map(str),
+    fields_of(RosterSource)["content"].type: st.binary(min_size=32, max_size=32).map(bytes.hex),
+    fields_of(Process)["boot"].type: st.uuids().map(str),
+    StoredPolicy.fields["digest"].type: st.binary(min_size=1, max_size=32).map(bytes.hex),
+    CONTEXT: st.sampled_from(["{}", '{"ip":"192.0.2.1"}']),
+    DETAIL: st.sampled_from(['{"type":"a"}', '{"n":1,"type":"b"}']),
+    FINGERPRINT: st.binary(min_size=32, max_size=32),
 }
 
 
@@ -72,14 +82,14 @@ def operation_values(kind: Any) -> st.SearchStrategy[Any]:
 
 def answers(kind: Any) -> st.SearchStrategy[Any]:
     """Return a strategy for values of an answer's type, in the forms that an authority uses."""
-    return _of(kind, request=False, owner=object, field="")
+    return _of(kind, WireField(kind), request=False, label="")
 
 
-def _of(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchStrategy[Any]:
+def _of(kind: Any, field: WireField, *, request: bool, label: str) -> st.SearchStrategy[Any]:
     origin, inside = get_origin(kind), get_args(kind)
 
     def within(each: Any) -> st.SearchStrategy[Any]:
-        return _of(each, request=request, owner=owner, field=field)
+        return _of(each, field, request=request, label=label)
 
     if isinstance(kind, NewType):
         return within(kind.__supertype__)
@@ -95,8 +105,9 @@ def _of(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchStrate
         return st.tuples(*map(within, inside))
     if origin in (tuple, list, Sequence):
         # Some tuples are sorted or have no duplicates; a tuple of one element always fits.
-        least = field_table.LEAST.get(f"{owner.__name__}.{field}", 0) if request else 0
-        found = st.lists(within(inside[0]), min_size=least, max_size=1 if request else 2)
+        found = st.lists(
+            within(inside[0]), min_size=field.bounds.least if request else 0, max_size=1 if request else 2
+        )
         return found.map(tuple) if origin is tuple else found
     if origin in (set, frozenset, AbstractSet):
         return st.sets(within(inside[0]), max_size=2).map(set if origin is set else frozenset)
@@ -105,16 +116,15 @@ def _of(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchStrate
         return st.dictionaries(keys, within(inside[1]), max_size=2)
     if origin is Iterator:
         return st.lists(within(inside[0]), max_size=3)
-    return _scalar(kind, request=request, owner=owner, field=field)
+    return _scalar(kind, field, request=request, label=label)
 
 
-def _scalar(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchStrategy[Any]:
-    if kind in (str, int, bytes) and request:
-        form = field_table.form_of(owner, field)
-        assert form is not None, f"{owner.__name__}.{field} has no form"
-        return _formed(kind, form)
-    if kind in (str, int) and (form := answer_fields.form_of(owner, field)) is not None:
-        return _formed(kind, form)
+def _scalar(kind: Any, field: WireField, *, request: bool, label: str) -> st.SearchStrategy[Any]:
+    if kind in (str, int, bytes):
+        type_ = field.type if request else answer_fields.BY_FIELD.get(label)
+        assert type_ is not None or not request, f"{label} has no type"
+        if type_ is not None:
+            return _typed(kind, type_)
     plain: dict[Any, st.SearchStrategy[Any]] = {
         str: TEXTS,
         int: NUMBERS,
@@ -135,38 +145,37 @@ def _scalar(kind: Any, *, request: bool, owner: type, field: str) -> st.SearchSt
     return _record(kind, request=request)
 
 
-def _formed(kind: type, form: fields.FieldForm) -> st.SearchStrategy[Any]:
-    if id(form) in _BY_FORM:
-        return _BY_FORM[id(form)]
-    if "enum" in form.schema:
-        return st.sampled_from(form.schema["enum"])
+def _typed(kind: type, type_: FieldType[Any]) -> st.SearchStrategy[Any]:
+    if type_ in _BY_TYPE:
+        return _BY_TYPE[type_]
+    if "enum" in type_.schema:
+        return st.sampled_from(type_.schema["enum"])
     if kind is int:
-        return st.integers(form.schema["minimum"], form.schema["maximum"])
-    return _WORDS.filter(lambda text: _fits(form, text))
+        return st.integers(type_.schema["minimum"], type_.schema["maximum"])
+    return _WORDS.filter(lambda text: _fits(type_, text))
 
 
-def _fits(form: fields.FieldForm, text: str) -> bool:
+def _fits(type_: FieldType[Any], text: str) -> bool:
     try:
-        return bool(form.check(text) == text)
+        return bool(type_.check(text) == text)
     except UsageError:
         return False
 
 
 @lru_cache(maxsize=512)
 def _record(kind: Any, *, request: bool) -> st.SearchStrategy[Any]:
-    kept_back = field_table.KEPT_BACK.get(field_table.owned(kind), frozenset()) if request else frozenset()
     fields: dict[str, st.SearchStrategy[Any]] = {
         name: st.just(getattr(kind, "_field_defaults", vars(kind))[name])
-        if name in kept_back
-        else _of(each, request=request, owner=kind, field=name)
-        for name, each in fields_of(kind).items()
+        if field.authority_only and request
+        else _of(field.kind, field, request=request, label=f"{kind.__name__}.{name}")
+        for name, field in fields_of(kind).items()
     }
     if kind.__name__ == "AddLeaks":
         marks = st.binary(min_size=16, max_size=16).map(bytes.hex)
         fields["sightings"] = st.dictionaries(marks, fields["sightings"].map(_first_value), max_size=2)
     if kind.__name__ == "Survey":
         kinds = fields_of(kind)
-        (_, breakdown), (day, _) = get_args(kinds["live_by"]), get_args(kinds["trend"])
+        (_, breakdown), (day, _) = get_args(kinds["live_by"].kind), get_args(kinds["trend"].kind)
         fields["live_by"] = st.fixed_dictionaries(
             dict.fromkeys(PROPERTIES, _record(breakdown, request=False))
         )
@@ -218,9 +227,7 @@ def told(value: Any) -> Any:
     if isinstance(value, KnownFindings):
         return "known", list(value)
     if isinstance(value, Operation):
-        return type(value).__name__, {
-            name: told(getattr(value, name)) for name in type(value).__annotations__
-        }
+        return type(value).__name__, {name: told(getattr(value, name)) for name in value.fields}
     if hasattr(value, "_asdict"):
         return type(value).__name__, {name: told(each) for name, each in value._asdict().items()}
     if isinstance(value, (list, tuple)):

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
-from typing import Any, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from jitid.operation.base import Answering, Operation
+from jitid.values.declaration import AuthorityOnly, Bounds, Declared, FieldType
 
 _MODULES = (
     "jitid.capabilities.identity.operations",
@@ -52,11 +53,46 @@ def operations() -> Mapping[str, type[Operation[Any]]]:
     }
 
 
+class WireField(NamedTuple):
+    """The declaration of a field, as far as it concerns requests and answers."""
+
+    kind: Any
+    """Its Python type."""
+    type: FieldType[Any] | None = None
+    """The type of its texts and numbers; None if it has none, or if nothing restricts them."""
+    bounds: Bounds = Bounds()
+    authority_only: bool = False
+
+
 @lru_cache(maxsize=256)
-def fields_of(cls: type) -> Mapping[str, Any]:
-    """Return the types of the fields of a record or an operation, by their names in their order."""
-    hints = get_type_hints(cls, globalns={}, localns=_names_in(cls.__module__))
-    return {name: hints[name] for name in cls.__annotations__}
+def fields_of(cls: type) -> Mapping[str, WireField]:
+    """Return the fields of a record or an operation, by their names in their order."""
+    if issubclass(cls, Declared):
+        return {
+            name: WireField(
+                _evaluated(cls, name), field.type, Bounds(field.least, field.most), field.authority_only
+            )
+            for name, field in cls.fields.items()
+        }
+    hints = get_type_hints(cls, globalns={}, localns=_names_in(cls.__module__), include_extras=True)
+    return {name: _annotated(hints[name]) for name in cls.__annotations__}
+
+
+def _evaluated(cls: type, name: str) -> Any:  # noqa: ANN401 - types have no common type
+    owner = next(base for base in cls.__mro__ if name in vars(base).get("__annotations__", ()))
+    return eval(vars(owner)["__annotations__"][name], {}, _names_in(owner.__module__))  # noqa: S307 - the text is an annotation in a module of jitid, no input
+
+
+def _annotated(hint: Any) -> WireField:  # noqa: ANN401 - as above
+    if get_origin(hint) is not Annotated:
+        return WireField(hint)
+    kind, *details = get_args(hint)
+    return WireField(
+        kind,
+        next((each for each in details if isinstance(each, FieldType)), None),
+        next((each for each in details if isinstance(each, Bounds)), Bounds()),
+        any(isinstance(each, AuthorityOnly) for each in details),
+    )
 
 
 def result_of(operation: type[Operation[Any]]) -> Any:  # noqa: ANN401 - types have no common type

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-from jitid.authority.wire import answer_checks, field_table
+from jitid.authority.wire import answer_checks
 from jitid.authority.wire.annotations import operations, result_of
 from jitid.authority.wire.error_codec import decode_error, encode_error
 from jitid.authority.wire.shape_of import item_of, record_of, shape_of
@@ -33,7 +33,7 @@ __all__ = [
 
 def names() -> Iterable[str]:
     """Return the names of the operations that remote clients may request."""
-    return [name for name in operations() if name not in field_table.LOCAL]
+    return [name for name, kind in operations().items() if not kind.local]
 
 
 def encode_operation(operation: Operation[Any]) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def encode_operation(operation: Operation[Any]) -> dict[str, Any]:
 
     """
     kind = type(operation)
-    if kind.__name__ in field_table.LOCAL:
+    if kind.local:
         raise UsageError(f"{kind.__name__} is only for whoever is beside the ledger")
     return cast("dict[str, Any]", record_of(kind, request=True).encode(operation))
 
@@ -58,7 +58,7 @@ def decode_operation(name: str, values: object) -> Operation[Any]:
 
     """
     kind = operations().get(name)
-    if kind is None or name in field_table.LOCAL:
+    if kind is None or kind.local:
         raise UsageError(f"there is no operation {quote(name)}", "see the OpenAPI document: /v1/openapi.json")
     try:
         return cast("Operation[Any]", record_of(kind, request=True).decode(values))

@@ -40,9 +40,8 @@ class RecordShape:
         *,
         request: bool,
         tag: str | None = None,
-        kept_back: frozenset[str] = frozenset(),
     ) -> None:
-        """`tag` is the value of the member `type`; `kept_back` are fields that only the authority may set."""
+        """`tag` is the value of the member `type`."""
         self._name = name
         self._make = make
         self._suppliers = fields
@@ -50,14 +49,11 @@ class RecordShape:
         self._defaults = defaults
         self._request = request
         self._tag = tag
-        self._kept_back = kept_back
 
     def _fields(self) -> Mapping[str, WireShape]:
         # Lazy: records are nested, and a process uses few of them.
         if self._shapes is None:
-            self._shapes = {
-                name: supply() for name, supply in self._suppliers.items() if name not in self._kept_back
-            }
+            self._shapes = {name: supply() for name, supply in self._suppliers.items()}
         return self._shapes
 
     def encode(self, value: Any) -> dict[str, Any]:

@@ -9,9 +9,8 @@ from functools import lru_cache, partial
 from types import NoneType, UnionType
 from typing import Any, Literal, NewType, Union, get_args, get_origin
 
-from jitid.authority.wire import answer_fields, field_table
-from jitid.authority.wire.annotations import fields_of
-from jitid.authority.wire.fields import MOST_ITEMS
+from jitid.authority.wire import answer_fields
+from jitid.authority.wire.annotations import WireField, fields_of
 from jitid.authority.wire.record_codec import FindsShape, KnownShape, RecordShape, Tagged, ZoneShape
 from jitid.authority.wire.secret_values import Given, PresentedSecret
 from jitid.authority.wire.shapes import (
@@ -28,6 +27,7 @@ from jitid.authority.wire.shapes import (
     WireShape,
 )
 from jitid.operation.base import Operation
+from jitid.values.declaration import Bounds
 
 # Types have no common type.
 # ruff: noqa: ANN401
@@ -49,19 +49,23 @@ _ARRAYS: Mapping[Any, Callable[..., Any]] = {
 }
 
 
+_MAX_ITEMS = 1_000
+"""Maximum number of values in a list of a request, unless the field has its own limit."""
+
+
 @lru_cache(maxsize=1024)
 def shape_of(kind: Any, *, request: bool) -> WireShape:
     """Return the JSON shape of a type. Raises TypeError if none is declared."""
-    return _shape(kind, request=request, owner=None, field="")
+    return _shape(WireField(kind), kind, request=request, label="")
 
 
-def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> WireShape:
-    """Return the shape of the type of a field of `owner`.
+def _shape(field: WireField, kind: Any, *, request: bool, label: str) -> WireShape:
+    """Return the shape of the type of a field, or of a part of it.
 
-    In a request every text and number needs a declared form; in an answer the form is optional.
+    In a request every text and number needs a declared type; in an answer it is optional.
     """
     origin, arguments = get_origin(kind), get_args(kind)
-    inner_shape = partial(_shape, request=request, owner=owner, field=field)
+    inner_shape = partial(_shape, field, request=request, label=label)
     if isinstance(kind, NewType):
         return inner_shape(kind.__supertype__)
     if kind is Any:
@@ -75,17 +79,14 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> WireS
     if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
         return Row([inner_shape(item) for item in arguments])
     if origin in _ARRAYS:
-        min_items, max_items = 0, None
-        if request and owner is not None:
-            max_items = field_table.MOST.get(f"{owner.__name__}.{field}", MOST_ITEMS)
-            min_items = field_table.LEAST.get(f"{owner.__name__}.{field}", 0)
-        return Array(inner_shape(arguments[0]), _ARRAYS[origin], max_items, min_items)
+        least, most = field.bounds if request else Bounds()
+        if request and label and most is None:
+            most = _MAX_ITEMS
+        return Array(inner_shape(arguments[0]), _ARRAYS[origin], most, least)
     if origin in (dict, Mapping):
         return MappingShape(arguments[0], inner_shape(arguments[1]))
     if kind in (str, int, bytes):
-        plain: WireShape = Octets() if kind is bytes else Plain(kind)
-        form = answer_fields.form_of(owner, field) if owner is not None and not request else None
-        return _formed(plain, owner, field) if request else plain if form is None else Formed(plain, form)
+        return _leaf(field, Octets() if kind is bytes else Plain(kind), request=request, label=label)
     if kind is bool:
         return Plain(bool)
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -96,11 +97,11 @@ def _shape(kind: Any, *, request: bool, owner: type | None, field: str) -> WireS
     return special() if special else record_of(kind, request=request)
 
 
-def _formed(plain: WireShape, owner: type | None, field: str) -> WireShape:
-    form = None if owner is None else field_table.form_of(owner, field)
-    if form is None:
-        raise TypeError(f"nobody has said what may stand in {owner and owner.__name__}.{field}")
-    return Formed(plain, form)
+def _leaf(field: WireField, plain: WireShape, *, request: bool, label: str) -> WireShape:
+    type_ = field.type if request else answer_fields.BY_FIELD.get(label)
+    if request and type_ is None:
+        raise TypeError(f"{label} has no declared type")
+    return plain if type_ is None else Formed(plain, type_.check, type_.schema)
 
 
 def _union(arms: Sequence[Any], inner_shape: Callable[[Any], WireShape], *, request: bool) -> WireShape:
@@ -135,25 +136,25 @@ def record_of(kind: Any, *, request: bool, tag: str | None = None) -> Any:
 def _record_of(kind: Any, request: bool, tag: str | None) -> Any:
     fields = fields_of(kind)
     if issubclass(kind, Operation):
-        defaults = {name: getattr(kind, name) for name in fields if hasattr(kind, name)}
+        defaults = {name: field.default for name, field in kind.fields.items() if not field.required}
     elif hasattr(kind, "_field_defaults"):
         defaults = kind._field_defaults
     else:
-        raise TypeError(f"nobody has said how {kind.__name__} travels")
+        raise TypeError(f"{kind.__name__} has no declared form in JSON")
     record = RecordShape(
         _called(kind, request=request, tagged=tag is not None),
         kind,
         {
-            field: partial(_shape, hint, request=request, owner=kind, field=field)
-            for field, hint in fields.items()
+            name: partial(_shape, field, field.kind, request=request, label=f"{kind.__name__}.{name}")
+            for name, field in fields.items()
+            if not (request and field.authority_only)
         },
         defaults,
         request=request,
         tag=tag,
-        kept_back=field_table.KEPT_BACK.get(field_table.owned(kind), frozenset()) if request else frozenset(),
     )
-    whole = (field_table.WHOLE if request else answer_fields.WHOLE).get(field_table.owned(kind))
-    return record if whole is None else Formed(record, whole)
+    check = getattr(kind, "checked_request" if request else "checked_answer", None)
+    return record if check is None else Formed(record, check, {})
 
 
 _SCHEMAS = {
@@ -194,7 +195,7 @@ _SCHEMAS = {
 
 def _called(kind: type, *, request: bool, tagged: bool) -> str:
     """Return the name of a record's schema; it differs between requests and answers."""
-    name = _SCHEMAS.get(field_table.owned(kind), kind.__name__)
+    name = _SCHEMAS.get(f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}", kind.__name__)
     if tagged:
         return f"{name}Piece"
     return f"{name}Given" if request and not issubclass(kind, Operation) else name

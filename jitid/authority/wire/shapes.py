@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from jitid.crypto.jws import b64url, b64url_decode
 from jitid.errors import UsageError
-
-if TYPE_CHECKING:
-    from jitid.authority.wire.fields import FieldForm
 
 # Values of every annotated type are encoded, and JSON may be anything.
 # ruff: noqa: ANN401
@@ -80,25 +77,27 @@ class Plain:
 
 
 class Formed:
-    """A value that is checked against the form of its field."""
+    """A value that is checked besides its type."""
 
-    def __init__(self, inner: WireShape, form: FieldForm) -> None:
+    def __init__(self, inner: WireShape, check: Callable[[Any], Any], more_schema: Mapping[str, Any]) -> None:
+        """`check` returns the value to store, or raises UsageError. `more_schema` adds to the schema of `inner`."""
         self._inner = inner
-        self._form = form
+        self._check = check
+        self._more_schema = more_schema
 
     def encode(self, value: Any) -> Any:
         return self._inner.encode(value)
 
     def decode(self, raw: Any) -> Any:
         try:
-            return self._form.check(self._inner.decode(raw))
+            return self._check(self._inner.decode(raw))
         except UsageError as error:
             unfit = UnfitError(error.message)
             unfit.hint = error.hint
             raise unfit from None
 
     def schema(self, definitions: Definitions) -> Schema:
-        return {**self._inner.schema(definitions), **self._form.schema}
+        return {**self._inner.schema(definitions), **self._more_schema}
 
 
 class Anything:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from jitid.capabilities.access.authenticate import recorded_facts
+from jitid.capabilities.access.oidc import MAX_KEY
 from jitid.capabilities.access.store import AccessChanges, AccessStore
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.revocation import check_reason
@@ -20,6 +21,7 @@ from jitid.errors import (
 from jitid.model.access import ALL_AUDIENCES, Access, AccessState
 from jitid.model.caller import BOOTSTRAP, ROLES, Caller
 from jitid.values import audience, strict_json
+from jitid.values.field_types import AUDIENCE, DELEGATOR, DURATION, choice, text
 from jitid.values.ids import access_id, new_uuid7, parse_access_id
 from jitid.values.names import check_audience, check_delegator
 from jitid.values.secret import Secret, fingerprint, new_opaque
@@ -62,12 +64,12 @@ class AccessEnded(NamedTuple):
 class AccessRequest(NamedTuple):
     """A request for access. Times are seconds."""
 
-    name: str
-    roles: tuple[str, ...] = ()
-    ttl: int | None = None
-    key: str | None = None
+    name: Annotated[str, DELEGATOR]
+    roles: Annotated[tuple[str, ...], choice(*ROLES)] = ()
+    ttl: Annotated[int | None, DURATION] = None
+    key: Annotated[str | None, text(MAX_KEY, "the key")] = None
     """A public key as JWK (RFC 7517), instead of an access token."""
-    audiences: tuple[str, ...] = ()
+    audiences: Annotated[tuple[str, ...], AUDIENCE] = ()
     """The caller's own audiences. It sees only tokens for them, and may exchange a token for them that permits it."""
     all_audiences: bool = False
     """Whether the caller sees tokens for all audiences."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.operation.base import Operation
+from jitid.values.declaration import value, values
+from jitid.values.field_types import ACCESS_ID, COUNT, DELEGATOR, DURATION, REASON, ROWS
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.grant import AccessEnded, AccessRequest, Granted
@@ -23,16 +25,18 @@ class GrantAccess(Operation["Granted"]):
 class BootstrapAccess(Operation["Granted"]):
     """Make the credential that lets the first administrator in: for one hour, and for one grant."""
 
+    local = True
+
     accept_clock: bool = False
 
 
 class RotateAccess(Operation["Granted"]):
     """Put another bearer in the place of one."""
 
-    id: str
-    ttl: int | None = None
+    id: str = value(ACCESS_ID)
+    ttl: int | None = value(DURATION, default=None)
     """The new lifetime in seconds; None for the lifetime of the old token. A caller's own token is never extended."""
-    overlap: int | None = None
+    overlap: int | None = value(COUNT, default=None)
     """Seconds that the old token stays valid; None for 0, or for 60 if callers rotate their own token."""
     accept_clock: bool = False
 
@@ -40,10 +44,10 @@ class RotateAccess(Operation["Granted"]):
 class RevokeAccess(Operation["AccessEnded"]):
     """End what lets somebody ask."""
 
-    ids: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
+    ids: tuple[str, ...] = values(ACCESS_ID, default=())
+    names: tuple[str, ...] = values(DELEGATOR, default=())
     """Names whose access credentials are all revoked."""
-    reason: str | None = None
+    reason: str | None = value(REASON, default=None)
     accept_clock: bool = False
 
 
@@ -58,13 +62,15 @@ class ListAccess(Operation["AccessPage"]):
     """List access credentials, the newest first."""
 
     live: bool = True
-    name: str | None = None
-    after: str | None = None
-    limit: int
+    name: str | None = value(DELEGATOR, default=None)
+    after: str | None = value(ACCESS_ID, default=None)
+    limit: int = value(ROWS)
 
 
 class Authenticate(Operation["Caller"]):
     """Find out who comes with a bearer."""
+
+    local = True
 
     bearer: Secret
     client: str | None = None
@@ -83,12 +89,16 @@ class ClientKey(NamedTuple):
 class FindClientKeys(Operation["list[ClientKey]"]):
     """Return the keys of a client that count now; none where there is no such client."""
 
+    local = True
+
     client: str
     """The client's name, such as `system:ci`, or the id of its access credential."""
 
 
 class UseAssertion(Operation["Caller"]):
     """Find out who has proved themselves by what they signed; it counts once."""
+
+    local = True
 
     id: str
     """The id of the access credential whose key verified the assertion."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from jitid.capabilities.adopt import adopted_secrets
 from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
@@ -11,8 +11,11 @@ from jitid.capabilities.adopt.adoption import owners_of, row_of, wrong
 from jitid.capabilities.adopt.store import AdoptedChanges
 from jitid.errors import UsageError
 from jitid.ledger.transaction import Transaction
-from jitid.model.adopted import Changed, StandingSecret
+from jitid.model.adopted import LONGEST_PLACE, LONGEST_REFERENCE, Changed, StandingSecret
+from jitid.model.directory import PERSON
 from jitid.model.target import BY_HAND
+from jitid.model.task import MAX_PURPOSE
+from jitid.values.field_types import AGENT, TIME, kept_text, text
 from jitid.values.text import label, operand
 from jitid.values.times import NO_EXPIRY, format_time
 
@@ -20,14 +23,14 @@ from jitid.values.times import NO_EXPIRY, format_time
 class Amended(NamedTuple):
     """New properties of adopted secrets; None leaves a property unchanged."""
 
-    owner: str | None = None
+    owner: Annotated[str | None, PERSON] = None
     """The owner, by any of their names."""
-    place: str | None = None
-    purpose: str | None = None
-    agent: str | None = None
-    expires_at: int | None = None
-    target: str | None = None
-    reference: str | None = None
+    place: Annotated[str | None, kept_text(LONGEST_PLACE, "the place")] = None
+    purpose: Annotated[str | None, kept_text(MAX_PURPOSE, "the purpose")] = None
+    agent: Annotated[str | None, AGENT] = None
+    expires_at: Annotated[int | None, TIME] = None
+    target: Annotated[str | None, text(64, "the target")] = None
+    reference: Annotated[str | None, kept_text(LONGEST_REFERENCE, "the reference")] = None
 
 
 def amend(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.model.adopted import ADOPTED_NAME, MOST_SECRETS
 from jitid.operation.base import Operation
+from jitid.values.declaration import records, value, values
+from jitid.values.field_types import COUNT, FILTER, REASON, ROWS, pattern
 
 if TYPE_CHECKING:
     from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
 class Adopt(Operation["Adoption"]):
     """Record standing secrets that exist already, all of them or none."""
 
-    secrets: tuple[StandingSecret, ...]
-    content: str | None = None
+    secrets: tuple[StandingSecret, ...] = records(least=1, most=MOST_SECRETS)
+    content: str | None = value(pattern("[0-9a-f]{64}", "a SHA-256 in hexadecimal"), default=None)
     """SHA-256, as hex, of the file with the secrets."""
     dry_run: bool = False
     accept_clock: bool = False
@@ -28,7 +31,7 @@ class Adopt(Operation["Adoption"]):
 class ChangeAdopted(Operation["AdoptedPage"]):
     """Change what is known of adopted secrets."""
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] = values(ADOPTED_NAME, least=1)
     amended: Amended
     accept_clock: bool = False
 
@@ -36,8 +39,8 @@ class ChangeAdopted(Operation["AdoptedPage"]):
 class EndAdopted(Operation["Finished"]):
     """Record that adopted secrets work no longer where they are kept, and end them here too."""
 
-    names: tuple[str, ...]
-    proof: str
+    names: tuple[str, ...] = values(ADOPTED_NAME, least=1)
+    proof: str = value(REASON)
     """The action that ended them, in words."""
     accept_clock: bool = False
 
@@ -52,21 +55,21 @@ class AdoptedPage(NamedTuple):
 class ListAdopted(Operation["AdoptedPage"]):
     """List adopted secrets, the oldest first, a page at a time."""
 
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = values(ADOPTED_NAME, default=())
     """Only secrets of these names, the latest of each name."""
-    owner: str | None = None
+    owner: str | None = value(FILTER, default=None)
     """The owner, by any of their names."""
     live: bool = False
     """Only secrets that may still work: live here, or not known to have ended where they are kept."""
-    after: int = 0
+    after: int = value(COUNT, default=0)
     """The ledger's number of the last secret already seen."""
-    limit: int
+    limit: int = value(ROWS)
 
 
 class ProbeAdopted(Operation["list[Probed]"]):
     """Ask targets whether adopted secrets work there; nothing is changed."""
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] = values(ADOPTED_NAME, least=1, most=100)
 
 
 class Probed(NamedTuple):
@@ -79,7 +82,7 @@ class Probed(NamedTuple):
 class SuggestReplacements(Operation["list[SecretReplacement]"]):
     """Tell what could take the place of adopted secrets, and what has to be set up for that."""
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] = values(ADOPTED_NAME, least=1, most=100)
 
 
 AnyOperation = Adopt | ChangeAdopted | EndAdopted | ListAdopted | ProbeAdopted | SuggestReplacements

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.crypto import jws
@@ -17,6 +17,7 @@ from jitid.model.event import Event, Head, Link
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.model.task import parse_task
 from jitid.values import strict_json
+from jitid.values.field_types import COUNT, FILTER, POSITIVE, TASK_FILTER, TIME
 
 HEAD_TYPE = "jitid-audit-head+jws"
 
@@ -28,22 +29,22 @@ class UnreadableHeadError(IntegrityError):
 class LogFilter(NamedTuple):
     """A filter for events; every given condition must hold."""
 
-    operation: str | None = None
-    task: str | None = None
-    agent: str | None = None
-    delegator: str | None = None
-    by: str | None = None
+    operation: Annotated[str | None, FILTER] = None
+    task: Annotated[str | None, TASK_FILTER] = None
+    agent: Annotated[str | None, FILTER] = None
+    delegator: Annotated[str | None, FILTER] = None
+    by: Annotated[str | None, FILTER] = None
     """The caller's name; or the id of an identity, since several agents may share a name."""
-    rule: str | None = None
-    sweep: str | None = None
+    rule: Annotated[str | None, FILTER] = None
+    sweep: Annotated[str | None, FILTER] = None
     """The name of a sweep, as in its events."""
-    since: int | None = None
+    since: Annotated[int | None, TIME] = None
     """Seconds since the epoch."""
-    until: int | None = None
-    after: int = 0
+    until: Annotated[int | None, TIME] = None
+    after: Annotated[int, COUNT] = 0
     """The number of the last event already seen."""
-    event: int | None = None
-    trace: str | None = None
+    event: Annotated[int | None, POSITIVE] = None
+    trace: Annotated[str | None, FILTER] = None
     """The trace id of the request (W3C Trace Context, section 3.2.2.3), or its whole `traceparent`."""
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.model.types import TASK
 from jitid.operation.base import Operation
+from jitid.values.declaration import leaves, value
+from jitid.values.field_types import AGENT, ID, POSITIVE, TIME, number, pattern, text
 
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.explanation import Explanation
@@ -21,7 +24,7 @@ class StoredPolicy(Operation["Files"]):
 
     slow = True
 
-    digest: str
+    digest: str = value(pattern("[0-9A-Fa-f]{1,64}", "the beginning of a digest"))
     """The digest in hexadecimal, or its beginning."""
 
 
@@ -30,9 +33,9 @@ class ReplayDecisions(Operation["Replayed"]):
 
     slow = True
 
-    old: Files
-    new: Files
-    since: int | None = None
+    old: Files = leaves(text(1 << 20, "a file"), most=10_000)
+    new: Files = leaves(text(1 << 20, "a file"), most=10_000)
+    since: int | None = value(TIME, default=None)
     """Only decisions from then on, in seconds since the epoch."""
 
 
@@ -41,9 +44,9 @@ class Explain(Operation["Explanation"]):
 
     slow = True
 
-    id: str | None = None
+    id: str | None = value(ID, default=None)
     token: Secret | None = None
-    event: int | None = None
+    event: int | None = value(POSITIVE, default=None)
 
 
 class SuggestPolicy(Operation["list[Suggestion]"]):
@@ -51,10 +54,10 @@ class SuggestPolicy(Operation["list[Suggestion]"]):
 
     task_in = "task"
 
-    agent: str | None = None
-    task: str | None = None
+    agent: str | None = value(AGENT, default=None)
+    task: str | None = value(TASK, default=None)
     """Only credentials that were issued on this task."""
-    days: int
+    days: int = value(number(1, 3_660))
     """The number of UTC days to look back, today included."""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.operation.base import Operation
+from jitid.values.declaration import value, values
+from jitid.values.field_types import AGENT, COUNT, FILTER, MAX_ROWS, REASON, ROWS, number
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.recurrence import Classified, RecurrenceRule
@@ -17,10 +19,10 @@ if TYPE_CHECKING:
 class RegisterAgent(Operation["KeptAgent"]):
     """Record an agent that recurs."""
 
-    name: str
+    name: str = value(AGENT)
     stated: StatedAgent
     due: Due
-    most: int | None = None
+    most: int | None = value(COUNT, default=None)
     """The maximum number of live credentials, issued under its name before, that may end; None for any number."""
     accept_clock: bool = False
 
@@ -28,7 +30,7 @@ class RegisterAgent(Operation["KeptAgent"]):
 class ChangeAgent(Operation["KeptAgent"]):
     """Change what is stated of an agent."""
 
-    name: str
+    name: str = value(AGENT)
     stated: StatedAgent
     accept_clock: bool = False
 
@@ -36,7 +38,7 @@ class ChangeAgent(Operation["KeptAgent"]):
 class ReviewAgent(Operation["KeptAgent"]):
     """Record that somebody has looked at what an agent holds and may hold."""
 
-    name: str
+    name: str = value(AGENT)
     due: Due
     accept_clock: bool = False
 
@@ -44,18 +46,18 @@ class ReviewAgent(Operation["KeptAgent"]):
 class ResumeAgent(Operation["KeptAgent"]):
     """Let a suspended agent be issued to again."""
 
-    name: str
+    name: str = value(AGENT)
     accept_clock: bool = False
 
 
 class SuspendAgent(Operation["WithdrawnAgent"]):
     """Issue nothing more to an agent until it is resumed, and end what it holds."""
 
-    name: str
-    reason: str | None = None
+    name: str = value(AGENT)
+    reason: str | None = value(REASON, default=None)
     keep_live: bool = False
     """Keep the agent's live credentials valid."""
-    most: int | None
+    most: int | None = value(COUNT)
     """The maximum number of live credentials that may end; None for any number."""
     dry_run: bool = False
     accept_clock: bool = False
@@ -64,10 +66,10 @@ class SuspendAgent(Operation["WithdrawnAgent"]):
 class UnregisterAgent(Operation["WithdrawnAgent"]):
     """End the record of an agent, and what it holds."""
 
-    name: str
-    reason: str | None = None
+    name: str = value(AGENT)
+    reason: str | None = value(REASON, default=None)
     keep_live: bool = False
-    most: int | None
+    most: int | None = value(COUNT)
     dry_run: bool = False
     accept_clock: bool = False
 
@@ -84,8 +86,8 @@ class AgentDetails(NamedTuple):
 class ShowAgent(Operation["AgentDetails"]):
     """Tell everything about an agent."""
 
-    name: str
-    issues: int
+    name: str = value(AGENT)
+    issues: int = value(number(0, MAX_ROWS))
     """The maximum number of the agent's latest credentials to return."""
 
 
@@ -99,20 +101,20 @@ class AgentPage(NamedTuple):
 class ListAgents(Operation["AgentPage"]):
     """List records of agents in the order of their names, a page at a time."""
 
-    owner: str | None = None
+    owner: str | None = value(FILTER, default=None)
     """Any name of the owner."""
     state: AgentState | None = None
-    after: str | None = None
-    limit: int
+    after: str | None = value(FILTER, default=None)
+    limit: int = value(ROWS)
 
 
 class ClassifyAgents(Operation["Classified"]):
     """Say for each agent's name whether it should have a record, from what the ledger remembers of it."""
 
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = values(AGENT, default=())
     """Names of agents; empty for all."""
     rule: RecurrenceRule
-    limit: int
+    limit: int = value(ROWS)
 
 
 AnyOperation = (

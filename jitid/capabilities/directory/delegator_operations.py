@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.model.directory import ALIAS
 from jitid.operation.base import Operation
+from jitid.values.declaration import value
+from jitid.values.field_types import COUNT, FILTER, REASON, ROWS
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled, Edit, Edited, Enabled
@@ -23,7 +26,7 @@ class AddDelegator(Operation["Edited"]):
 class ChangeDelegator(Operation["Edited"]):
     """Change what the directory has of a delegator."""
 
-    name: str
+    name: str = value(ALIAS)
     edit: Edit
     accept_clock: bool = False
 
@@ -31,11 +34,11 @@ class ChangeDelegator(Operation["Edited"]):
 class DisableDelegator(Operation["Disabled"]):
     """Disable a delegator, and end what hangs on them."""
 
-    name: str
+    name: str = value(ALIAS)
     keep_live: bool = False
     """Keep the credentials valid that descend from the delegator."""
-    reason: str | None = None
-    most: int | None
+    reason: str | None = value(REASON, default=None)
+    most: int | None = value(COUNT)
     """The maximum number of live credentials that may end; None for any number."""
     dry_run: bool = False
     accept_clock: bool = False
@@ -44,25 +47,25 @@ class DisableDelegator(Operation["Disabled"]):
 class EnableDelegator(Operation["Enabled"]):
     """Let a delegator delegate again."""
 
-    name: str
-    reason: str | None = None
+    name: str = value(ALIAS)
+    reason: str | None = value(REASON, default=None)
     accept_clock: bool = False
 
 
 class ShowDelegator(Operation["DelegatorDetails"]):
     """Tell everything about a delegator."""
 
-    name: str
+    name: str = value(ALIAS)
 
 
 class ListDelegators(Operation["list[Delegator]"]):
     """List delegators in the order of their names, a page at a time."""
 
-    group: str | None = None
+    group: str | None = value(FILTER, default=None)
     disabled: bool | None = None
     """None for both."""
-    after: str | None = None
-    limit: int
+    after: str | None = value(FILTER, default=None)
+    limit: int = value(ROWS)
 
 
 class ImportDelegators(Operation["Reconciled"]):
@@ -72,8 +75,8 @@ class ImportDelegators(Operation["Reconciled"]):
     source: RosterSource
     full: bool = False
     """Whether the list is complete: imported delegators that it lacks are then disabled."""
-    reason: str | None = None
-    most: int | None
+    reason: str | None = value(REASON, default=None)
+    most: int | None = value(COUNT)
     """The maximum number of delegators disabled, and of live credentials ended; None for any number."""
     dry_run: bool = False
     accept_clock: bool = False

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from shlex import quote as word
-from typing import NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 from jitid.capabilities.directory import departures
 from jitid.capabilities.directory.delegator_facts import RECORDED_FIELDS, recorded_facts
 from jitid.capabilities.directory.delegator_store import SUSPENDED_AS
 from jitid.capabilities.directory.departures import Departure
+from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.roster_entry import StatedDelegator, few, merged
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity.revocation import check_reason, guard
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
-from jitid.model.directory import Agent, Delegator, Ties
+from jitid.model.directory import PERSON, Agent, Delegator, Ties
+from jitid.model.types import SENSITIVITY
+from jitid.values.field_types import text
 from jitid.values.scope import Scope, covers, may_overlap
 from jitid.values.text import label, quote
 
@@ -27,8 +30,8 @@ class Amendment(NamedTuple):
     """A change of a list: clear it if requested, then add values, then remove values."""
 
     clear: bool = False
-    add: tuple[str, ...] = ()
-    remove: tuple[str, ...] = ()
+    add: Annotated[tuple[str, ...], text(2 * 255 + 1)] = ()
+    remove: Annotated[tuple[str, ...], text(2 * 255 + 1)] = ()
 
     def applied(self, values: Iterable[str]) -> tuple[str, ...]:
         """Return the changed list, sorted and without duplicates."""
@@ -41,11 +44,26 @@ class Edit(NamedTuple):
     entitlements: Amendment = Amendment()
     policy_alone: bool = False
     """Remove all entitlements: the policy alone decides which scopes they may hand out."""
-    sensitivity: str | None = None
+    sensitivity: Annotated[str | None, SENSITIVITY] = None
     groups: Amendment = Amendment()
-    manager: str | None = None
+    manager: Annotated[str | None, PERSON] = None
     no_manager: bool = False
     aliases: Amendment = Amendment()
+
+    def checked_request(self) -> Self:
+        """Return the edit with its lists in their normal form. Raises UsageError for an invalid or doubtful one."""
+        if self.manager is not None and self.no_manager:
+            raise UsageError("a manager and no manager contradict each other")
+        # The edit itself does not say which field its values are for: each field has its own check.
+        return self._replace(
+            entitlements=_normal(self.entitlements, roster_entry.entitlements),
+            groups=_normal(self.groups, roster_entry.groups),
+            aliases=_normal(self.aliases, roster_entry.aliases),
+        )
+
+
+def _normal(amendment: Amendment, normal: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Amendment:
+    return amendment._replace(add=normal(amendment.add), remove=normal(amendment.remove))
 
 
 class Edited(NamedTuple):
@@ -192,9 +210,7 @@ def _must_be_removed(old: Delegator, new: Delegator, removed: tuple[str, ...]) -
 
 def normal(scopes: Iterable[str]) -> tuple[str, ...]:
     """Return scopes in their normal form. Raises UsageError for an invalid scope, and for too many scopes."""
-    from jitid.capabilities.directory.roster.roster_entry import entitlements
-
-    return entitlements(tuple(scopes))
+    return roster_entry.entitlements(tuple(scopes))
 
 
 def disable(

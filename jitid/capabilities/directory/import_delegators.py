@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from jitid.capabilities.directory import delegator_facts, departures
 from jitid.capabilities.directory.departures import Departure
@@ -13,6 +13,7 @@ from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity.revocation import TooManyError, blast, check_reason
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
+from jitid.values.field_types import choice, pattern
 
 _SHOWN = 20
 """The maximum number of names of each group that a report lists one by one."""
@@ -21,9 +22,9 @@ _SHOWN = 20
 class RosterSource(NamedTuple):
     """The origin of a list."""
 
-    form: str
+    form: Annotated[str, choice("csv", "scim", "jsonl")]
     """`csv`, `scim` or `jsonl`."""
-    content: str
+    content: Annotated[str, pattern("[0-9a-f]{64}", "a SHA-256 in hexadecimal")]
     """SHA-256 of the file, as hex."""
 
 

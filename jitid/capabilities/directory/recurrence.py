@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from jitid.capabilities.directory import recurrence_store
 from jitid.capabilities.directory.store import DirectoryStore
@@ -15,6 +15,7 @@ from jitid.ledger.view import View
 from jitid.model.agent_history import Past
 from jitid.model.directory import Agent, AgentState, Delegator
 from jitid.model.task import MAX_PURPOSE
+from jitid.values.field_types import POSITIVE, number
 from jitid.values.scope import Scope, gathered, normalise, uncovered
 from jitid.values.text import label, operand, safe
 from jitid.values.times import format_duration
@@ -36,11 +37,11 @@ _EVERY = 1 << 31
 class RecurrenceRule(NamedTuple):
     """The thresholds from which a name counts as recurring; one of `tasks` and `on_days` is enough."""
 
-    tasks: int
+    tasks: Annotated[int, POSITIVE]
     """The minimum number of tasks."""
-    on_days: int
+    on_days: Annotated[int, POSITIVE]
     """The minimum number of UTC days on which identities were issued."""
-    days: int = DAYS
+    days: Annotated[int, number(1, 3_660)] = DAYS
     """The number of UTC days to look back, today included; only identities issued since then count."""
 
 

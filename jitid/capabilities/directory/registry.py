@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.ownership import GROUP
@@ -14,8 +14,11 @@ from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.credential import USUAL_KINDS, State
-from jitid.model.directory import Agent, Delegator
+from jitid.model.directory import PERSON, Agent, Delegator
 from jitid.model.ledger_rows import Selection
+from jitid.model.task import MAX_PURPOSE
+from jitid.model.types import KIND
+from jitid.values.field_types import AGENT, AUDIENCE, DURATION, POSITIVE, SCOPE, TIME, kept_text
 from jitid.values.ids import identity_id
 from jitid.values.names import check_new_agent
 from jitid.values.scope import Scope, normalise, uncovered
@@ -31,8 +34,8 @@ REVIEWED_EVERY = 90 * 86_400
 class Due(NamedTuple):
     """A due date as stated: a time in seconds since the epoch, or a number of seconds from now."""
 
-    at: int | None = None
-    after: int = REVIEWED_EVERY
+    at: Annotated[int | None, TIME] = None
+    after: Annotated[int, DURATION] = REVIEWED_EVERY
 
     def time(self, now: int) -> int:
         """Return the time. Raises UsageError if it has passed."""
@@ -48,15 +51,15 @@ class Due(NamedTuple):
 class StatedAgent(NamedTuple):
     """The stated fields of an agent. None leaves a field unchanged, or gives a new record the default."""
 
-    owner: str | None = None
+    owner: Annotated[str | None, PERSON] = None
     """Any name of the owner."""
-    purpose: str | None = None
-    scopes: tuple[Scope, ...] | None = None
-    audiences: tuple[str, ...] | None = None
-    kinds: tuple[str, ...] | None = None
-    max_ttl: int | None = None
-    concurrency: int | None = None
-    users: tuple[str, ...] | None = None
+    purpose: Annotated[str | None, kept_text(MAX_PURPOSE, "the purpose")] = None
+    scopes: Annotated[tuple[Scope, ...] | None, SCOPE] = None
+    audiences: Annotated[tuple[str, ...] | None, AUDIENCE] = None
+    kinds: Annotated[tuple[str, ...] | None, KIND] = None
+    max_ttl: Annotated[int | None, DURATION] = None
+    concurrency: Annotated[int | None, POSITIVE] = None
+    users: Annotated[tuple[str, ...] | None, AGENT] = None
     """Users of the name besides the owner: any names of delegators, `group:NAME`, `agent:NAME`."""
     unlimited: bool = False
     """Whether any number of its identities may be valid at the same time."""

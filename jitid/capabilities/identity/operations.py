@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.operation.base import Operation
+from jitid.values.declaration import value, values
+from jitid.values.field_types import AUDIENCE, ID, REASON
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.hand_back import HandedBack
@@ -16,7 +18,7 @@ class Verify(Operation["Credential"]):
     """Say whether a token is valid now."""
 
     token: Secret
-    audiences: tuple[str, ...] = ()
+    audiences: tuple[str, ...] = values(AUDIENCE, default=())
     """The token must be for one of these audiences; empty: for any audience whose tokens the caller sees."""
 
 
@@ -25,8 +27,8 @@ class HandBack(Operation["HandedBack"]):
 
     token: Secret
     """The holder's own credential, which authorises the operation."""
-    id: str
-    reason: str | None = None
+    id: str = value(ID)
+    reason: str | None = value(REASON, default=None)
     accept_clock: bool = False
 
     def facts_if_denied(self) -> dict[str, object]:

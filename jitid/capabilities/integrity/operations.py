@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from jitid.errors import UsageError
 from jitid.operation.base import Operation
+from jitid.values.declaration import value
+from jitid.values.field_types import DURATION, MAX_ROWS, ROWS, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +24,7 @@ class VerifyLog(Operation["Verification"]):
 
     slow = True
 
-    expected_head: str | None = None
+    expected_head: str | None = value(text(16_384, "the head"), default=None)
 
 
 class Prune(Operation["Pruning"]):
@@ -29,11 +32,11 @@ class Prune(Operation["Pruning"]):
 
     slow = True
 
-    rows_after: int | None
+    rows_after: int | None = value(DURATION)
     """Seconds for which rows of ended credentials are kept; None only continues an earlier pruning."""
-    leaks_after: int | None = None
+    leaks_after: int | None = value(DURATION, default=None)
     """Seconds for which a leak is kept after it was closed and proved refused; None keeps it for ever."""
-    seconds: int = 20
+    seconds: int = value(number(1, 3_600), default=20)
     """Seconds of deletion after which the operation returns, with the number of identities that are left."""
     dry_run: bool = False
     accept_clock: bool = False
@@ -41,6 +44,8 @@ class Prune(Operation["Pruning"]):
 
 class CutLog(Operation["Cut"]):
     """Export old audit events into a file on the machine of the ledger, and let go of those that nothing needs."""
+
+    local = True
 
     evidence_after: int
     """Seconds for which events are kept."""
@@ -59,6 +64,8 @@ class ExportLog(Operation["Iterator[str]"]):
 class Examine(Operation["list[Check]"]):
     """Examine the ledger and its keys, changing nothing."""
 
+    local = True
+
     stated: Mapping[str, str | None]
     """The ledger's names in the configuration, by `issuer` and `trust_domain`."""
     head: tuple[str, str] | None = None
@@ -69,9 +76,15 @@ class ReadLog(Operation["list[dict[str, Any]]"]):
     """Read audit events, oldest first."""
 
     chosen: LogFilter
-    limit: int | None
+    limit: int | None = value(ROWS)
     members: bool = False
     """Whether to add the ids of the credentials that each event issued and ended."""
+
+    def checked_request(self) -> Self:
+        """Return the request. Raises UsageError for a request without a limit, whose answer could have any size."""
+        if self.limit is None:
+            raise UsageError(f"how many events are wanted has to be said, at most {MAX_ROWS} at a time")
+        return self
 
 
 class LogPage(NamedTuple):
@@ -86,7 +99,7 @@ class FollowLog(Operation["LogPage"]):
     """Read what the audit log has after `chosen.after`, to be asked again after what was seen then."""
 
     chosen: LogFilter
-    limit: int
+    limit: int = value(ROWS)
     last: bool = False
     """Whether to return the last `limit` matching events, and not the first."""
     members: bool = False

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.model.types import TASK
 from jitid.operation.base import Operation
+from jitid.values.declaration import authority_only, value, values
+from jitid.values.field_types import AGENT, COUNT, DELEGATOR, FILTER, ID, REASON, ROWS, choice, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +46,7 @@ class Inspection(NamedTuple):
 class Inspect(Operation["Inspection"]):
     """Tell everything about a credential, named by its id or by itself."""
 
-    id: str | None = None
+    id: str | None = value(ID, default=None)
     token: Secret | None = None
 
 
@@ -60,10 +63,10 @@ class ListCredentials(Operation["Page"]):
     task_in = "chosen.task"
 
     chosen: Filter
-    sort: str
+    sort: str = value(text(32, "the order"))
     descending: bool
-    after: str | None
-    limit: int
+    after: str | None = value(FILTER)
+    limit: int = value(ROWS)
 
 
 class ShowTree(Operation["Page"]):
@@ -71,12 +74,12 @@ class ShowTree(Operation["Page"]):
 
     task_in = "task"
 
-    ids: tuple[str, ...] = ()
-    task: str | None = None
-    limit: int
-    delegator: str | None = None
+    ids: tuple[str, ...] = values(ID, default=())
+    task: str | None = value(TASK, default=None)
+    limit: int = value(ROWS)
+    delegator: str | None = authority_only(default=None)
     """Only descendants of this root delegator."""
-    under: str | None = None
+    under: str | None = authority_only(default=None)
     """The id of an identity: only that identity and its descendants."""
 
 
@@ -88,8 +91,8 @@ class Revoke(Operation["Ended"]):
     selection: Selection
     tokens: tuple[Secret, ...] = ()
     """Tokens whose identities are revoked as well."""
-    reason: str | None = None
-    most: int | None
+    reason: str | None = value(REASON, default=None)
+    most: int | None = value(COUNT)
     """The maximum number of live credentials that may end; None for any number."""
     dry_run: bool = False
     accept_clock: bool = False
@@ -100,8 +103,8 @@ class Retire(Operation["Ended"]):
 
     task_in = "task"
 
-    task: str
-    reason: str | None = None
+    task: str = value(TASK)
+    reason: str | None = value(REASON, default=None)
     dry_run: bool = False
     accept_clock: bool = False
 
@@ -122,10 +125,10 @@ class ListTasks(Operation["list[TaskRow]"]):
 
     task_in = "after"
 
-    state: str | None
-    after: str | None
-    limit: int
-    within: tuple[str, ...] = ()
+    state: str | None = value(choice("open", "overdue", "ended"))
+    after: str | None = value(TASK)
+    limit: int = value(ROWS)
+    within: tuple[str, ...] = authority_only(default=())
     """Only tasks that one of these names owns, or that are shared with one of them; empty for all."""
 
 
@@ -134,7 +137,7 @@ class ShowTask(Operation["TaskRow"]):
 
     task_in = "name"
 
-    name: str
+    name: str = value(TASK)
 
 
 class ShareTask(Operation["TaskRow"]):
@@ -142,8 +145,8 @@ class ShareTask(Operation["TaskRow"]):
 
     task_in = "task"
 
-    task: str
-    names: tuple[str, ...]
+    task: str = value(TASK)
+    names: tuple[str, ...] = values(AGENT)
     """Delegators, and groups as `group:NAME`."""
     end: bool = False
     accept_clock: bool = False
@@ -154,8 +157,8 @@ class GiveTask(Operation["TaskRow"]):
 
     task_in = "task"
 
-    task: str
-    to: str
+    task: str = value(TASK)
+    to: str = value(DELEGATOR)
     accept_clock: bool = False
 
 

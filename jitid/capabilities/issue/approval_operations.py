@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.operation.base import Operation
+from jitid.values.declaration import authority_only, value, values
+from jitid.values.field_types import DURATION, FILTER, REASON, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,15 +28,15 @@ class ListApprovals(Operation["ApprovalPage"]):
     """List requests, the newest first, a page at a time."""
 
     chosen: ApprovalFilter
-    limit: int
-    within: tuple[str, ...] = ()
+    limit: int = value(ROWS)
+    within: tuple[str, ...] = authority_only(default=())
     """Only requests that one of these groups must approve; empty for all requests."""
 
 
 class FindApprovals(Operation["ApprovalPage"]):
     """Return requests by their ids."""
 
-    ids: tuple[str, ...]
+    ids: tuple[str, ...] = values(FILTER)
 
 
 class ApprovalDetails(NamedTuple):
@@ -56,7 +58,7 @@ class ApprovalDetails(NamedTuple):
 class ShowApproval(Operation["ApprovalDetails"]):
     """Tell everything about a request."""
 
-    id: str
+    id: str = value(FILTER)
 
 
 class Decided(NamedTuple):
@@ -71,12 +73,12 @@ class Decided(NamedTuple):
 class GrantApproval(Operation["Decided"]):
     """Grant a request, in the name of whoever is proved to do so."""
 
-    id: str
-    group: str | None = None
+    id: str = value(FILTER)
+    group: str | None = value(FILTER, default=None)
     """None for each of its groups that the approver belongs to."""
-    lifetime: int | None = None
+    lifetime: int | None = value(DURATION, default=None)
     """Seconds that the approval may be used; None for the configured maximum."""
-    reason: str | None = None
+    reason: str | None = value(REASON, default=None)
     approver_token: Secret | None = None
     """An ID token of a configured issuer that proves the approver; None if the login proves it."""
     accept_clock: bool = False
@@ -85,9 +87,9 @@ class GrantApproval(Operation["Decided"]):
 class DenyApproval(Operation["Decided"]):
     """Deny a request, in the name of whoever is proved to do so."""
 
-    id: str
-    group: str | None = None
-    reason: str | None = None
+    id: str = value(FILTER)
+    group: str | None = value(FILTER, default=None)
+    reason: str | None = value(REASON, default=None)
     approver_token: Secret | None = None
     accept_clock: bool = False
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.operation.base import Operation
+from jitid.values.declaration import records, value
+from jitid.values.field_types import ID, TIME
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
@@ -16,13 +18,13 @@ if TYPE_CHECKING:
 class Issue(Operation["list[Issued]"]):
     """Issue credentials: all of the requests or, if one is refused, none."""
 
-    requests: tuple[IssueRequest, ...]
+    requests: tuple[IssueRequest, ...] = records(least=1)
     delegator_token: Secret | None = None
     """A token of a configured issuer that proves the delegator."""
     delegator_token_sort: TokenType = "id_token"  # noqa: S105 - the type of a token, not a secret
     """An ID token (OpenID Connect Core, section 2), an access token (RFC 9068), or a `jwt`: either of them."""
     dry_run: bool = False
-    as_of: int | None = None
+    as_of: int | None = value(TIME, default=None)
     """With a dry run: the time, since the epoch, for which the policy decides; None for now."""
     accept_clock: bool = False
 
@@ -54,7 +56,7 @@ class AbandonRenewal(Operation["None"]):
 class AbandonAttachment(Operation["None"]):
     """End a credential that was attached to an identity and could not be handed out; nothing else of that ends."""
 
-    jti: str
+    jti: str = value(ID)
 
 
 class Attach(Operation["Issued"]):

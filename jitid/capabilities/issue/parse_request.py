@@ -46,7 +46,7 @@ def request_from(values: dict[str, Any], parent: Secret | None) -> IssueRequest:
         audiences=tuple(dict.fromkeys(check_audience(text) for text in values["audience"] or ())),
         may_audience=tuple(dict.fromkeys(check_reach(text) for text in values.get("may_audience") or ())),
         may_act=tuple(parse_may_act(text) for text in values.get("may_act") or ()),
-        ttl=None if values["ttl"] is None else parse_duration(values["ttl"]),
+        ttl=parse_duration(values["ttl"]) if isinstance(values["ttl"], str) else values["ttl"],
         purpose=purpose,
         sensitivity=sensitivity,
         deadline=deadline,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.operation.base import Operation
+from jitid.values.declaration import value
+from jitid.values.field_types import REASON
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation import Ended
@@ -54,7 +56,7 @@ class RevokeToken(Operation["Ended | None"]):
     """
 
     token: Secret
-    reason: str | None = None
+    reason: str | None = value(REASON, default=None)
 
 
 AnyOperation = Exchange | Introspect | RevokeToken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from jitid.capabilities.identity import validity
 from jitid.capabilities.leak import exposure, match, trace_strings
@@ -20,6 +20,7 @@ from jitid.model.event import ended_digest
 from jitid.model.leak import MOST_PLACES, LeakFilter, NewPlaces, Noted, Sighting
 from jitid.model.ledger_rows import Names
 from jitid.search.find import Finds, mark
+from jitid.values.field_types import LONG, TIME, kept_text
 from jitid.values.ids import credential_id
 from jitid.values.text import check_text
 from jitid.values.times import format_time
@@ -41,8 +42,8 @@ _NAMED = 20
 class LeakReport(NamedTuple):
     """Where strings were found, and when that was reported."""
 
-    source: str
-    reported_at: int | None
+    source: Annotated[str, kept_text(LONG, "the source")]
+    reported_at: Annotated[int | None, TIME]
     """None for now."""
     unproved: bool = False
     """Whether to record credentials that neither a signature nor a fingerprint proves."""

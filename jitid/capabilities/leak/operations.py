@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from jitid.errors import UsageError
+from jitid.model.leak import MOST_PLACES
 from jitid.operation.base import Operation
+from jitid.values.declaration import leaves, value, values
+from jitid.values.field_types import COUNT, ID, REASON, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,10 +33,19 @@ class AddLeaks(Operation["ReportedLeaks"]):
 
     finds: Finds
     report: LeakReport
-    sightings: Mapping[str, tuple[Sighting, ...]] = MappingProxyType({})
+    sightings: Mapping[str, tuple[Sighting, ...]] = leaves(
+        None, default=MappingProxyType({}), most=MOST_PLACES
+    )
     """Where strings were seen, by their marks (`find.mark`) in hexadecimal; `places.parts` returns this form."""
     dry_run: bool = False
     accept_clock: bool = False
+
+    def checked_request(self) -> Self:
+        """Return the request. Raises UsageError for a mark in another form."""
+        for mark in self.sightings:
+            if len(mark) != 32 or mark.strip("0123456789abcdef"):
+                raise UsageError("a mark of 32 hexadecimal digits is wanted")
+        return self
 
 
 class ListLeaks(Operation["LeakPage"]):
@@ -43,14 +56,14 @@ class ListLeaks(Operation["LeakPage"]):
     chosen: LeakFilter
     valid: bool = False
     """Only leaks whose credential verifies."""
-    limit: int
+    limit: int = value(ROWS)
 
 
 class ShowLeaks(Operation["list[LeakDetails]"]):
     """Tell everything about leaks, by their numbers or by what leaked."""
 
-    numbers: tuple[int, ...] = ()
-    jtis: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = values(COUNT, default=())
+    jtis: tuple[str, ...] = values(ID, default=())
 
 
 class RecountLeaks(Operation["list[Account]"]):
@@ -58,16 +71,16 @@ class RecountLeaks(Operation["list[Account]"]):
 
     slow = True
 
-    numbers: tuple[int, ...] = ()
-    jtis: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = values(COUNT, default=())
+    jtis: tuple[str, ...] = values(ID, default=())
 
 
 class CloseLeaks(Operation["ClosedLeaks"]):
     """Be done with leaks."""
 
-    numbers: tuple[int, ...] = ()
-    jtis: tuple[str, ...] = ()
-    reason: str
+    numbers: tuple[int, ...] = values(COUNT, default=())
+    jtis: tuple[str, ...] = values(ID, default=())
+    reason: str = value(REASON)
     valid_too: bool = False
     """Also leaks whose credential still works."""
     accept_clock: bool = False

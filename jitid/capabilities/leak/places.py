@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-from jitid.model.leak import LONGEST_FINDER, LONGEST_PLACE, LONGEST_REVISION, MOST_PLACES, Sighting
-from jitid.redaction.token_format import MAX_TOKEN, name_holds_token
+from jitid.model.leak import (
+    LONGEST_FINDER,
+    LONGEST_PLACE,
+    LONGEST_REVISION,
+    MOST_PLACES,
+    Sighting,
+    sighted_text,
+)
 from jitid.search.find import Finds, mark
 
 _LAST = 253_402_300_799  # 9999-12-31T23:59:59Z
@@ -24,11 +29,11 @@ def kept(sighting: Sighting) -> Sighting:
     """
     line, found_at = sighting.line, sighting.found_at
     return Sighting(
-        _text(sighting.place, LONGEST_PLACE, at_end=True) or "?",
+        sighted_text(sighting.place, LONGEST_PLACE, at_end=True) or "?",
         line if line is not None and 1 <= line <= _LAST_LINE else None,
-        _text(sighting.revision or "", LONGEST_REVISION) or None,
+        sighted_text(sighting.revision or "", LONGEST_REVISION) or None,
         found_at if found_at is not None and 0 <= found_at <= _LAST else None,
-        _text(sighting.finder or "", LONGEST_FINDER) or None,
+        sighted_text(sighting.finder or "", LONGEST_FINDER) or None,
     )
 
 
@@ -67,46 +72,9 @@ def distinct(sightings: Iterable[Sighting]) -> list[Sighting]:
     return list(first_sightings.values())
 
 
-def is_kept(text: str, limit: int) -> bool:
-    """Return whether a text of a sighting, of at most `limit` bytes, has the form that `kept` returns."""
-    return bool(text) and _text(text, limit) == text
-
-
 def _size(sighting: Sighting) -> int:
     """Return an upper bound of the characters of a sighting in a request, where a control character takes six."""
     texts = (sighting.place, sighting.revision or "", sighting.finder or "")
     return _BESIDES + sum(
         len(text) if text.isascii() and text.isprintable() else 6 * len(text.encode()) for text in texts
     )
-
-
-# All strings in a file have the same place.
-@lru_cache(maxsize=1024)
-def _text(text: str, limit: int, *, at_end: bool = False) -> str:
-    # Keep room for one more token: a token that is cut in two would not be recognised.
-    room = limit + MAX_TOKEN
-    text = text[-room:] if at_end else text[:room]
-    if not (text.isascii() and text.isprintable()):
-        try:
-            raw = text.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            raw = text.encode("utf-8", "backslashreplace")
-        text = raw.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-    text = starred(text)
-    raw = text.encode()
-    if len(raw) > limit:
-        # A character that is cut in two is left out.
-        text = (raw[-limit:] if at_end else raw[:limit]).decode("utf-8", "ignore")
-    return text
-
-
-def starred(text: str) -> str:
-    """Return a text with stars for each word that could be a token: a path may contain a leaked token."""
-    if not name_holds_token(text):
-        return text
-    import re  # loading this takes time, and hardly any place contains a token
-
-    masked = re.sub(
-        r"[\w.%-]+", lambda word: "****" if name_holds_token(word[0]) else word[0], text, flags=re.ASCII
-    )
-    return "****" if name_holds_token(masked) else masked

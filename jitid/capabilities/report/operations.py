@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.operation.base import Operation
+from jitid.values.declaration import value
+from jitid.values.field_types import TIME, number
 
 if TYPE_CHECKING:
     from jitid.capabilities.report.sprawl_report import Report
@@ -16,9 +18,9 @@ class MakeReport(Operation["Report"]):
 
     slow = True
 
-    at: int | None = None
+    at: int | None = value(TIME, default=None)
     """Seconds since the epoch; None for now."""
-    days: int
+    days: int = value(number(1, 3_660))
     """The number of days of UTC in the trend."""
     limits: Thresholds
     accept_clock: bool = False

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from heapq import nlargest
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from jitid.capabilities.integrity.prune_store import PruneStore
 from jitid.capabilities.report import store as report_store
@@ -103,6 +103,12 @@ class Report(NamedTuple):
     """Credentials that had ended before this time may be missing; None if the ledger was never pruned."""
     leaks_before: int | None = None
     """Leaks that were closed and proved refused before this time may be missing and do not count; None if none are."""
+
+    def checked_answer(self) -> Self:
+        """Return the report of an authority. Raises UsageError if it is not whole."""
+        if not self.limits.keys() >= set(SENSITIVITIES):
+            raise UsageError("a report has the limit of each sensitivity")
+        return self
 
     @property
     def never_used(self) -> float | None:

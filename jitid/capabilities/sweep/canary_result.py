@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from jitid.values.field_types import COUNT, ID, LONG, text
 
 
 class Fate(StrEnum):
@@ -24,14 +26,14 @@ class Fate(StrEnum):
 class Canary(NamedTuple):
     """One canary. Durations are milliseconds."""
 
-    place: str
+    place: Annotated[str, text(64, "the target")]
     """The target, or the kind if jitid itself makes it."""
-    kind: str
+    kind: Annotated[str, text(80, "the kind")]
     fate: Fate
-    why: str
+    why: Annotated[str, text(LONG, "what was seen")]
     """The observation, in a few words."""
-    jti: str | None = None
-    made_in: int | None = None
+    jti: Annotated[str | None, ID] = None
+    made_in: Annotated[int | None, COUNT] = None
     """Time from the request to the secret."""
-    dead_in: int | None = None
+    dead_in: Annotated[int | None, COUNT] = None
     """Time from the revocation until a probe was refused."""

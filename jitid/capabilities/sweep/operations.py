@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.sweep.finding import RULE
 from jitid.operation.base import Operation
+from jitid.values.declaration import leaves, value, values
+from jitid.values.field_types import COUNT, TIME, number, pattern, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,19 +24,19 @@ class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
 
     slow = True
 
-    rules: tuple[str, ...]
+    rules: tuple[str, ...] = values(RULE)
     limits: Thresholds
-    heads: tuple[tuple[str, str], ...] = ()
+    heads: tuple[tuple[str, str], ...] = leaves(text(16_384, "a head or its place"), default=())
     """Signed audit heads that were kept, each after the name of its place."""
     reread: bool = False
     """Whether the audit log is read from its beginning, even if the heads vouch for a part."""
-    most: int | None = None
+    most: int | None = value(COUNT, default=None)
     """Remedies that revoke more credentials than this are measured exactly; None measures no remedy."""
     canaries: tuple[Canary, ...] = ()
     """Results of the canaries of this sweep."""
-    targets: tuple[str, ...] = ()
+    targets: tuple[str, ...] = values(text(64, "the target"), default=())
     """The targets to query; empty for all."""
-    target_timeout: int = 60
+    target_timeout: int = value(number(1, 3_600), default=60)
     """Seconds that each target has to answer."""
     dry_run: bool = False
     """Whether to record nothing. Otherwise a sweep records expired credentials before it examines the ledger."""
@@ -45,9 +48,9 @@ class ForeseeFix(Operation["ForeseenFix"]):
 
     slow = True
 
-    rules: tuple[str, ...]
+    rules: tuple[str, ...] = values(RULE)
     limits: Thresholds
-    since: int | None = None
+    since: int | None = value(TIME, default=None)
     """Findings that began before this time are left alone; seconds since the epoch, None for no such limit."""
     known: KnownFindings | None = None
     """Findings of the baseline, which are left alone."""
@@ -59,16 +62,16 @@ class Fix(Operation["Iterator[Remedied | Unfixed]"]):
 
     slow = True
 
-    rules: tuple[str, ...]
+    rules: tuple[str, ...] = values(RULE)
     limits: Thresholds
-    sweep: str
+    sweep: str = value(pattern("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "a UUID"))
     """The name of the sweep, a UUID."""
-    since: int | None = None
+    since: int | None = value(TIME, default=None)
     known: KnownFindings | None = None
-    most: int | None
+    most: int | None = value(COUNT)
     """Maximum number of live credentials to revoke; None for any number."""
-    targets: tuple[str, ...] = ()
-    target_timeout: int = 60
+    targets: tuple[str, ...] = values(text(64, "the target"), default=())
+    target_timeout: int = value(number(1, 3_600), default=60)
     accept_clock: bool = False
 
 
@@ -77,9 +80,9 @@ class FlyCanaries(Operation["list[Canary]"]):
 
     slow = True
 
-    targets: tuple[str, ...] = ()
+    targets: tuple[str, ...] = values(text(64, "a target"), default=())
     """The targets to try; empty for all, and for jitid's own kinds."""
-    limit: int = 60
+    limit: int = value(number(1, 3_600), default=60)
     """Seconds that each target has to end a canary."""
 
 

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from jitid.model.task import SENSITIVITIES
+from jitid.model.types import SENSITIVITY
+from jitid.values.field_types import COUNT
 
 
 class Thresholds(NamedTuple):
     """Values that are still in order; a rule reports values beyond them. Durations are seconds."""
 
-    standing_low: int = 28_800
+    standing_low: Annotated[int, COUNT] = 28_800
     """Maximum lifetime of a credential for a task of low sensitivity; the next three are for the others."""
-    standing_moderate: int = 3_600
-    standing_high: int = 900
-    standing_critical: int = 300
-    duplicates: int = 25
+    standing_moderate: Annotated[int, COUNT] = 3_600
+    standing_high: Annotated[int, COUNT] = 900
+    standing_critical: Annotated[int, COUNT] = 300
+    duplicates: Annotated[int, COUNT] = 25
     """Maximum number of live credentials of one agent on one task with the same scopes."""
-    identities: int = 100
+    identities: Annotated[int, COUNT] = 100
     """Maximum number of live credentials that descend from one delegator."""
-    agents_per_person: int = 80
+    agents_per_person: Annotated[int, COUNT] = 80
     """Maximum number of live credentials for each person who delegates, on average."""
-    pending: int = 60
+    pending: Annotated[int, COUNT] = 60
     """Maximum time between the record of a credential and its confirmation."""
-    key_age: int = 90 * 86_400
+    key_age: Annotated[int, COUNT] = 90 * 86_400
     """Maximum time for which a key may sign."""
-    asserted: str = "moderate"
+    asserted: Annotated[str, SENSITIVITY] = "moderate"
     """Highest sensitivity for which a delegator may be only asserted."""
-    unused: int = 300
+    unused: Annotated[int, COUNT] = 300
     """Maximum time without use, for a live credential and for its scopes."""
     known_only: bool = False
     """Whether only delegators in the directory may delegate (the setting `delegators`)."""

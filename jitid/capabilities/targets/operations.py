@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.operation.base import Operation
+from jitid.values.declaration import value, values
+from jitid.values.field_types import COUNT, ID, number, text
 
 if TYPE_CHECKING:
     from jitid.capabilities.targets.settle import SettledTargets
@@ -16,20 +18,22 @@ class Settle(Operation["SettledTargets"]):
 
     slow = True
 
-    ids: tuple[str, ...] = ()
+    ids: tuple[str, ...] = values(ID, default=())
     """Ids of credentials and identities; empty means all."""
-    event: int | None = None
+    event: int | None = value(COUNT, default=None)
     """Limits it to credentials that this audit event ended."""
-    target: str | None = None
+    target: str | None = value(text(64, "the target"), default=None)
     waiting: bool = False
     """Whether to include credentials with a later next attempt."""
-    limit: int = 60
+    limit: int = value(number(1, 3_600), default=60)
     """Seconds that each target has in all."""
     accept_clock: bool = False
 
 
 class ExamineTargets(Operation["list[Check]"]):
     """Look whether the targets of the configuration can be meant, and answer; nothing is made or ended there."""
+
+    local = True
 
     slow = True
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.operation.base import Operation
+from jitid.values.declaration import value
+from jitid.values.field_types import DURATION, MAX_CHAIN, text
 
 if TYPE_CHECKING:
     from jitid.capabilities.trust.x509_authority import Bundle, Imported, Requested, RevocationList
@@ -19,7 +21,7 @@ class RequestAuthority(Operation["Requested"]):
 class ImportAuthority(Operation["Imported"]):
     """Certify from now on as an authority under a root."""
 
-    chain: str
+    chain: str = value(text(MAX_CHAIN, "the certificates"))
     """The key's own certificate and the certificates above it up to the root, in PEM."""
     accept_clock: bool = False
 
@@ -31,7 +33,7 @@ class PublishBundle(Operation["Bundle"]):
 class PublishRevocations(Operation["list[RevocationList]"]):
     """Return which certificates are revoked, signed by the authority of each."""
 
-    lifetime: int | None = None
+    lifetime: int | None = value(DURATION, default=None)
     """Seconds for which the lists are valid; more than a day requires the role admin."""
 
 

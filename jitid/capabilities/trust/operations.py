@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.operation.base import Operation
+from jitid.values.declaration import value
+from jitid.values.field_types import ALGORITHM, COUNT, FILTER, KEY_USE, REASON, pattern
 
 if TYPE_CHECKING:
     from jitid.capabilities.trust.rotation import KeyChange
@@ -26,9 +28,11 @@ class ListKeys(Operation["list[KeyRow]"]):
 class RotateKey(Operation["KeyChange"]):
     """Sign with a new key from now on."""
 
-    algorithm: str
-    use: str = "jws"
-    transit: str | None = None
+    algorithm: str = value(ALGORITHM)
+    use: str = value(KEY_USE, default="jws")
+    transit: str | None = value(
+        pattern("none|[A-Za-z0-9._-]{1,64}/[A-Za-z0-9._-]{1,64}", "TARGET/KEY, or none"), default=None
+    )
     """`TARGET/KEY` of the transit engine that keeps it, or `none` for a file; by default, where its predecessor is."""
     accept_clock: bool = False
 
@@ -36,9 +40,9 @@ class RotateKey(Operation["KeyChange"]):
 class RevokeKey(Operation["KeyChange"]):
     """End a leaked key with all that it signed."""
 
-    kid: str
-    reason: str | None = None
-    most: int | None
+    kid: str = value(FILTER)
+    reason: str | None = value(REASON, default=None)
+    most: int | None = value(COUNT)
     accept_clock: bool = False
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.operation.base import Operation
+from jitid.values.declaration import value, values
+from jitid.values.field_types import ALGORITHM, FILTER, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +19,7 @@ class MakePublication(Operation["Iterator[Document]"]):
 
     slow = True
 
-    kids: tuple[str, ...] = ()
+    kids: tuple[str, ...] = values(FILTER, default=())
     """The keys that published status lists name at present."""
 
 
@@ -26,9 +28,9 @@ class MakeStatusList(Operation["str"]):
 
     slow = True
 
-    number: int
+    number: int = value(number(0, 1 << 24))
     """The day on which its tokens expire, counted from the epoch."""
-    algorithm: str
+    algorithm: str = value(ALGORITHM)
     """The algorithm of its signature."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from jitid.capabilities.directory import governance, name_rights, ownership
 from jitid.capabilities.directory.store import DirectoryStore
@@ -24,7 +24,8 @@ from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision, Misuse, PolicyUse
 from jitid.policy.policy_request import PolicyRequest
 from jitid.values import strict_json
-from jitid.values.scope import Scope, covers, has_wildcard, parse_scope
+from jitid.values.field_types import texts
+from jitid.values.scope import MAX_LENGTH, Scope, covers, has_wildcard, parse_scope
 from jitid.values.secret import Secret
 from jitid.values.text import quote, refuse_token
 from jitid.values.times import format_duration
@@ -43,9 +44,9 @@ class UseRequest(NamedTuple):
     """A request to do an action with a token."""
 
     token: Secret
-    action: Scope
-    resource: str
-    context: str = EMPTY
+    action: Annotated[Scope, ACTION]
+    resource: Annotated[str, RESOURCE]
+    context: Annotated[str, CONTEXT] = EMPTY
     """Facts from the enforcement point: a JSON object in canonical form."""
 
 
@@ -110,6 +111,18 @@ def check_context(value: object) -> str:
         raise UsageError(f"the context has {len(text)} bytes, more than {LONGEST}")
     refuse_token(text, "the context")
     return text
+
+
+def _context(value: str) -> str:
+    try:
+        return check_context(strict_json.loads(value, "the context"))
+    except strict_json.StrictJSONError as error:
+        raise UsageError(str(error)) from None
+
+
+ACTION = texts(check_action, "ACTION", {"minLength": 1, "maxLength": MAX_LENGTH})
+RESOURCE = texts(check_resource, "TEXT", {"minLength": 1, "maxLength": LONGEST})
+CONTEXT = texts(_context, "JSON", {"minLength": 2, "maxLength": LONGEST})
 
 
 def judge(

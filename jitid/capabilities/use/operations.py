@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.operation.base import Operation
+from jitid.values.declaration import records, value, values
+from jitid.values.field_types import AUDIENCE, ROWS
 
 if TYPE_CHECKING:
     from jitid.capabilities.use.authorization import UseRequest
@@ -16,9 +18,9 @@ if TYPE_CHECKING:
 class Authorize(Operation["RecordedUses"]):
     """Say whether tokens may be used for actions now, and record each action, allowed or denied."""
 
-    asked: tuple[UseRequest, ...]
+    asked: tuple[UseRequest, ...] = records(least=1, most=10_000)
     """At least one."""
-    audiences: tuple[str, ...] = ()
+    audiences: tuple[str, ...] = values(AUDIENCE, default=())
     """The tokens must be for one of these audiences; empty for any audience whose tokens the caller sees."""
     accept_clock: bool = False
 
@@ -37,7 +39,7 @@ class ListUses(Operation["UsePage"]):
     task_in = "chosen.task"
 
     chosen: UseFilter
-    limit: int
+    limit: int = value(ROWS)
 
 
 AnyOperation = Authorize | ListUses

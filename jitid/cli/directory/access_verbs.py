@@ -26,9 +26,9 @@ from jitid.system import output, time_limit
 from jitid.system.files import write_private
 from jitid.system.output_place import check_output
 from jitid.values.ids import parse_access_id
-from jitid.values.names import check_audience, check_delegator
+from jitid.values.names import check_delegator
 from jitid.values.text import decoded, quote
-from jitid.values.times import format_time, parse_duration
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.grant import Granted
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
 def grant(cli: Invocation, args: commands.AccessGrantCommand) -> None:
     """Perform `jitid access grant`."""
     cli.expect(access_rows.GRANTED)
-    for role_name in args.role or ():
+    for role_name in args.role:
         if role_name not in ROLES:
             raise UsageError(f"there is no role {quote(role_name)}", f"choose among: {', '.join(ROLES)}")
     request = AccessRequest(
-        check_delegator(args.name),
-        tuple(args.role or ()),
-        None if args.ttl is None else parse_duration(args.ttl),
+        args.name,
+        tuple(args.role),
+        args.ttl,
         None if args.key is None else _key(args.key),
-        tuple(dict.fromkeys(check_audience(text) for text in args.audience or ())),
+        tuple(dict.fromkeys(args.audience)),
         args.all_audiences,
     )
     authority = open_or_create_authority(cli.config(), cli.note)
@@ -58,11 +58,11 @@ def grant(cli: Invocation, args: commands.AccessGrantCommand) -> None:
 def rotate(cli: Invocation, args: commands.AccessRotateCommand) -> None:
     """Perform `jitid access rotate`."""
     cli.expect(access_rows.GRANTED)
-    parse_access_id(args.id_)
+    args.id_
     operation = RotateAccess(
         id=args.id_,
-        ttl=None if args.ttl is None else parse_duration(args.ttl),
-        overlap=None if args.overlap is None else parse_duration(args.overlap),
+        ttl=args.ttl,
+        overlap=args.overlap,
         accept_clock=cli.accept_clock,
     )
     authority = open_authority(cli.config())
@@ -72,7 +72,7 @@ def rotate(cli: Invocation, args: commands.AccessRotateCommand) -> None:
 def list_(cli: Invocation, args: commands.AccessListCommand) -> None:
     """Perform `jitid access list`."""
     cli.expect(access_rows.FIELDS)
-    holder = None if args.name is None else check_delegator(args.name)
+    holder = args.name
     max_count = limit_of(args.limit)
     page = open_authority(cli.config()).perform(ListAccess(live=not args.all_, name=holder, limit=max_count))
     columns = record_rows.columns(cli, access_rows.FIELDS, access_rows.BRIEF)

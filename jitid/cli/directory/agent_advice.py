@@ -14,7 +14,6 @@ from jitid.cli.invocation import Invocation
 from jitid.cli.leak.trace_rows import number
 from jitid.errors import UsageError
 from jitid.formats.display import Display
-from jitid.model.task import check_task
 from jitid.system import output
 from jitid.values.names import check_name
 from jitid.values.times import format_duration
@@ -77,7 +76,7 @@ def classify(cli: Invocation, args: commands.AgentClassifyCommand) -> None:
         config.number("recurs_tasks"), config.number("recurs_days"), DAYS if args.days is None else args.days
     )
     operation = ClassifyAgents(
-        names=tuple(check_name(name, "agent") for name in args.names or ()),
+        names=tuple(check_name(name, "agent") for name in args.names),
         rule=rule,
         limit=limit_of(args.limit),
     )
@@ -105,8 +104,8 @@ def suggest(cli: Invocation, args: commands.AgentSuggestCommand) -> None:
     if args.name is None and args.task is None:
         raise UsageError("nothing is named to be looked at", "name an agent, or a task with --task")
     operation = SuggestPolicy(
-        agent=None if args.name is None else check_name(args.name, "agent"),
-        task=None if args.task is None else check_task(args.task),
+        agent=args.name,
+        task=args.task,
         days=DAYS if args.days is None else args.days,
     )
     suggestions = open_authority(cli.config()).perform(operation)

@@ -24,7 +24,7 @@ from jitid.system import output
 from jitid.values.names import check_audience, check_delegator, check_name
 from jitid.values.scope import parse_scope
 from jitid.values.text import operand, quote
-from jitid.values.times import format_time, parse_duration, parse_moment
+from jitid.values.times import format_time, parse_moment
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.registry import KeptAgent
@@ -45,7 +45,7 @@ def register(cli: Invocation, args: commands.AgentRegisterCommand) -> None:
             "say who answers for it and what it is for: --owner DELEGATOR --purpose TEXT",
         )
     operation = ops.RegisterAgent(
-        name=check_name(args.name, "agent"),
+        name=args.name,
         stated=_stated(
             args.owner,
             args.purpose,
@@ -88,7 +88,7 @@ def change(cli: Invocation, args: commands.AgentChangeCommand) -> None:
         args.may_use,
     )
     operation = ops.ChangeAgent(
-        name=check_name(args.name, "agent"),
+        name=args.name,
         stated=_cleared(stated_agent, args.clear),
         accept_clock=cli.accept_clock,
     )
@@ -105,7 +105,7 @@ def change(cli: Invocation, args: commands.AgentChangeCommand) -> None:
 def show(cli: Invocation, args: commands.AgentShowCommand) -> None:
     """Perform `jitid agent show`."""
     cli.expect(agent_rows.DETAILS)
-    operation = ops.ShowAgent(name=check_name(args.name, "agent"), issues=_ISSUES)
+    operation = ops.ShowAgent(name=args.name, issues=_ISSUES)
     details = open_authority(cli.config()).perform(operation)
     row = agent_rows.record(details.record, details.now)
     issues = [record_rows.credential(issue, details.now) for issue in details.issues]
@@ -134,7 +134,7 @@ def list_(cli: Invocation, args: commands.AgentListCommand) -> None:
     operation = ops.ListAgents(
         owner=None if args.owner is None else _delegator(args.owner),
         state=None if state is None else AgentState(state),
-        after=None if args.after is None else check_name(args.after, "agent"),
+        after=args.after,
         limit=max_count,
     )
     page = open_authority(cli.config()).perform(operation)
@@ -272,7 +272,7 @@ def _stated(
     scope: Sequence[str],
     audience: Sequence[str],
     kind: Sequence[str],
-    max_ttl: str | None,
+    max_ttl: int | None,
     concurrency: int | None,
     may_use: Sequence[str],
 ) -> StatedAgent:
@@ -291,7 +291,7 @@ def _stated(
         tuple(parse_scope(text) for text in scope) or None,
         tuple(dict.fromkeys(check_audience(text) for text in audience)) or None,
         tuple(dict.fromkeys(kind)) or None,
-        None if max_ttl is None else parse_duration(max_ttl),
+        max_ttl,
         concurrency,
         tuple(dict.fromkeys(check_shared(text) for text in may_use)) or None,
     )

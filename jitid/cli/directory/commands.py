@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from jitid.cli.command import Command
-from jitid.operation.declaration import READS, arg, args, flag, opt, optional_arg, opts
-from jitid.operation.types import (
+from jitid.model.caller import ROLE
+from jitid.model.types import KIND, SENSITIVITY, TASK
+from jitid.values.declaration import READS, arg, args, flag, opt, optional_arg, opts
+from jitid.values.field_types import (
     ACCESS_ID,
     AGENT,
     AUDIENCE,
+    COUNT,
     DELEGATOR,
     DURATION,
     FILE,
     KNOWN_DELEGATOR,
-    MADE_KIND,
     NAME,
-    NUMBER,
     REGISTERED_AGENT,
-    ROLE,
     SCOPE,
-    SENSITIVITY,
-    TASK,
     TEXT,
     WHEN,
     choice,
 )
+from jitid.values.scope import Scope
 
 
 class AccessGrantCommand(Command):
@@ -55,7 +54,7 @@ class AccessGrantCommand(Command):
         AUDIENCE, "--audience", help="An audience of its own; repeatable. It sees tokens for these alone."
     )
     all_audiences: bool = flag("--all-audiences", help="Let it see tokens for any audience.")
-    ttl: str | None = opt(
+    ttl: int | None = opt(
         DURATION,
         "--ttl",
         help="For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d).",
@@ -78,7 +77,7 @@ class AccessListCommand(Command):
 
     name: str | None = opt(DELEGATOR, "--name", help="Only what this person or service has.")
     all_: bool = flag("--all", help="Also what counts no longer.")
-    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
 
 
 class AccessRotateCommand(Command):
@@ -92,12 +91,12 @@ class AccessRotateCommand(Command):
     function = "directory.access_verbs:rotate"
 
     id_: str = arg(ACCESS_ID, "ACCESS", help="The id of an access credential.")
-    ttl: str | None = opt(
+    ttl: int | None = opt(
         DURATION,
         "--ttl",
         help="For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d).",
     )
-    overlap: str | None = opt(
+    overlap: int | None = opt(
         DURATION, "--overlap", help="How long the old bearer still counts (default: it does not)."
     )
     out: str | None = opt(FILE, "--out", help="Write the bearer to FILE, mode 0600.")
@@ -145,7 +144,7 @@ class DelegatorAddCommand(Command):
     function = "directory.delegator_verbs:add"
 
     name: str = arg(DELEGATOR, "NAME", help="Their name: NAME, user:NAME or system:NAME.")
-    entitlement: tuple[str, ...] = opts(
+    entitlement: tuple[Scope, ...] = opts(
         SCOPE,
         "--entitlement",
         help="They may hand out what SCOPE covers, and nothing that none covers; repeatable.",
@@ -178,7 +177,7 @@ class DelegatorChangeCommand(Command):
     function = "directory.delegator_verbs:change"
 
     name: str = arg(KNOWN_DELEGATOR, "NAME", help="Any name of a known delegator.")
-    entitlement: tuple[str, ...] = opts(
+    entitlement: tuple[Scope, ...] = opts(
         SCOPE,
         "--entitlement",
         help="They may hand out what SCOPE covers, and nothing that none covers; repeatable.",
@@ -187,7 +186,7 @@ class DelegatorChangeCommand(Command):
         "--no-entitlements", help="They may hand out no scope but by an --entitlement beside it."
     )
     policy_alone: bool = flag("--policy-alone", help="Leave it to the policy alone what they may hand out.")
-    remove_entitlement: tuple[str, ...] = opts(
+    remove_entitlement: tuple[Scope, ...] = opts(
         SCOPE, "--remove-entitlement", help="Take this entitlement away; repeatable."
     )
     sensitivity: str | None = opt(SENSITIVITY, "--sensitivity", help="The highest that they may hand out.")
@@ -227,7 +226,7 @@ class DelegatorDisableCommand(Command):
     keep_live: bool = flag("--keep-live", help="What descends from them lives on until it ends by itself.")
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
 
 
@@ -273,7 +272,7 @@ class DelegatorListCommand(Command):
     disabled: bool = flag("--disabled", help="Only those who are disabled.")
     enabled: bool = flag("--enabled", help="Only those who are not.")
     after: str | None = opt(KNOWN_DELEGATOR, "--after", help="Go on after the delegator NAME.")
-    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
 
 
 class DelegatorImportCommand(Command):
@@ -295,7 +294,7 @@ class DelegatorImportCommand(Command):
     full: bool = flag("--full", help="Disable also those whom an import has brought and FILE lacks.")
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(NUMBER, "--max", help="Refuse to disable or end more than N without --yes.")
+    max_: int | None = opt(COUNT, "--max", help="Refuse to disable or end more than N without --yes.")
     yes: bool = flag("--yes", help="Disable and end without asking, however many.")
 
 
@@ -316,18 +315,18 @@ class AgentRegisterCommand(Command):
         KNOWN_DELEGATOR, "--owner", help="Who answers for it: a known delegator.", metavar="DELEGATOR"
     )
     purpose: str | None = opt(TEXT, "--purpose", help="What it is for.")
-    scope: tuple[str, ...] = opts(SCOPE, "--scope", help="What covers what it may hold; repeatable.")
+    scope: tuple[Scope, ...] = opts(SCOPE, "--scope", help="What covers what it may hold; repeatable.")
     audience: tuple[str, ...] = opts(
         AUDIENCE, "--audience", help="Who its credentials may be meant for; repeatable (default: as usual)."
     )
     kind: tuple[str, ...] = opts(
-        MADE_KIND, "--kind", help="What it may be given; repeatable (default: jwt and opaque)."
+        KIND, "--kind", help="What it may be given; repeatable (default: jwt and opaque)."
     )
-    max_ttl: str | None = opt(
+    max_ttl: int | None = opt(
         DURATION, "--max-ttl", help="How long a credential lives at most (default: 1h)."
     )
     concurrency: int | None = opt(
-        NUMBER, "--concurrency", help="How many identities may live at once (default: any number)."
+        COUNT, "--concurrency", help="How many identities may live at once (default: any number)."
     )
     may_use: tuple[str, ...] = opts(
         DELEGATOR,
@@ -338,7 +337,7 @@ class AgentRegisterCommand(Command):
     review: str | None = opt(
         WHEN, "--review", help="When it is to be reviewed: a duration or a time (default: 90d)."
     )
-    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
 
 
@@ -357,18 +356,18 @@ class AgentChangeCommand(Command):
         KNOWN_DELEGATOR, "--owner", help="Who answers for it: a known delegator.", metavar="DELEGATOR"
     )
     purpose: str | None = opt(TEXT, "--purpose", help="What it is for.")
-    scope: tuple[str, ...] = opts(SCOPE, "--scope", help="What covers what it may hold; repeatable.")
+    scope: tuple[Scope, ...] = opts(SCOPE, "--scope", help="What covers what it may hold; repeatable.")
     audience: tuple[str, ...] = opts(
         AUDIENCE, "--audience", help="Who its credentials may be meant for; repeatable (default: as usual)."
     )
     kind: tuple[str, ...] = opts(
-        MADE_KIND, "--kind", help="What it may be given; repeatable (default: jwt and opaque)."
+        KIND, "--kind", help="What it may be given; repeatable (default: jwt and opaque)."
     )
-    max_ttl: str | None = opt(
+    max_ttl: int | None = opt(
         DURATION, "--max-ttl", help="How long a credential lives at most (default: 1h)."
     )
     concurrency: int | None = opt(
-        NUMBER, "--concurrency", help="How many identities may live at once (default: any number)."
+        COUNT, "--concurrency", help="How many identities may live at once (default: any number)."
     )
     may_use: tuple[str, ...] = opts(
         DELEGATOR,
@@ -413,7 +412,7 @@ class AgentListCommand(Command):
         "--state",
         help="registered, overdue, suspended or unregistered.",
     )
-    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
     after: str | None = opt(REGISTERED_AGENT, "--after", help="Go on after the agent NAME.")
 
 
@@ -447,7 +446,7 @@ class AgentSuspendCommand(Command):
     keep_live: bool = flag("--keep-live", help="Let what it holds live on.")
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
 
 
@@ -477,7 +476,7 @@ class AgentUnregisterCommand(Command):
     keep_live: bool = flag("--keep-live", help="Let what it holds live on.")
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
 
 
@@ -493,8 +492,8 @@ class AgentClassifyCommand(Command):
     effect = READS
 
     names: tuple[str, ...] = args(AGENT, "[NAME]...", help="Names of agents; all of them if absent.")
-    days: int | None = opt(NUMBER, "--days", help="For how many days to look back (default: 90).")
-    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+    days: int | None = opt(COUNT, "--days", help="For how many days to look back (default: 90).")
+    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
 
 
 class AgentSuggestCommand(Command):
@@ -510,4 +509,4 @@ class AgentSuggestCommand(Command):
 
     name: str | None = optional_arg(AGENT, "[NAME]", help="The name of an agent.")
     task: str | None = opt(TASK, "--task", help="What was issued on this task alone.")
-    days: int | None = opt(NUMBER, "--days", help="For how many days to look back (default: 90).")
+    days: int | None = opt(COUNT, "--days", help="For how many days to look back (default: 90).")

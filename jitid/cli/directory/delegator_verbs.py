@@ -19,6 +19,7 @@ from jitid.cli.identity.revoke import check_reason, confirmed, most_of, unproved
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
+from jitid.model import directory
 from jitid.system import output
 from jitid.values.text import operand
 
@@ -38,15 +39,15 @@ def add(cli: Invocation, args: commands.DelegatorAddCommand) -> None:
     operation = ops.AddDelegator(
         stated=StatedDelegator(
             "",
-            roster_entry.check_person(args.name),
-            entitlements=roster_entry.entitlements(tuple(args.entitlement or ()))
+            directory.check_person(args.name),
+            entitlements=roster_entry.entitlements(tuple(args.entitlement))
             if args.entitlement or args.no_entitlements
             else KEEP,
             sensitivity=KEEP
             if args.sensitivity is None
             else roster_entry.check_sensitivity(args.sensitivity),
-            groups=roster_entry.groups(tuple(args.group or ())),
-            manager=None if args.manager is None else roster_entry.check_person(args.manager),
+            groups=roster_entry.groups(tuple(args.group)),
+            manager=None if args.manager is None else directory.check_person(args.manager),
             aliases=_aliases(args.alias, args.subject),
             imported=False,
         ),
@@ -68,20 +69,20 @@ def change(cli: Invocation, args: commands.DelegatorChangeCommand) -> None:
     edit = Edit(
         entitlements=Amendment(
             args.no_entitlements,
-            roster_entry.entitlements(tuple(args.entitlement or ())),
-            roster_entry.entitlements(tuple(args.remove_entitlement or ())),
+            roster_entry.entitlements(tuple(args.entitlement)),
+            roster_entry.entitlements(tuple(args.remove_entitlement)),
         ),
         policy_alone=args.policy_alone,
         sensitivity=None if args.sensitivity is None else roster_entry.check_sensitivity(args.sensitivity),
         groups=Amendment(
             args.no_groups,
-            roster_entry.groups(tuple(args.group or ())),
-            roster_entry.groups(tuple(args.remove_group or ())),
+            roster_entry.groups(tuple(args.group)),
+            roster_entry.groups(tuple(args.remove_group)),
         ),
-        manager=None if args.manager is None else roster_entry.check_person(args.manager),
+        manager=None if args.manager is None else directory.check_person(args.manager),
         no_manager=args.no_manager,
         aliases=Amendment(
-            args.no_aliases, _aliases(args.alias, args.subject), roster_entry.aliases(args.remove_alias or ())
+            args.no_aliases, _aliases(args.alias, args.subject), roster_entry.aliases(args.remove_alias)
         ),
     )
     if edit == Edit():
@@ -89,7 +90,7 @@ def change(cli: Invocation, args: commands.DelegatorChangeCommand) -> None:
             "nothing is to be changed", "say what, such as --group sre; see: jitid delegator change --help"
         )
     operation = ops.ChangeDelegator(
-        name=roster_entry.check_alias(args.name), edit=edit, accept_clock=cli.accept_clock
+        name=directory.check_alias(args.name), edit=edit, accept_clock=cli.accept_clock
     )
     edited = _performed(cli, open_authority(cli.config()), operation)
     main_name = edited.delegator.name
@@ -110,7 +111,7 @@ def disable(cli: Invocation, args: commands.DelegatorDisableCommand) -> None:
     """Perform `jitid delegator disable`."""
     cli.expect(DISABLED)
     operation = ops.DisableDelegator(
-        name=roster_entry.check_alias(args.name),
+        name=directory.check_alias(args.name),
         keep_live=args.keep_live,
         reason=check_reason(args.reason),
         most=None if args.yes else most_of(cli, args.max_),
@@ -135,7 +136,7 @@ def enable(cli: Invocation, args: commands.DelegatorEnableCommand) -> None:
     """Perform `jitid delegator enable`."""
     cli.expect(ENABLED)
     operation = ops.EnableDelegator(
-        name=roster_entry.check_alias(args.name),
+        name=directory.check_alias(args.name),
         reason=check_reason(args.reason),
         accept_clock=cli.accept_clock,
     )
@@ -159,7 +160,7 @@ def show(cli: Invocation, args: commands.DelegatorShowCommand) -> None:
     """Perform `jitid delegator show`."""
     name = args.name
     cli.expect(DETAILS)
-    details = open_authority(cli.config()).perform(ops.ShowDelegator(name=roster_entry.check_alias(name)))
+    details = open_authority(cli.config()).perform(ops.ShowDelegator(name=directory.check_alias(name)))
     row = delegator_rows.shown(cli, delegator_rows.details(details))
     if record_rows.by_eye(cli):
         row = {name: value for name, value in row.items() if value not in (None, "")}
@@ -175,9 +176,9 @@ def list_(cli: Invocation, args: commands.DelegatorListCommand) -> None:
         raise UsageError("--disabled and --enabled contradict each other", "without either all are listed")
     max_count = limit_of(args.limit)
     authority = open_authority(cli.config())
-    of_group = None if args.group is None else roster_entry.check_group(args.group)
+    of_group = None if args.group is None else directory.check_group(args.group)
     only_disabled = True if args.disabled else False if args.enabled else None
-    cursor = None if args.after is None else roster_entry.check_person(args.after)
+    cursor = None if args.after is None else directory.check_person(args.after)
     columns = record_rows.columns(cli, FIELDS, BRIEF)
     count = 0
 

@@ -13,8 +13,8 @@ from jitid.system import output
 if TYPE_CHECKING:
     from jitid.cli.helper import commands
 
-_TTL = "20m"
-"""With 15 minutes, botocore would request a new session at each signature (`RefreshableCredentials`)."""
+_TTL = 1200
+"""Seconds. With 15 minutes, botocore would request a new session at each signature (`RefreshableCredentials`)."""
 
 
 def aws(cli: Invocation, args: commands.HelperAwsCommand) -> None:
@@ -27,7 +27,7 @@ def aws(cli: Invocation, args: commands.HelperAwsCommand) -> None:
     issued = obtain(
         cli,
         Kind.AWS_STS if template is None else f"{Kind.AWS_STS}:{template}",
-        scope=args.scope or (),
+        scope=args.scope,
         ttl=ttl,
         task=args.task,
         delegator=args.delegator,

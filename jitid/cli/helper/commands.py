@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from jitid.cli.command import Command
-from jitid.operation.declaration import arg, opt, opts
-from jitid.operation.types import (
+from jitid.model.types import ANY_KIND, TASK
+from jitid.values.declaration import arg, opt, opts
+from jitid.values.field_types import (
     AGENT,
     AUDIENCE,
     DELEGATOR,
     DURATION,
     FILE,
-    KIND,
     KIND_TEMPLATE,
     NAME,
     SCOPE,
-    TASK,
     TEXT,
     choice,
 )
+from jitid.values.scope import Scope
 
 
 class HelperGitCommand(Command):
@@ -52,7 +52,7 @@ class HelperGitCommand(Command):
         help="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
         env="JITID_KIND",
     )
-    scope: tuple[str, ...] = opts(
+    scope: tuple[Scope, ...] = opts(
         SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
     )
     audience: tuple[str, ...] = opts(
@@ -61,7 +61,7 @@ class HelperGitCommand(Command):
         help="A service that it is shown to; repeatable (default: an identity token).",
         env="JITID_AUDIENCE",
     )
-    ttl: str | None = opt(
+    ttl: int | None = opt(
         DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
     )
     parent_file: str | None = opt(
@@ -95,7 +95,7 @@ class HelperKubeCommand(Command):
         help="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
         env="JITID_KIND",
     )
-    scope: tuple[str, ...] = opts(
+    scope: tuple[Scope, ...] = opts(
         SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
     )
     audience: tuple[str, ...] = opts(
@@ -104,7 +104,7 @@ class HelperKubeCommand(Command):
         help="A service that it is shown to; repeatable (default: an identity token).",
         env="JITID_AUDIENCE",
     )
-    ttl: str | None = opt(
+    ttl: int | None = opt(
         DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
     )
     parent_file: str | None = opt(
@@ -135,12 +135,15 @@ class HelperSshCommand(Command):
     )
     agent: str | None = opt(AGENT, "--agent", help="Who acts (default: agent).", env="JITID_AGENT")
     kind: str | None = opt(
-        KIND, "--kind", help="What to make: jwt (default), opaque … or KIND:TEMPLATE.", env="JITID_KIND"
+        ANY_KIND,
+        "--kind",
+        help="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
+        env="JITID_KIND",
     )
-    scope: tuple[str, ...] = opts(
+    scope: tuple[Scope, ...] = opts(
         SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
     )
-    ttl: str | None = opt(
+    ttl: int | None = opt(
         DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
     )
     parent_file: str | None = opt(
@@ -181,7 +184,7 @@ class HelperDockerCommand(Command):
         help="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
         env="JITID_KIND",
     )
-    scope: tuple[str, ...] = opts(
+    scope: tuple[Scope, ...] = opts(
         SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
     )
     audience: tuple[str, ...] = opts(
@@ -190,7 +193,7 @@ class HelperDockerCommand(Command):
         help="A service that it is shown to; repeatable (default: an identity token).",
         env="JITID_AUDIENCE",
     )
-    ttl: str | None = opt(
+    ttl: int | None = opt(
         DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
     )
     parent_file: str | None = opt(
@@ -229,10 +232,10 @@ class HelperPgpassCommand(Command):
         DELEGATOR, "--delegator", help="Who asks: NAME, user:NAME or system:NAME.", env="JITID_DELEGATOR"
     )
     agent: str | None = opt(AGENT, "--agent", help="Who acts (default: agent).", env="JITID_AGENT")
-    scope: tuple[str, ...] = opts(
+    scope: tuple[Scope, ...] = opts(
         SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
     )
-    ttl: str | None = opt(
+    ttl: int | None = opt(
         DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
     )
     parent_file: str | None = opt(
@@ -270,10 +273,10 @@ class HelperAwsCommand(Command):
         DELEGATOR, "--delegator", help="Who asks: NAME, user:NAME or system:NAME.", env="JITID_DELEGATOR"
     )
     agent: str | None = opt(AGENT, "--agent", help="Who acts (default: agent).", env="JITID_AGENT")
-    scope: tuple[str, ...] = opts(
+    scope: tuple[Scope, ...] = opts(
         SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
     )
-    ttl: str | None = opt(
+    ttl: int | None = opt(
         DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
     )
     parent_file: str | None = opt(

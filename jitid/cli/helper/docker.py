@@ -39,7 +39,7 @@ def docker(cli: Invocation, args: commands.HelperDockerCommand) -> None:
         cli,
         args.kind or "jwt",
         audience=args.audience or (helper_request.origin(server),),
-        scope=args.scope or (),
+        scope=args.scope,
         ttl=args.ttl,
         task=args.task,
         delegator=args.delegator,

@@ -48,7 +48,7 @@ def git(cli: Invocation, args: commands.HelperGitCommand) -> None:
         cli,
         args.kind or "jwt",
         audience=args.audience or (server,),
-        scope=args.scope or (),
+        scope=args.scope,
         ttl=args.ttl,
         task=args.task,
         delegator=args.delegator,

@@ -29,7 +29,7 @@ def kube(cli: Invocation, args: commands.HelperKubeCommand) -> None:
         cli,
         requested_kind,
         audience=args.audience or _server(os.environ.get(_INFO)),
-        scope=args.scope or (),
+        scope=args.scope,
         ttl=args.ttl,
         task=args.task,
         delegator=args.delegator,

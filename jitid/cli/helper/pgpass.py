@@ -30,7 +30,7 @@ def pgpass(cli: Invocation, args: commands.HelperPgpassCommand) -> None:
     issued = obtain(
         cli,
         Kind.POSTGRES_ROLE if template is None else f"{Kind.POSTGRES_ROLE}:{template}",
-        scope=args.scope or (),
+        scope=args.scope,
         ttl=args.ttl,
         task=args.task,
         delegator=args.delegator,

@@ -51,9 +51,9 @@ def ssh(cli: Invocation, args: commands.HelperSshCommand) -> None:
             args.task,
             args.delegator,
             args.agent,
-            args.ttl,
+            None if args.ttl is None else str(args.ttl),
             args.parent_file,
-            *(args.scope or ()),
+            *args.scope,
         ),
     )
     with ssh_agent.connected(path, _PATIENCE) as connection:
@@ -63,7 +63,7 @@ def ssh(cli: Invocation, args: commands.HelperSshCommand) -> None:
         issued = obtain(
             cli,
             requested_kind,
-            scope=args.scope or (),
+            scope=args.scope,
             ttl=args.ttl,
             task=args.task,
             delegator=args.delegator,

@@ -19,7 +19,6 @@ from jitid.cli.invocation import Invocation
 from jitid.errors import ExitStatus, UsageError
 from jitid.formats.display import Display
 from jitid.values import strict_json
-from jitid.values.names import check_audience
 
 if TYPE_CHECKING:
     from jitid.cli.identity import commands
@@ -30,7 +29,7 @@ _LONGEST_CONTEXT = 1 << 16
 
 def authorize(cli: Invocation, args: commands.AuthorizeCommand) -> None:
     """Perform `jitid authorize`."""
-    audiences = tuple(check_audience(text) for text in args.audience or ())
+    audiences = args.audience
     if args.batch:
         from jitid.cli.identity import authorize_batch
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from jitid.cli.command import Command
-from jitid.operation.declaration import READS, arg, args, flag, opt, optional_arg, opts
-from jitid.operation.types import (
+from jitid.model.types import ANY_KIND, SENSITIVITY, TASK
+from jitid.values.declaration import READS, arg, args, flag, opt, optional_arg, opts
+from jitid.values.field_types import (
     AGENT,
     AUDIENCE,
+    COUNT,
     DELEGATOR,
     DURATION,
     EVENT,
@@ -15,16 +17,14 @@ from jitid.operation.types import (
     ID,
     ID_OR_FILE,
     KEY_ID,
-    KIND,
     KNOWN_DELEGATOR,
-    NUMBER,
     SCOPE,
-    SENSITIVITY,
-    TASK,
+    STATED_ID,
     TEXT,
     TIME,
     choice,
 )
+from jitid.values.scope import Scope
 
 
 class VerifyCommand(Command):
@@ -115,7 +115,7 @@ class ListCommand(Command):
         DELEGATOR, "--delegator", help="Of this root delegator, or delegated by agent:NAME."
     )
     agent: str | None = opt(AGENT, "--agent", help="Of this agent.")
-    kind: str | None = opt(KIND, "--kind", help="Of this kind.")
+    kind: str | None = opt(ANY_KIND, "--kind", help="Of this kind.")
     state: str | None = opt(
         choice("pending", "active", "expired", "revoked", "retired", "superseded", metavar="STATE"),
         "--state",
@@ -129,22 +129,22 @@ class ListCommand(Command):
         "--proof",
         help="Delegator proved so: asserted, os-user, credential, parent or oidc.",
     )
-    scope: str | None = opt(SCOPE, "--scope", help="Holding exactly this scope.")
+    scope: Scope | None = opt(SCOPE, "--scope", help="Holding exactly this scope.")
     audience: str | None = opt(AUDIENCE, "--audience", help="Meant for this audience.")
     purpose: str | None = opt(TEXT, "--purpose", help="Of a task with this purpose.")
     id_: str | None = opt(ID, "--id", help="This identity or credential.")
     parent: str | None = opt(ID, "--parent", help="Delegated by this identity.")
-    depth: int | None = opt(NUMBER, "--depth", help="So many delegations from the root.")
+    depth: int | None = opt(COUNT, "--depth", help="So many delegations from the root.")
     signed_by: str | None = opt(KEY_ID, "--signed-by", help="Signed by this key.")
     process: str | None = opt(
         choice("alive", "gone", "unknown", metavar="STATE"),
         "--process",
         help="Live, and given to a process that is alive, gone or unknown.",
     )
-    since: str | None = opt(TIME, "--since", help="From TIME on (RFC 3339).")
-    until: str | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
-    expires_before: str | None = opt(TIME, "--expires-before", help="Expiring before TIME (RFC 3339).")
-    expires_after: str | None = opt(TIME, "--expires-after", help="Expiring at TIME or later (RFC 3339).")
+    since: int | None = opt(TIME, "--since", help="From TIME on (RFC 3339).")
+    until: int | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
+    expires_before: int | None = opt(TIME, "--expires-before", help="Expiring before TIME (RFC 3339).")
+    expires_after: int | None = opt(TIME, "--expires-after", help="Expiring at TIME or later (RFC 3339).")
     sort: str | None = opt(
         choice(
             "issued_at",
@@ -166,7 +166,7 @@ class ListCommand(Command):
         "--sort",
         help="Sort by FIELD; -FIELD turns it round (-issued_at).",
     )
-    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
     after: str | None = opt(ID, "--after", help="Go on after ID, the last one seen.")
 
 
@@ -182,14 +182,14 @@ class TreeCommand(Command):
     function = "identity.tree:tree"
     effect = READS
 
-    ids: tuple[str, ...] = args(ID, "[ID]...", help="Identities or credentials.")
+    ids: tuple[str, ...] = args(STATED_ID, "[ID]...", help="Identities or credentials.")
     task: str | None = opt(TASK, "--task", help="Of this task.")
     shape: str | None = opt(
         choice("mermaid", "dot", metavar="SHAPE"),
         "--as",
         help="mermaid or dot: the tree as a drawing's source.",
     )
-    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
 
 
 class RevokeCommand(Command):
@@ -203,7 +203,9 @@ class RevokeCommand(Command):
     verb = "revoke"
     function = "identity.revoke:revoke"
 
-    ids: tuple[str, ...] = args(ID, "[ID]...", help="Identities or credentials.", verb_refuses_tokens=True)
+    ids: tuple[str, ...] = args(
+        STATED_ID, "[ID]...", help="Identities or credentials.", verb_refuses_tokens=True
+    )
     task: tuple[str, ...] = opts(TASK, "--task", help="Those of a task; repeatable.")
     delegator: tuple[str, ...] = opts(
         DELEGATOR, "--delegator", help="Those of a root delegator, or what agent:NAME delegated; repeatable."
@@ -216,9 +218,9 @@ class RevokeCommand(Command):
     ids_file: str | None = opt(FILE, "--ids-file", help="A file with an id a line; `-` is standard input.")
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
-    wait: str | None = opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
+    wait: int | None = opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
 
 
 class RetireCommand(Command):
@@ -235,7 +237,7 @@ class RetireCommand(Command):
     task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    wait: str | None = opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
+    wait: int | None = opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
 
 
 class ExplainCommand(Command):
@@ -272,7 +274,7 @@ class TaskListCommand(Command):
     state: str | None = opt(
         choice("open", "overdue", "ended", metavar="STATE"), "--state", help="open, overdue or ended."
     )
-    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
     after: str | None = opt(TASK, "--after", help="Go on after this task.", metavar="TASK")
 
 

@@ -13,14 +13,11 @@ from jitid.formats.display import Display
 from jitid.model.credential import FORMER_PROOF, State, base_kind
 from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness
-from jitid.model.task import SENSITIVITIES, check_task
+from jitid.model.task import SENSITIVITIES
 from jitid.policy import policy_request
 from jitid.system.processes import orphans
 from jitid.values.ids import parse_id
-from jitid.values.names import check_audience, check_delegator, check_name
-from jitid.values.scope import parse_scope
 from jitid.values.text import quote
-from jitid.values.times import parse_time
 
 if TYPE_CHECKING:
     from jitid.cli.identity import commands
@@ -38,14 +35,14 @@ def list_(cli: Invocation, args: commands.ListCommand) -> None:
         base_kind(args.kind)
     _one_of(args.process, tuple(liveness.value for liveness in Liveness), "state of a process")
     chosen = Filter(
-        task=None if args.task is None else check_task(args.task),
-        agent=None if args.agent is None else check_name(args.agent, "agent"),
-        delegator=None if args.delegator is None else check_delegator(args.delegator),
+        task=args.task,
+        agent=args.agent,
+        delegator=args.delegator,
         kind=args.kind,
         sensitivity=_one_of(args.sensitivity, SENSITIVITIES, "sensitivity"),
         delegator_proof=_one_of(args.proof, PROOFS, "proof"),
-        scope=None if args.scope is None else parse_scope(args.scope),
-        audience=None if args.audience is None else check_audience(args.audience),
+        scope=args.scope,
+        audience=args.audience,
         purpose=args.purpose,
         state=_one_of(args.state, tuple(member.value for member in State), "state"),
         id=_id(args.id_, "id"),
@@ -55,10 +52,10 @@ def list_(cli: Invocation, args: commands.ListCommand) -> None:
         live=args.live or args.process is not None,
         bound=args.process is not None,
         unsettled=args.unsettled,
-        issued_since=None if args.since is None else parse_time(args.since),
-        issued_until=None if args.until is None else parse_time(args.until),
-        expires_before=None if args.expires_before is None else parse_time(args.expires_before),
-        expires_after=None if args.expires_after is None else parse_time(args.expires_after),
+        issued_since=args.since,
+        issued_until=args.until,
+        expires_before=args.expires_before,
+        expires_after=args.expires_after,
     )
     page = open_authority(cli.config()).perform(
         ListCredentials(

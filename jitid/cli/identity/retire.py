@@ -9,8 +9,6 @@ from jitid.authority.settle_at_targets import confirm
 from jitid.capabilities.inventory.operations import Retire
 from jitid.cli.identity.revoke import FIELDS, check_reason, report_ended
 from jitid.cli.invocation import Invocation
-from jitid.model.task import check_task
-from jitid.values.times import parse_duration
 
 if TYPE_CHECKING:
     from jitid.cli.identity import commands
@@ -20,11 +18,11 @@ def retire(cli: Invocation, args: commands.RetireCommand) -> None:
     """Perform `jitid retire`."""
     cli.expect(FIELDS)
     operation = Retire(
-        task=check_task(args.task),
+        task=args.task,
         reason=check_reason(args.reason),
         dry_run=args.dry_run,
         accept_clock=cli.accept_clock,
     )
-    patience = None if args.wait is None else parse_duration(args.wait)
+    patience = args.wait
     authority = open_authority(cli.config())
     report_ended(cli, confirm(authority, authority.perform(operation), patience), dry_run=args.dry_run)

@@ -14,12 +14,9 @@ from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.model.ledger_rows import Selection
-from jitid.model.task import check_task
 from jitid.system import output
 from jitid.values.ids import parse_id
-from jitid.values.names import check_delegator, check_name
 from jitid.values.text import check_text
-from jitid.values.times import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,14 +46,14 @@ FIELDS = (
 def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
     """Perform `jitid revoke`."""
     cli.expect(FIELDS)
-    read_input.check_one_stdin(args.ids_file, *(args.token_file or ()))
+    read_input.check_one_stdin(args.ids_file, *(args.token_file))
     listed_ids = (
         []
         if args.ids_file is None
         else [text for _, text in read_input.lines(args.ids_file, "the list of ids")]
     )
-    all_ids = tuple(dict.fromkeys([*(args.ids or ()), *listed_ids]))
-    hints.check_ids(args.ids or (), token_files=True)
+    all_ids = tuple(dict.fromkeys([*(args.ids), *listed_ids]))
+    hints.check_ids(args.ids, token_files=True)
     for text in listed_ids:
         parse_id(text)
     if args.ids_file is not None and not listed_ids:
@@ -65,15 +62,15 @@ def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
         )
     selection = Selection(
         ids=all_ids,
-        tasks=tuple(check_task(text) for text in args.task or ()),
-        delegators=tuple(check_delegator(text) for text in args.delegator or ()),
-        agents=tuple(check_name(text, "agent") for text in args.agent or ()),
-        trees=tuple(args.tree or ()),
+        tasks=args.task,
+        delegators=args.delegator,
+        agents=args.agent,
+        trees=tuple(args.tree),
     )
     hints.check_ids(selection.trees, token_files=False)
     operation = Revoke(
         selection=selection,
-        tokens=tuple(read_input.token(path, "the token") for path in args.token_file or ()),
+        tokens=tuple(read_input.token(path, "the token") for path in args.token_file),
         reason=check_reason(args.reason),
         most=None if args.yes else most_of(cli, args.max_),
         dry_run=args.dry_run,
@@ -83,7 +80,7 @@ def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
         raise UsageError(
             "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
         )
-    patience = None if args.wait is None else parse_duration(args.wait)
+    patience = args.wait
     authority = open_authority(cli.config())
     with hints.advised():
         ended = perform(cli, authority, operation, patience)

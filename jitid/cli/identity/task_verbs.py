@@ -12,7 +12,6 @@ from jitid.cli.identity.list import limit_of
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
-from jitid.model.task import check_task
 from jitid.values.names import check_delegator
 from jitid.values.text import quote
 
@@ -42,7 +41,7 @@ def list_(cli: Invocation, args: commands.TaskListCommand) -> None:
     cli.expect(FIELDS)
     if state is not None and state not in STATES:
         raise UsageError(f"{quote(state)} is no state of a task", f"choose one of: {', '.join(STATES)}")
-    cursor = None if args.after is None else check_task(args.after)
+    cursor = args.after
     rows = open_authority(cli.config()).perform(
         ListTasks(state=state, after=cursor, limit=limit_of(args.limit))
     )
@@ -54,7 +53,7 @@ def list_(cli: Invocation, args: commands.TaskListCommand) -> None:
 def show(cli: Invocation, args: commands.TaskShowCommand) -> None:
     """Perform `jitid task show`."""
     cli.expect(FIELDS)
-    row = open_authority(cli.config()).perform(ShowTask(name=check_task(args.task)))
+    row = open_authority(cli.config()).perform(ShowTask(name=args.task))
     cli.show(Display("jitid.task/1", FIELDS, [_row(row)], one=True))
 
 
@@ -64,7 +63,7 @@ def share(cli: Invocation, args: commands.TaskShareCommand) -> None:
     if not args.whom:
         raise UsageError("no delegator is named", "such as --with bob, or --with group:oncall")
     operation = ShareTask(
-        task=check_task(args.task),
+        task=args.task,
         names=tuple(map(check_shared, args.whom)),
         end=args.end,
         accept_clock=cli.accept_clock,
@@ -78,9 +77,7 @@ def give(cli: Invocation, args: commands.TaskGiveCommand) -> None:
     cli.expect(FIELDS)
     if args.to is None:
         raise UsageError("no new owner is named", "such as --to bob")
-    operation = GiveTask(
-        task=check_task(args.task), to=check_delegator(args.to), accept_clock=cli.accept_clock
-    )
+    operation = GiveTask(task=args.task, to=check_delegator(args.to), accept_clock=cli.accept_clock)
     row = open_authority(cli.config()).perform(operation)
     cli.show(Display("jitid.task/1", FIELDS, [_row(row)], one=True))
 

@@ -11,7 +11,6 @@ from jitid.cli.identity.list import limit_of
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
-from jitid.model.task import check_task
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -36,11 +35,11 @@ def tree(cli: Invocation, args: commands.TreeCommand) -> None:
             "nothing says which tree to show",
             "give the id of an identity or a credential in it, or a task with --task NAME; see: jitid list",
         )
-    hints.check_ids(args.ids or (), token_files=False)
+    hints.check_ids(args.ids, token_files=False)
     page = open_authority(cli.config()).perform(
         ShowTree(
-            ids=tuple(args.ids or ()),
-            task=None if args.task is None else check_task(args.task),
+            ids=tuple(args.ids),
+            task=args.task,
             limit=limit_of(limit),
         )
     )

@@ -12,7 +12,7 @@ from jitid.cli import hints, read_input
 from jitid.cli.invocation import Invocation
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.redaction.token_format import bare
-from jitid.values.names import check_audience, check_issuer
+from jitid.values.names import check_issuer
 from jitid.values.text import quote
 from jitid.values.times import format_time
 
@@ -27,7 +27,7 @@ def verify(cli: Invocation, args: commands.VerifyCommand) -> None:
     source = _place(args.published, args.jwks, args.status_list, args.issuer)
     read_input.check_one_stdin(args.file or "-", args.jwks, args.status_list)
     token = read_input.token(args.file or "-", "the token")
-    audiences = tuple(check_audience(text) for text in args.audience or ())
+    audiences = args.audience
     if source is not None:
         _offline(cli, token.reveal(), source, audiences)
         return

@@ -18,7 +18,6 @@ from jitid.model.approval import ApprovalFilter
 from jitid.system import output
 from jitid.values.ids import parse_approval_id
 from jitid.values.text import safe
-from jitid.values.times import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,7 +85,7 @@ def grant(cli: Invocation, args: commands.ApproveGrantCommand) -> None:
     operation = GrantApproval(
         id=args.request,
         group=args.group,
-        lifetime=None if args.for_ is None else parse_duration(args.for_),
+        lifetime=args.for_,
         reason=args.reason,
         approver_token=token,
         accept_clock=cli.accept_clock,

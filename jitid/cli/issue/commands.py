@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from jitid.cli.command import Command
-from jitid.operation.declaration import READS, arg, args, flag, opt, opts
-from jitid.operation.types import (
+from jitid.model.types import MAY_KIND, SENSITIVITY, TASK
+from jitid.values.declaration import READS, arg, args, flag, opt, opts
+from jitid.values.field_types import (
     AGENT,
     APPROVAL_ID,
     AUDIENCE,
     COMMAND,
+    COUNT,
     DELEGATOR,
     DURATION,
     FILE,
     FOLDER,
-    KIND,
     KIND_TEMPLATE,
-    NUMBER,
     SCOPE,
-    SENSITIVITY,
-    TASK,
     TEXT,
     TIME,
     WHEN,
     choice,
 )
+from jitid.values.scope import Scope
 
 
 class IssueCommand(Command):
@@ -58,7 +57,7 @@ class IssueCommand(Command):
         help="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
         env="JITID_KIND",
     )
-    scope: tuple[str, ...] = opts(
+    scope: tuple[Scope, ...] = opts(
         SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
     )
     audience: tuple[str, ...] = opts(
@@ -79,7 +78,7 @@ class IssueCommand(Command):
         help="Let CALLER exchange it for tokens for AUD,…; repeat for the next in a chain.",
         metavar="CALLER=AUD",
     )
-    ttl: str | None = opt(
+    ttl: int | None = opt(
         DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
     )
     purpose: str | None = opt(
@@ -107,21 +106,21 @@ class IssueCommand(Command):
         "--allow-narrower", help="Take the scopes that are permitted, and say which are not."
     )
     out: str | None = opt(FILE, "--out", help="Write the token to FILE, mode 0600.", env="JITID_OUT")
-    count: int | None = opt(NUMBER, "--count", help="Issue N credentials, one JSON line each.")
+    count: int | None = opt(COUNT, "--count", help="Issue N credentials, one JSON line each.")
     from_file: str | None = opt(
         FILE, "--from-file", help="Issue one for each JSON line; `-` is standard input."
     )
     yes: bool = flag("--yes", help="Issue as many as --count or --from-file says without asking.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    as_of: str | None = opt(
+    as_of: int | None = opt(
         TIME, "--as-of", help="With --dry-run: what the policy would say at TIME (RFC 3339)."
     )
-    wait: str | None = opt(DURATION, "--wait", help="Wait so long for an approval, if one is needed.")
+    wait: int | None = opt(DURATION, "--wait", help="Wait so long for an approval, if one is needed.")
     public_key: str | None = opt(
         FILE, "--public-key", help="The key for a certificate, made by you; `-` is standard input."
     )
     may_kind: tuple[str, ...] = opts(
-        KIND,
+        MAY_KIND,
         "--may-kind",
         help="A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque).",
         env="JITID_MAY_KIND",
@@ -171,7 +170,7 @@ class RunCommand(Command):
         help="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
         env="JITID_KIND",
     )
-    scope: tuple[str, ...] = opts(
+    scope: tuple[Scope, ...] = opts(
         SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
     )
     audience: tuple[str, ...] = opts(
@@ -192,7 +191,7 @@ class RunCommand(Command):
         help="Let CALLER exchange it for tokens for AUD,…; repeat for the next in a chain.",
         metavar="CALLER=AUD",
     )
-    ttl: str | None = opt(
+    ttl: int | None = opt(
         DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
     )
     purpose: str | None = opt(
@@ -230,8 +229,10 @@ class RunCommand(Command):
         "--on-exit",
         help="revoke (default) or keep what the command was given.",
     )
-    grace: str | None = opt(DURATION, "--grace", help="At its last moment, from TERM to KILL (default 10s).")
-    wait: str | None = opt(DURATION, "--wait", help="Wait so long for an approval, if one is needed.")
+    grace: str | None = opt(
+        TEXT, "--grace", metavar="DURATION", help="At its last moment, from TERM to KILL (default 10s)."
+    )
+    wait: int | None = opt(DURATION, "--wait", help="Wait so long for an approval, if one is needed.")
     secret: tuple[str, ...] = opts(
         TEXT,
         "--secret",
@@ -240,7 +241,7 @@ class RunCommand(Command):
         env="JITID_SECRET",
     )
     may_kind: tuple[str, ...] = opts(
-        KIND,
+        MAY_KIND,
         "--may-kind",
         help="A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque).",
         env="JITID_MAY_KIND",
@@ -265,7 +266,7 @@ class RenewCommand(Command):
         "--token-file",
         help="The token to renew; FILE is rewritten in place. Standard input if absent or `-`.",
     )
-    ttl: str | None = opt(
+    ttl: int | None = opt(
         DURATION, "--ttl", help="How long the successor lives (default: as its predecessor)."
     )
     allow_narrower: bool = flag(
@@ -291,7 +292,7 @@ class ApproveListCommand(Command):
     group: str | None = opt(
         TEXT, "--group", help="Only those that this group has to approve.", metavar="GROUP"
     )
-    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
 
 
 class ApproveShowCommand(Command):
@@ -321,7 +322,7 @@ class ApproveGrantCommand(Command):
     function = "issue.approve_verbs:grant"
 
     request: str = arg(APPROVAL_ID, "REQUEST", help="The id of a request for approval.")
-    for_: str | None = opt(
+    for_: int | None = opt(
         DURATION, "--for", help="How long it may be used (default and most: approval_lifetime)."
     )
     group: str | None = opt(

@@ -16,7 +16,7 @@ from jitid.system import output
 from jitid.system.files import write_private
 from jitid.system.output_place import check_output
 from jitid.values.text import with_final_newline
-from jitid.values.times import format_duration, parse_duration, parse_time
+from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
@@ -49,8 +49,8 @@ def issue(cli: Invocation, args: commands.IssueCommand) -> None:
             "what is issued is issued now, and decided by the time of now",
             "with --dry-run, --as-of only asks",
         )
-    decision_time = None if args.as_of is None else parse_time(args.as_of)
-    patience = None if args.wait is None else parse_duration(args.wait)
+    decision_time = args.as_of
+    patience = args.wait
     config = cli.config()
     request, proof = stated_request(
         cli,

@@ -20,7 +20,7 @@ from jitid.system import output, time_limit
 from jitid.system.files import write_private
 from jitid.system.output_place import check_output
 from jitid.values.text import quote
-from jitid.values.times import format_time, parse_duration
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issuance import Issued
@@ -48,9 +48,7 @@ def renew(cli: Invocation, args: commands.RenewCommand) -> None:
         token = read_input.token(in_place or "-", "the token to renew")
         _must_be_token(token)
         authority = open_authority(cli.config())
-        request = RenewRequest(
-            token, None if args.ttl is None else parse_duration(args.ttl), args.allow_narrower
-        )
+        request = RenewRequest(token, args.ttl, args.allow_narrower)
         with hints.advised():
             issued = authority.perform(Renew(request=request, accept_clock=cli.accept_clock))
         hand_over(cli, authority, issued, lambda: _hand_out(cli, issued, target))

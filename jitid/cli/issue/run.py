@@ -65,7 +65,7 @@ def run(cli: Invocation, args: commands.RunCommand) -> None:
     grace_seconds = (
         _GRACE if args.grace is None else 0 if args.grace in ("0", "0s") else parse_duration(args.grace)
     )
-    patience = None if args.wait is None else parse_duration(args.wait)
+    patience = args.wait
     program = programs.find(args.command[0], os.environ.get("PATH", os.defpath))
     request, proof = stated_request(
         cli,
@@ -91,7 +91,7 @@ def run(cli: Invocation, args: commands.RunCommand) -> None:
         identity=True,
     )
     services = request.audiences or cli.config().many("audience")
-    actors = tuple(parse_may_act(text) for text in args.may_act or ())
+    actors = tuple(parse_may_act(text) for text in args.may_act)
     if actors and not services:
         raise UsageError("no service is named that could exchange its token", "name it with --audience")
     if request.kind not in _HELD:

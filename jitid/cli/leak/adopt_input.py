@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from jitid.capabilities.adopt.amend import Amended
 from jitid.capabilities.adopt.read_secret import KeptSecret
-from jitid.capabilities.directory.roster.roster_entry import check_person, check_sensitivity
+from jitid.capabilities.directory.roster.roster_entry import check_sensitivity
 from jitid.errors import UsageError
 from jitid.issuers.aws_sts import ACCESS_KEY
 from jitid.model.adopted import LONGEST_PLACE, LONGEST_REFERENCE, StandingSecret, check_own_name
+from jitid.model.directory import check_person
 from jitid.model.task import MAX_PURPOSE
 from jitid.redaction.token_format import bare
 from jitid.values.names import check_name

@@ -33,7 +33,7 @@ def suggest(cli: Invocation, args: commands.AdoptSuggestCommand) -> None:
             "name adopted secrets, or all of them with --all",
         )
     authority = open_authority(cli.config())
-    chosen_names = list(dict.fromkeys(map(check_own_name, args.names or ()))) or list(_live_names(authority))
+    chosen_names = list(dict.fromkeys(map(check_own_name, args.names))) or list(_live_names(authority))
     if not chosen_names:
         raise NotFoundError("nothing is adopted that may still work", "see: jitid adopt list")
     replacements = [

@@ -16,7 +16,6 @@ from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.model.adopted import MOST_SECRET, check_own_name
 from jitid.system import output
-from jitid.values.names import check_delegator
 from jitid.values.text import check_text, mark_of, safe
 
 if TYPE_CHECKING:
@@ -154,9 +153,7 @@ def list_(cli: Invocation, args: commands.AdoptListCommand) -> None:
     columns = record_rows.columns(cli, adopt_rows.FIELDS, adopt_rows.BRIEF)
     rows = [
         {field: row[field] for field in columns}
-        for row in _pages(
-            authority, None if args.owner is None else check_delegator(args.owner), max_count, live=args.live
-        )
+        for row in _pages(authority, args.owner, max_count, live=args.live)
     ]
     cli.show(Display("jitid.adopt-list/1", columns, rows))
     if args.limit is None and len(rows) == max_count:
@@ -179,7 +176,7 @@ def _pages(authority: Authority, owner: str | None, max_count: int, *, live: boo
 def show(cli: Invocation, args: commands.AdoptShowCommand) -> None:
     """Perform `jitid adopt show`."""
     cli.expect(adopt_rows.FIELDS)
-    page = open_authority(cli.config()).perform(ops.ListAdopted(names=(check_own_name(args.name),), limit=1))
+    page = open_authority(cli.config()).perform(ops.ListAdopted(names=(args.name,), limit=1))
     row = adopt_rows.record(page.secrets[0], page.now)
     if not record_rows.by_eye(cli):
         cli.show(Display("jitid.adopt-show/1", adopt_rows.FIELDS, [row], one=True))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from jitid.cli.command import Command
-from jitid.operation.declaration import READS, arg, args, flag, opt, optional_arg, opts
-from jitid.operation.types import (
-    ADOPTED,
+from jitid.model.adopted import ADOPTED_NAME
+from jitid.model.types import SENSITIVITY, TASK
+from jitid.values.declaration import READS, arg, args, flag, opt, optional_arg, opts
+from jitid.values.field_types import (
     AGENT,
+    COUNT,
     DELEGATOR,
     FILE,
     ID,
@@ -14,9 +16,6 @@ from jitid.operation.types import (
     KNOWN_DELEGATOR,
     LEAK,
     NAME,
-    NUMBER,
-    SENSITIVITY,
-    TASK,
     TEXT,
     TIME,
     URL,
@@ -47,7 +46,7 @@ class TraceCommand(Command):
     revoke: bool = flag("--revoke", help="End what was found, and all below it.")
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End also what is not proved, and however many.")
 
 
@@ -94,7 +93,7 @@ class ScanCommand(Command):
     revoke: bool = flag("--revoke", help="End what is proved to be ours, and all below it.")
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
     out: str | None = opt(FILE, "--out", help="Write to FILE, whole or not at all (0600; prometheus: 0644).")
     rules: str | None = opt(
@@ -125,11 +124,11 @@ class LeakAddCommand(Command):
     source: str | None = opt(
         TEXT, "--source", help="Where it was found (default: the file's name, or stdin)."
     )
-    at: str | None = opt(TIME, "--at", help="When that was reported (RFC 3339; default: now).")
+    at: int | None = opt(TIME, "--at", help="When that was reported (RFC 3339; default: now).")
     revoke: bool = flag("--revoke", help="End what leaked, and all below it.")
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="Record and end also what is not proved, and however many.")
     from_: str | None = opt(
         FILE, "--from", help="What a scanner reported (`-`: standard input), with its places."
@@ -158,9 +157,9 @@ class LeakListCommand(Command):
     valid: bool = flag("--valid", help="Only those that still work.")
     source: str | None = opt(TEXT, "--source", help="Found there.")
     task: str | None = opt(TASK, "--task", help="Of this task.")
-    since: str | None = opt(TIME, "--since", help="From TIME on (RFC 3339).")
-    until: str | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
-    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+    since: int | None = opt(TIME, "--since", help="From TIME on (RFC 3339).")
+    until: int | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
+    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
 
 
 class LeakShowCommand(Command):
@@ -223,7 +222,7 @@ class AdoptAddCommand(Command):
     verb = "adopt add"
     function = "leak.adopt_verbs:add"
 
-    name: str | None = optional_arg(ADOPTED, "[NAME]", help="The name of the secret, here.")
+    name: str | None = optional_arg(ADOPTED_NAME, "[NAME]", help="The name of the secret, here.")
     owner: str | None = opt(KNOWN_DELEGATOR, "--owner", help="Who answers for it.", metavar="DELEGATOR")
     place: str | None = opt(TEXT, "--place", help="Where it is kept, as 'vault kv/prod/github'.")
     purpose: str | None = opt(TEXT, "--purpose", help="What it is for.")
@@ -231,7 +230,9 @@ class AdoptAddCommand(Command):
     sensitivity: str | None = opt(
         SENSITIVITY, "--sensitivity", help="low, moderate (default), high or critical."
     )
-    expires: str | None = opt(TIME, "--expires", help="When it ends by itself (RFC 3339; default: never).")
+    expires: str | None = opt(
+        TEXT, "--expires", metavar="TIME", help="When it ends by itself (RFC 3339; default: never)."
+    )
     target: str | None = opt(NAME, "--target", help="The target of the configuration that can end it.")
     reference: str | None = opt(
         TEXT, "--reference", help="What it is called there: a role, a key's id, an accessor."
@@ -269,7 +270,7 @@ class AdoptListCommand(Command):
 
     owner: str | None = opt(DELEGATOR, "--owner", help="Who answers for it.", metavar="DELEGATOR")
     live: bool = flag("--live", help="Only what may still work where it is kept.")
-    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
 
 
 class AdoptShowCommand(Command):
@@ -279,7 +280,7 @@ class AdoptShowCommand(Command):
     function = "leak.adopt_verbs:show"
     effect = READS
 
-    name: str = arg(ADOPTED, "NAME", help="The name of an adopted secret.")
+    name: str = arg(ADOPTED_NAME, "NAME", help="The name of an adopted secret.")
 
 
 class AdoptChangeCommand(Command):
@@ -291,12 +292,14 @@ class AdoptChangeCommand(Command):
     verb = "adopt change"
     function = "leak.adopt_verbs:change"
 
-    names: tuple[str, ...] = args(ADOPTED, "NAME...", help="Names of adopted secrets.", required=True)
+    names: tuple[str, ...] = args(ADOPTED_NAME, "NAME...", help="Names of adopted secrets.", required=True)
     owner: str | None = opt(KNOWN_DELEGATOR, "--owner", help="Who answers for it.", metavar="DELEGATOR")
     place: str | None = opt(TEXT, "--place", help="Where it is kept, as 'vault kv/prod/github'.")
     purpose: str | None = opt(TEXT, "--purpose", help="What it is for.")
     agent: str | None = opt(AGENT, "--agent", help="Who uses it (default: the name of the secret).")
-    expires: str | None = opt(TIME, "--expires", help="When it ends by itself (RFC 3339; default: never).")
+    expires: str | None = opt(
+        TEXT, "--expires", metavar="TIME", help="When it ends by itself (RFC 3339; default: never)."
+    )
     target: str | None = opt(NAME, "--target", help="The target of the configuration that can end it.")
     reference: str | None = opt(
         TEXT, "--reference", help="What it is called there: a role, a key's id, an accessor."
@@ -313,7 +316,7 @@ class AdoptProbeCommand(Command):
     function = "leak.adopt_verbs:probe"
     effect = READS
 
-    names: tuple[str, ...] = args(ADOPTED, "NAME...", help="Names of adopted secrets.", required=True)
+    names: tuple[str, ...] = args(ADOPTED_NAME, "NAME...", help="Names of adopted secrets.", required=True)
 
 
 class AdoptSuggestCommand(Command):
@@ -327,7 +330,7 @@ class AdoptSuggestCommand(Command):
     function = "leak.adopt_suggest:suggest"
     effect = READS
 
-    names: tuple[str, ...] = args(ADOPTED, "[NAME]...", help="Names of adopted secrets.")
+    names: tuple[str, ...] = args(ADOPTED_NAME, "[NAME]...", help="Names of adopted secrets.")
     all_: bool = flag("--all", help="All that may still work where they are kept.")
 
 
@@ -340,5 +343,5 @@ class AdoptEndedCommand(Command):
     verb = "adopt ended"
     function = "leak.adopt_verbs:ended"
 
-    names: tuple[str, ...] = args(ADOPTED, "NAME...", help="Names of adopted secrets.", required=True)
+    names: tuple[str, ...] = args(ADOPTED_NAME, "NAME...", help="Names of adopted secrets.", required=True)
     proof: str | None = opt(TEXT, "--proof", help="What was done; the audit log keeps it.")

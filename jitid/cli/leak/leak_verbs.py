@@ -11,8 +11,6 @@ from jitid.cli.invocation import Invocation
 from jitid.cli.leak import leak_rows
 from jitid.errors import UsageError
 from jitid.model.leak import LeakFilter
-from jitid.model.task import check_task
-from jitid.values.times import parse_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.scan.reports.any_report import ReportFormat
@@ -39,7 +37,7 @@ def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
         if args.from_ is None
         else ReportSearch(path, _format_of(args.report_format)),
         ("stdin" if path == "-" else path) if args.source is None else args.source,
-        None if args.at is None else parse_time(args.at),
+        args.at,
         leak_add.LeakEnding(args.revoke, args.reason, args.max_, dry_run=args.dry_run, yes=args.yes),
     )
 
@@ -52,10 +50,10 @@ def list_(cli: Invocation, args: commands.LeakListCommand) -> None:
     cli.expect(leak_rows.FIELDS)
     leak_filter = LeakFilter(
         source=args.source,
-        task=None if args.task is None else check_task(args.task),
+        task=args.task,
         open=args.open_,
-        since=None if args.since is None else parse_time(args.since),
-        until=None if args.until is None else parse_time(args.until),
+        since=args.since,
+        until=args.until,
     )
     max_count = limit_of(args.limit)
     authority = open_authority(cli.config())

@@ -52,19 +52,19 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
     if args.install_hook:
         if scans:
             raise UsageError("--install-hook scans nothing", "leave the other options out")
-        scan_git.install_hook(cli, args.paths or ())
+        scan_git.install_hook(cli, args.paths)
         return
     own_format = cli.own_format(OWN_FORMATS)
     categories = _categories(args.only)
     request = scan_rows.scan_request(cli, own_format, args.fail_on, args.out)
     scan_git.check(
-        args.commits or (),
+        args.commits,
         git=args.git,
         staged=args.staged,
         unreachable=args.unreachable,
         for_files=args.no_ignore or args.one_file_system,
     )
-    source_paths = scan_git.named(args.paths or ()) if args.git or args.staged else args.paths or ()
+    source_paths = scan_git.named(args.paths) if args.git or args.staged else args.paths
     action = scan_rows.action(
         cli,
         source_paths,
@@ -77,9 +77,9 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
         yes=args.yes,
     )
     if args.staged:
-        scanned = scan_git.staged(args.paths or ())
+        scanned = scan_git.staged(args.paths)
     elif args.git:
-        scanned = scan_git.history(args.paths or (), args.commits or (), unreachable=args.unreachable)
+        scanned = scan_git.history(args.paths, args.commits, unreachable=args.unreachable)
     else:
         scanned = _source(cli, args.paths, args.no_ignore, args.one_file_system)
     scan_work.run(cli, request, action, scanned, categories)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.leak.places import starred
 from jitid.capabilities.leak.trace_result import honour
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.findings_view import RuleInfo
 from jitid.model.access import AccessState
+from jitid.model.leak import starred
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:

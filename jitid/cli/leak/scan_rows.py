@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.capabilities.leak.places import starred
 from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
 from jitid.capabilities.sweep.findings_json import document, lines
 from jitid.capabilities.sweep.findings_view import SCAN, SweptRows, covered
@@ -16,6 +15,7 @@ from jitid.cli.leak.scan_findings import RULES
 from jitid.cli.sweep.sweep_rows import RecordConverter, Whole
 from jitid.errors import JitidError, UsageError
 from jitid.formats.figures import counted
+from jitid.model.leak import starred
 from jitid.system import output
 from jitid.system.files import writing_public
 

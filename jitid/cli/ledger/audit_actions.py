@@ -11,7 +11,6 @@ from jitid.cli.identity.list import DEFAULT_LIMIT, limit_of
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.model.use import UseFilter
-from jitid.values.times import parse_duration, parse_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.audit.audit_log import LogFilter
@@ -45,8 +44,8 @@ _AROUND = 60
 def show(
     cli: Invocation,
     log_filter: LogFilter,
-    time_text: str | None,
-    within: str | None,
+    middle: int | None,
+    within: int | None,
     action: str | None,
     resource: str | None,
     limit: int | None,
@@ -67,11 +66,10 @@ def show(
         if value is not None:
             raise UsageError(f"{option} is about events, and --at, --action and --resource are about actions")
     since, until = log_filter.since, log_filter.until
-    if time_text is not None:
+    if middle is not None:
         if since is not None or until is not None:
             raise UsageError("--at and --since or --until cannot go together", "say how far with --within")
-        around = _AROUND if within is None else parse_duration(within)
-        middle = parse_time(time_text)
+        around = _AROUND if within is None else within
         since, until = middle - around, middle + around + 1
     elif within is not None:
         raise UsageError("--within says how far from --at, and there is none")

@@ -17,13 +17,10 @@ from jitid.cli.invocation import Invocation
 from jitid.errors import IntegrityError, PartialError, UsageError
 from jitid.formats.display import Display
 from jitid.model.event import Event
-from jitid.model.task import check_task
 from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.system import output
-from jitid.values.names import check_delegator, check_name
 from jitid.values.strict_json import loads
 from jitid.values.text import quote
-from jitid.values.times import parse_time
 
 if TYPE_CHECKING:
     from jitid.cli.ledger import commands
@@ -46,20 +43,20 @@ def log(cli: Invocation, args: commands.AuditLogCommand) -> None:
     fields: tuple[str, ...] = (*LOG, "members") if args.members else LOG
     if cli.field == BY_ID:
         fields = (*fields, BY_ID)
-    about_use = not (args.at is args.within is args.action is args.resource is None)
+    about_use = any(each is not None for each in (args.at, args.within, args.action, args.resource))
     if not about_use:
         cli.expect(fields)
     log_filter = LogFilter(
         operation=args.operation,
-        task=None if args.task is None else check_task(args.task),
-        agent=None if args.agent is None else check_name(args.agent, "agent"),
-        delegator=None if args.delegator is None else check_delegator(args.delegator),
+        task=args.task,
+        agent=args.agent,
+        delegator=args.delegator,
         by=args.by,
         rule=args.rule,
         sweep=args.sweep,
         trace=args.trace,
-        since=None if args.since is None else parse_time(args.since),
-        until=None if args.until is None else parse_time(args.until),
+        since=args.since,
+        until=args.until,
         after=(args.after or 0) if args.event is None else max(args.after or 0, args.event - 1),
         event=args.event,
     )

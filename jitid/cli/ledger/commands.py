@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from jitid.cli.command import Command
-from jitid.operation.declaration import READS, arg, flag, opt, optional_arg
-from jitid.operation.types import (
+from jitid.model.types import TASK
+from jitid.values.declaration import READS, arg, flag, opt, optional_arg
+from jitid.values.field_types import (
     AGENT,
+    COUNT,
     DELEGATOR,
     DURATION,
     EVENT,
@@ -13,8 +15,6 @@ from jitid.operation.types import (
     FOLDER,
     KEY_ID,
     NAME,
-    NUMBER,
-    TASK,
     TEXT,
     TIME,
     choice,
@@ -48,16 +48,16 @@ class AuditLogCommand(Command):
     trace: str | None = opt(
         TEXT, "--trace", help="Of the request that had this trace id or traceparent.", metavar="TRACE"
     )
-    since: str | None = opt(TIME, "--since", help="From TIME on (RFC 3339).")
-    until: str | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
+    since: int | None = opt(TIME, "--since", help="From TIME on (RFC 3339).")
+    until: int | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
     event: int | None = opt(EVENT, "--event", help="This event only.")
-    at: str | None = opt(TIME, "--at", help="Actions of around TIME (RFC 3339), instead of events.")
-    within: str | None = opt(DURATION, "--within", help="So long before and after --at (default: 1m).")
+    at: int | None = opt(TIME, "--at", help="Actions of around TIME (RFC 3339), instead of events.")
+    within: int | None = opt(DURATION, "--within", help="So long before and after --at (default: 1m).")
     action: str | None = opt(TEXT, "--action", help="Actions of this name.", metavar="ACTION")
     resource: str | None = opt(TEXT, "--resource", help="Actions on just this resource.")
     after: int | None = opt(EVENT, "--after", help="Go on after event N.")
     members: bool = flag("--members", help="Name the credentials each event issued and ended.")
-    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
     follow: bool = flag("--follow", "-f", help="Go on with new events as they are committed.")
 
 
@@ -155,7 +155,7 @@ class KeysRevokeCommand(Command):
     kid: str = arg(KEY_ID, "KID", help="The id of a key.")
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
 
 
@@ -269,7 +269,7 @@ class KeysCrlCommand(Command):
     function = "ledger.keys_x509:crl"
     effect = READS
 
-    lifetime: str | None = opt(DURATION, "--lifetime", help="How long the list counts (default: 24h).")
+    lifetime: int | None = opt(DURATION, "--lifetime", help="How long the list counts (default: 24h).")
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
 
 
@@ -285,10 +285,10 @@ class PruneCommand(Command):
     verb = "prune"
     function = "ledger.prune:prune"
 
-    rows_after: str | None = opt(
+    rows_after: int | None = opt(
         DURATION, "--rows-after", help="How long rows of the dead are kept (default: 30d)."
     )
-    evidence_after: str | None = opt(
+    evidence_after: int | None = opt(
         DURATION, "--evidence-after", help="How long audit events are kept, with --export (default: 400d)."
     )
     export: str | None = opt(

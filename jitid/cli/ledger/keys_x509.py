@@ -15,9 +15,8 @@ from jitid.cli import read_input, record_rows
 from jitid.cli.invocation import Invocation
 from jitid.errors import IntegrityError, UsageError
 from jitid.formats.display import Display
-from jitid.issuers.issuer import MAX_CHAIN
 from jitid.system import output
-from jitid.values.times import parse_duration
+from jitid.values.field_types import MAX_CHAIN
 
 if TYPE_CHECKING:
     from jitid.cli.ledger import commands
@@ -89,7 +88,7 @@ def crl(cli: Invocation, args: commands.KeysCrlCommand) -> None:
         cli.expect_own_form("pem")
     if form == "der" and args.out is None:
         raise UsageError("DER is no text", "name a file with --out")
-    seconds = None if args.lifetime is None else parse_duration(args.lifetime)
+    seconds = args.lifetime
     crls = open_authority(cli.config()).perform(PublishRevocations(lifetime=seconds))
     if not crls:
         raise IntegrityError(

@@ -14,7 +14,7 @@ from jitid.formats.display import Display
 from jitid.formats.figures import counted
 from jitid.system import output
 from jitid.values.text import safe
-from jitid.values.times import format_time, parse_duration
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.integrity.cut import Cut
@@ -45,13 +45,9 @@ def prune(cli: Invocation, args: commands.PruneCommand) -> None:
     """Perform `jitid prune`."""
     cli.expect(PRUNED)
     config = cli.config()
-    rows_seconds = (
-        config.number("retain_rows") if args.rows_after is None else parse_duration(args.rows_after)
-    )
+    rows_seconds = config.number("retain_rows") if args.rows_after is None else args.rows_after
     evidence_seconds = (
-        config.number("retain_evidence")
-        if args.evidence_after is None
-        else parse_duration(args.evidence_after)
+        config.number("retain_evidence") if args.evidence_after is None else args.evidence_after
     )
     if args.export is None and args.evidence_after is not None:
         raise UsageError(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from jitid.cli.command import Command
-from jitid.operation.declaration import READS, arg, args, flag, opt, optional_arg
-from jitid.operation.types import FILE, FOLDER, NUMBER, TEXT, TIME
+from jitid.values.declaration import READS, arg, args, flag, opt, optional_arg
+from jitid.values.field_types import COUNT, FILE, FOLDER, TEXT, TIME
 
 
 class PolicyCheckCommand(Command):
@@ -88,6 +88,6 @@ class PolicyDiffCommand(Command):
 
     old: str = arg(FILE, "OLD", help="A folder, a file, `current`, `default` or a digest.")
     new: str = arg(FILE, "NEW", help="What is compared with it, named alike.")
-    since: str | None = opt(TIME, "--since", help="Only what was decided from TIME on (RFC 3339).")
-    limit: int | None = opt(NUMBER, "--limit", help="At most N rows.")
+    since: int | None = opt(TIME, "--since", help="Only what was decided from TIME on (RFC 3339).")
+    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
     exit_code: bool = flag("--exit-code", help="End with 10 if something would change.")

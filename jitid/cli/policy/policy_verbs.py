@@ -242,10 +242,9 @@ def diff(cli: Invocation, args: commands.PolicyDiffCommand) -> None:
     from jitid.cli.identity.list import limit_of
     from jitid.cli.policy import policy_diff
     from jitid.cli.policy.policy_place import compared, usable
-    from jitid.values.times import parse_time
 
     cli.expect(policy_diff.FIELDS)
-    since_time = None if args.since is None else parse_time(args.since)
+    since_time = args.since
     max_count = None if args.limit is None else limit_of(args.limit)
     old_policy, new_policy = compared(cli, args.old), compared(cli, args.new)
     looks = usable(old_policy).looks.with_(usable(new_policy).looks)

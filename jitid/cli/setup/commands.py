@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jitid.cli.command import Command
-from jitid.operation.declaration import READS, arg, flag, opt, opts
-from jitid.operation.types import FILE, NUMBER, SETTING, SETTING_VALUE, TEXT, URL, choice
+from jitid.values.declaration import READS, arg, flag, opt, opts
+from jitid.values.field_types import COUNT, FILE, TEXT, URL, choice, texts
+
+
+def _settings() -> Sequence[str]:
+    from jitid.config.settings import SETTINGS
+
+    return tuple(SETTINGS)
+
+
+SETTING = texts(str, "KEY", {}, words=_settings)
+SETTING_VALUE = texts(str, "VALUE", {}, "setting")
+"""A value of the setting that the word before it names."""
 
 
 class McpCommand(Command):
@@ -27,9 +40,9 @@ class McpCommand(Command):
         help="The token of the agent's own credential, read anew for each call.",
         env="JITID_PARENT_FILE",
     )
-    most: int | None = opt(NUMBER, "--most", help="Give out at most N identities at a time (default 100).")
+    most: int | None = opt(COUNT, "--most", help="Give out at most N identities at a time (default 100).")
     rate: int | None = opt(
-        NUMBER, "--rate", help="Write to the ledger at most N times a second (default 5), and 10 N at once."
+        COUNT, "--rate", help="Write to the ledger at most N times a second (default 5), and 10 N at once."
     )
     keep: bool = flag("--keep", help="At the end, leave alive what was given and not handed back.")
 
@@ -58,7 +71,7 @@ class ServeCommand(Command):
     )
     tls_cert: str | None = opt(FILE, "--tls-cert", help="The certificate, and those above it (PEM).")
     tls_key: str | None = opt(FILE, "--tls-key", help="Its private key (PEM), readable by its owner alone.")
-    workers: int | None = opt(NUMBER, "--workers", help="How many processes answer (default 1).")
+    workers: int | None = opt(COUNT, "--workers", help="How many processes answer (default 1).")
     public_url: str | None = opt(
         URL, "--public-url", help="How clients reach it, where that is another address."
     )

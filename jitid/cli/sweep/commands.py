@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from jitid.capabilities.sweep.finding import RULE
 from jitid.cli.command import Command
-from jitid.operation.declaration import READS, FieldType, args, flag, opt, opts
-from jitid.operation.types import DURATION, FILE, FOLDER, NAME, NUMBER, TEXT, TIME, choice
+from jitid.values.declaration import READS, args, flag, opt, opts
+from jitid.values.field_types import COUNT, DURATION, FILE, FOLDER, NAME, TEXT, TIME, choice, typed_as
 
-
-def _rules() -> Sequence[str]:
-    from jitid.capabilities.sweep.rules import NAMES
-
-    return NAMES
-
-
-RULE = FieldType(lambda text, _label: text, "RULE", words=_rules)
+RULE_NAME = typed_as(RULE, parse=lambda text, _label: text)
+"""The verb checks the names: several may be wrong."""
 
 
 class SweepCommand(Command):
@@ -32,10 +25,10 @@ class SweepCommand(Command):
     verb = "sweep"
     function = "sweep.sweep:sweep"
 
-    rule: tuple[str, ...] = opts(RULE, "--rule", help="Ask this rule only; repeatable.")
-    skip: tuple[str, ...] = opts(RULE, "--skip", help="Leave this rule out; repeatable.")
+    rule: tuple[str, ...] = opts(RULE_NAME, "--rule", help="Ask this rule only; repeatable.")
+    skip: tuple[str, ...] = opts(RULE_NAME, "--skip", help="Leave this rule out; repeatable.")
     target: tuple[str, ...] = opts(NAME, "--target", help="Ask this target only; repeatable.")
-    target_timeout: str | None = opt(
+    target_timeout: int | None = opt(
         DURATION, "--target-timeout", help="How long each target may take (default: 60s)."
     )
     fail_on: str | None = opt(
@@ -43,12 +36,12 @@ class SweepCommand(Command):
         "--fail-on",
         help="End with 10 if a finding is so grave or graver (default: high).",
     )
-    since: str | None = opt(TIME, "--since", help="Only what has been so since TIME (RFC 3339) or later.")
+    since: int | None = opt(TIME, "--since", help="Only what has been so since TIME (RFC 3339) or later.")
     baseline: str | None = opt(FILE, "--baseline", help="Findings that are in FILE are known, and no news.")
     update_baseline: bool = flag("--update-baseline", help="Write what is left to the baseline.")
     fix: bool = flag("--fix", help="End orphans and what leaked; others if --rule names them.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(NUMBER, "--max", help="Refuse to end more than N without --yes.")
+    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
     out: str | None = opt(FILE, "--out", help="Write to FILE, whole or not at all (0600; prometheus: 0644).")
     head_out: str | None = opt(
@@ -73,8 +66,8 @@ class ReportCommand(Command):
     function = "sweep.report:report"
     effect = READS
 
-    at: str | None = opt(TIME, "--at", help="Report that time from what the ledger remembers (default: now).")
-    days: int | None = opt(NUMBER, "--days", help="For how many days to tell the trend (default 30).")
+    at: int | None = opt(TIME, "--at", help="Report that time from what the ledger remembers (default: now).")
+    days: int | None = opt(COUNT, "--days", help="For how many days to tell the trend (default 30).")
     out: str | None = opt(FILE, "--out", help="Write it to FILE: mode 0600, and 0644 what is for Prometheus.")
 
 
@@ -91,7 +84,7 @@ class ScheduleSystemdCommand(Command):
     changes_with = ("folder",)
 
     option: tuple[str, ...] = args(TEXT, "[OPTION]...", help="Options of `jitid sweep`, after `--`.")
-    every: str | None = opt(DURATION, "--every", help="How often it runs (default: 10m).")
+    every: int | None = opt(DURATION, "--every", help="How often it runs (default: 10m).")
     name: str | None = opt(NAME, "--name", help="The name of the units (default: jitid-sweep).")
     folder: str | None = opt(FOLDER, "--out", help="Write both units into DIR, instead of printing them.")
 
@@ -108,4 +101,4 @@ class ScheduleCronCommand(Command):
     effect = READS
 
     option: tuple[str, ...] = args(TEXT, "[OPTION]...", help="Options of `jitid sweep`, after `--`.")
-    every: str | None = opt(DURATION, "--every", help="How often it runs (default: 10m).")
+    every: int | None = opt(DURATION, "--every", help="How often it runs (default: 10m).")

@@ -15,7 +15,6 @@ from jitid.formats.display import Display, Format
 from jitid.model.survey import Totals
 from jitid.system import output
 from jitid.system.files import write_private, write_public
-from jitid.values.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +36,7 @@ def report(cli: Invocation, args: commands.ReportCommand) -> None:
             "whoever collects metrics takes them for the present",
         )
     operation = MakeReport(
-        at=None if args.at is None else parse_time(args.at),
+        at=args.at,
         days=DEFAULT_DAYS if args.days is None else args.days,
         limits=sweep_limits(cli.config()),
         accept_clock=cli.accept_clock,

@@ -17,7 +17,7 @@ from jitid.formats import crontab, systemd_unit
 from jitid.system import output
 from jitid.system.files import write_public
 from jitid.values.text import quote
-from jitid.values.times import format_duration, parse_duration
+from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import GivenOption
@@ -37,7 +37,7 @@ def systemd(cli: Invocation, args: commands.ScheduleSystemdCommand) -> None:
     name = args.name
     folder = args.folder
     cli.expect_own_form()
-    seconds = _EVERY if args.every is None else parse_duration(args.every)
+    seconds = _EVERY if args.every is None else args.every
     name = _NAME if name is None else _unit_name(name)
     work = _work(cli, args.option)
     installation.check_for_systemd(work.command)
@@ -68,7 +68,7 @@ def systemd(cli: Invocation, args: commands.ScheduleSystemdCommand) -> None:
 def cron(cli: Invocation, args: commands.ScheduleCronCommand) -> None:
     """Perform `jitid schedule cron`."""
     cli.expect_own_form()
-    seconds = _EVERY if args.every is None else parse_duration(args.every)
+    seconds = _EVERY if args.every is None else args.every
     if seconds not in crontab.TIMES:
         raise UsageError(
             f"cron cannot say every {format_duration(seconds)}",

@@ -29,7 +29,6 @@ from jitid.system.files import writing_private, writing_public
 from jitid.system.output_place import check_output
 from jitid.system.temp_files import remove_leftovers
 from jitid.values.text import quote
-from jitid.values.times import parse_duration, parse_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.sweep.finding import Remedied, Unfixed
@@ -72,10 +71,10 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
         check_output(path)
     known_findings = _known_findings(args.baseline, new=args.update_baseline)
     with in_time():
-        work = Work(cli, rule_names, known_findings, since_time, tuple(args.target or ()), limit)
+        work = Work(cli, rule_names, known_findings, since_time, tuple(args.target), limit)
         heads = kept_heads(sweep_head(cli.config()), args.head_out)
         if not args.dry_run:
-            work.settle(tuple(args.target or ()), limit)
+            work.settle(tuple(args.target), limit)
         remedied: Iterable[Remedied | Unfixed] = ()
         if args.fix:
             ending = tuple(name for name in rule_names if args.rule or rule_of(name).mended)
@@ -118,9 +117,9 @@ def _known_findings(baseline: str | None, *, new: bool) -> KnownFindings:
     )
 
 
-def target_limit(text: str | None) -> int:
+def target_limit(seconds: int | None) -> int:
     """Return the time limit of each target in seconds. Raises UsageError."""
-    limit = LIMIT if text is None else parse_duration(text)
+    limit = LIMIT if seconds is None else seconds
     if limit > MOST_LIMIT:
         raise UsageError("--target-timeout is an hour at most; nothing was asked")
     return limit
@@ -130,7 +129,7 @@ def checked(
     rule: Sequence[str],
     skip: Sequence[str],
     fail_on: str | None,
-    since: str | None,
+    since: int | None,
     head_out: str | None,
     *,
     canary: bool = False,
@@ -139,7 +138,7 @@ def checked(
     rule_names = _chosen(rule, skip, canary=canary)
     if head_out is not None and "audit-gap" not in rule_names:
         raise UsageError("--head-out goes with the rule audit-gap, which is left out", "ask it too")
-    return rule_names, severity_of(fail_on), None if since is None else parse_time(since)
+    return rule_names, severity_of(fail_on), since
 
 
 def _chosen(named_rules: Sequence[str], skipped_rules: Sequence[str], *, canary: bool) -> tuple[str, ...]:

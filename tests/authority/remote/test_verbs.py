@@ -177,7 +177,7 @@ def test_a_verb_that_makes_sense_beside_the_ledger_alone_says_so(client: Shell, 
 def test_what_is_too_much_for_one_answer_is_asked_for_page_by_page(
     client: Shell, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "MOST_ROWS", 2)
+    monkeypatch.setattr(pages, "MAX_ROWS", 2)
     monkeypatch.setattr(pages, "_EVENTS", 2)
     for number in range(5):
         issue(client, "--task", f"T{number}")

@@ -9,6 +9,7 @@ from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.line_error import at
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator
 from jitid.errors import UsageError
+from jitid.model import directory
 from jitid.values import strict_json
 from jitid.values.text import quote
 
@@ -52,7 +53,7 @@ def _stated(location: str, members: Mapping[str, Any]) -> StatedDelegator:
 
     return StatedDelegator(
         location,
-        roster_entry.check_person(_text("name", members["name"])),
+        directory.check_person(_text("name", members["name"])),
         entitlements=value_of("entitlements", _entitlements),
         sensitivity=value_of(
             "sensitivity", lambda name, value: roster_entry.check_sensitivity(_text(name, value))
@@ -85,11 +86,11 @@ def _entitlements(name: str, value: object) -> tuple[str, ...] | None:
 
 
 def _manager(name: str, value: object) -> str | None:
-    return None if value is None else roster_entry.check_person(_text(name, value))
+    return None if value is None else directory.check_person(_text(name, value))
 
 
 def _external(value: object) -> str | Keep:
-    return KEEP if value is None else roster_entry.check_external(_text("external_id", value))
+    return KEEP if value is None else directory.check_external(_text("external_id", value))
 
 
 def _text(name: str, value: object) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, Self, TypeVar
 
 from jitid.errors import UsageError
-from jitid.model.directory import Delegator
+from jitid.model.directory import ALIAS, EXTERNAL, GROUP, PERSON, Delegator, check_alias, check_group
 from jitid.model.task import SENSITIVITIES
-from jitid.values.names import MAX_NAME, MAX_URI, check_delegator
+from jitid.model.types import SENSITIVITY
+from jitid.values.declaration import Bounds
+from jitid.values.field_types import LONG, SCOPE, text
 from jitid.values.scope import normalise, parse_scope
-from jitid.values.text import check_text, quote, safe
+from jitid.values.text import quote
 
 MOST = 1_000
 """The maximum number of groups, of aliases, and of entitlements of one delegator."""
@@ -33,32 +35,43 @@ KEEP = Keep.KEEP
 class StatedDelegator(NamedTuple):
     """The stated fields of one delegator. An absent field does not change; a new delegator gets its default."""
 
-    place: str
+    place: Annotated[str, text(64, "the place")]
     """The place in the file, as `line 3`; empty for a command line."""
-    name: str
+    name: Annotated[str, PERSON]
     """The name with its kind, as `user:alice`."""
-    entitlements: tuple[str, ...] | Keep | None = KEEP
+    entitlements: Annotated[tuple[str, ...] | Keep | None, SCOPE] = KEEP
     """None: the policy alone decides which scopes they may hand out."""
-    sensitivity: str | Keep = KEEP
-    groups: tuple[str, ...] | Keep = KEEP
-    manager: str | Keep | None = KEEP
-    aliases: tuple[str, ...] | Keep = KEEP
+    sensitivity: Annotated[str | Keep, SENSITIVITY] = KEEP
+    groups: Annotated[tuple[str, ...] | Keep, GROUP] = KEEP
+    manager: Annotated[str | Keep | None, PERSON] = KEEP
+    aliases: Annotated[tuple[str, ...] | Keep, ALIAS] = KEEP
     disabled: bool | Keep = KEEP
     imported: bool = True
-    external: str | Keep = KEEP
-    manager_external: str | None = None
+    external: Annotated[str | Keep, EXTERNAL] = KEEP
+    manager_external: Annotated[str | None, EXTERNAL] = None
     """The manager's id in the source, if the source states no name."""
     subjects_too: bool = True
     """Whether `aliases` also replaces the subjects of ID tokens; otherwise the subjects do not change."""
+
+    def checked_request(self) -> Self:
+        """Return the entry with its lists in their normal form. Raises UsageError for an invalid list."""
+        entry = self
+        if isinstance(entry.entitlements, tuple):
+            entry = entry._replace(entitlements=entitlements(entry.entitlements))
+        if isinstance(entry.groups, tuple):
+            entry = entry._replace(groups=groups(entry.groups))
+        if isinstance(entry.aliases, tuple):
+            entry = entry._replace(aliases=aliases(entry.aliases))
+        return entry
 
 
 class Roster(NamedTuple):
     """The content of a list of delegators."""
 
-    people: tuple[StatedDelegator, ...]
-    notes: tuple[str, ...] = ()
+    people: Annotated[tuple[StatedDelegator, ...], Bounds(most=1_000_000)]
+    notes: Annotated[tuple[str, ...], text(LONG, "a note"), Bounds(most=1_000_000)] = ()
     """Sentences about omitted values."""
-    partial: str | None = None
+    partial: Annotated[str | None, text(LONG, "why it is not all")] = None
     """Why the list cannot be complete; None if it may be."""
 
 
@@ -95,60 +108,11 @@ def _chosen(stated_value: Value | Keep, current_value: Value) -> Value:
     return current_value if isinstance(stated_value, Keep) else stated_value
 
 
-def check_person(text: str) -> str:
-    """Return the name of a delegator in the directory with its kind, `user:` or `system:`.
-
-    Raises UsageError for an invalid name, and for an agent: an agent delegates only with its own credential.
-    """
-    name = check_delegator(text)
-    if name.startswith("agent:"):
-        raise UsageError(
-            f"{quote(text)} is an agent, and the directory of delegators has people and systems",
-            "write NAME, user:NAME or system:NAME",
-        )
-    return name
-
-
-def check_alias(text: str) -> str:
-    """Return another name of a delegator, or the subject of an ID token, written `ISS SUB`.
-
-    The issuer has 1 to 255 printable ASCII characters without blanks. The subject has 1 to 255, and may have blanks
-    inside (OpenID Connect Core, section 2). Raises UsageError for anything else.
-    """
-    issuer, blank, subject = text.partition(" ")
-    if not blank:
-        return check_person(text)
-    printable = text.isascii() and text.isprintable() and subject.strip() == subject
-    if not (printable and issuer and subject and len(issuer) <= MAX_URI and len(subject) <= MAX_URI):
-        raise UsageError(
-            f"{quote(text)} is no subject of an ID token",
-            "write 'ISS SUB', its `iss` and its `sub` with one blank between them",
-        )
-    return check_text(text, "an alias")
-
-
-def check_group(text: str) -> str:
-    """Return the name of a group: 1 to 128 printable characters, no blank at its ends. Raises UsageError."""
-    if not text.strip() or text != text.strip() or len(text) > MAX_NAME or safe(text) != text:
-        raise UsageError(
-            f"{quote(text)} is no name of a group",
-            f"a group has 1 to {MAX_NAME} printable characters, and no blank at its ends",
-        )
-    return check_text(text, "a group")
-
-
 def check_sensitivity(text: str) -> str:
     """Return a sensitivity. Raises UsageError."""
     if text not in SENSITIVITIES:
         raise UsageError(f"{quote(text)} is no sensitivity", f"choose one of: {', '.join(SENSITIVITIES)}")
     return text
-
-
-def check_external(text: str) -> str:
-    """Return a delegator's id in another system: 1 to 255 printable characters. Raises UsageError."""
-    if not text.strip() or len(text) > MAX_URI or safe(text) != text:
-        raise UsageError(f"{quote(text)} is no id", f"an id has 1 to {MAX_URI} printable characters")
-    return check_text(text, "an id")
 
 
 @lru_cache(4096)

@@ -9,6 +9,7 @@ from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.line_error import at, misplaced
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator
 from jitid.errors import UsageError
+from jitid.model import directory
 from jitid.values.json_stream import Elements
 from jitid.values.strict_json import StrictJSONError
 from jitid.values.text import quote
@@ -63,7 +64,7 @@ class _UserReader:
         ]
         if schemas and _USER not in schemas:
             raise UsageError("by its `schemas` it is no user", "give users alone: their groups stand in them")
-        name = roster_entry.check_person(f"user:{_text('userName', user.get('username'))}")
+        name = directory.check_person(f"user:{_text('userName', user.get('username'))}")
         external = _first_text(user, "id", "externalid")
         for id_ in (external, name):
             if id_:
@@ -79,7 +80,7 @@ class _UserReader:
             manager=None if manager is None else KEEP,
             aliases=self._addresses(user),
             disabled=_disabled(user.get("active")),
-            external=roster_entry.check_external(external) if external else KEEP,
+            external=directory.check_external(external) if external else KEEP,
             manager_external=manager if isinstance(manager, str) else None,
             subjects_too=False,
         )
@@ -110,7 +111,7 @@ class _UserReader:
         names = []
         for address in values:
             try:
-                names.append(roster_entry.check_person(f"user:{address}"))
+                names.append(directory.check_person(f"user:{address}"))
             except UsageError:
                 # jitid accepts no such name anywhere, so that an alias would be useless.
                 self._unfit += 1

@@ -12,6 +12,7 @@ from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.line_error import at, misplaced
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator
 from jitid.errors import UsageError
+from jitid.model import directory
 from jitid.values.text import quote
 
 POLICY_ALONE = "(policy)"
@@ -139,7 +140,7 @@ def _stated(location: str, cells: Mapping[str, str]) -> StatedDelegator:
 
     return StatedDelegator(
         location,
-        roster_entry.check_person(cells["name"]),
+        directory.check_person(cells["name"]),
         entitlements=value_of("entitlements", _entitlements),
         sensitivity=value_of("sensitivity", roster_entry.check_sensitivity),
         groups=value_of("groups", _groups),
@@ -171,11 +172,11 @@ def _disabled(cells: Mapping[str, str]) -> bool | Keep:
 
 def _external(cells: Mapping[str, str]) -> str | Keep:
     text = cells.get("external_id", "")
-    return roster_entry.check_external(text) if text else KEEP
+    return directory.check_external(text) if text else KEEP
 
 
 def _manager(cell: str) -> str | None:
-    return roster_entry.check_person(cell) if cell else None
+    return directory.check_person(cell) if cell else None
 
 
 @lru_cache(4096)

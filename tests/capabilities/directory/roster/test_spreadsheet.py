@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.capabilities.directory.roster import spreadsheet
-from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator, check_group, merged
+from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator, merged
 from jitid.cli.directory import delegator_rows
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats import csv as csv_format
 from jitid.formats.display import Display
-from jitid.model.directory import Delegator
+from jitid.model.directory import Delegator, check_group
 from tests.builders import NOW
 
 

@@ -6,9 +6,10 @@ A field without flags and without a placeholder belongs to an operation only, an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeVar, dataclass_transform, overload
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, dataclass_transform, overload
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 # Each specifier returns the field, and type checkers see the type of its value.
 # mypy: no-warn-return-any
@@ -41,14 +42,16 @@ _REQUIRED: Any = object()
 
 
 class FieldType(Generic[T]):
-    """A type of values: its parser and its placeholder, and the candidates for its completion."""
+    """A type of values: its parser, its placeholder and completion, and its form in a request over the network."""
 
-    __slots__ = ("_words", "metavar", "parse", "sources")
+    __slots__ = ("_words", "check", "metavar", "parse", "schema", "sources")
 
     def __init__(
         self,
         parse: Callable[[str, str], T],
         metavar: str,
+        check: Callable[[Any], T],
+        schema: Mapping[str, Any],
         *,
         words: Sequence[str] | Callable[[], Sequence[str]] = (),
         sources: tuple[Source, ...] = (),
@@ -57,6 +60,10 @@ class FieldType(Generic[T]):
         self.parse = parse
         """Returns the value of a text from the command line; gets the field's label too. Raises UsageError."""
         self.metavar = metavar
+        self.check = check
+        """Returns the value to store for one in a request. Raises UsageError."""
+        self.schema = schema
+        """The part of the check that JSON Schema can express."""
         self.sources = sources
         self._words = words
 
@@ -69,35 +76,68 @@ class FieldType(Generic[T]):
 class Field:
     """One declared field."""
 
-    __slots__ = ("default", "env", "flags", "help", "many", "metavar", "name", "type", "verb_refuses_tokens")
+    __slots__ = (
+        "authority_only",
+        "default",
+        "env",
+        "flags",
+        "help",
+        "least",
+        "many",
+        "metavar",
+        "most",
+        "name",
+        "type",
+        "verb_refuses_tokens",
+    )
 
     def __init__(
         self,
         type_: FieldType[Any] | None,
-        flags: tuple[str, ...],
-        help_: str,
+        flags: tuple[str, ...] = (),
+        help_: str = "",
         *,
         metavar: str | None = None,
         env: str | None = None,
         many: bool = False,
         default: object = _REQUIRED,
         verb_refuses_tokens: bool = False,
+        least: int = 0,
+        most: int | None = None,
+        authority_only: bool = False,
     ) -> None:
         self.name = ""
         """The name of the attribute, set when the class is created."""
         self.type = type_
-        """The type of the value, or of each of several values; None for a flag."""
+        """The type of the value, or of each of several values; None for a flag, and for a record."""
         self.flags = flags
         """The names of the option; empty for an argument."""
         self.help = help_
+        """The sentence for users; empty for a field that has no place on the command line."""
         self.metavar = metavar or (type_.metavar if type_ is not None else None)
         """The placeholder of the value; None for a flag."""
+        self.least = least
+        """The minimum number of several values in a request."""
+        self.most = most
+        """The maximum number of several values in a request; None for the usual one."""
+        self.authority_only = authority_only
+        """Whether only the authority sets it: a request from a client does not have it."""
         self.env = env
         """The environment variable that sets it."""
         self.many = many
         self.default = default
         self.verb_refuses_tokens = verb_refuses_tokens
         """Whether the verb itself refuses a token in place of a file, with a hint; else the parser refuses it."""
+
+    @property
+    def is_option(self) -> bool:
+        """Whether a command line states it by an option."""
+        return bool(self.flags)
+
+    @property
+    def is_argument(self) -> bool:
+        """Whether a command line states it by its position."""
+        return bool(self.help) and not self.flags
 
     @property
     def required(self) -> bool:
@@ -183,10 +223,68 @@ def args(
     )
 
 
+@overload
+def value(type_: FieldType[T]) -> T: ...
+
+
+@overload
+def value(type_: FieldType[T], *, default: D) -> T | D: ...
+
+
+def value(type_: FieldType[Any], *, default: object = _REQUIRED) -> Any:
+    """Declare a value that has no place on the command line."""
+    return Field(type_, default=default)
+
+
+def values(
+    type_: FieldType[T], *, default: tuple[T, ...] = _REQUIRED, least: int = 0, most: int | None = None
+) -> tuple[T, ...]:
+    """Declare several values that have no place on the command line; a request has `least` to `most` of them."""
+    return _field(type_, many=True, default=default, least=least, most=most)
+
+
+def records(*, default: tuple[T, ...] = _REQUIRED, least: int = 0, most: int | None = None) -> tuple[T, ...]:
+    """Declare several records; a request has `least` to `most` of them."""
+    return _field(None, many=True, default=default, least=least, most=most)
+
+
+def leaves(type_: FieldType[Any] | None, *, default: object = _REQUIRED, most: int | None = None) -> Any:
+    """Declare a value whose texts or numbers, nested in any way, have a type."""
+    return Field(type_, many=True, default=default, most=most)
+
+
+def authority_only(*, default: T) -> T:
+    """Declare a value that only the authority sets, such as a restriction to the caller's own objects."""
+    return _field(None, default=default, authority_only=True)
+
+
+class Bounds(NamedTuple):
+    """The permitted number of values of a record's field, in the annotation of the field."""
+
+    least: int = 0
+    most: int | None = None
+
+
+class AuthorityOnly:
+    """In the annotation of a record's field: only the authority sets it."""
+
+
 @dataclass_transform(
     kw_only_default=True,
     frozen_default=True,
-    field_specifiers=(opt, opts, flag, arg, optional_arg, args),
+    field_specifiers=(
+        opt,
+        opts,
+        flag,
+        arg,
+        optional_arg,
+        args,
+        value,
+        values,
+        records,
+        leaves,
+        authority_only,
+    ),
 )
 class Declared:
     """A frozen record of declared fields.
@@ -207,15 +305,17 @@ class Declared:
 
     def __init_subclass__(cls) -> None:
         own = {}
-        for name, field in list(vars(cls).items()):
+        for name in vars(cls).get("__annotations__", ()):
+            field = vars(cls).get(name, _REQUIRED)
             if not isinstance(field, Field):
-                continue
+                # A record, a secret, a yes or no: the annotation says all.
+                field = Field(None, default=field)
             field.name = name
             own[name] = field
-            if field.required:
-                delattr(cls, name)
-            else:
+            if not field.required:
                 setattr(cls, name, field.default)
+            elif name in vars(cls):
+                delattr(cls, name)
         cls.fields = {**cls.fields, **own}
 
     def __init__(self, **values: object) -> None:
