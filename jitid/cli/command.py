@@ -5,14 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from jitid.values.declaration import READS, Declared
+from jitid.operation.verb import Verb
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
 
 
-class Command(Declared):
-    """A verb, with the values of one line as its fields. Its docstring is its help."""
+class Command(Verb):
+    """A verb that composes operations, or works without an authority."""
 
     function = ""
     """The module in `cli/` and the function in it that runs the verb; loaded when the verb is used."""
@@ -25,9 +25,3 @@ class Command(Declared):
             function(cli, self)
         else:
             function(cli)
-
-    def may_change(self) -> bool:
-        """Return whether this line may change data."""
-        if any(getattr(self, name, None) for name in ("dry_run", "list_rules")):
-            return False
-        return self.effect != READS or any(getattr(self, name) for name in self.changes_with)

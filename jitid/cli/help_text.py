@@ -54,7 +54,7 @@ def _text(words: str, usage: list[str], doc: str, epilog: str, command: type[Com
     )
     options = [(_names(field), field.help + _variable(field)) for field in fields if field.is_option]
     arguments = [
-        (field.metavar or "", field.help + ("  [required]" if field.required else ""))
+        (field.metavar or "", field.help + ("  [required]" if field.stated else ""))
         for field in fields
         if field.is_argument
     ]

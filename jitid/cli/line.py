@@ -43,7 +43,12 @@ def bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Command:
             if name not in texts:
                 texts[name] = environ[field.env].split() if field.many else environ[field.env]
                 cli.from_environment |= {name}
-    return line.verb(**{name: _converted(fields[name], value) for name, value in texts.items()})
+    values = {
+        name: _converted(field, texts[name]) if name in texts else field.absent
+        for name, field in fields.items()
+        if name in texts or not field.stated
+    }
+    return line.verb(**values)
 
 
 def _converted(field: Field, value: Any) -> Any:  # noqa: ANN401 - a value of the field's type

@@ -129,7 +129,7 @@ def _positional(words: list[str], verb: type[Command], values: dict[str, Any]) -
                 values[name] = taken
         elif remaining:
             values[name] = remaining.pop(0)
-        if field.required and name not in values:
+        if field.stated and name not in values:
             return False
     return not remaining
 

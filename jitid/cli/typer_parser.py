@@ -150,7 +150,7 @@ def _argument(field: Field) -> TyperArgument:
     return TyperArgument(
         param_decls=[field.name],
         nargs=-1 if field.many else 1,
-        required=field.required,
+        required=field.stated,
         metavar=field.metavar,
     )
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
-from jitid.values.declaration import Declared
+from jitid.operation.verb import Verb
 
 Result = TypeVar("Result")
 
@@ -22,7 +22,7 @@ class Answering:
         return (self.base,)
 
 
-class Operation(Declared, Generic[Result]):
+class Operation(Verb, Generic[Result]):
     """A frozen record of its arguments; `Result` is the type of its answer."""
 
     # Without annotations, which would make them fields.

@@ -77,6 +77,7 @@ class Field:
     """One declared field."""
 
     __slots__ = (
+        "absent",
         "authority_only",
         "default",
         "env",
@@ -101,6 +102,7 @@ class Field:
         env: str | None = None,
         many: bool = False,
         default: object = _REQUIRED,
+        absent: object = _REQUIRED,
         verb_refuses_tokens: bool = False,
         least: int = 0,
         most: int | None = None,
@@ -126,6 +128,9 @@ class Field:
         """The environment variable that sets it."""
         self.many = many
         self.default = default
+        """The value of a record that is made without one."""
+        self.absent = default if absent is _REQUIRED else absent
+        """The value for a line that states none."""
         self.verb_refuses_tokens = verb_refuses_tokens
         """Whether the verb itself refuses a token in place of a file, with a hint; else the parser refuses it."""
 
@@ -141,8 +146,13 @@ class Field:
 
     @property
     def required(self) -> bool:
-        """Whether the field has no default."""
+        """Whether a record, and a request from a client, must have a value."""
         return self.default is _REQUIRED
+
+    @property
+    def stated(self) -> bool:
+        """Whether a line must state a value."""
+        return self.absent is _REQUIRED
 
     @property
     def label(self) -> str:
@@ -171,24 +181,43 @@ def opt(
     type_: FieldType[Any],
     *flags: str,
     help: str,
-    default: object = None,
+    default: object = _REQUIRED,
     metavar: str | None = None,
     env: str | None = None,
 ) -> Any:
-    """Declare an option with one value; it has the value None unless it is stated."""
-    return Field(type_, flags, help, metavar=metavar, env=env, default=default)
+    """Declare an option with one value; a line without it has the default, or else None."""
+    absent = None if default is _REQUIRED else default
+    return Field(type_, flags, help, metavar=metavar, env=env, default=default, absent=absent)
 
 
 def opts(
-    type_: FieldType[T], *flags: str, help: str, metavar: str | None = None, env: str | None = None
+    type_: FieldType[T],
+    *flags: str,
+    help: str,
+    default: tuple[T, ...] = _REQUIRED,
+    metavar: str | None = None,
+    env: str | None = None,
+    least: int = 0,
+    most: int | None = None,
 ) -> tuple[T, ...]:
-    """Declare a repeatable option; in `env` its values have blanks between them."""
-    return _field(type_, flags, help, metavar=metavar, env=env, many=True, default=())
+    """Declare a repeatable option, empty for a line without it; in `env` its values have blanks between them."""
+    return _field(
+        type_,
+        flags,
+        help,
+        metavar=metavar,
+        env=env,
+        many=True,
+        default=default,
+        absent=(),
+        least=least,
+        most=most,
+    )
 
 
-def flag(*flags: str, help: str) -> bool:
+def flag(*flags: str, help: str, default: bool = _REQUIRED) -> bool:
     """Declare an option without a value."""
-    return _field(None, flags, help, default=False)
+    return _field(None, flags, help, default=default, absent=False)
 
 
 def arg(type_: FieldType[T], metavar: str, *, help: str, verb_refuses_tokens: bool = False) -> T:
@@ -197,10 +226,23 @@ def arg(type_: FieldType[T], metavar: str, *, help: str, verb_refuses_tokens: bo
 
 
 def optional_arg(
-    type_: FieldType[T], metavar: str, *, help: str, verb_refuses_tokens: bool = False
+    type_: FieldType[T],
+    metavar: str,
+    *,
+    help: str,
+    default: T | None = _REQUIRED,
+    verb_refuses_tokens: bool = False,
 ) -> T | None:
-    """Declare an argument that may be absent."""
-    return _field(type_, (), help, metavar=metavar, default=None, verb_refuses_tokens=verb_refuses_tokens)
+    """Declare an argument that may be absent, which is None."""
+    return _field(
+        type_,
+        (),
+        help,
+        metavar=metavar,
+        default=default,
+        absent=None,
+        verb_refuses_tokens=verb_refuses_tokens,
+    )
 
 
 def args(
@@ -208,8 +250,11 @@ def args(
     metavar: str,
     *,
     help: str,
+    default: tuple[T, ...] = _REQUIRED,
     required: bool = False,
     verb_refuses_tokens: bool = False,
+    least: int = 0,
+    most: int | None = None,
 ) -> tuple[T, ...]:
     """Declare any number of arguments, or at least one if `required`."""
     return _field(
@@ -218,8 +263,11 @@ def args(
         help,
         metavar=metavar,
         many=True,
-        default=_REQUIRED if required else (),
+        default=default,
+        absent=_REQUIRED if required else (),
         verb_refuses_tokens=verb_refuses_tokens,
+        least=least,
+        most=most,
     )
 
 
@@ -294,18 +342,12 @@ class Declared:
 
     fields: ClassVar[Mapping[str, Field]] = {}
     """The declared fields by name, in their order; those of base classes come first."""
-    verb: ClassVar[str] = ""
-    """The words of its verb on the command line; empty if it has none."""
-    effect: ClassVar[str] = ""
-    """`READS` if it changes nothing."""
-    changes_with: ClassVar[tuple[str, ...]] = ()
-    """Names of the fields that make a reading verb change data."""
-    runs_command: ClassVar[bool] = False
-    """Whether the last words of its line are another command, passed on unchanged."""
 
     def __init_subclass__(cls) -> None:
         own = {}
-        for name in vars(cls).get("__annotations__", ()):
+        for name, annotation in vars(cls).get("__annotations__", {}).items():
+            if str(annotation).startswith("ClassVar"):
+                continue
             field = vars(cls).get(name, _REQUIRED)
             if not isinstance(field, Field):
                 # A record, a secret, a yes or no: the annotation says all.
@@ -333,6 +375,3 @@ class Declared:
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.fields)
         return f"{type(self).__name__}({values})"
-
-
-READS = "reads"

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from jitid.cli.verbs import all_commands
-from jitid.values.declaration import READS
+from jitid.operation.verb import READS
 from jitid.values.times import parse_duration
-from tests.generate.endings import ENDS
+from tests.generate.page_text import ENDS
 from tests.real import Shell, command, need, tmpfs
 
 ISSUE = ("issue", "--task", "T", "--delegator", "alice")

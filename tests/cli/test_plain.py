@@ -140,7 +140,7 @@ def test_whatever_is_read_as_plain_typer_reads_alike(verb: str, data: st.DataObj
 def test_the_usual_lines_of_every_verb_are_plain(verb: str) -> None:
     """Each option is tried alone, with a value."""
     command = all_commands()[verb]
-    needed = ["x" for field in command.fields.values() if field.required]
+    needed = ["x" for field in command.fields.values() if field.stated]
     rest = ["--", needed.pop()] if command.runs_command else []
     for name, field in by_flag(command.fields).items():
         line = [*verb.split(), *needed, name, *(["x"] if field.type else []), *rest]

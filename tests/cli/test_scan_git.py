@@ -36,9 +36,7 @@ def made(home: Path) -> Made:
 def _line(paths: Sequence[str], options: Mapping[str, Any]) -> ScanCommand:
     """Return the line that scans the history at these paths."""
     values = {"paths": tuple(paths), "git": True, **options}
-    return ScanCommand(
-        **{name: values.get(name, field.default) for name, field in ScanCommand.fields.items()}
-    )
+    return ScanCommand(**{name: values.get(name, field.absent) for name, field in ScanCommand.fields.items()})
 
 
 def told(

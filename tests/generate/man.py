@@ -10,10 +10,19 @@ import jitid
 from jitid.config.settings import SETTINGS, Setting
 from jitid.errors import ExitStatus
 from jitid.values.times import format_duration
-from tests.generate import prose as told
 from tests.generate import targets
-from tests.generate.endings import ENDS, FIELDS, OF_RUN, STATUSES
-from tests.generate.examples import EXAMPLES, FIRST, NOT_YET, RELATED, Example, options_of
+from tests.generate.page_text import (
+    ENDS,
+    EXAMPLES,
+    FIELDS,
+    FIRST,
+    MORE,
+    OF_RUN,
+    RELATED,
+    ROOT,
+    STATUSES,
+    Example,
+)
 from tests.generate.roff import argument, display, entries, paragraphs, prose, spaced, title
 from tests.generate.tree import Argument, Option, Verb, tree
 
@@ -58,36 +67,30 @@ def page_of(verb: str) -> str:
     return f"jitid-{verb.replace(' ', '-')}"
 
 
-def examples_of(verb: Verb) -> list[Example]:
-    """Return the examples whose options the verb already has."""
-    known = {name for option in verb.options for name in option.names}
-    return [each for each in EXAMPLES.get(verb.name, ()) if not (options_of(each.command) & NOT_YET) - known]
-
-
 def _root_page(root: Verb, verbs: list[Verb]) -> list[str]:
     return [
         *_opening("jitid", root.sentence),
         *_section("SYNOPSIS", [".Nm", ".Op Ar global options", ".Ar VERB", ".Op Ar ..."]),
-        *_section("DESCRIPTION", *paragraphs(told.WHAT_IT_IS), entries(_explained("Em", told.WORDS))),
+        *_section("DESCRIPTION", *paragraphs(ROOT["what_it_is"]), entries(_explained("Em", ROOT["words"]))),
         *_section("VERBS", entries((f"Xr {page_of(verb.name)} 1", prose(verb.sentence)) for verb in verbs)),
-        *_section("GLOBAL OPTIONS", prose(told.GLOBAL), entries(_options(root.options))),
-        *_section("AN AUTHORITY ELSEWHERE", *paragraphs(told.REMOTE)),
-        *_section("VALUES", *paragraphs(told.FORMS)),
-        *_section("OUTPUT", *paragraphs(told.OUTPUT)),
-        *_section("TOKENS", *paragraphs(told.TOKENS)),
+        *_section("GLOBAL OPTIONS", prose(ROOT["global"]), entries(_options(root.options))),
+        *_section("AN AUTHORITY ELSEWHERE", *paragraphs(ROOT["remote"])),
+        *_section("VALUES", *paragraphs(ROOT["forms"])),
+        *_section("OUTPUT", *paragraphs(ROOT["output"])),
+        *_section("TOKENS", *paragraphs(ROOT["tokens"])),
         *_section(
             "CONFIGURATION",
-            *paragraphs(told.CONFIGURATION),
+            *paragraphs(ROOT["configuration"]),
             entries((f"Va {setting.name}", _setting(setting)) for setting in SETTINGS.values()),
-            prose(told.TABLES),
-            display(told.EXAMPLE_CONFIGURATION),
+            prose(ROOT["tables"]),
+            display(ROOT["example_configuration"]),
         ),
-        *_section("ENVIRONMENT", prose(f"{told.BLANK} {told.NO_VARIABLE}"), entries(_variables(verbs))),
-        *_section("FILES", entries(_explained("Pa", told.FILES)), prose(told.ELSEWHERE)),
+        *_section("ENVIRONMENT", prose(f"{ROOT['blank']} {ROOT['no_variable']}"), entries(_variables(verbs))),
+        *_section("FILES", entries(_explained("Pa", ROOT["files"])), prose(ROOT["elsewhere"])),
         *_section("EXIT STATUS", entries(_statuses({verb.name for verb in verbs}), _NUMBERED)),
         *_section("EXAMPLES", *_examples(FIRST)),
         *_section("SEE ALSO", _references((*HAND_WRITTEN, targets.NAME))),
-        *_section("STANDARDS", prose(told.STANDARDS)),
+        *_section("STANDARDS", prose(ROOT["standards"])),
     ]
 
 
@@ -104,13 +107,13 @@ def _verb_page(verb: Verb, verbs: set[str]) -> list[str]:
             prose(verb.sentence, words),
             *(prose(text, words) for text in verb.paragraphs),
             _fields(FIELDS.get(verb.name, ())),
-            *paragraphs(told.MORE.get(verb.name, ""), words),
+            *paragraphs(MORE.get(verb.name, ""), words),
         ),
         *_section("ARGUMENTS", entries((_metavar(each), prose(each.help, words)) for each in verb.arguments)),
-        *_section("OPTIONS", entries(_options(verb.options, words)), prose(told.ELSEWHERE_OPTIONS)),
-        *_section("ENVIRONMENT", prose(told.BLANK) if own else [], entries(map(_variable, own))),
-        *_section("EXIT STATUS", entries(_ends(verb.name), _NUMBERED), prose(told.ANY_VERB)),
-        *_section("EXAMPLES", *_examples(examples_of(verb))),
+        *_section("OPTIONS", entries(_options(verb.options, words)), prose(ROOT["elsewhere_options"])),
+        *_section("ENVIRONMENT", prose(ROOT["blank"]) if own else [], entries(map(_variable, own))),
+        *_section("EXIT STATUS", entries(_ends(verb.name), _NUMBERED), prose(ROOT["any_verb"])),
+        *_section("EXAMPLES", *_examples(EXAMPLES.get(verb.name, ()))),
         *_section("SEE ALSO", _references(["jitid.1", *related, *_background(verb.name)])),
     ]
 
@@ -214,7 +217,7 @@ def _variables(verbs: list[Verb]) -> list[tuple[str, list[str]]]:
         for option in verb.options:
             if option.variable:
                 texts.setdefault(option.variable, f"See {page_of(verb.name)}(1).")
-    return _explained("Ev", {**dict(sorted(texts.items())), **told.ENVIRONMENT})
+    return _explained("Ev", {**dict(sorted(texts.items())), **ROOT["environment"]})
 
 
 def _variable(option: Option) -> tuple[str, list[str]]:
@@ -233,14 +236,14 @@ def _statuses(verbs: set[str]) -> list[tuple[str, list[str]]]:
         rows |= {number: f"Of jitid-run(1): {text[:1].lower()}{text[1:]}" for number, text in OF_RUN.items()}
     return [
         *((str(int(number)), prose(text)) for number, text in rows.items()),
-        ("128+n", prose(told.SIGNAL)),
+        ("128+n", prose(ROOT["signal"])),
     ]
 
 
 def _ends(verb: str) -> list[tuple[str, list[str]]]:
     ends = OF_RUN if verb == "run" else ENDS.get(verb, {})
     rows = [(str(number), prose(text or STATUSES[number])) for number, text in sorted(ends.items())]
-    return [*rows, ("other", prose(told.OWN_STATUS))] if verb == "run" else rows
+    return [*rows, ("other", prose(ROOT["own_status"]))] if verb == "run" else rows
 
 
 def _examples(examples: Iterable[Example]) -> list[list[str]]:

@@ -105,6 +105,4 @@ def _options(fields: Iterable[Field]) -> tuple[Option, ...]:
 def _argument(field: Field) -> Argument:
     assert field.type is not None
     assert field.metavar is not None
-    return Argument(
-        field.metavar, field.help, field.many, field.required, field.type.words, field.type.sources
-    )
+    return Argument(field.metavar, field.help, field.many, field.stated, field.type.words, field.type.sources)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from jitid.cli.command import Command
 from jitid.model.types import MAY_KIND, SENSITIVITY, TASK
-from jitid.values.declaration import READS, arg, args, flag, opt, opts
+from jitid.operation.verb import READS
+from jitid.values.declaration import arg, args, flag, opt, opts
 from jitid.values.field_types import (
     AGENT,
     APPROVAL_ID,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from jitid.cli.command import Command
 from jitid.model.adopted import ADOPTED_NAME
 from jitid.model.types import SENSITIVITY, TASK
-from jitid.values.declaration import READS, arg, args, flag, opt, optional_arg, opts
+from jitid.operation.verb import READS
+from jitid.values.declaration import arg, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
     AGENT,
     COUNT,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from jitid.cli.command import Command
 from jitid.model.types import TASK
-from jitid.values.declaration import READS, arg, flag, opt, optional_arg
+from jitid.operation.verb import READS
+from jitid.values.declaration import arg, flag, opt, optional_arg
 from jitid.values.field_types import (
     AGENT,
     COUNT,

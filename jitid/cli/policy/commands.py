@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from jitid.cli.command import Command
-from jitid.values.declaration import READS, arg, args, flag, opt, optional_arg
+from jitid.operation.verb import READS
+from jitid.values.declaration import arg, args, flag, opt, optional_arg
 from jitid.values.field_types import COUNT, FILE, FOLDER, TEXT, TIME
 
 

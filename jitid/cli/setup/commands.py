@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jitid.cli.command import Command
-from jitid.values.declaration import READS, arg, flag, opt, opts
+from jitid.operation.verb import READS
+from jitid.values.declaration import arg, flag, opt, opts
 from jitid.values.field_types import COUNT, FILE, TEXT, URL, choice, texts
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from jitid.capabilities.sweep.finding import RULE
 from jitid.cli.command import Command
-from jitid.values.declaration import READS, args, flag, opt, opts
+from jitid.operation.verb import READS
+from jitid.values.declaration import args, flag, opt, opts
 from jitid.values.field_types import COUNT, DURATION, FILE, FOLDER, NAME, TEXT, TIME, choice, typed_as
 
 RULE_NAME = typed_as(RULE, parse=lambda text, _label: text)

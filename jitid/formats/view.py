@@ -1,0 +1,90 @@
+"""The fields of a verb's output: names, order, and how each value is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from typing import Any
+
+from jitid.formats.display import Display
+from jitid.values.times import format_time
+
+# Values of every kind of record are shown.
+# ruff: noqa: ANN401
+
+_TIMES = ("_at", "_until", "_since", "_before")
+_MISSING: Any = object()
+
+
+class View:
+    """The fields of the rows that a verb shows.
+
+    A row is shown from a record: each field has the value of the attribute with its name, in the record or in a record
+    inside it. A time, by the end of its name or as `deadline`, is shown as RFC 3339 text. A verb states only what it
+    computes.
+    """
+
+    __slots__ = ("brief", "fields", "more", "one", "schema")
+
+    def __init__(
+        self, schema: str, fields: str, *, brief: str = "", more: str = "", one: bool = False
+    ) -> None:
+        """Names are separated by blanks. `one`: the only row is the answer itself, and not a list with one item."""
+        self.schema = schema
+        """The name and version of the JSON document, such as `jitid.list/1`."""
+        self.fields = tuple(fields.split())
+        """The names of the columns, in order; a stable interface. Append new ones: scripts number them."""
+        self.brief = tuple(brief.split()) or self.fields
+        """The columns of a table on a terminal of 80 columns."""
+        self.more = tuple(more.split())
+        """Fields that are shown by name, or in brief, only."""
+        self.one = one
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """All names that `--field` takes."""
+        return (*self.fields, *self.more)
+
+    def row(self, record: Any, computed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return a record as a row with all fields; `computed` replaces or adds values."""
+        computed = computed or {}
+        return {
+            name: shown(name, computed[name] if name in computed else _value(record, name))
+            for name in self.named
+        }
+
+    def display(
+        self,
+        records: Iterable[Any],
+        compute: Callable[[Any], Mapping[str, Any]] | None = None,
+        *,
+        columns: tuple[str, ...] = (),
+        document: Mapping[str, Any] | None = None,
+    ) -> Display:
+        """Return records for display in some columns, or in all. `compute` returns the computed values of a record."""
+        names = columns or self.fields
+        rows = (self.row(record, compute(record) if compute else None) for record in records)
+        return Display(
+            self.schema, names, ({name: row[name] for name in names} for row in rows), self.one, document
+        )
+
+
+def shown(name: str, value: Any) -> Any:
+    """Return the value of a field as it is shown."""
+    if isinstance(value, Enum):
+        return value.value
+    if type(value) is int and (name.endswith(_TIMES) or name == "deadline"):
+        return format_time(value)
+    return value
+
+
+def _value(record: Any, name: str) -> Any:
+    value = getattr(record, name, _MISSING)
+    if value is not _MISSING:
+        return value
+    for part in record:
+        if hasattr(part, "_fields"):
+            value = getattr(part, name, _MISSING)
+            if value is not _MISSING:
+                return value
+    raise AttributeError(f"{type(record).__name__} has no {name}, and the verb computes none")

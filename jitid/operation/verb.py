@@ -1,0 +1,36 @@
+"""What a verb of the command line declares, whether it is one operation or a composed command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from jitid.values.declaration import Declared
+
+if TYPE_CHECKING:
+    from jitid.formats.view import View
+
+READS = "reads"
+"""The effect of a verb or an operation that changes nothing."""
+
+
+class Verb(Declared):
+    """A verb, with the values of one line as its fields. Its docstring is its help."""
+
+    verb: ClassVar[str] = ""
+    """Its words; empty for an operation that has no verb."""
+    effect: ClassVar[str] = ""
+    """`READS` if it changes nothing."""
+    changes_with: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields that make a reading verb change data."""
+    runs_command: ClassVar[bool] = False
+    """Whether the last words of its line are another command, passed on unchanged."""
+    view: ClassVar[View | None] = None
+    """The fields of its output; None if its output has one form."""
+    formats: ClassVar[tuple[str, ...]] = ()
+    """Its own formats, besides those of all verbs."""
+
+    def may_change(self) -> bool:
+        """Return whether this line may change data."""
+        if any(getattr(self, name, None) for name in ("dry_run", "list_rules")):
+            return False
+        return self.effect != READS or any(getattr(self, name) for name in self.changes_with)
