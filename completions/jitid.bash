@@ -114,7 +114,7 @@ __jitid_table() {
         arguments='leaks+'
         ;;
     'adopt add')
-        options="--owner=known --place=nothing --purpose=nothing --agent=agents --sensitivity=:low,moderate,high,critical --expires=nothing --target=nothing --reference=nothing --prefix=nothing --access-key-id=ids --file=files --fingerprint=nothing --public-key=files --from-file=files --as=:csv,jsonl --dry-run --field=:name,id,jti,new,already,unverified,event,dry_run $everywhere"
+        options="--owner=known --place=nothing --purpose=nothing --agent=agents --sensitivity=:low,moderate,high,critical --expires=nothing --target=nothing --reference=nothing --prefix=nothing --access-key-id=nothing --file=files --fingerprint=nothing --public-key=files --from-file=files --as=:csv,jsonl --dry-run --field=:name,id,jti,new,already,unverified,event,dry_run $everywhere"
         arguments='adopted'
         ;;
     'adopt list')

@@ -467,7 +467,7 @@ complete -c jitid -n '__jitid_at "adopt add" --expires' -l expires -x -d 'When i
 complete -c jitid -n '__jitid_at "adopt add" --target' -l target -x -d 'The target of the configuration that can end it'
 complete -c jitid -n '__jitid_at "adopt add" --reference' -l reference -x -d 'What it is called there: a role, a key\'s id, an accessor'
 complete -c jitid -n '__jitid_at "adopt add" --prefix' -l prefix -x -d 'How it begins, as far as that is no secret, as ghp_'
-complete -c jitid -n '__jitid_at "adopt add" --access-key-id' -l access-key-id -r -fka '(__jitid_ask ids)' -d 'Of a key of AWS: the part that is no secret'
+complete -c jitid -n '__jitid_at "adopt add" --access-key-id' -l access-key-id -x -d 'Of a key of AWS: the part that is no secret'
 complete -c jitid -n '__jitid_at "adopt add" --file' -l file -r -F -d 'A file with the secret; standard input if absent or `-`'
 complete -c jitid -n '__jitid_at "adopt add" --fingerprint' -l fingerprint -x -d 'SHA-256 of the secret, instead of the secret'
 complete -c jitid -n '__jitid_at "adopt add" --public-key' -l public-key -r -F -d 'A public key or a certificate, instead of a secret'

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import jitid
-from jitid.cli.verbs import all_commands
+from jitid.cli.verbs import all_verbs
 
 CODE = "import sys; sys.argv[0] = 'jitid'; {prelude}; from jitid.__main__ import main; main()"
 LINE = ("issue", "--task", "T", "--delegator", "alice")
@@ -131,7 +131,7 @@ def test_a_version_that_does_not_fit_is_named_with_the_command_that_repairs_it(
 def test_every_verb_is_behind_the_boundary(tmp_path: Path) -> None:
     """If the module of a verb does not load, the error is reported like any other."""
     for verb in ("list", "audit log"):
-        module = all_commands()[verb].__module__
+        module = all_verbs()[verb].__module__
         done = run(tmp_path, *verb.split(), prelude=f"sys.modules[{module!r}] = None")
         assert done.returncode == 1
         assert "internal error: ModuleNotFoundError" in done.stderr

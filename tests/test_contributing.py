@@ -118,7 +118,7 @@ def test_the_layout_names_every_folder() -> None:
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "SECURITY.md"])
 def test_what_a_page_names_is_there(page: str) -> None:
     """A page names paths in the repository, and verbs of commands."""
-    from jitid.cli.verbs import all_commands
+    from jitid.cli.verbs import all_verbs
 
     text = re.sub(
         r"^```diff\n.*?^```$", "", (ROOT / ".github" / page).read_text(), flags=re.MULTILINE | re.DOTALL
@@ -126,4 +126,4 @@ def test_what_a_page_names_is_there(page: str) -> None:
     for path in re.findall(r"`((?:jitid|tests|\.ci)/[\w/.]*\w/?)`", text.replace("/X/", "/policy/")):
         assert (ROOT / path).exists(), path
     for verb in re.findall(r"`jitid ([a-z]+)", text):
-        assert any(name.split()[0] == verb for name in all_commands()), verb
+        assert any(name.split()[0] == verb for name in all_verbs()), verb

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.cli.verbs import all_commands
+from jitid.cli.verbs import all_verbs
 from jitid.errors import ExitStatus
 from tests.cli.transcripts import answers, parse, placeholders_of_readable, readable
 from tests.readme import FLEET, TEXT, as_seen, blocks, chapter, rewrite
@@ -42,7 +42,7 @@ def test_every_command_is_shown_with_its_real_answer(tmp_path: Path) -> None:
     assert shown == expected
 
 
-@pytest.mark.parametrize("verb", all_commands())
+@pytest.mark.parametrize("verb", all_verbs())
 def test_every_verb_is_used_in_a_chapter(verb: str) -> None:
     used = "\n".join(
         line for block in blocks("console") for line in block.splitlines() if line[:2] in ("$ ", "> ")
@@ -56,7 +56,7 @@ def test_each_user_has_a_chapter_with_commands() -> None:
         assert text.count("```console") >= 3, title
 
 
-@pytest.mark.parametrize("verb", all_commands())
+@pytest.mark.parametrize("verb", all_verbs())
 def test_the_readme_names_every_verb(verb: str) -> None:
     assert f"`{verb}`" in TEXT
 
@@ -64,7 +64,7 @@ def test_the_readme_names_every_verb(verb: str) -> None:
 def test_the_readme_names_no_verb_that_there_is_not() -> None:
     section = TEXT.partition("## Verbs")[2].partition("\n## ")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    assert set(re.findall(r"`([a-z ]+)`", "".join(rows))) == set(all_commands())
+    assert set(re.findall(r"`([a-z ]+)`", "".join(rows))) == set(all_verbs())
 
 
 def test_the_readme_opens_with_installing_and_with_testing() -> None:

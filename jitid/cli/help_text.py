@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Iterable, Iterator
 from textwrap import TextWrapper
 
-from jitid.cli.command import Command
 from jitid.cli.global_options import GlobalOptions
-from jitid.cli.verbs import FIRST_WORDS, GROUPS, commands_of
+from jitid.cli.verbs import FIRST_WORDS, GROUPS, verbs_of
+from jitid.operation.verb import Verb
 from jitid.values.declaration import Field
 
 _NAME_COLUMN = 30
@@ -27,7 +27,7 @@ Exit status: 0 done, 1 a bug, 2 usage, 3 not found, 4 denied by policy, 5 storag
 
 def of(words: str) -> str:
     """Return the help of a verb or a group; without words, of the program."""
-    command = commands_of(words.partition(" ")[0]).get(words)
+    command = verbs_of(words.partition(" ")[0]).get(words)
     if command is not None:
         return _text(
             words, ["[OPTIONS]", *_arguments(command)], inspect.getdoc(command) or "", _EPILOG, command
@@ -42,7 +42,7 @@ def sentence(doc: str | None) -> str:
     return " ".join(inspect.cleandoc(doc or "").partition("\n\n")[0].split())
 
 
-def _text(words: str, usage: list[str], doc: str, epilog: str, command: type[Command] | None) -> str:
+def _text(words: str, usage: list[str], doc: str, epilog: str, command: type[Verb] | None) -> str:
     width = max(min(shutil.get_terminal_size().columns, 80) - 2, 50)
     start = f"Usage: {' '.join(('jitid', *words.split()))} "
     parts = [_wrapped(" ".join(usage), width, start, " " * len(start))]
@@ -66,14 +66,14 @@ def _text(words: str, usage: list[str], doc: str, epilog: str, command: type[Com
     return "\n\n".join(parts) + "\n"
 
 
-def _arguments(command: type[Command]) -> list[str]:
+def _arguments(command: type[Verb]) -> list[str]:
     return [field.metavar or "" for field in command.fields.values() if field.is_argument]
 
 
 def _verbs(group: str) -> list[tuple[str, str]]:
     if group:
-        return [(verb.partition(" ")[2], sentence(each.__doc__)) for verb, each in commands_of(group).items()]
-    return [(word, GROUPS.get(word) or sentence(commands_of(word)[word].__doc__)) for word in FIRST_WORDS]
+        return [(verb.partition(" ")[2], sentence(each.__doc__)) for verb, each in verbs_of(group).items()]
+    return [(word, GROUPS.get(word) or sentence(verbs_of(word)[word].__doc__)) for word in FIRST_WORDS]
 
 
 def _names(field: Field) -> str:

@@ -10,9 +10,11 @@ from jitid.system import output, time_limit
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
 
     from jitid.config.effective import Config
+    from jitid.formats.columns import Columns
     from jitid.formats.display import Display
 
 
@@ -58,6 +60,8 @@ class Invocation:
         """Whether the verb runs a command. Errors before the command starts then have status 125 or more."""
         self.read_line: Callable[[Sequence[str]], Mapping[str, GivenOption]] | None = None
         """Parser of another line of jitid, which runs nothing: set by `main.run`."""
+        self.special_format: str | None = None
+        """The format of the verb's own that `--format` requests, if any; `format` is then None."""
         self._config: Config | None = None
 
     def config(self) -> Config:
@@ -177,6 +181,29 @@ class Invocation:
                 f"{option} means nothing here",
                 "what is written has one form alone" if form is None else f"what is written is always {form}",
             )
+
+    def show_records(
+        self,
+        view: Columns,
+        records: Iterable[Any],
+        compute: Callable[[Any], Mapping[str, Any]] | None = None,
+        *,
+        document: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Show records by a view: in a table for people its brief columns, unless `--verbose`; otherwise all.
+
+        `compute` returns the values of a record that the view cannot take from it. Raises OutputError too.
+        """
+        columns = view.brief if self.by_eye() and not self.verbose else view.fields
+        if self.field in view.more:
+            columns = (self.field,)
+        self.show(view.display(records, compute, columns=columns, document=document))
+
+    def by_eye(self) -> bool:
+        """Return whether the output is a table for people: at a terminal, or by request."""
+        if self.field is not None:
+            return False
+        return self.format_name() == "table" or (self.format_name() is None and output.is_terminal())
 
     def show(self, view: Display) -> None:
         """Write the view to standard output in the requested format and colours. Raises OutputError too."""

@@ -4,11 +4,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from jitid.cli.command import Command
 from jitid.cli.global_options import GlobalOptions
 from jitid.cli.invocation import Invocation
 from jitid.config.effective import check_environment
 from jitid.errors import UsageError
+from jitid.operation.verb import Verb
 from jitid.values.declaration import Field
 from jitid.values.text import refuse_token
 
@@ -16,12 +16,12 @@ from jitid.values.text import refuse_token
 class Line(NamedTuple):
     """A line as parsed: the texts by the names of the fields, True for a flag, a list if there may be several."""
 
-    verb: type[Command]
+    verb: type[Verb]
     values: Mapping[str, Any]
     global_values: Mapping[str, Any]
 
 
-def bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Command:
+def bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Verb:
     """Return the verb with the values of the line and of the environment, and store the global options in `cli`.
 
     Raises:
@@ -43,6 +43,9 @@ def bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Command:
             if name not in texts:
                 texts[name] = environ[field.env].split() if field.many else environ[field.env]
                 cli.from_environment |= {name}
+    for name, field in fields.items():
+        if field.stated and field.is_option and name not in texts:
+            raise UsageError(f"{field.label} is missing", f"see: jitid {line.verb.verb} --help")
     values = {
         name: _converted(field, texts[name]) if name in texts else field.absent
         for name, field in fields.items()

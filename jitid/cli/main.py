@@ -14,7 +14,7 @@ from jitid.cli.command import Command
 from jitid.cli.global_options import GlobalOptions
 from jitid.cli.invocation import GivenOption, Invocation
 from jitid.cli.line import bound
-from jitid.cli.verbs import GROUPS, commands_of
+from jitid.cli.verbs import GROUPS, verbs_of
 from jitid.config.effective import check_environment
 from jitid.errors import (
     ApprovalNeededError,
@@ -25,6 +25,7 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
+from jitid.operation.verb import Verb
 from jitid.system import output, time_limit
 from jitid.values.text import quote, safe
 
@@ -52,9 +53,9 @@ def run(argv: list[str]) -> int:
     time_limit.lift()
     try:
         _listen()
-        command = _command(argv, cli)
-        if command is not None:
-            _perform(command, cli)
+        verb = _verb(argv, cli)
+        if verb is not None:
+            _perform(verb, cli)
     except JitidError as error:
         return _status(report(error, cli), cli)
     except Interrupted as interrupted:
@@ -71,32 +72,41 @@ def run(argv: list[str]) -> int:
     return cli.status
 
 
-def _perform(command: Command, cli: Invocation) -> None:
-    """Run a verb. Check the file of --out before the verb issues or changes anything.
+def _perform(verb: Verb, cli: Invocation) -> None:
+    """Run a verb. Check formats, fields and the file of --out before it issues or changes anything.
 
     Raises:
-        UsageError: the path is not a regular file of the caller.
+        UsageError: there is no such format or field, or the path is not a regular file of the caller.
         OutputError: the file could not be written.
 
     """
-    out = getattr(command, "out", None)
+    out = getattr(verb, "out", None)
     if out is not None:
         from jitid.system.output_place import check_output
 
         check_output(out)
-    cli.changes = command.may_change()
+    if verb.formats:
+        cli.special_format = cli.own_format(verb.formats)
+    if verb.view is not None:
+        cli.expect(verb.view.named)
+    cli.changes = verb.may_change()
     # Loaded modules stay in memory. After the freeze, the collector checks only the objects of the verb.
     gc.freeze()
     gc.enable()
-    command.run(cli)
+    if isinstance(verb, Command):
+        verb.run(cli)
+    else:
+        from jitid.cli.run_operation import run_operation
+
+        run_operation(cli, verb)
 
 
-def _command(argv: Sequence[str], cli: Invocation) -> Command | None:
+def _verb(argv: Sequence[str], cli: Invocation) -> Verb | None:
     """Return the verb of a line with its values; None after printing a help or the version.
 
     Raises UsageError for an invalid line.
     """
-    if argv and argv[-1] in ("--help", "-h") and " ".join(argv[:-1]) in ("", *GROUPS, *commands_of(argv[0])):
+    if argv and argv[-1] in ("--help", "-h") and " ".join(argv[:-1]) in ("", *GROUPS, *verbs_of(argv[0])):
         from jitid.cli import help_text
 
         output.write(help_text.of(" ".join(argv[:-1])))

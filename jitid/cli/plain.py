@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jitid.cli.command import Command
 from jitid.cli.global_options import GlobalOptions
 from jitid.cli.line import Line
-from jitid.cli.verbs import GROUPS, commands_of
+from jitid.cli.verbs import GROUPS, verbs_of
+from jitid.operation.verb import Verb
 from jitid.redaction.token_format import name_holds_token
 from jitid.values.declaration import Field
 
@@ -64,7 +64,7 @@ def by_flag(fields: Mapping[str, Field]) -> dict[str, Field]:
     return {name: field for field in fields.values() for name in field.flags}
 
 
-def _verb(words: Iterator[str], global_values: dict[str, Any]) -> type[Command] | None:
+def _verb(words: Iterator[str], global_values: dict[str, Any]) -> type[Verb] | None:
     """Return the verb of a line, and read the words up to it: only global options may precede it."""
     first_word = ""
     for word in words:
@@ -75,12 +75,12 @@ def _verb(words: Iterator[str], global_values: dict[str, Any]) -> type[Command] 
             first_word = word
         else:
             verb = f"{first_word} {word}" if first_word else word
-            return commands_of(first_word or word).get(verb)
+            return verbs_of(first_word or word).get(verb)
     return None
 
 
 def _options(
-    words: Iterator[str], verb: type[Command], values: dict[str, Any], global_values: dict[str, Any]
+    words: Iterator[str], verb: type[Verb], values: dict[str, Any], global_values: dict[str, Any]
 ) -> list[str] | None:
     """Store the values of the options; return the words that are not options, or None if the line is not plain."""
     own = by_flag(verb.fields)
@@ -117,7 +117,7 @@ def _store(word: str, words: Iterator[str], options: Mapping[str, Field], values
     return True
 
 
-def _positional(words: list[str], verb: type[Command], values: dict[str, Any]) -> bool:
+def _positional(words: list[str], verb: type[Verb], values: dict[str, Any]) -> bool:
     """Store the words that are not options. Return False if there are too many, or too few."""
     remaining = list(words)
     for name, field in verb.fields.items():

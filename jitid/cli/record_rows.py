@@ -7,7 +7,6 @@ from typing import Any
 
 from jitid.cli.invocation import Invocation
 from jitid.model.credential import Credential, State
-from jitid.system import output
 from jitid.values.times import NO_EXPIRY, format_duration, format_time
 
 _MOST_ORPHANS = 5
@@ -46,14 +45,7 @@ BRIEF_BOUND = ("id", "task", "agent", "state", "left", "process")
 
 def columns(cli: Invocation, whole: tuple[str, ...], brief: tuple[str, ...]) -> tuple[str, ...]:
     """Return the columns to show: the brief ones in a table for people, otherwise all."""
-    return brief if by_eye(cli) and not cli.verbose else whole
-
-
-def by_eye(cli: Invocation) -> bool:
-    """Return whether the output is a table for people: at a terminal, or by request."""
-    if cli.field is not None:
-        return False
-    return cli.format_name() == "table" or (cli.format_name() is None and output.is_terminal())
+    return brief if cli.by_eye() and not cli.verbose else whole
 
 
 def time(seconds: int | None) -> str | None:

@@ -13,12 +13,12 @@ from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from jitid import __version__
 from jitid.cli import help_text
-from jitid.cli.command import Command
 from jitid.cli.global_options import GlobalOptions
 from jitid.cli.invocation import Invocation
 from jitid.cli.line import Line
-from jitid.cli.verbs import FIRST_WORDS, GROUPS, commands_of
+from jitid.cli.verbs import FIRST_WORDS, GROUPS, verbs_of
 from jitid.errors import UsageError
+from jitid.operation.verb import Verb
 from jitid.system import output
 from jitid.values.declaration import Field
 from jitid.values.text import quote, safe, starred
@@ -61,10 +61,10 @@ class _Reader:
         context = self._context(_command("", _params((), root=True)), _PROGRAM, words, None)
         first_word = self._word(context, "", FIRST_WORDS)
         if first_word not in GROUPS:
-            return self._line(commands_of(first_word)[first_word], first_word, context)
+            return self._line(verbs_of(first_word)[first_word], first_word, context)
         words = context.args[1:]
         group = self._context(_command(first_word, _params(())), first_word, words, context)
-        commands = commands_of(first_word)
+        commands = verbs_of(first_word)
         second_word = self._word(group, first_word, [verb.partition(" ")[2] for verb in commands])
         return self._line(commands[f"{first_word} {second_word}"], second_word, group)
 
@@ -82,7 +82,7 @@ class _Reader:
             )
         return word
 
-    def _line(self, verb: type[Command], name: str, parent: Any) -> Line:
+    def _line(self, verb: type[Verb], name: str, parent: Any) -> Line:
         self._cli.runs_command = verb.runs_command
         command = _command(verb.verb, _params(verb.fields.values()), takes_all=False, runs=verb.runs_command)
         context = self._context(command, name, parent.args[1:], parent)

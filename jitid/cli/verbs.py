@@ -1,11 +1,11 @@
-"""The index of verbs: the module that declares the verbs which begin with a word."""
+"""The index of verbs: the modules that declare the verbs which begin with a word."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
 
-from jitid.cli.command import Command
+from jitid.operation.verb import Verb
 
 GROUPS: Mapping[str, str] = {
     "task": "Look at tasks.",
@@ -26,62 +26,61 @@ GROUPS: Mapping[str, str] = {
 }
 """The first words of verbs with two words, each with a sentence about them."""
 
-_MODULES: Mapping[str, str] = {
-    "issue": "issue",
-    "run": "issue",
-    "mcp": "setup",
-    "serve": "setup",
-    "renew": "issue",
-    "verify": "identity",
-    "authorize": "identity",
-    "inspect": "identity",
-    "trace": "leak",
-    "scan": "leak",
-    "leak": "leak",
-    "adopt": "leak",
-    "approve": "issue",
-    "access": "directory",
-    "list": "identity",
-    "tree": "identity",
-    "revoke": "identity",
-    "retire": "identity",
-    "sweep": "sweep",
-    "report": "sweep",
-    "explain": "identity",
-    "policy": "policy",
-    "task": "identity",
-    "delegator": "directory",
-    "agent": "directory",
-    "audit": "ledger",
-    "keys": "ledger",
-    "publish": "ledger",
-    "prune": "ledger",
-    "ledger": "ledger",
-    "helper": "helper",
-    "doctor": "ledger",
-    "schedule": "sweep",
-    "config": "setup",
-    "completion": "setup",
+_MODULES: Mapping[str, tuple[str, ...]] = {
+    "issue": ("cli.issue.commands",),
+    "run": ("cli.issue.commands",),
+    "mcp": ("cli.setup.commands",),
+    "serve": ("cli.setup.commands",),
+    "renew": ("cli.issue.commands",),
+    "verify": ("cli.identity.commands",),
+    "authorize": ("cli.identity.commands",),
+    "inspect": ("cli.identity.commands",),
+    "trace": ("cli.leak.commands",),
+    "scan": ("cli.leak.commands",),
+    "leak": ("cli.leak.commands",),
+    "adopt": ("cli.leak.commands",),
+    "approve": ("cli.issue.commands",),
+    "access": ("cli.directory.commands",),
+    "list": ("cli.identity.commands",),
+    "tree": ("cli.identity.commands",),
+    "revoke": ("cli.identity.commands",),
+    "retire": ("cli.identity.commands",),
+    "sweep": ("cli.sweep.commands",),
+    "report": ("cli.sweep.commands",),
+    "explain": ("cli.identity.commands",),
+    "policy": ("cli.policy.commands",),
+    "task": ("capabilities.inventory.operations",),
+    "delegator": ("cli.directory.commands",),
+    "agent": ("cli.directory.commands",),
+    "audit": ("cli.ledger.commands",),
+    "keys": ("cli.ledger.commands",),
+    "publish": ("cli.ledger.commands",),
+    "prune": ("cli.ledger.commands",),
+    "ledger": ("cli.ledger.commands",),
+    "helper": ("cli.helper.commands",),
+    "doctor": ("cli.ledger.commands",),
+    "schedule": ("cli.sweep.commands",),
+    "config": ("cli.setup.commands",),
+    "completion": ("cli.setup.commands",),
 }
-"""First word of a verb -> the folder of `cli/` whose `commands` declare it; in the order of the help."""
+"""First word of a verb -> the modules that declare the verbs which begin with it; in the order of the help."""
 
 FIRST_WORDS = _MODULES.keys()
 
 
-def commands_of(first_word: str) -> dict[str, type[Command]]:
-    """Return the verbs that begin with a word, in the order of their declarations; this imports their module."""
-    if first_word not in _MODULES:
-        return {}
-    module = import_module(f"jitid.cli.{_MODULES[first_word]}.commands")
+def verbs_of(first_word: str) -> dict[str, type[Verb]]:
+    """Return the verbs that begin with a word, in the order of their declarations; this imports their modules."""
+    modules = [import_module(f"jitid.{name}") for name in _MODULES.get(first_word, ())]
     return {
         member.verb: member
+        for module in modules
         for member in vars(module).values()
         if isinstance(member, type)
-        and issubclass(member, Command)
+        and issubclass(member, Verb)
         and member.verb.partition(" ")[0] == first_word
     }
 
 
-def all_commands() -> dict[str, type[Command]]:
+def all_verbs() -> dict[str, type[Verb]]:
     """Return all verbs, in the order of the help."""
-    return {verb: command for word in FIRST_WORDS for verb, command in commands_of(word).items()}
+    return {verb: each for word in FIRST_WORDS for verb, each in verbs_of(word).items()}

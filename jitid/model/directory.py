@@ -5,8 +5,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from jitid.errors import UsageError
-from jitid.values.field_types import texts
-from jitid.values.names import MAX_NAME, MAX_URI, check_delegator
+from jitid.values.field_types import AGENT, texts, typed_as
+from jitid.values.names import MAX_NAME, MAX_URI, check_delegator, check_name
 from jitid.values.text import check_text, quote, safe
 
 
@@ -193,3 +193,15 @@ PERSON = texts(check_person, "NAME", _NAMED)
 ALIAS = texts(check_alias, "NAME", {"minLength": 1})
 GROUP = texts(check_group, "GROUP", _NAMED)
 EXTERNAL = texts(check_external, "ID", {"minLength": 1, "maxLength": MAX_URI})
+
+
+def check_share_name(text: str) -> str:
+    """Return a name to share with: `group:NAME`, or a delegator with its kind. Raises UsageError."""
+    if text.startswith("group:"):
+        check_name(text.removeprefix("group:"), "group")
+        return text
+    return check_delegator(text)
+
+
+SHARE_NAME = typed_as(AGENT, "WHO", "delegators", parse=lambda text, _label: check_share_name(text))
+"""A delegator, or a group as `group:NAME`."""

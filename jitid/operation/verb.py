@@ -1,4 +1,4 @@
-"""What a verb of the command line declares, whether it is one operation or a composed command."""
+"""The declaration of a verb of the command line: an operation with a verb, or a composed command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from jitid.values.declaration import Declared
 
 if TYPE_CHECKING:
-    from jitid.formats.view import View
+    from jitid.formats.columns import Columns
 
 READS = "reads"
 """The effect of a verb or an operation that changes nothing."""
@@ -24,7 +24,7 @@ class Verb(Declared):
     """Names of the fields that make a reading verb change data."""
     runs_command: ClassVar[bool] = False
     """Whether the last words of its line are another command, passed on unchanged."""
-    view: ClassVar[View | None] = None
+    view: ClassVar[Columns | None] = None
     """The fields of its output; None if its output has one form."""
     formats: ClassVar[tuple[str, ...]] = ()
     """Its own formats, besides those of all verbs."""

@@ -177,17 +177,32 @@ def opt(
 ) -> T: ...
 
 
+@overload
+def opt(
+    type_: FieldType[T], *flags: str, help: str, absent: T, metavar: str | None = ..., env: str | None = ...
+) -> T: ...
+
+
 def opt(
     type_: FieldType[Any],
     *flags: str,
     help: str,
     default: object = _REQUIRED,
+    absent: object = None,
     metavar: str | None = None,
     env: str | None = None,
 ) -> Any:
-    """Declare an option with one value; a line without it has the default, or else None."""
-    absent = None if default is _REQUIRED else default
+    """Declare an option with one value.
+
+    A line without it has the default, or else `absent`; a request from a client without a default must state it.
+    """
+    absent = absent if default is _REQUIRED else default
     return Field(type_, flags, help, metavar=metavar, env=env, default=default, absent=absent)
+
+
+def required_opt(type_: FieldType[T], *flags: str, help: str, metavar: str | None = None) -> T:
+    """Declare an option with one value that a line must state."""
+    return _field(type_, flags, help, metavar=metavar)
 
 
 def opts(
@@ -233,7 +248,7 @@ def optional_arg(
     default: T | None = _REQUIRED,
     verb_refuses_tokens: bool = False,
 ) -> T | None:
-    """Declare an argument that may be absent, which is None."""
+    """Declare an argument that may be absent: then it has the value None."""
     return _field(
         type_,
         (),
@@ -322,6 +337,7 @@ class AuthorityOnly:
     frozen_default=True,
     field_specifiers=(
         opt,
+        required_opt,
         opts,
         flag,
         arg,

@@ -148,6 +148,12 @@ def typed_as(
     )
 
 
+def _limit(rows: int, label: str) -> int:
+    if rows < 1:
+        raise UsageError(f"{label.strip('`')} is at least 1")
+    return min(rows, 1 << 31)
+
+
 def _fingerprint(value: bytes) -> bytes:
     if len(value) != 32:
         raise UsageError("a fingerprint has 32 bytes")
@@ -191,6 +197,10 @@ LEAK = only_typed("ID", "leaks")
 COUNT, POSITIVE = number(0), number(1)
 EVENT = number(1, typed=_LAST_EVENT)
 ROWS = number(1, MAX_ROWS)
+LIMIT: FieldType[int] = FieldType(
+    lambda value, label: _limit(COUNT.parse(value, label), label), "N", ROWS.check, ROWS.schema
+)
+"""The maximum number of rows; on a command line any, since longer lists are requested in pages."""
 
 # Times, in seconds: since the epoch, or long.
 TIME: FieldType[int] = FieldType(

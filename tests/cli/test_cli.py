@@ -74,7 +74,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     declarations.Probe = Probe  # type: ignore[attr-defined]
     for each in (module, declarations):
         monkeypatch.setitem(sys.modules, each.__name__, each)
-    monkeypatch.setitem(cast("dict[str, str]", verbs._MODULES), "probe", "probe")
+    monkeypatch.setitem(cast("dict[str, object]", verbs._MODULES), "probe", ("cli.probe.commands",))
     return module
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import inspect
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import cast
 
 import pytest
 
 import jitid.cli
+from jitid.authority.wire.annotations import operations
 from jitid.cli.command import Command
 from jitid.cli.invocation import Invocation
-from jitid.cli.verbs import all_commands
+from jitid.cli.verbs import all_verbs
+from jitid.operation.base import Operation
 
 
-@pytest.mark.parametrize("verb", all_commands())
+@pytest.mark.parametrize("verb", [name for name, verb in all_verbs().items() if issubclass(verb, Command)])
 def test_the_function_of_a_verb_takes_its_line(verb: str) -> None:
-    command = all_commands()[verb]
+    command = cast("type[Command]", all_verbs()[verb])
     module, name = command.function.split(":")
     function = getattr(import_module(f"jitid.cli.{module}"), name)
     annotations = [parameter.annotation for parameter in inspect.signature(function).parameters.values()]
@@ -34,11 +37,18 @@ def test_every_declared_verb_is_found() -> None:
         declared |= {
             each for each in vars(module).values() if inspect.isclass(each) and issubclass(each, Command)
         }
-    assert declared - {Command} == set(all_commands().values())
+    with_verb = {operation for operation in operations().values() if operation.verb}
+    assert {*declared, *with_verb} - {Command} == set(all_verbs().values())
 
 
-@pytest.mark.parametrize("verb", all_commands())
+@pytest.mark.parametrize("verb", [name for name, verb in all_verbs().items() if issubclass(verb, Operation)])
+def test_an_operation_with_a_verb_has_a_view(verb: str) -> None:
+    """Its answer could not be shown otherwise."""
+    assert all_verbs()[verb].view is not None
+
+
+@pytest.mark.parametrize("verb", all_verbs())
 def test_the_fields_of_a_verb_have_different_names(verb: str) -> None:
     """Two options of one name would hide each other."""
-    flags = [flag for field in all_commands()[verb].fields.values() for flag in field.flags]
+    flags = [flag for field in all_verbs()[verb].fields.values() for flag in field.flags]
     assert len(flags) == len({*flags})

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from jitid.cli import main
 from jitid.cli.global_options import GlobalOptions
 from jitid.cli.plain import by_flag
-from jitid.cli.verbs import all_commands
+from jitid.cli.verbs import all_verbs
 from jitid.errors import JitidError
 from jitid.redaction.token_format import SIGNED_MARK, masked, name_holds_token
 from jitid.values.secret import new_opaque
@@ -187,7 +187,7 @@ def test_no_global_option_echoes_a_secret(place: str, more: tuple[str, ...], run
 
 
 VARIABLES = sorted(
-    {field.env for command in all_commands().values() for field in command.fields.values() if field.env}
+    {field.env for command in all_verbs().values() for field in command.fields.values() if field.env}
     | {
         "JITID_CONFIG",
         "JITID_PROFILE",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from jitid.cli import main
-from jitid.cli.verbs import GROUPS, all_commands
+from jitid.cli.verbs import GROUPS, all_verbs
 
 
-@pytest.mark.parametrize("verb", ["", *GROUPS, *all_commands()])
+@pytest.mark.parametrize("verb", ["", *GROUPS, *all_verbs()])
 def test_help_fits_a_plain_terminal(
     verb: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -25,4 +25,4 @@ def test_help_fits_a_plain_terminal(
 
 def test_every_group_has_verbs_and_a_sentence() -> None:
     """A first word without a second word would lead nowhere."""
-    assert {verb.split()[0] for verb in all_commands() if " " in verb} == GROUPS.keys()
+    assert {verb.split()[0] for verb in all_verbs() if " " in verb} == GROUPS.keys()

@@ -12,7 +12,7 @@ import pytest
 from jitid.cli import main
 from jitid.cli.global_options import GlobalOptions
 from jitid.cli.plain import by_flag
-from jitid.cli.verbs import all_commands
+from jitid.cli.verbs import all_verbs
 from jitid.values.text import safe
 from tests.values.hostile import INTRUDERS, NAUGHTY
 
@@ -83,10 +83,10 @@ def run(home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
 
 
 PLACES = [
-    *((verb, option) for verb, command in all_commands().items() for option in by_flag(command.fields)),
+    *((verb, option) for verb, command in all_verbs().items() for option in by_flag(command.fields)),
     *(
         (verb, name)
-        for verb, command in all_commands().items()
+        for verb, command in all_verbs().items()
         for name, field in command.fields.items()
         if not field.flags
     ),

@@ -15,7 +15,7 @@ import pytest
 
 from jitid.cli import main
 from jitid.cli.plain import by_flag
-from jitid.cli.verbs import all_commands
+from jitid.cli.verbs import all_verbs
 from jitid.errors import OutputError, UsageError
 from jitid.ledger.sqlite import folder
 from jitid.system.files import writing_private
@@ -177,10 +177,10 @@ def _filled(line: str, shell: Shell, place: Path) -> list[str]:
 
 
 def test_each_verb_with_an_output_file_has_a_line() -> None:
-    assert LINES.keys() == {verb for verb, command in all_commands().items() if "out" in command.fields}
+    assert LINES.keys() == {verb for verb, command in all_verbs().items() if "out" in command.fields}
     # If the parameter of `--out` has another name than `out`, it is a folder, or the verb itself checks it.
     assert {
-        verb for verb, command in all_commands().items() if "--out" in by_flag(command.fields)
+        verb for verb, command in all_verbs().items() if "--out" in by_flag(command.fields)
     } - LINES.keys() == {"schedule systemd"}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.cli.verbs import all_commands
+from jitid.cli.verbs import all_verbs
 from jitid.operation.verb import READS
 from jitid.values.times import parse_duration
 from tests.generate.page_text import ENDS
@@ -163,7 +163,7 @@ def test_a_verb_that_only_looks_is_silent_where_nobody_reads(shell: Shell, line:
 
 def test_every_verb_is_known_to_look_or_to_change() -> None:
     """Compared with the manual: a verb that changes something documents the outcome of lost output there."""
-    for verb, declared in all_commands().items():
+    for verb, declared in all_verbs().items():
         text = ENDS.get(verb, {}).get(74)
         if text is not None:
             plain = text.startswith("The output could not be written") and "ended" not in text

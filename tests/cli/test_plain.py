@@ -17,7 +17,7 @@ from jitid.cli.global_options import GlobalOptions
 from jitid.cli.invocation import Invocation
 from jitid.cli.line import Line, bound
 from jitid.cli.plain import by_flag
-from jitid.cli.verbs import all_commands
+from jitid.cli.verbs import all_verbs
 from jitid.errors import UsageError
 from jitid.values.declaration import Field
 
@@ -111,7 +111,7 @@ TEXTS = st.sampled_from(
 @st.composite
 def lines(draw: st.DrawFn, verb: str) -> list[str]:
     """Return a line of a verb: its options and arguments, global options around it, and now and then a mistake."""
-    command = all_commands()[verb]
+    command = all_verbs()[verb]
     own, everywhere = by_flag(command.fields), by_flag(GlobalOptions.fields)
 
     def option(options: Mapping[str, Field]) -> list[str]:
@@ -128,7 +128,7 @@ def lines(draw: st.DrawFn, verb: str) -> list[str]:
     return [*before, *verb.split(), *(word for part in draw(st.permutations(parts)) for word in part), *after]
 
 
-@pytest.mark.parametrize("verb", all_commands())
+@pytest.mark.parametrize("verb", all_verbs())
 @for_all(data=st.data())
 def test_whatever_is_read_as_plain_typer_reads_alike(verb: str, data: st.DataObject) -> None:
     line = data.draw(lines(verb))
@@ -136,11 +136,11 @@ def test_whatever_is_read_as_plain_typer_reads_alike(verb: str, data: st.DataObj
         assert _plainly(line, {}) == _by_typer(line, {})
 
 
-@pytest.mark.parametrize("verb", all_commands())
+@pytest.mark.parametrize("verb", all_verbs())
 def test_the_usual_lines_of_every_verb_are_plain(verb: str) -> None:
     """Each option is tried alone, with a value."""
-    command = all_commands()[verb]
-    needed = ["x" for field in command.fields.values() if field.stated]
+    command = all_verbs()[verb]
+    needed = ["x" for field in command.fields.values() if field.stated and field.is_argument]
     rest = ["--", needed.pop()] if command.runs_command else []
     for name, field in by_flag(command.fields).items():
         line = [*verb.split(), *needed, name, *(["x"] if field.type else []), *rest]

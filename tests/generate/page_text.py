@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from jitid.cli.ledger import audit_verbs
 from jitid.cli.policy import policy_verbs
+from jitid.cli.verbs import all_verbs
 from tests.generate import values
 
 _FOLDER = Path(__file__).parent.parent.parent / "jitid" / "cli" / "pages"
@@ -57,6 +58,7 @@ MORE: Mapping[str, str] = {verb: page["more"] for verb, page in _VERBS.items() i
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     **{verb: fields for verb, fields in values.FIELDS.items() if fields},
+    **{name: verb.view.fields for name, verb in all_verbs().items() if verb.view is not None},
     # An option of these verbs adds one field.
     "audit log": audit_verbs.LOG,
     "config show": ("key", "value"),

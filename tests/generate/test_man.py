@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.cli.verbs import all_commands
+from jitid.cli.verbs import all_verbs
 from jitid.config.settings import SETTINGS
 from jitid.errors import ExitStatus
 from tests.cli import transcripts
@@ -40,7 +40,7 @@ def test_generating_again_changes_nothing() -> None:
         assert (FOLDER / name).read_text(encoding="utf-8") == text, name
 
 
-@pytest.mark.parametrize("verb", all_commands())
+@pytest.mark.parametrize("verb", all_verbs())
 def test_every_verb_has_a_page_and_is_named_in_that_of_the_command(verb: str) -> None:
     assert f"{page_of(verb)}.1" in PAGES
     assert f".It Xr {page_of(verb)} 1\n" in PAGES["jitid.1"]
@@ -156,7 +156,7 @@ def test_the_fields_are_those_that_the_verbs_know(tmp_path: Path) -> None:
         assert f"2> jitid: hint: the fields are: {', '.join(FIELDS[verb])}" in step.expected, verb
 
 
-@pytest.mark.parametrize("verb", all_commands())
+@pytest.mark.parametrize("verb", all_verbs())
 def test_every_verb_has_an_example(verb: str) -> None:
     assert EXAMPLES[verb]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from jitid.cli import help_text
 from jitid.cli.global_options import GlobalOptions
-from jitid.cli.verbs import FIRST_WORDS, GROUPS, all_commands, commands_of
+from jitid.cli.verbs import FIRST_WORDS, GROUPS, all_verbs, verbs_of
 from jitid.values.declaration import Field, Source
 
 
@@ -68,9 +68,9 @@ def tree() -> list[Verb]:
     root_options = (*_options(GlobalOptions.fields.values()), version, help_)
     found = [Verb("", help_text.ROOT_SENTENCE, (), root_options, (), tuple(FIRST_WORDS))]
     for group, sentence in GROUPS.items():
-        second_words = tuple(verb.partition(" ")[2] for verb in commands_of(group))
+        second_words = tuple(verb.partition(" ")[2] for verb in verbs_of(group))
         found.append(Verb(group, sentence, (), (), (), second_words))
-    for verb, command in all_commands().items():
+    for verb, command in all_verbs().items():
         sentence, *paragraphs = (inspect.getdoc(command) or "").split("\n\n")
         fields = command.fields.values()
         found.append(

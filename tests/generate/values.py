@@ -12,7 +12,7 @@ from jitid.cli.directory import (
     delegator_import,
     delegator_rows,
 )
-from jitid.cli.identity import explain, inspect, revoke, task_verbs, tree, verdict_rows
+from jitid.cli.identity import explain, inspect, revoke, tree, verdict_rows
 from jitid.cli.issue import approval_rows, request_input
 from jitid.cli.leak import (
     adopt_rows,
@@ -40,6 +40,7 @@ from jitid.cli.ledger import (
 from jitid.cli.policy import policy_diff, policy_trial, policy_verbs
 from jitid.cli.setup import completion
 from jitid.cli.sweep import report, sweep, sweep_rows
+from jitid.cli.verbs import all_verbs
 from jitid.config.settings import COLOURS, FORMATS, SETTINGS
 from jitid.model.task import SENSITIVITIES
 from jitid.values.declaration import Source
@@ -61,6 +62,7 @@ def _words(*words: str) -> Value:
 
 
 FORMATS_OF: dict[str, tuple[str, ...]] = {
+    **{name: (*FORMATS, *verb.formats) for name, verb in all_verbs().items() if verb.formats},
     "audit export": audit_verbs.EXPORTS,
     "keys bundle": keys_x509.BUNDLES,
     "keys crl": keys_x509.LISTS,
@@ -73,6 +75,7 @@ FORMATS_OF: dict[str, tuple[str, ...]] = {
 """The values of `--format` by the verb, where they differ from the usual ones."""
 
 FIELDS: dict[str, tuple[str, ...]] = {
+    **{name: verb.view.named for name, verb in all_verbs().items() if verb.view is not None},
     "issue": request_input.FIELDS,
     "run": (),
     "mcp": (),
@@ -109,10 +112,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "policy show": policy_verbs.TEXT,
     "policy init": (),
     "policy diff": policy_diff.FIELDS,
-    "task list": task_verbs.FIELDS,
-    "task show": task_verbs.FIELDS,
-    "task share": task_verbs.FIELDS,
-    "task give": task_verbs.FIELDS,
     "adopt add": adopt_rows.ADDED,
     "adopt list": adopt_rows.FIELDS,
     "adopt show": adopt_rows.FIELDS,

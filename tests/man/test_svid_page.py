@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from jitid.cli.verbs import all_commands
+from jitid.cli.verbs import all_verbs
 from jitid.crypto import jws
 from jitid.issuers.x509_svid import TEMPLATE_OPTIONS
 from tests.builders import World
@@ -46,4 +46,4 @@ def test_the_fields_of_a_certificate_are_those_it_has(world: World) -> None:
 def test_each_command_is_a_verb() -> None:
     lines = [line for text in displays(PAGE) for line in text.splitlines()]
     named = [" ".join(words) for line in lines for words in re.findall(r"\bjitid (keys) (\w+)", line)]
-    assert {"keys request", "keys import"} == set(named) <= set(all_commands())
+    assert {"keys request", "keys import"} == set(named) <= set(all_verbs())

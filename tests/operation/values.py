@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from enum import Enum
 from functools import lru_cache
 from types import NoneType, UnionType
-from typing import Any, Literal, NewType, Union, get_args, get_origin
+from typing import Any, Literal, NewType, Union, cast, get_args, get_origin
 from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
@@ -17,9 +17,8 @@ from jitid.authority.wire.annotations import WireField, fields_of
 from jitid.capabilities.decisions.operations import StoredPolicy
 from jitid.capabilities.directory.import_delegators import RosterSource
 from jitid.capabilities.directory.roster.roster_entry import KEEP
-from jitid.capabilities.sweep.finding import RULE
 from jitid.capabilities.sweep.known_findings import KnownFindings
-from jitid.capabilities.sweep.operations import Fix
+from jitid.capabilities.sweep.operations import RULE, Fix
 from jitid.capabilities.sweep.rules import NAMES
 from jitid.capabilities.use.authorization import CONTEXT
 from jitid.errors import UsageError
@@ -57,22 +56,26 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
-_BY_TYPE = {
-    ID: _IDS,
-    DELEGATOR: _PEOPLE,
-    PERSON: _PEOPLE,
-    ALIAS: _PEOPLE,
-    ACCESS_ID: st.binary(min_size=16, max_size=16).map(access_id),
-    RULE: st.sampled_from(NAMES),
-    KIND: st.sampled_from(["jwt", "opaque", "exec:vault"]),
-    Fix.fields["sweep"].type: st.uuids().map(str),
-    fields_of(RosterSource)["content"].type: st.binary(min_size=32, max_size=32).map(bytes.hex),
-    fields_of(Process)["boot"].type: st.uuids().map(str),
-    StoredPolicy.fields["digest"].type: st.binary(min_size=1, max_size=32).map(bytes.hex),
-    CONTEXT: st.sampled_from(["{}", '{"ip":"192.0.2.1"}']),
-    DETAIL: st.sampled_from(['{"type":"a"}', '{"n":1,"type":"b"}']),
-    FINGERPRINT: st.binary(min_size=32, max_size=32),
+_BY_CHECK = {
+    cast("FieldType[Any]", type_).check: strategy
+    for type_, strategy in (
+        (ID, _IDS),
+        (DELEGATOR, _PEOPLE),
+        (PERSON, _PEOPLE),
+        (ALIAS, _PEOPLE),
+        (ACCESS_ID, st.binary(min_size=16, max_size=16).map(access_id)),
+        (RULE, st.sampled_from(NAMES)),
+        (KIND, st.sampled_from(["jwt", "opaque", "exec:vault"])),
+        (Fix.fields["sweep"].type, st.uuids().map(str)),
+        (fields_of(RosterSource)["content"].type, st.binary(min_size=32, max_size=32).map(bytes.hex)),
+        (fields_of(Process)["boot"].type, st.uuids().map(str)),
+        (StoredPolicy.fields["digest"].type, st.binary(min_size=1, max_size=32).map(bytes.hex)),
+        (CONTEXT, st.sampled_from(["{}", '{"ip":"192.0.2.1"}'])),
+        (DETAIL, st.sampled_from(['{"type":"a"}', '{"n":1,"type":"b"}'])),
+        (FINGERPRINT, st.binary(min_size=32, max_size=32)),
+    )
 }
+"""By the check: several types may have one, with different spellings on a command line."""
 
 
 def operation_values(kind: Any) -> st.SearchStrategy[Any]:
@@ -146,8 +149,8 @@ def _scalar(kind: Any, field: WireField, *, request: bool, label: str) -> st.Sea
 
 
 def _typed(kind: type, type_: FieldType[Any]) -> st.SearchStrategy[Any]:
-    if type_ in _BY_TYPE:
-        return _BY_TYPE[type_]
+    if type_.check in _BY_CHECK:
+        return _BY_CHECK[type_.check]
     if "enum" in type_.schema:
         return st.sampled_from(type_.schema["enum"])
     if kind is int:

@@ -278,7 +278,7 @@ def test_a_socket_that_is_closed_says_to_whom_it_is_open(machine: Machine) -> No
     ]
 
 
-def test_the_commands_of_the_readme_confine_an_agent(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_verbs_of_the_readme_confine_an_agent(tmp_path_factory: pytest.TempPathFactory) -> None:
     """They are on the README's first screen, and run unchanged except for the test's users and folders."""
     need_root()
     (block,) = blocks("bash")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jitid.capabilities.leak.trace_result import MATCHES
-from jitid.capabilities.sweep.finding import RULE
+from jitid.capabilities.sweep.operations import RULE
 from jitid.model.access import AccessState
 from jitid.model.approval import ApprovalState
 from jitid.model.credential import State

@@ -81,7 +81,7 @@ class ReadLog(Operation["list[dict[str, Any]]"]):
     """Whether to add the ids of the credentials that each event issued and ended."""
 
     def checked_request(self) -> Self:
-        """Return the request. Raises UsageError for a request without a limit, whose answer could have any size."""
+        """Return the request. Raises UsageError without a limit: the answer could have any size."""
         if self.limit is None:
             raise UsageError(f"how many events are wanted has to be said, at most {MAX_ROWS} at a time")
         return self

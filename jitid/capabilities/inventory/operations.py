@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.formats.columns import Columns
+from jitid.model.directory import SHARE_NAME
 from jitid.model.types import TASK
 from jitid.operation.base import Operation
-from jitid.values.declaration import authority_only, value, values
-from jitid.values.field_types import AGENT, COUNT, DELEGATOR, FILTER, ID, REASON, ROWS, choice, text
+from jitid.operation.verb import READS
+from jitid.values.declaration import arg, authority_only, flag, opt, opts, required_opt, value, values
+from jitid.values.field_types import (
+    COUNT,
+    DELEGATOR,
+    FILTER,
+    ID,
+    LIMIT,
+    REASON,
+    ROWS,
+    choice,
+    text,
+    typed_as,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,15 +133,47 @@ class TaskRow(NamedTuple):
     shared: tuple[str, ...] = ()
     """The delegators that the task is shared with, and groups as `group:NAME`."""
 
+    @property
+    def state(self) -> str:
+        """`open`, `overdue` or `ended`."""
+        return self.task.state_at(self.now)
+
+    @property
+    def sharing(self) -> tuple[str, ...] | None:
+        """As `shared`; None if it is not shared."""
+        return self.shared or None
+
+
+_TASK_FIELDS = (
+    "task=task.name state sensitivity purpose opened_at deadline ended_at credentials live opener "
+    "shared=sharing"
+)
+_TASK = Columns("jitid.task/1", _TASK_FIELDS, single=True)
+NEW_OWNER = typed_as(DELEGATOR, "DELEGATOR", "known")
+
 
 class ListTasks(Operation["list[TaskRow]"]):
-    """List tasks, newest first."""
+    """List tasks, newest first.
 
+    An overdue task has passed its deadline, and nobody has retired it.
+    """
+
+    verb = "task list"
+    effect = READS
+    view = Columns(
+        "jitid.task-list/1",
+        _TASK_FIELDS,
+        brief="task opener state sensitivity deadline credentials live",
+    )
     task_in = "after"
 
-    state: str | None = value(choice("open", "overdue", "ended"))
-    after: str | None = value(TASK)
-    limit: int = value(ROWS)
+    state: str | None = opt(
+        choice("open", "overdue", "ended", metavar="STATE", label="state of a task"),
+        "--state",
+        help="open, overdue or ended.",
+    )
+    limit: int = opt(LIMIT, "--limit", help="At most N rows.", absent=1_000)
+    after: str | None = opt(TASK, "--after", metavar="TASK", help="Go on after this task.")
     within: tuple[str, ...] = authority_only(default=())
     """Only tasks that one of these names owns, or that are shared with one of them; empty for all."""
 
@@ -135,30 +181,45 @@ class ListTasks(Operation["list[TaskRow]"]):
 class ShowTask(Operation["TaskRow"]):
     """Show one task."""
 
+    verb = "task show"
+    effect = READS
+    view = _TASK
     task_in = "name"
 
-    name: str = value(TASK)
+    name: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
 
 
 class ShareTask(Operation["TaskRow"]):
-    """Let others join a task, or end that; they cannot end it."""
+    """Let others issue on a task, or end that.
 
+    They cannot end the task. They join it by its whole name, OWNER/NAME. --end takes a share back: what was issued
+    until then lives on.
+    """
+
+    verb = "task share"
+    view = _TASK
     task_in = "task"
 
-    task: str = value(TASK)
-    names: tuple[str, ...] = values(AGENT)
-    """Delegators, and groups as `group:NAME`."""
-    end: bool = False
+    task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
+    names: tuple[str, ...] = opts(
+        SHARE_NAME, "--with", help="A delegator, or a group as group:NAME; repeatable."
+    )
+    end: bool = flag("--end", help="End the share instead.", default=False)
     accept_clock: bool = False
 
 
 class GiveTask(Operation["TaskRow"]):
-    """Let a task belong to another delegator from now on."""
+    """Give a task to another owner.
 
+    Without the role responder, the new owner must have joined the task. The former owner can end it no longer.
+    """
+
+    verb = "task give"
+    view = _TASK
     task_in = "task"
 
-    task: str = value(TASK)
-    to: str = value(DELEGATOR)
+    task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
+    to: str = required_opt(NEW_OWNER, "--to", help="The new owner of the task.")
     accept_clock: bool = False
 
 

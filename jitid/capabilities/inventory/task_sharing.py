@@ -10,8 +10,9 @@ from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.share_store import ShareChanges
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
+from jitid.model.directory import check_share_name
 from jitid.model.task import ADOPTED
-from jitid.values.names import check_delegator, check_name
+from jitid.values.names import check_delegator
 from jitid.values.text import label
 from jitid.values.times import format_time
 
@@ -25,14 +26,6 @@ MOST_SHARES = 100
 GIVEN = "task-give"
 SHARED = "task-share"
 UNSHARED = "task-unshare"
-
-
-def check_shared(text: str) -> str:
-    """Return a name for sharing: `group:NAME`, or a delegator with its kind. Raises UsageError."""
-    if text.startswith(ownership.GROUP):
-        check_name(text.removeprefix(ownership.GROUP), "group")
-        return text
-    return check_delegator(text)
 
 
 def share(transaction: Transaction, name: str, names: Sequence[str]) -> Task:
@@ -126,7 +119,7 @@ def _about(task: Task) -> dict[str, Any]:
 def _checked_names(snapshot: View, names: Sequence[str]) -> list[str]:
     if not names:
         raise UsageError("no delegator is named", "such as --with bob, or --with group:oncall")
-    checked = [check_shared(name) for name in names]
+    checked = [check_share_name(name) for name in names]
     return list(
         dict.fromkeys(
             name if name.startswith(ownership.GROUP) else DirectoryStore(snapshot).own_name(name)

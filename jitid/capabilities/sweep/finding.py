@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from jitid.errors import UsageError
 from jitid.model.ledger_rows import Selection
-from jitid.values.field_types import texts
 
 
 class Severity(StrEnum):
@@ -28,24 +26,6 @@ class Severity(StrEnum):
 
 
 SEVERITIES = tuple(Severity)
-
-
-def _rule(value: str) -> str:
-    from jitid.capabilities.sweep.rules import NAMES
-
-    if value not in NAMES:
-        raise UsageError(f"there is no such rule; there are: {', '.join(NAMES)}")
-    return value
-
-
-def _rules() -> Sequence[str]:
-    from jitid.capabilities.sweep.rules import NAMES
-
-    return NAMES
-
-
-RULE = texts(_rule, "RULE", {"maxLength": 64}, words=_rules)
-"""The name of a rule."""
 
 
 class Finding(NamedTuple):

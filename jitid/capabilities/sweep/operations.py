@@ -4,19 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.capabilities.sweep.finding import RULE
+from jitid.errors import UsageError
 from jitid.operation.base import Operation
 from jitid.values.declaration import leaves, value, values
-from jitid.values.field_types import COUNT, TIME, number, pattern, text
+from jitid.values.field_types import COUNT, TIME, number, pattern, text, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from jitid.capabilities.sweep.canary_result import Canary
     from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
     from jitid.capabilities.sweep.known_findings import KnownFindings
     from jitid.capabilities.sweep.remedies import ForeseenFix
     from jitid.capabilities.sweep.thresholds import Thresholds
+
+
+def _rule(value: str) -> str:
+    from jitid.capabilities.sweep.rules import NAMES
+
+    if value not in NAMES:
+        raise UsageError(f"there is no such rule; there are: {', '.join(NAMES)}")
+    return value
+
+
+def _rules() -> Sequence[str]:
+    from jitid.capabilities.sweep.rules import NAMES
+
+    return NAMES
+
+
+RULE = texts(_rule, "RULE", {"maxLength": 64}, words=_rules)
+"""The name of a rule."""
 
 
 class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):

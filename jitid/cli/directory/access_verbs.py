@@ -58,7 +58,6 @@ def grant(cli: Invocation, args: commands.AccessGrantCommand) -> None:
 def rotate(cli: Invocation, args: commands.AccessRotateCommand) -> None:
     """Perform `jitid access rotate`."""
     cli.expect(access_rows.GRANTED)
-    args.id_
     operation = RotateAccess(
         id=args.id_,
         ttl=args.ttl,

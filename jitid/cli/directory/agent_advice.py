@@ -86,7 +86,7 @@ def classify(cli: Invocation, args: commands.AgentClassifyCommand) -> None:
     cli.show(
         Display("jitid.agent-classify/1", columns, [{field: row[field] for field in columns} for row in rows])
     )
-    if record_rows.by_eye(cli):
+    if cli.by_eye():
         commands = [row["command"] for row in rows if row["command"] is not None]
         output.write("".join(f"{command}\n" for command in ["", *commands]) if commands else "")
     if classification.untold:

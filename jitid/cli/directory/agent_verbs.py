@@ -9,7 +9,6 @@ from jitid.authority.open import open_authority
 from jitid.authority.settle_at_targets import settle_event
 from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory.registry import Due, StatedAgent
-from jitid.capabilities.inventory.task_sharing import check_shared
 from jitid.cli import record_rows
 from jitid.cli.directory import agent_rows
 from jitid.cli.identity import revoke
@@ -19,6 +18,7 @@ from jitid.config.settings import nearest
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.model.credential import check_issuable
+from jitid.model.directory import check_share_name
 from jitid.model.task import MAX_PURPOSE
 from jitid.system import output
 from jitid.values.names import check_audience, check_delegator, check_name
@@ -109,7 +109,7 @@ def show(cli: Invocation, args: commands.AgentShowCommand) -> None:
     details = open_authority(cli.config()).perform(operation)
     row = agent_rows.record(details.record, details.now)
     issues = [record_rows.credential(issue, details.now) for issue in details.issues]
-    if not record_rows.by_eye(cli):
+    if not cli.by_eye():
         row["issues"] = [{field: issue[field] for field in agent_rows.ISSUES} for issue in issues]
         cli.show(Display("jitid.agent/1", agent_rows.DETAILS, [row], one=True))
         return
@@ -158,7 +158,7 @@ def review(cli: Invocation, args: commands.AgentReviewCommand) -> None:
     )
     details = authority.perform(ops.ShowAgent(name=name, issues=0))
     row = {**agent_rows.record(details.record, details.now), "event": stored.event}
-    if record_rows.by_eye(cli):
+    if cli.by_eye():
         _show_record(cli, row)
     else:
         cli.show(Display("jitid.agent-review/1", (*agent_rows.FIELDS, "event"), [row], one=True))
@@ -293,7 +293,7 @@ def _stated(
         tuple(dict.fromkeys(kind)) or None,
         max_ttl,
         concurrency,
-        tuple(dict.fromkeys(check_shared(text) for text in may_use)) or None,
+        tuple(dict.fromkeys(check_share_name(text) for text in may_use)) or None,
     )
 
 

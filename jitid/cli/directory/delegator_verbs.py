@@ -162,11 +162,9 @@ def show(cli: Invocation, args: commands.DelegatorShowCommand) -> None:
     cli.expect(DETAILS)
     details = open_authority(cli.config()).perform(ops.ShowDelegator(name=directory.check_alias(name)))
     row = delegator_rows.shown(cli, delegator_rows.details(details))
-    if record_rows.by_eye(cli):
+    if cli.by_eye():
         row = {name: value for name, value in row.items() if value not in (None, "")}
-    cli.show(
-        Display("jitid.delegator/1", tuple(row) if record_rows.by_eye(cli) else DETAILS, [row], one=True)
-    )
+    cli.show(Display("jitid.delegator/1", tuple(row) if cli.by_eye() else DETAILS, [row], one=True))
 
 
 def list_(cli: Invocation, args: commands.DelegatorListCommand) -> None:

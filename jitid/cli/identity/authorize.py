@@ -57,7 +57,7 @@ def authorize(cli: Invocation, args: commands.AuthorizeCommand) -> None:
     (verdict,) = decided.verdicts
     row = row_of(request, verdict, record_rows.time(decided.at), decided.event)
     columns = FIELDS
-    if record_rows.by_eye(cli):
+    if cli.by_eye():
         columns = tuple(name for name in FIELDS if row[name] not in (None, ()))
     cli.show(Display("jitid.authorize/1", columns, [row], one=True))
     if not verdict.allowed:

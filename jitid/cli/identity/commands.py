@@ -18,7 +18,6 @@ from jitid.values.field_types import (
     ID,
     ID_OR_FILE,
     KEY_ID,
-    KNOWN_DELEGATOR,
     SCOPE,
     STATED_ID,
     TEXT,
@@ -260,60 +259,3 @@ class ExplainCommand(Command):
         verb_refuses_tokens=True,
     )
     event: int | None = opt(EVENT, "--event", help="The decision of audit event N, such as a denial.")
-
-
-class TaskListCommand(Command):
-    """List tasks, newest first.
-
-    An overdue task has passed its deadline, and nobody has retired it.
-    """
-
-    verb = "task list"
-    function = "identity.task_verbs:list_"
-    effect = READS
-
-    state: str | None = opt(
-        choice("open", "overdue", "ended", metavar="STATE"), "--state", help="open, overdue or ended."
-    )
-    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
-    after: str | None = opt(TASK, "--after", help="Go on after this task.", metavar="TASK")
-
-
-class TaskShowCommand(Command):
-    """Show one task."""
-
-    verb = "task show"
-    function = "identity.task_verbs:show"
-    effect = READS
-
-    task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
-
-
-class TaskShareCommand(Command):
-    """Let others issue on a task, or end that.
-
-    They cannot end the task. They join it by its whole name, OWNER/NAME. --end takes a share back: what was issued
-    until then lives on.
-    """
-
-    verb = "task share"
-    function = "identity.task_verbs:share"
-
-    task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
-    whom: tuple[str, ...] = opts(
-        DELEGATOR, "--with", help="A delegator, or a group as group:NAME; repeatable.", metavar="WHO"
-    )
-    end: bool = flag("--end", help="End the share instead.")
-
-
-class TaskGiveCommand(Command):
-    """Give a task to another owner.
-
-    Without the role responder, the new owner must have joined the task. The former owner can end it no longer.
-    """
-
-    verb = "task give"
-    function = "identity.task_verbs:give"
-
-    task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
-    to: str | None = opt(KNOWN_DELEGATOR, "--to", help="The new owner of the task.", metavar="DELEGATOR")

@@ -61,7 +61,7 @@ def explain(cli: Invocation, args: commands.ExplainCommand) -> None:
     if explanation.lost is not None:
         cli.warn(explanation.lost)
     row = _row(explanation)
-    if not record_rows.by_eye(cli):
+    if not cli.by_eye():
         cli.show(Display("jitid.explain/1", FIELDS, [row], one=True))
         return
     columns = tuple(name for name in FIELDS if name != "texts" and row[name] not in (None, "", [], {}))

@@ -72,7 +72,7 @@ def inspect(cli: Invocation, args: commands.InspectCommand) -> None:
         operation = Inspect(token=hints.subject(args.subject))
     with hints.advised():
         row = _row(open_authority(cli.config()).perform(operation))
-    if not record_rows.by_eye(cli):
+    if not cli.by_eye():
         cli.show(Display("jitid.inspect/1", FIELDS, [row], one=True))
         return
     for name in ("exp", "iat", "nbf"):

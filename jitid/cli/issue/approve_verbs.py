@@ -60,7 +60,7 @@ def show(cli: Invocation, args: commands.ApproveShowCommand) -> None:
     details = open_authority(cli.config()).perform(ShowApproval(id=args.request))
     fields = approval_rows.details(details)
     fields["grant"] = fields["grant"] and cli.command(fields["grant"])
-    if not record_rows.by_eye(cli):
+    if not cli.by_eye():
         view = Display("jitid.approve/1", approval_rows.DETAILS, [approval_rows.cells(cli, fields)], one=True)
         cli.show(view)
         return

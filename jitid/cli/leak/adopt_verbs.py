@@ -178,7 +178,7 @@ def show(cli: Invocation, args: commands.AdoptShowCommand) -> None:
     cli.expect(adopt_rows.FIELDS)
     page = open_authority(cli.config()).perform(ops.ListAdopted(names=(args.name,), limit=1))
     row = adopt_rows.record(page.secrets[0], page.now)
-    if not record_rows.by_eye(cli):
+    if not cli.by_eye():
         cli.show(Display("jitid.adopt-show/1", adopt_rows.FIELDS, [row], one=True))
         return
     filled = {field: value for field, value in row.items() if value is not None}

@@ -12,7 +12,6 @@ from jitid.values.field_types import (
     COUNT,
     DELEGATOR,
     FILE,
-    ID,
     ID_OR_FILE,
     KNOWN_DELEGATOR,
     LEAK,
@@ -240,7 +239,7 @@ class AdoptAddCommand(Command):
     )
     prefix: str | None = opt(TEXT, "--prefix", help="How it begins, as far as that is no secret, as ghp_.")
     access_key_id: str | None = opt(
-        ID, "--access-key-id", help="Of a key of AWS: the part that is no secret."
+        TEXT, "--access-key-id", metavar="ID", help="Of a key of AWS: the part that is no secret."
     )
     file: str | None = opt(FILE, "--file", help="A file with the secret; standard input if absent or `-`.")
     fingerprint: str | None = opt(

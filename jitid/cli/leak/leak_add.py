@@ -238,7 +238,7 @@ def _show(
             "dry_run": ending.dry_run,
             "ended": None if ended is None else row(ended, dry_run=ending.dry_run),
         }
-    elif record_rows.by_eye(cli) and not total.credentials:
+    elif cli.by_eye() and not total.credentials:
         return
     cli.show(Display("jitid.leak-add/1", columns, rows, document=document))
 

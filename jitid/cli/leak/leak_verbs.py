@@ -92,7 +92,7 @@ def show(cli: Invocation, args: commands.LeakShowCommand) -> None:
     rows = [leak_rows.details(leak_details) for leak_details in leaks]
     for row in rows:
         row["revoke"] = row["revoke"] and cli.command(row["revoke"])
-    if not record_rows.by_eye(cli):
+    if not cli.by_eye():
         cli.show(Display("jitid.leak/1", leak_rows.DETAILS, rows, one=bool(numbers)))
         return
     for index, row in enumerate(rows):

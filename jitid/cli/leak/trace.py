@@ -169,7 +169,6 @@ def _refreshed(authority: Authority, traced: Traced) -> Traced:
 
 
 def _show(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
-    from jitid.cli import record_rows
     from jitid.cli.leak import trace_rows
     from jitid.formats.display import Display
     from jitid.system import output
@@ -178,7 +177,7 @@ def _show(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: bool,
         {**trace_row, "revoke": trace_row["revoke"] and cli.command(trace_row["revoke"])}
         for trace_row in trace_rows.rows_of(traced)
     ]
-    if not record_rows.by_eye(cli):
+    if not cli.by_eye():
         document: dict[str, Any] | None = None
         if revoke and cli.format_name() == "json":
             from jitid.cli.identity.revoke import row

@@ -99,7 +99,7 @@ def _show_log(
         cli.show(Display("jitid.audit-log/1", tuple(all_fields), documents))
         return
     rows = [_row(document) for document in documents]
-    if chosen.event is not None and len(rows) == 1 and record_rows.by_eye(cli):
+    if chosen.event is not None and len(rows) == 1 and cli.by_eye():
         cli.show(Display("jitid.audit-log/1", fields, rows, one=True))
         return
     brief: tuple[str, ...] = DENIALS if chosen.operation == "denial" else BRIEF

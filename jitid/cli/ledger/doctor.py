@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from jitid.authority import open as authority_open
-from jitid.cli import record_rows
 from jitid.cli.invocation import Invocation
 from jitid.doctor import installation_check
 from jitid.errors import ExitStatus, JitidError
@@ -35,7 +34,7 @@ def doctor(cli: Invocation) -> None:
     with progress(cli):
         checks = installation_check.check(cli.config(), trouble)
     rows = [row(cli, check) for check in checks]
-    if record_rows.by_eye(cli):
+    if cli.by_eye():
         output.write(checklist.text(rows, cli.coloured()))
     else:
         cli.show(Display("jitid.doctor/1", FIELDS, rows))

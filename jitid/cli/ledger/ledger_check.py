@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.backup.destination import OUT
-from jitid.cli import read_input, record_rows
+from jitid.cli import read_input
 from jitid.cli.invocation import Invocation
 from jitid.cli.ledger import doctor
 from jitid.cli.ledger.ledger_backup import ProgressDisplay, backup_hint, must_be_a_path
@@ -44,7 +44,7 @@ def check(cli: Invocation, args: commands.LedgerCheckCommand) -> None:
         finally:
             display.end()
     rows = [doctor.row(cli, result) for result in checks]
-    if record_rows.by_eye(cli):
+    if cli.by_eye():
         output.write(checklist.text(rows, cli.coloured()))
     else:
         cli.show(Display("jitid.ledger-check/1", CHECKED, rows))

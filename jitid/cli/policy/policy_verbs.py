@@ -106,7 +106,7 @@ def test(cli: Invocation, args: commands.PolicyTestCommand) -> None:
 
     cli.expect(FIELDS)
     trial = tried(cli, args.paths or [], args.policy)
-    if record_rows.by_eye(cli):
+    if cli.by_eye():
         from jitid.formats import trial_text
 
         output.write_pieces(trial_text.text(trial.rows, trial.unreached, cli.coloured()))
@@ -150,7 +150,7 @@ def show(cli: Invocation, args: commands.PolicyShowCommand) -> None:
         _show_rule(cli, entries, args.rule)
         return
     rows = [_rule_row(entry) for entry in entries]
-    if record_rows.by_eye(cli):
+    if cli.by_eye():
         names = ", ".join(file for file, _ in folder.files)
         output.write(safe(f"{folder.path}: {names}") + f"\npolicy {policy.digest}\n\n")
     document = {
@@ -253,7 +253,7 @@ def diff(cli: Invocation, args: commands.PolicyDiffCommand) -> None:
     )
     columns = record_rows.columns(cli, policy_diff.FIELDS, policy_diff.BRIEF)
     rows = [policy_diff.row(change, looks) for change in replayed.changes[:max_count]]
-    by_eye = record_rows.by_eye(cli)
+    by_eye = cli.by_eye()
     if rows or not by_eye:
         document = {
             "requests": replayed.requests,

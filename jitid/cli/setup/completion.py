@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from jitid.cli.invocation import Invocation
-from jitid.cli.record_rows import by_eye
 from jitid.errors import JitidError, NotFoundError, OutputError, PartialError, UsageError
 from jitid.formats.display import Display
 from jitid.system import installed_files, output
@@ -56,7 +55,7 @@ def install(cli: Invocation, args: commands.CompletionInstallCommand) -> None:
         rows.append({"for": file.reader, "path": path, "state": state})
     installed = [file for file, row in zip(files, rows, strict=True) if row["state"] != "failed"]
     next_steps = list(_left_to_do(installed, os.environ))
-    shown_rows = _brief(rows) if by_eye(cli) else rows
+    shown_rows = _brief(rows) if cli.by_eye() else rows
     cli.show(
         Display(
             "jitid.completion-install/1",

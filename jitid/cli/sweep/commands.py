@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jitid.capabilities.sweep.finding import RULE
+from jitid.capabilities.sweep.operations import RULE
 from jitid.cli.command import Command
 from jitid.operation.verb import READS
 from jitid.values.declaration import args, flag, opt, opts

@@ -13,7 +13,6 @@ from jitid.capabilities.sweep.findings_json import document, lines
 from jitid.capabilities.sweep.findings_view import RuleInfo, SweptRows
 from jitid.capabilities.sweep.known_findings import KnownFindings
 from jitid.capabilities.sweep.rules import NAMES, rule_of
-from jitid.cli import record_rows
 from jitid.cli.identity.revoke import most_of
 from jitid.cli.invocation import Invocation
 from jitid.cli.ledger.audit_heads import keep_head, keep_own_head, kept_heads
@@ -171,7 +170,7 @@ def check_flags(
 
 
 def _explain(cli: Invocation, names: Sequence[str]) -> None:
-    if not record_rows.by_eye(cli):
+    if not cli.by_eye():
         cli.show(Display("jitid.sweep-rules/1", EXPLAINED, map(_explained, names)))
         return
     for index, name in enumerate(names):

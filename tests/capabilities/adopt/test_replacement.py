@@ -12,7 +12,7 @@ import pytest
 from jitid.capabilities.adopt.operations import SuggestReplacements
 from jitid.capabilities.adopt.replacement import SecretReplacement
 from jitid.cli import main
-from jitid.cli.verbs import all_commands
+from jitid.cli.verbs import all_verbs
 from jitid.issuers import targets
 from jitid.model.target import StatedTarget
 from tests.builders import World
@@ -37,7 +37,7 @@ def check(one: SecretReplacement, folder: Path) -> None:
     for command in one.commands:
         words = shlex.split(command.partition(" > ")[0])
         assert words[0] == "jitid"
-        assert words[1] in all_commands() or " ".join(words[1:3]) in all_commands()
+        assert words[1] in all_verbs() or " ".join(words[1:3]) in all_verbs()
         main._read_line(words[1:])
 
 

@@ -15,7 +15,7 @@ from jitid.capabilities.sweep.rule import RuleContext, RuleGroup
 from jitid.capabilities.sweep.rules import NAMES as EVERY
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.thresholds import Thresholds
-from jitid.cli.verbs import all_commands
+from jitid.cli.verbs import all_verbs
 from jitid.config.settings import SETTINGS
 from jitid.errors import InvalidCredentialError
 from jitid.model.acceptance import LEEWAY
@@ -75,7 +75,7 @@ def test_a_finding_can_be_read_and_acted_on(world: World, name: str) -> None:
     else:
         words = finding.remedy.split()
         assert words[0] == "jitid"
-        assert words[1] in all_commands() or " ".join(words[1:3]) in all_commands()
+        assert words[1] in all_verbs() or " ".join(words[1:3]) in all_verbs()
 
 
 @pytest.mark.deep

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.cli.verbs import all_commands
+from jitid.cli.verbs import all_verbs
 from tests.generate import values
 from tests.generate.producers import ROOT, produced
 from tests.generate.tree import Option, Verb, tree
@@ -48,7 +48,7 @@ def test_a_newcomer_is_told_where_to_say_what_completes_it() -> None:
 
 
 def test_nothing_is_said_of_what_there_is_not() -> None:
-    assert values.FIELDS.keys() | values.FORMATS_OF.keys() <= all_commands().keys()
+    assert values.FIELDS.keys() | values.FORMATS_OF.keys() <= all_verbs().keys()
 
 
 def test_an_option_takes_a_value_behind_every_verb_or_behind_none() -> None:

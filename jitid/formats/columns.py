@@ -1,4 +1,4 @@
-"""The fields of a verb's output: names, order, and how each value is shown."""
+"""The fields of a verb's output: their names, their order, and the form of each value."""
 
 from __future__ import annotations
 
@@ -16,29 +16,34 @@ _TIMES = ("_at", "_until", "_since", "_before")
 _MISSING: Any = object()
 
 
-class View:
+class Columns:
     """The fields of the rows that a verb shows.
 
     A row is shown from a record: each field has the value of the attribute with its name, in the record or in a record
-    inside it. A time, by the end of its name or as `deadline`, is shown as RFC 3339 text. A verb states only what it
-    computes.
+    inside it. A time, by the end of its name or as `deadline`, is shown as RFC 3339 text. A verb adds only the
+    values that it computes.
     """
 
-    __slots__ = ("brief", "fields", "more", "one", "schema")
+    __slots__ = ("_paths", "brief", "fields", "more", "schema", "single")
 
     def __init__(
-        self, schema: str, fields: str, *, brief: str = "", more: str = "", one: bool = False
+        self, schema: str, fields: str, *, brief: str = "", more: str = "", single: bool = False
     ) -> None:
-        """Names are separated by blanks. `one`: the only row is the answer itself, and not a list with one item."""
+        """Names are separated by blanks; `task=task.name` names a field and the path of its value in the record.
+
+        `single`: the only row is the answer itself, and not a list with one item.
+        """
         self.schema = schema
         """The name and version of the JSON document, such as `jitid.list/1`."""
-        self.fields = tuple(fields.split())
+        names = [name.partition("=") for name in fields.split()]
+        self._paths = {name: path for name, _, path in names if path}
+        self.fields = tuple([name for name, _, _ in names])
         """The names of the columns, in order; a stable interface. Append new ones: scripts number them."""
         self.brief = tuple(brief.split()) or self.fields
         """The columns of a table on a terminal of 80 columns."""
         self.more = tuple(more.split())
         """Fields that are shown by name, or in brief, only."""
-        self.one = one
+        self.single = single
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -49,9 +54,16 @@ class View:
         """Return a record as a row with all fields; `computed` replaces or adds values."""
         computed = computed or {}
         return {
-            name: shown(name, computed[name] if name in computed else _value(record, name))
+            name: shown(name, computed[name] if name in computed else self._value(record, name))
             for name in self.named
         }
+
+    def _value(self, record: Any, name: str) -> Any:
+        if name in self._paths:
+            for part in self._paths[name].split("."):
+                record = getattr(record, part)
+            return record
+        return _value(record, name)
 
     def display(
         self,
@@ -65,12 +77,12 @@ class View:
         names = columns or self.fields
         rows = (self.row(record, compute(record) if compute else None) for record in records)
         return Display(
-            self.schema, names, ({name: row[name] for name in names} for row in rows), self.one, document
+            self.schema, names, ({name: row[name] for name in names} for row in rows), self.single, document
         )
 
 
 def shown(name: str, value: Any) -> Any:
-    """Return the value of a field as it is shown."""
+    """Return the form in which the value of a field is shown."""
     if isinstance(value, Enum):
         return value.value
     if type(value) is int and (name.endswith(_TIMES) or name == "deadline"):
