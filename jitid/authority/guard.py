@@ -1,39 +1,27 @@
 """The permissions of callers: the roles for each operation, and each caller's rights to its own objects.
 
-An operation that is not listed here is refused, so a new operation is refused too.
+An operation that declares no callers is refused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.authority import token_rights
 from jitid.capabilities.access import operations as access
 from jitid.capabilities.access.authenticate import must_hold
-from jitid.capabilities.adopt import operations as adoptions
-from jitid.capabilities.adopt import shape_operations
-from jitid.capabilities.decisions import operations as decisions_operations
-from jitid.capabilities.directory import agent_operations as agents
-from jitid.capabilities.directory import delegator_operations as delegators
 from jitid.capabilities.directory import visibility
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.inventory import own_tasks
 from jitid.capabilities.issue import approval_operations as approvals
 from jitid.capabilities.issue import operations as issue_operations
-from jitid.capabilities.issue import token_operations as tokens
 from jitid.capabilities.issue.approval_store import ApprovalStore
-from jitid.capabilities.leak import operations as leak_operations
-from jitid.capabilities.report import operations as report_operations
-from jitid.capabilities.sweep import operations as sweep_operations
 from jitid.capabilities.targets import operations as targets
 from jitid.capabilities.trust import certificate_operations as certificates
-from jitid.capabilities.trust import operations as trust_operations
-from jitid.capabilities.trust import publication_operations as publications
-from jitid.capabilities.use import operations as uses
 from jitid.errors import InvalidCredentialError, RefusedError
 from jitid.model.caller import BOOTSTRAP
 from jitid.model.ledger_rows import Selection
@@ -51,133 +39,6 @@ if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
 
-class Duty(NamedTuple):
-    """The callers that may request an operation."""
-
-    roles: frozenset[str]
-    anybody: bool = False
-    """Every authenticated caller may request it: the operation contains its own authorization or checks the caller."""
-    own: bool = False
-    """Every authenticated caller may request it for its own objects."""
-    reads: bool = False
-    """The operation changes nothing and writes no separate event."""
-
-
-def _for(*roles: str, anybody: bool = False, own: bool = False, reads: bool = False) -> Duty:
-    return Duty(frozenset(roles), anybody, own, reads)
-
-
-DUTIES: dict[type[ops.Operation[Any]], Duty] = {
-    # Planning allows another delegator only with the role issuer. The token of a parent or a predecessor is the right
-    # to delegate or renew.
-    issue_operations.Issue: _for("issuer", anybody=True),
-    issue_operations.Renew: _for("issuer", anybody=True),
-    issue_operations.AbandonRenewal: _for(anybody=True),
-    issue_operations.AbandonAttachment: _for(own=True),
-    identity_operations.HandBack: _for(anybody=True),
-    identity_operations.Verify: _for("verifier", "responder", "auditor", own=True, reads=True),
-    uses.Authorize: _for("verifier"),
-    # The subject token names the delegator; without an actor token the caller is the actor.
-    tokens.Exchange: _for("issuer", anybody=True),
-    tokens.Introspect: _for("verifier", "responder", "auditor", "admin", reads=True),
-    # The operation checks the caller: holding a token that a caller presented gives no right to revoke it.
-    tokens.RevokeToken: _for("responder", anybody=True),
-    trust_operations.PublishKeys: _for(anybody=True, reads=True),
-    trust_operations.PublishSshAuthorities: _for(anybody=True, reads=True),
-    trust_operations.PublishSshRevocations: _for(anybody=True, reads=True),
-    publications.MakePublication: _for("verifier", "admin", reads=True),
-    publications.MakeStatusList: _for("verifier", "admin", reads=True),
-    certificates.PublishBundle: _for(anybody=True, reads=True),
-    certificates.PublishRevocations: _for(anybody=True, reads=True),
-    inventory_operations.Inspect: _for("responder", "auditor", own=True, reads=True),
-    leak_operations.Trace: _for("responder", "auditor", reads=True),
-    leak_operations.AddLeaks: _for("responder"),
-    leak_operations.ListLeaks: _for("responder", "auditor", reads=True),
-    leak_operations.ShowLeaks: _for("responder", "auditor", reads=True),
-    leak_operations.RecountLeaks: _for("responder", "auditor", reads=True),
-    leak_operations.CloseLeaks: _for("responder"),
-    leak_operations.ProveLeaks: _for("responder", "sweeper"),
-    inventory_operations.ListCredentials: _for("responder", "auditor", own=True, reads=True),
-    inventory_operations.ShowTree: _for("responder", "auditor", own=True, reads=True),
-    inventory_operations.ListTasks: _for("responder", "auditor", own=True, reads=True),
-    inventory_operations.ShowTask: _for("responder", "auditor", own=True, reads=True),
-    # Responders handle the tasks of disabled delegators.
-    inventory_operations.ShareTask: _for("responder", own=True),
-    inventory_operations.GiveTask: _for("responder", own=True),
-    inventory_operations.Revoke: _for("responder", own=True),
-    inventory_operations.Retire: _for("responder", own=True),
-    # The token in the request is the authorization.
-    issue_operations.Attach: _for("issuer", anybody=True),
-    targets.Settle: _for("responder", "sweeper", "admin", own=True),
-    targets.ExamineTargets: _for("auditor", "admin", reads=True),
-    # A canary has no rights and is revoked at once.
-    sweep_operations.FlyCanaries: _for("sweeper", "admin"),
-    # Adoption sets the owner of a secret and its means of revocation.
-    adoptions.Adopt: _for("admin"),
-    adoptions.ChangeAdopted: _for("admin"),
-    # jitid stops looking for a secret that is recorded as ended.
-    adoptions.EndAdopted: _for("responder", "admin"),
-    adoptions.ListAdopted: _for("responder", "auditor", "admin", reads=True),
-    adoptions.ProbeAdopted: _for("responder", "auditor", "admin", reads=True),
-    adoptions.SuggestReplacements: _for("responder", "auditor", "admin", reads=True),
-    shape_operations.AdoptedShapes: _for("responder", "auditor", "sweeper", "admin", reads=True),
-    uses.ListUses: _for("responder", "auditor", reads=True),
-    sweep_operations.Sweep: _for("sweeper", "auditor", reads=True),
-    sweep_operations.ForeseeFix: _for("sweeper", reads=True),
-    sweep_operations.Fix: _for("sweeper"),
-    report_operations.MakeReport: _for("sweeper", "auditor", reads=True),
-    integrity_operations.ReadLog: _for("auditor", reads=True),
-    integrity_operations.FollowLog: _for("auditor", reads=True),
-    integrity_operations.SignHead: _for("auditor", reads=True),
-    integrity_operations.VerifyLog: _for("auditor", reads=True),
-    integrity_operations.ExportLog: _for("auditor", reads=True),
-    integrity_operations.Prune: _for("admin"),
-    integrity_operations.CutLog: _for("admin"),
-    integrity_operations.Examine: _for("auditor", "admin", reads=True),
-    trust_operations.ListKeys: _for("auditor", "admin", reads=True),
-    trust_operations.RotateKey: _for("admin"),
-    trust_operations.RevokeKey: _for("admin"),
-    certificates.RequestAuthority: _for("admin"),
-    certificates.ImportAuthority: _for("admin"),
-    decisions_operations.StoredPolicy: _for("auditor", "admin", reads=True),
-    decisions_operations.ReplayDecisions: _for("auditor", "admin", reads=True),
-    decisions_operations.Explain: _for("auditor", "admin", reads=True),
-    # Approvers prove their identity as a person; no role makes an approver.
-    approvals.GrantApproval: _for(anybody=True),
-    approvals.DenyApproval: _for(anybody=True),
-    approvals.ListApprovals: _for("auditor", "admin", own=True, reads=True),
-    approvals.FindApprovals: _for("auditor", "admin", own=True, reads=True),
-    approvals.ShowApproval: _for("auditor", "admin", own=True, reads=True),
-    # The bootstrap credential has no role: it grants the first administrator access, which uses it up.
-    access.GrantAccess: _for("admin", BOOTSTRAP),
-    access.RotateAccess: _for("admin", own=True),
-    access.RevokeAccess: _for("admin", "responder", own=True),
-    access.ListAccess: _for("auditor", "responder", "admin", reads=True),
-    access.BootstrapAccess: _for(),
-    # The serving process itself performs these on the authority; callers that it serves may not.
-    access.Authenticate: _for(),
-    access.FindClientKeys: _for(),
-    access.UseAssertion: _for(),
-    delegators.AddDelegator: _for("admin"),
-    delegators.ChangeDelegator: _for("admin"),
-    delegators.DisableDelegator: _for("admin"),
-    delegators.EnableDelegator: _for("admin"),
-    delegators.ImportDelegators: _for("admin"),
-    delegators.ShowDelegator: _for("responder", "auditor", "admin", reads=True),
-    delegators.ListDelegators: _for("responder", "auditor", "admin", reads=True),
-    agents.RegisterAgent: _for("admin"),
-    agents.ChangeAgent: _for("admin"),
-    agents.ReviewAgent: _for("admin"),
-    agents.ResumeAgent: _for("admin"),
-    agents.SuspendAgent: _for("admin"),
-    agents.UnregisterAgent: _for("admin"),
-    agents.ShowAgent: _for("responder", "auditor", "admin", reads=True),
-    agents.ListAgents: _for("responder", "auditor", "admin", reads=True),
-    agents.ClassifyAgents: _for("auditor", "admin", reads=True),
-    decisions_operations.SuggestPolicy: _for("auditor", "admin", reads=True),
-}
-
-
 def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) -> ops.Operation[ops.Result]:
     """Return the operation that a caller may perform: without a role, narrowed to the caller's own objects.
 
@@ -188,18 +49,17 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
     if caller.roles is None:
         return own_tasks.resolved(look, operation)
     must_have_duty(caller, type(operation))
-    duty = DUTIES.get(type(operation), Duty(frozenset()))
     _must_prove(caller, operation)
     token_rights.check(look, caller, operation)
     if getattr(operation, "accept_clock", False) and "admin" not in caller.roles:
         # All callers share the time mark: moving it can expire the credentials of others.
-        raise _refusal(caller, frozenset({"admin"}), "to accept the clock as it is")
+        raise _refusal(caller, ("admin",), "to accept the clock as it is")
     _must_not_last(caller, operation)
-    has_role = not duty.roles.isdisjoint(caller.roles)
+    has_role = not caller.roles.isdisjoint(operation.roles)
     names_task = operation.names_task()
-    if (duty.anybody or has_role) and not names_task:
+    if (operation.for_anybody or has_role) and not names_task:
         return operation
-    if has_role or duty.own:
+    if has_role or operation.for_own:
         with look() as snapshot:
             if names_task:
                 operation = own_tasks.with_tasks(snapshot, operation, caller, all_=has_role)
@@ -208,7 +68,7 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
             narrowed = _narrowed(snapshot, caller, operation)
         if narrowed is not None:
             return narrowed
-    raise _refusal(caller, duty.roles, f"to ask for {type(operation).__name__}")
+    raise _refusal(caller, operation.roles, f"to ask for {type(operation).__name__}")
 
 
 def must_have_duty(caller: Caller, kind: type[ops.Operation[Any]]) -> None:
@@ -220,10 +80,9 @@ def must_have_duty(caller: Caller, kind: type[ops.Operation[Any]]) -> None:
     """
     if caller.roles is None:
         return
-    duty = DUTIES.get(kind, Duty(frozenset()))
-    spends = BOOTSTRAP in caller.roles and BOOTSTRAP not in duty.roles
-    if spends or not (duty.anybody or duty.own or not duty.roles.isdisjoint(caller.roles)):
-        raise _refusal(caller, duty.roles, f"to ask for {kind.__name__}")
+    spends = BOOTSTRAP in caller.roles and BOOTSTRAP not in kind.roles
+    if spends or not (kind.for_anybody or kind.for_own or not caller.roles.isdisjoint(kind.roles)):
+        raise _refusal(caller, kind.roles, f"to ask for {kind.__name__}")
 
 
 def must_still_be(
@@ -241,8 +100,7 @@ def must_still_be(
     if caller.roles is None:
         return
     must_hold(transaction, caller)
-    duty = DUTIES.get(type(operation), Duty(frozenset()))
-    if duty.own and duty.roles.isdisjoint(caller.roles):
+    if operation.for_own and caller.roles.isdisjoint(operation.roles):
         resolved = allowed(lambda: nullcontext(transaction), caller, operation)
         if any(getattr(resolved, name) != getattr(permitted, name) for name in permitted.fields):
             raise RefusedError(
@@ -283,21 +141,15 @@ def _must_not_last(caller: Caller, operation: ops.Operation[Any]) -> None:
 
     if operation.lifetime > LIFETIME and "admin" not in (caller.roles or ()):
         request = f"a revocation list that counts for longer than {format_duration(LIFETIME)}"
-        raise _refusal(caller, frozenset({"admin"}), request)
+        raise _refusal(caller, ("admin",), request)
 
 
 def has_role(caller: Caller | None, kind: type[ops.Operation[Any]]) -> bool:
     """Return whether a caller has a role for an operation; without one it may request only its own objects."""
-    return caller is None or caller.roles is None or not DUTIES[kind].roles.isdisjoint(caller.roles)
+    return caller is None or caller.roles is None or not caller.roles.isdisjoint(kind.roles)
 
 
-def reads(operation: ops.Operation[Any]) -> bool:
-    """Return whether an operation changes nothing."""
-    duty = DUTIES.get(type(operation))
-    return (duty is not None and duty.reads) or bool(getattr(operation, "dry_run", False))
-
-
-def _refusal(caller: Caller, roles: frozenset[str], request: str) -> RefusedError:
+def _refusal(caller: Caller, roles: Collection[str], request: str) -> RefusedError:
     held_roles = ", ".join(sorted(caller.roles or ())) or "none"
     # An operation for any caller has no role; only the bootstrap credential is refused such an operation.
     default = "admin" if BOOTSTRAP in (caller.roles or ()) else "none that there is"

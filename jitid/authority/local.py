@@ -140,14 +140,13 @@ class LocalAuthority:
             ShownError: the token is for services.
 
         """
-        from jitid.authority import guard
         from jitid.capabilities.access import authenticate
 
         try:
             with self._ledger.read() as snapshot:
                 return authenticate.authenticate_holder(snapshot, snapshot.names, token)
         except (InvalidCredentialError, ShownError) as denial:
-            if not guard.reads(operation):
+            if not operation.is_reading:
                 from jitid.capabilities.identity.record_denial import record_denial
 
                 facts = operation.facts_if_denied()
@@ -168,7 +167,7 @@ class LocalAuthority:
             from jitid.capabilities.inventory.own_tasks import resolved
 
             operation = resolved(self._ledger.read, operation)
-        return cast("ops.Result", performer(type(operation)).perform(self._context, operation))
+        return cast("ops.Result", performer(type(operation))(self._context, operation))
 
     def with_clock_accepted(self, *, owns: bool = False) -> LocalAuthority:
         """Return this authority over a ledger whose writes accept the clock. Reads judge by the time mark.

@@ -8,18 +8,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from jitid.authority import guard
 from jitid.authority import pages as paging
 from jitid.authority.wire import answer_checks, codec
 from jitid.authority.wire.shape_of import shape_of
 from jitid.authority.wire.shapes import UnfitError
-from jitid.capabilities.access.operations import GrantAccess, RevokeAccess, RotateAccess
 from jitid.capabilities.access.whoami import WhoAmI
-from jitid.capabilities.inventory import operations as inventory_operations
-from jitid.capabilities.issue import operations as issue_operations
-from jitid.capabilities.issue.token_operations import Exchange
-from jitid.capabilities.leak import operations as leak_operations
-from jitid.capabilities.targets.operations import Settle
 from jitid.errors import (
     ConfigurationError,
     JitidError,
@@ -29,6 +22,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.operation.base import Operation, Result
+from jitid.operation.verb import IDEMPOTENT, KEYED
 from jitid.system import time_limit
 from jitid.system.http import Answer, Channel, LostError, new_key
 from jitid.values import strict_json
@@ -44,18 +38,6 @@ _JSON, _LINES = "application/json", "application/x-ndjson"
 
 _PAUSES = (0.1, 0.3, 1.0)
 """Seconds before each further try, as far as the timeout allows."""
-
-_AGAIN = (
-    inventory_operations.Revoke,
-    inventory_operations.Retire,
-    leak_operations.ProveLeaks,
-    RevokeAccess,
-    Settle,
-)
-"""Operations that change something and are idempotent."""
-
-_KEYED = (issue_operations.Issue, issue_operations.Renew, Exchange, GrantAccess, RotateAccess)
-"""Operations with an idempotency key: a repetition revokes the result of the first try, so nothing is issued twice."""
 
 
 class RemoteAuthority:
@@ -156,10 +138,10 @@ class RemoteAuthority:
             "Accept-Encoding": "identity",
             "User-Agent": "jitid",
         }
-        keyed = isinstance(operation, _KEYED) and not getattr(operation, "dry_run", False)
+        keyed = operation.effect == KEYED and not getattr(operation, "dry_run", False)
         if keyed:
             headers["Idempotency-Key"] = new_key()
-        safe = keyed or guard.reads(operation) or isinstance(operation, _AGAIN)
+        safe = keyed or operation.is_reading or operation.effect == IDEMPOTENT
         path = f"/v1/operations/{type(operation).__name__}"
         long = operation.slow
         return self._done("POST", path, body, headers, channel, kind, safe=safe, long=long)

@@ -42,7 +42,7 @@ class ServingAuthority:
         except RefusedError as refusal:
             self._record(refusal, type(operation).__name__)
             raise
-        if guard.reads(operation):
+        if operation.is_reading:
             self._tally.read(self._caller, type(operation).__name__)
         if self._tally.due:
             with suppress(JitidError):

@@ -43,7 +43,7 @@ class Bars(NamedTuple):
         return max(100 * min(part.value / self.whole, 1), 0.5) if part.value and self.whole else 0
 
 
-class Columns(NamedTuple):
+class ChartColumns(NamedTuple):
     """Columns side by side over an axis with the first and the last name; the highest one has its value."""
 
     key: str
@@ -74,7 +74,7 @@ class Card(NamedTuple):
     note: str = ""
     """A sentence of jitid's own words."""
     bars: Bars | None = None
-    columns: Columns | None = None
+    columns: ChartColumns | None = None
     spread: Spread | None = None
     table: CardTable | None = None
     """The figures of the plot, shown to a reader who opens it."""

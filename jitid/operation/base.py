@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 
-from jitid.operation.verb import Verb
+from jitid.operation.verb import READS, Verb
+
+if TYPE_CHECKING:
+    from jitid.operation.context import Context
 
 Result = TypeVar("Result")
 
@@ -26,6 +30,12 @@ class Operation(Verb, Generic[Result]):
     """A frozen record of its arguments; `Result` is the type of its answer."""
 
     # Without annotations, which would make them fields.
+    roles: ClassVar[tuple[str, ...]] = ()
+    """The roles whose callers may request it; without any of them, and of the next two, no caller may."""
+    for_anybody = False
+    """Whether each authenticated caller may: it contains its own authorization, or checks the caller."""
+    for_own = False
+    """Whether each authenticated caller may for its own objects: see `authority/guard`."""
     slow = False
     """Whether it may read the whole ledger or wait for targets, and so take longer than others."""
     local = False
@@ -52,17 +62,29 @@ class Operation(Verb, Generic[Result]):
             value = getattr(value, name)
         return value is not None and value != ()
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether it changes nothing."""
+        return self.effect == READS or bool(getattr(self, "dry_run", False))
+
     def facts_if_denied(self) -> dict[str, object]:
         """Return the facts of the request for the audit log if its token is not valid: no others are known then."""
         return {"operation": type(self).__name__}
 
 
-def performer(kind: type[Operation[Any]]) -> ModuleType:
-    """Return the module whose `perform` performs an operation of a kind: `perform` beside its `operations`.
+def performer(kind: type[Operation[Any]]) -> Callable[[Context, Any], Any]:
+    """Return the function that performs an operation of a kind: `list_tasks` for `ListTasks`.
 
-    Beside `agent_operations` it is `agent_perform`. It is loaded at its first use.
+    It is in the module `perform` beside the `operations`; beside `agent_operations`, in `agent_perform`. The module is
+    loaded at its first use.
     """
-    return import_module(kind.__module__.removesuffix("operations") + "perform")
+    module = import_module(kind.__module__.removesuffix("operations") + "perform")
+    name = re.sub(r"(?<!^)([A-Z])", r"_\1", kind.__name__).lower()
+    function = getattr(module, name, None)
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_varnames[:2] != ("context", "operation"):
+        function = module.perform
+    return cast("Callable[[Context, Any], Any]", function)
 
 
 class Authority(Protocol):

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 READS = "reads"
 """The effect of a verb or an operation that changes nothing."""
+IDEMPOTENT = "idempotent"
+"""The effect of an operation that changes something once, however often it is repeated."""
+KEYED = "keyed"
+"""The effect of an operation with an idempotency key: a repetition replaces the result of the first try."""
 
 
 class Verb(Declared):
@@ -19,7 +23,7 @@ class Verb(Declared):
     verb: ClassVar[str] = ""
     """Its words; empty for an operation that has no verb."""
     effect: ClassVar[str] = ""
-    """`READS` if it changes nothing."""
+    """`READS`, `IDEMPOTENT` or `KEYED`; empty if a repetition would change something again."""
     changes_with: ClassVar[tuple[str, ...]] = ()
     """Names of the fields that make a reading verb change data."""
     runs_command: ClassVar[bool] = False

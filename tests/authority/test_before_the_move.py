@@ -37,9 +37,11 @@ def test_most_operations_were_asked_for() -> None:
 
 @pytest.mark.parametrize("each", DONE, ids=_called)
 def test_what_an_old_client_asks_is_understood(each: wire.Exchange) -> None:
-    """The request keeps its meaning: the current client encodes it identically."""
+    """The request keeps its meaning: the current client encodes it identically, but for the order of members."""
     operation = codec.decode_operation(each["name"], strict_json.loads(wire.text(each["request"])))
-    assert wire.text(codec.encode_operation(operation)) == wire.text(each["request"])
+    assert strict_json.loads(wire.text(codec.encode_operation(operation))) == strict_json.loads(
+        wire.text(each["request"])
+    )
 
 
 @pytest.mark.parametrize("each", DONE, ids=_called)

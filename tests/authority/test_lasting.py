@@ -8,7 +8,6 @@ from typing import Any, Union, get_args, get_origin
 
 import pytest
 
-from jitid.authority.guard import DUTIES
 from jitid.authority.wire.annotations import fields_of, operations
 from jitid.capabilities.access.operations import RotateAccess
 from jitid.capabilities.issue import operations as issue_operations
@@ -92,7 +91,7 @@ def _ends(answer: Any) -> int:
 
 
 def test_each_time_in_what_anybody_may_ask_for_is_bounded_or_gives_nothing_a_life(scene: Scene) -> None:
-    anybody = [kind for kind in operations().values() if DUTIES[kind].anybody or DUTIES[kind].own]
+    anybody = [kind for kind in operations().values() if kind.for_anybody or kind.for_own]
     times = {f"{kind.__name__}.{path}" for kind in anybody for path in _times(kind, ())}
     assert times == {*UNBOUNDED, *_lasting(scene)}
 

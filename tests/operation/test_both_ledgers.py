@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.guard import DUTIES
 from jitid.authority.wire import codec
+from jitid.authority.wire.annotations import operations
 from jitid.capabilities.access.operations import ListAccess
 from jitid.capabilities.adopt.operations import ListAdopted, ProbeAdopted, SuggestReplacements
 from jitid.capabilities.adopt.shape_operations import AdoptedShapes
@@ -39,6 +39,7 @@ from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Filter
 from jitid.model.use import UseFilter
 from jitid.operation import base as ops
+from jitid.operation.verb import READS
 from jitid.policy.default import default_files
 from jitid.search.pasted import search_pasted
 from jitid.values.secret import Secret
@@ -147,4 +148,4 @@ def test_every_answer_decodes_as_it_was_encoded(tmp_path: Path, monkeypatch: pyt
             again: Any = codec.encode_result(operation, decoded)
             assert (list(again) if codec.streams(type(operation)) else again) == document, name
     assert types <= {int, str, bytes, type(None)}
-    assert asked == {kind.__name__ for kind, duty in DUTIES.items() if duty.reads} & set(codec.names())
+    assert asked == {name for name, kind in operations().items() if kind.effect == READS} & set(codec.names())

@@ -11,7 +11,6 @@ from urllib.parse import urlencode
 
 import pytest
 
-from jitid.authority.guard import DUTIES
 from jitid.authority.wire import codec
 from jitid.authority.wire.annotations import operations
 from tests.server.asking import API, EXCHANGE, TYPE, Asked, asking, grant
@@ -127,7 +126,7 @@ def test_who_has_no_role_is_told_that_and_nothing_else(asked: Asked) -> None:
     guarded += [
         f"/v1/operations/{name}"
         for name in codec.names()
-        if not ((duty := DUTIES[operations()[name]]).anybody or duty.own)
+        if not ((kind := operations()[name]).for_anybody or kind.for_own)
     ]
     assert len(guarded) > 30
     for path in guarded:

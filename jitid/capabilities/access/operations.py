@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.model.caller import BOOTSTRAP
 from jitid.operation.base import Operation
+from jitid.operation.verb import IDEMPOTENT, KEYED, READS
 from jitid.values.declaration import value, values
 from jitid.values.field_types import ACCESS_ID, COUNT, DELEGATOR, DURATION, REASON, ROWS
 
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 
 class GrantAccess(Operation["Granted"]):
     """Let somebody ask this authority, in roles or in none."""
+
+    # The bootstrap credential has no role: it grants the first administrator access, which uses it up.
+    roles = ("admin", BOOTSTRAP)
+    effect = KEYED
 
     wanted: AccessRequest
     accept_clock: bool = False
@@ -33,6 +39,10 @@ class BootstrapAccess(Operation["Granted"]):
 class RotateAccess(Operation["Granted"]):
     """Put another bearer in the place of one."""
 
+    roles = ("admin",)
+    for_own = True
+    effect = KEYED
+
     id: str = value(ACCESS_ID)
     ttl: int | None = value(DURATION, default=None)
     """The new lifetime in seconds; None for the lifetime of the old token. A caller's own token is never extended."""
@@ -43,6 +53,10 @@ class RotateAccess(Operation["Granted"]):
 
 class RevokeAccess(Operation["AccessEnded"]):
     """End what lets somebody ask."""
+
+    roles = ("responder", "admin")
+    for_own = True
+    effect = IDEMPOTENT
 
     ids: tuple[str, ...] = values(ACCESS_ID, default=())
     names: tuple[str, ...] = values(DELEGATOR, default=())
@@ -61,6 +75,9 @@ class AccessPage(NamedTuple):
 class ListAccess(Operation["AccessPage"]):
     """List access credentials, the newest first."""
 
+    roles = ("responder", "auditor", "admin")
+    effect = READS
+
     live: bool = True
     name: str | None = value(DELEGATOR, default=None)
     after: str | None = value(ACCESS_ID, default=None)
@@ -69,6 +86,8 @@ class ListAccess(Operation["AccessPage"]):
 
 class Authenticate(Operation["Caller"]):
     """Find out who comes with a bearer."""
+
+    # The serving process itself performs these on the authority; callers that it serves may not.
 
     local = True
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.model.adopted import ADOPTED_NAME, MOST_SECRETS
 from jitid.operation.base import Operation
+from jitid.operation.verb import READS
 from jitid.values.declaration import records, value, values
 from jitid.values.field_types import COUNT, FILTER, REASON, ROWS, pattern
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 class Adopt(Operation["Adoption"]):
     """Record standing secrets that exist already, all of them or none."""
 
+    # Adoption sets the owner of a secret and its means of revocation.
+    roles = ("admin",)
+
     secrets: tuple[StandingSecret, ...] = records(least=1, most=MOST_SECRETS)
     content: str | None = value(pattern("[0-9a-f]{64}", "a SHA-256 in hexadecimal"), default=None)
     """SHA-256, as hex, of the file with the secrets."""
@@ -31,6 +35,8 @@ class Adopt(Operation["Adoption"]):
 class ChangeAdopted(Operation["AdoptedPage"]):
     """Change what is known of adopted secrets."""
 
+    roles = ("admin",)
+
     names: tuple[str, ...] = values(ADOPTED_NAME, least=1)
     amended: Amended
     accept_clock: bool = False
@@ -38,6 +44,9 @@ class ChangeAdopted(Operation["AdoptedPage"]):
 
 class EndAdopted(Operation["Finished"]):
     """Record that adopted secrets work no longer where they are kept, and end them here too."""
+
+    # jitid stops looking for a secret that is recorded as ended.
+    roles = ("responder", "admin")
 
     names: tuple[str, ...] = values(ADOPTED_NAME, least=1)
     proof: str = value(REASON)
@@ -55,6 +64,9 @@ class AdoptedPage(NamedTuple):
 class ListAdopted(Operation["AdoptedPage"]):
     """List adopted secrets, the oldest first, a page at a time."""
 
+    roles = ("responder", "auditor", "admin")
+    effect = READS
+
     names: tuple[str, ...] = values(ADOPTED_NAME, default=())
     """Only secrets of these names, the latest of each name."""
     owner: str | None = value(FILTER, default=None)
@@ -69,6 +81,9 @@ class ListAdopted(Operation["AdoptedPage"]):
 class ProbeAdopted(Operation["list[Probed]"]):
     """Ask targets whether adopted secrets work there; nothing is changed."""
 
+    roles = ("responder", "auditor", "admin")
+    effect = READS
+
     names: tuple[str, ...] = values(ADOPTED_NAME, least=1, most=100)
 
 
@@ -81,6 +96,9 @@ class Probed(NamedTuple):
 
 class SuggestReplacements(Operation["list[SecretReplacement]"]):
     """Tell what could take the place of adopted secrets, and what has to be set up for that."""
+
+    roles = ("responder", "auditor", "admin")
+    effect = READS
 
     names: tuple[str, ...] = values(ADOPTED_NAME, least=1, most=100)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.operation.base import Operation
+from jitid.operation.verb import READS
 
 if TYPE_CHECKING:
     from jitid.search.secret_shapes import Shapes
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 class AdoptedShapes(Operation["Shapes"]):
     """Tell how adopted secrets look, for whoever searches for them."""
+
+    roles = ("responder", "sweeper", "auditor", "admin")
+    effect = READS
 
 
 AnyOperation = AdoptedShapes

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid.model.types import TASK
 from jitid.operation.base import Operation
+from jitid.operation.verb import READS
 from jitid.values.declaration import leaves, value
 from jitid.values.field_types import AGENT, ID, POSITIVE, TIME, number, pattern, text
 
@@ -22,6 +23,8 @@ Files = tuple[tuple[str, str], ...]
 class StoredPolicy(Operation["Files"]):
     """Return the files of a policy that decided something once."""
 
+    roles = ("auditor", "admin")
+    effect = READS
     slow = True
 
     digest: str = value(pattern("[0-9A-Fa-f]{1,64}", "the beginning of a digest"))
@@ -31,6 +34,8 @@ class StoredPolicy(Operation["Files"]):
 class ReplayDecisions(Operation["Replayed"]):
     """Ask two policies about everything that was decided, and tell what they decide differently."""
 
+    roles = ("auditor", "admin")
+    effect = READS
     slow = True
 
     old: Files = leaves(text(1 << 20, "a file"), most=10_000)
@@ -42,6 +47,8 @@ class ReplayDecisions(Operation["Replayed"]):
 class Explain(Operation["Explanation"]):
     """Explain a decision: of a credential, by its id or itself, or that of an audit event."""
 
+    roles = ("auditor", "admin")
+    effect = READS
     slow = True
 
     id: str | None = value(ID, default=None)
@@ -52,6 +59,8 @@ class Explain(Operation["Explanation"]):
 class SuggestPolicy(Operation["list[Suggestion]"]):
     """Write the policy that permits agents no more than what they were permitted so far and, as is known, used."""
 
+    roles = ("auditor", "admin")
+    effect = READS
     task_in = "task"
 
     agent: str | None = value(AGENT, default=None)

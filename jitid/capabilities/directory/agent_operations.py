@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.operation.base import Operation
+from jitid.operation.verb import READS
 from jitid.values.declaration import value, values
 from jitid.values.field_types import AGENT, COUNT, FILTER, MAX_ROWS, REASON, ROWS, number
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 class RegisterAgent(Operation["KeptAgent"]):
     """Record an agent that recurs."""
 
+    roles = ("admin",)
+
     name: str = value(AGENT)
     stated: StatedAgent
     due: Due
@@ -30,6 +33,8 @@ class RegisterAgent(Operation["KeptAgent"]):
 class ChangeAgent(Operation["KeptAgent"]):
     """Change what is stated of an agent."""
 
+    roles = ("admin",)
+
     name: str = value(AGENT)
     stated: StatedAgent
     accept_clock: bool = False
@@ -37,6 +42,8 @@ class ChangeAgent(Operation["KeptAgent"]):
 
 class ReviewAgent(Operation["KeptAgent"]):
     """Record that somebody has looked at what an agent holds and may hold."""
+
+    roles = ("admin",)
 
     name: str = value(AGENT)
     due: Due
@@ -46,12 +53,16 @@ class ReviewAgent(Operation["KeptAgent"]):
 class ResumeAgent(Operation["KeptAgent"]):
     """Let a suspended agent be issued to again."""
 
+    roles = ("admin",)
+
     name: str = value(AGENT)
     accept_clock: bool = False
 
 
 class SuspendAgent(Operation["WithdrawnAgent"]):
     """Issue nothing more to an agent until it is resumed, and end what it holds."""
+
+    roles = ("admin",)
 
     name: str = value(AGENT)
     reason: str | None = value(REASON, default=None)
@@ -65,6 +76,8 @@ class SuspendAgent(Operation["WithdrawnAgent"]):
 
 class UnregisterAgent(Operation["WithdrawnAgent"]):
     """End the record of an agent, and what it holds."""
+
+    roles = ("admin",)
 
     name: str = value(AGENT)
     reason: str | None = value(REASON, default=None)
@@ -86,6 +99,9 @@ class AgentDetails(NamedTuple):
 class ShowAgent(Operation["AgentDetails"]):
     """Tell everything about an agent."""
 
+    roles = ("responder", "auditor", "admin")
+    effect = READS
+
     name: str = value(AGENT)
     issues: int = value(number(0, MAX_ROWS))
     """The maximum number of the agent's latest credentials to return."""
@@ -101,6 +117,9 @@ class AgentPage(NamedTuple):
 class ListAgents(Operation["AgentPage"]):
     """List records of agents in the order of their names, a page at a time."""
 
+    roles = ("responder", "auditor", "admin")
+    effect = READS
+
     owner: str | None = value(FILTER, default=None)
     """Any name of the owner."""
     state: AgentState | None = None
@@ -110,6 +129,9 @@ class ListAgents(Operation["AgentPage"]):
 
 class ClassifyAgents(Operation["Classified"]):
     """Say for each agent's name whether it should have a record, from what the ledger remembers of it."""
+
+    roles = ("auditor", "admin")
+    effect = READS
 
     names: tuple[str, ...] = values(AGENT, default=())
     """Names of agents; empty for all."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid.model.directory import ALIAS
 from jitid.operation.base import Operation
+from jitid.operation.verb import READS
 from jitid.values.declaration import value
 from jitid.values.field_types import COUNT, FILTER, REASON, ROWS
 
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
 class AddDelegator(Operation["Edited"]):
     """Add a delegator to the directory."""
 
+    roles = ("admin",)
+
     stated: StatedDelegator
     accept_clock: bool = False
 
 
 class ChangeDelegator(Operation["Edited"]):
     """Change what the directory has of a delegator."""
+
+    roles = ("admin",)
 
     name: str = value(ALIAS)
     edit: Edit
@@ -33,6 +38,8 @@ class ChangeDelegator(Operation["Edited"]):
 
 class DisableDelegator(Operation["Disabled"]):
     """Disable a delegator, and end what hangs on them."""
+
+    roles = ("admin",)
 
     name: str = value(ALIAS)
     keep_live: bool = False
@@ -47,6 +54,8 @@ class DisableDelegator(Operation["Disabled"]):
 class EnableDelegator(Operation["Enabled"]):
     """Let a delegator delegate again."""
 
+    roles = ("admin",)
+
     name: str = value(ALIAS)
     reason: str | None = value(REASON, default=None)
     accept_clock: bool = False
@@ -55,11 +64,17 @@ class EnableDelegator(Operation["Enabled"]):
 class ShowDelegator(Operation["DelegatorDetails"]):
     """Tell everything about a delegator."""
 
+    roles = ("responder", "auditor", "admin")
+    effect = READS
+
     name: str = value(ALIAS)
 
 
 class ListDelegators(Operation["list[Delegator]"]):
     """List delegators in the order of their names, a page at a time."""
+
+    roles = ("responder", "auditor", "admin")
+    effect = READS
 
     group: str | None = value(FILTER, default=None)
     disabled: bool | None = None
@@ -70,6 +85,8 @@ class ListDelegators(Operation["list[Delegator]"]):
 
 class ImportDelegators(Operation["Reconciled"]):
     """Make the directory say what a list says."""
+
+    roles = ("admin",)
 
     roster: Roster
     source: RosterSource

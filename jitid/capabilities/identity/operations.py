@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.operation.base import Operation
+from jitid.operation.verb import READS
 from jitid.values.declaration import value, values
 from jitid.values.field_types import AUDIENCE, ID, REASON
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 class Verify(Operation["Credential"]):
     """Say whether a token is valid now."""
 
+    roles = ("verifier", "responder", "auditor")
+    for_own = True
+    effect = READS
+
     token: Secret
     audiences: tuple[str, ...] = values(AUDIENCE, default=())
     """The token must be for one of these audiences; empty: for any audience whose tokens the caller sees."""
@@ -24,6 +29,8 @@ class Verify(Operation["Credential"]):
 
 class HandBack(Operation["HandedBack"]):
     """End the identity of the token's holder, or an identity that descends from it."""
+
+    for_anybody = True
 
     token: Secret
     """The holder's own credential, which authorises the operation."""

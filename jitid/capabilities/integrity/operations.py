@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from jitid.errors import UsageError
 from jitid.operation.base import Operation
+from jitid.operation.verb import READS
 from jitid.values.declaration import value
 from jitid.values.field_types import DURATION, MAX_ROWS, ROWS, number, text
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 class VerifyLog(Operation["Verification"]):
     """Check the audit chain and the rows that it accounts for."""
 
+    roles = ("auditor",)
+    effect = READS
     slow = True
 
     expected_head: str | None = value(text(16_384, "the head"), default=None)
@@ -30,6 +33,7 @@ class VerifyLog(Operation["Verification"]):
 class Prune(Operation["Pruning"]):
     """Let go of the rows of what has been dead for long enough."""
 
+    roles = ("admin",)
     slow = True
 
     rows_after: int | None = value(DURATION)
@@ -45,6 +49,7 @@ class Prune(Operation["Pruning"]):
 class CutLog(Operation["Cut"]):
     """Export old audit events into a file on the machine of the ledger, and let go of those that nothing needs."""
 
+    roles = ("admin",)
     local = True
 
     evidence_after: int
@@ -58,12 +63,16 @@ class CutLog(Operation["Cut"]):
 class ExportLog(Operation["Iterator[str]"]):
     """Return the audit log as lines that can be verified without the ledger; they come out of one view of it."""
 
+    roles = ("auditor",)
+    effect = READS
     slow = True
 
 
 class Examine(Operation["list[Check]"]):
     """Examine the ledger and its keys, changing nothing."""
 
+    roles = ("auditor", "admin")
+    effect = READS
     local = True
 
     stated: Mapping[str, str | None]
@@ -74,6 +83,9 @@ class Examine(Operation["list[Check]"]):
 
 class ReadLog(Operation["list[dict[str, Any]]"]):
     """Read audit events, oldest first."""
+
+    roles = ("auditor",)
+    effect = READS
 
     chosen: LogFilter
     limit: int | None = value(ROWS)
@@ -98,6 +110,9 @@ class LogPage(NamedTuple):
 class FollowLog(Operation["LogPage"]):
     """Read what the audit log has after `chosen.after`, to be asked again after what was seen then."""
 
+    roles = ("auditor",)
+    effect = READS
+
     chosen: LogFilter
     limit: int = value(ROWS)
     last: bool = False
@@ -107,6 +122,9 @@ class FollowLog(Operation["LogPage"]):
 
 class SignHead(Operation["str"]):
     """Sign the last link of the audit chain."""
+
+    roles = ("auditor",)
+    effect = READS
 
 
 AnyOperation = VerifyLog | Prune | CutLog | ExportLog | Examine | ReadLog | FollowLog | SignHead

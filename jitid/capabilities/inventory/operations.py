@@ -8,7 +8,7 @@ from jitid.formats.columns import Columns
 from jitid.model.directory import SHARE_NAME
 from jitid.model.types import TASK
 from jitid.operation.base import Operation
-from jitid.operation.verb import READS
+from jitid.operation.verb import IDEMPOTENT, READS
 from jitid.values.declaration import arg, authority_only, flag, opt, opts, required_opt, value, values
 from jitid.values.field_types import (
     COUNT,
@@ -60,6 +60,10 @@ class Inspection(NamedTuple):
 class Inspect(Operation["Inspection"]):
     """Tell everything about a credential, named by its id or by itself."""
 
+    roles = ("responder", "auditor")
+    for_own = True
+    effect = READS
+
     id: str | None = value(ID, default=None)
     token: Secret | None = None
 
@@ -74,6 +78,9 @@ class Page(NamedTuple):
 class ListCredentials(Operation["Page"]):
     """List credentials, a page at a time."""
 
+    roles = ("responder", "auditor")
+    for_own = True
+    effect = READS
     task_in = "chosen.task"
 
     chosen: Filter
@@ -86,6 +93,9 @@ class ListCredentials(Operation["Page"]):
 class ShowTree(Operation["Page"]):
     """Show who delegated to whom, from the root of an id's tree or of all a task's trees down."""
 
+    roles = ("responder", "auditor")
+    for_own = True
+    effect = READS
     task_in = "task"
 
     ids: tuple[str, ...] = values(ID, default=())
@@ -100,6 +110,9 @@ class ShowTree(Operation["Page"]):
 class Revoke(Operation["Ended"]):
     """End credentials before their time, with everything that descends from them."""
 
+    roles = ("responder",)
+    for_own = True
+    effect = IDEMPOTENT
     task_in = "selection.tasks"
 
     selection: Selection
@@ -115,6 +128,9 @@ class Revoke(Operation["Ended"]):
 class Retire(Operation["Ended"]):
     """End a task."""
 
+    roles = ("responder",)
+    for_own = True
+    effect = IDEMPOTENT
     task_in = "task"
 
     task: str = value(TASK)
@@ -158,6 +174,8 @@ class ListTasks(Operation["list[TaskRow]"]):
     An overdue task has passed its deadline, and nobody has retired it.
     """
 
+    roles = ("responder", "auditor")
+    for_own = True
     verb = "task list"
     effect = READS
     view = Columns(
@@ -181,6 +199,8 @@ class ListTasks(Operation["list[TaskRow]"]):
 class ShowTask(Operation["TaskRow"]):
     """Show one task."""
 
+    roles = ("responder", "auditor")
+    for_own = True
     verb = "task show"
     effect = READS
     view = _TASK
@@ -196,6 +216,9 @@ class ShareTask(Operation["TaskRow"]):
     until then lives on.
     """
 
+    # Responders handle the tasks of disabled delegators.
+    roles = ("responder",)
+    for_own = True
     verb = "task share"
     view = _TASK
     task_in = "task"
@@ -214,6 +237,8 @@ class GiveTask(Operation["TaskRow"]):
     Without the role responder, the new owner must have joined the task. The former owner can end it no longer.
     """
 
+    roles = ("responder",)
+    for_own = True
     verb = "task give"
     view = _TASK
     task_in = "task"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.operation.base import Operation
+from jitid.operation.verb import READS
 from jitid.values.declaration import authority_only, value, values
 from jitid.values.field_types import DURATION, FILTER, REASON, ROWS
 
@@ -27,6 +28,10 @@ class ApprovalPage(NamedTuple):
 class ListApprovals(Operation["ApprovalPage"]):
     """List requests, the newest first, a page at a time."""
 
+    roles = ("auditor", "admin")
+    for_own = True
+    effect = READS
+
     chosen: ApprovalFilter
     limit: int = value(ROWS)
     within: tuple[str, ...] = authority_only(default=())
@@ -35,6 +40,10 @@ class ListApprovals(Operation["ApprovalPage"]):
 
 class FindApprovals(Operation["ApprovalPage"]):
     """Return requests by their ids."""
+
+    roles = ("auditor", "admin")
+    for_own = True
+    effect = READS
 
     ids: tuple[str, ...] = values(FILTER)
 
@@ -58,6 +67,10 @@ class ApprovalDetails(NamedTuple):
 class ShowApproval(Operation["ApprovalDetails"]):
     """Tell everything about a request."""
 
+    roles = ("auditor", "admin")
+    for_own = True
+    effect = READS
+
     id: str = value(FILTER)
 
 
@@ -73,6 +86,9 @@ class Decided(NamedTuple):
 class GrantApproval(Operation["Decided"]):
     """Grant a request, in the name of whoever is proved to do so."""
 
+    # Approvers prove their identity as a person; no role makes an approver.
+    for_anybody = True
+
     id: str = value(FILTER)
     group: str | None = value(FILTER, default=None)
     """None for each of its groups that the approver belongs to."""
@@ -86,6 +102,8 @@ class GrantApproval(Operation["Decided"]):
 
 class DenyApproval(Operation["Decided"]):
     """Deny a request, in the name of whoever is proved to do so."""
+
+    for_anybody = True
 
     id: str = value(FILTER)
     group: str | None = value(FILTER, default=None)

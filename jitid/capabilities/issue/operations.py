@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.operation.base import Operation
+from jitid.operation.verb import KEYED
 from jitid.values.declaration import records, value
 from jitid.values.field_types import ID, TIME
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 class Issue(Operation["list[Issued]"]):
     """Issue credentials: all of the requests or, if one is refused, none."""
+
+    # Planning allows another delegator only with the role issuer. The token of a parent or a predecessor is the right
+    # to delegate or renew.
+    roles = ("issuer",)
+    for_anybody = True
+    effect = KEYED
 
     requests: tuple[IssueRequest, ...] = records(least=1)
     delegator_token: Secret | None = None
@@ -38,6 +45,10 @@ class Issue(Operation["list[Issued]"]):
 class Renew(Operation["Issued"]):
     """Make a successor of a credential, of the same identity."""
 
+    roles = ("issuer",)
+    for_anybody = True
+    effect = KEYED
+
     request: RenewRequest
     accept_clock: bool = False
 
@@ -49,6 +60,8 @@ class Renew(Operation["Issued"]):
 class AbandonRenewal(Operation["None"]):
     """End a successor that could not be handed out; its predecessor stands as before."""
 
+    for_anybody = True
+
     token: Secret
     """The successor's own token: only its maker has it. The token of its predecessor may have been stolen."""
 
@@ -56,12 +69,17 @@ class AbandonRenewal(Operation["None"]):
 class AbandonAttachment(Operation["None"]):
     """End a credential that was attached to an identity and could not be handed out; nothing else of that ends."""
 
+    for_own = True
+
     jti: str = value(ID)
 
 
 class Attach(Operation["Issued"]):
     """Make a further credential of the identity whose token is presented; it replaces nothing."""
 
+    # The token in the request is the authorization.
+    roles = ("issuer",)
+    for_anybody = True
     slow = True
 
     request: AttachRequest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.operation.base import Operation
+from jitid.operation.verb import KEYED, READS
 from jitid.values.declaration import value
 from jitid.values.field_types import REASON
 
@@ -23,6 +24,11 @@ class Exchange(Operation["Issued"]):
 
     A token of this ledger delegates, as a parent does; one of a configured issuer proves the delegator.
     """
+
+    # The subject token names the delegator; without an actor token the caller is the actor.
+    roles = ("issuer",)
+    for_anybody = True
+    effect = KEYED
 
     request: IssueRequest
     """The request, without a delegator. Its agent acts, unless there is an `actor`."""
@@ -45,6 +51,9 @@ class Introspected(NamedTuple):
 class Introspect(Operation["Introspected"]):
     """Tell what a token says, if it is valid now, whoever it is meant for (RFC 7662)."""
 
+    roles = ("verifier", "responder", "auditor", "admin")
+    effect = READS
+
     token: Secret
 
 
@@ -54,6 +63,10 @@ class RevokeToken(Operation["Ended | None"]):
     That is the right of the one who holds it or an identity above it, of the caller at whose request it was issued,
     of the delegator for whom it acts, and of responders. The answer to a token that is none of this ledger's is None.
     """
+
+    # The operation checks the caller: holding a token that a caller presented gives no right to revoke it.
+    roles = ("responder",)
+    for_anybody = True
 
     token: Secret
     reason: str | None = value(REASON, default=None)

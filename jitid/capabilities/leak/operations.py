@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from jitid.errors import UsageError
 from jitid.model.leak import MOST_PLACES
 from jitid.operation.base import Operation
+from jitid.operation.verb import IDEMPOTENT, READS
 from jitid.values.declaration import leaves, value, values
 from jitid.values.field_types import COUNT, ID, REASON, ROWS
 
@@ -25,11 +26,16 @@ if TYPE_CHECKING:
 class Trace(Operation["Traced"]):
     """Tell whose credentials strings are that were found somewhere."""
 
+    roles = ("responder", "auditor")
+    effect = READS
+
     finds: Finds
 
 
 class AddLeaks(Operation["ReportedLeaks"]):
     """Record that what was found in a text has leaked; ids in it do not count."""
+
+    roles = ("responder",)
 
     finds: Finds
     report: LeakReport
@@ -51,6 +57,8 @@ class AddLeaks(Operation["ReportedLeaks"]):
 class ListLeaks(Operation["LeakPage"]):
     """List leaks, the newest first, a page at a time."""
 
+    roles = ("responder", "auditor")
+    effect = READS
     task_in = "chosen.task"
 
     chosen: LeakFilter
@@ -62,6 +70,9 @@ class ListLeaks(Operation["LeakPage"]):
 class ShowLeaks(Operation["list[LeakDetails]"]):
     """Tell everything about leaks, by their numbers or by what leaked."""
 
+    roles = ("responder", "auditor")
+    effect = READS
+
     numbers: tuple[int, ...] = values(COUNT, default=())
     jtis: tuple[str, ...] = values(ID, default=())
 
@@ -69,6 +80,8 @@ class ShowLeaks(Operation["list[LeakDetails]"]):
 class RecountLeaks(Operation["list[Account]"]):
     """Tell what became of leaks, from the issue of what leaked to the close."""
 
+    roles = ("responder", "auditor")
+    effect = READS
     slow = True
 
     numbers: tuple[int, ...] = values(COUNT, default=())
@@ -77,6 +90,8 @@ class RecountLeaks(Operation["list[Account]"]):
 
 class CloseLeaks(Operation["ClosedLeaks"]):
     """Be done with leaks."""
+
+    roles = ("responder",)
 
     numbers: tuple[int, ...] = values(COUNT, default=())
     jtis: tuple[str, ...] = values(ID, default=())
@@ -89,6 +104,8 @@ class CloseLeaks(Operation["ClosedLeaks"]):
 class ProveLeaks(Operation[int]):
     """Prove of what leaked and is dead that no verifier takes it that asks the ledger, and count it."""
 
+    roles = ("responder", "sweeper")
+    effect = IDEMPOTENT
     slow = True
 
     accept_clock: bool = False

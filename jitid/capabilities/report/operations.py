@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.operation.base import Operation
+from jitid.operation.verb import READS
 from jitid.values.declaration import value
 from jitid.values.field_types import TIME, number
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 class MakeReport(Operation["Report"]):
     """Report the state of identity sprawl, now or at a time that has passed."""
 
+    roles = ("sweeper", "auditor")
+    effect = READS
     slow = True
 
     at: int | None = value(TIME, default=None)

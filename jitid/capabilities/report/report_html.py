@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jitid.capabilities.report import report_document, sprawl_report
 from jitid.capabilities.report.report_document import over_scoped
 from jitid.capabilities.report.sprawl_report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Report
-from jitid.formats.card import Bar, Bars, Card, CardTable, Columns
+from jitid.formats.card import Bar, Bars, Card, CardTable, ChartColumns
 from jitid.formats.figures import count, counted, duration, mean, percent
 from jitid.formats.page import page, sentence
 from jitid.model.survey import Breakdown
@@ -93,7 +93,7 @@ def _trend(report: Report) -> Iterator[Card]:
         values = [getattr(day, name) for day in days]
         whole = "" if name == "live" else f" {count(sum(values))} in all."
         note = f"{count(values[-1])} on the last day, {count(max(values))} on the highest.{whole}"
-        columns = Columns(name, title, note, list(zip(dates, values, strict=True)), mark)
+        columns = ChartColumns(name, title, note, list(zip(dates, values, strict=True)), mark)
         yield Card(title, note, columns=columns)
 
 

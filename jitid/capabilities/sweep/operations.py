@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid.errors import UsageError
 from jitid.operation.base import Operation
+from jitid.operation.verb import READS
 from jitid.values.declaration import leaves, value, values
 from jitid.values.field_types import COUNT, TIME, number, pattern, text, texts
 
@@ -40,6 +41,8 @@ RULE = texts(_rule, "RULE", {"maxLength": 64}, words=_rules)
 class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
     """Find what should not be alive; the answer comes piece by piece, out of one view of the ledger."""
 
+    roles = ("sweeper", "auditor")
+    effect = READS
     slow = True
 
     rules: tuple[str, ...] = values(RULE)
@@ -64,6 +67,8 @@ class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
 class ForeseeFix(Operation["ForeseenFix"]):
     """Say what ending all that some rules find would come to."""
 
+    roles = ("sweeper",)
+    effect = READS
     slow = True
 
     rules: tuple[str, ...] = values(RULE)
@@ -78,6 +83,7 @@ class ForeseeFix(Operation["ForeseenFix"]):
 class Fix(Operation["Iterator[Remedied | Unfixed]"]):
     """End what some rules find; the answer comes piece by piece, as it is done."""
 
+    roles = ("sweeper",)
     slow = True
 
     rules: tuple[str, ...] = values(RULE)
@@ -96,6 +102,8 @@ class Fix(Operation["Iterator[Remedied | Unfixed]"]):
 class FlyCanaries(Operation["list[Canary]"]):
     """Make a credential without rights of each kind, see it work, end it, and see it dead."""
 
+    # A canary has no rights and is revoked at once.
+    roles = ("sweeper", "admin")
     slow = True
 
     targets: tuple[str, ...] = values(text(64, "a target"), default=())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.operation.base import Operation
+from jitid.operation.verb import IDEMPOTENT, READS
 from jitid.values.declaration import value, values
 from jitid.values.field_types import COUNT, ID, number, text
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 class Settle(Operation["SettledTargets"]):
     """End at their targets what is dead in the ledger, and what could not be ended there before."""
 
+    roles = ("responder", "sweeper", "admin")
+    for_own = True
+    effect = IDEMPOTENT
     slow = True
 
     ids: tuple[str, ...] = values(ID, default=())
@@ -33,6 +37,8 @@ class Settle(Operation["SettledTargets"]):
 class ExamineTargets(Operation["list[Check]"]):
     """Look whether the targets of the configuration can be meant, and answer; nothing is made or ended there."""
 
+    roles = ("auditor", "admin")
+    effect = READS
     local = True
 
     slow = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.operation.base import Operation
+from jitid.operation.verb import READS
 from jitid.values.declaration import value
 from jitid.values.field_types import ALGORITHM, COUNT, FILTER, KEY_USE, REASON, pattern
 
@@ -24,9 +25,14 @@ class KeyRow(NamedTuple):
 class ListKeys(Operation["list[KeyRow]"]):
     """List the signing keys that there ever were."""
 
+    roles = ("auditor", "admin")
+    effect = READS
+
 
 class RotateKey(Operation["KeyChange"]):
     """Sign with a new key from now on."""
+
+    roles = ("admin",)
 
     algorithm: str = value(ALGORITHM)
     use: str = value(KEY_USE, default="jws")
@@ -40,6 +46,8 @@ class RotateKey(Operation["KeyChange"]):
 class RevokeKey(Operation["KeyChange"]):
     """End a leaked key with all that it signed."""
 
+    roles = ("admin",)
+
     kid: str = value(FILTER)
     reason: str | None = value(REASON, default=None)
     most: int | None = value(COUNT)
@@ -49,13 +57,22 @@ class RevokeKey(Operation["KeyChange"]):
 class PublishKeys(Operation["dict[str, Any]"]):
     """Return the JWKS (RFC 7517) that verifiers need."""
 
+    for_anybody = True
+    effect = READS
+
 
 class PublishSshAuthorities(Operation["list[SshAuthority]"]):
     """Return the keys whose certificates SSH hosts are to take."""
 
+    for_anybody = True
+    effect = READS
+
 
 class PublishSshRevocations(Operation["SshRevocations"]):
     """Return the key revocation list that SSH hosts are to read."""
+
+    for_anybody = True
+    effect = READS
 
 
 AnyOperation = ListKeys | RotateKey | RevokeKey | PublishKeys | PublishSshAuthorities | PublishSshRevocations

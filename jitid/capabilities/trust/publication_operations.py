@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.operation.base import Operation
+from jitid.operation.verb import READS
 from jitid.values.declaration import value, values
 from jitid.values.field_types import ALGORITHM, FILTER, number
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 class MakePublication(Operation["Iterator[Document]"]):
     """Make the documents that verifiers go by who ask nobody; they come in the order in which they must appear."""
 
+    roles = ("verifier", "admin")
+    effect = READS
     slow = True
 
     kids: tuple[str, ...] = values(FILTER, default=())
@@ -26,6 +29,8 @@ class MakePublication(Operation["Iterator[Document]"]):
 class MakeStatusList(Operation["str"]):
     """Make one status list."""
 
+    roles = ("verifier", "admin")
+    effect = READS
     slow = True
 
     number: int = value(number(0, 1 << 24))

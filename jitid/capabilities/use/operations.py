@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.operation.base import Operation
+from jitid.operation.verb import READS
 from jitid.values.declaration import records, value, values
 from jitid.values.field_types import AUDIENCE, ROWS
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 class Authorize(Operation["RecordedUses"]):
     """Say whether tokens may be used for actions now, and record each action, allowed or denied."""
+
+    roles = ("verifier",)
 
     asked: tuple[UseRequest, ...] = records(least=1, most=10_000)
     """At least one."""
@@ -36,6 +39,8 @@ class UsePage(NamedTuple):
 class ListUses(Operation["UsePage"]):
     """Tell what was done at some time, by whom and for whom."""
 
+    roles = ("responder", "auditor")
+    effect = READS
     task_in = "chosen.task"
 
     chosen: UseFilter
