@@ -8,7 +8,7 @@ import stat
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.authority import open as authority_open
+from jitid.authority import open_local
 from jitid.capabilities.access.whoami import Confinement, WhoAmI
 from jitid.capabilities.run.token_place import STARTED_BY
 from jitid.config.effective import Config
@@ -56,7 +56,7 @@ def examine(config: Config) -> SeenState:
 
 def _of_ledger(config: Config) -> SeenState:
     try:
-        ledger_place = authority_open.place_of(config)
+        ledger_place = open_local.place_of(config)
     except JitidError as error:
         raise UnexaminedError(error.message) from error
     state = _of_folder(ledger_place.home)
@@ -121,11 +121,7 @@ def _of_authority(config: Config, remote: str) -> SeenState:
     credential = _credential(config)
     reachable = owner is not None or not address.is_socket
     whoami = _whoami(config) if reachable and credential is not None else None
-    local = (
-        None
-        if authority_open.is_address(config.ledger)
-        else _of_folder(authority_open.folder_of(config.ledger))
-    )
+    local = None if open_local.is_address(config.ledger) else _of_folder(open_local.folder_of(config.ledger))
     if local is not None and _may_belong_to(config.ledger, whoami):
         return local
     # How the kernel identifies this user, without a credential.
@@ -172,7 +168,7 @@ def _may_belong_to(ledger: str, whoami: WhoAmI | None) -> bool:
     if whoami is None:
         return True
     try:
-        opened = folder.open_ledger(authority_open.folder_of(ledger), by="doctor", timeout=_PATIENCE)
+        opened = folder.open_ledger(open_local.folder_of(ledger), by="doctor", timeout=_PATIENCE)
     except JitidError:
         return True
     try:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.authority.open import caller, place_of, with_transit
+from jitid.authority.open_local import caller, place_of, with_transit
 from jitid.backup import archive, take_backup
 from jitid.backup.manifest import Manifest
 from jitid.backup.take_backup import BackupProgress

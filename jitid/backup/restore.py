@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from jitid.authority.open import caller, place_of, with_transit
+from jitid.authority.open_local import caller, place_of, with_transit
 from jitid.backup import archive, revive, verify_backup
 from jitid.backup.destination import OUT
 from jitid.backup.manifest import Manifest

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.authority.open import caller, folder_of, is_address, place_of
+from jitid.authority.open_local import caller, folder_of, is_address, place_of
 from jitid.backup.copy_ledger import Copy, copy
 from jitid.capabilities.trust.rotation import signs_revocation_list
 from jitid.errors import IntegrityError, StorageError, UsageError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import is_address
+from jitid.authority.open_local import is_address
 
 if TYPE_CHECKING:
     from jitid.config.effective import Config

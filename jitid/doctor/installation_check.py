@@ -13,7 +13,7 @@ from shlex import quote as word
 from typing import NamedTuple
 
 from jitid import __version__
-from jitid.authority import open as authority_open
+from jitid.authority import open_local
 from jitid.capabilities.access.oidc import check_names, check_settings
 from jitid.capabilities.access.whoami import Confinement
 from jitid.capabilities.integrity import examination
@@ -65,7 +65,7 @@ class Installation(NamedTuple):
         """Return the place of the ledger. Raises UnexaminedError if it is unknown."""
         self.known("ledger")
         try:
-            return authority_open.place_of(self.config)
+            return open_local.place_of(self.config)
         except JitidError as error:
             raise UnexaminedError(error.message) from error
 
@@ -213,7 +213,7 @@ def _configuration(installation: Installation) -> Iterator[Check]:
 
 def _ledger(installation: Installation) -> Iterator[Check]:
     installation.known("ledger")
-    ledger_place = authority_open.place_of(installation.config)
+    ledger_place = open_local.place_of(installation.config)
     if isinstance(ledger_place, LedgerDatabase):
         yield from _in_database(ledger_place, float(installation.config.number("timeout")))
         return
@@ -329,7 +329,7 @@ def _examination(installation: Installation) -> Iterator[Check]:
     try:
         if not installation.where().in_database:
             installation.place()
-        yield from authority_open.examine(installation.config)
+        yield from open_local.examine(installation.config)
     except DamagedError as error:
         yield failure(names.pop(0), error)
         reason = "the ledger is damaged"
@@ -347,7 +347,7 @@ def _processes(installation: Installation) -> Iterator[Check]:
     if not installation.where().in_database:
         installation.place()
     try:
-        page = authority_open.look(
+        page = open_local.look(
             installation.config,
             ListCredentials(
                 chosen=Filter(live=True, bound=True),
@@ -397,7 +397,7 @@ def _policy(installation: Installation) -> Iterator[Check]:
         policy_folder = os.path.join(path, folder.POLICY)
         if os.path.islink(policy_folder):
             raise UnexaminedError(f"{policy_folder} is a symbolic link, and none is followed here")
-    files = authority_open.policy_files(config, path)
+    files = open_local.policy_files(config, path)
     use = (
         read_named(policy_folder, [USE])[0][1] if os.path.lexists(os.path.join(policy_folder, USE)) else None
     )
@@ -434,7 +434,7 @@ def _targets(installation: Installation) -> Iterator[Check]:
     if not installation.where().in_database:
         installation.place()
     try:
-        yield from authority_open.look(installation.config, ExamineTargets())
+        yield from open_local.look(installation.config, ExamineTargets())
     except JitidError as error:
         # The checks of the ledger report this error.
         raise UnexaminedError(error.message) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import caller, must_be_local, place_of
+from jitid.authority.open_local import caller, must_be_local, place_of
 from jitid.backup import archive, revive, verify_backup
 from jitid.backup.destination import OUT, aside_for
 from jitid.capabilities.integrity import examination

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import open_local, policy_mark, watch
+from jitid.authority.open_local import open_local, policy_mark, watch
 from jitid.errors import DamagedError, DiskError, JitidError, StorageError
 from jitid.server.oauth_errors import OAuthError
 

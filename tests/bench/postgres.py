@@ -13,7 +13,7 @@ from statistics import mean
 from typing import Any
 
 from jitid.authority.local import LocalAuthority
-from jitid.authority.open import open_or_create_local
+from jitid.authority.open_local import open_or_create_local
 from jitid.capabilities.sweep.finding import Finding
 from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.thresholds import Thresholds

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
-from jitid.authority.open import open_or_create_local
+from jitid.authority.open_local import open_or_create_local
 from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.trust import offline
 from jitid.capabilities.trust.publish_folder import publish

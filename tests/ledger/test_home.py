@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from jitid.authority.local import LocalAuthority
-from jitid.authority.open import examine, open_local, open_or_create_local
+from jitid.authority.open_local import examine, open_local, open_or_create_local
 from jitid.backup.transfer import CopyRequest, copy_ledger
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.issue import operations as issue_operations

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from jitid.authority.local import LocalAuthority
-from jitid.authority.open import open_local, open_or_create_local
+from jitid.authority.open_local import open_local, open_or_create_local
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.integrity import operations as integrity_operations

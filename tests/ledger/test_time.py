@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.open import open_local
+from jitid.authority.open_local import open_local
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.integrity.store import RowStore

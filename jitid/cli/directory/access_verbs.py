@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import open_authority, open_or_create_authority, open_or_create_local
+from jitid.authority.open import open_authority, open_or_create_authority
+from jitid.authority.open_local import open_or_create_local
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import (
     BootstrapAccess,

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority.open import open_authority, policy_mark, watch
+from jitid.authority.open import open_authority
+from jitid.authority.open_local import policy_mark, watch
 from jitid.capabilities.use.authorization import (
     EMPTY,
     UseRequest,

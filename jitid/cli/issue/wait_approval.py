@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import open_for_issue, watch
+from jitid.authority.open import open_for_issue
+from jitid.authority.open_local import watch
 from jitid.capabilities.issue.approval_operations import FindApprovals, ShowApproval
 from jitid.capabilities.issue.approval_request import a_member
 from jitid.errors import ApprovalNeededError, BusyError, PolicyDeniedError

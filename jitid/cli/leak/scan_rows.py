@@ -269,7 +269,7 @@ def action(
 
 def own_folder(config: Config) -> frozenset[tuple[int, int]]:
     """Return device and inode of the folder of ledger and keys, where secrets are in their proper place."""
-    from jitid.authority.open import home_path
+    from jitid.authority.open_local import home_path
 
     if config.remote is not None:
         return frozenset()

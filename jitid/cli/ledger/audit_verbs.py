@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.open import open_authority, watch
+from jitid.authority.open import open_authority
+from jitid.authority.open_local import watch
 from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError
 from jitid.capabilities.integrity.audit_export import verify_export
 from jitid.capabilities.integrity.operations import ExportLog, ReadLog, SignHead, VerifyLog

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jitid.authority import open as authority_open
+from jitid.authority import open_local
 from jitid.cli.invocation import Invocation
 from jitid.doctor import installation_check
 from jitid.errors import ExitStatus, JitidError
@@ -59,7 +59,7 @@ def progress(cli: Invocation) -> Iterator[None]:
 
 def _is_large(cli: Invocation) -> bool:
     try:
-        path = os.path.join(authority_open.home_path(cli.config()), folder.DATABASE)
+        path = os.path.join(open_local.home_path(cli.config()), folder.DATABASE)
         return os.lstat(path).st_size >= _LARGE
     except (JitidError, OSError, ValueError):
         # The checks report the error.

@@ -6,7 +6,7 @@ import os
 from shlex import quote as word
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import place_text
+from jitid.authority.open_local import place_text
 from jitid.backup.transfer import CopyRequest, copy_ledger
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError

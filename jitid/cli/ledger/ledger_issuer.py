@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.open import must_be_local, open_local
+from jitid.authority.open_local import must_be_local, open_local
 from jitid.cli.ask import can_prompt, confirm
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError

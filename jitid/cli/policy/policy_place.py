@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import home_path, policy_files, policy_place
+from jitid.authority.open_local import home_path, policy_files, policy_place
 from jitid.config.policy_files import CASES, CEDAR, USE, Folder, look_into, read_named
 from jitid.errors import ConfigurationError, UsageError
 from jitid.policy.default import DEFAULT_NAME, default_files

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import jitid
-from jitid.authority.open import caller
+from jitid.authority.open_local import caller
 from jitid.errors import ConfigurationError, UsageError
 from jitid.values.text import quote
 

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import open_or_create_local
+from jitid.authority.open_local import open_or_create_local
 from jitid.cli.invocation import Invocation
 from jitid.cli.setup import service_unit
 from jitid.config.effective import here

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from jitid.authority.open import home_path
+from jitid.authority.open_local import home_path
 from jitid.cli.setup import installation
 from jitid.config.effective import here
 from jitid.config.settings import absolute, named

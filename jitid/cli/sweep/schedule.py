@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.authority.open import caller, place_of
+from jitid.authority.open_local import caller, place_of
 from jitid.cli.invocation import Invocation
 from jitid.cli.setup import installation
 from jitid.config.settings import SETTINGS

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.authority.open import sweep_head
+from jitid.authority.open_local import sweep_head
 from jitid.capabilities.sweep.finding import Severity
 from jitid.capabilities.sweep.findings_json import document, lines
 from jitid.capabilities.sweep.findings_view import RuleInfo, SweptRows
