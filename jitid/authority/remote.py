@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from jitid.authority import pages as paging
+from jitid.authority import pages
 from jitid.authority.wire import answer_checks, codec
 from jitid.authority.wire.shape_of import shape_of
 from jitid.authority.wire.shapes import UnfitError
@@ -21,7 +21,7 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.operation.base import Operation, Result
+from jitid.operation.base import Operation, PagedOperation, Result
 from jitid.operation.verb import IDEMPOTENT, KEYED
 from jitid.system import time_limit
 from jitid.system.http import Answer, Channel, LostError, new_key
@@ -69,9 +69,8 @@ class RemoteAuthority:
             RefusedError: the authority does not recognise the caller, or refuses it.
             IntegrityError: the server's certificate is not valid for the authority, or the server lacks TLS 1.2.
         """
-        pages = paging.pages_of(operation)
-        if pages is not None:
-            return cast("Result", paging.complete_answer(pages, self.perform))
+        if isinstance(operation, PagedOperation) and pages.is_paged(operation):
+            return cast("Result", pages.complete_answer(operation, self.perform))
         values = codec.encode_operation(operation)
         # ASCII only, members in their order: each try sends the same bytes.
         body = json.dumps(values, separators=(",", ":")).encode()

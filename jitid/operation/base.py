@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 
 from jitid.operation.verb import READS, Verb
+from jitid.values.field_types import MAX_ROWS
 
 if TYPE_CHECKING:
     from jitid.operation.context import Context
@@ -40,6 +41,10 @@ class Operation(Verb, Generic[Result]):
     """Whether it may read the whole ledger or wait for targets, and so take longer than others."""
     local = False
     """Whether remote clients may not request it: it examines files of the ledger's machine, or authenticates them."""
+    last_piece: ClassVar[str] = ""
+    """The class of the last piece of a streamed answer; empty for any."""
+    never_empty = False
+    """Whether a streamed answer has at least one piece."""
     task_in = ""
     """The field that names existing tasks: `task`, or `chosen.task` for a field of a record."""
 
@@ -67,9 +72,42 @@ class Operation(Verb, Generic[Result]):
         """Whether it changes nothing."""
         return self.effect == READS or bool(getattr(self, "dry_run", False))
 
+    def fits(self, answer: Any) -> bool:  # noqa: ANN401, ARG002 - subclasses narrow it
+        """Return whether an answer of a remote authority fits the request, beyond its type."""
+        return True
+
+    def aftermath(self) -> str | None:
+        """Return the command that lists its results if the answer is unusable; None if it creates nothing.
+
+        The authority may have created credentials that no caller holds.
+        """
+        return None
+
     def facts_if_denied(self) -> dict[str, object]:
         """Return the facts of the request for the audit log if its token is not valid: no others are known then."""
         return {"operation": type(self).__name__}
+
+
+class PagedOperation(Operation[Result]):
+    """An operation with a limit of rows: over a network, a longer answer comes in pages."""
+
+    if TYPE_CHECKING:
+        limit: Any
+
+    page_size: ClassVar[int] = MAX_ROWS
+    """The maximum number of rows of one answer."""
+
+    def following(self, row: Any) -> Self:  # noqa: ANN401 - rows have no common type
+        """Return the request that continues after a row."""
+        raise NotImplementedError
+
+    def rows_of(self, answer: Result) -> list[Any]:
+        """Return the rows of an answer."""
+        raise NotImplementedError
+
+    def joined(self, answer: Result, rows: list[Any]) -> Result:
+        """Return one answer from the first answer and the rows of all answers."""
+        raise NotImplementedError
 
 
 def performer(kind: type[Operation[Any]]) -> Callable[[Context, Any], Any]:

@@ -124,7 +124,7 @@ def _of(kind: Any, field: WireField, *, request: bool, label: str) -> st.SearchS
 
 def _scalar(kind: Any, field: WireField, *, request: bool, label: str) -> st.SearchStrategy[Any]:
     if kind in (str, int, bytes):
-        type_ = field.type if request else answer_fields.BY_FIELD.get(label)
+        type_ = field.type if request else answer_fields.type_of(label)
         assert type_ is not None or not request, f"{label} has no type"
         if type_ is not None:
             return _typed(kind, type_)

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
-from jitid.capabilities.leak.trace_result import MATCHES
-from jitid.capabilities.sweep.operations import RULE
-from jitid.model.access import AccessState
-from jitid.model.approval import ApprovalState
-from jitid.model.credential import State
-from jitid.model.types import SENSITIVITY
 from jitid.values.declaration import FieldType
 from jitid.values.field_types import choice, number
 
-BY_FIELD: Mapping[str, FieldType[Any]] = {
-    "Access.ended_as": choice(*AccessState),
-    "Approval.ended_as": choice(*ApprovalState),
-    "Breakdown.live": number(0),
-    "Coverage.rule": RULE,
-    "Credential.ended_as": choice(*State),
-    "Evidence.match": choice(*MATCHES),
-    "Finding.rule": RULE,
-    "Remedied.rule": RULE,
-    "Sensitive.sensitivity": SENSITIVITY,
-    "Unfixed.rule": RULE,
+
+def _among(module: str, name: str) -> Callable[[], FieldType[Any]]:
+    return lambda: choice(*getattr(import_module(f"jitid.{module}"), name))
+
+
+def _of(module: str, name: str) -> Callable[[], FieldType[Any]]:
+    return lambda: getattr(import_module(f"jitid.{module}"), name)
+
+
+_RULE = _of("capabilities.sweep.operations", "RULE")
+
+# The module of a record is loaded before its fields are looked up here, and those that no answer needs are not loaded.
+BY_FIELD: Mapping[str, Callable[[], FieldType[Any]]] = {
+    "Access.ended_as": _among("model.access", "AccessState"),
+    "Approval.ended_as": _among("model.approval", "ApprovalState"),
+    "Breakdown.live": lambda: number(0),
+    "Coverage.rule": _RULE,
+    "Credential.ended_as": _among("model.credential", "State"),
+    "Evidence.match": _among("capabilities.leak.trace_result", "MATCHES"),
+    "Finding.rule": _RULE,
+    "Remedied.rule": _RULE,
+    "Sensitive.sensitivity": _of("model.types", "SENSITIVITY"),
+    "Unfixed.rule": _RULE,
 }
-"""The types of fields, by their record. For other fields the type is enough."""
+"""The types of fields, by their record. For other fields the annotation is enough."""
+
+
+def type_of(label: str) -> FieldType[Any] | None:
+    """Return the type of a field of an answer, named as `Record.field`; None if its annotation is enough."""
+    supply = BY_FIELD.get(label)
+    return None if supply is None else supply()

@@ -98,7 +98,7 @@ def _shape(field: WireField, kind: Any, *, request: bool, label: str) -> WireSha
 
 
 def _leaf(field: WireField, plain: WireShape, *, request: bool, label: str) -> WireShape:
-    type_ = field.type if request else answer_fields.BY_FIELD.get(label)
+    type_ = field.type if request else answer_fields.type_of(label)
     if request and type_ is None:
         raise TypeError(f"{label} has no declared type")
     return plain if type_ is None else Formed(plain, type_.check, type_.schema)

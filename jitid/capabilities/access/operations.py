@@ -27,6 +27,14 @@ class GrantAccess(Operation["Granted"]):
     wanted: AccessRequest
     accept_clock: bool = False
 
+    def fits(self, answer: Granted) -> bool:
+        """Return whether the access token, if there is one, is a single text."""
+        return answer.secret is None or answer.secret.names == ("token",)
+
+    def aftermath(self) -> str | None:
+        """Return the command that lists access."""
+        return "jitid access list"
+
 
 class BootstrapAccess(Operation["Granted"]):
     """Make the credential that lets the first administrator in: for one hour, and for one grant."""
@@ -49,6 +57,14 @@ class RotateAccess(Operation["Granted"]):
     overlap: int | None = value(COUNT, default=None)
     """Seconds that the old token stays valid; None for 0, or for 60 if callers rotate their own token."""
     accept_clock: bool = False
+
+    def fits(self, answer: Granted) -> bool:
+        """Return whether the access token, if there is one, is a single text."""
+        return answer.secret is None or answer.secret.names == ("token",)
+
+    def aftermath(self) -> str | None:
+        """Return the command that lists access."""
+        return "jitid access list"
 
 
 class RevokeAccess(Operation["AccessEnded"]):

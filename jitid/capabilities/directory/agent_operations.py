@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from jitid.operation.base import Operation
+from jitid.operation.base import Operation, PagedOperation
 from jitid.operation.verb import READS
 from jitid.values.declaration import value, values
 from jitid.values.field_types import AGENT, COUNT, FILTER, MAX_ROWS, REASON, ROWS, number
@@ -114,7 +114,7 @@ class AgentPage(NamedTuple):
     now: int
 
 
-class ListAgents(Operation["AgentPage"]):
+class ListAgents(PagedOperation["AgentPage"]):
     """List records of agents in the order of their names, a page at a time."""
 
     roles = ("responder", "auditor", "admin")
@@ -125,6 +125,18 @@ class ListAgents(Operation["AgentPage"]):
     state: AgentState | None = None
     after: str | None = value(FILTER, default=None)
     limit: int = value(ROWS)
+
+    def following(self, row: Described) -> Self:
+        """Return the request that continues after an agent."""
+        return self.replace(after=row.agent.name)
+
+    def rows_of(self, answer: AgentPage) -> list[Described]:
+        """Return the records."""
+        return list(answer.records)
+
+    def joined(self, answer: AgentPage, rows: list[Described]) -> AgentPage:
+        """Return a page with all records."""
+        return answer._replace(records=rows)
 
 
 class ClassifyAgents(Operation["Classified"]):

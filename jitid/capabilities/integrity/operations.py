@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from jitid.errors import UsageError
-from jitid.operation.base import Operation
+from jitid.operation.base import Operation, PagedOperation
 from jitid.operation.verb import READS
 from jitid.values.declaration import value
 from jitid.values.field_types import DURATION, MAX_ROWS, ROWS, number, text
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from jitid.capabilities.integrity.retention import Pruning
     from jitid.capabilities.integrity.verify_log import Verification
     from jitid.model.check_result import Check
+
+
+def is_event(document: dict[str, Any]) -> bool:
+    """Return whether a document can be an audit event."""
+    return type(document.get("seq")) is int and type(document.get("at")) is int
 
 
 class VerifyLog(Operation["Verification"]):
@@ -63,6 +68,8 @@ class CutLog(Operation["Cut"]):
 class ExportLog(Operation["Iterator[str]"]):
     """Return the audit log as lines that can be verified without the ledger; they come out of one view of it."""
 
+    never_empty = True
+
     roles = ("auditor",)
     effect = READS
     slow = True
@@ -81,8 +88,11 @@ class Examine(Operation["list[Check]"]):
     """A signed audit head that a sweep has kept, after the name of its place."""
 
 
-class ReadLog(Operation["list[dict[str, Any]]"]):
+class ReadLog(PagedOperation["list[dict[str, Any]]"]):
     """Read audit events, oldest first."""
+
+    # An event may name a thousand credentials.
+    page_size = 2_000
 
     roles = ("auditor",)
     effect = READS
@@ -97,6 +107,26 @@ class ReadLog(Operation["list[dict[str, Any]]"]):
         if self.limit is None:
             raise UsageError(f"how many events are wanted has to be said, at most {MAX_ROWS} at a time")
         return self
+
+    def fits(self, answer: list[dict[str, Any]]) -> bool:
+        """Return whether each event has a number and a time."""
+        return all(map(is_event, answer))
+
+    def following(self, row: dict[str, Any]) -> Self:
+        """Return the request that continues after an event."""
+        return self.replace(chosen=self.chosen._replace(after=max(self.chosen.after, row["seq"])))
+
+    def rows_of(self, answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the events."""
+        return answer
+
+    def joined(
+        self,
+        answer: list[dict[str, Any]],  # noqa: ARG002 - it has no other part
+        rows: list[dict[str, Any]],
+    ) -> list[dict[str, Any]]:
+        """Return all events."""
+        return rows
 
 
 class LogPage(NamedTuple):
@@ -119,12 +149,20 @@ class FollowLog(Operation["LogPage"]):
     """Whether to return the last `limit` matching events, and not the first."""
     members: bool = False
 
+    def fits(self, answer: LogPage) -> bool:
+        """Return whether each event has a number and a time."""
+        return all(map(is_event, answer.events))
+
 
 class SignHead(Operation["str"]):
     """Sign the last link of the audit chain."""
 
     roles = ("auditor",)
     effect = READS
+
+    def fits(self, answer: str) -> bool:
+        """Return whether the head is a JWS in compact form (RFC 7515, section 3.1)."""
+        return answer.count(".") == 2
 
 
 AnyOperation = VerifyLog | Prune | CutLog | ExportLog | Examine | ReadLog | FollowLog | SignHead

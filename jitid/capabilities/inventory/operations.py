@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from jitid.formats.columns import Columns
 from jitid.model.directory import SHARE_NAME
 from jitid.model.types import TASK
-from jitid.operation.base import Operation
+from jitid.operation.base import Operation, PagedOperation
 from jitid.operation.verb import IDEMPOTENT, READS
 from jitid.values.declaration import arg, authority_only, flag, opt, opts, required_opt, value, values
 from jitid.values.field_types import (
@@ -75,7 +75,7 @@ class Page(NamedTuple):
     now: int
 
 
-class ListCredentials(Operation["Page"]):
+class ListCredentials(PagedOperation["Page"]):
     """List credentials, a page at a time."""
 
     roles = ("responder", "auditor")
@@ -88,6 +88,18 @@ class ListCredentials(Operation["Page"]):
     descending: bool
     after: str | None = value(FILTER)
     limit: int = value(ROWS)
+
+    def following(self, row: Credential) -> Self:
+        """Return the request that continues after a credential."""
+        return self.replace(after=row.jti)
+
+    def rows_of(self, answer: Page) -> list[Credential]:
+        """Return the credentials."""
+        return list(answer.credentials)
+
+    def joined(self, answer: Page, rows: list[Credential]) -> Page:
+        """Return a page with all credentials."""
+        return answer._replace(credentials=rows)
 
 
 class ShowTree(Operation["Page"]):
@@ -168,7 +180,7 @@ _TASK = Columns("jitid.task/1", _TASK_FIELDS, single=True)
 NEW_OWNER = typed_as(DELEGATOR, "DELEGATOR", "known")
 
 
-class ListTasks(Operation["list[TaskRow]"]):
+class ListTasks(PagedOperation["list[TaskRow]"]):
     """List tasks, newest first.
 
     An overdue task has passed its deadline, and nobody has retired it.
@@ -194,6 +206,18 @@ class ListTasks(Operation["list[TaskRow]"]):
     after: str | None = opt(TASK, "--after", metavar="TASK", help="Go on after this task.")
     within: tuple[str, ...] = authority_only(default=())
     """Only tasks that one of these names owns, or that are shared with one of them; empty for all."""
+
+    def following(self, row: TaskRow) -> Self:
+        """Return the request that continues after a task."""
+        return self.replace(after=row.task.full_name)
+
+    def rows_of(self, answer: list[TaskRow]) -> list[TaskRow]:
+        """Return the tasks."""
+        return answer
+
+    def joined(self, answer: list[TaskRow], rows: list[TaskRow]) -> list[TaskRow]:  # noqa: ARG002 - it has no other part
+        """Return all tasks."""
+        return rows
 
 
 class ShowTask(Operation["TaskRow"]):

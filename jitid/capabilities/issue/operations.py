@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.model.credential import PARTS, SHOWN
 from jitid.operation.base import Operation
 from jitid.operation.verb import KEYED
 from jitid.values.declaration import records, value
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
     from jitid.model.oidc_issuer import TokenType
     from jitid.model.request import AttachRequest, IssueRequest, RenewRequest
     from jitid.values.secret import Secret
+
+
+LIST_LIVE = "jitid list --live"
+
+
+def is_whole(issued: Issued) -> bool:
+    """Return whether credentials have all parts of their kind. The client may have the key, so it may be missing."""
+    needed = {"token"} if issued.kind in SHOWN else {*PARTS.get(issued.kind, ())} - {"key"}
+    return all(needed <= {*credential.secret.names} for credential in issued.credentials)
 
 
 class Issue(Operation["list[Issued]"]):
@@ -41,6 +51,23 @@ class Issue(Operation["list[Issued]"]):
             return super().facts_if_denied()
         return {"task": self.requests[0].task, "agent": self.requests[0].agent}
 
+    def fits(self, answer: list[Issued]) -> bool:
+        """Return whether each request has its credentials, whole and of its kind."""
+        return len(answer) == len(self.requests) and all(
+            len(issued.credentials) == (0 if self.dry_run else request.copies)
+            and issued.kind == request.kind
+            and is_whole(issued)
+            for request, issued in zip(self.requests, answer, strict=True)
+        )
+
+    def aftermath(self) -> str | None:
+        """Return the command that lists live credentials, of the task if it is only one."""
+        if self.dry_run:
+            return None
+        tasks = {request.task for request in self.requests}
+        task = next(iter(tasks)) if len(tasks) == 1 else None
+        return LIST_LIVE + ("" if task is None else f" --task {task}")
+
 
 class Renew(Operation["Issued"]):
     """Make a successor of a credential, of the same identity."""
@@ -55,6 +82,14 @@ class Renew(Operation["Issued"]):
     def facts_if_denied(self) -> dict[str, object]:
         """Return that it is a renewal."""
         return {"renewal": True}
+
+    def fits(self, answer: Issued) -> bool:
+        """Return whether there is one whole credential."""
+        return len(answer.credentials) == 1 and is_whole(answer)
+
+    def aftermath(self) -> str | None:
+        """Return the command that lists live credentials."""
+        return LIST_LIVE
 
 
 class AbandonRenewal(Operation["None"]):
@@ -84,6 +119,14 @@ class Attach(Operation["Issued"]):
 
     request: AttachRequest
     accept_clock: bool = False
+
+    def fits(self, answer: Issued) -> bool:
+        """Return whether there is one whole credential."""
+        return len(answer.credentials) == 1 and is_whole(answer)
+
+    def aftermath(self) -> str | None:
+        """Return the command that lists live credentials."""
+        return LIST_LIVE
 
 
 AnyOperation = Issue | Renew | AbandonRenewal | AbandonAttachment | Attach

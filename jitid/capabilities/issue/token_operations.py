@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.capabilities.issue.operations import LIST_LIVE, is_whole
 from jitid.operation.base import Operation
 from jitid.operation.verb import KEYED, READS
 from jitid.values.declaration import value
@@ -37,6 +38,14 @@ class Exchange(Operation["Issued"]):
     actor: Secret | None = None
     """A credential of the agent that acts, or a token of a configured issuer that names it."""
     actor_sort: TokenType = "jwt"
+
+    def fits(self, answer: Issued) -> bool:
+        """Return whether there is one whole credential."""
+        return len(answer.credentials) == 1 and is_whole(answer)
+
+    def aftermath(self) -> str | None:
+        """Return the command that lists live credentials."""
+        return LIST_LIVE
 
 
 class Introspected(NamedTuple):

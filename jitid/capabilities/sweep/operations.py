@@ -41,6 +41,8 @@ RULE = texts(_rule, "RULE", {"maxLength": 64}, words=_rules)
 class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
     """Find what should not be alive; the answer comes piece by piece, out of one view of the ledger."""
 
+    last_piece = "Swept"
+
     roles = ("sweeper", "auditor")
     effect = READS
     slow = True

@@ -60,6 +60,10 @@ class PublishKeys(Operation["dict[str, Any]"]):
     for_anybody = True
     effect = READS
 
+    def fits(self, answer: dict[str, Any]) -> bool:
+        """Return whether there is a list of keys."""
+        return type(answer.get("keys")) is list
+
 
 class PublishSshAuthorities(Operation["list[SshAuthority]"]):
     """Return the keys whose certificates SSH hosts are to take."""

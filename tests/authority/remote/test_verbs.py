@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority import pages
 from jitid.authority.remote import RemoteAuthority
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.model.ledger_rows import Filter
+from jitid.operation.base import PagedOperation
 from jitid.system.authority_address import parse_address
 from jitid.values.secret import new_opaque
 from tests.cli.approving import ISSUER, POLICY
@@ -177,8 +177,8 @@ def test_a_verb_that_makes_sense_beside_the_ledger_alone_says_so(client: Shell, 
 def test_what_is_too_much_for_one_answer_is_asked_for_page_by_page(
     client: Shell, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "MAX_ROWS", 2)
-    monkeypatch.setattr(pages, "_EVENTS", 2)
+    monkeypatch.setattr(PagedOperation, "page_size", 2)
+    monkeypatch.setattr(integrity_operations.ReadLog, "page_size", 2)
     for number in range(5):
         issue(client, "--task", f"T{number}")
     authority = RemoteAuthority(parse_address(f"unix://{served.socket}"), None, timeout=30)
