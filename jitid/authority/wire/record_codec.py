@@ -21,7 +21,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 """Valid member names, which are shorter than any token."""
 
 _REQUIRED = object()
-_COUNT = {"type": "integer", "minimum": 0}
+_MAX_COUNT = (1 << 63) - 1
+"""A count of credentials or of strings is kept in 64 bits with a sign."""
+_COUNT = {"type": "integer", "minimum": 0, "maximum": _MAX_COUNT}
 
 
 class RecordShape:
@@ -241,7 +243,7 @@ def _pairs(raw: Any, name: str) -> list[list[Any]]:
 
 
 def _is_count(raw: Any) -> bool:
-    return type(raw) is int and raw >= 0
+    return type(raw) is int and 0 <= raw <= _MAX_COUNT
 
 
 def _print(raw: Any, name: str) -> bytes:
