@@ -14,10 +14,12 @@ from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.targets import operations as targets
 from jitid.errors import RefusedError
-from jitid.model.caller import ROLES
+from jitid.model.caller import BOOTSTRAP, ROLES
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops
+from jitid.operation.verb import READS
 from jitid.values.secret import Secret
+from tests.authority import rules
 from tests.authority.callers import FOUND_OUT, ask, bearer, caller, issue
 from tests.builders import World, request
 from tests.programs import Shop
@@ -29,6 +31,16 @@ def test_only_the_serving_process_performs_what_no_caller_may() -> None:
         name for name, kind in operations().items() if not (kind.roles or kind.for_anybody or kind.for_own)
     }
     assert closed == {"Authenticate", "BootstrapAccess", "FindClientKeys", "UseAssertion"}
+
+
+def test_the_declared_roles_and_effects_are_those_of_the_rules() -> None:
+    without_role = {*" ".join(rules.WITHOUT_ROLE.values()).split()}
+    reading = {*" ".join([*rules.READS.values(), rules.WITHOUT_ROLE["everybody"]]).split()}
+    for name, kind in operations().items():
+        if name not in without_role:
+            roles = {role for role in ROLES if rules.has_role(name, role)}
+            assert {*kind.roles} - {BOOTSTRAP} == roles, name
+        assert (kind.effect == READS) == (name in reading), name
 
 
 def test_what_nobody_decided_on_is_refused(world: World) -> None:
