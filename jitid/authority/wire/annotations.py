@@ -7,40 +7,23 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
+from jitid import capabilities
 from jitid.operation.base import Answering, Operation
 from jitid.values.declaration import AuthorityOnly, Bounds, Declared, FieldType
-
-_MODULES = (
-    "jitid.capabilities.identity.operations",
-    "jitid.capabilities.inventory.operations",
-    "jitid.capabilities.integrity.operations",
-    "jitid.capabilities.issue.operations",
-    "jitid.capabilities.leak.operations",
-    "jitid.capabilities.report.operations",
-    "jitid.capabilities.sweep.operations",
-    "jitid.capabilities.trust.operations",
-    "jitid.capabilities.access.operations",
-    "jitid.capabilities.adopt.operations",
-    "jitid.capabilities.adopt.shape_operations",
-    "jitid.capabilities.directory.agent_operations",
-    "jitid.capabilities.issue.approval_operations",
-    "jitid.capabilities.trust.certificate_operations",
-    "jitid.capabilities.directory.delegator_operations",
-    "jitid.capabilities.decisions.operations",
-    "jitid.capabilities.targets.operations",
-    "jitid.capabilities.trust.publication_operations",
-    "jitid.capabilities.issue.token_operations",
-    "jitid.capabilities.use.operations",
-)
-"""The modules that define operations."""
 
 
 @lru_cache(maxsize=1)
 def operations() -> Mapping[str, type[Operation[Any]]]:
-    """Return all operations by their names."""
-    modules = [import_module(name) for name in _MODULES]
+    """Return all operations by their names: those of each `operations.py`, and `..._operations.py`, of a capability."""
+    modules = [
+        import_module(module.name)
+        for folder in iter_modules(capabilities.__path__, "jitid.capabilities.")
+        for module in iter_modules(import_module(folder.name).__path__, f"{folder.name}.")
+        if module.name.endswith("operations")
+    ]
     return {
         kind.__name__: kind
         for module in modules
