@@ -142,15 +142,3 @@ class UseAssertion(Operation["Caller"]):
     expires_at: int
     issued_at: int | None = None
     """The time of the signature, as stated in the assertion; None if it is not stated."""
-
-
-AnyOperation = (
-    GrantAccess
-    | BootstrapAccess
-    | RotateAccess
-    | RevokeAccess
-    | ListAccess
-    | Authenticate
-    | FindClientKeys
-    | UseAssertion
-)

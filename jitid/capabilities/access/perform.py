@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
-from jitid.capabilities.access import authenticate, grant
+from jitid.capabilities.access import authenticate as authentication
+from jitid.capabilities.access import grant
 from jitid.capabilities.access import operations as ops
 from jitid.capabilities.access.assertion import CLOCK_LEEWAY, LONGEST
 from jitid.capabilities.access.store import AccessChanges, AccessStore, assertion_digest
@@ -16,7 +17,7 @@ from jitid.values.ids import parse_access_id
 from jitid.values.times import expiry_hint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
@@ -30,59 +31,54 @@ _LONGEST_ASSERTION = 3_600
 """The maximum remaining lifetime of an assertion in seconds: the ledger need not remember its use for longer."""
 
 
-def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform an operation on access."""
-    match operation:
-        case ops.GrantAccess() | ops.RotateAccess() | ops.BootstrapAccess():
-            return _make(context, operation)
-        case ops.RevokeAccess():
-            alone = not context.has_role(ops.RevokeAccess)
-            with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
-                return grant.revoke(
-                    transaction, operation.ids, operation.names, operation.reason, alone=alone
-                )
-        case ops.ListAccess():
-            with context.ledger.read() as snapshot:
-                name = None if operation.name is None else DirectoryStore(snapshot).own_name(operation.name)
-                credentials = AccessStore(snapshot).some(
-                    live=operation.live, name=name, after=operation.after, limit=operation.limit
-                )
-                return ops.AccessPage(credentials, snapshot.now)
-        case ops.Authenticate():
-            with context.ledger.read() as snapshot:
-                return authenticate.authenticate(
-                    snapshot, context.ledger.names, operation.bearer, operation.client
-                )
-        case ops.FindClientKeys():
-            with context.ledger.read() as snapshot:
-                client_keys = AccessStore(snapshot).keys_of(operation.client)
-                return [
-                    ops.ClientKey(presented.access.id, str(presented.access.public))
-                    for presented in client_keys
-                ]
-        case ops.UseAssertion():
-            return _use_assertion(context, operation)
-        case _:
-            assert_never(operation)
+def grant_access(context: Context, operation: ops.GrantAccess) -> grant.Granted:
+    """Let somebody ask the authority."""
+    # The configuration is read before the lock, and only if audiences must be checked.
+    addresses = context.terms().places if operation.wanted.audiences else ()
+    return _made(
+        context,
+        operation,
+        lambda transaction, _again: grant.grant(transaction, operation.wanted, context.caller, addresses),
+    )
 
 
-def _make(
-    context: Context, operation: ops.GrantAccess | ops.RotateAccess | ops.BootstrapAccess
+def rotate_access(context: Context, operation: ops.RotateAccess) -> grant.Granted:
+    """Replace an access credential with a new one."""
+    return _made(
+        context,
+        operation,
+        lambda transaction, again: grant.rotate(
+            transaction, operation.id, operation.ttl, operation.overlap, context.caller, again=again
+        ),
+    )
+
+
+def bootstrap_access(context: Context, operation: ops.BootstrapAccess) -> grant.Granted:
+    """Make the credential that lets the first administrator in."""
+    return _made(context, operation, lambda transaction, _again: grant.bootstrap(transaction, _BOOTSTRAPPED))
+
+
+def _made(
+    context: Context,
+    operation: ops.GrantAccess | ops.RotateAccess | ops.BootstrapAccess,
+    make: Callable[[Transaction, bool], grant.Granted],
 ) -> grant.Granted:
+    """Return what `make` makes, once for an idempotency key; its second argument says that it was made before.
+
+    Record a denial.
+    """
+
     def ids(granted: grant.Granted) -> tuple[bytes, bytes]:
         uid = parse_access_id(granted.access.id)
         return uid, uid
 
-    # The configuration is read before the lock, and only if audiences must be checked.
-    about_audiences = isinstance(operation, ops.GrantAccess) and operation.wanted.audiences
-    addresses = context.terms().places if about_audiences else ()
     try:
         outcome: grant.Granted = context.once(
-            lambda transaction: _made(transaction, operation, context.caller, addresses),
+            lambda transaction: make(transaction, False),
             GRANTED,
             ids,
             accept_clock=operation.accept_clock,
-            remake=lambda transaction: _made(transaction, operation, context.caller, addresses, again=True),
+            remake=lambda transaction: make(transaction, True),
         )
     except PolicyDeniedError as denial:
         with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
@@ -91,26 +87,40 @@ def _make(
     return outcome
 
 
-def _made(
-    transaction: Transaction,
-    operation: ops.GrantAccess | ops.RotateAccess | ops.BootstrapAccess,
-    caller: Caller | None,
-    addresses: Sequence[str],
-    *,
-    again: bool = False,
-) -> grant.Granted:
-    match operation:
-        case ops.GrantAccess(wanted=request):
-            return grant.grant(transaction, request, caller, addresses)
-        case ops.RotateAccess(id=id_, ttl=ttl, overlap=overlap):
-            return grant.rotate(transaction, id_, ttl, overlap, caller, again=again)
-        case ops.BootstrapAccess():
-            return grant.bootstrap(transaction, _BOOTSTRAPPED)
-        case _:
-            assert_never(operation)
+def revoke_access(context: Context, operation: ops.RevokeAccess) -> grant.AccessEnded:
+    """End access credentials."""
+    alone = not context.has_role(ops.RevokeAccess)
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        return grant.revoke(transaction, operation.ids, operation.names, operation.reason, alone=alone)
 
 
-def _use_assertion(context: Context, operation: ops.UseAssertion) -> Caller:
+def list_access(context: Context, operation: ops.ListAccess) -> ops.AccessPage:
+    """Return access credentials, the newest first."""
+    with context.ledger.read() as snapshot:
+        name = None if operation.name is None else DirectoryStore(snapshot).own_name(operation.name)
+        credentials = AccessStore(snapshot).some(
+            live=operation.live, name=name, after=operation.after, limit=operation.limit
+        )
+        return ops.AccessPage(credentials, snapshot.now)
+
+
+def authenticate(context: Context, operation: ops.Authenticate) -> Caller:
+    """Return the caller that a bearer authenticates."""
+    with context.ledger.read() as snapshot:
+        return authentication.authenticate(snapshot, context.ledger.names, operation.bearer, operation.client)
+
+
+def find_client_keys(context: Context, operation: ops.FindClientKeys) -> list[ops.ClientKey]:
+    """Return the valid keys of a client."""
+    with context.ledger.read() as snapshot:
+        return [
+            ops.ClientKey(presented.access.id, str(presented.access.public))
+            for presented in AccessStore(snapshot).keys_of(operation.client)
+        ]
+
+
+def use_assertion(context: Context, operation: ops.UseAssertion) -> Caller:
+    """Return the caller that has signed an assertion, which counts once."""
     parse_access_id(operation.id)
     if not 0 < len(operation.jti) <= _LONGEST_ASSERTION_ID:
         raise UnauthenticatedError(
@@ -120,7 +130,7 @@ def _use_assertion(context: Context, operation: ops.UseAssertion) -> Caller:
         presented = next(iter(AccessChanges(transaction).keys_of(operation.id)), None)
         if presented is None:
             raise UnauthenticatedError("the client's key is unknown, expired or ended; nothing was done")
-        caller = authenticate.caller_of(transaction, presented)
+        caller = authentication.caller_of(transaction, presented)
         if operation.expires_at > transaction.now + _LONGEST_ASSERTION:
             raise UnauthenticatedError("the client's assertion is to live too long; nothing was done")
         if operation.expires_at + ASSERTION_LEEWAY < transaction.now:

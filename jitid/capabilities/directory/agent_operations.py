@@ -149,16 +149,3 @@ class ClassifyAgents(Operation["Classified"]):
     """Names of agents; empty for all."""
     rule: RecurrenceRule
     limit: int = value(ROWS)
-
-
-AnyOperation = (
-    RegisterAgent
-    | ChangeAgent
-    | ReviewAgent
-    | ResumeAgent
-    | SuspendAgent
-    | UnregisterAgent
-    | ShowAgent
-    | ListAgents
-    | ClassifyAgents
-)

@@ -97,14 +97,3 @@ class ImportDelegators(Operation["Reconciled"]):
     """The maximum number of delegators disabled, and of live credentials ended; None for any number."""
     dry_run: bool = False
     accept_clock: bool = False
-
-
-AnyOperation = (
-    AddDelegator
-    | ChangeDelegator
-    | DisableDelegator
-    | EnableDelegator
-    | ShowDelegator
-    | ListDelegators
-    | ImportDelegators
-)

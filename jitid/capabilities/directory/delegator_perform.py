@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory import delegators
-from jitid.capabilities.directory.delegators import Disabled
-from jitid.capabilities.directory.import_delegators import Reconciled
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.operation.context import Context
+
+if TYPE_CHECKING:
+    from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled, Edited, Enabled
+    from jitid.capabilities.directory.import_delegators import Reconciled
+    from jitid.model.directory import Delegator
+    from jitid.operation.context import Context
 
 
-def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform an operation on delegators."""
-    ledger = context.ledger
-    match operation:
-        case ops.ShowDelegator():
-            with ledger.read() as snapshot:
-                return delegators.details(snapshot, operation.name)
-        case ops.ListDelegators(group=group, disabled=disabled, after=after, limit=limit):
-            with ledger.read() as snapshot:
-                return DirectoryStore(snapshot).delegators(
-                    group=group, disabled=disabled, after=after, limit=limit
-                )
-        case ops.AddDelegator():
-            with ledger.write(accept_clock=operation.accept_clock) as transaction:
-                return delegators.add(transaction, operation.stated)
-        case ops.ChangeDelegator():
-            with ledger.write(accept_clock=operation.accept_clock) as transaction:
-                return delegators.change(transaction, operation.name, operation.edit)
-        case ops.EnableDelegator():
-            with ledger.write(accept_clock=operation.accept_clock) as transaction:
-                return delegators.enable(transaction, operation.name, operation.reason)
-        case ops.DisableDelegator():
-            return _disable(context, operation)
-        case ops.ImportDelegators():
-            return _import(context, operation)
-        case _:
-            assert_never(operation)
+def add_delegator(context: Context, operation: ops.AddDelegator) -> Edited:
+    """Add a delegator to the directory."""
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        return delegators.add(transaction, operation.stated)
 
 
-def _disable(context: Context, operation: ops.DisableDelegator) -> Disabled:
+def change_delegator(context: Context, operation: ops.ChangeDelegator) -> Edited:
+    """Change what the directory has of a delegator."""
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        return delegators.change(transaction, operation.name, operation.edit)
+
+
+def enable_delegator(context: Context, operation: ops.EnableDelegator) -> Enabled:
+    """Let a delegator delegate again."""
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        return delegators.enable(transaction, operation.name, operation.reason)
+
+
+def disable_delegator(context: Context, operation: ops.DisableDelegator) -> Disabled:
+    """Disable a delegator and end what depends on it, or return what would end."""
     name, keep_live = operation.name, operation.keep_live
     if operation.dry_run:
         with context.ledger.read() as snapshot:
@@ -53,15 +46,33 @@ def _disable(context: Context, operation: ops.DisableDelegator) -> Disabled:
     return disabled._replace(unproved=context.prove_leaks_refused())
 
 
-def _import(context: Context, operation: ops.ImportDelegators) -> Reconciled:
-    from jitid.capabilities.directory import import_delegators
+def import_delegators(context: Context, operation: ops.ImportDelegators) -> Reconciled:
+    """Make the directory match a list, or return what would change."""
+    from jitid.capabilities.directory.import_delegators import preview, reconcile
 
     roster, full = operation.roster, operation.full
     if operation.dry_run:
         with context.ledger.read() as snapshot:
-            return import_delegators.preview(snapshot, roster, full=full)
+            return preview(snapshot, roster, full=full)
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
-        reconciled = import_delegators.reconcile(
+        reconciled = reconcile(
             transaction, roster, operation.source, operation.reason, operation.most, full=full
         )
     return reconciled._replace(unproved=context.prove_leaks_refused())
+
+
+def show_delegator(context: Context, operation: ops.ShowDelegator) -> DelegatorDetails:
+    """Return all about a delegator."""
+    with context.ledger.read() as snapshot:
+        return delegators.details(snapshot, operation.name)
+
+
+def list_delegators(context: Context, operation: ops.ListDelegators) -> list[Delegator]:
+    """Return delegators in the order of their names."""
+    with context.ledger.read() as snapshot:
+        return DirectoryStore(snapshot).delegators(
+            group=operation.group,
+            disabled=operation.disabled,
+            after=operation.after,
+            limit=operation.limit,
+        )

@@ -41,6 +41,3 @@ class HandBack(Operation["HandedBack"]):
     def facts_if_denied(self) -> dict[str, object]:
         """Return the id of the identity that the request would end."""
         return {"hand_back": self.id}
-
-
-AnyOperation = Verify | HandBack

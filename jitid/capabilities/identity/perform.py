@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.identity import operations as ops
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
@@ -19,18 +19,8 @@ _MOST_LEFT = 1_000
 """The maximum number of credentials, ended before, that a revocation tries to end at their targets again."""
 
 
-def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform an operation on a credential."""
-    match operation:
-        case ops.Verify():
-            return _verify(context, operation)
-        case ops.HandBack():
-            return _hand_back(context, operation)
-        case _:
-            assert_never(operation)
-
-
-def _verify(context: Context, operation: ops.Verify) -> Credential:
+def verify(context: Context, operation: ops.Verify) -> Credential:
+    """Return the credential of a valid token."""
     from jitid.capabilities.identity import recognise_token
 
     with context.ledger.read() as snapshot:
@@ -41,14 +31,15 @@ def _verify(context: Context, operation: ops.Verify) -> Credential:
         ).credential
 
 
-def _hand_back(context: Context, operation: ops.HandBack) -> HandedBack:
-    from jitid.capabilities.identity import hand_back
+def hand_back(context: Context, operation: ops.HandBack) -> HandedBack:
+    """End the identity of the holder of a token, or one that descends from it. Record a denial."""
+    from jitid.capabilities.identity.hand_back import hand_back as end_identity
     from jitid.capabilities.identity.record_denial import record_denial
 
     ledger, accept_clock = context.ledger, operation.accept_clock
     try:
         with ledger.write(accept_clock=accept_clock) as transaction:
-            handed_back = hand_back.hand_back(
+            handed_back = end_identity(
                 transaction, ledger.names, operation.token.reveal(), operation.id, operation.reason
             )
             handed_back = handed_back._replace(ended=with_unsettled(transaction, handed_back.ended))

@@ -270,8 +270,3 @@ class GiveTask(Operation["TaskRow"]):
     task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
     to: str = required_opt(NEW_OWNER, "--to", help="The new owner of the task.")
     accept_clock: bool = False
-
-
-AnyOperation = (
-    Inspect | ListCredentials | ShowTree | Revoke | Retire | ListTasks | ShowTask | ShareTask | GiveTask
-)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.directory import visibility
 from jitid.capabilities.directory.store import DirectoryStore
@@ -14,52 +14,23 @@ from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, 
 from jitid.ledger.seal import find as find_seal
 from jitid.ledger.seal import sealed
 from jitid.model.credential import is_accepted_elsewhere
-from jitid.model.ledger_rows import Filter, Names, Selection
+from jitid.model.ledger_rows import Filter, Selection
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from jitid.capabilities.identity.revocation import Ended
+    from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
+    from jitid.model.credential import Credential
     from jitid.model.task import Task
     from jitid.operation.context import Context
 
 
-def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform an operation on credentials or tasks."""
-    match operation:
-        case ops.Revoke():
-            return _revoke(context, operation)
-        case ops.Retire():
-            return _retire(context, operation)
-        case ops.ShareTask() | ops.GiveTask():
-            return _share(context, operation)
-        case _:
-            with context.ledger.read() as snapshot:
-                return _look(snapshot, context.caller, operation)
-
-
-def _look(
-    snapshot: View,
-    caller: Caller | None,
-    operation: ops.Inspect | ops.ListCredentials | ops.ShowTree | ops.ListTasks | ops.ShowTask,
-) -> object:
-    match operation:
-        case ops.Inspect():
-            return inspect(snapshot, snapshot.names, operation, caller)
-        case ops.ListCredentials():
-            return list_credentials(snapshot, operation)
-        case ops.ShowTree():
-            return show_tree(snapshot, operation)
-        case ops.ListTasks():
-            return list_tasks(snapshot, caller, operation)
-        case ops.ShowTask():
-            return show_task(snapshot, caller, operation)
-        case _:
-            assert_never(operation)
-
-
-def _revoke(context: Context, operation: ops.Revoke) -> Ended:
+def revoke(context: Context, operation: ops.Revoke) -> Ended:
+    """End credentials, or return what would end."""
     from jitid.capabilities.identity import revocation
     from jitid.capabilities.identity.perform import with_unsettled
 
@@ -88,7 +59,8 @@ def _selection(snapshot: View, operation: ops.Revoke) -> Selection:
     return chosen._replace(ids=(*chosen.ids, *jtis), delegators=tuple(dict.fromkeys(delegators)))
 
 
-def _retire(context: Context, operation: ops.Retire) -> Ended:
+def retire(context: Context, operation: ops.Retire) -> Ended:
+    """End a task, or return what would end."""
     from jitid.capabilities.identity.perform import with_unsettled
     from jitid.capabilities.inventory import retirement
 
@@ -101,38 +73,62 @@ def _retire(context: Context, operation: ops.Retire) -> Ended:
     return ended._replace(unproved=context.prove_leaks_refused())
 
 
-def _share(context: Context, operation: ops.ShareTask | ops.GiveTask) -> ops.TaskRow:
-    from jitid.capabilities.identity.record_denial import record_denial
+def share_task(context: Context, operation: ops.ShareTask) -> ops.TaskRow:
+    """Share a task, or end shares of it."""
+    from jitid.capabilities.inventory import task_sharing
+
+    change = task_sharing.unshare if operation.end else task_sharing.share
+    return _changed(
+        context, operation, lambda transaction: change(transaction, operation.task, operation.names)
+    )
+
+
+def give_task(context: Context, operation: ops.GiveTask) -> ops.TaskRow:
+    """Give a task to another owner."""
     from jitid.capabilities.inventory import task_sharing
     from jitid.capabilities.inventory.own_tasks import gives_freely
 
+    freely = gives_freely(context.caller)
+    return _changed(
+        context,
+        operation,
+        lambda transaction: task_sharing.give(transaction, operation.task, operation.to, freely=freely),
+    )
+
+
+def _changed(
+    context: Context, operation: ops.ShareTask | ops.GiveTask, change: Callable[[Transaction], Task]
+) -> ops.TaskRow:
+    """Return a task after a change. Record a denial."""
+    from jitid.capabilities.identity.record_denial import record_denial
+
     try:
         with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
-            match operation:
-                case ops.GiveTask(task=name, to=to):
-                    task = task_sharing.give(transaction, name, to, freely=gives_freely(context.caller))
-                case ops.ShareTask(task=name, names=names, end=end):
-                    task = (task_sharing.unshare if end else task_sharing.share)(transaction, name, names)
-                case _:
-                    assert_never(operation)
-            return row_of(transaction, context.caller, task)
+            return _row(transaction, context.caller, change(transaction))
     except PolicyDeniedError as denial:
         record_denial(context.ledger, context.terms, denial, {}, accept_clock=operation.accept_clock)
         raise
 
 
-def inspect(snapshot: View, names: Names, operation: ops.Inspect, caller: Caller | None) -> ops.Inspection:
+def inspect(context: Context, operation: ops.Inspect) -> ops.Inspection:
     """Return all facts about a credential, named by its id or given as a token."""
+    with context.ledger.read() as snapshot:
+        if operation.token is not None:
+            credential = recognise_token.recognise(
+                snapshot, snapshot.names, operation.token.reveal(), shown=True
+            )
+        elif operation.id is not None:
+            credential = validity.find(snapshot, operation.id)
+        else:
+            raise UsageError("nothing is named", "give an id, or a token on standard input")
+        return _inspection(snapshot, credential, context.caller)
+
+
+def _inspection(snapshot: View, credential: Credential, caller: Caller | None) -> ops.Inspection:
     # `jitid list` uses this module, too, and should not pay for loading these.
     from jitid.capabilities.targets.store import OutsideStore
     from jitid.capabilities.use.store import UseStore
 
-    if operation.token is not None:
-        credential = recognise_token.recognise(snapshot, names, operation.token.reveal(), shown=True)
-    elif operation.id is not None:
-        credential = validity.find(snapshot, operation.id)
-    else:
-        raise UsageError("nothing is named", "give an id, or a token on standard input")
     reason = None
     try:
         seal = find_seal(snapshot)
@@ -154,8 +150,8 @@ def inspect(snapshot: View, names: Names, operation: ops.Inspect, caller: Caller
         reason,
         CredentialStore(snapshot).lineage(credential.identity_key),
         task,
-        names.issuer,
-        names.trust_domain,
+        snapshot.names.issuer,
+        snapshot.names.trust_domain,
         descendants,
         live_descendants,
         _visible_event(snapshot, credential.event, caller),
@@ -175,20 +171,32 @@ def _visible_event(snapshot: View, seq: int, caller: Caller | None) -> dict[str,
     return event.document() if visibility.reads_all(caller) else visibility.seen(event.document())
 
 
-def list_credentials(snapshot: View, operation: ops.ListCredentials) -> ops.Page:
+def list_credentials(context: Context, operation: ops.ListCredentials) -> ops.Page:
     """Return a page of credentials."""
-    rows = CredentialStore(snapshot).credentials(
-        operation.chosen,
-        operation.sort,
-        descending=operation.descending,
-        after=operation.after,
-        limit=operation.limit,
-    )
-    return ops.Page(rows, snapshot.now)
+    with context.ledger.read() as snapshot:
+        rows = CredentialStore(snapshot).credentials(
+            operation.chosen,
+            operation.sort,
+            descending=operation.descending,
+            after=operation.after,
+            limit=operation.limit,
+        )
+        return ops.Page(rows, snapshot.now)
 
 
-def show_tree(snapshot: View, operation: ops.ShowTree) -> ops.Page:
+def show_tree(context: Context, operation: ops.ShowTree) -> ops.Page:
     """Return delegation trees: from the root of an id's tree, or of all trees of a task, downwards."""
+    with context.ledger.read() as snapshot:
+        rows = [
+            row
+            for root in _roots(snapshot, operation)
+            for row in CredentialStore(snapshot).subtree(root, operation.limit)
+        ]
+        return ops.Page(rows[: operation.limit], snapshot.now)
+
+
+def _roots(snapshot: View, operation: ops.ShowTree) -> Iterable[int]:
+    """Return the identities at the top of the trees to show, each once."""
     roots: dict[int, None] = {}
     under = None if operation.under is None else validity.find(snapshot, operation.under).identity_key
 
@@ -209,37 +217,38 @@ def show_tree(snapshot: View, operation: ops.ShowTree) -> ops.Page:
             after = page[-1].jti
             if len(roots) >= operation.limit:
                 break
-    rows = [row for root in roots for row in CredentialStore(snapshot).subtree(root, operation.limit)]
-    return ops.Page(rows[: operation.limit], snapshot.now)
+    return roots
 
 
-def list_tasks(snapshot: View, caller: Caller | None, operation: ops.ListTasks) -> list[ops.TaskRow]:
+def list_tasks(context: Context, operation: ops.ListTasks) -> list[ops.TaskRow]:
     """Return tasks, newest first."""
-    previous_task = None
-    if operation.after is not None:
-        previous_task = visibility.find(snapshot, operation.after)
-        if previous_task is None:
-            raise NotFoundError(
-                f"there is no task {quote(operation.after)} to continue after", "see: jitid task list"
-            )
-    rows = TaskStore(snapshot).find_tasks(
-        operation.state, previous_task and previous_task.key, operation.limit, operation.within
-    )
-    return [
-        ops.TaskRow(visibility.as_seen(snapshot, caller, task), count, live, snapshot.now)
-        for task, count, live in rows
-    ]
+    with context.ledger.read() as snapshot:
+        previous_task = None
+        if operation.after is not None:
+            previous_task = visibility.find(snapshot, operation.after)
+            if previous_task is None:
+                raise NotFoundError(
+                    f"there is no task {quote(operation.after)} to continue after", "see: jitid task list"
+                )
+        rows = TaskStore(snapshot).find_tasks(
+            operation.state, previous_task and previous_task.key, operation.limit, operation.within
+        )
+        return [
+            ops.TaskRow(visibility.as_seen(snapshot, context.caller, task), count, live, snapshot.now)
+            for task, count, live in rows
+        ]
 
 
-def show_task(snapshot: View, caller: Caller | None, operation: ops.ShowTask) -> ops.TaskRow:
+def show_task(context: Context, operation: ops.ShowTask) -> ops.TaskRow:
     """Return one task with its counts and shares."""
-    task = visibility.find(snapshot, operation.name)
-    if task is None:
-        raise NotFoundError(f"there never was a task {label(operation.name)}", "see: jitid task list")
-    return row_of(snapshot, caller, task)
+    with context.ledger.read() as snapshot:
+        task = visibility.find(snapshot, operation.name)
+        if task is None:
+            raise NotFoundError(f"there never was a task {label(operation.name)}", "see: jitid task list")
+        return _row(snapshot, context.caller, task)
 
 
-def row_of(snapshot: View, caller: Caller | None, task: Task) -> ops.TaskRow:
+def _row(snapshot: View, caller: Caller | None, task: Task) -> ops.TaskRow:
     """Return a task with the number of its credentials, and the names that it is shared with."""
     from jitid.capabilities.identity.share_store import ShareStore
 
