@@ -12,8 +12,8 @@ from jitid.authority.wire.annotations import fields_of
 from jitid.capabilities.identity import recognise_token
 from jitid.errors import InvalidCredentialError, RefusedError, ShownError
 from jitid.operation import reach
-from jitid.operation.base import Operation
 from jitid.values import audience
+from jitid.values.declaration import Declared
 from jitid.values.secret import Secret
 from jitid.values.text import label, quote
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jitid.ledger.contract import Look
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential
+    from jitid.operation.base import Operation
 
 
 class TokenRight(StrEnum):
@@ -153,7 +154,7 @@ def _paths(kind: Any, above: tuple[type, ...]) -> Iterator[str]:  # noqa: ANN401
             elif (
                 isinstance(field_type, type)
                 and field_type not in above
-                and (issubclass(field_type, Operation) or hasattr(field_type, "_fields"))
+                and (issubclass(field_type, Declared) or hasattr(field_type, "_fields"))
             ):
                 yield from (f"{name}.{path}" for path in _paths(field_type, (*above, field_type)))
 

@@ -27,7 +27,7 @@ from jitid.authority.wire.shapes import (
     WireShape,
 )
 from jitid.operation.base import Operation
-from jitid.values.declaration import Bounds
+from jitid.values.declaration import Bounds, Declared
 
 # Types have no common type.
 # ruff: noqa: ANN401
@@ -135,7 +135,7 @@ def record_of(kind: Any, *, request: bool, tag: str | None = None) -> Any:
 @lru_cache(maxsize=1024)
 def _record_of(kind: Any, request: bool, tag: str | None) -> Any:
     fields = fields_of(kind)
-    if issubclass(kind, Operation):
+    if issubclass(kind, Declared):
         defaults = {name: field.default for name, field in kind.fields.items() if not field.required}
     elif hasattr(kind, "_field_defaults"):
         defaults = kind._field_defaults
