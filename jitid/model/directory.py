@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from jitid.errors import UsageError
-from jitid.values.field_types import AGENT, texts, typed_as
+from jitid.values.field_types import AGENT, KNOWN_DELEGATOR, POSITIVE, texts, typed_as
 from jitid.values.names import MAX_NAME, MAX_URI, check_delegator, check_name
 from jitid.values.text import check_text, quote, safe
 
@@ -203,5 +203,21 @@ def check_share_name(text: str) -> str:
     return check_delegator(text)
 
 
+def _owner(text: str, _label: str) -> str:
+    name = check_delegator(text)
+    if name.startswith("agent:"):
+        raise UsageError("an agent owns no agent", "name the person or the system that answers for it")
+    return name
+
+
+def _concurrency(text: str, label: str) -> int:
+    if text == "0":
+        raise UsageError("--concurrency is at least 1", "to let no identity live: jitid agent suspend")
+    return POSITIVE.parse(text, label)
+
+
+OWNER = typed_as(KNOWN_DELEGATOR, "DELEGATOR", parse=_owner)
+"""The owner of an agent: a delegator in the directory, or one that was there."""
+CONCURRENCY = typed_as(POSITIVE, parse=_concurrency)
 SHARE_NAME = typed_as(AGENT, "WHO", "delegators", parse=lambda text, _label: check_share_name(text))
 """A delegator, or a group as `group:NAME`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jitid.model.credential import MADE, Kind, check_issuable, named_kind, parse_kind
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
-from jitid.values.field_types import choice, only_typed, text, texts
+from jitid.values.field_types import choice, kept_text, only_typed, texts
 
 TASK = texts(
     check_task, "NAME", {"minLength": 1, "maxLength": 512, "pattern": "^[A-Za-z0-9._@:/+%-]+$"}, "tasks"
@@ -25,5 +25,5 @@ MAY_KIND = texts(
     words=tuple(Kind),
 )
 ANY_KIND = only_typed("KIND", words=tuple(Kind))
+PURPOSE = kept_text(MAX_PURPOSE, "the purpose")
 SENSITIVITY = choice(*SENSITIVITIES, metavar="LEVEL", label="sensitivity")
-PURPOSE_FILTER = text(MAX_PURPOSE, "the purpose")

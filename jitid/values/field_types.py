@@ -77,6 +77,8 @@ def number(
             raise UsageError(f"the value of {label} is no whole number: {quote(value)}")
         if len(digits) > 16 or int(digits) > typed:
             raise UsageError(f"the value of {label} is more than {typed}, which no ledger holds")
+        if int(value) < minimum:
+            raise UsageError(f"{label.strip('`')} is at least {minimum}")
         return int(value)
 
     return FieldType(parse, metavar, _within(minimum, maximum), {"minimum": minimum, "maximum": maximum})
@@ -148,10 +150,10 @@ def typed_as(
     )
 
 
-def _limit(rows: int, label: str) -> int:
-    if rows < 1:
-        raise UsageError(f"{label.strip('`')} is at least 1")
-    return min(rows, 1 << 31)
+def _typed_reason(value: str, _label: str) -> str:
+    if len(value) > 1_000:
+        raise UsageError("the reason is longer than 1,000 characters")
+    return check_text(value, "the reason")
 
 
 def _fingerprint(value: bytes) -> bytes:
@@ -197,9 +199,7 @@ LEAK = only_typed("ID", "leaks")
 COUNT, POSITIVE = number(0), number(1)
 EVENT = number(1, typed=_LAST_EVENT)
 ROWS = number(1, MAX_ROWS)
-LIMIT: FieldType[int] = FieldType(
-    lambda value, label: _limit(COUNT.parse(value, label), label), "N", ROWS.check, ROWS.schema
-)
+LIMIT = ROWS
 """The maximum number of rows; on a command line any, since longer lists are requested in pages."""
 
 # Times, in seconds: since the epoch, or long.
@@ -238,6 +238,8 @@ ALGORITHM = choice("ES256", "EdDSA", metavar="ALG")
 KEY_USE = choice("jws", "x509", "ssh", metavar="USE")
 PUBLIC_KEY = text(MAX_PUBLIC_KEY, "the public key")
 REASON = kept_text(LONG, "the reason")
+SHORT_REASON = typed_as(REASON, parse=_typed_reason)
+"""The same, shorter on a command line."""
 FINGERPRINT: FieldType[bytes] = FieldType(
     lambda _value, _label: b"", "HEX", _fingerprint, {"minLength": 43, "maxLength": 43}
 )
@@ -250,11 +252,8 @@ FILTER = text(256, "what is asked for")
 TASK_FILTER = text(512, "the task")
 
 
-def filtered(
-    type_: FieldType[str], max_length: int = 256, label: str = "what is asked for"
-) -> FieldType[str]:
+def filtered(type_: FieldType[Any], lax: FieldType[str] = FILTER) -> FieldType[str]:
     """Return the type of a filter by values of a type, which a request may spell in any way."""
-    lax = text(max_length, label)
     return FieldType(
         type_.parse, type_.metavar, lax.check, lax.schema, words=type_.words, sources=type_.sources
     )
