@@ -16,6 +16,7 @@ from jitid import __version__
 from jitid.authority import open_local
 from jitid.capabilities.access.oidc import check_names, check_settings
 from jitid.capabilities.access.whoami import Confinement
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity import examination
 from jitid.capabilities.inventory.operations import ListCredentials
 from jitid.capabilities.targets.operations import ExamineTargets
@@ -25,7 +26,6 @@ from jitid.ledger.place import LedgerPlace
 from jitid.ledger.postgres.ledger_database import LedgerDatabase
 from jitid.ledger.sqlite import folder
 from jitid.model.check_result import Check, Named, UnexaminedError, failure, ok, unexamined, warning
-from jitid.model.ledger_rows import Filter
 from jitid.model.process import Liveness
 from jitid.system import installed_files
 from jitid.system.files import ReadableError, offences

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from jitid.ledger.dialect import dialect_of
-from jitid.model.ledger_rows import Filter, Radius, Selection
+from jitid.model.ledger_rows import Radius, Selection
 from jitid.model.task import parse_task
 from jitid.values.ids import parse_id
 
@@ -35,9 +35,6 @@ IDENTITY_UNDER_AGENT = """CASE WHEN i.id <= (
             OR EXISTS (SELECT 1 FROM credential n WHERE n.identity = i.id AND n.recurring IS NOT NULL)
             THEN 1 ELSE 0 END"""
 """The same as `UNDER_AGENT`, for an identity `i` without a credential."""
-
-SORT_KEYS: Sequence[str] = ("issued_at", "expires_at", "task", "agent", "delegator", "depth", "id")
-"""The sort keys of `list`; rows with equal keys are sorted by the order of issue."""
 
 _TEMPORARY = {
     "given_uid": "uid BLOB PRIMARY KEY",
@@ -86,12 +83,13 @@ _BY_TREE = """SELECT id FROM (
 _ROOTS = "SELECT t.id FROM given_name g CROSS JOIN term t WHERE t.text = g.name"
 """The terms of the delegators that were given by name; there may be many."""
 # The depth limits the walk: in a damaged ledger, edges may form a circle.
-_UNDER = """(SELECT id FROM (
+UNDER = """(SELECT id FROM (
     WITH RECURSIVE below (id, depth) AS (
         SELECT id, depth FROM identity WHERE uid = :under
         UNION ALL SELECT i.id, i.depth FROM below b JOIN identity i ON i.parent = b.id AND i.depth > b.depth)
     SELECT id FROM below) AS under_it)"""
-_ONE_PERSON = """SELECT t.id FROM term t WHERE t.text = :delegator
+"""The identity with the uid `:under`, and its descendants."""
+ONE_PERSON = """SELECT t.id FROM term t WHERE t.text = :delegator
     UNION SELECT t.id FROM delegator_name stated CROSS JOIN delegator_name n CROSS JOIN term t
      WHERE stated.name = :delegator AND n.delegator = stated.delegator AND t.text = n.name"""
 """The terms of all names of the delegator with that name, also of names used before they were joined."""
@@ -465,72 +463,6 @@ def doomed_credentials(identities: int) -> str:
     """
     tables = "doomed d CROSS JOIN credential c" if identities < MANY else "credential c CROSS JOIN doomed d"
     return f"{tables} WHERE c.identity = d.identity"
-
-
-def conditions(chosen: Filter, now: int) -> tuple[list[str], dict[str, Any], bool]:
-    """Return the conditions of a filter, their values, and whether an index finds the few rows that can match."""
-    where = ["1 = 1"]
-    values: dict[str, Any] = {"now": now}
-
-    def must(condition: str, name: str, value: Any) -> None:
-        if value is not None:
-            where.append(condition)
-            values[name] = value
-
-    if chosen.task is not None:
-        where.append(f"i.task IN {of_task(chosen.task, values)}")
-    if chosen.under is not None:
-        where.append(f"i.id IN {_UNDER}")
-        values["under"] = parse_id(chosen.under)[1]
-    must("i.agent = (SELECT id FROM term WHERE text = :agent)", "agent", chosen.agent)
-    if chosen.delegator is not None and chosen.delegator.startswith("agent:"):
-        must("pa.text = :delegator", "delegator", chosen.delegator.removeprefix("agent:"))
-    else:
-        must(f"c.delegator IN ({_ONE_PERSON})", "delegator", chosen.delegator)
-    must("c.kind = :kind", "kind", chosen.kind)
-    must("i.sensitivity = :sensitivity", "sensitivity", chosen.sensitivity)
-    must("i.proof = :proof", "proof", chosen.delegator_proof)
-    must("t.purpose = :purpose", "purpose", chosen.purpose)
-    must(among("c.scopes", "scope"), "scope", chosen.scope)
-    must(among("au.text", "audience"), "audience", chosen.audience)
-    must("i.depth = :depth", "depth", chosen.depth)
-    must("k.kid = :kid", "kid", chosen.signed_by)
-    must("c.issued_at >= :issued_since", "issued_since", chosen.issued_since)
-    must("c.issued_at < :issued_until", "issued_until", chosen.issued_until)
-    must("c.expires_at < :expires_before", "expires_before", chosen.expires_before)
-    must("c.expires_at >= :expires_after", "expires_after", chosen.expires_after)
-    if chosen.id is not None:
-        kind, raw = parse_id(chosen.id)
-        must("c.jti = :own_id" if kind == "jti" else "i.uid = :own_id", "own_id", raw)
-    if chosen.parent is not None:
-        must("p.uid = :parent_id", "parent_id", parse_id(chosen.parent)[1])
-    if chosen.live or chosen.state == "active":
-        where.append(f"{LIVE} AND c.fingerprint IS NOT NULL")
-    if chosen.bound:
-        where.append("c.identity IN (SELECT identity FROM process)")
-    if chosen.unsettled:
-        # There are always few of them: the index on unsettled credentials finds them.
-        where.append(f"NOT ({LIVE}) AND c.id IN (SELECT credential FROM outside WHERE settled_at IS NULL)")
-    if chosen.state == "pending":
-        where.append(f"{LIVE} AND c.fingerprint IS NULL")
-    elif chosen.state == "expired":
-        overdue = "c.ended_at IS NULL AND c.expires_at <= :now AND (c.superseded_at IS NULL OR c.superseded_at > :now)"
-        where.append(f"(c.ended_as = 'expired' OR ({overdue}))")
-    elif chosen.state == "superseded":
-        where.append("(c.ended_as = 'superseded' OR (c.ended_at IS NULL AND c.superseded_at <= :now))")
-    elif chosen.state not in (None, "active"):
-        must("c.ended_as = :state", "state", chosen.state)
-    selective = bool(
-        chosen.task
-        or chosen.under
-        or chosen.agent
-        or chosen.id
-        or chosen.parent
-        or chosen.bound
-        or chosen.unsettled
-        or (chosen.delegator and chosen.live)
-    )
-    return where, values, selective
 
 
 def among(column: str, name: str) -> str:

@@ -317,6 +317,11 @@ class Credential(NamedTuple):
         )
 
     @property
+    def delegated(self) -> bool:
+        """Whether another identity delegated it."""
+        return self.depth > 0
+
+    @property
     def ends_at(self) -> int:
         """When it ends at the latest: at the end of the overlap if it was renewed, otherwise at its expiry."""
         return self.expires_at if self.superseded_at is None else min(self.superseded_at, self.expires_at)

@@ -4,9 +4,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, NamedTuple, Self
 
-from jitid.model.types import PURPOSE_FILTER, TASK
+from jitid.model.types import TASK
 from jitid.values.declaration import Bounds
-from jitid.values.field_types import AGENT, COUNT, DELEGATOR, FILTER, FINGERPRINT, ID, TASK_FILTER, TIME
+from jitid.values.field_types import AGENT, DELEGATOR, FILTER, FINGERPRINT, ID
 
 FOREVER = (1 << 53) - 1
 """A time that is never reached."""
@@ -355,34 +355,3 @@ class ClosedByEvent(NamedTuple):
 
     event: int
     credentials: int
-
-
-class Filter(NamedTuple):
-    """A selection of credentials for `list`; every given condition must hold."""
-
-    task: Annotated[str | None, TASK_FILTER] = None
-    """`OWNER/NAME`; a bare name matches the tasks of all openers."""
-    agent: Annotated[str | None, FILTER] = None
-    delegator: Annotated[str | None, FILTER] = None
-    kind: Annotated[str | None, FILTER] = None
-    sensitivity: Annotated[str | None, FILTER] = None
-    delegator_proof: Annotated[str | None, FILTER] = None
-    scope: Annotated[str | None, FILTER] = None
-    audience: Annotated[str | None, FILTER] = None
-    purpose: Annotated[str | None, PURPOSE_FILTER] = None
-    state: Annotated[str | None, FILTER] = None
-    id: Annotated[str | None, ID] = None
-    parent: Annotated[str | None, ID] = None
-    under: Annotated[str | None, ID] = None
-    """The id of an identity: selects the identity and all its descendants."""
-    depth: Annotated[int | None, COUNT] = None
-    signed_by: Annotated[str | None, FILTER] = None
-    live: bool = False
-    bound: bool = False
-    """Bound to a process, and ends with it."""
-    unsettled: bool = False
-    """Ended in the ledger, but its end at the target is not confirmed."""
-    issued_since: Annotated[int | None, TIME] = None
-    issued_until: Annotated[int | None, TIME] = None
-    expires_before: Annotated[int | None, TIME] = None
-    expires_after: Annotated[int | None, TIME] = None

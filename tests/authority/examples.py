@@ -22,6 +22,7 @@ from jitid.capabilities.directory.registry import Due, StatedAgent
 from jitid.capabilities.directory.roster import spreadsheet
 from jitid.capabilities.directory.roster.roster_entry import StatedDelegator as Person
 from jitid.capabilities.identity import operations as identity_operations
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import approval_operations as approvals
@@ -42,7 +43,7 @@ from jitid.capabilities.use import operations as uses
 from jitid.capabilities.use.authorization import UseRequest, check_action
 from jitid.model.caller import Caller
 from jitid.model.leak import LeakFilter
-from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.ledger_rows import Selection
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.model.use import UseFilter
 from jitid.operation import base as ops

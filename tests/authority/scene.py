@@ -11,6 +11,7 @@ from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import Authenticate, BootstrapAccess, GrantAccess
 from jitid.capabilities.adopt.operations import Adopt
 from jitid.capabilities.adopt.read_secret import of_secret
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
@@ -24,7 +25,6 @@ from jitid.errors import ApprovalNeededError, JitidError
 from jitid.model.adopted import StandingSecret
 from jitid.model.caller import ROLES, Caller
 from jitid.model.credential import Credential
-from jitid.model.ledger_rows import Filter
 from jitid.model.request import AttachRequest, MayAct, RenewRequest
 from jitid.operation.base import Operation
 from jitid.policy.default import default_files

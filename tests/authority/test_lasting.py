@@ -127,7 +127,7 @@ def _times(kind: Any, above: tuple[type, ...]) -> Iterator[str]:
         if field.type in (TIME, DURATION):
             yield name
         for each in _types(field.kind):
-            if each not in above and hasattr(each, "_fields"):
+            if each not in above and hasattr(each, "_replace"):
                 yield from (f"{name}.{path}" for path in _times(each, (*above, each)))
 
 

@@ -15,6 +15,7 @@ from jitid.authority import guard
 from jitid.authority.token_rights import tokens_of
 from jitid.authority.wire.annotations import fields_of, operations
 from jitid.capabilities.access.operations import RevokeAccess, RotateAccess
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue.approval_operations import ApprovalPage, ListApprovals
 from jitid.capabilities.use.usage import RecordedUses
@@ -22,7 +23,7 @@ from jitid.errors import JitidError, RefusedError
 from jitid.model.approval import ApprovalFilter
 from jitid.model.caller import Caller
 from jitid.model.credential import Credential
-from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.ledger_rows import Selection
 from jitid.model.types import TASK
 from jitid.operation import base as ops
 from jitid.values.field_types import ID, TASK_FILTER
@@ -156,7 +157,7 @@ def test_each_field_that_holds_a_token_has_a_rule_and_an_example(scene: Scene) -
 def test_each_field_that_names_a_credential_or_a_task_has_an_example(scene: Scene) -> None:
     by_role = {*" ".join([*rules.READS.values(), *rules.CHANGES.values()]).split()}
     by_role -= {*f"{rules.OWN} {rules.LISTED} {rules.REQUESTERS} Explain".split()}
-    ids = {path for path, form in _forms() if form is ID and path.partition(".")[0] not in by_role}
+    ids = {path for path, check in _checks() if check is ID.check and path.partition(".")[0] not in by_role}
     about = {*examples.about(scene, scene.tokens["head"], "agent")}
     # A caller cannot state the fields that narrow an operation to its own objects.
     kept_back = {
@@ -167,19 +168,21 @@ def test_each_field_that_names_a_credential_or_a_task_has_an_example(scene: Scen
     }
     assert kept_back == {"ShowTree.delegator", "ShowTree.under", "ListTasks.within", "ListApprovals.within"}
     assert ids == about - kept_back
-    tasks = {path.partition(".")[0] for path, form in _forms() if form in (TASK, TASK_FILTER)}
+    tasks = {path.partition(".")[0] for path, check in _checks() if check in (TASK.check, TASK_FILTER.check)}
     # Issue and Exchange may open the task; the log is only for the auditor.
     assert tasks - {"Issue", "Exchange", "ReadLog", "FollowLog"} == {*examples.on_task("INC-1")}
 
 
-def _forms() -> Iterator[tuple[str, object]]:
+def _checks() -> Iterator[tuple[str, object]]:
     kinds: Mapping[str, type] = operations()
     for name, kind in kinds.items():
         for field, declared in fields_of(kind).items():
-            yield f"{name}.{field}", declared.type
-            if hasattr(declared.kind, "_fields"):
+            yield f"{name}.{field}", getattr(declared.type, "check", None)
+            if hasattr(declared.kind, "_replace"):
                 inner = fields_of(declared.kind).items()
-                yield from ((f"{name}.{field}.{each}", part.type) for each, part in inner)
+                yield from (
+                    (f"{name}.{field}.{each}", getattr(part.type, "check", None)) for each, part in inner
+                )
 
 
 # 1. Roles.

@@ -14,6 +14,7 @@ from jitid.capabilities.directory.delegator_operations import DisableDelegator, 
 from jitid.capabilities.directory.registry import Due, StatedAgent
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity import store as identity_store
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.inventory import operations as inventory_operations
@@ -27,7 +28,6 @@ from jitid.capabilities.use.operations import Authorize
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.caller import Caller
 from jitid.model.credential import Credential
-from jitid.model.ledger_rows import Filter
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told

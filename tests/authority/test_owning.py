@@ -9,6 +9,7 @@ import pytest
 
 from jitid.authority import guard
 from jitid.capabilities.identity import operations as identity_operations
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.inventory import operations as inventory_operations
@@ -18,7 +19,7 @@ from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.targets.operations import Settle
 from jitid.errors import JitidError, NotFoundError, PolicyDeniedError, RefusedError, UsageError
 from jitid.model.caller import Caller
-from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.ledger_rows import Selection
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.operation import base as ops
 from jitid.values.secret import Secret

@@ -10,6 +10,7 @@ import pytest
 from jitid.capabilities.access import grant as access
 from jitid.capabilities.access import operations as accesses
 from jitid.capabilities.access.grant import AccessRequest
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issuance import Issued
@@ -25,7 +26,6 @@ from jitid.errors import (
 from jitid.ledger.idempotency import REMEMBERED, IdempotencyStore
 from jitid.model.access import AccessState
 from jitid.model.caller import Caller
-from jitid.model.ledger_rows import Filter
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told

@@ -12,6 +12,7 @@ import pytest
 
 from jitid.backup.copy_ledger import Copy, copy
 from jitid.capabilities.access.operations import Authenticate
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.integrity.operations import SignHead, VerifyLog
 from jitid.capabilities.inventory.operations import Inspect
@@ -34,7 +35,6 @@ from jitid.ledger.copy_rows import CopiedTable
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
-from jitid.model.ledger_rows import Filter
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NAMES, World, edit, request

@@ -10,10 +10,11 @@ from itertools import count
 from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity.operations import VerifyLog
 from jitid.capabilities.inventory.operations import ListCredentials, Revoke
 from jitid.capabilities.trust.operations import RevokeKey
-from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.ledger_rows import Selection
 from tests.bench import fleet, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_least, duration, in_turns, seconds, under

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jitid.cli import record_rows
 from jitid.cli.directory import (
     access_rows,
-    agent_advice,
-    agent_rows,
     delegator_import,
     delegator_rows,
 )
-from jitid.cli.identity import explain, inspect, revoke, tree, verdict_rows
+from jitid.cli.identity import verdict_rows
 from jitid.cli.issue import approval_rows, request_input
 from jitid.cli.leak import (
     adopt_rows,
@@ -70,7 +67,6 @@ FORMATS_OF: dict[str, tuple[str, ...]] = {
     "report": (*FORMATS, *report.FORMATS),
     "scan": (*FORMATS, *scan.OWN_FORMATS),
     "sweep": (*FORMATS, *sweep.OWN_FORMATS),
-    "tree": (*FORMATS, *tree.SHAPES),
 }
 """The values of `--format` by the verb, where they differ from the usual ones."""
 
@@ -83,11 +79,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "renew": request_input.FIELDS,
     "verify": (),
     "authorize": verdict_rows.FIELDS,
-    "inspect": inspect.FIELDS,
-    "list": (*record_rows.CREDENTIAL, "left"),
-    "tree": tree.FIELDS,
-    "revoke": revoke.FIELDS,
-    "retire": revoke.FIELDS,
     "trace": trace_rows.FIELDS,
     "scan": scan_rows.FIELDS,
     "sweep": sweep_rows.FIELDS,
@@ -106,7 +97,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "approve grant": approval_rows.DECIDED,
     "approve deny": approval_rows.DECIDED,
     "report": report.FIELDS,
-    "explain": explain.FIELDS,
     "policy check": policy_verbs.CHECKED,
     "policy test": policy_trial.FIELDS,
     "policy show": policy_verbs.TEXT,
@@ -126,16 +116,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "delegator show": delegator_rows.DETAILS,
     "delegator list": delegator_rows.FIELDS,
     "delegator import": delegator_import.FIELDS,
-    "agent register": agent_rows.KEPT,
-    "agent change": agent_rows.KEPT,
-    "agent show": agent_rows.DETAILS,
-    "agent list": agent_rows.FIELDS,
-    "agent review": (*agent_rows.FIELDS, "event"),
-    "agent suspend": agent_rows.WITHDRAWN,
-    "agent resume": agent_rows.KEPT,
-    "agent unregister": agent_rows.WITHDRAWN,
-    "agent classify": agent_advice.CLASSIFIED,
-    "agent suggest": agent_advice.SUGGESTED,
     "audit log": tuple(dict.fromkeys((*audit_verbs.LOG, "members", *audit_actions.FIELDS))),
     "audit head": (),
     "audit verify": audit_verbs.VERIFIED,

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import JitidError
 from jitid.ledger.view import View
 from jitid.model.directory import DirectoryEntry
-from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.ledger_rows import Selection
 from tests.builders import DAY, NOW, delegator, put, put_agent, put_delegator, recurring_agent
 from tests.ledger.places import Place
 

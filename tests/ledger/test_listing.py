@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.identity.filter_store import SORTS, Filter
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import NotFoundError, UsageError
-from jitid.ledger.select import SORT_KEYS
 from jitid.ledger.signing_keys import KeyChanges
 from jitid.model.credential import State
-from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.ledger_rows import Selection
 from tests.builders import DAY, NOW, Row, put
 from tests.ledger.places import Place, public_key
 
@@ -106,7 +106,7 @@ def test_a_filter_takes_ids_of_both_sorts(place: Place) -> None:
 
 
 @pytest.mark.parametrize("descending", [False, True])
-@pytest.mark.parametrize("sort", SORT_KEYS)
+@pytest.mark.parametrize("sort", SORTS)
 def test_pages_join_to_the_whole_list(place: Place, sort: str, *, descending: bool) -> None:
     Fleet(place)
     whole = listed(place, Filter(), sort, descending=descending)
@@ -136,7 +136,7 @@ def test_a_list_is_sorted_by_its_column(place: Place, sort: str, first: str, las
     assert (found[0], found[-1]) == (first, last)
 
 
-@pytest.mark.parametrize("sort", SORT_KEYS)
+@pytest.mark.parametrize("sort", SORTS)
 def test_a_page_does_not_move_when_rows_are_added(place: Place, sort: str) -> None:
     fleet = Fleet(place)
     whole = listed(place, Filter(), sort)

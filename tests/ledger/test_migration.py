@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.directory import ownership
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.inventory.operations import Revoke
@@ -21,7 +22,7 @@ from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import schema as sqlite_schema
 from jitid.ledger.transaction import Transaction
 from jitid.model.event import Event
-from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.ledger_rows import Selection
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, Clock, World, edit, make_folder, open_sqlite, put

@@ -15,6 +15,7 @@ import pytest
 from jitid.authority.local import LocalAuthority
 from jitid.authority.open_local import open_local, open_or_create_local
 from jitid.capabilities.identity import operations as identity_operations
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
@@ -30,7 +31,7 @@ from jitid.ledger.postgres.copy import PostgresSource, PostgresTarget
 from jitid.ledger.postgres.ledger import PostgresLedger
 from jitid.ledger.postgres.session import DatabaseSession, open_connection
 from jitid.ledger.postgres.vacuum import vacuum
-from jitid.model.ledger_rows import Filter, Names, Selection
+from jitid.model.ledger_rows import Names, Selection
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests import pgbouncer, postgres

@@ -13,6 +13,7 @@ import pytest
 
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.identity import operations as identity_operations
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
@@ -37,7 +38,7 @@ from jitid.ledger.postgres.address import parameters, shown
 from jitid.ledger.postgres.ledger import PostgresLedger
 from jitid.ledger.postgres.session import DatabaseSession, open_connection
 from jitid.ledger.signing_keys import KeyStore
-from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.ledger_rows import Selection
 from jitid.model.request import IssueRequest
 from jitid.values.secret import Secret
 from tests.builders import NAMES, Clock, World, make_database, open_postgres, put, put_chain, request

@@ -7,11 +7,12 @@ import sqlite3
 import psycopg
 import pytest
 
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.errors import JitidError
 from jitid.model.credential import State
-from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.ledger_rows import Selection
 from jitid.model.process import Process
 from jitid.values.ids import parse_id
 from tests.builders import NOW, Row, put

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jitid.authority.open_local import open_local
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.integrity.store import RowStore
@@ -15,7 +16,7 @@ from jitid.config import effective
 from jitid.errors import ClockError, IntegrityError
 from jitid.ledger import expiry
 from jitid.model.credential import State
-from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.ledger_rows import Selection
 from jitid.values.ids import parse_id
 from tests.builders import DAY, NAMES, NOW, Row, World, put
 from tests.ledger.places import Place, with_a_mark

@@ -6,9 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import NotFoundError
-from jitid.model.ledger_rows import Filter
 from tests.builders import World
 
 

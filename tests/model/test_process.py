@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory.operations import ListCredentials
 from jitid.capabilities.issue.operations import Attach, Renew
-from jitid.model.ledger_rows import Filter
 from jitid.model.process import FIRST_NAMESPACE, Liveness, Process
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.system.processes import liveness, orphans, this_process

@@ -20,6 +20,7 @@ from jitid.capabilities.directory.agent_operations import ClassifyAgents, ListAg
 from jitid.capabilities.directory.delegator_operations import ListDelegators, ShowDelegator
 from jitid.capabilities.directory.recurrence import RecurrenceRule
 from jitid.capabilities.identity import operations as identity_operations
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue.approval_operations import FindApprovals, ListApprovals, ShowApproval
@@ -36,7 +37,6 @@ from jitid.capabilities.use.operations import ListUses
 from jitid.ledger.postgres import connection
 from jitid.model.approval import ApprovalFilter
 from jitid.model.leak import LeakFilter
-from jitid.model.ledger_rows import Filter
 from jitid.model.use import UseFilter
 from jitid.operation import base as ops
 from jitid.operation.verb import READS

@@ -32,7 +32,7 @@ _LONGEST_ASSERTION = 3_600
 
 
 def grant_access(context: Context, operation: ops.GrantAccess) -> grant.Granted:
-    """Let somebody ask the authority."""
+    """Give a caller access to the authority."""
     # The configuration is read before the lock, and only if audiences must be checked.
     addresses = context.terms().places if operation.wanted.audiences else ()
     return _made(
@@ -63,9 +63,9 @@ def _made(
     operation: ops.GrantAccess | ops.RotateAccess | ops.BootstrapAccess,
     make: Callable[[Transaction, bool], grant.Granted],
 ) -> grant.Granted:
-    """Return what `make` makes, once for an idempotency key; its second argument says that it was made before.
+    """Make an access credential, once for an idempotency key. Record a denial.
 
-    Record a denial.
+    The second argument of `make` is whether the request is a repetition.
     """
 
     def ids(granted: grant.Granted) -> tuple[bytes, bytes]:

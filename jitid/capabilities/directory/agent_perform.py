@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory import registry, withdrawal
 from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import NotFoundError, PolicyDeniedError
-from jitid.model.ledger_rows import Filter
 from jitid.operation.context import Context
 from jitid.values.text import quote
 
@@ -34,7 +34,7 @@ def register_agent(context: Context, operation: ops.RegisterAgent) -> KeptAgent:
 
 
 def change_agent(context: Context, operation: ops.ChangeAgent) -> KeptAgent:
-    """Change what is stated of an agent."""
+    """Change the record of an agent."""
     return _kept(
         context, operation, lambda transaction: registry.change(transaction, operation.name, operation.stated)
     )
@@ -71,12 +71,12 @@ def _kept(
 
 
 def suspend_agent(context: Context, operation: ops.SuspendAgent) -> WithdrawnAgent:
-    """Suspend an agent, and end what it holds; or return what would end."""
+    """Suspend an agent and end its credentials, or return their number."""
     return _withdrawn(context, operation, withdrawal.suspend, for_good=False)
 
 
 def unregister_agent(context: Context, operation: ops.UnregisterAgent) -> WithdrawnAgent:
-    """End the record of an agent, and what it holds; or return what would end."""
+    """End the record of an agent and its credentials, or return their number."""
     return _withdrawn(context, operation, withdrawal.unregister, for_good=True)
 
 

@@ -22,7 +22,7 @@ def add_delegator(context: Context, operation: ops.AddDelegator) -> Edited:
 
 
 def change_delegator(context: Context, operation: ops.ChangeDelegator) -> Edited:
-    """Change what the directory has of a delegator."""
+    """Change the directory's record of a delegator."""
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         return delegators.change(transaction, operation.name, operation.edit)
 
@@ -34,7 +34,7 @@ def enable_delegator(context: Context, operation: ops.EnableDelegator) -> Enable
 
 
 def disable_delegator(context: Context, operation: ops.DisableDelegator) -> Disabled:
-    """Disable a delegator and end what depends on it, or return what would end."""
+    """Disable a delegator and end all that depends on it, or return the extent of that."""
     name, keep_live = operation.name, operation.keep_live
     if operation.dry_run:
         with context.ledger.read() as snapshot:
@@ -47,7 +47,7 @@ def disable_delegator(context: Context, operation: ops.DisableDelegator) -> Disa
 
 
 def import_delegators(context: Context, operation: ops.ImportDelegators) -> Reconciled:
-    """Make the directory match a list, or return what would change."""
+    """Make the directory match a list, or return the changes."""
     from jitid.capabilities.directory.import_delegators import preview, reconcile
 
     roster, full = operation.roster, operation.full

@@ -32,7 +32,7 @@ def verify(context: Context, operation: ops.Verify) -> Credential:
 
 
 def hand_back(context: Context, operation: ops.HandBack) -> HandedBack:
-    """End the identity of the holder of a token, or one that descends from it. Record a denial."""
+    """End the identity of a token's holder, or a descendant of that identity. Record a denial."""
     from jitid.capabilities.identity.hand_back import hand_back as end_identity
     from jitid.capabilities.identity.record_denial import record_denial
 

@@ -54,6 +54,11 @@ class Ended(NamedTuple):
     """When the targets were last called; None if they were not."""
 
     @property
+    def unconfirmed(self) -> int:
+        """The number of ended credentials whose removal at their targets is not confirmed, or not possible."""
+        return self.unsettled + self.unsupported
+
+    @property
     def refused_since(self) -> int | None:
         """The time since when the ledger refuses all of it; None while any of it is live."""
         return self.radius.refused_since

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.ledger import expiry, select
@@ -16,12 +16,15 @@ from jitid.ledger.transaction import Changes
 from jitid.ledger.view import Store
 from jitid.model.credential import PROOFS, TOKENS, Credential, State, TokenUse, read_kinds
 from jitid.model.event import ended_digest
-from jitid.model.ledger_rows import Ancestor, Family, Filter, Ground, Maker, Radius, Selection, TokenReach
+from jitid.model.ledger_rows import Ancestor, Family, Ground, Maker, Radius, Selection, TokenReach
 from jitid.model.process import Process
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_id
 from jitid.values.text import quote
 from jitid.values.times import check_times
+
+if TYPE_CHECKING:
+    from jitid.capabilities.identity.filter_store import Filter
 
 _CREDENTIAL = f"""
     SELECT c.id, c.jti, i.uid, i.id, p.uid, i.parent, i.depth, d.text, pa.text, i.proof, a.text, t.name, t.purpose,
@@ -64,16 +67,6 @@ _AT_ONCE = 500
 
 _MANY = 50_000
 """The minimum number of endings for which dropping and rebuilding the live indexes is cheaper than updating them."""
-
-_SORT_EXPRESSIONS = {
-    "issued_at": "c.issued_at",
-    "expires_at": "c.expires_at",
-    "task": "t.name",
-    "agent": "a.text",
-    "delegator": "d.text",
-    "depth": "i.depth",
-    "id": "i.uid",
-}
 
 
 def _credential(row: Any) -> Credential:
@@ -353,12 +346,12 @@ class CredentialStore(Store):
         self, chosen: Filter, sort: str, *, descending: bool, after: str | None, limit: int
     ) -> list[Credential]:
         """Return a page of credentials. The page after `after` does not shift when rows are added."""
-        if sort not in select.SORT_KEYS:
-            raise UsageError(
-                f"cannot sort by {quote(sort)}", f"sort by one of: {', '.join(select.SORT_KEYS)}"
-            )
-        where, values, selective = select.conditions(chosen, self._now)
-        order = _SORT_EXPRESSIONS[sort]
+        from jitid.capabilities.identity.filter_store import SORTS
+
+        if sort not in SORTS:
+            raise UsageError(f"cannot sort by {quote(sort)}", f"sort by one of: {', '.join(SORTS)}")
+        where, values, selective = chosen.conditions(self._now)
+        order = SORTS[sort]
         if sort == "issued_at" and after is not None:
             # In the order of issue: if the clock was set back, the times are not in order.
             where.append(f"c.id {'<' if descending else '>'} :sort_key")

@@ -26,9 +26,10 @@ from jitid.values.field_types import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jitid.capabilities.identity.filter_store import Filter
     from jitid.capabilities.identity.revocation import Ended
     from jitid.model.credential import Credential
-    from jitid.model.ledger_rows import Ancestor, Filter, Selection
+    from jitid.model.ledger_rows import Ancestor, Selection
     from jitid.model.outside import Outside
     from jitid.model.task import Task
     from jitid.model.use import Used

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.capabilities.directory import visibility
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import recognise_token, validity
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.inventory import operations as ops
@@ -14,7 +15,7 @@ from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, 
 from jitid.ledger.seal import find as find_seal
 from jitid.ledger.seal import sealed
 from jitid.model.credential import is_accepted_elsewhere
-from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.ledger_rows import Selection
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def revoke(context: Context, operation: ops.Revoke) -> Ended:
-    """End credentials, or return what would end."""
+    """End credentials, or return their number."""
     from jitid.capabilities.identity import revocation
     from jitid.capabilities.identity.perform import with_unsettled
 
@@ -60,7 +61,7 @@ def _selection(snapshot: View, operation: ops.Revoke) -> Selection:
 
 
 def retire(context: Context, operation: ops.Retire) -> Ended:
-    """End a task, or return what would end."""
+    """End a task, or return the number of its credentials."""
     from jitid.capabilities.identity.perform import with_unsettled
     from jitid.capabilities.inventory import retirement
 

@@ -2,92 +2,43 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.decisions.operations import SuggestPolicy
 from jitid.capabilities.directory.agent_operations import ClassifyAgents
 from jitid.capabilities.directory.recurrence import DAYS, RecurrenceRule
-from jitid.cli import record_rows
-from jitid.cli.identity.list import limit_of
+from jitid.cli.identity.list import DEFAULT_LIMIT
 from jitid.cli.invocation import Invocation
 from jitid.cli.leak.trace_rows import number
 from jitid.errors import UsageError
-from jitid.formats.display import Display
 from jitid.system import output
-from jitid.values.names import check_name
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
-    from jitid.capabilities.decisions.policy_suggestion import Suggestion
     from jitid.capabilities.directory.recurrence import RecurrenceVerdict
     from jitid.cli.directory import commands
 
-CLASSIFIED = (
-    "agent",
-    "advice",
-    "why",
-    "command",
-    "state",
-    "identities",
-    "live",
-    "tasks",
-    "days",
-    "interval",
-    "longest_interval",
-    "first_issued_at",
-    "last_issued_at",
-    "run_time_p50",
-    "run_time_p95",
-    "run_time_longest",
-    "concurrency",
-    "delegators",
-    "delegator",
-    "delegated",
-    "scopes",
-    "scopes_from",
-    "audiences",
-    "kinds",
-    "max_ttl",
-)
-BRIEF = ("agent", "advice", "why")
-SUGGESTED = (
-    "agent",
-    "policy",
-    "rules",
-    "scopes",
-    "scopes_from",
-    "max_ttl",
-    "delegators",
-    "identities",
-    "credentials",
-    "uses",
-    "first_at",
-    "last_at",
-)
 _DAY = 86_400
 
 
 def classify(cli: Invocation, args: commands.AgentClassifyCommand) -> None:
     """Perform `jitid agent classify`."""
-    cli.expect(CLASSIFIED)
     config = cli.config()
     rule = RecurrenceRule(
         config.number("recurs_tasks"), config.number("recurs_days"), DAYS if args.days is None else args.days
     )
     operation = ClassifyAgents(
-        names=tuple(check_name(name, "agent") for name in args.names),
+        names=args.names,
         rule=rule,
-        limit=limit_of(args.limit),
+        limit=args.limit or DEFAULT_LIMIT,
     )
     classification = open_authority(config).perform(operation)
-    rows = [_verdict(cli, verdict) for verdict in classification.verdicts]
-    columns = record_rows.columns(cli, CLASSIFIED, BRIEF)
-    cli.show(
-        Display("jitid.agent-classify/1", columns, [{field: row[field] for field in columns} for row in rows])
-    )
+    verdicts = classification.verdicts
+    cli.show_records(args.view, verdicts, partial(_computed, cli))
     if cli.by_eye():
-        commands = [row["command"] for row in rows if row["command"] is not None]
+        commands = [cli.command(verdict.command) for verdict in verdicts if verdict.command is not None]
         output.write("".join(f"{command}\n" for command in ["", *commands]) if commands else "")
     if classification.untold:
         recurring = (
@@ -100,7 +51,6 @@ def classify(cli: Invocation, args: commands.AgentClassifyCommand) -> None:
 
 def suggest(cli: Invocation, args: commands.AgentSuggestCommand) -> None:
     """Perform `jitid agent suggest`."""
-    cli.expect(SUGGESTED)
     if args.name is None and args.task is None:
         raise UsageError("nothing is named to be looked at", "name an agent, or a task with --task")
     operation = SuggestPolicy(
@@ -110,34 +60,32 @@ def suggest(cli: Invocation, args: commands.AgentSuggestCommand) -> None:
     )
     suggestions = open_authority(cli.config()).perform(operation)
     if cli.field is not None or cli.format_name() is not None:
-        cli.show(
-            Display(
-                "jitid.agent-suggest/1", SUGGESTED, [_suggestion(suggestion) for suggestion in suggestions]
-            )
+        cli.show_records(
+            args.view,
+            suggestions,
+            lambda suggestion: {
+                "scopes_from": "used" if suggestion.practice.reported else "granted",
+                "max_ttl": format_duration(suggestion.max_ttl),
+                "delegators": sorted(suggestion.practice.delegators),
+            },
         )
     else:
         output.write("\n".join(suggestion.policy for suggestion in suggestions))
 
 
-def _verdict(cli: Invocation, verdict: RecurrenceVerdict) -> dict[str, Any]:
-    """Return the verdict on an agent as a row with the fields of `CLASSIFIED`."""
-    row: dict[str, Any] = dict.fromkeys(CLASSIFIED)
-    row |= {
-        "agent": verdict.agent,
-        "advice": verdict.advice.value,
-        "why": verdict.why,
+def _computed(cli: Invocation, verdict: RecurrenceVerdict) -> dict[str, Any]:
+    past, need = verdict.past, verdict.need
+    row: dict[str, Any] = dict.fromkeys(_OF_HISTORY) | {
         "command": None if verdict.command is None else cli.command(verdict.command),
-        "state": "ephemeral" if verdict.state is None else verdict.state.value,
+        "state": verdict.state or "ephemeral",
         "identities": 0,
         "live": 0,
         "tasks": 0,
         "days": 0,
-        "last_issued_at": record_rows.time(verdict.last_issued_at),
         "scopes": (),
         "audiences": (),
         "kinds": (),
     }
-    past, need = verdict.past, verdict.need
     if past is None or need is None:
         return row
     return row | {
@@ -147,7 +95,7 @@ def _verdict(cli: Invocation, verdict: RecurrenceVerdict) -> dict[str, Any]:
         "days": past.days,
         "interval": _of_days(past.intervals.p50),
         "longest_interval": _of_days(past.intervals.longest),
-        "first_issued_at": record_rows.time(past.first_at),
+        "first_issued_at": past.first_at,
         "run_time_p50": _duration(past.run_time.p50),
         "run_time_p95": _duration(past.run_time.p95),
         "run_time_longest": _duration(past.run_time.longest),
@@ -163,23 +111,21 @@ def _verdict(cli: Invocation, verdict: RecurrenceVerdict) -> dict[str, Any]:
     }
 
 
-def _suggestion(suggestion: Suggestion) -> dict[str, Any]:
-    """Return a suggestion as a row with the fields of `SUGGESTED`."""
-    practice = suggestion.practice
-    return {
-        "agent": suggestion.agent,
-        "policy": suggestion.policy,
-        "rules": suggestion.rules,
-        "scopes": suggestion.scopes,
-        "scopes_from": "used" if practice.reported else "granted",
-        "max_ttl": format_duration(suggestion.max_ttl),
-        "delegators": sorted(practice.delegators),
-        "identities": practice.identities,
-        "credentials": practice.credentials,
-        "uses": practice.uses,
-        "first_at": record_rows.time(practice.first_at),
-        "last_at": record_rows.time(practice.last_at),
-    }
+_OF_HISTORY = (
+    "interval",
+    "longest_interval",
+    "first_issued_at",
+    "run_time_p50",
+    "run_time_p95",
+    "run_time_longest",
+    "concurrency",
+    "delegators",
+    "delegator",
+    "delegated",
+    "scopes_from",
+    "max_ttl",
+)
+"""Fields that an agent without a history lacks."""
 
 
 def _of_days(days: int | None) -> str | None:

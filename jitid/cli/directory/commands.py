@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from jitid.cli.command import Command
+from jitid.cli.identity.commands import REVOKED
+from jitid.formats.columns import Columns
 from jitid.model.caller import ROLE
-from jitid.model.types import KIND, SENSITIVITY, TASK
+from jitid.model.directory import CONCURRENCY, OWNER, SHARE_NAME
+from jitid.model.types import KIND, PURPOSE, SENSITIVITY, TASK
 from jitid.operation.verb import READS
 from jitid.values.declaration import arg, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
@@ -16,14 +19,23 @@ from jitid.values.field_types import (
     DURATION,
     FILE,
     KNOWN_DELEGATOR,
+    LIMIT,
     NAME,
     REGISTERED_AGENT,
     SCOPE,
+    SHORT_REASON,
     TEXT,
     WHEN,
     choice,
 )
 from jitid.values.scope import Scope
+
+_AGENT = (
+    "agent=agent.name state owner=agent.owner owner_state purpose scopes beyond audiences kinds max_ttl concurrency "
+    "live last_issued_at review_at registered_at reviewed_at suspended_at suspended_as unregistered_at users"
+)
+_KEPT = Columns("jitid.agent-kept/1", "agent=agent.name state owner live review_at event", single=True)
+_WITHDRAWN = f"agent=agent.name state kept {' '.join(REVOKED.fields)}"
 
 
 class AccessGrantCommand(Command):
@@ -310,12 +322,11 @@ class AgentRegisterCommand(Command):
 
     verb = "agent register"
     function = "directory.agent_verbs:register"
+    view = _KEPT
 
     name: str = arg(AGENT, "NAME", help="The name of an agent.")
-    owner: str | None = opt(
-        KNOWN_DELEGATOR, "--owner", help="Who answers for it: a known delegator.", metavar="DELEGATOR"
-    )
-    purpose: str | None = opt(TEXT, "--purpose", help="What it is for.")
+    owner: str | None = opt(OWNER, "--owner", help="Who answers for it: a known delegator.")
+    purpose: str | None = opt(PURPOSE, "--purpose", help="What it is for.")
     scope: tuple[Scope, ...] = opts(SCOPE, "--scope", help="What covers what it may hold; repeatable.")
     audience: tuple[str, ...] = opts(
         AUDIENCE, "--audience", help="Who its credentials may be meant for; repeatable (default: as usual)."
@@ -327,13 +338,12 @@ class AgentRegisterCommand(Command):
         DURATION, "--max-ttl", help="How long a credential lives at most (default: 1h)."
     )
     concurrency: int | None = opt(
-        COUNT, "--concurrency", help="How many identities may live at once (default: any number)."
+        CONCURRENCY, "--concurrency", help="How many identities may live at once (default: any number)."
     )
     may_use: tuple[str, ...] = opts(
-        DELEGATOR,
+        SHARE_NAME,
         "--may-use",
         help="A delegator, group:NAME or agent:NAME that may use the name; repeatable.",
-        metavar="WHO",
     )
     review: str | None = opt(
         WHEN, "--review", help="When it is to be reviewed: a duration or a time (default: 90d)."
@@ -351,12 +361,11 @@ class AgentChangeCommand(Command):
 
     verb = "agent change"
     function = "directory.agent_verbs:change"
+    view = _KEPT
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
-    owner: str | None = opt(
-        KNOWN_DELEGATOR, "--owner", help="Who answers for it: a known delegator.", metavar="DELEGATOR"
-    )
-    purpose: str | None = opt(TEXT, "--purpose", help="What it is for.")
+    owner: str | None = opt(OWNER, "--owner", help="Who answers for it: a known delegator.")
+    purpose: str | None = opt(PURPOSE, "--purpose", help="What it is for.")
     scope: tuple[Scope, ...] = opts(SCOPE, "--scope", help="What covers what it may hold; repeatable.")
     audience: tuple[str, ...] = opts(
         AUDIENCE, "--audience", help="Who its credentials may be meant for; repeatable (default: as usual)."
@@ -368,13 +377,12 @@ class AgentChangeCommand(Command):
         DURATION, "--max-ttl", help="How long a credential lives at most (default: 1h)."
     )
     concurrency: int | None = opt(
-        COUNT, "--concurrency", help="How many identities may live at once (default: any number)."
+        CONCURRENCY, "--concurrency", help="How many identities may live at once (default: any number)."
     )
     may_use: tuple[str, ...] = opts(
-        DELEGATOR,
+        SHARE_NAME,
         "--may-use",
         help="A delegator, group:NAME or agent:NAME that may use the name; repeatable.",
-        metavar="WHO",
     )
     clear: tuple[str, ...] = opts(
         choice("scope", "audience", "concurrency", "may-use", metavar="WHAT"),
@@ -391,6 +399,7 @@ class AgentShowCommand(Command):
 
     verb = "agent show"
     function = "directory.agent_verbs:show"
+    view = Columns("jitid.agent/1", f"{_AGENT} issues", single=True)
     effect = READS
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
@@ -405,15 +414,18 @@ class AgentListCommand(Command):
 
     verb = "agent list"
     function = "directory.agent_verbs:list_"
+    view = Columns("jitid.agent-list/1", _AGENT, brief="agent state owner live review_at")
     effect = READS
 
-    owner: str | None = opt(KNOWN_DELEGATOR, "--owner", help="Of this owner.", metavar="DELEGATOR")
+    owner: str | None = opt(OWNER, "--owner", help="Of this owner.")
     state: str | None = opt(
-        choice("registered", "overdue", "suspended", "unregistered", metavar="STATE"),
+        choice(
+            "registered", "overdue", "suspended", "unregistered", metavar="STATE", label="state of an agent"
+        ),
         "--state",
         help="registered, overdue, suspended or unregistered.",
     )
-    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
+    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
     after: str | None = opt(REGISTERED_AGENT, "--after", help="Go on after the agent NAME.")
 
 
@@ -426,6 +438,7 @@ class AgentReviewCommand(Command):
 
     verb = "agent review"
     function = "directory.agent_verbs:review"
+    view = Columns("jitid.agent-review/1", f"{_AGENT} event", single=True)
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     next_: str | None = opt(
@@ -442,10 +455,11 @@ class AgentSuspendCommand(Command):
 
     verb = "agent suspend"
     function = "directory.agent_verbs:suspend"
+    view = Columns("jitid.agent-suspend/1", _WITHDRAWN, single=True)
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     keep_live: bool = flag("--keep-live", help="Let what it holds live on.")
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
     max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
@@ -459,6 +473,7 @@ class AgentResumeCommand(Command):
 
     verb = "agent resume"
     function = "directory.agent_verbs:resume"
+    view = _KEPT
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
 
@@ -472,10 +487,11 @@ class AgentUnregisterCommand(Command):
 
     verb = "agent unregister"
     function = "directory.agent_verbs:unregister"
+    view = Columns("jitid.agent-unregister/1", _WITHDRAWN, single=True)
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     keep_live: bool = flag("--keep-live", help="Let what it holds live on.")
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
     max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
@@ -490,11 +506,18 @@ class AgentClassifyCommand(Command):
 
     verb = "agent classify"
     function = "directory.agent_advice:classify"
+    view = Columns(
+        "jitid.agent-classify/1",
+        "agent advice why command state identities live tasks days interval longest_interval first_issued_at "
+        "last_issued_at run_time_p50 run_time_p95 run_time_longest concurrency delegators delegator delegated scopes "
+        "scopes_from audiences kinds max_ttl",
+        brief="agent advice why",
+    )
     effect = READS
 
     names: tuple[str, ...] = args(AGENT, "[NAME]...", help="Names of agents; all of them if absent.")
     days: int | None = opt(COUNT, "--days", help="For how many days to look back (default: 90).")
-    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
+    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
 
 
 class AgentSuggestCommand(Command):
@@ -506,6 +529,11 @@ class AgentSuggestCommand(Command):
 
     verb = "agent suggest"
     function = "directory.agent_advice:suggest"
+    view = Columns(
+        "jitid.agent-suggest/1",
+        "agent policy rules scopes scopes_from max_ttl delegators identities=practice.identities "
+        "credentials=practice.credentials uses=practice.uses first_at=practice.first_at last_at=practice.last_at",
+    )
     effect = READS
 
     name: str | None = optional_arg(AGENT, "[NAME]", help="The name of an agent.")

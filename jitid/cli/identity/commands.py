@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from jitid.capabilities.identity.filter_store import SORTS, Filter
 from jitid.cli.command import Command
-from jitid.model.types import ANY_KIND, SENSITIVITY, TASK
+from jitid.formats.columns import Columns
+from jitid.model.types import TASK
 from jitid.operation.verb import READS
 from jitid.values.declaration import arg, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
@@ -17,14 +19,29 @@ from jitid.values.field_types import (
     FOLDER,
     ID,
     ID_OR_FILE,
-    KEY_ID,
-    SCOPE,
+    LIMIT,
+    SHORT_REASON,
     STATED_ID,
     TEXT,
-    TIME,
     choice,
 )
-from jitid.values.scope import Scope
+
+CREDENTIAL = (
+    "id jti task agent delegator delegated_by delegator_proof kind state sensitivity scopes audiences purpose depth "
+    "parent issued_at expires_at ended_at signed_by process delegator_state delegated"
+)
+"""The fields of a credential. Append new ones: scripts and remedies refer to fields by their number."""
+
+
+BOUND = Columns("jitid.list/1", CREDENTIAL, brief="id task agent state left process", more="left")
+"""The view of `list` if some credentials belong to processes: `alive`, `gone`, or `unknown` on this machine."""
+REVOKED = Columns(
+    "jitid.revoke/1",
+    "ended=credentials credentials=radius.credentials identities matched tasks delegators "
+    "offline_until=radius.offline_until event dry_run confirmed unconfirmed refused_since accepted_until",
+    single=True,
+)
+"""The outcome of a revocation."""
 
 
 class VerifyCommand(Command):
@@ -90,6 +107,15 @@ class InspectCommand(Command):
     verb = "inspect"
     function = "identity.inspect:inspect"
     effect = READS
+    view = Columns(
+        "jitid.inspect/1",
+        "active reason state sub act chain scope aud iss=issuer exp iat nbf jti client_id=credential.agent "
+        "token_type txn=credential.task delegator_proof delegator_state authorization_details id parent depth kind "
+        "sensitivity purpose task descendants live_descendants last_used_at scopes_used decision ended "
+        "kid=credential.signed_by process template at_target revocation_list delegated may_kind token_use may_audience "
+        "may_act",
+        single=True,
+    )
 
     subject: str | None = optional_arg(
         ID_OR_FILE,
@@ -99,7 +125,7 @@ class InspectCommand(Command):
     )
 
 
-class ListCommand(Command):
+class ListCommand(Filter, Command):
     """List credentials.
 
     Newest first; every condition must hold. To page, give the last `jti` seen to --after: rows that are
@@ -109,64 +135,26 @@ class ListCommand(Command):
     verb = "list"
     function = "identity.list:list_"
     effect = READS
+    view = Columns(
+        "jitid.list/1",
+        CREDENTIAL,
+        brief="id task agent delegator state left",
+        # It changes every second, so it is shown only in a terminal's table or by its name.
+        more="left",
+    )
 
-    task: str | None = opt(TASK, "--task", help="Of this task.")
-    delegator: str | None = opt(
-        DELEGATOR, "--delegator", help="Of this root delegator, or delegated by agent:NAME."
-    )
-    agent: str | None = opt(AGENT, "--agent", help="Of this agent.")
-    kind: str | None = opt(ANY_KIND, "--kind", help="Of this kind.")
-    state: str | None = opt(
-        choice("pending", "active", "expired", "revoked", "retired", "superseded", metavar="STATE"),
-        "--state",
-        help="pending, active, expired, revoked, retired or superseded.",
-    )
-    live: bool = flag("--live", help="Only what is alive.")
-    unsettled: bool = flag("--unsettled", help="Only what has ended, and is still to be ended at its target.")
-    sensitivity: str | None = opt(SENSITIVITY, "--sensitivity", help="Of this sensitivity.")
-    proof: str | None = opt(
-        choice("asserted", "os-user", "credential", "oidc", "parent", metavar="PROOF"),
-        "--proof",
-        help="Delegator proved so: asserted, os-user, credential, parent or oidc.",
-    )
-    scope: Scope | None = opt(SCOPE, "--scope", help="Holding exactly this scope.")
-    audience: str | None = opt(AUDIENCE, "--audience", help="Meant for this audience.")
-    purpose: str | None = opt(TEXT, "--purpose", help="Of a task with this purpose.")
-    id_: str | None = opt(ID, "--id", help="This identity or credential.")
-    parent: str | None = opt(ID, "--parent", help="Delegated by this identity.")
-    depth: int | None = opt(COUNT, "--depth", help="So many delegations from the root.")
-    signed_by: str | None = opt(KEY_ID, "--signed-by", help="Signed by this key.")
     process: str | None = opt(
-        choice("alive", "gone", "unknown", metavar="STATE"),
+        choice("alive", "gone", "unknown", metavar="STATE", label="state of a process"),
         "--process",
         help="Live, and given to a process that is alive, gone or unknown.",
     )
-    since: int | None = opt(TIME, "--since", help="From TIME on (RFC 3339).")
-    until: int | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
-    expires_before: int | None = opt(TIME, "--expires-before", help="Expiring before TIME (RFC 3339).")
-    expires_after: int | None = opt(TIME, "--expires-after", help="Expiring at TIME or later (RFC 3339).")
-    sort: str | None = opt(
-        choice(
-            "issued_at",
-            "expires_at",
-            "task",
-            "agent",
-            "delegator",
-            "depth",
-            "id",
-            "-issued_at",
-            "-expires_at",
-            "-task",
-            "-agent",
-            "-delegator",
-            "-depth",
-            "-id",
-            metavar="FIELD",
-        ),
+    sort: str = opt(
+        choice(*SORTS, *(f"-{key}" for key in SORTS), metavar="FIELD"),
         "--sort",
         help="Sort by FIELD; -FIELD turns it round (-issued_at).",
+        absent="-issued_at",
     )
-    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
+    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
     after: str | None = opt(ID, "--after", help="Go on after ID, the last one seen.")
 
 
@@ -181,15 +169,17 @@ class TreeCommand(Command):
     verb = "tree"
     function = "identity.tree:tree"
     effect = READS
+    view = Columns("jitid.tree/1", "depth id parent agent task delegator state scopes expires_at")
+    formats = ("mermaid", "dot")
 
     ids: tuple[str, ...] = args(STATED_ID, "[ID]...", help="Identities or credentials.")
     task: str | None = opt(TASK, "--task", help="Of this task.")
     shape: str | None = opt(
-        choice("mermaid", "dot", metavar="SHAPE"),
+        choice("mermaid", "dot", metavar="SHAPE", label="shape"),
         "--as",
         help="mermaid or dot: the tree as a drawing's source.",
     )
-    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
+    limit: int = opt(LIMIT, "--limit", help="At most N rows.", absent=1_000)
 
 
 class RevokeCommand(Command):
@@ -202,6 +192,7 @@ class RevokeCommand(Command):
 
     verb = "revoke"
     function = "identity.revoke:revoke"
+    view = REVOKED
 
     ids: tuple[str, ...] = args(
         STATED_ID, "[ID]...", help="Identities or credentials.", verb_refuses_tokens=True
@@ -216,7 +207,7 @@ class RevokeCommand(Command):
         FILE, "--token-file", help="The one whose token is in FILE; `-` is standard input."
     )
     ids_file: str | None = opt(FILE, "--ids-file", help="A file with an id a line; `-` is standard input.")
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
     max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
@@ -232,10 +223,11 @@ class RetireCommand(Command):
     """
 
     verb = "retire"
-    function = "identity.retire:retire"
+    function = "identity.revoke:retire"
+    view = REVOKED
 
     task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
     wait: int | None = opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
 
@@ -251,6 +243,12 @@ class ExplainCommand(Command):
     verb = "explain"
     function = "identity.explain:explain"
     effect = READS
+    view = Columns(
+        "jitid.explain/1",
+        "decision=then.decision reason event operation at by id jti count rules=then.rules granted=then.granted "
+        "refused lifetime needs=then.needs asked approvers policy stored texts now differs",
+        single=True,
+    )
 
     subject: str | None = optional_arg(
         ID_OR_FILE,

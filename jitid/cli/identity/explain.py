@@ -20,34 +20,9 @@ if TYPE_CHECKING:
     from jitid.policy.decision import PolicyOutcome
     from jitid.policy.policy_request import PolicyRequest
 
-FIELDS = (
-    "decision",
-    "reason",
-    "event",
-    "operation",
-    "at",
-    "by",
-    "id",
-    "jti",
-    "count",
-    "rules",
-    "granted",
-    "refused",
-    "lifetime",
-    "needs",
-    "asked",
-    "approvers",
-    "policy",
-    "stored",
-    "texts",
-    "now",
-    "differs",
-)
-
 
 def explain(cli: Invocation, args: commands.ExplainCommand) -> None:
     """Perform `jitid explain`."""
-    cli.expect(FIELDS)
     if args.event is not None:
         if args.subject is not None:
             raise UsageError("an event and a credential are named", "leave one of them out")
@@ -60,21 +35,19 @@ def explain(cli: Invocation, args: commands.ExplainCommand) -> None:
         explanation = open_authority(cli.config()).perform(operation)
     if explanation.lost is not None:
         cli.warn(explanation.lost)
-    row = _row(explanation)
+    row = args.view.row(explanation, _computed(explanation))
     if not cli.by_eye():
-        cli.show(Display("jitid.explain/1", FIELDS, [row], one=True))
+        cli.show(Display(args.view.schema, args.view.fields, [row], one=True))
         return
-    columns = tuple(name for name in FIELDS if name != "texts" and row[name] not in (None, "", [], {}))
-    cli.show(Display("jitid.explain/1", columns, [row], one=True))
+    columns = tuple(name for name in row if name != "texts" and row[name] not in (None, "", [], {}))
+    cli.show(Display(args.view.schema, columns, [row], one=True))
     output.write("".join(_text(rule) for rule in explanation.rules))
 
 
-def _row(explanation: Explanation) -> dict[str, Any]:
+def _computed(explanation: Explanation) -> dict[str, Any]:
     document, credential = explanation.document, explanation.credential
     return {
-        "decision": explanation.then.decision,
         "reason": explanation.then.reason or None,
-        "event": explanation.event,
         "operation": document["op"],
         "at": record_rows.time(document["at"]),
         "by": document["by"],

@@ -17,108 +17,48 @@ from jitid.model.delegation import act_claim, actors_of
 if TYPE_CHECKING:
     from jitid.cli.identity import commands
 
-FIELDS = (
-    "active",
-    "reason",
-    "state",
-    "sub",
-    "act",
-    "chain",
-    "scope",
-    "aud",
-    "iss",
-    "exp",
-    "iat",
-    "nbf",
-    "jti",
-    "client_id",
-    "token_type",
-    "txn",
-    "delegator_proof",
-    "delegator_state",
-    "authorization_details",
-    "id",
-    "parent",
-    "depth",
-    "kind",
-    "sensitivity",
-    "purpose",
-    "task",
-    "descendants",
-    "live_descendants",
-    "last_used_at",
-    "scopes_used",
-    "decision",
-    "ended",
-    "kid",
-    "process",
-    "template",
-    "at_target",
-    "revocation_list",
-    "delegated",
-    "may_kind",
-    "token_use",
-    "may_audience",
-    "may_act",
-)
-
 
 def inspect(cli: Invocation, args: commands.InspectCommand) -> None:
     """Perform `jitid inspect`."""
-    cli.expect(FIELDS)
     if args.subject is not None and args.subject.startswith(("jid_", "jti_")):
         operation = Inspect(id=args.subject)
     else:
         operation = Inspect(token=hints.subject(args.subject))
     with hints.advised():
-        row = _row(open_authority(cli.config()).perform(operation))
+        inspection = open_authority(cli.config()).perform(operation)
+    row = args.view.row(inspection, _computed(inspection))
     if not cli.by_eye():
-        cli.show(Display("jitid.inspect/1", FIELDS, [row], one=True))
+        cli.show(Display(args.view.schema, args.view.fields, [row], one=True))
         return
     for name in ("exp", "iat", "nbf"):
         row[name] = f"{row[name]} ({record_rows.time(row[name])})"
-    columns = tuple(name for name in FIELDS if row[name] not in (None, "", []))
-    cli.show(Display("jitid.inspect/1", columns, [row], one=True))
+    columns = tuple(name for name in row if row[name] not in (None, "", []))
+    cli.show(Display(args.view.schema, columns, [row], one=True))
 
 
-def _row(inspection: Inspection) -> dict[str, Any]:
+def _computed(inspection: Inspection) -> dict[str, Any]:
     from jitid.values import strict_json
 
     credential, task = inspection.credential, inspection.task
     event, ended = inspection.event or {}, inspection.ended_event
-    chain = [
-        credential.delegator,
-        *(ancestor.agent for ancestor in reversed(inspection.lineage)),
-        credential.agent,
-    ]
     return {
-        "active": inspection.active,
-        "reason": inspection.reason,
         "state": "active" if inspection.active else _state(inspection),
         "sub": credential.delegator,
         "act": act_claim(actors_of(inspection.trust_domain, [credential, *inspection.lineage])),
-        "chain": chain,
+        "chain": [
+            credential.delegator,
+            *(ancestor.agent for ancestor in reversed(inspection.lineage)),
+            credential.agent,
+        ],
         "scope": " ".join(credential.scopes),
         "aud": list(credential.audiences),
-        "iss": inspection.issuer,
         "exp": credential.expires_at,
         "iat": credential.issued_at,
         "nbf": credential.issued_at,
-        "jti": credential.jti,
-        "client_id": credential.agent,
         "token_type": None if credential.kind in (*PROOFS, Kind.ADOPTED) else _token_type(credential),
-        "txn": credential.task,
-        "delegator_proof": credential.delegator_proof,
-        "delegator_state": credential.delegator_state,
         "authorization_details": None
         if credential.details is None
         else strict_json.loads(credential.details),
-        "id": credential.id,
-        "parent": credential.parent,
-        "depth": credential.depth,
-        "kind": credential.kind,
-        "sensitivity": credential.sensitivity,
-        "purpose": credential.purpose,
         "task": {
             "name": task.name,
             "state": "ended" if task.ended_at is not None else "open",
@@ -128,9 +68,7 @@ def _row(inspection: Inspection) -> dict[str, Any]:
             "opened_at": record_rows.time(task.opened_at),
             "ended_at": record_rows.time(task.ended_at),
         },
-        "descendants": inspection.descendants,
-        "live_descendants": inspection.live_descendants,
-        "last_used_at": record_rows.time(max((use.last_at for use in inspection.used), default=None)),
+        "last_used_at": max((use.last_at for use in inspection.used), default=None),
         "scopes_used": [use.scope for use in inspection.used],
         "decision": {
             "event": credential.event,
@@ -149,16 +87,11 @@ def _row(inspection: Inspection) -> dict[str, Any]:
             "by": ended.get("by"),
             "reason": ended.get("reason"),
         },
-        "kid": credential.signed_by,
         "process": _process(inspection),
-        "template": credential.template,
         "at_target": _at_target(inspection),
         "revocation_list": _revocation_list(inspection),
-        "delegated": credential.depth > 0,
         "may_kind": None if credential.may_kind is None else list(credential.may_kind),
-        "token_use": credential.token_use,
         "may_audience": credential.may_audience if credential.token_use else (),
-        "may_act": credential.may_act,
     }
 
 

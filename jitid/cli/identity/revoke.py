@@ -1,4 +1,4 @@
-"""`jitid revoke`: end credentials before their time."""
+"""`jitid revoke` and `retire`: end credentials before their time, or a task."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority import settle_at_targets as confirming
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation
-from jitid.capabilities.inventory.operations import Revoke
-from jitid.cli import hints, read_input, record_rows
+from jitid.capabilities.inventory.operations import Retire, Revoke
+from jitid.cli import hints, read_input
 from jitid.cli.ask import can_prompt, confirm
+from jitid.cli.identity.commands import REVOKED
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
-from jitid.formats.display import Display
 from jitid.model.ledger_rows import Selection
 from jitid.system import output
 from jitid.values.ids import parse_id
@@ -26,33 +26,17 @@ if TYPE_CHECKING:
     from jitid.model.ledger_rows import Radius
     from jitid.operation.base import Authority
 
-FIELDS = (
-    "ended",
-    "credentials",
-    "identities",
-    "matched",
-    "tasks",
-    "delegators",
-    "offline_until",
-    "event",
-    "dry_run",
-    "confirmed",
-    "unconfirmed",
-    "refused_since",
-    "accepted_until",
-)
+FIELDS = REVOKED.fields
 
 
 def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
     """Perform `jitid revoke`."""
-    cli.expect(FIELDS)
-    read_input.check_one_stdin(args.ids_file, *(args.token_file))
+    read_input.check_one_stdin(args.ids_file, *args.token_file)
     listed_ids = (
         []
         if args.ids_file is None
         else [text for _, text in read_input.lines(args.ids_file, "the list of ids")]
     )
-    all_ids = tuple(dict.fromkeys([*(args.ids), *listed_ids]))
     hints.check_ids(args.ids, token_files=True)
     for text in listed_ids:
         parse_id(text)
@@ -61,17 +45,16 @@ def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
             "the list of ids is empty; nothing was changed", "an empty selection never means everything"
         )
     selection = Selection(
-        ids=all_ids,
+        ids=tuple(dict.fromkeys([*args.ids, *listed_ids])),
         tasks=args.task,
         delegators=args.delegator,
         agents=args.agent,
-        trees=tuple(args.tree),
+        trees=args.tree,
     )
-    hints.check_ids(selection.trees, token_files=False)
     operation = Revoke(
         selection=selection,
         tokens=tuple(read_input.token(path, "the token") for path in args.token_file),
-        reason=check_reason(args.reason),
+        reason=args.reason,
         most=None if args.yes else most_of(cli, args.max_),
         dry_run=args.dry_run,
         accept_clock=cli.accept_clock,
@@ -80,11 +63,21 @@ def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
         raise UsageError(
             "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
         )
-    patience = args.wait
     authority = open_authority(cli.config())
     with hints.advised():
-        ended = perform(cli, authority, operation, patience)
+        ended = perform(cli, authority, operation, args.wait)
     report_ended(cli, ended, dry_run=args.dry_run)
+
+
+def retire(cli: Invocation, args: commands.RetireCommand) -> None:
+    """Perform `jitid retire`."""
+    operation = Retire(
+        task=args.task, reason=args.reason, dry_run=args.dry_run, accept_clock=cli.accept_clock
+    )
+    authority = open_authority(cli.config())
+    report_ended(
+        cli, confirming.confirm(authority, authority.perform(operation), args.wait), dry_run=args.dry_run
+    )
 
 
 def perform(cli: Invocation, authority: Authority, operation: Revoke, wait: int | None = None) -> Ended:
@@ -92,24 +85,11 @@ def perform(cli: Invocation, authority: Authority, operation: Revoke, wait: int 
 
     Wait at most `wait` seconds for targets that do not confirm at once.
     """
-    selection, tokens = operation.selection, operation.tokens
-    preview = Revoke(
-        selection=selection, tokens=tokens, most=None, dry_run=True, accept_clock=operation.accept_clock
-    )
     limit = operation.most
     if not operation.dry_run:
+        preview = operation.replace(reason=None, most=None, dry_run=True)
         limit = confirmed(cli, limit, lambda: authority.perform(preview).radius)
-    ended = authority.perform(
-        Revoke(
-            selection=selection,
-            tokens=tokens,
-            reason=operation.reason,
-            most=limit,
-            dry_run=operation.dry_run,
-            accept_clock=operation.accept_clock,
-        )
-    )
-    return confirming.confirm(authority, ended, wait)
+    return confirming.confirm(authority, authority.perform(operation.replace(most=limit)), wait)
 
 
 def confirmed(cli: Invocation, limit: int | None, foresee: Callable[[], Radius]) -> int | None:
@@ -156,7 +136,7 @@ def check_reason(text: str | None) -> str | None:
 def report_ended(cli: Invocation, ended: Ended, *, dry_run: bool) -> None:
     """Show the result of a revocation, as a sentence or in the requested format."""
     if cli.field is not None or cli.format_name() is not None:
-        cli.show(Display("jitid.revoke/1", FIELDS, [row(ended, dry_run=dry_run)], one=True))
+        cli.show_records(REVOKED, [ended], lambda _: {"dry_run": dry_run})
         if ended.unproved is not None:
             cli.warn(unproved(ended.unproved))
     else:
@@ -165,23 +145,8 @@ def report_ended(cli: Invocation, ended: Ended, *, dry_run: bool) -> None:
 
 
 def row(ended: Ended, *, dry_run: bool) -> dict[str, Any]:
-    """Return the result of a revocation as a row with the fields of `FIELDS`."""
-    radius = ended.radius
-    return {
-        "ended": ended.credentials,
-        "credentials": radius.credentials,
-        "identities": radius.identities,
-        "matched": radius.matched,
-        "tasks": radius.tasks,
-        "delegators": radius.delegators,
-        "offline_until": record_rows.time(radius.offline_until),
-        "event": ended.event,
-        "dry_run": dry_run,
-        "confirmed": ended.confirmed,
-        "unconfirmed": ended.unsettled + ended.unsupported,
-        "refused_since": record_rows.time(ended.refused_since),
-        "accepted_until": record_rows.time(ended.accepted_until),
-    }
+    """Return the result of a revocation as a row with the fields of `REVOKED`."""
+    return REVOKED.row(ended, {"dry_run": dry_run})
 
 
 def sentence(ended: Ended, *, dry_run: bool) -> str:

@@ -47,13 +47,7 @@ def end(cli: Invocation, authority: Authority, operation: Revoke, room: int | No
 
 
 def _part(operation: Revoke, ids: tuple[str, ...], *, dry_run: bool) -> Revoke:
-    return Revoke(
-        selection=Selection(ids=ids),
-        reason=operation.reason,
-        most=None,
-        dry_run=dry_run,
-        accept_clock=operation.accept_clock,
-    )
+    return operation.replace(selection=Selection(ids=ids), tokens=(), most=None, dry_run=dry_run)
 
 
 def _together(parts: Sequence[Ended]) -> Ended:

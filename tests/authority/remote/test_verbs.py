@@ -14,9 +14,9 @@ import pytest
 
 from jitid.authority.remote import RemoteAuthority
 from jitid.capabilities.audit.audit_log import LogFilter
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
-from jitid.model.ledger_rows import Filter
 from jitid.operation.base import PagedOperation
 from jitid.system.authority_address import parse_address
 from jitid.values.secret import new_opaque

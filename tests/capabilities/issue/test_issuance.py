@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity.store import RowStore
 from jitid.capabilities.inventory.operations import Inspect, ListCredentials
 from jitid.capabilities.issue.operations import Attach, Issue
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
-from jitid.model.ledger_rows import Filter
 from jitid.model.request import AttachRequest
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

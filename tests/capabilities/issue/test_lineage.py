@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.decisions.operations import Explain
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.inventory.operations import Inspect
@@ -23,7 +24,6 @@ from jitid.capabilities.use.operations import Authorize
 from jitid.errors import PolicyDeniedError
 from jitid.model.caller import Caller
 from jitid.model.credential import Credential
-from jitid.model.ledger_rows import Filter
 from jitid.model.request import AttachRequest, MayAct, RenewRequest
 from jitid.model.task import SENSITIVITIES, rank
 from jitid.operation.terms import Terms

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.integrity.operations import VerifyLog
 from jitid.capabilities.inventory.operations import GiveTask, Inspect, Inspection, Retire, Revoke, ShareTask
@@ -25,7 +26,7 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.ledger_rows import Selection
 from jitid.model.outside import LAST_AFTER
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.model.target import EndOutcome, Settlement, StatedTarget

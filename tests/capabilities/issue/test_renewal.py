@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity.store import RowStore
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.ledger.signing_keys import KeyStore
-from jitid.model.ledger_rows import Filter
 from jitid.model.process import Process
 from jitid.model.request import RenewRequest
 from jitid.policy.default import default_files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.operations import Renew
@@ -16,7 +17,7 @@ from jitid.capabilities.sweep.rules import rule_of
 from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PartialError
 from jitid.ledger.view import View
-from jitid.model.ledger_rows import Filter, Selection
+from jitid.model.ledger_rows import Selection
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NOW, World, edit, put

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from jitid.capabilities.decisions import replay
 from jitid.capabilities.directory.governance import directory_facts
 from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.validity import root_proof
 from jitid.capabilities.sweep.finding import Coverage, Severity
 from jitid.errors import ConfigurationError, InvalidCredentialError
 from jitid.ledger.view import View
 from jitid.model.credential import Credential
-from jitid.model.ledger_rows import Filter
 from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import PolicyRequest
 from jitid.values.ids import identity_id

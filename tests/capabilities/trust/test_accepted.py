@@ -418,7 +418,7 @@ def test_every_verb_says_the_same_of_a_revoked_credential(tmp_path: Path, kind: 
             assert [text for text in words if format_time(NOW + TTL + LEEWAY) not in text] == []
             assert [text for text in words if format_time(NOW + TTL) in text] == []
         assert ended.accepted_until == leaked(world).leak.accepted_until == NOW + TTL + LEEWAY
-        seen = inspecting._row(world.authority.perform(inventory_operations.Inspect(id=made.jti)))[
+        seen = inspecting._computed(world.authority.perform(inventory_operations.Inspect(id=made.jti)))[
             "revocation_list"
         ]
         assert (seen is None) is ("jwt" in kind)

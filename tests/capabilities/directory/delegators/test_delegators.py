@@ -10,6 +10,7 @@ from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.agent_operations import SuspendAgent
 from jitid.capabilities.directory.delegators import Amendment
+from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity.operations import ReadLog
 from jitid.capabilities.inventory.operations import Inspect, ListCredentials
 from jitid.capabilities.issue import issuance
@@ -18,7 +19,6 @@ from jitid.capabilities.leak.operations import AddLeaks, ListLeaks
 from jitid.errors import IntegrityError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.ledger.sqlite import folder
 from jitid.model.leak import LeakFilter
-from jitid.model.ledger_rows import Filter
 from jitid.search.pasted import search_pasted
 from tests.builders import NOW, Made, World, edit, request
 from tests.capabilities.directory.people import (
