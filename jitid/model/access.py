@@ -57,6 +57,33 @@ class Access(NamedTuple):
     audiences: tuple[str, ...] | None = None
     """The audiences that are registered for the caller; `*` means all. None, if none were stated, means all as well."""
 
+    @property
+    def by(self) -> str:
+        """Its proof: `bearer` or `key`."""
+        return "bearer" if self.public is None else "key"
+
+    @property
+    def ends_at(self) -> int:
+        """When it ends at the latest: once it is replaced, or at its expiry."""
+        return self.expires_at if self.superseded_at is None else min(self.superseded_at, self.expires_at)
+
+    @property
+    def shown_roles(self) -> tuple[str, ...]:
+        """The roles for people: `bootstrap` for a bootstrap credential."""
+        return ("bootstrap",) if self.bootstrap else self.roles
+
+    @property
+    def shown_audiences(self) -> tuple[str, ...]:
+        """The audiences of the tokens that the caller may see, for people.
+
+        If no audience is registered, a verifier, responder, auditor or admin sees the tokens of all audiences. Any
+        other caller sees none.
+        """
+        unrestricted = {"verifier", "responder", "auditor", "admin"} & set(self.roles)
+        if self.audiences == ALL_AUDIENCES or (self.audiences is None and unrestricted):
+            return ("all audiences",)
+        return self.audiences or ()
+
     def state_at(self, now: int) -> AccessState:
         """Return the state at `now`."""
         if self.ended_as is not None:

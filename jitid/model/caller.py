@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 ROLES = ("issuer", "verifier", "responder", "sweeper", "auditor", "admin")
 """The duties that can be given to a caller; each is separate, and none includes another."""
-ROLE = choice(*ROLES, metavar="ROLE")
+ROLE = choice(*ROLES, metavar="ROLE", label="role")
 BOOTSTRAP = "bootstrap"
 """The role of a bootstrap credential: it grants the first administrator access, once."""
 

@@ -36,6 +36,11 @@ class Delegator(NamedTuple):
     disabled_last: int | None = None
     """When the delegator was last disabled, even if enabled again: older proofs are no longer accepted."""
 
+    @property
+    def state(self) -> str:
+        """`enabled` or `disabled`."""
+        return "enabled" if self.disabled_at is None else "disabled"
+
 
 class AgentState(StrEnum):
     """The state of a registered agent at a given time; only in the first state can it obtain identities."""

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jitid.cli.directory import (
-    access_rows,
-    delegator_import,
-    delegator_rows,
-)
 from jitid.cli.identity import verdict_rows
 from jitid.cli.issue import approval_rows, request_input
 from jitid.cli.leak import (
@@ -87,10 +82,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "leak show": leak_rows.DETAILS,
     "leak timeline": timeline_rows.FIELDS,
     "leak close": leak_rows.CLOSED,
-    "access grant": access_rows.GRANTED,
-    "access list": access_rows.FIELDS,
-    "access rotate": access_rows.GRANTED,
-    "access revoke": access_rows.REVOKED,
     "access bootstrap": (),
     "approve list": approval_rows.FIELDS,
     "approve show": approval_rows.DETAILS,
@@ -109,13 +100,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "adopt probe": adopt_rows.PROBED,
     "adopt suggest": adopt_suggest.FIELDS,
     "adopt ended": adopt_rows.ENDED,
-    "delegator add": delegator_rows.EDITED,
-    "delegator change": delegator_rows.EDITED,
-    "delegator disable": delegator_rows.DISABLED,
-    "delegator enable": delegator_rows.ENABLED,
-    "delegator show": delegator_rows.DETAILS,
-    "delegator list": delegator_rows.FIELDS,
-    "delegator import": delegator_import.FIELDS,
     "audit log": tuple(dict.fromkeys((*audit_verbs.LOG, "members", *audit_actions.FIELDS))),
     "audit head": (),
     "audit verify": audit_verbs.VERIFIED,

@@ -39,7 +39,7 @@ _Sql = str | Callable[[Any, dict[str, Any]], str]
 """
 
 
-class _Condition(Field):
+class FilterCondition(Field):
     """A field of the filter with its SQL."""
 
     __slots__ = ("few", "sql")
@@ -62,12 +62,12 @@ class _Condition(Field):
 
 def _where(sql: _Sql, type_: FieldType[Any], *flags: str, help: str = "", few: bool = False) -> Any:
     """Declare a condition on a value."""
-    return _Condition(sql, type_, flags, help, None, few=few)
+    return FilterCondition(sql, type_, flags, help, None, few=few)
 
 
 def _only(sql: str, *flags: str, help: str = "", few: bool = False) -> Any:
     """Declare a condition without a value."""
-    return _Condition(sql, None, flags, help, default=False, few=few)
+    return FilterCondition(sql, None, flags, help, default=False, few=few)
 
 
 def _kind(value: str, _label: str) -> str:
@@ -218,7 +218,7 @@ class Filter(Declared):
             value = getattr(self, name)
             if value is None or value is False:
                 continue
-            assert isinstance(field, _Condition)
+            assert isinstance(field, FilterCondition)
             is_id = field.type is not None and field.type.check is ID.check
             values[name] = parse_id(value)[1] if is_id else value
             sql = field.sql if isinstance(field.sql, str) else field.sql(value, values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, open_or_create_authority
 from jitid.authority.open_local import open_or_create_local
@@ -15,37 +15,28 @@ from jitid.capabilities.access.operations import (
     RevokeAccess,
     RotateAccess,
 )
-from jitid.cli import record_rows
-from jitid.cli.directory import access_rows
-from jitid.cli.identity.list import limit_of
-from jitid.cli.identity.revoke import check_reason
+from jitid.cli.identity.list import DEFAULT_LIMIT
 from jitid.cli.invocation import Invocation
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
-from jitid.formats.display import Display
-from jitid.model.caller import ROLES
+from jitid.model.access import Access, AccessState
 from jitid.system import output, time_limit
 from jitid.system.files import write_private
 from jitid.system.output_place import check_output
-from jitid.values.ids import parse_access_id
-from jitid.values.names import check_delegator
 from jitid.values.text import decoded, quote
-from jitid.values.times import format_time
+from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.grant import Granted
     from jitid.cli.directory import commands
+    from jitid.formats.columns import Columns
     from jitid.operation.base import Authority
 
 
 def grant(cli: Invocation, args: commands.AccessGrantCommand) -> None:
     """Perform `jitid access grant`."""
-    cli.expect(access_rows.GRANTED)
-    for role_name in args.role:
-        if role_name not in ROLES:
-            raise UsageError(f"there is no role {quote(role_name)}", f"choose among: {', '.join(ROLES)}")
     request = AccessRequest(
         args.name,
-        tuple(args.role),
+        args.role,
         args.ttl,
         None if args.key is None else _key(args.key),
         tuple(dict.fromkeys(args.audience)),
@@ -53,12 +44,11 @@ def grant(cli: Invocation, args: commands.AccessGrantCommand) -> None:
     )
     authority = open_or_create_authority(cli.config(), cli.note)
     granted = authority.perform(GrantAccess(wanted=request, accept_clock=cli.accept_clock))
-    _hand_out(cli, authority, granted, args.out)
+    _hand_out(cli, args, authority, granted)
 
 
 def rotate(cli: Invocation, args: commands.AccessRotateCommand) -> None:
     """Perform `jitid access rotate`."""
-    cli.expect(access_rows.GRANTED)
     operation = RotateAccess(
         id=args.id_,
         ttl=args.ttl,
@@ -66,42 +56,33 @@ def rotate(cli: Invocation, args: commands.AccessRotateCommand) -> None:
         accept_clock=cli.accept_clock,
     )
     authority = open_authority(cli.config())
-    _hand_out(cli, authority, authority.perform(operation), args.out)
+    _hand_out(cli, args, authority, authority.perform(operation))
 
 
 def list_(cli: Invocation, args: commands.AccessListCommand) -> None:
     """Perform `jitid access list`."""
-    cli.expect(access_rows.FIELDS)
-    holder = args.name
-    max_count = limit_of(args.limit)
-    page = open_authority(cli.config()).perform(ListAccess(live=not args.all_, name=holder, limit=max_count))
-    columns = record_rows.columns(cli, access_rows.FIELDS, access_rows.BRIEF)
-    rows = [access_rows.row(access, page.now) for access in page.found]
-    cli.show(
-        Display("jitid.access-list/1", columns, [{field: row[field] for field in columns} for row in rows])
-    )
-    if args.limit is None and len(rows) == max_count:
-        cli.note(f"there may be more than {max_count}: say how many with --limit")
+    limit = args.limit or DEFAULT_LIMIT
+    page = open_authority(cli.config()).perform(ListAccess(live=not args.all_, name=args.name, limit=limit))
+
+    def computed(access: Access) -> dict[str, Any]:
+        state = access.state_at(page.now)
+        left = format_duration(access.ends_at - page.now) if state is AccessState.ACTIVE else None
+        return {"state": state, "left": left}
+
+    cli.show_records(args.view, page.found, computed)
+    if args.limit is None and len(page.found) == limit:
+        cli.note(f"there may be more than {limit}: say how many with --limit")
 
 
 def revoke(cli: Invocation, args: commands.AccessRevokeCommand) -> None:
     """Perform `jitid access revoke`."""
-    cli.expect(access_rows.REVOKED)
-    ids = [subject for subject in args.whose if subject.startswith("acc_")]
-    for id_ in ids:
-        parse_access_id(id_)
-    names = [check_delegator(subject) for subject in args.whose if subject not in ids]
+    ids = tuple(text for text in args.whose if text.startswith("acc_"))
+    names = tuple(text for text in args.whose if text not in ids)
     revoked = open_authority(cli.config()).perform(
-        RevokeAccess(
-            ids=tuple(ids),
-            names=tuple(names),
-            reason=check_reason(args.reason),
-            accept_clock=cli.accept_clock,
-        )
+        RevokeAccess(ids=ids, names=names, reason=args.reason, accept_clock=cli.accept_clock)
     )
     if cli.field is not None or cli.format_name() is not None:
-        row = {"ended": revoked.ids, "event": revoked.event}
-        cli.show(Display("jitid.access-revoke/1", access_rows.REVOKED, [row], one=True))
+        cli.show_records(args.view, [revoked])
     elif not revoked.ids:
         output.write("nothing of that counted any longer\n")
     else:
@@ -166,10 +147,15 @@ def _key(path: str) -> str:
     return decoded(read_input.read(path, MAX_KEY, "the key"), "the key")
 
 
-def _hand_out(cli: Invocation, authority: Authority, granted: Granted, out: str | None) -> None:
+def _hand_out(
+    cli: Invocation,
+    args: commands.AccessGrantCommand | commands.AccessRotateCommand,
+    authority: Authority,
+    granted: Granted,
+) -> None:
     """Show a new access credential. On any error, revoke it: an unshown credential must not stay valid."""
     try:
-        _show(cli, granted, out)
+        _show(cli, args.view, granted, args.out)
     except BaseException as error:
         _end(cli, authority, granted, error)
         if isinstance(error, OutputError):
@@ -183,7 +169,7 @@ def _hand_out(cli: Invocation, authority: Authority, granted: Granted, out: str 
     )
 
 
-def _show(cli: Invocation, granted: Granted, out: str | None) -> None:
+def _show(cli: Invocation, view: Columns, granted: Granted, out: str | None) -> None:
     token = None if granted.secret is None else granted.secret.reveal()
     line = f"{granted.access.id if token is None else token}\n"
     plainly = cli.field is None and cli.format is None
@@ -194,8 +180,7 @@ def _show(cli: Invocation, granted: Granted, out: str | None) -> None:
     if plainly:
         output.write(line)
         return
-    row = access_rows.granted(granted, None if out is not None else token)
-    cli.show(Display("jitid.access-grant/1", access_rows.GRANTED, [row], one=True))
+    cli.show_records(view, [granted], lambda _: {"token": None if out is not None else token})
 
 
 def _end(cli: Invocation, authority: Authority, granted: Granted, error: BaseException | None = None) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from jitid.cli.command import Command
 from jitid.cli.identity.commands import REVOKED
+from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.model.caller import ROLE
-from jitid.model.directory import CONCURRENCY, OWNER, SHARE_NAME
+from jitid.model.directory import ALIAS, CONCURRENCY, GROUP, OWNER, PERSON, SHARE_NAME, check_alias
 from jitid.model.types import KIND, PURPOSE, SENSITIVITY, TASK
 from jitid.operation.verb import READS
 from jitid.values.declaration import arg, args, flag, opt, optional_arg, opts
@@ -18,16 +19,16 @@ from jitid.values.field_types import (
     DELEGATOR,
     DURATION,
     FILE,
-    KNOWN_DELEGATOR,
     LIMIT,
-    NAME,
     REGISTERED_AGENT,
     SCOPE,
     SHORT_REASON,
-    TEXT,
     WHEN,
     choice,
+    typed_as,
 )
+from jitid.values.ids import parse_access_id
+from jitid.values.names import check_delegator
 from jitid.values.scope import Scope
 
 _AGENT = (
@@ -36,6 +37,41 @@ _AGENT = (
 )
 _KEPT = Columns("jitid.agent-kept/1", "agent=agent.name state owner live review_at event", single=True)
 _WITHDRAWN = f"agent=agent.name state kept {' '.join(REVOKED.fields)}"
+
+
+_BY_NAME, _BY_SOURCE = (
+    "name state sensitivity entitlements groups manager aliases",
+    "imported added_at disabled_at",
+)
+_DELEGATOR = f"{_BY_NAME} external_id=delegator.external {_BY_SOURCE}"
+_EDITED = Columns("jitid.delegator-change/1", f"{_DELEGATOR} changed live event", single=True)
+_GRANTED = Columns(
+    "jitid.access-grant/1",
+    "token id name roles=access.shown_roles by issued_at expires_at predecessor event audiences=access.shown_audiences",
+    single=True,
+)
+
+
+def _whose(text: str, _label: str) -> str:
+    if text.startswith("acc_"):
+        parse_access_id(text)
+        return text
+    return check_delegator(text)
+
+
+def _subject(text: str, _label: str) -> str:
+    if " " not in text:
+        raise UsageError(
+            "a subject has no blank in it",
+            "write 'ISS SUB', its `iss` and its `sub` with one blank between them",
+        )
+    return check_alias(text)
+
+
+_NEW_PERSON = typed_as(PERSON, None, "delegators")
+_PERSON = typed_as(PERSON, None, "known")
+_KNOWN = typed_as(ALIAS, None, "known")
+_SUBJECT = typed_as(ALIAS, "SUBJECT", parse=_subject)
 
 
 class AccessGrantCommand(Command):
@@ -56,6 +92,7 @@ class AccessGrantCommand(Command):
 
     verb = "access grant"
     function = "directory.access_verbs:grant"
+    view = _GRANTED
 
     name: str = arg(DELEGATOR, "NAME", help="A person or a service: user:NAME, system:NAME.")
     role: tuple[str, ...] = opts(
@@ -86,11 +123,17 @@ class AccessListCommand(Command):
 
     verb = "access list"
     function = "directory.access_verbs:list_"
+    view = Columns(
+        "jitid.access-list/1",
+        "id name roles=shown_roles state by issued_at expires_at ends_at ended_at predecessor event ended_event "
+        "audiences=shown_audiences",
+        brief="id name roles state left audiences",
+    )
     effect = READS
 
     name: str | None = opt(DELEGATOR, "--name", help="Only what this person or service has.")
     all_: bool = flag("--all", help="Also what counts no longer.")
-    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
+    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
 
 
 class AccessRotateCommand(Command):
@@ -102,6 +145,7 @@ class AccessRotateCommand(Command):
 
     verb = "access rotate"
     function = "directory.access_verbs:rotate"
+    view = _GRANTED
 
     id_: str = arg(ACCESS_ID, "ACCESS", help="The id of an access credential.")
     ttl: int | None = opt(
@@ -126,11 +170,15 @@ class AccessRevokeCommand(Command):
 
     verb = "access revoke"
     function = "directory.access_verbs:revoke"
+    view = Columns("jitid.access-revoke/1", "ended=ids event", single=True)
 
     whose: tuple[str, ...] = args(
-        ACCESS_ID, "WHOSE...", help="Ids of access credentials, or names.", required=True
+        typed_as(ACCESS_ID, parse=_whose),
+        "WHOSE...",
+        help="Ids of access credentials, or names.",
+        required=True,
     )
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
 
 
 class AccessBootstrapCommand(Command):
@@ -155,8 +203,9 @@ class DelegatorAddCommand(Command):
 
     verb = "delegator add"
     function = "directory.delegator_verbs:add"
+    view = _EDITED
 
-    name: str = arg(DELEGATOR, "NAME", help="Their name: NAME, user:NAME or system:NAME.")
+    name: str = arg(_NEW_PERSON, "NAME", help="Their name: NAME, user:NAME or system:NAME.")
     entitlement: tuple[Scope, ...] = opts(
         SCOPE,
         "--entitlement",
@@ -168,14 +217,13 @@ class DelegatorAddCommand(Command):
     sensitivity: str | None = opt(
         SENSITIVITY, "--sensitivity", help="The highest that they may hand out (default: critical)."
     )
-    group: tuple[str, ...] = opts(TEXT, "--group", help="They are in GROUP; repeatable.", metavar="GROUP")
-    manager: str | None = opt(DELEGATOR, "--manager", help="Whom they report to.")
-    alias: tuple[str, ...] = opts(NAME, "--alias", help="Another name of theirs; repeatable.")
+    group: tuple[str, ...] = opts(GROUP, "--group", help="They are in GROUP; repeatable.")
+    manager: str | None = opt(_NEW_PERSON, "--manager", help="Whom they report to.")
+    alias: tuple[str, ...] = opts(ALIAS, "--alias", help="Another name of theirs; repeatable.")
     subject: tuple[str, ...] = opts(
-        TEXT,
+        _SUBJECT,
         "--subject",
         help="Who they are in ID tokens, as 'ISS SUB', the `iss` and the `sub`; repeatable.",
-        metavar="SUBJECT",
     )
 
 
@@ -188,8 +236,9 @@ class DelegatorChangeCommand(Command):
 
     verb = "delegator change"
     function = "directory.delegator_verbs:change"
+    view = _EDITED
 
-    name: str = arg(KNOWN_DELEGATOR, "NAME", help="Any name of a known delegator.")
+    name: str = arg(_KNOWN, "NAME", help="Any name of a known delegator.")
     entitlement: tuple[Scope, ...] = opts(
         SCOPE,
         "--entitlement",
@@ -203,25 +252,24 @@ class DelegatorChangeCommand(Command):
         SCOPE, "--remove-entitlement", help="Take this entitlement away; repeatable."
     )
     sensitivity: str | None = opt(SENSITIVITY, "--sensitivity", help="The highest that they may hand out.")
-    group: tuple[str, ...] = opts(TEXT, "--group", help="They are in GROUP; repeatable.", metavar="GROUP")
+    group: tuple[str, ...] = opts(GROUP, "--group", help="They are in GROUP; repeatable.")
     no_groups: bool = flag("--no-groups", help="They are in no group but by a --group beside it.")
     remove_group: tuple[str, ...] = opts(
-        TEXT, "--remove-group", help="They are in GROUP no longer; repeatable.", metavar="GROUP"
+        GROUP, "--remove-group", help="They are in GROUP no longer; repeatable."
     )
-    manager: str | None = opt(DELEGATOR, "--manager", help="Whom they report to.")
+    manager: str | None = opt(_NEW_PERSON, "--manager", help="Whom they report to.")
     no_manager: bool = flag("--no-manager", help="They report to nobody.")
-    alias: tuple[str, ...] = opts(NAME, "--alias", help="Another name of theirs; repeatable.")
+    alias: tuple[str, ...] = opts(ALIAS, "--alias", help="Another name of theirs; repeatable.")
     subject: tuple[str, ...] = opts(
-        TEXT,
+        _SUBJECT,
         "--subject",
         help="Who they are in ID tokens, as 'ISS SUB', the `iss` and the `sub`; repeatable.",
-        metavar="SUBJECT",
     )
     no_aliases: bool = flag(
         "--no-aliases", help="They have no alias but by an --alias or --subject beside it."
     )
     remove_alias: tuple[str, ...] = opts(
-        NAME, "--remove-alias", help="NAME or 'ISS SUB' is theirs no longer; repeatable."
+        ALIAS, "--remove-alias", help="NAME or 'ISS SUB' is theirs no longer; repeatable."
     )
 
 
@@ -234,10 +282,18 @@ class DelegatorDisableCommand(Command):
 
     verb = "delegator disable"
     function = "directory.delegator_verbs:disable"
+    view = Columns(
+        "jitid.delegator-disable/1",
+        "name=delegator.name ended credentials=departure.radius.credentials identities=departure.radius.identities "
+        "tasks=departure.radius.tasks offline_until=departure.radius.offline_until kept_live "
+        "agents=departure.ties.agents others=departure.ties.others requests=departure.ties.requests "
+        "grants=departure.ties.grants access=departure.ties.access event dry_run",
+        single=True,
+    )
 
-    name: str = arg(KNOWN_DELEGATOR, "NAME", help="Any name of a known delegator.")
+    name: str = arg(_KNOWN, "NAME", help="Any name of a known delegator.")
     keep_live: bool = flag("--keep-live", help="What descends from them lives on until it ends by itself.")
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
     max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
@@ -251,9 +307,10 @@ class DelegatorEnableCommand(Command):
 
     verb = "delegator enable"
     function = "directory.delegator_verbs:enable"
+    view = Columns("jitid.delegator-enable/1", "name suspended event", single=True)
 
-    name: str = arg(KNOWN_DELEGATOR, "NAME", help="Any name of a known delegator.")
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    name: str = arg(_KNOWN, "NAME", help="Any name of a known delegator.")
+    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
 
 
 class DelegatorShowCommand(Command):
@@ -265,9 +322,12 @@ class DelegatorShowCommand(Command):
 
     verb = "delegator show"
     function = "directory.delegator_verbs:show"
+    view = Columns(
+        "jitid.delegator/1", f"{_DELEGATOR} live agents suspended requests grants access", single=True
+    )
     effect = READS
 
-    name: str = arg(KNOWN_DELEGATOR, "NAME", help="Any name of a known delegator.")
+    name: str = arg(_KNOWN, "NAME", help="Any name of a known delegator.")
 
 
 class DelegatorListCommand(Command):
@@ -279,13 +339,18 @@ class DelegatorListCommand(Command):
 
     verb = "delegator list"
     function = "directory.delegator_verbs:list_"
+    view = Columns(
+        "jitid.delegator-list/1",
+        f"{_BY_NAME} external_id=external {_BY_SOURCE}",
+        brief="name state sensitivity entitlements groups",
+    )
     effect = READS
 
-    group: str | None = opt(TEXT, "--group", help="In this group.", metavar="GROUP")
+    group: str | None = opt(GROUP, "--group", help="In this group.")
     disabled: bool = flag("--disabled", help="Only those who are disabled.")
     enabled: bool = flag("--enabled", help="Only those who are not.")
-    after: str | None = opt(KNOWN_DELEGATOR, "--after", help="Go on after the delegator NAME.")
-    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
+    after: str | None = opt(_PERSON, "--after", help="Go on after the delegator NAME.")
+    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
 
 
 class DelegatorImportCommand(Command):
@@ -297,15 +362,24 @@ class DelegatorImportCommand(Command):
 
     verb = "delegator import"
     function = "directory.delegator_import:import_"
+    view = Columns(
+        "jitid.delegator-import/1",
+        "people added=added.number changed=changed.number enabled=enabled.number disabled=disabled.number "
+        "missing=missing.number staying=staying.number ended credentials=departure.radius.credentials "
+        "identities=departure.radius.identities offline_until=departure.radius.offline_until "
+        "agents=departure.ties.agents requests=departure.ties.requests grants=departure.ties.grants "
+        "access=departure.ties.access names changes event dry_run",
+        single=True,
+    )
 
     file: str = arg(FILE, "FILE", help="A file with delegators; `-`: standard input.")
     as_: str | None = opt(
-        choice("csv", "scim", "jsonl", metavar="FORM"),
+        choice("csv", "scim", "jsonl", metavar="FORM", label="form of a list"),
         "--as",
         help="csv, scim or jsonl (default: by how FILE's name ends).",
     )
     full: bool = flag("--full", help="Disable also those whom an import has brought and FILE lacks.")
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
     max_: int | None = opt(COUNT, "--max", help="Refuse to disable or end more than N without --yes.")
     yes: bool = flag("--yes", help="Disable and end without asking, however many.")

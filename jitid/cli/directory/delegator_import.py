@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_for_preview, open_or_create_authority
 from jitid.authority.settle_at_targets import settle_event
 from jitid.capabilities.directory import import_delegators
 from jitid.capabilities.directory.delegator_operations import ImportDelegators
-from jitid.cli import record_rows
 from jitid.cli.ask import can_prompt, confirm
 from jitid.cli.directory import delegator_rows, roster_file
-from jitid.cli.identity.revoke import check_reason, most_of, unproved
+from jitid.cli.identity.revoke import most_of, unproved
 from jitid.cli.invocation import Invocation
-from jitid.formats.display import Display
 from jitid.system import output
 
 if TYPE_CHECKING:
@@ -22,23 +20,6 @@ if TYPE_CHECKING:
     from jitid.cli.directory import commands
     from jitid.operation.base import Authority
 
-FIELDS = (
-    "people",
-    *import_delegators.CHANGED_GROUPS,
-    "staying",
-    "ended",
-    "credentials",
-    "identities",
-    "offline_until",
-    "agents",
-    "requests",
-    "grants",
-    "access",
-    "names",
-    "changes",
-    "event",
-    "dry_run",
-)
 _EACH = 10
 """Maximum number of delegators whose differences a dry run prints as sentences."""
 _SENTENCE_VERBS = {
@@ -52,10 +33,8 @@ _SENTENCE_VERBS = {
 
 def import_(cli: Invocation, args: commands.DelegatorImportCommand) -> None:
     """Perform `jitid delegator import`."""
-    cli.expect(FIELDS)
     form = roster_file.form_of(args.file, args.as_)
     limit = None if args.yes else most_of(cli, args.max_)
-    check_reason(args.reason)
     roster, source = roster_file.read(args.file, form)
     for note in roster.notes:
         cli.note(note)
@@ -73,23 +52,14 @@ def import_(cli: Invocation, args: commands.DelegatorImportCommand) -> None:
     reconciled = _perform(cli, authority, operation)
     if not args.dry_run:
         settle_event(authority, reconciled.event, cli.warn)
-    _report(cli, reconciled, dry_run=args.dry_run)
+    _report(cli, args, reconciled)
 
 
 def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators) -> Reconciled:
     """Import a list. At a terminal, ask for confirmation of losses above the limit."""
     if operation.most is None or operation.dry_run or not can_prompt(cli):
         return authority.perform(operation)
-    foreseen = authority.perform(
-        ImportDelegators(
-            roster=operation.roster,
-            source=operation.source,
-            full=operation.full,
-            most=None,
-            dry_run=True,
-            accept_clock=operation.accept_clock,
-        )
-    )
+    foreseen = authority.perform(operation.replace(reason=None, most=None, dry_run=True))
     smallest_limit = import_delegators.needed(foreseen)
     if smallest_limit <= operation.most:
         return authority.perform(operation)
@@ -99,22 +69,20 @@ def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators)
         smallest_limit,
         f"the number {smallest_limit} to import the list; anything else changes nothing",
     )
-    return authority.perform(
-        ImportDelegators(
-            roster=operation.roster,
-            source=operation.source,
-            full=operation.full,
-            reason=operation.reason,
-            most=smallest_limit,
-            accept_clock=operation.accept_clock,
-        )
-    )
+    return authority.perform(operation.replace(most=smallest_limit))
 
 
-def _report(cli: Invocation, reconciled: Reconciled, *, dry_run: bool) -> None:
+def _report(cli: Invocation, args: commands.DelegatorImportCommand, reconciled: Reconciled) -> None:
+    dry_run = args.dry_run
     if cli.field is not None or cli.format_name() is not None:
-        cli.show(
-            Display("jitid.delegator-import/1", FIELDS, [_row(cli, reconciled, dry_run=dry_run)], one=True)
+        delegator_rows.show(
+            cli,
+            args.view,
+            reconciled,
+            ended=0 if reconciled.event is None else reconciled.departure.radius.credentials,
+            names={name: getattr(reconciled, name).first for name in import_delegators.CHANGED_GROUPS},
+            changes=[change._asdict() for change in reconciled.changes],
+            dry_run=dry_run,
         )
         if reconciled.unproved is not None:
             cli.warn(unproved(reconciled.unproved))
@@ -139,28 +107,6 @@ def _report(cli: Invocation, reconciled: Reconciled, *, dry_run: bool) -> None:
         managers = "1 manager is" if strangers.number == 1 else f"{strangers.number} managers are"
         names = delegator_rows.first_of(strangers.first, strangers.number)
         cli.note(f"{managers} neither in the directory nor in the list: {names}")
-
-
-def _row(cli: Invocation, reconciled: Reconciled, *, dry_run: bool) -> dict[str, Any]:
-    radius, ties = reconciled.departure.radius, reconciled.departure.ties
-    row = {
-        "people": reconciled.people,
-        **{name: getattr(reconciled, name).number for name in import_delegators.CHANGED_GROUPS},
-        "staying": reconciled.staying.number,
-        "ended": 0 if reconciled.event is None else radius.credentials,
-        "credentials": radius.credentials,
-        "identities": radius.identities,
-        "offline_until": record_rows.time(radius.offline_until),
-        "agents": ties.agents,
-        "requests": ties.requests,
-        "grants": ties.grants,
-        "access": ties.access,
-        "names": {name: getattr(reconciled, name).first for name in import_delegators.CHANGED_GROUPS},
-        "changes": [change._asdict() for change in reconciled.changes],
-        "event": reconciled.event,
-        "dry_run": dry_run,
-    }
-    return delegator_rows.shown(cli, row)
 
 
 def _sentence(reconciled: Reconciled, *, dry_run: bool) -> str:

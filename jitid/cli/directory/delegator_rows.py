@@ -1,4 +1,4 @@
-"""Delegators as rows for a format, and changes of delegators in words."""
+"""Delegators in the shape that a format needs, and changes of delegators in words."""
 
 from __future__ import annotations
 
@@ -7,103 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.directory.roster.spreadsheet import NO_SCOPE, POLICY_ALONE, joined
 from jitid.capabilities.identity import revocation
-from jitid.cli import record_rows
+from jitid.formats.display import Display
 
 if TYPE_CHECKING:
-    from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled
     from jitid.capabilities.directory.departures import Departure
     from jitid.capabilities.directory.roster_diff import DelegatorChange
     from jitid.cli.invocation import Invocation
-    from jitid.model.directory import Delegator
+    from jitid.formats.columns import Columns
 
-FIELDS = (
-    "name",
-    "state",
-    "sensitivity",
-    "entitlements",
-    "groups",
-    "manager",
-    "aliases",
-    "external_id",
-    "imported",
-    "added_at",
-    "disabled_at",
-)
-BRIEF = ("name", "state", "sensitivity", "entitlements", "groups")
-EDITED = (*FIELDS, "changed", "live", "event")
-ENABLED = ("name", "suspended", "event")
-DETAILS = (*FIELDS, "live", "agents", "suspended", "requests", "grants", "access")
-DISABLED = (
-    "name",
-    "ended",
-    "credentials",
-    "identities",
-    "tasks",
-    "offline_until",
-    "kept_live",
-    "agents",
-    "others",
-    "requests",
-    "grants",
-    "access",
-    "event",
-    "dry_run",
-)
 _SHOWN = 10
 """Maximum number of names in a sentence."""
 
 
-def delegator(entry: Delegator) -> dict[str, Any]:
-    """Return a delegator as a row with the fields of `FIELDS`."""
-    return {
-        "name": entry.name,
-        "state": "enabled" if entry.disabled_at is None else "disabled",
-        "sensitivity": entry.sensitivity,
-        "entitlements": entry.entitlements,
-        "groups": entry.groups,
-        "manager": entry.manager,
-        "aliases": entry.aliases,
-        "external_id": entry.external,
-        "imported": entry.imported,
-        "added_at": record_rows.time(entry.added_at),
-        "disabled_at": record_rows.time(entry.disabled_at),
-    }
-
-
-def details(delegator_details: DelegatorDetails) -> dict[str, Any]:
-    """Return all about a delegator as a row with the fields of `DETAILS`."""
-    return {
-        **delegator(delegator_details.delegator),
-        "live": delegator_details.ties.live,
-        "agents": tuple(agent.name for agent in delegator_details.agents),
-        "suspended": tuple(
-            agent.name for agent in delegator_details.agents if agent.suspended_at is not None
-        ),
-        "requests": delegator_details.ties.requests,
-        "grants": delegator_details.ties.grants,
-        "access": delegator_details.ties.access,
-    }
-
-
-def disabled(result: Disabled, *, keep_live: bool, dry_run: bool) -> dict[str, Any]:
-    """Return the result of disabling a delegator as a row with the fields of `DISABLED`."""
-    radius, ties = result.departure.radius, result.departure.ties
-    return {
-        "name": result.delegator.name,
-        "ended": 0 if result.event is None else radius.credentials,
-        "credentials": radius.credentials,
-        "identities": radius.identities,
-        "tasks": radius.tasks,
-        "offline_until": record_rows.time(radius.offline_until),
-        "kept_live": ties.live if keep_live else 0,
-        "agents": ties.agents,
-        "others": ties.others,
-        "requests": ties.requests,
-        "grants": ties.grants,
-        "access": ties.access,
-        "event": result.event,
-        "dry_run": dry_run,
-    }
+def show(cli: Invocation, view: Columns, record: object, **computed: object) -> None:
+    """Show a record, with computed values, as the only row of a view."""
+    cli.show(Display(view.schema, view.fields, [shown(cli, view.row(record, computed))], one=True))
 
 
 def shown(cli: Invocation, row: dict[str, Any]) -> dict[str, Any]:

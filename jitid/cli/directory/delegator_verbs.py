@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, open_or_create_authority
@@ -11,15 +11,12 @@ from jitid.capabilities.directory import delegator_operations as ops
 from jitid.capabilities.directory.delegators import Amendment, Edit
 from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator
-from jitid.cli import record_rows
 from jitid.cli.directory import delegator_rows
-from jitid.cli.directory.delegator_rows import BRIEF, DETAILS, DISABLED, EDITED, ENABLED, FIELDS
-from jitid.cli.identity.list import DEFAULT_LIMIT, limit_of
-from jitid.cli.identity.revoke import check_reason, confirmed, most_of, unproved
+from jitid.cli.identity.list import DEFAULT_LIMIT
+from jitid.cli.identity.revoke import confirmed, most_of, unproved
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
-from jitid.model import directory
 from jitid.system import output
 from jitid.values.text import operand
 
@@ -35,31 +32,27 @@ _SHOWN = 5
 
 def add(cli: Invocation, args: commands.DelegatorAddCommand) -> None:
     """Perform `jitid delegator add`."""
-    cli.expect(EDITED)
     operation = ops.AddDelegator(
         stated=StatedDelegator(
             "",
-            directory.check_person(args.name),
-            entitlements=roster_entry.entitlements(tuple(args.entitlement))
+            args.name,
+            entitlements=roster_entry.entitlements(args.entitlement)
             if args.entitlement or args.no_entitlements
             else KEEP,
-            sensitivity=KEEP
-            if args.sensitivity is None
-            else roster_entry.check_sensitivity(args.sensitivity),
-            groups=roster_entry.groups(tuple(args.group)),
-            manager=None if args.manager is None else directory.check_person(args.manager),
-            aliases=_aliases(args.alias, args.subject),
+            sensitivity=args.sensitivity or KEEP,
+            groups=roster_entry.groups(args.group),
+            manager=args.manager,
+            aliases=roster_entry.aliases((*args.alias, *args.subject)),
             imported=False,
         ),
         accept_clock=cli.accept_clock,
     )
     edited = _performed(cli, open_or_create_authority(cli.config(), cli.note), operation)
-    _show_edited(cli, edited, f"added {edited.delegator.name} (audit event {edited.event})")
+    _show_edited(cli, args, edited, f"added {edited.delegator.name} (audit event {edited.event})")
 
 
 def change(cli: Invocation, args: commands.DelegatorChangeCommand) -> None:
     """Perform `jitid delegator change`."""
-    cli.expect(EDITED)
     if args.policy_alone and (args.entitlement or args.no_entitlements or args.remove_entitlement):
         raise UsageError(
             "--policy-alone and entitlements contradict each other", "without any the policy alone decides"
@@ -69,36 +62,36 @@ def change(cli: Invocation, args: commands.DelegatorChangeCommand) -> None:
     edit = Edit(
         entitlements=Amendment(
             args.no_entitlements,
-            roster_entry.entitlements(tuple(args.entitlement)),
-            roster_entry.entitlements(tuple(args.remove_entitlement)),
+            roster_entry.entitlements(args.entitlement),
+            roster_entry.entitlements(args.remove_entitlement),
         ),
         policy_alone=args.policy_alone,
-        sensitivity=None if args.sensitivity is None else roster_entry.check_sensitivity(args.sensitivity),
+        sensitivity=args.sensitivity,
         groups=Amendment(
             args.no_groups,
-            roster_entry.groups(tuple(args.group)),
-            roster_entry.groups(tuple(args.remove_group)),
+            roster_entry.groups(args.group),
+            roster_entry.groups(args.remove_group),
         ),
-        manager=None if args.manager is None else directory.check_person(args.manager),
+        manager=args.manager,
         no_manager=args.no_manager,
         aliases=Amendment(
-            args.no_aliases, _aliases(args.alias, args.subject), roster_entry.aliases(args.remove_alias)
+            args.no_aliases,
+            roster_entry.aliases((*args.alias, *args.subject)),
+            roster_entry.aliases(args.remove_alias),
         ),
     )
     if edit == Edit():
         raise UsageError(
             "nothing is to be changed", "say what, such as --group sre; see: jitid delegator change --help"
         )
-    operation = ops.ChangeDelegator(
-        name=directory.check_alias(args.name), edit=edit, accept_clock=cli.accept_clock
-    )
+    operation = ops.ChangeDelegator(name=args.name, edit=edit, accept_clock=cli.accept_clock)
     edited = _performed(cli, open_authority(cli.config()), operation)
     main_name = edited.delegator.name
     if not edited.changed:
-        _show_edited(cli, edited, f"nothing to change: {main_name} is so already")
+        _show_edited(cli, args, edited, f"nothing to change: {main_name} is so already")
         return
     _show_edited(
-        cli, edited, f"changed {main_name}: {', '.join(edited.changed)} (audit event {edited.event})"
+        cli, args, edited, f"changed {main_name}: {', '.join(edited.changed)} (audit event {edited.event})"
     )
     if edited.live and {"entitlements", "sensitivity"} & {*edited.changed}:
         cli.note(
@@ -109,11 +102,10 @@ def change(cli: Invocation, args: commands.DelegatorChangeCommand) -> None:
 
 def disable(cli: Invocation, args: commands.DelegatorDisableCommand) -> None:
     """Perform `jitid delegator disable`."""
-    cli.expect(DISABLED)
     operation = ops.DisableDelegator(
-        name=directory.check_alias(args.name),
+        name=args.name,
         keep_live=args.keep_live,
-        reason=check_reason(args.reason),
+        reason=args.reason,
         most=None if args.yes else most_of(cli, args.max_),
         dry_run=args.dry_run,
         accept_clock=cli.accept_clock,
@@ -123,8 +115,15 @@ def disable(cli: Invocation, args: commands.DelegatorDisableCommand) -> None:
     if not args.dry_run:
         settle_event(authority, result.event, cli.warn)
     if cli.field is not None or cli.format_name() is not None:
-        row = delegator_rows.disabled(result, keep_live=args.keep_live, dry_run=args.dry_run)
-        cli.show(Display("jitid.delegator-disable/1", DISABLED, [delegator_rows.shown(cli, row)], one=True))
+        departure = result.departure
+        delegator_rows.show(
+            cli,
+            args.view,
+            result,
+            ended=0 if result.event is None else departure.radius.credentials,
+            kept_live=departure.ties.live if args.keep_live else 0,
+            dry_run=args.dry_run,
+        )
         if result.unproved is not None:
             cli.warn(unproved(result.unproved))
     else:
@@ -134,17 +133,15 @@ def disable(cli: Invocation, args: commands.DelegatorDisableCommand) -> None:
 
 def enable(cli: Invocation, args: commands.DelegatorEnableCommand) -> None:
     """Perform `jitid delegator enable`."""
-    cli.expect(ENABLED)
     operation = ops.EnableDelegator(
-        name=directory.check_alias(args.name),
-        reason=check_reason(args.reason),
+        name=args.name,
+        reason=args.reason,
         accept_clock=cli.accept_clock,
     )
     result = open_authority(cli.config()).perform(operation)
     main_name = result.delegator.name
     if cli.field is not None or cli.format_name() is not None:
-        row = {"name": main_name, "suspended": result.suspended, "event": result.event}
-        cli.show(Display("jitid.delegator-enable/1", ENABLED, [delegator_rows.shown(cli, row)], one=True))
+        delegator_rows.show(cli, args.view, result)
     elif result.event is None:
         output.write(f"{main_name} was not disabled\n")
     else:
@@ -158,26 +155,26 @@ def enable(cli: Invocation, args: commands.DelegatorEnableCommand) -> None:
 
 def show(cli: Invocation, args: commands.DelegatorShowCommand) -> None:
     """Perform `jitid delegator show`."""
-    name = args.name
-    cli.expect(DETAILS)
-    details = open_authority(cli.config()).perform(ops.ShowDelegator(name=directory.check_alias(name)))
-    row = delegator_rows.shown(cli, delegator_rows.details(details))
+    details = open_authority(cli.config()).perform(ops.ShowDelegator(name=args.name))
+    computed = {
+        "agents": tuple(agent.name for agent in details.agents),
+        "suspended": tuple(agent.name for agent in details.agents if agent.suspended_at is not None),
+    }
+    row = delegator_rows.shown(cli, args.view.row(details, computed))
     if cli.by_eye():
         row = {name: value for name, value in row.items() if value not in (None, "")}
-    cli.show(Display("jitid.delegator/1", tuple(row) if cli.by_eye() else DETAILS, [row], one=True))
+    cli.show(Display(args.view.schema, tuple(row), [row], one=True))
 
 
 def list_(cli: Invocation, args: commands.DelegatorListCommand) -> None:
     """Perform `jitid delegator list`."""
-    cli.expect(FIELDS)
     if args.disabled and args.enabled:
         raise UsageError("--disabled and --enabled contradict each other", "without either all are listed")
-    max_count = limit_of(args.limit)
+    max_count = args.limit or DEFAULT_LIMIT
     authority = open_authority(cli.config())
-    of_group = None if args.group is None else directory.check_group(args.group)
     only_disabled = True if args.disabled else False if args.enabled else None
-    cursor = None if args.after is None else directory.check_person(args.after)
-    columns = record_rows.columns(cli, FIELDS, BRIEF)
+    cursor = args.after
+    columns = args.view.brief if cli.by_eye() and not cli.verbose else args.view.fields
     count = 0
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -185,17 +182,17 @@ def list_(cli: Invocation, args: commands.DelegatorListCommand) -> None:
         while count < max_count:
             size = min(_PAGE, max_count - count)
             page = authority.perform(
-                ops.ListDelegators(group=of_group, disabled=only_disabled, after=cursor, limit=size)
+                ops.ListDelegators(group=args.group, disabled=only_disabled, after=cursor, limit=size)
             )
             for delegator in page:
                 count += 1
-                row = delegator_rows.shown(cli, delegator_rows.delegator(delegator))
+                row = delegator_rows.shown(cli, args.view.row(delegator))
                 yield {name: row[name] for name in columns}
             if len(page) < size:
                 return
             cursor = page[-1].name
 
-    cli.show(Display("jitid.delegator-list/1", columns, rows()))
+    cli.show(Display(args.view.schema, columns, rows()))
     if args.limit is None and count == DEFAULT_LIMIT:
         cli.note(
             f"there may be more than {DEFAULT_LIMIT}: go on with --after {cursor}, or say how many with --limit"
@@ -211,47 +208,25 @@ def _performed(cli: Invocation, authority: Authority, operation: Operation[Resul
         raise
 
 
-def _aliases(names: Sequence[str] | None, subjects: Sequence[str] | None) -> tuple[str, ...]:
-    for subject in subjects or ():
-        if " " not in subject:
-            raise UsageError(
-                "a subject has no blank in it",
-                "write 'ISS SUB', its `iss` and its `sub` with one blank between them",
-            )
-    return roster_entry.aliases([*(names or ()), *(subjects or ())])
-
-
-def _show_edited(cli: Invocation, edited: Edited, sentence: str) -> None:
+def _show_edited(
+    cli: Invocation,
+    args: commands.DelegatorAddCommand | commands.DelegatorChangeCommand,
+    edited: Edited,
+    sentence: str,
+) -> None:
     if cli.field is None and cli.format_name() is None:
         output.write(sentence + "\n")
-        return
-    row = {
-        **delegator_rows.delegator(edited.delegator),
-        "changed": edited.changed,
-        "live": edited.live,
-        "event": edited.event,
-    }
-    cli.show(Display("jitid.delegator-change/1", EDITED, [delegator_rows.shown(cli, row)], one=True))
+    else:
+        delegator_rows.show(cli, args.view, edited)
 
 
 def _disable(cli: Invocation, authority: Authority, operation: ops.DisableDelegator) -> Disabled:
     """Disable a delegator. At a terminal, ask for confirmation before ending more credentials than the limit."""
     limit = operation.most
-    preview = ops.DisableDelegator(
-        name=operation.name, most=None, dry_run=True, accept_clock=operation.accept_clock
-    )
+    preview = operation.replace(reason=None, most=None, dry_run=True)
     if not (operation.dry_run or operation.keep_live):
         limit = confirmed(cli, limit, lambda: authority.perform(preview).departure.radius)
-    return authority.perform(
-        ops.DisableDelegator(
-            name=operation.name,
-            keep_live=operation.keep_live,
-            reason=operation.reason,
-            most=limit,
-            dry_run=operation.dry_run,
-            accept_clock=operation.accept_clock,
-        )
-    )
+    return authority.perform(operation.replace(most=limit))
 
 
 def _sentence(result: Disabled, *, dry_run: bool) -> str:

@@ -8,10 +8,12 @@ import pytest
 
 from jitid.capabilities.directory.roster import json_lines
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator, merged
-from jitid.cli.directory import delegator_rows
+from jitid.cli.directory.commands import DelegatorListCommand
 from jitid.errors import UsageError
 from jitid.model.directory import Delegator
 from tests.builders import NOW
+
+VIEW = DelegatorListCommand.view
 
 
 def read(*lines: str) -> list[StatedDelegator]:
@@ -35,7 +37,7 @@ def test_what_is_printed_is_read_as_it_was(entitlements: tuple[str, ...] | None,
         disabled_at=NOW,
         external="7",
     )
-    (stated,) = read(json.dumps(delegator_rows.delegator(one)))
+    (stated,) = read(json.dumps(VIEW.row(one)))
     assert merged(stated, one, NOW + 5) == one
 
 

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from jitid.capabilities.directory.roster import spreadsheet
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator, merged
 from jitid.cli.directory import delegator_rows
+from jitid.cli.directory.commands import DelegatorListCommand
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats import csv as csv_format
 from jitid.formats.display import Display
 from jitid.model.directory import Delegator, check_group
 from tests.builders import NOW
+
+VIEW = DelegatorListCommand.view
 
 
 def read(*lines: str) -> list[StatedDelegator]:
@@ -158,7 +161,7 @@ def test_what_is_printed_as_csv_is_read_as_it_was(
     )
     cli = Invocation()
     cli.format = "csv"
-    row = delegator_rows.shown(cli, delegator_rows.delegator(one))
-    text = "".join(csv_format.text(Display("x", delegator_rows.FIELDS, [row])))
+    row = delegator_rows.shown(cli, VIEW.row(one))
+    text = "".join(csv_format.text(Display("x", VIEW.fields, [row])))
     (stated,) = spreadsheet.read(text.splitlines(keepends=True)).people
     assert merged(stated, one, NOW) == one
