@@ -222,7 +222,7 @@ def _concurrency(text: str, label: str) -> int:
 
 
 OWNER = typed_as(KNOWN_DELEGATOR, "DELEGATOR", parse=_owner)
-"""The owner of an agent: a delegator in the directory, or one that was there."""
+"""The owner of an agent: a delegator in the directory, now or earlier."""
 CONCURRENCY = typed_as(POSITIVE, parse=_concurrency)
 SHARE_NAME = typed_as(AGENT, "WHO", "delegators", parse=lambda text, _label: check_share_name(text))
 """A delegator, or a group as `group:NAME`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jitid.cli.identity import verdict_rows
 from jitid.cli.issue import approval_rows, request_input
 from jitid.cli.leak import (
     adopt_rows,
@@ -73,7 +72,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "serve": (),
     "renew": request_input.FIELDS,
     "verify": (),
-    "authorize": verdict_rows.FIELDS,
     "trace": trace_rows.FIELDS,
     "scan": scan_rows.FIELDS,
     "sweep": sweep_rows.FIELDS,

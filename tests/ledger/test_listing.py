@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.identity.filter_store import SORTS, Filter
+from jitid.capabilities.identity.filter_store import SORT_KEYS, Filter
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.signing_keys import KeyChanges
@@ -106,7 +106,7 @@ def test_a_filter_takes_ids_of_both_sorts(place: Place) -> None:
 
 
 @pytest.mark.parametrize("descending", [False, True])
-@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("sort", SORT_KEYS)
 def test_pages_join_to_the_whole_list(place: Place, sort: str, *, descending: bool) -> None:
     Fleet(place)
     whole = listed(place, Filter(), sort, descending=descending)
@@ -136,7 +136,7 @@ def test_a_list_is_sorted_by_its_column(place: Place, sort: str, first: str, las
     assert (found[0], found[-1]) == (first, last)
 
 
-@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("sort", SORT_KEYS)
 def test_a_page_does_not_move_when_rows_are_added(place: Place, sort: str) -> None:
     fleet = Fleet(place)
     whole = listed(place, Filter(), sort)

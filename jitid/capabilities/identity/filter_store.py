@@ -113,7 +113,7 @@ _STATES = {
 """The condition for a state; other states are the recorded reason of the end."""
 
 
-SORTS = {
+SORT_KEYS = {
     "issued_at": "c.issued_at",
     "expires_at": "c.expires_at",
     "task": "t.name",

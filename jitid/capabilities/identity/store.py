@@ -346,12 +346,12 @@ class CredentialStore(Store):
         self, chosen: Filter, sort: str, *, descending: bool, after: str | None, limit: int
     ) -> list[Credential]:
         """Return a page of credentials. The page after `after` does not shift when rows are added."""
-        from jitid.capabilities.identity.filter_store import SORTS
+        from jitid.capabilities.identity.filter_store import SORT_KEYS
 
-        if sort not in SORTS:
-            raise UsageError(f"cannot sort by {quote(sort)}", f"sort by one of: {', '.join(SORTS)}")
+        if sort not in SORT_KEYS:
+            raise UsageError(f"cannot sort by {quote(sort)}", f"sort by one of: {', '.join(SORT_KEYS)}")
         where, values, selective = chosen.conditions(self._now)
-        order = SORTS[sort]
+        order = SORT_KEYS[sort]
         if sort == "issued_at" and after is not None:
             # In the order of issue: if the clock was set back, the times are not in order.
             where.append(f"c.id {'<' if descending else '>'} :sort_key")

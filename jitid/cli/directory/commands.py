@@ -52,7 +52,7 @@ _GRANTED = Columns(
 )
 
 
-def _whose(text: str, _label: str) -> str:
+def _holder(text: str, _label: str) -> str:
     if text.startswith("acc_"):
         parse_access_id(text)
         return text
@@ -128,6 +128,7 @@ class AccessListCommand(Command):
         "id name roles=shown_roles state by issued_at expires_at ends_at ended_at predecessor event ended_event "
         "audiences=shown_audiences",
         brief="id name roles state left audiences",
+        more="left",
     )
     effect = READS
 
@@ -173,7 +174,7 @@ class AccessRevokeCommand(Command):
     view = Columns("jitid.access-revoke/1", "ended=ids event", single=True)
 
     whose: tuple[str, ...] = args(
-        typed_as(ACCESS_ID, parse=_whose),
+        typed_as(ACCESS_ID, parse=_holder),
         "WHOSE...",
         help="Ids of access credentials, or names.",
         required=True,

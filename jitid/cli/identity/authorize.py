@@ -14,7 +14,7 @@ from jitid.capabilities.use.authorization import (
 )
 from jitid.capabilities.use.operations import Authorize
 from jitid.cli import read_input, record_rows
-from jitid.cli.identity.verdict_rows import FIELDS, row_of
+from jitid.cli.identity.verdict_rows import row_of
 from jitid.cli.invocation import Invocation
 from jitid.errors import ExitStatus, UsageError
 from jitid.formats.display import Display
@@ -39,7 +39,6 @@ def authorize(cli: Invocation, args: commands.AuthorizeCommand) -> None:
             )
         authorize_batch.batch(cli, audiences)
         return
-    cli.expect(FIELDS)
     if args.action is None or args.resource is None:
         missing = "--action" if args.action is None else "--resource"
         raise UsageError(f"`{missing}` is missing", "say what is to be done, and to what")
@@ -56,10 +55,8 @@ def authorize(cli: Invocation, args: commands.AuthorizeCommand) -> None:
     )
     (verdict,) = decided.verdicts
     row = row_of(request, verdict, record_rows.time(decided.at), decided.event)
-    columns = FIELDS
-    if cli.by_eye():
-        columns = tuple(name for name in FIELDS if row[name] not in (None, ()))
-    cli.show(Display("jitid.authorize/1", columns, [row], one=True))
+    columns = tuple(name for name in row if row[name] not in (None, ())) if cli.by_eye() else tuple(row)
+    cli.show(Display(args.view.schema, columns, [row], one=True))
     if not verdict.allowed:
         cli.status = ExitStatus.DENIED if verdict.valid else ExitStatus.INVALID
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jitid.capabilities.identity.filter_store import SORTS, Filter
+from jitid.capabilities.identity.filter_store import SORT_KEYS, Filter
 from jitid.cli.command import Command
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
@@ -24,7 +24,9 @@ from jitid.values.field_types import (
     STATED_ID,
     TEXT,
     choice,
+    texts,
 )
+from jitid.values.names import check_issuer
 
 CREDENTIAL = (
     "id jti task agent delegator delegated_by delegator_proof kind state sensitivity scopes audiences purpose depth "
@@ -68,10 +70,9 @@ class VerifyCommand(Command):
         FOLDER, "--published", help="Ask no ledger but what `jitid publish` wrote into DIR."
     )
     issuer: str | None = opt(
-        TEXT,
+        texts(check_issuer, "ISS", {}),
         "--issuer",
         help="Without a ledger: whose tokens are taken (default: the setting).",
-        metavar="ISS",
     )
 
 
@@ -86,6 +87,11 @@ class AuthorizeCommand(Command):
 
     verb = "authorize"
     function = "identity.authorize:authorize"
+    view = Columns(
+        "jitid.authorize/1",
+        "decision reason rules scope identity jti agent delegator chain task action resource at event",
+        single=True,
+    )
 
     token_file: str | None = opt(FILE, "--token-file", help="The token; standard input if absent or `-`.")
     action: str | None = opt(TEXT, "--action", help="What is to be done, as s3:GetObject.", metavar="ACTION")
@@ -149,7 +155,7 @@ class ListCommand(Filter, Command):
         help="Live, and given to a process that is alive, gone or unknown.",
     )
     sort: str = opt(
-        choice(*SORTS, *(f"-{key}" for key in SORTS), metavar="FIELD"),
+        choice(*SORT_KEYS, *(f"-{key}" for key in SORT_KEYS), metavar="FIELD"),
         "--sort",
         help="Sort by FIELD; -FIELD turns it round (-issued_at).",
         absent="-issued_at",

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.cli.identity.commands import AuthorizeCommand
+
 if TYPE_CHECKING:
     from jitid.capabilities.use.authorization import UseRequest, UseVerdict
 
-FIELDS: tuple[str, ...] = (
-    "decision",
-    "reason",
-    "rules",
-    "scope",
-    "identity",
-    "jti",
-    "agent",
-    "delegator",
-    "chain",
-    "task",
-    "action",
-    "resource",
-    "at",
-    "event",
-)
-
 
 def row_of(request: UseRequest, verdict: UseVerdict, decided_at: str | None, event: int) -> dict[str, Any]:
-    """Return the verdict on an action as a row with the fields of `FIELDS`."""
-    row: dict[str, Any] = dict.fromkeys(FIELDS)
+    """Return the verdict on an action as a row with the fields of the view."""
+    row: dict[str, Any] = dict.fromkeys(AuthorizeCommand.view.fields)
     row |= {
         "decision": "allow" if verdict.allowed else "deny",
         "reason": verdict.reason,

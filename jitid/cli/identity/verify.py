@@ -12,7 +12,6 @@ from jitid.cli import hints, read_input
 from jitid.cli.invocation import Invocation
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.redaction.token_format import bare
-from jitid.values.names import check_issuer
 from jitid.values.text import quote
 from jitid.values.times import format_time
 
@@ -49,23 +48,20 @@ def _place(
     published: str | None, jwks: str | None, status_list: str | None, issuer: str | None
 ) -> _PublishedPlace | None:
     """Return the place of published keys and status lists; None to verify with the ledger. Raises UsageError."""
-    expected_issuer = None if issuer is None else check_issuer(issuer)
     if published is not None:
         if jwks is not None or status_list is not None:
             raise UsageError(
                 "--published has the keys and the status lists, and no --jwks or --status-list goes with it"
             )
-        if not published.strip():
-            raise UsageError("--published is blank", "name a folder that `jitid publish` wrote")
-        return _PublishedPlace(published, "", "", expected_issuer)
+        return _PublishedPlace(published, "", "", issuer)
     if jwks is not None and status_list is not None:
-        return _PublishedPlace(None, jwks, status_list, expected_issuer)
+        return _PublishedPlace(None, jwks, status_list, issuer)
     if jwks is not None or status_list is not None:
         raise UsageError(
             "--jwks and --status-list go together: keys alone do not tell what was ended",
             "name both, or a folder that `jitid publish` wrote: --published DIR",
         )
-    if expected_issuer is not None:
+    if issuer is not None:
         raise UsageError(
             "--issuer goes with --jwks and --status-list or with --published: a ledger knows its own"
         )
