@@ -26,7 +26,7 @@ from jitid.values.field_types import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.identity.revocation_result import Ended
     from jitid.model.credential import Credential
     from jitid.model.ledger_rows import Ancestor, Filter, Selection
     from jitid.model.outside import Outside

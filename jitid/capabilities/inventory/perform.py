@@ -18,7 +18,7 @@ from jitid.model.ledger_rows import Filter, Names, Selection
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
-    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.identity.revocation_result import Ended
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.task import Task

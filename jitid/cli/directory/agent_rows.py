@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity import revocation_result
 from jitid.cli import record_rows
 from jitid.cli.identity import revoke
 from jitid.values.times import format_duration
@@ -114,7 +114,7 @@ def _foreseen_sentence(withdrawal: WithdrawnAgent, verb: str) -> str:
     if kept:
         text += f"; {kept}"
     elif radius.credentials:
-        text += f"{'; would' if withdrawal.already else ', and'} end {revocation.blast(radius)}"
+        text += f"{'; would' if withdrawal.already else ', and'} end {revocation_result.blast(radius)}"
     return f"{text}; nothing was changed"
 
 
@@ -125,7 +125,7 @@ def _done_sentence(withdrawal: WithdrawnAgent, verb: str) -> str:
         return f"agent {name} was {verb}ed already; {kept or 'nothing of it was live'}"
     text = f"agent {name} was {verb}ed already" if withdrawal.already else f"{verb}ed agent {name}"
     if ended.credentials:
-        text += f", and ended {revocation.blast(ended.radius)}"
+        text += f", and ended {revocation_result.blast(ended.radius)}"
     else:
         text += f"; {kept or 'nothing of it was live'}"
     text += f" (audit event {ended.event})"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.inventory.operations import ListCredentials
-from jitid.crypto.jws import b64url_decode
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.ledger_rows import Filter
+from jitid.values.base64url import b64url_decode
 from jitid.values.names import check_delegator
 from jitid.values.secret import Secret
 from jitid.values.strict_json import loads
