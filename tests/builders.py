@@ -16,12 +16,12 @@ from jitid.authority.local import LocalAuthority
 from jitid.capabilities.directory import delegator_facts
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity import operations as identity_operations
-from jitid.capabilities.identity.revocation import Ended
+from jitid.capabilities.identity.revocation_result import Ended
 from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.issuers.targets import Targets
 from jitid.ledger.contract import Ledger
 from jitid.ledger.postgres import home

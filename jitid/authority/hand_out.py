@@ -12,7 +12,7 @@ from jitid.values.times import format_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.operation.base import Authority
 
 

@@ -9,7 +9,7 @@ from jitid.operation.base import PagedOperation, Result
 
 
 def is_paged(operation: PagedOperation[Any]) -> bool:
-    """Return whether an operation asks for more rows than one answer may have."""
+    """Return whether an operation requests more rows than one answer may have."""
     return operation.limit is None or operation.limit > operation.page_size
 
 

@@ -14,8 +14,8 @@ from jitid.values.text import safe
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.capabilities.identity.revocation import Ended
-    from jitid.capabilities.targets.settle import Left
+    from jitid.capabilities.identity.revocation_result import Ended
+    from jitid.capabilities.targets.settle_result import Left
     from jitid.operation.base import Authority
 
 AT_ONCE = 20

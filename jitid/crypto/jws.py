@@ -1,7 +1,6 @@
 """Compact JWS tokens (RFC 7515, RFC 7519): strict parsing, and checks of claims and signatures."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
-import binascii
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 from jitid.errors import ExpiredError, IntegrityError, InvalidCredentialError
 from jitid.redaction.token_format import MAX_TOKEN as MAX_TOKEN
 from jitid.values import strict_json
+from jitid.values.base64url import b64url, b64url_decode
 from jitid.values.times import ANOTHER, format_time
 
 MAX_KID = 128
@@ -31,9 +31,7 @@ TOKENS = ACCESS_TOKENS | {IDENTITY, SVID}
 
 SIGNATURE_SIZE = 64
 
-_TO_URL = bytes.maketrans(b"+/", b"-_")
 # `+` and `/` are valid in base64 and invalid in base64url: they become `!`, which is invalid in both.
-_FROM_URL = bytes.maketrans(b"-_+/", b"+/!!")
 
 
 class Parsed(NamedTuple):
@@ -48,27 +46,6 @@ class Parsed(NamedTuple):
     signature: bytes
     canonical: str
     """The token's only spelling: the parsed text, since any other spelling is refused."""
-
-
-def b64url(data: bytes) -> str:
-    """Return `data` in base64url without padding (RFC 7515, section 2)."""
-    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL).decode("ascii")
-
-
-def b64url_decode(text: str) -> bytes:
-    """Return the bytes of canonical base64url: no padding, no spare bits, no foreign characters.
-
-    Raises ValueError, which never repeats the text.
-    """
-    try:
-        base64 = text.encode("ascii").translate(_FROM_URL)
-        data = binascii.a2b_base64(base64 + b"=" * (-len(text) % 4))
-    except ValueError:
-        raise ValueError("not base64url") from None
-    # The decoder skips unknown characters and drops spare bits; only a canonical text is equal after encoding again.
-    if binascii.b2a_base64(data, newline=False).rstrip(b"=") != base64:
-        raise ValueError("not canonical base64url")
-    return data
 
 
 def split(text: str | bytes, most: int = MAX_TOKEN) -> tuple[str, str, str]:

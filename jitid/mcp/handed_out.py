@@ -12,7 +12,7 @@ from jitid.errors import JitidError
 from jitid.system.files import write_private
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
 
 
 class Handed(NamedTuple):

@@ -35,7 +35,7 @@ from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.inventory.operations import Inspection
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.config.effective import Config
     from jitid.model.request import IssueRequest
     from jitid.operation.base import Authority

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from jitid.capabilities.identity.revocation import Ended
+from jitid.capabilities.identity.revocation_result import Ended
 from jitid.capabilities.issue.token_operations import RevokeToken
 from jitid.capabilities.targets.operations import Settle
 from jitid.server.thread_pool import Pool

@@ -25,7 +25,7 @@ from jitid.values.secret import Secret
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.capabilities.issue.token_operations import Introspected
     from jitid.model.caller import Caller
     from jitid.operation.base import Authority

@@ -23,7 +23,7 @@ from jitid.values.times import parse_duration
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.model.caller import Caller
     from jitid.model.oidc_issuer import TokenType
     from jitid.operation.base import Authority

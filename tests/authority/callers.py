@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jitid.capabilities.issue import operations as issue_operations
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.model.caller import Caller
 from jitid.model.request import ProvedActor
 from jitid.operation import base as ops

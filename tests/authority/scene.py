@@ -14,7 +14,7 @@ from jitid.capabilities.adopt.read_secret import of_secret
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.leak import operations as leak_operations

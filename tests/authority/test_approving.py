@@ -18,7 +18,7 @@ from jitid.capabilities.issue.approval_operations import (
     ShowApproval,
 )
 from jitid.capabilities.issue.approval_store import ApprovalStore
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.errors import ApprovalNeededError, IntegrityError, PolicyDeniedError, RefusedError
 from jitid.model.approval import ApprovalFilter, ApprovalState
 from jitid.model.caller import Caller

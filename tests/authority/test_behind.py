@@ -23,7 +23,7 @@ from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import FindApprovals, GrantApproval
 from jitid.capabilities.issue.approval_request import _MOST_IDENTITIES
 from jitid.capabilities.issue.approval_store import ApprovalStore
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.use.authorization import UseRequest, check_action, check_resource
 from jitid.capabilities.use.operations import Authorize

@@ -12,7 +12,7 @@ import pytest
 
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue import token_perform as exchanging
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.issue.token_operations import Exchange, Introspect, RevokeToken
 from jitid.errors import (

@@ -17,7 +17,7 @@ from jitid.capabilities.decisions.operations import Explain
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.issue.token_operations import Exchange, Introspect, RevokeToken
 from jitid.capabilities.use.authorization import UseRequest, check_action

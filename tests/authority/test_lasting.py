@@ -12,7 +12,7 @@ from jitid.authority.wire.annotations import fields_of, operations
 from jitid.capabilities.access.operations import RotateAccess
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import Decided, GrantApproval
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.trust.certificate_operations import PublishRevocations

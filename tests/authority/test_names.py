@@ -20,7 +20,7 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue import token_perform
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.use.authorization import UseRequest, check_action, check_resource

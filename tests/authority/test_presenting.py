@@ -20,7 +20,7 @@ from jitid.capabilities.directory.registry import StatedAgent
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue import perform as issue_perform
 from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.errors import (
     ApprovalNeededError,

@@ -13,7 +13,7 @@ from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import operations as issue_operations
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.errors import (
     ApprovalNeededError,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jitid
 from jitid.authority.local import LocalAuthority
 from jitid.authority.open_local import open_or_create_local
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Issue
 from jitid.config import effective
 from jitid.model.credential import PROOFS

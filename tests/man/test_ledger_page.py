@@ -17,7 +17,6 @@ from jitid.backup.manifest import Manifest
 from jitid.backup.revive import revive
 from jitid.capabilities.integrity.operations import CutLog, ExportLog, Prune, SignHead
 from jitid.capabilities.issue.approval_store import ApprovalChanges
-from jitid.crypto.jws import b64url_decode
 from jitid.errors import (
     PolicyDeniedError,
 )
@@ -28,6 +27,7 @@ from jitid.ledger.transaction import Transaction
 from jitid.model.chain import Chain
 from jitid.model.credential import State
 from jitid.policy.policy_request import DirectoryFacts
+from jitid.values.base64url import b64url_decode
 from jitid.values.ids import approval_id
 from jitid.values.strict_json import loads
 from tests.backup.test_copy_ledger import copied

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from jitid.crypto.jws import b64url_decode
 from jitid.server.openapi import WHOAMI
+from jitid.values.base64url import b64url_decode
 from tests.postgres import Postgres
 from tests.real import Shell
 from tests.serving import Served, serving

@@ -20,7 +20,7 @@ def _of(module: str, name: str) -> Callable[[], FieldType[Any]]:
 
 _RULE = _of("capabilities.sweep.operations", "RULE")
 
-# The module of a record is loaded before its fields are looked up here, and those that no answer needs are not loaded.
+# Suppliers: a client loads only the modules of the records in its answer.
 BY_FIELD: Mapping[str, Callable[[], FieldType[Any]]] = {
     "Access.ended_as": _among("model.access", "AccessState"),
     "Approval.ended_as": _among("model.approval", "ApprovalState"),

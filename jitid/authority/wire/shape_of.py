@@ -182,7 +182,7 @@ _SCHEMAS = {
     "roster_diff.DelegatorChange": "ComparingChange",
     "roster_entry.StatedDelegator": "StatedStated",
     "secret_shapes.SecretShape": "Shape",
-    "settle.SettledTargets": "Settled",
+    "settle_result.SettledTargets": "Settled",
     "survey.SurveyedUse": "SurveyUse",
     "target.TargetRecord": "Record",
     "thresholds.Thresholds": "Limits",

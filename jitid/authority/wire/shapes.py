@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
-from jitid.crypto.jws import b64url, b64url_decode
 from jitid.errors import UsageError
+from jitid.values.base64url import b64url, b64url_decode
 
 # Values of every annotated type are encoded, and JSON may be anything.
 # ruff: noqa: ANN401

@@ -12,7 +12,7 @@ from jitid.capabilities.access import key_sets
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
 from jitid.model.oidc_issuer import _FORMS, KINDS, OidcIssuer, Proof, TokenType
-from jitid.values import issuer_names, strict_json
+from jitid.values import base64url, issuer_names, strict_json
 from jitid.values.names import check_delegator
 from jitid.values.text import quote, safe
 
@@ -439,7 +439,7 @@ def thumbprint(jwk: Mapping[str, Any]) -> str | None:
             and jwk.get("crv") == crv
             and all(type(member) is str for member in members.values())
         ):
-            return jws.b64url(sha256(strict_json.dumps(members).encode()).digest())
+            return base64url.b64url(sha256(strict_json.dumps(members).encode()).digest())
     return None
 
 

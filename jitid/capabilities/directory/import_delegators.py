@@ -10,7 +10,8 @@ from jitid.capabilities.directory.departures import Departure
 from jitid.capabilities.directory.roster.roster_entry import Roster
 from jitid.capabilities.directory.roster_diff import Comparison, DelegatorChange, compare
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
-from jitid.capabilities.identity.revocation import TooManyError, blast, check_reason
+from jitid.capabilities.identity.revocation import TooManyError, check_reason
+from jitid.capabilities.identity.revocation_result import blast
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.values.field_types import choice, pattern

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.ownership import GROUP
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
-from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity import revocation, revocation_result
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.transaction import Transaction
@@ -215,7 +215,7 @@ def _end_earlier(transaction: Transaction, agent: Agent, most: int | None) -> tu
     if most is not None and (radius := CredentialStore(transaction).measure(selection)).credentials > most:
         raise revocation.TooManyError(
             f"this would end more than {most}, issued under the name {label(name)} before this registration: "
-            f"{revocation.blast(radius)}; nothing was changed",
+            f"{revocation_result.blast(radius)}; nothing was changed",
             f"see: jitid list --live --agent {operand(name)}; then repeat it with --yes or --max {radius.credentials}",
         )
     radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)

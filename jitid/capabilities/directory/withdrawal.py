@@ -9,7 +9,7 @@ from jitid.capabilities.directory.departures import NOTHING
 from jitid.capabilities.directory.registry import in_service, record_of
 from jitid.capabilities.directory.store import DirectoryChanges
 from jitid.capabilities.identity import revocation
-from jitid.capabilities.identity.revocation import Ended
+from jitid.capabilities.identity.revocation_result import Ended
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.model.credential import State
 from jitid.model.directory import Agent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.capabilities.identity import recognise_token, revocation
-from jitid.capabilities.identity.revocation import Ended
+from jitid.capabilities.identity.revocation_result import Ended
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import PolicyDeniedError
 from jitid.model.credential import Credential

@@ -9,7 +9,7 @@ from jitid.errors import InvalidCredentialError, PolicyDeniedError
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.hand_back import HandedBack
-    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.identity.revocation_result import Ended
     from jitid.ledger.transaction import Transaction
     from jitid.model.credential import Credential
     from jitid.model.ledger_rows import Selection

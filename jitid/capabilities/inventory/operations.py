@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jitid.capabilities.identity.filter_store import Filter
-    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.identity.revocation_result import Ended
     from jitid.model.credential import Credential
     from jitid.model.ledger_rows import Ancestor, Selection
     from jitid.model.outside import Outside

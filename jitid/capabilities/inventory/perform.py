@@ -21,7 +21,7 @@ from jitid.values.text import label, quote
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.identity.revocation_result import Ended
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
     from jitid.model.caller import Caller

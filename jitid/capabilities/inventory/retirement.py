@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.capabilities.directory import ownership
-from jitid.capabilities.identity.revocation import Ended, check_reason, counts
+from jitid.capabilities.identity.revocation import check_reason, counts
+from jitid.capabilities.identity.revocation_result import Ended
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskChanges
 from jitid.errors import NotFoundError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.issue.decide import FurtherPlan
-from jitid.capabilities.issue.issuance import IssuedCredential, record_at_target
+from jitid.capabilities.issue.issuance import record_at_target
+from jitid.capabilities.issue.issue_result import IssuedCredential
 from jitid.capabilities.issue.mint import mint_of, names_of, new_ids, placed, signing_of
 from jitid.capabilities.trust.signing import usable_key
 from jitid.issuers import kube_cluster

@@ -5,7 +5,8 @@ from __future__ import annotations
 from jitid.capabilities.identity import recognise_token
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue.add_credential import add_credential
-from jitid.capabilities.issue.issuance import Issued, result_of
+from jitid.capabilities.issue.issuance import result_of
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.renewal import plan
 from jitid.keys.keyring import Keyring
 from jitid.ledger.transaction import Transaction

@@ -13,6 +13,7 @@ from jitid.capabilities.identity.store import CredentialChanges
 from jitid.capabilities.identity.task_store import TaskChanges
 from jitid.capabilities.issue import plan as planning
 from jitid.capabilities.issue.decide import FurtherPlan
+from jitid.capabilities.issue.issue_result import Issued, IssuedCredential
 from jitid.capabilities.issue.mint import (
     GrantedRequest,
     Mint,
@@ -39,9 +40,7 @@ from jitid.model.process import Process
 from jitid.model.request import IssueRequest, questions
 from jitid.model.task import Task
 from jitid.operation.terms import Terms
-from jitid.policy.decision import Decision
 from jitid.values.ids import credential_id
-from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from jitid.issuers.targets import ChosenTarget
@@ -51,48 +50,6 @@ _UNNUMBERED = 0
 """The number of a task that is still to be opened; the ledger's begin with 1."""
 _QUICK_COPIES = 10
 """The maximum number of copies of a quick request: signing one takes about 50 µs."""
-
-
-class IssuedCredential(NamedTuple):
-    """A credential that was just made; no other object holds its secret."""
-
-    id: str
-    jti: str
-    secret: Secret
-    facts: Mapping[str, Any] = {}
-    """Further facts from its issuer or target, to be shown; never a secret."""
-
-
-class Issued(NamedTuple):
-    """The result of one request. Times are seconds since the epoch."""
-
-    credentials: tuple[IssuedCredential, ...]
-    """Empty in a dry run."""
-    task: str
-    agent: str
-    delegator: str
-    delegator_proof: str
-    delegator_state: str
-    """`known`, or `unverified` if the directory has no such delegator."""
-    parent: str | None
-    depth: int
-    kind: str
-    sensitivity: str
-    scopes: tuple[str, ...]
-    audiences: tuple[str, ...]
-    issued_at: int
-    expires_at: int
-    decision: Decision
-    notes: tuple[str, ...]
-    """Sentences about each value that was narrowed or raised, with the reason."""
-    maximum: int
-    """The latest time until which policy and task permit renewals."""
-    template: str | None = None
-    """The template that it was made from, as `TARGET/TEMPLATE`."""
-    may_audience: tuple[str, ...] = ()
-    """The audiences for which its holder may obtain tokens."""
-    may_act: str | None = None
-    """The callers that may exchange it (RFC 8693, section 4.4), as canonical JSON."""
 
 
 def preview(

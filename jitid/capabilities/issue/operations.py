@@ -11,7 +11,7 @@ from jitid.values.declaration import records, value
 from jitid.values.field_types import ID, TIME
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.model.oidc_issuer import TokenType
     from jitid.model.request import AttachRequest, IssueRequest, RenewRequest
     from jitid.values.secret import Secret

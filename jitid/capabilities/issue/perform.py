@@ -14,7 +14,8 @@ from jitid.model.request import check_size, check_sizes
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.presented_store import Presentation
-    from jitid.capabilities.issue.issuance import ForeseenIssues, Issued
+    from jitid.capabilities.issue.issuance import ForeseenIssues
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.capabilities.issue.may_act import Actor
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View

@@ -13,7 +13,7 @@ from jitid.capabilities.directory.ownership import owner_for_policy
 from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
-from jitid.capabilities.issue.issuance import Issued, IssuedCredential
+from jitid.capabilities.issue.issue_result import Issued, IssuedCredential
 from jitid.capabilities.targets import settle
 from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError

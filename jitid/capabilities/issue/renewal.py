@@ -15,7 +15,8 @@ from jitid.capabilities.identity.validity import Verified
 from jitid.capabilities.issue import narrow
 from jitid.capabilities.issue.add_credential import add_credential
 from jitid.capabilities.issue.decide import FurtherPlan, Proposal, must_not_rest_on_too_many
-from jitid.capabilities.issue.issuance import Issued, result_of
+from jitid.capabilities.issue.issuance import result_of
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger import expiry

@@ -11,8 +11,8 @@ from jitid.values.declaration import value
 from jitid.values.field_types import REASON
 
 if TYPE_CHECKING:
-    from jitid.capabilities.identity.revocation import Ended
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.identity.revocation_result import Ended
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.model.credential import Credential
     from jitid.model.ledger_rows import Ancestor
     from jitid.model.oidc_issuer import TokenType

@@ -28,8 +28,8 @@ from jitid.values.names import MAX_NAME
 from jitid.values.text import label, operand
 
 if TYPE_CHECKING:
-    from jitid.capabilities.identity.revocation import Ended
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.identity.revocation_result import Ended
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
     from jitid.model.credential import Credential

@@ -25,7 +25,7 @@ from jitid.model.target import Life, Probe
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.issuers.targets import Targets
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View

@@ -10,7 +10,7 @@ from jitid.values.declaration import value, values
 from jitid.values.field_types import COUNT, ID, number, text
 
 if TYPE_CHECKING:
-    from jitid.capabilities.targets.settle import SettledTargets
+    from jitid.capabilities.targets.settle_result import SettledTargets
     from jitid.model.check_result import Check
 
 

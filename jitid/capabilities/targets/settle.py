@@ -10,6 +10,7 @@ from threading import Thread
 from time import monotonic
 from typing import NamedTuple
 
+from jitid.capabilities.targets.settle_result import Left, SettledTargets
 from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
 from jitid.errors import JitidError
 from jitid.issuers.targets import Targets
@@ -34,42 +35,6 @@ LIMIT = 60
 """Default number of seconds that a target may take for all due credentials."""
 _AT_ONCE = 200
 _SHOWN = 100
-
-
-class Left(NamedTuple):
-    """A credential whose end is not confirmed at its target. Times are seconds since the epoch."""
-
-    jti: str
-    id: str
-    kind: str
-    target: str
-    name: str
-    settlement: str
-    """`unavailable`, `stuck` or `unsupported`."""
-    seen: str
-    next_at: int | None
-    """The time of the next attempt; None if the target cannot end it."""
-    honoured_until: int | None
-    """The time until which the target may accept it."""
-
-
-class SettledTargets(NamedTuple):
-    """The result of ending expired and revoked credentials at their targets."""
-
-    done: int
-    """Number of credentials that are confirmed to be gone."""
-    unsupported: int
-    """Number of credentials that their targets cannot end: they are accepted until their expiry."""
-    open: int
-    """Number of credentials that must still be ended: they are tried again later, or stuck."""
-    left: tuple[Left, ...]
-    """The first credentials that are not gone."""
-    events: tuple[int, ...]
-    """The audit events that record the outcomes."""
-    late: tuple[str, ...] = ()
-    """The targets that did not answer for all within their time limit."""
-    at: int = 0
-    """The ledger's time afterwards."""
 
 
 class _Batch(NamedTuple):

@@ -10,7 +10,7 @@ from jitid.authority.open import open_authority
 from jitid.authority.settle_at_targets import settle_event
 from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory.registry import Due, StatedAgent
-from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity import revocation_result
 from jitid.cli.identity import revoke
 from jitid.cli.identity.list import DEFAULT_LIMIT
 from jitid.cli.invocation import Invocation
@@ -277,7 +277,7 @@ def _foreseen_sentence(withdrawal: WithdrawnAgent, verb: str) -> str:
     if kept:
         text += f"; {kept}"
     elif radius.credentials:
-        text += f"{'; would' if withdrawal.already else ', and'} end {revocation.blast(radius)}"
+        text += f"{'; would' if withdrawal.already else ', and'} end {revocation_result.blast(radius)}"
     return f"{text}; nothing was changed"
 
 
@@ -288,7 +288,7 @@ def _done_sentence(withdrawal: WithdrawnAgent, verb: str) -> str:
         return f"agent {name} was {verb}ed already; {kept or 'nothing of it was live'}"
     text = f"agent {name} was {verb}ed already" if withdrawal.already else f"{verb}ed agent {name}"
     if ended.credentials:
-        text += f", and ended {revocation.blast(ended.radius)}"
+        text += f", and ended {revocation_result.blast(ended.radius)}"
     else:
         text += f"; {kept or 'nothing of it was live'}"
     text += f" (audit event {ended.event})"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.directory.roster.spreadsheet import NO_SCOPE, POLICY_ALONE, joined
-from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity import revocation_result
 from jitid.formats.display import Display
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def departed(departure: Departure, *, would: bool) -> list[str]:
     radius, ties = departure.radius, departure.ties
     parts = []
     if radius.credentials:
-        parts.append(f"{'end' if would else 'ended'} {revocation.blast(radius)}")
+        parts.append(f"{'end' if would else 'ended'} {revocation_result.blast(radius)}")
     if ties.agents:
         agents = "agent" if len(ties.agents) == 1 else "agents"
         parts.append(

@@ -14,7 +14,7 @@ from jitid.system import output
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.cli.helper import commands
 
 OPERATIONS = ("get", "store", "erase")

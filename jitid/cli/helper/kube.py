@@ -15,7 +15,7 @@ from jitid.system import output
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.cli.helper import commands
 
 _INFO = "KUBERNETES_EXEC_INFO"

@@ -20,7 +20,7 @@ from jitid.system import ssh_agent
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.cli.helper import commands
     from jitid.system.ssh_agent import AgentConnection, HeldKey
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority import settle_at_targets as confirming
 from jitid.authority.open import open_authority
-from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.inventory.operations import Retire, Revoke
 from jitid.cli import hints, read_input
 from jitid.cli.ask import can_prompt, confirm
@@ -21,7 +21,7 @@ from jitid.values.text import check_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.identity.revocation_result import Ended
     from jitid.cli.identity import commands
     from jitid.model.ledger_rows import Radius
     from jitid.operation.base import Authority
@@ -106,7 +106,7 @@ def confirmed(cli: Invocation, limit: int | None, foresee: Callable[[], Radius])
     if count <= limit:
         return limit
     confirm(
-        f"end {revocation.blast(radius)}",
+        f"end {revocation_result.blast(radius)}",
         count,
         f"the number of credentials, {count}, to end them; anything else ends none",
     )
@@ -152,14 +152,14 @@ def row(ended: Ended, *, dry_run: bool) -> dict[str, Any]:
 def sentence(ended: Ended, *, dry_run: bool) -> str:
     """Return the result of a revocation in words."""
     if dry_run:
-        return f"would end {revocation.blast(ended.radius)}; nothing was changed"
+        return f"would end {revocation_result.blast(ended.radius)}; nothing was changed"
     if ended.credentials:
-        blast = revocation.blast(ended.radius, ended.accepted_until, ended.settled_at)
+        blast = revocation_result.blast(ended.radius, ended.accepted_until, ended.settled_at)
         text = f"ended {blast} (audit event {ended.event})"
     elif ended.task is not None and ended.event is not None:
         text = f"ended task {ended.task}, which had nothing live (audit event {ended.event})"
     else:
-        facts = revocation.facts(ended.radius, ended.accepted_until, ended.settled_at)
+        facts = revocation_result.facts(ended.radius, ended.accepted_until, ended.settled_at)
         text = f"nothing was live: it had ended already{'; ' if facts else ''}{facts}"
     confirmation = confirming.sentence(ended)
     if confirmation is not None:

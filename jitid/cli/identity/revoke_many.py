@@ -11,7 +11,7 @@ from jitid.cli.identity.revoke import confirmed, perform
 from jitid.model.ledger_rows import Radius, Selection
 
 if TYPE_CHECKING:
-    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.identity.revocation_result import Ended
     from jitid.cli.invocation import Invocation
     from jitid.operation.base import Authority
 

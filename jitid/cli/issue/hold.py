@@ -20,7 +20,7 @@ from jitid.model.request import RenewRequest
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.values.secret import Secret
 
 _PATIENCE = 2.0

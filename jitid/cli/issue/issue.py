@@ -19,7 +19,7 @@ from jitid.values.text import with_final_newline
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.cli.issue import commands
 
 DECISION = (

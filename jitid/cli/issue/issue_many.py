@@ -23,7 +23,7 @@ from jitid.system import output
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.cli.invocation import Invocation
     from jitid.model.request import IssueRequest
     from jitid.operation.base import Authority

@@ -21,7 +21,7 @@ from jitid.system import time_limit
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.cli.invocation import Invocation
 
 

@@ -13,7 +13,7 @@ from jitid.model.request import IssueRequest
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.values.secret import Secret
 
 FIELDS = (

@@ -28,7 +28,7 @@ from jitid.values.text import quote
 from jitid.values.times import LATEST, format_duration, format_time, parse_duration, parse_time
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.cli.issue import commands
     from jitid.cli.issue.run_secrets import SecretRequest, Secrets
     from jitid.model.request import IssueRequest

@@ -23,7 +23,7 @@ from jitid.values.text import quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.capabilities.run.token_place import TokenPlace
     from jitid.cli.invocation import Invocation
     from jitid.values.secret import Secret

@@ -18,7 +18,7 @@ from jitid.values.text import label, quote, safe
 from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
-    from jitid.capabilities.issue.issuance import Issued
+    from jitid.capabilities.issue.issue_result import Issued
     from jitid.capabilities.issue.operations import Issue
     from jitid.cli.invocation import Invocation
     from jitid.operation.base import Authority

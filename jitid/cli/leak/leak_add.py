@@ -26,7 +26,7 @@ from jitid.model.ledger_rows import Selection
 from jitid.system import output
 
 if TYPE_CHECKING:
-    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.identity.revocation_result import Ended
     from jitid.capabilities.leak.leaks import ReportedLeaks
     from jitid.capabilities.leak.trace_result import Stray
     from jitid.cli.invocation import Invocation

@@ -19,7 +19,7 @@ from jitid.search.find import Finds, mark
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
-    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.identity.revocation_result import Ended
     from jitid.capabilities.leak.leaks import LeakReport
     from jitid.capabilities.leak.trace_result import Evidence, Traced
     from jitid.capabilities.scan.hits import Batch, Hit

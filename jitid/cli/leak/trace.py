@@ -12,7 +12,7 @@ from jitid.search.find import Finds
 
 # Modules about the ledger are imported later, while other processes search already.
 if TYPE_CHECKING:
-    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.identity.revocation_result import Ended
     from jitid.capabilities.leak.trace_result import Match, Traced
     from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands

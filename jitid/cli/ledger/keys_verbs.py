@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jitid.authority import settle_at_targets
 from jitid.authority.open import open_authority
-from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.trust.operations import ListKeys, PublishKeys, RevokeKey, RotateKey
 from jitid.cli import record_rows
@@ -21,7 +21,7 @@ from jitid.system import output
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.capabilities.identity.revocation import Ended
+    from jitid.capabilities.identity.revocation_result import Ended
     from jitid.capabilities.trust.rotation import KeyChange
     from jitid.cli.ledger import commands
     from jitid.model.ledger_rows import SigningKey
@@ -143,7 +143,7 @@ def _sentence(change: KeyChange) -> str:
     if change.event is None or change.radius is None:
         return "nothing was live: the key had been revoked already\n"
     successor = f"; {change.successor} signs from now on" if change.successor else ""
-    return f"ended {revocation.blast(change.radius)} (audit event {change.event}){successor}\n"
+    return f"ended {revocation_result.blast(change.radius)} (audit event {change.event}){successor}\n"
 
 
 def jwks(cli: Invocation, args: commands.KeysJwksCommand) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority, sweep_limits
-from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity import revocation, revocation_result
 from jitid.capabilities.leak.operations import ProveLeaks
 from jitid.capabilities.sweep.finding import Coverage, Remedied
 from jitid.capabilities.sweep.operations import Fix, FlyCanaries, ForeseeFix, Sweep
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.sweep.finding import Finding, Swept, Unfixed
     from jitid.capabilities.sweep.known_findings import KnownFindings
     from jitid.capabilities.sweep.remedies import ForeseenFix
-    from jitid.capabilities.targets.settle import SettledTargets
+    from jitid.capabilities.targets.settle_result import SettledTargets
     from jitid.operation.base import Authority
 
 
@@ -157,7 +157,7 @@ class Work:
             foreseen = self._authority.perform(operation)
         if dry_run:
             output.print_message(
-                f"jitid: --fix would end {revocation.blast(foreseen.radius)}; nothing was changed"
+                f"jitid: --fix would end {revocation_result.blast(foreseen.radius)}; nothing was changed"
             )
             return ()
         if max_count is not None and foreseen.radius.credentials > max_count:
@@ -256,7 +256,7 @@ def _settled(settled: SettledTargets) -> str:
 def _confirmed(foreseen: ForeseenFix) -> int:
     """Return the number of credentials that may end if the user types it. Raises UsageError for another answer."""
     count = foreseen.radius.credentials
-    output.print_message(f"jitid: --fix would end {revocation.blast(foreseen.radius)}")
+    output.print_message(f"jitid: --fix would end {revocation_result.blast(foreseen.radius)}")
     output.print_message(
         f"jitid: type the number of credentials, {count}, to end them; anything else ends none"
     )

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jitid.crypto import jws
 from jitid.errors import ConfigurationError, RefusedError
 from jitid.issuers.aws.api import Aws, Keys
 from jitid.issuers.aws.denial import Role, role_of
@@ -15,7 +14,7 @@ from jitid.issuers.aws.session_policy import LEAST_SECONDS, ledger_mark
 from jitid.keys.keyring import Signer
 from jitid.model.target import Target
 from jitid.system.files import check_private, read_regular
-from jitid.values import strict_json
+from jitid.values import base64url, strict_json
 from jitid.values.secret import Secret
 from jitid.values.text import quote, safe
 
@@ -111,8 +110,8 @@ class AwsAccess:
             "jti": name,
             **claims,
         }
-        signed = ".".join(jws.b64url(strict_json.dumps(part).encode()) for part in (header, payload))
-        return f"{signed}.{jws.b64url(signer.sign(signed.encode()))}"
+        signed = ".".join(base64url.b64url(strict_json.dumps(part).encode()) for part in (header, payload))
+        return f"{signed}.{base64url.b64url(signer.sign(signed.encode()))}"
 
     def keys_of(self, answer: Mapping[str, Any]) -> tuple[Secret, int]:
         """Return the credentials in an answer of STS, and the time of their expiry. Raises StorageError."""

@@ -9,7 +9,7 @@ import pytest
 
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.directory.agent_operations import SuspendAgent
-from jitid.capabilities.identity.revocation import Ended
+from jitid.capabilities.identity.revocation_result import Ended
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.integrity.operations import ReadLog
 from jitid.capabilities.inventory.operations import Inspect, Retire, Revoke, ShowTask

@@ -10,7 +10,7 @@ import pytest
 
 from jitid.capabilities.identity.operations import Verify
 from jitid.capabilities.inventory.operations import Inspect, Retire, Revoke
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.targets.operations import Settle
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError

@@ -17,7 +17,8 @@ from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import issuance
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue import plan as planning
-from jitid.capabilities.issue.issuance import ForeseenIssues, Issued
+from jitid.capabilities.issue.issuance import ForeseenIssues
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.plan import IssuePlan
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.trust import own_issuer

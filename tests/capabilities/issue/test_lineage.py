@@ -17,7 +17,7 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.issue import narrow
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Attach, Renew
 from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize

@@ -13,7 +13,7 @@ from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.integrity.operations import VerifyLog
 from jitid.capabilities.inventory.operations import GiveTask, Inspect, Inspection, Retire, Revoke, ShareTask
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Attach, Issue, Renew
 from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.targets.settle import FIRST_AFTER, MINTING, _Tally, backoff

@@ -12,10 +12,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 
 from jitid.authority import settle_at_targets
-from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
-from jitid.capabilities.issue.issuance import Issued
+from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.leak import operations as leak_operations
@@ -464,7 +464,7 @@ def test_revoke_says_of_what_a_target_has_made_what_the_leak_says(
             _agree(world, settle_at_targets.confirm(world.authority, world.revoke(made.jti)))
 
 
-def _agree(world: World, ended: revocation.Ended) -> None:
+def _agree(world: World, ended: revocation_result.Ended) -> None:
     leak = leaked(world).leak
     assert ended.accepted_until == leak.accepted_until
     told, now = sentence(ended, dry_run=False), int(world.clock.now)
@@ -487,7 +487,7 @@ def test_the_facts_read_as_sentences() -> None:
         f"accepted by no verifier since {format_time(NOW + 60)}"
     )
     assert "has not confirmed the end" in acceptance.sentence(Facts(NOW, None), NOW)
-    empty = revocation.facts(Radius(0, 0, 0, 0, 0, None, 0))
+    empty = revocation_result.facts(Radius(0, 0, 0, 0, 0, None, 0))
     assert empty == ""
 
 

@@ -19,7 +19,6 @@ from jitid.capabilities.issue import issuance
 from jitid.capabilities.issue.operations import Attach, Renew
 from jitid.capabilities.issue.token_operations import Introspect
 from jitid.capabilities.trust import own_issuer
-from jitid.crypto.jws import b64url_decode
 from jitid.errors import (
     ConfigurationError,
     IntegrityError,
@@ -31,6 +30,7 @@ from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.schema import SQLITE_STEPS
 from jitid.model.ledger_rows import FOREVER, Names
 from jitid.model.request import AttachRequest, MayAct, RenewRequest
+from jitid.values.base64url import b64url_decode
 from jitid.values.secret import Secret
 from tests.builders import DAY, NAMES, NOW, World, edit, request
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.inventory.operations import Inspect
-from jitid.capabilities.issue.issuance import IssuedCredential
+from jitid.capabilities.issue.issue_result import IssuedCredential
 from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.capabilities.leak.operations import Trace
 from jitid.capabilities.trust.certificate_operations import PublishRevocations

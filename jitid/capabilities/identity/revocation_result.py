@@ -1,0 +1,116 @@
+"""The outcome of a revocation, and its sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitid.model import acceptance
+from jitid.model.ledger_rows import Radius
+from jitid.model.target import Settlement
+from jitid.values.times import format_time
+
+if TYPE_CHECKING:
+    from jitid.capabilities.targets.settle_result import Left
+
+
+class Ended(NamedTuple):
+    """The outcome of a revocation, or its preview."""
+
+    radius: Radius
+    """The blast radius before the change."""
+    credentials: int
+    """The number of ended credentials; 0 if all had ended before, and in a dry run."""
+    event: int | None
+    """The audit event of the revocation; None if no credential ended."""
+    task: str | None = None
+    """The retired task."""
+    unsettled: int = 0
+    """The number of ended credentials whose removal at their targets is not confirmed."""
+    earlier: tuple[str, ...] = ()
+    """The ids of the unsettled credentials, if some of them had ended before."""
+    confirmed: int = 0
+    """The number of credentials whose removal at their targets is confirmed now."""
+    unsupported: int = 0
+    """The number of credentials that their targets cannot end."""
+    left: tuple[Left, ...] = ()
+    """The first unconfirmed credentials, with the state at their targets."""
+    unsaid: str | None = None
+    """Why the targets could not be called; None if they were."""
+    unproved: str | None = None
+    """Why the refusal of leaked credentials could not be proved; None if it was, or if none needed a proof."""
+    settled_at: int | None = None
+    """When the targets were last called; None if they were not."""
+
+    @property
+    def unconfirmed(self) -> int:
+        """The number of ended credentials whose removal at their targets is not confirmed, or not possible."""
+        return self.unsettled + self.unsupported
+
+    @property
+    def refused_since(self) -> int | None:
+        """The time since when the ledger refuses all of it; None while any of it is live."""
+        return self.radius.refused_since
+
+    @property
+    def accepted_until(self) -> int | None:
+        """The time from which no verifier and no target accepts any of it; None while that time is unknown."""
+        honoured = [
+            credential.honoured_until
+            for credential in self.left
+            if credential.settlement == Settlement.UNSUPPORTED
+        ]
+        if self.unsettled or len(honoured) < self.unsupported or None in honoured:
+            return None
+        radius = self.radius
+        times = (radius.refused_since, radius.accepted_until, radius.at_targets, self.settled_at)
+        known_ends = [time for time in times if time is not None] + [
+            acceptance.accepted_until(until) for until in honoured if until is not None
+        ]
+        return max(known_ends, default=None)
+
+
+def blast(radius: Radius, accepted_until: int | None = None, settled_at: int | None = None) -> str:
+    """Return the blast radius in words, with the text of `facts`."""
+    credentials = number_of(radius.credentials, "live credential")
+    identities = number_of(radius.identities, "identity", "identities")
+    text = (
+        f"{credentials} of {identities}, {number_of(radius.tasks, 'task')} and "
+        f"{number_of(radius.delegators, 'delegator')}"
+    )
+    details = facts(radius, accepted_until, settled_at)
+    return f"{text}; {details}" if details else text
+
+
+def facts(radius: Radius, accepted_until: int | None = None, settled_at: int | None = None) -> str:
+    """Return in words since when the ledger refuses all of it, and until when verifiers and targets accept some.
+
+    Args:
+        radius: the measured blast radius.
+        accepted_until: the time from which no verifier and no target accepts any of it; None if that time is unknown.
+        settled_at: when the targets were called, if that was after the measurement.
+
+    """
+    refused_since, verifiable_until = radius.refused_since, radius.accepted_until
+    now = radius.at if settled_at is None else max(radius.at, settled_at)
+    offline = verifiable_until is not None and verifiable_until > radius.at
+    phrases = (
+        [f"offline verifiers accept some until {format_time(verifiable_until)}"]
+        if verifiable_until is not None and offline
+        else []
+    )
+    if refused_since is None:
+        return "; ".join(phrases)
+    if (
+        accepted_until is not None
+        and accepted_until > now
+        and (verifiable_until is None or accepted_until > verifiable_until)
+    ):
+        phrases.append(f"a target may accept some until {format_time(accepted_until)}")
+    elif accepted_until is not None and not offline:
+        phrases = [f"accepted by no verifier since {format_time(max(refused_since, accepted_until))}"]
+    return "; ".join([f"refused by the ledger since {format_time(refused_since)}", *phrases])
+
+
+def number_of(count: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun."""
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
