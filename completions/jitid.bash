@@ -160,7 +160,7 @@ __jitid_table() {
         arguments='delegators'
         ;;
     'access list')
-        options="--name=delegators --all --limit=nothing --field=:id,name,roles,state,by,issued_at,expires_at,ends_at,ended_at,predecessor,event,ended_event,audiences $everywhere"
+        options="--name=delegators --all --limit=nothing --field=:id,name,roles,state,by,issued_at,expires_at,ends_at,ended_at,predecessor,event,ended_event,audiences,left $everywhere"
         ;;
     'access rotate')
         options="--ttl=nothing --overlap=nothing --out=files --field=:token,id,name,roles,by,issued_at,expires_at,predecessor,event,audiences $everywhere"

@@ -552,7 +552,7 @@ complete -c jitid -n '__jitid_at "access grant"; and test $__jitid_count = 0' -f
 complete -c jitid -n '__jitid_at "access list" --name' -l name -r -fka '(__jitid_ask delegators)' -d 'Only what this person or service has'
 complete -c jitid -n '__jitid_at "access list" --all' -l all -d 'Also what counts no longer'
 complete -c jitid -n '__jitid_at "access list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "access list" --field' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield audiences\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "access list" --field' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield audiences\\tfield left\\tfield' -d 'Print this field only, one value a line'
 
 # jitid access rotate
 complete -c jitid -n '__jitid_at "access rotate" --ttl' -l ttl -x -d 'For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d)'

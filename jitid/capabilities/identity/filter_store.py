@@ -9,7 +9,6 @@ from jitid.errors import UsageError
 from jitid.model.credential import FORMER_PROOF, State, base_kind
 from jitid.model.task import MAX_PURPOSE
 from jitid.model.types import ANY_KIND, SENSITIVITY, TASK
-from jitid.policy.policy_request import PROOFS
 from jitid.values.declaration import Declared, Field, FieldType
 from jitid.values.field_types import (
     AGENT,
@@ -169,7 +168,9 @@ class Filter(Declared):
     )
     delegator_proof: str | None = _where(
         "i.proof = :it",
-        filtered(choice(*PROOFS, FORMER_PROOF, metavar="PROOF", label="proof")),
+        filtered(
+            choice("asserted", "os-user", "credential", "oidc", FORMER_PROOF, metavar="PROOF", label="proof")
+        ),
         "--proof",
         help="Delegator proved so: asserted, os-user, credential, parent or oidc.",
     )

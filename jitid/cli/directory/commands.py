@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from jitid.cli.command import Command
-from jitid.cli.identity.commands import REVOKED
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.model.caller import ROLE
@@ -36,7 +35,10 @@ _AGENT = (
     "live last_issued_at review_at registered_at reviewed_at suspended_at suspended_as unregistered_at users"
 )
 _KEPT = Columns("jitid.agent-kept/1", "agent=agent.name state owner live review_at event", single=True)
-_WITHDRAWN = f"agent=agent.name state kept {' '.join(REVOKED.fields)}"
+_WITHDRAWN = (
+    "agent=agent.name state kept ended credentials identities matched tasks delegators offline_until event dry_run "
+    "confirmed unconfirmed refused_since accepted_until"
+)
 
 
 _BY_NAME, _BY_SOURCE = (
