@@ -101,6 +101,3 @@ class SuggestReplacements(Operation["list[SecretReplacement]"]):
     effect = READS
 
     names: tuple[str, ...] = values(ADOPTED_NAME, least=1, most=100)
-
-
-AnyOperation = Adopt | ChangeAdopted | EndAdopted | ListAdopted | ProbeAdopted | SuggestReplacements
