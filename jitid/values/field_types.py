@@ -191,7 +191,6 @@ STATED_ID = only_typed("ID", "ids")
 """An id that the verb checks, with a hint for a token or a file in its place."""
 KNOWN_DELEGATOR = only_typed("NAME", "known")
 """A delegator in the directory, by any name."""
-LEAK = only_typed("ID", "leaks")
 
 # Numbers.
 COUNT, POSITIVE = number(0), number(1)
@@ -238,6 +237,8 @@ ALGORITHM = choice("ES256", "EdDSA", metavar="ALG")
 KEY_USE = choice("jws", "x509", "ssh", metavar="USE")
 PUBLIC_KEY = text(MAX_PUBLIC_KEY, "the public key")
 REASON = kept_text(LONG, "the reason")
+SHORT_REASON = kept_text(1_000, "the reason")
+"""A reason on a command line."""
 FINGERPRINT: FieldType[bytes] = FieldType(
     lambda _value, _label: b"", "HEX", _fingerprint, {"minLength": 43, "maxLength": 43}
 )

@@ -14,16 +14,7 @@ from jitid.cli.directory import (
 )
 from jitid.cli.identity import explain, inspect, revoke, tree, verdict_rows
 from jitid.cli.issue import approval_rows, request_input
-from jitid.cli.leak import (
-    adopt_rows,
-    adopt_suggest,
-    leak_rows,
-    leak_timeline,
-    scan,
-    scan_rows,
-    timeline_rows,
-    trace_rows,
-)
+from jitid.cli.leak import scan, scan_rows
 from jitid.cli.ledger import (
     audit_actions,
     audit_verbs,
@@ -66,7 +57,6 @@ FORMATS_OF: dict[str, tuple[str, ...]] = {
     "audit export": audit_verbs.EXPORTS,
     "keys bundle": keys_x509.BUNDLES,
     "keys crl": keys_x509.LISTS,
-    "leak timeline": (*FORMATS, *leak_timeline.FORMATS),
     "report": (*FORMATS, *report.FORMATS),
     "scan": (*FORMATS, *scan.OWN_FORMATS),
     "sweep": (*FORMATS, *sweep.OWN_FORMATS),
@@ -88,14 +78,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "tree": tree.FIELDS,
     "revoke": revoke.FIELDS,
     "retire": revoke.FIELDS,
-    "trace": trace_rows.FIELDS,
     "scan": scan_rows.FIELDS,
     "sweep": sweep_rows.FIELDS,
-    "leak add": leak_rows.FIELDS,
-    "leak list": leak_rows.FIELDS,
-    "leak show": leak_rows.DETAILS,
-    "leak timeline": timeline_rows.FIELDS,
-    "leak close": leak_rows.CLOSED,
     "access grant": access_rows.GRANTED,
     "access list": access_rows.FIELDS,
     "access rotate": access_rows.GRANTED,
@@ -112,13 +96,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "policy show": policy_verbs.TEXT,
     "policy init": (),
     "policy diff": policy_diff.FIELDS,
-    "adopt add": adopt_rows.ADDED,
-    "adopt list": adopt_rows.FIELDS,
-    "adopt show": adopt_rows.FIELDS,
-    "adopt change": adopt_rows.FIELDS,
-    "adopt probe": adopt_rows.PROBED,
-    "adopt suggest": adopt_suggest.FIELDS,
-    "adopt ended": adopt_rows.ENDED,
     "delegator add": delegator_rows.EDITED,
     "delegator change": delegator_rows.EDITED,
     "delegator disable": delegator_rows.DISABLED,
