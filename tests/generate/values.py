@@ -14,7 +14,6 @@ from jitid.cli.directory import (
 )
 from jitid.cli.identity import explain, inspect, revoke, tree, verdict_rows
 from jitid.cli.issue import approval_rows, request_input
-from jitid.cli.leak import scan, scan_rows
 from jitid.cli.ledger import (
     audit_actions,
     audit_verbs,
@@ -30,7 +29,8 @@ from jitid.cli.ledger import (
 )
 from jitid.cli.policy import policy_diff, policy_trial, policy_verbs
 from jitid.cli.setup import completion
-from jitid.cli.sweep import report, sweep, sweep_rows
+from jitid.cli.sweep import report
+from jitid.cli.sweep.commands import FINDINGS
 from jitid.cli.verbs import all_verbs
 from jitid.config.settings import COLOURS, FORMATS, SETTINGS
 from jitid.model.task import SENSITIVITIES
@@ -57,9 +57,6 @@ FORMATS_OF: dict[str, tuple[str, ...]] = {
     "audit export": audit_verbs.EXPORTS,
     "keys bundle": keys_x509.BUNDLES,
     "keys crl": keys_x509.LISTS,
-    "report": (*FORMATS, *report.FORMATS),
-    "scan": (*FORMATS, *scan.OWN_FORMATS),
-    "sweep": (*FORMATS, *sweep.OWN_FORMATS),
     "tree": (*FORMATS, *tree.SHAPES),
 }
 """The values of `--format` by the verb, where they differ from the usual ones."""
@@ -78,8 +75,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "tree": tree.FIELDS,
     "revoke": revoke.FIELDS,
     "retire": revoke.FIELDS,
-    "scan": scan_rows.FIELDS,
-    "sweep": sweep_rows.FIELDS,
+    "sweep": FINDINGS.fields,
     "access grant": access_rows.GRANTED,
     "access list": access_rows.FIELDS,
     "access rotate": access_rows.GRANTED,

@@ -86,6 +86,12 @@ class ScanCommand(Command):
     verb = "scan"
     function = "leak.scan:scan"
     effect = READS
+    view = Columns(
+        "jitid.scan/1",
+        "state severity rule subject summary remedy path line commit inside match proof jti id kind agent task "
+        "delegator chain life fingerprint",
+    )
+    formats = ("sarif", "prometheus", "html")
     changes_with = ("revoke", "report", "install_hook")
 
     paths: tuple[str, ...] = args(
@@ -99,14 +105,18 @@ class ScanCommand(Command):
     staged: bool = flag("--staged", help="What is about to be committed there and is new in it.")
     install_hook: bool = flag("--install-hook", help="Scan nothing: let git look before each commit there.")
     only: tuple[str, ...] = opts(
-        choice("opaque", "jwt", "certificate", "private-key", "adopted", metavar="FORM"),
+        choice(
+            *("opaque", "jwt", "certificate", "private-key", "adopted"),
+            metavar="FORM",
+            label="form of secrets",
+        ),
         "--only",
         help="Look for this alone: opaque, jwt, certificate …; repeatable.",
     )
     no_ignore: bool = flag("--no-ignore", help="Also what .gitignore names, and folders of git.")
     one_file_system: bool = flag("--one-file-system", help="Enter no other file system than each PATH's.")
     fail_on: str | None = opt(
-        choice("info", "low", "medium", "high", "critical", metavar="SEVERITY"),
+        choice("info", "low", "medium", "high", "critical", metavar="SEVERITY", label="severity"),
         "--fail-on",
         help="End with 10 if a finding is so grave or graver (default: high).",
     )
@@ -119,7 +129,9 @@ class ScanCommand(Command):
     yes: bool = flag("--yes", help="End them without asking, however many.")
     out: str | None = opt(FILE, "--out", help="Write to FILE, whole or not at all (0600; prometheus: 0644).")
     rules: str | None = opt(
-        choice("gitleaks", "kingfisher", "betterleaks", metavar="SCANNER"),
+        choice(
+            "gitleaks", "kingfisher", "betterleaks", metavar="SCANNER", label="scanner that rules are for"
+        ),
         "--rules",
         help="Scan nothing: print rules for gitleaks, kingfisher or betterleaks.",
     )

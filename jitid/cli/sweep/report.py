@@ -22,13 +22,11 @@ if TYPE_CHECKING:
     from jitid.cli.sweep import commands
 
 FIELDS = Totals._fields
-FORMATS = ("html", "prometheus")
-"""Formats of this verb, besides the formats of all verbs."""
 
 
 def report(cli: Invocation, args: commands.ReportCommand) -> None:
     """Perform `jitid report`."""
-    own_format = cli.own_format(FORMATS)
+    own_format = cli.special_format
     cli.expect(FIELDS)
     if own_format == "prometheus" and args.at is not None:
         raise UsageError(
