@@ -29,7 +29,6 @@ from jitid.cli.ledger import (
 )
 from jitid.cli.policy import policy_diff, policy_trial, policy_verbs
 from jitid.cli.setup import completion
-from jitid.cli.sweep import report
 from jitid.cli.sweep.commands import FINDINGS
 from jitid.cli.verbs import all_verbs
 from jitid.config.settings import COLOURS, FORMATS, SETTINGS
@@ -85,7 +84,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "approve show": approval_rows.DETAILS,
     "approve grant": approval_rows.DECIDED,
     "approve deny": approval_rows.DECIDED,
-    "report": report.FIELDS,
     "explain": explain.FIELDS,
     "policy check": policy_verbs.CHECKED,
     "policy test": policy_trial.FIELDS,

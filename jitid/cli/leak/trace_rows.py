@@ -131,14 +131,9 @@ def _sort_key(match: Match) -> tuple[bool, bool, bool, int]:
 def _match(match: Match, now: int) -> dict[str, Any]:
     credential, event = match.credential, match.ended_event or {}
     honoured_by, honoured_until = honour(match)
-    state = _state(match, now)
+    state = match.state_at(now)
     computed = {
         "task_state": match.task.state_at(now),
-        "chain": [
-            credential.delegator,
-            *(ancestor.agent for ancestor in reversed(match.lineage)),
-            credential.agent,
-        ],
         "state": state,
         "active": match.reason is None,
         "age": format_duration(now - credential.issued_at),
@@ -152,11 +147,6 @@ def _match(match: Match, now: int) -> dict[str, Any]:
         "revoke": f"jitid revoke {credential.jti}" if match.endable else None,
     }
     return TraceCommand.view.row(match, computed)
-
-
-def _state(match: Match, now: int) -> str:
-    state = match.credential.state_at(now)
-    return "invalid" if state is State.ACTIVE and match.reason is not None else state.value
 
 
 def _end(credential: Credential, state: str) -> int | None:

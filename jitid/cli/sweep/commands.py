@@ -6,6 +6,7 @@ from jitid.capabilities.sweep.operations import RULE
 from jitid.cli.command import Command
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
+from jitid.model.survey import Totals
 from jitid.operation.verb import READS
 from jitid.values.declaration import args, flag, opt, opts
 from jitid.values.field_types import COUNT, DURATION, FILE, FOLDER, NAME, TEXT, TIME, choice, typed_as
@@ -99,6 +100,7 @@ class ReportCommand(Command):
     verb = "report"
     function = "sweep.report:report"
     effect = READS
+    view = Columns("jitid.report/1", " ".join(Totals._fields), single=True)
     formats = ("html", "prometheus")
 
     at: int | None = opt(TIME, "--at", help="Report that time from what the ledger remembers (default: now).")
