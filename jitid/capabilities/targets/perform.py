@@ -9,7 +9,7 @@ from jitid.capabilities.targets import settle as settle_targets
 from jitid.issuers.targets import Targets
 
 if TYPE_CHECKING:
-    from jitid.capabilities.targets.settle import SettledTargets
+    from jitid.capabilities.targets.settle_result import SettledTargets
     from jitid.model.check_result import Check
     from jitid.operation.context import Context
 
