@@ -73,7 +73,7 @@ def seen_text(max_bytes: int) -> FieldType[str]:
 
 
 def parse_leak(text: str) -> int | str:
-    """Return the number of a leak, or the jti of what leaked.
+    """Return the number of a leak, or the jti of a leaked credential.
 
     Raises UsageError for any other text, and does not repeat it.
     """
@@ -192,7 +192,7 @@ class Leak(NamedTuple):
         return 0 if self.kin is None else self.kin.delegated
 
     @property
-    def lives_until(self) -> int | None:
+    def kin_until(self) -> int | None:
         """When the last live credential of its identity or of a descendant ends; None if there is none."""
         return None if self.kin is None else self.kin.until
 

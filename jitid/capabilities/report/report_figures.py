@@ -53,7 +53,7 @@ class Figure(NamedTuple):
     """The part of the report that a report of the past lacks, and the figure with it."""
 
     def samples(self, report: Report) -> Iterator[Sample]:
-        """Yield the values, as exact as they are; none if the report lacks that part."""
+        """Yield the exact values; none if the report lacks that part."""
         if self.part and getattr(report, self.part) is None:
             return
         if callable(self.source):
@@ -122,7 +122,7 @@ def _complete(report: Report) -> tuple[Sample]:
 
 
 _NAMED = ("task", "agent", "delegator")
-# Tasks, agents and delegators are no labels of time series. Their values do not recur, so that each would leave a stale
+# Tasks, agents and delegators are not labels of time series. Their values do not recur, so that each would leave a stale
 # series; and a collector may not be permitted to know names.
 SERIES: tuple[Figure, ...] = (
     Figure("report_timestamp_seconds", "The time that the report is about", "at", Unit.SECONDS),
@@ -361,11 +361,11 @@ FIGURES: tuple[Figure, ...] = (
     Figure("day_leaks", "Leaks reported on a day", partial(_days, "leaks")),
     Figure(
         "offender_credentials",
-        "Live credentials of each of the gravest findings",
+        "Live credentials of each of the most severe findings",
         _offenders,
     ),
 )
-"""All figures: with names, days, the gravest findings, and the parts that were not examined."""
+"""All figures: with names, days, the most severe findings, and the parts that were not examined."""
 _BY_NAME = {figure.name: figure for figure in FIGURES}
 
 

@@ -261,10 +261,10 @@ def _exposure(report: Report) -> Card:
     ]
     proved = f"{shown('leaked_secrets_proved_dead')} proved refused by the ledger"
     note = f"{figures.counted('leaked_secrets', 'secret')} reported; {proved}."
-    living_on, living_on_closed = "leaked_secrets_living_on", "leaked_secrets_living_on_closed"
-    if figures[living_on]:
-        closed = f", {shown(living_on_closed)} of them closed" if figures[living_on_closed] else ""
-        note += f" Dead, and its identity lives on: {shown(living_on)}{closed}."
+    ended, closed = "leaked_secrets_living_on", "leaked_secrets_living_on_closed"
+    if figures[ended]:
+        closed_note = f", {shown(closed)} of them closed" if figures[closed] else ""
+        note += f" Dead, and its identity lives on: {shown(ended)}{closed_note}."
     oldest = "exposure_oldest_valid_seconds"
     if figures[oldest] is not None:
         note += f" The oldest that is valid has been known for {shown(oldest)}."

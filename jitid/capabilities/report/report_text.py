@@ -194,12 +194,12 @@ def _leak_counts(report: Report) -> FigureTexts:
     oldest = "exposure_oldest_valid_seconds"
     since = "" if figures[oldest] is None else f", the oldest for {shown(oldest)}"
     yield "still valid", shown("leaked_secrets_valid") + closed("leaked_secrets_valid_closed") + since
-    living_on = f"{shown('leaked_secrets_living_on')} of the dead, by a successor or what was delegated"
-    yield "identity lives on", living_on + closed("leaked_secrets_living_on_closed")
+    ended = f"{shown('leaked_secrets_living_on')} of the dead, by a successor or what was delegated"
+    yield "identity lives on", ended + closed("leaked_secrets_living_on_closed")
     young = f"{shown('leaked_secrets_young.dead')} dead, {shown('leaked_secrets_young.valid')} valid"
     yield "younger", young
-    dead = f"{shown('leaked_secrets_dead_before_report')} before the report"
-    yield "refused by the ledger", f"{dead}, {shown('leaked_secrets_proved_dead')} proved with all below"
+    before = f"{shown('leaked_secrets_dead_before_report')} before the report"
+    yield "refused by the ledger", f"{before}, {shown('leaked_secrets_proved_dead')} proved with all below"
     yield "accepted elsewhere", accepted(report)
 
 

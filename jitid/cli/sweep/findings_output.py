@@ -40,7 +40,7 @@ class FindingsOutput(NamedTuple):
 
         If they break off, standard output has the earlier ones, closed as the format requires. Then raise the error.
         """
-        records = _Whole(results)
+        records = _UntilError(results)
         # Errors must be raised before anything is written.
         first_record = next(records, None)
         records.check()
@@ -122,7 +122,7 @@ class FindingsOutput(NamedTuple):
             yield {"state": "missed", "summary": self.wording.broken}
 
 
-class _Whole:
+class _UntilError:
     """Records that stop at an error, so that a format can close its output before `check` raises the error."""
 
     def __init__(self, records: SweptRows) -> None:
