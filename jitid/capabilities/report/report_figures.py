@@ -122,8 +122,8 @@ def _complete(report: Report) -> tuple[Sample]:
 
 
 _NAMED = ("task", "agent", "delegator")
-# Tasks, agents and delegators are not labels of time series. Their values do not recur, so that each would leave a stale
-# series; and a collector may not be permitted to know names.
+# Tasks, agents and delegators are not labels of time series. Their values do not recur, so that each would leave a
+# stale series; and a collector may not be permitted to know names.
 SERIES: tuple[Figure, ...] = (
     Figure("report_timestamp_seconds", "The time that the report is about", "at", Unit.SECONDS),
     Figure("report_complete", "Whether all was examined for what to end first", _complete),

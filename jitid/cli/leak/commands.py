@@ -26,8 +26,8 @@ from jitid.values.field_types import (
 
 _LEAK = (
     "leak=leak.key id jti task agent delegator kind source reported_at added_at state valid dead_at exposure "
-    "offline_until proved_at closed_at successors delegated lives_until=leak.kin_until places=place_count place refused_since "
-    "accepted_until exposure_verifiers"
+    "offline_until proved_at closed_at successors delegated lives_until=leak.kin_until places=place_count place "
+    "refused_since accepted_until exposure_verifiers"
 )
 _LEAK_BRIEF = "leak jti agent source state exposure"
 """Columns for a terminal of 80 columns, if the source is short."""
