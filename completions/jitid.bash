@@ -21,7 +21,7 @@ __jitid_table() {
         verbs='add list show timeline close'
         ;;
     'adopt')
-        verbs='add list show change probe suggest ended'
+        verbs='add list show change suggest ended probe'
         ;;
     'delegator')
         verbs='add change disable enable show list import'
@@ -128,16 +128,16 @@ __jitid_table() {
         options="--owner=known --place=nothing --purpose=nothing --agent=agents --expires=nothing --target=nothing --reference=nothing --field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
         arguments='adopted+'
         ;;
-    'adopt probe')
-        options="--field=:name,life,seen $everywhere"
-        arguments='adopted+'
-        ;;
     'adopt suggest')
         options="--all --field=:name,kind,why,configuration,policy,commands $everywhere"
         arguments='adopted+'
         ;;
     'adopt ended')
         options="--proof=nothing --field=:ended,already,revoked,event $everywhere"
+        arguments='adopted+'
+        ;;
+    'adopt probe')
+        options="--field=:name,life,seen $everywhere"
         arguments='adopted+'
         ;;
     'approve list')

@@ -192,9 +192,9 @@ complete -c jitid -n '__jitid_at "adopt"' -a add -d 'Adopt a standing secret tha
 complete -c jitid -n '__jitid_at "adopt"' -a list -d 'List adopted secrets, the oldest first'
 complete -c jitid -n '__jitid_at "adopt"' -a show -d 'Tell everything about an adopted secret'
 complete -c jitid -n '__jitid_at "adopt"' -a change -d 'Change what is known of adopted secrets: whose they are, where, and what ends them'
-complete -c jitid -n '__jitid_at "adopt"' -a probe -d 'Ask targets whether adopted secrets work there'
 complete -c jitid -n '__jitid_at "adopt"' -a suggest -d 'Tell what can take the place of adopted secrets, and write what it needs'
 complete -c jitid -n '__jitid_at "adopt"' -a ended -d 'Say that adopted secrets work no longer where they are kept: somebody has seen to it'
+complete -c jitid -n '__jitid_at "adopt"' -a probe -d 'Ask targets whether adopted secrets work there'
 
 # jitid delegator
 complete -c jitid -n '__jitid_at "delegator"' -a add -d 'Add somebody who may delegate'
@@ -498,10 +498,6 @@ complete -c jitid -n '__jitid_at "adopt change" --reference' -l reference -x -d 
 complete -c jitid -n '__jitid_at "adopt change" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "adopt change"' -fka '(__jitid_ask adopted)'
 
-# jitid adopt probe
-complete -c jitid -n '__jitid_at "adopt probe" --field' -l field -r -fka 'name\\tfield life\\tfield seen\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "adopt probe"' -fka '(__jitid_ask adopted)'
-
 # jitid adopt suggest
 complete -c jitid -n '__jitid_at "adopt suggest" --all' -l all -d 'All that may still work where they are kept'
 complete -c jitid -n '__jitid_at "adopt suggest" --field' -l field -r -fka 'name\\tfield kind\\tfield why\\tfield configuration\\tfield policy\\tfield commands\\tfield' -d 'Print this field only, one value a line'
@@ -511,6 +507,10 @@ complete -c jitid -n '__jitid_at "adopt suggest"' -fka '(__jitid_ask adopted)'
 complete -c jitid -n '__jitid_at "adopt ended" --proof' -l proof -x -d 'What was done; the audit log keeps it'
 complete -c jitid -n '__jitid_at "adopt ended" --field' -l field -r -fka 'ended\\tfield already\\tfield revoked\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "adopt ended"' -fka '(__jitid_ask adopted)'
+
+# jitid adopt probe
+complete -c jitid -n '__jitid_at "adopt probe" --field' -l field -r -fka 'name\\tfield life\\tfield seen\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "adopt probe"' -fka '(__jitid_ask adopted)'
 
 # jitid approve list
 complete -c jitid -n '__jitid_at "approve list" --open' -l open -d 'Only those that wait for somebody\'s word'

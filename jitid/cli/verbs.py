@@ -38,7 +38,7 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "trace": ("cli.leak.commands",),
     "scan": ("cli.leak.commands",),
     "leak": ("cli.leak.commands",),
-    "adopt": ("cli.leak.commands",),
+    "adopt": ("cli.leak.commands", "capabilities.adopt.operations"),
     "approve": ("cli.issue.commands",),
     "access": ("cli.directory.commands",),
     "list": ("cli.identity.commands",),

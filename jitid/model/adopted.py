@@ -11,7 +11,18 @@ from jitid.model.directory import PERSON
 from jitid.model.task import ADOPTED, MAX_PURPOSE
 from jitid.model.types import SENSITIVITY
 from jitid.values import strict_json
-from jitid.values.field_types import AGENT, COUNT, FINGERPRINT, TIME, kept_text, number, pattern, text, texts
+from jitid.values.field_types import (
+    AGENT,
+    COUNT,
+    FINGERPRINT,
+    TIME,
+    kept_text,
+    number,
+    pattern,
+    text,
+    texts,
+    typed_as,
+)
 from jitid.values.names import MAX_NAME, check_name
 
 LONGEST_NAME = MAX_NAME - len(ADOPTED)
@@ -29,7 +40,12 @@ MOST_SECRETS = 100_000
 
 ACCESS_KEY = "(?:AKIA|ASIA)[A-Z0-9]{12,124}"
 """The form of the id of an access key of AWS."""
-ACCESS_KEY_ID = pattern(ACCESS_KEY, "the id of an access key", "ID")
+ACCESS_KEY_ID = pattern(ACCESS_KEY, "the id of an access key of AWS (AKIA…)", "ID")
+OWNER = typed_as(PERSON, "DELEGATOR", "known")
+PLACE = kept_text(LONGEST_PLACE, "the place")
+PURPOSE = kept_text(MAX_PURPOSE, "the purpose")
+REFERENCE = kept_text(LONGEST_REFERENCE, "the reference")
+TARGET = text(64, "the target", "NAME")
 ADOPTED_NAME = texts(
     lambda value: check_own_name(value),
     "NAME",
@@ -46,17 +62,17 @@ class StandingSecret(NamedTuple):
     name: Annotated[str, ADOPTED_NAME]
     owner: Annotated[str, PERSON]
     """The responsible delegator, by any of its names."""
-    place: Annotated[str, kept_text(LONGEST_PLACE, "the place")]
+    place: Annotated[str, PLACE]
     """Where it is kept: `vault kv/prod/github`."""
-    purpose: Annotated[str, kept_text(MAX_PURPOSE, "the purpose")]
+    purpose: Annotated[str, PURPOSE]
     agent: Annotated[str, AGENT]
     """The agent that uses it."""
     sensitivity: Annotated[str, SENSITIVITY]
     expires_at: Annotated[int | None, TIME]
     """None if the secret does not expire."""
-    target: Annotated[str | None, text(64, "the target")]
+    target: Annotated[str | None, TARGET]
     """The target of the configuration that can end it."""
-    reference: Annotated[str | None, kept_text(LONGEST_REFERENCE, "the reference")]
+    reference: Annotated[str | None, REFERENCE]
     """The target's own reference to it."""
     prefix: Annotated[str | None, kept_text(LONGEST_PREFIX, "the prefix")]
     length: Annotated[int | None, number(LEAST_SECRET, MOST_SECRET)]

@@ -10,11 +10,15 @@ from jitid.errors import UsageError
 from jitid.redaction.token_format import MASK, MAX_TOKEN, name_holds_token
 from jitid.values.declaration import FieldType
 from jitid.values.field_types import COUNT, ID, LONG, POSITIVE, TASK_FILTER, TIME, text, texts
+from jitid.values.ids import parse_id
+from jitid.values.text import refuse_mark
 
 LONGEST_PLACE = 1_000
 """The maximum length of a place in bytes of UTF-8; a longer place keeps its end, which names the file."""
 LONGEST_FINDER = 100
 LONGEST_REVISION = 64
+_LONGEST_NUMBER = 18
+"""Maximum number of digits that fit into an integer of every ledger."""
 MOST_PLACES = 100
 """The maximum number of places kept for a leak; further places are only counted."""
 
@@ -68,6 +72,26 @@ def seen_text(max_bytes: int) -> FieldType[str]:
     return texts(check, "TEXT", {"minLength": 1, "maxLength": max_bytes})
 
 
+def parse_leak(text: str) -> int | str:
+    """Return the number of a leak, or the jti of a leaked credential.
+
+    Raises UsageError for any other text, and does not repeat it.
+    """
+    if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER:
+        return int(text)
+    if text.startswith("jti_"):
+        parse_id(text)
+        return text
+    refuse_mark(text, "the id")
+    raise UsageError(
+        "this is neither the number of a leak nor the jti of what leaked", "see: jitid leak list"
+    )
+
+
+LEAK: FieldType[int | str] = texts(parse_leak, "ID", {}, "leaks")
+"""A leak on a command line."""
+
+
 class Sighting(NamedTuple):
     """One place where a string was seen."""
 
@@ -84,6 +108,11 @@ class Sighting(NamedTuple):
     """
     finder: Annotated[str | None, seen_text(LONGEST_FINDER)] = None
     """The tool that found it, with its rule: `gitleaks jitid-token`."""
+
+    @property
+    def spot(self) -> str:
+        """The place with its line, for people."""
+        return self.place if self.line is None else f"{self.place}:{self.line}"
 
 
 def fit_place(text: str) -> str:
@@ -151,6 +180,21 @@ class Leak(NamedTuple):
     def has_live_kin(self) -> bool:
         """Return whether the credential has ended while its identity or a descendant is live."""
         return self.dead_at is not None and self.kin is not None
+
+    @property
+    def successors(self) -> int:
+        """The number of other live credentials of the identity."""
+        return 0 if self.kin is None else self.kin.successors
+
+    @property
+    def delegated(self) -> int:
+        """The number of live credentials of the descendants."""
+        return 0 if self.kin is None else self.kin.delegated
+
+    @property
+    def kin_until(self) -> int | None:
+        """When the last live credential of its identity or of a descendant ends; None if there is none."""
+        return None if self.kin is None else self.kin.until
 
 
 class LeakFilter(NamedTuple):

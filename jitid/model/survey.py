@@ -196,16 +196,26 @@ class DirectoryCounts(NamedTuple):
     ownerless: int
     """How many of these agents have an owner that was disabled or is not in the directory."""
 
+    @property
+    def may_delegate(self) -> int:
+        """Delegators that were not disabled."""
+        return self.delegators - self.disabled
+
+    @property
+    def active(self) -> int:
+        """Registered agents that receive credentials."""
+        return self.agents - self.overdue - self.suspended
+
 
 PROPERTIES = (
     "kind",
+    "task",
+    "agent",
+    "delegator",
     "sensitivity",
     "delegator_proof",
     "delegator_state",
     "agent_record",
-    "task",
-    "agent",
-    "delegator",
 )
 """The properties by which a survey divides the live credentials."""
 

@@ -193,7 +193,6 @@ STATED_ID = only_typed("ID", "ids")
 """An id that the verb checks, with a hint for a token or a file in its place."""
 KNOWN_DELEGATOR = only_typed("NAME", "known")
 """A delegator in the directory, by any name."""
-LEAK = only_typed("ID", "leaks")
 
 # Numbers.
 COUNT, POSITIVE = number(0), number(1)

@@ -17,7 +17,7 @@ OTHER = "correct-Horse-battery-5taple-9"
 HEADER = "name,owner,place,purpose,secret"
 
 
-def read(tmp_path: Path, text: str | bytes, form: str = "csv", **usual: str) -> list[tuple[int, str]]:
+def read(tmp_path: Path, text: str | bytes, form: str | None = "csv", **usual: str) -> list[tuple[int, str]]:
     """Read a list, and return the line and name of each secret."""
     path = tmp_path / "list"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
@@ -45,7 +45,7 @@ def test_json_lines_say_the_same(tmp_path: Path) -> None:
         (f",bob,x,y,{SECRET}", "line 2: it has no name"),
         (f"a b,bob,x,y,{SECRET}", "no name can have"),
         (f"a,agent:bob,x,y,{SECRET}", "is an agent"),
-        (f"a,bob,{'x' * 501},y,{SECRET}", "place is longer"),
+        (f"a,bob,{'x' * 501},y,{SECRET}", "the place has 501 characters"),
         ("a,bob,x,y,", "which secret it is"),
         ("a,bob,x,y,hunter2", "could be guessed"),
         (f'a,bob,x,y,"{SECRET}', "no CSV"),
@@ -75,13 +75,13 @@ def test_what_is_wrong_is_told_with_its_line_and_without_the_secret(
         (f'{{"name": ["{SECRET}"]}}', "jsonl"),
         (f"name,name\n{SECRET},{SECRET}\n", "csv"),
         (f"{HEADER},colour\n", "csv"),
-        ("", "nothing"),
+        ("", None),
         (b"name\n\xff\xfe\n", "csv"),
         ("[" * 100_000, "jsonl"),
         ("x" * (1 << 20) + "\n", "jsonl"),
     ],
 )
-def test_what_is_no_list_is_refused_and_not_repeated(tmp_path: Path, text: str | bytes, form: str) -> None:
+def test_what_is_no_list_is_refused_and_not_repeated(tmp_path: Path, text: str | bytes, form: str | None) -> None:
     with pytest.raises(UsageError) as caught:
         read(tmp_path, text, form)
     assert SECRET not in caught.value.message + str(caught.value.hint)

@@ -5,16 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from jitid.cli.issue import approval_rows, request_input
-from jitid.cli.leak import (
-    adopt_rows,
-    adopt_suggest,
-    leak_rows,
-    leak_timeline,
-    scan,
-    scan_rows,
-    timeline_rows,
-    trace_rows,
-)
 from jitid.cli.ledger import (
     audit_actions,
     audit_verbs,
@@ -30,7 +20,7 @@ from jitid.cli.ledger import (
 )
 from jitid.cli.policy import policy_diff, policy_trial, policy_verbs
 from jitid.cli.setup import completion
-from jitid.cli.sweep import report, sweep, sweep_rows
+from jitid.cli.sweep.commands import FINDINGS
 from jitid.cli.verbs import all_verbs
 from jitid.config.settings import COLOURS, FORMATS, SETTINGS
 from jitid.model.task import SENSITIVITIES
@@ -57,10 +47,6 @@ FORMATS_OF: dict[str, tuple[str, ...]] = {
     "audit export": audit_verbs.EXPORTS,
     "keys bundle": keys_x509.BUNDLES,
     "keys crl": keys_x509.LISTS,
-    "leak timeline": (*FORMATS, *leak_timeline.FORMATS),
-    "report": (*FORMATS, *report.FORMATS),
-    "scan": (*FORMATS, *scan.OWN_FORMATS),
-    "sweep": (*FORMATS, *sweep.OWN_FORMATS),
 }
 """The values of `--format` by the verb, where they differ from the usual ones."""
 
@@ -72,32 +58,17 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "serve": (),
     "renew": request_input.FIELDS,
     "verify": (),
-    "trace": trace_rows.FIELDS,
-    "scan": scan_rows.FIELDS,
-    "sweep": sweep_rows.FIELDS,
-    "leak add": leak_rows.FIELDS,
-    "leak list": leak_rows.FIELDS,
-    "leak show": leak_rows.DETAILS,
-    "leak timeline": timeline_rows.FIELDS,
-    "leak close": leak_rows.CLOSED,
+    "sweep": FINDINGS.fields,
     "access bootstrap": (),
     "approve list": approval_rows.FIELDS,
     "approve show": approval_rows.DETAILS,
     "approve grant": approval_rows.DECIDED,
     "approve deny": approval_rows.DECIDED,
-    "report": report.FIELDS,
     "policy check": policy_verbs.CHECKED,
     "policy test": policy_trial.FIELDS,
     "policy show": policy_verbs.TEXT,
     "policy init": (),
     "policy diff": policy_diff.FIELDS,
-    "adopt add": adopt_rows.ADDED,
-    "adopt list": adopt_rows.FIELDS,
-    "adopt show": adopt_rows.FIELDS,
-    "adopt change": adopt_rows.FIELDS,
-    "adopt probe": adopt_rows.PROBED,
-    "adopt suggest": adopt_suggest.FIELDS,
-    "adopt ended": adopt_rows.ENDED,
     "audit log": tuple(dict.fromkeys((*audit_verbs.LOG, "members", *audit_actions.FIELDS))),
     "audit head": (),
     "audit verify": audit_verbs.VERIFIED,

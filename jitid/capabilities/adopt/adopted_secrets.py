@@ -16,9 +16,10 @@ from jitid.model.adopted import Adopted
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Selection
 from jitid.model.outside import Outside
-from jitid.model.target import EndOutcome, Settlement
+from jitid.model.target import BY_HAND, EndOutcome, Settlement
 from jitid.model.task import ADOPTED
 from jitid.values.text import label, safe
+from jitid.values.times import NO_EXPIRY
 
 
 class AdoptedSecret(NamedTuple):
@@ -37,6 +38,40 @@ class AdoptedSecret(NamedTuple):
     def confirmed(self) -> bool:
         """Whether it is known to have ended where it is kept."""
         return self.outside.settled_at is not None and self.outside.settlement == Settlement.DONE
+
+    def state_at(self, now: int) -> str:
+        """Return the state of the secret.
+
+        `standing`; `ended` if the end is confirmed at its place; `unconfirmed` if it has ended only in the ledger.
+        """
+        if self.credential.ended_as is None and self.credential.expires_at > now:
+            return "standing"
+        return "ended" if self.confirmed else "unconfirmed"
+
+    @property
+    def target(self) -> str | None:
+        """The target that can end it; None if a person has to end it."""
+        return None if self.outside.record.target == BY_HAND else self.outside.record.target
+
+    @property
+    def reference(self) -> str | None:
+        """Its name at the target."""
+        return None if self.target is None else self.outside.record.name
+
+    @property
+    def expires_at(self) -> int | None:
+        """When it expires; None if it does not."""
+        return None if self.credential.expires_at == NO_EXPIRY else self.credential.expires_at
+
+    @property
+    def confirmed_at(self) -> int | None:
+        """When its end where it is kept was confirmed."""
+        return self.outside.settled_at if self.confirmed else None
+
+    @property
+    def proof(self) -> str | None:
+        """The proof of its end where it is kept."""
+        return self.outside.proof if self.confirmed else None
 
 
 class Finished(NamedTuple):

@@ -11,11 +11,10 @@ from jitid.capabilities.adopt.adoption import owners_of, row_of, wrong
 from jitid.capabilities.adopt.store import AdoptedChanges
 from jitid.errors import UsageError
 from jitid.ledger.transaction import Transaction
-from jitid.model.adopted import LONGEST_PLACE, LONGEST_REFERENCE, Changed, StandingSecret
+from jitid.model.adopted import PLACE, PURPOSE, REFERENCE, TARGET, Changed, StandingSecret
 from jitid.model.directory import PERSON
 from jitid.model.target import BY_HAND
-from jitid.model.task import MAX_PURPOSE
-from jitid.values.field_types import AGENT, TIME, kept_text, text
+from jitid.values.field_types import AGENT, TIME
 from jitid.values.text import label, operand
 from jitid.values.times import NO_EXPIRY, format_time
 
@@ -25,12 +24,12 @@ class Amended(NamedTuple):
 
     owner: Annotated[str | None, PERSON] = None
     """The owner, by any of their names."""
-    place: Annotated[str | None, kept_text(LONGEST_PLACE, "the place")] = None
-    purpose: Annotated[str | None, kept_text(MAX_PURPOSE, "the purpose")] = None
+    place: Annotated[str | None, PLACE] = None
+    purpose: Annotated[str | None, PURPOSE] = None
     agent: Annotated[str | None, AGENT] = None
     expires_at: Annotated[int | None, TIME] = None
-    target: Annotated[str | None, text(64, "the target")] = None
-    reference: Annotated[str | None, kept_text(LONGEST_REFERENCE, "the reference")] = None
+    target: Annotated[str | None, TARGET] = None
+    reference: Annotated[str | None, REFERENCE] = None
 
 
 def amend(
@@ -98,8 +97,7 @@ def amend(
 
 def _amended(secret: AdoptedSecret, amended: Amended) -> StandingSecret:
     """Return the properties of a secret after the change. The secret itself stays the same."""
-    credential, adopted, outside = secret
-    target = None if outside.record.target == BY_HAND else outside.record.target
+    credential, adopted = secret.credential, secret.adopted
     return StandingSecret(
         0,
         secret.name,
@@ -108,9 +106,9 @@ def _amended(secret: AdoptedSecret, amended: Amended) -> StandingSecret:
         amended.purpose or credential.purpose or "",
         amended.agent or credential.agent,
         credential.sensitivity,
-        amended.expires_at or (None if credential.expires_at == NO_EXPIRY else credential.expires_at),
-        amended.target or target,
-        amended.reference or (None if target is None else outside.record.name),
+        amended.expires_at or secret.expires_at,
+        amended.target or secret.target,
+        amended.reference or secret.reference,
         adopted.prefix,
         adopted.length,
         credential.fingerprint or b"",

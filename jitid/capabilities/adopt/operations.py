@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.formats.columns import Columns
 from jitid.model.adopted import ADOPTED_NAME, MOST_SECRETS
 from jitid.operation.base import Operation
 from jitid.operation.verb import READS
-from jitid.values.declaration import records, value, values
+from jitid.values.declaration import args, records, value, values
 from jitid.values.field_types import COUNT, FILTER, REASON, ROWS, pattern
 
 if TYPE_CHECKING:
@@ -79,12 +80,19 @@ class ListAdopted(Operation["AdoptedPage"]):
 
 
 class ProbeAdopted(Operation["list[Probed]"]):
-    """Ask targets whether adopted secrets work there; nothing is changed."""
+    """Ask targets whether adopted secrets work there.
+
+    Nothing is changed, and no secret is needed for it. What cannot be asked is `unknown`, which is not `dead`.
+    """
 
     roles = ("responder", "auditor", "admin")
+    verb = "adopt probe"
     effect = READS
+    view = Columns("jitid.adopt-probe/1", "name life=probe.life seen=probe.seen")
 
-    names: tuple[str, ...] = values(ADOPTED_NAME, least=1, most=100)
+    names: tuple[str, ...] = args(
+        ADOPTED_NAME, "NAME...", help="Names of adopted secrets.", required=True, least=1, most=100
+    )
 
 
 class Probed(NamedTuple):
@@ -101,6 +109,3 @@ class SuggestReplacements(Operation["list[SecretReplacement]"]):
     effect = READS
 
     names: tuple[str, ...] = values(ADOPTED_NAME, least=1, most=100)
-
-
-AnyOperation = Adopt | ChangeAdopted | EndAdopted | ListAdopted | ProbeAdopted | SuggestReplacements

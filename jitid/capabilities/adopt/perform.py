@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.adopt import adopted_secrets, adoption
 from jitid.capabilities.adopt import amend as amending
@@ -31,29 +31,8 @@ if TYPE_CHECKING:
     from jitid.model.adopted import StandingSecret
 
 
-def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform an operation and return its answer."""
-    match operation:
-        case ops.Adopt():
-            return _adopt(context, operation)
-        case ops.ChangeAdopted():
-            return _change(context, operation)
-        case ops.EndAdopted():
-            return _end(context, operation)
-        case ops.ListAdopted():
-            return _list(context, operation)
-        case ops.ProbeAdopted(names=names):
-            with context.ledger.read() as snapshot:
-                secrets = adopted_secrets.find(snapshot, names)
-            targets = targets_of(context)
-            return [ops.Probed(secret.name, _probe(targets, secret)) for secret in secrets]
-        case ops.SuggestReplacements(names=names):
-            return _suggest(context, names)
-        case _:
-            assert_never(operation)
-
-
-def _adopt(context: Context, operation: ops.Adopt) -> Adoption:
+def adopt(context: Context, operation: ops.Adopt) -> Adoption:
+    """Record standing secrets. Raises UsageError if a target has no such secret; nothing was changed."""
     secrets = operation.secrets
     if not secrets:
         raise UsageError("there is nothing to adopt; nothing was changed")
@@ -133,7 +112,8 @@ def _kinds(targets: Targets, secrets: Sequence[StandingSecret]) -> dict[str, str
     return kinds
 
 
-def _change(context: Context, operation: ops.ChangeAdopted) -> ops.AdoptedPage:
+def change_adopted(context: Context, operation: ops.ChangeAdopted) -> ops.AdoptedPage:
+    """Change the properties of adopted secrets."""
     amended = operation.amended
     kind = None
     if amended.target is not None:
@@ -149,7 +129,8 @@ def _change(context: Context, operation: ops.ChangeAdopted) -> ops.AdoptedPage:
     return change(context.ledger, amend, accept_clock=operation.accept_clock)
 
 
-def _end(context: Context, operation: ops.EndAdopted) -> Finished:
+def end_adopted(context: Context, operation: ops.EndAdopted) -> Finished:
+    """Record that adopted secrets have ended."""
     finished = change(
         context.ledger,
         lambda transaction: adopted_secrets.finish(transaction, operation.names, operation.proof),
@@ -158,7 +139,8 @@ def _end(context: Context, operation: ops.EndAdopted) -> Finished:
     return finished if finished.event is None else finished._replace(unproved=context.prove_leaks_refused())
 
 
-def _list(context: Context, operation: ops.ListAdopted) -> ops.AdoptedPage:
+def list_adopted(context: Context, operation: ops.ListAdopted) -> ops.AdoptedPage:
+    """Return adopted secrets."""
     with context.ledger.read() as snapshot:
         if operation.names:
             return ops.AdoptedPage(adopted_secrets.find(snapshot, operation.names), snapshot.now)
@@ -169,17 +151,26 @@ def _list(context: Context, operation: ops.ListAdopted) -> ops.AdoptedPage:
         return ops.AdoptedPage(adopted_secrets.described(snapshot, keys), snapshot.now)
 
 
-def _suggest(context: Context, names: Sequence[str]) -> list[SecretReplacement]:
+def suggest_replacements(context: Context, operation: ops.SuggestReplacements) -> list[SecretReplacement]:
+    """Return a replacement for each secret."""
     from jitid.capabilities.adopt import replacement
 
     with context.ledger.read() as snapshot:
-        secrets = adopted_secrets.find(snapshot, names)
+        secrets = adopted_secrets.find(snapshot, operation.names)
     targets, kinds = targets_of(context), {}
     for name in targets.names():
         # A target with an invalid configuration makes no credentials.
         with suppress(JitidError):
             kinds[name] = targets.get(name).kind
     return [replacement.suggest(secret, kinds) for secret in secrets]
+
+
+def probe_adopted(context: Context, operation: ops.ProbeAdopted) -> list[ops.Probed]:
+    """Return the state of adopted secrets at their targets."""
+    with context.ledger.read() as snapshot:
+        secrets = adopted_secrets.find(snapshot, operation.names)
+    targets = targets_of(context)
+    return [ops.Probed(secret.name, _probe(targets, secret)) for secret in secrets]
 
 
 def _probe(targets: Targets, secret: AdoptedSecret) -> Probe:

@@ -16,6 +16,3 @@ class AdoptedShapes(Operation["Shapes"]):
 
     roles = ("responder", "sweeper", "auditor", "admin")
     effect = READS
-
-
-AnyOperation = AdoptedShapes

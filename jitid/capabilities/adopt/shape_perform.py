@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from jitid.operation.context import Context
 
 
-def perform(context: Context, operation: ops.AnyOperation) -> Shapes:
-    """Perform the operation."""
+def adopted_shapes(context: Context, operation: ops.AdoptedShapes) -> Shapes:
+    """Return the data to search for adopted secrets."""
     del operation
     with context.ledger.read() as snapshot:
         return shapes(snapshot)

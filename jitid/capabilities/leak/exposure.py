@@ -31,6 +31,21 @@ class Leaked(NamedTuple):
     """A summary of the places where it was seen; None if no report states any."""
 
     @property
+    def valid(self) -> bool:
+        """Whether verification by the ledger accepts the credential."""
+        return self.reason is None
+
+    @property
+    def place_count(self) -> int:
+        """The number of places where it was seen."""
+        return 0 if self.places is None else self.places.total
+
+    @property
+    def place(self) -> str | None:
+        """The place that was reported first, with its line."""
+        return None if self.places is None else self.places.first.sighting.spot
+
+    @property
     def state(self) -> str:
         """The state of the credential; `invalid` if it has not ended and yet is refused."""
         state = self.credential.state_at(self.now)
@@ -74,6 +89,20 @@ class LeakDetails(NamedTuple):
     """The audit events that recorded it, closed it, and ended the credential; empty where there is none."""
     closed_event: Mapping[str, Any]
     ended_event: Mapping[str, Any]
+
+    @property
+    def chain(self) -> list[str]:
+        """The delegator and the agents of the credential, from the root down."""
+        credential = self.leaked.credential
+        ancestors = [ancestor.agent for ancestor in reversed(self.lineage)]
+        return [credential.delegator, *ancestors, credential.agent]
+
+    @property
+    def ended_by(self) -> str | None:
+        """The caller who ended the credential."""
+        # An expired or superseded credential ended by itself: the caller of that event did not end it.
+        by_itself = self.leaked.state in (State.EXPIRED, State.SUPERSEDED)
+        return None if by_itself else self.ended_event.get("by")
 
 
 def page(snapshot: View, chosen: LeakFilter, limit: int, *, valid: bool = False) -> LeakPage:

@@ -109,6 +109,3 @@ class ProveLeaks(Operation[int]):
     slow = True
 
     accept_clock: bool = False
-
-
-AnyOperation = Trace | AddLeaks | ListLeaks | ShowLeaks | RecountLeaks | CloseLeaks | ProveLeaks

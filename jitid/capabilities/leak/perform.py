@@ -2,62 +2,82 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.leak import operations as ops
+from jitid.model.leak import LeakFilter
 
 if TYPE_CHECKING:
+    from jitid.capabilities.leak.exposure import LeakDetails, LeakPage
+    from jitid.capabilities.leak.leaks import ClosedLeaks, ReportedLeaks
+    from jitid.capabilities.leak.timeline import Account
+    from jitid.capabilities.leak.trace_result import Traced
     from jitid.operation.context import Context
 
-
-def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform an operation and return its answer."""
-    match operation:
-        case ops.AddLeaks() | ops.CloseLeaks() | ops.ProveLeaks():
-            return _change(context, operation)
-        case _:
-            return _look(context, operation)
+# Each operation loads only the modules that perform it.
 
 
-def _change(context: Context, operation: ops.AddLeaks | ops.CloseLeaks | ops.ProveLeaks) -> object:
-    from jitid.capabilities.leak import leaks
-    from jitid.model.leak import LeakFilter
-
-    ledger, accept_clock = context.ledger, operation.accept_clock
-    match operation:
-        case ops.AddLeaks(finds=finds, report=report, sightings=sightings, dry_run=dry_run):
-            return leaks.add(ledger, finds, report, sightings, dry_run=dry_run, accept_clock=accept_clock)
-        case ops.CloseLeaks(numbers=numbers, jtis=jtis, reason=reason, valid_too=valid_too):
-            chosen = LeakFilter(numbers, jtis)
-            return leaks.close(ledger, chosen, reason, valid_too=valid_too, accept_clock=accept_clock)
-        case ops.ProveLeaks():
-            return leaks.prove(ledger, accept_clock=accept_clock)
-        case _:
-            assert_never(operation)
-
-
-def _look(
-    context: Context, operation: ops.Trace | ops.ListLeaks | ops.ShowLeaks | ops.RecountLeaks
-) -> object:
-    from jitid.model.leak import LeakFilter
+def trace(context: Context, operation: ops.Trace) -> Traced:
+    """Find the credentials of strings."""
+    from jitid.capabilities.leak import trace_strings
 
     with context.ledger.read() as snapshot:
-        match operation:
-            case ops.Trace():
-                from jitid.capabilities.leak import trace_strings
+        return trace_strings.trace(snapshot, context.ledger.names, operation.finds)
 
-                return trace_strings.trace(snapshot, context.ledger.names, operation.finds)
-            case ops.ListLeaks():
-                from jitid.capabilities.leak import exposure
 
-                return exposure.page(snapshot, operation.chosen, operation.limit, valid=operation.valid)
-            case ops.ShowLeaks():
-                from jitid.capabilities.leak import exposure
+def add_leaks(context: Context, operation: ops.AddLeaks) -> ReportedLeaks:
+    """Record leaks of the strings."""
+    from jitid.capabilities.leak import leaks
 
-                return exposure.details(snapshot, LeakFilter(operation.numbers, operation.jtis))
-            case ops.RecountLeaks():
-                from jitid.capabilities.leak import timeline
+    return leaks.add(
+        context.ledger,
+        operation.finds,
+        operation.report,
+        operation.sightings,
+        dry_run=operation.dry_run,
+        accept_clock=operation.accept_clock,
+    )
 
-                return timeline.accounts(snapshot, LeakFilter(operation.numbers, operation.jtis))
-            case _:
-                assert_never(operation)
+
+def list_leaks(context: Context, operation: ops.ListLeaks) -> LeakPage:
+    """Return a page of leaks."""
+    from jitid.capabilities.leak import exposure
+
+    with context.ledger.read() as snapshot:
+        return exposure.page(snapshot, operation.chosen, operation.limit, valid=operation.valid)
+
+
+def show_leaks(context: Context, operation: ops.ShowLeaks) -> list[LeakDetails]:
+    """Return all facts about leaks."""
+    from jitid.capabilities.leak import exposure
+
+    with context.ledger.read() as snapshot:
+        return exposure.details(snapshot, LeakFilter(operation.numbers, operation.jtis))
+
+
+def recount_leaks(context: Context, operation: ops.RecountLeaks) -> list[Account]:
+    """Return the history of leaks."""
+    from jitid.capabilities.leak import timeline
+
+    with context.ledger.read() as snapshot:
+        return timeline.accounts(snapshot, LeakFilter(operation.numbers, operation.jtis))
+
+
+def close_leaks(context: Context, operation: ops.CloseLeaks) -> ClosedLeaks:
+    """Close leaks."""
+    from jitid.capabilities.leak import leaks
+
+    return leaks.close(
+        context.ledger,
+        LeakFilter(operation.numbers, operation.jtis),
+        operation.reason,
+        valid_too=operation.valid_too,
+        accept_clock=operation.accept_clock,
+    )
+
+
+def prove_leaks(context: Context, operation: ops.ProveLeaks) -> int:
+    """Prove that verification refuses leaked credentials."""
+    from jitid.capabilities.leak import leaks
+
+    return leaks.prove(context.ledger, accept_clock=operation.accept_clock)

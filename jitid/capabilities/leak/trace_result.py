@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid.model.acceptance import accepted_until
-from jitid.model.credential import Credential, Kind
+from jitid.model.credential import Credential, Kind, State
 from jitid.model.ledger_rows import Ancestor, Family
 from jitid.model.task import Task
 
@@ -46,6 +46,17 @@ class Match(NamedTuple):
     """Whether its target may accept it: it is live, or its end there is not confirmed."""
     marks: tuple[bytes, ...] = ()
     """The marks of its strings (`find.mark`): the places of these strings are its places."""
+
+    @property
+    def chain(self) -> list[str]:
+        """The delegator and the agents of the credential, from the root down."""
+        ancestors = [ancestor.agent for ancestor in reversed(self.lineage)]
+        return [self.credential.delegator, *ancestors, self.credential.agent]
+
+    def state_at(self, now: int) -> str:
+        """Return the state of the credential; `invalid` if it has not ended and yet is refused."""
+        state = self.credential.state_at(now)
+        return "invalid" if state is State.ACTIVE and self.reason is not None else state.value
 
     @property
     def endable(self) -> bool:

@@ -27,6 +27,3 @@ class MakeReport(Operation["Report"]):
     """The number of days of UTC in the trend."""
     limits: Thresholds
     accept_clock: bool = False
-
-
-AnyOperation = MakeReport

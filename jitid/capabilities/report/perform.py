@@ -21,7 +21,7 @@ the policy, which a report does not need.
 """
 
 
-def perform(context: Context, operation: ops.AnyOperation) -> sprawl_report.Report:
+def make_report(context: Context, operation: ops.MakeReport) -> sprawl_report.Report:
     """Report the state of identity sprawl.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jitid.capabilities.report.report_figures import Figures
 from jitid.capabilities.report.sprawl_report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
@@ -12,13 +13,11 @@ from jitid.capabilities.report.sprawl_report import (
     RECORDED_NOW,
     ROWS_LEFT,
     VALID_AFTER_FIVE_DAYS,
-    PublishedFigure,
     Report,
 )
 from jitid.capabilities.sweep.finding import Finding
-from jitid.formats.figures import percent
 from jitid.model.acceptance import LEEWAY
-from jitid.model.survey import Breakdown, Day, Leaks, Spread
+from jitid.model.survey import Breakdown, Day, Spread
 from jitid.values.times import format_time
 
 NO_OLD_LEAK = "no leak that worked when it was reported is five days old yet"
@@ -32,38 +31,45 @@ NOTHING_ALIVE = "nothing is alive"
 
 def no_identities(report: Report) -> str:
     """Return why no person has an identity: there are no live identities, or systems have all of them."""
-    live = report.survey.totals.live_identities
+    figures = Figures(report)
+    live = figures["identities_live"]
     if not live:
         return NOTHING_ALIVE
-    owners = "1 belongs to a system" if live == 1 else f"{live:,} belong to systems"
+    owners = "1 belongs to a system" if live == 1 else f"{figures.shown('identities_live')} belong to systems"
     return f"no person has a live identity; {owners}"
 
 
-def accepted(leaks: Leaks) -> str:
+def accepted(report: Report) -> str:
     """Return in words how many leaked secrets the ledger refuses while a verifier may accept them."""
-    text = f"{leaks.accepted:,} that the ledger refuses may be accepted by verifiers"
-    if not leaks.unsettled:
+    figures = Figures(report)
+    count = figures.shown("leaked_secrets_accepted_by_verifiers")
+    text = f"{count} that the ledger refuses may be accepted by verifiers"
+    unconfirmed = "leaked_secrets_target_unconfirmed"
+    if not figures[unconfirmed]:
         return text
-    verb = "has" if leaks.unsettled == 1 else "have"
-    return f"{text}; {leaks.unsettled:,} of them {verb} a target that has not confirmed the end"
+    verb = "has" if figures[unconfirmed] == 1 else "have"
+    return f"{text}; {figures.shown(unconfirmed)} of them {verb} a target that has not confirmed the end"
 
 
 def use_unknown(report: Report) -> str | None:
     """Return in words how many seemingly unused identities may be used after all; None if there are none."""
-    unknown = report.survey.use.unknown
-    if not unknown:
+    figures = Figures(report)
+    if not figures["identities_use_unknown"]:
         return None
-    return f"not known of {unknown:,}: since their issue no use was reported for their audiences"
+    unknown = figures.shown("identities_use_unknown")
+    return f"not known of {unknown}: since their issue no use was reported for their audiences"
 
 
 def over_scoped(report: Report) -> str | None:
     """Return in words how many live credentials hold unused scopes; None for the past, or without live credentials."""
     if report.excess is None or report.over_scoped is None:
         return None
-    count = report.excess.over_scoped
+    figures = Figures(report)
+    count = figures["credentials_over_scoped"]
     verb = "holds" if count == 1 else "hold"
     text = (
-        f"{percent(report.over_scoped)} of the live credentials ({count:,}) {verb} scopes that nothing uses"
+        f"{figures.shown('credentials_over_scoped_ratio')} of the live credentials "
+        f"({figures.shown('credentials_over_scoped')}) {verb} scopes that nothing uses"
     )
     if report.excess.unknown is None:
         return text
@@ -73,8 +79,7 @@ def over_scoped(report: Report) -> str | None:
 
 def document(report: Report) -> dict[str, Any]:
     """Return the members of the document, without its schema."""
-    survey = report.survey
-    people, use, retirement = survey.people, survey.use, survey.retirement
+    survey, figures = report.survey, Figures(report)
     return {
         "at": format_time(report.at),
         "past": report.past,
@@ -92,12 +97,11 @@ def document(report: Report) -> dict[str, Any]:
         "totals": survey.totals._asdict(),
         "live_by": {name: _breakdown(breakdown) for name, breakdown in survey.live_by.items()},
         "identities_per_person": {
-            "people": people.people,
-            "identities": people.identities,
-            "mean": rounded(report.per_person),
-            "highest": people.highest,
-            "highest_delegator": people.highest_delegator,
-            "published": _published(AGENTS_PER_PERSON),
+            "people": figures["people"],
+            "identities": survey.people.identities,
+            **figures.members("mean=identities_per_person_mean highest=identities_per_person_highest"),
+            "highest_delegator": survey.people.highest_delegator,
+            "published": AGENTS_PER_PERSON._asdict(),
         },
         "lifetimes": {
             **_spread(survey.lifetimes),
@@ -105,30 +109,33 @@ def document(report: Report) -> dict[str, Any]:
         },
         "standing": {
             "live": report.standing,
-            "share": rounded(report.standing_share),
+            "share": figures["credentials_standing_ratio"],
             "by_sensitivity": [
                 {**counts._asdict(), "limit_seconds": report.limits[counts.sensitivity]}
                 for counts in survey.sensitive
             ],
         },
         "task_end_to_death": {
-            **_spread(retirement.delays),
-            "at_once": retirement.at_once,
-            "still_live": retirement.still_live,
+            **_spread(survey.retirement.delays),
+            "at_once": survey.retirement.at_once,
+            "still_live": figures["tasks_ended_with_live"],
         },
         "use": {
-            **use._asdict(),
-            "never_share": rounded(report.never_used),
-            "unknown_share": rounded(report.use_unknown),
-            "over_scoped": None if report.excess is None else report.excess.over_scoped,
-            "over_scoped_share": rounded(report.over_scoped),
+            **survey.use._asdict(),
+            **figures.members(
+                "never_share=identities_never_used_ratio unknown_share=identities_use_unknown_ratio "
+                "over_scoped=credentials_over_scoped over_scoped_share=credentials_over_scoped_ratio"
+            ),
             "over_scoped_unknown": None if report.excess is None else report.excess.unknown,
             "counted": COUNTED_AS_USE,
         },
         "directory": None
         if report.directory is None or report.excess is None
-        else {**report.directory._asdict(), "over_privileged": report.excess.over_privileged},
-        "leaks": _leaks(report),
+        else {
+            **report.directory._asdict(),
+            "over_privileged": figures["directory_agents_over_privileged"],
+        },
+        "leaks": _leaks(report, figures),
         "trend": [_day(day) for day in survey.trend],
         "offenders": None
         if report.offenders is None
@@ -142,11 +149,6 @@ def document(report: Report) -> dict[str, Any]:
             else {"not_examined": report.missed}
         ),
     }
-
-
-def rounded(value: float | None) -> float | None:
-    """Return a share or a mean with six decimal places: more would be noise."""
-    return None if value is None else round(value, 6)
 
 
 def _breakdown(breakdown: Breakdown) -> dict[str, Any]:
@@ -166,43 +168,37 @@ def _spread(spread: Spread) -> dict[str, Any]:
     }
 
 
-def _published(figure: PublishedFigure) -> dict[str, Any]:
-    return {"value": figure.value, "source": figure.source}
-
-
 def _day(day: Day) -> dict[str, Any]:
     counts = day._asdict()
     return {"day": format_time(counts.pop("start"))[:10], **counts}
 
 
-def _leaks(report: Report) -> dict[str, Any]:
+def _leaks(report: Report, figures: Figures) -> dict[str, Any]:
     leaks = report.survey.leaks
-    valid_percent = report.valid_after_five_days
     return {
-        "secrets": leaks.secrets,
-        "still_valid": leaks.valid,
-        "still_valid_closed": leaks.valid_closed,
-        "identity_lives_on": leaks.living_on,
-        "identity_lives_on_closed": leaks.living_on_closed,
-        "honoured_offline": leaks.offline,
-        "accepted_by_verifiers": leaks.accepted,
-        "target_unconfirmed": leaks.unsettled,
-        "proved_dead": leaks.proved,
-        "dead_before_report": leaks.dead_before,
+        **figures.members(
+            "secrets=leaked_secrets still_valid=leaked_secrets_valid "
+            "still_valid_closed=leaked_secrets_valid_closed identity_lives_on=leaked_secrets_living_on "
+            "identity_lives_on_closed=leaked_secrets_living_on_closed "
+            "honoured_offline=leaked_secrets_honoured_offline "
+            "accepted_by_verifiers=leaked_secrets_accepted_by_verifiers "
+            "target_unconfirmed=leaked_secrets_target_unconfirmed proved_dead=leaked_secrets_proved_dead "
+            "dead_before_report=leaked_secrets_dead_before_report"
+        ),
         "exposure": _spread(leaks.exposure),
         "exposure_verifiers": _spread(leaks.exposure_verifiers),
-        "oldest_valid_seconds": leaks.oldest_valid,
+        "oldest_valid_seconds": figures["exposure_oldest_valid_seconds"],
         "after_five_days": {
-            "secrets": leaks.aged,
-            "valid": leaks.aged_valid,
-            "percent": rounded(valid_percent),
-            **({"note": NO_OLD_LEAK} if valid_percent is None else {}),
+            **figures.members(
+                "secrets=leaked_secrets_aged valid=leaked_secrets_aged_valid percent=leaked_percent_valid"
+            ),
+            **({"note": NO_OLD_LEAK} if report.valid_after_five_days is None else {}),
             "secrets_verifiers": leaks.aged_known,
             "accepted": leaks.aged_accepted,
-            "percent_verifiers": rounded(report.accepted_after_five_days),
+            "percent_verifiers": figures["leaked_percent_accepted_by_verifiers"],
             "published": {"percent": VALID_AFTER_FIVE_DAYS.value, "source": VALID_AFTER_FIVE_DAYS.source},
         },
-        "younger": {"dead": leaks.young_dead, "valid": leaks.young_valid},
+        "younger": figures.members("dead=leaked_secrets_young.dead valid=leaked_secrets_young.valid"),
         "leeway_seconds": LEEWAY,
         "judged": JUDGED_TWICE,
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from jitid.capabilities.report import report_document, sprawl_report
 from jitid.capabilities.report.report_document import over_scoped
+from jitid.capabilities.report.report_figures import Figures
 from jitid.capabilities.report.sprawl_report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Report
 from jitid.formats.card import Bar, Bars, Card, CardTable, ChartColumns
 from jitid.formats.figures import count, counted, duration, mean, percent
@@ -40,6 +41,7 @@ def text(report: Report) -> Iterator[str]:
     return page(
         "capabilities/report/report",
         report=report,
+        figures=Figures(report),
         words=report_document,
         sprawl=sprawl_report,
         leaked=_leaked(report),
@@ -158,7 +160,8 @@ def _use(report: Report) -> Card:
         ("not known", use.unknown, "other"),
     )
     bars = [Bar(name, number, _share(number, use.identities), mark) for name, number, mark in uses]
-    note = f"{counted(use.authorized, 'identity', 'identities')} allowed something by `authorize`."
+    allowed = Figures(report).counted("identities_authorized", "identity", "identities")
+    note = f"{allowed} allowed something by `authorize`."
     scope_note = over_scoped(report)
     if scope_note is not None:
         note += f" {sentence(scope_note)}"
@@ -176,23 +179,28 @@ def _directory(report: Report) -> Iterator[Card]:
     counts = report.directory
     if counts is None:
         return
-    may_delegate = counts.delegators - counts.disabled
+    figures = Figures(report)
     people = [
-        Bar("May delegate", may_delegate, count(may_delegate)),
-        Bar("Disabled", counts.disabled, count(counts.disabled), "other"),
+        _bar(figures, "May delegate", "directory_delegators.known"),
+        _bar(figures, "Disabled", "directory_delegators.disabled", "other"),
     ]
     yield _counted("Delegators in the directory", "", Bars("delegators", "", people, counts.delegators))
-    active = counts.agents - counts.overdue - counts.suspended
     agents = [
-        Bar("May be given identities", active, count(active)),
-        Bar("Overdue for review", counts.overdue, count(counts.overdue), "warn"),
-        Bar("Suspended", counts.suspended, count(counts.suspended), "other"),
+        _bar(figures, "May be given identities", "directory_agents.registered"),
+        _bar(figures, "Overdue for review", "directory_agents.overdue", "warn"),
+        _bar(figures, "Suspended", "directory_agents.suspended", "other"),
     ]
-    owners = counted(counts.owners, "owner")
-    note = f"Of {owners}; {counted(counts.ownerless, 'agent')} without an owner who may delegate."
+    owners = figures.counted("directory_owners", "owner")
+    ownerless = figures.counted("directory_agents_ownerless", "agent")
+    note = f"Of {owners}; {ownerless} without an owner who may delegate."
     if report.excess is not None:
-        note += f" Allowed more than the owner may hand out: {count(report.excess.over_privileged)}."
+        more = figures.shown("directory_agents_over_privileged")
+        note += f" Allowed more than the owner may hand out: {more}."
     yield _counted("Registered agents", note, Bars("agents", "", agents, counts.agents))
+
+
+def _bar(figures: Figures, name: str, key: str, mark: str = "bar") -> Bar:
+    return Bar(name, figures[key], figures.shown(key), mark)
 
 
 def _counted(title: str, note: str, bars: Bars) -> Card:
@@ -234,7 +242,7 @@ def _after_the_task(report: Report) -> Card:
     parts = [
         Bar("Nothing alive at the end", retirement.at_once, count(retirement.at_once)),
         Bar("Dead later", late, count(late), "other"),
-        Bar("Something still alive", retirement.still_live, count(retirement.still_live), "warn"),
+        _bar(Figures(report), "Something still alive", "tasks_ended_with_live", "warn"),
     ]
     note = f"{counted(ended, 'task')} retired or past the deadline."
     return Card(title, note, Bars("after", title, parts, max(ended, 1)), spread=retirement.delays)
@@ -244,15 +252,20 @@ def _exposure(report: Report) -> Card:
     leaks = report.survey.leaks
     title = "Leaked secrets, from the report to the death in the ledger"
     refused_after = leaks.exposure.number
+    figures = Figures(report)
+    shown = figures.shown
     parts = [
-        Bar("Dead before the report", leaks.dead_before, count(leaks.dead_before)),
+        _bar(figures, "Dead before the report", "leaked_secrets_dead_before_report"),
         Bar("Dead after it", refused_after, count(refused_after), "other"),
-        Bar("Still valid", leaks.valid, count(leaks.valid), "warn"),
+        _bar(figures, "Still valid", "leaked_secrets_valid", "warn"),
     ]
-    note = f"{counted(leaks.secrets, 'secret')} reported; {count(leaks.proved)} proved refused by the ledger."
-    if leaks.living_on:
-        closed = f", {count(leaks.living_on_closed)} of them closed" if leaks.living_on_closed else ""
-        note += f" Dead, and its identity lives on: {count(leaks.living_on)}{closed}."
-    if leaks.oldest_valid is not None:
-        note += f" The oldest that is valid has been known for {duration(leaks.oldest_valid)}."
+    proved = f"{shown('leaked_secrets_proved_dead')} proved refused by the ledger"
+    note = f"{figures.counted('leaked_secrets', 'secret')} reported; {proved}."
+    ended, closed = "leaked_secrets_living_on", "leaked_secrets_living_on_closed"
+    if figures[ended]:
+        closed_note = f", {shown(closed)} of them closed" if figures[closed] else ""
+        note += f" Dead, and its identity lives on: {shown(ended)}{closed_note}."
+    oldest = "exposure_oldest_valid_seconds"
+    if figures[oldest] is not None:
+        note += f" The oldest that is valid has been known for {shown(oldest)}."
     return Card(title, note, Bars("exposure", title, parts, max(leaks.secrets, 1)), spread=leaks.exposure)

@@ -20,6 +20,7 @@ from jitid.capabilities.report.report_document import (
     over_scoped,
     use_unknown,
 )
+from jitid.capabilities.report.report_figures import Figures
 from jitid.capabilities.report.sprawl_report import (
     AGENTS_PER_PERSON,
     COUNTED_AS_USE,
@@ -32,7 +33,7 @@ from jitid.capabilities.report.sprawl_report import (
 )
 from jitid.capabilities.sweep.finding import Severity
 from jitid.formats.cell import cell
-from jitid.formats.figures import count, counted, duration, mean, percent
+from jitid.formats.figures import count, counted, duration, percent
 from jitid.formats.table import GAP, Column, drawn, record, ruled, terminal_width
 from jitid.model.survey import Day, Spread
 from jitid.values.times import format_time
@@ -54,7 +55,7 @@ _STYLES = {
     Severity.INFO: "dim",
 }
 
-Figures = Iterable[tuple[str, str]]
+FigureTexts = Iterable[tuple[str, str]]
 
 
 def text(report: Report, colour: bool) -> Iterator[str]:
@@ -81,18 +82,16 @@ def text(report: Report, colour: bool) -> Iterator[str]:
     yield from _offenders(report, page)
 
 
-def _totals(report: Report) -> Figures:
-    totals = report.survey.totals
-    yield (
-        "issued",
-        f"{counted(totals.issued, 'credential')} of {counted(totals.identities, 'identity', 'identities')}",
-    )
-    live = counted(totals.live_identities, "identity", "identities")
-    yield "alive", f"{counted(totals.live, 'credential')} of {live}"
-    agents = f"{counted(totals.agents, 'agent')} ({count(totals.agents_registered)} registered)"
-    yield "of", f"{agents} for {counted(totals.delegators, 'delegator')}"
-    overdue = f"{count(totals.tasks_overdue)} overdue, {count(totals.tasks_ended)} ended"
-    yield "tasks", f"{count(totals.tasks_open)} open, {overdue}"
+def _totals(report: Report) -> FigureTexts:
+    figures = Figures(report)
+    counted, shown = figures.counted, figures.shown
+    for name, key in (("issued", "issued"), ("alive", "live")):
+        identities = counted(f"identities_{key}", "identity", "identities")
+        yield name, f"{counted(f'credentials_{key}', 'credential')} of {identities}"
+    agents = f"{counted('agents_live', 'agent')} ({shown('agents_live_registered')} registered)"
+    yield "of", f"{agents} for {counted('delegators_live', 'delegator')}"
+    overdue = f"{shown('tasks.overdue')} overdue, {shown('tasks.ended')} ended"
+    yield "tasks", f"{shown('tasks.open')} open, {overdue}"
     if report.pruned_before is not None:
         yield "pruned", f"of what had ended before {format_time(report.pruned_before)}: {ROWS_LEFT}"
     if report.leaks_before is not None:
@@ -100,7 +99,9 @@ def _totals(report: Report) -> Figures:
     if report.never_used is None:
         yield "no use on record", NOTHING_ALIVE
         return
-    never = f"{percent(report.never_used)} of the live identities ({count(report.survey.use.never)})"
+    never = (
+        f"{shown('identities_never_used_ratio')} of the live identities ({shown('identities_never_used')})"
+    )
     unknown = use_unknown(report)
     yield "no use on record", never if unknown is None else f"{never}; {unknown}"
     yield "counted as use", COUNTED_AS_USE
@@ -114,40 +115,45 @@ def _directory(report: Report, page: _ReportPage) -> Iterator[str]:
     if counts is None:
         yield page.paragraph(f"{NO_DIRECTORY_THEN}; {RECORDED_NOW}")
         return
-    overdue = f"{count(counts.overdue)} overdue for review, {count(counts.suspended)} suspended"
+    figures = Figures(report)
+    shown = figures.shown
+    overdue = f"{shown('directory_agents.overdue')} overdue for review, {shown('directory_agents.suspended')} suspended"
     if report.excess is not None:
-        overdue += f"; {count(report.excess.over_privileged)} allowed more than their owners may hand out"
+        more = shown("directory_agents_over_privileged")
+        overdue += f"; {more} allowed more than their owners may hand out"
+    disabled = f"{shown('directory_delegators.disabled')} of them disabled"
+    ownerless = figures.counted("directory_agents_ownerless", "agent")
     yield page.figures(
         (
-            ("delegators", f"{count(counts.delegators)}, {count(counts.disabled)} of them disabled"),
+            ("delegators", f"{count(counts.delegators)}, {disabled}"),
             ("agents", f"{count(counts.agents)} registered; {overdue}"),
-            (
-                "owners",
-                f"{count(counts.owners)}; {counted(counts.ownerless, 'agent')} without one who may delegate",
-            ),
+            ("owners", f"{shown('directory_owners')}; {ownerless} without one who may delegate"),
         )
     )
 
 
-def _people(report: Report) -> Figures:
-    people = report.survey.people
+def _people(report: Report) -> FigureTexts:
+    figures = Figures(report)
     if report.per_person is None:
         yield "mean", no_identities(report)
     else:
-        persons = counted(people.people, "person", "people")
-        yield "mean", f"{mean(report.per_person)} live identities ({persons})"
-        yield "highest", f"{count(people.highest)} {people.highest_delegator}"
+        persons = figures.counted("people", "person", "people")
+        yield "mean", f"{figures.shown('identities_per_person_mean')} live identities ({persons})"
+        highest = report.survey.people.highest_delegator
+        yield "highest", f"{figures.shown('identities_per_person_highest')} {highest}"
     yield "published", f"{AGENTS_PER_PERSON.value} ({AGENTS_PER_PERSON.source})"
 
 
-def _lifetimes(report: Report) -> Figures:
+def _lifetimes(report: Report) -> FigureTexts:
     retirement = report.survey.retirement
     yield "granted", _spread(report.survey.lifetimes)
-    standing = f"{percent(report.standing_share)} over their sensitivity's limit ({count(report.standing)})"
+    figures = Figures(report)
+    share = figures.shown("credentials_standing_ratio")
+    standing = f"{share} over their sensitivity's limit ({count(report.standing)})"
     yield "standing", NOTHING_ALIVE if report.standing_share is None else standing
     yield "after a task's end", _spread(retirement.delays)
     tasks = f"{count(retirement.at_once)} of {counted(retirement.delays.number, 'task')} had nothing alive"
-    yield "at the end", f"{tasks}; {count(retirement.still_live)} still have"
+    yield "at the end", f"{tasks}; {figures.shown('tasks_ended_with_live')} still have"
 
 
 def _leaks(report: Report, page: _ReportPage) -> Iterator[str]:
@@ -172,32 +178,29 @@ def _leaks(report: Report, page: _ReportPage) -> Iterator[str]:
             ("exposure, verifiers", _spread(leaks.exposure_verifiers)),
         )
     )
-    aged = f"{count(leaks.aged)} of them worked then and were reported at least five days ago"
-    pairs = [
-        ("reported", f"{counted(leaks.secrets, 'secret')}, {aged}"),
-        ("still valid", count(leaks.valid) + _closed(leaks.valid_closed) + _since(leaks.oldest_valid)),
-        (
-            "identity lives on",
-            f"{count(leaks.living_on)} of the dead, by a successor or what was delegated"
-            + _closed(leaks.living_on_closed),
-        ),
-        ("younger", f"{count(leaks.young_dead)} dead, {count(leaks.young_valid)} valid"),
-        (
-            "refused by the ledger",
-            f"{count(leaks.dead_before)} before the report, {count(leaks.proved)} proved with all below",
-        ),
-        ("accepted elsewhere", accepted(leaks)),
-    ]
-    yield page.figures(pairs)
+    yield page.figures(_leak_counts(report))
     yield page.paragraph(JUDGED_TWICE)
 
 
-def _closed(number: int) -> str:
-    return f", {count(number)} of them closed" if number else ""
+def _leak_counts(report: Report) -> FigureTexts:
+    figures = Figures(report)
+    shown = figures.shown
 
+    def closed(name: str) -> str:
+        return f", {shown(name)} of them closed" if figures[name] else ""
 
-def _since(seconds: int | None) -> str:
-    return "" if seconds is None else f", the oldest for {duration(seconds)}"
+    aged = f"{shown('leaked_secrets_aged')} of them worked then and were reported at least five days ago"
+    yield "reported", f"{figures.counted('leaked_secrets', 'secret')}, {aged}"
+    oldest = "exposure_oldest_valid_seconds"
+    since = "" if figures[oldest] is None else f", the oldest for {shown(oldest)}"
+    yield "still valid", shown("leaked_secrets_valid") + closed("leaked_secrets_valid_closed") + since
+    ended = f"{shown('leaked_secrets_living_on')} of the dead, by a successor or what was delegated"
+    yield "identity lives on", ended + closed("leaked_secrets_living_on_closed")
+    young = f"{shown('leaked_secrets_young.dead')} dead, {shown('leaked_secrets_young.valid')} valid"
+    yield "younger", young
+    before = f"{shown('leaked_secrets_dead_before_report')} before the report"
+    yield "refused by the ledger", f"{before}, {shown('leaked_secrets_proved_dead')} proved with all below"
+    yield "accepted elsewhere", accepted(report)
 
 
 def _spread(spread: Spread) -> str:
@@ -257,7 +260,7 @@ class _ReportPage:
     def paragraph(self, words: str | Text) -> str:
         return self._drawn(words if isinstance(words, Text) else Text(words))
 
-    def figures(self, pairs: Figures) -> str:
+    def figures(self, pairs: FigureTexts) -> str:
         return record(pairs, self._width, self._colour, style="dim")
 
     def bars(

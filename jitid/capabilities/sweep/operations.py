@@ -112,6 +112,3 @@ class FlyCanaries(Operation["list[Canary]"]):
     """The targets to try; empty for all, and for jitid's own kinds."""
     limit: int = value(number(1, 3_600), default=60)
     """Seconds that each target has to end a canary."""
-
-
-AnyOperation = Sweep | ForeseeFix | Fix | FlyCanaries

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity.perform import sign_head
 from jitid.capabilities.sweep import operations as ops
-from jitid.capabilities.sweep import remedies
+from jitid.capabilities.sweep import remedies, run_rules
 from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
 from jitid.capabilities.sweep.rule import Rule, RuleContext
 from jitid.capabilities.sweep.rules import rule_of
-from jitid.capabilities.sweep.run_rules import check_clock, found, sweep
+from jitid.capabilities.sweep.run_rules import check_clock, found
 from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.contract import Ledger
@@ -30,26 +30,17 @@ if TYPE_CHECKING:
     from jitid.operation.terms import Terms
 
 
-def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform an operation of a sweep."""
-    match operation:
-        case ops.Sweep():
-            return _sweep(context, operation, [rule_of(name) for name in operation.rules])
-        case ops.ForeseeFix():
-            return _foresee(context, operation, [rule_of(name) for name in operation.rules])
-        case ops.Fix():
-            return _fix(context, operation, [rule_of(name) for name in operation.rules])
-        case ops.FlyCanaries(targets=chosen, limit=limit):
-            from jitid.capabilities.sweep import canaries
-            from jitid.capabilities.targets.perform import targets_of
+def fly_canaries(context: Context, operation: ops.FlyCanaries) -> list[Canary]:
+    """Make and end a canary of each kind."""
+    from jitid.capabilities.sweep import canaries
+    from jitid.capabilities.targets.perform import targets_of
 
-            return list(canaries.fly(context, targets_of(context), chosen, limit))
-        case _:
-            assert_never(operation)
+    return list(canaries.fly(context, targets_of(context), operation.targets, operation.limit))
 
 
-def _foresee(context: Context, operation: ops.ForeseeFix, rules: Sequence[Rule]) -> remedies.ForeseenFix:
-    ledger = context.ledger
+def foresee_fix(context: Context, operation: ops.ForeseeFix) -> remedies.ForeseenFix:
+    """Return the credentials that a fix would end."""
+    ledger, rules = context.ledger, _rules(operation)
     with ledger.read() as snapshot:
         rule_context = _rule_context(
             ledger, operation.limits, context.terms, snapshot, accept_clock=operation.accept_clock
@@ -60,10 +51,9 @@ def _foresee(context: Context, operation: ops.ForeseeFix, rules: Sequence[Rule])
         return foreseen._replace(rules=(*foreseen.rules, *closing))
 
 
-def _sweep(
-    context: Context, operation: ops.Sweep, rules: Sequence[Rule]
-) -> Iterator[Finding | Coverage | Swept]:
-    ledger = context.ledger
+def sweep(context: Context, operation: ops.Sweep) -> Iterator[Finding | Coverage | Swept]:
+    """Yield the findings of the rules, and at last the examined amount."""
+    ledger, rules = context.ledger, _rules(operation)
     unrecorded = _record_expiry(context, operation)
     # Query targets first: the ledger, which is read later, then has all credentials that they list.
     observed = _observed(context, operation, rules)
@@ -82,7 +72,7 @@ def _sweep(
             observed=observed,
             unrecorded=unrecorded,
         )
-        yield from sweep(rule_context, rules, operation.most)
+        yield from run_rules.sweep(rule_context, rules, operation.most)
         head = unsigned = None
         if rule_context.verified is not None:
             try:
@@ -113,8 +103,9 @@ def _record_expiry(context: Context, operation: ops.Sweep) -> str | None:
     return None
 
 
-def _fix(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterator[Remedied | Unfixed]:
-    ledger, terms = context.ledger, context.terms
+def fix(context: Context, operation: ops.Fix) -> Iterator[Remedied | Unfixed]:
+    """End credentials that the rules find, and yield the outcomes."""
+    ledger, terms, rules = context.ledger, context.terms, _rules(operation)
     accept_clock = operation.accept_clock
     for rule in rules:
         if rule.closes:
@@ -141,6 +132,10 @@ def _fix(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterato
         accept_clock=accept_clock,
     )
     yield from _mend(context, operation, [rule for rule in rules if rule.abroad])
+
+
+def _rules(operation: ops.Sweep | ops.ForeseeFix | ops.Fix) -> list[Rule]:
+    return [rule_of(name) for name in operation.rules]
 
 
 def _ledger_rules(rules: Sequence[Rule]) -> list[Rule]:

@@ -42,6 +42,3 @@ class ExamineTargets(Operation["list[Check]"]):
     local = True
 
     slow = True
-
-
-AnyOperation = Settle | ExamineTargets

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.targets import operations as ops
-from jitid.capabilities.targets import settle
+from jitid.capabilities.targets import settle as settle_targets
 from jitid.issuers.targets import Targets
 
 if TYPE_CHECKING:
+    from jitid.capabilities.targets.settle_result import SettledTargets
+    from jitid.model.check_result import Check
     from jitid.operation.context import Context
 
 
-def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform an operation and return its answer."""
-    match operation:
-        case ops.Settle(ids=ids, event=event, target=target, waiting=waiting, limit=limit):
-            settled = settle.settle(
-                context.ledger,
-                targets_of(context),
-                target=target,
-                event=event,
-                ids=ids,
-                waiting=waiting,
-                limit=limit,
-            )
-            if settled.done:
-                # Leaked credentials are proved refused only now. If this cannot be recorded, the next end or sweep
-                # does it.
-                context.prove_leaks_refused()
-            return settled
-        case ops.ExamineTargets():
-            from jitid.capabilities.targets import visit
+def settle(context: Context, operation: ops.Settle) -> SettledTargets:
+    """End credentials at targets that have ended in the ledger."""
+    settled = settle_targets.settle(
+        context.ledger,
+        targets_of(context),
+        target=operation.target,
+        event=operation.event,
+        ids=operation.ids,
+        waiting=operation.waiting,
+        limit=operation.limit,
+    )
+    if settled.done:
+        # Leaked credentials are proved refused only now. If this cannot be recorded, the next end or sweep does it.
+        context.prove_leaks_refused()
+    return settled
 
-            return list(visit.visit(context, targets_of(context)))
-        case _:
-            assert_never(operation)
+
+def examine_targets(context: Context, operation: ops.ExamineTargets) -> list[Check]:
+    """Check each target."""
+    from jitid.capabilities.targets import visit
+
+    del operation
+    return list(visit.visit(context, targets_of(context)))
 
 
 def targets_of(context: Context) -> Targets:

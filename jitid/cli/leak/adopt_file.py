@@ -1,4 +1,4 @@
-"""`jitid adopt add --from-file`: read many standing secrets from CSV or JSON lines."""
+"""The stated facts about standing secrets: from a command line, or many of them from CSV or JSON lines."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from jitid.capabilities.adopt.read_secret import KeptSecret
 from jitid.capabilities.directory.roster.line_error import at, misplaced
 from jitid.cli import read_input
 from jitid.cli.directory.roster_file import Content
-from jitid.cli.leak.adopt_input import check_elsewhere, standing_secret
+from jitid.cli.leak.commands import AdoptAddCommand
 from jitid.errors import UsageError
 from jitid.model.adopted import MOST_SECRETS, StandingSecret
+from jitid.redaction.token_format import bare
 from jitid.values import strict_json
 from jitid.values.text import quote
 
-FORMS = ("csv", "jsonl")
 _ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-_STATED = (
+STATED = (
     "name",
     "owner",
     "place",
@@ -35,13 +35,13 @@ _STATED = (
 )
 _SECRETS = ("secret", "fingerprint", "public_key")
 """Columns that identify the secret; a row has exactly one of them."""
-COLUMNS = (*_STATED, *_SECRETS)
+COLUMNS = (*STATED, *_SECRETS)
 _LONGEST = 500_000
 _LABEL = "the list of secrets"
 
 
 def read(
-    path: str, stated_form: str | None, defaults: Mapping[str, str]
+    path: str, stated_form: str | None, defaults: Mapping[str, Any]
 ) -> tuple[tuple[StandingSecret, ...], str]:
     """Return the secrets of a file, and its SHA-256 as hex; `defaults` has the values of empty cells.
 
@@ -50,13 +50,8 @@ def read(
 
     """
     form = stated_form or _ENDINGS.get(os.path.splitext(path)[1].lower())
-    if form not in FORMS:
-        message = (
-            "nothing says which form the list has"
-            if stated_form is None
-            else f"{quote(stated_form)} is no form of a list"
-        )
-        raise UsageError(message, f"say it with --as: {', '.join(FORMS)}")
+    if form is None:
+        raise UsageError("nothing says which form the list has", "say it with --as: csv, jsonl")
     descriptor = read_input.opened(path, _LABEL)
     try:
         with read_input.file_of(descriptor) as file:
@@ -120,7 +115,7 @@ def _jsonl(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[str, st
         wrong = next((name for name, value in row.items() if not isinstance(value, (str, type(None)))), None)
         if wrong is not None:
             raise misplaced(position, f"its member `{wrong}` is not text")
-        yield line_number, {name: value for name, value in row.items() if value is not None}
+        yield line_number, {name: value for name, value in row.items() if value and value.strip()}
 
 
 def _check_columns(names: Iterable[str], line: int) -> None:
@@ -134,9 +129,9 @@ def _check_columns(names: Iterable[str], line: int) -> None:
         raise misplaced(f"line {line}", "it names a column twice")
 
 
-def _standing_secret(line_number: int, row: dict[str, str], defaults: Mapping[str, str]) -> StandingSecret:
+def _standing_secret(line_number: int, row: dict[str, str], defaults: Mapping[str, Any]) -> StandingSecret:
     with at(f"line {line_number}"):
-        facts: dict[str, str | None] = {name: row.get(name) or defaults.get(name) for name in _STATED}
+        facts: dict[str, Any] = {name: row.get(name) or defaults.get(name) for name in STATED}
         for name in ("name", "owner", "place", "purpose"):
             if not facts[name]:
                 raise UsageError(f"it has no {name}")
@@ -149,6 +144,10 @@ def _standing_secret(line_number: int, row: dict[str, str], defaults: Mapping[st
                 f"give one of: {', '.join(_SECRETS)}",
             )
         check_elsewhere(facts, row[secret_columns[0]])
+        for name in STATED:
+            type_ = AdoptAddCommand.fields[name].type
+            if name in row and type_ is not None:
+                facts[name] = type_.parse(row[name], f"`{name}`")
         return standing_secret(
             line_number, facts, _kept(secret_columns[0], row[secret_columns[0]], facts["prefix"])
         )
@@ -162,3 +161,37 @@ def _kept(form: str, text: str, prefix: str | None) -> KeptSecret:
             return read_secret.of_fingerprint(text, prefix)
         case _:
             return read_secret.of_public(text)
+
+
+def check_elsewhere(facts: Mapping[str, Any], secret: str) -> None:
+    """Raise UsageError if a field that is stored and shown contains the secret. The error does not repeat it."""
+    secret = bare(secret)
+    for field, text in facts.items():
+        if isinstance(text, str) and secret and secret in text:
+            raise UsageError(
+                f"the secret stands in the {field.replace('_', ' ')}, which is kept and shown",
+                "leave it out there; on a command line it is in your shell's history now",
+            )
+
+
+def standing_secret(line: int, facts: Mapping[str, Any], secret: KeptSecret) -> StandingSecret:
+    """Return one secret with its stated facts. Raises UsageError for a reference without a target."""
+    if facts["reference"] is not None and facts["target"] is None:
+        raise UsageError("--reference says what it is called at a target", "name that with --target")
+    return StandingSecret(
+        line,
+        facts["name"],
+        facts["owner"],
+        facts["place"],
+        facts["purpose"],
+        facts["agent"] or facts["name"],
+        facts["sensitivity"] or "moderate",
+        facts["expires"],
+        facts["target"],
+        facts["reference"],
+        secret.prefix,
+        secret.length,
+        secret.fingerprint,
+        secret.public,
+        facts["access_key_id"],
+    )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.adopt.operations import ListAdopted, SuggestReplacements
 from jitid.cli.invocation import Invocation
 from jitid.errors import NotFoundError, UsageError
-from jitid.formats.display import Display
-from jitid.model.adopted import check_own_name
 from jitid.system import output
 from jitid.values.text import safe
 
@@ -19,21 +18,19 @@ if TYPE_CHECKING:
     from jitid.cli.leak import commands
     from jitid.operation.base import Authority
 
-FIELDS = ("name", "kind", "why", "configuration", "policy", "commands")
 _AT_ONCE = 100
 _WIDTH = 100
 
 
 def suggest(cli: Invocation, args: commands.AdoptSuggestCommand) -> None:
     """Perform `jitid adopt suggest`."""
-    cli.expect(FIELDS)
     if bool(args.names) is args.all_:
         raise UsageError(
             "nothing is named" if not args.names else "--all and names contradict each other",
             "name adopted secrets, or all of them with --all",
         )
     authority = open_authority(cli.config())
-    chosen_names = list(dict.fromkeys(map(check_own_name, args.names))) or list(_live_names(authority))
+    chosen_names = list(dict.fromkeys(args.names)) or list(_live_names(authority))
     if not chosen_names:
         raise NotFoundError("nothing is adopted that may still work", "see: jitid adopt list")
     replacements = [
@@ -44,9 +41,7 @@ def suggest(cli: Invocation, args: commands.AdoptSuggestCommand) -> None:
         )
     ]
     if cli.field is not None or cli.format_name() is not None:
-        cli.show(
-            Display("jitid.adopt-suggest/1", FIELDS, [_row(cli, replacement) for replacement in replacements])
-        )
+        cli.show_records(args.view, replacements, partial(_computed, cli))
     else:
         output.write("\n".join(_text(cli, replacement) for replacement in replacements))
 
@@ -65,11 +60,8 @@ def _live_names(authority: Authority) -> Iterator[str]:
         after_key = page.secrets[-1].credential.key
 
 
-def _row(cli: Invocation, replacement: SecretReplacement) -> dict[str, Any]:
+def _computed(cli: Invocation, replacement: SecretReplacement) -> dict[str, Any]:
     return {
-        "name": replacement.name,
-        "kind": replacement.kind,
-        "why": replacement.why,
         "configuration": replacement.table or None,
         "policy": replacement.policy or None,
         "commands": [cli.command(command) for command in replacement.commands],

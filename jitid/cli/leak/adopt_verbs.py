@@ -2,54 +2,40 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, open_for_preview, open_or_create_authority
 from jitid.capabilities.adopt import operations as ops
-from jitid.cli import read_input, record_rows
-from jitid.cli.identity.list import limit_of
-from jitid.cli.invocation import Invocation
-from jitid.cli.leak import adopt_rows
-from jitid.cli.leak.adopt_input import amended_by, check_elsewhere, standing_secret
+from jitid.capabilities.adopt import read_secret
+from jitid.capabilities.adopt.amend import Amended
+from jitid.cli import read_input
+from jitid.cli.leak.adopt_file import STATED, check_elsewhere, read, standing_secret
 from jitid.cli.leak.trace_rows import number, some
 from jitid.errors import UsageError
 from jitid.formats.display import Display
-from jitid.model.adopted import MOST_SECRET, check_own_name
+from jitid.model.adopted import MOST_SECRET
 from jitid.system import output
-from jitid.values.text import check_text, mark_of, safe
+from jitid.values.text import mark_of, safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
     from jitid.capabilities.adopt.adoption import Adoption
     from jitid.capabilities.adopt.read_secret import KeptSecret
+    from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands
-    from jitid.operation.base import Authority
 
-_PAGE = 1_000
+_DEFAULT_LIMIT = _PAGE = 1_000
 _ONE = ("name", "owner", "place", "purpose")
 
 
 def add(cli: Invocation, args: commands.AdoptAddCommand) -> None:
     """Perform `jitid adopt add`."""
-    cli.expect(adopt_rows.ADDED)
-    facts = {
-        "name": args.name,
-        "owner": args.owner,
-        "place": args.place,
-        "purpose": args.purpose,
-        "agent": args.agent,
-        "sensitivity": args.sensitivity,
-        "expires": args.expires,
-        "target": args.target,
-        "reference": args.reference,
-        "prefix": args.prefix,
-        "access_key_id": args.access_key_id,
-    }
+    facts = {name: getattr(args, name) for name in STATED}
     content = None
     if args.from_file is not None:
-        from jitid.cli.leak import adopt_file
-
         if (
             args.file is not None
             or args.fingerprint is not None
@@ -57,9 +43,7 @@ def add(cli: Invocation, args: commands.AdoptAddCommand) -> None:
             or args.name is not None
         ):
             raise UsageError("--from-file names all that is adopted", "leave the name and the secret out")
-        secrets, content = adopt_file.read(
-            args.from_file, args.as_, {key: value for key, value in facts.items() if value}
-        )
+        secrets, content = read(args.from_file, args.as_, facts)
     else:
         if args.as_ is not None:
             raise UsageError("--as says which form the file of --from-file has")
@@ -78,7 +62,7 @@ def add(cli: Invocation, args: commands.AdoptAddCommand) -> None:
     )
     config = cli.config()
     authority = open_for_preview(config) if args.dry_run else open_or_create_authority(config, cli.note)
-    _report(cli, authority.perform(operation), args.name, dry_run=args.dry_run)
+    _report(cli, authority.perform(operation), args)
 
 
 def _kept(
@@ -86,11 +70,9 @@ def _kept(
     fingerprint: str | None,
     public_key: str | None,
     prefix: str | None,
-    facts: Mapping[str, str | None],
+    facts: Mapping[str, Any],
 ) -> KeptSecret:
     """Return the facts to store about the secret. Raises UsageError unless it is given in exactly one way."""
-    from jitid.capabilities.adopt import read_secret
-
     if sum(way is not None for way in (file, fingerprint, public_key)) > 1:
         raise UsageError(
             "--file, --fingerprint and --public-key are three ways to say the same", "give one of them"
@@ -114,12 +96,21 @@ def _kept(
         raise UsageError("the secret is no UTF-8 text", "give its SHA-256 with --fingerprint") from None
 
 
-def _report(cli: Invocation, adoption: Adoption, name: str | None, *, dry_run: bool) -> None:
+def _report(cli: Invocation, adoption: Adoption, args: commands.AdoptAddCommand) -> None:
+    def computed(adoption: Adoption) -> dict[str, Any]:
+        # Only a single new secret has ids.
+        single = adoption.taken[0] if len(adoption.taken) == 1 and adoption.new == 1 else None
+        return {
+            "name": args.name,
+            "id": None if single is None else single.id,
+            "jti": None if single is None else single.jti,
+            "dry_run": args.dry_run,
+        }
+
     if cli.field is not None or cli.format_name() is not None:
-        row = adopt_rows.added(adoption, name, dry_run=dry_run)
-        cli.show(Display("jitid.adopt-add/1", adopt_rows.ADDED, [row], one=True))
+        cli.show_records(args.view, [adoption], computed)
     else:
-        output.write(_sentence(adoption, name, dry_run=dry_run) + "\n")
+        output.write(_sentence(adoption, args.name, dry_run=args.dry_run) + "\n")
     for reason in adoption.unseen:
         cli.note(f"whether it works there is not known: {reason}")
     if adoption.unverified:
@@ -147,97 +138,68 @@ def _sentence(adoption: Adoption, name: str | None, *, dry_run: bool) -> str:
 
 def list_(cli: Invocation, args: commands.AdoptListCommand) -> None:
     """Perform `jitid adopt list`."""
-    cli.expect(adopt_rows.FIELDS)
-    max_count = limit_of(args.limit)
+    max_count = args.limit or _DEFAULT_LIMIT
     authority = open_authority(cli.config())
-    columns = record_rows.columns(cli, adopt_rows.FIELDS, adopt_rows.BRIEF)
-    rows = [
-        {field: row[field] for field in columns}
-        for row in _pages(authority, args.owner, max_count, live=args.live)
-    ]
-    cli.show(Display("jitid.adopt-list/1", columns, rows))
-    if args.limit is None and len(rows) == max_count:
-        cli.note(f"there may be more than {max_count}: say how many with --limit")
-
-
-def _pages(authority: Authority, owner: str | None, max_count: int, *, live: bool) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    after_key = 0
-    while len(rows) < max_count:
-        size = min(_PAGE, max_count - len(rows))
-        page = authority.perform(ops.ListAdopted(owner=owner, live=live, after=after_key, limit=size))
-        rows += [adopt_rows.record(secret, page.now) for secret in page.secrets]
+    secrets: list[AdoptedSecret] = []
+    after_key = now = 0
+    while len(secrets) < max_count:
+        size = min(_PAGE, max_count - len(secrets))
+        page = authority.perform(
+            ops.ListAdopted(owner=args.owner, live=args.live, after=after_key, limit=size)
+        )
+        secrets += page.secrets
+        now = page.now
         if len(page.secrets) < size:
             break
         after_key = page.secrets[-1].credential.key
-    return rows
+    cli.show_records(args.view, secrets, partial(_computed, now=now))
+    if args.limit is None and len(secrets) == max_count:
+        cli.note(f"there may be more than {max_count}: say how many with --limit")
 
 
 def show(cli: Invocation, args: commands.AdoptShowCommand) -> None:
     """Perform `jitid adopt show`."""
-    cli.expect(adopt_rows.FIELDS)
     page = open_authority(cli.config()).perform(ops.ListAdopted(names=(args.name,), limit=1))
-    row = adopt_rows.record(page.secrets[0], page.now)
-    if not cli.by_eye():
-        cli.show(Display("jitid.adopt-show/1", adopt_rows.FIELDS, [row], one=True))
-        return
-    filled = {field: value for field, value in row.items() if value is not None}
-    cli.show(Display("jitid.adopt-show/1", tuple(filled), [filled], one=True))
+    row = args.view.row(page.secrets[0], _computed(page.secrets[0], page.now))
+    filled = {field: value for field, value in row.items() if value is not None} if cli.by_eye() else row
+    cli.show(Display(args.view.schema, tuple(filled), [filled], one=True))
+
+
+def _computed(secret: AdoptedSecret, now: int) -> dict[str, Any]:
+    fingerprint = secret.credential.fingerprint
+    return {
+        "state": secret.state_at(now),
+        "fingerprint": None if fingerprint is None else fingerprint.hex(),
+    }
 
 
 def change(cli: Invocation, args: commands.AdoptChangeCommand) -> None:
     """Perform `jitid adopt change`."""
-    cli.expect(adopt_rows.FIELDS)
-    facts = {
-        "owner": args.owner,
-        "place": args.place,
-        "purpose": args.purpose,
-        "agent": args.agent,
-        "expires": args.expires,
-        "target": args.target,
-        "reference": args.reference,
-    }
-    operation = ops.ChangeAdopted(
-        names=_named(args.names), amended=amended_by(facts), accept_clock=cli.accept_clock
+    amended = Amended(
+        args.owner, args.place, args.purpose, args.agent, args.expires, args.target, args.reference
     )
+    if amended == Amended():
+        raise UsageError("nothing is stated that should change; nothing was changed", "see: jitid adopt show")
+    operation = ops.ChangeAdopted(names=_named(args.names), amended=amended, accept_clock=cli.accept_clock)
     page = open_authority(cli.config()).perform(operation)
-    rows = [adopt_rows.record(secret, page.now) for secret in page.secrets]
     if cli.field is not None or cli.format_name() is not None:
-        cli.show(Display("jitid.adopt-change/1", adopt_rows.FIELDS, rows))
+        # All columns, even in a table.
+        cli.show(args.view.display(page.secrets, partial(_computed, now=page.now)))
         return
-    for row in rows:
-        ending = "somebody ends it there" if row["target"] is None else f"target {row['target']} ends it"
+    for secret in page.secrets:
+        ending = "somebody ends it there" if secret.target is None else f"target {secret.target} ends it"
+        place = safe(secret.adopted.place)
         output.write(
-            f"{row['name']}: {row['owner']} answers for it; it is kept at {safe(row['place'])}; {ending}\n"
+            f"{secret.name}: {secret.credential.delegator} answers for it; it is kept at {place}; {ending}\n"
         )
-
-
-def probe(cli: Invocation, args: commands.AdoptProbeCommand) -> None:
-    """Perform `jitid adopt probe`."""
-    cli.expect(adopt_rows.PROBED)
-    probed = open_authority(cli.config()).perform(ops.ProbeAdopted(names=_named(args.names)))
-    rows = [
-        {"name": secret.name, "life": secret.probe.life.value, "seen": secret.probe.seen} for secret in probed
-    ]
-    cli.show(Display("jitid.adopt-probe/1", adopt_rows.PROBED, rows))
 
 
 def ended(cli: Invocation, args: commands.AdoptEndedCommand) -> None:
     """Perform `jitid adopt ended`."""
-    cli.expect(adopt_rows.ENDED)
-    if args.proof is None or not args.proof.strip():
-        raise UsageError(
-            "what was done is not told; nothing was changed",
-            "say with --proof how it is known that they work no longer: the audit log keeps it",
-        )
-    if len(args.proof) > _PAGE:
-        raise UsageError(f"the proof is longer than {_PAGE:,} characters")
-    operation = ops.EndAdopted(
-        names=_named(args.names), proof=check_text(args.proof, "the proof"), accept_clock=cli.accept_clock
-    )
+    operation = ops.EndAdopted(names=_named(args.names), proof=args.proof, accept_clock=cli.accept_clock)
     result = open_authority(cli.config()).perform(operation)
     if cli.field is not None or cli.format_name() is not None:
-        cli.show(Display("jitid.adopt-ended/1", adopt_rows.ENDED, [adopt_rows.ended(result)], one=True))
+        cli.show_records(args.view, [result])
     elif result.event is None:
         output.write(f"{some(list(operation.names))} had ended already\n")
     else:
@@ -251,4 +213,4 @@ def ended(cli: Invocation, args: commands.AdoptEndedCommand) -> None:
 
 
 def _named(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(check_own_name(name) for name in names))
+    return tuple(dict.fromkeys(names))

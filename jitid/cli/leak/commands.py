@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from jitid.cli.command import Command
-from jitid.model.adopted import ADOPTED_NAME
+from jitid.formats.columns import Columns
+from jitid.model.adopted import ACCESS_KEY_ID, ADOPTED_NAME, OWNER, PLACE, PURPOSE, REFERENCE, TARGET
+from jitid.model.leak import LEAK
 from jitid.model.types import SENSITIVITY, TASK
 from jitid.operation.verb import READS
-from jitid.values.declaration import arg, args, flag, opt, optional_arg, opts
+from jitid.values.declaration import arg, args, flag, opt, optional_arg, opts, required_opt
 from jitid.values.field_types import (
     AGENT,
     COUNT,
     DELEGATOR,
     FILE,
     ID_OR_FILE,
-    KNOWN_DELEGATOR,
-    LEAK,
-    NAME,
+    LIMIT,
+    SHORT_REASON,
     TEXT,
     TIME,
     URL,
     choice,
+    kept_text,
+)
+
+_LEAK = (
+    "leak=leak.key id jti task agent delegator kind source reported_at added_at state valid dead_at exposure "
+    "offline_until proved_at closed_at successors delegated lives_until=leak.kin_until places=place_count place "
+    "refused_since accepted_until exposure_verifiers"
+)
+_LEAK_BRIEF = "leak jti agent source state exposure"
+"""Columns for a terminal of 80 columns, if the source is short."""
+_ADOPTED = (
+    "name state owner=credential.delegator owner_state=credential.delegator_state agent place=adopted.place purpose "
+    "sensitivity target reference prefix=adopted.prefix length=adopted.length adopted_at=credential.issued_at "
+    "expires_at ended_at=credential.ended_at confirmed_at proof id jti fingerprint"
 )
 
 
@@ -35,6 +50,13 @@ class TraceCommand(Command):
     verb = "trace"
     function = "leak.trace:trace"
     effect = READS
+    view = Columns(
+        "jitid.trace/1",
+        "match=evidence.match proof=evidence.proof id jti kind task=credential.task task_state purpose agent delegator "
+        "chain state active reason issued_at age expires_at ended_at ended_by ended_reason "
+        "descendants=family.below live_descendants=family.live_below audiences honoured_by honoured_until "
+        "occurrences=evidence.occurrences revoke",
+    )
     changes_with = ("revoke",)
 
     subject: str | None = optional_arg(
@@ -44,7 +66,7 @@ class TraceCommand(Command):
         verb_refuses_tokens=True,
     )
     revoke: bool = flag("--revoke", help="End what was found, and all below it.")
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
     max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End also what is not proved, and however many.")
@@ -64,6 +86,12 @@ class ScanCommand(Command):
     verb = "scan"
     function = "leak.scan:scan"
     effect = READS
+    view = Columns(
+        "jitid.scan/1",
+        "state severity rule subject summary remedy path line commit inside match proof jti id kind agent task "
+        "delegator chain life fingerprint",
+    )
+    formats = ("sarif", "prometheus", "html")
     changes_with = ("revoke", "report", "install_hook")
 
     paths: tuple[str, ...] = args(
@@ -77,27 +105,33 @@ class ScanCommand(Command):
     staged: bool = flag("--staged", help="What is about to be committed there and is new in it.")
     install_hook: bool = flag("--install-hook", help="Scan nothing: let git look before each commit there.")
     only: tuple[str, ...] = opts(
-        choice("opaque", "jwt", "certificate", "private-key", "adopted", metavar="FORM"),
+        choice(
+            *("opaque", "jwt", "certificate", "private-key", "adopted"),
+            metavar="FORM",
+            label="form of secrets",
+        ),
         "--only",
         help="Look for this alone: opaque, jwt, certificate …; repeatable.",
     )
     no_ignore: bool = flag("--no-ignore", help="Also what .gitignore names, and folders of git.")
     one_file_system: bool = flag("--one-file-system", help="Enter no other file system than each PATH's.")
     fail_on: str | None = opt(
-        choice("info", "low", "medium", "high", "critical", metavar="SEVERITY"),
+        choice("info", "low", "medium", "high", "critical", metavar="SEVERITY", label="severity"),
         "--fail-on",
         help="End with 10 if a finding is so grave or graver (default: high).",
     )
     report: bool = flag("--report", help="Record as leaks what is proved, with its places.")
     source: str | None = opt(TEXT, "--source", help="With --report: where that was (default: the paths).")
     revoke: bool = flag("--revoke", help="End what is proved to be ours, and all below it.")
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
     max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
     out: str | None = opt(FILE, "--out", help="Write to FILE, whole or not at all (0600; prometheus: 0644).")
     rules: str | None = opt(
-        choice("gitleaks", "kingfisher", "betterleaks", metavar="SCANNER"),
+        choice(
+            "gitleaks", "kingfisher", "betterleaks", metavar="SCANNER", label="scanner that rules are for"
+        ),
         "--rules",
         help="Scan nothing: print rules for gitleaks, kingfisher or betterleaks.",
     )
@@ -116,7 +150,8 @@ class LeakAddCommand(Command):
     """
 
     verb = "leak add"
-    function = "leak.leak_verbs:add"
+    function = "leak.leak_add:add"
+    view = Columns("jitid.leak-add/1", _LEAK, brief=_LEAK_BRIEF)
 
     file: str | None = optional_arg(
         FILE, "[FILE]", help="A file with any text; standard input if absent or `-`."
@@ -126,7 +161,7 @@ class LeakAddCommand(Command):
     )
     at: int | None = opt(TIME, "--at", help="When that was reported (RFC 3339; default: now).")
     revoke: bool = flag("--revoke", help="End what leaked, and all below it.")
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
     max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="Record and end also what is not proved, and however many.")
@@ -134,7 +169,11 @@ class LeakAddCommand(Command):
         FILE, "--from", help="What a scanner reported (`-`: standard input), with its places."
     )
     report_format: str | None = opt(
-        choice("gitleaks", "kingfisher", "betterleaks", "trufflehog", "sarif", metavar="FORMAT"),
+        choice(
+            *("gitleaks", "kingfisher", "betterleaks", "trufflehog", "sarif"),
+            metavar="FORMAT",
+            label="format of reports",
+        ),
         "--report-format",
         help="Whose report that is (default: told by its content).",
     )
@@ -152,6 +191,7 @@ class LeakListCommand(Command):
     verb = "leak list"
     function = "leak.leak_verbs:list_"
     effect = READS
+    view = Columns("jitid.leak-list/1", _LEAK, brief=_LEAK_BRIEF)
 
     open_: bool = flag("--open", help="Only those that nobody has closed.")
     valid: bool = flag("--valid", help="Only those that still work.")
@@ -159,7 +199,7 @@ class LeakListCommand(Command):
     task: str | None = opt(TASK, "--task", help="Of this task.")
     since: int | None = opt(TIME, "--since", help="From TIME on (RFC 3339).")
     until: int | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
-    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
+    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
 
 
 class LeakShowCommand(Command):
@@ -171,8 +211,15 @@ class LeakShowCommand(Command):
     verb = "leak show"
     function = "leak.leak_verbs:show"
     effect = READS
+    view = Columns(
+        "jitid.leak/1",
+        f"{_LEAK} reason=leaked.reason purpose=leaked.credential.purpose chain "
+        "issued_at=leaked.credential.issued_at expires_at=leaked.credential.expires_at added_by "
+        "event=leaked.leak.event ended_by ended_reason ended_event=leaked.credential.ended_event closed_by "
+        "closed_reason closed_event=leaked.leak.closed_event revoke sightings",
+    )
 
-    leak: str = arg(LEAK, "ID", help="The number of a leak, or the jti of what leaked.")
+    leak: int | str = arg(LEAK, "ID", help="The number of a leak, or the jti of what leaked.")
 
 
 class LeakTimelineCommand(Command):
@@ -184,10 +231,12 @@ class LeakTimelineCommand(Command):
     """
 
     verb = "leak timeline"
-    function = "leak.leak_verbs:timeline"
+    function = "leak.leak_timeline:timeline"
     effect = READS
+    view = Columns("jitid.leak-timeline/1", "at leak what by event told")
+    formats = ("markdown",)
 
-    leaks: tuple[str, ...] = args(
+    leaks: tuple[int | str, ...] = args(
         LEAK,
         "ID...",
         help="The number of a leak, or the jti of what leaked.",
@@ -204,11 +253,12 @@ class LeakCloseCommand(Command):
 
     verb = "leak close"
     function = "leak.leak_verbs:close"
+    view = Columns("jitid.leak-close/1", "closed already valid living event", single=True)
 
-    leaks: tuple[str, ...] = args(
+    leaks: tuple[int | str, ...] = args(
         LEAK, "ID...", help="The number of a leak, or the jti of what leaked.", required=True
     )
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    reason: str = required_opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
     yes: bool = flag("--yes", help="Close also what still works.")
 
 
@@ -221,25 +271,24 @@ class AdoptAddCommand(Command):
 
     verb = "adopt add"
     function = "leak.adopt_verbs:add"
+    view = Columns("jitid.adopt-add/1", "name id jti new already unverified event dry_run", single=True)
 
     name: str | None = optional_arg(ADOPTED_NAME, "[NAME]", help="The name of the secret, here.")
-    owner: str | None = opt(KNOWN_DELEGATOR, "--owner", help="Who answers for it.", metavar="DELEGATOR")
-    place: str | None = opt(TEXT, "--place", help="Where it is kept, as 'vault kv/prod/github'.")
-    purpose: str | None = opt(TEXT, "--purpose", help="What it is for.")
+    owner: str | None = opt(OWNER, "--owner", help="Who answers for it.")
+    place: str | None = opt(PLACE, "--place", help="Where it is kept, as 'vault kv/prod/github'.")
+    purpose: str | None = opt(PURPOSE, "--purpose", help="What it is for.")
     agent: str | None = opt(AGENT, "--agent", help="Who uses it (default: the name of the secret).")
     sensitivity: str | None = opt(
         SENSITIVITY, "--sensitivity", help="low, moderate (default), high or critical."
     )
-    expires: str | None = opt(
-        TEXT, "--expires", metavar="TIME", help="When it ends by itself (RFC 3339; default: never)."
-    )
-    target: str | None = opt(NAME, "--target", help="The target of the configuration that can end it.")
+    expires: int | None = opt(TIME, "--expires", help="When it ends by itself (RFC 3339; default: never).")
+    target: str | None = opt(TARGET, "--target", help="The target of the configuration that can end it.")
     reference: str | None = opt(
-        TEXT, "--reference", help="What it is called there: a role, a key's id, an accessor."
+        REFERENCE, "--reference", help="What it is called there: a role, a key's id, an accessor."
     )
     prefix: str | None = opt(TEXT, "--prefix", help="How it begins, as far as that is no secret, as ghp_.")
     access_key_id: str | None = opt(
-        TEXT, "--access-key-id", metavar="ID", help="Of a key of AWS: the part that is no secret."
+        ACCESS_KEY_ID, "--access-key-id", help="Of a key of AWS: the part that is no secret."
     )
     file: str | None = opt(FILE, "--file", help="A file with the secret; standard input if absent or `-`.")
     fingerprint: str | None = opt(
@@ -250,7 +299,7 @@ class AdoptAddCommand(Command):
     )
     from_file: str | None = opt(FILE, "--from-file", help="Adopt all that FILE names; `-`: standard input.")
     as_: str | None = opt(
-        choice("csv", "jsonl", metavar="FORM"),
+        choice("csv", "jsonl", metavar="FORM", label="form of a list"),
         "--as",
         help="csv or jsonl (default: by how FILE's name ends).",
     )
@@ -267,10 +316,11 @@ class AdoptListCommand(Command):
     verb = "adopt list"
     function = "leak.adopt_verbs:list_"
     effect = READS
+    view = Columns("jitid.adopt-list/1", _ADOPTED, brief="name state owner place")
 
     owner: str | None = opt(DELEGATOR, "--owner", help="Who answers for it.", metavar="DELEGATOR")
     live: bool = flag("--live", help="Only what may still work where it is kept.")
-    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
+    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
 
 
 class AdoptShowCommand(Command):
@@ -279,6 +329,7 @@ class AdoptShowCommand(Command):
     verb = "adopt show"
     function = "leak.adopt_verbs:show"
     effect = READS
+    view = Columns("jitid.adopt-show/1", _ADOPTED, single=True)
 
     name: str = arg(ADOPTED_NAME, "NAME", help="The name of an adopted secret.")
 
@@ -291,32 +342,18 @@ class AdoptChangeCommand(Command):
 
     verb = "adopt change"
     function = "leak.adopt_verbs:change"
+    view = Columns("jitid.adopt-change/1", _ADOPTED)
 
     names: tuple[str, ...] = args(ADOPTED_NAME, "NAME...", help="Names of adopted secrets.", required=True)
-    owner: str | None = opt(KNOWN_DELEGATOR, "--owner", help="Who answers for it.", metavar="DELEGATOR")
-    place: str | None = opt(TEXT, "--place", help="Where it is kept, as 'vault kv/prod/github'.")
-    purpose: str | None = opt(TEXT, "--purpose", help="What it is for.")
+    owner: str | None = opt(OWNER, "--owner", help="Who answers for it.")
+    place: str | None = opt(PLACE, "--place", help="Where it is kept, as 'vault kv/prod/github'.")
+    purpose: str | None = opt(PURPOSE, "--purpose", help="What it is for.")
     agent: str | None = opt(AGENT, "--agent", help="Who uses it (default: the name of the secret).")
-    expires: str | None = opt(
-        TEXT, "--expires", metavar="TIME", help="When it ends by itself (RFC 3339; default: never)."
-    )
-    target: str | None = opt(NAME, "--target", help="The target of the configuration that can end it.")
+    expires: int | None = opt(TIME, "--expires", help="When it ends by itself (RFC 3339; default: never).")
+    target: str | None = opt(TARGET, "--target", help="The target of the configuration that can end it.")
     reference: str | None = opt(
-        TEXT, "--reference", help="What it is called there: a role, a key's id, an accessor."
+        REFERENCE, "--reference", help="What it is called there: a role, a key's id, an accessor."
     )
-
-
-class AdoptProbeCommand(Command):
-    """Ask targets whether adopted secrets work there.
-
-    Nothing is changed, and no secret is needed for it. What cannot be asked is `unknown`, which is not `dead`.
-    """
-
-    verb = "adopt probe"
-    function = "leak.adopt_verbs:probe"
-    effect = READS
-
-    names: tuple[str, ...] = args(ADOPTED_NAME, "NAME...", help="Names of adopted secrets.", required=True)
 
 
 class AdoptSuggestCommand(Command):
@@ -329,6 +366,7 @@ class AdoptSuggestCommand(Command):
     verb = "adopt suggest"
     function = "leak.adopt_suggest:suggest"
     effect = READS
+    view = Columns("jitid.adopt-suggest/1", "name kind why configuration policy commands")
 
     names: tuple[str, ...] = args(ADOPTED_NAME, "[NAME]...", help="Names of adopted secrets.")
     all_: bool = flag("--all", help="All that may still work where they are kept.")
@@ -342,6 +380,9 @@ class AdoptEndedCommand(Command):
 
     verb = "adopt ended"
     function = "leak.adopt_verbs:ended"
+    view = Columns("jitid.adopt-ended/1", "ended=done already revoked event", single=True)
 
     names: tuple[str, ...] = args(ADOPTED_NAME, "NAME...", help="Names of adopted secrets.", required=True)
-    proof: str | None = opt(TEXT, "--proof", help="What was done; the audit log keeps it.")
+    proof: str = required_opt(
+        kept_text(1_000, "the proof"), "--proof", help="What was done; the audit log keeps it."
+    )

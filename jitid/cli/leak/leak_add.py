@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, room
 from jitid.authority.settle_at_targets import must_be_confirmed
@@ -12,39 +12,31 @@ from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.leak.leaks import LeakReport, check_source
 from jitid.capabilities.leak.operations import AddLeaks
 from jitid.capabilities.leak.trace_result import first_of
-from jitid.cli import record_rows
+from jitid.capabilities.scan.reports.any_report import ReportFormat
 from jitid.cli.hints import OTHER_LEDGER
 from jitid.cli.identity import revoke_many
-from jitid.cli.identity.revoke import check_reason, most_of, row, sentence
-from jitid.cli.leak import leak_rows
+from jitid.cli.identity.revoke import most_of, row, sentence
 from jitid.cli.leak.leak_sources import ReportSearch, TextSearch
+from jitid.cli.leak.leak_verbs import exposures, has_live_identity, pages
+from jitid.cli.leak.search_stream import shapes_of
 from jitid.cli.leak.trace_rows import nothing, number, some, warn_of_thieves
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
-from jitid.formats.display import Display
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
 from jitid.system import output
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation_result import Ended
+    from jitid.capabilities.leak.exposure import Leaked
     from jitid.capabilities.leak.leaks import ReportedLeaks
     from jitid.capabilities.leak.trace_result import Stray
     from jitid.cli.invocation import Invocation
+    from jitid.cli.leak import commands
     from jitid.operation.base import Authority
 
 _TOGETHER = 5_000
 _LISTED = 10_000
 """Maximum number of leaks that are shown; `leak list` shows all."""
-
-
-class LeakEnding(NamedTuple):
-    """The requested handling of leaked credentials."""
-
-    revoke: bool
-    reason: str | None
-    most: int | None
-    dry_run: bool
-    yes: bool
 
 
 class _Total:
@@ -77,10 +69,10 @@ class _Total:
         self.unproved |= result.unproved
         self.strays = first_of([*self.strays, *result.strays])
 
-    def see(self, row: Mapping[str, Any]) -> None:
+    def see(self, leaked: Leaked) -> None:
         """Count a shown leak if its credential or its identity is still live."""
-        self.alive += row["dead_at"] is None
-        self.with_live_identity += leak_rows.has_live_identity(row)
+        self.alive += leaked.leak.dead_at is None
+        self.with_live_identity += has_live_identity(leaked)
 
     @property
     def already(self) -> int:
@@ -93,12 +85,27 @@ class _Total:
         return [jti for key, jti in self.unproved.items() if key not in self.credentials]
 
 
-def add(
+def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
+    """Perform `jitid leak add`."""
+    if args.file is not None and args.from_ is not None:
+        raise UsageError("a text and a scanner's report are two reports", "give one at a time")
+    if args.report_format is not None and args.from_ is None:
+        raise UsageError("--report-format goes with --from")
+    path = args.file or "-" if args.from_ is None else args.from_
+    report_format = None if args.report_format is None else ReportFormat(args.report_format)
+    _add(
+        cli,
+        TextSearch(path, lambda: shapes_of(cli)) if args.from_ is None else ReportSearch(path, report_format),
+        ("stdin" if path == "-" else path) if args.source is None else args.source,
+        args,
+    )
+
+
+def _add(
     cli: Invocation,
     searched: TextSearch | ReportSearch,
     source: str,
-    reported_at: int | None,
-    ending: LeakEnding,
+    args: commands.LeakAddCommand,
 ) -> None:
     """Report the credentials in a text or in a scanner's report, and revoke them if requested.
 
@@ -108,9 +115,8 @@ def add(
         PartialError: some leaks were recorded; others were not, or did not end.
 
     """
-    max_count = _most(cli, ending)
-    report = LeakReport(check_source(source), reported_at, ending.yes)
-    cli.expect(leak_rows.FIELDS)
+    max_count = _most(cli, args)
+    report = LeakReport(check_source(source), args.at, args.yes)
     total = _Total()
     with searched as search:
         authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
@@ -120,7 +126,7 @@ def add(
                     finds=finds,
                     report=report,
                     sightings=sightings,
-                    dry_run=ending.dry_run,
+                    dry_run=args.dry_run,
                     accept_clock=cli.accept_clock,
                 )
                 result = authority.perform(operation)
@@ -135,18 +141,18 @@ def add(
             ) from error
     failure = _left(total) or search.shortcoming()
     ended: Ended | None = None
-    if ending.revoke and total.credentials:
+    if args.revoke and total.credentials:
         try:
-            ended = _end(cli, authority, total, ending, max_count)
+            ended = _end(cli, authority, total, args, max_count)
         except JitidError as error:
             failure = error
         else:
             failure = failure or _unproved(ended)
     try:
-        _show(cli, authority, total, report, ending, ended, search)
+        _show(cli, authority, total, report, args, ended, search)
     finally:
         # Report the recorded leaks and the revocation even if writing the rows fails.
-        _report(cli, total, ending, ended, search.sentence(), failed=failure is not None)
+        _report(cli, total, args, ended, search.sentence(), failed=failure is not None)
     if failure is not None:
         raise failure
     if ended is not None:
@@ -155,14 +161,13 @@ def add(
         raise _nothing(cli, total, search)
 
 
-def _most(cli: Invocation, ending: LeakEnding) -> int | None:
+def _most(cli: Invocation, args: commands.LeakAddCommand) -> int | None:
     """Return the maximum number of credentials to end, or None. Raises UsageError for guards without a revocation."""
-    if ending.yes and ending.most is not None:
+    if args.yes and args.max_ is not None:
         raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
-    if ending.revoke:
-        check_reason(ending.reason)
-        return None if ending.yes else most_of(cli, ending.most)
-    if ending.reason is not None or ending.most is not None:
+    if args.revoke:
+        return None if args.yes else most_of(cli, args.max_)
+    if args.reason is not None or args.max_ is not None:
         raise UsageError("--reason and --max go with --revoke", "add --revoke, or leave them out")
     return None
 
@@ -189,13 +194,13 @@ def _unproved(ended: Ended) -> JitidError | None:
 
 
 def _end(
-    cli: Invocation, authority: Authority, total: _Total, ending: LeakEnding, max_count: int | None
+    cli: Invocation, authority: Authority, total: _Total, args: commands.LeakAddCommand, max_count: int | None
 ) -> Ended:
     operation = Revoke(
         selection=Selection(ids=tuple(total.credentials.values())),
-        reason=ending.reason,
+        reason=args.reason,
         most=max_count,
-        dry_run=ending.dry_run,
+        dry_run=args.dry_run,
         accept_clock=cli.accept_clock,
     )
     try:
@@ -215,16 +220,15 @@ def _show(
     authority: Authority,
     total: _Total,
     report: LeakReport,
-    ending: LeakEnding,
+    args: commands.LeakAddCommand,
     ended: Ended | None,
     search: TextSearch | ReportSearch,
 ) -> None:
-    columns = record_rows.columns(cli, leak_rows.FIELDS, leak_rows.BRIEF)
-    rows = ({name: leak_row[name] for name in columns} for leak_row in _rows(authority, total, report.source))
+    leaks = _leaks(authority, total, report.source)
     document: dict[str, Any] | None = None
     if cli.field is None and cli.format_name() == "json":
         document = {
-            "items": list(rows),
+            "items": [args.view.row(leaked, exposures(leaked)) for leaked in leaks],
             "source": report.source,
             "recorded": total.new,
             "already": total.already,
@@ -235,27 +239,27 @@ def _show(
             "unknown": total.unknown,
             "ids": total.ids,
             "events": total.events,
-            "dry_run": ending.dry_run,
-            "ended": None if ended is None else row(ended, dry_run=ending.dry_run),
+            "dry_run": args.dry_run,
+            "ended": None if ended is None else row(ended, dry_run=args.dry_run),
         }
     elif cli.by_eye() and not total.credentials:
         return
-    cli.show(Display("jitid.leak-add/1", columns, rows, document=document))
+    cli.show_records(args.view, leaks, exposures, document=document)
 
 
-def _rows(authority: Authority, total: _Total, source: str) -> Iterator[dict[str, Any]]:
+def _leaks(authority: Authority, total: _Total, source: str) -> Iterator[Leaked]:
     keys = islice(sorted(total.credentials, reverse=True), _LISTED)
     while batch := tuple(islice(keys, _TOGETHER)):
         leak_filter = LeakFilter(credentials=batch, source=source, open=True)
-        for leak_row in leak_rows.pages(authority, leak_filter, len(batch)):
-            total.see(leak_row)
-            yield leak_row
+        for leaked in pages(authority, leak_filter, len(batch)):
+            total.see(leaked)
+            yield leaked
 
 
 def _report(
     cli: Invocation,
     total: _Total,
-    ending: LeakEnding,
+    args: commands.LeakAddCommand,
     ended: Ended | None,
     search_note: str | None,
     *,
@@ -264,7 +268,7 @@ def _report(
     warn_of_thieves(cli, total.strays)
     if search_note is not None:
         cli.note(search_note)
-    for note in _notes(total, dry_run=ending.dry_run):
+    for note in _notes(total, dry_run=args.dry_run):
         cli.note(note)
     if total.later:
         cli.warn(
@@ -272,8 +276,8 @@ def _report(
             "another --source makes another report"
         )
     if ended is not None:
-        output.print_message(f"jitid: {sentence(ended, dry_run=ending.dry_run)}")
-    elif not ending.revoke and not failed and not ending.dry_run:
+        output.print_message(f"jitid: {sentence(ended, dry_run=args.dry_run)}")
+    elif not args.revoke and not failed and not args.dry_run:
         for note in _still_live(total):
             cli.note(note)
 

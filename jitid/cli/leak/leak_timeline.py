@@ -2,40 +2,399 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from jitid.cli.leak import timeline_rows
+from jitid.authority.open import open_authority
+from jitid.capabilities.leak.operations import RecountLeaks
+from jitid.cli import record_rows
+from jitid.cli.leak.commands import LeakShowCommand
+from jitid.cli.leak.leak_verbs import all_of, by_form
+from jitid.cli.leak.trace_rows import number
 from jitid.formats.display import Display
 from jitid.formats.markdown import code
+from jitid.formats.table import terminal_width
+from jitid.model import acceptance
+from jitid.model.acceptance import LEEWAY, LEEWAY_TEXT, accepted_until
+from jitid.model.credential import Kind
+from jitid.model.target import BY_HAND
 from jitid.system import output
-from jitid.values.times import format_time
+from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jitid.capabilities.leak.timeline import Account
+    from jitid.capabilities.leak.exposure import LeakDetails
+    from jitid.capabilities.leak.timeline import Account, Step
     from jitid.cli.invocation import Invocation
+    from jitid.cli.leak import commands
+    from jitid.model.aftermath import Aftermath
 
-FORMATS = ("markdown",)
-"""Formats that only this verb has, besides those of every verb."""
+
+class Foreign(str):
+    """A text from outside jitid, which is marked as such."""
+
+    __slots__ = ()
 
 
-def show(cli: Invocation, own_format: str | None, accounts: Sequence[Account]) -> None:
-    """Write the history of leaks: Markdown at a terminal, or the requested format."""
-    if own_format is not None:
+Words = Sequence[str]
+"""The pieces of a sentence; some are `Foreign`."""
+
+_SHORT_REVISION = 12
+_ENDED = {
+    "revoked": "revoked",
+    "retired": "ended with its task",
+    "expired": "expired",
+    "superseded": "superseded by its successor",
+}
+
+
+def timeline(cli: Invocation, args: commands.LeakTimelineCommand) -> None:
+    """Perform `jitid leak timeline`: Markdown at a terminal, or the requested format."""
+    numbers, jtis = by_form(args.leaks)
+    accounts = open_authority(cli.config()).perform(RecountLeaks(numbers=numbers, jtis=jtis))
+    if cli.special_format is not None:
         output.write_pieces(text(accounts))
         return
     if cli.field is None and cli.format_name() is None and output.is_terminal():
-        from jitid.formats.table import terminal_width
-
         output.write_pieces(text(accounts, terminal_width()))
         return
-    rows = (row for account in accounts for row in timeline_rows.of_steps(account))
-    document = None
+    rows = (row for account in accounts for row in _steps(account))
+    items = None
     if cli.field is None and cli.format_name() == "json":
-        document = {"items": [timeline_rows.document(account) for account in accounts]}
-    cli.show(Display("jitid.leak-timeline/1", timeline_rows.FIELDS, rows, document=document))
+        items = {"items": [document(account) for account in accounts]}
+    cli.show(Display(args.view.schema, args.view.fields, rows, document=items))
+
+
+def _steps(account: Account) -> Iterator[dict[str, Any]]:
+    """Yield each step as a row."""
+    for step in account.steps:
+        yield {
+            "at": record_rows.time(step.at),
+            "leak": account.leak.key,
+            "what": step.what,
+            "by": step.by,
+            "event": step.event,
+            "told": "".join(words(step)),
+        }
+
+
+def document(account: Account) -> dict[str, Any]:
+    """Return all about a leak as a JSON object."""
+    details, aftermath = account.details, account.aftermath
+    credential, leak = details.leaked.credential, account.leak
+    return {
+        **LeakShowCommand.view.row(details, all_of(details)),
+        "delegator_proof": credential.delegator_proof,
+        "sensitivity": credential.sensitivity,
+        "scopes": list(credential.scopes),
+        "audiences": list(credential.audiences),
+        "details": credential.details,
+        "task_opened_at": record_rows.time(account.task.opened_at),
+        "task_ended_at": record_rows.time(account.task.ended_at),
+        "issued_by": account.issue.get("by"),
+        "issued_event": credential.event,
+        "rules": account.issue.get("rules", []),
+        "first_seen_at": record_rows.time(account.first_seen_at),
+        "proof_event": account.proof,
+        "seconds": {
+            "reported_to_proved": None if leak.proved_at is None else account.exposure,
+            "reported_to_dead": _between(leak.reported_at, leak.dead_at),
+            "reported_to_refused": _between(leak.reported_at, leak.refused_since),
+            "reported_to_accepted_until": _between(leak.reported_at, leak.accepted_until),
+            "first_seen_to_dead": _between(account.first_seen_at, leak.dead_at),
+            "issued_to_dead": _between(credential.issued_at, leak.dead_at),
+        },
+        "leeway_seconds": LEEWAY,
+        "below": {
+            "identities": aftermath.identities,
+            "credentials": aftermath.credentials - 1,
+            "made_after_report": aftermath.later,
+            "live": aftermath.live,
+        },
+        "used": [
+            {
+                **use._asdict(),
+                "first_at": record_rows.time(use.first_at),
+                "last_at": record_rows.time(use.last_at),
+            }
+            for use in aftermath.acted
+        ],
+        "at_targets": [
+            {**at_target._asdict(), "settled_at": record_rows.time(at_target.settled_at)}
+            for at_target in aftermath.at_targets
+        ],
+        "timeline": [
+            {**row, "facts": dict(step.facts)}
+            for row, step in zip(_steps(account), account.steps, strict=True)
+        ],
+    }
+
+
+def words(step: Step) -> Words:
+    """Return a sentence about a step, without its time and its event."""
+    facts = step.facts
+    match step.what:
+        case "issued":
+            verb = "adopted as " if facts["kind"] == Kind.ADOPTED else "issued as "
+            return [verb, Foreign(facts["jti"]), *_by(step)]
+        case "seen":
+            return ["seen in ", Foreign(_spot(facts)), *_at_revision(facts), *_by(step)]
+        case "made":
+            how = ["delegated to ", Foreign(facts["agent"])] if facts["depth"] else ["renewed"]
+            return [*how, f" as {facts['kind']} ", Foreign(facts["jti"])]
+        case "used" | "refused":
+            return _use(step)
+        case "reported":
+            return ["reported as leaked: ", Foreign(facts["source"]), *_by(step)]
+        case "recorded" if "places" in facts:
+            return [f"seen in {number(facts['places'], 'more place')}", *_by(step)]
+        case "recorded":
+            return ["recorded in the ledger", *_by(step)]
+        case "ended":
+            return _end(step)
+        case "settled":
+            if facts["target"] == BY_HAND:
+                return [f"{number(facts['credentials'], 'credential')} where it was kept: somebody said so"]
+            subject = f"{number(facts['credentials'], 'credential')} at the target "
+            return [subject, Foreign(facts["target"]), f": {facts['settlement'] or 'settled'}"]
+        case "proved":
+            return ["proved", *_by(step), ": the ledger refuses it and all that was made with it"]
+        case "lapsed":
+            return [
+                f"accepted by no verifier any more: {LEEWAY_TEXT} have passed since the last signed expiry"
+            ]
+        case "closed":
+            return ["closed", *_by(step), *_reason(facts)]
+        case _:
+            return [step.what, *_by(step)]
+
+
+def _use(step: Step) -> Words:
+    facts = step.facts
+    parts: list[str] = ["used: " if step.what == "used" else "refused: ", Foreign(facts["action"]), " on "]
+    parts += [Foreign(facts["resource"]), *_by(step)]
+    if facts["times"] > 1:
+        parts.append(
+            f", {facts['times']} times until {format_time(facts['last_at'])} (event {facts['last_event']})"
+        )
+    if facts["after"]:
+        parts.append(", after the report")
+    return parts
+
+
+def _end(step: Step) -> Words:
+    facts = step.facts
+    how = _ENDED.get(facts["state"], facts["state"])
+    others = facts["credentials"] - facts["own"]
+    if facts["own"]:
+        parts: list[str] = [how]
+        if others:
+            parts.append(f", with {number(others, 'credential')} more of it and below it")
+    else:
+        parts = [f"{number(others, 'credential')} of it and below it: {how}"]
+    return [*parts, *_by(step), *_reason(facts)]
+
+
+def _by(step: Step) -> Words:
+    return [] if step.by is None else [" by ", Foreign(step.by)]
+
+
+def _reason(facts: Any) -> Words:  # noqa: ANN401 - facts are of any type
+    return [": ", Foreign(facts["reason"])] if facts.get("reason") else []
+
+
+def _spot(facts: Any) -> str:  # noqa: ANN401 - as above
+    return str(facts["place"]) if facts["line"] is None else f"{facts['place']}:{facts['line']}"
+
+
+def _at_revision(facts: Any) -> Words:  # noqa: ANN401 - as above
+    return [" at ", Foreign(facts["revision"][:_SHORT_REVISION])] if facts["revision"] else []
+
+
+def _between(start: int | None, end: int | None) -> int | None:
+    return None if start is None or end is None else max(end - start, 0)
+
+
+def heading(account: Account) -> Words:
+    """Return the title of a leak, in one line."""
+    credential = account.details.leaked.credential
+    return [
+        f"Leak {account.leak.key}: {credential.kind} of ",
+        Foreign(credential.agent),
+        " on ",
+        Foreign(credential.task),
+    ]
+
+
+def state_sentence(account: Account) -> str:
+    """Return the current state of a leak, in a sentence."""
+    leak, live = account.leak, account.aftermath.live
+    if live:
+        text = f"ALIVE: {number(live, 'credential')} of it and below it still work"
+        return f"{text}s" if live == 1 else text
+    proof = "not proved yet" if leak.proved_at is None else "proved"
+    text = acceptance.sentence(leak, account.details.leaked.now)
+    return f"{text}; {proof}, {'open' if leak.closed_at is None else 'closed'}"
+
+
+def exposures(account: Account) -> Iterator[tuple[str, str]]:
+    """Yield the periods of exposure, each with its name and duration."""
+    leaked = account.details.leaked
+    leak, credential = account.leak, leaked.credential
+    if leak.refused_since is None:
+        until_now = max(leaked.now - leak.reported_at, 0)
+        yield "from the report until now: the ledger accepts some of it", format_duration(until_now)
+    else:
+        refused = max(leak.refused_since - leak.reported_at, 0)
+        yield "from the report until the ledger refused all of it", format_duration(refused)
+        if leaked.exposure_verifiers is None:
+            yield (
+                "from the report until no verifier accepts it",
+                "not known: the target has not confirmed the end",
+            )
+        else:
+            yield "from the report until no verifier accepts it", format_duration(leaked.exposure_verifiers)
+    if leak.proved_at is not None:
+        yield "from the report to the proof that the ledger refuses it", format_duration(account.exposure)
+    for period, start in (
+        ("from the report to its end", leak.reported_at),
+        ("from the first sighting to its end", account.first_seen_at),
+        ("from the issue to its end", credential.issued_at),
+    ):
+        seconds = _between(start, leak.dead_at)
+        if seconds is not None:
+            yield period, format_duration(seconds)
+
+
+def facts(account: Account) -> Iterator[tuple[str, Words]]:
+    """Yield the facts of a leak for an incident report, each with its title."""
+    details, aftermath = account.details, account.aftermath
+    leak, credential = account.leak, details.leaked.credential
+    yield "Credential", [Foreign(credential.jti), " of ", Foreign(credential.id)]
+    chain: list[str] = []
+    for hop in details.chain:
+        chain += [" → " if chain else "", Foreign(hop)]
+    yield "Delegated by", [*chain, f" (delegator {credential.delegator_proof})"]
+    purpose = [", ", Foreign(credential.purpose)] if credential.purpose else []
+    yield "For", ["task ", Foreign(credential.task), *purpose, f" ({credential.sensitivity})"]
+    yield "Rights", list(_rights(account))
+    yield "Used for", list(_used(aftermath))
+    yield "Found", list(_found(details))
+    reporter = details.event.get("by")
+    by_reporter = [" by ", Foreign(reporter)] if reporter else []
+    audit_event = f" (audit event {leak.event})"
+    yield "Reported", [format_time(leak.reported_at), *by_reporter, ": ", Foreign(leak.source), audit_event]
+    yield "Ended", list(_ended(details))
+    credentials = number(aftermath.credentials - 1, "credential")
+    identities = "1 identity" if aftermath.identities == 1 else f"{aftermath.identities} identities"
+    below = f"{credentials} of it and of {identities} below"
+    yield "Made with it", [f"{below}, {aftermath.later} of them after the report; {aftermath.live} live now"]
+    if aftermath.at_targets:
+        yield "At targets", list(_at_targets(aftermath))
+    yield "Verifiers", list(_verifiers(details))
+    if leak.kin is not None:
+        yield "To end it", [Foreign(f"jitid revoke {credential.jti}")]
+
+
+def _ended(details: LeakDetails) -> Iterator[str]:
+    leak, event = details.leaked.leak, details.ended_event
+    if leak.dead_at is None:
+        yield "not yet"
+        return
+    yield f"{format_time(leak.dead_at)}, {_ENDED.get(details.leaked.state, details.leaked.state)}"
+    if event and details.leaked.state not in ("expired", "superseded"):
+        yield " by "
+        yield Foreign(event["by"])
+        yield from _reason(event)
+        yield f" (audit event {event['seq']})"
+
+
+def _verifiers(details: LeakDetails) -> Iterator[str]:
+    """Yield the facts about offline verifiers."""
+    leak, now = details.leaked.leak, details.leaked.now
+    until = leak.accepted_until
+    if leak.refused_since is None:
+        offline = details.leaked.offline_until
+        yield "the ledger accepts some of it"
+        if offline is not None:
+            yield f"; offline verifiers accept this credential until {format_time(accepted_until(offline))}"
+    elif until is None:
+        yield "not known: the target has not confirmed the end"
+    elif until > now:
+        yield f"offline verifiers accept it until {format_time(until)}, {LEEWAY_TEXT} after the last signed expiry"
+    else:
+        yield f"none accepts it since {format_time(until)}"
+
+
+def _rights(account: Account) -> Iterator[str]:
+    credential = account.details.leaked.credential
+    yield from _listed(credential.scopes) if credential.scopes else ["no scopes: the identity alone"]
+    if credential.details is not None:
+        yield ", with details "
+        yield Foreign(credential.details)
+    yield "; for "
+    yield from _listed(credential.audiences)
+    yield f"; until {format_time(credential.expires_at)}"
+
+
+def _listed(texts: Sequence[str]) -> Iterator[str]:
+    for index, text in enumerate(texts):
+        if index:
+            yield " "
+        yield Foreign(text)
+
+
+def _used(aftermath: Aftermath) -> Iterator[str]:
+    if not aftermath.acted:
+        yield "nothing that was reported to the ledger"
+        return
+    for after_report, when in ((False, "before the report"), (True, "after the report")):
+        uses = [use for use in aftermath.acted if use.after is after_report]
+        allowed = sum(use.times for use in uses if use.allowed)
+        refused = sum(use.times for use in uses if not use.allowed)
+        if after_report:
+            yield "; "
+        yield f"{when} {number(allowed, 'action')}"
+        if refused:
+            yield f" and {refused} refused"
+
+
+_SHOWN = 10
+
+
+def _found(details: LeakDetails) -> Iterator[str]:
+    leak_places = details.leaked.places
+    if leak_places is None:
+        yield "where exactly nobody said"
+        return
+    yield number(leak_places.total, "place")
+    for index, seen_place in enumerate(details.seen[:_SHOWN]):
+        yield ", " if index else ": "
+        yield Foreign(seen_place.sighting.spot)
+        if seen_place.sighting.revision:
+            yield " at "
+            yield Foreign(seen_place.sighting.revision[:_SHORT_REVISION])
+    if leak_places.total > _SHOWN:
+        yield f" and {leak_places.total - _SHOWN} more"
+
+
+def _at_targets(aftermath: Aftermath) -> Iterator[str]:
+    for index, at_target in enumerate(aftermath.at_targets):
+        if index:
+            yield "; "
+        yield Foreign(at_target.target)
+        settled = (
+            "not settled yet"
+            if at_target.settled_at is None
+            else f"settled {format_time(at_target.settled_at)}"
+        )
+        yield f": {number(at_target.credentials, 'credential')} {at_target.settlement or ''}, {settled}".replace(
+            " ,", ","
+        )
+
+
+def written(pieces: Words, foreign: Callable[[str], str]) -> str:
+    """Return a sentence, with `foreign` applied to its `Foreign` pieces."""
+    return "".join(foreign(piece) if isinstance(piece, Foreign) else piece for piece in pieces)
 
 
 def text(accounts: Sequence[Account], width: int | None = None) -> Iterator[str]:
@@ -47,46 +406,43 @@ def text(accounts: Sequence[Account], width: int | None = None) -> Iterator[str]
     if len(accounts) > 1:
         yield f"# {len(accounts)} leaks, as of {format_time(now)}\n\n"
         for account in accounts:
-            words = [*timeline_rows.heading(account), f": {timeline_rows.state_sentence(account)}"]
-            yield _item(words, width)
+            yield _item([*heading(account), f": {state_sentence(account)}"], width)
         yield "\n"
     for index, account in enumerate(accounts):
         if index:
             yield "\n"
-        yield from _one(account, "#" if len(accounts) == 1 else "##", width)
+        yield from _account(account, "#" if len(accounts) == 1 else "##", width)
 
 
-def _one(account: Account, mark: str, width: int | None) -> Iterator[str]:
-    yield f"{mark} {timeline_rows.written(timeline_rows.heading(account), code)}\n\n"
+def _account(account: Account, mark: str, width: int | None) -> Iterator[str]:
+    yield f"{mark} {written(heading(account), code)}\n\n"
     now = format_time(account.details.leaked.now)
-    yield _broken([f"**{timeline_rows.state_sentence(account)}**, as of {now}."], width) + "\n"
-    for name, words in timeline_rows.facts(account):
-        yield _item([f"**{name}:** ", *words], width)
-    for period, duration in timeline_rows.exposures(account):
+    yield _broken([f"**{state_sentence(account)}**, as of {now}."], width) + "\n"
+    for name, fact in facts(account):
+        yield _item([f"**{name}:** ", *fact], width)
+    for period, duration in exposures(account):
         yield _item([f"**Exposed** {period}: {duration}"], width)
     yield f"\n{mark}# Timeline\n\n"
     for step in account.steps:
         event = [] if step.event is None else [f" (audit event {step.event})"]
-        yield _item([f"{format_time(step.at)} ", *timeline_rows.words(step), *event], width)
+        yield _item([f"{format_time(step.at)} ", *words(step), *event], width)
 
 
 _BREAK = "\0"
 """Mark of a possible line break: shown text never contains this character."""
 
 
-def _item(words: timeline_rows.Words, width: int | None) -> str:
+def _item(words: Words, width: int | None) -> str:
     """Return an item of a list."""
     return _broken(words, width, "- ", "  ")
 
 
-def _broken(words: timeline_rows.Words, width: int | None, first_indent: str = "", indent: str = "") -> str:
+def _broken(words: Words, width: int | None, first_indent: str = "", indent: str = "") -> str:
     """Return text in lines, broken only between jitid's words: a break in a code span would be visible."""
-    breakable = [
-        piece if isinstance(piece, timeline_rows.Foreign) else piece.replace(" ", _BREAK) for piece in words
-    ]
+    breakable = [piece if isinstance(piece, Foreign) else piece.replace(" ", _BREAK) for piece in words]
     lines: list[str] = []
     line = first_indent
-    for word in timeline_rows.written(breakable, code).split(_BREAK):
+    for word in written(breakable, code).split(_BREAK):
         if line in (first_indent, indent):
             line += word
         elif width is not None and len(line) + 1 + len(word) > width:

@@ -1,53 +1,35 @@
-"""`jitid leak`: report leaks, list and show them, print their timeline, and close them."""
+"""`jitid leak`: list and show leaks, and close them; `leak_add` and `leak_timeline` have the other verbs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid.cli import record_rows
-from jitid.cli.identity.list import limit_of
-from jitid.cli.invocation import Invocation
-from jitid.cli.leak import leak_rows
+from jitid.authority.open import open_authority
+from jitid.capabilities.leak.operations import CloseLeaks, ListLeaks, ShowLeaks
+from jitid.cli.leak.trace_rows import number
 from jitid.errors import UsageError
-from jitid.model.leak import LeakFilter
+from jitid.formats.display import Display
+from jitid.model.leak import LeakFilter, SeenPlace
+from jitid.system import output
+from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
-    from jitid.capabilities.scan.reports.any_report import ReportFormat
+    from jitid.capabilities.leak.exposure import LeakDetails, Leaked
+    from jitid.capabilities.leak.leaks import ClosedLeaks
+    from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands
+    from jitid.operation.base import Authority
 
-_LONGEST_NUMBER = 18
-"""Maximum number of digits that fit into an integer of every ledger."""
-
-
-def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
-    """Perform `jitid leak add`."""
-    from jitid.cli.leak import leak_add
-    from jitid.cli.leak.leak_sources import ReportSearch, TextSearch
-    from jitid.cli.leak.search_stream import shapes_of
-
-    if args.file is not None and args.from_ is not None:
-        raise UsageError("a text and a scanner's report are two reports", "give one at a time")
-    if args.report_format is not None and args.from_ is None:
-        raise UsageError("--report-format goes with --from")
-    path = args.file or "-" if args.from_ is None else args.from_
-    leak_add.add(
-        cli,
-        TextSearch(path, lambda: shapes_of(cli))
-        if args.from_ is None
-        else ReportSearch(path, _format_of(args.report_format)),
-        ("stdin" if path == "-" else path) if args.source is None else args.source,
-        args.at,
-        leak_add.LeakEnding(args.revoke, args.reason, args.max_, dry_run=args.dry_run, yes=args.yes),
-    )
+_DEFAULT_LIMIT = 1_000
+_PAGE = 5_000
+_SHOWN = 10
+_SHORT_REVISION = 12
+"""Number of digits that identify a commit in a large repository; git abbreviates commits alike."""
 
 
 def list_(cli: Invocation, args: commands.LeakListCommand) -> None:
     """Perform `jitid leak list`."""
-    from jitid.authority.open import open_authority
-    from jitid.formats.display import Display
-
-    cli.expect(leak_rows.FIELDS)
     leak_filter = LeakFilter(
         source=args.source,
         task=args.task,
@@ -55,24 +37,23 @@ def list_(cli: Invocation, args: commands.LeakListCommand) -> None:
         since=args.since,
         until=args.until,
     )
-    max_count = limit_of(args.limit)
+    max_count = args.limit or _DEFAULT_LIMIT
     authority = open_authority(cli.config())
-    columns = record_rows.columns(cli, leak_rows.FIELDS, leak_rows.BRIEF)
     count = with_live_identity = 0
 
-    def rows() -> Iterator[dict[str, Any]]:
+    def leaks() -> Iterator[Leaked]:
         nonlocal count, with_live_identity
-        for row in leak_rows.pages(authority, leak_filter, max_count, valid=args.valid):
+        for leaked in pages(authority, leak_filter, max_count, valid=args.valid):
             count += 1
-            with_live_identity += leak_rows.has_live_identity(row)
-            yield {name: row[name] for name in columns}
+            with_live_identity += has_live_identity(leaked)
+            yield leaked
 
-    cli.show(Display("jitid.leak-list/1", columns, rows()))
+    cli.show_records(args.view, leaks(), exposures)
     if with_live_identity:
-        leaks = "leak's credential has" if with_live_identity == 1 else "leaks' credentials have"
+        leaks_have = "leak's credential has" if with_live_identity == 1 else "leaks' credentials have"
         identities = "its identity lives" if with_live_identity == 1 else "their identities live"
         cli.note(
-            f"{with_live_identity} open {leaks} ended, and {identities} on: see lives_until, or "
+            f"{with_live_identity} open {leaks_have} ended, and {identities} on: see lives_until, or "
             "jitid sweep --rule leaked-live"
         )
     if args.limit is None and count == max_count:
@@ -81,58 +62,29 @@ def list_(cli: Invocation, args: commands.LeakListCommand) -> None:
 
 def show(cli: Invocation, args: commands.LeakShowCommand) -> None:
     """Perform `jitid leak show`."""
-    from jitid.authority.open import open_authority
-    from jitid.capabilities.leak.operations import ShowLeaks
-    from jitid.formats.display import Display
-    from jitid.system import output
-
-    cli.expect(leak_rows.DETAILS)
-    numbers, jtis = _named([args.leak])
+    numbers, jtis = by_form([args.leak])
     leaks = open_authority(cli.config()).perform(ShowLeaks(numbers=numbers, jtis=jtis))
-    rows = [leak_rows.details(leak_details) for leak_details in leaks]
-    for row in rows:
-        row["revoke"] = row["revoke"] and cli.command(row["revoke"])
+
+    def computed(details: LeakDetails) -> dict[str, Any]:
+        row = all_of(details)
+        return row | {"revoke": row["revoke"] and cli.command(row["revoke"])}
+
     if not cli.by_eye():
-        cli.show(Display("jitid.leak/1", leak_rows.DETAILS, rows, one=bool(numbers)))
+        cli.show(args.view.display(leaks, computed)._replace(one=bool(numbers)))
         return
-    for index, row in enumerate(rows):
+    for index, details in enumerate(leaks):
         if index:
             output.write("\n")
+        row = args.view.row(details, computed(details))
         row["places"] = row["places"] or None
-        row["sightings"] = leak_rows.some_sightings(row["sightings"])
+        row["sightings"] = _some_sightings(details.seen)
         filled = {name: value for name, value in row.items() if value not in (None, "", [])}
-        cli.show(Display("jitid.leak/1", tuple(filled), [filled], one=True))
-
-
-def timeline(cli: Invocation, args: commands.LeakTimelineCommand) -> None:
-    """Perform `jitid leak timeline`."""
-    from jitid.authority.open import open_authority
-    from jitid.capabilities.leak.operations import RecountLeaks
-    from jitid.cli.leak import leak_timeline, timeline_rows
-
-    own_format = cli.own_format(leak_timeline.FORMATS)
-    cli.expect(timeline_rows.FIELDS)
-    numbers, jtis = _named(args.leaks)
-    accounts = open_authority(cli.config()).perform(RecountLeaks(numbers=numbers, jtis=jtis))
-    leak_timeline.show(cli, own_format, accounts)
+        cli.show(Display(args.view.schema, tuple(filled), [filled], one=True))
 
 
 def close(cli: Invocation, args: commands.LeakCloseCommand) -> None:
     """Perform `jitid leak close`."""
-    from jitid.authority.open import open_authority
-    from jitid.capabilities.leak.operations import CloseLeaks
-    from jitid.cli.identity.revoke import check_reason
-    from jitid.formats.display import Display
-    from jitid.system import output
-
-    cli.expect(leak_rows.CLOSED)
-    numbers, jtis = _named(args.leaks)
-    if args.reason is None:
-        raise UsageError(
-            "no reason is given; nothing was changed",
-            "say with --reason why they are closed: the audit log keeps it",
-        )
-    check_reason(args.reason)
+    numbers, jtis = by_form(args.leaks)
     operation = CloseLeaks(
         numbers=numbers, jtis=jtis, reason=args.reason, valid_too=args.yes, accept_clock=cli.accept_clock
     )
@@ -143,41 +95,100 @@ def close(cli: Invocation, args: commands.LeakCloseCommand) -> None:
         error.hint = error.hint and cli.command(error.hint)
         raise
     if cli.field is not None or cli.format_name() is not None:
-        cli.show(Display("jitid.leak-close/1", leak_rows.CLOSED, [leak_rows.closed(closed_leaks)], one=True))
+        cli.show_records(args.view, [closed_leaks])
     else:
-        output.write(leak_rows.sentence(closed_leaks) + "\n")
+        output.write(_sentence(closed_leaks) + "\n")
 
 
-def _format_of(text: str | None) -> ReportFormat | None:
-    """Return the format of a scanner's report. Raises UsageError for an unknown format."""
-    from jitid.capabilities.scan.reports.any_report import ReportFormat
-
-    if text is None:
-        return None
-    try:
-        return ReportFormat(text)
-    except ValueError:
-        raise UsageError(
-            "there is no such format of reports",
-            f"there are: {', '.join(report_format.value for report_format in ReportFormat)}",
-        ) from None
+def by_form(leaks: Sequence[int | str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the numbers and the jtis among the stated leaks."""
+    return (
+        tuple([leak for leak in leaks if isinstance(leak, int)]),
+        tuple([leak for leak in leaks if isinstance(leak, str)]),
+    )
 
 
-def _named(texts: Sequence[str]) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return the numbers and the jtis. Raises UsageError for any other text, and does not repeat it."""
-    from jitid.values.ids import parse_id
-    from jitid.values.text import refuse_mark
+def pages(
+    authority: Authority, leak_filter: LeakFilter, max_count: int, *, valid: bool = False
+) -> Iterator[Leaked]:
+    """Yield at most `max_count` leaks, newest first, and read them page by page."""
+    remaining = max_count
+    while remaining:
+        size = _PAGE if valid else min(_PAGE, remaining)
+        page = authority.perform(ListLeaks(chosen=leak_filter, valid=valid, limit=size))
+        yield from page.leaks[:remaining]
+        remaining -= min(len(page.leaks), remaining)
+        if page.before is None:
+            return
+        leak_filter = leak_filter._replace(before=page.before)
 
-    numbers, jtis = [], []
-    for text in texts:
-        if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER:
-            numbers.append(int(text))
-        elif text.startswith("jti_"):
-            parse_id(text)
-            jtis.append(text)
-        else:
-            refuse_mark(text, "the id")
-            raise UsageError(
-                "this is neither the number of a leak nor the jti of what leaked", "see: jitid leak list"
-            )
-    return tuple(numbers), tuple(jtis)
+
+def has_live_identity(leaked: Leaked) -> bool:
+    """Return whether the credential of an open leak has ended while its identity is still live."""
+    return leaked.leak.closed_at is None and leaked.leak.has_live_kin
+
+
+def exposures(leaked: Leaked) -> dict[str, Any]:
+    """Return the durations of a leak's exposure in words."""
+    verifiers = leaked.exposure_verifiers
+    return {
+        "exposure": format_duration(leaked.exposure),
+        "exposure_verifiers": None if verifiers is None else format_duration(verifiers),
+    }
+
+
+def all_of(details: LeakDetails) -> dict[str, Any]:
+    """Return the values that the view of `leak show` does not take from the record itself."""
+    from jitid.cli.leak.commands import LeakListCommand
+
+    leaked = details.leaked
+    return {
+        **LeakListCommand.view.row(leaked, exposures(leaked)),
+        "added_by": details.event.get("by"),
+        "ended_reason": details.ended_event.get("reason"),
+        "closed_by": details.closed_event.get("by"),
+        "closed_reason": details.closed_event.get("reason"),
+        "revoke": None if leaked.leak.kin is None else f"jitid revoke {leaked.credential.jti}",
+        "sightings": [_sighting(seen) for seen in details.seen],
+    }
+
+
+def _sighting(seen: SeenPlace) -> dict[str, Any]:
+    """Return a place as an object for JSON."""
+    found_at = seen.sighting.found_at
+    return {
+        **seen.sighting._asdict(),
+        "found_at": None if found_at is None else format_time(found_at),
+        "event": seen.event,
+    }
+
+
+def _some_sightings(seen: Sequence[SeenPlace]) -> str:
+    """Return the first places in words, and the number of further places."""
+    more = [f"and {len(seen) - _SHOWN} more"] if len(seen) > _SHOWN else []
+    return "; ".join([*map(_sighting_text, seen[:_SHOWN]), *more])
+
+
+def _sighting_text(seen: SeenPlace) -> str:
+    sighting = seen.sighting
+    text = sighting.spot
+    if sighting.revision is not None:
+        text += f" at {sighting.revision[:_SHORT_REVISION]}"
+    facts = [sighting.finder] if sighting.finder is not None else []
+    if sighting.found_at is not None:
+        facts.append(format_time(sighting.found_at))
+    return f"{text} ({', '.join(facts)})" if facts else text
+
+
+def _sentence(result: ClosedLeaks) -> str:
+    """Return the result of closing leaks in words."""
+    if not result.closed:
+        return "nothing was open: it had been closed already"
+    text = f"closed {number(result.closed, 'leak')}"
+    if result.already:
+        text += f", {result.already} had been closed already"
+    if result.valid:
+        text += f", {result.valid} of what still works"
+    if result.living:
+        text += f", {result.living} of {'an identity that lives' if result.living == 1 else 'identities that live'} on"
+    return f"{text} (audit event {result.event})"

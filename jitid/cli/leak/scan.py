@@ -7,16 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jitid.errors import UsageError
-from jitid.values.text import quote
 
 # Modules about the ledger are imported later, while other processes search already.
 if TYPE_CHECKING:
     from jitid.capabilities.scan.source import Source
     from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands
-
-OWN_FORMATS = ("sarif", "prometheus", "html")
-"""Formats of this verb, besides the formats of all verbs."""
 
 FORMS: dict[str, frozenset[str]] = {
     "opaque": frozenset({"opaque"}),
@@ -41,7 +37,7 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
         args.fail_on,
     )
     doing = (args.report, args.source, args.revoke, args.reason, args.dry_run, args.max_, args.yes, args.out)
-    scans = any(option not in (None, False) for option in (*searching, *doing))
+    scans = any(option not in (None, False, ()) for option in (*searching, *doing))
     if args.rules is not None or args.authority is not None:
         from jitid.cli.leak.scan_rules import print_rules
 
@@ -54,9 +50,7 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
             raise UsageError("--install-hook scans nothing", "leave the other options out")
         scan_git.install_hook(cli, args.paths)
         return
-    own_format = cli.own_format(OWN_FORMATS)
-    categories = _categories(args.only)
-    request = scan_rows.scan_request(cli, own_format, args.fail_on, args.out)
+    categories = frozenset[str]().union(*(FORMS[name] for name in args.only or FORMS))
     scan_git.check(
         args.commits,
         git=args.git,
@@ -65,31 +59,14 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
         for_files=args.no_ignore or args.one_file_system,
     )
     source_paths = scan_git.named(args.paths) if args.git or args.staged else args.paths
-    action = scan_rows.action(
-        cli,
-        source_paths,
-        args.source,
-        args.reason,
-        args.max_,
-        report=args.report,
-        revoke=args.revoke,
-        dry_run=args.dry_run,
-        yes=args.yes,
-    )
+    action = scan_rows.action(cli, source_paths, args)
     if args.staged:
         scanned = scan_git.staged(args.paths)
     elif args.git:
         scanned = scan_git.history(args.paths, args.commits, unreachable=args.unreachable)
     else:
         scanned = _source(cli, args.paths, args.no_ignore, args.one_file_system)
-    scan_work.run(cli, request, action, scanned, categories)
-
-
-def _categories(only: Sequence[str]) -> frozenset[str]:
-    for name in only or ():
-        if name not in FORMS:
-            raise UsageError(f"there is no form {quote(name)}", f"choose one of: {', '.join(FORMS)}")
-    return frozenset[str]().union(*(FORMS[name] for name in only or FORMS))
+    scan_work.run(cli, args, action, scanned, categories)
 
 
 def _source(cli: Invocation, paths: Sequence[str], no_ignore: bool, one_file_system: bool) -> Source:

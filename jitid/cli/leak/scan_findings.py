@@ -160,12 +160,6 @@ def of_match(hit: Hit, match: Match, now: int) -> Finding:
     if match.evidence.match == "id":
         # This part of a secret is not secret by itself, such as a user's name.
         name, proof = "id", None
-    chain = [
-        credential.delegator,
-        *(ancestor.agent for ancestor in reversed(match.lineage)),
-        credential.agent,
-    ]
-    state = credential.state_at(now).value
     evidence = {
         **_where(hit),
         "match": name,
@@ -173,13 +167,13 @@ def of_match(hit: Hit, match: Match, now: int) -> Finding:
         "jti": credential.jti,
         "id": credential.id,
         "kind": credential.kind,
-        "state": "invalid" if state == "active" and match.reason is not None else state,
+        "state": match.state_at(now),
         "agent": credential.agent,
         "task": credential.task,
         "task_state": match.task.state_at(now),
         "purpose": credential.purpose,
         "delegator": credential.delegator,
-        "chain": chain,
+        "chain": match.chain,
         "live_descendants": match.family.live_below,
         "issued_at": credential.issued_at,
         "expires_at": credential.expires_at,

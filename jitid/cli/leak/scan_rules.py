@@ -8,13 +8,9 @@ from jitid.capabilities.scan.rules.ask_authority import check_place
 from jitid.capabilities.scan.rules.rule_file import RuleFormat, rules
 from jitid.errors import UsageError
 from jitid.system import output
-from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
-
-
-SCANNERS = tuple(scanner.value for scanner in RuleFormat)
 
 
 def print_rules(cli: Invocation, scanner: str | None, authority: str | None, *, searches: bool) -> None:
@@ -33,15 +29,11 @@ def print_rules(cli: Invocation, scanner: str | None, authority: str | None, *, 
     if searches:
         raise UsageError(
             "with --rules nothing is searched, and nothing else stands on the line",
-            f"jitid scan --rules {scanner if scanner in SCANNERS else SCANNERS[0]} > FILE",
+            f"jitid scan --rules {scanner} > FILE",
         )
+    cli.format = cli.special_format or cli.format
     cli.expect_own_form()
-    try:
-        format_ = RuleFormat(scanner)
-    except ValueError:
-        raise UsageError(
-            f"there are no rules for {quote(scanner)}", f"choose one of: {', '.join(SCANNERS)}"
-        ) from None
+    format_ = RuleFormat(scanner)
     address = _place(cli, format_, authority)
     output.write(rules(format_, address))
     if address is None and format_.queries_authority:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from jitid.capabilities.scan.source import Source
     from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
     from jitid.cli.invocation import Invocation
-    from jitid.cli.leak.scan_rows import Action, ScanRequest
+    from jitid.cli.leak import commands
+    from jitid.cli.leak.scan_rows import Action
     from jitid.model.leak import Sighting
     from jitid.operation.base import Authority
     from jitid.search.secret_shapes import SecretSearch
@@ -41,7 +42,11 @@ _OVERFLOWING = f"objects with strings beyond the first {_MOST_UNKNOWN:,} that th
 
 
 def run(
-    cli: Invocation, request: ScanRequest, action: Action | None, source: Source, categories: frozenset[str]
+    cli: Invocation,
+    args: commands.ScanCommand,
+    action: Action | None,
+    source: Source,
+    categories: frozenset[str],
 ) -> None:
     """Scan, and report the findings. Raises PartialError, and any error of the ledger."""
     secret_search = _secret_search(cli) if "secrets" in categories else None
@@ -50,9 +55,8 @@ def run(
         work.look_up(read_input.spared(search.batches()))
         work.locate()
     work.act()
-    wording = request.wording._replace(listing=source.listing, about=source.root)
     try:
-        work.show(request._replace(wording=wording))
+        work.show(args)
     finally:
         # Report the recorded leaks and the revocation even if writing the rows fails.
         work.report_actions()
@@ -344,11 +348,13 @@ class _ScanWork:
             matches.append(match._replace(evidence=evidence, marks=marks))
         return traced._replace(matches=matches, now=refreshed.now)
 
-    def show(self, request: ScanRequest) -> None:
+    def show(self, args: commands.ScanCommand) -> None:
         """Write the findings and the coverage. Raises OutputError."""
+        from jitid.capabilities.sweep.findings_view import SCAN
         from jitid.cli.leak import scan_rows
 
-        self._converter = scan_rows.write(self._cli, request, self._found())
+        wording = SCAN._replace(listing=self._source.listing, about=self._source.root)
+        self._converter = scan_rows.write(self._cli, args, wording, self._found())
 
     def _found(self) -> Iterator[Finding | Coverage | Swept]:
         from jitid.capabilities.sweep.finding import Swept

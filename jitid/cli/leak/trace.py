@@ -29,9 +29,8 @@ def trace(cli: Invocation, args: commands.TraceCommand) -> None:
     if args.yes and args.max_ is not None:
         raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
     if args.revoke:
-        from jitid.cli.identity.revoke import check_reason, most_of
+        from jitid.cli.identity.revoke import most_of
 
-        check_reason(args.reason)
         max_count = None if args.yes else most_of(cli, args.max_)
     elif args.reason is not None or args.dry_run or args.max_ is not None or args.yes:
         raise UsageError(
@@ -102,9 +101,7 @@ def _looked_up(cli: Invocation, batches: Iterable[Finds]) -> tuple[Authority, Tr
     from jitid.capabilities.leak.operations import Trace
     from jitid.capabilities.leak.trace_result import together
     from jitid.cli import show  # noqa: F401 - needed in the end, and loaded while others search
-    from jitid.cli.leak.trace_rows import FIELDS
 
-    cli.expect(FIELDS)
     authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
     return authority, together(authority.perform(Trace(finds=finds)) for finds in batches)
 
@@ -170,9 +167,11 @@ def _refreshed(authority: Authority, traced: Traced) -> Traced:
 
 def _show(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
     from jitid.cli.leak import trace_rows
+    from jitid.cli.leak.commands import TraceCommand
     from jitid.formats.display import Display
     from jitid.system import output
 
+    view = TraceCommand.view
     rows = [
         {**trace_row, "revoke": trace_row["revoke"] and cli.command(trace_row["revoke"])}
         for trace_row in trace_rows.rows_of(traced)
@@ -186,13 +185,13 @@ def _show(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: bool,
                 "items": list(rows),
                 "ended": None if ended is None else row(ended, dry_run=dry_run),
             }
-        cli.show(Display("jitid.trace/1", trace_rows.FIELDS, rows, document=document))
+        cli.show(Display(view.schema, view.fields, rows, document=document))
         return
     for index, trace_row in enumerate(rows):
         if index:
             output.write("\n")
         filled = trace_rows.for_eyes(trace_row)
-        cli.show(Display("jitid.trace/1", tuple(filled), [filled], one=True))
+        cli.show(Display(view.schema, tuple(filled), [filled], one=True))
 
 
 def _report(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:

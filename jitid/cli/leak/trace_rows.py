@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.leak.trace_result import first_of, honour
-from jitid.cli import record_rows
 from jitid.cli.hints import OTHER_LEDGER
+from jitid.cli.leak.commands import TraceCommand
 from jitid.errors import IncompleteError, NotFoundError
 from jitid.model.access import AccessState
 from jitid.model.credential import Credential, State
@@ -17,41 +17,11 @@ if TYPE_CHECKING:
     from jitid.capabilities.leak.trace_result import Match, Stray, Traced
     from jitid.cli.invocation import Invocation
 
-FIELDS = (
-    "match",
-    "proof",
-    "id",
-    "jti",
-    "kind",
-    "task",
-    "task_state",
-    "purpose",
-    "agent",
-    "delegator",
-    "chain",
-    "state",
-    "active",
-    "reason",
-    "issued_at",
-    "age",
-    "expires_at",
-    "ended_at",
-    "ended_by",
-    "ended_reason",
-    "descendants",
-    "live_descendants",
-    "audiences",
-    "honoured_by",
-    "honoured_until",
-    "occurrences",
-    "revoke",
-)
 _NAMED = 5
 """Maximum number of names in a sentence."""
 _UNPROVED = "none: anybody could have written this"
 _FIRST = ("state", "reason", "match", "proof", "honoured_by", "honoured_until")
-EYES = (*_FIRST, *(name for name in FIELDS if name not in (*_FIRST, "active")))
-"""Order of the fields for people; empty fields are left out."""
+"""The first fields for people."""
 
 
 def rows_of(traced: Traced) -> Iterator[dict[str, Any]]:
@@ -143,7 +113,7 @@ def incomplete(
 
 def for_eyes(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the non-empty fields of a row for people, with a note if the proof is missing."""
-    fields = {name: row[name] for name in EYES}
+    fields = {name: row[name] for name in (*_FIRST, *row) if name != "active"}
     fields["proof"] = row["proof"] or _UNPROVED
     return {name: value for name, value in fields.items() if value not in (None, "", [], ())}
 
@@ -161,46 +131,22 @@ def _sort_key(match: Match) -> tuple[bool, bool, bool, int]:
 def _match(match: Match, now: int) -> dict[str, Any]:
     credential, event = match.credential, match.ended_event or {}
     honoured_by, honoured_until = honour(match)
-    state = _state(match, now)
-    return {
-        "match": match.evidence.match,
-        "proof": match.evidence.proof,
-        "id": credential.id,
-        "jti": credential.jti,
-        "kind": credential.kind,
-        "task": credential.task,
+    state = match.state_at(now)
+    computed = {
         "task_state": match.task.state_at(now),
-        "purpose": credential.purpose,
-        "agent": credential.agent,
-        "delegator": credential.delegator,
-        "chain": [
-            credential.delegator,
-            *(ancestor.agent for ancestor in reversed(match.lineage)),
-            credential.agent,
-        ],
         "state": state,
         "active": match.reason is None,
-        "reason": match.reason,
-        "issued_at": record_rows.time(credential.issued_at),
         "age": format_duration(now - credential.issued_at),
-        "expires_at": record_rows.time(credential.expires_at),
-        "ended_at": record_rows.time(_end(credential, state)),
+        "ended_at": _end(credential, state),
         # An expired or superseded credential ended by itself: the caller of that event did not end it.
         "ended_by": None if state in (State.EXPIRED, State.SUPERSEDED) else event.get("by"),
         "ended_reason": event.get("reason"),
-        "descendants": match.family.below,
-        "live_descendants": match.family.live_below,
         "audiences": list(credential.audiences),
         "honoured_by": honoured_by,
-        "honoured_until": record_rows.time(honoured_until),
-        "occurrences": match.evidence.occurrences,
+        "honoured_until": honoured_until,
         "revoke": f"jitid revoke {credential.jti}" if match.endable else None,
     }
-
-
-def _state(match: Match, now: int) -> str:
-    state = match.credential.state_at(now)
-    return "invalid" if state is State.ACTIVE and match.reason is not None else state.value
+    return TraceCommand.view.row(match, computed)
 
 
 def _end(credential: Credential, state: str) -> int | None:
@@ -213,7 +159,7 @@ def _end(credential: Credential, state: str) -> int | None:
 
 
 def _stray(stray: Stray) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(FIELDS)
+    row: dict[str, Any] = dict.fromkeys(TraceCommand.view.fields)
     if stray.access is not None:
         alive = stray.state == AccessState.ACTIVE
         return row | {

@@ -4,12 +4,44 @@ from __future__ import annotations
 
 from jitid.capabilities.sweep.operations import RULE
 from jitid.cli.command import Command
+from jitid.errors import UsageError
+from jitid.formats.columns import Columns
+from jitid.model.survey import Totals
 from jitid.operation.verb import READS
 from jitid.values.declaration import args, flag, opt, opts
 from jitid.values.field_types import COUNT, DURATION, FILE, FOLDER, NAME, TEXT, TIME, choice, typed_as
+from jitid.values.text import quote
 
-RULE_NAME = typed_as(RULE, parse=lambda text, _label: text)
-"""The verb checks the names: several may be wrong."""
+_EXPLAINED = "rule severity group owasp title reports spares examines fixed_unasked"
+EXPLAINED = Columns("jitid.sweep-rules/1", _EXPLAINED)
+"""The view of `--list-rules`."""
+FINDINGS = Columns(
+    "jitid.sweep/1",
+    "state severity rule subject since credentials summary remedy event ended_at ended_credentials sweep proof "
+    "offline_until fingerprint evidence",
+)
+MAX_TIMEOUT = 3_600
+"""Seconds."""
+
+
+def _rule(text: str, _label: str) -> str:
+    from jitid.capabilities.sweep.rules import NAMES
+    from jitid.config.settings import nearest
+
+    if text not in NAMES:
+        raise UsageError(f"there is no rule {quote(text)}", nearest(text, tuple(NAMES)))
+    return text
+
+
+def _timeout(text: str, label: str) -> int:
+    seconds = DURATION.parse(text, label)
+    if seconds > MAX_TIMEOUT:
+        raise UsageError("--target-timeout is an hour at most; nothing was asked")
+    return seconds
+
+
+RULE_NAME = typed_as(RULE, parse=_rule)
+TIMEOUT = typed_as(DURATION, parse=_timeout)
 
 
 class SweepCommand(Command):
@@ -25,17 +57,19 @@ class SweepCommand(Command):
 
     verb = "sweep"
     function = "sweep.sweep:sweep"
+    formats = ("sarif", "prometheus", "html")
 
     rule: tuple[str, ...] = opts(RULE_NAME, "--rule", help="Ask this rule only; repeatable.")
     skip: tuple[str, ...] = opts(RULE_NAME, "--skip", help="Leave this rule out; repeatable.")
     target: tuple[str, ...] = opts(NAME, "--target", help="Ask this target only; repeatable.")
-    target_timeout: int | None = opt(
-        DURATION, "--target-timeout", help="How long each target may take (default: 60s)."
+    target_timeout: int = opt(
+        TIMEOUT, "--target-timeout", help="How long each target may take (default: 60s).", absent=60
     )
-    fail_on: str | None = opt(
-        choice("info", "low", "medium", "high", "critical", metavar="SEVERITY"),
+    fail_on: str = opt(
+        choice("info", "low", "medium", "high", "critical", metavar="SEVERITY", label="severity"),
         "--fail-on",
         help="End with 10 if a finding is so grave or graver (default: high).",
+        absent="high",
     )
     since: int | None = opt(TIME, "--since", help="Only what has been so since TIME (RFC 3339) or later.")
     baseline: str | None = opt(FILE, "--baseline", help="Findings that are in FILE are known, and no news.")
@@ -66,6 +100,8 @@ class ReportCommand(Command):
     verb = "report"
     function = "sweep.report:report"
     effect = READS
+    view = Columns("jitid.report/1", " ".join(Totals._fields), single=True)
+    formats = ("html", "prometheus")
 
     at: int | None = opt(TIME, "--at", help="Report that time from what the ledger remembers (default: now).")
     days: int | None = opt(COUNT, "--days", help="For how many days to tell the trend (default 30).")

@@ -9,10 +9,10 @@ from jitid.capabilities.report.operations import MakeReport
 from jitid.capabilities.report.sprawl_report import DEFAULT_DAYS, Report
 from jitid.cli import progress
 from jitid.cli.invocation import Invocation
+from jitid.cli.sweep.commands import ReportCommand
 from jitid.cli.sweep.sweep_rows import remedy
 from jitid.errors import UsageError
 from jitid.formats.display import Display, Format
-from jitid.model.survey import Totals
 from jitid.system import output
 from jitid.system.files import write_private, write_public
 
@@ -21,15 +21,10 @@ if TYPE_CHECKING:
 
     from jitid.cli.sweep import commands
 
-FIELDS = Totals._fields
-FORMATS = ("html", "prometheus")
-"""Formats of this verb, besides the formats of all verbs."""
-
 
 def report(cli: Invocation, args: commands.ReportCommand) -> None:
     """Perform `jitid report`."""
-    own_format = cli.own_format(FORMATS)
-    cli.expect(FIELDS)
+    own_format = cli.special_format
     if own_format == "prometheus" and args.at is not None:
         raise UsageError(
             "--at and --format prometheus cannot go together",
@@ -78,9 +73,8 @@ def _text(cli: Invocation, sprawl_report: Report, own_format: str | None, out: s
     if cli.field is not None:
         from jitid.cli import show
 
-        return show.pieces(
-            Display("", FIELDS, [sprawl_report.survey.totals._asdict()]), shape, cli.field, colour=False
-        )
+        totals = ReportCommand.view.display([sprawl_report.survey.totals])
+        return show.pieces(totals, shape, cli.field, colour=False)
     if shape is Format.TABLE:
         from jitid.capabilities.report import report_text
 

@@ -146,24 +146,20 @@ def _checked(cli: Invocation, words: Sequence[str]) -> Mapping[str, GivenOption]
 
 def _check_values(values: Mapping[str, Any]) -> None:
     """Raise UsageError for values that the sweep itself would refuse."""
-    from jitid.cli.sweep import sweep, sweep_rows
+    from jitid.cli.sweep import sweep
     from jitid.cli.sweep.baseline import entries
+    from jitid.cli.sweep.commands import FINDINGS, SweepCommand
     from jitid.config.settings import FORMATS
     from jitid.formats.display import no_such_field
 
     if values.get("--list-rules"):
         raise UsageError("--list-rules explains the rules, and asks none", "leave it out")
-    forms = (*FORMATS, *sweep.OWN_FORMATS)
+    forms = (*FORMATS, *SweepCommand.formats)
     if (form := values.get("--format")) not in (None, *forms):
         raise UsageError(f"{quote(str(form))} is no format here", f"choose one of: {', '.join(forms)}")
-    if (field := values.get("--field")) is not None and field not in sweep_rows.FIELDS:
-        raise no_such_field(field, sweep_rows.FIELDS)
-    sweep.checked(
-        values.get("--rule", ()),
-        values.get("--skip", ()),
-        *(values.get(name) for name in ("--fail-on", "--since", "--head-out")),
-    )
-    sweep.target_limit(values.get("--target-timeout"))
+    if (field := values.get("--field")) is not None and field not in FINDINGS.fields:
+        raise no_such_field(field, FINDINGS.fields)
+    sweep.chosen_rules(values.get("--rule", ()), values.get("--skip", ()), values.get("--head-out"))
     sweep.check_flags(
         fix=bool(values.get("--fix")),
         dry_run=bool(values.get("--dry-run")),

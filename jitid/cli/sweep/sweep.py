@@ -3,53 +3,38 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open_local import sweep_head
 from jitid.capabilities.sweep.finding import Severity
-from jitid.capabilities.sweep.findings_json import document, lines
-from jitid.capabilities.sweep.findings_view import RuleInfo, SweptRows
+from jitid.capabilities.sweep.findings_view import SWEEP, RuleInfo
 from jitid.capabilities.sweep.known_findings import KnownFindings
 from jitid.capabilities.sweep.rules import NAMES, rule_of
 from jitid.cli.identity.revoke import most_of
 from jitid.cli.invocation import Invocation
 from jitid.cli.ledger.audit_heads import keep_head, keep_own_head, kept_heads
-from jitid.cli.show import pieces
 from jitid.cli.sweep.baseline import NewBaseline, entries
-from jitid.cli.sweep.sweep_rows import FIELDS, RecordConverter, Whole, flat, severity_of
+from jitid.cli.sweep.commands import EXPLAINED, FINDINGS
+from jitid.cli.sweep.findings_output import FindingsOutput
+from jitid.cli.sweep.sweep_rows import RecordConverter
 from jitid.cli.sweep.sweep_work import Work, in_time
-from jitid.config.settings import nearest
 from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
-from jitid.formats.display import Display, Format
+from jitid.formats.display import Display
 from jitid.system import output
-from jitid.system.files import writing_private, writing_public
 from jitid.system.output_place import check_output
-from jitid.system.temp_files import remove_leftovers
-from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.capabilities.sweep.finding import Remedied, Unfixed
     from jitid.cli.sweep import commands
 
-OWN_FORMATS = ("sarif", "prometheus", "html")
-"""Formats of this verb, besides the formats of all verbs."""
-
 _CANARY = "canary"
-LIMIT, MOST_LIMIT = 60, 3_600
-"""Seconds for a target, by default and at most."""
-
-EXPLAINED = ("rule", "severity", "group", "owasp", "title", "reports", "spares", "examines", "fixed_unasked")
 
 
 def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
     """Perform `jitid sweep`."""
-    own_format = cli.own_format(OWN_FORMATS)
-    rule_names, severity, since_time = checked(
-        args.rule, args.skip, args.fail_on, args.since, args.head_out, canary=args.canary
-    )
-    limit = target_limit(args.target_timeout)
+    rule_names = chosen_rules(args.rule, args.skip, args.head_out, canary=args.canary)
+    limit = args.target_timeout
     if args.list_rules:
         _explain(cli, rule_names if args.rule or args.skip else NAMES)
         return
@@ -57,7 +42,7 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
         raise UsageError(
             "the rule canary tells of canaries, and none is flown without --canary", "add --canary"
         )
-    cli.expect(FIELDS)
+    cli.expect(FINDINGS.fields)
     check_flags(
         fix=args.fix,
         dry_run=args.dry_run,
@@ -70,7 +55,7 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
         check_output(path)
     known_findings = _known_findings(args.baseline, new=args.update_baseline)
     with in_time():
-        work = Work(cli, rule_names, known_findings, since_time, tuple(args.target), limit)
+        work = Work(cli, rule_names, known_findings, args.since, tuple(args.target), limit)
         heads = kept_heads(sweep_head(cli.config()), args.head_out)
         if not args.dry_run:
             work.settle(tuple(args.target), limit)
@@ -80,7 +65,7 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
             remedied = work.fix(ending, None if args.yes else most_of(cli, args.max_), dry_run=args.dry_run)
         with NewBaseline(args.baseline if args.update_baseline else None) as new_baseline:
             converter = RecordConverter(
-                cli, work.name, severity, known_findings, work.since, new_baseline.add
+                cli, work.name, Severity(args.fail_on), known_findings, work.since, new_baseline.add
             )
             unfinished = iter(remedied)
             results = work.sweep(
@@ -90,7 +75,9 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
                 dry_run=args.dry_run,
             )
             try:
-                _write(cli, own_format, rule_names, Whole(converter.records(unfinished, results)), args.out)
+                rules = [_info(name) for name in rule_names]
+                findings = FindingsOutput(FINDINGS, rules, SWEEP, quiet_hides_info=True)
+                findings.write(cli, args.out, converter.records(unfinished, results))
             except BaseException as error:
                 try:
                     if isinstance(error, OutputError):
@@ -100,7 +87,7 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
                     work.warn_of_ended()
                 raise
             # Findings that --since hides were not searched for, so they stay in the baseline.
-            new_baseline.finish(converter.complete if since_time is None else {})
+            new_baseline.finish(converter.complete if args.since is None else {})
         if work.ended:
             work.settle()
         kept_head = _keep_head(cli, converter, args.head_out)
@@ -116,34 +103,10 @@ def _known_findings(baseline: str | None, *, new: bool) -> KnownFindings:
     )
 
 
-def target_limit(seconds: int | None) -> int:
-    """Return the time limit of each target in seconds. Raises UsageError."""
-    limit = LIMIT if seconds is None else seconds
-    if limit > MOST_LIMIT:
-        raise UsageError("--target-timeout is an hour at most; nothing was asked")
-    return limit
-
-
-def checked(
-    rule: Sequence[str],
-    skip: Sequence[str],
-    fail_on: str | None,
-    since: int | None,
-    head_out: str | None,
-    *,
-    canary: bool = False,
-) -> tuple[tuple[str, ...], Severity, int | None]:
-    """Return the rules, the severity and the time that these options state. Raises UsageError."""
-    rule_names = _chosen(rule, skip, canary=canary)
-    if head_out is not None and "audit-gap" not in rule_names:
-        raise UsageError("--head-out goes with the rule audit-gap, which is left out", "ask it too")
-    return rule_names, severity_of(fail_on), since
-
-
-def _chosen(named_rules: Sequence[str], skipped_rules: Sequence[str], *, canary: bool) -> tuple[str, ...]:
-    for name in (*named_rules, *skipped_rules):
-        if name not in NAMES:
-            raise UsageError(f"there is no rule {quote(name)}", nearest(name, tuple(NAMES)))
+def chosen_rules(
+    named_rules: Sequence[str], skipped_rules: Sequence[str], head_out: str | None, *, canary: bool = False
+) -> tuple[str, ...]:
+    """Return the rules that these options choose. Raises UsageError."""
     if canary and _CANARY in skipped_rules:
         raise UsageError("--canary goes with the rule canary, which is left out", "leave one of them out")
     # Without canaries, the rule would report that revocation never failed.
@@ -152,6 +115,8 @@ def _chosen(named_rules: Sequence[str], skipped_rules: Sequence[str], *, canary:
     rule_names = tuple(name for name in NAMES if name in requested and name not in skipped_rules)
     if not rule_names:
         raise UsageError("no rule is left to ask", "--skip leaves out what --rule names")
+    if head_out is not None and "audit-gap" not in rule_names:
+        raise UsageError("--head-out goes with the rule audit-gap, which is left out", "ask it too")
     return rule_names
 
 
@@ -171,12 +136,12 @@ def check_flags(
 
 def _explain(cli: Invocation, names: Sequence[str]) -> None:
     if not cli.by_eye():
-        cli.show(Display("jitid.sweep-rules/1", EXPLAINED, map(_explained, names)))
+        cli.show(Display(EXPLAINED.schema, EXPLAINED.fields, map(_explained, names)))
         return
     for index, name in enumerate(names):
         if index:
             output.write("\n")
-        cli.show(Display("jitid.sweep-rules/1", EXPLAINED, [_explained(name)], one=True))
+        cli.show(Display(EXPLAINED.schema, EXPLAINED.fields, [_explained(name)], one=True))
 
 
 def _explained(name: str) -> dict[str, object]:
@@ -189,70 +154,6 @@ def _explained(name: str) -> dict[str, object]:
         "group": rule.group.value,
         "fixed_unasked": rule.mended,
     }
-
-
-def _write(
-    cli: Invocation, own_format: str | None, rule_names: Sequence[str], records: Whole, out: str | None
-) -> None:
-    """Write the records as they arrive, to standard output or to a file that is replaced completely or not at all.
-
-    If the records break off, standard output has the earlier ones, closed as the format requires. Then raise the
-    error.
-    """
-    # Errors must be raised before anything is written.
-    first_record = next(records, None)
-    records.check()
-    assert first_record is not None, "the last record says that it is"
-    all_records = chain([first_record], records)
-    text = _text(cli, own_format, rule_names, all_records, out)
-    if out is None:
-        output.write_pieces(text)
-        records.check()
-        return
-    # A collector's file is public. Other formats contain names that are not public.
-    with (writing_public if own_format == "prometheus" else writing_private)(out) as file:
-        for piece in text:
-            file.write(piece)
-        records.check()
-    remove_leftovers(out)
-
-
-def _text(
-    cli: Invocation, own_format: str | None, rule_names: Sequence[str], records: SweptRows, out: str | None
-) -> Iterator[str]:
-    name = cli.format_name()
-    rules = [_info(rule_name) for rule_name in rule_names]
-    if cli.field is not None:
-        return pieces(
-            Display("jitid.sweep/1", FIELDS, flat(records, coverage=False)),
-            Format.TSV,
-            cli.field,
-            colour=False,
-        )
-    match own_format or name or ("table" if out is None and output.is_terminal() else "tsv"):
-        case "sarif":
-            from jitid.capabilities.sweep import findings_sarif
-
-            return findings_sarif.text(records, rules)
-        case "prometheus":
-            from jitid.capabilities.sweep import findings_prometheus
-
-            return findings_prometheus.text(records, rules)
-        case "html":
-            from jitid.capabilities.sweep import findings_html
-
-            return findings_html.text(records, rules, cli.command)
-        case "table":
-            from jitid.capabilities.sweep import findings_text
-
-            return findings_text.text(records, rules, cli.coloured(out), cli.command, verbose=cli.verbose)
-        case "json":
-            return document(records)
-        case "jsonl":
-            return lines(records)
-        case other:
-            rows = flat(records, coverage=True, quiet=cli.quiet)
-            return pieces(Display("jitid.sweep/1", FIELDS, rows), Format(other), None, colour=False)
 
 
 def _info(name: str) -> RuleInfo:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from jitid.capabilities.sweep.finding import SEVERITIES, Coverage, Finding, Remedied, Severity, Swept, Unfixed
 from jitid.capabilities.sweep.findings_view import (
@@ -12,45 +13,20 @@ from jitid.capabilities.sweep.findings_view import (
     FindingState,
     Summary,
     SweptRow,
-    SweptRows,
-    covered,
 )
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.cli import record_rows
 from jitid.cli.invocation import Invocation
-from jitid.errors import UsageError
-from jitid.values.text import quote
 from jitid.values.times import format_time
 
-FIELDS = (
-    "state",
-    "severity",
-    "rule",
-    "subject",
-    "since",
-    "credentials",
-    "summary",
-    "remedy",
-    "event",
-    "ended_at",
-    "ended_credentials",
-    "sweep",
-    "proof",
-    "offline_until",
-    "fingerprint",
-    "evidence",
-)
-"""The fields of a finding. A rule's coverage is a row too, with the state `examined` or `missed`."""
-BROKEN_OFF = "the sweep broke off: this is not all"
 
+def new_run() -> str:
+    """Return the name of a new run of `sweep` or `scan`: a UUID that has the time."""
+    from uuid import UUID
 
-def severity_of(text: str | None) -> Severity:
-    """Return the severity at which a sweep fails; `high` by default. Raises UsageError."""
-    if text is None:
-        return Severity.HIGH
-    if text not in SEVERITIES:
-        raise UsageError(f"{quote(text)} is no severity", f"choose one of: {', '.join(SEVERITIES)}")
-    return Severity(text)
+    from jitid.values.ids import new_uuid7
+
+    return str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
 
 
 class RecordConverter:
@@ -193,31 +169,6 @@ class RecordConverter:
         }
 
 
-class Whole:
-    """Records that stop at an error, so that a format can close its output before `check` raises the error."""
-
-    def __init__(self, records: SweptRows) -> None:
-        self._records = iter(records)
-        self._error: BaseException | None = None
-
-    def __iter__(self) -> Iterator[SweptRow]:
-        return self
-
-    def __next__(self) -> SweptRow:
-        try:
-            return next(self._records)
-        except StopIteration:
-            raise
-        except BaseException as error:
-            self._error = error
-            raise StopIteration from error
-
-    def check(self) -> None:
-        """Raise the error at which the records stopped."""
-        if self._error is not None:
-            raise self._error
-
-
 def remedy(cli: Invocation, finding: Finding, max_count: int) -> str | None:
     """Return the command that ends a finding on this ledger. Above `max_count` credentials, it has --max."""
     if finding.remedy is None:
@@ -235,28 +186,6 @@ def _proof(outcome: Remedied) -> str:
     if outcome.accepted:
         return f"{outcome.accepted} of what event {outcome.event} ended are still taken"
     return f"a verifier that asks this ledger takes none of the {outcome.credentials} that event {outcome.event} ended"
-
-
-def flat(records: SweptRows, *, coverage: bool, quiet: bool = False) -> Iterator[Mapping[str, Any]]:
-    """Yield records as rows with the same fields; with `coverage` for formats that have no other place for it.
-
-    With `quiet`, leave out complete coverage and findings of severity `info`: cron sends each line by mail.
-    """
-    complete = False
-    for record in records:
-        if "state" in record:
-            if not (quiet and record["state"] == "open" and record["severity"] == "info"):
-                yield record
-        elif "summary" in record:
-            complete = True
-        elif coverage:
-            extent = record["coverage"]
-            if not quiet:
-                yield {"state": "examined", "rule": extent["rule"], "summary": covered(extent)}
-            for reason in extent["missed"]:
-                yield {"state": "missed", "rule": extent["rule"], "summary": reason}
-    if coverage and not complete:
-        yield {"state": "missed", "summary": BROKEN_OFF}
 
 
 def _formatted(name: str, value: object) -> object:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from jitid.capabilities.sweep.operations import Fix, FlyCanaries, ForeseeFix, Sw
 from jitid.capabilities.targets.operations import Settle
 from jitid.cli import progress, read_input
 from jitid.cli.invocation import Invocation
+from jitid.cli.sweep.sweep_rows import new_run
 from jitid.errors import (
     ClockError,
     ExitStatus,
@@ -50,10 +50,6 @@ class Work:
         target_timeout: int,
     ) -> None:
         """Take the options; empty `targets` means all. Each target has `target_timeout` seconds."""
-        from uuid import UUID
-
-        from jitid.values.ids import new_uuid7
-
         self._cli = cli
         self._rules = rules
         self._known = known
@@ -66,7 +62,7 @@ class Work:
         self.since = since
         self._limits = sweep_limits(cli.config())
         self._authority: Authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
-        self.name = str(UUID(bytes=new_uuid7(time.time_ns() // 1_000_000, os.urandom(10))))
+        self.name = new_run()
 
     def settle(self, targets: tuple[str, ...] = (), limit: int = 60) -> None:
         """End at targets the credentials that have ended in the ledger and are due; by default at all targets.

@@ -15,7 +15,7 @@ from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.leak.timeline import MOST, Account
 from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
-from jitid.cli.leak import leak_timeline, timeline_rows
+from jitid.cli.leak import leak_timeline
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.markdown import code
 from jitid.model.acceptance import LEEWAY
@@ -117,7 +117,7 @@ def test_an_incident_is_told_from_the_issue_to_the_close(world: World) -> None:
     ]
     assert [(one.state, one.credentials, one.own) for one in aftermath.over] == [("revoked", 2, True)]
     assert (account.exposure, account.proof is not None, account.first_seen_at) == (2, True, NOW + 1)
-    seconds = timeline_rows.document(account)["seconds"]
+    seconds = leak_timeline.document(account)["seconds"]
     assert seconds == {
         "reported_to_proved": 2,
         "reported_to_dead": 2,
@@ -131,7 +131,7 @@ def test_an_incident_is_told_from_the_issue_to_the_close(world: World) -> None:
         _is_harmless(text)
         assert code(HOSTILE) in text
         assert width is None or max(map(len, text.replace(code(HOSTILE), "").splitlines())) <= width + 20
-    json.dumps(timeline_rows.document(account))
+    json.dumps(leak_timeline.document(account))
 
 
 def _is_harmless(text: str) -> None:
@@ -188,7 +188,7 @@ def test_a_renewal_of_whoever_had_it_is_told(world: World) -> None:
     (account,) = told(world, 1)
     (step,) = [one for one in account.steps if one.what == "made"]
     assert (step.facts["depth"], step.at) == (0, NOW + 1)
-    assert "renewed as jwt" in "".join(timeline_rows.words(step))
+    assert "renewed as jwt" in "".join(leak_timeline.words(step))
 
 
 def test_of_many_leaks_some_are_to_be_named(world: World) -> None:

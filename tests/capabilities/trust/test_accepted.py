@@ -31,7 +31,9 @@ from jitid.capabilities.trust.publication import Document
 from jitid.capabilities.trust.publication_operations import MakePublication
 from jitid.cli.identity import inspect as inspecting
 from jitid.cli.identity.revoke import row, sentence
-from jitid.cli.leak import leak_rows, leak_timeline, timeline_rows
+from jitid.cli.leak import leak_timeline
+from jitid.cli.leak.commands import LeakListCommand
+from jitid.cli.leak.leak_verbs import exposures
 from jitid.cli.leak.scan_findings import of_match
 from jitid.errors import InvalidCredentialError
 from jitid.model import acceptance
@@ -191,7 +193,7 @@ def check(incident: Incident, verifier: Verifier) -> Leaked:
     accepted = [text for text in incident.strings if verifier(text)]
     (account,) = world.authority.perform(leak_operations.RecountLeaks(numbers=(1,)))
     text = "".join(leak_timeline.text([account]))
-    told = leak_rows.leak(one)
+    told = LeakListCommand.view.row(one, exposures(one))
     again = world.authority.perform(
         inventory_operations.Revoke(selection=one_selection(incident.leaked.id), most=None, dry_run=True)
     )
@@ -351,7 +353,7 @@ def test_what_a_target_has_not_confirmed_has_no_end(tmp_path: Path) -> None:
         ).survey.leaks
         assert (counts.accepted, counts.unsettled, counts.exposure_verifiers.number) == (1, 1, 0)
         (account,) = world.authority.perform(leak_operations.RecountLeaks(numbers=(1,)))
-        assert "the target has not confirmed the end" in timeline_rows.state_sentence(account)
+        assert "the target has not confirmed the end" in leak_timeline.state_sentence(account)
         world.clock.now += 200
         world.authority.perform(Settle(event=ended.event, waiting=True))
         assert shop.made == {}

@@ -95,7 +95,7 @@ def test_where_no_scanner_asks(address: str) -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (("--rules", "semgrep"), "there are no rules for `semgrep`"),
+        (("--rules", "semgrep"), "`semgrep` is no scanner"),
         (("--rules", "kingfisher", "."), "with --rules nothing is searched"),
         (("--authority", PLACE), "--authority goes with --rules"),
         (("--rules", "gitleaks", "--authority", PLACE), "gitleaks asks nobody"),

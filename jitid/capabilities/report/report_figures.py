@@ -1,0 +1,403 @@
+"""The figures of a report in one table: each format takes a figure's name, its description, unit and value from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import Enum
+from functools import partial
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from jitid.capabilities.report.sprawl_report import (
+    AGENTS_PER_PERSON,
+    VALID_AFTER_FIVE_DAYS,
+    PublishedFigure,
+    Report,
+)
+from jitid.capabilities.sweep.finding import Finding
+from jitid.formats.figures import count, counted, duration, mean, percent
+from jitid.model.survey import PROPERTIES
+from jitid.values.times import format_time
+
+
+class Unit(Enum):
+    """The unit of a figure."""
+
+    COUNT = "count"
+    SECONDS = "seconds"
+    SHARE = "share"
+    """Between 0 and 1."""
+    PERCENT = "percent"
+    MEAN = "mean"
+
+
+class Sample(NamedTuple):
+    """A value of a figure, with its labels."""
+
+    labels: Mapping[str, str]
+    value: float | None
+    """None if there is nothing to measure."""
+
+
+class Figure(NamedTuple):
+    """A figure, or several figures of one kind."""
+
+    name: str
+    """With the unit at its end, unless it is a count."""
+    description: str
+    """In a few words."""
+    source: str | Mapping[str, str] | Callable[[Report], Iterable[Sample]]
+    """The path of the value in the report; the paths by the label `state`; or a function that returns the samples."""
+    unit: Unit = Unit.COUNT
+    part: str = ""
+    """The part of the report that a report of the past lacks, and the figure with it."""
+
+    def samples(self, report: Report) -> Iterator[Sample]:
+        """Yield the exact values; none if the report lacks that part."""
+        if self.part and getattr(report, self.part) is None:
+            return
+        if callable(self.source):
+            yield from self.source(report)
+        elif isinstance(self.source, str):
+            yield Sample({}, attrgetter(self.source)(report))
+        else:
+            for state, path in self.source.items():
+                yield Sample({"state": state}, attrgetter(path)(report))
+
+    def rounded(self, value: float | None) -> float | None:
+        """Return a value for a machine: shares and means have six decimal places, since more would be noise."""
+        return value if value is None or self.unit in (Unit.COUNT, Unit.SECONDS) else round(value, 6)
+
+    def shown(self, value: Any) -> str:  # noqa: ANN401 - a value of this unit
+        """Return a value for people."""
+        match self.unit:
+            case Unit.SECONDS:
+                return duration(value)
+            case Unit.SHARE:
+                return percent(value)
+            case Unit.PERCENT:
+                return percent(None if value is None else value / 100)
+            case Unit.MEAN:
+                return mean(value)
+            case _:
+                return count(value)
+
+
+def _spread(name: str, description: str, path: str) -> tuple[Figure, ...]:
+    return (
+        Figure(f"{name}_p50_seconds", f"{description}, the median", f"{path}.p50", Unit.SECONDS),
+        Figure(f"{name}_p95_seconds", f"{description}, the 95th percentile", f"{path}.p95", Unit.SECONDS),
+        Figure(f"{name}_longest_seconds", f"{description}, the longest", f"{path}.longest", Unit.SECONDS),
+    )
+
+
+def _published(name: str, description: str, figure: PublishedFigure) -> Figure:
+    samples = (Sample({"source": figure.source}, figure.value),)
+    return Figure(name, f"{description}, as published", lambda _report: samples)
+
+
+def _top(name: str) -> Figure:
+    def samples(report: Report) -> Iterator[Sample]:
+        return (Sample({name: part.name}, part.live) for part in report.survey.live_by[name].top)
+
+    words = name.replace("_", " ")
+    return Figure(f"credentials_live_by_{name}", f"Live credentials of each {words} that has most", samples)
+
+
+def _others(name: str) -> Figure:
+    def samples(report: Report) -> tuple[Sample]:
+        return (Sample({}, report.survey.live_by[name].others.live),)
+
+    words = name.replace("_", " ")
+    return Figure(f"credentials_live_by_{name}_others", f"Live credentials of every other {words}", samples)
+
+
+def _standing(report: Report) -> Iterator[Sample]:
+    for counts in report.survey.sensitive:
+        yield Sample({"sensitivity": counts.sensitivity}, counts.standing)
+
+
+def _complete(report: Report) -> tuple[Sample]:
+    return (Sample({}, int(not report.missed)),)
+
+
+_NAMED = ("task", "agent", "delegator")
+# Tasks, agents and delegators are not labels of time series. Their values do not recur, so that each would leave a
+# stale series; and a collector may not be permitted to know names.
+SERIES: tuple[Figure, ...] = (
+    Figure("report_timestamp_seconds", "The time that the report is about", "at", Unit.SECONDS),
+    Figure("report_complete", "Whether all was examined for what to end first", _complete),
+    Figure("credentials_issued", "Credentials that were ever issued", "survey.totals.issued"),
+    Figure("identities_issued", "Identities that were ever made", "survey.totals.identities"),
+    Figure("credentials_live", "Credentials that are alive", "survey.totals.live"),
+    Figure("identities_live", "Identities that hold a live credential", "survey.totals.live_identities"),
+    Figure(
+        "tasks",
+        "Tasks by state",
+        {state: f"survey.totals.tasks_{state}" for state in ("open", "overdue", "ended")},
+    ),
+    Figure("delegators_live", "Root delegators of whom something is alive", "survey.totals.delegators"),
+    Figure("agents_live", "Agents of whom something is alive", "survey.totals.agents"),
+    Figure(
+        "agents_live_registered",
+        "Registered agents of whom something is alive",
+        "survey.totals.agents_registered",
+    ),
+    *(_top(name) for name in PROPERTIES if name not in _NAMED),
+    Figure("people", "Persons of whom something is alive", "survey.people.people"),
+    Figure("identities_per_person_mean", "Live identities to a person on average", "per_person", Unit.MEAN),
+    Figure(
+        "identities_per_person_highest",
+        "Live identities of the person with most",
+        "survey.people.highest",
+    ),
+    _published("identities_per_person_published", "Agents to a person", AGENTS_PER_PERSON),
+    *_spread("lifetime", "Granted lifetime of the live credentials", "survey.lifetimes"),
+    Figure(
+        "credentials_standing", "Live credentials with a lifetime over their sensitivity's limit", _standing
+    ),
+    Figure(
+        "credentials_standing_ratio",
+        "Share of the live credentials with a lifetime over their sensitivity's limit",
+        "standing_share",
+        Unit.SHARE,
+    ),
+    *_spread("task_end_to_death", "Time from a task's end to its last death", "survey.retirement.delays"),
+    Figure(
+        "tasks_ended_with_live",
+        "Tasks that are over and have something alive",
+        "survey.retirement.still_live",
+    ),
+    Figure("identities_authorized", "Live identities that were allowed something", "survey.use.authorized"),
+    Figure(
+        "identities_never_used",
+        "Live identities neither renewed nor delegated from nor allowed anything",
+        "survey.use.never",
+    ),
+    Figure(
+        "identities_never_used_ratio",
+        "Share of the live identities neither renewed nor delegated from nor allowed anything",
+        "never_used",
+        Unit.SHARE,
+    ),
+    Figure(
+        "identities_use_unknown",
+        "Live identities without use on record for whose audiences no use is reported",
+        "survey.use.unknown",
+    ),
+    Figure(
+        "identities_use_unknown_ratio",
+        "Share of the live identities of which it is not known whether they are used",
+        "use_unknown",
+        Unit.SHARE,
+    ),
+    Figure(
+        "credentials_over_scoped",
+        "Live credentials with scopes that nothing uses, as far as use is reported",
+        "excess.over_scoped",
+        part="excess",
+    ),
+    Figure(
+        "credentials_over_scoped_ratio",
+        "Share of the live credentials with scopes that nothing uses, as far as use is reported",
+        "over_scoped",
+        Unit.SHARE,
+        part="excess",
+    ),
+    Figure(
+        "directory_agents_over_privileged",
+        "Registered agents whose record allows more than their owner may hand out",
+        "excess.over_privileged",
+        part="excess",
+    ),
+    Figure(
+        "directory_delegators",
+        "Delegators that the directory has",
+        {"known": "directory.may_delegate", "disabled": "directory.disabled"},
+        part="directory",
+    ),
+    Figure(
+        "directory_agents",
+        "Agents that are registered",
+        {
+            "registered": "directory.active",
+            "overdue": "directory.overdue",
+            "suspended": "directory.suspended",
+        },
+        part="directory",
+    ),
+    Figure(
+        "directory_owners",
+        "Delegators who own a registered agent",
+        "directory.owners",
+        part="directory",
+    ),
+    Figure(
+        "directory_agents_ownerless",
+        "Registered agents whose owner was disabled or is not in the directory",
+        "directory.ownerless",
+        part="directory",
+    ),
+    Figure("leaked_secrets", "Secrets that were reported leaked", "survey.leaks.secrets"),
+    Figure("leaked_secrets_valid", "Leaked secrets that still work", "survey.leaks.valid"),
+    Figure(
+        "leaked_secrets_valid_closed",
+        "Leaked secrets that still work, and of which every report was closed",
+        "survey.leaks.valid_closed",
+    ),
+    Figure(
+        "leaked_secrets_living_on",
+        "Leaked secrets that are dead, while their identity lives on",
+        "survey.leaks.living_on",
+    ),
+    Figure(
+        "leaked_secrets_living_on_closed",
+        "Dead leaked secrets with a living identity of which every report was closed",
+        "survey.leaks.living_on_closed",
+    ),
+    Figure(
+        "leaked_secrets_honoured_offline",
+        "Leaked secrets that are dead, signed and not expired: honoured where nobody asks the ledger",
+        "survey.leaks.offline",
+    ),
+    Figure(
+        "leaked_secrets_proved_dead",
+        "Leaked secrets of which it is proved that the ledger refuses them with all that was made with them",
+        "survey.leaks.proved",
+    ),
+    Figure(
+        "leaked_secrets_accepted_by_verifiers",
+        "Leaked secrets that the ledger refuses with all below, and that a verifier may accept",
+        "survey.leaks.accepted",
+    ),
+    Figure(
+        "leaked_secrets_target_unconfirmed",
+        "Leaked secrets that the ledger refuses with all below, and whose end a target has not confirmed",
+        "survey.leaks.unsettled",
+    ),
+    Figure(
+        "leaked_secrets_dead_before_report",
+        "Leaked secrets dead before the report",
+        "survey.leaks.dead_before",
+    ),
+    *_spread(
+        "exposure", "Time from the report of a leak to the death in the ledger", "survey.leaks.exposure"
+    ),
+    *_spread(
+        "exposure_verifiers",
+        "Time from the report of a leak until no verifier accepts the secret or what was made with it",
+        "survey.leaks.exposure_verifiers",
+    ),
+    Figure(
+        "exposure_oldest_valid_seconds",
+        "How long the oldest leak that works is known",
+        "survey.leaks.oldest_valid",
+        Unit.SECONDS,
+    ),
+    Figure(
+        "leaked_secrets_aged",
+        "Leaked secrets reported at least five days ago, that worked then",
+        "survey.leaks.aged",
+    ),
+    Figure(
+        "leaked_secrets_aged_valid",
+        "Leaked secrets reported at least five days ago, that worked then and five days later",
+        "survey.leaks.aged_valid",
+    ),
+    Figure(
+        "leaked_percent_valid",
+        "Percentage of leaked secrets that worked five days later, of those that worked when they were reported",
+        "valid_after_five_days",
+        Unit.PERCENT,
+    ),
+    Figure(
+        "leaked_percent_accepted_by_verifiers",
+        "Percentage of leaked secrets that the ledger or another verifier may have accepted five days later",
+        "accepted_after_five_days",
+        Unit.PERCENT,
+    ),
+    _published(
+        "leaked_percent_valid_published",
+        "Published percentage of leaked secrets valid after five days",
+        VALID_AFTER_FIVE_DAYS,
+    ),
+    Figure(
+        "leaked_secrets_young",
+        "Leaked secrets reported less than five days ago",
+        {"dead": "survey.leaks.young_dead", "valid": "survey.leaks.young_valid"},
+    ),
+)
+"""The figures that a collector stores as time series."""
+
+
+def _missed(report: Report) -> Iterator[Sample]:
+    return (Sample({"why": reason}, 1) for reason in report.missed)
+
+
+def _days(name: str, report: Report) -> Iterator[Sample]:
+    return (Sample({"day": format_time(day.start)[:10]}, getattr(day, name)) for day in report.survey.trend)
+
+
+def _offenders(report: Report) -> Iterator[Sample]:
+    return (Sample(_labels(finding), finding.credentials) for finding in report.offenders or ())
+
+
+def _labels(finding: Finding) -> dict[str, str]:
+    labels = {"rule": finding.rule, "severity": finding.severity.value, "subject": finding.subject}
+    return labels if finding.remedy is None else labels | {"remedy": finding.remedy}
+
+
+FIGURES: tuple[Figure, ...] = (
+    *SERIES,
+    *(
+        figure
+        for name in PROPERTIES
+        for figure in ((_top(name), _others(name)) if name in _NAMED else (_others(name),))
+    ),
+    Figure("not_examined", "What could not be examined", _missed),
+    Figure("day_issued", "Issued on a day", partial(_days, "issued")),
+    Figure("day_ended", "Ended on a day", partial(_days, "ended")),
+    Figure("day_live", "Alive at the end of a day", partial(_days, "live")),
+    Figure("day_leaks", "Leaks reported on a day", partial(_days, "leaks")),
+    Figure(
+        "offender_credentials",
+        "Live credentials of each of the most severe findings",
+        _offenders,
+    ),
+)
+"""All figures: with names, days, the most severe findings, and the parts that were not examined."""
+_BY_NAME = {figure.name: figure for figure in FIGURES}
+
+
+class Figures:
+    """The figures of one report by their names; one of several by `NAME.STATE`."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - a value of any unit
+        """Return a value for a machine."""
+        figure, value = self._found(name)
+        return figure.rounded(value)
+
+    def members(self, names: str) -> dict[str, Any]:
+        """Return members of an object of JSON: `MEMBER=NAME` each, separated by blanks."""
+        pairs = (pair.partition("=") for pair in names.split())
+        return {member: self[name] for member, _, name in pairs}
+
+    def shown(self, name: str) -> str:
+        """Return a value for people."""
+        figure, value = self._found(name)
+        return figure.shown(value)
+
+    def counted(self, name: str, singular: str, plural: str | None = None) -> str:
+        """Return a count for people, with its noun."""
+        return counted(self._found(name)[1], singular, plural)
+
+    def _found(self, name: str) -> tuple[Figure, Any]:
+        name, _, state = name.partition(".")
+        figure = _BY_NAME[name]
+        for sample in figure.samples(self._report):
+            if sample.labels.get("state", "") == state:
+                return figure, sample.value
+        return figure, None

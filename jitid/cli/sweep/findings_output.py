@@ -1,0 +1,147 @@
+"""The output of `sweep` and `scan`: their findings in every format, to standard output or to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitid.capabilities.sweep.findings_json import document, lines
+from jitid.capabilities.sweep.findings_view import FindingRow, RuleInfo, SweptRow, SweptRows, Wording, covered
+from jitid.cli.show import pieces
+from jitid.formats.display import Display, Format
+from jitid.system import output
+from jitid.system.files import writing_private, writing_public
+from jitid.system.temp_files import remove_leftovers
+
+if TYPE_CHECKING:
+    from jitid.cli.invocation import Invocation
+    from jitid.formats.columns import Columns
+
+
+def _unchanged(record: FindingRow) -> Mapping[str, Any]:
+    return record
+
+
+class FindingsOutput(NamedTuple):
+    """The form in which a verb shows its findings."""
+
+    view: Columns
+    """The fields of a finding. Coverage is a row too, with the state `examined` or `missed`."""
+    rules: Sequence[RuleInfo]
+    wording: Wording
+    row: Callable[[FindingRow], Mapping[str, Any]] = _unchanged
+    """Returns a finding with the fields of the view."""
+    quiet_hides_info: bool = False
+    """Whether --quiet leaves out findings of severity `info` in rows."""
+
+    def write(self, cli: Invocation, out: str | None, results: SweptRows) -> None:
+        """Write findings as they arrive, to standard output or to a file that is replaced completely or not at all.
+
+        If they break off, standard output has the earlier ones, closed as the format requires. Then raise the error.
+        """
+        records = _UntilError(results)
+        # Errors must be raised before anything is written.
+        first_record = next(records, None)
+        records.check()
+        assert first_record is not None, "the last record says that it is"
+        text = self._text(cli, chain([first_record], records), out)
+        if out is None:
+            output.write_pieces(text)
+            records.check()
+            return
+        # A collector's file is public. Other formats contain names that are not public.
+        with (writing_public if cli.special_format == "prometheus" else writing_private)(out) as file:
+            for piece in text:
+                file.write(piece)
+            records.check()
+        remove_leftovers(out)
+
+    def _text(self, cli: Invocation, records: SweptRows, out: str | None) -> Iterator[str]:
+        rules, wording = self.rules, self.wording
+        if cli.field is not None:
+            return self._table(self._rows(records), Format.TSV, cli.field)
+        on_terminal = out is None and output.is_terminal()
+        match cli.special_format or cli.format_name() or ("table" if on_terminal else "tsv"):
+            case "sarif":
+                from jitid.capabilities.sweep import findings_sarif
+
+                return findings_sarif.text(records, rules, wording)
+            case "prometheus":
+                from jitid.capabilities.sweep import findings_prometheus
+
+                return findings_prometheus.text(records, rules, wording)
+            case "html":
+                from jitid.capabilities.sweep import findings_html
+
+                return findings_html.text(records, rules, cli.command, wording)
+            case "table":
+                from jitid.capabilities.sweep import findings_text
+
+                colour = cli.coloured(out)
+                return findings_text.text(
+                    records, rules, colour, cli.command, verbose=cli.verbose, wording=wording
+                )
+            case "json":
+                return document(records, self.view.schema)
+            case "jsonl":
+                return lines(records)
+            case other:
+                return self._table(self._rows_with_coverage(records, quiet=cli.quiet), Format(other))
+
+    def _table(
+        self, rows: Iterable[Mapping[str, Any]], form: Format, field: str | None = None
+    ) -> Iterator[str]:
+        return pieces(Display(self.view.schema, self.view.fields, rows), form, field, colour=False)
+
+    def _rows(self, records: SweptRows) -> Iterator[Mapping[str, Any]]:
+        return (self.row(record) for record in records if "state" in record)
+
+    def _rows_with_coverage(self, records: SweptRows, *, quiet: bool) -> Iterator[Mapping[str, Any]]:
+        """Yield records as rows with the same fields, for formats that have no other place for the coverage.
+
+        With `quiet`, leave out complete coverage: cron sends each line by mail.
+        """
+        complete = False
+        rule_names = {rule.name for rule in self.rules}
+        hides_info = quiet and self.quiet_hides_info
+        for record in records:
+            if "state" in record:
+                if not (hides_info and record["state"] == "open" and record["severity"] == "info"):
+                    yield self.row(record)
+            elif "summary" in record:
+                complete = True
+            else:
+                extent = record["coverage"]
+                rule = {"rule": extent["rule"]} if extent["rule"] in rule_names else {}
+                if not quiet:
+                    yield {"state": "examined", **rule, "summary": covered(extent)}
+                for reason in extent["missed"]:
+                    yield {"state": "missed", **rule, "summary": reason}
+        if not complete:
+            yield {"state": "missed", "summary": self.wording.broken}
+
+
+class _UntilError:
+    """Records that stop at an error, so that a format can close its output before `check` raises the error."""
+
+    def __init__(self, records: SweptRows) -> None:
+        self._records = iter(records)
+        self._error: BaseException | None = None
+
+    def __iter__(self) -> Iterator[SweptRow]:
+        return self
+
+    def __next__(self) -> SweptRow:
+        try:
+            return next(self._records)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self._error = error
+            raise StopIteration from error
+
+    def check(self) -> None:
+        """Raise the error at which the records stopped."""
+        if self._error is not None:
+            raise self._error
