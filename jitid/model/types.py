@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jitid.model.credential import MADE, Kind, check_issuable, named_kind, parse_kind
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
-from jitid.values.field_types import choice, only_typed, text, texts
+from jitid.values.field_types import choice, kept_text, only_typed, text, texts
 
 TASK = texts(
     check_task, "NAME", {"minLength": 1, "maxLength": 512, "pattern": "^[A-Za-z0-9._@:/+%-]+$"}, "tasks"
@@ -24,6 +24,9 @@ MAY_KIND = texts(
     {"minLength": 1, "maxLength": 200, "pattern": "^[A-Za-z0-9._:/-]+$"},
     words=tuple(Kind),
 )
+REQUESTED_KIND = texts(parse_kind, "KIND", {}, "kinds")
+"""A kind to issue, with a template of the configuration."""
 ANY_KIND = only_typed("KIND", words=tuple(Kind))
 SENSITIVITY = choice(*SENSITIVITIES, metavar="LEVEL", label="sensitivity")
+PURPOSE = kept_text(MAX_PURPOSE, "the purpose")
 PURPOSE_FILTER = text(MAX_PURPOSE, "the purpose")

@@ -225,8 +225,6 @@ ACCESS_ID = texts(_access_id, "ACCESS", {"pattern": "^acc_[0-9a-v]{26}$"}, "acce
 APPROVAL_ID = only_typed("REQUEST", "approvals")
 
 # Rights.
-KIND_TEMPLATE = only_typed("KIND", "kinds")
-"""A kind of credential, with a template of the configuration."""
 SCOPE: FieldType[Scope] = texts(
     parse_scope, "SCOPE", {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[A-Za-z0-9._@/+*:-]+$"}
 )
