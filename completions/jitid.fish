@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --may-audience --may-act --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --may-kind --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --commits --only --fail-on --source --rules --authority --at --from --report-format --since --until --limit --owner --place --expires --target --reference --prefix --access-key-id --fingerprint --as --proof --group --for --role --key --name --overlap --state --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --tree --ids-file --rule --skip --target-timeout --baseline --head-out --days --event --policy --digest --with --to --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --max-ttl --concurrency --may-use --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --lifetime --rows-after --evidence-after --export --template --service --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --may-audience --may-act --ttl --purpose --sensitivity --deadline --parent-file --detail --may-kind --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --commits --only --fail-on --source --rules --authority --at --from --report-format --since --until --limit --owner --place --expires --target --reference --prefix --access-key-id --fingerprint --as --proof --group --for --role --key --name --overlap --state --id --parent --depth --signed-by --process --expires-before --expires-after --sort --after --tree --ids-file --rule --skip --target-timeout --baseline --head-out --days --event --policy --digest --with --to --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --max-ttl --concurrency --may-use --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --lifetime --rows-after --evidence-after --export --template --service --every --shell
     set -l groups '' 'task' 'leak' 'adopt' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'helper' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -303,6 +303,7 @@ complete -c jitid -n '__jitid_at "issue" --deadline' -l deadline -x -d 'When a n
 complete -c jitid -n '__jitid_at "issue" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
 complete -c jitid -n '__jitid_at "issue"' -l detail -x -d 'An authorization detail (RFC 9396); repeatable'
 complete -c jitid -n '__jitid_at "issue" --allow-narrower' -l allow-narrower -d 'Take the scopes that are permitted, and say which are not'
+complete -c jitid -n '__jitid_at "issue"' -l may-kind -r -fka 'jwt\\tmay-kind opaque\\tmay-kind jwt-svid\\tmay-kind x509-svid\\tmay-kind ssh-cert\\tmay-kind aws-sts\\tmay-kind postgres-role\\tmay-kind openbao-lease\\tmay-kind exec\\tmay-kind adopted\\tmay-kind' -d 'A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque)'
 complete -c jitid -n '__jitid_at "issue" --out' -l out -r -F -d 'Write the token to FILE, mode 0600'
 complete -c jitid -n '__jitid_at "issue" --count' -l count -x -d 'Issue N credentials, one JSON line each'
 complete -c jitid -n '__jitid_at "issue" --from-file' -l from-file -r -F -d 'Issue one for each JSON line; `-` is standard input'
@@ -311,7 +312,6 @@ complete -c jitid -n '__jitid_at "issue" --dry-run' -l dry-run -d 'Say what woul
 complete -c jitid -n '__jitid_at "issue" --as-of' -l as-of -x -d 'With --dry-run: what the policy would say at TIME (RFC 3339)'
 complete -c jitid -n '__jitid_at "issue" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
 complete -c jitid -n '__jitid_at "issue" --public-key' -l public-key -r -F -d 'The key for a certificate, made by you; `-` is standard input'
-complete -c jitid -n '__jitid_at "issue"' -l may-kind -r -fka 'jwt\\tmay-kind opaque\\tmay-kind jwt-svid\\tmay-kind x509-svid\\tmay-kind ssh-cert\\tmay-kind aws-sts\\tmay-kind postgres-role\\tmay-kind openbao-lease\\tmay-kind exec\\tmay-kind adopted\\tmay-kind' -d 'A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque)'
 complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield template\\tfield secret\\tfield may_audience\\tfield may_act\\tfield' -d 'Print this field only, one value a line'
 
 # jitid run
@@ -331,13 +331,13 @@ complete -c jitid -n '__jitid_at "run" --deadline' -l deadline -x -d 'When a new
 complete -c jitid -n '__jitid_at "run" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
 complete -c jitid -n '__jitid_at "run"' -l detail -x -d 'An authorization detail (RFC 9396); repeatable'
 complete -c jitid -n '__jitid_at "run" --allow-narrower' -l allow-narrower -d 'Take the scopes that are permitted, and say which are not'
+complete -c jitid -n '__jitid_at "run"' -l may-kind -r -fka 'jwt\\tmay-kind opaque\\tmay-kind jwt-svid\\tmay-kind x509-svid\\tmay-kind ssh-cert\\tmay-kind aws-sts\\tmay-kind postgres-role\\tmay-kind openbao-lease\\tmay-kind exec\\tmay-kind adopted\\tmay-kind' -d 'A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque)'
 complete -c jitid -n '__jitid_at "run" --env' -l env -x -d 'Give the command its token in VAR too; it is then not renewed'
 complete -c jitid -n '__jitid_at "run" --file' -l file -r -fka '(__fish_complete_directories)' -d 'Keep the token in the file DIR/token instead of in memory'
 complete -c jitid -n '__jitid_at "run" --on-exit' -l on-exit -r -fka 'revoke\\ton-exit keep\\ton-exit' -d 'revoke (default) or keep what the command was given'
 complete -c jitid -n '__jitid_at "run" --grace' -l grace -x -d 'At its last moment, from TERM to KILL (default 10s)'
 complete -c jitid -n '__jitid_at "run" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
 complete -c jitid -n '__jitid_at "run"' -l secret -x -d 'A further credential for the command, as NAME=KIND[:TEMPLATE]; repeatable'
-complete -c jitid -n '__jitid_at "run"' -l may-kind -r -fka 'jwt\\tmay-kind opaque\\tmay-kind jwt-svid\\tmay-kind x509-svid\\tmay-kind ssh-cert\\tmay-kind aws-sts\\tmay-kind postgres-role\\tmay-kind openbao-lease\\tmay-kind exec\\tmay-kind adopted\\tmay-kind' -d 'A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque)'
 complete -c jitid -n '__jitid_read; and test \'run\' = $__jitid_verb' -xa '(__jitid_command_line)'
 
 # jitid mcp

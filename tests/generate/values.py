@@ -13,7 +13,8 @@ from jitid.cli.directory import (
     delegator_rows,
 )
 from jitid.cli.identity import explain, inspect, revoke, tree, verdict_rows
-from jitid.cli.issue import approval_rows, request_input
+from jitid.cli.issue import approval_rows
+from jitid.cli.issue.commands import IssueCommand
 from jitid.cli.leak import (
     adopt_rows,
     adopt_suggest,
@@ -76,11 +77,10 @@ FORMATS_OF: dict[str, tuple[str, ...]] = {
 
 FIELDS: dict[str, tuple[str, ...]] = {
     **{name: verb.view.named for name, verb in all_verbs().items() if verb.view is not None},
-    "issue": request_input.FIELDS,
+    "issue": IssueCommand.issued.fields,
     "run": (),
     "mcp": (),
     "serve": (),
-    "renew": request_input.FIELDS,
     "verify": (),
     "authorize": verdict_rows.FIELDS,
     "inspect": inspect.FIELDS,

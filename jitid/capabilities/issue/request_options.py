@@ -14,7 +14,7 @@ from jitid.values.scope import Scope
 from jitid.values.times import parse_moment
 
 DEADLINE = texts(lambda value: parse_moment(value, "the deadline", "the task's opening"), "WHEN", {})
-"""A time, or a duration from the opening of the task; the other one of the pair is None."""
+"""A pair with either a time, or a duration from the opening of the task."""
 
 
 class RequestOptions(Declared):
@@ -117,11 +117,7 @@ class RequestOptions(Declared):
         return merged(template, {name: value for name, value in values.items() if value not in (None, ())})
 
 
-MEMBERS = tuple(
-    name
-    for name in RequestOptions.fields
-    if name not in ("delegator_token_file", "parent_file", "allow_narrower")
-)
+MEMBERS = RequestOptions.fields.keys() - {"delegator_token_file", "parent_file", "allow_narrower"}
 """The options that a line in a list of requests may state."""
 
 _FIELDS = {"scope": "scopes", "audience": "audiences", "detail": "details"}
@@ -138,7 +134,7 @@ def merged(template: IssueRequest, stated: Mapping[str, Any]) -> IssueRequest:
     for name in ("audiences", "may_audience", "may_act"):
         if not fields.get(name):
             fields.pop(name, None)
-    # A token is for the authority or for services: what is stated for one excludes the template's for the other.
+    # A token is for the authority or for services: stated audiences of one kind exclude the template's of the other.
     if "audiences" in fields or "may_audience" in fields:
         for name in ("audiences", "may_audience"):
             fields[name] = tuple(dict.fromkeys(fields.get(name, ())))

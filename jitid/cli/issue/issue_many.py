@@ -254,7 +254,7 @@ def _request(template: IssueRequest, line_number: int, text: str) -> IssueReques
 
 
 def _merged(template: IssueRequest, members: dict[str, Any]) -> IssueRequest:
-    if unknown := sorted(members.keys() - set(MEMBERS)):
+    if unknown := sorted(members.keys() - MEMBERS):
         from jitid.config.settings import meant
         from jitid.values.text import quote
 
@@ -281,7 +281,7 @@ def _value(name: str, value: object) -> Any:  # noqa: ANN401 - a value of the fi
         return field.type.parse(value, field.label)
     if name == "scope" and isinstance(value, str):
         value = value.split()
-    texts = value if isinstance(value, list) else [value]
+    texts: list[Any] = value if isinstance(value, list) else [value]
     if name == "detail":
         texts = [strict_json.dumps(text) for text in texts]
     if not all(isinstance(text, str) for text in texts):
