@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from jitid.errors import UsageError
 from jitid.values.audience import check_reach
 from jitid.values.declaration import FieldType, Source
-from jitid.values.ids import parse_access_id, parse_id
+from jitid.values.ids import parse_access_id, parse_approval_id, parse_id
 from jitid.values.names import MAX_NAME, check_audience, check_delegator, check_name
 from jitid.values.scope import MAX_LENGTH, Scope, parse_scope
 from jitid.values.text import check_text, quote
@@ -154,6 +154,12 @@ def _limit(rows: int, label: str) -> int:
     return min(rows, 1 << 31)
 
 
+def _typed_reason(value: str, _label: str) -> str:
+    if len(value) > 1_000:
+        raise UsageError("the reason is longer than 1,000 characters")
+    return check_text(value, "the reason")
+
+
 def _fingerprint(value: bytes) -> bytes:
     if len(value) != 32:
         raise UsageError("a fingerprint has 32 bytes")
@@ -162,6 +168,11 @@ def _fingerprint(value: bytes) -> bytes:
 
 def _id(value: str) -> str:
     parse_id(value)
+    return value
+
+
+def _approval_id(value: str) -> str:
+    parse_approval_id(value)
     return value
 
 
@@ -222,7 +233,7 @@ DELEGATOR = texts(check_delegator, "NAME", _NAMED, "delegators")
 TEMPLATE = name("template", "TEMPLATE")
 ID = texts(_id, "ID", {"pattern": "^(jid|jti)_[0-9a-v]{26}$"}, "ids")
 ACCESS_ID = texts(_access_id, "ACCESS", {"pattern": "^acc_[0-9a-v]{26}$"}, "access")
-APPROVAL_ID = only_typed("REQUEST", "approvals")
+APPROVAL_ID = texts(_approval_id, "REQUEST", {}, "approvals")
 
 # Rights.
 SCOPE: FieldType[Scope] = texts(
@@ -236,6 +247,8 @@ ALGORITHM = choice("ES256", "EdDSA", metavar="ALG")
 KEY_USE = choice("jws", "x509", "ssh", metavar="USE")
 PUBLIC_KEY = text(MAX_PUBLIC_KEY, "the public key")
 REASON = kept_text(LONG, "the reason")
+SHORT_REASON = typed_as(REASON, parse=_typed_reason)
+"""The same, shorter on a command line."""
 FINGERPRINT: FieldType[bytes] = FieldType(
     lambda _value, _label: b"", "HEX", _fingerprint, {"minLength": 43, "maxLength": 43}
 )

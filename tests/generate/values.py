@@ -13,7 +13,6 @@ from jitid.cli.directory import (
     delegator_rows,
 )
 from jitid.cli.identity import explain, inspect, revoke, tree, verdict_rows
-from jitid.cli.issue import approval_rows
 from jitid.cli.issue.commands import IssueCommand
 from jitid.cli.leak import (
     adopt_rows,
@@ -101,10 +100,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "access rotate": access_rows.GRANTED,
     "access revoke": access_rows.REVOKED,
     "access bootstrap": (),
-    "approve list": approval_rows.FIELDS,
-    "approve show": approval_rows.DETAILS,
-    "approve grant": approval_rows.DECIDED,
-    "approve deny": approval_rows.DECIDED,
     "report": report.FIELDS,
     "explain": explain.FIELDS,
     "policy check": policy_verbs.CHECKED,

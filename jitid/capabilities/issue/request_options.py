@@ -70,6 +70,13 @@ class RequestOptions(Declared):
         help="Let CALLER exchange it for tokens for AUD,…; repeat for the next in a chain.",
         default=(),
     )
+    may_kind: tuple[str, ...] = opts(
+        MAY_KIND,
+        "--may-kind",
+        help="A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque).",
+        env="JITID_MAY_KIND",
+        default=(),
+    )
     ttl: int | None = opt(
         DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL", default=None
     )
@@ -102,13 +109,6 @@ class RequestOptions(Declared):
     )
     allow_narrower: bool = flag(
         "--allow-narrower", help="Take the scopes that are permitted, and say which are not.", default=False
-    )
-    may_kind: tuple[str, ...] = opts(
-        MAY_KIND,
-        "--may-kind",
-        help="A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque).",
-        env="JITID_MAY_KIND",
-        default=(),
     )
 
     def request(self, template: IssueRequest) -> IssueRequest:

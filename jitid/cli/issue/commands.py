@@ -13,11 +13,11 @@ from jitid.values.field_types import (
     AGENT,
     APPROVAL_ID,
     COMMAND,
-    COUNT,
     DURATION,
     FILE,
     FOLDER,
     LIMIT,
+    SHORT_REASON,
     TEXT,
     TIME,
 )
@@ -144,6 +144,17 @@ class RenewCommand(Command):
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
 
 
+_APPROVAL = (
+    "approval state task agent delegator delegator_proof kind sensitivity scopes audiences purpose ttl copies depth "
+    "parent groups missing asked_by asked_at expires_at usable_until"
+)
+_DECIDED = Columns(
+    "jitid.approve-decision/1",
+    "approval state groups missing approver usable_until event",
+    single=True,
+)
+
+
 class ApproveListCommand(Command):
     """List requests for approval.
 
@@ -155,13 +166,26 @@ class ApproveListCommand(Command):
     verb = "approve list"
     function = "issue.approve_verbs:list_"
     effect = READS
+    view = Columns(
+        "jitid.approve-list/1",
+        _APPROVAL,
+        brief="approval task agent delegator missing left",
+        more="left",
+    )
+    # An ended request has no missing approval.
+    with_ended = Columns(
+        "jitid.approve-list/1",
+        _APPROVAL,
+        brief="approval state task agent delegator left",
+        more="left",
+    )
 
     open_: bool = flag("--open", help="Only those that wait for somebody's word.")
     all_: bool = flag("--all", help="Also those that were used or denied, or expired.")
     group: str | None = opt(
         TEXT, "--group", help="Only those that this group has to approve.", metavar="GROUP"
     )
-    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
+    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
 
 
 class ApproveShowCommand(Command):
@@ -174,6 +198,12 @@ class ApproveShowCommand(Command):
     verb = "approve show"
     function = "issue.approve_verbs:show"
     effect = READS
+    view = Columns(
+        "jitid.approve/1",
+        f"{_APPROVAL} delegator_state task_state deadline details public_key allow_narrower process task_sensitivity "
+        "chain acting words reason rules policy event ended_at ended_reason ended_event identity grant",
+        single=True,
+    )
 
     request: str = arg(APPROVAL_ID, "REQUEST", help="The id of a request for approval.")
 
@@ -189,6 +219,7 @@ class ApproveGrantCommand(Command):
 
     verb = "approve grant"
     function = "issue.approve_verbs:grant"
+    view = _DECIDED
 
     request: str = arg(APPROVAL_ID, "REQUEST", help="The id of a request for approval.")
     for_: int | None = opt(
@@ -197,7 +228,7 @@ class ApproveGrantCommand(Command):
     group: str | None = opt(
         TEXT, "--group", help="Speak for this group alone (default: all of your own).", metavar="GROUP"
     )
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
     delegator_token_file: str | None = opt(
         FILE,
         "--delegator-token-file",
@@ -213,12 +244,15 @@ class ApproveDenyCommand(Command):
 
     verb = "approve deny"
     function = "issue.approve_verbs:deny"
+    view = _DECIDED
 
     request: str = arg(APPROVAL_ID, "REQUEST", help="The id of a request for approval.")
     group: str | None = opt(
         TEXT, "--group", help="Speak for this group alone (default: all of your own).", metavar="GROUP"
     )
-    reason: str | None = opt(TEXT, "--reason", help="Why; shown to whoever asks, and kept in the audit log.")
+    reason: str | None = opt(
+        SHORT_REASON, "--reason", help="Why; shown to whoever asks, and kept in the audit log."
+    )
     delegator_token_file: str | None = opt(
         FILE,
         "--delegator-token-file",
