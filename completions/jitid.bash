@@ -60,10 +60,10 @@ __jitid_table() {
         verbs='show install'
         ;;
     'issue')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --may-audience+=nothing --may-act+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --yes --dry-run --as-of=nothing --wait=nothing --public-key=files --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret,may_audience,may_act $everywhere"
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --may-audience+=nothing --may-act+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --yes --dry-run --as-of=nothing --wait=nothing --public-key=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret,may_audience,may_act $everywhere"
         ;;
     'run')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --may-audience+=nothing --may-act+=nothing --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing --secret+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted $everywhere"
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --may-audience+=nothing --may-act+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing --secret+=nothing $everywhere"
         arguments='command+'
         ;;
     'mcp')
@@ -141,7 +141,7 @@ __jitid_table() {
         arguments='adopted+'
         ;;
     'approve list')
-        options="--open --all --group=nothing --limit=nothing --field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until $everywhere"
+        options="--open --all --group=nothing --limit=nothing --field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,left $everywhere"
         ;;
     'approve show')
         options="--field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,delegator_state,task_state,deadline,details,public_key,allow_narrower,process,task_sensitivity,chain,acting,words,reason,rules,policy,event,ended_at,ended_reason,ended_event,identity,grant $everywhere"

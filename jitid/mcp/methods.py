@@ -7,7 +7,7 @@ from typing import Any
 
 from jitid import __version__
 from jitid.errors import JitidError
-from jitid.mcp import messages, tool_answers, tool_schema
+from jitid.mcp import messages, tool_answers, tool_arguments
 from jitid.mcp.messages import MessageError, Request
 from jitid.mcp.session import AgentSession
 from jitid.mcp.tools import TOOLS
@@ -90,8 +90,7 @@ class McpServer:
         if not isinstance(arguments, dict):
             raise MessageError(messages.INVALID_PARAMS, "`arguments` is no object", request.id)
         try:
-            tool_schema.check(arguments, tool.takes)
-            return _content(tool.perform(self._session, arguments))
+            return _content(tool.perform(self._session, tool_arguments.read(arguments, tool.takes)))
         except JitidError as error:
             # The refusal of a tool is for the agent, not for its client (MCP, "Error Handling" of tools).
             return {**_content({"error": tool_answers.refusal(error)}), "isError": True}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +15,6 @@ from jitid.authority.settle_at_targets import confirm_quietly
 from jitid.capabilities.identity.operations import HandBack
 from jitid.capabilities.inventory.operations import Inspect, Revoke
 from jitid.capabilities.issue.operations import Issue
-from jitid.capabilities.issue.parse_request import request_from
 from jitid.errors import (
     ExitStatus,
     InvalidCredentialError,
@@ -28,16 +27,16 @@ from jitid.mcp import tool_answers
 from jitid.mcp.agent_limits import AgentLimits, CallPace, LimitError
 from jitid.mcp.handed_out import Handed, HandedOut
 from jitid.model.ledger_rows import Selection
+from jitid.model.request import IssueRequest
 from jitid.operation.base import Operation, Result
 from jitid.system.processes import this_process
-from jitid.values.ids import parse_id
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.inventory.operations import Inspection
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.config.effective import Config
-    from jitid.model.request import IssueRequest
+    from jitid.mcp.tool_arguments import IdentityQuestion, IdentityRequest, Nothing, OneIdentity
     from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 
@@ -75,7 +74,7 @@ class AgentSession:
         self._pace = CallPace(limits.rate, time.monotonic)
         self.handed = HandedOut()
 
-    def whoami(self, _arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def whoami(self, _arguments: Nothing) -> dict[str, Any]:
         """Return the agent's identity and its handed-out identities. Raises JitidError."""
         inspection = self._own()
         self._drop_expired()
@@ -96,12 +95,10 @@ class AgentSession:
         except UnexaminedError:
             return {}
 
-    def what_may_i_do(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def what_may_i_do(self, arguments: IdentityQuestion) -> dict[str, Any]:
         """Return whether a request would be permitted, without a change. Raises JitidError for an invalid request."""
-        if "agent" not in arguments:
-            # Policies depend on the name of the agent, so its own name is the default.
-            arguments = {**arguments, "agent": self._own().credential.agent}
-        request = self._request(arguments)
+        # Policies depend on the name of the agent, so its own name is the default.
+        request = self._request(arguments, arguments.agent or self._own().credential.agent)
         try:
             preview = Issue(requests=(request,), dry_run=True, accept_clock=self._host.accept_clock)
             (foreseen,) = self._perform(preview, request.parent)
@@ -109,9 +106,9 @@ class AgentSession:
             return tool_answers.denial(denial)
         return tool_answers.foreseen(foreseen)
 
-    def request_identity(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def request_identity(self, arguments: IdentityRequest) -> dict[str, Any]:
         """Delegate from the agent's own credential, and return the path of the token file. Raises JitidError."""
-        request = self._request(arguments)
+        request = self._request(arguments, arguments.agent)
         if not request.audiences:
             raise UsageError(
                 "nothing says which service the token is for", "name it in `audiences`, among those of whoami"
@@ -128,13 +125,13 @@ class AgentSession:
             **tool_answers.issue_facts(issued),
         }
 
-    def hand_back(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def hand_back(self, arguments: OneIdentity) -> dict[str, Any]:
         """Revoke the agent's own identity or one below it. Raises JitidError."""
-        id_ = arguments["id"]
-        parse_id(id_)
         token = self._own_token()
         self._must_have_a_turn()
-        operation = HandBack(token=token, id=id_, reason="handed back", accept_clock=self._host.accept_clock)
+        operation = HandBack(
+            token=token, id=arguments.id, reason="handed back", accept_clock=self._host.accept_clock
+        )
         result = self._perform(operation, token)
         self.handed.drop(result.id)
         if result.ended.unsettled:
@@ -208,24 +205,20 @@ class AgentSession:
             )
             self.status = status
 
-    def _request(self, arguments: Mapping[str, Any]) -> IssueRequest:
-        """Return the request for the arguments of a tool. Raises UsageError."""
-        options = {
-            "task": arguments.get("task"),
-            "delegator": None,
-            "agent": arguments["agent"],
-            "kind": None,
-            "scope": arguments.get("scopes"),
+    def _request(self, arguments: IdentityQuestion, agent: str) -> IssueRequest:
+        """Return the request for an identity of an agent, with the session's own credential as its parent."""
+        return IssueRequest(
+            task=arguments.task,
+            delegator=None,
+            agent=agent,
+            scopes=arguments.scopes,
             # A remote authority does not know the client's settings: without an audience it makes an identity token.
-            "audience": arguments.get("audiences") or list(self._host.config().many("audience")),
-            "ttl": arguments.get("ttl"),
-            "purpose": arguments.get("purpose"),
-            "sensitivity": None,
-            "deadline": None,
-            "detail": None,
-            "may_kind": arguments.get("may_kind"),
-        }
-        return request_from(options, self._own_token())
+            audiences=tuple(dict.fromkeys(arguments.audiences or self._host.config().many("audience"))),
+            ttl=arguments.ttl,
+            purpose=arguments.purpose,
+            parent=self._own_token(),
+            may_kind=arguments.may_kind,
+        )
 
     def _own(self) -> Inspection:
         token = self._own_token()

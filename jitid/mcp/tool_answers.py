@@ -1,11 +1,13 @@
-"""The answers of the tools, with the names in their schemas."""
+"""The answers of the tools, each with the JSON Schema of its fields."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.mcp.agent_limits import LimitError
+from jitid.model.acceptance import LEEWAY_TEXT
 from jitid.values.text import safe
 from jitid.values.times import format_duration, format_time
 
@@ -18,6 +20,124 @@ if TYPE_CHECKING:
 
 _ARGUMENTS = ("scope", "audience", "ttl", "purpose", "task")
 """The options of `issue` that are arguments of a tool, too."""
+
+Schema = Mapping[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_TEXTS: Schema = {"type": "array", "items": _TEXT}
+_NUMBER: Schema = {"type": "integer"}
+_YES_OR_NO: Schema = {"type": "boolean"}
+
+_ERROR: Schema = {
+    "type": "object",
+    "description": "Why it was not done.",
+    "properties": {
+        "code": _TEXT,
+        "message": _TEXT,
+        "hint": _TEXT,
+        "retryable": _YES_OR_NO,
+        "retry_after_seconds": {"type": "number"},
+        "approvals": {**_TEXTS, "description": "The requests for approval that others have to grant first."},
+    },
+    "required": ["code", "message", "retryable"],
+}
+
+
+def refusal(error: JitidError) -> dict[str, Any]:
+    """Return the answer for an error."""
+    approvals = list(error.requests) if isinstance(error, ApprovalNeededError) else None
+    seconds = error.seconds if isinstance(error, LimitError) else None
+    return {
+        "code": error.code,
+        "message": safe(error.message),
+        **_present(hint=_hint(error)),
+        "retryable": error.retryable,
+        **_present(approvals=approvals, retry_after_seconds=seconds),
+    }
+
+
+def _hint(error: JitidError) -> str | None:
+    """Return the hint of an error, with the arguments of a tool instead of command options."""
+    if isinstance(error, ApprovalNeededError):
+        if not error.requests:
+            return "request_identity asks for that approval"
+        from jitid.capabilities.issue.approval_request import a_member
+
+        return f"ask {a_member(error.missing)}: jitid approve grant {error.requests[0]}; then call this again, just so"
+    return None if error.hint is None else safe(in_terms_of_tools(error.hint))
+
+
+def _output_schema(required: Mapping[str, Schema], **optional: Schema) -> Schema:
+    """Return the schema of a result. It allows errors too, since some clients check them against the same schema."""
+    return {
+        "type": "object",
+        "properties": {**required, **optional, "error": _ERROR},
+        "anyOf": [{"required": list(required)}, {"required": ["error"]}],
+    }
+
+
+_HANDED: Schema = {
+    "type": "object",
+    "properties": {
+        "id": _TEXT,
+        "agent": _TEXT,
+        "task": _TEXT,
+        "scopes": _TEXTS,
+        "expires_at": _TEXT,
+        "token_file": _TEXT,
+    },
+    "required": ["id", "agent", "task", "scopes", "expires_at"],
+}
+
+
+def handed(identity: Handed) -> dict[str, Any]:
+    """Return a handed-out identity."""
+    return {
+        "id": identity.id,
+        "agent": identity.agent,
+        "task": identity.task,
+        "scopes": identity.scopes,
+        "expires_at": format_time(identity.expires_at),
+        **_present(token_file=identity.token_file),
+    }
+
+
+SELF = _output_schema(
+    {
+        "id": _TEXT,
+        "jti": _TEXT,
+        "agent": _TEXT,
+        "delegator": _TEXT,
+        "delegator_proof": _TEXT,
+        "chain": {
+            **_TEXTS,
+            "description": "Who delegated to whom, from the root delegator down to yourself.",
+        },
+        "task": _TEXT,
+        "sensitivity": _TEXT,
+        "scopes": _TEXTS,
+        "audiences": _TEXTS,
+        "may_audience": {**_TEXTS, "description": "The services for which you may ask for a token."},
+        "depth": _NUMBER,
+        "issued_at": _TEXT,
+        "expires_at": _TEXT,
+        "task_deadline": _TEXT,
+        "most": {**_NUMBER, "description": "How many identities may be out at once."},
+        "handed_out": {
+            "type": "array",
+            "description": "What you have been given here and not handed back.",
+            "items": _HANDED,
+        },
+    },
+    purpose=_TEXT,
+    parent=_TEXT,
+    authorization_details={"type": "array", "items": {"type": "object"}},
+    confinement={
+        "enum": ["key-readable", "person-impersonable", "confined"],
+        "description": "What programs that run as your user can do beyond your credential: read the signing key, act "
+        "as a person, or nothing.",
+    },
+)
 
 
 def own(inspection: Inspection) -> dict[str, Any]:
@@ -55,16 +175,16 @@ def own(inspection: Inspection) -> dict[str, Any]:
     }
 
 
-def handed(identity: Handed) -> dict[str, Any]:
-    """Return a handed-out identity."""
-    return {
-        "id": identity.id,
-        "agent": identity.agent,
-        "task": identity.task,
-        "scopes": identity.scopes,
-        "expires_at": format_time(identity.expires_at),
-        **_present(token_file=identity.token_file),
-    }
+_GRANTED: Mapping[str, Schema] = {
+    "agent": _TEXT,
+    "task": _TEXT,
+    "sensitivity": _TEXT,
+    "scopes": _TEXTS,
+    "audiences": _TEXTS,
+    "depth": _NUMBER,
+    "expires_at": _TEXT,
+    "notes": _TEXTS,
+}
 
 
 def granted(issued: Issued) -> dict[str, Any]:
@@ -81,9 +201,22 @@ def granted(issued: Issued) -> dict[str, Any]:
     }
 
 
+ISSUED = _output_schema(
+    {"id": _TEXT, "jti": _TEXT, "token_file": _TEXT, "parent": _TEXT, "issued_at": _TEXT, **_GRANTED},
+)
+
+
 def issue_facts(issued: Issued) -> dict[str, Any]:
     """Return the parent of an identity and its time of issue."""
     return {"parent": issued.parent, "issued_at": format_time(issued.issued_at)}
+
+
+DECISION = _output_schema(
+    {"permitted": _YES_OR_NO, "reason": _TEXT, "rules": _TEXTS},
+    hint={**_TEXT, "description": "What to change for it to pass."},
+    lifetime=_TEXT,
+    **_GRANTED,
+)
 
 
 def foreseen(issued: Issued) -> dict[str, Any]:
@@ -108,28 +241,13 @@ def denial(error: PolicyDeniedError) -> dict[str, Any]:
     }
 
 
-def refusal(error: JitidError) -> dict[str, Any]:
-    """Return the answer for an error."""
-    approvals = list(error.requests) if isinstance(error, ApprovalNeededError) else None
-    seconds = error.seconds if isinstance(error, LimitError) else None
-    return {
-        "code": error.code,
-        "message": safe(error.message),
-        **_present(hint=_hint(error)),
-        "retryable": error.retryable,
-        **_present(approvals=approvals, retry_after_seconds=seconds),
-    }
-
-
-def _hint(error: JitidError) -> str | None:
-    """Return the hint of an error, with the arguments of a tool instead of command options."""
-    if isinstance(error, ApprovalNeededError):
-        if not error.requests:
-            return "request_identity asks for that approval"
-        from jitid.capabilities.issue.approval_request import a_member
-
-        return f"ask {a_member(error.missing)}: jitid approve grant {error.requests[0]}; then call this again, just so"
-    return None if error.hint is None else safe(in_terms_of_tools(error.hint))
+HANDED_BACK = _output_schema(
+    {"id": _TEXT, "ended": {**_NUMBER, "description": "How many credentials ended."}, "identities": _NUMBER},
+    offline_until={
+        **_TEXT,
+        "description": f"The latest expiry of signed ones; offline verifiers accept one for {LEEWAY_TEXT} more.",
+    },
+)
 
 
 def handed_back(result: HandedBack) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from jitid.mcp import tool_schema
+from jitid.mcp import tool_answers, tool_arguments
 from jitid.mcp.session import AgentSession
+from jitid.values.declaration import Declared
 
 
 class Tool(NamedTuple):
@@ -15,10 +16,10 @@ class Tool(NamedTuple):
     name: str
     title: str
     description: str
-    takes: tool_schema.Schema
-    gives: tool_schema.Schema
+    takes: type[Declared]
+    gives: tool_answers.Schema
     hints: Mapping[str, bool]
-    perform: Callable[[AgentSession, Mapping[str, Any]], dict[str, Any]]
+    perform: Callable[[AgentSession, Any], dict[str, Any]]
 
     def listed(self) -> dict[str, Any]:
         """Return the tool in the form of `tools/list`."""
@@ -26,7 +27,7 @@ class Tool(NamedTuple):
             "name": self.name,
             "title": self.title,
             "description": self.description,
-            "inputSchema": self.takes,
+            "inputSchema": tool_arguments.schema_of(self.takes),
             "outputSchema": self.gives,
             "annotations": {"title": self.title, "openWorldHint": False, **self.hints},
         }
@@ -42,8 +43,8 @@ TOOLS: Mapping[str, Tool] = {
             "Who am I",
             "Tell who you are: your identity, for whom and on which task you act, your scopes and audiences, until "
             "when, and which identities you have been given here for sub-agents.",
-            tool_schema.NOTHING,
-            tool_schema.SELF,
+            tool_arguments.Nothing,
+            tool_answers.SELF,
             _LOOKS,
             AgentSession.whoami,
         ),
@@ -53,8 +54,8 @@ TOOLS: Mapping[str, Tool] = {
             "Ask whether request_identity would permit something, without doing it: the answer says what would be "
             "granted, or why not and what would pass. Without arguments it asks for an identity of your own name, "
             "without scopes and for no service.",
-            tool_schema.QUESTION,
-            tool_schema.DECISION,
+            tool_arguments.IdentityQuestion,
+            tool_answers.DECISION,
             _LOOKS,
             AgentSession.what_may_i_do,
         ),
@@ -65,8 +66,8 @@ TOOLS: Mapping[str, Tool] = {
             "audiences the services that its token is shown to. Ask for the least scopes and the shortest time that "
             "will do. The token is in the file token_file, for the program that needs it: never read it yourself, and "
             "never print it.",
-            tool_schema.REQUEST,
-            tool_schema.ISSUED,
+            tool_arguments.IdentityRequest,
+            tool_answers.ISSUED,
             {"readOnlyHint": False, "destructiveHint": False, "idempotentHint": False},
             AgentSession.request_identity,
         ),
@@ -75,8 +76,8 @@ TOOLS: Mapping[str, Tool] = {
             "Hand an identity back",
             "End an identity that descends from yours, with all that descends from it, as soon as it is no longer "
             "needed; or your own, as the last thing that you do. It cannot be undone.",
-            tool_schema.ID,
-            tool_schema.HANDED_BACK,
+            tool_arguments.OneIdentity,
+            tool_answers.HANDED_BACK,
             {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": True},
             AgentSession.hand_back,
         ),

@@ -88,6 +88,13 @@ class Approval(NamedTuple):
             return ApprovalState.EXPIRED
         return ApprovalState.OPEN if self.missing_at(now) else ApprovalState.GRANTED
 
+    def usable_until_at(self, now: int) -> int | None:
+        """Return the end of the time in which it can be used if it is granted at `now`; otherwise None."""
+        if self.state_at(now) is not ApprovalState.GRANTED:
+            return None
+        ends = [word.expires_at for word in self.words if word.expires_at is not None]
+        return min([self.expires_at, *ends])
+
     def missing_at(self, now: int) -> tuple[str, ...]:
         """Return the groups without a valid grant."""
         return tuple([word.group for word in self.words if not word.holds_at(now)])

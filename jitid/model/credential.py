@@ -118,6 +118,9 @@ def parse_kind(text: str) -> RequestedKind:
     return RequestedKind(kind, template)
 
 
+USUAL_KIND = RequestedKind(Kind.JWT.value, None)
+"""The kind of a request that states none."""
+
 USUAL_KINDS = (Kind.JWT.value, Kind.OPAQUE.value)
 """The kinds that the holder of a credential may obtain if its grant names none."""
 

@@ -6,9 +6,9 @@ from typing import Annotated, NamedTuple, Self
 
 from jitid.errors import UsageError
 from jitid.model.process import Process
-from jitid.model.task import MAX_PURPOSE
-from jitid.model.types import KIND, MAY_KIND, SENSITIVITY, TASK
+from jitid.model.types import KIND, MAY_KIND, PURPOSE, SENSITIVITY, TASK
 from jitid.values import strict_json
+from jitid.values.audience import check_reach
 from jitid.values.declaration import AuthorityOnly, Bounds
 from jitid.values.field_types import (
     AGENT,
@@ -20,10 +20,10 @@ from jitid.values.field_types import (
     SCOPE,
     TEMPLATE,
     TIME,
-    kept_text,
     number,
     texts,
 )
+from jitid.values.names import check_delegator
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.text import refuse_token
@@ -48,13 +48,17 @@ def named(caller: str) -> str:
 
 def _detail(value: str) -> str:
     try:
-        detail = strict_json.loads(value, "a detail")
-        if isinstance(detail, dict) and isinstance(detail.get("type"), str) and detail["type"]:
-            refuse_token(value, "a detail")
-            return strict_json.dumps(detail)
+        detail = strict_json.loads(value, "the detail")
     except strict_json.StrictJSONError as error:
-        raise UsageError(str(error)) from None
-    raise UsageError("a detail is a JSON object with a member `type` that is text", "see RFC 9396, section 2")
+        raise UsageError(
+            str(error), 'a detail is a JSON object with a type, such as {"type":"payment"}'
+        ) from None
+    if not isinstance(detail, dict) or not isinstance(detail.get("type"), str) or not detail["type"]:
+        raise UsageError(
+            "a detail is a JSON object with a member `type` that is text", "see RFC 9396, section 2"
+        )
+    refuse_token(value, "a detail")
+    return strict_json.dumps(detail)
 
 
 DETAIL = texts(_detail, "JSON", {"minLength": 1})
@@ -68,6 +72,16 @@ class MayAct(NamedTuple):
     """Its name, with the kind: `system:gateway`."""
     audiences: Annotated[tuple[str, ...], REACH] = ()
     """The audiences that it may reach, in the form of `may_audience`; if empty, those of the token."""
+
+
+def _may_act(value: str) -> MayAct:
+    caller, equals, audiences = value.partition("=")
+    checked = tuple([check_reach(audience) for audience in audiences.split(",")]) if equals else ()
+    return MayAct(check_delegator(caller), checked)
+
+
+MAY_ACT = texts(_may_act, "CALLER=AUD", {})
+"""A caller on a command line, with its audiences: `WHO[=AUDIENCE,...]`."""
 
 
 class ProvedActor(NamedTuple):
@@ -91,7 +105,7 @@ class IssueRequest(NamedTuple):
     scopes: Annotated[tuple[Scope, ...], SCOPE, Bounds(most=MOST_SCOPES)] = ()
     audiences: Annotated[tuple[str, ...], AUDIENCE, Bounds(most=MOST_AUDIENCES)] = ()
     ttl: Annotated[int | None, DURATION] = None
-    purpose: Annotated[str | None, kept_text(MAX_PURPOSE, "the purpose")] = None
+    purpose: Annotated[str | None, PURPOSE] = None
     sensitivity: Annotated[str | None, SENSITIVITY] = None
     deadline: Annotated[int | None, TIME] = None
     """The task's deadline, since the epoch."""

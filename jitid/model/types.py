@@ -24,6 +24,8 @@ MAY_KIND = texts(
     {"minLength": 1, "maxLength": 200, "pattern": "^[A-Za-z0-9._:/-]+$"},
     words=tuple(Kind),
 )
+REQUESTED_KIND = texts(parse_kind, "KIND", {}, "kinds")
+"""A kind to issue, with a template of the configuration."""
 ANY_KIND = only_typed("KIND", words=tuple(Kind))
 PURPOSE = kept_text(MAX_PURPOSE, "the purpose")
 SENSITIVITY = choice(*SENSITIVITIES, metavar="LEVEL", label="sensitivity")

@@ -167,7 +167,12 @@ def _field(*values: Any, **options: Any) -> Any:
 
 @overload
 def opt(
-    type_: FieldType[T], *flags: str, help: str, metavar: str | None = ..., env: str | None = ...
+    type_: FieldType[T],
+    *flags: str,
+    help: str,
+    default: None = ...,
+    metavar: str | None = ...,
+    env: str | None = ...,
 ) -> T | None: ...
 
 

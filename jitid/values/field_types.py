@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from jitid.errors import UsageError
 from jitid.values.audience import check_reach
 from jitid.values.declaration import FieldType, Source
-from jitid.values.ids import parse_access_id, parse_id
+from jitid.values.ids import parse_access_id, parse_approval_id, parse_id
 from jitid.values.names import MAX_NAME, check_audience, check_delegator, check_name
 from jitid.values.scope import MAX_LENGTH, Scope, parse_scope
 from jitid.values.text import check_text, quote
@@ -156,6 +156,12 @@ def _typed_reason(value: str, _label: str) -> str:
     return check_text(value, "the reason")
 
 
+def _typed_reason(value: str, _label: str) -> str:
+    if len(value) > 1_000:
+        raise UsageError("the reason is longer than 1,000 characters")
+    return check_text(value, "the reason")
+
+
 def _fingerprint(value: bytes) -> bytes:
     if len(value) != 32:
         raise UsageError("a fingerprint has 32 bytes")
@@ -164,6 +170,11 @@ def _fingerprint(value: bytes) -> bytes:
 
 def _id(value: str) -> str:
     parse_id(value)
+    return value
+
+
+def _approval_id(value: str) -> str:
+    parse_approval_id(value)
     return value
 
 
@@ -221,11 +232,9 @@ DELEGATOR = texts(check_delegator, "NAME", _NAMED, "delegators")
 TEMPLATE = name("template", "TEMPLATE")
 ID = texts(_id, "ID", {"pattern": "^(jid|jti)_[0-9a-v]{26}$"}, "ids")
 ACCESS_ID = texts(_access_id, "ACCESS", {"pattern": "^acc_[0-9a-v]{26}$"}, "access")
-APPROVAL_ID = only_typed("REQUEST", "approvals")
+APPROVAL_ID = texts(_approval_id, "REQUEST", {}, "approvals")
 
 # Rights.
-KIND_TEMPLATE = only_typed("KIND", "kinds")
-"""A kind of credential, with a template of the configuration."""
 SCOPE: FieldType[Scope] = texts(
     parse_scope, "SCOPE", {"minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[A-Za-z0-9._@/+*:-]+$"}
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jitid.cli.issue import approval_rows, request_input
+from jitid.cli.issue.commands import IssueCommand
 from jitid.cli.ledger import (
     audit_actions,
     audit_verbs,
@@ -52,18 +52,13 @@ FORMATS_OF: dict[str, tuple[str, ...]] = {
 
 FIELDS: dict[str, tuple[str, ...]] = {
     **{name: verb.view.named for name, verb in all_verbs().items() if verb.view is not None},
-    "issue": request_input.FIELDS,
+    "issue": IssueCommand.issued.fields,
     "run": (),
     "mcp": (),
     "serve": (),
-    "renew": request_input.FIELDS,
     "verify": (),
     "sweep": FINDINGS.fields,
     "access bootstrap": (),
-    "approve list": approval_rows.FIELDS,
-    "approve show": approval_rows.DETAILS,
-    "approve grant": approval_rows.DECIDED,
-    "approve deny": approval_rows.DECIDED,
     "policy check": policy_verbs.CHECKED,
     "policy test": policy_trial.FIELDS,
     "policy show": policy_verbs.TEXT,

@@ -110,6 +110,3 @@ class DenyApproval(Operation["Decided"]):
     reason: str | None = value(REASON, default=None)
     approver_token: Secret | None = None
     accept_clock: bool = False
-
-
-AnyOperation = ListApprovals | FindApprovals | ShowApproval | GrantApproval | DenyApproval

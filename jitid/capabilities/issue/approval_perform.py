@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.directory import visibility
 from jitid.capabilities.directory.store import DirectoryStore
@@ -29,28 +29,36 @@ if TYPE_CHECKING:
     from jitid.operation.terms import Terms
 
 
-def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Return the answer to an operation on approvals."""
-    match operation:
-        case ops.GrantApproval() | ops.DenyApproval():
-            return _decide(context, operation)
-        case ops.ListApprovals():
-            with context.ledger.read() as snapshot:
-                return ops.ApprovalPage(
-                    ApprovalStore(snapshot).some(operation.chosen, operation.limit, operation.within),
-                    snapshot.now,
-                )
-        case ops.FindApprovals():
-            with context.ledger.read() as snapshot:
-                approvals = [approval_request.find(snapshot, id_) for id_ in operation.ids]
-                return ops.ApprovalPage(
-                    [_seen(snapshot, approval, context.caller) for approval in approvals], snapshot.now
-                )
-        case ops.ShowApproval():
-            with context.ledger.read() as snapshot:
-                return _details(snapshot, approval_request.find(snapshot, operation.id), context.caller)
-        case _:
-            assert_never(operation)
+def list_approvals(context: Context, operation: ops.ListApprovals) -> ops.ApprovalPage:
+    """Return a page of requests."""
+    with context.ledger.read() as snapshot:
+        approvals = ApprovalStore(snapshot).some(operation.chosen, operation.limit, operation.within)
+        return ops.ApprovalPage(approvals, snapshot.now)
+
+
+def find_approvals(context: Context, operation: ops.FindApprovals) -> ops.ApprovalPage:
+    """Return requests by their ids, each as far as the caller may read it."""
+    with context.ledger.read() as snapshot:
+        approvals = [approval_request.find(snapshot, id_) for id_ in operation.ids]
+        return ops.ApprovalPage(
+            [_seen(snapshot, approval, context.caller) for approval in approvals], snapshot.now
+        )
+
+
+def show_approval(context: Context, operation: ops.ShowApproval) -> ops.ApprovalDetails:
+    """Return a request with its details."""
+    with context.ledger.read() as snapshot:
+        return _details(snapshot, approval_request.find(snapshot, operation.id), context.caller)
+
+
+def grant_approval(context: Context, operation: ops.GrantApproval) -> ops.Decided:
+    """Record that an approver grants a request."""
+    return _decide(context, operation)
+
+
+def deny_approval(context: Context, operation: ops.DenyApproval) -> ops.Decided:
+    """Record that an approver denies a request."""
+    return _decide(context, operation)
 
 
 def _decide(context: Context, operation: ops.GrantApproval | ops.DenyApproval) -> ops.Decided:

@@ -127,6 +127,3 @@ class Attach(Operation["Issued"]):
     def aftermath(self) -> str | None:
         """Return the command that lists live credentials."""
         return LIST_LIVE
-
-
-AnyOperation = Issue | Renew | AbandonRenewal | AbandonAttachment | Attach

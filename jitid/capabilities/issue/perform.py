@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.issue import operations as ops
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, JitidError, PolicyDeniedError
@@ -22,22 +22,6 @@ if TYPE_CHECKING:
     from jitid.model.request import IssueRequest
     from jitid.operation.context import Context
     from jitid.operation.terms import Terms
-
-
-def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform an operation and return its answer."""
-    match operation:
-        case ops.Issue():
-            return issue(context, operation)
-        case ops.Renew():
-            return _renew(context, operation)
-        case ops.Attach():
-            return _attach(context, operation)
-        case ops.AbandonRenewal() | ops.AbandonAttachment():
-            _abandon(context, operation)
-            return None
-        case _:
-            assert_never(operation)
 
 
 def issue(context: Context, operation: ops.Issue, actor: Actor | None = None) -> list[Issued]:
@@ -202,7 +186,8 @@ def _ids(issued: Sequence[Issued]) -> tuple[bytes, bytes]:
     return parse_id(first_jti)[1], parse_id(last_jti)[1]
 
 
-def _renew(context: Context, operation: ops.Renew) -> Issued:
+def renew(context: Context, operation: ops.Renew) -> Issued:
+    """Make a successor of a credential; a refusal is recorded."""
     from jitid.capabilities.issue import renewal
 
     terms, accept_clock = context.terms(), operation.accept_clock
@@ -221,14 +206,15 @@ def _renew(context: Context, operation: ops.Renew) -> Issued:
         raise
 
 
-def _attach(context: Context, operation: ops.Attach) -> Issued:
-    from jitid.capabilities.issue.attachment import attach
+def attach(context: Context, operation: ops.Attach) -> Issued:
+    """Make a further credential of an identity; a refusal is recorded."""
+    from jitid.capabilities.issue import attachment
 
     check_size(operation.request)
     terms = context.terms()
 
     def make(transaction: Transaction) -> Issued:
-        return attach(transaction, transaction.names, operation.request, terms, context.keyring)
+        return attachment.attach(transaction, transaction.names, operation.request, terms, context.keyring)
 
     try:
         issued = change(context.ledger, make, accept_clock=operation.accept_clock)
@@ -249,15 +235,20 @@ def _provided(context: Context, issued: Sequence[Issued]) -> list[Issued]:
     return provision.provision(context.ledger, targets_of(context), issued)
 
 
-def _abandon(context: Context, operation: ops.AbandonRenewal | ops.AbandonAttachment) -> None:
+def abandon_renewal(context: Context, operation: ops.AbandonRenewal) -> None:
+    """End a successor that could not be handed out."""
     from jitid.capabilities.issue import renewal
 
     with context.ledger.write() as transaction:
-        match operation:
-            case ops.AbandonRenewal(token=token):
-                renewal.abandon_held(transaction, context.ledger.names, token.reveal())
-            case ops.AbandonAttachment(jti=jti):
-                renewal.abandon(transaction, jti, renewal.ATTACHMENT)
+        renewal.abandon_held(transaction, context.ledger.names, operation.token.reveal())
+
+
+def abandon_attachment(context: Context, operation: ops.AbandonAttachment) -> None:
+    """End an attached credential that could not be handed out."""
+    from jitid.capabilities.issue import renewal
+
+    with context.ledger.write() as transaction:
+        renewal.abandon(transaction, operation.jti, renewal.ATTACHMENT)
 
 
 def _deny(context: Context, operation: ops.Issue | ops.Renew | ops.Attach, denial: JitidError) -> None:

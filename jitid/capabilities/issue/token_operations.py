@@ -79,6 +79,3 @@ class RevokeToken(Operation["Ended | None"]):
 
     token: Secret
     reason: str | None = value(REASON, default=None)
-
-
-AnyOperation = Exchange | Introspect | RevokeToken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from base64 import b32encode
 from hashlib import sha256
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.store import DirectoryStore
@@ -40,19 +40,6 @@ if TYPE_CHECKING:
 _RANDOM = 10
 
 
-def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform an operation and return its answer."""
-    match operation:
-        case ops.Exchange():
-            return _exchange(context, operation)
-        case ops.Introspect():
-            return _introspect(context, operation)
-        case ops.RevokeToken():
-            return _revoke(context, operation)
-        case _:
-            assert_never(operation)
-
-
 def new_task(agent: str, caller: Caller | None) -> str:
     """Return a name for a task if the request names none: a client without tasks gets a new task for each token.
 
@@ -66,7 +53,8 @@ def new_task(agent: str, caller: Caller | None) -> str:
     return f"{agent[: MAX_NAME - len(suffix) - 1]}-{suffix}"
 
 
-def _exchange(context: Context, operation: ops.Exchange) -> Issued:
+def exchange(context: Context, operation: ops.Exchange) -> Issued:
+    """Issue to the acting party, for the party whose token is presented."""
     request = operation.request
     if request.parent is not None or request.delegator is not None or request.proved_delegator is not None:
         raise UsageError("a delegator is named beside a token that proves who delegates", "leave it out")
@@ -189,7 +177,8 @@ def _is_issued_here(context: Context, token: Secret, stated_type: TokenType, des
     return issued_here
 
 
-def _introspect(context: Context, operation: ops.Introspect) -> ops.Introspected:
+def introspect(context: Context, operation: ops.Introspect) -> ops.Introspected:
+    """Return the credential of a valid token."""
     text = operation.token.reveal()
     with context.ledger.read() as snapshot:
         names = snapshot.names
@@ -202,7 +191,8 @@ def _introspect(context: Context, operation: ops.Introspect) -> ops.Introspected
     return ops.Introspected(verified.credential, verified.lineage, issuer, names.trust_domain)
 
 
-def _revoke(context: Context, operation: ops.RevokeToken) -> Ended | None:
+def revoke_token(context: Context, operation: ops.RevokeToken) -> Ended | None:
+    """Revoke the identity of a token; return None for a token that is not valid here."""
     revocation.check_reason(operation.reason)
     ledger = context.ledger
     try:

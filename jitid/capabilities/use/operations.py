@@ -45,6 +45,3 @@ class ListUses(Operation["UsePage"]):
 
     chosen: UseFilter
     limit: int = value(ROWS)
-
-
-AnyOperation = Authorize | ListUses

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import assert_never
-
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import verify_many
 from jitid.capabilities.identity.store import CredentialStore
@@ -14,18 +12,8 @@ from jitid.ledger.contract import change
 from jitid.operation.context import Context
 
 
-def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform an operation and return its answer."""
-    match operation:
-        case ops.Authorize():
-            return _authorize(context, operation)
-        case ops.ListUses():
-            return _list(context, operation)
-        case _:
-            assert_never(operation)
-
-
-def _authorize(context: Context, operation: ops.Authorize) -> usage.RecordedUses:
+def authorize(context: Context, operation: ops.Authorize) -> usage.RecordedUses:
+    """Decide on actions with tokens, and record each of them."""
     ledger, terms, use_requests = context.ledger, context.terms(), operation.asked
     with ledger.read() as snapshot:
         names = snapshot.names
@@ -47,7 +35,8 @@ def _authorize(context: Context, operation: ops.Authorize) -> usage.RecordedUses
     )
 
 
-def _list(context: Context, operation: ops.ListUses) -> ops.UsePage:
+def list_uses(context: Context, operation: ops.ListUses) -> ops.UsePage:
+    """Return the newest recorded actions of a selection."""
     with context.ledger.read() as snapshot:
         chosen = operation.chosen
         # Any name of a person selects all uses for that person.

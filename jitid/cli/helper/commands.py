@@ -2,25 +2,61 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
+from jitid.capabilities.issue.request_options import RequestOptions
 from jitid.cli.command import Command
-from jitid.model.types import ANY_KIND, TASK
-from jitid.values.declaration import arg, opt, opts
-from jitid.values.field_types import (
-    AGENT,
-    AUDIENCE,
-    DELEGATOR,
-    DURATION,
-    FILE,
-    KIND_TEMPLATE,
-    NAME,
-    SCOPE,
-    TEXT,
-    choice,
-)
-from jitid.values.scope import Scope
+from jitid.errors import UsageError
+from jitid.model.credential import Kind, RequestedKind, parse_kind
+from jitid.model.types import ANY_KIND
+from jitid.values.declaration import arg, opt
+from jitid.values.field_types import FILE, choice, texts
+from jitid.values.text import quote
 
 
-class HelperGitCommand(Command):
+def _ssh_kind(text: str) -> RequestedKind:
+    kind = parse_kind(text)
+    if kind.kind != Kind.SSH_CERT:
+        raise UsageError(
+            f"an ssh-agent takes keys with certificates, and no credential of the kind {text}",
+            "leave --kind out, or name a template: --kind ssh-cert:TEMPLATE",
+        )
+    return kind
+
+
+def _template(kind: Kind) -> Any:  # noqa: ANN401 - a field, of which type checkers see the type of its value
+    """Return the option for the template of a kind; its value is the kind with the template."""
+    return opt(
+        texts(lambda text: parse_kind(f"{kind}:{text}"), "TEMPLATE", {}),
+        "--template",
+        help="What it is made from: the name of a template, or TARGET/TEMPLATE.",
+        absent=RequestedKind(kind.value, None),
+    )
+
+
+def _section(text: str) -> str:
+    if not (0 < len(text) <= 64 and text.isascii() and text.isprintable() and not set(text) & set("[]# ")):
+        raise UsageError(f"{quote(text)} cannot be the name of a service", "such as --service db")
+    return text
+
+
+SSH_KIND = texts(_ssh_kind, "KIND", {}, words=ANY_KIND.words)
+SECTION = texts(_section, "NAME", {})
+"""The name of a section of a service file."""
+
+
+class HelperOptions(RequestOptions):
+    """The options of a helper. It does not have all of a request: the program that calls it states the others."""
+
+    takes: ClassVar[str] = ""
+    """The names of its options and arguments, in the order of the help."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.fields = {name: cls.fields[name] for name in cls.takes.split()}
+
+
+class HelperGitCommand(HelperOptions, Command):
     """Give git a token for a server, as a credential helper that keeps nothing.
 
     git config credential.https://git.example.helper '!jitid helper git' is all that git needs within a
@@ -37,42 +73,14 @@ class HelperGitCommand(Command):
 
     verb = "helper git"
     function = "helper.git:git"
+    takes = "operation task delegator agent kind scope audience ttl parent_file"
 
     operation: str = arg(
         choice("get", "store", "erase"), "OPERATION", help="What git calls: get, store or erase."
     )
-    task: str | None = opt(TASK, "--task", help="The task the identity is for.", env="JITID_TASK")
-    delegator: str | None = opt(
-        DELEGATOR, "--delegator", help="Who asks: NAME, user:NAME or system:NAME.", env="JITID_DELEGATOR"
-    )
-    agent: str | None = opt(AGENT, "--agent", help="Who acts (default: agent).", env="JITID_AGENT")
-    kind: str | None = opt(
-        KIND_TEMPLATE,
-        "--kind",
-        help="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
-        env="JITID_KIND",
-    )
-    scope: tuple[Scope, ...] = opts(
-        SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
-    )
-    audience: tuple[str, ...] = opts(
-        AUDIENCE,
-        "--audience",
-        help="A service that it is shown to; repeatable (default: an identity token).",
-        env="JITID_AUDIENCE",
-    )
-    ttl: int | None = opt(
-        DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
-    )
-    parent_file: str | None = opt(
-        FILE,
-        "--parent-file",
-        help="The token to delegate from; `-` is standard input.",
-        env="JITID_PARENT_FILE",
-    )
 
 
-class HelperKubeCommand(Command):
+class HelperKubeCommand(HelperOptions, Command):
     """Give kubectl a token or a certificate, as its exec plug-in.
 
     A user of a kubeconfig has it as {exec: {apiVersion: client.authentication.k8s.io/v1, command: jitid, args:
@@ -83,39 +91,10 @@ class HelperKubeCommand(Command):
 
     verb = "helper kube"
     function = "helper.kube:kube"
-
-    task: str | None = opt(TASK, "--task", help="The task the identity is for.", env="JITID_TASK")
-    delegator: str | None = opt(
-        DELEGATOR, "--delegator", help="Who asks: NAME, user:NAME or system:NAME.", env="JITID_DELEGATOR"
-    )
-    agent: str | None = opt(AGENT, "--agent", help="Who acts (default: agent).", env="JITID_AGENT")
-    kind: str | None = opt(
-        KIND_TEMPLATE,
-        "--kind",
-        help="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
-        env="JITID_KIND",
-    )
-    scope: tuple[Scope, ...] = opts(
-        SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
-    )
-    audience: tuple[str, ...] = opts(
-        AUDIENCE,
-        "--audience",
-        help="A service that it is shown to; repeatable (default: an identity token).",
-        env="JITID_AUDIENCE",
-    )
-    ttl: int | None = opt(
-        DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
-    )
-    parent_file: str | None = opt(
-        FILE,
-        "--parent-file",
-        help="The token to delegate from; `-` is standard input.",
-        env="JITID_PARENT_FILE",
-    )
+    takes = "task delegator agent kind scope audience ttl parent_file"
 
 
-class HelperSshCommand(Command):
+class HelperSshCommand(HelperOptions, Command):
     """Let the ssh-agent at $SSH_AUTH_SOCK have a key with a certificate.
 
     ssh asks for it itself, by a line of its configuration: Match host *.example exec "jitid helper ssh --task INC-1".
@@ -128,33 +107,18 @@ class HelperSshCommand(Command):
 
     verb = "helper ssh"
     function = "helper.ssh:ssh"
+    takes = "task delegator agent kind scope ttl parent_file"
 
-    task: str | None = opt(TASK, "--task", help="The task the identity is for.", env="JITID_TASK")
-    delegator: str | None = opt(
-        DELEGATOR, "--delegator", help="Who asks: NAME, user:NAME or system:NAME.", env="JITID_DELEGATOR"
-    )
-    agent: str | None = opt(AGENT, "--agent", help="Who acts (default: agent).", env="JITID_AGENT")
-    kind: str | None = opt(
-        ANY_KIND,
+    kind: RequestedKind = opt(
+        SSH_KIND,
         "--kind",
         help="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
         env="JITID_KIND",
-    )
-    scope: tuple[Scope, ...] = opts(
-        SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
-    )
-    ttl: int | None = opt(
-        DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
-    )
-    parent_file: str | None = opt(
-        FILE,
-        "--parent-file",
-        help="The token to delegate from; `-` is standard input.",
-        env="JITID_PARENT_FILE",
+        default=RequestedKind(Kind.SSH_CERT.value, None),
     )
 
 
-class HelperDockerCommand(Command):
+class HelperDockerCommand(HelperOptions, Command):
     """Give docker, podman or skopeo a token for a registry, as a credential helper that keeps nothing.
 
     They call it by the name docker-credential-jitid, which is installed beside jitid: "credHelpers":
@@ -167,44 +131,16 @@ class HelperDockerCommand(Command):
 
     verb = "helper docker"
     function = "helper.docker:docker"
+    takes = "operation task delegator agent kind scope audience ttl parent_file"
 
     operation: str = arg(
-        choice("get", "store", "erase", "list"),
+        choice("get", "store", "erase", "list", label="operation of such a helper"),
         "OPERATION",
         help="What docker calls: get, store, erase or list.",
     )
-    task: str | None = opt(TASK, "--task", help="The task the identity is for.", env="JITID_TASK")
-    delegator: str | None = opt(
-        DELEGATOR, "--delegator", help="Who asks: NAME, user:NAME or system:NAME.", env="JITID_DELEGATOR"
-    )
-    agent: str | None = opt(AGENT, "--agent", help="Who acts (default: agent).", env="JITID_AGENT")
-    kind: str | None = opt(
-        KIND_TEMPLATE,
-        "--kind",
-        help="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
-        env="JITID_KIND",
-    )
-    scope: tuple[Scope, ...] = opts(
-        SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
-    )
-    audience: tuple[str, ...] = opts(
-        AUDIENCE,
-        "--audience",
-        help="A service that it is shown to; repeatable (default: an identity token).",
-        env="JITID_AUDIENCE",
-    )
-    ttl: int | None = opt(
-        DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
-    )
-    parent_file: str | None = opt(
-        FILE,
-        "--parent-file",
-        help="The token to delegate from; `-` is standard input.",
-        env="JITID_PARENT_FILE",
-    )
 
 
-class HelperPgpassCommand(Command):
+class HelperPgpassCommand(HelperOptions, Command):
     """Give psql, and whatever else uses libpq, a role of its own, as a password file or a service file.
 
     With --service, which names a section of a service file, host, database, role and password are all in it, and
@@ -217,37 +153,18 @@ class HelperPgpassCommand(Command):
 
     verb = "helper pgpass"
     function = "helper.pgpass:pgpass"
+    takes = "template service task delegator agent scope ttl parent_file out"
 
-    template: str | None = opt(
-        TEXT,
-        "--template",
-        help="What it is made from: the name of a template, or TARGET/TEMPLATE.",
-        metavar="TEMPLATE",
-    )
+    template: RequestedKind = _template(Kind.POSTGRES_ROLE)
     service: str | None = opt(
-        NAME, "--service", help="Write the section NAME of a service file, with all that a connection takes."
-    )
-    task: str | None = opt(TASK, "--task", help="The task the identity is for.", env="JITID_TASK")
-    delegator: str | None = opt(
-        DELEGATOR, "--delegator", help="Who asks: NAME, user:NAME or system:NAME.", env="JITID_DELEGATOR"
-    )
-    agent: str | None = opt(AGENT, "--agent", help="Who acts (default: agent).", env="JITID_AGENT")
-    scope: tuple[Scope, ...] = opts(
-        SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
-    )
-    ttl: int | None = opt(
-        DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
-    )
-    parent_file: str | None = opt(
-        FILE,
-        "--parent-file",
-        help="The token to delegate from; `-` is standard input.",
-        env="JITID_PARENT_FILE",
+        SECTION,
+        "--service",
+        help="Write the section NAME of a service file, with all that a connection takes.",
     )
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
 
 
-class HelperAwsCommand(Command):
+class HelperAwsCommand(HelperOptions, Command):
     """Give AWS's command line and SDKs a session of a role, as their credential_process.
 
     A profile has the line `credential_process = jitid helper aws --template deploy`, which is all that is needed within
@@ -261,27 +178,6 @@ class HelperAwsCommand(Command):
 
     verb = "helper aws"
     function = "helper.aws:aws"
+    takes = "template task delegator agent scope ttl parent_file"
 
-    template: str | None = opt(
-        TEXT,
-        "--template",
-        help="What it is made from: the name of a template, or TARGET/TEMPLATE.",
-        metavar="TEMPLATE",
-    )
-    task: str | None = opt(TASK, "--task", help="The task the identity is for.", env="JITID_TASK")
-    delegator: str | None = opt(
-        DELEGATOR, "--delegator", help="Who asks: NAME, user:NAME or system:NAME.", env="JITID_DELEGATOR"
-    )
-    agent: str | None = opt(AGENT, "--agent", help="Who acts (default: agent).", env="JITID_AGENT")
-    scope: tuple[Scope, ...] = opts(
-        SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
-    )
-    ttl: int | None = opt(
-        DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
-    )
-    parent_file: str | None = opt(
-        FILE,
-        "--parent-file",
-        help="The token to delegate from; `-` is standard input.",
-        env="JITID_PARENT_FILE",
-    )
+    template: RequestedKind = _template(Kind.AWS_STS)

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 from jitid.cli.helper import helper_request
 from jitid.cli.invocation import Invocation
 from jitid.cli.issue.obtain import hand_over, obtain
-from jitid.errors import UsageError
 from jitid.formats.json import dumps
+from jitid.model.credential import USUAL_KIND
 from jitid.system import output
-from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.cli.helper import commands
-
-OPERATIONS = ("get", "store", "erase", "list")
 
 _USERNAME = "jitid"
 """A registry that accepts a token as the password accepts any name; `<token>` would mean an OAuth refresh token."""
@@ -24,28 +21,15 @@ _USERNAME = "jitid"
 
 def docker(cli: Invocation, args: commands.HelperDockerCommand) -> None:
     """Perform `jitid helper docker`."""
-    operation = args.operation
     cli.expect_own_form()
-    if operation not in OPERATIONS:
-        raise UsageError(f"{quote(operation)} is nothing that such a helper does")
-    if operation == "list":
+    if args.operation == "list":
         output.write("{}\n")
         return
     address = helper_request.read_request("what docker says").strip()
-    if operation != "get":
+    if args.operation != "get":
         return
     server = address if "://" in address else f"https://{address}"
-    issued = obtain(
-        cli,
-        args.kind or "jwt",
-        audience=args.audience or (helper_request.origin(server),),
-        scope=args.scope,
-        ttl=args.ttl,
-        task=args.task,
-        delegator=args.delegator,
-        agent=args.agent,
-        parent_file=args.parent_file,
-    )
+    issued = obtain(cli, args, args.kind or USUAL_KIND, args.audience or (helper_request.origin(server),))
     hand_over(cli, issued, lambda: output.write(_answer(address, issued)))
 
 

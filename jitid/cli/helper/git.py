@@ -10,6 +10,7 @@ from jitid.cli.helper import helper_request
 from jitid.cli.invocation import Invocation
 from jitid.cli.issue.obtain import hand_over, obtain
 from jitid.errors import UsageError
+from jitid.model.credential import USUAL_KIND
 from jitid.system import output
 from jitid.values.text import quote
 
@@ -44,17 +45,7 @@ def git(cli: Invocation, args: commands.HelperGitCommand) -> None:
     if operation != "get":
         return
     server = helper_request.origin(_url(request))
-    issued = obtain(
-        cli,
-        args.kind or "jwt",
-        audience=args.audience or (server,),
-        scope=args.scope,
-        ttl=args.ttl,
-        task=args.task,
-        delegator=args.delegator,
-        agent=args.agent,
-        parent_file=args.parent_file,
-    )
+    issued = obtain(cli, args, args.kind or USUAL_KIND, args.audience or (server,))
     hand_over(cli, issued, lambda: output.write(_answer(request, issued)))
 
 

@@ -11,6 +11,7 @@ from jitid.cli.invocation import Invocation
 from jitid.cli.issue.obtain import hand_over, obtain
 from jitid.errors import UsageError
 from jitid.formats.json import dumps
+from jitid.model.credential import USUAL_KIND
 from jitid.system import output
 from jitid.values import strict_json
 
@@ -24,18 +25,7 @@ _INFO = "KUBERNETES_EXEC_INFO"
 def kube(cli: Invocation, args: commands.HelperKubeCommand) -> None:
     """Perform `jitid helper kube`."""
     cli.expect_own_form()
-    requested_kind = args.kind or "jwt"
-    issued = obtain(
-        cli,
-        requested_kind,
-        audience=args.audience or _server(os.environ.get(_INFO)),
-        scope=args.scope,
-        ttl=args.ttl,
-        task=args.task,
-        delegator=args.delegator,
-        agent=args.agent,
-        parent_file=args.parent_file,
-    )
+    issued = obtain(cli, args, args.kind or USUAL_KIND, args.audience or _server(os.environ.get(_INFO)))
     hand_over(cli, issued, lambda: output.write(dumps(_credential(issued)) + "\n"))
 
 

@@ -14,7 +14,7 @@ from jitid.cli.invocation import Invocation
 from jitid.cli.issue.obtain import hand_over, obtain
 from jitid.crypto import openssh
 from jitid.errors import JitidError, UsageError
-from jitid.model.credential import Kind, parse_kind
+from jitid.model.credential import named_kind
 from jitid.system import ssh_agent
 
 if TYPE_CHECKING:
@@ -35,19 +35,13 @@ _LEFT = 3
 def ssh(cli: Invocation, args: commands.HelperSshCommand) -> None:
     """Perform `jitid helper ssh`."""
     cli.expect_own_form()
-    requested_kind = args.kind or Kind.SSH_CERT.value
-    if parse_kind(requested_kind).kind != Kind.SSH_CERT:
-        raise UsageError(
-            f"an ssh-agent takes keys with certificates, and no credential of the kind {requested_kind}",
-            "leave --kind out, or name a template: --kind ssh-cert:TEMPLATE",
-        )
     path = os.environ.get(_AGENT)
     if not path:
         raise UsageError(f"{_AGENT} names no ssh-agent that could have a key", "start one: eval $(ssh-agent)")
     slot = _slot(
         cli,
         (
-            requested_kind,
+            named_kind(*args.kind),
             args.task,
             args.delegator,
             args.agent,
@@ -60,16 +54,7 @@ def ssh(cli: Invocation, args: commands.HelperSshCommand) -> None:
         held_keys = [key for key in connection.held() if key.comment.startswith(f"{_MARK} {slot} ")]
         if _is_enough(cli, connection, held_keys):
             return
-        issued = obtain(
-            cli,
-            requested_kind,
-            scope=args.scope,
-            ttl=args.ttl,
-            task=args.task,
-            delegator=args.delegator,
-            agent=args.agent,
-            parent_file=args.parent_file,
-        )
+        issued = obtain(cli, args, args.kind)
         hand_over(cli, issued, lambda: _add(connection, issued, slot))
 
 

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from jitid.capabilities.issue.request_options import RequestOptions
+from jitid.capabilities.run.option_types import GRACE, ON_EXIT, SECRET, VARIABLE
 from jitid.cli.command import Command
-from jitid.model.types import MAY_KIND, SENSITIVITY, TASK
+from jitid.formats.columns import Columns
+from jitid.model.credential import RequestedKind
 from jitid.operation.verb import READS
 from jitid.values.declaration import arg, args, flag, opt, opts
 from jitid.values.field_types import (
     AGENT,
     APPROVAL_ID,
-    AUDIENCE,
     COMMAND,
-    COUNT,
-    DELEGATOR,
     DURATION,
     FILE,
     FOLDER,
-    KIND_TEMPLATE,
-    SCOPE,
+    LIMIT,
+    SHORT_REASON,
     TEXT,
     TIME,
-    WHEN,
-    choice,
 )
-from jitid.values.scope import Scope
+
+_GRANTED = (
+    "task agent delegator delegator_proof parent depth kind sensitivity scopes audiences issued_at expires_at "
+    "delegator_state template"
+)
+_ISSUED = f"token id jti {_GRANTED} secret may_audience may_act"
+GRANTED = Columns("jitid.issue/1", f"{_GRANTED} may_audience may_act", single=True)
+"""The common fields of copies."""
 
 
-class IssueCommand(Command):
+class IssueCommand(RequestOptions, Command):
     """Issue a task-scoped credential and print its token, alone on a line.
 
     It needs --task and --delegator; or --parent-file, to delegate from the credential whose token is there.
@@ -40,74 +45,17 @@ class IssueCommand(Command):
 
     verb = "issue"
     function = "issue.issue:issue"
+    # The kind adds fields, and a dry run has others, so that neither is the view of the verb.
+    issued = Columns("jitid.issue/1", _ISSUED, single=True)
+    decided = Columns(
+        "jitid.decision/1",
+        f"decision rules=decision.rules reason=decision.reason {' '.join(GRANTED.fields)} lifetime refused_scopes "
+        "notes policy=decision.policy",
+        single=True,
+    )
 
-    task: str | None = opt(TASK, "--task", help="The task the identity is for.", env="JITID_TASK")
-    delegator: str | None = opt(
-        DELEGATOR, "--delegator", help="Who asks: NAME, user:NAME or system:NAME.", env="JITID_DELEGATOR"
-    )
-    delegator_token_file: str | None = opt(
-        FILE,
-        "--delegator-token-file",
-        help="An ID token that proves the delegator; `-` is standard input.",
-        env="JITID_DELEGATOR_TOKEN_FILE",
-    )
-    agent: str | None = opt(AGENT, "--agent", help="Who acts (default: agent).", env="JITID_AGENT")
-    kind: str | None = opt(
-        KIND_TEMPLATE,
-        "--kind",
-        help="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
-        env="JITID_KIND",
-    )
-    scope: tuple[Scope, ...] = opts(
-        SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
-    )
-    audience: tuple[str, ...] = opts(
-        AUDIENCE,
-        "--audience",
-        help="A service that it is shown to; repeatable (default: an identity token).",
-        env="JITID_AUDIENCE",
-    )
-    may_audience: tuple[str, ...] = opts(
-        AUDIENCE,
-        "--may-audience",
-        help="A service it may obtain tokens for, as https://*.example.com; repeatable.",
-        env="JITID_MAY_AUDIENCE",
-    )
-    may_act: tuple[str, ...] = opts(
-        TEXT,
-        "--may-act",
-        help="Let CALLER exchange it for tokens for AUD,…; repeat for the next in a chain.",
-        metavar="CALLER=AUD",
-    )
-    ttl: int | None = opt(
-        DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
-    )
-    purpose: str | None = opt(
-        TEXT, "--purpose", help="Why; fixed by a task's first issue.", env="JITID_PURPOSE"
-    )
-    sensitivity: str | None = opt(
-        SENSITIVITY,
-        "--sensitivity",
-        help="low, moderate (default), high or critical.",
-        env="JITID_SENSITIVITY",
-    )
-    deadline: str | None = opt(
-        WHEN, "--deadline", help="When a new task ends: a duration (24h) or a time.", env="JITID_DEADLINE"
-    )
-    parent_file: str | None = opt(
-        FILE,
-        "--parent-file",
-        help="The token to delegate from; `-` is standard input.",
-        env="JITID_PARENT_FILE",
-    )
-    detail: tuple[str, ...] = opts(
-        TEXT, "--detail", help="An authorization detail (RFC 9396); repeatable.", metavar="JSON"
-    )
-    allow_narrower: bool = flag(
-        "--allow-narrower", help="Take the scopes that are permitted, and say which are not."
-    )
     out: str | None = opt(FILE, "--out", help="Write the token to FILE, mode 0600.", env="JITID_OUT")
-    count: int | None = opt(COUNT, "--count", help="Issue N credentials, one JSON line each.")
+    count: int | None = opt(LIMIT, "--count", help="Issue N credentials, one JSON line each.")
     from_file: str | None = opt(
         FILE, "--from-file", help="Issue one for each JSON line; `-` is standard input."
     )
@@ -120,15 +68,9 @@ class IssueCommand(Command):
     public_key: str | None = opt(
         FILE, "--public-key", help="The key for a certificate, made by you; `-` is standard input."
     )
-    may_kind: tuple[str, ...] = opts(
-        MAY_KIND,
-        "--may-kind",
-        help="A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque).",
-        env="JITID_MAY_KIND",
-    )
 
 
-class RunCommand(Command):
+class RunCommand(RequestOptions, Command):
     """Run a command that has an identity of its own while it runs.
 
     With --audience the command finds a token for that service in the file $JITID_TOKEN_FILE, one for each further
@@ -152,100 +94,25 @@ class RunCommand(Command):
     runs_command = True
 
     command: tuple[str, ...] = args(COMMAND, "CMD...", help="The command, after `--`.", required=True)
-    task: str | None = opt(TASK, "--task", help="The task the identity is for.", env="JITID_TASK")
-    delegator: str | None = opt(
-        DELEGATOR, "--delegator", help="Who asks: NAME, user:NAME or system:NAME.", env="JITID_DELEGATOR"
-    )
-    delegator_token_file: str | None = opt(
-        FILE,
-        "--delegator-token-file",
-        help="An ID token that proves the delegator; `-` is standard input.",
-        env="JITID_DELEGATOR_TOKEN_FILE",
-    )
     agent: str | None = opt(
-        AGENT, "--agent", help="Who acts (default: the program's name).", env="JITID_AGENT"
-    )
-    kind: str | None = opt(
-        KIND_TEMPLATE,
-        "--kind",
-        help="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
-        env="JITID_KIND",
-    )
-    scope: tuple[Scope, ...] = opts(
-        SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE"
-    )
-    audience: tuple[str, ...] = opts(
-        AUDIENCE,
-        "--audience",
-        help="A service that it is shown to; repeatable (default: an identity token).",
-        env="JITID_AUDIENCE",
-    )
-    may_audience: tuple[str, ...] = opts(
-        AUDIENCE,
-        "--may-audience",
-        help="A service it may obtain tokens for, as https://*.example.com; repeatable.",
-        env="JITID_MAY_AUDIENCE",
-    )
-    may_act: tuple[str, ...] = opts(
-        TEXT,
-        "--may-act",
-        help="Let CALLER exchange it for tokens for AUD,…; repeat for the next in a chain.",
-        metavar="CALLER=AUD",
-    )
-    ttl: int | None = opt(
-        DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL"
-    )
-    purpose: str | None = opt(
-        TEXT, "--purpose", help="Why; fixed by a task's first issue.", env="JITID_PURPOSE"
-    )
-    sensitivity: str | None = opt(
-        SENSITIVITY,
-        "--sensitivity",
-        help="low, moderate (default), high or critical.",
-        env="JITID_SENSITIVITY",
-    )
-    deadline: str | None = opt(
-        WHEN, "--deadline", help="When a new task ends: a duration (24h) or a time.", env="JITID_DEADLINE"
-    )
-    parent_file: str | None = opt(
-        FILE,
-        "--parent-file",
-        help="The token to delegate from; `-` is standard input.",
-        env="JITID_PARENT_FILE",
-    )
-    detail: tuple[str, ...] = opts(
-        TEXT, "--detail", help="An authorization detail (RFC 9396); repeatable.", metavar="JSON"
-    )
-    allow_narrower: bool = flag(
-        "--allow-narrower", help="Take the scopes that are permitted, and say which are not."
+        AGENT, "--agent", help="Who acts (default: the program's name).", env="JITID_AGENT", default=None
     )
     env: str | None = opt(
-        TEXT, "--env", help="Give the command its token in VAR too; it is then not renewed.", metavar="VAR"
+        VARIABLE, "--env", help="Give the command its token in VAR too; it is then not renewed."
     )
     file: str | None = opt(
         FOLDER, "--file", help="Keep the token in the file DIR/token instead of in memory."
     )
-    on_exit: str | None = opt(
-        choice("revoke", "keep", metavar="WHAT"),
-        "--on-exit",
-        help="revoke (default) or keep what the command was given.",
+    on_exit: str = opt(
+        ON_EXIT, "--on-exit", help="revoke (default) or keep what the command was given.", absent="revoke"
     )
-    grace: str | None = opt(
-        TEXT, "--grace", metavar="DURATION", help="At its last moment, from TERM to KILL (default 10s)."
-    )
+    grace: int = opt(GRACE, "--grace", help="At its last moment, from TERM to KILL (default 10s).", absent=10)
     wait: int | None = opt(DURATION, "--wait", help="Wait so long for an approval, if one is needed.")
-    secret: tuple[str, ...] = opts(
-        TEXT,
+    secret: tuple[tuple[str, RequestedKind], ...] = opts(
+        SECRET,
         "--secret",
         help="A further credential for the command, as NAME=KIND[:TEMPLATE]; repeatable.",
-        metavar="NAME=KIND",
         env="JITID_SECRET",
-    )
-    may_kind: tuple[str, ...] = opts(
-        MAY_KIND,
-        "--may-kind",
-        help="A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque).",
-        env="JITID_MAY_KIND",
     )
 
 
@@ -261,6 +128,7 @@ class RenewCommand(Command):
 
     verb = "renew"
     function = "issue.renew:renew"
+    view = Columns("jitid.renew/1", _ISSUED, single=True)
 
     token_file: str | None = opt(
         FILE,
@@ -276,6 +144,17 @@ class RenewCommand(Command):
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
 
 
+_APPROVAL = (
+    "approval state task agent delegator delegator_proof kind sensitivity scopes audiences purpose ttl copies depth "
+    "parent groups missing asked_by asked_at expires_at usable_until"
+)
+_DECIDED = Columns(
+    "jitid.approve-decision/1",
+    "approval state groups missing approver usable_until event",
+    single=True,
+)
+
+
 class ApproveListCommand(Command):
     """List requests for approval.
 
@@ -287,13 +166,26 @@ class ApproveListCommand(Command):
     verb = "approve list"
     function = "issue.approve_verbs:list_"
     effect = READS
+    view = Columns(
+        "jitid.approve-list/1",
+        _APPROVAL,
+        brief="approval task agent delegator missing left",
+        more="left",
+    )
+    # An ended request has no missing approval.
+    with_ended = Columns(
+        "jitid.approve-list/1",
+        _APPROVAL,
+        brief="approval state task agent delegator left",
+        more="left",
+    )
 
     open_: bool = flag("--open", help="Only those that wait for somebody's word.")
     all_: bool = flag("--all", help="Also those that were used or denied, or expired.")
     group: str | None = opt(
         TEXT, "--group", help="Only those that this group has to approve.", metavar="GROUP"
     )
-    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
+    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
 
 
 class ApproveShowCommand(Command):
@@ -306,6 +198,12 @@ class ApproveShowCommand(Command):
     verb = "approve show"
     function = "issue.approve_verbs:show"
     effect = READS
+    view = Columns(
+        "jitid.approve/1",
+        f"{_APPROVAL} delegator_state task_state deadline details public_key allow_narrower process task_sensitivity "
+        "chain acting words reason rules policy event ended_at ended_reason ended_event identity grant",
+        single=True,
+    )
 
     request: str = arg(APPROVAL_ID, "REQUEST", help="The id of a request for approval.")
 
@@ -321,6 +219,7 @@ class ApproveGrantCommand(Command):
 
     verb = "approve grant"
     function = "issue.approve_verbs:grant"
+    view = _DECIDED
 
     request: str = arg(APPROVAL_ID, "REQUEST", help="The id of a request for approval.")
     for_: int | None = opt(
@@ -329,7 +228,7 @@ class ApproveGrantCommand(Command):
     group: str | None = opt(
         TEXT, "--group", help="Speak for this group alone (default: all of your own).", metavar="GROUP"
     )
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
     delegator_token_file: str | None = opt(
         FILE,
         "--delegator-token-file",
@@ -345,12 +244,15 @@ class ApproveDenyCommand(Command):
 
     verb = "approve deny"
     function = "issue.approve_verbs:deny"
+    view = _DECIDED
 
     request: str = arg(APPROVAL_ID, "REQUEST", help="The id of a request for approval.")
     group: str | None = opt(
         TEXT, "--group", help="Speak for this group alone (default: all of your own).", metavar="GROUP"
     )
-    reason: str | None = opt(TEXT, "--reason", help="Why; shown to whoever asks, and kept in the audit log.")
+    reason: str | None = opt(
+        SHORT_REASON, "--reason", help="Why; shown to whoever asks, and kept in the audit log."
+    )
     delegator_token_file: str | None = opt(
         FILE,
         "--delegator-token-file",

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.hand_out import hand_out
 from jitid.authority.open import open_for_issue, open_for_preview
 from jitid.capabilities.issue.operations import Issue
-from jitid.capabilities.issue.parse_request import request_from
+from jitid.capabilities.issue.request_options import MEMBERS, RequestOptions, merged
 from jitid.cli import input_lines, read_input
 from jitid.cli.ask import can_prompt, confirm
-from jitid.cli.issue.request_input import row_of
+from jitid.cli.issue.commands import GRANTED
 from jitid.errors import ApprovalNeededError, JitidError, PartialError, PolicyDeniedError, UsageError
 from jitid.model.credential import is_outside
 from jitid.model.request import MOST_AT_ONCE, MOST_QUESTIONS, questions
@@ -25,31 +25,17 @@ from jitid.values import strict_json
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.cli.invocation import Invocation
+    from jitid.cli.issue import commands
     from jitid.model.request import IssueRequest
     from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 
-_LISTS = ("scope", "audience", "may_audience", "may_act", "detail", "may_kind")
-_TEXTS = ("task", "delegator", "agent", "kind", "ttl", "purpose", "sensitivity", "deadline")
-_MEMBERS = frozenset((*_LISTS, *_TEXTS))
 _HELD = 1 << 26
 """Number of characters of a list that are kept in memory, to count its lines before the first one is issued."""
 Numbered = tuple[int, "IssueRequest"]
 
 
-def issue(
-    cli: Invocation,
-    template: IssueRequest,
-    proof: Secret | None,
-    *,
-    count: int | None,
-    from_file: str | None,
-    yes: bool,
-    out: str | None,
-    dry_run: bool,
-    as_of: int | None,
-    patience: int | None,
-) -> None:
+def issue(cli: Invocation, args: commands.IssueCommand, template: IssueRequest, proof: Secret | None) -> None:
     """Issue many credentials and write a JSON line for each.
 
     Raises:
@@ -57,15 +43,15 @@ def issue(
         PartialError: an error occurred after other transactions were done.
 
     """
-    _check_options(cli, count, from_file, out)
+    _check_options(cli, args)
     config = cli.config()
-    limit = None if yes or dry_run else config.number("max_issue")
-    if count is not None:
-        _confirm(cli, count, limit)
-        batches = _copies(template, count)
+    limit = None if args.yes or args.dry_run else config.number("max_issue")
+    if args.count is not None:
+        _confirm(cli, args.count, limit)
+        batches = _copies(template, args.count)
     else:
-        batches = _lines(template, str(from_file), limit)
-    authority: Authority | None = open_for_preview(config) if dry_run else None
+        batches = _lines(template, str(args.from_file), limit)
+    authority: Authority | None = open_for_preview(config) if args.dry_run else None
     # Reference counting frees the objects of a line. The cycle collector need not run every few lines.
     gc.set_threshold(input_lines.GC_THRESHOLD)
     notes: dict[str, int] = {}
@@ -75,8 +61,8 @@ def issue(
             operation = Issue(
                 requests=tuple(request for _, request in batch),
                 delegator_token=proof,
-                dry_run=dry_run,
-                as_of=as_of,
+                dry_run=args.dry_run,
+                as_of=args.as_of,
                 accept_clock=cli.accept_clock,
             )
             with _naming_the_line(batch):
@@ -87,12 +73,12 @@ def issue(
                 except ApprovalNeededError as denial:
                     from jitid.cli.issue import wait_approval
 
-                    authority, issued = wait_approval.approved(cli, authority, denial, operation, patience)
+                    authority, issued = wait_approval.approved(cli, authority, denial, operation, args.wait)
             _hand_out(cli, authority, operation.requests, issued, notes)
             issued_count += sum(request.copies for request in operation.requests)
-            _progress(cli, issued_count, count)
+            _progress(cli, issued_count, args.count)
     except JitidError as error:
-        if not issued_count and from_file is not None and not dry_run:
+        if not issued_count and args.from_file is not None and not args.dry_run:
             _add_nothing_issued(error)
         if not issued_count or error.exit_status == 74:
             raise
@@ -108,26 +94,24 @@ def issue(
         if not issued_count:
             cli.note("there was nothing to issue: the list of tasks is empty")
     finally:
-        _progress_done(cli, issued_count, count)
+        _progress_done(cli, issued_count, args.count)
         for note, times in notes.items():
             cli.note(note if times == 1 else f"{note} ({times} times)")
 
 
-def _check_options(cli: Invocation, count: int | None, from_file: str | None, out: str | None) -> None:
+def _check_options(cli: Invocation, args: commands.IssueCommand) -> None:
     """Raise UsageError for options that a list of credentials cannot have."""
     if cli.field is not None or cli.format not in (None, "jsonl"):
         raise UsageError(
             "many credentials are written as JSON lines and in no other format",
             "leave --format and --field out, and give the lines to jq",
         )
-    if out is not None:
+    if args.out is not None:
         raise UsageError(
             "--out takes a single token", "send the lines to a file: (umask 077; jitid issue … >FILE)"
         )
-    if count is not None and from_file is not None:
+    if args.count is not None and args.from_file is not None:
         raise UsageError("--count and --from-file cannot go together")
-    if count is not None and count < 1:
-        raise UsageError("--count is at least 1")
 
 
 def _add_nothing_issued(error: JitidError) -> None:
@@ -163,8 +147,7 @@ def _hand_out(
 
 
 def _written(issued: Issued, request: IssueRequest) -> str:
-    row = row_of(issued, None, None, None)
-    del row["token"], row["id"], row["jti"], row["secret"]
+    row = GRANTED.row(issued)
     if row["template"] is None:
         del row["template"]
     if not issued.credentials:
@@ -271,66 +254,39 @@ def _request(template: IssueRequest, line_number: int, text: str) -> IssueReques
 
 
 def _merged(template: IssueRequest, members: dict[str, Any]) -> IssueRequest:
-    if unknown := sorted(members.keys() - _MEMBERS):
+    if unknown := sorted(members.keys() - MEMBERS):
         from jitid.config.settings import meant
         from jitid.values.text import quote
 
-        names = tuple(sorted(_MEMBERS))
+        names = tuple(sorted(MEMBERS))
         raise UsageError(
             f"it has no member {quote(unknown[0])}",
             meant(unknown[0], names) or f"the members are: {', '.join(names)}",
         )
-    fields: dict[str, Any] = dict.fromkeys(_MEMBERS)
-    for name, value in members.items():
-        fields[name] = _value(name, value)
-    fields["agent"] = fields["agent"] or template.agent
-    if template.parent is not None and fields["delegator"] is not None:
+    if template.parent is not None and "delegator" in members:
         raise UsageError(
             "a delegator is named beside a parent", "the delegator is the parent's: leave it out"
         )
-    line_request = request_from(fields, template.parent)
-    return template._replace(
-        task=line_request.task or template.task,
-        delegator=line_request.delegator or template.delegator,
-        agent=line_request.agent,
-        kind=line_request.kind if fields["kind"] is not None else template.kind,
-        template=line_request.template if fields["kind"] is not None else template.template,
-        scopes=line_request.scopes if fields["scope"] is not None else template.scopes,
-        audiences=line_request.audiences or (() if line_request.may_audience else template.audiences),
-        may_audience=line_request.may_audience or (() if line_request.audiences else template.may_audience),
-        may_act=line_request.may_act or template.may_act,
-        ttl=line_request.ttl or template.ttl,
-        purpose=line_request.purpose or template.purpose,
-        sensitivity=line_request.sensitivity or template.sensitivity,
-        deadline=line_request.deadline if fields["deadline"] is not None else template.deadline,
-        deadline_after=line_request.deadline_after
-        if fields["deadline"] is not None
-        else template.deadline_after,
-        details=line_request.details if fields["detail"] is not None else template.details,
-        may_kind=line_request.may_kind if fields["may_kind"] is not None else template.may_kind,
-    )
+    return merged(template, {name: _value(name, value) for name, value in members.items()})
 
 
-def _value(name: str, value: object) -> str | list[str]:
-    if name == "ttl" and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if name in _TEXTS:
+def _value(name: str, value: object) -> Any:  # noqa: ANN401 - a value of the field's type
+    field = RequestOptions.fields[name]
+    assert field.type is not None
+    if not field.many:
+        if name == "ttl" and isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
         if not isinstance(value, str) or not value.strip():
             raise UsageError(f"its member `{name}` is not text, or blank")
-        return value
-    values = (
-        value
-        if isinstance(value, list)
-        else value.split()
-        if name == "scope" and isinstance(value, str)
-        else [value]
-    )
+        return field.type.parse(value, field.label)
+    if name == "scope" and isinstance(value, str):
+        value = value.split()
+    texts: list[Any] = value if isinstance(value, list) else [value]
     if name == "detail":
-        return [strict_json.dumps(element) for element in values]
-    texts = [element for element in values if isinstance(element, str)]
-    if len(texts) != len(values):
+        texts = [strict_json.dumps(text) for text in texts]
+    if not all(isinstance(text, str) for text in texts):
         raise UsageError(f"its member `{name}` is not a list of texts")
-    return texts
+    return tuple([field.type.parse(text, field.label) for text in texts])
 
 
 def _progress(cli: Invocation, issued_count: int, count: int | None) -> None:

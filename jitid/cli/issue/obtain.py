@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jitid.authority.hand_out import hand_out
 from jitid.authority.open import open_authority, open_for_issue
 from jitid.authority.settle_at_targets import AT_ONCE
 from jitid.capabilities.issue.operations import AbandonAttachment, Attach, Issue
+from jitid.capabilities.issue.request_options import RequestOptions
 from jitid.capabilities.run.token_place import RUN_TOKEN
 from jitid.capabilities.targets.operations import Settle
 from jitid.cli.issue.request_input import stated_request
@@ -19,36 +20,33 @@ from jitid.model.request import AttachRequest, IssueRequest
 from jitid.system import time_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.cli.invocation import Invocation
+    from jitid.model.credential import RequestedKind
 
 
 def obtain(
     cli: Invocation,
-    kind: str,
+    options: RequestOptions,
+    kind: RequestedKind,
+    audience: tuple[str, ...] = (),
     *,
-    audience: Sequence[str] = (),
-    scope: Sequence[str] = (),
-    ttl: int | None = None,
-    public_key: str | None = None,
-    task: str | None = None,
-    delegator: str | None = None,
-    agent: str | None = None,
-    parent_file: str | None = None,
+    usual_ttl: int | None = None,
 ) -> Issued:
-    """Issue one credential of a kind, written as KIND[:TEMPLATE], and return it without showing its secret.
+    """Issue one credential of a kind, and return it without showing its secret.
 
     Within `jitid run`, if no task or delegator is named, the credential belongs to the identity of the run. With an
     `audience` it belongs to a child of that identity. Otherwise it is issued as by `jitid issue` with the same
-    options. A token is for a service, never an identity token. `public_key` is the text of a key, not a file.
+    options; `usual_ttl` is the lifetime without --ttl. A token is for a service, never an identity token.
 
     Raises:
         UsageError: no delegator or no task is named, or a value is invalid.
         PolicyDeniedError: the policy or the parent's grant refuses it, or an approval is needed.
 
     """
+    task, delegator, parent_file = options.task, options.delegator, options.parent_file
     if "parent_file" in cli.from_environment:
         parent_file = None
     within_run = False
@@ -58,24 +56,18 @@ def obtain(
             within_run = True
             # Task and delegator are those of the parent.
             task = delegator = None
-    options: dict[str, Any] = {
-        "task": task,
-        "delegator": delegator,
-        "delegator_token_file": None if parent_file else os.environ.get("JITID_DELEGATOR_TOKEN_FILE"),
-        "agent": agent,
-        "kind": kind,
-        "scope": scope,
-        "audience": audience,
-        "ttl": ttl,
-        "purpose": None,
-        "sensitivity": None,
-        "deadline": None,
-        "parent_file": parent_file,
-        "detail": None,
-        "allow_narrower": False,
-    }
-    request, proof = stated_request(cli, options)
-    request = request._replace(public_key=public_key, may_audience=())
+    stated = RequestOptions(
+        task=task,
+        delegator=delegator,
+        delegator_token_file=None if parent_file else os.environ.get("JITID_DELEGATOR_TOKEN_FILE"),
+        agent=options.agent,
+        kind=kind,
+        scope=options.scope,
+        audience=audience,
+        ttl=usual_ttl if options.ttl is None else options.ttl,
+        parent_file=parent_file,
+    )
+    request, proof = stated_request(cli, stated)
     if request.kind in SHOWN:
         # Without an audience in the request, an authority whose settings name no service makes an identity token.
         request = request._replace(audiences=request.audiences or cli.config().many("audience"))
@@ -98,9 +90,8 @@ def _attached(cli: Invocation, request: IssueRequest) -> Issued:
         request.parent,
         request.kind,
         request.template,
-        request.public_key,
-        request.scopes,
-        request.audiences if request.kind in SHOWN else (),
+        scopes=request.scopes,
+        audiences=request.audiences if request.kind in SHOWN else (),
         ttl=request.ttl,
     )
     operation = Attach(request=attach, accept_clock=cli.accept_clock)

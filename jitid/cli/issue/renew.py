@@ -13,7 +13,7 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.issue.operations import AbandonRenewal, Renew
 from jitid.cli import hints, read_input
 from jitid.cli.invocation import Invocation
-from jitid.cli.issue.request_input import FIELDS, row_of
+from jitid.cli.issue.request_input import secret_fields
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.model.request import RenewRequest
 from jitid.system import output, time_limit
@@ -34,7 +34,6 @@ _TURN = 0.02
 
 def renew(cli: Invocation, args: commands.RenewCommand) -> None:
     """Perform `jitid renew`."""
-    cli.expect(FIELDS)
     in_place = None if args.token_file in (None, "-") else args.token_file
     if in_place is not None and args.out is not None:
         raise UsageError("--out and --token-file cannot go together", "FILE itself gets the new token")
@@ -51,10 +50,10 @@ def renew(cli: Invocation, args: commands.RenewCommand) -> None:
         request = RenewRequest(token, args.ttl, args.allow_narrower)
         with hints.advised():
             issued = authority.perform(Renew(request=request, accept_clock=cli.accept_clock))
-        hand_over(cli, authority, issued, lambda: _hand_out(cli, issued, target))
+        hand_over(cli, authority, issued, lambda: _hand_out(cli, args, issued, target))
         if target is not None:
             # The file has the successor now. The successor stays valid even if this output fails.
-            _show(cli, issued, None)
+            _show(cli, args, issued, shown=False)
     for note in issued.notes:
         cli.note(note)
     if replaced is not None:
@@ -100,25 +99,19 @@ def hand_over(cli: Invocation, authority: Authority, issued: Issued, show: Calla
         raise
 
 
-def _hand_out(cli: Invocation, issued: Issued, target: str | None) -> None:
+def _hand_out(cli: Invocation, args: commands.RenewCommand, issued: Issued, target: str | None) -> None:
     secret = issued.credentials[0].secret
     if target is not None:
         write_private(target, f"{secret.reveal()}\n".encode())
     elif cli.field is None and cli.format is None:
         output.write(f"{secret.reveal()}\n")
     else:
-        _show(cli, issued, secret)
+        _show(cli, args, issued, shown=True)
 
 
-def _show(cli: Invocation, issued: Issued, secret: Secret | None) -> None:
-    if cli.field is None and cli.format is None:
-        return
-    from jitid.formats.display import Display
-
-    (credential,) = issued.credentials
-    cli.show(
-        Display("jitid.renew/1", FIELDS, [row_of(issued, secret, credential.id, credential.jti)], one=True)
-    )
+def _show(cli: Invocation, args: commands.RenewCommand, issued: Issued, *, shown: bool) -> None:
+    if cli.field is not None or cli.format is not None:
+        cli.show_records(args.view, [issued], lambda issued: secret_fields(issued, shown=shown))
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from jitid.authority.hand_out import hand_out
 from jitid.authority.open import open_for_issue
 from jitid.capabilities.issue.operations import Issue
-from jitid.capabilities.issue.parse_request import parse_may_act
 from jitid.capabilities.run import child as children
 from jitid.capabilities.run.supervision import Signals, watch
 from jitid.capabilities.run.token_place import IDENTITY, RUN_SERVICE, STARTED_BY, TokenPlace, open_place
@@ -24,21 +23,19 @@ from jitid.system import output, programs
 from jitid.system import time_limit as bounds
 from jitid.system.processes import this_process
 from jitid.values.names import MAX_NAME
-from jitid.values.text import quote
-from jitid.values.times import LATEST, format_duration, format_time, parse_duration, parse_time
+from jitid.values.times import LATEST, format_duration, format_time, parse_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.cli.issue import commands
     from jitid.cli.issue.run_secrets import SecretRequest, Secrets
+    from jitid.model.credential import RequestedKind
     from jitid.model.request import IssueRequest
 
 _HELD = ("jwt", "opaque")
 """The kinds whose holder may obtain a further credential."""
-_GRACE = 10
 _SHORTEST = 2
 """Shortest lifetime, in seconds, of a credential that can be renewed: the ledger counts whole seconds."""
-ON_EXIT = ("revoke", "keep")
 
 CONSUMED = frozenset(
     {
@@ -59,39 +56,59 @@ _PLACES = frozenset({"JITID_LEDGER", "JITID_REMOTE", "JITID_REMOTE_CA", "JITID_R
 
 def run(cli: Invocation, args: commands.RunCommand) -> None:
     """Perform `jitid run`."""
-    _check(cli, args.env, args.file, args.on_exit)
-    secrets = _secrets(args.secret, args.on_exit)
+    _check(cli, args)
+    secrets = _secrets(args.secret)
     read_input.check_one_stdin(args.parent_file, args.delegator_token_file)
-    grace_seconds = (
-        _GRACE if args.grace is None else 0 if args.grace in ("0", "0s") else parse_duration(args.grace)
-    )
-    patience = args.wait
     program = programs.find(args.command[0], os.environ.get("PATH", os.defpath))
-    request, proof = stated_request(
-        cli,
-        {
-            "task": args.task,
-            "delegator": args.delegator,
-            "delegator_token_file": args.delegator_token_file,
-            "agent": args.agent,
-            "kind": args.kind,
-            "scope": args.scope,
-            "audience": args.audience,
-            "may_audience": args.may_audience,
-            "ttl": args.ttl,
-            "purpose": args.purpose,
-            "sensitivity": args.sensitivity,
-            "deadline": args.deadline,
-            "parent_file": args.parent_file,
-            "detail": args.detail,
-            "allow_narrower": args.allow_narrower,
-            "may_kind": args.may_kind,
-        },
-        usual_agent=_agent_of(args.command[0]),
-        identity=True,
-    )
+    request, proof = stated_request(cli, args, usual_agent=_agent_of(args.command[0]), identity=True)
     services = request.audiences or cli.config().many("audience")
-    actors = tuple(parse_may_act(text) for text in args.may_act)
+    request = _run_request(args, request, services, secrets)
+    operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
+    token_place = open_place(args.file, IDENTITY) if services else open_place(args.file)
+    if services or secrets:
+        from jitid.cli.issue import run_secrets
+
+        secrets = run_secrets.of_services(secrets, services)
+        secrets += run_secrets.services(services, request.kind, args.may_act, token_place)
+    keep = args.on_exit == "keep"
+    started = _Start(cli, args, program, token_place, secrets)
+    try:
+        authority = open_for_issue(cli.config(), operation, cli.note)
+        try:
+            (issued,) = authority.perform(operation)
+        except ApprovalNeededError as denial:
+            from jitid.cli.issue import wait_approval
+
+            authority, (issued,) = wait_approval.approved(cli, authority, denial, operation, args.wait)
+        hand_out(
+            authority,
+            [issued],
+            lambda: started.start(issued, request),
+            warn=cli.warn,
+            command=cli.command,
+        )
+        # The authority stays open: closing the last connection to a ledger waits for a checkpoint. Later steps open the
+        # ledger again, since it may have been replaced. The time limit covers the start only, not the command.
+        bounds.lift()
+        cli.status = _watched(cli, started, args.grace, keep=keep)
+    finally:
+        started.close(keep=keep)
+        token_place.close(keep=keep)
+    if started.child.killed_by == signal.SIGINT:
+        # A shell ends its loop only if it sees that this process, too, was ended by the key.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def _run_request(
+    args: commands.RunCommand,
+    request: IssueRequest,
+    services: tuple[str, ...],
+    secrets: Sequence[SecretRequest],
+) -> IssueRequest:
+    """Return the request for the identity of the command. Raises UsageError for options that a run cannot have."""
+    actors = args.may_act
     if actors and not services:
         raise UsageError("no service is named that could exchange its token", "name it with --audience")
     if request.kind not in _HELD:
@@ -106,55 +123,17 @@ def run(cli: Invocation, args: commands.RunCommand) -> None:
         )
     # A token in a variable cannot be replaced.
     renews_until = 0 if args.env is not None else _end_of_parent(args.parent_file, os.environ) or LATEST
-    process = this_process(kept=args.on_exit == "keep", renews_until=renews_until)
-    request = request._replace(process=process, may_kind=_obtainable(request, secrets))
+    request = request._replace(
+        # The tokens for services name the callers; the identity is not exchanged.
+        may_act=(),
+        process=this_process(kept=args.on_exit == "keep", renews_until=renews_until),
+        may_kind=_obtainable(request, secrets),
+    )
     if actors:
         # The identity must grant the audiences that its tokens let other services reach.
         reached = (*services, *(name for actor in actors for name in actor.audiences))
         request = request._replace(may_audience=tuple(dict.fromkeys((*request.may_audience, *reached))))
-    operation = Issue(requests=(request,), delegator_token=proof, accept_clock=cli.accept_clock)
-    token_place = open_place(args.file, IDENTITY) if services else open_place(args.file)
-    if services or secrets:
-        from jitid.cli.issue import run_secrets
-
-        secrets = run_secrets.of_services(secrets, services)
-        secrets += run_secrets.services(services, request.kind, actors, token_place)
-    started = _Start(
-        cli,
-        args.command,
-        program,
-        token_place,
-        variable=args.env,
-        parent_file=args.parent_file,
-        secret_requests=secrets,
-    )
-    try:
-        authority = open_for_issue(cli.config(), operation, cli.note)
-        try:
-            (issued,) = authority.perform(operation)
-        except ApprovalNeededError as denial:
-            from jitid.cli.issue import wait_approval
-
-            authority, (issued,) = wait_approval.approved(cli, authority, denial, operation, patience)
-        hand_out(
-            authority,
-            [issued],
-            lambda: started.start(issued, request),
-            warn=cli.warn,
-            command=cli.command,
-        )
-        # The authority stays open: closing the last connection to a ledger waits for a checkpoint. Later steps open the
-        # ledger again, since it may have been replaced. The time limit covers the start only, not the command.
-        bounds.lift()
-        cli.status = _watched(cli, started, grace_seconds, keep=args.on_exit == "keep")
-    finally:
-        started.close(keep=args.on_exit == "keep")
-        token_place.close(keep=args.on_exit == "keep")
-    if started.child.killed_by == signal.SIGINT:
-        # A shell ends its loop only if it sees that this process, too, was ended by the key.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        os.kill(os.getpid(), signal.SIGINT)
+    return request
 
 
 def _watched(cli: Invocation, started: _Start, grace: int, *, keep: bool) -> int:
@@ -191,21 +170,16 @@ class _Start:
     def __init__(
         self,
         cli: Invocation,
-        command: Sequence[str],
+        args: commands.RunCommand,
         program: str,
         token_place: TokenPlace,
-        *,
-        variable: str | None,
-        parent_file: str | None,
-        secret_requests: list[SecretRequest],
+        secret_requests: Sequence[SecretRequest],
     ) -> None:
-        self._secret_requests = secret_requests
         self._cli = cli
-        self._command = command
+        self._args = args
         self._program = program
         self._place = token_place
-        self._variable = variable
-        self._parent_file = parent_file
+        self._secret_requests = secret_requests
 
     def start(self, issued: Issued, request: IssueRequest) -> None:
         """Start the command with its issued credential. Raises NotRunError, OutputError and StorageError."""
@@ -215,11 +189,11 @@ class _Start:
             self._place,
             ttl=self._cli.config().number("ttl") if request.ttl is None else request.ttl,
             allow_narrower=request.allow_narrower,
-            until=_end_of_parent(self._parent_file, os.environ),
+            until=_end_of_parent(self._args.parent_file, os.environ),
             # A token in a variable cannot be replaced, and a successor would end it.
-            renewed=self._variable is None,
+            renewed=self._args.env is None,
         )
-        _report(self._cli, issued, self._variable)
+        _report(self._cli, issued, self._args.env)
         if not any(secret_request.place for secret_request in self._secret_requests):
             self._cli.note(
                 "$JITID_TOKEN_FILE is an identity token, for jitid alone; for a service name --audience"
@@ -234,13 +208,13 @@ class _Start:
         environment |= self._surroundings() | self.hold.environment()
         if self.secrets is not None:
             environment |= self.secrets.environment()
-        if self._variable is not None:
+        if self._args.env is not None:
             service_token = None if self.secrets is None else self.secrets.shown()
-            environment[self._variable] = service_token or self.hold.token
+            environment[self._args.env] = service_token or self.hold.token
         # A reader of standard error that has stopped reading must not delay signals to the command.
         output.be_quick()
         self.signals = Signals()
-        self.child = children.start(self._program, self._command, environment, self.signals.before)
+        self.child = children.start(self._program, self._args.command, environment, self.signals.before)
 
     def renew_when_due(self, now: float) -> float:
         """Renew all credentials of the command that are due, and return the time of the next action."""
@@ -296,28 +270,23 @@ class _Start:
         return variables
 
 
-def _check(cli: Invocation, env: str | None, file: str | None, on_exit: str | None) -> None:
-    """Raise UsageError for invalid options, before any credential is issued."""
+def _check(cli: Invocation, args: commands.RunCommand) -> None:
+    """Raise UsageError for options that contradict each other, before any credential is issued."""
     if cli.field is not None:
         raise UsageError("`run` shows nothing of its own, so there is no --field")
-    if env is not None and file is not None:
+    if args.env is not None and args.file is not None:
         raise UsageError(
             "--env and --file cannot go together",
             "the token is either in a variable or in a file that is renewed",
         )
-    if env is not None and not (
-        env.isascii()
-        and env.isidentifier()
-        and len(env) <= MAX_NAME
-        and not env.startswith("JITID_")
-        and env != "PATH"
-    ):
-        raise UsageError(f"{quote(env)} cannot be a variable for the token", "such as --env API_TOKEN")
-    if on_exit is not None and on_exit not in ON_EXIT:
-        raise UsageError(f"{quote(on_exit)} cannot be done on exit", f"choose one of: {', '.join(ON_EXIT)}")
+    if args.secret and args.on_exit == "keep":
+        raise UsageError(
+            "--secret and --on-exit keep cannot go together",
+            "what a run obtains for its command ends with it",
+        )
 
 
-def _obtainable(request: IssueRequest, secrets: list[SecretRequest]) -> tuple[str, ...]:
+def _obtainable(request: IssueRequest, secrets: Sequence[SecretRequest]) -> tuple[str, ...]:
     """Return the kinds that the identity of the command may obtain, including the kinds of its secrets."""
     needed = [named_kind(secret.kind, secret.template) for secret in secrets]
     if all(kind in USUAL_KINDS for kind in needed) and not request.may_kind:
@@ -326,18 +295,13 @@ def _obtainable(request: IssueRequest, secrets: list[SecretRequest]) -> tuple[st
     return tuple(dict.fromkeys((*(request.may_kind or (request.kind,)), *needed)))
 
 
-def _secrets(texts: Sequence[str], on_exit: str | None) -> list[SecretRequest]:
-    """Return the requested secrets. Raises UsageError."""
-    if not texts:
+def _secrets(stated: Sequence[tuple[str, RequestedKind]]) -> list[SecretRequest]:
+    """Return the requested secrets. Raises UsageError if two have one name."""
+    if not stated:
         return []
-    if on_exit == "keep":
-        raise UsageError(
-            "--secret and --on-exit keep cannot go together",
-            "what a run obtains for its command ends with it",
-        )
-    from jitid.cli.issue.run_secrets import parse_secrets
+    from jitid.cli.issue.run_secrets import named_secrets
 
-    return parse_secrets(texts)
+    return named_secrets(stated)
 
 
 def _agent_of(program: str) -> str:

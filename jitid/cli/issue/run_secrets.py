@@ -17,7 +17,7 @@ from jitid.capabilities.targets.operations import Settle
 from jitid.cli.issue.obtain import abandon
 from jitid.errors import JitidError, UsageError
 from jitid.issuers.issuer import text_of, usable_until
-from jitid.model.credential import SHOWN, Kind, is_outside, parse_kind
+from jitid.model.credential import SHOWN, Kind, is_outside
 from jitid.model.request import AttachRequest, MayAct
 from jitid.values.text import quote
 from jitid.values.times import format_time
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.capabilities.run.token_place import TokenPlace
     from jitid.cli.invocation import Invocation
+    from jitid.model.credential import RequestedKind
     from jitid.values.secret import Secret
 
 _NEVER = float("inf")
@@ -34,8 +35,6 @@ _FIRST_WAIT, _LONGEST_WAIT = 5.0, 60.0
 
 _PAUSE = 1.0
 """Minimum number of seconds between two renewals of one secret."""
-
-_LONGEST_NAME = 32
 
 
 class SecretRequest(NamedTuple):
@@ -88,19 +87,13 @@ def services(
     ]
 
 
-def parse_secrets(texts: Sequence[str]) -> list[SecretRequest]:
-    """Return the secrets that options of the form NAME=KIND[:TEMPLATE] request. Raises UsageError."""
+def named_secrets(stated: Sequence[tuple[str, RequestedKind]]) -> list[SecretRequest]:
+    """Return the requested secrets. Raises UsageError if two would have the same variable."""
     requests: dict[str, SecretRequest] = {}
-    for text in texts:
-        name, equals, kind = text.partition("=")
-        if not equals or not _is_name(name):
-            raise UsageError(
-                f"{quote(text)} asks for no secret",
-                "write NAME=KIND or NAME=KIND:TEMPLATE, such as --secret db=postgres-role:reader",
-            )
+    for name, kind in stated:
         if variable(name) in requests:
             raise UsageError(f"two secrets would be called {PREFIX}{variable(name)}", "name each differently")
-        requests[variable(name)] = SecretRequest(name, *parse_kind(kind))
+        requests[variable(name)] = SecretRequest(name, *kind)
     return list(requests.values())
 
 
@@ -300,12 +293,3 @@ def _again(held: _HeldSecret, now: float, *, lasting: bool) -> _HeldSecret:
         return held._replace(due=now + retry_delay if remaining > 0 else _NEVER)
     wait = min(held.wait, retry_delay) if remaining > 0 else held.wait
     return held._replace(due=now + wait, wait=min(held.wait * 2, _LONGEST_WAIT))
-
-
-def _is_name(name: str) -> bool:
-    return (
-        0 < len(name) <= _LONGEST_NAME
-        and name.isascii()
-        and name[0].isalpha()
-        and all(character.isalnum() or character in "_-" for character in name)
-    )

@@ -1,0 +1,52 @@
+"""The types of the options of a run."""
+
+from __future__ import annotations
+
+from jitid.errors import UsageError
+from jitid.model.credential import RequestedKind, parse_kind
+from jitid.values.field_types import choice, texts
+from jitid.values.names import MAX_NAME
+from jitid.values.text import quote
+from jitid.values.times import parse_duration
+
+_LONGEST_NAME = 32
+
+
+def _variable(text: str) -> str:
+    if not (
+        text.isascii()
+        and text.isidentifier()
+        and len(text) <= MAX_NAME
+        and not text.startswith("JITID_")
+        and text != "PATH"
+    ):
+        raise UsageError(f"{quote(text)} cannot be a variable for the token", "such as --env API_TOKEN")
+    return text
+
+
+def _secret(text: str) -> tuple[str, RequestedKind]:
+    name, equals, kind = text.partition("=")
+    if not equals or not _is_name(name):
+        raise UsageError(
+            f"{quote(text)} asks for no secret",
+            "write NAME=KIND or NAME=KIND:TEMPLATE, such as --secret db=postgres-role:reader",
+        )
+    return name, parse_kind(kind)
+
+
+def _is_name(name: str) -> bool:
+    return (
+        0 < len(name) <= _LONGEST_NAME
+        and name.isascii()
+        and name[0].isalpha()
+        and all(character.isalnum() or character in "_-" for character in name)
+    )
+
+
+VARIABLE = texts(_variable, "VAR", {})
+"""The variable of a command for its token."""
+SECRET = texts(_secret, "NAME=KIND", {})
+"""A name and the kind of a further credential."""
+ON_EXIT = choice("revoke", "keep", metavar="WHAT", label="action on exit")
+GRACE = texts(lambda text: 0 if text in ("0", "0s") else parse_duration(text), "DURATION", {})
+"""The seconds from TERM to KILL, which may be zero."""
