@@ -15,10 +15,10 @@ MODULES = sorted({kind.__module__ for kind in operations().values()})
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_performs_all_operations_that_its_neighbour_defines(name: str) -> None:
-    """The type checker ensures that `perform` handles all members of `AnyOperation`."""
-    union: Any = vars(sys.modules[name])["AnyOperation"]
+    """The type checker ensures that a `perform` handles all members of `AnyOperation`."""
     defined = {kind for kind in operations().values() if kind.__module__ == name}
-    assert set(get_args(union) or (union,)) == defined
+    union: Any = vars(sys.modules[name]).get("AnyOperation")
+    assert union is None or set(get_args(union) or (union,)) == defined
     for kind in defined:
         perform: Any = performer(kind)
         assert perform.__annotations__["operation"] in ("ops.AnyOperation", f"ops.{kind.__name__}")

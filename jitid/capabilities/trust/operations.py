@@ -77,6 +77,3 @@ class PublishSshRevocations(Operation["SshRevocations"]):
 
     for_anybody = True
     effect = READS
-
-
-AnyOperation = ListKeys | RotateKey | RevokeKey | PublishKeys | PublishSshAuthorities | PublishSshRevocations
