@@ -60,11 +60,13 @@ class Columns:
         }
 
     def _value(self, record: Any, name: str) -> Any:
+        if isinstance(record, Mapping):
+            return record.get(name)
         if name in self._paths:
             for part in self._paths[name].split("."):
                 record = getattr(record, part)
             return record
-        return record.get(name) if isinstance(record, Mapping) else _value(record, name)
+        return _value(record, name)
 
     def display(
         self,

@@ -24,21 +24,6 @@ from jitid.cli.leak import (
     timeline_rows,
     trace_rows,
 )
-from jitid.cli.ledger import (
-    audit_actions,
-    audit_verbs,
-    doctor,
-    keys_verbs,
-    keys_x509,
-    ledger_backup,
-    ledger_check,
-    ledger_copy,
-    ledger_issuer,
-    prune,
-    publish,
-)
-from jitid.cli.policy import policy_diff, policy_trial, policy_verbs
-from jitid.cli.setup import completion
 from jitid.cli.sweep import report, sweep, sweep_rows
 from jitid.cli.verbs import all_verbs
 from jitid.config.settings import COLOURS, FORMATS, SETTINGS
@@ -63,9 +48,7 @@ def _words(*words: str) -> Value:
 
 FORMATS_OF: dict[str, tuple[str, ...]] = {
     **{name: (*FORMATS, *verb.formats) for name, verb in all_verbs().items() if verb.formats},
-    "audit export": audit_verbs.EXPORTS,
-    "keys bundle": keys_x509.BUNDLES,
-    "keys crl": keys_x509.LISTS,
+    **{name: verb.only_formats for name, verb in all_verbs().items() if verb.only_formats},
     "leak timeline": (*FORMATS, *leak_timeline.FORMATS),
     "report": (*FORMATS, *report.FORMATS),
     "scan": (*FORMATS, *scan.OWN_FORMATS),
@@ -76,10 +59,9 @@ FORMATS_OF: dict[str, tuple[str, ...]] = {
 
 FIELDS: dict[str, tuple[str, ...]] = {
     **{name: verb.view.named for name, verb in all_verbs().items() if verb.view is not None},
+    **{name: () for name, verb in all_verbs().items() if verb.only_formats is not None},
     "issue": request_input.FIELDS,
     "run": (),
-    "mcp": (),
-    "serve": (),
     "renew": request_input.FIELDS,
     "verify": (),
     "authorize": verdict_rows.FIELDS,
@@ -107,11 +89,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "approve deny": approval_rows.DECIDED,
     "report": report.FIELDS,
     "explain": explain.FIELDS,
-    "policy check": policy_verbs.CHECKED,
-    "policy test": policy_trial.FIELDS,
-    "policy show": policy_verbs.TEXT,
-    "policy init": (),
-    "policy diff": policy_diff.FIELDS,
     "adopt add": adopt_rows.ADDED,
     "adopt list": adopt_rows.FIELDS,
     "adopt show": adopt_rows.FIELDS,
@@ -136,28 +113,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "agent unregister": agent_rows.WITHDRAWN,
     "agent classify": agent_advice.CLASSIFIED,
     "agent suggest": agent_advice.SUGGESTED,
-    "audit log": tuple(dict.fromkeys((*audit_verbs.LOG, "members", *audit_actions.FIELDS))),
-    "audit head": (),
-    "audit verify": audit_verbs.VERIFIED,
-    "audit export": (),
-    "keys list": keys_verbs.FIELDS,
-    "keys rotate": keys_verbs.ROTATED,
-    "keys revoke": keys_verbs.REVOKED,
-    "keys jwks": (),
-    "keys ssh": (),
-    "keys krl": (),
-    "publish": publish.FIELDS,
-    "keys request": (),
-    "keys import": keys_x509.IMPORTED,
-    "keys bundle": (),
-    "keys crl": (),
-    "prune": prune.PRUNED,
-    "ledger copy": ledger_copy.COPIED,
-    "ledger backup": ledger_backup.BACKED_UP,
-    "ledger restore": ledger_backup.RESTORED,
-    "ledger check": ledger_check.CHECKED,
-    "ledger issuer": ledger_issuer.NAMES,
-    "ledger vacuum": ledger_check.VACUUMED,
     "schedule systemd": (),
     "schedule cron": (),
     "helper git": (),
@@ -166,14 +121,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "helper docker": (),
     "helper pgpass": (),
     "helper aws": (),
-    "config show": ("key", "value", "origin"),
-    "config get": ("key", "value", "origin"),
     "config set": (),
     "config unset": (),
-    "config path": (),
-    "doctor": doctor.FIELDS,
     "completion show": (),
-    "completion install": completion.FIELDS,
 }
 """The values of `--field`: the fields of a verb's view."""
 
