@@ -214,6 +214,21 @@ class Invocation:
             columns = (self.field,)
         self.show(view.display(records, compute, columns=columns, document=document))
 
+    def show_record(
+        self,
+        view: Columns,
+        record: object,
+        sentence: str,
+        computed: Mapping[str, Any] | None = None,
+        *,
+        document: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a sentence with its line end; if a format or a field is requested, the record with `computed`."""
+        if self.field is None and self.format_name() is None:
+            output.write(sentence)
+        else:
+            self.show_records(view, [record], lambda _: computed or {}, document=document)
+
     def by_eye(self) -> bool:
         """Return whether the output is a table for people: at a terminal, or by request."""
         if self.field is not None:
