@@ -221,15 +221,10 @@ def verify(cli: Invocation, args: commands.AuditVerifyCommand) -> None:
         )
         raise
     head_hash = result.head.hash.hex()
-    if cli.field is not None or cli.format_name() is not None:
-        cli.show_records(args.view, [result], lambda _: {"head": head_hash})
-    else:
-        # An export has only events.
-        compared = f", and the ledger's rows agree ({result.members} issues and ends)"
-        output.write(
-            f"the audit chain holds: {result.events} events{compared if args.file is None else ''}; "
-            f"head {head_hash}\n"
-        )
+    # An export has only events.
+    compared = "" if args.file else f", and the ledger's rows agree ({result.members} issues and ends)"
+    sentence = f"the audit chain holds: {result.events} events{compared}; head {head_hash}\n"
+    cli.show_record(args.view, result, sentence, {"head": head_hash})
     if result.cut is not None:
         raise PartialError(
             f"what is here holds, but event {result.cut}, which the remembered head tells of, was cut: "

@@ -17,7 +17,6 @@ from jitid.cli.ledger.public_keys import put
 from jitid.errors import NotFoundError
 from jitid.keys.keyring import USES
 from jitid.model.ledger_rows import Selection
-from jitid.system import output
 from jitid.values.field_types import MAX_CHAIN
 from jitid.values.text import quote
 
@@ -34,10 +33,7 @@ def rotate(cli: Invocation, args: commands.KeysRotateCommand) -> None:
     change = open_authority(cli.config()).perform(
         RotateKey(algorithm=algorithm, use=args.use, transit=args.transit, accept_clock=cli.accept_clock)
     )
-    if cli.field is not None or cli.format_name() is not None:
-        cli.show_records(args.view, [change], lambda _: {"use": args.use, "algorithm": algorithm})
-    else:
-        output.write(f"{change.kid}\n")
+    cli.show_record(args.view, change, f"{change.kid}\n", {"use": args.use, "algorithm": algorithm})
     for kid in change.retired:
         cli.note(f"{kid} signs nothing more, and still verifies what it signed")
 
@@ -60,9 +56,6 @@ def revoke(cli: Invocation, args: commands.KeysRevokeCommand) -> None:
         cli.warn(unproved(change.unproved))
     # The holder of a token of that key may hold further credentials, made at targets.
     settle_at_targets.settle_event(authority, change.event, cli.warn)
-    if cli.field is None and cli.format_name() is None:
-        output.write(_sentence(change))
-        return
     radius = change.radius
     ended = {
         "kid": args.kid,
@@ -70,7 +63,7 @@ def revoke(cli: Invocation, args: commands.KeysRevokeCommand) -> None:
         "identities": radius.identities if radius else 0,
         "offline_until": radius.offline_until if radius else None,
     }
-    cli.show_records(args.view, [change], lambda _: ended)
+    cli.show_record(args.view, change, _sentence(change), ended)
 
 
 def _foreseen(authority: Authority, kid: str) -> Ended:
@@ -102,9 +95,6 @@ def import_(cli: Invocation, args: commands.KeysImportCommand) -> None:
     imported = open_authority(cli.config()).perform(
         ImportAuthority(chain=chain.decode("ascii", "replace"), accept_clock=cli.accept_clock)
     )
-    if cli.field is not None or cli.format_name() is not None:
-        cli.show_records(args.view, [imported])
-    else:
-        output.write(f"{imported.kid}\n")
+    cli.show_record(args.view, imported, f"{imported.kid}\n")
     for kid in imported.retired:
         cli.note(f"{kid} certifies nothing more, and what it certified stays valid")

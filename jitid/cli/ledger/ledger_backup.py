@@ -49,16 +49,12 @@ def backup(cli: Invocation, args: commands.LedgerBackupCommand) -> None:
             error.add("no backup was made")
         raise
     manifest = made_backup.manifest
-    if stream:
-        pass
-    elif cli.field is not None or cli.format_name() is not None:
-        cli.show_records(args.view, [made_backup], lambda _: {"keys": len(manifest.keys)})
-    else:
-        verification = "verified" if manifest.verified else "not verified"
-        output.write(
+    if not stream:
+        sentence = (
             f"backed up to {safe(made_backup.place)}: {manifest.events} events, {made_backup.size} bytes; "
-            f"{verification}\n"
+            f"{'verified' if manifest.verified else 'not verified'}\n"
         )
+        cli.show_record(args.view, made_backup, sentence, {"keys": len(manifest.keys)})
     if args.keys:
         cli.note("the backup holds private keys: whoever has them signs in the name of this ledger")
     else:
@@ -82,10 +78,7 @@ def restore(cli: Invocation, args: commands.LedgerRestoreCommand) -> None:
             progress=display.stage,
             standard_input=standard_input(args.from_),
         )
-    if cli.field is not None or cli.format_name() is not None:
-        cli.show_records(args.view, [restored_ledger])
-    else:
-        output.write("\n".join(_sentences(restored_ledger)) + "\n")
+    cli.show_record(args.view, restored_ledger, "\n".join(_sentences(restored_ledger)) + "\n")
     _note_consequences(cli, restored_ledger)
 
 
@@ -169,11 +162,9 @@ def vacuum(cli: Invocation) -> None:
 
     with stages(cli) as display:
         result = upkeep.vacuum(cli.config(), display.stage)
-    if cli.field is not None or cli.format_name() is not None:
-        view = commands.LedgerVacuumCommand.view
-        cli.show_records(view, [result], lambda _: {"saved": result.before - result.after})
-    else:
-        output.write(f"{result.before} bytes before, {result.after} after\n")
+    sentence = f"{result.before} bytes before, {result.after} after\n"
+    saved = {"saved": result.before - result.after}
+    cli.show_record(commands.LedgerVacuumCommand.view, result, sentence, saved)
     if result.log_left:
         cli.note("somebody was reading an old state: what that held back goes as soon as nobody does")
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from jitid.authority.open_local import place_text
 from jitid.backup.transfer import CopyRequest, copy_ledger
 from jitid.cli.invocation import Invocation
-from jitid.system import output
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
@@ -35,24 +34,23 @@ def copy(cli: Invocation, args: commands.LedgerCopyCommand) -> None:
             os.write(2, b"\r\033[K")
     counts = {copied_table.table: copied_table.rows for copied_table in result.tables}
     row_count = sum(counts.values()) if counts else None
-    if cli.field is not None or cli.format_name() is not None:
-        row = args.view.row(
-            result,
-            {
-                "to": target,
-                "credentials": counts.get("credential"),
-                "rows": row_count,
-                "head": result.head.hash.hex(),
-            },
-        )
-        document = {**row, "tables": [copied_table._asdict() for copied_table in result.tables]}
-        cli.show_records(args.view, [row], document=document)
-    else:
-        output.write(
-            f"copied to {target}: {result.events} events, {row_count} rows; all agree, and the audit chain holds\n"
-            if counts
-            else f"copied to {target}: {result.events} events; the earlier attempt had compared them\n"
-        )
+    row = args.view.row(
+        result,
+        {
+            "to": target,
+            "credentials": counts.get("credential"),
+            "rows": row_count,
+            "head": result.head.hash.hex(),
+        },
+    )
+    verified = (
+        f", {row_count} rows; all agree, and the audit chain holds"
+        if counts
+        else "; the earlier attempt had compared them"
+    )
+    sentence = f"copied to {target}: {result.events} events{verified}\n"
+    document = {**row, "tables": [copied_table._asdict() for copied_table in result.tables]}
+    cli.show_record(args.view, row, sentence, document=document)
     cli.note(
         f"the source is sealed: it can be read, and refuses all else; use the copy: jitid --ledger {word(target)}"
     )

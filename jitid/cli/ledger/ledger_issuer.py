@@ -9,7 +9,6 @@ from jitid.cli.ask import can_prompt, confirm
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.figures import counted
-from jitid.system import output
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
@@ -41,12 +40,13 @@ def _set(cli: Invocation, args: commands.LedgerIssuerCommand, new_issuer: str) -
     change = authority.set_issuer(new_issuer, accept_clock=cli.accept_clock)
     former = change.names.former[-1]
     until = format_time(change.until) if change.live else None
-    if cli.field is not None or cli.format_name() is not None:
-        names = {"issuer": new_issuer, "former": former, "until": until}
-        cli.show_records(args.shown_view(), [change], lambda _: names)
-    else:
-        acceptance = "" if until is None else f"; credentials under {former} are accepted until {until}"
-        output.write(f"the issuer is {new_issuer}{acceptance} (audit event {change.event})\n")
+    acceptance = "" if until is None else f"; credentials under {former} are accepted until {until}"
+    cli.show_record(
+        args.shown_view(),
+        change,
+        f"the issuer is {new_issuer}{acceptance} (audit event {change.event})\n",
+        {"issuer": new_issuer, "former": former, "until": until},
+    )
     if config.text("issuer") not in (None, new_issuer):
         cli.note(f"the configuration still says issuer = {former}: jitid config unset issuer")
     cli.note(f"verifiers that pin {former} refuse new tokens: tell them, and repeat `jitid publish DIR`")

@@ -10,7 +10,6 @@ from jitid.capabilities.integrity.operations import CutLog, Prune
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.figures import counted
-from jitid.system import output
 from jitid.values.text import safe
 from jitid.values.times import format_time
 
@@ -70,11 +69,9 @@ def prune(cli: Invocation, args: commands.PruneCommand) -> None:
 
 
 def _report(cli: Invocation, args: commands.PruneCommand, pruning: Pruning, cut: Cut | None) -> None:
-    if cli.field is None and cli.format_name() is None:
-        output.write(_sentence(pruning, dry_run=args.dry_run) + "\n")
-        if cut is not None:
-            output.write(_cut(cut, dry_run=args.dry_run) + "\n")
-        return
+    sentences = _sentence(pruning, dry_run=args.dry_run) + "\n"
+    if cut is not None:
+        sentences += _cut(cut, dry_run=args.dry_run) + "\n"
     row = args.view.row(
         pruning,
         {
@@ -90,7 +87,7 @@ def _report(cli: Invocation, args: commands.PruneCommand, pruning: Pruning, cut:
             "file": cut and cut.file,
         },
     )
-    cli.show_records(args.view, [row], document={**row, "tables": dict(pruning.rows)})
+    cli.show_record(args.view, row, sentences, document={**row, "tables": dict(pruning.rows)})
 
 
 def _cut(cut: Cut, *, dry_run: bool) -> str:

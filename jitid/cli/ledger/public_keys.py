@@ -99,7 +99,7 @@ def publish(cli: Invocation, args: commands.PublishCommand) -> None:
 
 
 def put(content: str | bytes, out: str | None) -> None:
-    """Write to standard output, or to a file that everybody may read. Raises OutputError."""
+    """Write to standard output, or to a file that all users may read. Raises OutputError."""
     if out is not None:
         from jitid.system.files import write_public
 

@@ -165,11 +165,8 @@ def _show_rule(cli: Invocation, args: commands.PolicyShowCommand, entries: list[
 
         names = tuple(entry.rule.name for entry in entries)
         raise NotFoundError(f"the policy has no rule {quote(name)}", nearest(name, names))
-    if cli.field is not None or cli.format_name() is not None:
-        cli.show_records(args.shown_view(), [catalogued], _of_rule)
-        return
     # The original text, so that it can be copied; control characters for the terminal are escaped.
-    output.write(_harmless(catalogued.text))
+    cli.show_record(args.shown_view(), catalogued, _harmless(catalogued.text), _of_rule(catalogued))
 
 
 def _harmless(text: str) -> str:

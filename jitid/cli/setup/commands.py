@@ -8,7 +8,7 @@ from jitid.cli.command import Command
 from jitid.formats.columns import Columns
 from jitid.operation.verb import READS
 from jitid.values.declaration import arg, flag, opt, opts
-from jitid.values.field_types import FILE, TEXT, URL, choice, number_within, texts
+from jitid.values.field_types import COUNT, FILE, TEXT, URL, choice, number_within, texts
 
 
 def _settings() -> Sequence[str]:
@@ -23,7 +23,6 @@ SETTING_VALUE = texts(str, "VALUE", {}, "setting")
 _SHELL = choice("bash", "zsh", "fish", metavar="SHELL", label="shell that completes")
 _SETTING = Columns("jitid.config/1", "key value", more="origin")
 _WITH_ORIGIN = Columns("jitid.config/1", "key value origin")
-MAX_WORKERS = 64
 # An unbounded number would not limit an agent.
 _AGENT_LIMIT = number_within(1, 1_000)
 
@@ -86,9 +85,7 @@ class ServeCommand(Command):
     )
     tls_cert: str | None = opt(FILE, "--tls-cert", help="The certificate, and those above it (PEM).")
     tls_key: str | None = opt(FILE, "--tls-key", help="Its private key (PEM), readable by its owner alone.")
-    workers: int | None = opt(
-        number_within(1, MAX_WORKERS), "--workers", help="How many processes answer (default 1)."
-    )
+    workers: int | None = opt(COUNT, "--workers", help="How many processes answer (default 1).")
     public_url: str | None = opt(
         URL, "--public-url", help="How clients reach it, where that is another address."
     )

@@ -44,11 +44,8 @@ def get(cli: Invocation, args: commands.ConfigGetCommand) -> None:
         raise NotFoundError(
             f"{quote(key, 200)} is not set", f"set it with: jitid config set {safe(key)} VALUE"
         )
-    if cli.field is None and cli.format_name() is None:
-        values = setting.value if isinstance(setting.value, tuple) else (setting.value,)
-        output.write("".join(safe(str(item)) + "\n" for item in values))
-    else:
-        cli.show_records(args.view, [setting])
+    values = setting.value if isinstance(setting.value, tuple) else (setting.value,)
+    cli.show_record(args.view, setting, "".join(safe(str(item)) + "\n" for item in values))
 
 
 def set_(cli: Invocation, args: commands.ConfigSetCommand) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jitid.authority.open_local import open_or_create_local
 from jitid.cli.invocation import Invocation
-from jitid.cli.setup import commands, service_unit
+from jitid.cli.setup import service_unit
 from jitid.config.effective import here
 from jitid.config.settings import convert, named
 from jitid.errors import ConfigurationError, UsageError
@@ -16,10 +16,12 @@ from jitid.system import output, time_limit
 
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
+    from jitid.cli.setup import commands
     from jitid.config.effective import Config
     from jitid.server.start_plan import StartPlan, Tls
 
 _BIND = "127.0.0.1:8477"
+_MOST_WORKERS = 64
 
 
 def serve(cli: Invocation, args: commands.ServeCommand) -> None:
@@ -38,8 +40,8 @@ def serve(cli: Invocation, args: commands.ServeCommand) -> None:
     }
     settings = {name: _stated(config, name, value) for name, value in option_values.items()}
     count = config.number("serve_workers") if args.workers is None else args.workers
-    if not 1 <= count <= commands.MAX_WORKERS:
-        raise UsageError(f"--workers is a number from 1 to {commands.MAX_WORKERS}")
+    if not 1 <= count <= _MOST_WORKERS:
+        raise UsageError(f"--workers is a number from 1 to {_MOST_WORKERS}")
     if args.print_unit:
         output.write(service_unit.text(cli, config, settings, count))
         return
