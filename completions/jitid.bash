@@ -67,7 +67,7 @@ __jitid_table() {
         arguments='command+'
         ;;
     'mcp')
-        options="--token-file=files --most=nothing --rate=nothing --keep $everywhere"
+        options="--token-file=files --most=nothing --rate=nothing --keep --format=:json $everywhere"
         ;;
     'serve')
         options="--bind=nothing --socket=files --socket-mode=nothing --tls-cert=files --tls-key=files --workers=nothing --public-url=nothing --log-format=:json,text,none --bootstrap=files --print-unit $everywhere"
@@ -303,7 +303,7 @@ __jitid_table() {
         options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --trace=nothing --since=nothing --until=nothing --event=nothing --at=nothing --within=nothing --action=nothing --resource=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members,decision,chain,purpose,action,resource,scope,id,jti,event $everywhere"
         ;;
     'audit head')
-        options="--out=files $everywhere"
+        options="--out=files --field=:head $everywhere"
         ;;
     'audit verify')
         options="--expect-head=files --file=files --field=:events,members,head $everywhere"
@@ -322,7 +322,7 @@ __jitid_table() {
         arguments='keys'
         ;;
     'keys jwks')
-        options="--out=files $everywhere"
+        options="--out=files --format=:json $everywhere"
         ;;
     'keys ssh')
         options="--out=files $everywhere"
@@ -338,7 +338,7 @@ __jitid_table() {
         arguments='files'
         ;;
     'keys bundle')
-        options="--out=files --format=:spiffe,jwt,pem $everywhere"
+        options="--out=files --format=:spiffe,jwt,pem,json $everywhere"
         ;;
     'keys crl')
         options="--lifetime=nothing --out=files --format=:pem,der $everywhere"
@@ -417,6 +417,7 @@ __jitid_table() {
         arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
         ;;
     'config path')
+        options="--field=:path $everywhere"
         ;;
     'completion show')
         arguments=':bash,zsh,fish'

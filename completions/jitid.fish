@@ -345,6 +345,7 @@ complete -c jitid -n '__jitid_at "mcp" --token-file' -l token-file -r -F -d 'The
 complete -c jitid -n '__jitid_at "mcp" --most' -l most -x -d 'Give out at most N identities at a time (default 100)'
 complete -c jitid -n '__jitid_at "mcp" --rate' -l rate -x -d 'Write to the ledger at most N times a second (default 5), and 10 N at once'
 complete -c jitid -n '__jitid_at "mcp" --keep' -l keep -d 'At the end, leave alive what was given and not handed back'
+complete -c jitid -n '__jitid_at "mcp" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl or csv'
 
 # jitid serve
 complete -c jitid -n '__jitid_at "serve" --bind' -l bind -x -d 'Listen there (default 127.0.0.1:8477, unless there is a socket); beyond loopback only with TLS'
@@ -874,6 +875,7 @@ complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfi
 
 # jitid audit head
 complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
+complete -c jitid -n '__jitid_at "audit head" --field' -l field -r -fka 'head\\tfield' -d 'Print this field only, one value a line'
 
 # jitid audit verify
 complete -c jitid -n '__jitid_at "audit verify" --expect-head' -l expect-head -r -F -d 'A signed head kept earlier'
@@ -903,6 +905,7 @@ complete -c jitid -n '__jitid_at "keys revoke"; and test $__jitid_count = 0' -fk
 
 # jitid keys jwks
 complete -c jitid -n '__jitid_at "keys jwks" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+complete -c jitid -n '__jitid_at "keys jwks" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl or csv'
 
 # jitid keys ssh
 complete -c jitid -n '__jitid_at "keys ssh" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
@@ -919,7 +922,7 @@ complete -c jitid -n '__jitid_at "keys import"; and test $__jitid_count = 0' -F
 
 # jitid keys bundle
 complete -c jitid -n '__jitid_at "keys bundle" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-complete -c jitid -n '__jitid_at "keys bundle" --format' -l format -r -fka 'spiffe\\tformat jwt\\tformat pem\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "keys bundle" --format' -l format -r -fka 'spiffe\\tformat jwt\\tformat pem\\tformat json\\tformat' -d 'table, tsv, json, jsonl or csv'
 
 # jitid keys crl
 complete -c jitid -n '__jitid_at "keys crl" --lifetime' -l lifetime -x -d 'How long the list counts (default: 24h)'
@@ -1058,6 +1061,7 @@ complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka
 complete -c jitid -n '__jitid_at "config unset"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
 
 # jitid config path
+complete -c jitid -n '__jitid_at "config path" --field' -l field -r -fka 'path\\tfield' -d 'Print this field only, one value a line'
 
 # jitid completion show
 complete -c jitid -n '__jitid_at "completion show"; and test $__jitid_count = 0' -fka 'bash\\tshell zsh\\tshell fish\\tshell'

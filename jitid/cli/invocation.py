@@ -170,17 +170,30 @@ class Invocation:
 
             raise no_such_field(self.field, fields)
 
-    def expect_own_form(self, form: str | None = None) -> None:
-        """Raise UsageError for --format or --field, which a verb with a single output form would ignore.
+    def expect_own_form(self, *forms: str) -> str | None:
+        """Return the form that `--format` requests of a verb with `forms` and no others; None without the flag.
 
-        `form` is the name of that form. A format that is configured for all verbs raises nothing.
+        Raises UsageError for --field and for another format, which such a verb would ignore. A format that is
+        configured for all verbs raises nothing.
         """
-        if self.field is not None or self.format not in (None, form):
-            option = "--format" if self.field is None else "--field"
-            raise UsageError(
-                f"{option} means nothing here",
-                "what is written has one form alone" if form is None else f"what is written is always {form}",
-            )
+        name = self.format
+        if self.field is None and (name is None or name in forms):
+            from jitid.config.settings import FORMATS
+
+            # Errors have the requested format if it is a usual one.
+            self.format = name if name in FORMATS else None
+            return name
+        if self.field is None and name is not None and len(forms) > 1:
+            from jitid.values.text import quote
+
+            raise UsageError(f"{quote(name)} is no format here", f"choose one of: {', '.join(forms)}")
+        option = "--format" if self.field is None else "--field"
+        raise UsageError(
+            f"{option} means nothing here",
+            f"what is written is always {' or '.join(forms)}"
+            if forms
+            else "what is written has one form alone",
+        )
 
     def show_records(
         self,
@@ -188,16 +201,33 @@ class Invocation:
         records: Iterable[Any],
         compute: Callable[[Any], Mapping[str, Any]] | None = None,
         *,
+        brief: tuple[str, ...] = (),
         document: Mapping[str, Any] | None = None,
     ) -> None:
         """Show records by a view: in a table for people its brief columns, unless `--verbose`; otherwise all.
 
-        `compute` returns the values of a record that the view cannot take from it. Raises OutputError too.
+        `compute` returns the values of a record that the view cannot take from it; `brief` replaces the brief columns.
+        Raises OutputError too.
         """
-        columns = view.brief if self.by_eye() and not self.verbose else view.fields
+        columns = (brief or view.brief) if self.by_eye() and not self.verbose else view.fields
         if self.field in view.more:
             columns = (self.field,)
         self.show(view.display(records, compute, columns=columns, document=document))
+
+    def show_record(
+        self,
+        view: Columns,
+        record: object,
+        sentence: str,
+        computed: Mapping[str, Any] | None = None,
+        *,
+        document: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write a sentence with its line end; if a format or a field is requested, the record with `computed`."""
+        if self.field is None and self.format_name() is None:
+            output.write(sentence)
+        else:
+            self.show_records(view, [record], lambda _: computed or {}, document=document)
 
     def by_eye(self) -> bool:
         """Return whether the output is a table for people: at a terminal, or by request."""

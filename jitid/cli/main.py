@@ -85,10 +85,13 @@ def _perform(verb: Verb, cli: Invocation) -> None:
         from jitid.system.output_place import check_output
 
         check_output(out)
-    if verb.formats:
+    if verb.only_formats is not None:
+        cli.special_format = cli.expect_own_form(*verb.only_formats)
+    elif verb.formats:
         cli.special_format = cli.own_format(verb.formats)
-    if verb.view is not None:
-        cli.expect(verb.view.named)
+    view = verb.shown_view()
+    if view is not None and not verb.repairs_configuration:
+        cli.expect(view.named)
     cli.changes = verb.may_change()
     # Loaded modules stay in memory. After the freeze, the collector checks only the objects of the verb.
     gc.freeze()

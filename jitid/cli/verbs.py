@@ -53,7 +53,7 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "delegator": ("cli.directory.commands",),
     "agent": ("cli.directory.commands",),
     "audit": ("cli.ledger.commands",),
-    "keys": ("cli.ledger.commands",),
+    "keys": ("capabilities.trust.operations", "cli.ledger.commands"),
     "publish": ("cli.ledger.commands",),
     "prune": ("cli.ledger.commands",),
     "ledger": ("cli.ledger.commands",),

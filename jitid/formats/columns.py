@@ -13,6 +13,7 @@ from jitid.values.times import format_time
 # ruff: noqa: ANN401
 
 _TIMES = ("_at", "_until", "_since", "_before")
+_TIME_NAMES = ("at", "until", "deadline")
 _MISSING: Any = object()
 
 
@@ -20,8 +21,8 @@ class Columns:
     """The fields of the rows that a verb shows.
 
     A row is shown from a record: each field has the value of the attribute with its name, in the record or in a record
-    inside it. A time, by the end of its name or as `deadline`, is shown as RFC 3339 text. A verb adds only the
-    values that it computes.
+    inside it; of a mapping, the item with its name, or None. A time, by its name or the end of its name, is shown as
+    RFC 3339 text. A verb adds only the values that it computes.
     """
 
     __slots__ = ("_paths", "brief", "fields", "more", "schema", "single")
@@ -59,6 +60,8 @@ class Columns:
         }
 
     def _value(self, record: Any, name: str) -> Any:
+        if isinstance(record, Mapping):
+            return record.get(name)
         if name in self._paths:
             for part in self._paths[name].split("."):
                 record = getattr(record, part)
@@ -85,7 +88,7 @@ def shown(name: str, value: Any) -> Any:
     """Return the form in which the value of a field is shown."""
     if isinstance(value, Enum):
         return value.value
-    if type(value) is int and (name.endswith(_TIMES) or name == "deadline"):
+    if type(value) is int and (name.endswith(_TIMES) or name in _TIME_NAMES):
         return format_time(value)
     return value
 

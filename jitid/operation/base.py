@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from jitid.operation.verb import READS, Verb
 from jitid.values.field_types import MAX_ROWS
@@ -118,11 +118,8 @@ def performer(kind: type[Operation[Any]]) -> Callable[[Context, Any], Any]:
     """
     module = import_module(kind.__module__.removesuffix("operations") + "perform")
     name = re.sub(r"(?<!^)([A-Z])", r"_\1", kind.__name__).lower()
-    function = getattr(module, name, None)
-    code = getattr(function, "__code__", None)
-    if code is None or code.co_varnames[:2] != ("context", "operation"):
-        function = module.perform
-    return cast("Callable[[Context, Any], Any]", function)
+    function: Callable[[Context, Any], Any] = getattr(module, name)
+    return function
 
 
 class Authority(Protocol):

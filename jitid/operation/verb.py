@@ -32,6 +32,14 @@ class Verb(Declared):
     """The fields of its output; None if its output has one form."""
     formats: ClassVar[tuple[str, ...]] = ()
     """Its own formats, besides those of all verbs."""
+    only_formats: ClassVar[tuple[str, ...] | None] = None
+    """All its formats, if it has none of the usual ones and no fields; empty if its output has one form alone."""
+    repairs_configuration: ClassVar[bool] = False
+    """Whether it works with an invalid configuration too; its function then checks the format and the field."""
+
+    def shown_view(self) -> Columns | None:
+        """Return the fields of this line's output, if an option changes them; None if its output has one form."""
+        return self.view
 
     def may_change(self) -> bool:
         """Return whether this line may change data."""

@@ -84,6 +84,19 @@ def number(
     return FieldType(parse, metavar, _within(minimum, maximum), {"minimum": minimum, "maximum": maximum})
 
 
+def number_within(minimum: int, maximum: int, metavar: str = "N") -> FieldType[int]:
+    """Return the type of a whole number on a command line that the verb bounds on both sides."""
+    type_ = number(minimum, maximum)
+
+    def parse(value: str, label: str) -> int:
+        parsed = type_.parse(value, label)
+        if not minimum <= parsed <= maximum:
+            raise UsageError(f"{label.strip('`')} is a number from {minimum} to {maximum}")
+        return parsed
+
+    return typed_as(type_, metavar, parse=parse)
+
+
 def _within(minimum: int, maximum: int) -> Callable[[int], int]:
     def check(value: int) -> int:
         if not minimum <= value <= maximum:
@@ -148,12 +161,6 @@ def typed_as(
         words=words or type_.words,
         sources=sources or type_.sources,
     )
-
-
-def _typed_reason(value: str, _label: str) -> str:
-    if len(value) > 1_000:
-        raise UsageError("the reason is longer than 1,000 characters")
-    return check_text(value, "the reason")
 
 
 def _typed_reason(value: str, _label: str) -> str:
@@ -242,8 +249,8 @@ AUDIENCE = texts(
     check_audience, "AUD", {"minLength": 1, "maxLength": 255, "pattern": r"^[!#-&(-;=?-\[\]-_a-~]+$"}
 )
 REACH = texts(check_reach, "AUD", AUDIENCE.schema)
-ALGORITHM = choice("ES256", "EdDSA", metavar="ALG")
-KEY_USE = choice("jws", "x509", "ssh", metavar="USE")
+ALGORITHM = choice("ES256", "EdDSA", metavar="ALG", label="algorithm")
+KEY_USE = choice("jws", "x509", "ssh", metavar="USE", label="use of a key")
 PUBLIC_KEY = text(MAX_PUBLIC_KEY, "the public key")
 REASON = kept_text(LONG, "the reason")
 SHORT_REASON = typed_as(REASON, parse=_typed_reason)

@@ -81,7 +81,9 @@ def test_what_is_wrong_is_told_with_its_line_and_without_the_secret(
         ("x" * (1 << 20) + "\n", "jsonl"),
     ],
 )
-def test_what_is_no_list_is_refused_and_not_repeated(tmp_path: Path, text: str | bytes, form: str | None) -> None:
+def test_what_is_no_list_is_refused_and_not_repeated(
+    tmp_path: Path, text: str | bytes, form: str | None
+) -> None:
     with pytest.raises(UsageError) as caught:
         read(tmp_path, text, form)
     assert SECRET not in caught.value.message + str(caught.value.hint)

@@ -84,7 +84,7 @@ def test_what_was_copied_is_sealed(shell: Shell, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "status", "what"),
     [
-        ((), 2, "a copy needs a place"),
+        ((), 2, "`--to` is missing"),
         (("--to", " "), 2, "is blank"),
         (("--to", "ledger"), 2, "is there already"),
         (("--to", "."), 2, "is not empty"),

@@ -198,7 +198,9 @@ def _word_of(metavar: str) -> str:
 
 
 def _fields(names: tuple[str, ...]) -> list[str]:
-    return prose(f"The fields are {', '.join(names[:-1])} and {names[-1]}.") if names else []
+    if len(names) < 2:
+        return prose(f"The only field is {names[0]}.") if names else []
+    return prose(f"The fields are {', '.join(names[:-1])} and {names[-1]}.")
 
 
 def _setting(setting: Setting) -> list[str]:

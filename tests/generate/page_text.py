@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jitid.cli.ledger import audit_verbs
-from jitid.cli.policy import policy_verbs
 from jitid.cli.verbs import all_verbs
 from tests.generate import values
 
@@ -59,10 +57,6 @@ MORE: Mapping[str, str] = {verb: page["more"] for verb, page in _VERBS.items() i
 FIELDS: Mapping[str, tuple[str, ...]] = {
     **{verb: fields for verb, fields in values.FIELDS.items() if fields},
     **{name: verb.view.fields for name, verb in all_verbs().items() if verb.view is not None},
-    # An option of these verbs adds one field.
-    "audit log": audit_verbs.LOG,
-    "config show": ("key", "value"),
-    "policy show": policy_verbs.RULE,
 }
 """Verb -> the fields of its output."""
 

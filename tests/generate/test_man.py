@@ -153,7 +153,9 @@ def test_the_fields_are_those_that_the_verbs_know(tmp_path: Path) -> None:
     ]
     steps, _ = transcripts.parse(transcripts.replay("".join(lines), tmp_path))
     for verb, step in zip(verbs, steps, strict=True):
-        assert f"2> jitid: hint: the fields are: {', '.join(FIELDS[verb])}" in step.expected, verb
+        hint = f"2> jitid: hint: the fields are: {', '.join(FIELDS[verb])}"
+        # A field that is only shown by name comes last, and is not in the page.
+        assert any(f"{line},".startswith(f"{hint},") for line in step.expected), verb
 
 
 @pytest.mark.parametrize("verb", all_verbs())

@@ -68,6 +68,3 @@ class SuggestPolicy(Operation["list[Suggestion]"]):
     """Only credentials that were issued on this task."""
     days: int = value(number(1, 3_660))
     """The number of UTC days to look back, today included."""
-
-
-AnyOperation = StoredPolicy | ReplayDecisions | Explain | SuggestPolicy

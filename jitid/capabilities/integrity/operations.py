@@ -163,6 +163,3 @@ class SignHead(Operation["str"]):
     def fits(self, answer: str) -> bool:
         """Return whether the head is a JWS in compact form (RFC 7515, section 3.1)."""
         return answer.count(".") == 2
-
-
-AnyOperation = VerifyLog | Prune | CutLog | ExportLog | Examine | ReadLog | FollowLog | SignHead

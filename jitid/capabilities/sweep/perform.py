@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jitid.capabilities.audit import audit_log
-from jitid.capabilities.integrity.perform import sign_head
 from jitid.capabilities.sweep import operations as ops
 from jitid.capabilities.sweep import remedies, run_rules
 from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
@@ -76,7 +75,7 @@ def sweep(context: Context, operation: ops.Sweep) -> Iterator[Finding | Coverage
         head = unsigned = None
         if rule_context.verified is not None:
             try:
-                head = sign_head(snapshot, names, context.keyring)
+                head = audit_log.signed_head(snapshot, names, audit_log.signer_of(snapshot, context.keyring))
             except JitidError as error:
                 unsigned = error.message
         yield Swept(rule_context.now, rule_context.census()[0], head, unsigned)

@@ -46,6 +46,3 @@ class PublishRevocations(Operation["list[RevocationList]"]):
 
     lifetime: int | None = value(DURATION, default=None)
     """Seconds for which the lists are valid; more than a day requires the role admin."""
-
-
-AnyOperation = RequestAuthority | ImportAuthority | PublishBundle | PublishRevocations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.trust import certificate_operations as ops
 from jitid.capabilities.trust import x509_authority
@@ -12,25 +12,30 @@ if TYPE_CHECKING:
     from jitid.operation.context import Context
 
 
-def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform an operation and return its answer."""
-    ledger, keyring = context.ledger, context.keyring
-    match operation:
-        case ops.RequestAuthority(accept_clock=accept_clock):
-            with ledger.write(accept_clock=accept_clock) as transaction:
-                return x509_authority.request_certificate(transaction, ledger.names, keyring)
-        case ops.ImportAuthority(chain=chain, accept_clock=accept_clock):
-            with ledger.write(accept_clock=accept_clock) as transaction:
-                return x509_authority.import_certificate(transaction, keyring, chain)
-        case ops.PublishBundle():
-            with ledger.read() as snapshot:
-                return x509_authority.bundle(snapshot, ledger.names)
-        case ops.PublishRevocations(lifetime=lifetime):
-            expiry.try_to_record(ledger)
-            with ledger.read() as snapshot:
-                seal.refuse_if_sealed(snapshot)
-                return x509_authority.revocation_lists(
-                    snapshot, keyring, x509_authority.LIFETIME if lifetime is None else lifetime
-                )
-        case _:
-            assert_never(operation)
+def request_authority(context: Context, operation: ops.RequestAuthority) -> x509_authority.Requested:
+    """Make a key, and return the request for its certificate."""
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        return x509_authority.request_certificate(transaction, context.ledger.names, context.keyring)
+
+
+def import_authority(context: Context, operation: ops.ImportAuthority) -> x509_authority.Imported:
+    """Record the certificate of a waiting key, which certifies from now on."""
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        return x509_authority.import_certificate(transaction, context.keyring, operation.chain)
+
+
+def publish_bundle(context: Context, operation: ops.PublishBundle) -> x509_authority.Bundle:  # noqa: ARG001
+    """Return the keys that verifiers of SVIDs trust."""
+    with context.ledger.read() as snapshot:
+        return x509_authority.bundle(snapshot, context.ledger.names)
+
+
+def publish_revocations(
+    context: Context, operation: ops.PublishRevocations
+) -> list[x509_authority.RevocationList]:
+    """Return a signed list of revoked certificates for each authority."""
+    lifetime = x509_authority.LIFETIME if operation.lifetime is None else operation.lifetime
+    expiry.try_to_record(context.ledger)
+    with context.ledger.read() as snapshot:
+        seal.refuse_if_sealed(snapshot)
+        return x509_authority.revocation_lists(snapshot, context.keyring, lifetime)

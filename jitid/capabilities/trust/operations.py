@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jitid.formats.columns import Columns
 from jitid.operation.base import Operation
 from jitid.operation.verb import READS
 from jitid.values.declaration import value
@@ -21,12 +22,29 @@ class KeyRow(NamedTuple):
     key: SigningKey
     needed_until: int | None
 
+    @property
+    def state(self) -> str:
+        """`revoked`, `retired`, `signing` or `waiting`: without the certificate that it needs."""
+        if self.key.revoked_at or self.key.retired_at:
+            return "revoked" if self.key.revoked_at else "retired"
+        return "signing" if self.key.signs else "waiting"
+
 
 class ListKeys(Operation["list[KeyRow]"]):
-    """List the signing keys that there ever were."""
+    """List the signing keys that there ever were.
+
+    A retired key signs nothing more, and still verifies what it signed, until `needed_until` at the latest. One that
+    is waiting was made by `jitid keys request`.
+    """
 
     roles = ("auditor", "admin")
+    verb = "keys list"
     effect = READS
+    view = Columns(
+        "jitid.keys/1",
+        "kid use algorithm state created_at retired_at revoked_at needed_until",
+        brief="kid use algorithm state",
+    )
 
 
 class RotateKey(Operation["KeyChange"]):
@@ -77,6 +95,3 @@ class PublishSshRevocations(Operation["SshRevocations"]):
 
     for_anybody = True
     effect = READS
-
-
-AnyOperation = ListKeys | RotateKey | RevokeKey | PublishKeys | PublishSshAuthorities | PublishSshRevocations

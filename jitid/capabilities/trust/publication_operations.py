@@ -37,6 +37,3 @@ class MakeStatusList(Operation["str"]):
     """The day on which its tokens expire, counted from the epoch."""
     algorithm: str = value(ALGORITHM)
     """The algorithm of its signature."""
-
-
-AnyOperation = MakePublication | MakeStatusList

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.trust import publication, status_lists
 from jitid.capabilities.trust import publication_operations as ops
@@ -11,26 +10,15 @@ from jitid.errors import NotFoundError
 from jitid.ledger import expiry, seal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jitid.operation.context import Context
 
 
-def perform(context: Context, operation: ops.AnyOperation) -> object:
-    """Perform an operation and return its answer."""
+def make_publication(context: Context, operation: ops.MakePublication) -> Iterator[publication.Document]:
+    """Return the documents that offline verifiers need, in the order in which they must appear."""
     expiry.try_to_record(context.ledger)
-    match operation:
-        case ops.MakePublication(kids=kids):
-            return _documents(context, kids)
-        case ops.MakeStatusList(number=number, algorithm=algorithm):
-            terms = context.terms()
-            if terms.publish_url is None:
-                raise NotFoundError("no status lists are published", "the setting publish_url says where")
-            with context.ledger.read() as snapshot:
-                seal.refuse_if_sealed(snapshot)
-                return status_lists.status_list(
-                    snapshot, context.keyring, terms.publish_url, terms.publish_lifetime, number, algorithm
-                )
-        case _:
-            assert_never(operation)
+    return _documents(context, operation.kids)
 
 
 def _documents(context: Context, kids: tuple[str, ...]) -> Iterator[publication.Document]:
@@ -44,4 +32,22 @@ def _documents(context: Context, kids: tuple[str, ...]) -> Iterator[publication.
             url=terms.publish_url,
             lifetime=terms.publish_lifetime,
             kids=kids,
+        )
+
+
+def make_status_list(context: Context, operation: ops.MakeStatusList) -> str:
+    """Return one signed status list."""
+    expiry.try_to_record(context.ledger)
+    terms = context.terms()
+    if terms.publish_url is None:
+        raise NotFoundError("no status lists are published", "the setting publish_url says where")
+    with context.ledger.read() as snapshot:
+        seal.refuse_if_sealed(snapshot)
+        return status_lists.status_list(
+            snapshot,
+            context.keyring,
+            terms.publish_url,
+            terms.publish_lifetime,
+            operation.number,
+            operation.algorithm,
         )

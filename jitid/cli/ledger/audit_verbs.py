@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
-from jitid.authority.open_local import watch
 from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError
 from jitid.capabilities.integrity.audit_export import verify_export
 from jitid.capabilities.integrity.operations import ExportLog, ReadLog, SignHead, VerifyLog
-from jitid.capabilities.integrity.verify_log import Verification
-from jitid.cli import read_input, record_rows
-from jitid.cli.identity.list import limit_of
+from jitid.cli import read_input
 from jitid.cli.invocation import Invocation
 from jitid.errors import IntegrityError, PartialError, UsageError
 from jitid.formats.display import Display
@@ -21,32 +18,26 @@ from jitid.model.event import Event
 from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.system import output
 from jitid.values.strict_json import loads
-from jitid.values.text import quote
 
 if TYPE_CHECKING:
+    from jitid.capabilities.use.operations import UsePage
     from jitid.cli.ledger import commands
+    from jitid.formats.columns import Columns
+    from jitid.model.use import RecordedUse, UseFilter
 
-LOG = ("seq", "at", "op", "by", "task", "agent", "delegator", "count", "rules", "reason", "hash")
-BRIEF = ("seq", "at", "op", "by", "task", "agent", "count")
-DENIALS = ("seq", "at", "by", "agent", "rules")
+_DENIALS = ("seq", "at", "by", "agent", "rules")
 """Columns at a terminal, if the filter is for denials only."""
-BY_ID = "by_id"
-"""Id of the caller's identity, if the caller is an agent; no other caller has one. TSV and CSV show it only with
-`--field`; a table has this column if an event has an id.
-"""
-HEAD = ("head",)
-EXPORTS = ("jsonl", "syslog")
-VERIFIED = ("events", "members", "head")
+_AROUND = 60
+"""Default number of seconds before and after a time."""
+_MOST_ACTIONS = 1_000
+"""Maximum number of actions without --limit."""
 
 
 def log(cli: Invocation, args: commands.AuditLogCommand) -> None:
     """Perform `jitid audit log`."""
-    fields: tuple[str, ...] = (*LOG, "members") if args.members else LOG
-    if cli.field == BY_ID:
-        fields = (*fields, BY_ID)
-    about_use = any(each is not None for each in (args.at, args.within, args.action, args.resource))
-    if not about_use:
-        cli.expect(fields)
+    if args.shows_actions:
+        _show_actions(cli, args)
+        return
     log_filter = LogFilter(
         operation=args.operation,
         task=args.task,
@@ -61,76 +52,118 @@ def log(cli: Invocation, args: commands.AuditLogCommand) -> None:
         after=(args.after or 0) if args.event is None else max(args.after or 0, args.event - 1),
         event=args.event,
     )
-    if args.limit is not None:
-        limit_of(args.limit)
-    if about_use:
-        from jitid.cli.ledger import audit_actions
-
-        if args.follow or args.members or args.after is not None:
-            raise UsageError("--follow, --members and --after are about events, and actions are asked for")
-        audit_actions.show(cli, log_filter, args.at, args.within, args.action, args.resource, args.limit)
-        return
+    view = args.shown_view()
     if args.follow:
         if args.event is not None:
             raise UsageError("--follow and --event cannot go together", "a single event has nothing after it")
         if cli.format_name() == "json" and cli.field is None:
             raise UsageError("a JSON document has an end, and --follow has none", "use --format jsonl")
-        start = args.after is not None or args.since is not None
-        _follow(cli, log_filter, args.limit, fields, start=start, members=args.members)
+        _follow(cli, args, log_filter, view)
         return
     documents = open_authority(cli.config()).perform(
         ReadLog(chosen=log_filter, limit=args.limit, members=args.members)
     )
-    _show_log(cli, documents, log_filter, fields, members=args.members)
-
-
-def _show_log(
-    cli: Invocation,
-    documents: list[dict[str, Any]],
-    chosen: LogFilter,
-    fields: tuple[str, ...],
-    *,
-    members: bool,
-) -> None:
-    """Print the events that a filter has found."""
     if cli.format_name() in ("json", "jsonl") and cli.field is None:
-        all_fields: dict[str, None] = dict.fromkeys(fields)
-        for document in documents:
-            all_fields.update(dict.fromkeys(document))
-        cli.show(Display("jitid.audit-log/1", tuple(all_fields), documents))
-        return
-    rows = [_row(document) for document in documents]
-    if chosen.event is not None and len(rows) == 1 and cli.by_eye():
-        cli.show(Display("jitid.audit-log/1", fields, rows, one=True))
-        return
-    brief: tuple[str, ...] = DENIALS if chosen.operation == "denial" else BRIEF
-    if any(BY_ID in document for document in documents):
-        index = brief.index("by") + 1
-        brief = (*brief[:index], BY_ID, *brief[index:])
-    columns = record_rows.columns(cli, fields, (*brief, "members") if members else brief)
-    cli.show(Display("jitid.audit-log/1", columns, rows))
+        all_fields = dict.fromkeys((*view.fields, *(name for document in documents for name in document)))
+        cli.show(Display(view.schema, tuple(all_fields), documents))
+    elif args.event is not None and len(documents) == 1 and cli.by_eye():
+        cli.show(view.display(documents, _count)._replace(one=True))
+    else:
+        cli.show_records(view, documents, _count, brief=_columns(args, view, documents))
 
 
-def _follow(
-    cli: Invocation,
-    log_filter: LogFilter,
-    limit: int | None,
-    fields: tuple[str, ...],
-    *,
-    start: bool,
-    members: bool,
-) -> None:
+def _columns(
+    args: commands.AuditLogCommand, view: Columns, documents: list[dict[str, Any]]
+) -> tuple[str, ...]:
+    """Return the columns of a table at a terminal: with the id of the caller if an event has one."""
+    columns: tuple[str, ...] = view.brief
+    if args.operation == "denial":
+        columns = (*_DENIALS, "members") if args.members else _DENIALS
+    if any("by_id" in document for document in documents):
+        index = columns.index("by") + 1
+        columns = (*columns[:index], "by_id", *columns[index:])
+    return columns
+
+
+def _count(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the number of credentials: the event of a single one does not state it."""
+    return {"count": document.get("count", 1 if "jti" in document else None)}
+
+
+def _show_actions(cli: Invocation, args: commands.AuditLogCommand) -> None:
+    """Show the recorded actions, in the order of time.
+
+    Raises:
+        UsageError: an option is for events only, or the time is specified twice.
+
+    """
+    from jitid.capabilities.use.operations import ListUses
+
+    if args.follow or args.members or args.after is not None:
+        raise UsageError("--follow, --members and --after are about events, and actions are asked for")
+    for name in ("operation", "by", "sweep", "trace"):
+        if getattr(args, name) is not None:
+            raise UsageError(f"--{name} is about events, and --at, --action and --resource are about actions")
+    page = open_authority(cli.config()).perform(
+        ListUses(chosen=_use_filter(args), limit=args.limit or _MOST_ACTIONS)
+    )
+    view = args.shown_view()
+    # A column that a filter fixes is left out.
+    fixed = {name for name in ("agent", "action", "resource") if getattr(args, name) is not None}
+    brief = tuple(name for name in view.brief if name not in fixed)
+    cli.show_records(view, page.uses, lambda use: _decided(use, page), brief=brief)
+    if args.limit is None and len(page.uses) == _MOST_ACTIONS:
+        cli.note(f"there may be more than {_MOST_ACTIONS}: say how many with --limit")
+
+
+def _use_filter(args: commands.AuditLogCommand) -> UseFilter:
+    from jitid.model.use import UseFilter
+
+    since, until = args.since, args.until
+    if args.at is not None:
+        if since is not None or until is not None:
+            raise UsageError("--at and --since or --until cannot go together", "say how far with --within")
+        around = _AROUND if args.within is None else args.within
+        since, until = args.at - around, args.at + around + 1
+    elif args.within is not None:
+        raise UsageError("--within says how far from --at, and there is none")
+    return UseFilter(
+        since=since,
+        until=until,
+        action=args.action,
+        resource=args.resource,
+        task=args.task,
+        agent=args.agent,
+        delegators=() if args.delegator is None else (args.delegator,),
+        event=args.event,
+        rule=args.rule,
+    )
+
+
+def _decided(use: RecordedUse, page: UsePage) -> dict[str, Any]:
+    chain = None
+    if use.agent is not None:
+        lineage = () if use.identity_key is None else page.lineages.get(use.identity_key, ())
+        chain = (use.delegator, *(ancestor.agent for ancestor in reversed(lineage)), use.agent)
+    return {"decision": "allow" if use.allowed else "deny", "chain": chain}
+
+
+def _follow(cli: Invocation, args: commands.AuditLogCommand, log_filter: LogFilter, view: Columns) -> None:
+    from jitid.authority.open_local import watch
     from jitid.cli.ledger.audit_follow import follow
     from jitid.formats.display import Format
     from jitid.formats.stream import Stream
 
     format_ = cli.format_name() or ("table" if output.is_terminal() else "tsv")
-    columns = record_rows.columns(cli, fields, (*BRIEF, "members") if members else BRIEF)
+    columns = view.brief if cli.by_eye() and not cli.verbose else view.fields
     config = cli.config()
     check = watch(config)
     stream: Stream | None = None
     authority = open_authority(config)
-    for documents, last_event in follow(authority, check, log_filter, limit, start=start, members=members):
+    start = args.after is not None or args.since is not None
+    for documents, last_event in follow(
+        authority, check, log_filter, args.limit, start=start, members=args.members
+    ):
         text = ""
         if stream is None:
             # The column of event numbers has room to grow.
@@ -151,32 +184,27 @@ def _follow(
             )
             text = stream.header()
         unfiltered = format_ == "jsonl" and cli.field is None
-        text += stream.lines(documents if unfiltered else [_row(document) for document in documents])
+        text += stream.lines(
+            documents if unfiltered else [view.row(document, _count(document)) for document in documents]
+        )
         if text:
             output.write(text)
 
 
-def _row(document: dict[str, Any]) -> dict[str, Any]:
-    return {"count": 1 if "jti" in document else None, **document, "at": record_rows.time(document["at"])}
-
-
 def head(cli: Invocation, args: commands.AuditHeadCommand) -> None:
     """Perform `jitid audit head`."""
-    if args.out is None:
-        cli.expect(HEAD)
-    else:
+    if args.out is not None:
         cli.expect_own_form()
     signed_head = open_authority(cli.config()).perform(SignHead())
     # The configured format does not apply: the stored head must have the form that --expect-head reads.
     if cli.field is None and cli.format is None:
         output.put([f"{signed_head}\n"], args.out)
     else:
-        cli.show(Display("jitid.audit-head/1", HEAD, [{"head": signed_head}], one=True))
+        cli.show_records(args.view, [{"head": signed_head}])
 
 
 def verify(cli: Invocation, args: commands.AuditVerifyCommand) -> None:
     """Perform `jitid audit verify`."""
-    cli.expect(VERIFIED)
     read_input.check_one_stdin(args.file, args.expect_head)
     expected = None if args.expect_head is None else _head(args.expect_head)
     try:
@@ -192,7 +220,11 @@ def verify(cli: Invocation, args: commands.AuditVerifyCommand) -> None:
             error.hint or "keep ledger and files as they are, and compare them with copies kept elsewhere"
         )
         raise
-    _report(cli, result, compared_rows=args.file is None)
+    head_hash = result.head.hash.hex()
+    # An export has only events.
+    compared = "" if args.file else f", and the ledger's rows agree ({result.members} issues and ends)"
+    sentence = f"the audit chain holds: {result.events} events{compared}; head {head_hash}\n"
+    cli.show_record(args.view, result, sentence, {"head": head_hash})
     if result.cut is not None:
         raise PartialError(
             f"what is here holds, but event {result.cut}, which the remembered head tells of, was cut: "
@@ -206,28 +238,10 @@ def _head(path: str) -> str:
     return bare(read_input.unmarked(path, MAX_TOKEN, "the signed head").decode("utf-8", "replace"))
 
 
-def _report(cli: Invocation, result: Verification, *, compared_rows: bool) -> None:
-    row = {"events": result.events, "members": result.members, "head": result.head.hash.hex()}
-    if cli.field is not None or cli.format_name() is not None:
-        cli.show(Display("jitid.audit-verify/1", VERIFIED, [row], one=True))
-    else:
-        # An export has only events.
-        compared = (
-            f", and the ledger's rows agree ({result.members} issues and ends)" if compared_rows else ""
-        )
-        output.write(f"the audit chain holds: {result.events} events{compared}; head {row['head']}\n")
-
-
 def export(cli: Invocation, args: commands.AuditExportCommand) -> None:
     """Perform `jitid audit export`."""
-    if cli.format not in (None, *EXPORTS):
-        raise UsageError(f"{quote(cli.format)} is no format here", f"choose one of: {', '.join(EXPORTS)}")
-    syslog = cli.format == "syslog"
-    if syslog:
-        cli.format = None
-    cli.expect_own_form("jsonl")
     lines = open_authority(cli.config()).perform(ExportLog())
-    if syslog:
+    if cli.special_format == "syslog":
         from jitid.formats import syslog as messages
 
         output.put(messages.text(_events(lines), os.uname().nodename), args.out)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from jitid.cli.command import Command
+from jitid.formats.columns import Columns
 from jitid.model.types import TASK
 from jitid.operation.verb import READS
-from jitid.values.declaration import arg, flag, opt, optional_arg
+from jitid.values.declaration import arg, flag, opt, optional_arg, required_opt
 from jitid.values.field_types import (
     AGENT,
+    ALGORITHM,
     COUNT,
     DELEGATOR,
     DURATION,
@@ -15,11 +17,34 @@ from jitid.values.field_types import (
     FILE,
     FOLDER,
     KEY_ID,
+    KEY_USE,
+    LIMIT,
     NAME,
     TEXT,
     TIME,
     choice,
+    text,
+    texts,
 )
+from jitid.values.names import check_issuer
+
+_BACKUP = text(4_096, "the path of the backup", "FILE", "files")
+_PLACE = text(1_024, "the place of the copy", "URL", "folders")
+_ISSUER = texts(check_issuer, "URL", {}, "folders")
+
+_EVENT = "seq at op by task agent delegator count rules reason hash"
+_EVENT_BRIEF = "seq at op by task agent count"
+# The id of the caller's identity, if the caller is an agent; no other caller has one.
+EVENTS = Columns("jitid.audit-log/1", _EVENT, brief=_EVENT_BRIEF, more="by_id")
+EVENTS_WITH_MEMBERS = Columns(
+    "jitid.audit-log/1", f"{_EVENT} members", brief=f"{_EVENT_BRIEF} members", more="by_id"
+)
+ACTIONS = Columns(
+    "jitid.actions/1",
+    "at decision agent delegator chain task purpose action resource scope rules reason id jti event",
+    brief="at decision agent delegator action resource",
+)
+_CHECKS = "check=name status detail repair"
 
 
 class AuditLogCommand(Command):
@@ -36,6 +61,12 @@ class AuditLogCommand(Command):
     verb = "audit log"
     function = "ledger.audit_verbs:log"
     effect = READS
+    view = Columns(
+        "jitid.audit-log/1",
+        _EVENT,
+        brief=_EVENT_BRIEF,
+        more="members decision chain purpose action resource scope id jti event",
+    )
 
     operation: str | None = opt(NAME, "--operation", help="Of this operation, as issue or denial.")
     task: str | None = opt(TASK, "--task", help="Of this task.")
@@ -58,8 +89,17 @@ class AuditLogCommand(Command):
     resource: str | None = opt(TEXT, "--resource", help="Actions on just this resource.")
     after: int | None = opt(EVENT, "--after", help="Go on after event N.")
     members: bool = flag("--members", help="Name the credentials each event issued and ended.")
-    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
+    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
     follow: bool = flag("--follow", "-f", help="Go on with new events as they are committed.")
+
+    @property
+    def shows_actions(self) -> bool:
+        """Whether it shows actions instead of events."""
+        return any(each is not None for each in (self.at, self.within, self.action, self.resource))
+
+    def shown_view(self) -> Columns:
+        """Return the fields of actions, or of events."""
+        return ACTIONS if self.shows_actions else EVENTS_WITH_MEMBERS if self.members else EVENTS
 
 
 class AuditHeadCommand(Command):
@@ -72,6 +112,7 @@ class AuditHeadCommand(Command):
     verb = "audit head"
     function = "ledger.audit_verbs:head"
     effect = READS
+    view = Columns("jitid.audit-head/1", "head", single=True)
 
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
 
@@ -86,6 +127,7 @@ class AuditVerifyCommand(Command):
     verb = "audit verify"
     function = "ledger.audit_verbs:verify"
     effect = READS
+    view = Columns("jitid.audit-verify/1", "events members head", single=True)
 
     expect_head: str | None = opt(FILE, "--expect-head", help="A signed head kept earlier.")
     file: str | None = opt(FILE, "--file", help="An exported log instead of the ledger's.")
@@ -101,20 +143,9 @@ class AuditExportCommand(Command):
     verb = "audit export"
     function = "ledger.audit_verbs:export"
     effect = READS
+    only_formats = ("jsonl", "syslog")
 
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
-
-
-class KeysListCommand(Command):
-    """List the signing keys that there ever were.
-
-    A retired key signs nothing more, and still verifies what it signed, until `needed_until` at the latest. One that
-    is waiting was made by `jitid keys request`.
-    """
-
-    verb = "keys list"
-    function = "ledger.keys_verbs:list_"
-    effect = READS
 
 
 class KeysRotateCommand(Command):
@@ -126,15 +157,10 @@ class KeysRotateCommand(Command):
 
     verb = "keys rotate"
     function = "ledger.keys_verbs:rotate"
+    view = Columns("jitid.keys-rotate/1", "kid use algorithm retired event", single=True)
 
-    algorithm: str | None = opt(
-        choice("ES256", "EdDSA", metavar="ALG"), "--algorithm", help="EdDSA (default) or ES256."
-    )
-    use: str | None = opt(
-        choice("jws", "x509", "ssh", metavar="USE"),
-        "--use",
-        help="What the key signs: jws (default), x509 or ssh.",
-    )
+    algorithm: str | None = opt(ALGORITHM, "--algorithm", help="EdDSA (default) or ES256.")
+    use: str = opt(KEY_USE, "--use", help="What the key signs: jws (default), x509 or ssh.", absent="jws")
     transit: str | None = opt(
         TEXT,
         "--transit",
@@ -152,12 +178,17 @@ class KeysRevokeCommand(Command):
 
     verb = "keys revoke"
     function = "ledger.keys_verbs:revoke"
+    view = Columns("jitid.keys-revoke/1", "kid ended identities successor offline_until event", single=True)
 
     kid: str = arg(KEY_ID, "KID", help="The id of a key.")
     reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
     max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
+
+    def shown_view(self) -> Columns | None:
+        """Return its fields; a dry run is shown as by `jitid revoke --dry-run`."""
+        return None if self.dry_run else self.view
 
 
 class KeysJwksCommand(Command):
@@ -167,8 +198,9 @@ class KeysJwksCommand(Command):
     """
 
     verb = "keys jwks"
-    function = "ledger.keys_verbs:jwks"
+    function = "ledger.public_keys:jwks"
     effect = READS
+    only_formats = ("json",)
 
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
 
@@ -181,8 +213,9 @@ class KeysSshCommand(Command):
     """
 
     verb = "keys ssh"
-    function = "ledger.keys_ssh:ssh"
+    function = "ledger.public_keys:ssh"
     effect = READS
+    only_formats = ()
 
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
 
@@ -195,8 +228,9 @@ class KeysKrlCommand(Command):
     """
 
     verb = "keys krl"
-    function = "ledger.keys_ssh:krl"
+    function = "ledger.public_keys:krl"
     effect = READS
+    only_formats = ()
 
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
 
@@ -209,7 +243,8 @@ class PublishCommand(Command):
     """
 
     verb = "publish"
-    function = "ledger.publish:publish"
+    function = "ledger.public_keys:publish"
+    view = Columns("jitid.publish/1", "file=name state bytes")
 
     folder: str = arg(FOLDER, "DIR", help="The folder; it is made if it is not there.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
@@ -223,7 +258,8 @@ class KeysRequestCommand(Command):
     """
 
     verb = "keys request"
-    function = "ledger.keys_x509:request"
+    function = "ledger.keys_verbs:request"
+    only_formats = ()
 
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
 
@@ -236,7 +272,8 @@ class KeysImportCommand(Command):
     """
 
     verb = "keys import"
-    function = "ledger.keys_x509:import_"
+    function = "ledger.keys_verbs:import_"
+    view = Columns("jitid.keys-import/1", "kid retired expires_at event", single=True)
 
     chain: str | None = optional_arg(
         FILE, "[FILE]", help="A file with the certificates in PEM; standard input if absent or `-`."
@@ -252,8 +289,9 @@ class KeysBundleCommand(Command):
     """
 
     verb = "keys bundle"
-    function = "ledger.keys_x509:bundle"
+    function = "ledger.public_keys:bundle"
     effect = READS
+    only_formats = ("spiffe", "jwt", "pem", "json")
 
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
 
@@ -267,8 +305,9 @@ class KeysCrlCommand(Command):
     """
 
     verb = "keys crl"
-    function = "ledger.keys_x509:crl"
+    function = "ledger.public_keys:crl"
     effect = READS
+    only_formats = ("pem", "der")
 
     lifetime: int | None = opt(DURATION, "--lifetime", help="How long the list counts (default: 24h).")
     out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
@@ -285,6 +324,11 @@ class PruneCommand(Command):
 
     verb = "prune"
     function = "ledger.prune:prune"
+    view = Columns(
+        "jitid.prune/1",
+        "before identities credentials rows event left dry_run evidence_before exported kept cut_event file",
+        single=True,
+    )
 
     rows_after: int | None = opt(
         DURATION, "--rows-after", help="How long rows of the dead are kept (default: 30d)."
@@ -308,18 +352,15 @@ class LedgerCopyCommand(Command):
 
     verb = "ledger copy"
     function = "ledger.ledger_copy:copy"
+    view = Columns("jitid.ledger-copy/1", "to events credentials rows head event resumed", single=True)
 
-    to: str | None = opt(
-        FOLDER,
-        "--to",
-        help="Where the copy is to be: a folder that is not there yet, or postgresql://…",
-        metavar="URL",
+    to: str = required_opt(
+        _PLACE, "--to", help="Where the copy is to be: a folder that is not there yet, or postgresql://…"
     )
     issuer: str | None = opt(
-        FOLDER,
+        _ISSUER,
         "--issuer",
         help="The issuer that new credentials of the copy name; those under the earlier one stay valid.",
-        metavar="URL",
     )
     keys: bool = flag(
         "--keys",
@@ -337,8 +378,15 @@ class LedgerBackupCommand(Command):
 
     verb = "ledger backup"
     function = "ledger.ledger_backup:backup"
+    view = Columns(
+        "jitid.ledger-backup/1",
+        "backup=place ledger events head made_at=manifest.at size keys verified",
+        single=True,
+    )
 
-    to: str = arg(FILE, "BACKUP", help="A new folder, a new file *.tar, a folder for many of them, or `-`.")
+    to: str = arg(
+        _BACKUP, "BACKUP", help="A new folder, a new file *.tar, a folder for many of them, or `-`."
+    )
     keys: bool = flag("--keys", help="Put the private keys into it too.")
     no_verify: bool = flag("--no-verify", help="Do not examine the copy; restoring it does in any case.")
 
@@ -353,8 +401,14 @@ class LedgerRestoreCommand(Command):
 
     verb = "ledger restore"
     function = "ledger.ledger_backup:restore"
+    view = Columns(
+        "jitid.ledger-restore/1",
+        "path ledger made_at=manifest.at events lost kept ended=restored.credentials tasks access revoked retired "
+        "trusted replaced event",
+        single=True,
+    )
 
-    from_: str = arg(FILE, "BACKUP", help="The folder or the file; `-` is standard input.")
+    from_: str = arg(_BACKUP, "BACKUP", help="The folder or the file; `-` is standard input.")
     replace: bool = flag("--replace", help="Move the ledger that is there aside, and keep it.")
     keep_live: bool = flag("--keep-live", help="End nothing: nothing was ended since the backup was made.")
     expect_head: str | None = opt(FILE, "--expect-head", help="A signed head kept earlier.")
@@ -369,12 +423,17 @@ class LedgerCheckCommand(Command):
     """
 
     verb = "ledger check"
-    function = "ledger.ledger_check:check"
+    function = "ledger.checks:check"
     effect = READS
+    view = Columns("jitid.ledger-check/1", _CHECKS)
 
     backup: str | None = optional_arg(
-        FILE, "[BACKUP]", help="A backup instead of the ledger; `-` is standard input."
+        _BACKUP, "[BACKUP]", help="A backup instead of the ledger; `-` is standard input."
     )
+
+
+_ISSUERS = Columns("jitid.ledger-issuers/1", "issuer state until")
+_CHANGED_ISSUER = Columns("jitid.ledger-issuer/1", "issuer former until live event", single=True)
 
 
 class LedgerIssuerCommand(Command):
@@ -387,12 +446,17 @@ class LedgerIssuerCommand(Command):
 
     verb = "ledger issuer"
     function = "ledger.ledger_issuer:issuer"
+    view = _ISSUERS
 
     action: str | None = optional_arg(
-        choice("show", "set"), "[ACTION]", help="What to do: show (the default) or set."
+        choice("show", "set", label="action"), "[ACTION]", help="What to do: show (the default) or set."
     )
-    url: str | None = optional_arg(FOLDER, "[URL]", help="With set: the new issuer, an https address.")
+    url: str | None = optional_arg(_ISSUER, "[URL]", help="With set: the new issuer, an https address.")
     yes: bool = flag("--yes", help="Change the issuer without asking, though credentials are live.")
+
+    def shown_view(self) -> Columns:
+        """Return the fields of the names, or of a change."""
+        return _CHANGED_ISSUER if self.action == "set" else _ISSUERS
 
 
 class LedgerVacuumCommand(Command):
@@ -403,7 +467,8 @@ class LedgerVacuumCommand(Command):
     """
 
     verb = "ledger vacuum"
-    function = "ledger.ledger_check:vacuum"
+    function = "ledger.ledger_backup:vacuum"
+    view = Columns("jitid.ledger-vacuum/1", "before after saved log=log_left", single=True)
 
 
 class DoctorCommand(Command):
@@ -418,5 +483,7 @@ class DoctorCommand(Command):
     """
 
     verb = "doctor"
-    function = "ledger.doctor:doctor"
+    function = "ledger.checks:doctor"
     effect = READS
+    view = Columns("jitid.doctor/1", _CHECKS)
+    repairs_configuration = True

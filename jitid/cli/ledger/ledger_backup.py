@@ -1,10 +1,10 @@
-"""`jitid ledger backup` and `ledger restore`: a consistent copy with a manifest, and its restoration."""
+"""`jitid ledger backup`, `restore` and `vacuum`: a consistent copy and its restoration; the space of deleted rows."""
 
 from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jitid.backup import destination
 from jitid.backup import restore as restoration
@@ -12,8 +12,8 @@ from jitid.backup.destination import OUT
 from jitid.backup.take_backup import BackupProgress
 from jitid.cli import read_input
 from jitid.cli.invocation import Invocation
+from jitid.cli.ledger import commands
 from jitid.errors import IntegrityError, OutputError, UsageError
-from jitid.formats.display import Display
 from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.system import output
 from jitid.system.files import read_regular
@@ -22,57 +22,39 @@ from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import IO
 
-    from jitid.backup.destination import MadeBackup
     from jitid.backup.restore import RestoredLedger
-    from jitid.cli.ledger import commands
-
-BACKED_UP = ("backup", "ledger", "events", "head", "made_at", "size", "keys", "verified")
-RESTORED = (
-    "path",
-    "ledger",
-    "made_at",
-    "events",
-    "lost",
-    "kept",
-    "ended",
-    "tasks",
-    "access",
-    "revoked",
-    "retired",
-    "trusted",
-    "replaced",
-    "event",
-)
 
 
 def backup(cli: Invocation, args: commands.LedgerBackupCommand) -> None:
     """Perform `jitid ledger backup`."""
-    cli.expect(BACKED_UP)
-    must_be_a_path(args.to)
     stream = args.to == OUT
     if stream:
         cli.expect_own_form()
         if output.is_terminal():
             raise UsageError("a backup is no text for a terminal", "jitid ledger backup - > FILE")
-    display = ProgressDisplay(cli)
     try:
-        made_backup = destination.back_up(
-            cli.config(),
-            args.to,
-            keys=args.keys,
-            verify=not args.no_verify,
-            progress=BackupProgress(display.pages, display.stage),
-            write=output.write_bytes,
-        )
+        with stages(cli) as display:
+            made_backup = destination.back_up(
+                cli.config(),
+                args.to,
+                keys=args.keys,
+                verify=not args.no_verify,
+                progress=BackupProgress(display.pages, display.stage),
+                write=output.write_bytes,
+            )
     except OutputError as error:
         if error.standard:
             error.add("no backup was made")
         raise
-    finally:
-        display.end()
+    manifest = made_backup.manifest
     if not stream:
-        _report(cli, made_backup)
+        sentence = (
+            f"backed up to {safe(made_backup.place)}: {manifest.events} events, {made_backup.size} bytes; "
+            f"{'verified' if manifest.verified else 'not verified'}\n"
+        )
+        cli.show_record(args.view, made_backup, sentence, {"keys": len(manifest.keys)})
     if args.keys:
         cli.note("the backup holds private keys: whoever has them signs in the name of this ledger")
     else:
@@ -82,48 +64,22 @@ def backup(cli: Invocation, args: commands.LedgerBackupCommand) -> None:
         )
 
 
-def _report(cli: Invocation, made_backup: MadeBackup) -> None:
-    manifest = made_backup.manifest
-    row = {
-        "backup": made_backup.place,
-        "ledger": manifest.ledger,
-        "events": manifest.events,
-        "head": manifest.head,
-        "made_at": format_time(manifest.at),
-        "size": made_backup.size,
-        "keys": len(manifest.keys),
-        "verified": manifest.verified,
-    }
-    if cli.field is not None or cli.format_name() is not None:
-        cli.show(Display("jitid.ledger-backup/1", BACKED_UP, [row], one=True))
-        return
-    verification = "verified" if manifest.verified else "not verified"
-    output.write(
-        f"backed up to {safe(made_backup.place)}: {manifest.events} events, {made_backup.size} bytes; {verification}\n"
-    )
-
-
 def restore(cli: Invocation, args: commands.LedgerRestoreCommand) -> None:
     """Perform `jitid ledger restore`."""
-    cli.expect(RESTORED)
-    must_be_a_path(args.from_)
     expected = None if args.expect_head is None else _head(args.expect_head)
-    display = ProgressDisplay(cli)
-    try:
-        with backup_hint():
-            restored_ledger = restoration.restore(
-                cli.config(),
-                args.from_,
-                replace=args.replace,
-                keep=args.keep_live,
-                expect=expected,
-                accept_clock=cli.accept_clock,
-                progress=display.stage,
-                standard_input=read_input.file_of(0) if args.from_ == OUT else None,
-            )
-    finally:
-        display.end()
-    _report_restored(cli, restored_ledger)
+    with stages(cli) as display, backup_hint():
+        restored_ledger = restoration.restore(
+            cli.config(),
+            args.from_,
+            replace=args.replace,
+            keep=args.keep_live,
+            expect=expected,
+            accept_clock=cli.accept_clock,
+            progress=display.stage,
+            standard_input=standard_input(args.from_),
+        )
+    cli.show_record(args.view, restored_ledger, "\n".join(_sentences(restored_ledger)) + "\n")
+    _note_consequences(cli, restored_ledger)
 
 
 @contextmanager
@@ -147,28 +103,8 @@ def _head(path: str) -> str:
         ) from error
 
 
-def _report_restored(cli: Invocation, restored_ledger: RestoredLedger) -> None:
+def _note_consequences(cli: Invocation, restored_ledger: RestoredLedger) -> None:
     restored = restored_ledger.restored
-    row: dict[str, Any] = {
-        "path": restored_ledger.path,
-        "ledger": restored_ledger.manifest.ledger,
-        "made_at": format_time(restored_ledger.manifest.at),
-        "events": restored_ledger.manifest.events,
-        "lost": restored_ledger.lost,
-        "kept": restored.kept,
-        "ended": restored.credentials,
-        "tasks": restored.tasks,
-        "access": restored.access,
-        "revoked": restored.revoked,
-        "retired": restored.retired,
-        "trusted": restored.trusted,
-        "replaced": restored_ledger.replaced,
-        "event": restored.event,
-    }
-    if cli.field is not None or cli.format_name() is not None:
-        cli.show(Display("jitid.ledger-restore/1", RESTORED, [row], one=True))
-    else:
-        output.write("\n".join(_sentences(restored_ledger)) + "\n")
     if restored_ledger.replaced is not None:
         cli.note(
             f"what was there before is in {restored_ledger.replaced}, with its keys: remove it once it is of no use"
@@ -220,16 +156,35 @@ def _number(count: int, noun: str) -> str:
     return f"{count} {noun if count == 1 else f'{first}s{space}{rest}'}"
 
 
-def must_be_a_path(text: str) -> None:
-    """Raise UsageError for a text that cannot be the path of a backup."""
-    if not text.strip() or len(text) > _LONGEST or "\0" in text:
-        raise UsageError("that is no path of a backup; nothing was done")
+def vacuum(cli: Invocation) -> None:
+    """Perform `jitid ledger vacuum`."""
+    from jitid.doctor import upkeep
+
+    with stages(cli) as display:
+        result = upkeep.vacuum(cli.config(), display.stage)
+    sentence = f"{result.before} bytes before, {result.after} after\n"
+    saved = {"saved": result.before - result.after}
+    cli.show_record(commands.LedgerVacuumCommand.view, result, sentence, saved)
+    if result.log_left:
+        cli.note("somebody was reading an old state: what that held back goes as soon as nobody does")
 
 
-_LONGEST = 4_096
+def standard_input(path: str) -> IO[bytes] | None:
+    """Return standard input if a backup is read from there."""
+    return read_input.file_of(0) if path == OUT else None
 
 
-class ProgressDisplay:
+@contextmanager
+def stages(cli: Invocation) -> Iterator[_ProgressDisplay]:
+    """Show the progress at a terminal until the work ends."""
+    display = _ProgressDisplay(cli)
+    try:
+        yield display
+    finally:
+        display.end()
+
+
+class _ProgressDisplay:
     """Display of the progress at a terminal."""
 
     def __init__(self, cli: Invocation) -> None:

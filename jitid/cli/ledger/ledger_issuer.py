@@ -8,63 +8,45 @@ from jitid.authority.open_local import must_be_local, open_local
 from jitid.cli.ask import can_prompt, confirm
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
-from jitid.formats.display import Display
 from jitid.formats.figures import counted
-from jitid.system import output
-from jitid.values.names import check_issuer
-from jitid.values.text import quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.trust.own_issuer import Naming
     from jitid.cli.ledger import commands
 
-ACTIONS = ("show", "set")
-NAMES = ("issuer", "state", "until")
-CHANGED = ("issuer", "former", "until", "live", "event")
-
 
 def issuer(cli: Invocation, args: commands.LedgerIssuerCommand) -> None:
     """Perform `jitid ledger issuer`."""
-    action = args.action
-    if action not in (None, *ACTIONS):
-        raise UsageError(f"there is no action {quote(str(action))}", f"choose one of: {', '.join(ACTIONS)}")
-    if action == "set":
+    if args.action == "set":
         if args.url is None:
             raise UsageError("`URL` is missing", "such as: jitid ledger issuer set https://id.example.com")
-        _set(cli, check_issuer(args.url), yes=args.yes)
+        _set(cli, args, args.url)
         return
     if args.url is not None or args.yes:
         raise UsageError(
             "show takes no URL and no --yes", "to change the issuer: jitid ledger issuer set URL"
         )
-    cli.expect(NAMES)
     must_be_local(cli.config())
-    cli.show(Display("jitid.ledger-issuers/1", NAMES, _rows(open_local(cli.config()).look_at_names())))
+    cli.show_records(args.shown_view(), _rows(open_local(cli.config()).look_at_names()))
 
 
-def _set(cli: Invocation, new_issuer: str, *, yes: bool) -> None:
-    cli.expect(CHANGED)
+def _set(cli: Invocation, args: commands.LedgerIssuerCommand, new_issuer: str) -> None:
     config = cli.config()
     must_be_local(config)
     authority = open_local(config, issuer=new_issuer, accept_clock=cli.accept_clock)
-    if not yes:
+    if not args.yes:
         _confirm(cli, authority.look_at_names(new_issuer), new_issuer)
     change = authority.set_issuer(new_issuer, accept_clock=cli.accept_clock)
     former = change.names.former[-1]
     until = format_time(change.until) if change.live else None
-    if cli.field is not None or cli.format_name() is not None:
-        row = {
-            "issuer": new_issuer,
-            "former": former,
-            "until": until,
-            "live": change.live,
-            "event": change.event,
-        }
-        cli.show(Display("jitid.ledger-issuer/1", CHANGED, [row], one=True))
-    else:
-        acceptance = "" if until is None else f"; credentials under {former} are accepted until {until}"
-        output.write(f"the issuer is {new_issuer}{acceptance} (audit event {change.event})\n")
+    acceptance = "" if until is None else f"; credentials under {former} are accepted until {until}"
+    cli.show_record(
+        args.shown_view(),
+        change,
+        f"the issuer is {new_issuer}{acceptance} (audit event {change.event})\n",
+        {"issuer": new_issuer, "former": former, "until": until},
+    )
     if config.text("issuer") not in (None, new_issuer):
         cli.note(f"the configuration still says issuer = {former}: jitid config unset issuer")
     cli.note(f"verifiers that pin {former} refuse new tokens: tell them, and repeat `jitid publish DIR`")
@@ -88,8 +70,8 @@ def _confirm(cli: Invocation, naming: Naming, new_issuer: str) -> None:
 
 
 def _rows(naming: Naming) -> list[dict[str, Any]]:
-    rows = [{"issuer": naming.names.issuer, "state": "current", "until": None}]
+    rows: list[dict[str, Any]] = [{"issuer": naming.names.issuer, "state": "current", "until": None}]
     for name, until in reversed(naming.names.lasting()):
         state = "accepted" if naming.now < until else "former"
-        rows.append({"issuer": name, "state": state, "until": format_time(until) if until else None})
+        rows.append({"issuer": name, "state": state, "until": until or None})
     return rows

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.integrity.operations import CutLog, Prune
-from jitid.cli import record_rows
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
-from jitid.formats.display import Display
 from jitid.formats.figures import counted
-from jitid.system import output
 from jitid.values.text import safe
 from jitid.values.times import format_time
 
@@ -22,28 +19,12 @@ if TYPE_CHECKING:
     from jitid.cli.ledger import commands
     from jitid.operation.base import Authority
 
-PRUNED = (
-    "before",
-    "identities",
-    "credentials",
-    "rows",
-    "event",
-    "left",
-    "dry_run",
-    "evidence_before",
-    "exported",
-    "kept",
-    "cut_event",
-    "file",
-)
-
 _MANY = 100_000
 """Number of deleted rows from which a note says that the file does not shrink by itself."""
 
 
 def prune(cli: Invocation, args: commands.PruneCommand) -> None:
     """Perform `jitid prune`."""
-    cli.expect(PRUNED)
     config = cli.config()
     rows_seconds = config.number("retain_rows") if args.rows_after is None else args.rows_after
     evidence_seconds = (
@@ -54,8 +35,6 @@ def prune(cli: Invocation, args: commands.PruneCommand) -> None:
             "audit events are cut only once they are exported; nothing was changed",
             "say where to: --export DIR",
         )
-    if args.export is not None and not args.export.strip():
-        raise UsageError("the folder to export into is blank; nothing was changed", "name it: --export DIR")
     authority = open_authority(config)
     if args.export is not None and config.remote is not None:
         raise UsageError(
@@ -83,34 +62,32 @@ def prune(cli: Invocation, args: commands.PruneCommand) -> None:
                 accept_clock=cli.accept_clock,
             )
         )
-    _report(cli, pruning, cut, dry_run=args.dry_run)
+    _report(cli, args, pruning, cut)
     count = sum(pruning.rows.values())
     if pruning.event is not None and count >= _MANY and config.remote is None and "://" not in config.ledger:
         cli.note("the ledger's file has room for others now; it gets smaller by: jitid ledger vacuum")
 
 
-def _report(cli: Invocation, pruning: Pruning, cut: Cut | None, *, dry_run: bool) -> None:
-    row = {
-        "before": record_rows.time(pruning.before),
-        "identities": pruning.rows.get("identities", 0),
-        "credentials": pruning.rows.get("credentials", 0),
-        "rows": sum(pruning.rows.values()),
-        "event": pruning.event,
-        "left": pruning.left,
-        "dry_run": dry_run,
-        "evidence_before": None if cut is None else record_rows.time(cut.before),
-        "exported": None if cut is None else cut.exported,
-        "kept": None if cut is None else cut.kept,
-        "cut_event": None if cut is None else cut.event,
-        "file": None if cut is None else cut.file,
-    }
-    if cli.field is not None or cli.format_name() is not None:
-        document = {**row, "tables": dict(pruning.rows)}
-        cli.show(Display("jitid.prune/1", PRUNED, [row], one=True, document=document))
-        return
-    output.write(_sentence(pruning, row) + "\n")
+def _report(cli: Invocation, args: commands.PruneCommand, pruning: Pruning, cut: Cut | None) -> None:
+    sentences = _sentence(pruning, dry_run=args.dry_run) + "\n"
     if cut is not None:
-        output.write(_cut(cut, dry_run=dry_run) + "\n")
+        sentences += _cut(cut, dry_run=args.dry_run) + "\n"
+    row = args.view.row(
+        pruning,
+        {
+            "before": format_time(pruning.before),
+            "identities": pruning.rows.get("identities", 0),
+            "credentials": pruning.rows.get("credentials", 0),
+            "rows": sum(pruning.rows.values()),
+            "dry_run": args.dry_run,
+            "evidence_before": cut and cut.before,
+            "exported": cut and cut.exported,
+            "kept": cut and cut.kept,
+            "cut_event": cut and cut.event,
+            "file": cut and cut.file,
+        },
+    )
+    cli.show_record(args.view, row, sentences, document={**row, "tables": dict(pruning.rows)})
 
 
 def _cut(cut: Cut, *, dry_run: bool) -> str:
@@ -140,10 +117,11 @@ def _finish(cli: Invocation, authority: Authority, pruning: Pruning) -> Pruning:
     return pruning
 
 
-def _sentence(pruning: Pruning, row: dict[str, Any]) -> str:
+def _sentence(pruning: Pruning, *, dry_run: bool) -> str:
     before = format_time(pruning.before)
-    identities = counted(row["identities"], "identity", "identities")
-    deleted = f"{counted(row['credentials'], 'credential')} of {identities} that had ended before {before}"
+    identities = counted(pruning.rows.get("identities", 0), "identity", "identities")
+    credentials = counted(pruning.rows.get("credentials", 0), "credential")
+    deleted = f"{credentials} of {identities} that had ended before {before}"
     others = [
         f"{count} of `{table}`"
         for table, count in pruning.rows.items()
@@ -151,7 +129,7 @@ def _sentence(pruning: Pruning, row: dict[str, Any]) -> str:
     ]
     if others:
         deleted += f", with rows of theirs and others' ({', '.join(others)})"
-    if row["dry_run"]:
+    if dry_run:
         return f"would let go of {deleted}; nothing was changed"
     if pruning.event is not None:
         return f"let go of {deleted} (audit event {pruning.event})"

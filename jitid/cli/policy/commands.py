@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from jitid.cli.command import Command
+from jitid.formats.columns import Columns
 from jitid.operation.verb import READS
 from jitid.values.declaration import arg, args, flag, opt, optional_arg
-from jitid.values.field_types import COUNT, FILE, FOLDER, TEXT, TIME
+from jitid.values.field_types import FILE, FOLDER, LIMIT, TEXT, TIME
 
 
 class PolicyCheckCommand(Command):
@@ -19,6 +20,7 @@ class PolicyCheckCommand(Command):
     verb = "policy check"
     function = "policy.policy_verbs:check"
     effect = READS
+    view = Columns("jitid.policy-check/1", "file line=place.line column=place.column severity rule message")
 
     paths: tuple[str, ...] = args(FILE, "[DIR|FILE]...", help="Policies; the one in force unless named.")
 
@@ -31,8 +33,13 @@ class PolicyTestCommand(Command):
     """
 
     verb = "policy test"
-    function = "policy.policy_verbs:test"
+    function = "policy.policy_trial:test"
     effect = READS
+    view = Columns(
+        "jitid.policy-test/1",
+        "file=case.file line=case.line case=case.name result decision=answer.decision rules=answer.rules "
+        "granted=answer.granted lifetime needs=answer.needs expected reason=answer.reason",
+    )
 
     paths: tuple[str, ...] = args(
         FILE, "[FILE|DIR]...", help="Cases; those beside the policy in force unless named."
@@ -41,6 +48,10 @@ class PolicyTestCommand(Command):
         FILE, "--policy", help="Try this policy (default: the one in the folder of the cases).", metavar="DIR"
     )
     require_coverage: bool = flag("--require-coverage", help="End with 10 if a rule is reached by no case.")
+
+
+_RULE = "rule=rule.name effect=rule.effect actions max_ttl approval=rule.approval reads file=rule.file line sha256"
+_ONE_RULE = Columns("jitid.policy-rule/1", f"{_RULE} text", single=True)
 
 
 class PolicyShowCommand(Command):
@@ -53,6 +64,7 @@ class PolicyShowCommand(Command):
     verb = "policy show"
     function = "policy.policy_verbs:show"
     effect = READS
+    view = Columns("jitid.policy/1", _RULE, brief="rule effect actions max_ttl approval file", more="text")
 
     rule: str | None = optional_arg(TEXT, "[RULE]", help="A rule, whose text is shown.")
     digest: str | None = opt(
@@ -60,6 +72,10 @@ class PolicyShowCommand(Command):
     )
     default: bool = flag("--default", help="The one that jitid ships.")
     text: bool = flag("--text", help="The text of its files.")
+
+    def shown_view(self) -> Columns:
+        """Return the fields of one rule, or of all."""
+        return self.view if self.rule is None else _ONE_RULE
 
 
 class PolicyInitCommand(Command):
@@ -70,6 +86,7 @@ class PolicyInitCommand(Command):
 
     verb = "policy init"
     function = "policy.policy_verbs:init"
+    only_formats = ()
 
     folder: str = arg(FOLDER, "DIR", help="A folder that is new or empty.")
     with_default: bool = flag("--with-default", help="Put the default policy beside the example.")
@@ -84,11 +101,18 @@ class PolicyDiffCommand(Command):
     """
 
     verb = "policy diff"
-    function = "policy.policy_verbs:diff"
+    function = "policy.policy_diff:diff"
     effect = READS
+    view = Columns(
+        "jitid.policy-diff/1",
+        "change count recorded old new old_rules new_rules old_granted new_granted old_lifetime new_lifetime needs "
+        "agent delegator proof task purpose sensitivity kind template depth scopes audiences ttl at reason event "
+        "task_owner",
+        brief="change count new_rules agent delegator scopes event",
+    )
 
     old: str = arg(FILE, "OLD", help="A folder, a file, `current`, `default` or a digest.")
     new: str = arg(FILE, "NEW", help="What is compared with it, named alike.")
     since: int | None = opt(TIME, "--since", help="Only what was decided from TIME on (RFC 3339).")
-    limit: int | None = opt(COUNT, "--limit", help="At most N rows.")
+    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
     exit_code: bool = flag("--exit-code", help="End with 10 if something would change.")

@@ -1,52 +1,25 @@
-"""Differences between the decisions of two policies, as rows and in words."""
+"""`jitid policy diff`: differences between the decisions of two policies, as rows and in words."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.cli import record_rows
+from jitid.authority.open import open_authority
+from jitid.capabilities.decisions.operations import ReplayDecisions
+from jitid.cli.invocation import Invocation
+from jitid.cli.policy.policy_place import compared, usable
+from jitid.errors import ExitStatus
 from jitid.formats.figures import counted
+from jitid.system import output
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.replay import DecisionChange, Replayed
+    from jitid.cli.policy import commands
     from jitid.policy.classes import DistinctNames
     from jitid.policy.decision import PolicyLooks, PolicyOutcome
 
-FIELDS = (
-    "change",
-    "count",
-    "recorded",
-    "old",
-    "new",
-    "old_rules",
-    "new_rules",
-    "old_granted",
-    "new_granted",
-    "old_lifetime",
-    "new_lifetime",
-    "needs",
-    "agent",
-    "delegator",
-    "proof",
-    "task",
-    "purpose",
-    "sensitivity",
-    "kind",
-    "template",
-    "depth",
-    "scopes",
-    "audiences",
-    "ttl",
-    "at",
-    "reason",
-    "event",
-    "task_owner",
-)
-BRIEF = ("change", "count", "new_rules", "agent", "delegator", "scopes", "event")
-"""Columns for a terminal of 80 columns, if names are short."""
-
-SENTENCES = {
+_SENTENCES = {
     "refused": "would be refused",
     "approval": "would need an approval",
     "permitted": "would be permitted",
@@ -57,8 +30,38 @@ SENTENCES = {
 """Words for each value of `change`."""
 
 
-def row(change: DecisionChange, looks: PolicyLooks) -> dict[str, Any]:
-    """Return a change as a row with the fields of `FIELDS`.
+def diff(cli: Invocation, args: commands.PolicyDiffCommand) -> None:
+    """Perform `jitid policy diff`."""
+    old_policy, new_policy = compared(cli, args.old), compared(cli, args.new)
+    looks = usable(old_policy).looks.with_(usable(new_policy).looks)
+    replayed = open_authority(cli.config()).perform(
+        ReplayDecisions(old=tuple(old_policy.files), new=tuple(new_policy.files), since=args.since)
+    )
+    rows = [args.view.row(_row(change, looks)) for change in replayed.changes[: args.limit]]
+    sentences = _summary(replayed)
+    by_eye = cli.by_eye()
+    if rows or not by_eye:
+        document = {
+            "requests": replayed.requests,
+            "credentials": replayed.credentials,
+            "denials": replayed.denials,
+            "changed": len(replayed.changes),
+            "changes": rows,
+        }
+        cli.show_records(args.view, rows, document=document)
+    if by_eye:
+        output.write("".join([*(["\n"] if rows else []), *(f"{line}\n" for line in sentences)]))
+    else:
+        for line in sentences:
+            cli.note(line)
+    if len(rows) < len(replayed.changes):
+        cli.note(f"{len(replayed.changes) - len(rows):,} more rows were left out by --limit")
+    if args.exit_code and replayed.changes:
+        cli.status = ExitStatus.FINDINGS
+
+
+def _row(change: DecisionChange, looks: PolicyLooks) -> dict[str, Any]:
+    """Return the fields of a change.
 
     A fact that neither policy reads is left out, because it may differ between the merged requests.
     """
@@ -98,7 +101,7 @@ def row(change: DecisionChange, looks: PolicyLooks) -> dict[str, Any]:
         },
         "sensitivity": document.get("judged", document["sensitivity"]),
         "ttl": _duration(document.get("ttl", document.get("lifetime"))),
-        "at": record_rows.time(document["at"]),
+        "at": document["at"],
         "reason": new.reason,
         "event": change.event,
         "task_owner": owner if _is_distinguished(classes.task_owner, owner) else None,
@@ -110,7 +113,7 @@ def _is_distinguished(names: DistinctNames | None, name: str) -> bool:
     return names is None or name in names.values
 
 
-def summary(replayed: Replayed) -> list[str]:
+def _summary(replayed: Replayed) -> list[str]:
     """Return sentences about the number of decisions, and their changes."""
     decided = counted(replayed.credentials, "credential")
     if replayed.denials:
@@ -124,7 +127,7 @@ def summary(replayed: Replayed) -> list[str]:
         totals[key] = count + change.credentials, requests + 1
     for (word, denied), (count, requests) in totals.items():
         subject = counted(count, "denied request" if denied else "credential")
-        lines.append(f"{subject} {SENTENCES[word]} ({counted(requests, 'distinct request')})")
+        lines.append(f"{subject} {_SENTENCES[word]} ({counted(requests, 'distinct request')})")
     if not replayed.changes:
         lines.append("nothing would change")
     return lines

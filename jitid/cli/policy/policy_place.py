@@ -68,8 +68,6 @@ def grouped(paths: Sequence[str], suffix: str) -> list[Folder]:
     """
     folders: dict[str, list[str] | None] = {}
     for path in paths:
-        if not path.strip():
-            raise UsageError("an empty path names nothing", "name a file or a folder")
         if os.path.isdir(path):
             folders[path] = None
             continue
@@ -141,10 +139,6 @@ def compared(cli: Invocation, word: str) -> Folder:
 
     Raises UsageError and NotFoundError for any other word.
     """
-    if not word.strip():
-        raise UsageError(
-            "an empty name names no policy", "name a folder, a file, current, default or a digest"
-        )
     if word == "current":
         return in_force(cli)
     if word == "default":

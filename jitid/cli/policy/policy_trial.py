@@ -1,14 +1,16 @@
-"""Cases of policies: their selection, their results, and rows for a format."""
+"""`jitid policy test`: run the cases of policies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from jitid.cli.invocation import Invocation
 from jitid.cli.policy.policy_place import SHIPPED, grouped, in_force, named, place_of, usable
 from jitid.config.policy_files import CASES, Folder, look_into
 from jitid.config.settings import zone
-from jitid.errors import NotFoundError, UsageError
+from jitid.errors import ExitStatus, NotFoundError, UsageError
+from jitid.formats import trial_text
 from jitid.formats.figures import counted
 from jitid.policy.cases import read_cases
 from jitid.policy.trial import Result, attempt, unreached
@@ -17,38 +19,11 @@ from jitid.values.text import quote, safe
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
-    from jitid.cli.invocation import Invocation
-
-FIELDS = (
-    "file",
-    "line",
-    "case",
-    "result",
-    "decision",
-    "rules",
-    "granted",
-    "lifetime",
-    "needs",
-    "expected",
-    "reason",
-)
+    from jitid.cli.policy import commands
 
 
-class Tried(NamedTuple):
-    """The results of all cases."""
-
-    rows: list[dict[str, Any]]
-    unreached: list[dict[str, Any]]
-    rules: int
-
-    @property
-    def failed(self) -> int:
-        """Number of cases that are not as expected."""
-        return sum(row["result"] == "failed" for row in self.rows)
-
-
-def tried(cli: Invocation, paths: Sequence[str], policy: str | None) -> Tried:
-    """Run the named cases, or those beside the policy.
+def test(cli: Invocation, args: commands.PolicyTestCommand) -> None:
+    """Perform `jitid policy test`: the named cases, or those beside the policy.
 
     Raises:
         NotFoundError: there are no cases.
@@ -59,7 +34,7 @@ def tried(cli: Invocation, paths: Sequence[str], policy: str | None) -> Tried:
     rows: list[dict[str, Any]] = []
     left_out: list[dict[str, Any]] = []
     mistakes = rules = 0
-    for cases, source in _sources(cli, paths, policy):
+    for cases, source in _sources(cli, args.paths, args.policy):
         tested_policy = usable(source)
         results: list[Result] = []
         for file, text in cases.cases:
@@ -69,7 +44,7 @@ def tried(cli: Invocation, paths: Sequence[str], policy: str | None) -> Tried:
                 output.print_message(safe(f"{mistake.file}:{mistake.line}: error: {case}{mistake.message}"))
             mistakes += len(file_mistakes)
             results += [attempt(tested_policy, case) for case in file_cases]
-        rows += map(_row, results)
+        rows += [args.view.row(result, _outcome(result)) for result in results]
         rules += len(tested_policy.rules)
         left_out += [
             {"rule": rule.name, "file": place_of(source, rule.file)}
@@ -79,7 +54,22 @@ def tried(cli: Invocation, paths: Sequence[str], policy: str | None) -> Tried:
         raise UsageError(
             f"{counted(mistakes, 'mistake')} in the cases, and none was tried", "see: man jitid-policy"
         )
-    return Tried(rows, left_out, rules)
+    failed = sum(row["result"] == "failed" for row in rows)
+    if cli.by_eye():
+        output.write_pieces(trial_text.text(rows, left_out, cli.coloured()))
+    else:
+        document = {
+            "passed": len(rows) - failed,
+            "failed": failed,
+            "cases": rows,
+            "rules": rules,
+            "unreached": left_out,
+        }
+        cli.show_records(args.view, rows, document=document)
+        for rule in left_out:
+            cli.note(f"rule `{rule['rule']}` of {rule['file']} is reached by no case")
+    if failed or (args.require_coverage and left_out):
+        cli.status = ExitStatus.FINDINGS
 
 
 def _sources(cli: Invocation, paths: Sequence[str], policy: str | None) -> list[tuple[Folder, Folder]]:
@@ -100,18 +90,10 @@ def _sources(cli: Invocation, paths: Sequence[str], policy: str | None) -> list[
     return [(folder, tested_folder or (look_into(folder.path) if paths else folder)) for folder in folders]
 
 
-def _row(result: Result) -> dict[str, Any]:
-    case, answer = result.case, result.answer
+def _outcome(result: Result) -> dict[str, Any]:
+    lifetime = result.answer.lifetime
     return {
-        "file": case.file,
-        "line": case.line,
-        "case": case.name,
         "result": "passed" if result.passed else "failed",
-        "decision": answer.decision,
-        "rules": list(answer.rules),
-        "granted": list(answer.granted),
-        "lifetime": None if answer.lifetime is None else format_duration(answer.lifetime),
-        "needs": list(answer.needs),
+        "lifetime": None if lifetime is None else format_duration(lifetime),
         "expected": {difference.what: difference.expected for difference in result.differences} or None,
-        "reason": answer.reason,
     }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jitid.cli.command import Command
+from jitid.formats.columns import Columns
 from jitid.operation.verb import READS
 from jitid.values.declaration import arg, flag, opt, opts
-from jitid.values.field_types import COUNT, FILE, TEXT, URL, choice, texts
+from jitid.values.field_types import COUNT, FILE, TEXT, URL, choice, number_within, texts
 
 
 def _settings() -> Sequence[str]:
@@ -19,6 +20,11 @@ def _settings() -> Sequence[str]:
 SETTING = texts(str, "KEY", {}, words=_settings)
 SETTING_VALUE = texts(str, "VALUE", {}, "setting")
 """A value of the setting that the word before it names."""
+_SHELL = choice("bash", "zsh", "fish", metavar="SHELL", label="shell that completes")
+_SETTING = Columns("jitid.config/1", "key value", more="origin")
+_WITH_ORIGIN = Columns("jitid.config/1", "key value origin")
+# An unbounded number would not limit an agent.
+_AGENT_LIMIT = number_within(1, 1_000)
 
 
 class McpCommand(Command):
@@ -34,6 +40,7 @@ class McpCommand(Command):
 
     verb = "mcp"
     function = "setup.mcp:mcp"
+    only_formats = ("json",)
 
     token_file: str | None = opt(
         FILE,
@@ -41,9 +48,14 @@ class McpCommand(Command):
         help="The token of the agent's own credential, read anew for each call.",
         env="JITID_PARENT_FILE",
     )
-    most: int | None = opt(COUNT, "--most", help="Give out at most N identities at a time (default 100).")
-    rate: int | None = opt(
-        COUNT, "--rate", help="Write to the ledger at most N times a second (default 5), and 10 N at once."
+    most: int = opt(
+        _AGENT_LIMIT, "--most", help="Give out at most N identities at a time (default 100).", absent=100
+    )
+    rate: int = opt(
+        _AGENT_LIMIT,
+        "--rate",
+        help="Write to the ledger at most N times a second (default 5), and 10 N at once.",
+        absent=5,
     )
     keep: bool = flag("--keep", help="At the end, leave alive what was given and not handed back.")
 
@@ -57,6 +69,7 @@ class ServeCommand(Command):
 
     verb = "serve"
     function = "setup.serve:serve"
+    only_formats = ()
 
     bind: str | None = opt(
         TEXT,
@@ -101,8 +114,13 @@ class ConfigShowCommand(Command):
     verb = "config show"
     function = "setup.config_verbs:show"
     effect = READS
+    view = _SETTING
 
     origin: bool = flag("--origin", help="Say where each value came from.")
+
+    def shown_view(self) -> Columns:
+        """Return the fields of settings, with --origin one more."""
+        return _WITH_ORIGIN if self.origin else _SETTING
 
 
 class ConfigGetCommand(Command):
@@ -111,6 +129,7 @@ class ConfigGetCommand(Command):
     verb = "config get"
     function = "setup.config_verbs:get"
     effect = READS
+    view = Columns("jitid.config/1", "key value origin", single=True)
 
     key: str = arg(SETTING, "KEY", help="The name of a setting.")
 
@@ -152,6 +171,8 @@ class ConfigPathCommand(Command):
     verb = "config path"
     function = "setup.config_verbs:path"
     effect = READS
+    view = Columns("jitid.config-path/1", "path", single=True)
+    repairs_configuration = True
 
 
 class CompletionShowCommand(Command):
@@ -165,7 +186,7 @@ class CompletionShowCommand(Command):
     function = "setup.completion:show"
     effect = READS
 
-    shell: str = arg(choice("bash", "zsh", "fish"), "SHELL", help="bash, zsh or fish.")
+    shell: str = arg(_SHELL, "SHELL", help="bash, zsh or fish.")
 
 
 class CompletionInstallCommand(Command):
@@ -177,9 +198,10 @@ class CompletionInstallCommand(Command):
 
     verb = "completion install"
     function = "setup.completion:install"
+    view = Columns("jitid.completion-install/1", "for path state")
 
     shell: tuple[str, ...] = opts(
-        choice("bash", "zsh", "fish", metavar="SHELL"),
+        _SHELL,
         "--shell",
         help="bash, zsh or fish; repeatable (default: those that are installed).",
     )

@@ -7,16 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from jitid.cli.invocation import Invocation
-from jitid.errors import JitidError, NotFoundError, OutputError, PartialError, UsageError
-from jitid.formats.display import Display
+from jitid.errors import JitidError, NotFoundError, OutputError, PartialError
 from jitid.system import installed_files, output
 from jitid.system.installed_files import Reader, Shipped
-from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.cli.setup import commands
-
-FIELDS = ("for", "path", "state")
 
 _BASH_COMPLETION = (
     "/usr/share/bash-completion/bash_completion",
@@ -28,13 +24,12 @@ _BASH_COMPLETION = (
 
 def show(cli: Invocation, args: commands.CompletionShowCommand) -> None:  # noqa: ARG001 - every verb gets it
     """Perform `jitid completion show`."""
-    output.write(installed_files.completion(_shell(args.shell)).text())
+    output.write(installed_files.completion(_reader(args.shell)).text())
 
 
 def install(cli: Invocation, args: commands.CompletionInstallCommand) -> None:
     """Perform `jitid completion install`."""
-    cli.expect(FIELDS)
-    shells = [_shell(shell_name) for shell_name in args.shell] if args.shell else _present(os.environ)
+    shells = [_reader(name) for name in args.shell] or _present(os.environ)
     if not shells:
         raise NotFoundError(
             "neither bash nor zsh nor fish is installed; nothing was changed", "name one with --shell"
@@ -56,14 +51,7 @@ def install(cli: Invocation, args: commands.CompletionInstallCommand) -> None:
     installed = [file for file, row in zip(files, rows, strict=True) if row["state"] != "failed"]
     next_steps = list(_left_to_do(installed, os.environ))
     shown_rows = _brief(rows) if cli.by_eye() else rows
-    cli.show(
-        Display(
-            "jitid.completion-install/1",
-            FIELDS,
-            shown_rows,
-            document={"files": rows, "left_to_do": next_steps},
-        )
-    )
+    cli.show_records(args.view, shown_rows, document={"files": rows, "left_to_do": next_steps})
     for sentence in next_steps:
         cli.note(sentence)
     if failures and not installed:
@@ -86,13 +74,8 @@ def _brief(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     return brief
 
 
-def _shell(name: str) -> Reader:
-    for shell in installed_files.SHELLS:
-        if shell == name:
-            return shell
-    raise UsageError(
-        f"{quote(name)} is no shell that completes", f"choose one of: {', '.join(installed_files.SHELLS)}"
-    )
+def _reader(name: str) -> Reader:
+    return next(shell for shell in installed_files.SHELLS if shell == name)
 
 
 def _present(environ: Mapping[str, str]) -> list[Reader]:

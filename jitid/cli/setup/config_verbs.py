@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from jitid.cli.invocation import Invocation
+from jitid.cli.setup import commands
 from jitid.config.config_file import TABLES, parse, read_layer, read_text
 from jitid.config.effective import Config, here, own_file
 from jitid.config.settings import SETTINGS, Value, absolute, convert, nearest
 from jitid.errors import ConfigurationError, NotFoundError, UsageError
-from jitid.formats.display import Display
 from jitid.system import output
 from jitid.system.files import write_private
 from jitid.values.text import MARK, quote, safe
-
-if TYPE_CHECKING:
-    from jitid.cli.setup import commands
 
 _TABLES = {"floor.scope.": 2, "floor.audience.": 2, "algorithm.audience.": 2, "oidc.": 1}
 """Tables whose keys are words of the user, which may contain dots, and the number of dots before the key."""
@@ -26,10 +23,7 @@ _TABLES = {"floor.scope.": 2, "floor.audience.": 2, "algorithm.audience.": 2, "o
 
 def show(cli: Invocation, args: commands.ConfigShowCommand) -> None:
     """Perform `jitid config show`."""
-    fields = ("key", "value", "origin") if args.origin else ("key", "value")
-    cli.expect(fields)
-    rows = [dict(zip(fields, row, strict=False)) for row in _settings(cli.config())]
-    cli.show(Display("jitid.config/1", fields, rows))
+    cli.show_records(args.shown_view(), _settings(cli.config()))
     for target in cli.config().targets():
         from jitid.issuers.targets import check
 
@@ -43,22 +37,15 @@ def show(cli: Invocation, args: commands.ConfigShowCommand) -> None:
 def get(cli: Invocation, args: commands.ConfigGetCommand) -> None:
     """Perform `jitid config get`."""
     key = args.key
-    fields = ("key", "value", "origin")
-    cli.expect(fields)
-    rows = [row for row in _settings(cli.config()) if row[0] == key]
-    if not rows and key not in SETTINGS and not key.startswith(tuple(_TABLES)):
+    setting = next((setting for setting in _settings(cli.config()) if setting.key == key), None)
+    if setting is None and key not in SETTINGS and not key.startswith(tuple(_TABLES)):
         raise UsageError(f"there is no setting {quote(key)}", nearest(key, tuple(SETTINGS)))
-    if not rows or rows[0][1] is None:
+    if setting is None or setting.value is None:
         raise NotFoundError(
             f"{quote(key, 200)} is not set", f"set it with: jitid config set {safe(key)} VALUE"
         )
-    row = dict(zip(fields, rows[0], strict=True))
-    if cli.field is None and cli.format_name() is None:
-        value = row["value"]
-        values = value if isinstance(value, tuple) else (value,)
-        output.write("".join(safe(str(item)) + "\n" for item in values))
-    else:
-        cli.show(Display("jitid.config/1", fields, [row], one=True))
+    values = setting.value if isinstance(setting.value, tuple) else (setting.value,)
+    cli.show_record(args.view, setting, "".join(safe(str(item)) + "\n" for item in values))
 
 
 def set_(cli: Invocation, args: commands.ConfigSetCommand) -> None:
@@ -110,7 +97,7 @@ def path(cli: Invocation) -> None:
         return
     # The user may be about to repair the file.
     cli.try_config()
-    cli.show(Display("jitid.config-path/1", ("path",), [{"path": own_file(cli.config_file)}], one=True))
+    cli.show_records(commands.ConfigPathCommand.view, [{"path": own_file(cli.config_file)}])
 
 
 def _split_mark(text: str) -> tuple[str, str]:
@@ -119,13 +106,22 @@ def _split_mark(text: str) -> tuple[str, str]:
     return text.removesuffix(body), body
 
 
-def _settings(config: Config) -> Iterator[tuple[str, Value, str]]:
+class _ShownSetting(NamedTuple):
+    """A setting in force."""
+
+    key: str
+    value: Value
+    origin: str
+
+
+def _settings(config: Config) -> Iterator[_ShownSetting]:
     for name in SETTINGS:
         value = _written(name, config.get(name))
-        yield name, _without_passwords(value) if name == "ledger" else value, config.origin(name)
+        shown_value = _without_passwords(value) if name == "ledger" else value
+        yield _ShownSetting(name, shown_value, config.origin(name))
     for name, entries in config.tables():
         for key, (text, origin) in entries.items():
-            yield f"{name}.{key}", text, origin
+            yield _ShownSetting(f"{name}.{key}", text, origin)
 
 
 def _without_passwords(value: Value) -> Value:

@@ -14,10 +14,6 @@ from jitid.system import output, time_limit
 if TYPE_CHECKING:
     from jitid.cli.setup import commands
 
-_MOST, _RATE = 100, 5
-_HIGHEST = 1_000
-"""Maximum of both numbers: an unbounded number would not limit an agent."""
-
 
 def mcp(cli: Invocation, args: commands.McpCommand) -> None:
     """Perform `jitid mcp`."""
@@ -26,8 +22,7 @@ def mcp(cli: Invocation, args: commands.McpCommand) -> None:
     from jitid.mcp.methods import McpServer
     from jitid.mcp.session import AgentSession, Host
 
-    cli.expect_own_form("json")
-    limits = AgentLimits(_number(args.most, "--most", _MOST), _number(args.rate, "--rate", _RATE), args.keep)
+    limits = AgentLimits(args.most, args.rate, args.keep)
     if args.token_file is None:
         raise UsageError(
             "nothing says which credential is the agent's own",
@@ -65,14 +60,6 @@ def mcp(cli: Invocation, args: commands.McpCommand) -> None:
         finally:
             session.end()
             cli.status = cli.status if session.status is None else session.status
-
-
-def _number(value: int | None, option: str, default: int) -> int:
-    if value is None:
-        return default
-    if not 1 <= value <= _HIGHEST:
-        raise UsageError(f"{option} is a number from 1 to {_HIGHEST}")
-    return value
 
 
 def _check_token_file(path: str) -> None:

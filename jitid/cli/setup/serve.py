@@ -26,7 +26,6 @@ _MOST_WORKERS = 64
 
 def serve(cli: Invocation, args: commands.ServeCommand) -> None:
     """Perform `jitid serve`."""
-    cli.expect_own_form()
     config = cli.config()
     # The service runs without a limit, and each request has a separate time limit.
     time_limit.lift()

@@ -10,7 +10,7 @@ import pytest
 from jitid.cli.verbs import all_verbs
 from tests.generate import values
 from tests.generate.producers import ROOT, produced
-from tests.generate.tree import Option, Verb, tree
+from tests.generate.tree import Verb, tree
 from tests.real import need
 
 TREE = tree()
@@ -39,12 +39,6 @@ def test_every_option_and_argument_of_a_verb_is_covered(verb: Verb) -> None:
         assert (values.option_value(verb, option) is None) == (option.metavar is None)
     for argument in verb.arguments:
         assert argument.metavar
-
-
-def test_a_newcomer_is_told_where_to_say_what_completes_it() -> None:
-    verb = Verb("list", "", (), (), (), ())
-    with pytest.raises(LookupError, match=r"which fields `jitid new` shows: add it to FIELDS"):
-        values.option_value(verb._replace(name="new"), Option(("--field",), "NAME", "", None, False))
 
 
 def test_nothing_is_said_of_what_there_is_not() -> None:

@@ -1,4 +1,4 @@
-"""`jitid doctor`: check the installation, the ledger and its keys."""
+"""`jitid doctor` and `jitid ledger check`: check the installation, the ledger and its keys, or a backup."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jitid.authority import open_local
 from jitid.cli.invocation import Invocation
+from jitid.cli.ledger import commands
 from jitid.doctor import installation_check
 from jitid.errors import ExitStatus, JitidError
 from jitid.formats import checklist
-from jitid.formats.display import Display
 from jitid.ledger.sqlite import folder
 from jitid.model.check_result import Check, Status
 from jitid.system import output
 
-FIELDS = ("check", "status", "detail", "repair")
+if TYPE_CHECKING:
+    from jitid.formats.columns import Columns
 
 _BY_SEVERITY = (ExitStatus.INTEGRITY, ExitStatus.USAGE, ExitStatus.REFUSED, ExitStatus.STORAGE)
 """Storage is last: its status promises that a retry may help, which is false while another check fails."""
@@ -30,21 +31,49 @@ _LARGE = 32 << 20
 def doctor(cli: Invocation) -> None:
     """Perform `jitid doctor`."""
     trouble = cli.try_config()
-    cli.expect(FIELDS)
-    with progress(cli):
+    view = commands.DoctorCommand.view
+    cli.expect(view.named)
+    with _progress(cli):
         checks = installation_check.check(cli.config(), trouble)
-    rows = [row(cli, check) for check in checks]
-    if cli.by_eye():
-        output.write(checklist.text(rows, cli.coloured()))
+    _report(cli, view, checks)
+
+
+def check(cli: Invocation, args: commands.LedgerCheckCommand) -> None:
+    """Perform `jitid ledger check`."""
+    from jitid.doctor import upkeep
+
+    config = cli.config()
+    if args.backup is None:
+        with _progress(cli):
+            checks = upkeep.check(config)
     else:
-        cli.show(Display("jitid.doctor/1", FIELDS, rows))
-    error = verdict(checks)
+        from jitid.cli.ledger.ledger_backup import backup_hint, stages, standard_input
+
+        with stages(cli) as display, backup_hint():
+            checks = list(
+                upkeep.check_backup(config, args.backup, display.stage, standard_input(args.backup))
+            )
+    _report(cli, args.view, checks)
+
+
+def _report(cli: Invocation, view: Columns, checks: list[Check]) -> None:
+    """Show the results of checks. Raises the error of the most severe failure."""
+
+    def repair(check: Check) -> dict[str, str | None]:
+        # The command acts on the same ledger.
+        return {"repair": None if check.repair is None else cli.command(check.repair)}
+
+    if cli.by_eye():
+        output.write(checklist.text([view.row(each, repair(each)) for each in checks], cli.coloured()))
+    else:
+        cli.show_records(view, checks, repair)
+    error = _verdict(checks)
     if error is not None:
         raise error
 
 
 @contextmanager
-def progress(cli: Invocation) -> Iterator[None]:
+def _progress(cli: Invocation) -> Iterator[None]:
     """Show at a terminal that the ledger is examined: a large one takes seconds."""
     text = b"jitid: examining the ledger"
     visible = os.isatty(2) and not cli.quiet and _is_large(cli)
@@ -66,13 +95,7 @@ def _is_large(cli: Invocation) -> bool:
         return False
 
 
-def row(cli: Invocation, check: Check) -> dict[str, Any]:
-    """Return the result of a check as a row; its command acts on the same ledger."""
-    repair = None if check.repair is None else cli.command(check.repair)
-    return dict(zip(FIELDS, (check.name, check.status.value, check.detail, repair), strict=True))
-
-
-def verdict(checks: list[Check]) -> JitidError | None:
+def _verdict(checks: list[Check]) -> JitidError | None:
     """Return the error for the failed checks, or None."""
     failures = [check for check in checks if check.status is Status.FAILURE]
     if not failures:
