@@ -22,6 +22,21 @@ Run = Callable[..., str]
 """Runs jitid in the changed copy, with these words and environment variables; returns its standard output."""
 
 
+def _verb(run: Run) -> None:
+    for task, person in (("T1", "alice"), ("T2", "alice"), ("T3", "bob")):
+        run("issue", "--task", task, "--delegator", person)
+    assert run("task", "count") == "user:alice\t2\nuser:bob\t1\n"
+    assert run("task", "count", "--least", "2", "--field", "opener") == "user:alice\n"
+    assert "Count open tasks by owner." in run("task", "count", "--help")
+
+
+def _option(run: Run) -> None:
+    run("issue", "--task", "T1", "--delegator", "alice", "--out", "parent.jwt")
+    run("issue", "--parent-file", "parent.jwt", "--agent", "child")
+    assert run("list", "--max-depth", "0", "--field", "agent") == "agent\n"
+    assert run("list", "--max-depth", "1", "--field", "agent") == "child\nagent\n"
+
+
 def _setting(run: Run) -> None:
     assert "tracker_url\thttps://t.example\n" in run("config", "show", JITID_TRACKER_URL="https://t.example")
 
@@ -55,6 +70,8 @@ def _ledger(run: Run) -> None:
 
 
 SHOWN: dict[str, Callable[[Run], None]] = {
+    "A verb": _verb,
+    "An option": _option,
     "A setting": _setting,
     "An output format": _format,
     "A sweep rule": _rule,
