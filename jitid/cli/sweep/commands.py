@@ -12,8 +12,9 @@ from jitid.values.declaration import args, flag, opt, opts
 from jitid.values.field_types import COUNT, DURATION, FILE, FOLDER, NAME, TEXT, TIME, choice, typed_as
 from jitid.values.text import quote
 
-_EXPLAINED = "rule severity group owasp title reports spares examines fixed_unasked"
-EXPLAINED = Columns("jitid.sweep-rules/1", _EXPLAINED)
+EXPLAINED = Columns(
+    "jitid.sweep-rules/1", "rule severity group owasp title reports spares examines fixed_unasked"
+)
 """The view of `--list-rules`."""
 FINDINGS = Columns(
     "jitid.sweep/1",
