@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jitid.formats.display import Display
 from jitid.values.times import format_time
+
+if TYPE_CHECKING:
+    from jitid.formats.display import Display
 
 # Values of every kind of record are shown.
 # ruff: noqa: ANN401
@@ -77,6 +79,9 @@ class Columns:
         document: Mapping[str, Any] | None = None,
     ) -> Display:
         """Return records for display in some columns, or in all. `compute` returns the computed values of a record."""
+        # `issue` declares views, and shows a token without them.
+        from jitid.formats.display import Display
+
         names = columns or self.fields
         rows = (self.row(record, compute(record) if compute else None) for record in records)
         return Display(

@@ -278,7 +278,7 @@ def _value(name: str, value: object) -> Any:  # noqa: ANN401 - a value of the fi
             value = str(value)
         if not isinstance(value, str) or not value.strip():
             raise UsageError(f"its member `{name}` is not text, or blank")
-        return field.type.parse(value, field.label)
+        return field.type.parse(value, name)
     if name == "scope" and isinstance(value, str):
         value = value.split()
     texts: list[Any] = value if isinstance(value, list) else [value]
@@ -286,7 +286,7 @@ def _value(name: str, value: object) -> Any:  # noqa: ANN401 - a value of the fi
         texts = [strict_json.dumps(text) for text in texts]
     if not all(isinstance(text, str) for text in texts):
         raise UsageError(f"its member `{name}` is not a list of texts")
-    return tuple([field.type.parse(text, field.label) for text in texts])
+    return tuple([field.type.parse(text, name) for text in texts])
 
 
 def _progress(cli: Invocation, issued_count: int, count: int | None) -> None:
