@@ -86,15 +86,14 @@ def number(
 
 def number_within(minimum: int, maximum: int, metavar: str = "N") -> FieldType[int]:
     """Return the type of a whole number on a command line that the verb bounds on both sides."""
-    type_ = number(minimum, maximum)
 
     def parse(value: str, label: str) -> int:
-        parsed = type_.parse(value, label)
+        parsed = number(-_MAX_INTEGER).parse(value, label)
         if not minimum <= parsed <= maximum:
             raise UsageError(f"{label.strip('`')} is a number from {minimum} to {maximum}")
         return parsed
 
-    return typed_as(type_, metavar, parse=parse)
+    return typed_as(number(minimum, maximum), metavar, parse=parse)
 
 
 def _within(minimum: int, maximum: int) -> Callable[[int], int]:

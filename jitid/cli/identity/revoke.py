@@ -16,7 +16,6 @@ from jitid.errors import UsageError
 from jitid.model.ledger_rows import Selection
 from jitid.system import output
 from jitid.values.ids import parse_id
-from jitid.values.text import check_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from jitid.cli.identity import commands
     from jitid.model.ledger_rows import Radius
     from jitid.operation.base import Authority
-
-FIELDS = REVOKED.fields
 
 
 def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
@@ -114,23 +111,8 @@ def confirmed(cli: Invocation, limit: int | None, foresee: Callable[[], Radius])
 
 
 def most_of(cli: Invocation, max_: int | None) -> int:
-    """Return the maximum number of credentials to end without --yes. Raises UsageError for a negative number."""
-    if max_ is None:
-        return cli.config().number("max")
-    if max_ < 0:
-        raise UsageError("--max is at least 0")
-    return max_
-
-
-def check_reason(text: str | None) -> str | None:
-    """Return the reason. Raises UsageError if it is longer than 1,000 characters, not UTF-8, or contains a token."""
-    if text is None:
-        return None
-    if len(text) > 1_000:
-        raise UsageError("the reason is longer than 1,000 characters")
-    # The operation checks it too, but other steps may be done by then.
-    check_text(text, "the reason")
-    return text
+    """Return the maximum number of credentials to end without --yes."""
+    return cli.config().number("max") if max_ is None else max_
 
 
 def report_ended(cli: Invocation, ended: Ended, *, dry_run: bool) -> None:

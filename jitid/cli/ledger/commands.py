@@ -20,6 +20,7 @@ from jitid.values.field_types import (
     KEY_USE,
     LIMIT,
     NAME,
+    SHORT_REASON,
     TEXT,
     TIME,
     choice,
@@ -181,14 +182,16 @@ class KeysRevokeCommand(Command):
     view = Columns("jitid.keys-revoke/1", "kid ended identities successor offline_until event", single=True)
 
     kid: str = arg(KEY_ID, "KID", help="The id of a key.")
-    reason: str | None = opt(TEXT, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
     dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
     max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
     yes: bool = flag("--yes", help="End them without asking, however many.")
 
-    def shown_view(self) -> Columns | None:
+    def shown_view(self) -> Columns:
         """Return its fields; a dry run is shown as by `jitid revoke --dry-run`."""
-        return None if self.dry_run else self.view
+        from jitid.cli.identity.commands import REVOKED
+
+        return REVOKED if self.dry_run else self.view
 
 
 class KeysJwksCommand(Command):

@@ -11,7 +11,7 @@ from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.capabilities.trust.operations import ListKeys, RevokeKey, RotateKey
 from jitid.cli import read_input
-from jitid.cli.identity.revoke import check_reason, most_of, report_ended, unproved
+from jitid.cli.identity.revoke import most_of, report_ended, unproved
 from jitid.cli.invocation import Invocation
 from jitid.cli.ledger.public_keys import put
 from jitid.errors import NotFoundError
@@ -47,7 +47,7 @@ def revoke(cli: Invocation, args: commands.KeysRevokeCommand) -> None:
     change = authority.perform(
         RevokeKey(
             kid=args.kid,
-            reason=check_reason(args.reason),
+            reason=args.reason,
             most=None if args.yes else most_of(cli, args.max_),
             accept_clock=cli.accept_clock,
         )
