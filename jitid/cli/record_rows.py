@@ -13,11 +13,6 @@ _MOST_ORPHANS = 5
 """Maximum number of orphans that are named one by one."""
 
 
-def columns(cli: Invocation, whole: tuple[str, ...], brief: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the columns to show: the brief ones in a table for people, otherwise all."""
-    return brief if cli.by_eye() and not cli.verbose else whole
-
-
 def time(seconds: int | None) -> str | None:
     """Return a time as RFC 3339 text."""
     return None if seconds is None else format_time(seconds)

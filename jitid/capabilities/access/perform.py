@@ -19,6 +19,7 @@ from jitid.values.times import expiry_hint
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jitid.capabilities.access.grant import AccessEnded, Granted
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
     from jitid.model.caller import Caller
@@ -31,7 +32,7 @@ _LONGEST_ASSERTION = 3_600
 """The maximum remaining lifetime of an assertion in seconds: the ledger need not remember its use for longer."""
 
 
-def grant_access(context: Context, operation: ops.GrantAccess) -> grant.Granted:
+def grant_access(context: Context, operation: ops.GrantAccess) -> Granted:
     """Give a caller access to the authority."""
     # The configuration is read before the lock, and only if audiences must be checked.
     addresses = context.terms().places if operation.wanted.audiences else ()
@@ -42,7 +43,7 @@ def grant_access(context: Context, operation: ops.GrantAccess) -> grant.Granted:
     )
 
 
-def rotate_access(context: Context, operation: ops.RotateAccess) -> grant.Granted:
+def rotate_access(context: Context, operation: ops.RotateAccess) -> Granted:
     """Replace an access credential with a new one."""
     return _made(
         context,
@@ -53,7 +54,7 @@ def rotate_access(context: Context, operation: ops.RotateAccess) -> grant.Grante
     )
 
 
-def bootstrap_access(context: Context, operation: ops.BootstrapAccess) -> grant.Granted:
+def bootstrap_access(context: Context, operation: ops.BootstrapAccess) -> Granted:
     """Make the credential that lets the first administrator in."""
     return _made(context, operation, lambda transaction, _again: grant.bootstrap(transaction, _BOOTSTRAPPED))
 
@@ -61,19 +62,19 @@ def bootstrap_access(context: Context, operation: ops.BootstrapAccess) -> grant.
 def _made(
     context: Context,
     operation: ops.GrantAccess | ops.RotateAccess | ops.BootstrapAccess,
-    make: Callable[[Transaction, bool], grant.Granted],
-) -> grant.Granted:
+    make: Callable[[Transaction, bool], Granted],
+) -> Granted:
     """Make an access credential, once for an idempotency key. Record a denial.
 
     The second argument of `make` is whether the request is a repetition.
     """
 
-    def ids(granted: grant.Granted) -> tuple[bytes, bytes]:
+    def ids(granted: Granted) -> tuple[bytes, bytes]:
         uid = parse_access_id(granted.access.id)
         return uid, uid
 
     try:
-        outcome: grant.Granted = context.once(
+        outcome: Granted = context.once(
             lambda transaction: make(transaction, False),
             GRANTED,
             ids,
@@ -87,7 +88,7 @@ def _made(
     return outcome
 
 
-def revoke_access(context: Context, operation: ops.RevokeAccess) -> grant.AccessEnded:
+def revoke_access(context: Context, operation: ops.RevokeAccess) -> AccessEnded:
     """End access credentials."""
     alone = not context.has_role(ops.RevokeAccess)
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:

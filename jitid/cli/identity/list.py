@@ -11,7 +11,6 @@ from jitid.capabilities.inventory.operations import ListCredentials
 from jitid.cli import record_rows
 from jitid.cli.identity.commands import BOUND
 from jitid.cli.invocation import Invocation
-from jitid.errors import UsageError
 from jitid.system.processes import orphans
 
 if TYPE_CHECKING:
@@ -47,12 +46,3 @@ def list_(cli: Invocation, args: commands.ListCommand) -> None:
         record_rows.warn_of_orphans(cli, orphans(credentials, page.now))
     if process is None and args.limit is None and len(credentials) == DEFAULT_LIMIT:
         cli.note(f"there may be more than {DEFAULT_LIMIT}: go on with --after {credentials[-1].jti}")
-
-
-def limit_of(limit: int | None) -> int:
-    """Return the maximum number of rows of a page. Raises UsageError for a number below one."""
-    if limit is None:
-        return DEFAULT_LIMIT
-    if limit < 1:
-        raise UsageError("--limit is at least 1")
-    return min(limit, 1 << 31)
