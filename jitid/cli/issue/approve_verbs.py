@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.issue.approval_operations import DenyApproval, GrantApproval, ShowApproval
+from jitid.capabilities.directory.roster.spreadsheet import joined
+from jitid.capabilities.issue import approval_request
+from jitid.capabilities.issue.approval_operations import (
+    DenyApproval,
+    GrantApproval,
+    ListApprovals,
+    ShowApproval,
+)
 from jitid.cli import read_input
 from jitid.cli.invocation import Invocation
-from jitid.cli.issue import approval_rows
 from jitid.cli.issue.wait_approval import with_authority
 from jitid.errors import JitidError, OutputError, PolicyDeniedError, UsageError
+from jitid.formats.columns import Columns
 from jitid.formats.display import Display
-from jitid.model.approval import Approval, ApprovalFilter
+from jitid.model.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.system import output
-from jitid.values.text import safe
+from jitid.values.text import label, quote, safe
+from jitid.values.times import brief_duration, format_duration, format_time
 
 if TYPE_CHECKING:
+    from jitid.capabilities.issue.approval_operations import ApprovalDetails, Decided
     from jitid.cli.issue import commands
+    from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 
 _DEFAULT_LIMIT = 1_000
+_PAGE = 1_000
+_MOST_SCOPES = 10
+"""Maximum number of scopes in a sentence."""
+_WORD = Columns("", "group said approver proof decided_at expires_at counts")
 
 
 def list_(cli: Invocation, args: commands.ApproveListCommand) -> None:
@@ -37,12 +51,12 @@ def list_(cli: Invocation, args: commands.ApproveListCommand) -> None:
 
     def counted() -> Iterator[tuple[Approval, int]]:
         nonlocal count
-        for row in approval_rows.pages(authority, chosen, limit):
+        for row in _pages(authority, chosen, limit):
             count += 1
             yield row
 
     view = args.with_ended if args.all_ else args.view
-    cli.show_records(view, counted(), lambda row: approval_rows.facts(cli, *row))
+    cli.show_records(view, counted(), lambda row: _facts(cli, *row))
     if args.limit is None and count == limit:
         cli.note(f"there may be more than {limit}: say how many with --limit")
 
@@ -51,12 +65,12 @@ def show(cli: Invocation, args: commands.ApproveShowCommand) -> None:
     """Perform `jitid approve show`."""
     details = open_authority(cli.config()).perform(ShowApproval(id=args.request))
     if not cli.by_eye():
-        cli.show_records(args.view, [details], lambda details: approval_rows.details(cli, details))
+        cli.show_records(args.view, [details], lambda details: _details(cli, details))
         return
     # The approver reads this before granting: decisions in words, and the rules below the table.
-    row = args.view.row(details, approval_rows.details(cli, details))
+    row = args.view.row(details, _details(cli, details))
     rules = row.pop("rules")
-    row["words"] = approval_rows.decisions_text(row["words"])
+    row["words"] = _decisions_text(row["words"])
     filled = {name: value for name, value in row.items() if value not in (None, "", [])}
     cli.show(Display(args.view.schema, tuple(filled), [filled], one=True))
     for rule in rules:
@@ -113,10 +127,168 @@ def _decide(
         raise
     try:
         if cli.field is not None or cli.format_name() is not None:
-            cli.show_records(args.view, [decision], lambda decision: approval_rows.decided(cli, decision))
+            cli.show_records(args.view, [decision], lambda decision: _decided(cli, decision))
         else:
-            output.write(approval_rows.sentence(decision) + "\n")
+            output.write(_sentence(decision) + "\n")
     except OutputError as error:
         command = cli.command(f"jitid approve show {operation.id}")
         error.add(f"what you decided is recorded: {command}")
         raise
+
+
+def _pages(authority: Authority, chosen: ApprovalFilter, limit: int) -> Iterator[tuple[Approval, int]]:
+    """Yield at most `limit` requests, newest first, each with the time of its state; read them page by page."""
+    remaining = limit
+    while remaining:
+        size = min(_PAGE, remaining)
+        page = authority.perform(ListApprovals(chosen=chosen, limit=size))
+        for approval in page.approvals:
+            yield approval, page.now
+        if len(page.approvals) < size:
+            return
+        remaining -= size
+        chosen = chosen._replace(before=page.approvals[-1].key)
+
+
+def _facts(cli: Invocation, approval: Approval, now: int) -> dict[str, Any]:
+    """Return the computed values of a request."""
+    request = approval_request.requested(approval)
+    state = approval.state_at(now)
+    usable_until = approval.usable_until_at(now)
+    live = state in (ApprovalState.OPEN, ApprovalState.GRANTED)
+    return {
+        "approval": approval.id,
+        "state": state,
+        "task": request["task"],
+        "agent": request["agent"],
+        "delegator": request["delegator"],
+        "delegator_proof": request["proof"],
+        "kind": request["kind"],
+        "sensitivity": request["sensitivity"],
+        "scopes": request.get("scopes", []),
+        "audiences": request["audiences"],
+        "purpose": request.get("purpose"),
+        "ttl": format_duration(request["ttl"]),
+        "copies": request["copies"],
+        "depth": request["depth"],
+        "parent": request.get("parent"),
+        "groups": _cell(cli, approval.groups),
+        "missing": _cell(cli, approval.missing_at(now) if live else ()),
+        "usable_until": usable_until,
+        "left": brief_duration((approval.expires_at if usable_until is None else usable_until) - now)
+        if live
+        else None,
+    }
+
+
+def _details(cli: Invocation, approval_details: ApprovalDetails) -> dict[str, Any]:
+    """Return the computed values of a request with its details."""
+    approval, now = approval_details.approval, approval_details.now
+    request = approval_request.requested(approval)
+    delegator = approval_details.delegator
+    deadline = request.get("deadline")
+    if "deadline_after" in request:
+        deadline = format_duration(request["deadline_after"])
+    ended_event = approval_details.ended_event or {}
+    state = approval.state_at(now)
+    return {
+        **_facts(cli, approval, now),
+        "delegator_state": "unverified"
+        if delegator is None
+        else "disabled"
+        if delegator.disabled_at
+        else "known",
+        "task_state": "new" if approval_details.task is None else approval_details.task.state_at(now),
+        "deadline": deadline,
+        "details": request.get("details", []),
+        "public_key": request.get("public_key"),
+        "allow_narrower": request.get("narrower"),
+        "process": request.get("process"),
+        "task_sensitivity": request.get("task_sensitivity"),
+        "chain": [request["delegator"], *reversed(request.get("chain", [])), request["agent"]],
+        "acting": request.get("acting"),
+        "words": [_WORD.row(word, _decision(word)) for word in approval.words],
+        "reason": approval_details.event.get("reason"),
+        "rules": [{"name": name, "file": file, "text": text} for name, file, text in approval_details.rules],
+        "policy": approval_details.event.get("policy"),
+        "event": approval.event,
+        "ended_reason": ended_event.get("reason") if state is ApprovalState.DENIED else None,
+        "ended_event": approval.ended_event,
+        "grant": cli.command(f"jitid approve grant {approval.id}") if state is ApprovalState.OPEN else None,
+    }
+
+
+def _decided(cli: Invocation, decision: Decided) -> dict[str, Any]:
+    """Return the computed values of an approver's decision."""
+    approval = decision.approval
+    words = [word for word in approval.words if word.event == decision.event and decision.event is not None]
+    return {
+        "approval": approval.id,
+        "state": approval.state_at(decision.now),
+        "groups": _cell(cli, approval.groups),
+        "missing": _cell(cli, approval.missing_at(decision.now)),
+        "approver": words[0].approver if words else None,
+        "usable_until": approval.usable_until_at(decision.now),
+    }
+
+
+def _cell(cli: Invocation, groups: Sequence[str]) -> str | list[str]:
+    """Return groups joined in one cell, because their names may contain blanks; in JSON as a list."""
+    if cli.field is None and cli.format_name() in ("json", "jsonl"):
+        return list(groups)
+    return joined(groups)
+
+
+def _sentence(decision: Decided) -> str:
+    """Return the result of an approver's decision in words."""
+    approval = decision.approval
+    description = _description(approval)
+    if approval.state_at(decision.now) is ApprovalState.DENIED:
+        already = "" if decision.event is not None else "already "
+        return f"{already}denied: {description}{_event(decision)}"
+    missing = approval.missing_at(decision.now)
+    if missing:
+        return (
+            f"granted in part, and {approval_request.a_member(missing)} has to grant it too: "
+            f"{description}{_event(decision)}"
+        )
+    usable_until = approval.usable_until_at(decision.now) or approval.expires_at
+    usage = f"to be issued once, until {format_time(usable_until)}"
+    return f"{'granted' if decision.event is not None else 'granted already'}, {usage}: {description}{_event(decision)}"
+
+
+def _description(approval: Approval) -> str:
+    request = approval_request.requested(approval)
+    requested_scopes = request.get("scopes", [])
+    scopes = " ".join(requested_scopes[:_MOST_SCOPES]) or "no scopes"
+    if len(requested_scopes) > _MOST_SCOPES:
+        scopes += f" and {len(requested_scopes) - _MOST_SCOPES} more"
+    copies = f"{request['copies']} times " if request["copies"] > 1 else ""
+    return (
+        f"{copies}agent {label(request['agent'])} for {label(request['delegator'])} on task {label(request['task'])}, "
+        f"{scopes}, for {format_duration(request['ttl'])}"
+    )
+
+
+def _event(decision: Decided) -> str:
+    return "" if decision.event is None else f" (audit event {decision.event})"
+
+
+def _decisions_text(words: Sequence[Mapping[str, Any]]) -> str:
+    """Return the decision of each group in words."""
+    return "; ".join([f"{quote(word['group'])} {_decision_text(word)}" for word in words])
+
+
+def _decision_text(word: Mapping[str, Any]) -> str:
+    if word["said"] is None:
+        return "has said nothing"
+    until = "" if word["expires_at"] is None else f" until {word['expires_at']}"
+    counts = "" if word["counts"] or not until else ", which counts no longer: they were disabled, or left it"
+    return f"{word['said']}{until}, by {word['approver']} ({word['proof']}) at {word['decided_at']}{counts}"
+
+
+def _decision(word: Word) -> dict[str, Any]:
+    return {
+        "said": None if word.granted is None else "granted" if word.granted else "denied",
+        "counts": bool(word.granted and word.stands),
+    }
