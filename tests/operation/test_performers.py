@@ -23,7 +23,7 @@ def test_an_operation_has_its_function_which_returns_its_answer(name: str) -> No
     assert annotations == {"context": "Context", "operation": f"ops.{name}"}
     answer: Any = kind.__orig_bases__[0]  # type: ignore[attr-defined]
     result = answer.result if isinstance(answer.result, str) else answer.result.__name__
-    # A module may stand before the name of a record: `ops.TaskRow`.
+    # The name of a record may follow the name of its module: `ops.TaskRow`.
     assert re.sub(r"\w+\.", "", signature.return_annotation) == re.sub(r"\w+\.", "", result)
 
 

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from jitid.operation.terms import Terms
 
 
-def issue(context: Context, operation: ops.Issue, actor: Actor | None = None) -> list[Issued]:
+def issue(context: Context, operation: ops.Issue) -> list[Issued]:
+    """Issue the requested credentials: `issue_for` without a proved actor."""
+    return issue_for(context, operation, None)
+
+
+def issue_for(context: Context, operation: ops.Issue, actor: Actor | None) -> list[Issued]:
     """Issue the requested credentials; `actor` is the actor if a token has proved it already.
 
     Raises `PolicyDeniedError`, `ApprovalNeededError` and `InvalidCredentialError` after recording why, and the other

@@ -15,7 +15,7 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import token_operations as ops
 from jitid.capabilities.issue.may_act import Actor, client_actor, is_owner, names_of_identity, own_agent
 from jitid.capabilities.issue.operations import Issue
-from jitid.capabilities.issue.perform import issue
+from jitid.capabilities.issue.perform import issue_for
 from jitid.capabilities.issue.presented import present
 from jitid.capabilities.targets.store import OutsideChanges
 from jitid.crypto import jws
@@ -92,7 +92,7 @@ def exchange(context: Context, operation: ops.Exchange) -> Issued:
 
 
 def _issue(context: Context, operation: Issue, actor: Actor) -> Issued:
-    (issued,) = issue(context, operation, actor)
+    (issued,) = issue_for(context, operation, actor)
     return issued
 
 
