@@ -22,8 +22,9 @@ def test_an_operation_has_its_function_which_returns_its_answer(name: str) -> No
     annotations = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     assert annotations == {"context": "Context", "operation": f"ops.{name}"}
     answer: Any = kind.__orig_bases__[0]  # type: ignore[attr-defined]
-    words = re.findall(r"\w+", str(answer.result))
-    assert [word for word in re.findall(r"\w+", signature.return_annotation) if word != "ops"] == words
+    result = answer.result if isinstance(answer.result, str) else answer.result.__name__
+    # The name of a record can have a module: `ops.TaskRow`.
+    assert re.sub(r"\w+\.", "", signature.return_annotation) == re.sub(r"\w+\.", "", result)
 
 
 def test_whether_an_operation_is_slow_is_no_field_of_it() -> None:
