@@ -358,7 +358,7 @@ def test_a_token_without_its_prefix_is_known_by_what_is_left_of_it(cut: tuple[in
 
 @given(st.text("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", min_size=30, max_size=40))
 def test_what_only_looks_random_can_be_a_name(text: str) -> None:
-    assume(not text.startswith("eyJ"))
+    assume("eyJ" not in text)
     assert label(text) == f"`{text}`"
 
 
