@@ -998,7 +998,7 @@ complete -c jitid -n '__jitid_at "helper kube" --parent-file' -l parent-file -r 
 complete -c jitid -n '__jitid_at "helper ssh" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
 complete -c jitid -n '__jitid_at "helper ssh" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
 complete -c jitid -n '__jitid_at "helper ssh" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
-complete -c jitid -n '__jitid_at "helper ssh" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
+complete -c jitid -n '__jitid_at "helper ssh" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'The certificate: ssh-cert (default) or ssh-cert:TEMPLATE'
 complete -c jitid -n '__jitid_at "helper ssh"' -l scope -x -d 'A right, as segment:segment; repeatable'
 complete -c jitid -n '__jitid_at "helper ssh" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
 complete -c jitid -n '__jitid_at "helper ssh" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'

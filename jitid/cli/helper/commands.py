@@ -112,7 +112,7 @@ class HelperSshCommand(HelperOptions, Command):
     kind: RequestedKind = opt(
         SSH_KIND,
         "--kind",
-        help="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
+        help="The certificate: ssh-cert (default) or ssh-cert:TEMPLATE.",
         env="JITID_KIND",
         default=RequestedKind(Kind.SSH_CERT.value, None),
     )
