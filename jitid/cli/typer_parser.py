@@ -71,7 +71,8 @@ class _Reader:
     def _word(self, context: Any, group: str, words: Collection[str]) -> str:
         """Return the next word, which names a verb or a group. Raises UsageError with the nearest one."""
         if not context.args:
-            if self._cli.error_format() not in ("json", "jsonl"):
+            error_format = self._global_values.get("format") or self._cli.error_format()
+            if error_format not in ("json", "jsonl"):
                 output.print_message(help_text.of(group))
             raise UsageError(f"`{context.command_path}` needs a verb")
         word: str = context.args[0]
