@@ -214,6 +214,8 @@ KNOWN_DELEGATOR = only_typed("NAME", "known")
 # Numbers.
 COUNT, POSITIVE = number(0), number(1)
 EVENT = number(1, typed=_LAST_EVENT)
+AFTER_EVENT = number(0, typed=_LAST_EVENT)
+"""The number of the last event that is left out; 0 leaves none out."""
 ROWS = number(1, MAX_ROWS)
 LIMIT = ROWS
 """The maximum number of rows; on a command line any, since longer lists are requested in pages."""

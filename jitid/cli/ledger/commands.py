@@ -8,6 +8,7 @@ from jitid.model.types import TASK
 from jitid.operation.verb import READS
 from jitid.values.declaration import arg, flag, opt, optional_arg, required_opt
 from jitid.values.field_types import (
+    AFTER_EVENT,
     AGENT,
     ALGORITHM,
     COUNT,
@@ -88,7 +89,7 @@ class AuditLogCommand(Command):
     within: int | None = opt(DURATION, "--within", help="So long before and after --at (default: 1m).")
     action: str | None = opt(TEXT, "--action", help="Actions of this name.", metavar="ACTION")
     resource: str | None = opt(TEXT, "--resource", help="Actions on just this resource.")
-    after: int | None = opt(EVENT, "--after", help="Go on after event N.")
+    after: int | None = opt(AFTER_EVENT, "--after", help="Go on after event N.")
     members: bool = flag("--members", help="Name the credentials each event issued and ended.")
     limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
     follow: bool = flag("--follow", "-f", help="Go on with new events as they are committed.")
