@@ -40,7 +40,7 @@ MOST_SECRETS = 100_000
 
 ACCESS_KEY = "(?:AKIA|ASIA)[A-Z0-9]{12,124}"
 """The form of the id of an access key of AWS."""
-ACCESS_KEY_ID = pattern(ACCESS_KEY, "the id of an access key of AWS (AKIA…)", "ID")
+ACCESS_KEY_ID = pattern(ACCESS_KEY, "the id of an access key", "ID", "AWS gives it, and it begins with AKIA")
 OWNER = typed_as(PERSON, "DELEGATOR", "known")
 PLACE = kept_text(LONGEST_PLACE, "the place")
 PURPOSE = kept_text(MAX_PURPOSE, "the purpose")

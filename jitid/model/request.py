@@ -48,11 +48,9 @@ def named(caller: str) -> str:
 
 def _detail(value: str) -> str:
     try:
-        detail = strict_json.loads(value, "the detail")
+        detail = strict_json.loads(value, "a detail")
     except strict_json.StrictJSONError as error:
-        raise UsageError(
-            str(error), 'a detail is a JSON object with a type, such as {"type":"payment"}'
-        ) from None
+        raise UsageError(str(error)) from None
     if not isinstance(detail, dict) or not isinstance(detail.get("type"), str) or not detail["type"]:
         raise UsageError(
             "a detail is a JSON object with a member `type` that is text", "see RFC 9396, section 2"
@@ -61,7 +59,12 @@ def _detail(value: str) -> str:
     return strict_json.dumps(detail)
 
 
-DETAIL = texts(_detail, "JSON", {"minLength": 1})
+DETAIL = texts(
+    _detail,
+    "JSON",
+    {"minLength": 1},
+    hint='a detail is a JSON object with a type, such as {"type":"payment"}',
+)
 """An authorization detail (RFC 9396) as canonical JSON."""
 
 

@@ -42,9 +42,21 @@ def texts(
     schema: Mapping[str, Any],
     *sources: Source,
     words: Sequence[str] | Callable[[], Sequence[str]] = (),
+    hint: str | None = None,
 ) -> FieldType[T]:
-    """Return the type of texts that pass a check, which is the same on a command line and in a request."""
-    return FieldType(lambda text, _label: check(text), metavar, check, schema, words=words, sources=sources)
+    """Return the type of texts that pass a check, which is the same on a command line and in a request.
+
+    `hint` is for a command line, if the error of the check has none.
+    """
+
+    def parse(text: str, _label: str) -> T:
+        try:
+            return check(text)
+        except UsageError as error:
+            error.hint = error.hint or hint
+            raise
+
+    return FieldType(parse, metavar, check, schema, words=words, sources=sources)
 
 
 def text(max_length: int, label: str = "it", metavar: str = "TEXT", *sources: Source) -> FieldType[str]:
@@ -124,8 +136,8 @@ def choice(*words: str, metavar: str = "WHAT", label: str = "") -> FieldType[str
     return FieldType(parse, metavar, check, {"enum": [*words]}, words=words)
 
 
-def pattern(shape: str, label: str, metavar: str = "TEXT") -> FieldType[str]:
-    """Return the type of a text that matches a regular expression."""
+def pattern(shape: str, label: str, metavar: str = "TEXT", hint: str | None = None) -> FieldType[str]:
+    """Return the type of a text that matches a regular expression; `hint` is for a command line."""
     compiled: re.Pattern[str] | None = None
 
     def check(value: str) -> str:
@@ -135,7 +147,7 @@ def pattern(shape: str, label: str, metavar: str = "TEXT") -> FieldType[str]:
             raise UsageError(f"{label} is wanted")
         return value
 
-    return texts(check, metavar, {"pattern": f"^{shape}$"})
+    return texts(check, metavar, {"pattern": f"^{shape}$"}, hint=hint)
 
 
 def name(label: str, metavar: str = "NAME", *sources: Source) -> FieldType[str]:
