@@ -197,7 +197,7 @@ complete -c jitid -n '__jitid_at "adopt"' -a ended -d 'Say that adopted secrets 
 complete -c jitid -n '__jitid_at "adopt"' -a probe -d 'Ask targets whether adopted secrets work there'
 
 # jitid delegator
-complete -c jitid -n '__jitid_at "delegator"' -a add -d 'Add somebody who may delegate'
+complete -c jitid -n '__jitid_at "delegator"' -a add -d 'Add a delegator to the directory'
 complete -c jitid -n '__jitid_at "delegator"' -a change -d 'Change what a delegator may hand out, and who they are'
 complete -c jitid -n '__jitid_at "delegator"' -a disable -d 'Let somebody delegate no longer, and end what descends from them'
 complete -c jitid -n '__jitid_at "delegator"' -a enable -d 'Let a disabled delegator delegate again'
@@ -212,11 +212,11 @@ complete -c jitid -n '__jitid_at "approve"' -a grant -d 'Grant a request: what i
 complete -c jitid -n '__jitid_at "approve"' -a deny -d 'Deny a request, granted or not, and end it'
 
 # jitid access
-complete -c jitid -n '__jitid_at "access"' -a grant -d 'Let a person or a service ask an authority, and print its bearer'
-complete -c jitid -n '__jitid_at "access"' -a list -d 'List who may ask an authority, the newest first'
-complete -c jitid -n '__jitid_at "access"' -a rotate -d 'Print a new bearer in the place of one, which counts no longer'
-complete -c jitid -n '__jitid_at "access"' -a revoke -d 'End what lets somebody ask: by its id, or all that somebody has'
-complete -c jitid -n '__jitid_at "access"' -a bootstrap -d 'Write the credential that lets the first administrator in'
+complete -c jitid -n '__jitid_at "access"' -a grant -d 'Grant a person or a service access to an authority, and print the access token'
+complete -c jitid -n '__jitid_at "access"' -a list -d 'List access to an authority, the newest first'
+complete -c jitid -n '__jitid_at "access"' -a rotate -d 'Replace an access token, and print the new one'
+complete -c jitid -n '__jitid_at "access"' -a revoke -d 'Revoke access: one by its id, or all access of a person or a service'
+complete -c jitid -n '__jitid_at "access"' -a bootstrap -d 'Write the bootstrap credential, which grants access to the first administrator'
 
 # jitid agent
 complete -c jitid -n '__jitid_at "agent"' -a register -d 'Register an agent that recurs'
@@ -543,22 +543,22 @@ complete -c jitid -n '__jitid_at "approve deny"; and test $__jitid_count = 0' -f
 complete -c jitid -n '__jitid_at "access grant"' -l role -r -fka 'issuer\\trole verifier\\trole responder\\trole sweeper\\trole auditor\\trole admin\\trole' -d 'What they may do: issuer, verifier, responder, sweeper, auditor, admin; repeatable'
 complete -c jitid -n '__jitid_at "access grant"' -l audience -x -d 'An audience of its own; repeatable. It sees tokens for these alone'
 complete -c jitid -n '__jitid_at "access grant" --all-audiences' -l all-audiences -d 'Let it see tokens for any audience'
-complete -c jitid -n '__jitid_at "access grant" --ttl' -l ttl -x -d 'For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d)'
-complete -c jitid -n '__jitid_at "access grant" --key' -l key -r -F -d 'Register the public key in FILE (JWK, PEM, OpenSSH); no bearer is made'
-complete -c jitid -n '__jitid_at "access grant" --out' -l out -r -F -d 'Write the bearer to FILE, mode 0600'
+complete -c jitid -n '__jitid_at "access grant" --ttl' -l ttl -x -d 'For how long (default: a token 12h and at most 30d, a key 30d and at most 365d)'
+complete -c jitid -n '__jitid_at "access grant" --key' -l key -r -F -d 'Register the public key in FILE (JWK, PEM, OpenSSH); no access token is made'
+complete -c jitid -n '__jitid_at "access grant" --out' -l out -r -F -d 'Write the access token to FILE, mode 0600'
 complete -c jitid -n '__jitid_at "access grant" --field' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield audiences\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "access grant"; and test $__jitid_count = 0' -fka '(__jitid_ask delegators)'
 
 # jitid access list
 complete -c jitid -n '__jitid_at "access list" --name' -l name -r -fka '(__jitid_ask delegators)' -d 'Only what this person or service has'
-complete -c jitid -n '__jitid_at "access list" --all' -l all -d 'Also what counts no longer'
+complete -c jitid -n '__jitid_at "access list" --all' -l all -d 'Also expired, rotated and revoked access'
 complete -c jitid -n '__jitid_at "access list" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "access list" --field' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield audiences\\tfield left\\tfield' -d 'Print this field only, one value a line'
 
 # jitid access rotate
-complete -c jitid -n '__jitid_at "access rotate" --ttl' -l ttl -x -d 'For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d)'
-complete -c jitid -n '__jitid_at "access rotate" --overlap' -l overlap -x -d 'How long the old bearer still counts (default: it does not)'
-complete -c jitid -n '__jitid_at "access rotate" --out' -l out -r -F -d 'Write the bearer to FILE, mode 0600'
+complete -c jitid -n '__jitid_at "access rotate" --ttl' -l ttl -x -d 'For how long (default: a token 12h and at most 30d, a key 30d and at most 365d)'
+complete -c jitid -n '__jitid_at "access rotate" --overlap' -l overlap -x -d 'How long the old token stays valid (default: not at all)'
+complete -c jitid -n '__jitid_at "access rotate" --out' -l out -r -F -d 'Write the access token to FILE, mode 0600'
 complete -c jitid -n '__jitid_at "access rotate" --field' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield audiences\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "access rotate"; and test $__jitid_count = 0' -fka '(__jitid_ask access)'
 
@@ -585,7 +585,7 @@ complete -c jitid -n '__jitid_at "list" --audience' -l audience -x -d 'Meant for
 complete -c jitid -n '__jitid_at "list" --purpose' -l purpose -x -d 'Of a task with this purpose'
 complete -c jitid -n '__jitid_at "list" --id' -l id -r -fka '(__jitid_ask ids)' -d 'This identity or credential'
 complete -c jitid -n '__jitid_at "list" --parent' -l parent -r -fka '(__jitid_ask ids)' -d 'Delegated by this identity'
-complete -c jitid -n '__jitid_at "list" --depth' -l depth -x -d 'So many delegations from the root'
+complete -c jitid -n '__jitid_at "list" --depth' -l depth -x -d 'Only identities with N delegations above them'
 complete -c jitid -n '__jitid_at "list" --signed-by' -l signed-by -r -fka '(__jitid_ask keys)' -d 'Signed by this key'
 complete -c jitid -n '__jitid_at "list" --since' -l since -x -d 'From TIME on (RFC 3339)'
 complete -c jitid -n '__jitid_at "list" --until' -l until -x -d 'Before TIME (RFC 3339)'
@@ -713,7 +713,7 @@ complete -c jitid -n '__jitid_at "delegator add"' -l entitlement -x -d 'They may
 complete -c jitid -n '__jitid_at "delegator add" --no-entitlements' -l no-entitlements -d 'They may hand out no scope but by an --entitlement beside it'
 complete -c jitid -n '__jitid_at "delegator add" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'The highest that they may hand out (default: critical)'
 complete -c jitid -n '__jitid_at "delegator add"' -l group -x -d 'They are in GROUP; repeatable'
-complete -c jitid -n '__jitid_at "delegator add" --manager' -l manager -r -fka '(__jitid_ask delegators)' -d 'Whom they report to'
+complete -c jitid -n '__jitid_at "delegator add" --manager' -l manager -r -fka '(__jitid_ask delegators)' -d 'The manager of the delegator'
 complete -c jitid -n '__jitid_at "delegator add"' -l alias -x -d 'Another name of theirs; repeatable'
 complete -c jitid -n '__jitid_at "delegator add"' -l subject -x -d 'Who they are in ID tokens, as \'ISS SUB\', the `iss` and the `sub`; repeatable'
 complete -c jitid -n '__jitid_at "delegator add" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield changed\\tfield live\\tfield event\\tfield' -d 'Print this field only, one value a line'
@@ -728,8 +728,8 @@ complete -c jitid -n '__jitid_at "delegator change" --sensitivity' -l sensitivit
 complete -c jitid -n '__jitid_at "delegator change"' -l group -x -d 'They are in GROUP; repeatable'
 complete -c jitid -n '__jitid_at "delegator change" --no-groups' -l no-groups -d 'They are in no group but by a --group beside it'
 complete -c jitid -n '__jitid_at "delegator change"' -l remove-group -x -d 'They are in GROUP no longer; repeatable'
-complete -c jitid -n '__jitid_at "delegator change" --manager' -l manager -r -fka '(__jitid_ask delegators)' -d 'Whom they report to'
-complete -c jitid -n '__jitid_at "delegator change" --no-manager' -l no-manager -d 'They report to nobody'
+complete -c jitid -n '__jitid_at "delegator change" --manager' -l manager -r -fka '(__jitid_ask delegators)' -d 'The manager of the delegator'
+complete -c jitid -n '__jitid_at "delegator change" --no-manager' -l no-manager -d 'Remove the manager'
 complete -c jitid -n '__jitid_at "delegator change"' -l alias -x -d 'Another name of theirs; repeatable'
 complete -c jitid -n '__jitid_at "delegator change"' -l subject -x -d 'Who they are in ID tokens, as \'ISS SUB\', the `iss` and the `sub`; repeatable'
 complete -c jitid -n '__jitid_at "delegator change" --no-aliases' -l no-aliases -d 'They have no alias but by an --alias or --subject beside it'

@@ -193,7 +193,9 @@ class Filter(Declared):
     parent: str | None = _where(
         "p.uid = :it", typed_as(ID, parse=_identity), "--parent", help="Delegated by this identity.", few=True
     )
-    depth: int | None = _where("i.depth = :it", COUNT, "--depth", help="So many delegations from the root.")
+    depth: int | None = _where(
+        "i.depth = :it", COUNT, "--depth", help="Only identities with N delegations above them."
+    )
     signed_by: str | None = _where("k.kid = :it", filtered(KEY_ID), "--signed-by", help="Signed by this key.")
     issued_since: int | None = _where("c.issued_at >= :it", TIME, "--since", help="From TIME on (RFC 3339).")
     issued_until: int | None = _where("c.issued_at < :it", TIME, "--until", help="Before TIME (RFC 3339).")

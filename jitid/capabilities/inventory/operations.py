@@ -184,7 +184,7 @@ NEW_OWNER = typed_as(DELEGATOR, "DELEGATOR", "known")
 class ListTasks(PagedOperation["list[TaskRow]"]):
     """List tasks, newest first.
 
-    An overdue task has passed its deadline, and nobody has retired it.
+    An overdue task is past its deadline and not retired.
     """
 
     roles = ("responder", "auditor")

@@ -257,7 +257,7 @@ SERIES: tuple[Figure, ...] = (
     ),
     Figure(
         "leaked_secrets_honoured_offline",
-        "Leaked secrets that are dead, signed and not expired: honoured where nobody asks the ledger",
+        "Leaked signed secrets that are revoked and not expired: offline verifiers accept them",
         "survey.leaks.offline",
     ),
     Figure(

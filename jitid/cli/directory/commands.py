@@ -77,18 +77,18 @@ _SUBJECT = typed_as(ALIAS, "SUBJECT", parse=_subject)
 
 
 class AccessGrantCommand(Command):
-    """Let a person or a service ask an authority, and print its bearer.
+    """Grant a person or a service access to an authority, and print the access token.
 
-    The bearer is what they come with from then on (jitid --remote, or the HTTP header Authorization); it stands alone
-    on a line, and nobody can have it again.
+    The caller authenticates with the access token (jitid --remote, or the HTTP header Authorization). It is printed
+    once, alone on a line, and cannot be shown again.
 
-    Without a role they may issue for themselves, delegate from, renew and hand back what they hold, and decide on
-    approvals that their groups are asked for. A role is one duty, and nobody has two unless both are granted.
+    A caller without a role may issue for itself, delegate from, renew and hand back its own credentials, and decide
+    on approvals for its groups. Each role is granted separately; no role includes another.
 
     A verifier sees tokens for its own audiences (--audience), or for any (--all-audiences). A service with an
-    audience of its own may exchange tokens for it whose `may_act` names the service.
+    audience of its own may exchange a token for that audience if `may_act` in the token names the service.
 
-    With --key a client proves itself by its private key (RFC 7523), and what is printed is the id. FILE has the
+    With --key a client authenticates with its private key (RFC 7523), and the verb prints the id. FILE has the
     public key: a JWK, PEM, or a line of OpenSSH.
     """
 
@@ -109,18 +109,18 @@ class AccessGrantCommand(Command):
     ttl: int | None = opt(
         DURATION,
         "--ttl",
-        help="For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d).",
+        help="For how long (default: a token 12h and at most 30d, a key 30d and at most 365d).",
     )
     key: str | None = opt(
-        FILE, "--key", help="Register the public key in FILE (JWK, PEM, OpenSSH); no bearer is made."
+        FILE, "--key", help="Register the public key in FILE (JWK, PEM, OpenSSH); no access token is made."
     )
-    out: str | None = opt(FILE, "--out", help="Write the bearer to FILE, mode 0600.")
+    out: str | None = opt(FILE, "--out", help="Write the access token to FILE, mode 0600.")
 
 
 class AccessListCommand(Command):
-    """List who may ask an authority, the newest first.
+    """List access to an authority, the newest first.
 
-    What counts no longer is listed with --all.
+    --all also lists expired, rotated and revoked access.
     """
 
     verb = "access list"
@@ -135,15 +135,15 @@ class AccessListCommand(Command):
     effect = READS
 
     name: str | None = opt(DELEGATOR, "--name", help="Only what this person or service has.")
-    all_: bool = flag("--all", help="Also what counts no longer.")
+    all_: bool = flag("--all", help="Also expired, rotated and revoked access.")
     limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
 
 
 class AccessRotateCommand(Command):
-    """Print a new bearer in the place of one, which counts no longer.
+    """Replace an access token, and print the new one.
 
-    Whoever asks that of an authority about their own gains no time by it, and the old one counts for a minute more,
-    unless --overlap says for how long. One is rotated once: a second time is refused, and recorded.
+    For a caller that rotates its own, the new token expires when the old one would, and the old one is valid for
+    another minute, or for --overlap. A token is rotated once: a second rotation is refused, and recorded.
     """
 
     verb = "access rotate"
@@ -154,21 +154,21 @@ class AccessRotateCommand(Command):
     ttl: int | None = opt(
         DURATION,
         "--ttl",
-        help="For how long (default: a bearer 12h and at most 30d, a key 30d and at most 365d).",
+        help="For how long (default: a token 12h and at most 30d, a key 30d and at most 365d).",
     )
     overlap: int | None = opt(
-        DURATION, "--overlap", help="How long the old bearer still counts (default: it does not)."
+        DURATION, "--overlap", help="How long the old token stays valid (default: not at all)."
     )
-    out: str | None = opt(FILE, "--out", help="Write the bearer to FILE, mode 0600.")
+    out: str | None = opt(FILE, "--out", help="Write the access token to FILE, mode 0600.")
 
 
 class AccessRevokeCommand(Command):
-    """End what lets somebody ask: by its id, or all that somebody has.
+    """Revoke access: one by its id, or all access of a person or a service.
 
-    By a role, an id also revokes the predecessors and successors that its holder made by rotation: a thief may have
-    made them. What a role rotated stays; without a role only the id itself is revoked.
+    For a caller with a role, an id also revokes the predecessors and successors that its holder made by rotation: a
+    thief may have made them. Those that a role rotated stay; a caller without a role revokes only the id itself.
 
-    What was issued at their request lives on: jitid-revoke(1) ends that.
+    Credentials that were issued to the caller stay valid: jitid-revoke(1) revokes them.
     """
 
     verb = "access revoke"
@@ -185,10 +185,10 @@ class AccessRevokeCommand(Command):
 
 
 class AccessBootstrapCommand(Command):
-    """Write the credential that lets the first administrator in.
+    """Write the bootstrap credential, which grants access to the first administrator.
 
-    It goes into a new FILE. For one hour it can grant the role admin, once, and can do nothing else; by that it is
-    spent. Where somebody has that role already, there is none.
+    It is written to a new FILE. For one hour it can grant the role admin, once, and nothing else. If an
+    administrator exists already, no bootstrap credential is made.
     """
 
     verb = "access bootstrap"
@@ -198,10 +198,11 @@ class AccessBootstrapCommand(Command):
 
 
 class DelegatorAddCommand(Command):
-    """Add somebody who may delegate.
+    """Add a delegator to the directory.
 
-    Without --entitlement and --no-entitlements the policy alone decides what they may hand out. Whoever uses one of
-    their names is them: a line, or an ID token. The first use makes ledger, signing key and policy, and says so.
+    Without --entitlement and --no-entitlements the policy alone decides which scopes the delegator may hand out. Each
+    name and alias, on a command line or in an ID token, means this delegator. The first use makes the ledger, its
+    signing key and the default policy, and says so.
     """
 
     verb = "delegator add"
@@ -221,7 +222,7 @@ class DelegatorAddCommand(Command):
         SENSITIVITY, "--sensitivity", help="The highest that they may hand out (default: critical)."
     )
     group: tuple[str, ...] = opts(GROUP, "--group", help="They are in GROUP; repeatable.")
-    manager: str | None = opt(_NEW_PERSON, "--manager", help="Whom they report to.")
+    manager: str | None = opt(_NEW_PERSON, "--manager", help="The manager of the delegator.")
     alias: tuple[str, ...] = opts(ALIAS, "--alias", help="Another name of theirs; repeatable.")
     subject: tuple[str, ...] = opts(
         _SUBJECT,
@@ -260,8 +261,8 @@ class DelegatorChangeCommand(Command):
     remove_group: tuple[str, ...] = opts(
         GROUP, "--remove-group", help="They are in GROUP no longer; repeatable."
     )
-    manager: str | None = opt(_NEW_PERSON, "--manager", help="Whom they report to.")
-    no_manager: bool = flag("--no-manager", help="They report to nobody.")
+    manager: str | None = opt(_NEW_PERSON, "--manager", help="The manager of the delegator.")
+    no_manager: bool = flag("--no-manager", help="Remove the manager.")
     alias: tuple[str, ...] = opts(ALIAS, "--alias", help="Another name of theirs; repeatable.")
     subject: tuple[str, ...] = opts(
         _SUBJECT,
