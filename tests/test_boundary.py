@@ -51,7 +51,7 @@ BROKEN = {
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("typer", ("--help",)),
+        ("typer", ("--help", "--bogus")),
         ("typer", ("list", "--no-such-option")),
         ("cryptography", LINE),
         ("cedarpy", LINE),

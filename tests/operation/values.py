@@ -28,9 +28,8 @@ from jitid.model.request import DETAIL
 from jitid.model.survey import PROPERTIES
 from jitid.model.task import SENSITIVITIES
 from jitid.model.types import KIND
-from jitid.operation.base import Operation
 from jitid.search.find import Finds
-from jitid.values.declaration import FieldType
+from jitid.values.declaration import Declared, FieldType
 from jitid.values.field_types import ACCESS_ID, DELEGATOR, FINGERPRINT, ID
 from jitid.values.ids import access_id, credential_id, identity_id
 from jitid.values.secret import Secret
@@ -229,7 +228,7 @@ def told(value: Any) -> Any:
         return "finds", value.pack()
     if isinstance(value, KnownFindings):
         return "known", list(value)
-    if isinstance(value, Operation):
+    if isinstance(value, Declared):
         return type(value).__name__, {name: told(getattr(value, name)) for name in value.fields}
     if hasattr(value, "_asdict"):
         return type(value).__name__, {name: told(each) for name, each in value._asdict().items()}
