@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.errors import ConfigurationError, UsageError
 from jitid.system import output, time_limit
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 _PIPE = " | "
 
 
-class GivenOption(NamedTuple):
+class GivenOption:
     """An option that a command line gives."""
 
-    metavar: str | None
-    """Placeholder of the value in the help; None for a flag."""
-    value: object
+    def __init__(self, metavar: str | None, value: object) -> None:
+        self.metavar = metavar
+        """Placeholder of the value in the help; None for a flag."""
+        self.value = value
 
 
 class Invocation:
@@ -228,6 +229,12 @@ class Invocation:
             output.write(sentence)
         else:
             self.show_records(view, [record], lambda _: computed or {}, document=document)
+
+    def most(self, max_: int | None, *, yes: bool) -> int | None:
+        """Return the most credentials that a verb may revoke: the value of `--max`; None for any, with `--yes`."""
+        if yes:
+            return None
+        return self.config().number("max") if max_ is None else max_
 
     def by_eye(self) -> bool:
         """Return whether the output is a table for people: at a terminal, or by request."""

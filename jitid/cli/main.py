@@ -32,6 +32,9 @@ from jitid.values.text import quote, safe
 # Errors of a full or failing disk, or of a machine at its limits; any operation may raise them.
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
+_GC_THRESHOLD = 20_000
+"""First threshold of the garbage collector: more objects than the modules have that a verb loads when it needs them."""
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -95,6 +98,7 @@ def _perform(verb: Verb, cli: Invocation) -> None:
     cli.changes = verb.may_change()
     # Loaded modules stay in memory. After the freeze, the collector checks only the objects of the verb.
     gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
     gc.enable()
     if isinstance(verb, Command):
         verb.run(cli)

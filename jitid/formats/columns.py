@@ -53,13 +53,17 @@ class Columns:
         """All names that `--field` takes."""
         return (*self.fields, *self.more)
 
-    def row(self, record: Any, computed: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return a record as a row with all fields; `computed` replaces or adds values."""
+    def row(
+        self, record: Any, computed: Mapping[str, Any] | None = None, names: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """Return a record as a row with some fields, or with all; `computed` replaces or adds values."""
         computed = computed or {}
-        return {
-            name: shown(name, computed[name] if name in computed else self._value(record, name))
-            for name in self.named
-        }
+        row = {}
+        for name in names or self.named:
+            value = computed[name] if name in computed else self._value(record, name)
+            # Most values: the call would take longer than the rest.
+            row[name] = value if value is None or type(value) is str else shown(name, value)
+        return row
 
     def _value(self, record: Any, name: str) -> Any:
         if isinstance(record, Mapping):
@@ -83,10 +87,8 @@ class Columns:
         from jitid.formats.display import Display
 
         names = columns or self.fields
-        rows = (self.row(record, compute(record) if compute else None) for record in records)
-        return Display(
-            self.schema, names, ({name: row[name] for name in names} for row in rows), self.single, document
-        )
+        rows = (self.row(record, compute(record) if compute else None, names) for record in records)
+        return Display(self.schema, names, rows, self.single, document)
 
 
 def shown(name: str, value: Any) -> Any:

@@ -1,7 +1,6 @@
 """The seal of a ledger that was copied to another place: the copy is live, and the sealed ledger is read-only."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.errors import IntegrityError
@@ -55,24 +54,24 @@ def read(text: str) -> Seal:
     return seal
 
 
-def find(view: View) -> Seal | None:
+def find(view: "View") -> Seal | None:
     """Return the seal of a ledger that was copied to another place; None for a live ledger."""
     return view.once("seal", None, lambda: _find(view))
 
 
-def _find(view: View) -> Seal | None:
+def _find(view: "View") -> Seal | None:
     text = view.setting(SETTING) if view.sealed_as is None else view.sealed_as[0]
     return None if text is None else read(text)
 
 
-def record(transaction: Transaction, seal: Seal) -> None:
+def record(transaction: "Transaction", seal: Seal) -> None:
     """Seal the ledger of a transaction, and record that in its audit log."""
     facts = {"to": seal.to, "since": seal.at, "mark": seal.mark, "done": seal.done or None}
     transaction.append("ledger-seal", facts)
     transaction.set(SETTING, seal.text())
 
 
-def refuse_if_sealed(snapshot: View) -> None:
+def refuse_if_sealed(snapshot: "View") -> None:
     """Raise an error if the ledger is sealed.
 
     A sealed ledger allows no changes, and must not vouch for any credential.

@@ -5,8 +5,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from jitid.errors import UsageError
-from jitid.values.field_types import AGENT, KNOWN_DELEGATOR, POSITIVE, texts, typed_as
-from jitid.values.names import MAX_NAME, MAX_URI, check_delegator, check_name
+from jitid.values.field_types import KNOWN_DELEGATOR, POSITIVE, texts, typed_as
+from jitid.values.names import MAX_NAME, MAX_URI, check_delegator
 from jitid.values.text import check_text, quote, safe
 
 
@@ -200,14 +200,6 @@ GROUP = texts(check_group, "GROUP", _NAMED)
 EXTERNAL = texts(check_external, "ID", {"minLength": 1, "maxLength": MAX_URI})
 
 
-def check_share_name(text: str) -> str:
-    """Return a name to share with: `group:NAME`, or a delegator with its kind. Raises UsageError."""
-    if text.startswith("group:"):
-        check_name(text.removeprefix("group:"), "group")
-        return text
-    return check_delegator(text)
-
-
 def _owner(text: str, _label: str) -> str:
     name = check_delegator(text)
     if name.startswith("agent:"):
@@ -224,5 +216,3 @@ def _concurrency(text: str, label: str) -> int:
 OWNER = typed_as(KNOWN_DELEGATOR, "DELEGATOR", parse=_owner)
 """The owner of an agent: a delegator in the directory, now or earlier."""
 CONCURRENCY = typed_as(POSITIVE, parse=_concurrency)
-SHARE_NAME = typed_as(AGENT, "WHO", "delegators", parse=lambda text, _label: check_share_name(text))
-"""A delegator, or a group as `group:NAME`."""

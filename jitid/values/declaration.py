@@ -6,7 +6,7 @@ A field without flags and without a placeholder belongs to an operation only, an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, dataclass_transform, overload
+from typing import Any, ClassVar, Generic, Literal, TypeVar, dataclass_transform, overload
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -326,11 +326,14 @@ def authority_only(*, default: T) -> T:
     return _field(None, default=default, authority_only=True)
 
 
-class Bounds(NamedTuple):
+class Bounds:
     """The permitted number of values of a record's field, in the annotation of the field."""
 
-    least: int = 0
-    most: int | None = None
+    __slots__ = ("least", "most")
+
+    def __init__(self, least: int = 0, most: int | None = None) -> None:
+        self.least = least
+        self.most = most
 
 
 class AuthorityOnly:

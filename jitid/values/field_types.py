@@ -10,7 +10,7 @@ from jitid.errors import UsageError
 from jitid.values.audience import check_reach
 from jitid.values.declaration import FieldType, Source
 from jitid.values.ids import parse_access_id, parse_approval_id, parse_id
-from jitid.values.names import MAX_NAME, check_audience, check_delegator, check_name
+from jitid.values.names import MAX_NAME, check_audience, check_delegator, check_name, check_share_name
 from jitid.values.scope import MAX_LENGTH, Scope, parse_scope
 from jitid.values.text import check_text, quote
 from jitid.values.times import MAX_DURATION, parse_duration, parse_time
@@ -249,6 +249,8 @@ AGENT = name("agent", "NAME", "agents")
 REGISTERED_AGENT = typed_as(AGENT, "NAME", "records")
 """An agent that is or was registered."""
 DELEGATOR = texts(check_delegator, "NAME", _NAMED, "delegators")
+SHARE_NAME = typed_as(AGENT, "WHO", "delegators", parse=lambda text, _label: check_share_name(text))
+"""A delegator, or a group as `group:NAME`."""
 TEMPLATE = name("template", "TEMPLATE")
 ID = texts(_id, "ID", {"pattern": "^(jid|jti)_[0-9a-v]{26}$"}, "ids")
 ACCESS_ID = texts(_access_id, "ACCESS", {"pattern": "^acc_[0-9a-v]{26}$"}, "access")

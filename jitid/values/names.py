@@ -236,3 +236,11 @@ def _is_loopback(host: str) -> bool:
         and numbers[0] == "127"
         and all(number.isdigit() and number == str(int(number)) and int(number) < 256 for number in numbers)
     )
+
+
+def check_share_name(text: str) -> str:
+    """Return a name to share with: `group:NAME`, or a delegator with its kind. Raises UsageError."""
+    if text.startswith("group:"):
+        check_name(text.removeprefix("group:"), "group")
+        return text
+    return check_delegator(text)

@@ -79,10 +79,9 @@ def _shape(field: WireField, kind: Any, *, request: bool, label: str) -> WireSha
     if origin is tuple and not (len(arguments) == 2 and arguments[1] is Ellipsis):
         return Row([inner_shape(item) for item in arguments])
     if origin in _ARRAYS:
-        least, most = field.bounds if request else Bounds()
-        if request and label and most is None:
-            most = _MAX_ITEMS
-        return Array(inner_shape(arguments[0]), _ARRAYS[origin], most, least)
+        bounds = field.bounds if request else Bounds()
+        most = _MAX_ITEMS if request and label and bounds.most is None else bounds.most
+        return Array(inner_shape(arguments[0]), _ARRAYS[origin], most, bounds.least)
     if origin in (dict, Mapping):
         return MappingShape(arguments[0], inner_shape(arguments[1]))
     if kind in (str, int, bytes):

@@ -1,7 +1,6 @@
 """Recognition of a presented token as a credential of this ledger: its form, its signature, and its row."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple

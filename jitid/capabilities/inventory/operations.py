@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from jitid.formats.columns import Columns
-from jitid.model.directory import SHARE_NAME
 from jitid.model.types import TASK
 from jitid.operation.base import Operation, PagedOperation
 from jitid.operation.verb import IDEMPOTENT, READS
@@ -18,6 +17,7 @@ from jitid.values.field_types import (
     LIMIT,
     REASON,
     ROWS,
+    SHARE_NAME,
     choice,
     text,
     typed_as,

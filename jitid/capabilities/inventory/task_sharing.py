@@ -10,9 +10,8 @@ from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.share_store import ShareChanges
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
-from jitid.model.directory import check_share_name
 from jitid.model.task import ADOPTED
-from jitid.values.names import check_delegator
+from jitid.values.names import check_delegator, check_share_name
 from jitid.values.text import label
 from jitid.values.times import format_time
 
