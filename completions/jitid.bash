@@ -114,7 +114,7 @@ __jitid_table() {
         arguments='leaks+'
         ;;
     'adopt add')
-        options="--owner=known --place=nothing --purpose=nothing --agent=agents --sensitivity=:low,moderate,high,critical --expires=nothing --target=nothing --reference=nothing --prefix=nothing --access-key-id=nothing --file=files --fingerprint=nothing --public-key=files --from-file=files --as=:csv,jsonl --dry-run --field=:name,id,jti,new,already,unverified,event,dry_run $everywhere"
+        options="--owner=known --place=nothing --purpose=nothing --agent=agents --expires=nothing --target=nothing --reference=nothing --sensitivity=:low,moderate,high,critical --prefix=nothing --access-key-id=nothing --file=files --fingerprint=nothing --public-key=files --from-file=files --as=:csv,jsonl --dry-run --field=:name,id,jti,new,already,unverified,event,dry_run $everywhere"
         arguments='adopted'
         ;;
     'adopt list')
@@ -234,11 +234,11 @@ __jitid_table() {
         arguments='tasks'
         ;;
     'delegator add')
-        options="--entitlement+=nothing --no-entitlements --sensitivity=:low,moderate,high,critical --group+=nothing --manager=delegators --alias+=nothing --subject+=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,changed,live,event $everywhere"
+        options="--entitlement+=nothing --no-entitlements --group+=nothing --manager=delegators --alias+=nothing --subject+=nothing --sensitivity=:low,moderate,high,critical --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,changed,live,event $everywhere"
         arguments='delegators'
         ;;
     'delegator change')
-        options="--entitlement+=nothing --no-entitlements --policy-alone --remove-entitlement+=nothing --sensitivity=:low,moderate,high,critical --group+=nothing --no-groups --remove-group+=nothing --manager=delegators --no-manager --alias+=nothing --subject+=nothing --no-aliases --remove-alias+=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,changed,live,event $everywhere"
+        options="--entitlement+=nothing --no-entitlements --group+=nothing --manager=delegators --alias+=nothing --subject+=nothing --policy-alone --remove-entitlement+=nothing --sensitivity=:low,moderate,high,critical --no-groups --remove-group+=nothing --no-manager --no-aliases --remove-alias+=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,changed,live,event $everywhere"
         arguments='known'
         ;;
     'delegator disable')

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from jitid.values.declaration import Declared
+from jitid.values.declaration import Declared, flag, opt
+from jitid.values.field_types import COUNT, FILE, LIMIT, SHORT_REASON
 
 if TYPE_CHECKING:
     from jitid.formats.columns import Columns
@@ -46,3 +47,41 @@ class Verb(Declared):
         if any(getattr(self, name, None) for name in ("dry_run", "list_rules")):
             return False
         return self.effect != READS or any(getattr(self, name) for name in self.changes_with)
+
+
+# Options that many verbs have.
+
+
+def dry_run_flag() -> bool:
+    """Declare `--dry-run`."""
+    return flag("--dry-run", help="Say what would be done, and do nothing.")
+
+
+def max_opt() -> int | None:
+    """Declare `--max`, the number of credentials that a verb may revoke without `--yes`."""
+    return opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
+
+
+def yes_flag() -> bool:
+    """Declare `--yes` of a verb that revokes credentials."""
+    return flag("--yes", help="End them without asking, however many.")
+
+
+def reason_opt() -> str | None:
+    """Declare `--reason`."""
+    return opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
+
+
+def limit_opt() -> int | None:
+    """Declare `--limit`, the number of rows."""
+    return opt(LIMIT, "--limit", help="At most N rows.")
+
+
+def public_out_opt() -> str | None:
+    """Declare `--out` of a verb that prints public data."""
+    return opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
+
+
+def private_out_opt() -> str | None:
+    """Declare `--out` of a verb that prints secret or confidential data."""
+    return opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")

@@ -46,7 +46,7 @@ def register(cli: Invocation, args: commands.AgentRegisterCommand) -> None:
         name=args.name,
         stated=_stated(args),
         due=_due(args.review),
-        most=None if args.yes else revoke.most_of(cli, args.max_),
+        most=cli.most(args.max_, yes=args.yes),
         accept_clock=cli.accept_clock,
     )
     authority = open_authority(cli.config())
@@ -168,7 +168,7 @@ def _withdraw(
 ) -> None:
     if args.keep_live and (args.yes or args.max_ is not None):
         raise UsageError("--max and --yes mean nothing with --keep-live", "nothing ends then")
-    limit = None if args.yes else revoke.most_of(cli, args.max_)
+    limit = cli.most(args.max_, yes=args.yes)
     authority = open_authority(cli.config())
     preview = operation_class(
         name=args.name, keep_live=args.keep_live, most=None, dry_run=True, accept_clock=cli.accept_clock

@@ -6,10 +6,10 @@ from jitid.cli.command import Command
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.model.caller import ROLE
-from jitid.model.directory import ALIAS, CONCURRENCY, GROUP, OWNER, PERSON, SHARE_NAME, check_alias
+from jitid.model.directory import ALIAS, CONCURRENCY, GROUP, OWNER, PERSON, check_alias
 from jitid.model.types import KIND, PURPOSE, SENSITIVITY, TASK
-from jitid.operation.verb import READS
-from jitid.values.declaration import arg, args, flag, opt, optional_arg, opts
+from jitid.operation.verb import READS, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
+from jitid.values.declaration import Declared, arg, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
     ACCESS_ID,
     AGENT,
@@ -18,10 +18,9 @@ from jitid.values.field_types import (
     DELEGATOR,
     DURATION,
     FILE,
-    LIMIT,
     REGISTERED_AGENT,
     SCOPE,
-    SHORT_REASON,
+    SHARE_NAME,
     WHEN,
     choice,
     typed_as,
@@ -136,7 +135,7 @@ class AccessListCommand(Command):
 
     name: str | None = opt(DELEGATOR, "--name", help="Only what this person or service has.")
     all_: bool = flag("--all", help="Also expired, rotated and revoked access.")
-    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
+    limit: int | None = limit_opt()
 
 
 class AccessRotateCommand(Command):
@@ -181,7 +180,7 @@ class AccessRevokeCommand(Command):
         help="Ids of access credentials, or names.",
         required=True,
     )
-    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = reason_opt()
 
 
 class AccessBootstrapCommand(Command):
@@ -197,7 +196,28 @@ class AccessBootstrapCommand(Command):
     file: str = arg(FILE, "FILE", help="The file to make; it must not be there yet.")
 
 
-class DelegatorAddCommand(Command):
+class DelegatorOptions(Declared):
+    """The stated properties of a delegator in the directory."""
+
+    entitlement: tuple[Scope, ...] = opts(
+        SCOPE,
+        "--entitlement",
+        help="They may hand out what SCOPE covers, and nothing that none covers; repeatable.",
+    )
+    no_entitlements: bool = flag(
+        "--no-entitlements", help="They may hand out no scope but by an --entitlement beside it."
+    )
+    group: tuple[str, ...] = opts(GROUP, "--group", help="They are in GROUP; repeatable.")
+    manager: str | None = opt(_NEW_PERSON, "--manager", help="The manager of the delegator.")
+    alias: tuple[str, ...] = opts(ALIAS, "--alias", help="Another name of theirs; repeatable.")
+    subject: tuple[str, ...] = opts(
+        _SUBJECT,
+        "--subject",
+        help="Who they are in ID tokens, as 'ISS SUB', the `iss` and the `sub`; repeatable.",
+    )
+
+
+class DelegatorAddCommand(DelegatorOptions, Command):
     """Add a delegator to the directory.
 
     Without --entitlement and --no-entitlements the policy alone decides which scopes the delegator may hand out. Each
@@ -210,28 +230,12 @@ class DelegatorAddCommand(Command):
     view = _EDITED
 
     name: str = arg(_NEW_PERSON, "NAME", help="Their name: NAME, user:NAME or system:NAME.")
-    entitlement: tuple[Scope, ...] = opts(
-        SCOPE,
-        "--entitlement",
-        help="They may hand out what SCOPE covers, and nothing that none covers; repeatable.",
-    )
-    no_entitlements: bool = flag(
-        "--no-entitlements", help="They may hand out no scope but by an --entitlement beside it."
-    )
     sensitivity: str | None = opt(
         SENSITIVITY, "--sensitivity", help="The highest that they may hand out (default: critical)."
     )
-    group: tuple[str, ...] = opts(GROUP, "--group", help="They are in GROUP; repeatable.")
-    manager: str | None = opt(_NEW_PERSON, "--manager", help="The manager of the delegator.")
-    alias: tuple[str, ...] = opts(ALIAS, "--alias", help="Another name of theirs; repeatable.")
-    subject: tuple[str, ...] = opts(
-        _SUBJECT,
-        "--subject",
-        help="Who they are in ID tokens, as 'ISS SUB', the `iss` and the `sub`; repeatable.",
-    )
 
 
-class DelegatorChangeCommand(Command):
+class DelegatorChangeCommand(DelegatorOptions, Command):
     """Change what a delegator may hand out, and who they are.
 
     What is not named stays. --entitlement, --group and --alias add to what there is: with --no-groups beside it,
@@ -243,32 +247,16 @@ class DelegatorChangeCommand(Command):
     view = _EDITED
 
     name: str = arg(_KNOWN, "NAME", help="Any name of a known delegator.")
-    entitlement: tuple[Scope, ...] = opts(
-        SCOPE,
-        "--entitlement",
-        help="They may hand out what SCOPE covers, and nothing that none covers; repeatable.",
-    )
-    no_entitlements: bool = flag(
-        "--no-entitlements", help="They may hand out no scope but by an --entitlement beside it."
-    )
     policy_alone: bool = flag("--policy-alone", help="Leave it to the policy alone what they may hand out.")
     remove_entitlement: tuple[Scope, ...] = opts(
         SCOPE, "--remove-entitlement", help="Take this entitlement away; repeatable."
     )
     sensitivity: str | None = opt(SENSITIVITY, "--sensitivity", help="The highest that they may hand out.")
-    group: tuple[str, ...] = opts(GROUP, "--group", help="They are in GROUP; repeatable.")
     no_groups: bool = flag("--no-groups", help="They are in no group but by a --group beside it.")
     remove_group: tuple[str, ...] = opts(
         GROUP, "--remove-group", help="They are in GROUP no longer; repeatable."
     )
-    manager: str | None = opt(_NEW_PERSON, "--manager", help="The manager of the delegator.")
     no_manager: bool = flag("--no-manager", help="Remove the manager.")
-    alias: tuple[str, ...] = opts(ALIAS, "--alias", help="Another name of theirs; repeatable.")
-    subject: tuple[str, ...] = opts(
-        _SUBJECT,
-        "--subject",
-        help="Who they are in ID tokens, as 'ISS SUB', the `iss` and the `sub`; repeatable.",
-    )
     no_aliases: bool = flag(
         "--no-aliases", help="They have no alias but by an --alias or --subject beside it."
     )
@@ -297,10 +285,10 @@ class DelegatorDisableCommand(Command):
 
     name: str = arg(_KNOWN, "NAME", help="Any name of a known delegator.")
     keep_live: bool = flag("--keep-live", help="What descends from them lives on until it ends by itself.")
-    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
-    yes: bool = flag("--yes", help="End them without asking, however many.")
+    reason: str | None = reason_opt()
+    dry_run: bool = dry_run_flag()
+    max_: int | None = max_opt()
+    yes: bool = yes_flag()
 
 
 class DelegatorEnableCommand(Command):
@@ -314,7 +302,7 @@ class DelegatorEnableCommand(Command):
     view = Columns("jitid.delegator-enable/1", "name suspended event", single=True)
 
     name: str = arg(_KNOWN, "NAME", help="Any name of a known delegator.")
-    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = reason_opt()
 
 
 class DelegatorShowCommand(Command):
@@ -354,7 +342,7 @@ class DelegatorListCommand(Command):
     disabled: bool = flag("--disabled", help="Only those who are disabled.")
     enabled: bool = flag("--enabled", help="Only those who are not.")
     after: str | None = opt(_PERSON, "--after", help="Go on after the delegator NAME.")
-    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
+    limit: int | None = limit_opt()
 
 
 class DelegatorImportCommand(Command):
@@ -383,13 +371,38 @@ class DelegatorImportCommand(Command):
         help="csv, scim or jsonl (default: by how FILE's name ends).",
     )
     full: bool = flag("--full", help="Disable also those whom an import has brought and FILE lacks.")
-    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    reason: str | None = reason_opt()
+    dry_run: bool = dry_run_flag()
     max_: int | None = opt(COUNT, "--max", help="Refuse to disable or end more than N without --yes.")
     yes: bool = flag("--yes", help="Disable and end without asking, however many.")
 
 
-class AgentRegisterCommand(Command):
+class AgentRecordOptions(Declared):
+    """The stated properties of an agent's record."""
+
+    owner: str | None = opt(OWNER, "--owner", help="Who answers for it: a known delegator.")
+    purpose: str | None = opt(PURPOSE, "--purpose", help="What it is for.")
+    scope: tuple[Scope, ...] = opts(SCOPE, "--scope", help="What covers what it may hold; repeatable.")
+    audience: tuple[str, ...] = opts(
+        AUDIENCE, "--audience", help="Who its credentials may be meant for; repeatable (default: as usual)."
+    )
+    kind: tuple[str, ...] = opts(
+        KIND, "--kind", help="What it may be given; repeatable (default: jwt and opaque)."
+    )
+    max_ttl: int | None = opt(
+        DURATION, "--max-ttl", help="How long a credential lives at most (default: 1h)."
+    )
+    concurrency: int | None = opt(
+        CONCURRENCY, "--concurrency", help="How many identities may live at once (default: any number)."
+    )
+    may_use: tuple[str, ...] = opts(
+        SHARE_NAME,
+        "--may-use",
+        help="A delegator, group:NAME or agent:NAME that may use the name; repeatable.",
+    )
+
+
+class AgentRegisterCommand(AgentRecordOptions, Command):
     """Register an agent that recurs.
 
     Somebody known must own it, who may hand out all its scopes, and its purpose must be told. From then on
@@ -403,34 +416,14 @@ class AgentRegisterCommand(Command):
     view = _KEPT
 
     name: str = arg(AGENT, "NAME", help="The name of an agent.")
-    owner: str | None = opt(OWNER, "--owner", help="Who answers for it: a known delegator.")
-    purpose: str | None = opt(PURPOSE, "--purpose", help="What it is for.")
-    scope: tuple[Scope, ...] = opts(SCOPE, "--scope", help="What covers what it may hold; repeatable.")
-    audience: tuple[str, ...] = opts(
-        AUDIENCE, "--audience", help="Who its credentials may be meant for; repeatable (default: as usual)."
-    )
-    kind: tuple[str, ...] = opts(
-        KIND, "--kind", help="What it may be given; repeatable (default: jwt and opaque)."
-    )
-    max_ttl: int | None = opt(
-        DURATION, "--max-ttl", help="How long a credential lives at most (default: 1h)."
-    )
-    concurrency: int | None = opt(
-        CONCURRENCY, "--concurrency", help="How many identities may live at once (default: any number)."
-    )
-    may_use: tuple[str, ...] = opts(
-        SHARE_NAME,
-        "--may-use",
-        help="A delegator, group:NAME or agent:NAME that may use the name; repeatable.",
-    )
     review: str | None = opt(
         WHEN, "--review", help="When it is to be reviewed: a duration or a time (default: 90d)."
     )
-    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
-    yes: bool = flag("--yes", help="End them without asking, however many.")
+    max_: int | None = max_opt()
+    yes: bool = yes_flag()
 
 
-class AgentChangeCommand(Command):
+class AgentChangeCommand(AgentRecordOptions, Command):
     """Change what is recorded of an agent.
 
     What is stated takes the place of what was there, all its scopes that of all; the rest stays. What it holds
@@ -442,26 +435,6 @@ class AgentChangeCommand(Command):
     view = _KEPT
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
-    owner: str | None = opt(OWNER, "--owner", help="Who answers for it: a known delegator.")
-    purpose: str | None = opt(PURPOSE, "--purpose", help="What it is for.")
-    scope: tuple[Scope, ...] = opts(SCOPE, "--scope", help="What covers what it may hold; repeatable.")
-    audience: tuple[str, ...] = opts(
-        AUDIENCE, "--audience", help="Who its credentials may be meant for; repeatable (default: as usual)."
-    )
-    kind: tuple[str, ...] = opts(
-        KIND, "--kind", help="What it may be given; repeatable (default: jwt and opaque)."
-    )
-    max_ttl: int | None = opt(
-        DURATION, "--max-ttl", help="How long a credential lives at most (default: 1h)."
-    )
-    concurrency: int | None = opt(
-        CONCURRENCY, "--concurrency", help="How many identities may live at once (default: any number)."
-    )
-    may_use: tuple[str, ...] = opts(
-        SHARE_NAME,
-        "--may-use",
-        help="A delegator, group:NAME or agent:NAME that may use the name; repeatable.",
-    )
     clear: tuple[str, ...] = opts(
         choice("scope", "audience", "concurrency", "may-use", metavar="WHAT"),
         "--clear",
@@ -503,7 +476,7 @@ class AgentListCommand(Command):
         "--state",
         help="registered, overdue, suspended or unregistered.",
     )
-    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
+    limit: int | None = limit_opt()
     after: str | None = opt(REGISTERED_AGENT, "--after", help="Go on after the agent NAME.")
 
 
@@ -537,10 +510,10 @@ class AgentSuspendCommand(Command):
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     keep_live: bool = flag("--keep-live", help="Let what it holds live on.")
-    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
-    yes: bool = flag("--yes", help="End them without asking, however many.")
+    reason: str | None = reason_opt()
+    dry_run: bool = dry_run_flag()
+    max_: int | None = max_opt()
+    yes: bool = yes_flag()
 
 
 class AgentResumeCommand(Command):
@@ -569,10 +542,10 @@ class AgentUnregisterCommand(Command):
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     keep_live: bool = flag("--keep-live", help="Let what it holds live on.")
-    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
-    yes: bool = flag("--yes", help="End them without asking, however many.")
+    reason: str | None = reason_opt()
+    dry_run: bool = dry_run_flag()
+    max_: int | None = max_opt()
+    yes: bool = yes_flag()
 
 
 class AgentClassifyCommand(Command):
@@ -595,7 +568,7 @@ class AgentClassifyCommand(Command):
 
     names: tuple[str, ...] = args(AGENT, "[NAME]...", help="Names of agents; all of them if absent.")
     days: int | None = opt(COUNT, "--days", help="For how many days to look back (default: 90).")
-    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
+    limit: int | None = limit_opt()
 
 
 class AgentSuggestCommand(Command):

@@ -11,7 +11,7 @@ from jitid.capabilities.directory import import_delegators
 from jitid.capabilities.directory.delegator_operations import ImportDelegators
 from jitid.cli.ask import can_prompt, confirm
 from jitid.cli.directory import delegator_rows, roster_file
-from jitid.cli.identity.revoke import most_of, unproved
+from jitid.cli.identity.revoke import unproved
 from jitid.cli.invocation import Invocation
 from jitid.system import output
 
@@ -34,7 +34,7 @@ _SENTENCE_VERBS = {
 def import_(cli: Invocation, args: commands.DelegatorImportCommand) -> None:
     """Perform `jitid delegator import`."""
     form = roster_file.form_of(args.file, args.as_)
-    limit = None if args.yes else most_of(cli, args.max_)
+    limit = cli.most(args.max_, yes=args.yes)
     roster, source = roster_file.read(args.file, form)
     for note in roster.notes:
         cli.note(note)

@@ -13,7 +13,7 @@ from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator
 from jitid.cli.directory import delegator_rows
 from jitid.cli.identity.list import DEFAULT_LIMIT
-from jitid.cli.identity.revoke import confirmed, most_of, unproved
+from jitid.cli.identity.revoke import confirmed, unproved
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
@@ -106,7 +106,7 @@ def disable(cli: Invocation, args: commands.DelegatorDisableCommand) -> None:
         name=args.name,
         keep_live=args.keep_live,
         reason=args.reason,
-        most=None if args.yes else most_of(cli, args.max_),
+        most=cli.most(args.max_, yes=args.yes),
         dry_run=args.dry_run,
         accept_clock=cli.accept_clock,
     )

@@ -9,8 +9,9 @@ from jitid.cli.command import Command
 from jitid.errors import UsageError
 from jitid.model.credential import Kind, RequestedKind, parse_kind
 from jitid.model.types import ANY_KIND
+from jitid.operation.verb import private_out_opt
 from jitid.values.declaration import arg, opt
-from jitid.values.field_types import FILE, choice, texts
+from jitid.values.field_types import choice, texts
 from jitid.values.text import quote
 
 
@@ -161,7 +162,7 @@ class HelperPgpassCommand(HelperOptions, Command):
         "--service",
         help="Write the section NAME of a service file, with all that a connection takes.",
     )
-    out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
+    out: str | None = private_out_opt()
 
 
 class HelperAwsCommand(HelperOptions, Command):

@@ -6,12 +6,11 @@ from jitid.capabilities.identity.filter_store import SORT_KEYS, Filter
 from jitid.cli.command import Command
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
-from jitid.operation.verb import READS
+from jitid.operation.verb import READS, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
 from jitid.values.declaration import arg, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
     AGENT,
     AUDIENCE,
-    COUNT,
     DELEGATOR,
     DURATION,
     EVENT,
@@ -20,7 +19,6 @@ from jitid.values.field_types import (
     ID,
     ID_OR_FILE,
     LIMIT,
-    SHORT_REASON,
     STATED_ID,
     TEXT,
     choice,
@@ -160,7 +158,7 @@ class ListCommand(Filter, Command):
         help="Sort by FIELD; -FIELD turns it round (-issued_at).",
         absent="-issued_at",
     )
-    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
+    limit: int | None = limit_opt()
     after: str | None = opt(ID, "--after", help="Go on after ID, the last one seen.")
 
 
@@ -213,10 +211,10 @@ class RevokeCommand(Command):
         FILE, "--token-file", help="The one whose token is in FILE; `-` is standard input."
     )
     ids_file: str | None = opt(FILE, "--ids-file", help="A file with an id a line; `-` is standard input.")
-    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
-    yes: bool = flag("--yes", help="End them without asking, however many.")
+    reason: str | None = reason_opt()
+    dry_run: bool = dry_run_flag()
+    max_: int | None = max_opt()
+    yes: bool = yes_flag()
     wait: int | None = opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
 
 
@@ -233,8 +231,8 @@ class RetireCommand(Command):
     view = REVOKED
 
     task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
-    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    reason: str | None = reason_opt()
+    dry_run: bool = dry_run_flag()
     wait: int | None = opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
 
 

@@ -52,7 +52,7 @@ def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
         selection=selection,
         tokens=tuple(read_input.token(path, "the token") for path in args.token_file),
         reason=args.reason,
-        most=None if args.yes else most_of(cli, args.max_),
+        most=cli.most(args.max_, yes=args.yes),
         dry_run=args.dry_run,
         accept_clock=cli.accept_clock,
     )
@@ -108,11 +108,6 @@ def confirmed(cli: Invocation, limit: int | None, foresee: Callable[[], Radius])
         f"the number of credentials, {count}, to end them; anything else ends none",
     )
     return count
-
-
-def most_of(cli: Invocation, max_: int | None) -> int:
-    """Return the maximum number of credentials to end without --yes."""
-    return cli.config().number("max") if max_ is None else max_
 
 
 def report_ended(cli: Invocation, ended: Ended, *, dry_run: bool) -> None:

@@ -7,7 +7,7 @@ from jitid.capabilities.run.option_types import GRACE, ON_EXIT, SECRET, VARIABLE
 from jitid.cli.command import Command
 from jitid.formats.columns import Columns
 from jitid.model.credential import RequestedKind
-from jitid.operation.verb import READS
+from jitid.operation.verb import READS, dry_run_flag, limit_opt, private_out_opt, reason_opt
 from jitid.values.declaration import arg, args, flag, opt, opts
 from jitid.values.field_types import (
     AGENT,
@@ -60,7 +60,7 @@ class IssueCommand(RequestOptions, Command):
         FILE, "--from-file", help="Issue one for each JSON line; `-` is standard input."
     )
     yes: bool = flag("--yes", help="Issue as many as --count or --from-file says without asking.")
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    dry_run: bool = dry_run_flag()
     as_of: int | None = opt(
         TIME, "--as-of", help="With --dry-run: what the policy would say at TIME (RFC 3339)."
     )
@@ -141,7 +141,7 @@ class RenewCommand(Command):
     allow_narrower: bool = flag(
         "--allow-narrower", help="Take the scopes that are permitted, and say which are not."
     )
-    out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
+    out: str | None = private_out_opt()
 
 
 _APPROVAL = (
@@ -185,7 +185,7 @@ class ApproveListCommand(Command):
     group: str | None = opt(
         TEXT, "--group", help="Only those that this group has to approve.", metavar="GROUP"
     )
-    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
+    limit: int | None = limit_opt()
 
 
 class ApproveShowCommand(Command):
@@ -228,7 +228,7 @@ class ApproveGrantCommand(Command):
     group: str | None = opt(
         TEXT, "--group", help="Speak for this group alone (default: all of your own).", metavar="GROUP"
     )
-    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
+    reason: str | None = reason_opt()
     delegator_token_file: str | None = opt(
         FILE,
         "--delegator-token-file",

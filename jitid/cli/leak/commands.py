@@ -7,15 +7,13 @@ from jitid.formats.columns import Columns
 from jitid.model.adopted import ACCESS_KEY_ID, ADOPTED_NAME, OWNER, PLACE, PURPOSE, REFERENCE, TARGET
 from jitid.model.leak import LEAK
 from jitid.model.types import SENSITIVITY, TASK
-from jitid.operation.verb import READS
-from jitid.values.declaration import arg, args, flag, opt, optional_arg, opts, required_opt
+from jitid.operation.verb import READS, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
+from jitid.values.declaration import Declared, arg, args, flag, opt, optional_arg, opts, required_opt
 from jitid.values.field_types import (
     AGENT,
-    COUNT,
     DELEGATOR,
     FILE,
     ID_OR_FILE,
-    LIMIT,
     SHORT_REASON,
     TEXT,
     TIME,
@@ -66,9 +64,9 @@ class TraceCommand(Command):
         verb_refuses_tokens=True,
     )
     revoke: bool = flag("--revoke", help="End what was found, and all below it.")
-    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
+    reason: str | None = reason_opt()
+    dry_run: bool = dry_run_flag()
+    max_: int | None = max_opt()
     yes: bool = flag("--yes", help="End also what is not proved, and however many.")
 
 
@@ -123,10 +121,10 @@ class ScanCommand(Command):
     report: bool = flag("--report", help="Record as leaks what is proved, with its places.")
     source: str | None = opt(TEXT, "--source", help="With --report: where that was (default: the paths).")
     revoke: bool = flag("--revoke", help="End what is proved to be ours, and all below it.")
-    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
-    yes: bool = flag("--yes", help="End them without asking, however many.")
+    reason: str | None = reason_opt()
+    dry_run: bool = dry_run_flag()
+    max_: int | None = max_opt()
+    yes: bool = yes_flag()
     out: str | None = opt(FILE, "--out", help="Write to FILE, whole or not at all (0600; prometheus: 0644).")
     rules: str | None = opt(
         choice(
@@ -161,9 +159,9 @@ class LeakAddCommand(Command):
     )
     at: int | None = opt(TIME, "--at", help="When that was reported (RFC 3339; default: now).")
     revoke: bool = flag("--revoke", help="End what leaked, and all below it.")
-    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
+    reason: str | None = reason_opt()
+    dry_run: bool = dry_run_flag()
+    max_: int | None = max_opt()
     yes: bool = flag("--yes", help="Record and end also what is not proved, and however many.")
     from_: str | None = opt(
         FILE, "--from", help="What a scanner reported (`-`: standard input), with its places."
@@ -199,7 +197,7 @@ class LeakListCommand(Command):
     task: str | None = opt(TASK, "--task", help="Of this task.")
     since: int | None = opt(TIME, "--since", help="From TIME on (RFC 3339).")
     until: int | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
-    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
+    limit: int | None = limit_opt()
 
 
 class LeakShowCommand(Command):
@@ -262,7 +260,21 @@ class LeakCloseCommand(Command):
     yes: bool = flag("--yes", help="Close also what still works.")
 
 
-class AdoptAddCommand(Command):
+class AdoptedSecretOptions(Declared):
+    """The stated properties of an adopted secret."""
+
+    owner: str | None = opt(OWNER, "--owner", help="Who answers for it.")
+    place: str | None = opt(PLACE, "--place", help="Where it is kept, as 'vault kv/prod/github'.")
+    purpose: str | None = opt(PURPOSE, "--purpose", help="What it is for.")
+    agent: str | None = opt(AGENT, "--agent", help="Who uses it (default: the name of the secret).")
+    expires: int | None = opt(TIME, "--expires", help="When it ends by itself (RFC 3339; default: never).")
+    target: str | None = opt(TARGET, "--target", help="The target of the configuration that can end it.")
+    reference: str | None = opt(
+        REFERENCE, "--reference", help="What it is called there: a role, a key's id, an accessor."
+    )
+
+
+class AdoptAddCommand(AdoptedSecretOptions, Command):
     """Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose.
 
     The secret comes from standard input or a file, and nothing of it is kept but SHA-256. From then on it is found,
@@ -274,17 +286,8 @@ class AdoptAddCommand(Command):
     view = Columns("jitid.adopt-add/1", "name id jti new already unverified event dry_run", single=True)
 
     name: str | None = optional_arg(ADOPTED_NAME, "[NAME]", help="The name of the secret, here.")
-    owner: str | None = opt(OWNER, "--owner", help="Who answers for it.")
-    place: str | None = opt(PLACE, "--place", help="Where it is kept, as 'vault kv/prod/github'.")
-    purpose: str | None = opt(PURPOSE, "--purpose", help="What it is for.")
-    agent: str | None = opt(AGENT, "--agent", help="Who uses it (default: the name of the secret).")
     sensitivity: str | None = opt(
         SENSITIVITY, "--sensitivity", help="low, moderate (default), high or critical."
-    )
-    expires: int | None = opt(TIME, "--expires", help="When it ends by itself (RFC 3339; default: never).")
-    target: str | None = opt(TARGET, "--target", help="The target of the configuration that can end it.")
-    reference: str | None = opt(
-        REFERENCE, "--reference", help="What it is called there: a role, a key's id, an accessor."
     )
     prefix: str | None = opt(TEXT, "--prefix", help="How it begins, as far as that is no secret, as ghp_.")
     access_key_id: str | None = opt(
@@ -303,7 +306,7 @@ class AdoptAddCommand(Command):
         "--as",
         help="csv or jsonl (default: by how FILE's name ends).",
     )
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    dry_run: bool = dry_run_flag()
 
 
 class AdoptListCommand(Command):
@@ -320,7 +323,7 @@ class AdoptListCommand(Command):
 
     owner: str | None = opt(DELEGATOR, "--owner", help="Who answers for it.", metavar="DELEGATOR")
     live: bool = flag("--live", help="Only what may still work where it is kept.")
-    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
+    limit: int | None = limit_opt()
 
 
 class AdoptShowCommand(Command):
@@ -334,7 +337,7 @@ class AdoptShowCommand(Command):
     name: str = arg(ADOPTED_NAME, "NAME", help="The name of an adopted secret.")
 
 
-class AdoptChangeCommand(Command):
+class AdoptChangeCommand(AdoptedSecretOptions, Command):
     """Change what is known of adopted secrets: whose they are, where, and what ends them.
 
     What is stated takes the place of what was there. Whoever leaves hands them over so: what a disabled owner has ends.
@@ -345,15 +348,6 @@ class AdoptChangeCommand(Command):
     view = Columns("jitid.adopt-change/1", _ADOPTED)
 
     names: tuple[str, ...] = args(ADOPTED_NAME, "NAME...", help="Names of adopted secrets.", required=True)
-    owner: str | None = opt(OWNER, "--owner", help="Who answers for it.")
-    place: str | None = opt(PLACE, "--place", help="Where it is kept, as 'vault kv/prod/github'.")
-    purpose: str | None = opt(PURPOSE, "--purpose", help="What it is for.")
-    agent: str | None = opt(AGENT, "--agent", help="Who uses it (default: the name of the secret).")
-    expires: int | None = opt(TIME, "--expires", help="When it ends by itself (RFC 3339; default: never).")
-    target: str | None = opt(TARGET, "--target", help="The target of the configuration that can end it.")
-    reference: str | None = opt(
-        REFERENCE, "--reference", help="What it is called there: a role, a key's id, an accessor."
-    )
 
 
 class AdoptSuggestCommand(Command):

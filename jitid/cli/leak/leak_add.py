@@ -15,7 +15,7 @@ from jitid.capabilities.leak.trace_result import first_of
 from jitid.capabilities.scan.reports.any_report import ReportFormat
 from jitid.cli.hints import OTHER_LEDGER
 from jitid.cli.identity import revoke_many
-from jitid.cli.identity.revoke import most_of, row, sentence
+from jitid.cli.identity.revoke import row, sentence
 from jitid.cli.leak.leak_sources import ReportSearch, TextSearch
 from jitid.cli.leak.leak_verbs import exposures, has_live_identity, pages
 from jitid.cli.leak.search_stream import shapes_of
@@ -166,7 +166,7 @@ def _most(cli: Invocation, args: commands.LeakAddCommand) -> int | None:
     if args.yes and args.max_ is not None:
         raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
     if args.revoke:
-        return None if args.yes else most_of(cli, args.max_)
+        return cli.most(args.max_, yes=args.yes)
     if args.reason is not None or args.max_ is not None:
         raise UsageError("--reason and --max go with --revoke", "add --revoke, or leave them out")
     return None

@@ -131,9 +131,7 @@ def action(cli: Invocation, paths: Sequence[str], args: commands.ScanCommand) ->
 
     max_count: int | None = None
     if args.revoke:
-        from jitid.cli.identity.revoke import most_of
-
-        max_count = None if args.yes else most_of(cli, args.max_)
+        max_count = cli.most(args.max_, yes=args.yes)
     joined_paths = " ".join("stdin" if path == "-" else path for path in paths)
     source_name = args.source if args.source is not None else joined_paths[:LONGEST_SOURCE]
     report = LeakReport(check_source(source_name), None) if args.report else None

@@ -29,9 +29,7 @@ def trace(cli: Invocation, args: commands.TraceCommand) -> None:
     if args.yes and args.max_ is not None:
         raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
     if args.revoke:
-        from jitid.cli.identity.revoke import most_of
-
-        max_count = None if args.yes else most_of(cli, args.max_)
+        max_count = cli.most(args.max_, yes=args.yes)
     elif args.reason is not None or args.dry_run or args.max_ is not None or args.yes:
         raise UsageError(
             "--reason, --dry-run, --max and --yes go with --revoke", "add --revoke, or leave them out"

@@ -5,13 +5,21 @@ from __future__ import annotations
 from jitid.cli.command import Command
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
-from jitid.operation.verb import READS
+from jitid.operation.verb import (
+    READS,
+    dry_run_flag,
+    limit_opt,
+    max_opt,
+    private_out_opt,
+    public_out_opt,
+    reason_opt,
+    yes_flag,
+)
 from jitid.values.declaration import arg, flag, opt, optional_arg, required_opt
 from jitid.values.field_types import (
     AFTER_EVENT,
     AGENT,
     ALGORITHM,
-    COUNT,
     DELEGATOR,
     DURATION,
     EVENT,
@@ -19,9 +27,7 @@ from jitid.values.field_types import (
     FOLDER,
     KEY_ID,
     KEY_USE,
-    LIMIT,
     NAME,
-    SHORT_REASON,
     TEXT,
     TIME,
     choice,
@@ -91,7 +97,7 @@ class AuditLogCommand(Command):
     resource: str | None = opt(TEXT, "--resource", help="Actions on just this resource.")
     after: int | None = opt(AFTER_EVENT, "--after", help="Go on after event N.")
     members: bool = flag("--members", help="Name the credentials each event issued and ended.")
-    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
+    limit: int | None = limit_opt()
     follow: bool = flag("--follow", "-f", help="Go on with new events as they are committed.")
 
     @property
@@ -116,7 +122,7 @@ class AuditHeadCommand(Command):
     effect = READS
     view = Columns("jitid.audit-head/1", "head", single=True)
 
-    out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
+    out: str | None = private_out_opt()
 
 
 class AuditVerifyCommand(Command):
@@ -147,7 +153,7 @@ class AuditExportCommand(Command):
     effect = READS
     only_formats = ("jsonl", "syslog")
 
-    out: str | None = opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
+    out: str | None = private_out_opt()
 
 
 class KeysRotateCommand(Command):
@@ -183,10 +189,10 @@ class KeysRevokeCommand(Command):
     view = Columns("jitid.keys-revoke/1", "kid ended identities successor offline_until event", single=True)
 
     kid: str = arg(KEY_ID, "KID", help="The id of a key.")
-    reason: str | None = opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
-    yes: bool = flag("--yes", help="End them without asking, however many.")
+    reason: str | None = reason_opt()
+    dry_run: bool = dry_run_flag()
+    max_: int | None = max_opt()
+    yes: bool = yes_flag()
 
     def shown_view(self) -> Columns:
         """Return its fields; a dry run is shown as by `jitid revoke --dry-run`."""
@@ -206,7 +212,7 @@ class KeysJwksCommand(Command):
     effect = READS
     only_formats = ("json",)
 
-    out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
+    out: str | None = public_out_opt()
 
 
 class KeysSshCommand(Command):
@@ -221,7 +227,7 @@ class KeysSshCommand(Command):
     effect = READS
     only_formats = ()
 
-    out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
+    out: str | None = public_out_opt()
 
 
 class KeysKrlCommand(Command):
@@ -236,7 +242,7 @@ class KeysKrlCommand(Command):
     effect = READS
     only_formats = ()
 
-    out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
+    out: str | None = public_out_opt()
 
 
 class PublishCommand(Command):
@@ -251,7 +257,7 @@ class PublishCommand(Command):
     view = Columns("jitid.publish/1", "file=name state bytes")
 
     folder: str = arg(FOLDER, "DIR", help="The folder; it is made if it is not there.")
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    dry_run: bool = dry_run_flag()
 
 
 class KeysRequestCommand(Command):
@@ -265,7 +271,7 @@ class KeysRequestCommand(Command):
     function = "ledger.keys_verbs:request"
     only_formats = ()
 
-    out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
+    out: str | None = public_out_opt()
 
 
 class KeysImportCommand(Command):
@@ -297,7 +303,7 @@ class KeysBundleCommand(Command):
     effect = READS
     only_formats = ("spiffe", "jwt", "pem", "json")
 
-    out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
+    out: str | None = public_out_opt()
 
 
 class KeysCrlCommand(Command):
@@ -314,7 +320,7 @@ class KeysCrlCommand(Command):
     only_formats = ("pem", "der")
 
     lifetime: int | None = opt(DURATION, "--lifetime", help="How long the list counts (default: 24h).")
-    out: str | None = opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
+    out: str | None = public_out_opt()
 
 
 class PruneCommand(Command):
@@ -343,7 +349,7 @@ class PruneCommand(Command):
     export: str | None = opt(
         FOLDER, "--export", help="Export older audit events into this folder, and cut them."
     )
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
+    dry_run: bool = dry_run_flag()
 
 
 class LedgerCopyCommand(Command):

@@ -11,7 +11,7 @@ from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
 from jitid.capabilities.trust.operations import ListKeys, RevokeKey, RotateKey
 from jitid.cli import read_input
-from jitid.cli.identity.revoke import most_of, report_ended, unproved
+from jitid.cli.identity.revoke import report_ended, unproved
 from jitid.cli.invocation import Invocation
 from jitid.cli.ledger.public_keys import put
 from jitid.errors import NotFoundError
@@ -48,7 +48,7 @@ def revoke(cli: Invocation, args: commands.KeysRevokeCommand) -> None:
         RevokeKey(
             kid=args.kid,
             reason=args.reason,
-            most=None if args.yes else most_of(cli, args.max_),
+            most=cli.most(args.max_, yes=args.yes),
             accept_clock=cli.accept_clock,
         )
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from jitid.cli.command import Command
 from jitid.formats.columns import Columns
-from jitid.operation.verb import READS
+from jitid.operation.verb import READS, limit_opt
 from jitid.values.declaration import arg, args, flag, opt, optional_arg
-from jitid.values.field_types import FILE, FOLDER, LIMIT, TEXT, TIME
+from jitid.values.field_types import FILE, FOLDER, TEXT, TIME
 
 
 class PolicyCheckCommand(Command):
@@ -114,5 +114,5 @@ class PolicyDiffCommand(Command):
     old: str = arg(FILE, "OLD", help="A folder, a file, `current`, `default` or a digest.")
     new: str = arg(FILE, "NEW", help="What is compared with it, named alike.")
     since: int | None = opt(TIME, "--since", help="Only what was decided from TIME on (RFC 3339).")
-    limit: int | None = opt(LIMIT, "--limit", help="At most N rows.")
+    limit: int | None = limit_opt()
     exit_code: bool = flag("--exit-code", help="End with 10 if something would change.")

@@ -7,7 +7,7 @@ from jitid.cli.command import Command
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.model.survey import Totals
-from jitid.operation.verb import READS
+from jitid.operation.verb import READS, dry_run_flag, max_opt, yes_flag
 from jitid.values.declaration import args, flag, opt, opts
 from jitid.values.field_types import COUNT, DURATION, FILE, FOLDER, NAME, TEXT, TIME, choice, typed_as
 from jitid.values.text import quote
@@ -76,9 +76,9 @@ class SweepCommand(Command):
     baseline: str | None = opt(FILE, "--baseline", help="Findings that are in FILE are known, and no news.")
     update_baseline: bool = flag("--update-baseline", help="Write what is left to the baseline.")
     fix: bool = flag("--fix", help="End orphans and what leaked; others if --rule names them.")
-    dry_run: bool = flag("--dry-run", help="Say what would be done, and do nothing.")
-    max_: int | None = opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
-    yes: bool = flag("--yes", help="End them without asking, however many.")
+    dry_run: bool = dry_run_flag()
+    max_: int | None = max_opt()
+    yes: bool = yes_flag()
     out: str | None = opt(FILE, "--out", help="Write to FILE, whole or not at all (0600; prometheus: 0644).")
     head_out: str | None = opt(
         FILE, "--head-out", help="Read on from the signed audit head in FILE (all, if it is new); renew it."

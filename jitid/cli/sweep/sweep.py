@@ -11,7 +11,6 @@ from jitid.capabilities.sweep.finding import Severity
 from jitid.capabilities.sweep.findings_view import SWEEP, RuleInfo
 from jitid.capabilities.sweep.known_findings import KnownFindings
 from jitid.capabilities.sweep.rules import NAMES, rule_of
-from jitid.cli.identity.revoke import most_of
 from jitid.cli.invocation import Invocation
 from jitid.cli.ledger.audit_heads import keep_head, keep_own_head, kept_heads
 from jitid.cli.sweep.baseline import NewBaseline, entries
@@ -62,7 +61,7 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
         remedied: Iterable[Remedied | Unfixed] = ()
         if args.fix:
             ending = tuple(name for name in rule_names if args.rule or rule_of(name).mended)
-            remedied = work.fix(ending, None if args.yes else most_of(cli, args.max_), dry_run=args.dry_run)
+            remedied = work.fix(ending, cli.most(args.max_, yes=args.yes), dry_run=args.dry_run)
         with NewBaseline(args.baseline if args.update_baseline else None) as new_baseline:
             converter = RecordConverter(
                 cli, work.name, Severity(args.fail_on), known_findings, work.since, new_baseline.add
