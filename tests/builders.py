@@ -29,10 +29,10 @@ from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.transaction import Transaction
 from jitid.model import event as audit
+from jitid.model.access import OidcIssuer
 from jitid.model.credential import Credential
 from jitid.model.directory import Agent, Delegator
 from jitid.model.ledger_rows import CredentialRow, IdentityRow, Names, Selection, SigningKey
-from jitid.model.oidc_issuer import OidcIssuer
 from jitid.model.request import IssueRequest
 from jitid.model.target import StatedTarget
 from jitid.operation.terms import Terms

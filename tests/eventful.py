@@ -42,8 +42,8 @@ from jitid.errors import (
     RefusedError,
     StorageError,
 )
+from jitid.model.access import Caller
 from jitid.model.adopted import StandingSecret
-from jitid.model.caller import Caller
 from jitid.model.leak import Sighting
 from jitid.model.process import Process
 from jitid.model.request import AttachRequest, MayAct, RenewRequest

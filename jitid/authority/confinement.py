@@ -14,7 +14,7 @@ from jitid.capabilities.run.token_place import STARTED_BY
 from jitid.config.effective import Config
 from jitid.errors import JitidError, RefusedError
 from jitid.ledger.sqlite import folder
-from jitid.model.check_result import UnexaminedError
+from jitid.model.ledger_condition import UnexaminedError
 from jitid.system.authority_address import parse_address
 
 if TYPE_CHECKING:

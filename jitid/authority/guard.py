@@ -23,7 +23,7 @@ from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.targets import operations as targets
 from jitid.capabilities.trust import certificate_operations as certificates
 from jitid.errors import InvalidCredentialError, RefusedError
-from jitid.model.caller import BOOTSTRAP
+from jitid.model.access import BOOTSTRAP
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import named as named_delegator
 from jitid.operation import base as ops
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jitid.ledger.contract import Look
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.model.ledger_rows import Names
     from jitid.values.secret import Secret
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jitid.keys.keyring import Engine, Keyring, Signer
     from jitid.ledger.contract import Ledger
     from jitid.ledger.place import LedgerPlace
-    from jitid.model.check_result import Check
+    from jitid.model.ledger_condition import Check
     from jitid.operation.terms import Terms
 
 DEFAULT_TRUST_DOMAIN = "jitid.local"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
 
 INTERVAL = 60
 """Seconds for which reads, and refusals after the first, are counted in one event."""

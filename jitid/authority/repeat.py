@@ -21,7 +21,7 @@ from jitid.values.ids import access_id, credential_id, identity_id
 if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
     from jitid.ledger.transaction import Transaction
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.operation.base import Operation
 
 T = TypeVar("T")

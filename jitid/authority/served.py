@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jitid.authority.read_counts import ReadTally
     from jitid.ledger.attribution import ActingLedger
     from jitid.ledger.transaction import Transaction
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.operation.base import Authority, Operation, Result
 
 

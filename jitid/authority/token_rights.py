@@ -20,7 +20,7 @@ from jitid.values.text import label, quote
 if TYPE_CHECKING:
     from jitid.capabilities.issue.token_operations import Exchange
     from jitid.ledger.contract import Look
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.model.credential import Credential
     from jitid.operation.base import Operation
 

@@ -209,7 +209,7 @@ def _report_bug(error: BaseException, cli: Invocation) -> int:
     if cli.debug:
         for line in "".join(traceback.format_exception(error)).splitlines():
             output.print_message(safe(line))
-    from jitid.system.dependencies import fault
+    from jitid.system.installed_files import fault
 
     problem = fault(error)
     if problem is not None:

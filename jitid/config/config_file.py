@@ -260,9 +260,9 @@ def _oidc(document: Mapping[str, Any], label: str, folder: str) -> dict[str, dic
             if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
                 raise ConfigurationError(f"{where} is not {expected}")
             if name in _CHOICES:
-                from jitid.model import oidc_issuer
+                from jitid.model import access
 
-                _must_be_among(texts, oidc_issuer.KINDS if name == "kind" else oidc_issuer.ALGORITHMS, where)
+                _must_be_among(texts, access.KINDS if name == "kind" else access.ALGORITHMS, where)
     return {
         issuer: {**fields, **({"jwks": absolute(fields["jwks"], folder)} if "jwks" in fields else {})}
         for issuer, fields in issuers.items()
@@ -271,7 +271,7 @@ def _oidc(document: Mapping[str, Any], label: str, folder: str) -> dict[str, dic
 
 def _socket(document: Mapping[str, Any], label: str) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     """Return the delegators and the roles that users and groups of this machine have over a Unix socket."""
-    from jitid.model.caller import ROLES
+    from jitid.model.access import ROLES
     from jitid.values.names import check_delegator
 
     section = _section(document, "socket", ("delegator", "role"), label)

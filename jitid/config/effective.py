@@ -15,7 +15,7 @@ from jitid.system.xdg import default_ledger, project_files, system_files, user_f
 from jitid.values.text import quote, refuse_token, safe
 
 if TYPE_CHECKING:
-    from jitid.model.oidc_issuer import OidcIssuer
+    from jitid.model.access import OidcIssuer
     from jitid.model.target import StatedTarget
 
 
@@ -158,7 +158,7 @@ class Config:
 
         Their settings are checked when one of them is used: `oidc.check_settings`.
         """
-        from jitid.model.oidc_issuer import OidcIssuer
+        from jitid.model.access import OidcIssuer
 
         issuers = []
         for issuer, fields in self._oidc.items():

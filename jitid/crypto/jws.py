@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jitid.errors import ExpiredError, IntegrityError, InvalidCredentialError
 from jitid.redaction.token_format import MAX_TOKEN as MAX_TOKEN
 from jitid.values import strict_json
-from jitid.values.base64url import b64url, b64url_decode
+from jitid.values.strict_json import b64url, b64url_decode
 from jitid.values.times import ANOTHER, format_time
 
 MAX_KID = 128

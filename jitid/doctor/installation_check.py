@@ -25,7 +25,7 @@ from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.ledger.place import LedgerPlace
 from jitid.ledger.postgres.ledger_database import LedgerDatabase
 from jitid.ledger.sqlite import folder
-from jitid.model.check_result import Check, Named, UnexaminedError, failure, ok, unexamined, warning
+from jitid.model.ledger_condition import Check, Named, UnexaminedError, failure, ok, unexamined, warning
 from jitid.model.process import Liveness
 from jitid.system import installed_files
 from jitid.system.files import ReadableError, offences
@@ -132,7 +132,7 @@ def _versions(_: Installation) -> Iterator[Check]:
 
 def judge_versions(versions: Mapping[str, str]) -> Iterator[Check]:
     """Yield the check of the versions that jitid depends on: whether they are known to work."""
-    from jitid.system.dependencies import installing
+    from jitid.system.installed_files import installing
 
     summary = ", ".join(f"{component} {version}" for component, version in versions.items())
     yield ok("versions", f"jitid {__version__}, {summary}")

@@ -12,7 +12,7 @@ from jitid.capabilities.access.whoami import WhoAmI
 from jitid.capabilities.integrity.examination import TOLERANCE
 from jitid.config.effective import Config
 from jitid.errors import JitidError
-from jitid.model.check_result import Check, Named, failure, ok, unexamined, warning
+from jitid.model.ledger_condition import Check, Named, failure, ok, unexamined, warning
 from jitid.system.authority_address import parse_address
 
 

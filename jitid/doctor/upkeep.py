@@ -11,7 +11,7 @@ from jitid.backup.destination import OUT, aside_for
 from jitid.capabilities.integrity import examination
 from jitid.doctor import installation_check
 from jitid.doctor.installation_check import Installation
-from jitid.model.check_result import Check, ok
+from jitid.model.ledger_condition import Check, ok
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:

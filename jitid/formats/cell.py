@@ -1,10 +1,11 @@
-"""A value as the text of one cell, for the formats that people read."""
+"""A value as the text of one cell, and figures as people read them: counts in groups of three, shares in percent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from jitid.values.text import safe
+from jitid.values.times import brief_duration
 
 
 def plain(value: object) -> str:
@@ -29,3 +30,38 @@ def plain(value: object) -> str:
 def cell(value: object) -> str:
     """Return a value as text that cannot control a terminal: one line, without tabs and control characters."""
     return safe(plain(value))
+
+
+NONE = "-"
+"""The text for a missing value."""
+
+
+def count(number: int | None) -> str:
+    """Return a count such as `1,570,000`."""
+    return NONE if number is None else f"{number:,}"
+
+
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """Return a count with its noun: `1 task`, `2 tasks`."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share from 0 to 1 in percent; a share close to 0 or 1 is not rounded to it."""
+    if share is None:
+        return NONE
+    if 0 < share < 0.001:
+        return "< 0.1 %"
+    if 0.999 < share < 1:
+        return "> 99.9 %"
+    return f"{100 * share:.1f} %".replace("100.0", "100")
+
+
+def mean(number: float | None) -> str:
+    """Return an average with one place."""
+    return NONE if number is None else f"{number:,.1f}"
+
+
+def duration(seconds: int | None) -> str:
+    """Return a duration such as `8h` or `1d4h`, spelled as everywhere."""
+    return NONE if seconds is None else brief_duration(seconds)

@@ -1,17 +1,18 @@
-"""HTML pages made from templates: each is complete in itself, runs no script and requests nothing."""
+"""HTML pages made from templates, and their cards: each is complete in itself, runs no script and requests nothing."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from hashlib import sha256
+from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from jitid.formats import figures
-from jitid.formats.cell import cell
+from jitid.formats.cell import cell, count, counted, duration, mean, percent
+from jitid.model.survey import Spread
 from jitid.values.times import format_time
 
 _ROOT = __file__.rpartition("/formats/")[0]
@@ -49,11 +50,11 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters.update(
-        count=figures.count,
-        counted=figures.counted,
-        duration=figures.duration,
-        mean=figures.mean,
-        percent=figures.percent,
+        count=count,
+        counted=counted,
+        duration=duration,
+        mean=mean,
+        percent=percent,
         prose=_prose,
         sentence=sentence,
         time=format_time,
@@ -78,3 +79,71 @@ def _prose(words: str) -> Markup:
     return Markup("").join(
         [code.format(part) if index % 2 else escape(part) for index, part in enumerate(parts)]
     )
+
+
+class Bar(NamedTuple):
+    """One bar with its name."""
+
+    name: str
+    value: float
+    shown: str
+    """The value with its unit."""
+    mark: str = "bar"
+    """The class that colours it."""
+
+
+class Bars(NamedTuple):
+    """Horizontal bars below each other, each under its name and its value."""
+
+    key: str
+    """The plot's own prefix of ids on its page."""
+    title: str
+    parts: Sequence[Bar]
+    whole: float
+    """The value of a bar as wide as the plot."""
+
+    @property
+    def description(self) -> str:
+        """The plot in words, for a screen reader."""
+        return "; ".join([f"{part.name}: {part.shown}" for part in self.parts]) + "."
+
+    def width(self, part: Bar) -> float:
+        """Return the width of a bar in percent: 0 for a value of 0, otherwise wide enough to be seen."""
+        return max(100 * min(part.value / self.whole, 1), 0.5) if part.value and self.whole else 0
+
+
+class ChartColumns(NamedTuple):
+    """Columns side by side over an axis with the first and the last name; the highest one has its value."""
+
+    key: str
+    title: str
+    description: str
+    parts: Sequence[tuple[str, int]]
+    """Name and value of each, at least one."""
+    mark: str = "bar"
+
+    @property
+    def highest(self) -> int:
+        """The value that is as high as the plot."""
+        return max(value for _, value in self.parts)
+
+
+class CardTable(NamedTuple):
+    """Rows with a name first and figures after it."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+
+
+class Card(NamedTuple):
+    """A part of a page with its own heading; parts that it does not have are left out."""
+
+    title: str
+    note: str = ""
+    """A sentence of jitid's own words."""
+    bars: Bars | None = None
+    columns: ChartColumns | None = None
+    spread: Spread | None = None
+    table: CardTable | None = None
+    """The figures of the plot, shown to a reader who opens it."""

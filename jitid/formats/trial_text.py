@@ -6,8 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jitid.formats.cell import cell
-from jitid.formats.figures import counted
+from jitid.formats.cell import cell, counted
 from jitid.formats.table import terminal_width
 
 _SGR = {"passed": "32", "failed": "1;31"}

@@ -14,7 +14,7 @@ from jitid.issuers.issuer import Draft, Ids, KindSpec, Minted, Order, Signing, t
 from jitid.keys.keyring import Signer
 from jitid.model.credential import claimed_kinds
 from jitid.model.delegation import act_claim
-from jitid.values import base64url, strict_json
+from jitid.values import strict_json
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret, fingerprint
 
@@ -55,10 +55,10 @@ class JwtIssuer:
                 error.position = position
                 raise
             payloads += order_payloads
-            inputs += [f"{header}.{base64url.b64url(payload)}" for payload in order_payloads]
+            inputs += [f"{header}.{strict_json.b64url(payload)}" for payload in order_payloads]
         minted = []
         for payload, signed, signature in zip(payloads, inputs, self._signatures(inputs), strict=True):
-            token = f"{signed}.{base64url.b64url(signature)}"
+            token = f"{signed}.{strict_json.b64url(signature)}"
             minted.append(Minted(Secret.single(token), fingerprint(token), sha256(payload).digest()))
         return minted
 
@@ -107,7 +107,7 @@ class JwtIssuer:
 
 @lru_cache(maxsize=8)
 def _header(algorithm: str, kid: str, typ: str) -> str:
-    return base64url.b64url(strict_json.dumps({"alg": algorithm, "kid": kid, "typ": typ}).encode())
+    return strict_json.b64url(strict_json.dumps({"alg": algorithm, "kid": kid, "typ": typ}).encode())
 
 
 def _check_nesting(payload: bytes) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from jitid.model.acceptance import LEEWAY
+from jitid.model.credential import LEEWAY
 from jitid.values.times import NO_EXPIRY
 
 SIGNED = f"CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + {LEEWAY} END"

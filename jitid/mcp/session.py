@@ -88,7 +88,7 @@ class AgentSession:
     def _confinement(self) -> dict[str, Any]:
         """Return the powers of this user's processes beyond the agent's credential, if they can be determined."""
         from jitid.authority.confinement import examine
-        from jitid.model.check_result import UnexaminedError
+        from jitid.model.ledger_condition import UnexaminedError
 
         try:
             return {"confinement": examine(self._host.config()).confinement.value}

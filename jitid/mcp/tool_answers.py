@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.mcp.agent_limits import LimitError
-from jitid.model.acceptance import LEEWAY_TEXT
+from jitid.model.credential import LEEWAY_TEXT
 from jitid.values.text import safe
 from jitid.values.times import format_duration, format_time
 

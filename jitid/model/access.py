@@ -1,9 +1,17 @@
-"""The access credentials of callers of an authority in a ledger, and the answers to queries about them."""
+"""The callers of an authority: their proved identities, roles and access credentials, and the issuers of ID tokens."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from jitid.values.field_types import choice
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 
 ASSERTION_LEEWAY = 300
 """Seconds for which the use of a client's assertion is remembered after the assertion has expired."""
@@ -101,3 +109,112 @@ class PresentedAccess(NamedTuple):
     """1 if the delegator of that name is disabled."""
     event: bytes | None
     """The body of the audit event that granted it."""
+
+
+ROLES = ("issuer", "verifier", "responder", "sweeper", "auditor", "admin")
+"""The duties that can be given to a caller; each is separate, and none includes another."""
+ROLE = choice(*ROLES, metavar="ROLE", label="role")
+BOOTSTRAP = "bootstrap"
+"""The role of a bootstrap credential: it grants the first administrator access, once."""
+
+
+class Caller(NamedTuple):
+    """The caller of an operation."""
+
+    name: str
+    """For the audit log (`by`): `user:alice`, `system:ci`, `agent:planner`, a login."""
+    roles: frozenset[str] | None
+    """None: the caller has direct access to the ledger's files and may do anything."""
+    delegator: str | None = None
+    """The delegator that the caller is proved to be, such as `user:alice`; None for an agent."""
+    proof: str | None = None
+    """The method of that proof: `os-user`, `credential` or `oidc`."""
+    credential: str | None = None
+    """The id of the access credential, or the `jti` of the agent's credential, that authenticated the caller."""
+    agent: str | None = None
+    """The agent's name, if an agent's own credential authenticated the caller."""
+    trace: str | None = None
+    """The `traceparent` (W3C Trace Context, section 3.2) of the request."""
+    identity: str | None = None
+    """The id of the agent's identity, if its own credential authenticated it: the same after each renewal."""
+    key: str | None = None
+    """The idempotency key that identifies a repeated request after a lost answer (the header `Idempotency-Key`)."""
+    audiences: tuple[str, ...] | None = None
+    """The audiences registered for the caller, which learns nothing about tokens for others. None: all audiences."""
+
+    def visible_audiences(self, stated: Collection[str]) -> Collection[str] | None:
+        """Return the audiences whose tokens the caller sees: of those `stated`, or else its own.
+
+        None means tokens for any audience: the caller sees all of them and states no audience.
+        """
+        if self.audiences is None:
+            return stated or None
+        return [audience for audience in stated if audience in self.audiences] if stated else self.audiences
+
+    def may_exchange(self, audiences: Collection[str]) -> bool:
+        """Return whether the caller may exchange a token for these audiences: one of them must be registered for it."""
+        return self.audiences is not None and not set(self.audiences).isdisjoint(audiences)
+
+
+class OidcIssuer(NamedTuple):
+    """One configured issuer whose ID tokens prove a delegator."""
+
+    issuer: str
+    jwks: str
+    """The location of its keys: an absolute path, or an https address (http on the loopback interface only)."""
+    audience: str
+    """The `aud` value that the issuer uses for jitid."""
+    claim: str = "sub"
+    """The claim whose value names the delegator; `email` counts only with `email_verified`."""
+    kind: str = "user"
+    """The kind of name in the claim: `user` or `system`."""
+    algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA", "PS256")
+    names: tuple[str, ...] | None = None
+    """Patterns of the names, without their kind, that it may prove; None: all, if no other issuer proves this kind."""
+    clients: tuple[tuple[str, str], ...] = ()
+    """Pairs of a client id at the issuer and the name of that client as a caller of the authority."""
+
+
+class Proof(NamedTuple):
+    """The identity of a caller, as an issuer has proved it."""
+
+    delegator: str
+    issuer: str
+    subject: str
+    expires_at: int
+    mark: bytes
+    """SHA-256 that identifies the token, in any spelling of its signature."""
+    proved_at: int | None = None
+    """When the token was issued or the subject logged in, whichever is earlier; None if the token states neither."""
+    may_act: Mapping[str, Any] | None = None
+    """The only parties that may act for the subject, if the token limits them (RFC 8693, section 4.4)."""
+    clients: tuple[str, ...] = ()
+    """The clients that the token was issued to (`azp`, `client_id`), by the issuer's names; not jitid itself."""
+    cnf: Mapping[str, Any] | None = None
+    """The key whose possession the presenter must prove, if the token names one (RFC 7800)."""
+    callers: Mapping[str, str] = MappingProxyType({})
+    """Client id at the issuer -> the caller of the authority that has it."""
+
+    def caller(self, client: str) -> str:
+        """Return the caller name of a client of the issuer."""
+        return self.callers.get(client, client)
+
+
+TokenType = Literal["id_token", "access_token", "jwt"]
+"""The stated type of a token (RFC 8693, section 3); a `jwt` may be either of the other two."""
+
+
+# The form of a key for each algorithm: its type, its curve and its public members.
+_FORMS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
+    "RS256": ("RSA", None, ("n", "e")),
+    "PS256": ("RSA", None, ("n", "e")),
+    "ES256": ("EC", "P-256", ("x", "y")),
+    "EdDSA": ("OKP", "Ed25519", ("x",)),
+}
+
+
+ALGORITHMS = tuple(_FORMS)
+
+
+KINDS = ("user", "system")
+"""The kinds of names that an issuer may prove."""

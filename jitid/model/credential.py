@@ -3,11 +3,12 @@
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from jitid.errors import UsageError
 from jitid.model.process import Process
 from jitid.values.text import quote
+from jitid.values.times import format_duration, format_time
 
 FORMER_PROOF = "parent"
 """The proof of a delegated identity from before the root's proof was kept at every depth; old rows have it."""
@@ -339,3 +340,42 @@ class Credential(NamedTuple):
         if now >= self.expires_at:
             return State.EXPIRED
         return State.PENDING if self.fingerprint is None else State.ACTIVE
+
+
+LEEWAY = 300
+"""Seconds after the expiry for which a verifier may still accept a credential, because clocks differ.
+
+Five minutes is the largest default of a widely used library, `TokenValidationParameters.ClockSkew` of .NET; others
+have 0 or 60 seconds.
+"""
+LEEWAY_TEXT = format_duration(LEEWAY)
+
+
+def accepted_until(expires_at: int) -> int:
+    """Return the time from which no verifier accepts a signed credential that expires at `expires_at`."""
+    return expires_at + LEEWAY
+
+
+class TwoFacts(Protocol):
+    """A record that has both facts."""
+
+    @property
+    def refused_since(self) -> int | None:
+        """Since when the ledger refuses all of it; None while it accepts any of it."""
+
+    @property
+    def accepted_until(self) -> int | None:
+        """The time from which no verifier accepts any of it; None while nothing bounds that."""
+
+
+def sentence(facts: "TwoFacts", now: int, subject: str = "it") -> str:
+    """Return both facts in words, for something that the ledger refuses."""
+    since, until = facts.refused_since, facts.accepted_until
+    if since is None:
+        return "not refused by the ledger yet"
+    refused = f"refused by the ledger since {format_time(since)}"
+    if until is None:
+        return f"{refused}; the target has not confirmed the end, and may accept {subject}"
+    if until > now:
+        return f"{refused}; offline verifiers accept {subject} until {format_time(until)}"
+    return f"{refused}; accepted by no verifier since {format_time(until)}"

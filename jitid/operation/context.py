@@ -11,9 +11,8 @@ from jitid.ledger.contract import Ledger
 if TYPE_CHECKING:
     from jitid.issuers.targets import Targets
     from jitid.ledger.transaction import Transaction
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller, OidcIssuer
     from jitid.model.ledger_rows import Names
-    from jitid.model.oidc_issuer import OidcIssuer
     from jitid.operation.terms import Terms
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from jitid.issuers.targets import ChosenTarget, Targets
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.policy.evaluate import Policy
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jitid.capabilities.use.authorization import UseRequest, UseVerdict
     from jitid.capabilities.use.usage import RecordedUses
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.operation.base import Authority
     from jitid.server.service import Service
 

@@ -12,7 +12,7 @@ from jitid.capabilities.targets.operations import Settle
 from jitid.server.thread_pool import Pool
 
 if TYPE_CHECKING:
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.operation.base import Authority, Operation, Result
     from jitid.server.thread_authority import Seat
 

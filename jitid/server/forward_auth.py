@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 from jitid.capabilities.identity import recognise_token
 from jitid.capabilities.identity.operations import Verify
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
-from jitid.model.caller import Caller
+from jitid.model.access import Caller
 from jitid.model.credential import TOKENS, TokenUse
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.server.oauth_errors import KEPT_NOWHERE, OAuthError, plain

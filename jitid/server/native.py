@@ -24,7 +24,7 @@ from jitid.values import strict_json
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.model.ledger_rows import Names
     from jitid.operation.base import Authority, Operation
     from jitid.server.service import Service

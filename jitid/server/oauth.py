@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.capabilities.issue.token_operations import Introspected
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.operation.base import Authority
     from jitid.server.service import Service
 

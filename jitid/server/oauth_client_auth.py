@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from jitid.authority.local import LocalAuthority
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.operation.base import Authority
     from jitid.server.oauth_form import OAuthForm
     from jitid.server.service import OperationType, Service

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from jitid.authority.local import LocalAuthority
     from jitid.config.effective import Config
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.model.ledger_rows import Names
     from jitid.operation.base import Authority, Operation, Result
     from jitid.server.metrics import Metrics

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from jitid.errors import JitidError, UnauthenticatedError
-from jitid.model.caller import Caller
+from jitid.model.access import Caller
 from jitid.server.request_record import Peer
 from jitid.values.names import check_delegator
 

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from jitid.capabilities.issue.issue_result import Issued
-    from jitid.model.caller import Caller
-    from jitid.model.oidc_issuer import TokenType
+    from jitid.model.access import Caller, TokenType
     from jitid.operation.base import Authority
     from jitid.server.oauth_form import OAuthForm
 

@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.issue.token_operations import Introspect
 from jitid.errors import InvalidCredentialError, UnauthenticatedError
-from jitid.model.caller import Caller
+from jitid.model.access import Caller
 from jitid.server.forward_auth import shown_token, shows_token
 from jitid.server.oauth_errors import KEPT_NOWHERE, document
 from jitid.values.secret import Secret

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import stat
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
@@ -382,3 +384,33 @@ def _is_open(status: os.stat_result, owners: Collection[int]) -> bool:
 
 def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
+
+
+_HOUR = 3_600
+
+
+def remove_leftovers(path: str) -> None:
+    """Remove the temporary files beside `path` whose writers were killed at least an hour ago.
+
+    A file must have the name of such a file, belong to this user, be a regular file, and not be locked. A file that
+    cannot be removed stays.
+    """
+    folder, name = os.path.split(path)
+    pattern = re.compile(rf"\.{re.escape(name[:100])}\.[0-9a-f]{{12}}")
+    with suppress(OSError):
+        for entry in os.listdir(folder or "."):
+            if pattern.fullmatch(entry):
+                with suppress(OSError):
+                    _remove_leftover(os.path.join(folder, entry))
+
+
+def _remove_leftover(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        plain = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
+        if plain and time.time() - status.st_mtime > _HOUR:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
+    finally:
+        os.close(descriptor)

@@ -9,20 +9,116 @@ import http.client
 import io
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from queue import Empty, Queue
+from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 from jitid.errors import ConfigurationError, IntegrityError, StorageError
 from jitid.system import time_limit
 from jitid.system.authority_address import Address
-from jitid.system.connect import connect
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
     import ssl
 
-    from jitid.system.proxy import Proxy
+
+class Proxy(NamedTuple):
+    """A proxy that opens tunnels (RFC 9110, section 9.3.6)."""
+
+    host: str
+    port: int
+    authorization: str | None
+    """The value of the header Proxy-Authorization."""
+
+
+def proxy_for(scheme: str, host_port: str) -> Proxy | None:
+    """Return the proxy for a scheme and a host with its port; None without a proxy.
+
+    Raises ValueError if the setting is not an address.
+    """
+    # Both functions only read the settings; they make no request.
+    from urllib.request import getproxies, proxy_bypass
+
+    setting = getproxies().get(scheme)
+    if not setting or proxy_bypass(host_port):
+        return None
+    # The last `@` ends the password, which may contain `/`, `?` and `#`.
+    login, _, address = setting.rpartition("://")[2].rpartition("@")
+    parts = urlsplit(f"//{address}")
+    if not parts.hostname:
+        raise ValueError
+    authorization = None
+    name, _, password = login.partition(":")
+    if name and password:
+        from base64 import b64encode
+
+        user = f"{unquote(name)}:{unquote(password)}"
+        authorization = f"Basic {b64encode(user.encode()).decode()}"
+    # A setting without a port means port 443 for every scheme: the library has always read it so.
+    return Proxy(parts.hostname, 443 if parts.port is None else parts.port, authorization)
+
+
+def connect(host: str, port: int, seconds_left: Callable[[], float]) -> socket.socket:
+    """Return a socket that is connected to one of the addresses of a host.
+
+    Args:
+        host: its name, or an address without brackets.
+        port: the port of the service.
+        seconds_left: returns the seconds that are left for all of it. Raises TimeoutError if no time is left.
+
+    Raises:
+        OSError: none of its addresses can be reached; TimeoutError: not in time.
+
+    """
+    addresses = _resolved(host, port, seconds_left)
+    while True:
+        (family, kind, protocol, _, address), *addresses = addresses
+        sock: socket.socket | None = None
+        try:
+            # If the kernel lacks an address family, addresses of another family may still be reachable.
+            sock = socket.socket(family, kind, protocol)
+            # An address that does not answer must leave time for the other addresses.
+            sock.settimeout(seconds_left() / (1 + len(addresses)))
+            sock.connect(address)
+            sock.settimeout(seconds_left())
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
+            if not addresses or not isinstance(error, OSError):
+                raise
+        else:
+            return sock
+
+
+def _resolved(host: str, port: int, seconds_left: Callable[[], float]) -> list[Any]:
+    """Return the addresses of a host like `socket.getaddrinfo`, at least one. Raises OSError."""
+    with suppress(socket.gaierror, UnicodeError):
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    results: Queue[list[Any] | OSError] = Queue()
+
+    def resolve() -> None:
+        try:
+            results.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError as error:
+            results.put(error)
+        except UnicodeError:
+            # A label of it is too long for a name (RFC 1035, section 2.3.4).
+            results.put(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+
+    # A daemon thread: the resolver has its own time limits, and must not keep the process from ending.
+    Thread(target=resolve, daemon=True).start()
+    try:
+        result = results.get(timeout=seconds_left())
+    except Empty:
+        raise TimeoutError from None
+    if isinstance(result, OSError):
+        raise result
+    return result
+
 
 LARGEST = 64 << 20
 """The maximum size of an answer that is read completely, in bytes."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issue_result import Issued
-from jitid.model.caller import Caller
+from jitid.model.access import Caller
 from jitid.model.request import ProvedActor
 from jitid.operation import base as ops
 from jitid.values.secret import Secret

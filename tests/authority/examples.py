@@ -41,7 +41,7 @@ from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.trust import publication_operations as publications
 from jitid.capabilities.use import operations as uses
 from jitid.capabilities.use.authorization import UseRequest, check_action
-from jitid.model.caller import Caller
+from jitid.model.access import Caller
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import AttachRequest, RenewRequest

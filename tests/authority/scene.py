@@ -22,8 +22,8 @@ from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.capabilities.trust.certificate_operations import RequestAuthority
 from jitid.errors import ApprovalNeededError, JitidError
+from jitid.model.access import ROLES, Caller
 from jitid.model.adopted import StandingSecret
-from jitid.model.caller import ROLES, Caller
 from jitid.model.credential import Credential
 from jitid.model.request import AttachRequest, MayAct, RenewRequest
 from jitid.operation.base import Operation

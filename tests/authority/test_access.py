@@ -30,8 +30,7 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.model.access import AccessState
-from jitid.model.caller import Caller
+from jitid.model.access import AccessState, Caller
 from jitid.operation.base import Operation
 from jitid.redaction.token_format import is_opaque
 from jitid.values import strict_json

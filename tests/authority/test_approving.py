@@ -20,8 +20,8 @@ from jitid.capabilities.issue.approval_operations import (
 from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.issue.issue_result import Issued
 from jitid.errors import ApprovalNeededError, IntegrityError, PolicyDeniedError, RefusedError
+from jitid.model.access import Caller
 from jitid.model.approval import ApprovalFilter, ApprovalState
-from jitid.model.caller import Caller
 from jitid.model.request import RenewRequest
 from jitid.operation import base as ops
 from tests.authority.callers import ask, bearer, caller, issue

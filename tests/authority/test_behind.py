@@ -28,9 +28,8 @@ from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.use.authorization import UseRequest, check_action, check_resource
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, PolicyDeniedError
+from jitid.model.access import Caller, OidcIssuer, TokenType
 from jitid.model.approval import ApprovalState
-from jitid.model.caller import Caller
-from jitid.model.oidc_issuer import OidcIssuer, TokenType
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue

@@ -22,9 +22,8 @@ from jitid.errors import (
     RefusedError,
     UsageError,
 )
-from jitid.model.caller import Caller
+from jitid.model.access import Caller, OidcIssuer, TokenType
 from jitid.model.credential import MADE, OUTSIDE
-from jitid.model.oidc_issuer import OidcIssuer, TokenType
 from jitid.model.request import AttachRequest, MayAct
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told

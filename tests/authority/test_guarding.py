@@ -14,7 +14,7 @@ from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.targets import operations as targets
 from jitid.errors import RefusedError
-from jitid.model.caller import BOOTSTRAP, ROLES
+from jitid.model.access import BOOTSTRAP, ROLES
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops
 from jitid.operation.verb import READS

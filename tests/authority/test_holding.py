@@ -32,7 +32,7 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.model.caller import ROLES, Caller
+from jitid.model.access import ROLES, Caller
 from jitid.model.credential import Kind
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import AttachRequest, MayAct, RenewRequest

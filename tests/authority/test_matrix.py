@@ -20,8 +20,8 @@ from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue.approval_operations import ApprovalPage, ListApprovals
 from jitid.capabilities.use.usage import RecordedUses
 from jitid.errors import JitidError, RefusedError
+from jitid.model.access import Caller
 from jitid.model.approval import ApprovalFilter
-from jitid.model.caller import Caller
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Selection
 from jitid.model.types import TASK

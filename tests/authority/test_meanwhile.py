@@ -29,9 +29,8 @@ from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.ledger.sqlite.ledger import SqliteLedger
-from jitid.model.caller import Caller
+from jitid.model.access import Caller, OidcIssuer
 from jitid.model.ledger_rows import Selection
-from jitid.model.oidc_issuer import OidcIssuer
 from jitid.model.request import AttachRequest, MayAct, RenewRequest
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret

@@ -26,7 +26,7 @@ from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.use.authorization import UseRequest, check_action, check_resource
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import IntegrityError, InvalidCredentialError, PolicyDeniedError, UsageError
-from jitid.model.caller import Caller
+from jitid.model.access import Caller
 from jitid.model.credential import Credential
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.values.secret import Secret

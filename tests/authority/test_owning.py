@@ -18,7 +18,7 @@ from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.targets.operations import Settle
 from jitid.errors import JitidError, NotFoundError, PolicyDeniedError, RefusedError, UsageError
-from jitid.model.caller import Caller
+from jitid.model.access import Caller
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.operation import base as ops

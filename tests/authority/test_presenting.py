@@ -32,8 +32,7 @@ from jitid.errors import (
     PresenterError,
 )
 from jitid.ledger.sqlite.ledger import SqliteLedger
-from jitid.model.caller import Caller
-from jitid.model.oidc_issuer import OidcIssuer
+from jitid.model.access import Caller, OidcIssuer
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told

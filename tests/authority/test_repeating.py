@@ -24,8 +24,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.ledger.idempotency import REMEMBERED, IdempotencyStore
-from jitid.model.access import AccessState
-from jitid.model.caller import Caller
+from jitid.model.access import AccessState, Caller
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.authority.callers import ask, bearer, caller, issue, told

@@ -19,7 +19,7 @@ from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.errors import ClockError, NotFoundError, RefusedError, UsageError
-from jitid.model.caller import Caller
+from jitid.model.access import Caller
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.operation import base as ops

@@ -15,7 +15,7 @@ from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.use.authorization import UseRequest, check_action
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import JitidError, PolicyDeniedError
-from jitid.model.caller import Caller
+from jitid.model.access import Caller
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.operation import base as ops
 from tests.authority.callers import ask, bearer, caller, issue

@@ -22,7 +22,7 @@ from jitid.ledger.sqlite import folder as ledgers
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import IssueRequest
 from jitid.system.files import sync_folder
-from jitid.values import base64url
+from jitid.values import strict_json
 from tests.bench import ground, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_least, at_most, duration, in_turns, per_second, rate, seconds
@@ -146,7 +146,7 @@ def _verifying(place: Ground, folder: Path, authority: LocalAuthority, tokens: l
     def unpack() -> None:
         (text, *_) = texts.values()
         packed = status_list.encode(status_list.read(text, keys, now).statuses.data)
-        data = base64url.b64url_decode(packed)
+        data = strict_json.b64url_decode(packed)
         for _ in range(_VERIFIED):
             zlib.decompress(data)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.model.oidc_issuer import OidcIssuer
+from jitid.model.access import OidcIssuer
 from tests.builders import PERMIT_ALL, World
 from tests.crypto import signed
 

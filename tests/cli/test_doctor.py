@@ -17,7 +17,7 @@ import pytest
 
 from jitid.capabilities.integrity import examination
 from jitid.doctor import installation_check
-from jitid.model.check_result import Status
+from jitid.model.ledger_condition import Status
 from tests.programs import Shop
 from tests.real import Shell, command, need, other_user, reachable, tmpfs
 

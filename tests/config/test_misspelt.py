@@ -15,8 +15,8 @@ from jitid.config.settings import SETTINGS
 from jitid.errors import ConfigurationError, ExitStatus
 from jitid.issuers.issuer_of_target import COMMON, options_of
 from jitid.issuers.targets import check
-from jitid.model import oidc_issuer
-from jitid.model.caller import ROLES
+from jitid.model import access
+from jitid.model.access import ROLES
 from jitid.model.credential import MADE
 from jitid.model.target import StatedTarget
 from jitid.model.task import SENSITIVITIES
@@ -77,7 +77,7 @@ def mistakes() -> Iterator[Mistake]:
     yield Mistake({"socket": {"delegator": {"alice": "usr:alice"}}}, "socket.delegator.alice", "user")
     for key in ("jwks", "audience", "claim", "kind", "algorithms", "names", "clients"):
         yield Mistake({"oidc": {ISSUER: {wrong(key): "x"}}}, f"oidc.{ISSUER}", key)
-    for key, choices in (("kind", oidc_issuer.KINDS), ("algorithms", oidc_issuer.ALGORITHMS)):
+    for key, choices in (("kind", access.KINDS), ("algorithms", access.ALGORITHMS)):
         for value in choices:
             yield Mistake({"oidc": {ISSUER: {key: wrong(value)}}}, f"oidc.{ISSUER}.{key}", value)
     yield Mistake(

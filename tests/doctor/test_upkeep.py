@@ -19,7 +19,7 @@ from jitid.doctor import upkeep
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.lock import FairLock
-from jitid.model.check_result import Status
+from jitid.model.ledger_condition import Status
 from tests.builders import World, edit, make_database
 from tests.postgres import Postgres
 

@@ -8,7 +8,7 @@ from jitid.capabilities.targets.settle import FIRST_AFTER
 from jitid.issuers.issuer_of_target import COMMON, TIMEOUT, options_of
 from jitid.issuers.target_issuer import TargetOption
 from jitid.model.credential import OUTSIDE, Kind
-from jitid.model.outside import LAST_AFTER
+from jitid.model.target import LAST_AFTER
 from tests.generate.roff import display, entries, paragraphs, prose, spaced
 
 NAME = "jitid-targets.5"

@@ -17,8 +17,7 @@ from jitid.ledger.signing_keys import KeyChanges
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.ledger.sqlite.schema import LIVE_INDEXES
 from jitid.ledger.transaction import Transaction
-from jitid.model.acceptance import LEEWAY
-from jitid.model.credential import State
+from jitid.model.credential import LEEWAY, State
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.values.ids import parse_id
 from tests.builders import NOW, Row, put, put_chain

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from jitid.config.settings import SETTINGS
-from jitid.model.caller import ROLES
+from jitid.model.access import ROLES
 from jitid.server.metrics import Metrics
 from jitid.values.times import format_duration
 from tests import postgres

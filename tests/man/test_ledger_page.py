@@ -27,9 +27,8 @@ from jitid.ledger.transaction import Transaction
 from jitid.model.chain import Chain
 from jitid.model.credential import State
 from jitid.policy.policy_request import DirectoryFacts
-from jitid.values.base64url import b64url_decode
 from jitid.values.ids import approval_id
-from jitid.values.strict_json import loads
+from jitid.values.strict_json import b64url_decode, loads
 from tests.backup.test_copy_ledger import copied
 from tests.builders import DAY, NAMES, NOW, World, make_database
 from tests.cli import transcripts

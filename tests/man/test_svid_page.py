@@ -12,7 +12,7 @@ from cryptography import x509
 
 from jitid.cli.verbs import all_verbs
 from jitid.issuers.x509_svid import TEMPLATE_OPTIONS
-from jitid.values import base64url
+from jitid.values import strict_json
 from tests.builders import World
 from tests.man.source import displays, items, plain, read, section
 
@@ -31,7 +31,7 @@ def test_the_claims_of_a_token_are_those_it_has(world: World) -> None:
     _, payload, _ = world.issue(kind="jwt-svid").token.split(".")
     (told,) = re.findall(r"and the claims (.*?) where status lists are published", TEXT)
     names = set(re.findall(r"[a-z]{3,}", told)) - {"the", "and"}
-    assert names == {*json.loads(base64url.b64url_decode(payload)), "status"}
+    assert names == {*json.loads(strict_json.b64url_decode(payload)), "status"}
 
 
 def test_the_fields_of_a_certificate_are_those_it_has(world: World) -> None:

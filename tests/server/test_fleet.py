@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.model.caller import ROLES
+from jitid.model.access import ROLES
 from tests.ledger.test_lost import check, shell_over, writing
 from tests.node import Node
 from tests.postgres import Cluster

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jitid.model.caller import ROLES
+from jitid.model.access import ROLES
 from jitid.server import openapi
 from tests.real import Shell, module
 from tests.server.asking import grant

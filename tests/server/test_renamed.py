@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jitid.server.openapi import WHOAMI
-from jitid.values.base64url import b64url_decode
+from jitid.values.strict_json import b64url_decode
 from tests.postgres import Postgres
 from tests.real import Shell
 from tests.serving import Served, serving

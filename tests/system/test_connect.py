@@ -12,7 +12,6 @@ import pytest
 
 from jitid.capabilities.access.key_sets import read_key_set
 from jitid.errors import StorageError
-from jitid.system import connect as connecting
 from jitid.system import http
 from jitid.system.authority_address import parse_address
 from jitid.system.http import Channel, LostError
@@ -83,7 +82,7 @@ def test_the_address_that_answers_is_found_behind_one_that_does_not(monkeypatch:
         closed.close()
         places = [found for one in (gone, place) for found in find(one[0], one[1], type=socket.SOCK_STREAM)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
-        with connecting.connect("authority.example", 443, lambda: 30.0) as made:
+        with http.connect("authority.example", 443, lambda: 30.0) as made:
             assert made.getpeername() == place
             assert made.gettimeout() == 30.0
 
@@ -102,14 +101,14 @@ def test_an_address_of_a_family_that_the_kernel_lacks_is_passed_over(monkeypatch
         places = [first, (socket.AF_INET, socket.SOCK_STREAM, 0, "", there)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
         monkeypatch.setattr(socket, "socket", lacks)
-        with connecting.connect("authority.example", 443, lambda: 30.0) as found:
+        with http.connect("authority.example", 443, lambda: 30.0) as found:
             assert found.getpeername() == there
         places.pop()
         with pytest.raises(OSError, match="not supported"):
-            connecting.connect("authority.example", 443, lambda: 30.0)
+            http.connect("authority.example", 443, lambda: 30.0)
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "nowhere.invalid", "."])
 def test_a_host_that_cannot_be_found_is_out_of_reach(host: str) -> None:
     with pytest.raises(OSError, match=r"\w"):
-        connecting.connect(host, 443, lambda: 30.0)
+        http.connect(host, 443, lambda: 30.0)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.errors import ConfigurationError
-from jitid.values.issuer_names import check_pattern, common, matches, overlap
+from jitid.values.names import check_pattern, common, matches, overlap
 
 ALPHABET = "ab@"
 LONGEST = 3

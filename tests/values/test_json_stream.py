@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.values.json_stream import Elements
-from jitid.values.strict_json import StrictJSONError, loads
+from jitid.values.strict_json import Elements, StrictJSONError, loads
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.text(max_size=8),

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from jitid.errors import UsageError
-from jitid.values.base64url import b64url, b64url_decode
+from jitid.values.strict_json import b64url, b64url_decode
 
 # Values of every annotated type are encoded, and JSON may be anything.
 # ruff: noqa: ANN401

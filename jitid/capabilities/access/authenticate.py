@@ -20,8 +20,7 @@ from jitid.errors import (
     UnauthenticatedError,
 )
 from jitid.ledger import seal
-from jitid.model.access import ALL_AUDIENCES, Access, AccessState, PresentedAccess
-from jitid.model.caller import BOOTSTRAP, Caller
+from jitid.model.access import ALL_AUDIENCES, BOOTSTRAP, Access, AccessState, Caller, PresentedAccess
 from jitid.operation import reach
 from jitid.redaction.token_format import is_opaque
 from jitid.values import strict_json

@@ -18,8 +18,7 @@ from jitid.errors import (
     RefusedError,
     UsageError,
 )
-from jitid.model.access import ALL_AUDIENCES, Access, AccessState
-from jitid.model.caller import BOOTSTRAP, ROLES, Caller
+from jitid.model.access import ALL_AUDIENCES, BOOTSTRAP, ROLES, Access, AccessState, Caller
 from jitid.values import audience, strict_json
 from jitid.values.field_types import AUDIENCE, DELEGATOR, DURATION, choice, text
 from jitid.values.ids import access_id, new_uuid7, parse_access_id

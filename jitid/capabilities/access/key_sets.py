@@ -201,8 +201,7 @@ def _fetch(address: str, timeout: float) -> bytes:
     """
     from contextlib import closing
 
-    from jitid.system.http import Channel, LostError
-    from jitid.system.proxy import proxy_for
+    from jitid.system.http import Channel, LostError, proxy_for
 
     loopback = check_address(address)
     try:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid.capabilities.access import key_sets
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
-from jitid.model.oidc_issuer import _FORMS, KINDS, OidcIssuer, Proof, TokenType
-from jitid.values import base64url, issuer_names, strict_json
-from jitid.values.names import check_delegator
+from jitid.model.access import _FORMS, KINDS, OidcIssuer, Proof, TokenType
+from jitid.values import strict_json
+from jitid.values.names import check_delegator, check_pattern, common, matches
 from jitid.values.text import quote, safe
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def check_settings(issuer: OidcIssuer) -> OidcIssuer:
     if issuer.names is not None and not issuer.names:
         raise ConfigurationError(f"{name} has an empty list `names`", "write patterns, such as *@example.com")
     for pattern in issuer.names or ():
-        issuer_names.check_pattern(pattern)
+        check_pattern(pattern)
     for client, caller in issuer.clients:
         try:
             check_delegator(caller)
@@ -202,7 +202,7 @@ def check_names(issuer: OidcIssuer, issuers: Sequence[OidcIssuer]) -> OidcIssuer
                 f"{both}, and {quote(issuer.issuer)} has no `names`; it proves no delegator",
                 f"state which names it may prove: jitid config set {key} '*@example.com'",
             )
-        shared = issuer_names.common(issuer.names, other.names or ())
+        shared = common(issuer.names, other.names or ())
         if shared is not None:
             raise ConfigurationError(
                 f"{both}, and their `names` overlap: {quote(shared[0])} and {quote(shared[1])}; neither proves anybody",
@@ -301,7 +301,7 @@ def _delegator(claims: dict[str, Any], issuer: OidcIssuer) -> str:
         raise InvalidCredentialError(f"the ID token's {quote(issuer.claim)} is missing or not a string")
     if issuer.claim == "email" and claims.get("email_verified") is not True:
         raise InvalidCredentialError("the ID token's email address is not verified")
-    if issuer.names is not None and not any(issuer_names.matches(pattern, value) for pattern in issuer.names):
+    if issuer.names is not None and not any(matches(pattern, value) for pattern in issuer.names):
         raise InvalidCredentialError(
             f"the ID token proves {quote(value, _LONGEST)}, which is not among the `names` of "
             f"{quote(issuer.issuer, _LONGEST)}",
@@ -439,7 +439,7 @@ def thumbprint(jwk: Mapping[str, Any]) -> str | None:
             and jwk.get("crv") == crv
             and all(type(member) is str for member in members.values())
         ):
-            return base64url.b64url(sha256(strict_json.dumps(members).encode()).digest())
+            return strict_json.b64url(sha256(strict_json.dumps(members).encode()).digest())
     return None
 
 

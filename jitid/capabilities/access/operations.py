@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.model.caller import BOOTSTRAP
+from jitid.model.access import BOOTSTRAP
 from jitid.operation.base import Operation
 from jitid.operation.verb import IDEMPOTENT, KEYED, READS
 from jitid.values.declaration import value, values
@@ -12,8 +12,7 @@ from jitid.values.field_types import ACCESS_ID, COUNT, DELEGATOR, DURATION, REAS
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.grant import AccessEnded, AccessRequest, Granted
-    from jitid.model.access import Access
-    from jitid.model.caller import Caller
+    from jitid.model.access import Access, Caller
     from jitid.values.secret import Secret
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.access.grant import AccessEnded, Granted
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.model.ledger_rows import Names
     from jitid.operation.context import Context
 

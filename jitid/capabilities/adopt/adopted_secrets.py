@@ -15,8 +15,7 @@ from jitid.ledger.view import View
 from jitid.model.adopted import Adopted
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Selection
-from jitid.model.outside import Outside
-from jitid.model.target import BY_HAND, EndOutcome, Settlement
+from jitid.model.target import BY_HAND, EndOutcome, Outside, Settlement
 from jitid.model.task import ADOPTED
 from jitid.values.text import label, safe
 from jitid.values.times import NO_EXPIRY

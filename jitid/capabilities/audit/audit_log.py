@@ -16,7 +16,7 @@ from jitid.model.chain import head_hash
 from jitid.model.event import Event, Head, Link
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.model.task import parse_task
-from jitid.values import base64url, strict_json
+from jitid.values import strict_json
 from jitid.values.field_types import COUNT, FILTER, POSITIVE, TASK_FILTER, TIME
 
 HEAD_TYPE = "jitid-audit-head+jws"
@@ -138,8 +138,8 @@ def sign_head(
         **facts,
         **(chains if head.chains else {}),
     }
-    signed = f"{base64url.b64url(header.encode())}.{base64url.b64url(strict_json.dumps(claims).encode())}"
-    return f"{signed}.{base64url.b64url(signer.sign(signed.encode()))}"
+    signed = f"{strict_json.b64url(header.encode())}.{strict_json.b64url(strict_json.dumps(claims).encode())}"
+    return f"{signed}.{strict_json.b64url(signer.sign(signed.encode()))}"
 
 
 def signer_of(snapshot: View, keyring: Keyring) -> Signer:

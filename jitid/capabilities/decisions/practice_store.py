@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.ledger.lifetime_statistics import GRANTED
 from jitid.ledger.select import of_task
-from jitid.model.agent_history import Practice
 from jitid.model.credential import FORMER_PROOF, judged_kinds, read_kinds
+from jitid.model.directory import Practice
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.lifetime_statistics import GRANTED
 from jitid.ledger.select import DEATH, MANY, placeholders
-from jitid.model.agent_history import Past, Pasts
+from jitid.model.directory import Past, Pasts
 from jitid.model.survey import Spread
 
 if TYPE_CHECKING:

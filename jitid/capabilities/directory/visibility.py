@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jitid.ledger.view import View
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.model.credential import Credential
     from jitid.model.task import Task
 

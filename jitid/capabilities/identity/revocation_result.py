@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.model import acceptance
+from jitid.model import credential as credentials
 from jitid.model.ledger_rows import Radius
 from jitid.model.target import Settlement
 from jitid.values.times import format_time
@@ -64,7 +64,7 @@ class Ended(NamedTuple):
         radius = self.radius
         times = (radius.refused_since, radius.accepted_until, radius.at_targets, self.settled_at)
         known_ends = [time for time in times if time is not None] + [
-            acceptance.accepted_until(until) for until in honoured if until is not None
+            credentials.accepted_until(until) for until in honoured if until is not None
         ]
         return max(known_ends, default=None)
 

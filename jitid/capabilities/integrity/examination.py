@@ -23,7 +23,16 @@ from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite.clock import jumped
 from jitid.ledger.sqlite.folder import check_names
 from jitid.ledger.view import View
-from jitid.model.check_result import Check, Named, Subject, UnexaminedError, failure, ok, unexamined, warning
+from jitid.model.ledger_condition import (
+    Check,
+    Named,
+    Subject,
+    UnexaminedError,
+    failure,
+    ok,
+    unexamined,
+    warning,
+)
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.values.times import format_duration, format_time
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.integrity.cut import Cut
     from jitid.capabilities.integrity.retention import Pruning
     from jitid.capabilities.integrity.verify_log import Verification
-    from jitid.model.check_result import Check
+    from jitid.model.ledger_condition import Check
 
 
 def is_event(document: dict[str, Any]) -> bool:

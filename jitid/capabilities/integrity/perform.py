@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.integrity.cut import Cut
     from jitid.capabilities.integrity.retention import Pruning
     from jitid.ledger.view import View
-    from jitid.model.check_result import Check
+    from jitid.model.ledger_condition import Check
     from jitid.operation.context import Context
 
 

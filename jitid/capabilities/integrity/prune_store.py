@@ -30,7 +30,7 @@ from jitid.ledger.select import PRUNABLE_LEAK, PrunedLeaks
 from jitid.ledger.view import Store, spared
 from jitid.model.access import ASSERTION_LEEWAY
 from jitid.model.event import sighted_digest, used_digest
-from jitid.model.outside import settled_digest
+from jitid.model.target import settled_digest
 
 _TEMPORARY = {
     "needed": "identity INTEGER PRIMARY KEY",

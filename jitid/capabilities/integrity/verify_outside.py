@@ -8,8 +8,14 @@ from typing import Any, NamedTuple
 from jitid.capabilities.integrity.verify_pruned import PrunedMembers
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import IntegrityError
-from jitid.model.outside import LAST_AFTER, OutsideRow, confirmed_digest, evidence_digest, settled_digest
-from jitid.model.target import Settlement
+from jitid.model.target import (
+    LAST_AFTER,
+    OutsideRow,
+    Settlement,
+    confirmed_digest,
+    evidence_digest,
+    settled_digest,
+)
 from jitid.values.ids import credential_id, parse_id
 
 _OWN = "jti_"

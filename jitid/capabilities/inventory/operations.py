@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation_result import Ended
     from jitid.model.credential import Credential
     from jitid.model.ledger_rows import Ancestor, Selection
-    from jitid.model.outside import Outside
+    from jitid.model.target import Outside
     from jitid.model.task import Task
     from jitid.model.use import Used
     from jitid.values.secret import Secret

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from jitid.ledger.contract import Look
     from jitid.ledger.view import View
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.model.credential import Credential
 
 

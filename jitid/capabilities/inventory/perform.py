@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation_result import Ended
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller
     from jitid.model.credential import Credential
     from jitid.model.task import Task
     from jitid.operation.context import Context

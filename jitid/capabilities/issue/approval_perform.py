@@ -22,8 +22,8 @@ from jitid.values.ids import parse_approval_id
 if TYPE_CHECKING:
     from jitid.capabilities.access.presented_store import Presentation
     from jitid.ledger.view import View
+    from jitid.model.access import Caller
     from jitid.model.approval import Approval
-    from jitid.model.caller import Caller
     from jitid.model.task import Task
     from jitid.operation.context import Context
     from jitid.operation.terms import Terms

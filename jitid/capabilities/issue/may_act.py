@@ -14,9 +14,8 @@ from jitid.values.text import label, quote
 if TYPE_CHECKING:
     from jitid.capabilities.access.presented_store import Presentation
     from jitid.ledger.view import View
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller, Proof
     from jitid.model.credential import Credential
-    from jitid.model.oidc_issuer import Proof
     from jitid.model.request import ProvedActor
 
 

@@ -12,7 +12,7 @@ from jitid.values.field_types import ID, TIME
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issue_result import Issued
-    from jitid.model.oidc_issuer import TokenType
+    from jitid.model.access import TokenType
     from jitid.model.request import AttachRequest, IssueRequest, RenewRequest
     from jitid.values.secret import Secret
 

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.may_act import Actor
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
-    from jitid.model.caller import Caller
-    from jitid.model.oidc_issuer import Proof, TokenType
+    from jitid.model.access import Caller, Proof, TokenType
     from jitid.operation.context import Context
     from jitid.values.secret import Secret
 

@@ -22,8 +22,7 @@ from jitid.ledger.contract import Ledger, change
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.credential import State, is_outside
-from jitid.model.outside import Outside
-from jitid.model.target import MadeCredential
+from jitid.model.target import MadeCredential, Outside
 from jitid.system import time_limit
 from jitid.values.ids import parse_id
 from jitid.values.text import safe

@@ -13,9 +13,9 @@ from jitid.values.field_types import REASON
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation_result import Ended
     from jitid.capabilities.issue.issue_result import Issued
+    from jitid.model.access import TokenType
     from jitid.model.credential import Credential
     from jitid.model.ledger_rows import Ancestor
-    from jitid.model.oidc_issuer import TokenType
     from jitid.model.request import IssueRequest
     from jitid.values.secret import Secret
 

@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation_result import Ended
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.ledger.view import View
-    from jitid.model.caller import Caller
+    from jitid.model.access import Caller, TokenType
     from jitid.model.credential import Credential
-    from jitid.model.oidc_issuer import TokenType
     from jitid.operation.context import Context
     from jitid.values.secret import Secret
 

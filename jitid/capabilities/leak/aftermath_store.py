@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jitid.ledger.select import LIVE
-from jitid.model.aftermath import Acted, Aftermath, AtTarget, EndedByEvent, MadeAfterLeak
+from jitid.model.leak import Acted, Aftermath, AtTarget, EndedByEvent, MadeAfterLeak
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.times import check_times
 

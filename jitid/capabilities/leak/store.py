@@ -14,8 +14,8 @@ from jitid.values.ids import credential_id
 
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
-    from jitid.model.aftermath import Aftermath
     from jitid.model.leak import (
+        Aftermath,
         Leak,
         LeakFilter,
         LeakPlaces,

@@ -12,8 +12,7 @@ from jitid.capabilities.leak.store import LeakStore
 from jitid.errors import IntegrityError, UsageError
 from jitid.ledger.select import bounds
 from jitid.ledger.view import View
-from jitid.model.aftermath import Aftermath
-from jitid.model.leak import Leak, LeakFilter
+from jitid.model.leak import Aftermath, Leak, LeakFilter
 from jitid.model.task import Task
 
 MOST = 100

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jitid.model.acceptance import accepted_until
-from jitid.model.credential import Credential, Kind, State
+from jitid.model.credential import Credential, Kind, State, accepted_until
 from jitid.model.ledger_rows import Ancestor, Family
 from jitid.model.task import Task
 

@@ -16,7 +16,7 @@ from jitid.capabilities.report.sprawl_report import (
     Report,
 )
 from jitid.capabilities.sweep.finding import Finding
-from jitid.model.acceptance import LEEWAY
+from jitid.model.credential import LEEWAY
 from jitid.model.survey import Breakdown, Day, Spread
 from jitid.values.times import format_time
 

@@ -15,7 +15,7 @@ from jitid.capabilities.report.sprawl_report import (
     Report,
 )
 from jitid.capabilities.sweep.finding import Finding
-from jitid.formats.figures import count, counted, duration, mean, percent
+from jitid.formats.cell import count, counted, duration, mean, percent
 from jitid.model.survey import PROPERTIES
 from jitid.values.times import format_time
 

@@ -8,9 +8,8 @@ from jitid.capabilities.report import report_document, sprawl_report
 from jitid.capabilities.report.report_document import over_scoped
 from jitid.capabilities.report.report_figures import Figures
 from jitid.capabilities.report.sprawl_report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Report
-from jitid.formats.card import Bar, Bars, Card, CardTable, ChartColumns
-from jitid.formats.figures import count, counted, duration, mean, percent
-from jitid.formats.page import page, sentence
+from jitid.formats.cell import count, counted, duration, mean, percent
+from jitid.formats.page import Bar, Bars, Card, CardTable, ChartColumns, page, sentence
 from jitid.model.survey import Breakdown
 from jitid.values.times import format_time
 

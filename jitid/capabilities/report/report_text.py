@@ -32,8 +32,7 @@ from jitid.capabilities.report.sprawl_report import (
     Report,
 )
 from jitid.capabilities.sweep.finding import Severity
-from jitid.formats.cell import cell
-from jitid.formats.figures import count, counted, duration, percent
+from jitid.formats.cell import cell, count, counted, duration, percent
 from jitid.formats.table import GAP, Column, drawn, record, ruled, terminal_width
 from jitid.model.survey import Day, Spread
 from jitid.values.times import format_time

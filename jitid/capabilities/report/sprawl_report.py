@@ -15,7 +15,7 @@ from jitid.capabilities.sweep.rules import over_privileged, over_scoped
 from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.view import View
-from jitid.model.acceptance import LEEWAY_TEXT
+from jitid.model.credential import LEEWAY_TEXT
 from jitid.model.ledger_rows import Names
 from jitid.model.survey import DirectoryCounts, Survey
 from jitid.model.task import SENSITIVITIES

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from jitid.errors import ExitStatus
-from jitid.system.programs import _not_run
+from jitid.system.processes import _not_run
 
 _PR_SET_PDEATHSIG = 1
 

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 from jitid.errors import NotRunError, StorageError, UsageError
-from jitid.system import programs, ssh_agent
+from jitid.system import processes, ssh_agent
 from jitid.values.times import expiry_hint
 
 _SOCKET = "agent"
@@ -43,7 +43,7 @@ class SshAgent:
                 "let XDG_RUNTIME_DIR or TMPDIR name a folder with a shorter path",
             )
         try:
-            program = programs.find("ssh-agent", os.environ.get("PATH", os.defpath))
+            program = processes.find("ssh-agent", os.environ.get("PATH", os.defpath))
         except NotRunError:
             # NotRunError has the exit status for a missing command, but the command exists.
             raise UsageError(

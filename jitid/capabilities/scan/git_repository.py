@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, NamedTuple
 
 from jitid.errors import NotRunError, RefusedError, StorageError, UsageError
-from jitid.system.programs import find
+from jitid.system.processes import find
 from jitid.values.text import quote, safe
 
 # These settings replace values that make git run a program, or trust files that only speed it up. A repository's own

@@ -17,8 +17,7 @@ from jitid.capabilities.sweep.findings_view import (
     unchanged,
 )
 from jitid.capabilities.sweep.grouped_findings import Closing, FindingGroup, grouped
-from jitid.formats.cell import cell
-from jitid.formats.figures import counted
+from jitid.formats.cell import cell, counted
 from jitid.formats.table import terminal_width
 
 MOST = 10

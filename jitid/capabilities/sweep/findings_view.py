@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict, final
 
 from jitid.capabilities.sweep.finding import Severity
-from jitid.model import acceptance
+from jitid.model import credential
 from jitid.values.times import format_time, parse_time
 
 FindingState = Literal["open", "known", "ended"]
@@ -52,7 +52,7 @@ class FindingRow(TypedDict):
 def accepted_until(row: FindingRow) -> str | None:
     """Return the time from which no offline verifier accepts the ended credentials; None if none is signed."""
     expiry = row["offline_until"]
-    return None if expiry is None else format_time(acceptance.accepted_until(parse_time(expiry)))
+    return None if expiry is None else format_time(credential.accepted_until(parse_time(expiry)))
 
 
 class Examined(TypedDict):

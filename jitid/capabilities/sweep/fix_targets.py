@@ -15,8 +15,7 @@ from jitid.errors import JitidError
 from jitid.issuers.targets import Targets
 from jitid.ledger.contract import Ledger, change
 from jitid.ledger.transaction import Transaction
-from jitid.model.outside import Outside
-from jitid.model.target import EndOutcome, Settlement, TargetRecord
+from jitid.model.target import EndOutcome, Outside, Settlement, TargetRecord
 from jitid.values.text import safe
 
 _AT_ONCE = 200

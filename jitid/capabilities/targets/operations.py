@@ -11,7 +11,7 @@ from jitid.values.field_types import COUNT, ID, number, text
 
 if TYPE_CHECKING:
     from jitid.capabilities.targets.settle_result import SettledTargets
-    from jitid.model.check_result import Check
+    from jitid.model.ledger_condition import Check
 
 
 class Settle(Operation["SettledTargets"]):

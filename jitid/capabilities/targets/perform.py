@@ -10,7 +10,7 @@ from jitid.issuers.targets import Targets
 
 if TYPE_CHECKING:
     from jitid.capabilities.targets.settle_result import SettledTargets
-    from jitid.model.check_result import Check
+    from jitid.model.ledger_condition import Check
     from jitid.operation.context import Context
 
 

@@ -18,8 +18,7 @@ from jitid.ledger import expiry
 from jitid.ledger.contract import Ledger, change
 from jitid.ledger.transaction import Transaction
 from jitid.model.credential import Kind
-from jitid.model.outside import LAST_AFTER, Outside
-from jitid.model.target import BY_HAND, EndOutcome, Settlement
+from jitid.model.target import BY_HAND, LAST_AFTER, EndOutcome, Outside, Settlement
 from jitid.system import time_limit
 from jitid.values.text import safe
 from jitid.values.times import NO_EXPIRY

@@ -11,17 +11,20 @@ from jitid.ledger import select
 from jitid.ledger.transaction import Changes
 from jitid.ledger.view import Store, spared
 from jitid.model.ledger_rows import Selection
-from jitid.model.outside import (
+from jitid.model.target import (
+    BY_HAND,
+    EndOutcome,
     Name,
     Outside,
     OutsideRow,
     SettledDigests,
+    Settlement,
+    TargetRecord,
     confirmed_digest,
     evidence_digest,
     fingerprint_of,
     settled_digest,
 )
-from jitid.model.target import BY_HAND, EndOutcome, Settlement, TargetRecord
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_id
 from jitid.values.times import check_times

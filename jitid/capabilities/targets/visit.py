@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import JitidError
-from jitid.model.check_result import Check, failure, ok, warning
 from jitid.model.credential import is_outside
+from jitid.model.ledger_condition import Check, failure, ok, warning
 from jitid.values.text import safe
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jitid.crypto import jws, status_list
 from jitid.crypto.status_list import SignedStatusList
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError
-from jitid.values import base64url, strict_json
+from jitid.values import strict_json
 
 MAX_KEYS = 1 << 20
 """The maximum length of a key set, in bytes."""
@@ -65,7 +65,7 @@ def _key(jwk: Mapping[str, Any]) -> tuple[str, bytes] | None:
     if jwk.get("crv") != curve or jwk.get("alg", algorithm) != algorithm:
         return None
     try:
-        parts = [base64url.b64url_decode(jwk[name]) for name in names]
+        parts = [strict_json.b64url_decode(jwk[name]) for name in names]
     except (KeyError, AttributeError, ValueError):
         return None
     if any(len(part) != 32 for part in parts):

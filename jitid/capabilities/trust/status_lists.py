@@ -15,7 +15,7 @@ from jitid.errors import NotFoundError
 from jitid.keys.keyring import Keyring, Signer
 from jitid.ledger.status_list_store import StatusStore
 from jitid.ledger.view import View
-from jitid.values import base64url
+from jitid.values import strict_json
 
 
 def status_list(
@@ -64,7 +64,7 @@ def _signed(signer: Signer, now: int, lifetime: int, url: str, number: int, pack
     uri = draw_place.address(url, number, signer.algorithm)
     claims = statuslist.claims(uri, now, lifetime, packed)
     text = statuslist.signing_input(claims, signer.kid, signer.algorithm)
-    return f"{text}.{base64url.b64url(signer.sign(text.encode()))}"
+    return f"{text}.{strict_json.b64url(signer.sign(text.encode()))}"
 
 
 AHEAD = 7

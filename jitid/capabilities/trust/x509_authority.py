@@ -23,7 +23,7 @@ from jitid.errors import NotFoundError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.ledger_rows import Names, SigningKey, WithdrawnCredential
-from jitid.values import base64url
+from jitid.values import strict_json
 
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
@@ -224,15 +224,15 @@ def _root_jwk(der: bytes) -> dict[str, Any]:
         members = {
             "kty": "EC",
             "crv": f"P-{public.curve.key_size}",
-            "x": base64url.b64url(numbers.x.to_bytes(size, "big")),
-            "y": base64url.b64url(numbers.y.to_bytes(size, "big")),
+            "x": strict_json.b64url(numbers.x.to_bytes(size, "big")),
+            "y": strict_json.b64url(numbers.y.to_bytes(size, "big")),
         }
     elif isinstance(public, rsa.RSAPublicKey):
         rsa_numbers = public.public_numbers()
         members = {
             "kty": "RSA",
-            "n": base64url.b64url(rsa_numbers.n.to_bytes((rsa_numbers.n.bit_length() + 7) // 8, "big")),
-            "e": base64url.b64url(rsa_numbers.e.to_bytes((rsa_numbers.e.bit_length() + 7) // 8, "big")),
+            "n": strict_json.b64url(rsa_numbers.n.to_bytes((rsa_numbers.n.bit_length() + 7) // 8, "big")),
+            "e": strict_json.b64url(rsa_numbers.e.to_bytes((rsa_numbers.e.bit_length() + 7) // 8, "big")),
         }
     else:
         raise UsageError("a root has a key that SPIFFE bundles do not have", "take one with ECDSA or RSA")

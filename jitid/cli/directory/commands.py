@@ -5,7 +5,7 @@ from __future__ import annotations
 from jitid.cli.command import Command
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
-from jitid.model.caller import ROLE
+from jitid.model.access import ROLE
 from jitid.model.directory import ALIAS, CONCURRENCY, GROUP, OWNER, PERSON, check_alias
 from jitid.model.types import KIND, PURPOSE, SENSITIVITY, TASK
 from jitid.operation.verb import READS, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag

@@ -10,8 +10,16 @@ from jitid.cli import hints, record_rows
 from jitid.cli.invocation import Invocation
 from jitid.formats.display import Display
 from jitid.issuers.issuer import spec_of
-from jitid.model.acceptance import accepted_until
-from jitid.model.credential import PROOFS, Credential, Kind, State, TokenUse, base_kind, is_outside
+from jitid.model.credential import (
+    PROOFS,
+    Credential,
+    Kind,
+    State,
+    TokenUse,
+    accepted_until,
+    base_kind,
+    is_outside,
+)
 from jitid.model.delegation import act_claim, actors_of
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from jitid.cli.issue.hold import Hold
 from jitid.cli.issue.request_input import stated_request
 from jitid.errors import ApprovalNeededError, ExitStatus, UsageError
 from jitid.model.credential import USUAL_KINDS, named_kind
-from jitid.system import output, programs
+from jitid.system import output, processes
 from jitid.system import time_limit as bounds
 from jitid.system.processes import this_process
 from jitid.values.names import MAX_NAME
@@ -59,7 +59,7 @@ def run(cli: Invocation, args: commands.RunCommand) -> None:
     _check(cli, args)
     secrets = _secrets(args.secret)
     read_input.check_one_stdin(args.parent_file, args.delegator_token_file)
-    program = programs.find(args.command[0], os.environ.get("PATH", os.defpath))
+    program = processes.find(args.command[0], os.environ.get("PATH", os.defpath))
     request, proof = stated_request(cli, args, usual_agent=_agent_of(args.command[0]), identity=True)
     services = request.audiences or cli.config().many("audience")
     request = _run_request(args, request, services, secrets)

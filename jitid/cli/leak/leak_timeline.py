@@ -14,9 +14,7 @@ from jitid.cli.leak.trace_rows import number
 from jitid.formats.display import Display
 from jitid.formats.markdown import code
 from jitid.formats.table import terminal_width
-from jitid.model import acceptance
-from jitid.model.acceptance import LEEWAY, LEEWAY_TEXT, accepted_until
-from jitid.model.credential import Kind
+from jitid.model.credential import LEEWAY, LEEWAY_TEXT, Kind, accepted_until, sentence
 from jitid.model.target import BY_HAND
 from jitid.system import output
 from jitid.values.times import format_duration, format_time
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.leak.timeline import Account, Step
     from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands
-    from jitid.model.aftermath import Aftermath
+    from jitid.model.leak import Aftermath
 
 
 class Foreign(str):
@@ -232,7 +230,7 @@ def state_sentence(account: Account) -> str:
         text = f"ALIVE: {number(live, 'credential')} of it and below it still work"
         return f"{text}s" if live == 1 else text
     proof = "not proved yet" if leak.proved_at is None else "proved"
-    text = acceptance.sentence(leak, account.details.leaked.now)
+    text = sentence(leak, account.details.leaked.now)
     return f"{text}; {proof}, {'open' if leak.closed_at is None else 'closed'}"
 
 

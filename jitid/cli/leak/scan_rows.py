@@ -12,7 +12,7 @@ from jitid.cli.leak.scan_findings import RULES
 from jitid.cli.sweep.findings_output import FindingsOutput
 from jitid.cli.sweep.sweep_rows import RecordConverter, new_run
 from jitid.errors import JitidError, UsageError
-from jitid.formats.figures import counted
+from jitid.formats.cell import counted
 from jitid.model.leak import starred
 
 if TYPE_CHECKING:

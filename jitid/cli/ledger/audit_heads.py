@@ -8,9 +8,8 @@ import os
 from jitid.crypto.jws import parse_any
 from jitid.errors import InvalidCredentialError, OutputError, UsageError
 from jitid.redaction.token_format import MAX_TOKEN, bare
-from jitid.system.files import read_regular, write_private
+from jitid.system.files import read_regular, remove_leftovers, write_private
 from jitid.system.output_place import is_special
-from jitid.system.temp_files import remove_leftovers
 
 
 def kept_heads(own_path: str | None, user_path: str | None) -> tuple[tuple[str, str], ...]:

@@ -15,7 +15,7 @@ from jitid.doctor import installation_check
 from jitid.errors import ExitStatus, JitidError
 from jitid.formats import checklist
 from jitid.ledger.sqlite import folder
-from jitid.model.check_result import Check, Status
+from jitid.model.ledger_condition import Check, Status
 from jitid.system import output
 
 if TYPE_CHECKING:

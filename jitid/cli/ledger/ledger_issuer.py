@@ -8,7 +8,7 @@ from jitid.authority.open_local import must_be_local, open_local
 from jitid.cli.ask import can_prompt, confirm
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
-from jitid.formats.figures import counted
+from jitid.formats.cell import counted
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.integrity.operations import CutLog, Prune
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
-from jitid.formats.figures import counted
+from jitid.formats.cell import counted
 from jitid.values.text import safe
 from jitid.values.times import format_time
 

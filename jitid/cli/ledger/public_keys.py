@@ -10,7 +10,7 @@ from jitid.capabilities.trust.certificate_operations import PublishBundle, Publi
 from jitid.capabilities.trust.operations import PublishKeys, PublishSshAuthorities, PublishSshRevocations
 from jitid.cli.invocation import Invocation
 from jitid.errors import IntegrityError, NotFoundError, UsageError
-from jitid.formats.figures import counted
+from jitid.formats.cell import counted
 from jitid.system import output
 
 if TYPE_CHECKING:

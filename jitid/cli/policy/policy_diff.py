@@ -9,7 +9,7 @@ from jitid.capabilities.decisions.operations import ReplayDecisions
 from jitid.cli.invocation import Invocation
 from jitid.cli.policy.policy_place import compared, usable
 from jitid.errors import ExitStatus
-from jitid.formats.figures import counted
+from jitid.formats.cell import counted
 from jitid.system import output
 from jitid.values.times import format_duration
 

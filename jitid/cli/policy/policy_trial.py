@@ -11,7 +11,7 @@ from jitid.config.policy_files import CASES, Folder, look_into
 from jitid.config.settings import zone
 from jitid.errors import ExitStatus, NotFoundError, UsageError
 from jitid.formats import trial_text
-from jitid.formats.figures import counted
+from jitid.formats.cell import counted
 from jitid.policy.cases import read_cases
 from jitid.policy.trial import Result, attempt, unreached
 from jitid.system import output

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.cli.invocation import Invocation
 from jitid.errors import ConfigurationError, NotFoundError, UsageError
-from jitid.formats.figures import counted
+from jitid.formats.cell import counted
 from jitid.system import output
 from jitid.values.text import quote, safe
 from jitid.values.times import format_duration

@@ -192,7 +192,7 @@ def _assignment(key: str, value: str) -> tuple[list[str], Any]:
 def _of_issuer(issuer: str, field: str, value: str) -> str | list[str] | dict[str, str]:
     """Return the value of a field of an issuer of ID tokens in the form for TOML. Raises ConfigurationError."""
     from jitid.capabilities.access.oidc import check_settings
-    from jitid.model.oidc_issuer import OidcIssuer
+    from jitid.model.access import OidcIssuer
 
     toml_value: str | list[str] | dict[str, str] = value
     parsed: dict[str, Any] = {}

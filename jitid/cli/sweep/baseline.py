@@ -13,8 +13,7 @@ from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.known_findings import KnownFindings
 from jitid.cli import read_input
 from jitid.errors import UsageError
-from jitid.system.files import writing_private
-from jitid.system.temp_files import remove_leftovers
+from jitid.system.files import remove_leftovers, writing_private
 from jitid.values.text import quote
 
 SCHEMA = "jitid.baseline/1"

@@ -11,8 +11,7 @@ from jitid.capabilities.sweep.findings_view import FindingRow, RuleInfo, SweptRo
 from jitid.cli.show import pieces
 from jitid.formats.display import Display, Format
 from jitid.system import output
-from jitid.system.files import writing_private, writing_public
-from jitid.system.temp_files import remove_leftovers
+from jitid.system.files import remove_leftovers, writing_private, writing_public
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation

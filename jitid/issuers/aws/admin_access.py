@@ -14,7 +14,7 @@ from jitid.issuers.aws.session_policy import LEAST_SECONDS, ledger_mark
 from jitid.keys.keyring import Signer
 from jitid.model.target import Target
 from jitid.system.files import check_private, read_regular
-from jitid.values import base64url, strict_json
+from jitid.values import strict_json
 from jitid.values.secret import Secret
 from jitid.values.text import quote, safe
 
@@ -110,8 +110,8 @@ class AwsAccess:
             "jti": name,
             **claims,
         }
-        signed = ".".join(base64url.b64url(strict_json.dumps(part).encode()) for part in (header, payload))
-        return f"{signed}.{base64url.b64url(signer.sign(signed.encode()))}"
+        signed = ".".join(strict_json.b64url(strict_json.dumps(part).encode()) for part in (header, payload))
+        return f"{signed}.{strict_json.b64url(signer.sign(signed.encode()))}"
 
     def keys_of(self, answer: Mapping[str, Any]) -> tuple[Secret, int]:
         """Return the credentials in an answer of STS, and the time of their expiry. Raises StorageError."""

@@ -15,7 +15,7 @@ import pytest
 
 from jitid.capabilities.access.key_sets import MAX_KEY_SET, read_key_set
 from jitid.errors import ConfigurationError, StorageError
-from jitid.system.proxy import proxy_for
+from jitid.system.http import proxy_for
 from tests.crypto.loopback import Answer, certificate, serve, tunnels
 from tests.crypto.signed import ED25519, jwk
 

@@ -17,7 +17,7 @@ from jitid.capabilities.access.key_sets import key_set, read_key_set
 from jitid.capabilities.access.oidc import verify_id_token
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, InvalidCredentialError, StorageError
-from jitid.model.oidc_issuer import OidcIssuer
+from jitid.model.access import OidcIssuer
 from tests.crypto.loopback import Answer, certificate, serve
 from tests.crypto.signed import ED25519, NOW, P256, encode, jwk, token
 from tests.crypto.vectors import jws_cases, ranges

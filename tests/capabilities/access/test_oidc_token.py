@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jitid.capabilities.access import oidc
 from jitid.capabilities.access.oidc import verify_id_token
 from jitid.errors import ConfigurationError, InvalidCredentialError
-from jitid.model.oidc_issuer import OidcIssuer, Proof
+from jitid.model.access import OidcIssuer, Proof
 from tests.crypto.signed import ED25519, NOW, P256, Private, encode, jwk, token
 
 ISSUER = "https://ci.example"

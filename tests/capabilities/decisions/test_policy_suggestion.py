@@ -15,7 +15,7 @@ from jitid.capabilities.directory import recurrence
 from jitid.capabilities.inventory.operations import Revoke
 from jitid.config.settings import zone
 from jitid.errors import NotFoundError, UsageError
-from jitid.model.agent_history import Practice
+from jitid.model.directory import Practice
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import SENSITIVITIES, rank
 from jitid.policy.check import must_be_valid

@@ -43,7 +43,7 @@ from jitid.operation.base import Operation
 from jitid.search.find import Finds
 from jitid.search.pasted import search_pasted
 from jitid.search.strings import search
-from jitid.values import base64url
+from jitid.values import strict_json
 from jitid.values.ids import credential_id
 from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret
@@ -94,9 +94,9 @@ def test_what_descends_from_a_revoked_identity_is_refused(world: World, kind: st
 def test_a_jwt_svid_says_who_acts_and_nothing_else(world: World) -> None:
     made = world.issue(kind="jwt-svid", audiences=("urn:cloud",), purpose="to look")
     header, payload, _ = made.token.split(".")
-    assert json.loads(base64url.b64url_decode(header)).keys() == {"alg", "kid", "typ"}
-    assert json.loads(base64url.b64url_decode(header))["typ"] == "JWT"
-    assert json.loads(base64url.b64url_decode(payload)) == {
+    assert json.loads(strict_json.b64url_decode(header)).keys() == {"alg", "kid", "typ"}
+    assert json.loads(strict_json.b64url_decode(header))["typ"] == "JWT"
+    assert json.loads(strict_json.b64url_decode(payload)) == {
         "jti": made.jti,
         "iss": NAMES.issuer,
         "sub": spiffe_id(NAMES.trust_domain, "planner", "T1", made.id, registered=False),
@@ -111,10 +111,10 @@ def test_a_jwt_svid_says_who_acts_and_nothing_else(world: World) -> None:
 def retyped(world: World, made: Made, typ: str, claims: dict[str, Any] | None = None) -> str:
     """Return a token with another type or other claims, as a thief of its signing key could make it."""
     header, payload, _ = made.token.split(".")
-    kid = json.loads(base64url.b64url_decode(header))["kid"]
+    kid = json.loads(strict_json.b64url_decode(header))["kid"]
     (key,) = [row.key for row in world.authority.perform(ListKeys()) if row.key.kid == kid]
     signer = Keyring(str(world.path / "keys")).load(kid, key.algorithm, key.public)
-    body = base64url.b64url_decode(payload) if claims is None else json.dumps(claims).encode()
+    body = strict_json.b64url_decode(payload) if claims is None else json.dumps(claims).encode()
     head = json.dumps({"alg": signer.algorithm, "kid": kid, "typ": typ})
     text = f"{encode(head.encode())}.{encode(body)}"
     return f"{text}.{encode(signer.sign(text.encode()))}"

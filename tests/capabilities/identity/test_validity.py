@@ -16,7 +16,7 @@ from jitid.capabilities.identity import recognise_token, validity
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.model.credential import Kind
-from jitid.values import base64url
+from jitid.values import strict_json
 from jitid.values.secret import Secret
 from tests.builders import NAMES, NOW, World, edit
 from tests.crypto.signed import encode
@@ -27,7 +27,7 @@ P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the header and the claims of a token."""
     header, payload, _ = token.split(".")
-    return json.loads(base64url.b64url_decode(header)), json.loads(base64url.b64url_decode(payload))
+    return json.loads(strict_json.b64url_decode(header)), json.loads(strict_json.b64url_decode(payload))
 
 
 def stolen(world: World) -> Ed25519PrivateKey:
@@ -187,7 +187,7 @@ def test_the_other_signature_of_an_es256_token_is_refused(world: World) -> None:
     made = world.issue(audiences=("urn:outside",))
     assert world.verify(made.token, "urn:outside").jti == made.jti
     body, _, signature = made.token.rpartition(".")
-    raw = base64url.b64url_decode(signature)
+    raw = strict_json.b64url_decode(signature)
     other = raw[:32] + (P256_ORDER - int.from_bytes(raw[32:])).to_bytes(32)
     with pytest.raises(InvalidCredentialError, match="not the one"):
         world.verify(f"{body}.{encode(other)}", "urn:outside")

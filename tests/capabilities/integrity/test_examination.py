@@ -17,7 +17,7 @@ from jitid.errors import ExitStatus
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.ledger.sqlite.read_only import look
-from jitid.model.check_result import Check, Status
+from jitid.model.ledger_condition import Check, Status
 from tests.builders import DAY, World
 from tests.offlineroot import certified
 

@@ -27,7 +27,7 @@ from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import JitidError, NotFoundError
 from jitid.ledger import expiry
-from jitid.model.caller import Caller
+from jitid.model.access import Caller
 from jitid.model.request import RenewRequest
 from jitid.search.pasted import search_pasted
 from jitid.values.scope import Scope

@@ -33,7 +33,7 @@ from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, Not
 from jitid.ledger import expiry
 from jitid.ledger.idempotency import IdempotencyStore
 from jitid.ledger.sqlite.ledger import SqliteLedger
-from jitid.model.caller import Caller
+from jitid.model.access import Caller
 from jitid.model.leak import Sighting
 from jitid.model.request import RenewRequest
 from jitid.search.find import Finds, mark

@@ -16,8 +16,8 @@ from jitid.capabilities.issue.approval_operations import (
     ListApprovals,
 )
 from jitid.errors import ApprovalNeededError, PolicyDeniedError
+from jitid.model.access import OidcIssuer
 from jitid.model.approval import Approval, ApprovalFilter, ApprovalState
-from jitid.model.oidc_issuer import OidcIssuer
 from jitid.values.secret import Secret
 from tests.builders import NOW, World
 from tests.crypto import signed

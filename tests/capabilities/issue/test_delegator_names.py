@@ -9,10 +9,9 @@ import pytest
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory.operations import ListCredentials
 from jitid.errors import PolicyDeniedError, UsageError
-from jitid.values.base64url import b64url_decode
 from jitid.values.names import check_delegator
 from jitid.values.secret import Secret
-from jitid.values.strict_json import loads
+from jitid.values.strict_json import b64url_decode, loads
 from tests.builders import NOW, World
 from tests.crypto import signed
 

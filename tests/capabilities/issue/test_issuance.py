@@ -15,7 +15,7 @@ from jitid.capabilities.inventory.operations import Inspect, ListCredentials
 from jitid.capabilities.issue.operations import Attach, Issue
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.request import AttachRequest
-from jitid.values import base64url
+from jitid.values import strict_json
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from tests.builders import DAY, NAMES, NOW, PERMIT_ALL, World, policed, request
@@ -27,7 +27,7 @@ CENTURY = 100 * 366 * DAY
 
 def claims(token: str) -> dict[str, Any]:
     """Return the claims of a token."""
-    found: dict[str, Any] = json.loads(base64url.b64url_decode(token.split(".")[1]))
+    found: dict[str, Any] = json.loads(strict_json.b64url_decode(token.split(".")[1]))
     return found
 
 

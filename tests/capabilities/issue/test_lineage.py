@@ -22,7 +22,7 @@ from jitid.capabilities.issue.operations import Attach, Renew
 from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import PolicyDeniedError
-from jitid.model.caller import Caller
+from jitid.model.access import Caller
 from jitid.model.credential import Credential
 from jitid.model.request import AttachRequest, MayAct, RenewRequest
 from jitid.model.task import SENSITIVITIES, rank

@@ -27,9 +27,8 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.model.ledger_rows import Selection
-from jitid.model.outside import LAST_AFTER
 from jitid.model.request import AttachRequest, RenewRequest
-from jitid.model.target import EndOutcome, Settlement, StatedTarget
+from jitid.model.target import LAST_AFTER, EndOutcome, Settlement, StatedTarget
 from jitid.system import time_limit
 from jitid.values.secret import Secret, fingerprint
 from tests.authority.callers import ask, bearer, caller

@@ -37,7 +37,7 @@ from jitid.model.leak import Kin, LeakFilter
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import RenewRequest
 from jitid.search.pasted import search_pasted
-from jitid.values import base64url
+from jitid.values import strict_json
 from jitid.values.ids import parse_id
 from jitid.values.secret import Secret, fingerprint
 from tests.builders import DAY, NOW, Made, World, edit
@@ -124,7 +124,7 @@ def test_another_signature_over_the_same_claims_is_recorded(world: World) -> Non
     world.terms = world.terms._replace(algorithms={"urn:aws": "ES256"})
     made = world.issue(audiences=("urn:aws",))
     body, _, signature = made.token.rpartition(".")
-    raw = base64url.b64url_decode(signature)
+    raw = strict_json.b64url_decode(signature)
     other = raw[:32] + (P256_ORDER - int.from_bytes(raw[32:])).to_bytes(32)
     assert list(add(world, f"{body}.{encode(other)}").credentials.values()) == [made.jti]
 

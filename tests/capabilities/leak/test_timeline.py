@@ -18,7 +18,7 @@ from jitid.capabilities.use.operations import Authorize
 from jitid.cli.leak import leak_timeline
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.markdown import code
-from jitid.model.acceptance import LEEWAY
+from jitid.model.credential import LEEWAY
 from jitid.model.leak import Sighting
 from jitid.model.request import RenewRequest
 from jitid.search.find import mark

@@ -13,13 +13,13 @@ from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.trace_result import Match, Traced, honour, together
 from jitid.capabilities.trust import operations as trust_operations
 from jitid.ledger.sqlite.ledger import SqliteLedger
-from jitid.model.acceptance import LEEWAY
+from jitid.model.credential import LEEWAY
 from jitid.model.request import RenewRequest
 from jitid.redaction.token_format import checksum
 from jitid.search.find import Finds, mark
 from jitid.search.pasted import search_pasted
 from jitid.search.strings import search
-from jitid.values import base64url
+from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.secret import Secret, fingerprint
 from tests.builders import NOW, World, edit
@@ -102,7 +102,7 @@ def test_the_other_signature_of_an_es256_token_proves_it(world: World) -> None:
     world.terms = world.terms._replace(algorithms={"urn:outside": "ES256"})
     made = world.issue(audiences=("urn:outside",))
     body, _, signature = made.token.rpartition(".")
-    raw = base64url.b64url_decode(signature)
+    raw = strict_json.b64url_decode(signature)
     other = raw[:32] + (P256_ORDER - int.from_bytes(raw[32:])).to_bytes(32)
     assert evidence(world, f"{body}.{encode(other)}") == ("jwt", "signature", 1, 1)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.ledger.sqlite import folder
-from jitid.model.acceptance import LEEWAY
+from jitid.model.credential import LEEWAY
 from jitid.model.survey import (
     Band,
     Breakdown,

@@ -18,8 +18,8 @@ from jitid.capabilities.report import report_document, report_html, report_metri
 from jitid.capabilities.report.sprawl_report import Report, gravest
 from jitid.capabilities.sweep.finding import Finding
 from jitid.formats import csv, json
+from jitid.formats.cell import count, duration, percent
 from jitid.formats.display import Display
-from jitid.formats.figures import count, duration, percent
 from jitid.model.survey import Breakdown, Part, Spread
 from tests.capabilities.report.made import FOUND, HOSTILE, hostile, lifeless, lively, ownerless
 from tests.real import need

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from jitid.errors import NotRunError
-from jitid.system.programs import find
+from jitid.system.processes import find
 from tests.real import need_root
 
 # A separate process, since the wrapper holds back signals and forks. It watches `sh -c SCRIPT` until a deadline.

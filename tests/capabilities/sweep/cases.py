@@ -15,7 +15,7 @@ from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.targets.settle import MINTING
 from jitid.errors import PolicyDeniedError
 from jitid.ledger.signing_keys import KeyStore
-from jitid.model.acceptance import LEEWAY
+from jitid.model.credential import LEEWAY
 from jitid.model.process import Process
 from jitid.model.request import RenewRequest
 from jitid.policy.default import default_files

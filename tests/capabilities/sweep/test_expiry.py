@@ -16,7 +16,7 @@ from jitid.capabilities.sweep.rules import NAMES
 from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import ApprovalNeededError, ClockError, InvalidCredentialError, JitidError
 from jitid.ledger import seal
-from jitid.model.caller import Caller
+from jitid.model.access import Caller
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import DAY, NOW, World

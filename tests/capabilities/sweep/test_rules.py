@@ -18,7 +18,7 @@ from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.cli.verbs import all_verbs
 from jitid.config.settings import SETTINGS
 from jitid.errors import InvalidCredentialError
-from jitid.model.acceptance import LEEWAY
+from jitid.model.credential import LEEWAY
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NOW, World, edit

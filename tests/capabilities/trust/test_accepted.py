@@ -36,8 +36,8 @@ from jitid.cli.leak.commands import LeakListCommand
 from jitid.cli.leak.leak_verbs import exposures
 from jitid.cli.leak.scan_findings import of_match
 from jitid.errors import InvalidCredentialError
-from jitid.model import acceptance
-from jitid.model.acceptance import LEEWAY
+from jitid.model import credential
+from jitid.model.credential import LEEWAY
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.search.pasted import search_pasted
@@ -481,14 +481,14 @@ def test_the_facts_read_as_sentences() -> None:
         refused_since: int | None
         accepted_until: int | None
 
-    assert acceptance.sentence(Facts(None, None), NOW) == "not refused by the ledger yet"
-    assert acceptance.sentence(Facts(NOW, NOW + 60), NOW) == (
+    assert credential.sentence(Facts(None, None), NOW) == "not refused by the ledger yet"
+    assert credential.sentence(Facts(NOW, NOW + 60), NOW) == (
         f"refused by the ledger since {format_time(NOW)}; offline verifiers accept it until {format_time(NOW + 60)}"
     )
-    assert acceptance.sentence(Facts(NOW, NOW + 60), NOW + 60).endswith(
+    assert credential.sentence(Facts(NOW, NOW + 60), NOW + 60).endswith(
         f"accepted by no verifier since {format_time(NOW + 60)}"
     )
-    assert "has not confirmed the end" in acceptance.sentence(Facts(NOW, None), NOW)
+    assert "has not confirmed the end" in credential.sentence(Facts(NOW, None), NOW)
     empty = revocation_result.facts(Radius(0, 0, 0, 0, 0, None, 0))
     assert empty == ""
 

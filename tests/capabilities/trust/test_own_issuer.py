@@ -30,8 +30,8 @@ from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.schema import SQLITE_STEPS
 from jitid.model.ledger_rows import FOREVER, Names
 from jitid.model.request import AttachRequest, MayAct, RenewRequest
-from jitid.values.base64url import b64url_decode
 from jitid.values.secret import Secret
+from jitid.values.strict_json import b64url_decode
 from tests.builders import DAY, NAMES, NOW, World, edit, request
 
 OLD, NEW, NEWER = NAMES.issuer, "https://id.example.com", "https://id.example.org/team"

@@ -10,8 +10,7 @@ from jitid.capabilities.directory.roster.line_error import at, misplaced
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator
 from jitid.errors import UsageError
 from jitid.model import directory
-from jitid.values.json_stream import Elements
-from jitid.values.strict_json import StrictJSONError
+from jitid.values.strict_json import Elements, StrictJSONError
 from jitid.values.text import quote
 
 _USER = "urn:ietf:params:scim:schemas:core:2.0:user"

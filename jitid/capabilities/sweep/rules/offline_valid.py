@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
-from jitid.model.acceptance import LEEWAY, LEEWAY_TEXT, accepted_until
+from jitid.model.credential import LEEWAY, LEEWAY_TEXT, accepted_until
 from jitid.values.times import format_time
 
 # The leeway is on the right side, so that an index on the expiry can be used.

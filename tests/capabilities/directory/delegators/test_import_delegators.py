@@ -19,8 +19,8 @@ from jitid.capabilities.inventory.operations import Inspect, Revoke
 from jitid.capabilities.issue.operations import Renew
 from jitid.cli.directory import delegator_rows
 from jitid.errors import PolicyDeniedError, UsageError
+from jitid.model.access import OidcIssuer
 from jitid.model.ledger_rows import Selection
-from jitid.model.oidc_issuer import OidcIssuer
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World, open_sqlite
