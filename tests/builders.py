@@ -24,7 +24,7 @@ from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.issue_result import Issued
 from jitid.issuers.targets import Targets
 from jitid.ledger.contract import Ledger
-from jitid.ledger.postgres import home
+from jitid.ledger.postgres import ledger_database
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.transaction import Transaction
@@ -403,7 +403,7 @@ class World:
         )
         self.authority = LocalAuthority(
             self.ledger,
-            folder.keyring(str(self.path)) if address is None else home.keyring(str(self.path)),
+            folder.keyring(str(self.path)) if address is None else ledger_database.keyring(str(self.path)),
             terms=lambda: self.terms,
             audiences=self._audiences,
             oidc=lambda: self._oidc,

@@ -15,10 +15,10 @@ from jitid.capabilities.access.operations import (
     RotateAccess,
     UseAssertion,
 )
-from jitid.capabilities.access.presented_store import Presentation, PresentedChanges
-from jitid.capabilities.adopt.amend import Amended
+from jitid.capabilities.access.store import Presentation, PresentedChanges
+from jitid.capabilities.adopt.adoption import Amended
 from jitid.capabilities.adopt.operations import Adopt, ChangeAdopted, EndAdopted
-from jitid.capabilities.directory.delegator_operations import EnableDelegator
+from jitid.capabilities.directory.operations import EnableDelegator
 from jitid.capabilities.identity.operations import HandBack
 from jitid.capabilities.inventory.operations import GiveTask, Retire, ShareTask
 from jitid.capabilities.issue import approval_request, provision
@@ -26,12 +26,17 @@ from jitid.capabilities.issue.approval_operations import DenyApproval, GrantAppr
 from jitid.capabilities.issue.operations import AbandonRenewal, Attach, Issue, Renew
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.leak.operations import AddLeaks, CloseLeaks, ProveLeaks
+from jitid.capabilities.sweep.finding import Thresholds
 from jitid.capabilities.sweep.operations import Fix, FlyCanaries, Sweep
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.targets.store import OutsideStore
-from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
-from jitid.capabilities.trust.operations import PublishKeys, RevokeKey, RotateKey
+from jitid.capabilities.trust.operations import (
+    ImportAuthority,
+    PublishKeys,
+    RequestAuthority,
+    RevokeKey,
+    RotateKey,
+)
 from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
 from jitid.config.settings import zone

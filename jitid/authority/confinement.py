@@ -9,7 +9,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority import open_local
-from jitid.capabilities.access.whoami import Confinement, WhoAmI
+from jitid.capabilities.access.authenticate import Confinement, WhoAmI
 from jitid.capabilities.run.token_place import STARTED_BY
 from jitid.config.effective import Config
 from jitid.errors import JitidError, RefusedError
@@ -18,7 +18,7 @@ from jitid.model.ledger_condition import UnexaminedError
 from jitid.system.authority_address import parse_address
 
 if TYPE_CHECKING:
-    from jitid.authority.client_credential import ClientCredential
+    from jitid.authority.remote import ClientCredential
 
 _CREDENTIALS = struct.Struct("iII")
 _PATIENCE = 5.0

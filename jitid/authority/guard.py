@@ -1,19 +1,20 @@
-"""The permissions of callers: the roles for each operation, and each caller's rights to its own objects.
-
-An operation that declares no callers is refused.
-"""
+"""The permissions of callers: roles, rights to their own objects, and the use of each token in an operation."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from functools import lru_cache
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
-from jitid.authority import token_rights
+from jitid.authority.wire.annotations import fields_of
 from jitid.capabilities.access import operations as access
 from jitid.capabilities.access.authenticate import must_hold
-from jitid.capabilities.directory import visibility
+from jitid.capabilities.directory import ownership
 from jitid.capabilities.identity import operations as identity_operations
+from jitid.capabilities.identity import recognise_token
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.inventory import own_tasks
@@ -21,22 +22,172 @@ from jitid.capabilities.issue import approval_operations as approvals
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.targets import operations as targets
-from jitid.capabilities.trust import certificate_operations as certificates
-from jitid.errors import InvalidCredentialError, RefusedError
+from jitid.capabilities.trust import operations as certificates
+from jitid.errors import InvalidCredentialError, RefusedError, ShownError
 from jitid.model.access import BOOTSTRAP
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import named as named_delegator
 from jitid.operation import base as ops
+from jitid.operation import reach
+from jitid.values import audience
+from jitid.values.declaration import Declared
 from jitid.values.ids import parse_approval_id, parse_id
+from jitid.values.secret import Secret
+from jitid.values.text import label, quote
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
+    from jitid.capabilities.issue.token_operations import Exchange
     from jitid.ledger.contract import Look
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
     from jitid.model.access import Caller
+    from jitid.model.credential import Credential
     from jitid.model.ledger_rows import Names
-    from jitid.values.secret import Secret
+    from jitid.operation.base import Operation
+
+
+class TokenRight(StrEnum):
+    """The use of a token by an operation."""
+
+    RIGHT = "right"
+    """The token authorizes the request: it must be one for the authority."""
+    EXCHANGED = "exchanged"
+    """The token authorizes the request, or its `may_act` claim lets the caller exchange it."""
+    SHOWN = "shown"
+    """The token is inspected or revoked: it gives the caller no right."""
+    PROOF = "proof"
+    """The token is a proof from another issuer."""
+
+
+USES: Mapping[str, TokenRight] = {
+    "Issue.requests.parent": TokenRight.RIGHT,
+    "Issue.delegator_token": TokenRight.PROOF,
+    "Renew.request.token": TokenRight.RIGHT,
+    # This reactivates the predecessor, so the predecessor's token alone gives no right to it.
+    "AbandonRenewal.token": TokenRight.RIGHT,
+    "Attach.request.token": TokenRight.RIGHT,
+    "HandBack.token": TokenRight.RIGHT,
+    "Exchange.request.parent": TokenRight.RIGHT,
+    "Exchange.subject": TokenRight.EXCHANGED,
+    "Exchange.actor": TokenRight.RIGHT,
+    "Authenticate.bearer": TokenRight.RIGHT,
+    "Verify.token": TokenRight.SHOWN,
+    "Inspect.token": TokenRight.SHOWN,
+    "Explain.token": TokenRight.SHOWN,
+    "Introspect.token": TokenRight.SHOWN,
+    "Authorize.asked.token": TokenRight.SHOWN,
+    # Revoking gives no access: a finder of a token may revoke it with that token, if the guard allows it.
+    "Revoke.tokens": TokenRight.SHOWN,
+    "RevokeToken.token": TokenRight.SHOWN,
+    "GrantApproval.approver_token": TokenRight.PROOF,
+    "DenyApproval.approver_token": TokenRight.PROOF,
+}
+"""Uses by operation and field. An operation with a token that is not listed here is refused."""
+
+
+@lru_cache(maxsize=256)
+def tokens_of(kind: type) -> tuple[str, ...]:
+    """Return the token fields of an operation, also in its nested records: `Issue.requests.parent`."""
+    return tuple(dict.fromkeys(f"{kind.__name__}.{path}" for path in _paths(kind, ())))
+
+
+def check(look: Look, caller: Caller, operation: Operation[Any]) -> None:
+    """Refuse an operation that uses a token as a right if that token was merely shown to the caller.
+
+    Raises:
+        ShownError: a token in it is for services.
+        RefusedError: `USES` does not declare the use of a token in it.
+
+    """
+    rights: list[tuple[TokenRight, Secret]] = []
+    for path in tokens_of(cast("type", type(operation))):
+        use = USES.get(path)
+        if use is None:
+            raise RefusedError(f"what the token at {path} is used for is not declared")
+        if use in (TokenRight.RIGHT, TokenRight.EXCHANGED):
+            rights += [(use, token) for token in _at(operation, path.split(".")[1:])]
+    if not rights:
+        return
+    seen: set[str] = set()
+    with look() as snapshot:
+        for use, token in rights:
+            text = token.reveal()
+            if text in seen:
+                continue
+            seen.add(text)
+            try:
+                credential = recognise_token.recognise(snapshot, snapshot.names, text)
+            except InvalidCredentialError:
+                credential = None
+            if credential is None or credential.token_use is None:
+                # The operation itself reports an invalid token. A credential that is not a token gives no right.
+                continue
+            if credential.names_authority(snapshot.names.accepted(snapshot.now)):
+                continue
+            if use is TokenRight.EXCHANGED:
+                must_permit_exchange(caller, credential, operation)  # type: ignore[arg-type] # no other operation has such a field
+            else:
+                raise reach.merely_shown(credential)
+
+
+def must_permit_exchange(caller: Caller, credential: Credential, operation: Exchange) -> None:
+    """Refuse to exchange a token for services unless its audience and `may_act` name the caller (RFC 8693, 4.4).
+
+    Raises:
+        ShownError: they do not name the caller, or do not allow the requested audiences.
+
+    """
+    if not caller.may_exchange(credential.audiences):
+        raise reach.merely_shown(credential)
+    actor = reach.actor_of(credential.may_act)
+    if actor.get("sub") != caller.name:
+        raise ShownError(
+            f"the token does not let {label(caller.name)} exchange it; nothing was changed",
+            f"its holder says so when the token is issued: --may-act {caller.name}=AUDIENCE",
+        )
+    beyond = audience.uncovered(actor["audience"], operation.request.audiences)
+    if beyond:
+        raise ShownError(
+            f"the token does not let {label(caller.name)} reach {', '.join(map(quote, beyond[:5]))}; "
+            "nothing was changed",
+            f"it may reach {', '.join(map(quote, actor['audience'][:5]))}",
+        )
+
+
+def _at(value: object, path: Collection[str]) -> Iterator[Secret]:
+    """Yield the tokens at a path below a value."""
+    if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
+        for item in value:
+            yield from _at(item, path)
+    elif isinstance(value, Secret):
+        yield value
+    elif value is not None and path:
+        name, *rest = path
+        yield from _at(getattr(value, name), rest)
+
+
+def _paths(kind: Any, above: tuple[type, ...]) -> Iterator[str]:  # noqa: ANN401 - types have no common type
+    """Yield the paths of tokens in a record and in its nested records."""
+    for name, field in fields_of(kind).items():
+        for field_type in _types(field.kind):
+            if field_type is Secret:
+                yield name
+            elif (
+                isinstance(field_type, type)
+                and field_type not in above
+                and (issubclass(field_type, Declared) or hasattr(field_type, "_fields"))
+            ):
+                yield from (f"{name}.{path}" for path in _paths(field_type, (*above, field_type)))
+
+
+def _types(hint: Any) -> Iterator[Any]:  # noqa: ANN401 - types have no common type
+    """Yield the types that a value, or an item in it, can have."""
+    if get_origin(hint) in (Union, UnionType) or get_args(hint):
+        for argument in get_args(hint):
+            yield from _types(argument)
+    else:
+        yield hint
 
 
 def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) -> ops.Operation[ops.Result]:
@@ -50,7 +201,7 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
         return own_tasks.resolved(look, operation)
     must_have_duty(caller, type(operation))
     _must_prove(caller, operation)
-    token_rights.check(look, caller, operation)
+    check(look, caller, operation)
     if getattr(operation, "accept_clock", False) and "admin" not in caller.roles:
         # All callers share the time mark: moving it can expire the credentials of others.
         raise _refusal(caller, ("admin",), "to accept the clock as it is")
@@ -204,7 +355,7 @@ def _is_own(snapshot: View, ledger_names: Names, caller: Caller, operation: ops.
 def _narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
     """Return an operation narrowed to the caller's own objects; None if it cannot be narrowed."""
     if isinstance(operation, approvals.ListApprovals):
-        groups = visibility.groups_of(snapshot, caller)
+        groups = ownership.groups_of(snapshot, caller)
         return operation.replace(within=groups) if groups else None
     return own_tasks.narrowed(snapshot, caller, operation)
 
@@ -241,7 +392,7 @@ def _may_end(snapshot: View, names: Names, caller: Caller, token: Secret) -> boo
 
 def _identity(snapshot: View, caller: Caller) -> str | None:
     """Return the identity of the calling agent; None if the caller is not an agent."""
-    credential = visibility.held_by(snapshot, caller)
+    credential = ownership.held_by(snapshot, caller)
     return None if credential is None else credential.id
 
 
@@ -264,7 +415,7 @@ def _concerns(snapshot: View, caller: Caller, ids: tuple[str, ...]) -> bool:
 
     requests = [ApprovalStore(snapshot).find(parse_approval_id(id_)) for id_ in ids]
     requester = caller.identity or named_delegator(caller.delegator or caller.name)
-    groups = visibility.groups_of(snapshot, caller)
+    groups = ownership.groups_of(snapshot, caller)
     return bool(requests) and all(
         request is not None
         and (any(group in groups for group in request.groups) or is_requester(snapshot, request, requester))

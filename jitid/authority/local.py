@@ -12,7 +12,7 @@ from jitid.errors import (
     ShownError,
 )
 from jitid.keys.keyring import Keyring
-from jitid.ledger import seal
+from jitid.ledger import contract
 from jitid.model.ledger_rows import Names
 from jitid.operation import base as ops
 from jitid.operation.base import performer
@@ -102,7 +102,7 @@ class LocalAuthority:
         """
         from jitid.authority.read_counts import ReadTally
         from jitid.authority.served import ServingAuthority
-        from jitid.ledger.attribution import ActingLedger
+        from jitid.ledger.one_view import ActingLedger
 
         tally = self.tally or ReadTally()
         if counted:
@@ -174,7 +174,7 @@ class LocalAuthority:
         By default, reads refuse a clock far behind the time mark, and operations read before they write. With `owns`,
         closing it closes the ledger.
         """
-        from jitid.ledger.accept_clock import AcceptingLedger
+        from jitid.ledger.one_view import AcceptingLedger
 
         return self._on(AcceptingLedger(self._ledger, owns=owns), accepts_clock=True)
 
@@ -232,7 +232,7 @@ class LocalAuthority:
         from jitid.capabilities.trust.signing import current_key_of
 
         with self._ledger.read() as snapshot:
-            seal.refuse_if_sealed(snapshot)
+            contract.refuse_if_sealed(snapshot)
             key = current_key_of(snapshot, self._keyring, "EdDSA")
         if key is not None:
             self._keyring.load(key.kid, key.algorithm, key.public)
@@ -306,6 +306,6 @@ class LocalAuthority:
         )
 
     def _prove(self) -> str | None:
-        from jitid.authority.prove import prove
+        from jitid.authority.settle_at_targets import prove
 
         return prove(self._ledger)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jitid.authority.remote import RemoteAuthority
     from jitid.capabilities.issue.operations import Issue
-    from jitid.capabilities.sweep.thresholds import Thresholds
+    from jitid.capabilities.sweep.finding import Thresholds
     from jitid.config.effective import Config
     from jitid.operation.base import Authority
     from jitid.values.secret import Secret
@@ -104,7 +104,7 @@ def open_for_preview(config: Config) -> Authority:
 
 def sweep_limits(config: Config) -> Thresholds:
     """Return the thresholds from which a sweep reports a finding."""
-    from jitid.capabilities.sweep.thresholds import Thresholds
+    from jitid.capabilities.sweep.finding import Thresholds
 
     limits = {name: config.get(f"sweep_{name}") for name in Thresholds._fields if name != "known_only"}
     return Thresholds(**limits, known_only=config.text("delegators") == "known")  # type: ignore[arg-type]  # each as its setting converts it

@@ -6,12 +6,11 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jitid.authority.client_credential import DescriptorCredential, FileCredential
-from jitid.authority.remote import RemoteAuthority
+from jitid.authority.remote import DescriptorCredential, FileCredential, RemoteAuthority
 from jitid.system.authority_address import parse_address
 
 if TYPE_CHECKING:
-    from jitid.authority.client_credential import ClientCredential
+    from jitid.authority.remote import ClientCredential
     from jitid.config.effective import Config
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.leak.store import LeakStore
 from jitid.capabilities.targets.operations import Settle
 from jitid.errors import JitidError, PartialError
 from jitid.model.target import BY_HAND
@@ -15,8 +16,10 @@ from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation_result import Ended
-    from jitid.capabilities.targets.settle_result import Left
+    from jitid.capabilities.targets.operations import Left
+    from jitid.ledger.contract import Ledger
     from jitid.operation.base import Authority
+
 
 AT_ONCE = 20
 """Seconds that targets have for a first try; their own time limits are mostly shorter."""
@@ -131,3 +134,20 @@ def confirm_quietly(authority: Authority, ended: Ended, warn: Callable[[str], No
         must_be_confirmed(confirm(authority, ended))
     except PartialError as error:
         warn(error.message)
+
+
+def prove(ledger: Ledger) -> str | None:
+    """Record proof that leaked credentials which have ended are refused; return the error text if that fails.
+
+    A failure does not undo the revocation: the next proof includes these credentials.
+    """
+    try:
+        with ledger.read() as snapshot:
+            if not LeakStore(snapshot).unproved_leaks(0, 1):
+                return None
+        from jitid.capabilities.leak import leaks
+
+        leaks.prove(ledger)
+    except JitidError as error:
+        return error.message.removesuffix("; nothing was changed")
+    return None

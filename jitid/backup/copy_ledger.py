@@ -9,9 +9,9 @@ from typing import NamedTuple
 from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.trust import own_issuer
 from jitid.errors import IntegrityError, JitidError, StorageError
+from jitid.ledger.contract import Seal, sealed
+from jitid.ledger.contract import find as find_seal
 from jitid.ledger.copy_rows import Copied, CopySource, CopyTarget, Stage, carry, compare, shared
-from jitid.ledger.seal import Seal, sealed
-from jitid.ledger.seal import find as find_seal
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.chain import head_of
 from jitid.model.event import Head

@@ -18,7 +18,7 @@ from jitid.backup.store import live_on_adopted_tasks, open_tasks
 from jitid.capabilities.access import grant
 from jitid.capabilities.access.store import AccessChanges
 from jitid.capabilities.identity import revocation
-from jitid.capabilities.inventory import retirement
+from jitid.capabilities.inventory import task_sharing
 from jitid.capabilities.issue.approval_store import ApprovalChanges
 from jitid.capabilities.trust import rotation
 from jitid.capabilities.trust.signing import usable_key
@@ -219,7 +219,7 @@ def _end(
     tasks = list(open_tasks(transaction))
     for name in tasks:
         # The task too, so that no credentials are issued on it: a task that was ended since would be open again.
-        credentials += retirement.retire(transaction, name, REASON).credentials
+        credentials += task_sharing.retire(transaction, name, REASON).credentials
     while issued := live_on_adopted_tasks(transaction):
         credentials += revocation.revoke(transaction, Selection(ids=issued), REASON, None).credentials
     access = 0

@@ -25,7 +25,7 @@ from jitid.keys.keyring import Keyring, Signer
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
-from jitid.ledger.sqlite.duplicate import duplicate
+from jitid.ledger.sqlite.copy import duplicate
 from jitid.ledger.view import View
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey

@@ -12,7 +12,7 @@ from jitid.capabilities.trust.rotation import signs_revocation_list
 from jitid.errors import IntegrityError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.copy_rows import CopySource, CopyTarget
-from jitid.ledger.postgres import home
+from jitid.ledger.postgres import ledger_database
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteTarget
@@ -100,11 +100,13 @@ def _to_database(
     def furnish() -> None:
         if not is_other_home:
             return
-        home.exists(target_home)
-        home.keyring(target_home).must_be_for({key.kid for key in KeyStore(source.snapshot).signing_keys()})
-        home.make(target_home, _policy(os.path.join(source_home, folder.POLICY)))
+        ledger_database.exists(target_home)
+        ledger_database.keyring(target_home).must_be_for(
+            {key.kid for key in KeyStore(source.snapshot).signing_keys()}
+        )
+        ledger_database.make(target_home, _policy(os.path.join(source_home, folder.POLICY)))
         if request.keys:
-            _give_keys(source, keyring, home.keyring(target_home))
+            _give_keys(source, keyring, ledger_database.keyring(target_home))
 
     result = copy(source, target, by=caller(), issuer=request.issuer, furnish=furnish, progress=progress)
     if is_other_home and not request.keys:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from jitid import __version__
 from jitid.authority import open_local
+from jitid.capabilities.access.authenticate import Confinement
 from jitid.capabilities.access.oidc import check_names, check_settings
-from jitid.capabilities.access.whoami import Confinement
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity import examination
 from jitid.capabilities.inventory.operations import ListCredentials

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from jitid import __version__
 from jitid.authority import open_remote
 from jitid.authority.remote import RemoteAuthority
-from jitid.capabilities.access.whoami import WhoAmI
+from jitid.capabilities.access.authenticate import WhoAmI
 from jitid.capabilities.integrity.examination import TOLERANCE
 from jitid.config.effective import Config
 from jitid.errors import JitidError

@@ -1,14 +1,16 @@
 """The protocol that each ledger implements, and changes that are retried."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from jitid.errors import ConflictError, LostConnectionError
+from jitid.errors import ConflictError, IntegrityError, LostConnectionError
+from jitid.values import strict_json
+from jitid.values.text import quote
+from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
@@ -21,7 +23,7 @@ class Ledger(Protocol):
     """The store of all issued credentials and of the audit log."""
 
     @property
-    def names(self) -> Names:
+    def names(self) -> "Names":
         """The ledger's UUID, issuer names and trust domain."""
 
     def foresees(self, *, quick: Callable[[], bool]) -> bool:
@@ -30,10 +32,10 @@ class Ledger(Protocol):
         A `quick` plan takes about a millisecond. It is made in a snapshot only if other connections write too.
         """
 
-    def condition(self) -> Condition:
+    def condition(self) -> "Condition":
         """Return the object that reports the state of the ledger itself. It changes nothing."""
 
-    def read(self, *, by_mark: bool = False) -> AbstractContextManager[View]:
+    def read(self, *, by_mark: bool = False) -> "AbstractContextManager[View]":
         """Open a consistent view.
 
         With `by_mark`, the view judges by the time mark if the clock is more than a day behind it. Use it for a ledger
@@ -48,7 +50,7 @@ class Ledger(Protocol):
 
         """
 
-    def glance(self) -> AbstractContextManager[View]:
+    def glance(self) -> "AbstractContextManager[View]":
         """Open a view as `read` does, for a few lookups whose answers may be cached."""
 
     def write(
@@ -59,7 +61,7 @@ class Ledger(Protocol):
         by: str | None = None,
         members: Mapping[str, Any] = MappingProxyType({}),
         shared: bool = False,
-    ) -> AbstractContextManager[Transaction]:
+    ) -> "AbstractContextManager[Transaction]":
         """Open a transaction; leaving the block commits it durably, an exception rolls it back.
 
         It first records the end of some credentials that have expired or were superseded; these events also get the
@@ -74,7 +76,7 @@ class Ledger(Protocol):
 
         """
 
-    def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
+    def acting(self, by: str, facts: Mapping[str, Any]) -> "Ledger":
         """Return the same ledger for the caller `by`; its events also get the members `facts`."""
 
     def close(self) -> None:
@@ -89,8 +91,12 @@ Result = TypeVar("Result")
 
 
 def change(
-    ledger: Ledger, work: Callable[[Transaction], Result], *, accept_clock: bool = False, shared: bool = False
-) -> Result:
+    ledger: "Ledger",
+    work: "Callable[[Transaction], Result]",
+    *,
+    accept_clock: bool = False,
+    shared: bool = False,
+) -> "Result":
     """Run `work` in a transaction and return its result once the transaction is committed.
 
     A conflict repeats the work for as long as the ledger waits for others. A connection that is lost before the commit
@@ -128,3 +134,94 @@ def change(
             if lost or error.patience <= 0:
                 raise
             lost = True
+
+
+SETTING = "sealed"
+"""The name of the ledger's setting that holds the seal."""
+MARKS = (b'"op":"ledger-seal"', b'"op":"ledger-copy"', b'"op":"ledger-restore"')
+"""Bytes that only events about seals, copies and restores contain: inside a JSON string the quotes would be escaped."""
+
+
+class Seal(NamedTuple):
+    """The record that the ledger was copied to another place."""
+
+    to: str
+    """The place of the copy, without any password."""
+    at: int
+    """Seconds since the epoch."""
+    mark: str
+    """The state of the ledger that was copied; it identifies an interrupted copy."""
+    done: bool = False
+    """Whether the copy is live; if not, the same copy can be repeated and continues where it stopped."""
+
+    def text(self) -> str:
+        """Return the seal as the value of the setting."""
+        return strict_json.dumps(self._asdict())
+
+
+def read(text: str) -> Seal:
+    """Return the seal from the value of the setting.
+
+    Raises IntegrityError if the value is invalid: then the ledger must not be used at all.
+    """
+    try:
+        document = strict_json.loads(text, "seal")
+        seal = Seal(document["to"], document["at"], document["mark"], document["done"])
+    except (strict_json.StrictJSONError, KeyError, TypeError) as error:
+        raise _damaged() from error
+    if (
+        type(seal.to) is not str
+        or type(seal.at) is not int
+        or (type(seal.mark), type(seal.done)) != (str, bool)
+    ):
+        raise _damaged()
+    return seal
+
+
+def find(view: "View") -> Seal | None:
+    """Return the seal of a ledger that was copied to another place; None for a live ledger."""
+    return view.once("seal", None, lambda: _find(view))
+
+
+def _find(view: "View") -> Seal | None:
+    text = view.setting(SETTING) if view.sealed_as is None else view.sealed_as[0]
+    return None if text is None else read(text)
+
+
+def record(transaction: "Transaction", seal: Seal) -> None:
+    """Seal the ledger of a transaction, and record that in its audit log."""
+    facts = {"to": seal.to, "since": seal.at, "mark": seal.mark, "done": seal.done or None}
+    transaction.append("ledger-seal", facts)
+    transaction.set(SETTING, seal.text())
+
+
+def refuse_if_sealed(snapshot: "View") -> None:
+    """Raise an error if the ledger is sealed.
+
+    A sealed ledger allows no changes, and must not vouch for any credential.
+
+    Raises:
+        IntegrityError: it is sealed.
+
+    """
+    seal = find(snapshot)
+    if seal is not None:
+        raise sealed(seal)
+
+
+def sealed(seal: Seal) -> IntegrityError:
+    """Return the error for an operation that a sealed ledger refuses."""
+    from shlex import quote as word
+
+    target = quote(seal.to, 200)
+    hint = f"use the copy: jitid --ledger {word(seal.to)}; this ledger can still be read: jitid list"
+    if not seal.done:
+        hint = f"the copy may not be complete; repeat: jitid ledger copy --to {word(seal.to)}; or, if it is, {hint}"
+    return IntegrityError(
+        f"the ledger is sealed: it was copied to {target} at {format_time(seal.at)}; nothing was changed",
+        hint,
+    )
+
+
+def _damaged() -> IntegrityError:
+    return IntegrityError("the ledger's seal is damaged", "run: jitid audit verify")

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
 from jitid.errors import IntegrityError, JitidError
-from jitid.ledger.seal import Seal
+from jitid.ledger.contract import Seal
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.chain import Chain

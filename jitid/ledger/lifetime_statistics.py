@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jitid.ledger.accepted_until import AT_TARGET, SIGNED, UNSETTLED
 from jitid.ledger.lineage import below
-from jitid.ledger.select import DEATH
+from jitid.ledger.select import AT_TARGET, DEATH, SIGNED, UNSETTLED
 from jitid.model.survey import Day, Leaks, Retirement, Spread
 
 FIVE_DAYS = 5 * 86_400

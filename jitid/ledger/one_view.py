@@ -1,9 +1,9 @@
-"""A ledger for one request: all reads use the same view, which is opened once."""
+"""Ledgers for one purpose: one request's view, events with their caller, an accepted clock."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +65,6 @@ class OneViewLedger:
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the ledger for a caller, with the same view."""
-        from jitid.ledger.attribution import ActingLedger
-
         return ActingLedger(self, by, facts)
 
     def close(self) -> None:
@@ -105,3 +103,130 @@ class _SharedRead:
     ) -> None:
         if kind is not None and error is not None:
             self._ledger.fail(kind, error, trace)
+
+
+class AcceptingLedger:
+    """The same ledger for one operation, or for a whole command.
+
+    An operation reads before it writes, and a dry run only reads. So the transaction that writes accepts the clock.
+    Until then each view judges by the time mark. Credentials that have expired by the mark are recorded as expired
+    before the mark is lowered, so a view shows the credentials that are live afterwards.
+    """
+
+    def __init__(self, ledger: Ledger, *, owns: bool = False) -> None:
+        """Args: `owns` makes `close` close the underlying ledger; without it, others continue to use that ledger."""
+        self._ledger = ledger
+        self._owns = owns
+
+    @property
+    def names(self) -> Names:
+        """The ledger's UUID, issuer names and trust domain."""
+        return self._ledger.names
+
+    def foresees(self, *, quick: Callable[[], bool]) -> bool:  # noqa: ARG002 - of the ledger's protocol
+        """Return False: a view's time differs from the time of the transaction that accepts the clock."""
+        return False
+
+    def condition(self) -> Condition:
+        """Return the object that reports the state of the ledger itself. It changes nothing."""
+        return self._ledger.condition()
+
+    def read(self, *, by_mark: bool = True) -> AbstractContextManager[View]:  # noqa: ARG002 - always by the mark
+        """Open a consistent view that judges by the time mark."""
+        return self._ledger.read(by_mark=True)
+
+    def glance(self) -> AbstractContextManager[View]:
+        """Open a consistent view that judges by the time mark."""
+        return self._ledger.read(by_mark=True)
+
+    def write(
+        self,
+        *,
+        accept_clock: bool = True,  # noqa: ARG002 - always accepted
+        facts: Mapping[str, Any] = MappingProxyType({}),
+        by: str | None = None,
+        members: Mapping[str, Any] = MappingProxyType({}),
+        shared: bool = False,
+    ) -> AbstractContextManager[Transaction]:
+        """Open a transaction that accepts the clock."""
+        return self._ledger.write(accept_clock=True, facts=facts, by=by, members=members, shared=shared)
+
+    def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
+        """Return the same ledger for the caller `by`; its events also get the members `facts`."""
+        return ActingLedger(self, by, facts)
+
+    def close(self) -> None:
+        """Close the ledger if it is owned."""
+        if self._owns:
+            self._ledger.close()
+
+
+class ActingLedger:
+    """The same ledger for one caller. Closing it leaves the underlying ledger open, which others use."""
+
+    def __init__(self, ledger: Ledger, by: str, facts: Mapping[str, Any]) -> None:
+        self._ledger = ledger
+        self._by = by
+        self._facts = facts
+        self.check: Callable[[Transaction], None] | None = None
+        """The check at the beginning of each transaction until one is committed.
+
+        It raises an error to stop the change.
+        """
+
+    @property
+    def names(self) -> Names:
+        """The ledger's UUID, issuer names and trust domain."""
+        return self._ledger.names
+
+    def foresees(self, *, quick: Callable[[], bool]) -> bool:
+        """Return whether to plan in a snapshot before taking the write lock."""
+        return self._ledger.foresees(quick=quick)
+
+    def condition(self) -> Condition:
+        """Return the object that reports the state of the ledger itself. It changes nothing."""
+        return self._ledger.condition()
+
+    def read(self, *, by_mark: bool = False) -> AbstractContextManager[View]:
+        """Open a consistent view."""
+        return self._ledger.read(by_mark=by_mark)
+
+    def glance(self) -> AbstractContextManager[View]:
+        """Open a view for a few lookups."""
+        return self._ledger.glance()
+
+    def write(
+        self,
+        *,
+        accept_clock: bool = False,
+        facts: Mapping[str, Any] = MappingProxyType({}),
+        by: str | None = None,
+        members: Mapping[str, Any] = MappingProxyType({}),
+        shared: bool = False,
+    ) -> AbstractContextManager[Transaction]:
+        """Open a transaction for this caller, or for `by` if it is given."""
+        opened = self._ledger.write(
+            accept_clock=accept_clock,
+            facts=facts,
+            by=by or self._by,
+            members={**self._facts, **members},
+            shared=shared,
+        )
+        return opened if self.check is None else self._checked(opened, self.check)
+
+    @contextmanager
+    def _checked(
+        self, opened: AbstractContextManager[Transaction], check: Callable[[Transaction], None]
+    ) -> Iterator[Transaction]:
+        with opened as transaction:
+            check(transaction)
+            yield transaction
+        # Later transactions belong to the same operation, which may have ended the caller's own credential.
+        self.check = None
+
+    def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
+        """Return the ledger for another caller."""
+        return ActingLedger(self._ledger, by, facts)
+
+    def close(self) -> None:
+        """Do nothing."""

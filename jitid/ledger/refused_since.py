@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.ledger.accepted_until import AT_TARGET, SIGNED, UNSETTLED
 from jitid.ledger.lineage import below
-from jitid.ledger.select import DEATH, LIVE
+from jitid.ledger.select import AT_TARGET, DEATH, LIVE, SIGNED, UNSETTLED
 from jitid.values.times import check_times
 
 _FACTS = f"""

@@ -7,9 +7,11 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from jitid.ledger.dialect import dialect_of
+from jitid.model.credential import LEEWAY
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.model.task import parse_task
 from jitid.values.ids import parse_id
+from jitid.values.times import NO_EXPIRY
 
 MANY = 50_000
 """From this number of identities on, a pass over all rows is faster than single lookups."""
@@ -417,7 +419,6 @@ def _doom_below(db: Any) -> None:
 def radius(db: Any, matched: int, now: int) -> Radius:
     """Return the radius of the identities in `doomed` at `now`; expired credentials count as ended, recorded or not."""
     # Imported here: it would slow down the start of `issue`, which ends no credential.
-    from jitid.ledger.accepted_until import AT_TARGET, SIGNED
 
     (identities,) = db.execute("SELECT count(*) FROM doomed").fetchone()
     # Ended credentials count too: a verifier may accept a signed credential until it expires. Most ledgers have no
@@ -500,3 +501,16 @@ PRUNABLE_LEAK = (
     "l.closed_at IS NOT NULL AND l.closed_at < :leaks AND l.proved_at IS NOT NULL AND l.proved_at < :leaks"
 )
 """The condition for pruning a leak: closed, and proved refused, for longer than evidence is kept."""
+
+
+SIGNED = f"CASE WHEN c.claims_hash IS NOT NULL THEN c.expires_at + {LEEWAY} END"
+"""The time until which a verifier may accept a signed credential `c`, even if the ledger refuses it."""
+AT_TARGET = f"""CASE WHEN o.settled_at <= :now AND o.settlement = 'unsupported'
+                     THEN coalesce(o.honoured_until, c.expires_at) + {LEEWAY}
+                     WHEN o.settled_at <= :now THEN o.settled_at END"""
+"""The time until which a target may accept the credential, by its row `o` of `outside`."""
+UNSETTLED = f"""CASE WHEN o.credential IS NOT NULL AND (
+                          o.settled_at IS NULL OR o.settled_at > :now
+                          OR o.settlement = 'unsupported' AND coalesce(o.honoured_until, c.expires_at) >= {NO_EXPIRY})
+                     THEN 1 ELSE 0 END"""
+"""1 if the target has not confirmed the end, or can never end the credential: the acceptance has no known limit."""

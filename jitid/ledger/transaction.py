@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jitid.ledger.dialect import dialect_of
 from jitid.ledger.view import Store, View
-from jitid.model.chain import Chain, HeldChains
+from jitid.model.chain import Chain, HeldChains, following
 from jitid.model.event import Event, encode
 from jitid.model.ledger_rows import (
     CHANGEABLE,
@@ -134,8 +134,6 @@ class Transaction(View):
 
     def open_epoch(self, count: int, *, counted: bool = False) -> None:
         """Close all audit chains and open `count` new ones; with `counted`, their rows store the length."""
-        from jitid.ledger.chain_epochs import open_epoch
-
         chains = open_epoch(self.db, self._names.uuid, self.chains(), count, self._now, counted=counted)
         self._held = HeldChains([chain for chain in chains if not chain.closed])
 
@@ -211,3 +209,41 @@ class Changes(Store):
     def __init__(self, transaction: Transaction) -> None:
         super().__init__(transaction)
         self._transaction = transaction
+
+
+def open_epoch(
+    db: Any, ledger: str, chains: list[Chain], count: int, now: int, *, counted: bool
+) -> list[Chain]:
+    """Close all chains and open those of the next epoch; return all chains of the ledger.
+
+    Args:
+        db: the connection, in a transaction that holds all chains.
+        ledger: the UUID of the ledger.
+        chains: the current chains.
+        count: the number of new chains: that many writers need not wait for each other.
+        now: seconds since the epoch.
+        counted: whether the rows of open chains store the length; otherwise it follows from the events.
+
+    """
+    closed = [chain._replace(closed=True) for chain in chains]
+    for current, chain in zip(chains, closed, strict=True):
+        if not current.closed:
+            db.execute(
+                "UPDATE chain SET length = :length, hash = :hash, closed_at = :now WHERE id = :id",
+                {"length": chain.length, "hash": chain.hash, "now": now, "id": chain.id},
+            )
+    new_chains = following(closed, ledger, count)
+    for chain in new_chains:
+        db.execute(
+            """INSERT INTO chain (id, epoch, start, stride, length, hash)
+               VALUES (:id, :epoch, :start, :stride, :length, :hash)""",
+            {
+                "id": chain.id,
+                "epoch": chain.epoch,
+                "start": chain.start,
+                "stride": chain.stride,
+                "length": 0 if counted else None,
+                "hash": chain.hash if counted else None,
+            },
+        )
+    return closed + new_chains

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from jitid.errors import IntegrityError
 from jitid.ledger.dialect import dialect_of
-from jitid.ledger.sqlite.failure import FAULTS, translated
+from jitid.ledger.sqlite.lock import FAULTS, translated
 from jitid.model.chain import Chain, head_of, opening, settled
 from jitid.model.event import Event, Head
 from jitid.model.ledger_rows import Names

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jitid.authority.wire.error_codec import encode_error
+from jitid.authority.wire.codec import encode_error
 from jitid.server.answers import LimitedError, dumps
 from jitid.server.socket_peers import peer_of
 

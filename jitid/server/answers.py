@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from jitid.authority.wire.error_codec import encode_error
+from jitid.authority.wire.codec import encode_error
 from jitid.capabilities.audit.audit_log import UnreadableHeadError
 from jitid.errors import (
     ConfigurationError,

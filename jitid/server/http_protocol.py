@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from jitid.authority.wire.error_codec import encode_error
+from jitid.authority.wire.codec import encode_error
 from jitid.server.answers import RequestError, dumps
 from jitid.server.http_exchange import STATUS_LINES, Flow, HttpExchange
 

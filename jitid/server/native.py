@@ -14,7 +14,7 @@ from jitid import __version__
 from jitid.authority.wire import codec
 from jitid.authority.wire.annotations import operations
 from jitid.authority.wire.shape_of import shape_of
-from jitid.capabilities.access.whoami import Confinement, WhoAmI
+from jitid.capabilities.access.authenticate import Confinement, WhoAmI
 from jitid.errors import JitidError, UsageError
 from jitid.server.answers import RequestError, dumps
 from jitid.server.openapi import OPERATIONS, WHOAMI, document

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
-from jitid.capabilities.access import assertion
-from jitid.capabilities.access.assertion import ALGORITHMS as ALGORITHMS
+from jitid.capabilities.access import authenticate
+from jitid.capabilities.access.authenticate import ALGORITHMS as ALGORITHMS
 from jitid.capabilities.access.operations import Authenticate, FindClientKeys, UseAssertion
 from jitid.errors import InvalidCredentialError, UnauthenticatedError, UsageError
 from jitid.server.oauth_errors import OAuthError
@@ -150,8 +150,8 @@ def _signed(service: Service, request: Request, form: OAuthForm) -> Callable[[Lo
     if "authorization" in request.headers or form.one("client_secret") is not None:
         # RFC 6749, section 2.3.
         raise OAuthError("invalid_request", _TWICE)
-    if text is None or assertion_type != assertion.TYPE:
-        raise UnauthenticatedError(f"a client assertion is of the type {assertion.TYPE}; nothing was done")
+    if text is None or assertion_type != authenticate.TYPE:
+        raise UnauthenticatedError(f"a client assertion is of the type {authenticate.TYPE}; nothing was done")
     # RFC 7523, section 3: the issuer, or the address of the token endpoint; also that of the requested endpoint.
     endpoint = f"{service.base_url}{request.scope['path']}"
     endpoints = (f"{service.base_url}/token", endpoint)
@@ -159,10 +159,10 @@ def _signed(service: Service, request: Request, form: OAuthForm) -> Callable[[Lo
     def prove(authority: LocalAuthority) -> Caller:
         now = int(time.time())
         try:
-            signed = assertion.parse(text)
+            signed = authenticate.parse(text)
             audiences = (*authority.names_now().accepted(now), *endpoints)
             keys = authority.perform(FindClientKeys(client=signed.client))
-            id_ = assertion.check(
+            id_ = authenticate.check(
                 signed, {key.id: strict_json.loads(key.jwk) for key in keys}, audiences, now
             )
         except (InvalidCredentialError, UsageError) as error:

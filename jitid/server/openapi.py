@@ -9,7 +9,7 @@ from jitid.authority.wire import codec
 from jitid.authority.wire.annotations import operations
 from jitid.authority.wire.shape_of import shape_of
 from jitid.authority.wire.shapes import Definitions, Schema
-from jitid.capabilities.access.whoami import WhoAmI
+from jitid.capabilities.access.authenticate import WhoAmI
 
 OPERATIONS = "/v1/operations"
 WHOAMI = "/v1/whoami"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from jitid.capabilities.trust import draw_place, publication
-from jitid.capabilities.trust.publication_operations import MakeStatusList
+from jitid.capabilities.trust import publication, status_lists
+from jitid.capabilities.trust.operations import MakeStatusList
 from jitid.crypto import status_list
 from jitid.crypto.jws import ALGORITHMS
 from jitid.errors import NotFoundError
@@ -83,4 +83,4 @@ def routes(service: Service) -> list[BaseRoute]:
             return Response(None, 304, headers)
         return Response(kept_list.text, 200, headers, status_list.MEDIA_TYPE)
 
-    return [Route(f"/{draw_place.FOLDER}/{{name}}", listed)]
+    return [Route(f"/{status_lists.FOLDER}/{{name}}", listed)]

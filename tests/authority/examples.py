@@ -9,18 +9,17 @@ from jitid.capabilities.access import operations as access
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.adopt import operations as adoptions
 from jitid.capabilities.adopt import shape_operations
-from jitid.capabilities.adopt.amend import Amended
+from jitid.capabilities.adopt.adoption import Amended
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.decisions import operations as decisions_operations
 from jitid.capabilities.decisions import operations as policies
-from jitid.capabilities.directory import agent_operations as agents
-from jitid.capabilities.directory import delegator_operations as delegators
+from jitid.capabilities.directory import operations as directory_operations
 from jitid.capabilities.directory.delegators import Edit
-from jitid.capabilities.directory.import_delegators import RosterSource
 from jitid.capabilities.directory.recurrence import RecurrenceRule
 from jitid.capabilities.directory.registry import Due, StatedAgent
 from jitid.capabilities.directory.roster import spreadsheet
 from jitid.capabilities.directory.roster.roster_entry import StatedDelegator as Person
+from jitid.capabilities.directory.roster_diff import RosterSource
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity import operations as integrity_operations
@@ -33,12 +32,10 @@ from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.report import operations as report_operations
 from jitid.capabilities.sweep import operations as sweep_operations
+from jitid.capabilities.sweep.finding import Thresholds
 from jitid.capabilities.sweep.rules import NAMES as RULES
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.targets import operations as targets
-from jitid.capabilities.trust import certificate_operations as certificates
 from jitid.capabilities.trust import operations as trust_operations
-from jitid.capabilities.trust import publication_operations as publications
 from jitid.capabilities.use import operations as uses
 from jitid.capabilities.use.authorization import UseRequest, check_action
 from jitid.model.access import Caller
@@ -217,7 +214,7 @@ ROSTER = ("name,groups\n", "user:new,ops\n")
 def plain(scene: Scene) -> dict[str, Operation]:
     """Return operations on no particular object, or on an object of another caller."""
     return {
-        "AddDelegator": delegators.AddDelegator(stated=Person("", "user:new", imported=False)),
+        "AddDelegator": directory_operations.AddDelegator(stated=Person("", "user:new", imported=False)),
         "AddLeaks": leak_operations.AddLeaks(
             finds=search_pasted(scene.tokens["identity"].token.reveal().encode()),
             report=LeakReport("git", None),
@@ -226,13 +223,17 @@ def plain(scene: Scene) -> dict[str, Operation]:
         "AdoptedShapes": shape_operations.AdoptedShapes(),
         "BootstrapAccess": access.BootstrapAccess(),
         "ChangeAdopted": adoptions.ChangeAdopted(names=("legacy",), amended=Amended(purpose="builds")),
-        "ChangeAgent": agents.ChangeAgent(name="bot", stated=StatedAgent(purpose="more")),
-        "ChangeDelegator": delegators.ChangeDelegator(name="user:dan", edit=Edit(sensitivity="low")),
-        "ClassifyAgents": agents.ClassifyAgents(names=("planner",), rule=RecurrenceRule(1, 1, 90), limit=10),
+        "ChangeAgent": directory_operations.ChangeAgent(name="bot", stated=StatedAgent(purpose="more")),
+        "ChangeDelegator": directory_operations.ChangeDelegator(
+            name="user:dan", edit=Edit(sensitivity="low")
+        ),
+        "ClassifyAgents": directory_operations.ClassifyAgents(
+            names=("planner",), rule=RecurrenceRule(1, 1, 90), limit=10
+        ),
         "CloseLeaks": leak_operations.CloseLeaks(numbers=(1,), reason="done"),
         "CutLog": integrity_operations.CutLog(evidence_after=50 * DAY, folder=str(scene.folder / "segments")),
-        "DisableDelegator": delegators.DisableDelegator(name="user:dan", most=None),
-        "EnableDelegator": delegators.EnableDelegator(name="user:gone"),
+        "DisableDelegator": directory_operations.DisableDelegator(name="user:dan", most=None),
+        "EnableDelegator": directory_operations.EnableDelegator(name="user:gone"),
         "EndAdopted": adoptions.EndAdopted(names=("legacy",), proof="deleted there"),
         "Examine": integrity_operations.Examine(stated={}),
         "ExamineTargets": targets.ExamineTargets(),
@@ -248,53 +249,53 @@ def plain(scene: Scene) -> dict[str, Operation]:
         "FollowLog": integrity_operations.FollowLog(chosen=LogFilter(), limit=9),
         "ForeseeFix": sweep_operations.ForeseeFix(rules=("orphaned-task",), limits=Thresholds()),
         "GrantAccess": access.GrantAccess(wanted=AccessRequest("user:new", ("admin",))),
-        "ImportAuthority": certificates.ImportAuthority(chain=scene.facts["chain"]),
-        "ImportDelegators": delegators.ImportDelegators(
+        "ImportAuthority": trust_operations.ImportAuthority(chain=scene.facts["chain"]),
+        "ImportDelegators": directory_operations.ImportDelegators(
             roster=spreadsheet.read(list(ROSTER)), source=RosterSource("csv", SUMMARY), most=None
         ),
         "ListAccess": access.ListAccess(limit=99),
         "ListAdopted": adoptions.ListAdopted(limit=9),
-        "ListAgents": agents.ListAgents(limit=9),
-        "ListDelegators": delegators.ListDelegators(limit=99),
+        "ListAgents": directory_operations.ListAgents(limit=9),
+        "ListDelegators": directory_operations.ListDelegators(limit=99),
         "ListKeys": trust_operations.ListKeys(),
         "ListLeaks": leak_operations.ListLeaks(chosen=LeakFilter(), limit=9),
         "ListUses": uses.ListUses(chosen=UseFilter(), limit=9),
-        "MakePublication": publications.MakePublication(),
+        "MakePublication": trust_operations.MakePublication(),
         "MakeReport": report_operations.MakeReport(days=1, limits=Thresholds()),
-        "MakeStatusList": publications.MakeStatusList(number=NOW // DAY, algorithm="EdDSA"),
+        "MakeStatusList": trust_operations.MakeStatusList(number=NOW // DAY, algorithm="EdDSA"),
         "ProbeAdopted": adoptions.ProbeAdopted(names=("legacy",)),
         "ProveLeaks": leak_operations.ProveLeaks(),
         "Prune": integrity_operations.Prune(rows_after=30 * DAY),
-        "PublishBundle": certificates.PublishBundle(),
+        "PublishBundle": trust_operations.PublishBundle(),
         "PublishKeys": trust_operations.PublishKeys(),
-        "PublishRevocations": certificates.PublishRevocations(),
+        "PublishRevocations": trust_operations.PublishRevocations(),
         "PublishSshAuthorities": trust_operations.PublishSshAuthorities(),
         "PublishSshRevocations": trust_operations.PublishSshRevocations(),
         "ReadLog": integrity_operations.ReadLog(chosen=LogFilter(), limit=9),
         "RecountLeaks": leak_operations.RecountLeaks(numbers=(1,)),
-        "RegisterAgent": agents.RegisterAgent(
+        "RegisterAgent": directory_operations.RegisterAgent(
             name="nightly", stated=StatedAgent(owner="user:bob", purpose="triage", scopes=()), due=DUE
         ),
         "ReplayDecisions": policies.ReplayDecisions(old=FILES, new=FILES),
-        "RequestAuthority": certificates.RequestAuthority(),
-        "ResumeAgent": agents.ResumeAgent(name="idle"),
-        "ReviewAgent": agents.ReviewAgent(name="bot", due=DUE),
+        "RequestAuthority": trust_operations.RequestAuthority(),
+        "ResumeAgent": directory_operations.ResumeAgent(name="idle"),
+        "ReviewAgent": directory_operations.ReviewAgent(name="bot", due=DUE),
         "RevokeAccess": access.RevokeAccess(ids=(scene.access["somebody"],)),
         "RevokeKey": trust_operations.RevokeKey(kid=scene.facts["kid"], most=None),
         "RotateAccess": access.RotateAccess(id=scene.access["somebody"]),
         "RotateKey": trust_operations.RotateKey(algorithm="EdDSA"),
         "Settle": targets.Settle(event=scene.facts["ended by"]),
-        "ShowAgent": agents.ShowAgent(name="bot", issues=9),
-        "ShowDelegator": delegators.ShowDelegator(name="user:dan"),
+        "ShowAgent": directory_operations.ShowAgent(name="bot", issues=9),
+        "ShowDelegator": directory_operations.ShowDelegator(name="user:dan"),
         "ShowLeaks": leak_operations.ShowLeaks(numbers=(1,)),
         "SignHead": integrity_operations.SignHead(),
         "StoredPolicy": policies.StoredPolicy(digest=scene.facts["policy"]),
         "SuggestPolicy": decisions_operations.SuggestPolicy(agent="planner", days=1),
         "SuggestReplacements": adoptions.SuggestReplacements(names=("legacy",)),
-        "SuspendAgent": agents.SuspendAgent(name="bot", most=None),
+        "SuspendAgent": directory_operations.SuspendAgent(name="bot", most=None),
         "Sweep": sweep_operations.Sweep(rules=tuple(RULES), limits=Thresholds()),
         "Trace": leak_operations.Trace(finds=search_pasted(scene.tokens["identity"].token.reveal().encode())),
-        "UnregisterAgent": agents.UnregisterAgent(name="bot", most=None),
+        "UnregisterAgent": directory_operations.UnregisterAgent(name="bot", most=None),
         "UseAssertion": access.UseAssertion(id=scene.access["somebody"], jti="1", expires_at=NOW + 60),
         "VerifyLog": integrity_operations.VerifyLog(),
     }

@@ -20,7 +20,7 @@ from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.trust import operations as trust_operations
-from jitid.capabilities.trust.certificate_operations import RequestAuthority
+from jitid.capabilities.trust.operations import RequestAuthority
 from jitid.errors import ApprovalNeededError, JitidError
 from jitid.model.access import ROLES, Caller
 from jitid.model.adopted import StandingSecret

@@ -9,7 +9,7 @@ import pytest
 
 from jitid.authority.wire.annotations import fields_of, operations
 from jitid.capabilities.sweep import operations as sweep_operations
-from jitid.capabilities.sweep.thresholds import Thresholds
+from jitid.capabilities.sweep.finding import Thresholds
 from jitid.errors import ClockError
 from jitid.operation import base as ops
 from tests.authority import examples

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from jitid.capabilities.access import grant as access
 from jitid.capabilities.access import operations as ops
 from jitid.capabilities.access.grant import AccessRequest, Granted
-from jitid.capabilities.directory import delegator_operations as delegators
+from jitid.capabilities.directory import operations as directory_operations
 from jitid.capabilities.trust.operations import PublishKeys
 from jitid.errors import (
     IntegrityError,
@@ -346,9 +346,9 @@ def test_a_change_tells_who_made_it(world: World) -> None:
 def test_access_ends_with_its_delegator(world: World) -> None:
     world.know("user:alice", aliases=("user:al",))
     one, bob = grant(world, "al"), grant(world, "user:bob")
-    disable = delegators.DisableDelegator(name="user:alice", most=None)
+    disable = directory_operations.DisableDelegator(name="user:alice", most=None)
     foreseen = world.authority.perform(
-        delegators.DisableDelegator(name="user:alice", most=None, dry_run=True)
+        directory_operations.DisableDelegator(name="user:alice", most=None, dry_run=True)
     )
     assert foreseen.departure.ties.access == 1
     world.authority.perform(disable)
@@ -358,7 +358,7 @@ def test_access_ends_with_its_delegator(world: World) -> None:
     with pytest.raises(PolicyDeniedError, match="is disabled"):
         grant(world, "user:al")
     assert told(world, "denial")[-1]["delegator"] == "user:alice"
-    world.authority.perform(delegators.EnableDelegator(name="user:alice"))
+    world.authority.perform(directory_operations.EnableDelegator(name="user:alice"))
     assert not is_known(world, one)
     assert is_known(world, grant(world))
 
@@ -571,7 +571,7 @@ def _history(world: World) -> None:
     grant(world, "user:dan", ttl=600)
     grant(world, "system:ci", key=JWK)
     world.clock.now += 90
-    world.authority.perform(delegators.DisableDelegator(name="user:dan", most=None))
+    world.authority.perform(directory_operations.DisableDelegator(name="user:dan", most=None))
     assert first.access.id
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.access.operations import Authenticate
-from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
+from jitid.capabilities.directory.operations import DisableDelegator, EnableDelegator
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import (

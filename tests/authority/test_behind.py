@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from jitid.capabilities.access.operations import Authenticate
-from jitid.capabilities.directory.delegator_operations import AddDelegator, DisableDelegator, EnableDelegator
+from jitid.capabilities.directory.operations import AddDelegator, DisableDelegator, EnableDelegator
 from jitid.capabilities.directory.roster.roster_entry import StatedDelegator
 from jitid.capabilities.issue import approval_request
 from jitid.capabilities.issue import operations as issue_operations

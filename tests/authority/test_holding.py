@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.token_rights import USES, TokenRight, tokens_of
+from jitid.authority.guard import USES, TokenRight, tokens_of
 from jitid.authority.wire.annotations import operations
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import Authenticate, GrantAccess

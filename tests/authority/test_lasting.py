@@ -15,7 +15,7 @@ from jitid.capabilities.issue.approval_operations import Decided, GrantApproval
 from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.issue.token_operations import Exchange
-from jitid.capabilities.trust.certificate_operations import PublishRevocations
+from jitid.capabilities.trust.operations import PublishRevocations
 from jitid.capabilities.trust.x509_authority import LIFETIME
 from jitid.errors import JitidError, RefusedError
 from jitid.model.request import AttachRequest, RenewRequest

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from jitid.authority import guard
-from jitid.authority.token_rights import tokens_of
+from jitid.authority.guard import tokens_of
 from jitid.authority.wire.annotations import fields_of, operations
 from jitid.capabilities.access.operations import RevokeAccess, RotateAccess
 from jitid.capabilities.identity.filter_store import Filter

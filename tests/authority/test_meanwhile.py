@@ -19,8 +19,12 @@ import pytest
 
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
-from jitid.capabilities.directory.agent_operations import ChangeAgent, SuspendAgent, UnregisterAgent
-from jitid.capabilities.directory.delegator_operations import DisableDelegator
+from jitid.capabilities.directory.operations import (
+    ChangeAgent,
+    DisableDelegator,
+    SuspendAgent,
+    UnregisterAgent,
+)
 from jitid.capabilities.directory.registry import StatedAgent
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations

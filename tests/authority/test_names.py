@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.capabilities.directory import agent_operations as agents
-from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
+from jitid.capabilities.directory import operations as directory_operations
+from jitid.capabilities.directory.operations import DisableDelegator, EnableDelegator
 from jitid.capabilities.directory.registry import Due, StatedAgent
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity import store as identity_store
@@ -42,7 +42,9 @@ def register(world: World, name: str = "deploy-bot", most: int | None = None, **
     """Register an agent of user:alice's, as an administrator."""
     world.know("user:alice")
     fields = {"owner": "user:alice", "purpose": "roll out", "scopes": ("repo:*",), **stated}
-    operation = agents.RegisterAgent(name=name, stated=StatedAgent(**fields), due=Due(), most=most)
+    operation = directory_operations.RegisterAgent(
+        name=name, stated=StatedAgent(**fields), due=Due(), most=most
+    )
     return ask(world, caller("user:root", "admin"), operation)
 
 
@@ -81,7 +83,7 @@ def test_those_whom_the_record_lists_use_it(world: World, users: tuple[str, ...]
     ask(
         world,
         caller("user:root", "admin"),
-        agents.ChangeAgent(name="deploy-bot", stated=StatedAgent(users=())),
+        directory_operations.ChangeAgent(name="deploy-bot", stated=StatedAgent(users=())),
     )
     with pytest.raises(PolicyDeniedError):
         as_bot(world, EVE)
@@ -164,7 +166,7 @@ def test_a_name_goes_on_by_the_right_by_which_it_was_had(world: World, right: st
     )
     if change != "nothing":
         admin = caller("user:root", "admin")
-        ask(world, admin, agents.ChangeAgent(name="deploy-bot", stated=stated))
+        ask(world, admin, directory_operations.ChangeAgent(name="deploy-bot", stated=stated))
     bot, token = agent(held), bearer(held)
     plain = issue(
         world, caller("user:eve"), agent="plain", delegator=None, task="T-9", may_audience=(SERVICE,)
@@ -202,7 +204,7 @@ def test_what_was_issued_under_a_name_is_allowed_as_long_as_the_right_to_it_is_t
         ask(
             world,
             caller("user:root", "admin"),
-            agents.ChangeAgent(name="deploy-bot", stated=StatedAgent(users=users)),
+            directory_operations.ChangeAgent(name="deploy-bot", stated=StatedAgent(users=users)),
         )
         assert verdict() == said
     world.check()
@@ -219,7 +221,9 @@ def test_an_agent_out_of_service_lends_no_name(world: World, ended: str) -> None
     plain = issue(world, bob, delegator=None, agent="plain")
     planner = agent(held)
     assert as_bot(world, planner, parent=bearer(plain), task=None).agent == "deploy-bot"
-    ending = agents.SuspendAgent if ended == "suspended" else agents.UnregisterAgent
+    ending = (
+        directory_operations.SuspendAgent if ended == "suspended" else directory_operations.UnregisterAgent
+    )
     ask(world, admin, ending(name="planner", most=None, keep_live=True))
     for parent in (held, plain):
         with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended|unregistered)"):
@@ -314,7 +318,7 @@ def test_the_right_of_a_disabled_person_is_gone(world: World, who: str) -> None:
             door()
     world.authority.perform(EnableDelegator(name="user:carl"))
     if who == "the owner":
-        ask(world, caller("user:root", "admin"), agents.ResumeAgent(name="deploy-bot"))
+        ask(world, caller("user:root", "admin"), directory_operations.ResumeAgent(name="deploy-bot"))
     assert ask(world, agent(held), issue_operations.Renew(request=RenewRequest(bearer(held))))
 
 
@@ -412,7 +416,7 @@ def test_whoever_may_use_a_name_lets_it_go_on_whose_right_is_gone(world: World) 
     lender = issue(world, caller("user:bob"), agent="planner", delegator=None, task="T-1")
     above = bearer(issue(world, OWNER, agent="plain", delegator=None, task="T-2", may_audience=(SERVICE,)))
     held = as_bot(world, agent(lender), parent=above, task=None, may_audience=(SERVICE,))
-    suspend = agents.SuspendAgent(name="planner", most=None, keep_live=True)
+    suspend = directory_operations.SuspendAgent(name="planner", most=None, keep_live=True)
     ask(world, caller("user:root", "admin"), suspend)
     for who in (agent(held), EVE):
         with pytest.raises(PolicyDeniedError, match=r"which lent its name to .* has ended or may not use it"):
@@ -425,7 +429,7 @@ def test_whoever_may_use_a_name_lets_it_go_on_whose_right_is_gone(world: World) 
     ask(
         world,
         caller("user:root", "admin"),
-        agents.ChangeAgent(name="deploy-bot", stated=StatedAgent(owner="user:bob")),
+        directory_operations.ChangeAgent(name="deploy-bot", stated=StatedAgent(owner="user:bob")),
     )
     with pytest.raises(PolicyDeniedError, match="does not let `user:alice` use its name"):
         ask(world, agent(again), issue_operations.Renew(request=RenewRequest(bearer(again))))
@@ -445,11 +449,15 @@ def test_an_agent_that_may_not_go_on_obtains_nothing_by_what_it_was_given(world:
         bot = agent(held)
         world.revoke(lender.credentials[0].id)
     elif change == "suspended":
-        operation = agents.SuspendAgent(name="deploy-bot", most=None, keep_live=True)
+        operation = directory_operations.SuspendAgent(name="deploy-bot", most=None, keep_live=True)
         ask(world, caller("user:root", "admin"), operation)
     else:
         stated = StatedAgent(owner="user:carl")
-        ask(world, caller("user:root", "admin"), agents.ChangeAgent(name="deploy-bot", stated=stated))
+        ask(
+            world,
+            caller("user:root", "admin"),
+            directory_operations.ChangeAgent(name="deploy-bot", stated=stated),
+        )
     with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
         issue(world, bot, parent=above, agent="other", task=None, delegator=None)
 
@@ -480,7 +488,7 @@ def test_registering_ends_what_lives_under_the_name_without_a_record(world: Worl
 
 def unregister(world: World, name: str = "deploy-bot") -> None:
     """Unregister an agent, and keep its credentials valid."""
-    operation = agents.UnregisterAgent(name=name, keep_live=True, most=None)
+    operation = directory_operations.UnregisterAgent(name=name, keep_live=True, most=None)
     ask(world, caller("user:root", "admin"), operation)
 
 

@@ -14,8 +14,8 @@ import pytest
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.oidc import thumbprint
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
-from jitid.capabilities.access.presented_store import REMEMBERED, Presentation, PresentedStore
-from jitid.capabilities.directory.agent_operations import ChangeAgent, SuspendAgent
+from jitid.capabilities.access.store import REMEMBERED, Presentation, PresentedStore
+from jitid.capabilities.directory.operations import ChangeAgent, SuspendAgent
 from jitid.capabilities.directory.registry import StatedAgent
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue import perform as issue_perform

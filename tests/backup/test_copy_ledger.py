@@ -18,9 +18,8 @@ from jitid.capabilities.integrity.operations import SignHead, VerifyLog
 from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.capabilities.issue.token_operations import Introspect
-from jitid.capabilities.trust.operations import PublishSshRevocations, RotateKey
+from jitid.capabilities.trust.operations import MakePublication, PublishSshRevocations, RotateKey
 from jitid.capabilities.trust.publication import Document
-from jitid.capabilities.trust.publication_operations import MakePublication
 from jitid.crypto import jws
 from jitid.errors import (
     BusyError,

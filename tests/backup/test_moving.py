@@ -15,9 +15,9 @@ from jitid.backup.copy_ledger import Copy, copy
 from jitid.capabilities.integrity.audit_export import verify_export
 from jitid.capabilities.integrity.operations import ExportLog, SignHead, VerifyLog
 from jitid.capabilities.issue.operations import Issue
+from jitid.capabilities.sweep.finding import Thresholds
 from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.rules import NAMES as RULES
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.trust.operations import RotateKey
 from jitid.errors import (
@@ -28,14 +28,14 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.ledger import copy_rows, seal
+from jitid.ledger import contract, copy_rows
+from jitid.ledger.contract import refuse_if_sealed
 from jitid.ledger.copy_rows import CopiedTable, CopySource
 from jitid.ledger.postgres import address as postgres_address
-from jitid.ledger.postgres import home
+from jitid.ledger.postgres import ledger_database
 from jitid.ledger.postgres.copy import PostgresSource, PostgresTarget
 from jitid.ledger.postgres.schema import POSTGRES_STEPS
 from jitid.ledger.postgres.session import DatabaseSession, NoLedgerError
-from jitid.ledger.seal import refuse_if_sealed
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteSource, SqliteTarget
 from jitid.policy.default import default_files
@@ -58,7 +58,7 @@ class DatabaseWorld(World):
         self.ledger = open_postgres(self._address, self.clock)
         self.authority = LocalAuthority(
             self.ledger,
-            home.keyring(str(self.path)),
+            ledger_database.keyring(str(self.path)),
             terms=lambda: self.terms,
             timeout=5,
             targets=self.supply_targets,
@@ -335,7 +335,7 @@ def test_a_database_that_was_copied_is_sealed_for_whoever_has_it_open(
         for world in (there, also):
             assert world.verify(alive.token).jti == alive.jti
             with world.ledger.glance() as snapshot:
-                assert seal.find(snapshot) is None
+                assert contract.find(snapshot) is None
         transfer(PostgresSource(first, 5, there.clock), PostgresTarget(second, 5, there.clock), there)
         for world in (there, also):
             must_be_sealed(world, second)
@@ -430,7 +430,7 @@ def test_keys_that_are_not_here_sign_nothing_more_in_a_folder(
     with DatabaseWorld(tmp_path / "home2", address) as elsewhere:
         kid = elsewhere.authority.perform(RotateKey(algorithm="EdDSA")).kid
         token = elsewhere.issue(task="T1").token
-    mine = home.keyring(str(used.path))
+    mine = ledger_database.keyring(str(used.path))
     target = SqliteTarget(str(tmp_path / "back"))
 
     def furnish() -> None:

@@ -12,9 +12,8 @@ from typing import Any, cast
 
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.sweep.finding import Coverage, Finding
+from jitid.capabilities.sweep.finding import Coverage, Finding, Thresholds
 from jitid.capabilities.sweep.operations import Sweep
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.targets.store import OutsideChanges
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.model.request import IssueRequest

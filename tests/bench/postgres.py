@@ -14,11 +14,10 @@ from typing import Any
 
 from jitid.authority.local import LocalAuthority
 from jitid.authority.open_local import open_or_create_local
-from jitid.capabilities.sweep.finding import Finding
+from jitid.capabilities.sweep.finding import Finding, Thresholds
 from jitid.capabilities.sweep.operations import Sweep
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.config import effective
-from jitid.ledger.postgres import home
+from jitid.ledger.postgres import ledger_database
 from jitid.ledger.postgres.ledger import PostgresLedger
 from jitid.ledger.postgres.session import DatabaseSession
 from jitid.ledger.sqlite import folder as ledgers
@@ -116,7 +115,9 @@ def _sweeps(place: Ground, server: Postgres) -> Iterator[Row]:
         terms=terms,
     )
     session = DatabaseSession(address, 600, lambda: fleet.now)
-    served = LocalAuthority(PostgresLedger(session, "bench"), home.keyring(str(folder / "home")), terms=terms)
+    served = LocalAuthority(
+        PostgresLedger(session, "bench"), ledger_database.keyring(str(folder / "home")), terms=terms
+    )
     assert _sweep(files) == _sweep(served)
     found = in_turns(
         min(place.rounds, 3),

@@ -10,10 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from jitid.authority.local import LocalAuthority
-from jitid.capabilities.sweep.finding import Finding, Remedied
+from jitid.capabilities.sweep.finding import Finding, Remedied, Thresholds
 from jitid.capabilities.sweep.operations import Fix, Sweep
 from jitid.capabilities.sweep.rules import NAMES
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.ledger.sqlite import folder as ledgers
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from tests.bench import history, peers

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.client_credential import FileCredential
+from jitid.authority.remote import FileCredential
 from jitid.capabilities.identity import recognise_token
 from jitid.cli import main
 from jitid.crypto import der

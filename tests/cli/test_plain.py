@@ -177,9 +177,9 @@ CERTIFYING = "cryptography.x509 cryptography.hazmat.primitives.serialization"
 
 
 LISTING = (
-    "jitid.capabilities.trust.draw_place",
+    "jitid.capabilities.trust.status_lists",
     "jitid.crypto.status_list",
-    "jitid.ledger.status_list_store",
+    "jitid.ledger.signing_keys",
 )
 """Modules for tokens that have an index in a status list."""
 

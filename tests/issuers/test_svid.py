@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from jitid.capabilities.trust.certificate_operations import (
+from jitid.capabilities.trust.operations import (
     ImportAuthority,
+    ListKeys,
     PublishBundle,
     PublishRevocations,
     RequestAuthority,
+    RevokeKey,
+    RotateKey,
 )
-from jitid.capabilities.trust.operations import ListKeys, RevokeKey, RotateKey
 from jitid.capabilities.trust.x509_authority import Bundle
 from jitid.crypto.der import to_pem
 from jitid.errors import NotFoundError, UsageError

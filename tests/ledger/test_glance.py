@@ -6,8 +6,7 @@ import pytest
 
 from jitid.capabilities.access import grant
 from jitid.capabilities.access.grant import AccessRequest
-from jitid.capabilities.access.presented_store import Presentation, PresentedChanges, PresentedStore
-from jitid.capabilities.access.store import AccessStore
+from jitid.capabilities.access.store import AccessStore, Presentation, PresentedChanges, PresentedStore
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskChanges, TaskStore

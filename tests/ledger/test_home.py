@@ -18,10 +18,10 @@ from jitid.backup.transfer import CopyRequest, copy_ledger
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.trust import operations as trust_operations
-from jitid.capabilities.trust.certificate_operations import RequestAuthority
+from jitid.capabilities.trust.operations import RequestAuthority
 from jitid.config import effective
 from jitid.errors import ExitStatus, IntegrityError, JitidError, StorageError
-from jitid.ledger.postgres import home
+from jitid.ledger.postgres import ledger_database
 from tests.builders import request
 from tests.ledger.proxy import Proxy
 from tests.postgres import Postgres
@@ -321,7 +321,7 @@ def test_a_first_use_whose_commit_is_in_doubt_is_gone_on_with(
         machine.first_use(proxy.address)
     proxy.close()
     assert proxy.cuts == 1
-    assert not home.has_keys(str(machine.data / "authority"))
+    assert not ledger_database.has_keys(str(machine.data / "authority"))
     authority = machine.first_use(place)
     issue(authority)
     assert authority.perform(integrity_operations.VerifyLog()).events == 2

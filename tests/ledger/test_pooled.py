@@ -21,16 +21,15 @@ from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.sweep import operations as sweep_operations
-from jitid.capabilities.sweep.finding import Finding
+from jitid.capabilities.sweep.finding import Finding, Thresholds
 from jitid.capabilities.sweep.rules import NAMES as RULES
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.config import effective
 from jitid.errors import ExitStatus, IntegrityError, InvalidCredentialError, JitidError, StorageError
-from jitid.ledger.postgres import home
+from jitid.ledger.postgres import ledger_database
+from jitid.ledger.postgres.condition import vacuum
 from jitid.ledger.postgres.copy import PostgresSource, PostgresTarget
 from jitid.ledger.postgres.ledger import PostgresLedger
 from jitid.ledger.postgres.session import DatabaseSession, open_connection
-from jitid.ledger.postgres.vacuum import vacuum
 from jitid.model.ledger_rows import Names, Selection
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
@@ -349,7 +348,7 @@ def test_what_cannot_work_is_refused_with_its_cause(
     assert "database server itself" in (refused.value.hint or "")
     assert refused.value.exit_status is ExitStatus.USAGE
     assert ledgers(server, name) == []
-    assert not home.has_keys(str(tmp_path / "home"))
+    assert not ledger_database.has_keys(str(tmp_path / "home"))
 
 
 def test_what_needs_a_session_is_refused(

@@ -19,7 +19,7 @@ from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.trust import operations as trust_operations
-from jitid.capabilities.trust.certificate_operations import PublishBundle, PublishRevocations
+from jitid.capabilities.trust.operations import PublishBundle, PublishRevocations
 from jitid.errors import (
     ConfigurationError,
     ExitStatus,
@@ -32,7 +32,7 @@ from jitid.errors import (
 )
 from jitid.keys.keyring import Keyring
 from jitid.ledger.postgres import create as postgres_create
-from jitid.ledger.postgres import dialect, home
+from jitid.ledger.postgres import dialect, ledger_database
 from jitid.ledger.postgres import schema as postgres_schema
 from jitid.ledger.postgres.address import parameters, shown
 from jitid.ledger.postgres.ledger import PostgresLedger
@@ -62,7 +62,7 @@ def open_authority(tmp_path: Path) -> Iterator[Callable[..., LocalAuthority]]:
     opened: list[LocalAuthority] = []
 
     def opening(address: str, keys: Path | None = None) -> LocalAuthority:
-        keyring = home.keyring(str(keys or tmp_path / "home"))
+        keyring = ledger_database.keyring(str(keys or tmp_path / "home"))
         ledger = open_postgres(address, None, timeout=10)
         opened.append(LocalAuthority(ledger, keyring, terms=lambda: terms))
         return opened[-1]
@@ -208,7 +208,7 @@ def test_an_issue_that_cannot_be_resolved_says_so(
     ledger = PostgresLedger(DatabaseSession(proxy.address, 0.5), "tester")
     with World(tmp_path / "terms") as world:
         terms = world.terms
-    authority = LocalAuthority(ledger, home.keyring(str(tmp_path / "home")), terms=lambda: terms)
+    authority = LocalAuthority(ledger, ledger_database.keyring(str(tmp_path / "home")), terms=lambda: terms)
     issue(authority, kind="opaque")
     proxy.armed = True
     with pytest.raises(StorageError, match=r"whether jti_\w+ was issued is not known") as raised:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.integrity import member_rows, verify_log
+from jitid.capabilities.integrity import members as members_module
+from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.integrity.store import RowStore
 from jitid.capabilities.integrity.verify_issued import AlikeRows, IssuedMembers
 from jitid.capabilities.issue.operations import Issue
@@ -101,7 +102,7 @@ _EDITS = (
 @pytest.mark.parametrize("row", [1, 7, 12, 14, 20, 25, 27, 38])
 def test_an_edit_within_a_run_is_seen(world: World, row: int, monkeypatch: pytest.MonkeyPatch) -> None:
     as_a_whole = [_verdict(world, edit, row) for edit in _EDITS]
-    monkeypatch.setattr(member_rows, "_MANY", 1_000_000)
+    monkeypatch.setattr(members_module, "_MANY", 1_000_000)
     assert as_a_whole == [_verdict(world, edit, row) for edit in _EDITS]
     # Opaque credentials have no hash of claims and no index in a status list.
     unseen = {edit for edit, seen in zip(_EDITS, as_a_whole, strict=True) if seen is None}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.access import assertion, key_sets
+from jitid.capabilities.access import authenticate, key_sets
 from jitid.server import app, authzen, forward_auth, oauth, token_endpoint, token_status
 from tests.crypto.loopback import Answer, serve
 from tests.man.source import displays, plain, read
@@ -75,9 +75,9 @@ def test_every_error_is_told() -> None:
 
 
 def test_every_algorithm_and_bound_is_told() -> None:
-    for algorithm in assertion.ALGORITHMS:
+    for algorithm in authenticate.ALGORITHMS:
         assert algorithm in TEXT
-    assert (assertion.LONGEST, key_sets.FRESH, key_sets.AGAIN, key_sets.LONGEST) == (300, 300, 30, 10)
+    assert (authenticate.LONGEST, key_sets.FRESH, key_sets.AGAIN, key_sets.LONGEST) == (300, 300, 30, 10)
     assert (authzen.MOST, key_sets.MAX_KEY_SET) == (1000, 1024 * 1024)
 
 

@@ -16,8 +16,13 @@ from jitid.capabilities.adopt.operations import ListAdopted, ProbeAdopted, Sugge
 from jitid.capabilities.adopt.shape_operations import AdoptedShapes
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.decisions.operations import Explain, ReplayDecisions, StoredPolicy, SuggestPolicy
-from jitid.capabilities.directory.agent_operations import ClassifyAgents, ListAgents, ShowAgent
-from jitid.capabilities.directory.delegator_operations import ListDelegators, ShowDelegator
+from jitid.capabilities.directory.operations import (
+    ClassifyAgents,
+    ListAgents,
+    ListDelegators,
+    ShowAgent,
+    ShowDelegator,
+)
 from jitid.capabilities.directory.recurrence import RecurrenceRule
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.filter_store import Filter
@@ -28,11 +33,15 @@ from jitid.capabilities.issue.token_operations import Introspect
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.report import operations as report_operations
 from jitid.capabilities.sweep import operations as sweep_operations
+from jitid.capabilities.sweep.finding import Thresholds
 from jitid.capabilities.sweep.rules import NAMES as RULES
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.capabilities.trust import operations as trust_operations
-from jitid.capabilities.trust.certificate_operations import PublishBundle, PublishRevocations
-from jitid.capabilities.trust.publication_operations import MakePublication, MakeStatusList
+from jitid.capabilities.trust.operations import (
+    MakePublication,
+    MakeStatusList,
+    PublishBundle,
+    PublishRevocations,
+)
 from jitid.capabilities.use.operations import ListUses
 from jitid.ledger.postgres import connection
 from jitid.model.approval import ApprovalFilter

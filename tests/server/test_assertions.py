@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.access.assertion import TYPE as ASSERTION
+from jitid.capabilities.access.authenticate import TYPE as ASSERTION
 from tests.crypto.signed import ED25519, P256, jwk, token
 from tests.server.asking import API, ISSUER, Asked, asking, grant
 from tests.serving import Answer

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import pytest
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.access.assertion import TYPE
+from jitid.capabilities.access.authenticate import TYPE
 from jitid.capabilities.issue.operations import Attach
 from jitid.config.effective import load
 from jitid.model.request import AttachRequest

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.capabilities.access import assertion
+from jitid.capabilities.access import authenticate
 from jitid.errors import UnauthenticatedError
 from jitid.server.oauth_errors import OAuthError
 from jitid.server.oauth_form import MAX_FORM, OAuthForm, credentials_of, parse_form
@@ -319,7 +319,7 @@ MEANT = [
         EXCHANGE,
         f"{TYPE}access_token",
         f"{TYPE}jwt",
-        assertion.TYPE,
+        authenticate.TYPE,
         API,
         "repo:read",
         "system:all",

@@ -9,10 +9,17 @@ from functools import lru_cache, partial
 from types import NoneType, UnionType
 from typing import Any, Literal, NewType, Union, get_args, get_origin
 
-from jitid.authority.wire import answer_fields
+from jitid.authority.wire import answer_checks
 from jitid.authority.wire.annotations import WireField, fields_of
-from jitid.authority.wire.record_codec import FindsShape, KnownShape, RecordShape, Tagged, ZoneShape
-from jitid.authority.wire.secret_values import Given, PresentedSecret
+from jitid.authority.wire.record_codec import (
+    FindsShape,
+    Given,
+    KnownShape,
+    PresentedSecret,
+    RecordShape,
+    Tagged,
+    ZoneShape,
+)
 from jitid.authority.wire.shapes import (
     Absent,
     Anything,
@@ -34,7 +41,7 @@ from jitid.values.declaration import Bounds, Declared
 
 _SPECIAL: Mapping[tuple[str, str], Callable[[], WireShape]] = {
     ("jitid.search.find", "Finds"): FindsShape,
-    ("jitid.capabilities.sweep.known_findings", "KnownFindings"): KnownShape,
+    ("jitid.capabilities.sweep.finding", "KnownFindings"): KnownShape,
     ("datetime", "tzinfo"): ZoneShape,
 }
 """Types that are not records, by module and name. Each module is loaded at its first use."""
@@ -97,7 +104,7 @@ def _shape(field: WireField, kind: Any, *, request: bool, label: str) -> WireSha
 
 
 def _leaf(field: WireField, plain: WireShape, *, request: bool, label: str) -> WireShape:
-    type_ = field.type if request else answer_fields.type_of(label)
+    type_ = field.type if request else answer_checks.type_of(label)
     if request and type_ is None:
         raise TypeError(f"{label} has no declared type")
     return plain if type_ is None else Formed(plain, type_.check, type_.schema)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.capabilities.access import authenticate as authentication
 from jitid.capabilities.access import grant
 from jitid.capabilities.access import operations as ops
-from jitid.capabilities.access.assertion import CLOCK_LEEWAY, LONGEST
+from jitid.capabilities.access.authenticate import CLOCK_LEEWAY, LONGEST
 from jitid.capabilities.access.store import AccessChanges, AccessStore, assertion_digest
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.errors import PolicyDeniedError, UnauthenticatedError

@@ -13,8 +13,7 @@ from jitid.values.field_types import COUNT, FILTER, REASON, ROWS, pattern
 
 if TYPE_CHECKING:
     from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
-    from jitid.capabilities.adopt.adoption import Adoption
-    from jitid.capabilities.adopt.amend import Amended
+    from jitid.capabilities.adopt.adoption import Adoption, Amended
     from jitid.capabilities.adopt.replacement import SecretReplacement
     from jitid.model.adopted import StandingSecret
     from jitid.model.target import Probe

@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jitid.capabilities.adopt import adopted_secrets, adoption
-from jitid.capabilities.adopt import amend as amending
 from jitid.capabilities.adopt import operations as ops
 from jitid.capabilities.adopt.store import AdoptedStore
 from jitid.capabilities.directory.store import DirectoryStore
@@ -123,7 +122,7 @@ def change_adopted(context: Context, operation: ops.ChangeAdopted) -> ops.Adopte
         raise UsageError("--reference says what it is called at a target: name that with --target too")
 
     def amend(transaction: Transaction) -> ops.AdoptedPage:
-        secrets = amending.amend(transaction, operation.names, amended, kind)
+        secrets = adoption.amend(transaction, operation.names, amended, kind)
         return ops.AdoptedPage(secrets, transaction.now)
 
     return change(context.ledger, amend, accept_clock=operation.accept_clock)

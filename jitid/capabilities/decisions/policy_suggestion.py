@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from jitid.capabilities.decisions import practice_store
-from jitid.capabilities.decisions.practice_store import QUARTER
+from jitid.capabilities.decisions import store as decisions_store
+from jitid.capabilities.decisions.store import QUARTER
 from jitid.capabilities.directory import ownership
 from jitid.capabilities.directory.recurrence import midnight
 from jitid.errors import NotFoundError, UsageError
@@ -70,7 +70,7 @@ def suggest(
     if task is not None and ownership.named(snapshot, task, None, all_=True) is None:
         raise NotFoundError(f"there never was a task {label(task)}", "jitid task list shows what there is")
     since = midnight(snapshot.now, days)
-    practices = practice_store.practices(snapshot, since, agent, task)
+    practices = decisions_store.practices(snapshot, since, agent, task)
     if not practices:
         subject = "any agent" if agent is None else f"an agent {label(agent)}"
         raise NotFoundError(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.capabilities.decisions.decided import DecidedAlike, Distinctions
-from jitid.capabilities.decisions.store import RequestStore
+from jitid.capabilities.decisions.store import DecidedAlike, Distinctions, RequestStore
 from jitid.capabilities.directory.governance import directory_facts, read_directory_facts
 from jitid.capabilities.directory.ownership import owner_for_policy
 from jitid.capabilities.directory.store import DirectoryStore

@@ -2,26 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
 from shlex import quote as word
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
-from jitid.capabilities.directory import departures
 from jitid.capabilities.directory.delegator_facts import RECORDED_FIELDS, recorded_facts
 from jitid.capabilities.directory.delegator_store import SUSPENDED_AS
-from jitid.capabilities.directory.departures import Departure
 from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.roster_entry import StatedDelegator, few, merged
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
-from jitid.capabilities.identity.revocation import check_reason, guard
+from jitid.capabilities.identity.revocation import check_reason, counts, guard
+from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
+from jitid.model.credential import State
 from jitid.model.directory import PERSON, Agent, Delegator, Ties
+from jitid.model.ledger_rows import Radius, Selection
 from jitid.model.types import SENSITIVITY
 from jitid.values.field_types import text
 from jitid.values.scope import Scope, covers, may_overlap
 from jitid.values.text import label, quote
+
+NOTHING = Radius(0, 0, 0, 0, 0, None, 0)
+_NAMED = 20
+"""The maximum number of names that an event lists one by one."""
+
+
+class Departure(NamedTuple):
+    """The credentials and records that end, or would end, with delegators."""
+
+    radius: Radius
+    """The credentials that descend from them; `NOTHING` if these stay valid."""
+    ties: Ties
+    digest: str | None = None
+    """Digest of the credentials that ended."""
+
+    @property
+    def anything(self) -> bool:
+        """Whether any credential, agent, request, grant or access ends."""
+        return bool(self.radius.credentials) or self.ties._replace(live=0, others=0) != Ties(0, (), 0, 0, 0)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the facts that audit events record about the departure."""
+        ended_facts = {} if self.digest is None else {**counts(self.radius), "ended": self.digest}
+        return {
+            "agents": named(self.ties.agents) if self.ties.agents else None,
+            "requests": self.ties.requests or None,
+            "grants": self.ties.grants or None,
+            "access": self.ties.access or None,
+            **ended_facts,
+        }
+
+
+def foresee(snapshot: View, names: Sequence[str], *, keep_live: bool = False) -> Departure:
+    """Return the departure that disabling the delegators with these names would cause."""
+    ties = DirectoryStore(snapshot).ties(names)
+    radius = NOTHING
+    if ties.live and not keep_live:
+        radius = CredentialStore(snapshot).measure(Selection(delegators=tuple(names)))
+    return Departure(radius, ties)
+
+
+def depart(
+    transaction: Transaction, keys: Sequence[int], names: Sequence[str], *, keep_live: bool = False
+) -> Departure:
+    """Disable the delegators with these keys and names, and end their ties; the rows point to the next event."""
+    ties = DirectoryChanges(transaction).disable(keys, names)
+    if keep_live or not ties.live:
+        return Departure(NOTHING, ties)
+    radius, digest = CredentialChanges(transaction).end(Selection(delegators=tuple(names)), State.REVOKED)
+    return Departure(radius, ties, digest)
+
+
+def named(names: Sequence[str]) -> list[str] | dict[str, Any]:
+    """Return names for an event: all of them, or if there are many the first ones, the number and the digest."""
+    if len(names) <= _NAMED:
+        return list(names)
+    return {"first": list(names[:_NAMED]), "count": len(names), "digest": digest_of(names)}
+
+
+def digest_of(names: Sequence[str]) -> str:
+    r"""Return SHA-256 over names, each followed by `\n`, as hex."""
+    return sha256("".join([f"{name}\n" for name in names]).encode()).hexdigest()
+
 
 _ALL = 1 << 31
 
@@ -229,12 +294,12 @@ def disable(
     check_reason(reason)
     delegator = must_find(transaction, name)
     names = DirectoryStore(transaction).known_by(delegator.name)
-    foreseen = departures.foresee(transaction, names, keep_live=keep_live)
+    foreseen = foresee(transaction, names, keep_live=keep_live)
     if delegator.disabled_at is not None and not foreseen.anything:
         return Disabled(delegator, foreseen, None)
     if most is not None:
         guard(foreseen.radius, most)
-    departure = departures.depart(transaction, [delegator.key], names, keep_live=keep_live)
+    departure = depart(transaction, [delegator.key], names, keep_live=keep_live)
     event = transaction.append(
         "delegator-disable",
         {
@@ -254,7 +319,7 @@ def preview_disable(snapshot: View, name: str, *, keep_live: bool) -> Disabled:
     delegator = must_find(snapshot, name)
     return Disabled(
         delegator,
-        departures.foresee(snapshot, DirectoryStore(snapshot).known_by(delegator.name), keep_live=keep_live),
+        foresee(snapshot, DirectoryStore(snapshot).known_by(delegator.name), keep_live=keep_live),
         None,
     )
 

@@ -1,9 +1,9 @@
-"""Ownership of tasks: which task a name means to a delegator, and which tasks of other delegators they may join."""
+"""Ownership of tasks, and their visibility for a caller without a role."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.store import CredentialStore
@@ -14,12 +14,16 @@ from jitid.values.ids import parse_id
 from jitid.values.text import label
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jitid.ledger.view import View
+    from jitid.model.access import Caller
     from jitid.model.credential import Credential
     from jitid.model.directory import DirectoryEntry
     from jitid.model.request import IssueRequest
     from jitid.model.task import Task
     from jitid.operation.terms import Terms
+
 
 GROUP = "group:"
 """Prefix of a group's name among the names with which a task is shared."""
@@ -210,7 +214,7 @@ def _shared(snapshot: View, name: str, names: Sequence[str]) -> Task | None:
 
 
 def _shared_all(snapshot: View, name: str, names: Sequence[str]) -> list[Task]:
-    from jitid.capabilities.identity.share_store import ShareStore
+    from jitid.capabilities.identity.task_store import ShareStore
 
     keys = ShareStore(snapshot).open_with(name, names, _MOST_NAMED)
     if not keys:
@@ -221,7 +225,7 @@ def _shared_all(snapshot: View, name: str, names: Sequence[str]) -> list[Task]:
 
 def may_join(snapshot: View, task: Task, names: Sequence[str]) -> bool:
     """Return whether a task is shared with one of these names, and its owner is not disabled."""
-    from jitid.capabilities.identity.share_store import ShareStore
+    from jitid.capabilities.identity.task_store import ShareStore
 
     return ShareStore(snapshot).is_shared(task.key, names) and not has_left(snapshot, task.opener)
 
@@ -326,7 +330,7 @@ def _is_visible(snapshot: View, task: Task, delegator: str | None) -> bool:
 
 def has_joined(snapshot: View, task: Task, delegator: str) -> bool:
     """Return whether an identity was ever issued on a task for a delegator. They may then read its purpose."""
-    from jitid.capabilities.identity.share_store import ShareStore
+    from jitid.capabilities.identity.task_store import ShareStore
 
     return ShareStore(snapshot).is_joined(task.key, DirectoryStore(snapshot).names_of(delegator))
 
@@ -334,3 +338,74 @@ def has_joined(snapshot: View, task: Task, delegator: str) -> bool:
 def is_owner(snapshot: View, task: Task, delegator: str) -> bool:
     """Return whether a task belongs to a delegator that is not disabled."""
     return task.opener in DirectoryStore(snapshot).names_of(delegator) and not has_left(snapshot, delegator)
+
+
+def groups_of(snapshot: View, caller: Caller) -> tuple[str, ...]:
+    """Return the groups for which a caller may approve."""
+    person = None if caller.delegator is None else DirectoryStore(snapshot).find_delegator(caller.delegator)
+    return () if person is None or person.disabled_at is not None else tuple(person.groups)
+
+
+def find(snapshot: View, text: str) -> Task | None:
+    """Return the task that an operation names; `own_tasks` has replaced the name by `OWNER/NAME`."""
+    return named(snapshot, text, None, all_=True)
+
+
+_SEEN = frozenset(
+    {"seq", "op", "at", "by", "as", "reason", "state", "identity", "rules", "policy", "ttl", "lifetime"}
+    | {"refused", "approval", "approvers", "asking"}
+)
+"""Members of an event that the people it concerns may read.
+
+Members about other ended credentials, their tasks, and the credential of the caller are not among them.
+"""
+
+
+def seen(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of an audit event that the people it concerns may read."""
+    return {name: value for name, value in document.items() if name in _SEEN}
+
+
+def reads_all(caller: Caller | None) -> bool:
+    """Return whether a caller may read the records of other people."""
+    return caller is None or caller.roles is None or not {"responder", "auditor"}.isdisjoint(caller.roles)
+
+
+def lists_approvals(caller: Caller | None) -> bool:
+    """Return whether a caller may list all requests for approval."""
+    return caller is None or caller.roles is None or not {"admin", "auditor"}.isdisjoint(caller.roles)
+
+
+def as_seen(snapshot: View, caller: Caller | None, task: Task) -> Task:
+    """Return a task, without its purpose if that is hidden from the caller."""
+    return task._replace(purpose=None) if is_hidden_from(snapshot, caller, task) else task
+
+
+def is_hidden_from(snapshot: View, caller: Caller | None, task: Task) -> bool:
+    """Return whether the purpose of a task is hidden from a caller, such as a delegator who has not joined it."""
+    if caller is None or reads_all(caller):
+        return False
+    credential = held_by(snapshot, caller)
+    if credential is not None:
+        # An agent delegates on its own task and below it, and sees the purpose of no other task.
+        task_name = TaskName(task.name, task.opener)
+        return task.key != credential.task_key and not is_below(snapshot, credential, task_name)
+    delegator = root_of(snapshot, caller)
+    return delegator is None or not (
+        is_owner(snapshot, task, delegator) or has_joined(snapshot, task, delegator)
+    )
+
+
+def root_of(snapshot: View, caller: Caller) -> str | None:
+    """Return the delegator of a caller: the caller, or the calling agent's delegator; None without a delegator."""
+    if caller.delegator is not None:
+        return DirectoryStore(snapshot).own_name(caller.delegator)
+    credential = held_by(snapshot, caller)
+    return None if credential is None else credential.delegator
+
+
+def held_by(snapshot: View, caller: Caller) -> Credential | None:
+    """Return the credential of the calling agent; None if the caller is not an agent."""
+    if caller.agent is None or caller.credential is None:
+        return None
+    return CredentialStore(snapshot).find_credential("jti", parse_id(caller.credential)[1])

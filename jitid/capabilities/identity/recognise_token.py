@@ -9,7 +9,7 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.validity import UNKNOWN, Verified, judge
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, UsageError
-from jitid.ledger import seal
+from jitid.ledger import contract
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
 from jitid.model.credential import UNSIGNED, Credential, Kind, TokenUse, claimed_kinds
@@ -63,7 +63,7 @@ def verify(
         InvalidCredentialError: the token is not valid; the message gives the reason and never contains the token.
 
     """
-    seal.refuse_if_sealed(snapshot)
+    contract.refuse_if_sealed(snapshot)
     if token.startswith("jitid_"):
         credential = _recognise_opaque(snapshot, token)
     elif token.startswith(CERTIFICATE):

@@ -10,7 +10,7 @@ from jitid.model.target import Settlement
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.capabilities.targets.settle_result import Left
+    from jitid.capabilities.targets.operations import Left
 
 
 class Ended(NamedTuple):

@@ -329,7 +329,7 @@ class CredentialStore(Store):
 
     def offline_until(self, identities: Iterable[int]) -> dict[int, int]:
         """Return until when offline verifiers may accept these identities, with the leeway; others are left out."""
-        from jitid.ledger.accepted_until import SIGNED
+        from jitid.ledger.select import SIGNED
 
         select.give(self._db, (), (), identities)
         return dict(

@@ -202,7 +202,7 @@ def find(snapshot: View, id_: str) -> Credential:
         UsageError: the text is not an id.
 
     """
-    from jitid.ledger import pruned as prunings
+    from jitid.ledger import expiry
 
     kind, raw = parse_id(id_)
     credential = (
@@ -211,7 +211,7 @@ def find(snapshot: View, id_: str) -> Credential:
         else CredentialStore(snapshot).latest_of(raw)
     )
     if credential is None:
-        pruned = prunings.last(snapshot)
+        pruned = expiry.last(snapshot)
         hint = "list what there is: jitid list"
         if pruned is not None:
             pruned_before = format_time(pruned.before)

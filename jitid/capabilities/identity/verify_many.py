@@ -10,7 +10,7 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError
-from jitid.ledger import seal
+from jitid.ledger import contract
 from jitid.model.credential import UNSIGNED, Credential
 from jitid.model.ledger_rows import Ancestor, Names, SigningKey, ancestors
 from jitid.model.task import Task
@@ -74,7 +74,7 @@ def look_up_tokens(
     snapshot: View, presented: Sequence[PresentedToken], audiences: Collection[str] | None
 ) -> list[HeldToken]:
     """Return the credential of each token, and whether it is valid now by the rules of `validity.verify`."""
-    seal.refuse_if_sealed(snapshot)
+    contract.refuse_if_sealed(snapshot)
     keys = keys_of(snapshot)
     stored_credentials = CredentialStore(snapshot).find_given(
         {token.jti for token in presented if token.jti is not None},

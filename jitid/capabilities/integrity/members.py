@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.capabilities.access import presented_store
-from jitid.capabilities.access.presented_store import PresentedStore
-from jitid.capabilities.access.store import AccessStore
+from jitid.capabilities.access import store as access_store
+from jitid.capabilities.access.store import AccessStore, PresentedStore
 from jitid.capabilities.adopt.store import AdoptedStore
 from jitid.capabilities.directory import delegator_facts
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.integrity import (
-    verify_accepted,
-    verify_access,
-    verify_agents,
-    verify_approvals,
-    verify_delegators,
+    verify_directory,
+    verify_issued,
     verify_keys,
     verify_leaks,
-    verify_marks,
-    verify_names,
     verify_pruned,
     verify_tasks,
-    verify_uses,
+    verify_use,
 )
-from jitid.capabilities.integrity.member_rows import IssuedRows, MemberRows, mismatch_message
+from jitid.capabilities.integrity.by_event import EventRows
 from jitid.capabilities.integrity.prune_store import PruneStore
 from jitid.capabilities.integrity.store import RowStore
 from jitid.capabilities.integrity.verify_issued import IssuedMembers
@@ -37,9 +31,9 @@ from jitid.capabilities.leak.store import LeakStore
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.capabilities.use.store import UseStore
 from jitid.errors import IntegrityError
-from jitid.ledger import seal
-from jitid.ledger.seal import Seal
-from jitid.ledger.seal import find as find_seal
+from jitid.ledger import contract
+from jitid.ledger.contract import Seal
+from jitid.ledger.contract import find as find_seal
 from jitid.ledger.signing_keys import KeyStore
 from jitid.model import event as audit
 from jitid.model.ledger_rows import RESTORED
@@ -47,8 +41,109 @@ from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_access_id, parse_id
 
 if TYPE_CHECKING:
-    from jitid.capabilities.integrity.verify_outside import OutsideMembers
+    from jitid.capabilities.integrity.verify_use import OutsideMembers
     from jitid.ledger.view import View
+
+
+_MANY = 10
+"""Number of rows from which one query for all is cheaper than reading each row."""
+_ISSUED_BY = itemgetter(3)
+
+
+class EndedRow(NamedTuple):
+    """An ended credential, with the columns about its end."""
+
+    event: int
+    """The event that ended it."""
+    jti: bytes
+    ended_at: int
+    ended_as: str
+    honoured_until: int | None
+    """The expiry of a signed credential that ended early: until then verifiers may accept it."""
+    mistimed: int
+    """1 if it did not expire at its expiry, or was superseded without a successor."""
+    recorded: int
+    """1 if the record of an agent counts it."""
+
+
+class MemberRows:
+    """Rows in the order of their events."""
+
+    def __init__(
+        self,
+        rows: Iterator[tuple[Any, ...]],
+        verb: str,
+        event: Callable[[tuple[Any, ...]], int],
+        through: int,
+    ) -> None:
+        """Keep the query. `event` returns the event of a row; rows of events up to `through` may be gone."""
+        self._rows = EventRows(iter(rows), event, through)
+        self._verb = verb
+        self._through = through
+
+    def take(self, seq: int, count: int) -> list[tuple[Any, ...]]:
+        """Return the next `count` rows, those of event `seq`. Raise IntegrityError if there are fewer."""
+        rows = self._rows.take(seq, count)
+        if len(rows) != count and seq > self._through:
+            raise IntegrityError(mismatch_message(seq, self._verb))
+        return rows
+
+    def compare_rows(self) -> None:
+        """Raise IntegrityError if rows are left that no event accounts for."""
+        row = self._rows.next()
+        if row is not None:
+            raise IntegrityError(
+                f"the ledger has a credential {credential_id(row[1])} that no event says was {self._verb}"
+            )
+
+
+class IssuedRows(MemberRows):
+    """The rows of issued credentials. Many rows of one event may be skipped, if they were compared as a whole."""
+
+    def __init__(self, snapshot: View, without: str, through: int) -> None:
+        """Start the query; `without` names a table of identities that are gone."""
+        super().__init__(RowStore(snapshot).issued_members(without), "issued", _ISSUED_BY, through)
+        self._snapshot = snapshot
+        self._without = without
+        self._next = RowStore(snapshot).first_credential()
+        """The lowest number that the next row can have; None if rows are not in the order of their numbers."""
+        self._passed = False
+        """Whether rows were skipped that the open query would still return."""
+
+    def first_of(self, seq: int, count: int) -> int | None:
+        """Return the number of the first row of an event, if the event has many rows and none may be gone."""
+        return self._next if count >= _MANY and seq > self._through else None
+
+    def skip(self, count: int) -> None:
+        """Skip the next `count` rows; their numbers have no gap."""
+        assert self._next is not None
+        self._next += count
+        self._passed = True
+
+    def take(self, seq: int, count: int) -> list[tuple[Any, ...]]:
+        """Return the next `count` rows, those of event `seq`. Raise IntegrityError if there are fewer."""
+        self._catch_up()
+        rows = super().take(seq, count)
+        if rows and self._next is not None:
+            self._next = rows[-1][0] + 1
+        return rows
+
+    def compare_rows(self) -> None:
+        """Raise IntegrityError if rows are left that no event accounts for."""
+        self._catch_up()
+        super().compare_rows()
+
+    def _catch_up(self) -> None:
+        if self._passed and self._next is not None:
+            rows = RowStore(self._snapshot).issued_members(self._without, self._next - 1)
+            self._rows = EventRows(rows, _ISSUED_BY, self._through)
+            self._passed = False
+
+
+def mismatch_message(seq: int, verb: str) -> str:
+    """Return the message about an event that does not agree with its credentials."""
+    return f"the credentials that event {seq} {verb} are not in the ledger as it says"
+
 
 # Columns of `issued_members` and `ended_rows`. There may be a million rows: no loop in Python runs over them.
 _EVENT = itemgetter(0)
@@ -86,28 +181,28 @@ class Members:
 
     def __init__(self, snapshot: View, issuer: str) -> None:
         self._snapshot = snapshot
-        self._names = verify_names.NamesMembers(snapshot, issuer)
+        self._names = verify_keys.NamesMembers(snapshot, issuer)
         self._pruned = verify_pruned.PrunedMembers(PruneStore(snapshot))
         without, through = self._pruned.condemned_table, self._pruned.through
         self._without = without
         self._issued = IssuedRows(snapshot, without, through)
         self._rows = IssuedMembers(snapshot, without)
         self._ended = MemberRows(RowStore(snapshot).ended_rows(without), "ended", _EVENT, through)
-        self._honoured = verify_accepted.HonouredMembers(self._pruned)
+        self._honoured = verify_issued.HonouredMembers(self._pruned)
         self._mistimed: bytes | None = None
         """An ended credential that did not expire at its expiry, or was superseded without a successor."""
         self._recorded = 0
         """Number of ended credentials that the records of agents count."""
         self._leaks = verify_leaks.LeakMembers(LeakStore(snapshot), self._pruned)
-        self._approvals = verify_approvals.ApprovalRows(ApprovalStore(snapshot), snapshot.now, self._pruned)
-        self._access = verify_access.AccessMembers(AccessStore(snapshot), snapshot.now)
-        self._presented = presented_store.PresentedMembers(PresentedStore(snapshot), snapshot.now)
-        self._agents = verify_agents.AgentMembers(DirectoryStore(snapshot), without)
-        self._delegators = verify_delegators.DelegatorMembers(DirectoryStore(snapshot))
-        self._uses = verify_uses.UseMembers(UseStore(snapshot), self._pruned)
+        self._approvals = verify_tasks.ApprovalRows(ApprovalStore(snapshot), snapshot.now, self._pruned)
+        self._access = verify_directory.AccessMembers(AccessStore(snapshot), snapshot.now)
+        self._presented = access_store.PresentedMembers(PresentedStore(snapshot), snapshot.now)
+        self._agents = verify_directory.AgentMembers(DirectoryStore(snapshot), without)
+        self._delegators = verify_directory.DelegatorMembers(DirectoryStore(snapshot))
+        self._uses = verify_use.UseMembers(UseStore(snapshot), self._pruned)
         self._tasks = verify_tasks.TaskMembers(snapshot, pruned=bool(through))
         self._keys = verify_keys.KeyMembers()
-        self._marks = verify_marks.MarkMembers(snapshot, self._pruned, self._names)
+        self._marks = verify_use.MarkMembers(snapshot, self._pruned, self._names)
         self._policies: set[str] = set()
         """The digests of the policies by which credentials were issued."""
         self._outside: OutsideMembers | None = None
@@ -145,9 +240,9 @@ class Members:
 
     def _check(self, seq: int, body: bytes) -> None:
         # Inside a text the quotes would be escaped: these are members of the event itself.
-        if any(mark in body for mark in verify_names.MARKS):
+        if any(mark in body for mark in verify_keys.MARKS):
             self._names.take(seq, strict_json.loads(body, "audit event"))
-        if presented_store.MARK in body:
+        if access_store.MARK in body:
             # An event of any operation may have marks in addition.
             self._presented.check(seq, strict_json.loads(body, "audit event"))
         if verify_keys.KEY in body or verify_keys.RETIRED in body:
@@ -163,11 +258,11 @@ class Members:
         if b'"confirmed":"' in body or b'"settled":"' in body:
             self._at_targets().check(seq, strict_json.loads(body, "audit event"))
             return
-        if any(mark in body for mark in seal.MARKS):
+        if any(mark in body for mark in contract.MARKS):
             self._take_move(strict_json.loads(body, "audit event"))
-        if any(mark in body for mark in verify_approvals.MARKS):
+        if any(mark in body for mark in verify_tasks.MARKS):
             self._approvals.check(seq, strict_json.loads(body, "audit event"))
-        if any(mark in body for mark in verify_access.MARKS):
+        if any(mark in body for mark in verify_directory.MARKS):
             event = strict_json.loads(body, "audit event")
             self._access.check(seq, event)
             if event["op"] == "accept-clock":
@@ -177,11 +272,11 @@ class Members:
                 self._marks.clock(event)
             elif isinstance(event.get("access"), str):
                 self._marks.made(event, [parse_access_id(event["access"])])
-        if verify_marks.ASSERTION in body:
+        if verify_use.ASSERTION in body:
             self._marks.use(strict_json.loads(body, "audit event"))
         if verify_tasks.MARK in body or verify_tasks.RETIRED in body:
             self._tasks.take(seq, strict_json.loads(body, "audit event"))
-        if verify_agents.MARK in body:
+        if verify_directory.MARK in body:
             self._agents.take(seq, strict_json.loads(body, "audit event"))
         if delegator_facts.MARK in body:
             event = strict_json.loads(body, "audit event")
@@ -195,7 +290,7 @@ class Members:
             self._check_ended(seq, strict_json.loads(body, "audit event"))
         elif verify_leaks.MARK in body:
             self._leaks.check(seq, strict_json.loads(body, "audit event"))
-        elif verify_uses.MARK in body:
+        elif verify_use.MARK in body:
             self._uses.check(seq, strict_json.loads(body, "audit event"))
         elif verify_pruned.MARK in body:
             self._pruned.take(seq, strict_json.loads(body, "audit event"))
@@ -267,7 +362,7 @@ class Members:
 
     def _at_targets(self) -> OutsideMembers:
         if self._outside is None:
-            from jitid.capabilities.integrity.verify_outside import OutsideMembers
+            from jitid.capabilities.integrity.verify_use import OutsideMembers
 
             self._outside = OutsideMembers(OutsideStore(self._snapshot), self._pruned)
         return self._outside

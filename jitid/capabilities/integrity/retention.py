@@ -10,7 +10,7 @@ from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.integrity.prune_store import ChosenRows, PruneChanges, PruneStore
 from jitid.errors import ConflictError, UsageError
 from jitid.ledger.contract import Ledger
-from jitid.ledger.pruned import Pruned
+from jitid.ledger.expiry import Pruned
 from jitid.values.times import format_duration
 
 LEAST = 3_600

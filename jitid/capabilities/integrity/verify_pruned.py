@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.integrity.remains import Remains, issued_parts, request_parts
+from jitid.capabilities.integrity.prune_store import Remains, issued_parts, request_parts
 from jitid.errors import IntegrityError
+from jitid.ledger.expiry import Pruned
 from jitid.ledger.idempotency import REMEMBERED
-from jitid.ledger.pruned import Pruned
 from jitid.ledger.select import NO_PRUNED_LEAKS, PrunedLeaks
 
 if TYPE_CHECKING:

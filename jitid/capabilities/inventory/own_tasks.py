@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.directory import ownership
+from jitid.capabilities.directory.ownership import find, held_by, root_of
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.directory.visibility import find, held_by, root_of
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.errors import NotFoundError

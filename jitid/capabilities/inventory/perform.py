@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.directory import visibility
+from jitid.capabilities.directory import ownership
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import recognise_token, validity
 from jitid.capabilities.identity.filter_store import Filter
@@ -12,8 +12,8 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.inventory import operations as ops
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
-from jitid.ledger.seal import find as find_seal
-from jitid.ledger.seal import sealed
+from jitid.ledger.contract import find as find_seal
+from jitid.ledger.contract import sealed
 from jitid.model.credential import is_accepted_elsewhere
 from jitid.model.ledger_rows import Selection
 from jitid.values.text import label, quote
@@ -63,13 +63,13 @@ def _selection(snapshot: View, operation: ops.Revoke) -> Selection:
 def retire(context: Context, operation: ops.Retire) -> Ended:
     """End a task, or return the number of its credentials."""
     from jitid.capabilities.identity.perform import with_unsettled
-    from jitid.capabilities.inventory import retirement
+    from jitid.capabilities.inventory import task_sharing
 
     if operation.dry_run:
         with context.ledger.read() as snapshot:
-            return retirement.preview_retire(snapshot, operation.task)
+            return task_sharing.preview_retire(snapshot, operation.task)
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
-        ended = retirement.retire(transaction, operation.task, operation.reason)
+        ended = task_sharing.retire(transaction, operation.task, operation.reason)
         ended = with_unsettled(transaction, ended, Selection(tasks=(operation.task,)))
     return ended._replace(unproved=context.prove_leaks_refused())
 
@@ -169,7 +169,7 @@ def _visible_event(snapshot: View, seq: int, caller: Caller | None) -> dict[str,
     event = snapshot.event(seq)
     if event is None:
         return None
-    return event.document() if visibility.reads_all(caller) else visibility.seen(event.document())
+    return event.document() if ownership.reads_all(caller) else ownership.seen(event.document())
 
 
 def list_credentials(context: Context, operation: ops.ListCredentials) -> ops.Page:
@@ -207,7 +207,7 @@ def _roots(snapshot: View, operation: ops.ShowTree) -> Iterable[int]:
     for id_ in operation.ids:
         roots[top(validity.find(snapshot, id_).identity_key)] = None
     if operation.task is not None:
-        if visibility.find(snapshot, operation.task) is None:
+        if ownership.find(snapshot, operation.task) is None:
             raise NotFoundError(f"there never was a task {label(operation.task)}", "see: jitid task list")
         chosen = Filter(task=operation.task, delegator=operation.delegator, under=operation.under)
         after = None
@@ -226,7 +226,7 @@ def list_tasks(context: Context, operation: ops.ListTasks) -> list[ops.TaskRow]:
     with context.ledger.read() as snapshot:
         previous_task = None
         if operation.after is not None:
-            previous_task = visibility.find(snapshot, operation.after)
+            previous_task = ownership.find(snapshot, operation.after)
             if previous_task is None:
                 raise NotFoundError(
                     f"there is no task {quote(operation.after)} to continue after", "see: jitid task list"
@@ -235,7 +235,7 @@ def list_tasks(context: Context, operation: ops.ListTasks) -> list[ops.TaskRow]:
             operation.state, previous_task and previous_task.key, operation.limit, operation.within
         )
         return [
-            ops.TaskRow(visibility.as_seen(snapshot, context.caller, task), count, live, snapshot.now)
+            ops.TaskRow(ownership.as_seen(snapshot, context.caller, task), count, live, snapshot.now)
             for task, count, live in rows
         ]
 
@@ -243,7 +243,7 @@ def list_tasks(context: Context, operation: ops.ListTasks) -> list[ops.TaskRow]:
 def show_task(context: Context, operation: ops.ShowTask) -> ops.TaskRow:
     """Return one task with its counts and shares."""
     with context.ledger.read() as snapshot:
-        task = visibility.find(snapshot, operation.name)
+        task = ownership.find(snapshot, operation.name)
         if task is None:
             raise NotFoundError(f"there never was a task {label(operation.name)}", "see: jitid task list")
         return _row(snapshot, context.caller, task)
@@ -251,8 +251,8 @@ def show_task(context: Context, operation: ops.ShowTask) -> ops.TaskRow:
 
 def _row(snapshot: View, caller: Caller | None, task: Task) -> ops.TaskRow:
     """Return a task with the number of its credentials, and the names that it is shared with."""
-    from jitid.capabilities.identity.share_store import ShareStore
+    from jitid.capabilities.identity.task_store import ShareStore
 
     count, live = TaskStore(snapshot).count_for_task(task.key)
     shared = tuple(ShareStore(snapshot).of(task.key))
-    return ops.TaskRow(visibility.as_seen(snapshot, caller, task), count, live, snapshot.now, shared)
+    return ops.TaskRow(ownership.as_seen(snapshot, caller, task), count, live, snapshot.now, shared)

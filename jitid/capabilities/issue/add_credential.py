@@ -13,7 +13,7 @@ from jitid.issuers import kube_cluster
 from jitid.issuers.issuer import Minted, Order
 from jitid.keys.keyring import Keyring
 from jitid.ledger import policies
-from jitid.ledger.status_list_store import StatusStore
+from jitid.ledger.signing_keys import StatusStore
 from jitid.model import event
 from jitid.model.credential import Credential, base_kind, kept_kinds
 from jitid.model.ledger_rows import CredentialRow, Names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.directory import visibility
+from jitid.capabilities.directory import ownership
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.issue import approval_operations as ops
@@ -20,7 +20,7 @@ from jitid.values import strict_json
 from jitid.values.ids import parse_approval_id
 
 if TYPE_CHECKING:
-    from jitid.capabilities.access.presented_store import Presentation
+    from jitid.capabilities.access.store import Presentation
     from jitid.ledger.view import View
     from jitid.model.access import Caller
     from jitid.model.approval import Approval
@@ -126,10 +126,10 @@ def _details(snapshot: View, approval: Approval, caller: Caller | None) -> ops.A
         file, rule = text_of(files, name) or ("", "")
         rules.append((name, file, rule))
     if not _decides(snapshot, approval, caller):
-        task = None if task is None else visibility.as_seen(snapshot, caller, task)
+        task = None if task is None else ownership.as_seen(snapshot, caller, task)
         event, ended_event = (
-            visibility.seen(event),
-            None if ended_event is None else visibility.seen(ended_event),
+            ownership.seen(event),
+            None if ended_event is None else ownership.seen(ended_event),
         )
     return ops.ApprovalDetails(
         approval,
@@ -149,7 +149,7 @@ def _seen(snapshot: View, approval: Approval, caller: Caller | None) -> Approval
     opens_own_task = task is None and "opener" not in request
     if opens_own_task or _decides(snapshot, approval, caller):
         return approval
-    if task is not None and not visibility.is_hidden_from(snapshot, caller, task):
+    if task is not None and not ownership.is_hidden_from(snapshot, caller, task):
         return approval
     visible = {name: value for name, value in request.items() if name != "purpose"}
     return approval._replace(request=strict_json.dumps(visible).encode())
@@ -157,9 +157,9 @@ def _seen(snapshot: View, approval: Approval, caller: Caller | None) -> Approval
 
 def _decides(snapshot: View, approval: Approval, caller: Caller | None) -> bool:
     """Return whether a caller is in a group that must approve, or has a role that lists all requests."""
-    if caller is None or visibility.lists_approvals(caller):
+    if caller is None or ownership.lists_approvals(caller):
         return True
-    groups = visibility.groups_of(snapshot, caller)
+    groups = ownership.groups_of(snapshot, caller)
     return any(group in groups for group in approval.groups)
 
 

@@ -573,7 +573,7 @@ def _record(
         new_rows.add(granted, secrets)
     transaction.add(new_rows.identities, new_rows.credentials)
     if new_rows.places:
-        from jitid.ledger.status_list_store import StatusStore
+        from jitid.ledger.signing_keys import StatusStore
 
         StatusStore(transaction).add(new_rows.places)
     for key, jti, granted in new_rows.at_targets:

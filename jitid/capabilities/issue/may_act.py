@@ -12,7 +12,7 @@ from jitid.values.ids import parse_id
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
-    from jitid.capabilities.access.presented_store import Presentation
+    from jitid.capabilities.access.store import Presentation
     from jitid.ledger.view import View
     from jitid.model.access import Caller, Proof
     from jitid.model.credential import Credential

@@ -102,7 +102,7 @@ def names_of(
     """
     if url is None or mint.key is None or kind not in SIGNED:
         return [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw]
-    from jitid.capabilities.trust.draw_place import draw
+    from jitid.capabilities.trust.status_lists import draw
 
     status_places = draw(snapshot, url, mint.key.algorithm, expires_at, len(raw), drawn)
     return [
@@ -116,7 +116,7 @@ def are_free(transaction: Transaction, names: Sequence[Ids]) -> bool:
     status_places = [listed for _, _, listed in names if listed is not None]
     if not status_places:
         return True
-    from jitid.ledger.status_list_store import StatusStore
+    from jitid.ledger.signing_keys import StatusStore
 
     return not StatusStore(transaction).taken(
         status_places[0].list, [listed.place for listed in status_places]

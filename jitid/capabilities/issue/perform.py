@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from jitid.capabilities.issue import operations as ops
 from jitid.errors import ApprovalNeededError, InvalidCredentialError, JitidError, PolicyDeniedError
-from jitid.ledger import seal
+from jitid.ledger import contract
 from jitid.ledger.contract import change
 from jitid.model.credential import is_outside
 from jitid.model.request import check_size, check_sizes
 
 if TYPE_CHECKING:
-    from jitid.capabilities.access.presented_store import Presentation
+    from jitid.capabilities.access.store import Presentation
     from jitid.capabilities.issue.issuance import ForeseenIssues
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.capabilities.issue.may_act import Actor
@@ -75,7 +75,7 @@ def _previewed(
 ) -> Issued:
     from jitid.capabilities.issue import issuance
 
-    seal.refuse_if_sealed(snapshot)
+    contract.refuse_if_sealed(snapshot)
     try:
         return issuance.preview(snapshot, snapshot.names, request, context.terms(), as_of)
     except JitidError as error:

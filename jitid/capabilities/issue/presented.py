@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.capabilities.access.presented_store import Presentation, PresentedChanges, PresentedStore
-from jitid.capabilities.access.store import AccessStore
+from jitid.capabilities.access.store import AccessStore, Presentation, PresentedChanges, PresentedStore
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.may_act import client_actor, is_owner, must_be_allowed, names_of, own_agent
 from jitid.errors import PresenterError

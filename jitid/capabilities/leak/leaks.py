@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 from jitid.capabilities.identity import validity
-from jitid.capabilities.leak import exposure, match, trace_strings
+from jitid.capabilities.leak import exposure, trace_strings
 from jitid.capabilities.leak.places import distinct
 from jitid.capabilities.leak.store import LeakChanges, LeakStore
 from jitid.capabilities.leak.trace_result import Stray
@@ -152,7 +152,7 @@ def _recognise(
     report: LeakReport,
     sightings: Mapping[str, Sequence[Sighting]],
 ) -> _Recognised:
-    matched = match.match(snapshot, _secrets(finds), strings=bool(sightings))
+    matched = trace_strings.match(snapshot, _secrets(finds), strings=bool(sightings))
     recognised = trace_strings.recognise(snapshot, names, matched.left)
     others = [
         (credential, evidence)

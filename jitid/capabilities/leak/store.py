@@ -6,16 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.ledger import select
+from jitid.ledger.dialect import dialect_of
 from jitid.ledger.lineage import LIVE_TREES, below
-from jitid.ledger.select import NO_PRUNED_LEAKS, PrunedLeaks, bounds, left
+from jitid.ledger.select import LIVE, NO_PRUNED_LEAKS, PrunedLeaks, bounds, left
 from jitid.ledger.transaction import Changes
 from jitid.ledger.view import Store
-from jitid.values.ids import credential_id
+from jitid.model.credential import State
+from jitid.model.leak import Acted, Aftermath, AtTarget, EndedByEvent, MadeAfterLeak, RefusedLeaks
+from jitid.values.ids import credential_id, identity_id
+from jitid.values.times import check_times
 
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
     from jitid.model.leak import (
-        Aftermath,
         Leak,
         LeakFilter,
         LeakPlaces,
@@ -24,9 +27,9 @@ if TYPE_CHECKING:
         Noted,
         Printed,
         RecordedLeaks,
-        RefusedLeaks,
         SeenPlace,
     )
+
 
 _LEAK = """
     SELECT c.identity, l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, l.proved_at, l.closed_at,
@@ -127,9 +130,7 @@ class LeakStore(Store):
 
     def refused_leaks(self, after: int, limit: int) -> RefusedLeaks:
         """Return such leaks without any live credential left, at most `limit`."""
-        from jitid.capabilities.leak import refused_store
-
-        return refused_store.refused(self._db, after, limit, self._now)
+        return refused(self._db, after, limit, self._now)
 
     def _leaks(self, rows: list[Any]) -> list[Leak]:
         if not rows:
@@ -174,9 +175,7 @@ class LeakStore(Store):
 
     def aftermath(self, identity: int, credential: int, reported_at: int, limit: int) -> Aftermath:
         """Return the aftermath for an identity with a leaked credential, and for all its descendants."""
-        from jitid.capabilities.leak import aftermath_store
-
-        return aftermath_store.of(self._db, self._now, identity, credential, reported_at, limit)
+        return of(self._db, self._now, identity, credential, reported_at, limit)
 
     def sighting_rows(
         self, without: PrunedLeaks = NO_PRUNED_LEAKS
@@ -302,3 +301,124 @@ def _change(
         f"UPDATE leak SET {assignment} WHERE {condition} AND id IN (SELECT leak FROM given_leak)", values
     )
     return rows
+
+
+_WAYS = ", ".join(f"'{state}'" for state in State if state not in (State.ACTIVE, State.PENDING))
+_INACTIVE = f"(c.ended_as IN ({_WAYS}) OR c.superseded_at <= :now OR c.expires_at <= :now)"
+_COLUMNS = "leak INTEGER PRIMARY KEY, identity INTEGER NOT NULL, inactive INTEGER NOT NULL"
+
+_GATHER = f"""INSERT INTO unproved (leak, identity, inactive)
+    SELECT l.id, c.identity, CASE WHEN {_INACTIVE} THEN 1 ELSE 0 END
+      FROM leak l CROSS JOIN credential c
+     WHERE c.id = l.credential AND l.proved_at IS NULL AND l.id > :after AND NOT ({select.LIVE})
+     ORDER BY l.id LIMIT :limit"""
+
+_TAKEN = """EXISTS (SELECT 1 FROM outside o WHERE o.credential = c.id
+       AND (o.settled_at IS NULL
+            OR o.settlement = 'unsupported' AND coalesce(o.honoured_until, c.expires_at) > :now))"""
+
+
+def refused(db: Any, after: int, limit: int, now: int) -> RefusedLeaks:
+    """Return the leaks above the number `after`, at most `limit`, without any live credential left.
+
+    Their credential has ended, and so has every other credential of its identity and of the descendants; none of these
+    leaks is proved yet.
+    """
+    dialect = dialect_of(db)
+    dialect.temporaries(db, {"unproved": _COLUMNS})
+    gathered = db.execute(_GATHER, {"after": after, "limit": limit, "now": now}).rowcount
+    if not gathered:
+        return RefusedLeaks([], [], None)
+    dialect.counted(db, "unproved")
+    # Most ledgers have nothing at targets, and a million rows to go through.
+    targets = db.execute("SELECT 1 FROM outside LIMIT 1").fetchone() is not None
+    alive = f"({select.LIVE} OR {_TAKEN})" if targets else select.LIVE
+    (last_leak,) = db.execute("SELECT max(leak) FROM unproved").fetchone()
+    db.execute(
+        f"""DELETE FROM unproved WHERE identity IN (SELECT start FROM (
+                WITH RECURSIVE {below("SELECT identity, identity FROM unproved")}
+                SELECT b.start FROM below b CROSS JOIN credential c
+                 WHERE c.identity = b.id AND {alive}) AS living)""",
+        {"now": now},
+    )
+    rows = db.execute("SELECT leak, inactive FROM unproved ORDER BY leak").fetchall()
+    return RefusedLeaks(
+        [leak for leak, inactive in rows if inactive],
+        [leak for leak, inactive in rows if not inactive],
+        last_leak if gathered == limit else None,
+    )
+
+
+# The comparison of depths bounds the walk: in a damaged ledger, parents may form a circle.
+_BELOW = """
+    WITH RECURSIVE below (id, depth, hop) AS (
+        SELECT i.id, i.depth, 0 FROM identity i WHERE i.id = :identity
+        UNION ALL
+        SELECT i.id, i.depth, b.hop + 1 FROM below b CROSS JOIN identity i
+         WHERE i.parent = b.id AND i.depth > b.depth)"""
+
+_COUNTS = f"""{_BELOW}
+    SELECT (SELECT count(*) - 1 FROM below), count(*), sum(CASE WHEN c.issued_at > :reported THEN 1 ELSE 0 END),
+           sum(CASE WHEN {LIVE} THEN 1 ELSE 0 END)
+      FROM below b CROSS JOIN credential c WHERE c.identity = b.id"""
+
+_MADE = f"""{_BELOW}
+    SELECT c.jti, i.uid, a.text, c.kind, b.hop, c.issued_at, c.event
+      FROM below b CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a
+     WHERE c.identity = b.id AND i.id = b.id AND a.id = i.agent AND c.id <> :credential
+     ORDER BY c.id LIMIT :limit"""
+
+_ACTED = f"""{_BELOW}
+    SELECT a.text, n.action, n.resource, n.allowed, CASE WHEN n.at > :reported THEN 1 ELSE 0 END, count(*),
+           min(n.at), max(n.at), min(n.event), max(n.event)
+      FROM below b CROSS JOIN credential c CROSS JOIN action n CROSS JOIN identity i CROSS JOIN term a
+     WHERE c.identity = b.id AND n.credential = c.id AND i.id = b.id AND a.id = i.agent
+     GROUP BY 1, 2, 3, 4, 5 ORDER BY 7, 9, 1, 2, 3, 4, 5 LIMIT :limit"""
+
+_ENDED = f"""{_BELOW}
+    SELECT c.ended_event, c.ended_as, count(*), count(DISTINCT c.identity),
+           max(CASE WHEN c.id = :credential THEN 1 ELSE 0 END), min(c.ended_at), max(c.ended_at)
+      FROM below b CROSS JOIN credential c WHERE c.identity = b.id AND c.ended_at IS NOT NULL
+     GROUP BY 1, 2 ORDER BY 6, 1 LIMIT :limit"""
+
+_AT_TARGETS = f"""{_BELOW}
+    SELECT o.target, count(*), o.settlement, max(o.settled_at), o.event
+      FROM below b CROSS JOIN credential c CROSS JOIN outside o
+     WHERE c.identity = b.id AND o.credential = c.id
+     GROUP BY o.target, o.settlement, o.event, CASE WHEN o.settled_at IS NULL THEN 0 ELSE 1 END
+     ORDER BY min(c.id) LIMIT :limit"""
+
+
+def of(db: Any, now: int, identity: int, credential: int, reported_at: int, limit: int) -> Aftermath:
+    """Return the aftermath for an identity with a leaked credential, and for all its descendants."""
+    values = {
+        "identity": identity,
+        "credential": credential,
+        "reported": reported_at,
+        "now": now,
+        "limit": limit,
+    }
+
+    def query(sql: str) -> list[Any]:
+        rows: list[Any] = db.execute(sql, values).fetchall()
+        return rows
+
+    ((identities, credentials, later, live),) = query(_COUNTS)
+    made_credentials = [
+        MadeAfterLeak(credential_id(jti), identity_id(uid), *rest) for jti, uid, *rest in query(_MADE)
+    ]
+    uses = [
+        Acted(agent, action, resource, allowed == 1, is_after == 1, *rest)
+        for agent, action, resource, allowed, is_after, *rest in query(_ACTED)
+    ]
+    ends = [
+        EndedByEvent(event, state, count, holders, includes_leaked == 1, first_at, last_at)
+        for event, state, count, holders, includes_leaked, first_at, last_at in query(_ENDED)
+    ]
+    at_targets = [AtTarget(*row) for row in query(_AT_TARGETS)]
+    check_times(
+        *(made.issued_at for made in made_credentials),
+        *(use.first_at for use in uses),
+        *(end.first_at for end in ends),
+    )
+    return Aftermath(identities, credentials, later or 0, live or 0, made_credentials, uses, ends, at_targets)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import NamedTuple
 
 from jitid.capabilities.access.store import AccessStore
 from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
+from jitid.capabilities.leak.store import LeakStore
 from jitid.capabilities.leak.trace_result import (
     MISTYPED,
     SHOWN,
@@ -25,13 +27,13 @@ from jitid.crypto import jws
 from jitid.crypto.private_key import UNREADABLE
 from jitid.crypto.public_key import public_print
 from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
-from jitid.ledger import pruned as prunings
+from jitid.ledger import expiry as prunings
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
 from jitid.model.credential import Credential, is_accepted_elsewhere
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.search.find import Finds, jti_of_token, mark
-from jitid.values.ids import parse_id
+from jitid.values.ids import credential_id, parse_id
 from jitid.values.secret import fingerprint
 
 _OF_A_FORM = frozenset({"jwt", "jwt-svid", "opaque"})
@@ -378,3 +380,56 @@ def _is_id(text: str) -> bool:
     except UsageError:
         return False
     return True
+
+
+class Matched(NamedTuple):
+    """Strings that their fingerprint alone identifies, and the strings that are left to examine."""
+
+    credentials: dict[int, str]
+    """Number and jti of each credential that is proved to have been there."""
+    alive: int
+    """How many of them are live."""
+    strings: dict[int, list[_String]]
+    """The strings of each of these credentials, in the form of `Recognised`; empty unless requested."""
+    left: Finds
+    """The strings to examine: all others, without strings that no record has."""
+    unknown: int
+    """The number of opaque tokens and fingerprints that no record has; they are not in `left`."""
+
+
+def match(snapshot: View, finds: Finds, *, strings: bool) -> Matched:
+    """Match opaque tokens, whole signed tokens and fingerprints with credentials.
+
+    The result is that of `trace_strings.recognise`: a token with the fingerprint of a credential is exactly the token
+    that was handed out. Left to examine are strings that another record has, and signed tokens that no record has:
+    their signature must be verified.
+    """
+    signed = {fingerprint(token): token for token in finds.signed}
+    printed = LeakStore(snapshot).printed({*finds.opaque, *finds.prints, *signed})
+    known_prints = {print_ for _, _, print_, _ in printed.credentials}
+    credentials = {key: credential_id(jti) for key, jti, _, _ in printed.credentials}
+    strings_of: dict[int, list[_String]] = {}
+    if strings:
+        strings_of = {key: _strings(print_, finds, signed) for key, _, print_, _ in printed.credentials}
+    remaining = finds.copy()
+    others = printed.others - known_prints
+    remaining.opaque = {raw: finds.opaque[raw] for raw in others & finds.opaque.keys()}
+    remaining.prints = {raw: finds.prints[raw] for raw in others & finds.prints.keys()}
+    matched_tokens = {signed[print_] for print_ in known_prints & signed.keys()}
+    remaining.signed = {token: count for token, count in finds.signed.items() if token not in matched_tokens}
+    unknown = sum(
+        len(counts.keys() - known_prints - printed.others) for counts in (finds.opaque, finds.prints)
+    )
+    alive = sum(live for _, _, _, live in printed.credentials)
+    return Matched(credentials, alive, strings_of, remaining, unknown)
+
+
+def _strings(print_: bytes, finds: Finds, signed: dict[bytes, str]) -> list[_String]:
+    strings: list[_String] = []
+    if print_ in finds.opaque:
+        strings.append(("opaque", print_))
+    if print_ in finds.prints:
+        strings.append(("prints", print_))
+    if print_ in signed:
+        strings.append(("signed", signed[print_]))
+    return strings

@@ -11,7 +11,7 @@ from jitid.values.field_types import TIME, number
 
 if TYPE_CHECKING:
     from jitid.capabilities.report.sprawl_report import Report
-    from jitid.capabilities.sweep.thresholds import Thresholds
+    from jitid.capabilities.sweep.finding import Thresholds
 
 
 class MakeReport(Operation["Report"]):

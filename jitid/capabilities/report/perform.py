@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from jitid.capabilities.report import operations as ops
 from jitid.capabilities.report import sprawl_report
-from jitid.capabilities.sweep.rule import RuleContext
+from jitid.capabilities.sweep.rule import RuleContext, check_clock, sweep
 from jitid.capabilities.sweep.rules import NAMES, rule_of
-from jitid.capabilities.sweep.run_rules import check_clock, sweep
 
 if TYPE_CHECKING:
     from jitid.operation.context import Context

@@ -15,6 +15,7 @@ from jitid.capabilities.report.sprawl_report import (
     Report,
 )
 from jitid.capabilities.sweep.finding import Finding
+from jitid.formats import prometheus
 from jitid.formats.cell import count, counted, duration, mean, percent
 from jitid.model.survey import PROPERTIES
 from jitid.values.times import format_time
@@ -401,3 +402,24 @@ class Figures:
             if sample.labels.get("state", "") == state:
                 return figure, sample.value
         return figure, None
+
+
+FIELDS = ("metric", "labels", "value")
+
+
+def exposition(report: Report) -> Iterator[str]:
+    """Yield the present figures as gauges of Prometheus; figures without a value are left out."""
+    for figure in SERIES:
+        samples = (
+            (labels, rounded)
+            for labels, value in figure.samples(report)
+            if (rounded := figure.rounded(value)) is not None
+        )
+        yield from prometheus.family(f"jitid_{figure.name}", f"{figure.description}.", samples)
+
+
+def rows(report: Report) -> Iterator[Mapping[str, Any]]:
+    """Yield every figure of the report, the days of the trend too."""
+    for figure in FIGURES:
+        for labels, value in figure.samples(report):
+            yield {"metric": figure.name, "labels": labels, "value": figure.rounded(value)}

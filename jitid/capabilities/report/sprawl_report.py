@@ -10,9 +10,8 @@ from typing import NamedTuple, Self
 
 from jitid.capabilities.integrity.prune_store import PruneStore
 from jitid.capabilities.report import store as report_store
-from jitid.capabilities.sweep.finding import Coverage, Finding, Severity
+from jitid.capabilities.sweep.finding import Coverage, Finding, Severity, Thresholds
 from jitid.capabilities.sweep.rules import over_privileged, over_scoped
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.view import View
 from jitid.model.credential import LEEWAY_TEXT

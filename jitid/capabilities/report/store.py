@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.use import reported_store
+from jitid.capabilities.use import store as use_store
 from jitid.ledger.lifetime_statistics import WAS_LIVE, AtOneTime, leaks, retirement, trend
 from jitid.ledger.select import LIVE
 from jitid.model.survey import (
@@ -167,7 +167,7 @@ class _Surveying:
             f"""INSERT INTO handing
                 SELECT DISTINCT i.parent FROM identity i WHERE i.parent IS NOT NULL {born if self._past else ""}"""
         )
-        self._reported = reported_store.find(self._queries.all, self._alive)
+        self._reported = use_store.find(self._queries.all, self._alive)
         if self._queries.all("SELECT 1 FROM used LIMIT 1"):
             self._queries.all(
                 f"""INSERT INTO authorized

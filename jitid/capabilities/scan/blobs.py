@@ -14,14 +14,15 @@ from jitid.capabilities.scan.git_repository import Repository
 from jitid.capabilities.scan.history import (
     DAMAGED,
     MISSING,
+    Appearance,
     ObjectListing,
     ObjectSelection,
     ObjectShare,
     list_objects,
+    locate,
 )
 from jitid.capabilities.scan.hits import CHUNK, Hit, Searcher
 from jitid.capabilities.scan.item import Item, Origin, ScanTally
-from jitid.capabilities.scan.provenance import Appearance, locate
 from jitid.errors import StorageError
 from jitid.search.strings import is_wide
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from hashlib import sha256
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from jitid.capabilities.scan.item import Item, Origin, ScanTally
 from jitid.crypto.private_key import SEED
@@ -302,3 +302,39 @@ class Searcher:
         if kept_count < (MOST_PLACES if item.revision is None else MOST_VERSIONS):
             self._places[raw] = kept_count + 1
             self._hits.append(Hit(raw, kind, item.place, line, item.revision, offset, item.inside))
+
+
+class Source(Protocol):
+    """A source of items for a searcher; several processes may share it."""
+
+    locates: bool
+    """Whether only `located`, called with all hits that count, returns their places."""
+    unit: str
+    """The word for an item."""
+    listing: str
+    """The command that lists all hits."""
+    root: str
+    """A sentence that names the folder to which the paths of items are relative."""
+    processes: int | None
+    """Number of processes that should search; None for one per processor, up to `MOST_PROCESSES`."""
+
+    def prepare(self, processes: int) -> None:
+        """Prepare the data that the processes share, before they are forked. Raises UsageError.
+
+        If a process cannot be forked, it is called again for one process.
+        """
+
+    def search(self, searcher: Searcher) -> Iterator[None]:
+        """Search a share of the items; yield now and then, so that the caller can take results.
+
+        Each process calls it once, and each item is searched by one process. An item that cannot be read is counted in
+        the searcher's tally and raises no error.
+        """
+        ...
+
+    def located(self, hits: list[Hit]) -> list[Hit]:
+        """Return the hits with their final places, each place of a string once. Raises StorageError."""
+        ...
+
+    def close(self) -> None:
+        """Close the files and sockets of the search."""

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 from jitid.capabilities.scan import archives
 from jitid.capabilities.scan.hits import Searcher
-from jitid.capabilities.scan.holes import hole_after, is_sparse
-from jitid.capabilities.scan.item import Item
+from jitid.capabilities.scan.item import Item, hole_after, is_sparse
 from jitid.crypto.private_key import SEED
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.search.strings import is_wide

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.identity import recognise_token, revocation
 from jitid.capabilities.identity.task_store import TaskStore
-from jitid.capabilities.inventory import retirement
+from jitid.capabilities.inventory import task_sharing
 from jitid.capabilities.issue import issuance, provision
 from jitid.capabilities.issue.mint import signing_of
-from jitid.capabilities.sweep.canary_result import Canary, Fate
+from jitid.capabilities.sweep.finding import Canary, Fate
 from jitid.capabilities.targets import settle
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import InvalidCredentialError, JitidError
@@ -147,7 +147,7 @@ class _Flight:
         def close(transaction: Transaction) -> None:
             task = TaskStore(transaction).find_task(self._task, DELEGATOR)
             if task is not None:
-                retirement.retire(transaction, task.full_name, None)
+                task_sharing.retire(transaction, task.full_name, None)
 
         change(self._ledger, close)
 

@@ -7,16 +7,18 @@ from collections.abc import Iterator, Sequence
 
 from jitid.capabilities.sweep.findings_view import (
     SWEEP,
+    Closing,
     Command,
+    FindingGroup,
     FindingRow,
     RuleInfo,
     SweptRows,
     Wording,
     accepted_until,
     covered,
+    grouped,
     unchanged,
 )
-from jitid.capabilities.sweep.grouped_findings import Closing, FindingGroup, grouped
 from jitid.formats.cell import cell, counted
 from jitid.formats.table import terminal_width
 

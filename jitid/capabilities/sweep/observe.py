@@ -9,7 +9,7 @@ from threading import Thread
 from time import monotonic
 from typing import NamedTuple
 
-from jitid.capabilities.sweep.target_store import Observed, SeenTarget
+from jitid.capabilities.sweep.store import Observed, SeenTarget
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.errors import JitidError
 from jitid.issuers.targets import Targets

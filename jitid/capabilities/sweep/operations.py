@@ -13,11 +13,17 @@ from jitid.values.field_types import COUNT, TIME, number, pattern, text, texts
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from jitid.capabilities.sweep.canary_result import Canary
-    from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
-    from jitid.capabilities.sweep.known_findings import KnownFindings
+    from jitid.capabilities.sweep.finding import (
+        Canary,
+        Coverage,
+        Finding,
+        KnownFindings,
+        Remedied,
+        Swept,
+        Thresholds,
+        Unfixed,
+    )
     from jitid.capabilities.sweep.remedies import ForeseenFix
-    from jitid.capabilities.sweep.thresholds import Thresholds
 
 
 def _rule(value: str) -> str:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.sweep import operations as ops
-from jitid.capabilities.sweep import remedies, run_rules
-from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
-from jitid.capabilities.sweep.rule import Rule, RuleContext
+from jitid.capabilities.sweep import remedies
+from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Thresholds, Unfixed
+from jitid.capabilities.sweep.rule import Rule, RuleContext, check_clock, found
+from jitid.capabilities.sweep.rule import sweep as run_rules
 from jitid.capabilities.sweep.rules import rule_of
-from jitid.capabilities.sweep.run_rules import check_clock, found
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import ClockError, IntegrityError, JitidError
 from jitid.ledger.contract import Ledger
 from jitid.ledger.signing_keys import KeyStore
@@ -23,8 +22,8 @@ from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
 
 if TYPE_CHECKING:
-    from jitid.capabilities.sweep.canary_result import Canary
-    from jitid.capabilities.sweep.target_store import Observed
+    from jitid.capabilities.sweep.finding import Canary
+    from jitid.capabilities.sweep.store import Observed
     from jitid.operation.context import Context
     from jitid.operation.terms import Terms
 
@@ -71,7 +70,7 @@ def sweep(context: Context, operation: ops.Sweep) -> Iterator[Finding | Coverage
             observed=observed,
             unrecorded=unrecorded,
         )
-        yield from run_rules.sweep(rule_context, rules, operation.most)
+        yield from run_rules(rule_context, rules, operation.most)
         head = unsigned = None
         if rule_context.verified is not None:
             try:

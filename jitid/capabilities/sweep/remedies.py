@@ -12,8 +12,7 @@ from jitid.capabilities.identity import revocation, validity
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep.finding import Finding, Remedied, Unfixed
-from jitid.capabilities.sweep.rule import Rule, RuleContext
-from jitid.capabilities.sweep.run_rules import ends, found, reading_rows
+from jitid.capabilities.sweep.rule import Rule, RuleContext, ends, found, reading_rows
 from jitid.capabilities.sweep.store import DUE, ENDED_BY
 from jitid.errors import (
     ClockError,

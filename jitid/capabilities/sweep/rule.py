@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.capabilities.sweep.finding import Coverage, Finding, Severity
-from jitid.capabilities.sweep.store import KNOWN_USE, LIVE_COUNTS, SUSPECTS, WITHOUT_DELEGATOR, marking
-from jitid.capabilities.sweep.target_store import Observed
-from jitid.capabilities.sweep.thresholds import Thresholds
-from jitid.capabilities.use import reported_store
-from jitid.errors import IntegrityError, UsageError
+from jitid.capabilities.identity.store import CredentialStore
+from jitid.capabilities.sweep.finding import Coverage, Finding, Severity, Thresholds
+from jitid.capabilities.sweep.store import (
+    KNOWN_USE,
+    LIVE_COUNTS,
+    SUSPECTS,
+    WITHOUT_DELEGATOR,
+    Observed,
+    marking,
+)
+from jitid.capabilities.use import store as use_store
+from jitid.errors import ClockError, IntegrityError, JitidError, UsageError
 from jitid.ledger.select import LIVE
+from jitid.ledger.sqlite.clock import jumped
 from jitid.ledger.view import View
 from jitid.model.event import Head
 from jitid.model.ledger_condition import ClockReading
@@ -22,7 +30,7 @@ from jitid.model.ledger_rows import Names, Selection
 from jitid.values.scope import Scope, parse_scope
 
 if TYPE_CHECKING:
-    from jitid.capabilities.sweep.canary_result import Canary
+    from jitid.capabilities.sweep.finding import Canary
     from jitid.operation.terms import Terms
 
 
@@ -242,7 +250,7 @@ class RuleContext:
         The temporary table `reporting` then contains these audiences. Return whether any audience reports use.
         """
         if self._reported is None:
-            self._reported = reported_store.find(self.query, LIVE)
+            self._reported = use_store.find(self.query, LIVE)
             self._use_unknown = self._unreported() if self._reported else "use is reported nowhere"
         if self._use_unknown is not None:
             self.not_known(self._use_unknown)
@@ -250,14 +258,14 @@ class RuleContext:
 
     def load_targets(self) -> None:
         """Load the answers of targets into temporary tables (`target_store.load`), and record missing answers."""
-        from jitid.capabilities.sweep import target_store
+        from jitid.capabilities.sweep import store as sweep_store
 
         observed = self.observed
         if observed is None:
             self.missed("targets were not asked")
             observed = Observed()
         if not self._loaded:
-            target_store.load(self.snapshot, observed)
+            sweep_store.load(self.snapshot, observed)
             self._loaded = True
         for reason in observed.missed:
             self.missed(reason)
@@ -303,3 +311,86 @@ class RuleContext:
         self._examined = self._unknown = None
         self._missed = []
         return coverage
+
+
+MEASURED = 20_000
+"""Maximum number of credentials, over all findings, for which remedies are measured: more would take too long.
+
+If `pick` reads all live credentials, a rule is measured only with at most this number of live credentials.
+"""
+
+
+def sweep(
+    context: RuleContext, rules: Sequence[Rule], limit: int | None = None
+) -> Iterator[Finding | Coverage]:
+    """Yield the findings of each rule, followed by its coverage.
+
+    A rule that fails is reported as incomplete, and the other rules still run. A remedy that revokes more than `limit`
+    credentials is measured with all descendants, as long as that is cheap.
+    """
+    context.mark(rules)
+    alive, doubts = context.census()
+    room = MEASURED
+    for rule in rules:
+        cheap = alive <= MEASURED or not rule.picks_among_all
+        try:
+            for finding in found(rule, context):
+                if limit is not None and cheap and limit < finding.revokes <= room:
+                    room -= finding.revokes
+                    yield _measured(rule, context, finding)
+                else:
+                    yield finding
+        except JitidError as error:
+            context.missed(error.message)
+        if rule.group is not RuleGroup.HEALTH:
+            for doubt in doubts:
+                context.missed(doubt)
+        yield context.coverage(rule)
+
+
+def found(rule: Rule, context: RuleContext) -> Generator[Finding, None, None]:
+    """Yield the findings of a rule.
+
+    Raises IntegrityError for a row that no ledger writes, and the errors of reading the ledger.
+    """
+    with reading_rows():
+        yield from rule.find(context)
+
+
+def ends(rule: Rule, context: RuleContext, finding: Finding) -> Selection | None:
+    """Return the selection that `--fix` revokes for a finding; None if no revocation fixes it.
+
+    Raises the same errors as `found`.
+    """
+    with reading_rows():
+        return rule.ends(context, finding)
+
+
+@contextmanager
+def reading_rows() -> Iterator[None]:
+    """Raise IntegrityError if a value has a type that no ledger writes."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError) as error:
+        raise IntegrityError(
+            "a row of the ledger holds what no ledger writes", "run: jitid audit verify"
+        ) from error
+
+
+def _measured(rule: Rule, context: RuleContext, finding: Finding) -> Finding:
+    selection = ends(rule, context, finding)
+    if selection is None or not any(selection):
+        return finding
+    return finding._replace(revokes=CredentialStore(context.snapshot).measure(selection).credentials)
+
+
+def check_clock(clock: ClockReading) -> None:
+    """Raise ClockError if the clock has jumped ahead.
+
+    By such a clock all credentials would be expired, and a sweep would find none.
+    """
+    if clock.jump > 0:
+        raise ClockError(
+            f"{jumped(clock.jump)}; nothing was examined or changed",
+            "set the clock right; if it is right, repeat the command with --accept-clock",
+        )

@@ -9,7 +9,7 @@ from jitid.capabilities.targets import settle as settle_targets
 from jitid.issuers.targets import Targets
 
 if TYPE_CHECKING:
-    from jitid.capabilities.targets.settle_result import SettledTargets
+    from jitid.capabilities.targets.operations import SettledTargets
     from jitid.model.ledger_condition import Check
     from jitid.operation.context import Context
 
@@ -33,10 +33,8 @@ def settle(context: Context, operation: ops.Settle) -> SettledTargets:
 
 def examine_targets(context: Context, operation: ops.ExamineTargets) -> list[Check]:
     """Check each target."""
-    from jitid.capabilities.targets import visit
-
     del operation
-    return list(visit.visit(context, targets_of(context)))
+    return list(settle_targets.visit(context, targets_of(context)))
 
 
 def targets_of(context: Context) -> Targets:

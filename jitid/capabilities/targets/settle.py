@@ -8,20 +8,25 @@ from queue import Empty, Queue
 from random import uniform
 from threading import Thread
 from time import monotonic
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.capabilities.targets.settle_result import Left, SettledTargets
+from jitid.capabilities.targets.operations import Left, SettledTargets
 from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
 from jitid.errors import JitidError
 from jitid.issuers.targets import Targets
 from jitid.ledger import expiry
 from jitid.ledger.contract import Ledger, change
 from jitid.ledger.transaction import Transaction
-from jitid.model.credential import Kind
+from jitid.model.credential import Kind, is_outside
+from jitid.model.ledger_condition import Check, failure, ok, warning
 from jitid.model.target import BY_HAND, LAST_AFTER, EndOutcome, Outside, Settlement
 from jitid.system import time_limit
 from jitid.values.text import safe
 from jitid.values.times import NO_EXPIRY
+
+if TYPE_CHECKING:
+    from jitid.operation.context import Context
+
 
 FIRST_AFTER = 10
 """Seconds before an unavailable target is tried again: twice as long each time, up to an hour."""
@@ -290,3 +295,55 @@ def _left(outside: Outside, outcome: EndOutcome, next_at: int | None) -> Left:
         next_at,
         honoured_until,
     )
+
+
+NAME = "targets"
+
+
+def visit(context: Context, targets: Targets) -> Iterator[Check]:
+    """Yield the result for each target, and warnings about credentials that must still be ended.
+
+    Nothing is made or ended. A target that hangs is given up after its own time limit.
+    """
+    for name in targets.names():
+        try:
+            yield ok(NAME, f"{safe(name)}: {_description(context, targets, name)}")
+        except JitidError as error:
+            error.message = f"{safe(name)}: {safe(error.message)}"
+            yield failure(NAME, error)
+    with context.ledger.read() as snapshot:
+        unsettled = OutsideStore(snapshot).open_count()
+        configured = set(targets.names())
+        lost = [name for name in OutsideStore(snapshot).targets_due(None) if name not in configured]
+    for name in lost:
+        yield warning(
+            NAME,
+            f"{safe(name)}: what is dead in the ledger is to be ended there, and the configuration has no such target",
+            f"name it again: a table [target.{safe(name)}]",
+        )
+    if unsettled:
+        description = (
+            "1 credential that is dead" if unsettled == 1 else f"{unsettled} credentials that are dead"
+        )
+        yield warning(NAME, f"{description} in the ledger may still work at a target", "jitid sweep")
+    if not targets.names() and not lost:
+        yield ok(NAME, "the configuration has none")
+
+
+def _description(context: Context, targets: Targets, name: str) -> str:
+    """Return the kind of a target, and that it answers. Raises the errors of its issuer."""
+    target = targets.get(name)
+    templates = f"templates {', '.join(map(safe, target.templates))}" if target.templates else "no templates"
+    if not is_outside(target.kind):
+        return f"{target.kind}, made here; {templates}"
+    issuer = targets.open(target)
+    try:
+        with context.ledger.read() as snapshot:
+            ledger_names = OutsideStore(snapshot).names_at(name)
+        issuer.expect([entry.name for entry in ledger_names])
+        # The first entry of the inventory shows that the target answers.
+        next(iter(issuer.inventory()), None)
+    finally:
+        with suppress(JitidError):
+            issuer.close()
+    return f"{target.kind}, answers; {templates}"

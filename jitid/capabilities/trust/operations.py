@@ -1,4 +1,4 @@
-"""Operations on signing keys."""
+"""Operations on signing keys, the X.509 authority of a ledger, and publications."""
 
 from __future__ import annotations
 
@@ -7,12 +7,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid.formats.columns import Columns
 from jitid.operation.base import Operation
 from jitid.operation.verb import READS
-from jitid.values.declaration import value
-from jitid.values.field_types import ALGORITHM, COUNT, FILTER, KEY_USE, REASON, pattern
+from jitid.values.declaration import value, values
+from jitid.values.field_types import (
+    ALGORITHM,
+    COUNT,
+    DURATION,
+    FILTER,
+    KEY_USE,
+    MAX_CHAIN,
+    REASON,
+    number,
+    pattern,
+    text,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jitid.capabilities.trust.publication import Document
     from jitid.capabilities.trust.rotation import KeyChange
     from jitid.capabilities.trust.ssh_trust import SshAuthority, SshRevocations
+    from jitid.capabilities.trust.x509_authority import Bundle, Imported, Requested, RevocationList
     from jitid.model.ledger_rows import SigningKey
 
 
@@ -95,3 +110,62 @@ class PublishSshRevocations(Operation["SshRevocations"]):
 
     for_anybody = True
     effect = READS
+
+
+class RequestAuthority(Operation["Requested"]):
+    """Make a key, and ask for a certificate that makes it an authority under a root."""
+
+    roles = ("admin",)
+
+    accept_clock: bool = False
+
+
+class ImportAuthority(Operation["Imported"]):
+    """Certify from now on as an authority under a root."""
+
+    roles = ("admin",)
+
+    chain: str = value(text(MAX_CHAIN, "the certificates"))
+    """The key's own certificate and the certificates above it up to the root, in PEM."""
+    accept_clock: bool = False
+
+
+class PublishBundle(Operation["Bundle"]):
+    """Return what verifiers of SVIDs trust."""
+
+    for_anybody = True
+    effect = READS
+
+
+class PublishRevocations(Operation["list[RevocationList]"]):
+    """Return which certificates are revoked, signed by the authority of each."""
+
+    for_anybody = True
+    effect = READS
+
+    lifetime: int | None = value(DURATION, default=None)
+    """Seconds for which the lists are valid; more than a day requires the role admin."""
+
+
+class MakePublication(Operation["Iterator[Document]"]):
+    """Make the documents that verifiers go by who ask nobody; they come in the order in which they must appear."""
+
+    roles = ("verifier", "admin")
+    effect = READS
+    slow = True
+
+    kids: tuple[str, ...] = values(FILTER, default=())
+    """The keys that published status lists name at present."""
+
+
+class MakeStatusList(Operation["str"]):
+    """Make one status list."""
+
+    roles = ("verifier", "admin")
+    effect = READS
+    slow = True
+
+    number: int = value(number(0, 1 << 24))
+    """The day on which its tokens expire, counted from the epoch."""
+    algorithm: str = value(ALGORITHM)
+    """The algorithm of its signature."""

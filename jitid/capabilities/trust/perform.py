@@ -1,17 +1,22 @@
-"""Performs the operations on signing keys."""
+"""Performs the operations on signing keys, the X.509 authority of a ledger, and publications."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.trust import operations as ops
-from jitid.ledger import expiry, seal
+from jitid.capabilities.trust import publication, status_lists, x509_authority
+from jitid.errors import NotFoundError
+from jitid.ledger import contract, expiry
 from jitid.ledger.signing_keys import KeyStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jitid.capabilities.trust.rotation import KeyChange
     from jitid.capabilities.trust.ssh_trust import SshAuthority, SshRevocations
     from jitid.operation.context import Context
+
 
 # Performers of operations without fields have the parameter all the same.
 # ruff: noqa: ARG001
@@ -90,5 +95,72 @@ def publish_ssh_revocations(context: Context, operation: ops.PublishSshRevocatio
 
     expiry.try_to_record(context.ledger)
     with context.ledger.read() as snapshot:
-        seal.refuse_if_sealed(snapshot)
+        contract.refuse_if_sealed(snapshot)
         return ssh_trust.revocations(snapshot, snapshot.names)
+
+
+def request_authority(context: Context, operation: ops.RequestAuthority) -> x509_authority.Requested:
+    """Make a key, and return the request for its certificate."""
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        return x509_authority.request_certificate(transaction, context.ledger.names, context.keyring)
+
+
+def import_authority(context: Context, operation: ops.ImportAuthority) -> x509_authority.Imported:
+    """Record the certificate of a waiting key, which certifies from now on."""
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        return x509_authority.import_certificate(transaction, context.keyring, operation.chain)
+
+
+def publish_bundle(context: Context, operation: ops.PublishBundle) -> x509_authority.Bundle:
+    """Return the keys that verifiers of SVIDs trust."""
+    with context.ledger.read() as snapshot:
+        return x509_authority.bundle(snapshot, context.ledger.names)
+
+
+def publish_revocations(
+    context: Context, operation: ops.PublishRevocations
+) -> list[x509_authority.RevocationList]:
+    """Return a signed list of revoked certificates for each authority."""
+    lifetime = x509_authority.LIFETIME if operation.lifetime is None else operation.lifetime
+    expiry.try_to_record(context.ledger)
+    with context.ledger.read() as snapshot:
+        contract.refuse_if_sealed(snapshot)
+        return x509_authority.revocation_lists(snapshot, context.keyring, lifetime)
+
+
+def make_publication(context: Context, operation: ops.MakePublication) -> Iterator[publication.Document]:
+    """Return the documents that offline verifiers need, in the order in which they must appear."""
+    expiry.try_to_record(context.ledger)
+    return _documents(context, operation.kids)
+
+
+def _documents(context: Context, kids: tuple[str, ...]) -> Iterator[publication.Document]:
+    terms = context.terms()
+    with context.ledger.read() as snapshot:
+        contract.refuse_if_sealed(snapshot)
+        yield from publication.documents(
+            snapshot,
+            context.ledger.names,
+            context.keyring,
+            url=terms.publish_url,
+            lifetime=terms.publish_lifetime,
+            kids=kids,
+        )
+
+
+def make_status_list(context: Context, operation: ops.MakeStatusList) -> str:
+    """Return one signed status list."""
+    expiry.try_to_record(context.ledger)
+    terms = context.terms()
+    if terms.publish_url is None:
+        raise NotFoundError("no status lists are published", "the setting publish_url says where")
+    with context.ledger.read() as snapshot:
+        contract.refuse_if_sealed(snapshot)
+        return status_lists.status_list(
+            snapshot,
+            context.keyring,
+            terms.publish_url,
+            terms.publish_lifetime,
+            operation.number,
+            operation.algorithm,
+        )

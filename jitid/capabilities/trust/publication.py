@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from jitid.capabilities.trust import draw_place, rotation, ssh_trust, status_lists
+from jitid.capabilities.trust import rotation, ssh_trust, status_lists
 from jitid.crypto import jws
 from jitid.crypto import status_list as statuslist
 from jitid.errors import ConfigurationError, InvalidCredentialError
@@ -41,7 +41,7 @@ SPIFFE_JWT_BUNDLE = "spiffe/jwt-bundle.json"
 X509 = "x509"
 CRL = ".crl"
 """The ending of a revocation list in DER (RFC 5280, section 4.2.1.13); there is one for each authority."""
-_FOLDERS = frozenset({draw_place.FOLDER, X509, "spiffe", "ssh"})
+_FOLDERS = frozenset({status_lists.FOLDER, X509, "spiffe", "ssh"})
 _BASE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 SCHEMA = "jitid.published/1"
@@ -73,13 +73,13 @@ class Index(NamedTuple):
             InvalidCredentialError: that list is not published there.
 
         """
-        begin = f"{self.url}/{draw_place.FOLDER}/"
+        begin = f"{self.url}/{status_lists.FOLDER}/"
         name = uri.removeprefix(begin)
         if self.url is None or not uri.startswith(begin) or number_of(name) < 0:
             raise InvalidCredentialError(
                 "the status list that the token names is not among those published here"
             )
-        return f"{draw_place.FOLDER}/{name}"
+        return f"{status_lists.FOLDER}/{name}"
 
 
 def read_index(data: bytes) -> Index:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.capabilities.trust import draw_place, publication
-from jitid.capabilities.trust.publication_operations import MakePublication
+from jitid.capabilities.trust import publication, status_lists
+from jitid.capabilities.trust.operations import MakePublication
 from jitid.crypto import jws, krl, status_list
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, UsageError
 from jitid.system.public_folder import PublicFolder
@@ -100,11 +100,11 @@ def _notes(index: publication.Index) -> list[str]:
 
 
 def _is_list(name: str) -> bool:
-    return os.path.dirname(name) == draw_place.FOLDER
+    return os.path.dirname(name) == status_lists.FOLDER
 
 
 def _lists(folder: PublicFolder) -> list[str]:
-    names = (f"{draw_place.FOLDER}/{name}" for name in folder.names(draw_place.FOLDER))
+    names = (f"{status_lists.FOLDER}/{name}" for name in folder.names(status_lists.FOLDER))
     return [name for name in names if _number(name) >= 0]
 
 

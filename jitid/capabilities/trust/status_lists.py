@@ -5,17 +5,57 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
-from jitid.capabilities.trust import draw_place
 from jitid.capabilities.trust.signing import current_key_of
 from jitid.crypto import jws
 from jitid.crypto import status_list as statuslist
-from jitid.errors import NotFoundError
+from jitid.errors import NotFoundError, StorageError
+from jitid.issuers.issuer import Listed
 from jitid.keys.keyring import Keyring, Signer
-from jitid.ledger.status_list_store import StatusStore
+from jitid.ledger.signing_keys import StatusStore
 from jitid.ledger.view import View
 from jitid.values import strict_json
+
+FOLDER = "status"
+"""The folder of the lists, relative to the address of the publication."""
+
+_ROUNDS = 100
+
+
+def draw(
+    snapshot: View, url: str, algorithm: str, expires_at: int, count: int, drawn: set[tuple[int, int]]
+) -> list[Listed]:
+    """Return `count` free places for tokens that are signed with an algorithm and expire at a time.
+
+    `drawn` has the places of other tokens of the same change; the new places are added to it.
+
+    Raises:
+        StorageError: the list is almost full.
+
+    """
+    list_ = statuslist.number(expires_at)
+    uri = address(url, list_, algorithm)
+    listed: list[Listed] = []
+    for _ in range(_ROUNDS):
+        raw = os.urandom(3 * (count - len(listed)))
+        indexes = {int.from_bytes(raw[offset : offset + 3]) for offset in range(0, len(raw), 3)}
+        for index in indexes - StatusStore(snapshot).taken(list_, indexes):
+            if (list_, index) not in drawn:
+                drawn.add((list_, index))
+                listed.append(Listed(list_, index, uri))
+        if len(listed) == count:
+            return listed
+    raise StorageError(
+        "the status list of the tokens that expire on that day is full; nothing was changed",
+        "ask for a lifetime that ends on another day, or for --kind opaque",
+    )
+
+
+def address(url: str, list_: int, algorithm: str) -> str:
+    """Return the address of a list."""
+    return f"{url}/{FOLDER}/{statuslist.file_name(list_, algorithm)}"
 
 
 def status_list(
@@ -41,7 +81,7 @@ def signed_lists(snapshot: View, keyring: Keyring, url: str, lifetime: int) -> I
     for number in sorted(_numbers(snapshot)):
         packed = _packed(snapshot, number)
         for algorithm, signer in signers.items():
-            name = f"{draw_place.FOLDER}/{statuslist.file_name(number, algorithm)}"
+            name = f"{FOLDER}/{statuslist.file_name(number, algorithm)}"
             text = _signed(signer, snapshot.now, lifetime, url, number, packed)
             yield name, text
 
@@ -61,7 +101,7 @@ def _packed(snapshot: View, number: int) -> str:
 
 
 def _signed(signer: Signer, now: int, lifetime: int, url: str, number: int, packed: str) -> str:
-    uri = draw_place.address(url, number, signer.algorithm)
+    uri = address(url, number, signer.algorithm)
     claims = statuslist.claims(uri, now, lifetime, packed)
     text = statuslist.signing_input(claims, signer.kid, signer.algorithm)
     return f"{text}.{strict_json.b64url(signer.sign(text.encode()))}"

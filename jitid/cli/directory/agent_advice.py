@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.decisions.operations import SuggestPolicy
-from jitid.capabilities.directory.agent_operations import ClassifyAgents
+from jitid.capabilities.directory.operations import ClassifyAgents
 from jitid.capabilities.directory.recurrence import DAYS, RecurrenceRule
 from jitid.cli.identity.list import DEFAULT_LIMIT
 from jitid.cli.invocation import Invocation

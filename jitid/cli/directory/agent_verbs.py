@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.authority.settle_at_targets import settle_event
-from jitid.capabilities.directory import agent_operations as ops
+from jitid.capabilities.directory import operations as directory_operations
 from jitid.capabilities.directory.registry import Due, StatedAgent
 from jitid.capabilities.identity import revocation_result
 from jitid.cli.identity import revoke
@@ -23,8 +23,7 @@ from jitid.values.text import operand, quote
 from jitid.values.times import format_duration, format_time, parse_moment
 
 if TYPE_CHECKING:
-    from jitid.capabilities.directory.registry import Described, KeptAgent
-    from jitid.capabilities.directory.withdrawal import WithdrawnAgent
+    from jitid.capabilities.directory.registry import Described, KeptAgent, WithdrawnAgent
     from jitid.cli.directory import commands
     from jitid.model.credential import Credential
 
@@ -42,7 +41,7 @@ def register(cli: Invocation, args: commands.AgentRegisterCommand) -> None:
             "an agent needs an owner and a purpose; nothing was changed",
             "say who answers for it and what it is for: --owner DELEGATOR --purpose TEXT",
         )
-    operation = ops.RegisterAgent(
+    operation = directory_operations.RegisterAgent(
         name=args.name,
         stated=_stated(args),
         due=_due(args.review),
@@ -66,7 +65,7 @@ def register(cli: Invocation, args: commands.AgentRegisterCommand) -> None:
 
 def change(cli: Invocation, args: commands.AgentChangeCommand) -> None:
     """Perform `jitid agent change`."""
-    operation = ops.ChangeAgent(
+    operation = directory_operations.ChangeAgent(
         name=args.name, stated=_cleared(_stated(args), args.clear), accept_clock=cli.accept_clock
     )
     stored = open_authority(cli.config()).perform(operation)
@@ -81,7 +80,7 @@ def change(cli: Invocation, args: commands.AgentChangeCommand) -> None:
 
 def show(cli: Invocation, args: commands.AgentShowCommand) -> None:
     """Perform `jitid agent show`."""
-    operation = ops.ShowAgent(name=args.name, issues=_LATEST)
+    operation = directory_operations.ShowAgent(name=args.name, issues=_LATEST)
     details = open_authority(cli.config()).perform(operation)
     issues = Columns(args.view.schema, _ISSUES, brief="task delegator issued_at state")
 
@@ -105,7 +104,7 @@ def list_(cli: Invocation, args: commands.AgentListCommand) -> None:
     from jitid.model.directory import AgentState
 
     limit = args.limit or DEFAULT_LIMIT
-    operation = ops.ListAgents(
+    operation = directory_operations.ListAgents(
         owner=args.owner,
         state=None if args.state is None else AgentState(args.state),
         after=args.after,
@@ -121,9 +120,9 @@ def review(cli: Invocation, args: commands.AgentReviewCommand) -> None:
     """Perform `jitid agent review`."""
     authority = open_authority(cli.config())
     stored = authority.perform(
-        ops.ReviewAgent(name=args.name, due=_due(args.next_), accept_clock=cli.accept_clock)
+        directory_operations.ReviewAgent(name=args.name, due=_due(args.next_), accept_clock=cli.accept_clock)
     )
-    details = authority.perform(ops.ShowAgent(name=args.name, issues=0))
+    details = authority.perform(directory_operations.ShowAgent(name=args.name, issues=0))
     computed = {**_computed(details.record, details.now), "event": stored.event}
     if cli.by_eye():
         _show_record(cli, args.view.row(details.record, computed))
@@ -137,7 +136,7 @@ def review(cli: Invocation, args: commands.AgentReviewCommand) -> None:
 
 def resume(cli: Invocation, args: commands.AgentResumeCommand) -> None:
     """Perform `jitid agent resume`."""
-    operation = ops.ResumeAgent(name=args.name, accept_clock=cli.accept_clock)
+    operation = directory_operations.ResumeAgent(name=args.name, accept_clock=cli.accept_clock)
     stored = open_authority(cli.config()).perform(operation)
     name = stored.agent.name
     _report(
@@ -152,18 +151,18 @@ def resume(cli: Invocation, args: commands.AgentResumeCommand) -> None:
 
 def suspend(cli: Invocation, args: commands.AgentSuspendCommand) -> None:
     """Perform `jitid agent suspend`."""
-    _withdraw(cli, args, ops.SuspendAgent, "suspend")
+    _withdraw(cli, args, directory_operations.SuspendAgent, "suspend")
 
 
 def unregister(cli: Invocation, args: commands.AgentUnregisterCommand) -> None:
     """Perform `jitid agent unregister`."""
-    _withdraw(cli, args, ops.UnregisterAgent, "unregister")
+    _withdraw(cli, args, directory_operations.UnregisterAgent, "unregister")
 
 
 def _withdraw(
     cli: Invocation,
     args: commands.AgentSuspendCommand | commands.AgentUnregisterCommand,
-    operation_class: type[ops.SuspendAgent | ops.UnregisterAgent],
+    operation_class: type[directory_operations.SuspendAgent | directory_operations.UnregisterAgent],
     verb: str,
 ) -> None:
     if args.keep_live and (args.yes or args.max_ is not None):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_for_preview, open_or_create_authority
 from jitid.authority.settle_at_targets import settle_event
-from jitid.capabilities.directory import import_delegators
-from jitid.capabilities.directory.delegator_operations import ImportDelegators
+from jitid.capabilities.directory import roster_diff
+from jitid.capabilities.directory.operations import ImportDelegators
 from jitid.cli.ask import can_prompt, confirm
 from jitid.cli.directory import delegator_rows, roster_file
 from jitid.cli.identity.revoke import unproved
@@ -16,7 +16,7 @@ from jitid.cli.invocation import Invocation
 from jitid.system import output
 
 if TYPE_CHECKING:
-    from jitid.capabilities.directory.import_delegators import Reconciled
+    from jitid.capabilities.directory.roster_diff import Reconciled
     from jitid.cli.directory import commands
     from jitid.operation.base import Authority
 
@@ -60,12 +60,12 @@ def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators)
     if operation.most is None or operation.dry_run or not can_prompt(cli):
         return authority.perform(operation)
     foreseen = authority.perform(operation.replace(reason=None, most=None, dry_run=True))
-    smallest_limit = import_delegators.needed(foreseen)
+    smallest_limit = roster_diff.needed(foreseen)
     if smallest_limit <= operation.most:
         return authority.perform(operation)
     _report_names(foreseen)
     confirm(
-        f"disable {import_delegators.losses(foreseen)}",
+        f"disable {roster_diff.losses(foreseen)}",
         smallest_limit,
         f"the number {smallest_limit} to import the list; anything else changes nothing",
     )
@@ -80,7 +80,7 @@ def _report(cli: Invocation, args: commands.DelegatorImportCommand, reconciled: 
             args.view,
             reconciled,
             ended=0 if reconciled.event is None else reconciled.departure.radius.credentials,
-            names={name: getattr(reconciled, name).first for name in import_delegators.CHANGED_GROUPS},
+            names={name: getattr(reconciled, name).first for name in roster_diff.CHANGED_GROUPS},
             changes=[change._asdict() for change in reconciled.changes],
             dry_run=dry_run,
         )
@@ -115,7 +115,7 @@ def _sentence(reconciled: Reconciled, *, dry_run: bool) -> str:
         return f"nothing to change: the directory says already what the list of {people} says"
     parts = [
         f"{_SENTENCE_VERBS[name][not dry_run]} {getattr(reconciled, name).number}"
-        for name in import_delegators.CHANGED_GROUPS
+        for name in roster_diff.CHANGED_GROUPS
         if getattr(reconciled, name).number
     ]
     parts = [", ".join(parts), *delegator_rows.departed(reconciled.departure, would=dry_run)]
@@ -126,7 +126,7 @@ def _sentence(reconciled: Reconciled, *, dry_run: bool) -> str:
 
 
 def _report_names(reconciled: Reconciled) -> None:
-    _report_categories(reconciled, import_delegators.CHANGED_GROUPS)
+    _report_categories(reconciled, roster_diff.CHANGED_GROUPS)
     for change in reconciled.changes[:_EACH]:
         output.print_message(f"jitid: {change.name}: {delegator_rows.different(change)}")
     if len(reconciled.changes) > _EACH:

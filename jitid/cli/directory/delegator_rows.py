@@ -10,7 +10,7 @@ from jitid.capabilities.identity import revocation_result
 from jitid.formats.display import Display
 
 if TYPE_CHECKING:
-    from jitid.capabilities.directory.departures import Departure
+    from jitid.capabilities.directory.delegators import Departure
     from jitid.capabilities.directory.roster_diff import DelegatorChange
     from jitid.cli.invocation import Invocation
     from jitid.formats.columns import Columns

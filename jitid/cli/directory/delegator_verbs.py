@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, open_or_create_authority
 from jitid.authority.settle_at_targets import settle_event
-from jitid.capabilities.directory import delegator_operations as ops
+from jitid.capabilities.directory import operations as directory_operations
 from jitid.capabilities.directory.delegators import Amendment, Edit
 from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator
@@ -32,7 +32,7 @@ _SHOWN = 5
 
 def add(cli: Invocation, args: commands.DelegatorAddCommand) -> None:
     """Perform `jitid delegator add`."""
-    operation = ops.AddDelegator(
+    operation = directory_operations.AddDelegator(
         stated=StatedDelegator(
             "",
             args.name,
@@ -84,7 +84,7 @@ def change(cli: Invocation, args: commands.DelegatorChangeCommand) -> None:
         raise UsageError(
             "nothing is to be changed", "say what, such as --group sre; see: jitid delegator change --help"
         )
-    operation = ops.ChangeDelegator(name=args.name, edit=edit, accept_clock=cli.accept_clock)
+    operation = directory_operations.ChangeDelegator(name=args.name, edit=edit, accept_clock=cli.accept_clock)
     edited = _performed(cli, open_authority(cli.config()), operation)
     main_name = edited.delegator.name
     if not edited.changed:
@@ -102,7 +102,7 @@ def change(cli: Invocation, args: commands.DelegatorChangeCommand) -> None:
 
 def disable(cli: Invocation, args: commands.DelegatorDisableCommand) -> None:
     """Perform `jitid delegator disable`."""
-    operation = ops.DisableDelegator(
+    operation = directory_operations.DisableDelegator(
         name=args.name,
         keep_live=args.keep_live,
         reason=args.reason,
@@ -133,7 +133,7 @@ def disable(cli: Invocation, args: commands.DelegatorDisableCommand) -> None:
 
 def enable(cli: Invocation, args: commands.DelegatorEnableCommand) -> None:
     """Perform `jitid delegator enable`."""
-    operation = ops.EnableDelegator(
+    operation = directory_operations.EnableDelegator(
         name=args.name,
         reason=args.reason,
         accept_clock=cli.accept_clock,
@@ -155,7 +155,7 @@ def enable(cli: Invocation, args: commands.DelegatorEnableCommand) -> None:
 
 def show(cli: Invocation, args: commands.DelegatorShowCommand) -> None:
     """Perform `jitid delegator show`."""
-    details = open_authority(cli.config()).perform(ops.ShowDelegator(name=args.name))
+    details = open_authority(cli.config()).perform(directory_operations.ShowDelegator(name=args.name))
     computed = {
         "agents": tuple(agent.name for agent in details.agents),
         "suspended": tuple(agent.name for agent in details.agents if agent.suspended_at is not None),
@@ -182,7 +182,9 @@ def list_(cli: Invocation, args: commands.DelegatorListCommand) -> None:
         while count < max_count:
             size = min(_PAGE, max_count - count)
             page = authority.perform(
-                ops.ListDelegators(group=args.group, disabled=only_disabled, after=cursor, limit=size)
+                directory_operations.ListDelegators(
+                    group=args.group, disabled=only_disabled, after=cursor, limit=size
+                )
             )
             for delegator in page:
                 count += 1
@@ -220,7 +222,9 @@ def _show_edited(
         delegator_rows.show(cli, args.view, edited)
 
 
-def _disable(cli: Invocation, authority: Authority, operation: ops.DisableDelegator) -> Disabled:
+def _disable(
+    cli: Invocation, authority: Authority, operation: directory_operations.DisableDelegator
+) -> Disabled:
     """Disable a delegator. At a terminal, ask for confirmation before ending more credentials than the limit."""
     limit = operation.most
     preview = operation.replace(reason=None, most=None, dry_run=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING
 
-from jitid.capabilities.directory.import_delegators import RosterSource
+from jitid.capabilities.directory.roster_diff import RosterSource
 from jitid.cli import read_input
 from jitid.errors import UsageError
 

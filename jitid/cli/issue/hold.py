@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.open import open_authority
 from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.issue.operations import Renew
-from jitid.capabilities.run.supervision import Clock
+from jitid.capabilities.run.child import Clock
 from jitid.capabilities.run.token_place import TokenPlace
 from jitid.cli.invocation import Invocation
 from jitid.cli.issue.renew import hand_over

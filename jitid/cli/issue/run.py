@@ -11,7 +11,7 @@ from jitid.authority.hand_out import hand_out
 from jitid.authority.open import open_for_issue
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.run import child as children
-from jitid.capabilities.run.supervision import Signals, watch
+from jitid.capabilities.run.child import Signals, watch
 from jitid.capabilities.run.token_place import IDENTITY, RUN_SERVICE, STARTED_BY, TokenPlace, open_place
 from jitid.cli import read_input
 from jitid.cli.invocation import Invocation

@@ -231,7 +231,7 @@ class Secrets:
         """Return the trust anchors that the user of a secret of that kind needs."""
         if kind != Kind.X509_SVID:
             return {}
-        from jitid.capabilities.trust.certificate_operations import PublishBundle
+        from jitid.capabilities.trust.operations import PublishBundle
         from jitid.crypto.der import to_pem
 
         bundle = open_authority(self._cli.config()).perform(PublishBundle())

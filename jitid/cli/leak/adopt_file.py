@@ -9,7 +9,7 @@ from typing import Any
 
 from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.read_secret import KeptSecret
-from jitid.capabilities.directory.roster.line_error import at, misplaced
+from jitid.capabilities.directory.roster.roster_entry import at, misplaced
 from jitid.cli import read_input
 from jitid.cli.directory.roster_file import Content
 from jitid.cli.leak.commands import AdoptAddCommand

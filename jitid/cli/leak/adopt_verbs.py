@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.open import open_authority, open_for_preview, open_or_create_authority
 from jitid.capabilities.adopt import operations as ops
 from jitid.capabilities.adopt import read_secret
-from jitid.capabilities.adopt.amend import Amended
+from jitid.capabilities.adopt.adoption import Amended
 from jitid.cli import read_input
 from jitid.cli.leak.adopt_file import STATED, check_elsewhere, read, standing_secret
 from jitid.cli.leak.trace_rows import number, some

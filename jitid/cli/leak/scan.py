@@ -10,7 +10,7 @@ from jitid.errors import UsageError
 
 # Modules about the ledger are imported later, while other processes search already.
 if TYPE_CHECKING:
-    from jitid.capabilities.scan.source import Source
+    from jitid.capabilities.scan.hits import Source
     from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands
 

@@ -10,7 +10,7 @@ from jitid.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jitid.capabilities.scan.source import Source
+    from jitid.capabilities.scan.hits import Source
     from jitid.cli.invocation import Invocation
 
 

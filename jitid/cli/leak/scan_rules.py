@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.capabilities.scan.rules.ask_authority import check_place
 from jitid.capabilities.scan.rules.rule_file import RuleFormat, rules
+from jitid.capabilities.scan.rules.token_patterns import check_place
 from jitid.errors import UsageError
 from jitid.system import output
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation_result import Ended
     from jitid.capabilities.leak.leaks import LeakReport
     from jitid.capabilities.leak.trace_result import Evidence, Traced
-    from jitid.capabilities.scan.hits import Batch, Hit
-    from jitid.capabilities.scan.source import Source
+    from jitid.capabilities.scan.hits import Batch, Hit, Source
     from jitid.capabilities.sweep.finding import Coverage, Finding, Swept
     from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands

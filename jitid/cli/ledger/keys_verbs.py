@@ -8,8 +8,13 @@ from jitid.authority import settle_at_targets
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.inventory.operations import Revoke
-from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
-from jitid.capabilities.trust.operations import ListKeys, RevokeKey, RotateKey
+from jitid.capabilities.trust.operations import (
+    ImportAuthority,
+    ListKeys,
+    RequestAuthority,
+    RevokeKey,
+    RotateKey,
+)
 from jitid.cli import read_input
 from jitid.cli.identity.revoke import report_ended, unproved
 from jitid.cli.invocation import Invocation

@@ -6,8 +6,13 @@ import json
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.trust.certificate_operations import PublishBundle, PublishRevocations
-from jitid.capabilities.trust.operations import PublishKeys, PublishSshAuthorities, PublishSshRevocations
+from jitid.capabilities.trust.operations import (
+    PublishBundle,
+    PublishKeys,
+    PublishRevocations,
+    PublishSshAuthorities,
+    PublishSshRevocations,
+)
 from jitid.cli.invocation import Invocation
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.formats.cell import counted

@@ -9,8 +9,7 @@ from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
-from jitid.capabilities.sweep.finding import Finding, Severity
-from jitid.capabilities.sweep.known_findings import KnownFindings
+from jitid.capabilities.sweep.finding import Finding, KnownFindings, Severity
 from jitid.cli import read_input
 from jitid.errors import UsageError
 from jitid.system.files import remove_leftovers, writing_private

@@ -65,9 +65,9 @@ def _text(cli: Invocation, sprawl_report: Report, own_format: str | None, out: s
 
         return report_html.text(sprawl_report)
     if own_format == "prometheus":
-        from jitid.capabilities.report import report_metrics
+        from jitid.capabilities.report import report_figures
 
-        return report_metrics.exposition(sprawl_report)
+        return report_figures.exposition(sprawl_report)
     name = cli.format_name()
     shape = Format(name) if name else Format.TABLE if out is None and output.is_terminal() else Format.TSV
     if cli.field is not None:
@@ -79,13 +79,13 @@ def _text(cli: Invocation, sprawl_report: Report, own_format: str | None, out: s
         from jitid.capabilities.report import report_text
 
         return report_text.text(sprawl_report, cli.coloured(out))
-    from jitid.capabilities.report import report_document, report_metrics
+    from jitid.capabilities.report import report_document, report_figures
     from jitid.cli import show
 
     view = Display(
         "jitid.report/1",
-        report_metrics.FIELDS,
-        report_metrics.rows(sprawl_report),
+        report_figures.FIELDS,
+        report_figures.rows(sprawl_report),
         document=report_document.document(sprawl_report) if shape is Format.JSON else None,
     )
     return show.pieces(view, shape, None, colour=False)

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open_local import sweep_head
-from jitid.capabilities.sweep.finding import Severity
+from jitid.capabilities.sweep.finding import KnownFindings, Severity
 from jitid.capabilities.sweep.findings_view import SWEEP, RuleInfo
-from jitid.capabilities.sweep.known_findings import KnownFindings
 from jitid.capabilities.sweep.rules import NAMES, rule_of
 from jitid.cli.invocation import Invocation
 from jitid.cli.ledger.audit_heads import keep_head, keep_own_head, kept_heads

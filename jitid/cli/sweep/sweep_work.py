@@ -29,11 +29,9 @@ from jitid.errors import (
 from jitid.system import output, time_limit
 
 if TYPE_CHECKING:
-    from jitid.capabilities.sweep.canary_result import Canary
-    from jitid.capabilities.sweep.finding import Finding, Swept, Unfixed
-    from jitid.capabilities.sweep.known_findings import KnownFindings
+    from jitid.capabilities.sweep.finding import Canary, Finding, KnownFindings, Swept, Unfixed
     from jitid.capabilities.sweep.remedies import ForeseenFix
-    from jitid.capabilities.targets.settle_result import SettledTargets
+    from jitid.capabilities.targets.operations import SettledTargets
     from jitid.operation.base import Authority
 
 

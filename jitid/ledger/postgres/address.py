@@ -1,15 +1,118 @@
-"""Addresses of ledgers in PostgreSQL: their parameters, jitid's additions, and display without passwords."""
+"""Addresses of ledgers in PostgreSQL, and the settings that the ledger relies on in each session or transaction."""
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 from jitid.errors import ConfigurationError
-from jitid.ledger.postgres.options import Options
 from jitid.ledger.postgres.schema import SCHEMA
 from jitid.values.text import safe
+
+MARK = "jitid.session"
+"""A setting without effect: a session with its value has the other settings too."""
+IDENTITY = f"pg_backend_pid(), current_setting('{MARK}', TRUE), current_schema()"
+"""The columns of the query that identifies a session."""
+
+_OTHERS = {
+    # Another encoding, left by another client, would change the ledger's texts.
+    "client_encoding": "UTF8",
+    # Literals have no escapes in the ledger's SQL.
+    "standard_conforming_strings": "on",
+}
+"""Defaults of a session that another client may have changed."""
+_LEFT = ("role", "synchronous_commit", "statement_timeout", "row_security")
+"""Settings of the server that another client may have changed, such as the role and the durability of commits."""
+_MODES = ("isolation", "read_only", "deferrable")
+"""Modes of a transaction: the session's defaults have no effect on a transaction that has begun."""
+_FIRST = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,\s]*))')
+
+
+class Options(NamedTuple):
+    """Settings in the form of libpq's parameter `options`."""
+
+    text: str
+    settings: Mapping[str, str]
+    others: tuple[str, ...]
+    """The arguments that are not settings: a pooler that drops the parameter drops these too."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the settings that the server would read (PostgreSQL manual, section 34.1.2)."""
+        settings: dict[str, str] = {}
+        others: list[str] = []
+        words = iter(_words(text))
+        for word in words:
+            if word == "-c":
+                setting = next(words, "")
+            elif word.startswith(("-c", "--")):
+                setting = word[2:]
+            else:
+                others.append(word)
+                continue
+            name, equals, value = setting.partition("=")
+            if equals:
+                settings[name.replace("-", "_").lower()] = value
+            else:
+                others.append(word)
+        return cls(text, settings, tuple(others))
+
+    @property
+    def schema(self) -> str | None:
+        """The schema of the ledger; None if only the server can determine it."""
+        match = _FIRST.match(self.settings.get("search_path", ""))
+        assert match is not None
+        quoted, plain = match.groups()
+        name = plain.lower() if quoted is None else quoted.replace('""', '"')
+        return None if name in ("", "$user") else str(name)
+
+    def marked(self, mark: str) -> str:
+        """Return the options of a new session, with a mark that identifies the session."""
+        return f"{self.text} -c {MARK}={mark}"
+
+    def must_be_settable(self) -> None:
+        """Raise ConfigurationError for options that a transaction cannot set."""
+        if self.others:
+            raise ConfigurationError(
+                f"a connection pooler stands before the database, and drops the option {self.others[0]}",
+                "take it out of the address of the ledger, or name the database server itself",
+            )
+
+    def beginning(self, modes: str) -> str:
+        """Return statements that begin a transaction with these settings, regardless of the session's settings.
+
+        `modes` are the modes of BEGIN. The last statement returns the first schema of the search path.
+        """
+        settings = {**_OTHERS, **self.settings}
+        statements = [f"BEGIN {modes}"]
+        for mode in _MODES:
+            value = settings.pop(f"default_transaction_{mode}", None)
+            if value is not None and not (mode == "isolation" and modes):
+                statements.append(f"SET LOCAL transaction_{mode} TO {_literal(value)}")
+        statements += [f"SET LOCAL {name} TO DEFAULT" for name in _LEFT if name not in settings]
+        # A temporary table of another client must not hide a table of the ledger with the same name.
+        path = settings.pop("search_path", "")
+        settings["search_path"] = path if "pg_temp" in path else f"{path}, pg_temp"
+        assignments = ", ".join(
+            f"set_config({_literal(name)}, {_literal(value)}, TRUE)" for name, value in settings.items()
+        )
+        return "; ".join([*statements, f"SELECT {assignments}", "SELECT current_schema()"])
+
+
+def _literal(value: str) -> str:
+    # Imported here: an address is also shown if the driver is not installed.
+    from psycopg.sql import Literal
+
+    # A text with a backslash gets a form that means the same in each session.
+    return Literal(value).as_string()
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a text in which a backslash escapes the next character."""
+    return [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:\\.|[^\s\\])+", text, re.DOTALL)]
+
 
 SCHEMES = ("postgresql://", "postgres://")
 

@@ -9,10 +9,10 @@ from typing import Any, Self
 import psycopg
 
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
+from jitid.ledger.postgres.address import Options
 from jitid.ledger.postgres.dialect import TEMPORARY, PostgresDialect, adapt, translate
 from jitid.ledger.postgres.failure import translated
 from jitid.ledger.postgres.fast_path import Lane
-from jitid.ledger.postgres.options import Options
 
 _WHICH = "SELECT value FROM setting WHERE name = 'uuid'"
 _UNFIT = ("22023", "42704", "55P02")

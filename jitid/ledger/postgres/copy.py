@@ -11,7 +11,7 @@ from typing import Any, Self
 import psycopg
 
 from jitid.errors import BusyError, ClockError, RefusedError, UsageError
-from jitid.ledger.chain_epochs import open_epoch
+from jitid.ledger.contract import Seal, record
 from jitid.ledger.copy_rows import OWN, CopiedTable, Stage, in_order
 from jitid.ledger.postgres import address as postgres_address
 from jitid.ledger.postgres.connection import Connection
@@ -19,8 +19,7 @@ from jitid.ledger.postgres.failure import translated
 from jitid.ledger.postgres.schema import FORMER_INDEXES, OPEN_CHAINS, POSTGRES_STEPS
 from jitid.ledger.postgres.session import DatabaseSession, open_connection
 from jitid.ledger.postgres.transaction import CHAIN, PostgresTransaction, number_after
-from jitid.ledger.seal import Seal, record
-from jitid.ledger.transaction import KnownRows, Transaction
+from jitid.ledger.transaction import KnownRows, Transaction, open_epoch
 from jitid.ledger.view import View
 from jitid.model.chain import Chain
 from jitid.model.event import Head

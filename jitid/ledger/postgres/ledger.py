@@ -9,7 +9,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ConflictError, IntegrityError, JitidError, LostConnectionError, StorageError
-from jitid.ledger import expiry, seal
+from jitid.ledger import contract, expiry
 from jitid.ledger.postgres import transaction as writing
 from jitid.ledger.postgres.session import DatabaseSession
 from jitid.ledger.postgres.transaction import (
@@ -91,7 +91,7 @@ class PostgresLedger:
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the same ledger for the caller `by`; its events also get the members `facts`."""
-        from jitid.ledger.attribution import ActingLedger
+        from jitid.ledger.one_view import ActingLedger
 
         return ActingLedger(self, by, facts)
 
@@ -201,7 +201,7 @@ class _Writing:
 
     def _open(self) -> PostgresTransaction:
         transaction = self._open_shared() if self._shared else self._open_alone()
-        seal.refuse_if_sealed(transaction)
+        contract.refuse_if_sealed(transaction)
         if not self._shared:
             expiry.close_due(transaction, _DUE_AT_ONCE, self._facts)
         return transaction

@@ -1,20 +1,120 @@
-"""A ledger in a PostgreSQL database, as a `LedgerPlace`. The driver is loaded when the database is first used."""
+"""A ledger in a PostgreSQL database, as a `LedgerPlace`; and the folder of its keys and policy on this machine."""
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from jitid.errors import ConfigurationError, LostConnectionError, StorageError
-from jitid.ledger.postgres import home
+from jitid.errors import ConfigurationError, IntegrityError, LostConnectionError, RefusedError, StorageError
+from jitid.keys.keyring import Keyring, key_names
+from jitid.ledger.sqlite.folder import KEYS, POLICY, remove
 from jitid.model.ledger_rows import Names
+from jitid.system.files import check_private, sync_folder, write_private
 
 if TYPE_CHECKING:
-    from jitid.keys.keyring import Keyring
     from jitid.ledger.place import Answer, Vacuumed
     from jitid.ledger.postgres.copy import PostgresSource
     from jitid.ledger.postgres.ledger import PostgresLedger
+
+
+def exists(path: str) -> bool:
+    """Return whether the folder is there, after checking that other users have no access to it.
+
+    Raises:
+        IntegrityError: it is a link, or its permissions are too loose.
+
+    """
+    if not os.path.lexists(path):
+        return False
+    check_private(path, "the folder of keys and policy")
+    for name in (KEYS, POLICY):
+        if os.path.lexists(os.path.join(path, name)):
+            check_private(os.path.join(path, name), "a part of the folder of keys and policy")
+    return True
+
+
+def make(path: str, policy: Iterable[tuple[str, str]]) -> None:
+    """Create the folder with this policy (names and texts of its files) and without a key; existing parts stay.
+
+    Raises:
+        RefusedError: this user may not create it.
+        StorageError: it cannot be created.
+
+    """
+    try:
+        # Other users may have access to the parent folders, as to those of any user data.
+        os.makedirs(os.path.dirname(path) or "/", mode=0o700, exist_ok=True)
+        for folder in (path, os.path.join(path, KEYS)):
+            _make_private(folder)
+        if not os.path.lexists(os.path.join(path, POLICY)):
+            _fill_policy(path, policy)
+        for folder in (os.path.join(path, POLICY), os.path.join(path, KEYS), path, os.path.dirname(path)):
+            sync_folder(folder)
+    except PermissionError as error:
+        raise RefusedError(
+            f"the folder {path} cannot be made: {error.strerror}", "name another with the setting `home`"
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"the folder {path} cannot be made: {error.strerror}", "name another with the setting `home`"
+        ) from error
+
+
+def _make_private(folder: str) -> None:
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        return
+    # Regardless of the umask.
+    os.chmod(folder, 0o700)
+
+
+def _fill_policy(path: str, policy: Iterable[tuple[str, str]]) -> None:
+    """Create the policy folder completely or not at all: a folder without rules would always permit nothing."""
+    aside = os.path.join(path, f".{POLICY}.{os.urandom(6).hex()}.new")
+    _make_private(aside)
+    for name, text in policy:
+        write_private(os.path.join(aside, name), text.encode())
+    sync_folder(aside)
+    try:
+        os.rename(aside, os.path.join(path, POLICY))
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        # Another process was first.
+        remove(aside)
+
+
+def has_keys(path: str) -> bool:
+    """Return whether the folder has signing keys. Raises StorageError if that cannot be determined."""
+    return bool(key_names(os.path.join(path, KEYS)))
+
+
+def lost_ledger(path: str, address: str, schemas: Sequence[str]) -> IntegrityError:
+    """Return the error for a folder with signing keys whose ledger is not in the database.
+
+    Args:
+        path: the folder of keys and policy.
+        address: the address of the database, without passwords.
+        schemas: the schemas of the database that hold a ledger.
+
+    """
+    hint = "correct --ledger, or restore the database; a new ledger needs a folder of its own: JITID_HOME=DIR"
+    if schemas:
+        hint = f"the schema {schemas[0]} has a ledger; to name it: ?options=-csearch_path%3D{schemas[0]}"
+    return IntegrityError(
+        f"{address} has no ledger, and {os.path.join(path, KEYS)} has signing keys: a ledger and its keys belong "
+        "together, and no new one was made",
+        hint,
+    )
+
+
+def keyring(path: str) -> Keyring:
+    """Return this machine's private keys; other machines may have their own."""
+    return Keyring(os.path.join(path, KEYS), others=True)
+
 
 _LEDGERS = """SELECT schemaname FROM pg_catalog.pg_tables WHERE tablename IN ('setting', 'chain', 'schema_version')
      GROUP BY schemaname HAVING count(*) = 3 ORDER BY schemaname"""
@@ -55,9 +155,9 @@ class LedgerDatabase:
             StorageError: it cannot be reached.
 
         """
-        home.exists(self.home)
+        exists(self.home)
         ledger = self._connect(timeout)
-        if ledger is None and home.has_keys(self.home):
+        if ledger is None and has_keys(self.home):
             # Another process may just have created the ledger: it renames its key file afterwards.
             ledger = self._connect(timeout)
             if ledger is None:
@@ -78,8 +178,8 @@ class LedgerDatabase:
 
     def must_have_ledger(self, timeout: float) -> None:
         """Raise IntegrityError if this machine has signing keys; call it for a database without a ledger."""
-        if home.has_keys(self.home):
-            raise home.lost_ledger(self.home, self.shown(), self._schemas(timeout))
+        if has_keys(self.home):
+            raise lost_ledger(self.home, self.shown(), self._schemas(timeout))
 
     def is_there(self, timeout: float) -> bool:
         """Return whether the database has a ledger. Raises the errors of `look`."""
@@ -99,7 +199,7 @@ class LedgerDatabase:
         if os.path.lexists(self.home):
             # `open` has checked it.
             return False
-        home.make(self.home, policy())
+        make(self.home, policy())
         return True
 
     def create(self, names: Names, policy: Sequence[tuple[str, str]], timeout: float) -> list[str]:
@@ -132,7 +232,7 @@ class LedgerDatabase:
 
         db = open_connection(self.address, timeout)
         try:
-            home.make(self.home, policy)
+            make(self.home, policy)
             keyring = self.keyring()
             # The key gets its final name after the ledger exists: a killed process leaves no key without a ledger.
             signer = keyring.create("EdDSA", first=True)
@@ -189,20 +289,20 @@ class LedgerDatabase:
 
     def keyring(self) -> Keyring:
         """Return this machine's private keys."""
-        return home.keyring(self.home)
+        return keyring(self.home)
 
     def source(self, timeout: float) -> PostgresSource:
         """Return the ledger as the source of a copy. Raises the errors of `home.exists` and `look`."""
         must_be_installed()
         from jitid.ledger.postgres.copy import PostgresSource
 
-        home.exists(self.home)
+        exists(self.home)
         return PostgresSource(self.address, timeout)
 
     def vacuum(self, timeout: float, progress: Callable[[str], None]) -> Vacuumed:
         """Vacuum and analyze the ledger's tables. Raises the errors of `vacuum.vacuum`."""
         must_be_installed()
-        from jitid.ledger.postgres.vacuum import vacuum
+        from jitid.ledger.postgres.condition import vacuum
 
         return vacuum(self.address, timeout, progress)
 

@@ -22,9 +22,9 @@ from jitid.errors import (
     StorageError,
 )
 from jitid.ledger.postgres import address as postgres_address
+from jitid.ledger.postgres.address import IDENTITY, Options
 from jitid.ledger.postgres.connection import Connection
 from jitid.ledger.postgres.failure import ConnectingError, connecting, is_refused_option, translated
-from jitid.ledger.postgres.options import IDENTITY, Options
 from jitid.ledger.postgres.schema import POSTGRES_STEPS
 from jitid.ledger.postgres.transaction import SeenByVersion, due, rows_of
 from jitid.ledger.transaction import KnownRows

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jitid.errors import ClockError, IntegrityError
-from jitid.ledger.seal import SETTING as SEALED
+from jitid.ledger.contract import SETTING as SEALED
 from jitid.model.ledger_rows import RESTORED
 from jitid.values.times import format_duration
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite.clock import read_clock
-from jitid.ledger.sqlite.failure import FAULTS, translated
+from jitid.ledger.sqlite.lock import FAULTS, translated
 from jitid.ledger.sqlite.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.model.ledger_condition import ClockReading, ConditionRemark, Schema, Size
 

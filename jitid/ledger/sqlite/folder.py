@@ -20,7 +20,7 @@ from jitid.errors import (
 from jitid.keys.keyring import Keyring
 from jitid.ledger.signing_keys import KeyChanges
 from jitid.ledger.sqlite import ledger as sqlite_ledger
-from jitid.ledger.sqlite.failure import FAULTS, translated
+from jitid.ledger.sqlite.lock import FAULTS, translated
 from jitid.ledger.transaction import KnownRows, Transaction
 from jitid.model.ledger_rows import Names
 from jitid.system.files import check_private, sync_folder, write_private

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from jitid.errors import IntegrityError, NewerSchemaError
-from jitid.ledger import expiry, seal
+from jitid.errors import IntegrityError, NewerSchemaError, StorageError
+from jitid.ledger import contract, expiry
 from jitid.ledger.sqlite import lock
 from jitid.ledger.sqlite.clock import machine, read_clock
-from jitid.ledger.sqlite.failure import FAULTS, translated
-from jitid.ledger.sqlite.file_unchanged import InPlace
+from jitid.ledger.sqlite.lock import FAULTS, WriteAheadLog, translated
 from jitid.ledger.sqlite.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
-from jitid.ledger.sqlite.wal_sync import WriteAheadLog
 from jitid.ledger.transaction import KnownRows, Transaction
 from jitid.ledger.view import View
 from jitid.model.ledger_rows import RESTORED, Names
@@ -23,6 +22,35 @@ from jitid.model.ledger_rows import RESTORED, Names
 if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
     from jitid.ledger.sqlite.condition import SqliteCondition
+
+
+class InPlace:
+    """The identity of the file that was at a path when the ledger there was opened."""
+
+    def __init__(self, path: str) -> None:
+        # A server may change its working directory; the path must not change with it.
+        self._path = os.path.abspath(path)
+        self._file = self._there()
+
+    def _there(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._path, follow_symlinks=False)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def require_same_file(self) -> None:
+        """Raise StorageError if another file is at the path now: writes to the open file would be lost.
+
+        A ledger whose folder was moved away and not replaced is still the ledger.
+        """
+        current_file = self._there()
+        if current_file is not None and current_file != self._file:
+            raise StorageError(
+                "the ledger was replaced while it was in use; nothing was changed",
+                "repeat the command; what runs for long, as `jitid serve`, has to be started anew",
+            )
+
 
 _DUE_AT_ONCE = 1_000
 """The maximum number of due credentials that a writer closes: enough to keep up, without a noticeable delay."""
@@ -132,7 +160,7 @@ class SqliteLedger:
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the same ledger for the caller `by`; its events also get the members `facts`."""
-        from jitid.ledger.attribution import ActingLedger
+        from jitid.ledger.one_view import ActingLedger
 
         return ActingLedger(self, by, facts)
 
@@ -365,7 +393,7 @@ class _Writing:
             self._names = self._read_names(named_at, restored_at)
             self._transaction = self._begun(now)
             self._transaction.sealed_as = (sealed,)
-            seal.refuse_if_sealed(self._transaction)
+            contract.refuse_if_sealed(self._transaction)
             if jump < 0:
                 # Credentials that have expired by the old time mark are recorded as expired before the mark is
                 # lowered.

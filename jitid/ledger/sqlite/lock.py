@@ -1,4 +1,4 @@
-"""The fair lock around write transactions: first come, first served, across processes."""
+"""The fair lock around write transactions, and the write-ahead log that each writer syncs after it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import errno
 import fcntl
 import os
 import signal
+import sqlite3
 import threading
 import time
 from types import FrameType
 
-from jitid.errors import IntegrityError, StorageError
+from jitid.errors import BusyError, DamagedError, DiskError, IntegrityError, JitidError, StorageError
 from jitid.system import time_limit
+from jitid.system.files import sync_folder
 
 _SHORTEST, _LONGEST = 0.0005, 0.005
 """Seconds between two attempts to lock a file that another process holds."""
@@ -151,3 +153,87 @@ def _busy(seconds: float) -> StorageError:
     return StorageError(
         f"other writers held the ledger for {seconds:.3g} s; nothing was changed", time_limit.MORE
     )
+
+
+class WriteAheadLog:
+    """The log beside a database file, as long as a connection to it is open.
+
+    With `synchronous=NORMAL` SQLite itself syncs the log only before a checkpoint. Locks are on the database and its
+    shared memory, never on the log, so that opening it here drops none; nor is it replaced while a connection is open.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        (_, _, path) = db.execute("PRAGMA database_list").fetchone()
+        self._path = f"{path}-wal" if path else ""
+        self._descriptor = -1
+
+    def sync(self) -> None:
+        """Make every commit so far durable.
+
+        Raises:
+            DiskError: the disk failed; committed changes may be lost in a power cut.
+
+        """
+        if not self._path:
+            return
+        try:
+            if self._descriptor < 0:
+                self._descriptor = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+                # The log may be new, and its name not on the disk yet.
+                sync_folder(os.path.dirname(self._path))
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise DiskError(
+                f"the disk failed: {error.strerror}; nothing was acknowledged",
+                "check the disk, then repeat the command",
+            ) from error
+
+    def close(self) -> None:
+        """Release the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __del__(self) -> None:
+        """Release the file of a ledger that was not closed: no command closes it, and one process may run many."""
+        self.close()
+
+
+FAULTS = (sqlite3.Error, UnicodeDecodeError)
+"""The exceptions of Python's SQLite module; the second one for names and schemas that are not UTF-8."""
+
+_NOT_TEXT = "Could not decode to UTF-8"
+"""The beginning of the error, without a code, about a column whose text is not UTF-8; the column's content follows."""
+
+
+def translated(error: sqlite3.Error | UnicodeDecodeError) -> JitidError:
+    """Return jitid's error for an error of SQLite."""
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith(_NOT_TEXT):
+        return DamagedError(
+            "the ledger is damaged: it holds text that is not UTF-8", "jitid ledger restore --replace BACKUP"
+        )
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+            return DamagedError(
+                f"the ledger is damaged or no ledger at all: {error}", "jitid ledger restore --replace BACKUP"
+            )
+        case sqlite3.SQLITE_FULL:
+            return StorageError("the disk is full; nothing was changed", "make room and repeat the command")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return StorageError(
+                f"the ledger cannot be opened for writing: {error}; nothing was changed",
+                "check the folder's file system",
+            )
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
+            return BusyError(
+                "the ledger is busy; nothing was changed", "repeat the command, or give it more --timeout"
+            )
+        case sqlite3.SQLITE_IOERR:
+            return DiskError(
+                f"the disk failed: {error}; nothing was acknowledged",
+                "check the disk, then repeat the command",
+            )
+        case _:
+            return IntegrityError(
+                f"the ledger does not answer as it must: {error}", "run: jitid audit verify"
+            )

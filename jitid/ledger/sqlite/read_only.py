@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from jitid.errors import DamagedError, IntegrityError, RefusedError, StorageError
-from jitid.ledger.sqlite.failure import FAULTS, translated
 from jitid.ledger.sqlite.ledger import SqliteLedger
+from jitid.ledger.sqlite.lock import FAULTS, translated
 
 Answer = TypeVar("Answer")
 

@@ -8,8 +8,7 @@ import sqlite3
 from jitid.errors import StorageError
 from jitid.ledger.place import Vacuumed
 from jitid.ledger.sqlite import folder
-from jitid.ledger.sqlite.failure import FAULTS, translated
-from jitid.ledger.sqlite.lock import FairLock
+from jitid.ledger.sqlite.lock import FAULTS, FairLock, translated
 from jitid.values.text import quote
 
 _SPARE = 8 << 20

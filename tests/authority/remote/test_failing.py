@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.client_credential import FileCredential
-from jitid.authority.remote import RemoteAuthority
+from jitid.authority.remote import FileCredential, RemoteAuthority
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations

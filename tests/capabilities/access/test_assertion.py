@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
-from jitid.capabilities.access import assertion
+from jitid.capabilities.access import authenticate
 from jitid.errors import InvalidCredentialError
 from tests.crypto.signed import ED25519, NOW, P256, Private, encode, jwk, token
 
@@ -25,9 +25,9 @@ CLAIMS: dict[str, Any] = {
 
 def check(text: str, *keys: dict[str, Any], now: int = NOW) -> str:
     """Check an assertion against the keys, and return its client."""
-    found = assertion.parse(text)
+    found = authenticate.parse(text)
     named = {f"acc_{number}": key for number, key in enumerate(keys)}
-    assert assertion.check(found, named, ("https://auth.example", HERE), now) == f"acc_{len(keys) - 1}"
+    assert authenticate.check(found, named, ("https://auth.example", HERE), now) == f"acc_{len(keys) - 1}"
     return found.client
 
 
@@ -118,7 +118,7 @@ def test_what_is_signed_for_an_hour_counts_for_minutes() -> None:
     """Common clients sign for an hour. jitid accepts an assertion for 5 minutes, and remembers its use no longer."""
     long = signed(exp=NOW + 3600)
     assert check(long, jwk(P256), now=NOW + 299) == "system:ci"
-    assert assertion.parse(long).ends_at == NOW + 300
+    assert authenticate.parse(long).ends_at == NOW + 300
     assert check(signed(iat=None, exp=NOW + 300), jwk(P256)) == "system:ci"
 
 

@@ -12,15 +12,13 @@ import pytest
 from jitid.capabilities.adopt import operations as ops
 from jitid.capabilities.adopt import read_secret, shape_operations
 from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
-from jitid.capabilities.adopt.adoption import Adoption
-from jitid.capabilities.adopt.amend import Amended
+from jitid.capabilities.adopt.adoption import Adoption, Amended
 from jitid.capabilities.decisions.operations import SuggestPolicy
-from jitid.capabilities.directory.agent_operations import ClassifyAgents
-from jitid.capabilities.directory.delegator_operations import DisableDelegator
+from jitid.capabilities.directory.operations import ClassifyAgents, DisableDelegator
 from jitid.capabilities.directory.recurrence import RecurrenceRule
 from jitid.capabilities.leak.operations import Trace
 from jitid.capabilities.report.operations import MakeReport
-from jitid.capabilities.sweep.thresholds import Thresholds
+from jitid.capabilities.sweep.finding import Thresholds
 from jitid.capabilities.targets.operations import Settle
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.model.adopted import StandingSecret

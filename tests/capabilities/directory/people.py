@@ -6,11 +6,11 @@ from hashlib import sha256
 from itertools import count
 from typing import Any
 
-from jitid.capabilities.directory import delegator_operations as ops
+from jitid.capabilities.directory import operations as directory_operations
 from jitid.capabilities.directory.delegators import Disabled, Edit, Edited
-from jitid.capabilities.directory.import_delegators import Reconciled, RosterSource
 from jitid.capabilities.directory.roster import spreadsheet
 from jitid.capabilities.directory.roster.roster_entry import Roster, StatedDelegator
+from jitid.capabilities.directory.roster_diff import Reconciled, RosterSource
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.issue.approval_store import ApprovalChanges, ApprovalStore
 from jitid.model.directory import Agent, Delegator
@@ -24,22 +24,26 @@ NOBODY = sha256(b"").hexdigest()
 def add(world: World, name: str, **fields: Any) -> Edited:
     """Add a delegator by hand."""
     stated = StatedDelegator("", f"user:{name}", **{"imported": False, **fields})
-    return world.authority.perform(ops.AddDelegator(stated=stated))
+    return world.authority.perform(directory_operations.AddDelegator(stated=stated))
 
 
 def change(world: World, name: str, **fields: Any) -> Edited:
     """Change a delegator."""
-    return world.authority.perform(ops.ChangeDelegator(name=f"user:{name}", edit=Edit(**fields)))
+    return world.authority.perform(
+        directory_operations.ChangeDelegator(name=f"user:{name}", edit=Edit(**fields))
+    )
 
 
 def disable(world: World, name: str, **fields: Any) -> Disabled:
     """Disable a delegator."""
-    return world.authority.perform(ops.DisableDelegator(name=f"user:{name}", **{"most": None, **fields}))
+    return world.authority.perform(
+        directory_operations.DisableDelegator(name=f"user:{name}", **{"most": None, **fields})
+    )
 
 
 def enable(world: World, name: str) -> None:
     """Enable a delegator."""
-    world.authority.perform(ops.EnableDelegator(name=f"user:{name}"))
+    world.authority.perform(directory_operations.EnableDelegator(name=f"user:{name}"))
 
 
 def bring(world: World, *lines: str, **fields: Any) -> Reconciled:
@@ -51,13 +55,13 @@ def bring_roster(world: World, roster: Roster, **fields: Any) -> Reconciled:
     """Import a list."""
     given = {"most": None, **fields}
     return world.authority.perform(
-        ops.ImportDelegators(roster=roster, source=RosterSource("csv", NOBODY), **given)
+        directory_operations.ImportDelegators(roster=roster, source=RosterSource("csv", NOBODY), **given)
     )
 
 
 def everybody(world: World) -> dict[str, Delegator]:
     """Return the whole directory by name, without its internal keys."""
-    found = world.authority.perform(ops.ListDelegators(limit=1 << 30))
+    found = world.authority.perform(directory_operations.ListDelegators(limit=1 << 30))
     return {one.name: one._replace(key=0) for one in found}
 
 

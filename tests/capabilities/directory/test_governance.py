@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.capabilities.directory import governance
-from jitid.capabilities.directory.agent_operations import ChangeAgent, ResumeAgent
-from jitid.capabilities.directory.delegator_operations import DisableDelegator
+from jitid.capabilities.directory.operations import ChangeAgent, DisableDelegator, ResumeAgent
 from jitid.capabilities.directory.registry import StatedAgent
 from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.config.settings import zone

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.adopt.operations import Adopt
-from jitid.capabilities.directory import agent_operations as ops
 from jitid.capabilities.directory import governance, recurrence, recurrence_store
+from jitid.capabilities.directory import operations as directory_operations
 from jitid.capabilities.directory.recurrence import (
     Advice,
     Classified,
@@ -33,7 +33,7 @@ ALL = 9_999
 
 def classify(world: World, *names: str, rule: RecurrenceRule = RULE, limit: int = ALL) -> Classified:
     """Classify names."""
-    return world.authority.perform(ops.ClassifyAgents(names=names, rule=rule, limit=limit))
+    return world.authority.perform(directory_operations.ClassifyAgents(names=names, rule=rule, limit=limit))
 
 
 def verdicts(world: World, *names: str, **fields: Any) -> dict[str, RecurrenceVerdict]:

@@ -10,9 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitid.capabilities.directory import agent_operations as ops
-from jitid.capabilities.directory.registry import MAX_TTL, REVIEWED_EVERY, Due, KeptAgent, StatedAgent
-from jitid.capabilities.directory.withdrawal import WithdrawnAgent
+from jitid.capabilities.directory import operations as directory_operations
+from jitid.capabilities.directory.registry import (
+    MAX_TTL,
+    REVIEWED_EVERY,
+    Due,
+    KeptAgent,
+    StatedAgent,
+    WithdrawnAgent,
+)
 from jitid.capabilities.identity.revocation import TooManyError
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import (
@@ -44,38 +50,42 @@ def stated(**fields: Any) -> StatedAgent:
 
 def register(world: World, name: str = "planner", *, due: Due | None = None, **fields: Any) -> KeptAgent:
     """Register an agent of `user:alice`."""
-    return world.authority.perform(ops.RegisterAgent(name=name, stated=stated(**fields), due=due or Due()))
+    return world.authority.perform(
+        directory_operations.RegisterAgent(name=name, stated=stated(**fields), due=due or Due())
+    )
 
 
 def change(world: World, name: str = "planner", **fields: Any) -> KeptAgent:
     """Change statements about an agent."""
     fields = {"owner": None, "purpose": None, **fields}
-    return world.authority.perform(ops.ChangeAgent(name=name, stated=stated(**fields)))
+    return world.authority.perform(directory_operations.ChangeAgent(name=name, stated=stated(**fields)))
 
 
 def review(world: World, name: str = "planner", due: Due | None = None) -> KeptAgent:
     """Review an agent."""
-    return world.authority.perform(ops.ReviewAgent(name=name, due=due or Due()))
+    return world.authority.perform(directory_operations.ReviewAgent(name=name, due=due or Due()))
 
 
 def resume(world: World, name: str = "planner") -> KeptAgent:
     """Resume an agent."""
-    return world.authority.perform(ops.ResumeAgent(name=name))
+    return world.authority.perform(directory_operations.ResumeAgent(name=name))
 
 
 def suspend(world: World, name: str = "planner", **fields: Any) -> WithdrawnAgent:
     """Suspend an agent."""
-    return world.authority.perform(ops.SuspendAgent(name=name, **{"most": None, **fields}))
+    return world.authority.perform(directory_operations.SuspendAgent(name=name, **{"most": None, **fields}))
 
 
 def unregister(world: World, name: str = "planner", **fields: Any) -> WithdrawnAgent:
     """Unregister an agent."""
-    return world.authority.perform(ops.UnregisterAgent(name=name, **{"most": None, **fields}))
+    return world.authority.perform(
+        directory_operations.UnregisterAgent(name=name, **{"most": None, **fields})
+    )
 
 
 def record(world: World, name: str = "planner") -> Agent:
     """Return the record of an agent."""
-    return world.authority.perform(ops.ShowAgent(name=name, issues=0)).record.agent
+    return world.authority.perform(directory_operations.ShowAgent(name=name, issues=0)).record.agent
 
 
 def last(world: World) -> dict[str, Any]:
@@ -318,7 +328,7 @@ def test_a_review_tells_what_the_owner_may_no_longer_hand_out(known: World) -> N
     known.know(entitlements=("repo:*",))
     review(known)
     assert last(known)["beyond"] == ["log:read"]
-    shown = known.authority.perform(ops.ShowAgent(name="planner", issues=0)).record
+    shown = known.authority.perform(directory_operations.ShowAgent(name="planner", issues=0)).record
     assert (shown.beyond, shown.owner_state) == (("log:read",), "known")
 
 
@@ -445,7 +455,7 @@ def test_agents_are_listed_by_owner_and_state(known: World) -> None:
     known.clock.now += 1
 
     def names(**fields: Any) -> list[str]:
-        page = known.authority.perform(ops.ListAgents(**{"limit": 9, **fields}))
+        page = known.authority.perform(directory_operations.ListAgents(**{"limit": 9, **fields}))
         return [one.agent.name for one in page.records]
 
     assert names() == ["a", "b", "c", "d", "e"]
@@ -459,7 +469,7 @@ def test_agents_are_listed_by_owner_and_state(known: World) -> None:
         AgentState.SUSPENDED: ["d"],
         AgentState.UNREGISTERED: ["e"],
     }
-    for one in known.authority.perform(ops.ListAgents(limit=9)).records:
+    for one in known.authority.perform(directory_operations.ListAgents(limit=9)).records:
         assert names(state=one.agent.state_at(known.clock.now)).count(one.agent.name) == 1
     with pytest.raises(NotFoundError, match="no agent `x`"):
         names(after="x")
@@ -470,11 +480,14 @@ def test_what_stands_around_a_record_is_told(known: World) -> None:
     known.issue(task="T1")
     known.clock.now += 5
     known.issue(task="T2")
-    shown = known.authority.perform(ops.ShowAgent(name="planner", issues=1))
+    shown = known.authority.perform(directory_operations.ShowAgent(name="planner", issues=1))
     assert (shown.record.live, shown.record.last_issued_at) == (2, NOW + 5)
     assert [one.task for one in shown.issues] == ["T2"]
     known.know(disabled_at=NOW)
-    assert known.authority.perform(ops.ShowAgent(name="planner", issues=0)).record.owner_state == "disabled"
+    assert (
+        known.authority.perform(directory_operations.ShowAgent(name="planner", issues=0)).record.owner_state
+        == "disabled"
+    )
 
 
 @pytest.mark.parametrize(

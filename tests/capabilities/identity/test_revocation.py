@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.audit.audit_log import LogFilter
-from jitid.capabilities.directory.agent_operations import SuspendAgent
+from jitid.capabilities.directory.operations import SuspendAgent
 from jitid.capabilities.identity.revocation_result import Ended
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.integrity.operations import ReadLog

@@ -21,8 +21,13 @@ from jitid.capabilities.inventory.operations import Inspect, Revoke
 from jitid.capabilities.issue.operations import Attach, Issue, Renew
 from jitid.capabilities.issue.token_operations import Exchange, Introspect
 from jitid.capabilities.leak.operations import Trace
-from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
-from jitid.capabilities.trust.operations import ListKeys, RevokeKey, RotateKey
+from jitid.capabilities.trust.operations import (
+    ImportAuthority,
+    ListKeys,
+    RequestAuthority,
+    RevokeKey,
+    RotateKey,
+)
 from jitid.capabilities.use.authorization import UseRequest, check_action
 from jitid.capabilities.use.operations import Authorize
 from jitid.crypto.der import from_pem, split, to_pem

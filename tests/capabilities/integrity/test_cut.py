@@ -19,9 +19,8 @@ from jitid.capabilities.integrity import cut as segments
 from jitid.capabilities.integrity.cut import Cut
 from jitid.capabilities.integrity.operations import CutLog, Examine, ExportLog, ReadLog, SignHead, VerifyLog
 from jitid.capabilities.issue.operations import Renew
-from jitid.capabilities.sweep.finding import Finding
+from jitid.capabilities.sweep.finding import Finding, Thresholds
 from jitid.capabilities.sweep.operations import Sweep
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import IntegrityError, JitidError, NotFoundError, OutputError, PolicyDeniedError, UsageError
 from jitid.model.event import Event, encode, link
 from jitid.model.request import RenewRequest

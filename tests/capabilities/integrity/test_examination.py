@@ -11,8 +11,7 @@ import pytest
 from jitid.authority.local import LocalAuthority
 from jitid.capabilities.integrity.examination import CHECKS, OLD_KEY, TOLERANCE
 from jitid.capabilities.integrity.operations import Examine
-from jitid.capabilities.trust.certificate_operations import ImportAuthority, RequestAuthority
-from jitid.capabilities.trust.operations import RotateKey
+from jitid.capabilities.trust.operations import ImportAuthority, RequestAuthority, RotateKey
 from jitid.errors import ExitStatus
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.ledger import SqliteLedger

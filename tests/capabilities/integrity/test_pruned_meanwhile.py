@@ -14,7 +14,7 @@ import pytest
 
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess, UseAssertion
-from jitid.capabilities.access.presented_store import Presentation, PresentedChanges
+from jitid.capabilities.access.store import Presentation, PresentedChanges
 from jitid.capabilities.identity.operations import HandBack
 from jitid.capabilities.integrity import retention
 from jitid.capabilities.integrity.operations import Prune

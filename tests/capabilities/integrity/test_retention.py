@@ -25,7 +25,7 @@ from jitid.capabilities.leak.store import LeakStore
 from jitid.capabilities.report import report_html, report_text
 from jitid.capabilities.report.operations import MakeReport
 from jitid.capabilities.report.report_document import document
-from jitid.capabilities.sweep.thresholds import Thresholds
+from jitid.capabilities.sweep.finding import Thresholds
 from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize

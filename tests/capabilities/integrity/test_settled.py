@@ -10,9 +10,8 @@ import pytest
 
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.integrity.operations import FollowLog, ReadLog, SignHead, VerifyLog
-from jitid.capabilities.sweep.finding import Finding
+from jitid.capabilities.sweep.finding import Finding, Thresholds
 from jitid.capabilities.sweep.operations import Sweep
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import IntegrityError
 from tests.backup.test_moving import DatabaseWorld
 from tests.builders import Clock, make_database, open_postgres

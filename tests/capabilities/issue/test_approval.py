@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
+from jitid.capabilities.directory.operations import DisableDelegator, EnableDelegator
 from jitid.capabilities.issue import approval_request, issuance
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import GrantApproval, ShowApproval

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.directory.agent_operations import ResumeAgent, SuspendAgent
-from jitid.capabilities.directory.delegator_operations import DisableDelegator
+from jitid.capabilities.directory.operations import DisableDelegator, ResumeAgent, SuspendAgent
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.inventory import operations as inventory_operations

@@ -11,7 +11,7 @@ import pytest
 
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess, UseAssertion
-from jitid.capabilities.directory.delegator_operations import DisableDelegator, EnableDelegator
+from jitid.capabilities.directory.operations import DisableDelegator, EnableDelegator
 from jitid.capabilities.directory.roster.roster_entry import Roster, StatedDelegator
 from jitid.capabilities.issue.approval_operations import GrantApproval
 from jitid.capabilities.issue.operations import Issue

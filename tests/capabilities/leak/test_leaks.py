@@ -14,7 +14,7 @@ from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.identity import revocation
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.integrity import operations as integrity_operations
-from jitid.capabilities.inventory import retirement as retire_
+from jitid.capabilities.inventory import task_sharing
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.leak import leaks
 from jitid.capabilities.leak import operations as leak_operations
@@ -90,7 +90,7 @@ def end(world: World, *ids: str) -> None:
 def retire(world: World, task: str) -> None:
     """Retire a task in the same way."""
     with world.ledger.write() as transaction:
-        retire_.retire(transaction, task, None)
+        task_sharing.retire(transaction, task, None)
 
 
 def renew(world: World, token: str) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess
-from jitid.capabilities.leak import match, trace_strings
+from jitid.capabilities.leak import trace_strings
 from jitid.search.find import Finds
 from jitid.values.secret import fingerprint, new_opaque
 from tests.builders import World
@@ -52,7 +52,7 @@ def test_it_says_the_same(known: Known, data: st.DataObject) -> None:
     ledger = known.world.ledger
     with ledger.read() as snapshot:
         whole = trace_strings.recognise(snapshot, ledger.names, finds)
-        matched = match.match(snapshot, finds, strings=True)
+        matched = trace_strings.match(snapshot, finds, strings=True)
         rest = trace_strings.recognise(snapshot, ledger.names, matched.left)
     proved = {one.key for one, evidence in whole.found if evidence.proof is not None}
     assert proved == matched.credentials.keys() | {

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jitid.capabilities.report.sprawl_report import Report, make
-from jitid.capabilities.sweep.finding import Coverage, Finding, Severity
-from jitid.capabilities.sweep.thresholds import Thresholds
+from jitid.capabilities.sweep.finding import Coverage, Finding, Severity, Thresholds
 from jitid.model.survey import Breakdown, Part
 from jitid.values.ids import parse_id
 from tests.builders import DAY, NOW, PERMIT_ALL, World, edit

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jitid.capabilities.report import report_document, report_html, report_metrics, report_text
+from jitid.capabilities.report import report_document, report_figures, report_html, report_text
 from jitid.capabilities.report.sprawl_report import Report, gravest
 from jitid.capabilities.sweep.finding import Finding
 from jitid.formats import csv, json
@@ -42,7 +42,7 @@ def test_the_document_has_what_lines_have(report: Report) -> None:
     """The figures are the same in the document and in the metrics."""
     told = document(report)
     figures: dict[str, list[Any]] = defaultdict(list)
-    for row in report_metrics.rows(report):
+    for row in report_figures.rows(report):
         figures[row["metric"]].append((dict(row["labels"]), row["value"]))
     totals = told["totals"]
     assert figures["credentials_live"] == [({}, totals["live"])]
@@ -109,7 +109,7 @@ def test_closed_leaks_are_told_apart(report: Report) -> None:
     assert "2 valid and closed" in told
     assert "Dead, and its identity lives on: 4, 3 of them closed." in told
     leaks = document(changed)["leaks"]
-    figures = {row["metric"]: row["value"] for row in report_metrics.rows(changed) if not row["labels"]}
+    figures = {row["metric"]: row["value"] for row in report_figures.rows(changed) if not row["labels"]}
     for name, metric, value in (
         ("still_valid", "valid", 5),
         ("still_valid_closed", "valid_closed", 2),
@@ -158,7 +158,7 @@ def test_the_headline_has_both_exposures(report: Report) -> None:
     leaks = document(changed)["leaks"]
     assert (leaks["exposure"]["p50_seconds"], leaks["exposure_verifiers"]["p50_seconds"]) == (60, 86_400)
     assert (leaks["after_five_days"]["percent"], leaks["after_five_days"]["percent_verifiers"]) == (25, 60)
-    figures = {row["metric"]: row["value"] for row in report_metrics.rows(changed) if not row["labels"]}
+    figures = {row["metric"]: row["value"] for row in report_figures.rows(changed) if not row["labels"]}
     assert figures["exposure_verifiers_p95_seconds"] == 172_800
     assert figures["leaked_percent_accepted_by_verifiers"] == 60
 
@@ -213,7 +213,7 @@ def test_whoever_offends_comes_with_the_command_that_ends_it(report: Report) -> 
 @pytest.mark.parametrize("of", [lambda report: report, hostile], ids=["lively", "hostile"])
 def test_prometheus_takes_its_metrics(report: Report, of: Any) -> None:
     """Prometheus's own checker reports no problem, even with hostile names."""
-    text = "".join(report_metrics.exposition(of(report)))
+    text = "".join(report_figures.exposition(of(report)))
     checked = subprocess.run(
         [need("promtool"), "check", "metrics"], input=text, capture_output=True, text=True
     )
@@ -226,7 +226,7 @@ def test_prometheus_takes_its_metrics(report: Report, of: Any) -> None:
 
 def test_every_metric_says_by_itself_what_it_is(report: Report) -> None:
     """A user who looks up a metric does not see the metric before it."""
-    text = "".join(report_metrics.exposition(report))
+    text = "".join(report_figures.exposition(report))
     told = [line.split(maxsplit=3)[3] for line in text.splitlines() if line.startswith("# HELP")]
     assert len(set(told)) == len(told)
     assert [each for each in told if re.match(r"(The same|Th(ey|eir|ose|ese|is|at))\b", each)] == []
@@ -321,7 +321,7 @@ def test_what_is_drawn_fits_the_terminal(report: Report, monkeypatch: pytest.Mon
 
 def test_a_spreadsheet_runs_no_name(report: Report) -> None:
     """Labels are JSON in a separate cell, so that none begins like a formula."""
-    view = Display("", report_metrics.FIELDS, report_metrics.rows(hostile(report)))
+    view = Display("", report_figures.FIELDS, report_figures.rows(hostile(report)))
     read = list(csv_reader.DictReader(io.StringIO("".join(csv.text(view)), newline="")))
     assert not [row for row in read if row["labels"].startswith(("=", "+", "-", "@"))]
     names = {

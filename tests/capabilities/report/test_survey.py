@@ -14,7 +14,7 @@ from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.report import operations as report_operations
 from jitid.capabilities.report import store as report_store
-from jitid.capabilities.sweep.thresholds import Thresholds
+from jitid.capabilities.sweep.finding import Thresholds
 from jitid.errors import UsageError
 from jitid.model.request import RenewRequest
 from jitid.model.survey import People, Survey, SurveyedUse

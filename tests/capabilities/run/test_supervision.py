@@ -24,7 +24,7 @@ WRAPPER = textwrap.dedent(
     """
     import os, sys, time
     from jitid.capabilities.run.child import start
-    from jitid.capabilities.run.supervision import Clock, Signals, watch
+    from jitid.capabilities.run.child import Clock, Signals, watch
     until, grace, script = float(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
     due = []
     def when(now):

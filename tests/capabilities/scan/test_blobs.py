@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from jitid.capabilities.scan import provenance
+from jitid.capabilities.scan import history
 from jitid.capabilities.scan.blobs import ELSEWHERE, Blobs
 from jitid.capabilities.scan.git_repository import Repository
 from jitid.capabilities.scan.history import (
@@ -23,6 +23,7 @@ from jitid.capabilities.scan.history import (
     BROKEN_REF,
     DAMAGED,
     INDEX,
+    MESSAGE,
     MISSING,
     SHALLOW,
     SUBMODULES,
@@ -30,7 +31,6 @@ from jitid.capabilities.scan.history import (
 )
 from jitid.capabilities.scan.hits import CHUNK, MOST_PLACES, Searcher
 from jitid.capabilities.scan.item import Origin
-from jitid.capabilities.scan.provenance import MESSAGE
 from jitid.search.find import mark
 from tests.capabilities.scan.gitrepo import WHEN, Made, Searched, opaque
 
@@ -307,8 +307,8 @@ def test_a_tree_without_an_end_is_searched_all_the_same(
         tree = made.git("mktree", given=f"{entry}\n".encode())
         entry = "\n".join(f"040000 tree {tree}\td{number}" for number in range(10))
     made.git("update-ref", "refs/heads/main", made.git("commit-tree", "-m", "bomb", tree))
-    monkeypatch.setattr(provenance, "_MOST_RECORDS", 10_000)
-    monkeypatch.setattr(provenance, "_MOST_MEMORY", 16 << 20)
+    monkeypatch.setattr(history, "_MOST_RECORDS", 10_000)
+    monkeypatch.setattr(history, "_MOST_MEMORY", 16 << 20)
     found = Searched(made.path)
     assert found.places == [("d0/" * 9 + "f", 1, made.git("rev-parse", "main"))]
     assert [one.in_head for one in found.origins.values()] == [None]

@@ -18,11 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from jitid.capabilities.scan import archives, file_source
-from jitid.capabilities.scan.file_source import FileSource
+from jitid.capabilities.scan.file_source import FileSource, Tree
 from jitid.capabilities.scan.hits import Hit
-from jitid.capabilities.scan.holes import hole_after, is_sparse
-from jitid.capabilities.scan.item import ScanTally
-from jitid.capabilities.scan.walk import Tree
+from jitid.capabilities.scan.item import ScanTally, hole_after, is_sparse
 from jitid.capabilities.scan.workers import Search
 from jitid.errors import StorageError, UsageError
 from jitid.search.find import mark

@@ -6,7 +6,7 @@ import fcntl
 import os
 import resource
 
-from jitid.capabilities.scan.wait import readable
+from jitid.capabilities.scan.workers import readable
 
 BEYOND = 1_500
 """A file descriptor number that `select` does not accept."""

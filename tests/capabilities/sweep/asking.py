@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
+from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Thresholds, Unfixed
 from jitid.capabilities.sweep.operations import Fix, Sweep
 from jitid.capabilities.sweep.rules import NAMES
-from jitid.capabilities.sweep.thresholds import Thresholds
 from tests.builders import World
 
 LIMITS = Thresholds()

@@ -12,10 +12,8 @@ from jitid.capabilities.audit import audit_log
 from jitid.capabilities.audit.audit_log import LogFilter
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory.operations import ListCredentials, ListTasks
-from jitid.capabilities.sweep.canary_result import Canary, Fate
-from jitid.capabilities.sweep.finding import Coverage, Finding
+from jitid.capabilities.sweep.finding import Canary, Coverage, Fate, Finding, Thresholds
 from jitid.capabilities.sweep.operations import FlyCanaries, Sweep
-from jitid.capabilities.sweep.thresholds import Thresholds
 from tests.builders import World
 from tests.programs import Shop
 

@@ -8,8 +8,7 @@ import pytest
 
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess, RevokeAccess
-from jitid.capabilities.sweep.finding import Coverage, Remedied, Severity
-from jitid.capabilities.sweep.thresholds import Thresholds
+from jitid.capabilities.sweep.finding import Coverage, Remedied, Severity, Thresholds
 from jitid.errors import InvalidCredentialError
 from jitid.values import strict_json
 from jitid.values.scope import Scope, uncovered

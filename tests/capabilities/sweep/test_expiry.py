@@ -10,12 +10,11 @@ import pytest
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import Authenticate, GrantAccess, RotateAccess
 from jitid.capabilities.issue.operations import Renew
-from jitid.capabilities.sweep.finding import Finding
+from jitid.capabilities.sweep.finding import Finding, Thresholds
 from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.rules import NAMES
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import ApprovalNeededError, ClockError, InvalidCredentialError, JitidError
-from jitid.ledger import seal
+from jitid.ledger import contract
 from jitid.model.access import Caller
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
@@ -159,7 +158,7 @@ def test_an_auditors_sweep_records_expiry_too(world: World) -> None:
 def test_a_sealed_ledger_is_examined_all_the_same(world: World) -> None:
     _credential(world)
     with world.ledger.write() as transaction:
-        seal.record(transaction, seal.Seal("elsewhere", NOW, "mark", done=True))
+        contract.record(transaction, contract.Seal("elsewhere", NOW, "mark", done=True))
     world.clock.now += 60
     (finding,) = [each for each in swept(world, "expired-unretired") if isinstance(each, Finding)]
     assert "sealed" in finding.summary

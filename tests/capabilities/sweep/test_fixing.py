@@ -10,11 +10,10 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.report import store as report_store
 from jitid.capabilities.sweep import remedies
-from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Unfixed
+from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Thresholds, Unfixed
 from jitid.capabilities.sweep.operations import Fix, ForeseeFix, Sweep
 from jitid.capabilities.sweep.rule import RuleContext
 from jitid.capabilities.sweep.rules import rule_of
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError, PartialError
 from jitid.ledger.view import View
 from jitid.model.ledger_rows import Selection

@@ -62,8 +62,8 @@ def test_it_ends_only_if_it_is_named(world: World) -> None:
 
 
 def _foreseen(rule: str) -> Any:
+    from jitid.capabilities.sweep.finding import Thresholds
     from jitid.capabilities.sweep.operations import ForeseeFix
-    from jitid.capabilities.sweep.thresholds import Thresholds
 
     return ForeseeFix(rules=(rule,), limits=Thresholds())
 

@@ -10,11 +10,10 @@ from inspect import getdoc
 import pytest
 
 from jitid.capabilities.issue.operations import Renew
-from jitid.capabilities.sweep.finding import Coverage, Severity, Swept
+from jitid.capabilities.sweep.finding import Coverage, Severity, Swept, Thresholds
 from jitid.capabilities.sweep.rule import RuleContext, RuleGroup
 from jitid.capabilities.sweep.rules import NAMES as EVERY
 from jitid.capabilities.sweep.rules import rule_of
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.cli.verbs import all_verbs
 from jitid.config.settings import SETTINGS
 from jitid.errors import InvalidCredentialError

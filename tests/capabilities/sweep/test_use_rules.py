@@ -6,8 +6,7 @@ import pytest
 
 from jitid.capabilities.report.operations import MakeReport
 from jitid.capabilities.report.sprawl_report import Excess
-from jitid.capabilities.sweep.finding import Coverage
-from jitid.capabilities.sweep.thresholds import Thresholds
+from jitid.capabilities.sweep.finding import Coverage, Thresholds
 from jitid.errors import InvalidCredentialError
 from tests.builders import World, edit
 from tests.capabilities.sweep.asking import fixed, fixing, found, swept

@@ -24,11 +24,11 @@ from jitid.capabilities.leak.exposure import Leaked
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.report import operations as report_operations
 from jitid.capabilities.scan.hits import Hit
-from jitid.capabilities.sweep.thresholds import Thresholds
+from jitid.capabilities.sweep.finding import Thresholds
 from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.trust import offline, rotation
+from jitid.capabilities.trust.operations import MakePublication
 from jitid.capabilities.trust.publication import Document
-from jitid.capabilities.trust.publication_operations import MakePublication
 from jitid.cli.identity import inspect as inspecting
 from jitid.cli.identity.revoke import row, sentence
 from jitid.cli.leak import leak_timeline

@@ -321,7 +321,7 @@ def test_one_function_alone_gives_a_ledger_another_issuer() -> None:
     }
     assert found == {
         "capabilities/trust/own_issuer.py:renamed",
-        "capabilities/integrity/verify_names.py:take",
+        "capabilities/integrity/verify_keys.py:take",
     }
 
 

@@ -11,9 +11,8 @@ import pytest
 
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.trust import offline, publication
-from jitid.capabilities.trust.operations import RevokeKey, RotateKey
+from jitid.capabilities.trust.operations import MakePublication, MakeStatusList, RevokeKey, RotateKey
 from jitid.capabilities.trust.publication import Document
-from jitid.capabilities.trust.publication_operations import MakePublication, MakeStatusList
 from jitid.capabilities.trust.publish_folder import publish
 from jitid.crypto import jws, status_list
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, NotFoundError

@@ -12,10 +12,10 @@ from jitid.capabilities.inventory.operations import Inspect
 from jitid.capabilities.issue.issue_result import IssuedCredential
 from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.capabilities.leak.operations import Trace
-from jitid.capabilities.trust.certificate_operations import PublishRevocations
 from jitid.capabilities.trust.operations import (
     ListKeys,
     PublishKeys,
+    PublishRevocations,
     PublishSshAuthorities,
     PublishSshRevocations,
     RevokeKey,

@@ -14,7 +14,7 @@ import pytest
 from jitid.capabilities.issue.operations import Issue, Renew
 from jitid.crypto import jws
 from jitid.errors import StorageError
-from jitid.ledger.status_list_store import StatusStore
+from jitid.ledger.signing_keys import StatusStore
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import NOW, PERMIT_ALL, World, request

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from jitid.capabilities.directory.roster import roster_entry
-from jitid.capabilities.directory.roster.line_error import at
-from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator
+from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator, at
 from jitid.errors import UsageError
 from jitid.model import directory
 from jitid.values import strict_json

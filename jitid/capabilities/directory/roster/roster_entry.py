@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from functools import lru_cache
 from typing import Annotated, NamedTuple, Self, TypeVar
 
-from jitid.errors import UsageError
+from jitid.errors import JitidError, UsageError
 from jitid.model.directory import ALIAS, EXTERNAL, GROUP, PERSON, Delegator, check_alias, check_group
 from jitid.model.task import SENSITIVITIES
 from jitid.model.types import SENSITIVITY
 from jitid.values.declaration import Bounds
 from jitid.values.field_types import LONG, SCOPE, text
 from jitid.values.scope import normalise, parse_scope
+from jitid.values.strict_json import StrictJSONError
 from jitid.values.text import quote
 
 MOST = 1_000
@@ -141,3 +143,19 @@ def few(texts: tuple[str, ...], noun: str) -> tuple[str, ...]:
 
 def _sorted(texts: tuple[str, ...], noun: str, check: Callable[[str], str]) -> tuple[str, ...]:
     return tuple(sorted(set(map(check, few(texts, noun)))))
+
+
+@contextmanager
+def at(location: str) -> Iterator[None]:
+    """Add the place in a file to an error that its value raises."""
+    try:
+        yield
+    except StrictJSONError as error:
+        raise misplaced(location, str(error)) from error
+    except JitidError as error:
+        raise misplaced(location, error.message, error.hint) from error
+
+
+def misplaced(location: str, message: str, hint: str | None = None) -> UsageError:
+    """Return the error for an invalid value at a place of a file."""
+    return UsageError(f"{location}: {message}; nothing was changed" if location else message, hint)

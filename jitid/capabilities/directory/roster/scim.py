@@ -6,8 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jitid.capabilities.directory.roster import roster_entry
-from jitid.capabilities.directory.roster.line_error import at, misplaced
-from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator
+from jitid.capabilities.directory.roster.roster_entry import (
+    KEEP,
+    Keep,
+    Roster,
+    StatedDelegator,
+    at,
+    misplaced,
+)
 from jitid.errors import UsageError
 from jitid.model import directory
 from jitid.values.strict_json import Elements, StrictJSONError

@@ -9,8 +9,14 @@ from functools import lru_cache
 from typing import Any
 
 from jitid.capabilities.directory.roster import roster_entry
-from jitid.capabilities.directory.roster.line_error import at, misplaced
-from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator
+from jitid.capabilities.directory.roster.roster_entry import (
+    KEEP,
+    Keep,
+    Roster,
+    StatedDelegator,
+    at,
+    misplaced,
+)
 from jitid.errors import UsageError
 from jitid.model import directory
 from jitid.values.text import quote

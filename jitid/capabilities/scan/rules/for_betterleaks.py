@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitid.capabilities.scan.rules.ask_authority import REVOKE, STATUS
-from jitid.capabilities.scan.rules.token_patterns import Pattern
+from jitid.capabilities.scan.rules.token_patterns import REVOKE, STATUS, Pattern
 
 _HEADING = """\
 # What jitid issues, for betterleaks 2:

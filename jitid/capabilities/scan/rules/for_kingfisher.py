@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitid.capabilities.scan.rules.ask_authority import REVOKE, STATUS
-from jitid.capabilities.scan.rules.token_patterns import CHECKSUM_LENGTH, TOKEN, Pattern
+from jitid.capabilities.scan.rules.token_patterns import CHECKSUM_LENGTH, REVOKE, STATUS, TOKEN, Pattern
 from jitid.redaction.token_format import OPAQUE_PREFIX, RANDOM_LENGTH
 
 _NAMESPACE = "custom."

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jitid.capabilities.sweep.canary_result import Canary, Fate
-from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.finding import Canary, Fate, Finding, Severity
 from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 
 _MESSAGES = {

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote as word
 
-from jitid.capabilities.sweep.finding import Finding, Severity
+from jitid.capabilities.sweep.finding import Finding, Severity, Thresholds
 from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
-from jitid.capabilities.sweep.thresholds import Thresholds
 from jitid.ledger.select import LIVE
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import SENSITIVITIES

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.audit.audit_log import LogFilter
-from jitid.capabilities.directory import delegator_operations as ops
-from jitid.capabilities.directory.agent_operations import SuspendAgent
+from jitid.capabilities.directory import operations as directory_operations
 from jitid.capabilities.directory.delegators import Amendment
+from jitid.capabilities.directory.operations import SuspendAgent
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity.operations import ReadLog
 from jitid.capabilities.inventory.operations import Inspect, ListCredentials
@@ -237,7 +237,7 @@ def test_their_agents_are_suspended_and_what_those_hold_for_others_lives_on(worl
     assert world.events()[-1]["agents"] == ["alias-bot", "bot"]
     with pytest.raises(PolicyDeniedError, match="agent-suspended"):
         world.issue(delegator="user:bob", agent="bot")
-    enabled = world.authority.perform(ops.EnableDelegator(name="user:alice"))
+    enabled = world.authority.perform(directory_operations.EnableDelegator(name="user:alice"))
     assert enabled.suspended == ("alias-bot", "bot")
     assert agent(world, "bot").suspended_at == NOW
 
@@ -320,7 +320,7 @@ def test_details_tell_what_would_end(world: World) -> None:
     world.chain(2, delegator="user:alice")
     register(world, "bot", "alice")
     ask(world, "user:al")
-    found = world.authority.perform(ops.ShowDelegator(name="user:al"))
+    found = world.authority.perform(directory_operations.ShowDelegator(name="user:al"))
     assert (found.delegator.name, found.ties.live, found.ties.requests) == ("user:alice", 2, 1)
     assert [one.name for one in found.agents] == ["bot"]
 
@@ -331,7 +331,7 @@ def test_they_are_listed_by_group_and_state_and_page_by_page(world: World) -> No
     disable(world, "d1")
 
     def names(**chosen: Any) -> list[str]:
-        found = world.authority.perform(ops.ListDelegators(**{"limit": 100, **chosen}))
+        found = world.authority.perform(directory_operations.ListDelegators(**{"limit": 100, **chosen}))
         return [one.name.removeprefix("user:") for one in found]
 
     assert names(group="odd") == ["d1", "d3"]

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.capabilities.directory import delegator_operations as ops
-from jitid.capabilities.directory.departures import digest_of
-from jitid.capabilities.directory.import_delegators import Reconciled, RosterSource
+from jitid.capabilities.directory import operations as directory_operations
+from jitid.capabilities.directory.delegators import digest_of
 from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster, StatedDelegator
+from jitid.capabilities.directory.roster_diff import Reconciled, RosterSource
 from jitid.capabilities.inventory.operations import Inspect, Revoke
 from jitid.capabilities.issue.operations import Renew
 from jitid.cli.directory import delegator_rows
@@ -407,10 +407,10 @@ def test_two_imports_at_once_leave_what_one_after_the_other_leaves(world: World)
     def run(roster: Roster) -> None:
         ledger = open_sqlite(world.path, world.clock, timeout=60)
         try:
-            from jitid.capabilities.directory import import_delegators
+            from jitid.capabilities.directory import roster_diff
 
             with ledger.write() as transaction:
-                import_delegators.reconcile(
+                roster_diff.reconcile(
                     transaction, roster, RosterSource("csv", "0" * 64), None, None, full=True
                 )
         except BaseException as error:
@@ -546,6 +546,8 @@ def test_a_change_by_hand_outlives_a_list_that_does_not_tell_of_it(world: World)
 def test_the_event_names_the_file(world: World) -> None:
     source = RosterSource("jsonl", "ab" * 32)
     roster = Roster((StatedDelegator("line 1", "user:alice"),))
-    world.authority.perform(ops.ImportDelegators(roster=roster, source=source, reason="night", most=None))
+    world.authority.perform(
+        directory_operations.ImportDelegators(roster=roster, source=source, reason="night", most=None)
+    )
     event = world.events()[-1]
     assert (event["form"], event["content"], event["reason"]) == ("jsonl", "ab" * 32, "night")

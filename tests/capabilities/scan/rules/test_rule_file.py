@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from jitid.capabilities.scan.rules.ask_authority import check_place
 from jitid.capabilities.scan.rules.rule_file import RuleFormat, rules
-from jitid.capabilities.scan.rules.token_patterns import PATTERNS
+from jitid.capabilities.scan.rules.token_patterns import PATTERNS, check_place
 from jitid.errors import UsageError
 from tests.real import Shell, module
 

@@ -1,11 +1,11 @@
-"""Performs the operations on recurring agents, each in its own view or transaction."""
+"""Performs the operations on the directory: its delegators and the recurring agents."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.capabilities.directory import agent_operations as ops
-from jitid.capabilities.directory import registry, withdrawal
+from jitid.capabilities.directory import delegators, registry
+from jitid.capabilities.directory import operations as ops
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore
@@ -16,10 +16,12 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled, Edited, Enabled
     from jitid.capabilities.directory.recurrence import Classified
-    from jitid.capabilities.directory.registry import KeptAgent
-    from jitid.capabilities.directory.withdrawal import WithdrawnAgent
+    from jitid.capabilities.directory.registry import KeptAgent, WithdrawnAgent
+    from jitid.capabilities.directory.roster_diff import Reconciled
     from jitid.ledger.transaction import Transaction
+    from jitid.model.directory import Delegator
 
 
 def register_agent(context: Context, operation: ops.RegisterAgent) -> KeptAgent:
@@ -72,12 +74,12 @@ def _kept(
 
 def suspend_agent(context: Context, operation: ops.SuspendAgent) -> WithdrawnAgent:
     """Suspend an agent and end its credentials, or return their number."""
-    return _withdrawn(context, operation, withdrawal.suspend, for_good=False)
+    return _withdrawn(context, operation, registry.suspend, for_good=False)
 
 
 def unregister_agent(context: Context, operation: ops.UnregisterAgent) -> WithdrawnAgent:
     """End the record of an agent and its credentials, or return their number."""
-    return _withdrawn(context, operation, withdrawal.unregister, for_good=True)
+    return _withdrawn(context, operation, registry.unregister, for_good=True)
 
 
 def _withdrawn(
@@ -90,7 +92,7 @@ def _withdrawn(
     name, keep_live = operation.name, operation.keep_live
     if operation.dry_run:
         with context.ledger.read() as snapshot:
-            return withdrawal.foresee(snapshot, name, keep_live=keep_live, for_good=for_good)
+            return registry.foresee(snapshot, name, keep_live=keep_live, for_good=for_good)
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         withdrawn = withdraw(transaction, name, operation.reason, operation.most, keep_live=keep_live)
     if not withdrawn.ended.credentials:
@@ -132,3 +134,66 @@ def list_agents(context: Context, operation: ops.ListAgents) -> ops.AgentPage:
             owner=owner, state=operation.state, after=operation.after, limit=operation.limit
         )
         return ops.AgentPage(registry.described(snapshot, agents), snapshot.now)
+
+
+def add_delegator(context: Context, operation: ops.AddDelegator) -> Edited:
+    """Add a delegator to the directory."""
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        return delegators.add(transaction, operation.stated)
+
+
+def change_delegator(context: Context, operation: ops.ChangeDelegator) -> Edited:
+    """Change the directory's record of a delegator."""
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        return delegators.change(transaction, operation.name, operation.edit)
+
+
+def enable_delegator(context: Context, operation: ops.EnableDelegator) -> Enabled:
+    """Let a delegator delegate again."""
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        return delegators.enable(transaction, operation.name, operation.reason)
+
+
+def disable_delegator(context: Context, operation: ops.DisableDelegator) -> Disabled:
+    """Disable a delegator and end all that depends on it, or return the extent of that."""
+    name, keep_live = operation.name, operation.keep_live
+    if operation.dry_run:
+        with context.ledger.read() as snapshot:
+            return delegators.preview_disable(snapshot, name, keep_live=keep_live)
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        disabled = delegators.disable(
+            transaction, name, operation.reason, operation.most, keep_live=keep_live
+        )
+    return disabled._replace(unproved=context.prove_leaks_refused())
+
+
+def import_delegators(context: Context, operation: ops.ImportDelegators) -> Reconciled:
+    """Make the directory match a list, or return the changes."""
+    from jitid.capabilities.directory.roster_diff import preview, reconcile
+
+    roster, full = operation.roster, operation.full
+    if operation.dry_run:
+        with context.ledger.read() as snapshot:
+            return preview(snapshot, roster, full=full)
+    with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
+        reconciled = reconcile(
+            transaction, roster, operation.source, operation.reason, operation.most, full=full
+        )
+    return reconciled._replace(unproved=context.prove_leaks_refused())
+
+
+def show_delegator(context: Context, operation: ops.ShowDelegator) -> DelegatorDetails:
+    """Return all about a delegator."""
+    with context.ledger.read() as snapshot:
+        return delegators.details(snapshot, operation.name)
+
+
+def list_delegators(context: Context, operation: ops.ListDelegators) -> list[Delegator]:
+    """Return delegators in the order of their names."""
+    with context.ledger.read() as snapshot:
+        return DirectoryStore(snapshot).delegators(
+            group=operation.group,
+            disabled=operation.disabled,
+            after=operation.after,
+            limit=operation.limit,
+        )

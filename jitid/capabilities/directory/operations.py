@@ -1,20 +1,23 @@
-"""The operations on recurring agents; `agent_perform.py` performs them."""
+"""The operations on the directory: its delegators and the recurring agents."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from jitid.model.directory import ALIAS
 from jitid.operation.base import Operation, PagedOperation
 from jitid.operation.verb import READS
 from jitid.values.declaration import value, values
 from jitid.values.field_types import AGENT, COUNT, FILTER, MAX_ROWS, REASON, ROWS, number
 
 if TYPE_CHECKING:
+    from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled, Edit, Edited, Enabled
     from jitid.capabilities.directory.recurrence import Classified, RecurrenceRule
-    from jitid.capabilities.directory.registry import Described, Due, KeptAgent, StatedAgent
-    from jitid.capabilities.directory.withdrawal import WithdrawnAgent
+    from jitid.capabilities.directory.registry import Described, Due, KeptAgent, StatedAgent, WithdrawnAgent
+    from jitid.capabilities.directory.roster.roster_entry import Roster, StatedDelegator
+    from jitid.capabilities.directory.roster_diff import Reconciled, RosterSource
     from jitid.model.credential import Credential
-    from jitid.model.directory import AgentState
+    from jitid.model.directory import AgentState, Delegator
 
 
 class RegisterAgent(Operation["KeptAgent"]):
@@ -149,3 +152,85 @@ class ClassifyAgents(Operation["Classified"]):
     """Names of agents; empty for all."""
     rule: RecurrenceRule
     limit: int = value(ROWS)
+
+
+class AddDelegator(Operation["Edited"]):
+    """Add a delegator to the directory."""
+
+    roles = ("admin",)
+
+    stated: StatedDelegator
+    accept_clock: bool = False
+
+
+class ChangeDelegator(Operation["Edited"]):
+    """Change what the directory has of a delegator."""
+
+    roles = ("admin",)
+
+    name: str = value(ALIAS)
+    edit: Edit
+    accept_clock: bool = False
+
+
+class DisableDelegator(Operation["Disabled"]):
+    """Disable a delegator, and end what hangs on them."""
+
+    roles = ("admin",)
+
+    name: str = value(ALIAS)
+    keep_live: bool = False
+    """Keep the credentials valid that descend from the delegator."""
+    reason: str | None = value(REASON, default=None)
+    most: int | None = value(COUNT)
+    """The maximum number of live credentials that may end; None for any number."""
+    dry_run: bool = False
+    accept_clock: bool = False
+
+
+class EnableDelegator(Operation["Enabled"]):
+    """Let a delegator delegate again."""
+
+    roles = ("admin",)
+
+    name: str = value(ALIAS)
+    reason: str | None = value(REASON, default=None)
+    accept_clock: bool = False
+
+
+class ShowDelegator(Operation["DelegatorDetails"]):
+    """Tell everything about a delegator."""
+
+    roles = ("responder", "auditor", "admin")
+    effect = READS
+
+    name: str = value(ALIAS)
+
+
+class ListDelegators(Operation["list[Delegator]"]):
+    """List delegators in the order of their names, a page at a time."""
+
+    roles = ("responder", "auditor", "admin")
+    effect = READS
+
+    group: str | None = value(FILTER, default=None)
+    disabled: bool | None = None
+    """None for both."""
+    after: str | None = value(FILTER, default=None)
+    limit: int = value(ROWS)
+
+
+class ImportDelegators(Operation["Reconciled"]):
+    """Make the directory say what a list says."""
+
+    roles = ("admin",)
+
+    roster: Roster
+    source: RosterSource
+    full: bool = False
+    """Whether the list is complete: imported delegators that it lacks are then disabled."""
+    reason: str | None = value(REASON, default=None)
+    most: int | None = value(COUNT)
+    """The maximum number of delegators disabled, and of live credentials ended; None for any number."""
+    dry_run: bool = False
+    accept_clock: bool = False
