@@ -353,9 +353,8 @@ def _transit(config: Config, name: str) -> Transit:
     if key not in _TRANSITS:
         import atexit
 
-        from jitid.issuers.issuer_of_target import TIMEOUT
         from jitid.issuers.openbao.transit import Transit
-        from jitid.issuers.targets import Targets
+        from jitid.issuers.targets import TIMEOUT, Targets
         from jitid.model.credential import Kind
 
         target = Targets(config.targets(), "").get(name)

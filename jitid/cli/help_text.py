@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from textwrap import TextWrapper
 
-from jitid.cli.global_options import GlobalOptions
+from jitid.cli.invocation import GlobalOptions
 from jitid.cli.verbs import FIRST_WORDS, GROUPS, verbs_of
 from jitid.operation.verb import Verb
 from jitid.values.declaration import Field

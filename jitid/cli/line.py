@@ -4,8 +4,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from jitid.cli.global_options import GlobalOptions
-from jitid.cli.invocation import Invocation
+from jitid.cli.invocation import GlobalOptions, Invocation
 from jitid.config.effective import check_environment
 from jitid.errors import UsageError
 from jitid.operation.verb import Verb

@@ -11,8 +11,7 @@ from types import FrameType
 
 from jitid.cli import plain
 from jitid.cli.command import Command
-from jitid.cli.global_options import GlobalOptions
-from jitid.cli.invocation import GivenOption, Invocation
+from jitid.cli.invocation import GivenOption, GlobalOptions, Invocation
 from jitid.cli.line import bound
 from jitid.cli.verbs import GROUPS, verbs_of
 from jitid.config.effective import check_environment
@@ -166,7 +165,7 @@ def report(error: JitidError, cli: Invocation) -> int:
             # `jitid list | head -1` is normal use, and nothing was changed.
             return error.exit_status
     if isinstance(error, ApprovalNeededError):
-        from jitid.cli.issue.wait_approval import with_authority
+        from jitid.cli.issue.approve_verbs import with_authority
 
         error.hint = with_authority(cli, error.hint)
     if cli.error_format() in ("json", "jsonl"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jitid.cli.global_options import GlobalOptions
+from jitid.cli.invocation import GlobalOptions
 from jitid.cli.line import Line
 from jitid.cli.verbs import GROUPS, verbs_of
 from jitid.operation.verb import Verb

@@ -13,8 +13,7 @@ from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from jitid import __version__
 from jitid.cli import help_text
-from jitid.cli.global_options import GlobalOptions
-from jitid.cli.invocation import Invocation
+from jitid.cli.invocation import GlobalOptions, Invocation
 from jitid.cli.line import Line
 from jitid.cli.verbs import FIRST_WORDS, GROUPS, verbs_of
 from jitid.errors import UsageError

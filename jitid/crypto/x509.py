@@ -19,8 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
-from jitid.crypto.der import INTEGER, from_pem, parts
-from jitid.crypto.x509_form import SIGNATURE, TOLERANCE, VERSION_3
+from jitid.crypto.der import INTEGER, SIGNATURE, TOLERANCE, VERSION_3, from_pem, parts
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.values.ids import credential_id
@@ -270,3 +269,47 @@ def _subject(certificate: x509.Certificate) -> str:
     except TypeError as error:
         # A name as a BIT STRING, which the library supports for a single type of attribute.
         raise ValueError("a name that cannot be written") from error
+
+
+_AGAIN = 3
+"""A list is replaced after its lifetime divided by this number."""
+_PEM = b"-----BEGIN"
+
+
+def as_good(existing: bytes, new: bytes) -> bool:
+    """Return whether existing lists are equivalent to newly made ones, and recent enough to keep.
+
+    Each is in DER, or any number of them in PEM.
+    """
+    try:
+        old_lists, new_lists = _read(existing), _read(new)
+    except ValueError:
+        return False
+    return len(old_lists) == len(new_lists) and all(
+        _is_as_good(old_list, new_list) for old_list, new_list in zip(old_lists, new_lists, strict=True)
+    )
+
+
+def _read(data: bytes) -> list[x509.CertificateRevocationList]:
+    if not data.startswith(_PEM):
+        return [x509.load_der_x509_crl(data)] if data else []
+    end_line = b"-----END X509 CRL-----\n"
+    return [x509.load_pem_x509_crl(part + end_line) for part in data.split(end_line) if part.strip()]
+
+
+def _is_as_good(existing: x509.CertificateRevocationList, new: x509.CertificateRevocationList) -> bool:
+    next_update = new.next_update_utc
+    if next_update is None or existing.next_update_utc is None:
+        return False
+    age = new.last_update_utc - existing.last_update_utc
+    lifetime = next_update - new.last_update_utc
+    return (
+        _content(existing) == _content(new)
+        and existing.next_update_utc - existing.last_update_utc == lifetime
+        and 0 <= age.total_seconds() < lifetime.total_seconds() / _AGAIN
+    )
+
+
+def _content(revocation_list: x509.CertificateRevocationList) -> tuple[object, ...]:
+    key = revocation_list.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    return revocation_list.issuer, key, {revoked.serial_number for revoked in revocation_list}

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from jitid import __version__
 from jitid.authority import open_local
+from jitid.authority.open_local import is_address
 from jitid.capabilities.access.authenticate import Confinement
 from jitid.capabilities.access.oidc import check_names, check_settings
 from jitid.capabilities.identity.filter_store import Filter
@@ -416,13 +417,10 @@ def _policy(installation: Installation) -> Iterator[Check]:
             f"no rule in {names} permits anything, so every issue is denied",
             f"write a permit rule in {policy_folder}, or restore one from a backup",
         )
-    from jitid.doctor import approvers
 
     approval_rules = [rule.name for rule in policy.rules if rule.approval is not None]
-    if approval_rules and approvers.are_missing(config):
-        yield warning(
-            "policy", f"rule `{approval_rules[0]}` needs an approval; {approvers.WHY}", approvers.HOW
-        )
+    if approval_rules and are_missing(config):
+        yield warning("policy", f"rule `{approval_rules[0]}` needs an approval; {WHY}", HOW)
 
 
 def _targets(installation: Installation) -> Iterator[Check]:
@@ -465,3 +463,29 @@ LEDGER: Named[Installation] = (
     ("examination", _examination),
 )
 """The checks of the ledger itself, in a folder or in a database, independent of other errors."""
+
+
+WHY = "by the configuration of this command, no second person can approve beside a private ledger"
+HOW = "let others ask an authority (jitid serve --socket PATH), or configure an issuer of ID tokens: jitid-authority(7)"
+
+
+def are_missing(config: Config) -> bool:
+    """Return whether, by the configuration of this command, all users of the ledger count as one person.
+
+    The ledger's folder is for one user, no issuer of ID tokens is configured that proves a person, and the
+    configuration serves no authority. An authority that another process serves by its own flags is unknown here.
+    """
+    return (
+        config.remote is None
+        and not is_address(config.ledger)
+        and config.text("serve_socket") is None
+        and config.text("serve_bind") is None
+        and not _proves_persons(config)
+    )
+
+
+def _proves_persons(config: Config) -> bool:
+    """Return whether an issuer is configured that can prove a person: a complete one, and not for systems only."""
+    from jitid.capabilities.access.oidc import is_usable
+
+    return any(issuer.kind == "user" and is_usable(issuer) for issuer in config.oidc())

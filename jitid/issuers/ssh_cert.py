@@ -9,7 +9,7 @@ from typing import Any
 
 from jitid.crypto import openssh
 from jitid.crypto.openssh import PublicKey, options, string, strings
-from jitid.crypto.public_key import is_pem, load, public_print, ssh_print
+from jitid.crypto.private_key import is_pem, load, public_print, ssh_print
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.issuer import Draft, Ids, KindSpec, Minted, Order, Signing
 from jitid.issuers.target_issuer import KindOptions, TargetOption

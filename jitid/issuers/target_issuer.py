@@ -6,9 +6,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar, NamedTuple, Protocol
 
+from jitid.errors import UsageError
 from jitid.keys.keyring import Signer
 from jitid.model.target import EndOutcome, Existing, MadeCredential, Probe, TargetRecord
+from jitid.model.task import UNKNOWN_OWNER, written_task
+from jitid.values.names import EPHEMERAL
 from jitid.values.secret import Secret
+from jitid.values.text import label
 
 
 class TargetOption(NamedTuple):
@@ -100,3 +104,27 @@ class OutsideIssuer(Protocol):
 
     def close(self) -> None:
         """Close the connections."""
+
+
+def agent_of(record: TargetRecord) -> str:
+    """Return the displayed name of an agent; the name shows if the agent is not registered."""
+    return record.agent if record.under_agent else f"{EPHEMERAL}/{record.agent}"
+
+
+def proved_agent(record: TargetRecord, target: str) -> str:
+    """Return the name of an agent for use where rights may depend on it.
+
+    Raises UsageError for an agent that is not registered: its name was chosen by the requester.
+    """
+    if not record.under_agent:
+        raise UsageError(
+            f"a template of the target {target} has `{{agent}}`, and the agent {label(record.agent)} is not "
+            "registered: any agent could have that name; nothing was made",
+            f"jitid agent register {record.agent}; or let the template name the identity, by {{id}}",
+        )
+    return record.agent
+
+
+def task_of(record: TargetRecord, slash: str = "%2F") -> str:
+    """Return `OWNER/NAME`: other owners may have a task of the same name. `slash` replaces each slash of the owner."""
+    return written_task(record.task_opener or UNKNOWN_OWNER, record.task, slash)

@@ -6,8 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 
-from jitid.crypto.der import IssuerFields, authority, from_pem, split, to_pem
-from jitid.crypto.x509_form import certificate, form, private_pem, public_info
+from jitid.crypto.der import (
+    IssuerFields,
+    authority,
+    certificate,
+    form,
+    from_pem,
+    private_pem,
+    public_info,
+    split,
+    to_pem,
+)
 from jitid.errors import ConfigurationError, IntegrityError, UsageError
 from jitid.issuers.issuer import Draft, Ids, KindSpec, Minted, Order, Signing
 from jitid.issuers.target_issuer import KindOptions, TargetOption

@@ -11,7 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from jitid.policy.policy_text import statements
-from jitid.policy.syntax_tree import Tree, actions, entity_of, expressions, operands, path_of, trees, value_of
+from jitid.policy.safe_cedarpy import (
+    Tree,
+    actions,
+    entity_of,
+    expressions,
+    operands,
+    path_of,
+    trees,
+    value_of,
+)
 
 NUMBERS = ("hour", "minute", "weekday", "now")
 """Facts whose values are grouped by the numbers that rules compare them with."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from jitid.policy.policy_text import TOKEN, statements, word_at
+from jitid.policy.policy_text import ALL_FACTS, TOKEN, PolicyRule, rule_of, statements, word_at
 
 MOST_TOKENS = 3_000
 """Number of tokens that are tried to find a wrong token; each try parses the text up to there."""
@@ -238,3 +239,36 @@ def _closes(tokens: list[Token]) -> int:
         if level == 0:
             return index
     return len(tokens) - 1
+
+
+class CataloguedRule(NamedTuple):
+    """One rule."""
+
+    rule: PolicyRule
+    line: int
+    """The line in the file on which the rule begins, from 1."""
+    text: str
+    """The unchanged text from the first annotation to the semicolon."""
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the text, in hexadecimal."""
+        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The names that the rule may read: `context.NAME`, `principal` and `resource`, sorted."""
+        facts = {name for names in self.rule.facts.values() for name in names}
+        if facts == ALL_FACTS:
+            return ("context", *sorted(self.rule.looks_at))
+        return (*sorted(f"context.{name}" for name in facts), *sorted(self.rule.looks_at))
+
+
+def catalogue(files: Sequence[tuple[str, str]]) -> Iterator[CataloguedRule]:
+    """Yield the rules of the texts of a usable policy, in their order."""
+    for file, text in files:
+        file_places = FilePlaces(text)
+        for statement in statements_of(file, text):
+            yield CataloguedRule(
+                rule_of(file, statement.text), file_places(statement.start).line, statement.text
+            )

@@ -10,7 +10,7 @@ from jitid.policy.policy_request import FACTS, SCOPE_FACTS, Entity, PolicyReques
 from jitid.policy.policy_text import PolicyRule
 
 if TYPE_CHECKING:
-    from jitid.policy.use_types import Type
+    from jitid.policy.check import Type
 
 NO_ENTITIES = "[]"
 """The text of no entities. Cedar reads it as fast as it takes its own handle."""
@@ -113,7 +113,7 @@ class Questions:
         if self.declared is None:
             return None
         # Only callers with questions about uses pay for loading this.
-        from jitid.policy.use_types import read_use
+        from jitid.policy.check import read_use
 
         return read_use(self.declared)
 
@@ -121,7 +121,7 @@ class Questions:
         """Return the question whether a credential with the terms of a request may be used on a resource."""
         use = self._about["authorize"]
         if "use" in use.facts and (type_ := self._type_of_use) is not None:
-            from jitid.policy.use_types import convert
+            from jitid.policy.check import convert
 
             request = request._replace(used=_encode(convert(json.loads(request.used), type_)))
         return Question(

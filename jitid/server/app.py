@@ -27,9 +27,8 @@ from jitid.server import (
     token_status,
 )
 from jitid.server.answers import LimitedError, RequestError, answer_error
-from jitid.server.request_record import KEY, RequestRecord
+from jitid.server.request_record import KEY, RequestRecord, trace_id, traceparent
 from jitid.server.service_limits import RequestPace
-from jitid.server.trace_context import trace_id, traceparent
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send

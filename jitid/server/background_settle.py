@@ -14,7 +14,7 @@ from jitid.server.thread_pool import Pool
 if TYPE_CHECKING:
     from jitid.model.access import Caller
     from jitid.operation.base import Authority, Operation, Result
-    from jitid.server.thread_authority import Seat
+    from jitid.server.thread_pool import Seat
 
 _LIMIT = 20
 """Seconds for each target, the same as in a command."""

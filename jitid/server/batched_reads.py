@@ -8,12 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.errors import IntegrityError, JitidError, StorageError
-from jitid.server.oauth_errors import OAuthError
+from jitid.server.oauth_form import OAuthError
 
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
-    from jitid.server.thread_authority import Seat
-    from jitid.server.thread_pool import Pool
+    from jitid.server.thread_pool import Pool, Seat
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from jitid.server import oauth, token_endpoint
 from jitid.server.answers import dumps
 from jitid.server.oauth_client_auth import ALGORITHMS as CLIENT_ALGORITHMS
 from jitid.server.oauth_client_auth import METHODS
-from jitid.server.oauth_errors import document
+from jitid.server.oauth_form import document
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -16,8 +16,15 @@ from jitid.model.credential import TokenUse
 from jitid.model.delegation import act_claim, actors_of
 from jitid.server import oauth_client_auth, token_endpoint
 from jitid.server.answers import CHALLENGE, LimitedError
-from jitid.server.oauth_errors import OAuthError, as_oauth, document
-from jitid.server.oauth_form import OAuthForm, credentials_of, read_form, shows_credential
+from jitid.server.oauth_form import (
+    OAuthError,
+    OAuthForm,
+    as_oauth,
+    credentials_of,
+    document,
+    read_form,
+    shows_credential,
+)
 from jitid.server.request_record import record_of
 from jitid.values import strict_json
 from jitid.values.secret import Secret

@@ -15,7 +15,7 @@ from jitid.capabilities.access import authenticate
 from jitid.capabilities.access.authenticate import ALGORITHMS as ALGORITHMS
 from jitid.capabilities.access.operations import Authenticate, FindClientKeys, UseAssertion
 from jitid.errors import InvalidCredentialError, UnauthenticatedError, UsageError
-from jitid.server.oauth_errors import OAuthError
+from jitid.server.oauth_form import OAuthError
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 

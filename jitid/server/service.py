@@ -23,14 +23,13 @@ from jitid.errors import (
     StorageError,
     UnauthenticatedError,
 )
+from jitid.server.accept import Peers
 from jitid.server.answers import LimitedError, RequestError
 from jitid.server.background_settle import Settler
 from jitid.server.batched_reads import Together
 from jitid.server.request_record import record_of
 from jitid.server.service_limits import RequestPace
-from jitid.server.socket_peers import Peers
-from jitid.server.thread_authority import Seat
-from jitid.server.thread_pool import Pool
+from jitid.server.thread_pool import Pool, Seat
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 from collections import OrderedDict
 from math import ceil
@@ -12,6 +14,8 @@ from jitid.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from jitid.config.effective import Config
+    from jitid.model.ledger_rows import Names
+    from jitid.server.request_record import Log
 
 
 _COUNTS = ("serve_body", "serve_connections", "serve_requests", "serve_rate", "serve_threads")
@@ -107,3 +111,25 @@ class RequestPace:
                 # Delete the client with the oldest request: its bucket is most probably empty by now.
                 self._empty_at.popitem(last=False)
         return 0
+
+
+class StartPlan(NamedTuple):
+    """Listening sockets, an existing ledger, and the limits."""
+
+    config: Config
+    names: Names
+    base_url: str
+    tcp: tuple[socket.socket, ...]
+    unix: socket.socket | None
+    tls: Tls | None
+    workers: int
+    limits: ServiceLimits
+    log: Log
+
+
+class Tls(NamedTuple):
+    """The certificate of the service; SIGHUP makes the workers read its files again."""
+
+    context: ssl.SSLContext
+    certificate: str
+    key: str

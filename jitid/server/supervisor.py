@@ -17,7 +17,7 @@ from jitid.errors import JitidError
 
 if TYPE_CHECKING:
     from jitid.server.metrics import Metrics
-    from jitid.server.start_plan import StartPlan
+    from jitid.server.service_limits import StartPlan
 
 
 def notify(state: str) -> None:

@@ -13,7 +13,7 @@ from jitid.errors import UsageError
 from jitid.model.credential import TOKENS, Kind
 from jitid.model.request import IssueRequest
 from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
-from jitid.server.oauth_errors import OAuthError, document, usage
+from jitid.server.oauth_form import OAuthError, document, usage
 from jitid.values import strict_json
 from jitid.values.names import check_audience, check_name
 from jitid.values.scope import Scope, parse_scope

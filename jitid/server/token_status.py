@@ -12,7 +12,7 @@ from jitid.capabilities.issue.token_operations import Introspect
 from jitid.errors import InvalidCredentialError, UnauthenticatedError
 from jitid.model.access import Caller
 from jitid.server.forward_auth import shown_token, shows_token
-from jitid.server.oauth_errors import KEPT_NOWHERE, document
+from jitid.server.oauth_form import KEPT_NOWHERE, document
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:

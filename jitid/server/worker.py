@@ -19,14 +19,14 @@ from jitid.errors import JitidError
 from jitid.server import app
 from jitid.server.accept import Listener
 from jitid.server.http_protocol import BoundedProtocol, ServerState, cut_late
+from jitid.server.listen import load_certificate
 from jitid.server.metrics import Metrics
 from jitid.server.native import operation_paths
 from jitid.server.service import Service
-from jitid.server.tls import load_certificate
 
 if TYPE_CHECKING:
     from jitid.server.request_record import Peer
-    from jitid.server.start_plan import StartPlan
+    from jitid.server.service_limits import StartPlan
 
 _TICK = 0.5
 """Seconds between two checks for overdue connections."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jitid.backup.copy_ledger import Copy, copy
+from jitid.backup.transfer import Copy, copy
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.identity.store import CredentialStore

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from jitid.authority.local import LocalAuthority
-from jitid.backup.copy_ledger import Copy, copy
+from jitid.backup.transfer import Copy, copy
 from jitid.capabilities.integrity.audit_export import verify_export
 from jitid.capabilities.integrity.operations import ExportLog, SignHead, VerifyLog
 from jitid.capabilities.issue.operations import Issue

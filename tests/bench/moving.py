@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from jitid.backup.copy_ledger import copy
+from jitid.backup.transfer import copy
 from jitid.ledger.copy_rows import CopySource, CopyTarget
 from jitid.ledger.postgres.copy import PostgresSource, PostgresTarget
 from jitid.ledger.sqlite import folder

@@ -18,7 +18,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from jitid.cli import main
-from jitid.cli.global_options import GlobalOptions
+from jitid.cli.invocation import GlobalOptions
 from jitid.cli.plain import by_flag
 from jitid.cli.verbs import all_verbs
 from jitid.errors import JitidError

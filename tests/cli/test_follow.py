@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from jitid.capabilities.audit.audit_log import LogFilter
-from jitid.cli.ledger.audit_follow import follow
+from jitid.cli.ledger.audit_verbs import follow
 from jitid.errors import BusyError, IntegrityError
 from tests.builders import World, edit
 from tests.real import Shell

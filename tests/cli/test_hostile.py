@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jitid.cli import main
-from jitid.cli.global_options import GlobalOptions
+from jitid.cli.invocation import GlobalOptions
 from jitid.cli.plain import by_flag
 from jitid.cli.verbs import all_verbs
 from jitid.values.text import safe

@@ -13,8 +13,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from jitid.cli import plain, typer_parser
-from jitid.cli.global_options import GlobalOptions
-from jitid.cli.invocation import Invocation
+from jitid.cli.invocation import GlobalOptions, Invocation
 from jitid.cli.line import Line, bound
 from jitid.cli.plain import by_flag
 from jitid.cli.verbs import all_verbs
@@ -179,7 +178,6 @@ CERTIFYING = "cryptography.x509 cryptography.hazmat.primitives.serialization"
 LISTING = (
     "jitid.capabilities.trust.status_lists",
     "jitid.crypto.status_list",
-    "jitid.ledger.signing_keys",
 )
 """Modules for tokens that have an index in a status list."""
 

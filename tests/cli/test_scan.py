@@ -15,9 +15,8 @@ import pytest
 
 from jitid.capabilities.scan.hits import Hit, Searcher
 from jitid.capabilities.scan.item import Item
-from jitid.cli.leak import scan_store
-from jitid.cli.leak.scan_count import Counted
-from jitid.cli.leak.scan_findings import offline
+from jitid.cli.leak import scan_findings
+from jitid.cli.leak.scan_findings import Counted, offline
 from jitid.values.secret import fingerprint
 from tests.capabilities.scan.test_hits import opaque
 from tests.real import Shell, command, until
@@ -209,12 +208,12 @@ def test_a_stolen_signing_key_is_named(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_many_findings_wait_in_a_file_and_come_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_store, "_MOST_HELD", 3)
+    monkeypatch.setattr(scan_findings, "_MOST_HELD", 3)
     hits = [
         Hit(bytes([number]), sort, os.fsdecode(b"\xff%d" % number), number, None, 0, None)
         for number, sort in enumerate(("cut", "opaque", "signed", "opaque", "opaque", "cut"), start=1)
     ]
-    store = scan_store.FindingStore()
+    store = scan_findings.FindingStore()
     store.extend(offline(hits))
     found = list(store)
     assert sorted(found, key=lambda each: each.subject) == list(offline(hits))

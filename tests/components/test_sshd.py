@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jitid.crypto import krl, openssh
+from jitid.crypto import openssh
 from jitid.issuers.issuer import Ids, Order
 from jitid.issuers.ssh_cert import SshCertIssuer, serial_of
 from jitid.keys.keyring import Signer
@@ -85,12 +85,12 @@ def test_a_revoked_certificate_is_refused_and_its_sibling_is_not(server: Sshd, t
     key, other = certified(tmp_path, names), certified(tmp_path / "other")
     assert server.run(key, "true").returncode == 0
     blob = openssh.public_blob(OURS.public)
-    revoked = [krl.RevokedCertificate(serial_of(names.jti), names.jti)]
-    server.revoked.write_bytes(krl.encode({blob: revoked}, (), int(time.time()), "test"))
+    revoked = [openssh.RevokedCertificate(serial_of(names.jti), names.jti)]
+    server.revoked.write_bytes(openssh.encode({blob: revoked}, (), int(time.time()), "test"))
     assert server.run(key, "true").returncode == 255
     assert "revoked by file" in server.log
     assert server.run(other, "true").returncode == 0
-    server.revoked.write_bytes(krl.encode({}, [blob], int(time.time()), "test"))
+    server.revoked.write_bytes(openssh.encode({}, [blob], int(time.time()), "test"))
     assert server.run(other, "true").returncode == 255
 
 

@@ -13,8 +13,7 @@ from jitid.config.config_file import TABLES
 from jitid.config.effective import load
 from jitid.config.settings import SETTINGS
 from jitid.errors import ConfigurationError, ExitStatus
-from jitid.issuers.issuer_of_target import COMMON, options_of
-from jitid.issuers.targets import check
+from jitid.issuers.targets import COMMON, check, options_of
 from jitid.model import access
 from jitid.model.access import ROLES
 from jitid.model.credential import MADE

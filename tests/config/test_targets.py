@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from jitid.config.effective import load
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
-from jitid.issuers.issuer_of_target import COMMON, options_of
-from jitid.issuers.targets import Targets, check
+from jitid.issuers.targets import COMMON, Targets, check, options_of
 from jitid.keys.keyring import Signer
 from jitid.model.credential import OUTSIDE, Kind
 from jitid.model.target import StatedTarget, Target, jti_of, name_at

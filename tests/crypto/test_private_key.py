@@ -24,8 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.crypto import openssh
-from jitid.crypto.private_key import UNREADABLE, bare_key, key_of, of_seed
-from jitid.crypto.public_key import public_print, ssh_print
+from jitid.crypto.private_key import UNREADABLE, bare_key, key_of, of_seed, public_print, ssh_print
 from jitid.keys.keyring import Keyring
 from jitid.search.find import AFTER, BEFORE, Finds
 from jitid.search.pasted import search_pasted

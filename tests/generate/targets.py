@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from jitid.capabilities.targets.settle import FIRST_AFTER
-from jitid.issuers.issuer_of_target import COMMON, TIMEOUT, options_of
 from jitid.issuers.target_issuer import TargetOption
+from jitid.issuers.targets import COMMON, TIMEOUT, options_of
 from jitid.model.credential import OUTSIDE, Kind
 from jitid.model.target import LAST_AFTER
 from tests.generate.roff import display, entries, paragraphs, prose, spaced

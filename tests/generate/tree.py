@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from jitid.cli import help_text
-from jitid.cli.global_options import GlobalOptions
+from jitid.cli.invocation import GlobalOptions
 from jitid.cli.verbs import FIRST_WORDS, GROUPS, all_verbs, verbs_of
 from jitid.values.declaration import Field, Source
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from jitid.errors import ConfigurationError, StorageError
-from jitid.issuers.aws import instance_role
+from jitid.issuers.aws import admin_access
 from jitid.issuers.aws.api import Keys
 from jitid.model.target import Settlement
 from jitid.system.authority_address import Address
@@ -69,7 +69,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     state.port = server.server_address[1]
-    monkeypatch.setattr(instance_role, "METADATA", Address("http", "127.0.0.1", state.port, ""))
+    monkeypatch.setattr(admin_access, "METADATA", Address("http", "127.0.0.1", state.port, ""))
     yield state
     server.shutdown()
     server.server_close()
@@ -83,7 +83,7 @@ def test_roles_are_assumed_and_denied_with_the_role_of_the_machine(
     given = aws_account.moto.client("sts").assume_role(RoleArn=role, RoleSessionName="i-1")["Credentials"]
     keys = Keys(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
     machine.has(keys)
-    assert instance_role.machine_keys(10.0) == keys
+    assert admin_access.machine_keys(10.0) == keys
     record = aws_account.record()
     # moto does not let one role assume another.
     with aws_account.moto.lenient():
@@ -96,10 +96,10 @@ def test_roles_are_assumed_and_denied_with_the_role_of_the_machine(
 
 def test_a_machine_without_a_role_is_told(machine: Machine) -> None:
     with pytest.raises(ConfigurationError, match="no role"):
-        instance_role.machine_keys(10.0)
+        admin_access.machine_keys(10.0)
     machine.answers = {ROLES: (200, "")}
     with pytest.raises(ConfigurationError, match="no role"):
-        instance_role.machine_keys(10.0)
+        admin_access.machine_keys(10.0)
 
 
 @pytest.mark.parametrize(
@@ -123,15 +123,15 @@ def test_what_is_no_metadata_service_gives_no_keys(
 ) -> None:
     machine.answers = answers
     with pytest.raises(StorageError):
-        instance_role.machine_keys(10.0)
+        admin_access.machine_keys(10.0)
 
 
 @pytest.mark.parametrize("trouble", ["away", "silent", "nonsense"])
 def test_elsewhere_than_in_the_cloud_nobody_answers(monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
     with troubled_port(trouble) as port:
-        monkeypatch.setattr(instance_role, "METADATA", Address("http", "127.0.0.1", port, ""))
+        monkeypatch.setattr(admin_access, "METADATA", Address("http", "127.0.0.1", port, ""))
         with pytest.raises(StorageError):
-            instance_role.machine_keys(0.5)
+            admin_access.machine_keys(0.5)
 
 
 def test_a_target_has_one_sort_of_keys(aws_account: AwsPlace) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.openbao.make_secret import FIELDS, fill
-from jitid.issuers.target_names import agent_of, task_of
+from jitid.issuers.target_issuer import agent_of, task_of
 from tests.issuers.places import some
 
 REGISTERED = some(under_agent=True)

@@ -22,9 +22,9 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.issuers.issuer_of_target import reference_of
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
 from jitid.issuers.openbao.look_up import SecretReference
+from jitid.issuers.targets import reference_of
 from jitid.model.target import Life, Settlement, TargetRecord
 from jitid.values.times import NO_EXPIRY
 from tests.issuers.openbaoplace import BARE_SECRET, TEMPLATES, OpenBaoPlace

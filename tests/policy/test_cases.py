@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from jitid.config.settings import zone
-from jitid.policy.cases import Case, read_cases
+from jitid.policy.cases import Case, Result, attempt, read_cases, unreached
 from jitid.policy.default import example_files
 from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import DirectoryFacts
-from jitid.policy.trial import Result, attempt, unreached
 from tests.policy.asking import PERMIT_ALL, policy
 
 NEEDS = """

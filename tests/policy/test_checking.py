@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from jitid.errors import UsageError
 from jitid.model.credential import MADE, USUAL_KINDS, Kind, base_kind
 from jitid.policy.check import Problem, check
+from jitid.policy.dead_rules import RANGES, WORDS
 from jitid.policy.default import default_files
 from jitid.policy.evaluate import Policy
-from jitid.policy.impossible import RANGES, WORDS
 from jitid.policy.policy_request import FACTS, DirectoryFacts, PolicyRequest
 from jitid.policy.position import statements_of, tokens_of
 from jitid.values.names import check_delegator

@@ -13,7 +13,7 @@ from jitid.policy.default import default_files, example_files
 from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import FACTS
 from jitid.policy.policy_text import ACTIONS, ALL_FACTS, PolicyRule, read_rules, statements
-from jitid.policy.syntax_tree import Tree, actions, entity_of, expressions, operands, path_of, trees
+from jitid.policy.safe_cedarpy import Tree, actions, entity_of, expressions, operands, path_of, trees
 from jitid.values.times import parse_duration
 from tests.man.source import displays, read
 from tests.policy.asking import PERMIT_ALL, policy, request

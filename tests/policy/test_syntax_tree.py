@@ -12,8 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.policy.safe_cedarpy import MOST_CHOICES, height
-from jitid.policy.syntax_tree import MOST_HEIGHT, actions, expressions, operands, path_of, trees
+from jitid.policy.safe_cedarpy import (
+    MOST_CHOICES,
+    MOST_HEIGHT,
+    actions,
+    expressions,
+    height,
+    operands,
+    path_of,
+    trees,
+)
 from tests.policy.conditions import conditions
 
 RULE = '@id("r") permit (principal, action, resource) when {{ {} }};'
@@ -83,7 +91,7 @@ def test_what_is_too_high_is_not_read_and_keeps_no_other_from_it(condition: str)
     """Cedar would crash on most of them, and Python's JSON parser fails on all."""
     program = (
         "import sys\n"
-        "from jitid.policy.syntax_tree import trees\n"
+        "from jitid.policy.safe_cedarpy import trees\n"
         "one, other = trees([sys.stdin.read(), 'permit (principal, action, resource); // last'])\n"
         "print(one, other['effect'])\n"
     )

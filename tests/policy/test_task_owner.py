@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.policy.cases import read_cases
+from jitid.policy.cases import attempt, read_cases
 from jitid.policy.check import check
 from jitid.policy.classes import DistinctNames, classes_of
 from jitid.policy.dead_rules import BY_NAME
 from jitid.policy.policy_text import ACTIONS
-from jitid.policy.trial import attempt
 from tests.man.source import displays, read, section
 from tests.policy.asking import PERMIT_ALL, policy, request
 

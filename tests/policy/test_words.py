@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.policy.classes import classes_of
-from jitid.policy.impossible import remarks
+from jitid.policy.dead_rules import remarks
 from jitid.policy.policy_request import FACTS
 from jitid.policy.policy_text import ACTIONS, line_of, read_rules, statements
 from jitid.policy.position import annotated, conditions, effect_start, head_end, nearest

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.server.oauth_errors import OAuthError, plain
-from jitid.server.oauth_form import MAX_FORM, MAX_PARAMETERS, parse_form
+from jitid.server.oauth_form import MAX_FORM, MAX_PARAMETERS, OAuthError, parse_form, plain
 
 
 def refusal(body: bytes, *repeatable: str) -> str:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from jitid.model.access import ROLES
-from jitid.server import openapi
+from jitid.server import native
 from tests.real import Shell, module
 from tests.server.asking import grant
 from tests.serving import serving
@@ -54,5 +54,5 @@ def test_what_the_document_allows_and_forbids_is_answered_as_it_says(tmp_path: P
 
 def test_a_renamed_class_keeps_its_name_for_clients() -> None:
     """Clients use the names of schemas. A new class adds a line to the file; no line of it changes."""
-    names = sorted(openapi.document("https://id.example")["components"]["schemas"])
+    names = sorted(native.document("https://id.example")["components"]["schemas"])
     assert names == Path(__file__).with_name("schema_names.txt").read_text(encoding="utf-8").split()

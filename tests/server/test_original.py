@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jitid.errors import UsageError
-from jitid.server.original_request import path_of
+from jitid.server.forward_auth import path_of
 from tests.nginx import nginx
 from tests.server.asking import API, Asked, asking
 from tests.server.wire import Wire

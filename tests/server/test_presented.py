@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.access import authenticate
 from jitid.errors import UnauthenticatedError
-from jitid.server.oauth_errors import OAuthError
-from jitid.server.oauth_form import MAX_FORM, OAuthForm, credentials_of, parse_form
+from jitid.server.oauth_form import MAX_FORM, OAuthError, OAuthForm, credentials_of, parse_form
 from tests.server.asking import API, EXCHANGE, FORM, TYPE, Asked, asking, grant
 from tests.server.waiting import eventually
 from tests.serving import Answer, Served, serving

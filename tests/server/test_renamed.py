@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jitid.server.openapi import WHOAMI
+from jitid.server.native import WHOAMI
 from jitid.values.strict_json import b64url_decode
 from tests.postgres import Postgres
 from tests.real import Shell

@@ -413,10 +413,10 @@ def _as_jwk(text: str, hint: str) -> dict[str, Any] | None:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
     from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-    from jitid.crypto import public_key
+    from jitid.crypto import private_key
 
     try:
-        key = public_key.load(text)
+        key = private_key.load(text)
     except ValueError:
         raise UsageError("the key is no JWK, no PEM and no line of OpenSSH", hint) from None
     match key:

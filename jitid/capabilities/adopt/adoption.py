@@ -14,7 +14,7 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
 from jitid.capabilities.issue.mint import new_ids
 from jitid.errors import UsageError
-from jitid.issuers.issuer_of_target import reference_of
+from jitid.issuers.targets import reference_of
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model import event as audit

@@ -12,7 +12,7 @@ from jitid.capabilities.adopt.store import AdoptedStore
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.targets.perform import targets_of
 from jitid.errors import JitidError, UsageError
-from jitid.issuers.issuer_of_target import reference_of
+from jitid.issuers.targets import reference_of
 from jitid.ledger.contract import change
 from jitid.model.credential import Kind
 from jitid.model.target import BY_HAND, Life, Probe, TargetRecord

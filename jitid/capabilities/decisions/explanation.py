@@ -27,10 +27,10 @@ from jitid.model.directory import Agent, DirectoryEntry
 from jitid.model.ledger_rows import Ancestor, Names
 from jitid.operation import reach
 from jitid.operation.terms import Terms
-from jitid.policy.catalogue import CataloguedRule, catalogue
 from jitid.policy.decision import PolicyOutcome, outcome
 from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import DirectoryFacts, PolicyRequest
+from jitid.policy.position import CataloguedRule, catalogue
 from jitid.values import strict_json
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret

@@ -120,8 +120,8 @@ def _recognise_ssh_certificate(snapshot: View, line: str, *, shown: bool) -> Cre
 def _recognise_certificate(snapshot: View, certificate: str, *, shown: bool) -> Credential:
     _must_be_shown(shown=shown)
     # Imported here because it slows the start, and certificates are rare.
+    from jitid.crypto.der import TOLERANCE
     from jitid.crypto.x509 import is_signed_by, parse
-    from jitid.crypto.x509_form import TOLERANCE
 
     presented = parse(certificate)
     credential = CredentialStore(snapshot).find_credential("jti", parse_id(presented.jti)[1])

@@ -24,8 +24,7 @@ from jitid.capabilities.leak.trace_result import (
 )
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.crypto import jws
-from jitid.crypto.private_key import UNREADABLE
-from jitid.crypto.public_key import public_print
+from jitid.crypto.private_key import UNREADABLE, public_print
 from jitid.errors import IntegrityError, InvalidCredentialError, UsageError
 from jitid.ledger import expiry as prunings
 from jitid.ledger.signing_keys import KeyStore

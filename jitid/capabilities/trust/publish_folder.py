@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.capabilities.trust import publication, status_lists
 from jitid.capabilities.trust.operations import MakePublication
-from jitid.crypto import jws, krl, status_list
+from jitid.crypto import jws, openssh, status_list
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, UsageError
 from jitid.system.public_folder import PublicFolder
 from jitid.values.text import quote
@@ -171,9 +171,9 @@ def _put(folder: PublicFolder, document: Document) -> Put:
 def _is_as_good(current: bytes, document: Document) -> bool:
     """Return whether a file is equivalent to a newer one, so that verifiers need not fetch that yet."""
     if document.name == publication.SSH_REVOKED:
-        return krl.same(current, document.data)
+        return openssh.same(current, document.data)
     if document.name.startswith(f"{publication.X509}/") and "crl" in document.name:
-        from jitid.crypto.crl import as_good
+        from jitid.crypto.x509 import as_good
 
         return as_good(current, document.data)
     if not _is_list(document.name):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jitid.capabilities.trust.store import ENDED
-from jitid.crypto import krl, openssh
-from jitid.crypto.krl import RevokedCertificate
+from jitid.crypto import openssh
+from jitid.crypto.openssh import RevokedCertificate
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
 from jitid.model.ledger_rows import Names, SigningKey
@@ -68,12 +68,14 @@ def revocations(snapshot: View, names: Names) -> SshRevocations:
         key = keys.get(signed_by)
         raw = bytes(jti)
         # A row without a known signer is damaged: its certificate is refused for every authority.
-        authority = krl.ANY if key is None else openssh.public_blob(key.public)
+        authority = openssh.ANY if key is None else openssh.public_blob(key.public)
         by_authority.setdefault(authority, []).append(
             RevokedCertificate(int.from_bytes(raw[8:]), credential_id(raw))
         )
         count += 1
-    return SshRevocations(krl.encode(by_authority, revoked, snapshot.now, names.issuer), count, len(revoked))
+    return SshRevocations(
+        openssh.encode(by_authority, revoked, snapshot.now, names.issuer), count, len(revoked)
+    )
 
 
 def _keys(snapshot: View) -> Sequence[SigningKey]:

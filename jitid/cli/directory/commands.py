@@ -556,7 +556,7 @@ class AgentClassifyCommand(Command):
     """
 
     verb = "agent classify"
-    function = "directory.agent_advice:classify"
+    function = "directory.agent_verbs:classify"
     view = Columns(
         "jitid.agent-classify/1",
         "agent advice why command state identities live tasks days interval longest_interval first_issued_at "
@@ -579,7 +579,7 @@ class AgentSuggestCommand(Command):
     """
 
     verb = "agent suggest"
-    function = "directory.agent_advice:suggest"
+    function = "directory.agent_verbs:suggest"
     view = Columns(
         "jitid.agent-suggest/1",
         "agent policy rules scopes scopes_from max_ttl delegators identities=practice.identities "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, open_or_create_authority
@@ -11,7 +11,8 @@ from jitid.capabilities.directory import operations as directory_operations
 from jitid.capabilities.directory.delegators import Amendment, Edit
 from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator
-from jitid.cli.directory import delegator_rows
+from jitid.capabilities.directory.roster.spreadsheet import NO_SCOPE, POLICY_ALONE, joined
+from jitid.capabilities.identity import revocation_result
 from jitid.cli.identity.list import DEFAULT_LIMIT
 from jitid.cli.identity.revoke import confirmed, unproved
 from jitid.cli.invocation import Invocation
@@ -21,9 +22,94 @@ from jitid.system import output
 from jitid.values.text import operand
 
 if TYPE_CHECKING:
-    from jitid.capabilities.directory.delegators import Disabled, Edited
+    from jitid.capabilities.directory.delegators import Departure, Disabled, Edited
+    from jitid.capabilities.directory.roster_diff import DelegatorChange
     from jitid.cli.directory import commands
+    from jitid.formats.columns import Columns
     from jitid.operation.base import Authority, Operation, Result
+
+
+_NAMED = 10
+"""Maximum number of names in a sentence."""
+
+
+def show_row(cli: Invocation, view: Columns, record: object, **computed: object) -> None:
+    """Show a record, with computed values, as the only row of a view."""
+    cli.show(Display(view.schema, view.fields, [shown(cli, view.row(record, computed))], one=True))
+
+
+def shown(cli: Invocation, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row in the shape that the requested format needs.
+
+    JSON keeps lists. Other formats join the values with semicolons, because names of groups contain blanks. They also
+    distinguish an empty list of entitlements from entitlements that the policy alone decides.
+    """
+    if cli.field is None and cli.format_name() in ("json", "jsonl"):
+        return row
+    cells = {name: joined(value) if isinstance(value, tuple) else value for name, value in row.items()}
+    if not row.get("entitlements", True):
+        cells["entitlements"] = POLICY_ALONE if row["entitlements"] is None else NO_SCOPE
+    return cells
+
+
+def departed(departure: Departure, *, would: bool) -> list[str]:
+    """Return in words the credentials, agents and requests that ended with delegators, or would end."""
+    radius, ties = departure.radius, departure.ties
+    parts = []
+    if radius.credentials:
+        parts.append(f"{'end' if would else 'ended'} {revocation_result.blast(radius)}")
+    if ties.agents:
+        agents = "agent" if len(ties.agents) == 1 else "agents"
+        parts.append(
+            f"{'suspend' if would else 'suspended'} {len(ties.agents)} {agents} ({first_of(ties.agents)})"
+        )
+    withdrawn = [
+        f"{count} {noun}{'' if count == 1 else 's'}"
+        for count, noun in ((ties.requests, "open request"), (ties.grants, "unused approval"))
+        if count
+    ]
+    if withdrawn:
+        parts.append(f"{'withdraw' if would else 'withdrew'} {' and '.join(withdrawn)}")
+    if ties.access:
+        credentials = "credential" if ties.access == 1 else "credentials"
+        parts.append(f"{'end' if would else 'ended'} {ties.access} access {credentials}")
+    return parts
+
+
+def different(change: DelegatorChange) -> str:
+    """Return in words the fields of a delegator that differ."""
+    differences = []
+    for field, was in change.was.items():
+        now = change.now[field]
+        if isinstance(was, list) and isinstance(now, list):
+            lost, got = (
+                [value for value in values if value not in others]
+                for values, others in ((was, now), (now, was))
+            )
+            parts = [
+                f"{word} {first_of(names)}" for word, names in (("without", lost), ("with", got)) if names
+            ]
+            differences.append(f"{field} {' and '.join(parts)}")
+        else:
+            differences.append(f"{field} {_value(field, now)}, was {_value(field, was)}")
+    return "; ".join(differences)
+
+
+def _value(field: str, value: object) -> str:
+    if isinstance(value, list):
+        return first_of(value) or "(none)"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return POLICY_ALONE if field == "entitlements" else "(none)"
+    return str(value)
+
+
+def first_of(names: Sequence[str], count: int | None = None) -> str:
+    """Return the first of some names, and how many there are besides."""
+    more = (len(names) if count is None else count) - len(names[:_NAMED])
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more else "")
+
 
 _PAGE = 5_000
 _SHOWN = 5
@@ -116,7 +202,7 @@ def disable(cli: Invocation, args: commands.DelegatorDisableCommand) -> None:
         settle_event(authority, result.event, cli.warn)
     if cli.field is not None or cli.format_name() is not None:
         departure = result.departure
-        delegator_rows.show(
+        show_row(
             cli,
             args.view,
             result,
@@ -141,7 +227,7 @@ def enable(cli: Invocation, args: commands.DelegatorEnableCommand) -> None:
     result = open_authority(cli.config()).perform(operation)
     main_name = result.delegator.name
     if cli.field is not None or cli.format_name() is not None:
-        delegator_rows.show(cli, args.view, result)
+        show_row(cli, args.view, result)
     elif result.event is None:
         output.write(f"{main_name} was not disabled\n")
     else:
@@ -160,7 +246,7 @@ def show(cli: Invocation, args: commands.DelegatorShowCommand) -> None:
         "agents": tuple(agent.name for agent in details.agents),
         "suspended": tuple(agent.name for agent in details.agents if agent.suspended_at is not None),
     }
-    row = delegator_rows.shown(cli, args.view.row(details, computed))
+    row = shown(cli, args.view.row(details, computed))
     if cli.by_eye():
         row = {name: value for name, value in row.items() if value not in (None, "")}
     cli.show(Display(args.view.schema, tuple(row), [row], one=True))
@@ -188,7 +274,7 @@ def list_(cli: Invocation, args: commands.DelegatorListCommand) -> None:
             )
             for delegator in page:
                 count += 1
-                row = delegator_rows.shown(cli, args.view.row(delegator))
+                row = shown(cli, args.view.row(delegator))
                 yield {name: row[name] for name in columns}
             if len(page) < size:
                 return
@@ -219,7 +305,7 @@ def _show_edited(
     if cli.field is None and cli.format_name() is None:
         output.write(sentence + "\n")
     else:
-        delegator_rows.show(cli, args.view, edited)
+        show_row(cli, args.view, edited)
 
 
 def _disable(
@@ -236,7 +322,7 @@ def _disable(
 def _sentence(result: Disabled, *, dry_run: bool) -> str:
     main_name = result.delegator.name
     was_disabled = result.delegator.disabled_at is not None
-    parts = delegator_rows.departed(result.departure, would=dry_run)
+    parts = departed(result.departure, would=dry_run)
     if dry_run:
         first_clause = f"{main_name} is disabled already" if was_disabled else f"would disable {main_name}"
         return "; ".join([first_clause, *(f"would {part}" for part in parts), "nothing was changed"])

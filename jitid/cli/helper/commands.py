@@ -73,7 +73,7 @@ class HelperGitCommand(HelperOptions, Command):
     """
 
     verb = "helper git"
-    function = "helper.git:git"
+    function = "helper.helper_verbs:git"
     takes = "operation task delegator agent kind scope audience ttl parent_file"
 
     operation: str = arg(
@@ -91,7 +91,7 @@ class HelperKubeCommand(HelperOptions, Command):
     """
 
     verb = "helper kube"
-    function = "helper.kube:kube"
+    function = "helper.helper_verbs:kube"
     takes = "task delegator agent kind scope audience ttl parent_file"
 
 
@@ -107,7 +107,7 @@ class HelperSshCommand(HelperOptions, Command):
     """
 
     verb = "helper ssh"
-    function = "helper.ssh:ssh"
+    function = "helper.helper_verbs:ssh"
     takes = "task delegator agent kind scope ttl parent_file"
 
     kind: RequestedKind = opt(
@@ -131,7 +131,7 @@ class HelperDockerCommand(HelperOptions, Command):
     """
 
     verb = "helper docker"
-    function = "helper.docker:docker"
+    function = "helper.helper_verbs:docker"
     takes = "operation task delegator agent kind scope audience ttl parent_file"
 
     operation: str = arg(
@@ -153,7 +153,7 @@ class HelperPgpassCommand(HelperOptions, Command):
     """
 
     verb = "helper pgpass"
-    function = "helper.pgpass:pgpass"
+    function = "helper.helper_verbs:pgpass"
     takes = "template service task delegator agent scope ttl parent_file out"
 
     template: RequestedKind = _template(Kind.POSTGRES_ROLE)
@@ -178,7 +178,7 @@ class HelperAwsCommand(HelperOptions, Command):
     """
 
     verb = "helper aws"
-    function = "helper.aws:aws"
+    function = "helper.helper_verbs:aws"
     takes = "template task delegator agent scope ttl parent_file"
 
     template: RequestedKind = _template(Kind.AWS_STS)

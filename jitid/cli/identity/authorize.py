@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import gc
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.authority.open import open_authority
+from jitid.authority.open_local import policy_mark, watch
 from jitid.capabilities.use.authorization import (
     EMPTY,
     UseRequest,
@@ -14,14 +18,60 @@ from jitid.capabilities.use.authorization import (
 )
 from jitid.capabilities.use.operations import Authorize
 from jitid.cli import read_input, record_rows
-from jitid.cli.identity.verdict_rows import row_of
+from jitid.cli.identity.commands import AuthorizeCommand
 from jitid.cli.invocation import Invocation
-from jitid.errors import ExitStatus, UsageError
+from jitid.errors import (
+    ConfigurationError,
+    DiskError,
+    ExitStatus,
+    JitidError,
+    PartialError,
+    StorageError,
+    UsageError,
+)
 from jitid.formats.display import Display
+from jitid.formats.json import dumps
+from jitid.system import output
 from jitid.values import strict_json
+from jitid.values.secret import Secret
+from jitid.values.text import quote, refuse_token
 
 if TYPE_CHECKING:
+    from jitid.capabilities.use.authorization import UseVerdict
+    from jitid.capabilities.use.usage import RecordedUses
     from jitid.cli.identity import commands
+    from jitid.operation.base import Authority
+
+
+def row_of(request: UseRequest, verdict: UseVerdict, decided_at: str | None, event: int) -> dict[str, Any]:
+    """Return the verdict on an action as a row with the fields of the view."""
+    row: dict[str, Any] = dict.fromkeys(AuthorizeCommand.view.fields)
+    row |= {
+        "decision": "allow" if verdict.allowed else "deny",
+        "reason": verdict.reason,
+        "rules": verdict.rules,
+        "scope": verdict.scope,
+        "action": request.action,
+        "resource": request.resource,
+        "at": decided_at,
+        "event": event,
+    }
+    credential = verdict.credential
+    if credential is not None:
+        row |= {
+            "identity": credential.id,
+            "jti": credential.jti,
+            "agent": credential.agent,
+            "delegator": credential.delegator,
+            "chain": (
+                credential.delegator,
+                *[ancestor.agent for ancestor in reversed(verdict.lineage)],
+                credential.agent,
+            ),
+            "task": credential.task,
+        }
+    return row
+
 
 _LONGEST_CONTEXT = 1 << 16
 """Maximum number of bytes of a context; its canonical form may be shorter."""
@@ -31,13 +81,11 @@ def authorize(cli: Invocation, args: commands.AuthorizeCommand) -> None:
     """Perform `jitid authorize`."""
     audiences = args.audience
     if args.batch:
-        from jitid.cli.identity import authorize_batch
-
         if any(value is not None for value in (args.token_file, args.action, args.resource, args.context)):
             raise UsageError(
                 "with --batch each line says what is asked", "of the other options --audience alone counts"
             )
-        authorize_batch.batch(cli, audiences)
+        batch(cli, audiences)
         return
     if args.action is None or args.resource is None:
         missing = "--action" if args.action is None else "--resource"
@@ -73,3 +121,203 @@ def _context(text: str, token_file: str) -> str:
         return check_context(strict_json.loads(data, "the context"))
     except strict_json.StrictJSONError as error:
         raise UsageError(str(error), 'write a JSON object, such as {"ip": "192.0.2.1"}, or @FILE') from error
+
+
+_MEMBERS = ("token", "action", "resource", "context", "id")
+_KNOWN = frozenset(_MEMBERS)
+_LONGEST_ID = 256
+_POLICY_INTERVAL = 1.0
+"""Seconds after which a changed policy is noticed, at the latest."""
+
+
+class _ReadLine(NamedTuple):
+    """A parsed line."""
+
+    number: int
+    id: str | int | None
+    """Id that the answer repeats."""
+    asked: UseRequest | None
+    error: JitidError | None
+
+
+def batch(cli: Invocation, audiences: tuple[str, ...]) -> None:
+    """Answer lines until the input ends.
+
+    Lines that are available together are decided and recorded together, and answered after that. An action that cannot
+    be recorded is denied.
+
+    Raises:
+        PartialError: some lines were invalid; their answers have the errors.
+        StorageError: some actions could not be recorded.
+        JitidError: no further decision is possible; each line read so far has an answer.
+        OutputError: the reader of the answers is gone.
+
+    """
+    if cli.field is not None or cli.format not in (None, "jsonl"):
+        raise UsageError(
+            "answers are written as JSON lines and in no other format",
+            "leave --format and --field out, and give the lines to jq",
+        )
+    deciding = _Deciding(cli, audiences)
+    # Reference counting frees the objects of a line. The cycle collector need not run every few lines.
+    gc.set_threshold(read_input.GC_THRESHOLD)
+    lines = read_input.Lines("the list of actions")
+    invalid = 0
+    while new_lines := lines.some():
+        parsed_lines = [_read(line) for line in new_lines]
+        invalid += sum(line.error is not None for line in parsed_lines)
+        output.write("".join(deciding.answers(parsed_lines)))
+        if deciding.fatal_error is not None:
+            raise deciding.fatal_error
+    if deciding.failed is not None:
+        raise deciding.failed
+    if invalid:
+        raise PartialError(
+            f"{invalid} line{'' if invalid == 1 else 's'} could not be meant, and nothing was recorded of "
+            f"{'it' if invalid == 1 else 'them'}",
+            "each has an answer with its number and its error",
+        )
+
+
+class _Deciding:
+    """Decisions by the current ledger and the current policy."""
+
+    def __init__(self, cli: Invocation, audiences: tuple[str, ...]) -> None:
+        self._cli = cli
+        self._audiences = audiences
+        self._config = cli.config()
+        self._mark, self._next_policy_check = policy_mark(self._config), monotonic()
+        self._authority: Authority = open_authority(self._config)
+        self._check = watch(self._config)
+        self._accept_clock = cli.accept_clock
+        self._decided = False
+        self.failed: JitidError | None = None
+        """The last error that denied actions which might have been allowed."""
+        self.fatal_error: JitidError | None = None
+        """The error after which no further decision is possible."""
+
+    def answers(self, lines: Sequence[_ReadLine]) -> list[str]:
+        """Record the actions, and return a line for each line that was read."""
+        requests = [line.asked for line in lines if line.asked is not None]
+        decided = None
+        if requests:
+            try:
+                decided = self._decide(tuple(requests))
+            except JitidError as error:
+                self._failed(error)
+        if decided is None:
+            return [_refused(line, line.error or self.failed) for line in lines]
+        decided_at, verdicts = record_rows.time(decided.at), iter(decided.verdicts)
+        return [
+            _refused(line, line.error)
+            if line.asked is None
+            else _line(line, row_of(line.asked, next(verdicts), decided_at, decided.event))
+            for line in lines
+        ]
+
+    def _decide(self, requests: tuple[UseRequest, ...]) -> RecordedUses:
+        try:
+            self._check()
+        except JitidError as error:
+            self.fatal_error = error
+            raise
+        self._follow_policy()
+        # --accept-clock covers one jump of the clock, not later ones.
+        operation = Authorize(asked=requests, audiences=self._audiences, accept_clock=self._accept_clock)
+        decided = self._authority.perform(operation)
+        self._accept_clock, self._decided = False, True
+        return decided
+
+    def _follow_policy(self) -> None:
+        """Reopen the authority with the new policy if the policy has changed."""
+        now = monotonic()
+        if now < self._next_policy_check:
+            return
+        mark = policy_mark(self._config)
+        if mark != self._mark:
+            authority = open_authority(self._config)
+            self._authority.close()
+            self._authority, self._mark = authority, mark
+        self._next_policy_check = now + _POLICY_INTERVAL
+
+    def _failed(self, error: JitidError) -> None:
+        self.failed = error
+        # A storage or configuration error may pass or be repaired, so a run that has worked goes on. A DiskError does
+        # not pass: later answers would rest on writes that the disk may have lost.
+        passes = isinstance(error, (StorageError, ConfigurationError)) and not isinstance(error, DiskError)
+        if not self._decided or not passes:
+            self.fatal_error = error
+
+
+def _read(line: read_input.InputLine) -> _ReadLine:
+    try:
+        if line.text is None:
+            raise UsageError(f"it is longer than {read_input.LONGEST} bytes")
+        if not line.text.strip():
+            raise UsageError("it is blank")
+        members = strict_json.loads(line.text, "it")
+        if type(members) is not dict:
+            raise UsageError("it is no JSON object")
+    except (strict_json.StrictJSONError, UsageError) as error:
+        return _ReadLine(line.number, None, None, _at(line.number, error))
+    try:
+        id_ = _id(members.get("id"))
+    except UsageError as error:
+        return _ReadLine(line.number, None, None, _at(line.number, error))
+    try:
+        return _ReadLine(line.number, id_, _request(members), None)
+    except UsageError as error:
+        return _ReadLine(line.number, id_, None, _at(line.number, error))
+
+
+def _request(members: Mapping[str, Any]) -> UseRequest:
+    if not members.keys() <= _KNOWN:
+        unknown = min(members.keys() - _KNOWN)
+        raise UsageError(f"it has no member {quote(unknown)}", f"the members are: {', '.join(_MEMBERS)}")
+    texts = []
+    for name in _MEMBERS[:3]:
+        value = members.get(name)
+        if type(value) is not str or not value:
+            raise UsageError(f"its member `{name}` is missing, or no text")
+        texts.append(value)
+    token, action, resource = texts
+    context = members.get("context")
+    return UseRequest(
+        Secret.single(token),
+        check_action(action),
+        check_resource(resource),
+        EMPTY if context is None else check_context(context),
+    )
+
+
+def _id(value: object) -> str | int | None:
+    """Return the id for the answer. Raises UsageError if it is neither text nor a whole number, or if it is a token."""
+    if value is None or type(value) is int:
+        return value
+    if type(value) is not str or len(value) > _LONGEST_ID:
+        raise UsageError(
+            f"its member `id` is no whole number and no text of at most {_LONGEST_ID} characters"
+        )
+    refuse_token(value, "an id")
+    return value
+
+
+def _at(line_number: int, error: strict_json.StrictJSONError | UsageError) -> UsageError:
+    hint = error.hint if isinstance(error, UsageError) else None
+    return UsageError(f"line {line_number}: {error}", hint)
+
+
+def _refused(line: _ReadLine, error: JitidError | None) -> str:
+    """Return the answer to a line that was not recorded."""
+    assert error is not None
+    details = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "retryable": error.retryable,
+    }
+    return _line(line, {"decision": "deny", "line": line.number, "error": details})
+
+
+def _line(line: _ReadLine, row: dict[str, Any]) -> str:
+    return dumps(row if line.id is None else {"id": line.id, **row}) + "\n"

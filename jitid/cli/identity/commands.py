@@ -171,7 +171,7 @@ class TreeCommand(Command):
     """
 
     verb = "tree"
-    function = "identity.tree:tree"
+    function = "identity.list:tree"
     effect = READS
     view = Columns("jitid.tree/1", "depth id parent agent task delegator state scopes expires_at")
     formats = ("mermaid", "dot")

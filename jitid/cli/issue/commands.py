@@ -127,7 +127,7 @@ class RenewCommand(Command):
     """
 
     verb = "renew"
-    function = "issue.renew:renew"
+    function = "issue.issue:renew"
     view = Columns("jitid.renew/1", _ISSUED, single=True)
 
     token_file: str | None = opt(

@@ -12,7 +12,7 @@ from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.run.child import Clock
 from jitid.capabilities.run.token_place import TokenPlace
 from jitid.cli.invocation import Invocation
-from jitid.cli.issue.renew import hand_over
+from jitid.cli.issue.issue import hand_over
 from jitid.errors import InvalidCredentialError, JitidError
 from jitid.model.ledger_rows import Selection
 from jitid.model.process import renewal_due

@@ -13,9 +13,9 @@ from jitid.authority.hand_out import hand_out
 from jitid.authority.open import open_for_issue, open_for_preview
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.issue.request_options import MEMBERS, RequestOptions, merged
-from jitid.cli import input_lines, read_input
-from jitid.cli.ask import can_prompt, confirm
+from jitid.cli import read_input
 from jitid.cli.issue.commands import GRANTED
+from jitid.cli.read_input import can_prompt, confirm
 from jitid.errors import ApprovalNeededError, JitidError, PartialError, PolicyDeniedError, UsageError
 from jitid.model.credential import is_outside
 from jitid.model.request import MOST_AT_ONCE, MOST_QUESTIONS, questions
@@ -53,7 +53,7 @@ def issue(cli: Invocation, args: commands.IssueCommand, template: IssueRequest, 
         batches = _lines(template, str(args.from_file), limit)
     authority: Authority | None = open_for_preview(config) if args.dry_run else None
     # Reference counting frees the objects of a line. The cycle collector need not run every few lines.
-    gc.set_threshold(input_lines.GC_THRESHOLD)
+    gc.set_threshold(read_input.GC_THRESHOLD)
     notes: dict[str, int] = {}
     issued_count = 0
     try:
@@ -71,9 +71,9 @@ def issue(cli: Invocation, args: commands.IssueCommand, template: IssueRequest, 
                 try:
                     issued = authority.perform(operation)
                 except ApprovalNeededError as denial:
-                    from jitid.cli.issue import wait_approval
+                    from jitid.cli.issue import approve_verbs
 
-                    authority, issued = wait_approval.approved(cli, authority, denial, operation, args.wait)
+                    authority, issued = approve_verbs.approved(cli, authority, denial, operation, args.wait)
             _hand_out(cli, authority, operation.requests, issued, notes)
             issued_count += sum(request.copies for request in operation.requests)
             _progress(cli, issued_count, args.count)

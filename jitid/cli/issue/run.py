@@ -77,9 +77,9 @@ def run(cli: Invocation, args: commands.RunCommand) -> None:
         try:
             (issued,) = authority.perform(operation)
         except ApprovalNeededError as denial:
-            from jitid.cli.issue import wait_approval
+            from jitid.cli.issue import approve_verbs
 
-            authority, (issued,) = wait_approval.approved(cli, authority, denial, operation, args.wait)
+            authority, (issued,) = approve_verbs.approved(cli, authority, denial, operation, args.wait)
         hand_out(
             authority,
             [issued],

@@ -11,7 +11,7 @@ from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.read_secret import KeptSecret
 from jitid.capabilities.directory.roster.roster_entry import at, misplaced
 from jitid.cli import read_input
-from jitid.cli.directory.roster_file import Content
+from jitid.cli.directory.delegator_import import Content
 from jitid.cli.leak.commands import AdoptAddCommand
 from jitid.errors import UsageError
 from jitid.model.adopted import MOST_SECRETS, StandingSecret

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,12 @@ from jitid.authority.open import open_authority, open_for_preview, open_or_creat
 from jitid.capabilities.adopt import operations as ops
 from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.adoption import Amended
+from jitid.capabilities.adopt.operations import ListAdopted, SuggestReplacements
 from jitid.cli import read_input
+from jitid.cli.invocation import Invocation
 from jitid.cli.leak.adopt_file import STATED, check_elsewhere, read, standing_secret
-from jitid.cli.leak.trace_rows import number, some
-from jitid.errors import UsageError
+from jitid.cli.leak.trace import number, some
+from jitid.errors import NotFoundError, UsageError
 from jitid.formats.display import Display
 from jitid.model.adopted import MOST_SECRET
 from jitid.system import output
@@ -24,8 +27,10 @@ if TYPE_CHECKING:
     from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
     from jitid.capabilities.adopt.adoption import Adoption
     from jitid.capabilities.adopt.read_secret import KeptSecret
-    from jitid.cli.invocation import Invocation
+    from jitid.capabilities.adopt.replacement import SecretReplacement
     from jitid.cli.leak import commands
+    from jitid.operation.base import Authority
+
 
 _DEFAULT_LIMIT = _PAGE = 1_000
 _ONE = ("name", "owner", "place", "purpose")
@@ -214,3 +219,66 @@ def ended(cli: Invocation, args: commands.AdoptEndedCommand) -> None:
 
 def _named(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
+
+
+_AT_ONCE = 100
+_WIDTH = 100
+
+
+def suggest(cli: Invocation, args: commands.AdoptSuggestCommand) -> None:
+    """Perform `jitid adopt suggest`."""
+    if bool(args.names) is args.all_:
+        raise UsageError(
+            "nothing is named" if not args.names else "--all and names contradict each other",
+            "name adopted secrets, or all of them with --all",
+        )
+    authority = open_authority(cli.config())
+    chosen_names = list(dict.fromkeys(args.names)) or list(_live_names(authority))
+    if not chosen_names:
+        raise NotFoundError("nothing is adopted that may still work", "see: jitid adopt list")
+    replacements = [
+        replacement
+        for start in range(0, len(chosen_names), _AT_ONCE)
+        for replacement in authority.perform(
+            SuggestReplacements(names=tuple(chosen_names[start : start + _AT_ONCE]))
+        )
+    ]
+    if cli.field is not None or cli.format_name() is not None:
+        cli.show_records(args.view, replacements, partial(_as_commands, cli))
+    else:
+        output.write("\n".join(_text(cli, replacement) for replacement in replacements))
+
+
+def _live_names(authority: Authority) -> Iterator[str]:
+    """Yield the names of all secrets that may still work, each once."""
+    after_key, seen_names = 0, set()
+    while True:
+        page = authority.perform(ListAdopted(live=True, after=after_key, limit=1_000))
+        for secret in page.secrets:
+            if secret.name not in seen_names:
+                seen_names.add(secret.name)
+                yield secret.name
+        if len(page.secrets) < 1_000:
+            return
+        after_key = page.secrets[-1].credential.key
+
+
+def _as_commands(cli: Invocation, replacement: SecretReplacement) -> dict[str, Any]:
+    return {
+        "configuration": replacement.table or None,
+        "policy": replacement.policy or None,
+        "commands": [cli.command(command) for command in replacement.commands],
+    }
+
+
+def _text(cli: Invocation, replacement: SecretReplacement) -> str:
+    """Return a suggestion as a document with parts to copy into the configuration, the policy and a shell."""
+    from textwrap import wrap
+
+    lines = [f"# {safe(replacement.name)}: {replacement.kind or 'nothing fits'}"]
+    lines += [f"# {line}" for line in wrap(replacement.why, _WIDTH)]
+    for title, text in (("the configuration", replacement.table), ("the policy", replacement.policy)):
+        if text:
+            lines += ["", f"# For {title}:", *text.rstrip("\n").split("\n")]
+    lines += ["", "# And then:", *(cli.command(command) for command in replacement.commands)]
+    return "\n".join(lines) + "\n"

@@ -358,7 +358,7 @@ class AdoptSuggestCommand(Command):
     """
 
     verb = "adopt suggest"
-    function = "leak.adopt_suggest:suggest"
+    function = "leak.adopt_verbs:suggest"
     effect = READS
     view = Columns("jitid.adopt-suggest/1", "name kind why configuration policy commands")
 

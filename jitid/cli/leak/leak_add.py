@@ -14,12 +14,12 @@ from jitid.capabilities.leak.operations import AddLeaks
 from jitid.capabilities.leak.trace_result import first_of
 from jitid.capabilities.scan.reports.any_report import ReportFormat
 from jitid.cli.hints import OTHER_LEDGER
-from jitid.cli.identity import revoke_many
+from jitid.cli.identity import revoke
 from jitid.cli.identity.revoke import row, sentence
 from jitid.cli.leak.leak_sources import ReportSearch, TextSearch
 from jitid.cli.leak.leak_verbs import exposures, has_live_identity, pages
 from jitid.cli.leak.search_stream import shapes_of
-from jitid.cli.leak.trace_rows import nothing, number, some, warn_of_thieves
+from jitid.cli.leak.trace import nothing, number, some, warn_of_thieves
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
@@ -204,7 +204,7 @@ def _end(
         accept_clock=cli.accept_clock,
     )
     try:
-        return revoke_many.end(cli, authority, operation, room(cli.config()))
+        return revoke.end(cli, authority, operation, room(cli.config()))
     except UsageError as error:
         if not total.events:
             raise

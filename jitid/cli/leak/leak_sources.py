@@ -77,7 +77,7 @@ class TextSearch:
         """Return the error for a text of which a part was not searched; None if all was."""
         if not self._text.missed:
             return None
-        from jitid.cli.leak.trace_rows import incomplete
+        from jitid.cli.leak.trace import incomplete
 
         return incomplete(self._text.missed, self._text.caveat, "jitid leak add")
 
@@ -179,7 +179,7 @@ class ReportSearch:
         subject = "finding does" if self.redacted == 1 else "findings do"
         redacted = f"{self.redacted} {subject} not show what was found, and could not be looked up"
         if self._missed:
-            from jitid.cli.leak.trace_rows import incomplete
+            from jitid.cli.leak.trace import incomplete
 
             error = incomplete(self._missed, None, "jitid leak add")
             error.message += f"; {redacted}" if self.redacted else ""

@@ -10,7 +10,7 @@ from jitid.capabilities.leak.operations import RecountLeaks
 from jitid.cli import record_rows
 from jitid.cli.leak.commands import LeakShowCommand
 from jitid.cli.leak.leak_verbs import all_of, by_form
-from jitid.cli.leak.trace_rows import number
+from jitid.cli.leak.trace import number
 from jitid.formats.display import Display
 from jitid.formats.markdown import code
 from jitid.formats.table import terminal_width

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.leak.operations import CloseLeaks, ListLeaks, ShowLeaks
-from jitid.cli.leak.trace_rows import number
+from jitid.cli.leak.trace import number
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.model.leak import LeakFilter, SeenPlace

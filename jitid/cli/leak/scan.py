@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+# Modules about the ledger are imported later, while other processes search already.
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jitid.capabilities.scan.rules.rule_file import RuleFormat, rules
+from jitid.capabilities.scan.rules.token_patterns import check_place
 from jitid.errors import UsageError
+from jitid.system import output
 
-# Modules about the ledger are imported later, while other processes search already.
 if TYPE_CHECKING:
     from jitid.capabilities.scan.hits import Source
     from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands
+
 
 FORMS: dict[str, frozenset[str]] = {
     "opaque": frozenset({"opaque"}),
@@ -39,31 +43,29 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
     doing = (args.report, args.source, args.revoke, args.reason, args.dry_run, args.max_, args.yes, args.out)
     scans = any(option not in (None, False, ()) for option in (*searching, *doing))
     if args.rules is not None or args.authority is not None:
-        from jitid.cli.leak.scan_rules import print_rules
-
         print_rules(cli, args.rules, args.authority, searches=scans or args.install_hook or bool(args.paths))
         return
-    from jitid.cli.leak import scan_git, scan_rows, scan_work
+    from jitid.cli.leak import scan_rows, scan_work
 
     if args.install_hook:
         if scans:
             raise UsageError("--install-hook scans nothing", "leave the other options out")
-        scan_git.install_hook(cli, args.paths)
+        install_hook(cli, args.paths)
         return
     categories = frozenset[str]().union(*(FORMS[name] for name in args.only or FORMS))
-    scan_git.check(
+    check(
         args.commits,
         git=args.git,
         staged=args.staged,
         unreachable=args.unreachable,
         for_files=args.no_ignore or args.one_file_system,
     )
-    source_paths = scan_git.named(args.paths) if args.git or args.staged else args.paths
+    source_paths = named(args.paths) if args.git or args.staged else args.paths
     action = scan_rows.action(cli, source_paths, args)
     if args.staged:
-        scanned = scan_git.staged(args.paths)
+        scanned = staged(args.paths)
     elif args.git:
-        scanned = scan_git.history(args.paths, args.commits, unreachable=args.unreachable)
+        scanned = history(args.paths, args.commits, unreachable=args.unreachable)
     else:
         scanned = _source(cli, args.paths, args.no_ignore, args.one_file_system)
     scan_work.run(cli, args, action, scanned, categories)
@@ -88,3 +90,124 @@ def _source(cli: Invocation, paths: Sequence[str], no_ignore: bool, one_file_sys
     return FileSource(
         paths, ignore=not no_ignore, one_file_system=one_file_system, spared=own_folder(cli.config())
     )
+
+
+HOOK = ("path", "state")
+"""Fields of an installed hook."""
+
+
+def check(commits: Sequence[str], *, git: bool, staged: bool, unreachable: bool, for_files: bool) -> None:
+    """Raise UsageError for options that contradict each other."""
+    if git and staged:
+        raise UsageError(
+            "--git and --staged contradict each other", "--git searches what is staged too: leave one out"
+        )
+    if (git or staged) and for_files:
+        raise UsageError(
+            "--no-ignore and --one-file-system are for files", "leave them out, or --git and --staged"
+        )
+    if not git and (commits or unreachable):
+        raise UsageError("--commits and --unreachable go with --git", "add --git, or leave them out")
+    if commits and unreachable:
+        raise UsageError(
+            "--commits and --unreachable contradict each other", "what no ref leads to is in no range"
+        )
+
+
+def history(paths: Sequence[str], commits: Sequence[str], *, unreachable: bool) -> Source:
+    """Return the history of the named repository. Raises UsageError, RefusedError and StorageError."""
+    from jitid.capabilities.scan.blobs import Blobs
+    from jitid.capabilities.scan.git_repository import Repository
+    from jitid.capabilities.scan.history import ObjectSelection
+
+    repository = Repository(_one(paths))
+    return Blobs(repository, ObjectSelection(repository.resolved(commits), unreachable))
+
+
+def staged(paths: Sequence[str]) -> Source:
+    """Return the staged changes. Raises UsageError, RefusedError and StorageError."""
+    from jitid.capabilities.scan.git_repository import Repository
+    from jitid.capabilities.scan.staged import Staged
+
+    return Staged(Repository(_one(paths)))
+
+
+def install_hook(cli: Invocation, paths: Sequence[str]) -> None:
+    """Install the pre-commit hook. Raises UsageError, RefusedError, StorageError and OutputError."""
+    from jitid.capabilities.scan.git_repository import Repository
+    from jitid.capabilities.scan.hook import install
+    from jitid.cli.setup.installation import check_words, program
+    from jitid.formats.display import Display
+
+    cli.expect(HOOK)
+    words = program()
+    check_words(words)
+    installed = install(Repository(_one(paths)), words)
+    cli.show(Display("jitid.hook/1", HOOK, [{"path": installed.path, "state": installed.state}], one=True))
+    if not installed.hooks.own:
+        cli.note("git looks there for the hooks of other repositories too, as core.hooksPath says")
+    if installed.state != "present":
+        cli.note("git looks before each commit from now on; `git commit --no-verify` goes without")
+
+
+def named(paths: Sequence[str]) -> list[str]:
+    """Return the absolute path of the repository, for the source of a leak."""
+    return [os.path.abspath(_one(paths) or ".")]
+
+
+def _one(paths: Sequence[str]) -> str | None:
+    """Return the named repository, or None for the current one. Raises UsageError."""
+    if len(paths) > 1:
+        raise UsageError(
+            "one repository is scanned at a time", "name one folder, or none for the repository that is here"
+        )
+    if "-" in paths:
+        raise UsageError("a repository cannot come from standard input", "name its folder")
+    return paths[0] if paths else None
+
+
+def print_rules(cli: Invocation, scanner: str | None, authority: str | None, *, searches: bool) -> None:
+    """Print the rules for a scanner. Rules that can query an authority query the named or the configured one.
+
+    `searches`: the line has options or paths for a search.
+
+    Raises:
+        UsageError: no scanner is named, it has no rules, it cannot query that authority, or the line is for a search.
+
+    """
+    if scanner is None:
+        raise UsageError(
+            "--authority goes with --rules", "name a scanner with --rules, or leave --authority out"
+        )
+    if searches:
+        raise UsageError(
+            "with --rules nothing is searched, and nothing else stands on the line",
+            f"jitid scan --rules {scanner} > FILE",
+        )
+    cli.format = cli.special_format or cli.format
+    cli.expect_own_form()
+    format_ = RuleFormat(scanner)
+    address = _place(cli, format_, authority)
+    output.write(rules(format_, address))
+    if address is None and format_.queries_authority:
+        cli.note(
+            f"these find, and ask nobody: with --authority URL {format_} also tells what works, and ends it"
+        )
+
+
+def _place(cli: Invocation, format_: RuleFormat, authority: str | None) -> str | None:
+    if authority is not None:
+        if not format_.queries_authority:
+            raise UsageError(
+                f"{format_} asks nobody about what it finds",
+                "leave --authority out, or write rules for kingfisher",
+            )
+        return check_place(authority)
+    remote = cli.config().remote
+    if remote is None or not format_.queries_authority:
+        return None
+    try:
+        return check_place(str(remote))
+    except UsageError as error:
+        cli.note(f"{error.message}: {error.hint}")
+        return None

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+import marshal
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from typing import IO, TYPE_CHECKING, Any
 
 from jitid.capabilities.leak.trace_result import honour
+from jitid.capabilities.scan.hits import MOST_PLACES
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.findings_view import RuleInfo
+from jitid.errors import StorageError
 from jitid.model.access import AccessState
 from jitid.model.leak import starred
+from jitid.search.find import Finds, mark
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jitid.capabilities.leak.trace_result import Match, Stray, Traced
     from jitid.capabilities.scan.hits import Hit
     from jitid.model.credential import Credential
+
 
 _SPARED = "what is cut or mistyped, which is counted; and ids, which are no secrets"
 
@@ -296,3 +304,118 @@ def _where(hit: Hit) -> Mapping[str, Any]:
         "other_paths": hit.origin.others,
         "versions": hit.origin.versions,
     }
+
+
+_MOST = 10_000
+"""Maximum number of strings that are counted across batches. Others are counted in each batch separately."""
+
+
+class _Many:
+    """The places of one string."""
+
+    def __init__(self, category: str, key: bytes | str) -> None:
+        self.category = category
+        self.key = key
+        self.count = 0
+        self.batches = 0
+        self.hits: list[Hit] = []
+
+
+class Counted:
+    """Counter of the places of strings with recorded leaks."""
+
+    def __init__(self) -> None:
+        self._many: dict[bytes, _Many] = {}
+
+    def note(self, hits: Sequence[Hit], finds: Finds) -> None:
+        """Count a batch: the first places of each string, and the number of its places."""
+        hits_by_mark: dict[bytes, list[Hit]] = {}
+        for hit in hits:
+            hits_by_mark.setdefault(hit.mark, []).append(hit)
+        for category, key, count in finds.strings():
+            string_mark = mark(category, key)
+            tally = self._many.get(string_mark)
+            if tally is None:
+                if string_mark not in hits_by_mark or len(self._many) >= _MOST:
+                    continue
+                tally = self._many[string_mark] = _Many(category, key)
+            tally.count += count
+            tally.batches += 1
+            tally.hits += hits_by_mark.get(string_mark, ())[: MOST_PLACES - len(tally.hits)]
+
+    def together(self) -> tuple[list[Hit], Finds]:
+        """Return the strings to record again, because several batches together have more than `MOST_PLACES` places."""
+        hits: list[Hit] = []
+        finds = Finds()
+        for tally in self._many.values():
+            if tally.batches > 1 and tally.count > MOST_PLACES:
+                hits += tally.hits
+                getattr(finds, tally.category)[tally.key] = tally.count
+        return hits, finds
+
+
+_MOST_HELD = 20_000
+"""Maximum number of findings that are held in memory, and sorted by their places."""
+
+
+class FindingStore:
+    """Store that takes findings in any order, and yields them once by rule, the most severe rule first."""
+
+    def __init__(self) -> None:
+        self._held: list[Finding] = []
+        self._spilled: dict[str, IO[bytes]] = {}
+        self._live: set[str] = set()
+        self.count = 0
+
+    @property
+    def live(self) -> int:
+        """Number of live credentials that were found."""
+        return len(self._live)
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        """Store findings, which contain no secret."""
+        for finding in findings:
+            self.count += 1
+            if finding.evidence.get("state") == "active":
+                self._live.add(finding.evidence["jti"])
+            if len(self._held) < _MOST_HELD:
+                self._held.append(finding)
+                continue
+            try:
+                file = self._spilled.get(finding.rule)
+                if file is None:
+                    file = self._spilled[finding.rule] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the store
+                marshal.dump(_packed(finding), file)
+            except OSError as error:
+                raise StorageError(
+                    f"there is no room for so many findings: {(error.strerror or 'error').lower()}",
+                    "make some, or name a folder that has it in TMPDIR",
+                ) from error
+
+    def __iter__(self) -> Iterator[Finding]:
+        self._held.sort(key=_place)
+        for rule in ORDER:
+            yield from (finding for finding in self._held if finding.rule == rule)
+            file = self._spilled.pop(rule, None)
+            if file is not None:
+                with file:
+                    yield from _read_spilled(file)
+
+
+def _read_spilled(file: IO[bytes]) -> Iterator[Finding]:
+    file.seek(0)
+    while True:
+        try:
+            packed = marshal.load(file)  # noqa: S302 - written by this process in a private file
+        except EOFError:
+            return
+        yield Finding(packed[0], Severity(packed[1]), *packed[2:])
+
+
+def _packed(finding: Finding) -> tuple[Any, ...]:
+    return (finding.rule, finding.severity.value, *finding[2:6], dict(finding.evidence), *finding[7:])
+
+
+def _place(finding: Finding) -> tuple[str, str, int, str]:
+    evidence = finding.evidence
+    return evidence["path"], evidence["inside"] or "", evidence["line"] or 0, finding.subject

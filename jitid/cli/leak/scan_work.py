@@ -13,7 +13,7 @@ from jitid.capabilities.scan.hits import MOST_PLACES, MOST_VERSIONS
 from jitid.capabilities.scan.item import ScanTally
 from jitid.capabilities.scan.workers import Search
 from jitid.cli import read_input
-from jitid.cli.leak.scan_count import Counted
+from jitid.cli.leak.scan_findings import Counted
 from jitid.errors import ExitStatus, JitidError, PartialError, UsageError
 from jitid.search.find import Finds, mark
 from jitid.values.text import safe
@@ -93,7 +93,7 @@ class _HeldBatch(NamedTuple):
 class _ScanWork:
     def __init__(self, cli: Invocation, action: Action | None, source: Source) -> None:
         from jitid.authority.open import open_if_there, room
-        from jitid.cli.leak.scan_store import FindingStore
+        from jitid.cli.leak.scan_findings import FindingStore
 
         self._cli = cli
         self._action = action
@@ -141,7 +141,7 @@ class _ScanWork:
         """Raise PartialError instead of an error if leaks were recorded before it."""
         if not self._events or isinstance(error, PartialError):
             return
-        from jitid.cli.leak.trace_rows import number
+        from jitid.cli.leak.trace import number
 
         raise PartialError(
             f"{error.message}; what was found before is recorded: {number(len(self._recorded), 'leak')}",
@@ -374,7 +374,7 @@ class _ScanWork:
             cli.note(self._unread())
         if action is None:
             return
-        from jitid.cli.leak.trace_rows import number
+        from jitid.cli.leak.trace import number
         from jitid.system import output
 
         if action.report is not None:

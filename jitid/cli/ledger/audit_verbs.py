@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError
 from jitid.capabilities.integrity.audit_export import verify_export
-from jitid.capabilities.integrity.operations import ExportLog, ReadLog, SignHead, VerifyLog
+from jitid.capabilities.integrity.operations import ExportLog, FollowLog, ReadLog, SignHead, VerifyLog
 from jitid.cli import read_input
 from jitid.cli.invocation import Invocation
-from jitid.errors import IntegrityError, PartialError, UsageError
+from jitid.errors import BusyError, IntegrityError, PartialError, UsageError
 from jitid.formats.display import Display
 from jitid.model.event import Event
+from jitid.operation.base import Authority
 from jitid.redaction.token_format import MAX_TOKEN, bare
-from jitid.system import output
+from jitid.system import output, time_limit
 from jitid.values.strict_json import loads
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from jitid.cli.ledger import commands
     from jitid.formats.columns import Columns
     from jitid.model.use import RecordedUse, UseFilter
+
 
 _DENIALS = ("seq", "at", "by", "agent", "rules")
 """Columns at a terminal, if the filter is for denials only."""
@@ -150,7 +152,6 @@ def _decided(use: RecordedUse, page: UsePage) -> dict[str, Any]:
 
 def _follow(cli: Invocation, args: commands.AuditLogCommand, log_filter: LogFilter, view: Columns) -> None:
     from jitid.authority.open_local import watch
-    from jitid.cli.ledger.audit_follow import follow
     from jitid.formats.display import Format
     from jitid.formats.stream import Stream
 
@@ -255,3 +256,58 @@ def _events(lines: Iterable[str]) -> Iterator[Event]:
         record = loads(line)
         if record["type"] == "event":
             yield Event(record["seq"], record["body"].encode(), bytes.fromhex(record["hash"]))
+
+
+PAUSE = 0.5
+"""Seconds between two reads of the log; a read takes a fraction of a millisecond."""
+
+_FIRST = 10
+"""Number of events at the start, if no option says where to start."""
+
+_PAGE = 1_000
+
+
+def follow(
+    authority: Authority,
+    check: Callable[[], None],
+    log_filter: LogFilter,
+    limit: int | None,
+    *,
+    start: bool,
+    members: bool,
+) -> Iterator[tuple[list[dict[str, Any]], int]]:
+    """Yield the matching events in batches, each with the last event that was read; at most `limit` events.
+
+    Start at the first match, or at the last ten. Wait for more events between the batches. `check` raises an error
+    when the ledger is no longer there. Raises OutputError when the reader of the output is gone, and IntegrityError
+    when the log has become shorter.
+    """
+    # The command waits for events until it is interrupted.
+    time_limit.lift()
+    remaining = limit
+    read_last = not start
+    last_event = 0
+    while remaining is None or remaining > 0:
+        size = min(_FIRST if read_last else _PAGE, _PAGE if remaining is None else remaining)
+        try:
+            check()
+            page = authority.perform(
+                FollowLog(chosen=log_filter, limit=size, last=read_last, members=members)
+            )
+        except BusyError:
+            # Another process holds the ledger for a while.
+            output.wait(PAUSE)
+            continue
+        if page.seen < last_event:
+            raise IntegrityError(
+                f"the audit log ended at event {last_event}, and now it ends at event {page.seen}",
+                "compare it with an export or a backup",
+            )
+        read_last = False
+        last_event = page.seen
+        log_filter = log_filter._replace(after=max(log_filter.after, last_event))
+        yield page.events, last_event
+        if remaining is not None:
+            remaining -= len(page.events)
+        if len(page.events) < size and remaining != 0:
+            output.wait(PAUSE)

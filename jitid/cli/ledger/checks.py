@@ -47,7 +47,7 @@ def check(cli: Invocation, args: commands.LedgerCheckCommand) -> None:
         with _progress(cli):
             checks = upkeep.check(config)
     else:
-        from jitid.cli.ledger.ledger_backup import backup_hint, stages, standard_input
+        from jitid.cli.ledger.ledger_verbs import backup_hint, stages, standard_input
 
         with stages(cli) as display, backup_hint():
             checks = list(

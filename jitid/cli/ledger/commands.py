@@ -208,7 +208,7 @@ class KeysJwksCommand(Command):
     """
 
     verb = "keys jwks"
-    function = "ledger.public_keys:jwks"
+    function = "ledger.keys_verbs:jwks"
     effect = READS
     only_formats = ("json",)
 
@@ -223,7 +223,7 @@ class KeysSshCommand(Command):
     """
 
     verb = "keys ssh"
-    function = "ledger.public_keys:ssh"
+    function = "ledger.keys_verbs:ssh"
     effect = READS
     only_formats = ()
 
@@ -238,7 +238,7 @@ class KeysKrlCommand(Command):
     """
 
     verb = "keys krl"
-    function = "ledger.public_keys:krl"
+    function = "ledger.keys_verbs:krl"
     effect = READS
     only_formats = ()
 
@@ -253,7 +253,7 @@ class PublishCommand(Command):
     """
 
     verb = "publish"
-    function = "ledger.public_keys:publish"
+    function = "ledger.keys_verbs:publish"
     view = Columns("jitid.publish/1", "file=name state bytes")
 
     folder: str = arg(FOLDER, "DIR", help="The folder; it is made if it is not there.")
@@ -299,7 +299,7 @@ class KeysBundleCommand(Command):
     """
 
     verb = "keys bundle"
-    function = "ledger.public_keys:bundle"
+    function = "ledger.keys_verbs:bundle"
     effect = READS
     only_formats = ("spiffe", "jwt", "pem", "json")
 
@@ -315,7 +315,7 @@ class KeysCrlCommand(Command):
     """
 
     verb = "keys crl"
-    function = "ledger.public_keys:crl"
+    function = "ledger.keys_verbs:crl"
     effect = READS
     only_formats = ("pem", "der")
 
@@ -361,7 +361,7 @@ class LedgerCopyCommand(Command):
     """
 
     verb = "ledger copy"
-    function = "ledger.ledger_copy:copy"
+    function = "ledger.ledger_verbs:copy"
     view = Columns("jitid.ledger-copy/1", "to events credentials rows head event resumed", single=True)
 
     to: str = required_opt(
@@ -387,7 +387,7 @@ class LedgerBackupCommand(Command):
     """
 
     verb = "ledger backup"
-    function = "ledger.ledger_backup:backup"
+    function = "ledger.ledger_verbs:backup"
     view = Columns(
         "jitid.ledger-backup/1",
         "backup=place ledger events head made_at=manifest.at size keys verified",
@@ -410,7 +410,7 @@ class LedgerRestoreCommand(Command):
     """
 
     verb = "ledger restore"
-    function = "ledger.ledger_backup:restore"
+    function = "ledger.ledger_verbs:restore"
     view = Columns(
         "jitid.ledger-restore/1",
         "path ledger made_at=manifest.at events lost kept ended=restored.credentials tasks access revoked retired "
@@ -455,7 +455,7 @@ class LedgerIssuerCommand(Command):
     """
 
     verb = "ledger issuer"
-    function = "ledger.ledger_issuer:issuer"
+    function = "ledger.ledger_verbs:issuer"
     view = _ISSUERS
 
     action: str | None = optional_arg(
@@ -477,7 +477,7 @@ class LedgerVacuumCommand(Command):
     """
 
     verb = "ledger vacuum"
-    function = "ledger.ledger_backup:vacuum"
+    function = "ledger.ledger_verbs:vacuum"
     view = Columns("jitid.ledger-vacuum/1", "before after saved log=log_left", single=True)
 
 

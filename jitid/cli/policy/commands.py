@@ -33,7 +33,7 @@ class PolicyTestCommand(Command):
     """
 
     verb = "policy test"
-    function = "policy.policy_trial:test"
+    function = "policy.policy_verbs:test"
     effect = READS
     view = Columns(
         "jitid.policy-test/1",

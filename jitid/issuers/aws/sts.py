@@ -16,11 +16,13 @@ from typing import Any, ClassVar
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
 from jitid.issuers.aws.admin_access import PARTS, AwsAccess
 from jitid.issuers.aws.api import SKEWED, Aws, AwsError, Keys
-from jitid.issuers.aws.denial import Denials, Role, role_of_session
 from jitid.issuers.aws.iam_keys import StandingKeys
 from jitid.issuers.aws.session_policy import (
     LEAST_SECONDS,
+    Denials,
+    Role,
     grant,
+    role_of_session,
     session_policy,
     session_tags,
     source_identity,

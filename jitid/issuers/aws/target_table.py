@@ -6,8 +6,15 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
-from jitid.issuers.aws.denial import Role, role_of
-from jitid.issuers.aws.session_policy import LEAST_SECONDS, LONGEST_SECONDS, AwsRight, policy_arns, rights
+from jitid.issuers.aws.session_policy import (
+    LEAST_SECONDS,
+    LONGEST_SECONDS,
+    AwsRight,
+    Role,
+    policy_arns,
+    rights,
+    role_of,
+)
 from jitid.issuers.target_issuer import TargetOption
 from jitid.model.target import Target
 from jitid.values.text import quote

@@ -22,9 +22,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.issuers.openbao import login as openbaologin
-from jitid.issuers.openbao import reply as openbaoreply
-from jitid.issuers.openbao.login import BaoLogin, Login
-from jitid.issuers.openbao.reply import Reply, plain, unclear
+from jitid.issuers.openbao.login import BaoLogin, Login, Reply, plain, unclear
 from jitid.issuers.target_issuer import TargetOption
 from jitid.model.target import Target
 from jitid.system import time_limit
@@ -217,7 +215,7 @@ class BaoCall:
             raise LostError(f"{self._bao.address} did not answer in time", self._bao.words.slow, sent=False)
         answer = self._channel.request(method, url_path, data, headers, seconds=seconds)
         secrets = (token, *(str(body[name]) for name in _SECRET_MEMBERS if body is not None and name in body))
-        return openbaoreply.read(self.target, answer.status, answer.read(most), secrets)
+        return openbaologin.read(self.target, answer.status, answer.read(most), secrets)
 
     def _is_alive(self, login: Login) -> bool:
         return self.bare("GET", "auth/token/lookup-self", None, login.token).good

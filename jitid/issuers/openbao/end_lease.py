@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from jitid.errors import JitidError, RefusedError, StorageError
 from jitid.issuers.openbao.bao import BaoCall
+from jitid.issuers.openbao.login import plain
 from jitid.issuers.openbao.look_up import BRIEF, Looking, SecretReference, reference_of
-from jitid.issuers.openbao.reply import plain
 from jitid.model.target import EndOutcome, Settlement, TargetRecord
 from jitid.values.text import quote
 

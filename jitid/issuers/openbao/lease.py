@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from jitid.issuers.openbao import bao
 from jitid.issuers.openbao.bao import BaoCall, OpenBao
 from jitid.issuers.openbao.end_lease import LeaseEnding
+from jitid.issuers.openbao.login import plain
 from jitid.issuers.openbao.look_up import Looking, SecretReference
 from jitid.issuers.openbao.make_secret import Making
-from jitid.issuers.openbao.reply import plain
 from jitid.issuers.target_issuer import OutsideIssuer, TargetOption
 from jitid.model.target import EndOutcome, Existing, Life, MadeCredential, Probe, Target, TargetRecord
 from jitid.values.secret import Secret

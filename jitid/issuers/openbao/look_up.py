@@ -6,7 +6,7 @@ import time
 from typing import NamedTuple, Self
 
 from jitid.issuers.openbao.bao import BaoCall
-from jitid.issuers.openbao.reply import Reply, unclear
+from jitid.issuers.openbao.login import Reply, unclear
 from jitid.model.target import Life, Probe, TargetRecord
 from jitid.values.text import quote
 

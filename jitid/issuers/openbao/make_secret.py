@@ -9,9 +9,9 @@ from typing import Any
 
 from jitid.errors import ConfigurationError, RefusedError, StorageError
 from jitid.issuers.openbao.bao import BaoCall
+from jitid.issuers.openbao.login import Reply, check_token, plain, unclear
 from jitid.issuers.openbao.look_up import BRIEF, SecretReference
-from jitid.issuers.openbao.reply import Reply, check_token, plain, unclear
-from jitid.issuers.target_names import proved_agent, task_of
+from jitid.issuers.target_issuer import proved_agent, task_of
 from jitid.model.target import MadeCredential, TargetRecord
 from jitid.values.secret import Secret
 from jitid.values.text import quote

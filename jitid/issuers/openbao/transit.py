@@ -10,7 +10,7 @@ from typing import Any
 
 from jitid.errors import ConfigurationError, IntegrityError
 from jitid.issuers.openbao.bao import BaoCall, OpenBao
-from jitid.issuers.openbao.reply import plain, unclear
+from jitid.issuers.openbao.login import plain, unclear
 from jitid.keys.keyring import Version
 from jitid.model.target import Target
 

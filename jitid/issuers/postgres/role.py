@@ -13,8 +13,7 @@ from jitid.errors import ConfigurationError
 from jitid.issuers.postgres import create_role, drop_role
 from jitid.issuers.postgres.drop_role import DoomedRole
 from jitid.issuers.postgres.target_server import ServerCall, TargetServer, server_message
-from jitid.issuers.target_issuer import OutsideIssuer, TargetOption
-from jitid.issuers.target_names import agent_of, task_of
+from jitid.issuers.target_issuer import OutsideIssuer, TargetOption, agent_of, task_of
 from jitid.model.credential import Kind
 from jitid.model.target import (
     EndOutcome,

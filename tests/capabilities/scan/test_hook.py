@@ -14,7 +14,7 @@ from jitid.capabilities.scan.git_repository import Repository
 from jitid.capabilities.scan.hits import Hit, Searcher
 from jitid.capabilities.scan.hook import install, text_of
 from jitid.capabilities.scan.staged import Staged
-from jitid.cli.leak import scan_git
+from jitid.cli.leak import scan
 from jitid.errors import OutputError, UsageError
 from tests.capabilities.scan.gitrepo import Made, opaque
 from tests.real import surroundings
@@ -227,4 +227,4 @@ def test_where_no_hook_can_be_is_told(made: Made, tmp_path: Path) -> None:
 def test_options_that_contradict_each_other_are_refused(options: dict[str, object]) -> None:
     given = {"commits": [], "git": False, "staged": False, "unreachable": False, "for_files": False}
     with pytest.raises(UsageError):
-        scan_git.check(**{**given, **options})  # type: ignore[arg-type]
+        scan.check(**{**given, **options})  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from jitid.capabilities.directory.roster.roster_entry import KEEP, Keep, Roster,
 from jitid.capabilities.directory.roster_diff import Reconciled, RosterSource
 from jitid.capabilities.inventory.operations import Inspect, Revoke
 from jitid.capabilities.issue.operations import Renew
-from jitid.cli.directory import delegator_rows
+from jitid.cli.directory import delegator_verbs
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.access import OidcIssuer
 from jitid.model.ledger_rows import Selection
@@ -251,7 +251,7 @@ def test_a_dry_run_tells_what_is_different_of_whom(world: World) -> None:
     assert change.name == "user:alice"
     assert change.was == {"groups": ["security", "sre"], "manager": None, "entitlements": None}
     assert change.now == {"groups": ["release", "sre"], "manager": "user:zoe", "entitlements": ["a:b"]}
-    assert delegator_rows.different(change) == (
+    assert delegator_verbs.different(change) == (
         "entitlements a:b, was (policy); groups without security and with release; manager user:zoe, was (none)"
     )
     assert foreseen.strangers == (1, ("user:zoe",))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.directory.roster import spreadsheet
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator, merged
-from jitid.cli.directory import delegator_rows
+from jitid.cli.directory import delegator_verbs
 from jitid.cli.directory.commands import DelegatorListCommand
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
@@ -161,7 +161,7 @@ def test_what_is_printed_as_csv_is_read_as_it_was(
     )
     cli = Invocation()
     cli.format = "csv"
-    row = delegator_rows.shown(cli, VIEW.row(one))
+    row = delegator_verbs.shown(cli, VIEW.row(one))
     text = "".join(csv_format.text(Display("x", VIEW.fields, [row])))
     (stated,) = spreadsheet.read(text.splitlines(keepends=True)).people
     assert merged(stated, one, NOW) == one

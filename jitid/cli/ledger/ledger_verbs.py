@@ -1,19 +1,24 @@
-"""`jitid ledger backup`, `restore` and `vacuum`: a consistent copy and its restoration; the space of deleted rows."""
+"""`jitid ledger backup`, `restore`, `vacuum`, `copy` and `issuer`: the care of a whole ledger."""
 
 from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from shlex import quote as word
+from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open_local import must_be_local, open_local, place_text
 from jitid.backup import destination
 from jitid.backup import restore as restoration
 from jitid.backup.destination import OUT
 from jitid.backup.take_backup import BackupProgress
+from jitid.backup.transfer import CopyRequest, copy_ledger
 from jitid.cli import read_input
 from jitid.cli.invocation import Invocation
 from jitid.cli.ledger import commands
+from jitid.cli.read_input import can_prompt, confirm
 from jitid.errors import IntegrityError, OutputError, UsageError
+from jitid.formats.cell import counted
 from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.system import output
 from jitid.system.files import read_regular
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from jitid.backup.restore import RestoredLedger
+    from jitid.capabilities.trust.own_issuer import Naming
 
 
 def backup(cli: Invocation, args: commands.LedgerBackupCommand) -> None:
@@ -209,3 +215,105 @@ class _ProgressDisplay:
         """Erase the line."""
         if self._written:
             os.write(2, b"\r\033[K")
+
+
+def copy(cli: Invocation, args: commands.LedgerCopyCommand) -> None:
+    """Perform `jitid ledger copy`."""
+    config = cli.config()
+    request = CopyRequest(args.to, args.issuer, args.keys)
+    target = safe(place_text(args.to))
+    copied_rows: dict[str, int] = {}
+
+    def progress(table: str, rows: int) -> None:
+        copied_rows[table] = copied_rows.get(table, 0) + rows
+        if os.isatty(2) and not cli.quiet:
+            os.write(2, f"\r\033[Kjitid: copying {table}: {copied_rows[table]}".encode())
+
+    try:
+        result = copy_ledger(config, request, progress, cli.note)
+    finally:
+        if copied_rows and os.isatty(2) and not cli.quiet:
+            os.write(2, b"\r\033[K")
+    counts = {copied_table.table: copied_table.rows for copied_table in result.tables}
+    row_count = sum(counts.values()) if counts else None
+    row = args.view.row(
+        result,
+        {
+            "to": target,
+            "credentials": counts.get("credential"),
+            "rows": row_count,
+            "head": result.head.hash.hex(),
+        },
+    )
+    verified = (
+        f", {row_count} rows; all agree, and the audit chain holds"
+        if counts
+        else "; the earlier attempt had compared them"
+    )
+    sentence = f"copied to {target}: {result.events} events{verified}\n"
+    document = {**row, "tables": [copied_table._asdict() for copied_table in result.tables]}
+    cli.show_record(args.view, row, sentence, document=document)
+    cli.note(
+        f"the source is sealed: it can be read, and refuses all else; use the copy: jitid --ledger {word(target)}"
+    )
+
+
+def issuer(cli: Invocation, args: commands.LedgerIssuerCommand) -> None:
+    """Perform `jitid ledger issuer`."""
+    if args.action == "set":
+        if args.url is None:
+            raise UsageError("`URL` is missing", "such as: jitid ledger issuer set https://id.example.com")
+        _set(cli, args, args.url)
+        return
+    if args.url is not None or args.yes:
+        raise UsageError(
+            "show takes no URL and no --yes", "to change the issuer: jitid ledger issuer set URL"
+        )
+    must_be_local(cli.config())
+    cli.show_records(args.shown_view(), _rows(open_local(cli.config()).look_at_names()))
+
+
+def _set(cli: Invocation, args: commands.LedgerIssuerCommand, new_issuer: str) -> None:
+    config = cli.config()
+    must_be_local(config)
+    authority = open_local(config, issuer=new_issuer, accept_clock=cli.accept_clock)
+    if not args.yes:
+        _confirm(cli, authority.look_at_names(new_issuer), new_issuer)
+    change = authority.set_issuer(new_issuer, accept_clock=cli.accept_clock)
+    former = change.names.former[-1]
+    until = format_time(change.until) if change.live else None
+    acceptance = "" if until is None else f"; credentials under {former} are accepted until {until}"
+    cli.show_record(
+        args.shown_view(),
+        change,
+        f"the issuer is {new_issuer}{acceptance} (audit event {change.event})\n",
+        {"issuer": new_issuer, "former": former, "until": until},
+    )
+    if config.text("issuer") not in (None, new_issuer):
+        cli.note(f"the configuration still says issuer = {former}: jitid config unset issuer")
+    cli.note(f"verifiers that pin {former} refuse new tokens: tell them, and repeat `jitid publish DIR`")
+
+
+def _confirm(cli: Invocation, naming: Naming, new_issuer: str) -> None:
+    """Refuse a change while credentials are live; at a terminal, ask for confirmation instead. Raises UsageError."""
+    if not naming.live or new_issuer == naming.names.issuer:
+        return
+    would = (
+        f"change the issuer from {naming.names.issuer} to {new_issuer}, "
+        f"with {counted(naming.live, 'live credential')}"
+    )
+    if not can_prompt(cli):
+        raise UsageError(
+            f"this would {would}; nothing was changed",
+            "they stay valid until they expire; verifiers that pin the issuer refuse new ones; "
+            "to change it, repeat with --yes",
+        )
+    confirm(would, naming.live, f"their number, {naming.live}, to change it; anything else changes nothing")
+
+
+def _rows(naming: Naming) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = [{"issuer": naming.names.issuer, "state": "current", "until": None}]
+    for name, until in reversed(naming.names.lasting()):
+        state = "accepted" if naming.now < until else "former"
+        rows.append({"issuer": name, "state": state, "until": until or None})
+    return rows
