@@ -22,8 +22,7 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.operation.base import Operation, PagedOperation, Result
-from jitid.operation.verb import IDEMPOTENT, KEYED
+from jitid.operation.base import IDEMPOTENT, KEYED, Operation, PagedOperation, Result
 from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.system import time_limit
 from jitid.system.files import trusted_uids

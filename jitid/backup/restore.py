@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open_local import caller, place_of, with_transit
-from jitid.backup import archive, revive, verify_backup
+from jitid.backup import archive, revive
 from jitid.backup.destination import OUT
-from jitid.backup.manifest import Manifest
+from jitid.backup.manifest import Manifest, must_be_sealed
+from jitid.backup.revive import Unpacked
 from jitid.backup.take_backup import must_hold, needed
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity import verify_log
@@ -22,8 +23,12 @@ from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.sqlite import folder, read_only
+from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.ledger.sqlite.ledger_folder import LedgerFolder
 from jitid.ledger.sqlite.lock import FairLock
+from jitid.ledger.view import View
+from jitid.model.chain import marks
+from jitid.model.event import BrokenChainError, Head
 from jitid.redaction.token_format import bare
 from jitid.system.files import read_regular, sync_folder
 from jitid.system.xdg import AUTHORITY
@@ -32,9 +37,52 @@ from jitid.values.text import quote
 if TYPE_CHECKING:
     from jitid.backup.revive import Restored
     from jitid.config.effective import Config
-    from jitid.ledger.sqlite.ledger import SqliteLedger
-    from jitid.model.event import Head
     from jitid.model.ledger_rows import SigningKey
+
+
+def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:
+    """Check that a ledger is the one in the backup's manifest, complete, and ends at the signed head.
+
+    Raises:
+        IntegrityError: one of these checks failed.
+
+    """
+    manifest = unpacked.manifest
+    names = ledger.names
+    if names.uuid != manifest.ledger:
+        raise IntegrityError("the ledger in the backup is not the one that its manifest tells of")
+    must_hold(ledger)
+    # A backup may contain damage in an index alone, and the queries below read the indexes.
+    ledger.reindex()
+    # No verifier queries it. A clock behind the mark only matters when the ledger is written to.
+    with ledger.read(by_mark=True) as snapshot:
+        head = audit_log.read_head(unpacked.head, names, KeyStore(snapshot).signing_keys())
+        must_be_sealed(manifest, unpacked.head)
+        verify_log.verify(snapshot, names, head)
+        if snapshot.head() != head or (head.seq, head.hash.hex()) != (manifest.events, manifest.head):
+            raise IntegrityError("the ledger in the backup does not end where its signed head tells")
+
+
+def behind(snapshot: View, head: Head) -> int:
+    """Return the number of events that a remembered head covers and the ledger lacks.
+
+    Raises:
+        IntegrityError: an event of the ledger differs from the event that the head covers.
+
+    """
+    try:
+        expected = marks(head, snapshot.chains())
+    except BrokenChainError:
+        # The head covers chains that were opened after the backup.
+        expected = {}
+    for seq, hash_ in expected.items():
+        event = snapshot.event(seq)
+        if event is not None and event.hash != hash_:
+            raise IntegrityError(
+                f"event {seq} of the backup is not the one that a remembered head tells of: "
+                "one of the two is of a history that was rewritten, or of another backup that was gone on with"
+            )
+    return max(head.seq - snapshot.head().seq, 0)
 
 
 class RestoredLedger(NamedTuple):
@@ -125,7 +173,7 @@ def restore(
         unpacked = revive.unpack(members, aside)
         with revive.opened(aside, caller(), timeout) as ledger:
             progress("verifying")
-            verify_backup.verify(ledger, unpacked)
+            verify(ledger, unpacked)
             with _shut_out(path, present, timeout):
                 compared = _known(ledger, _look(path, present, ledger.names.uuid, timeout), expect)
                 if keep:
@@ -261,7 +309,7 @@ def _known(ledger: SqliteLedger, previous: _Before, expect: str | None) -> _Comp
         forked = False
         for head, must_match in heads:
             try:
-                lost.append(verify_backup.behind(snapshot, head))
+                lost.append(behind(snapshot, head))
             except IntegrityError:
                 if must_match:
                     raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from jitid.operation.verb import Verb
+from jitid.operation.base import Verb
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation

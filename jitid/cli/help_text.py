@@ -9,7 +9,7 @@ from textwrap import TextWrapper
 
 from jitid.cli.invocation import GlobalOptions
 from jitid.cli.verbs import FIRST_WORDS, GROUPS, verbs_of
-from jitid.operation.verb import Verb
+from jitid.operation.base import Verb
 from jitid.values.declaration import Field
 
 _NAME_COLUMN = 30

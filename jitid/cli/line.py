@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jitid.cli.invocation import GlobalOptions, Invocation
 from jitid.config.effective import check_environment
 from jitid.errors import UsageError
-from jitid.operation.verb import Verb
+from jitid.operation.base import Verb
 from jitid.values.declaration import Field
 from jitid.values.text import refuse_token
 

@@ -24,7 +24,7 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.operation.verb import Verb
+from jitid.operation.base import Verb
 from jitid.system import output, time_limit
 from jitid.values.text import quote, safe
 

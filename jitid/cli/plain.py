@@ -12,7 +12,7 @@ from typing import Any
 from jitid.cli.invocation import GlobalOptions
 from jitid.cli.line import Line
 from jitid.cli.verbs import GROUPS, verbs_of
-from jitid.operation.verb import Verb
+from jitid.operation.base import Verb
 from jitid.redaction.token_format import name_holds_token
 from jitid.values.declaration import Field
 

@@ -8,8 +8,7 @@ from jitid.authority.open import open_authority
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
-    from jitid.operation.base import Operation
-    from jitid.operation.verb import Verb
+    from jitid.operation.base import Operation, Verb
 
 
 def run_operation(cli: Invocation, verb: Verb) -> None:

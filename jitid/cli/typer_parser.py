@@ -17,7 +17,7 @@ from jitid.cli.invocation import GlobalOptions, Invocation
 from jitid.cli.line import Line
 from jitid.cli.verbs import FIRST_WORDS, GROUPS, verbs_of
 from jitid.errors import UsageError
-from jitid.operation.verb import Verb
+from jitid.operation.base import Verb
 from jitid.system import output
 from jitid.values.declaration import Field
 from jitid.values.text import quote, safe, starred

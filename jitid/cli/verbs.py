@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 
-from jitid.operation.verb import Verb
+from jitid.operation.base import Verb
 
 GROUPS: Mapping[str, str] = {
     "task": "Look at tasks.",

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from shlex import quote as word
 from typing import NamedTuple
 
 from jitid import __version__
-from jitid.authority import open_local
+from jitid.authority import open_local, open_remote
 from jitid.authority.open_local import is_address
-from jitid.capabilities.access.authenticate import Confinement
+from jitid.authority.remote import RemoteAuthority
+from jitid.capabilities.access.authenticate import Confinement, WhoAmI
 from jitid.capabilities.access.oidc import check_names, check_settings
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity import examination
+from jitid.capabilities.integrity.examination import TOLERANCE
 from jitid.capabilities.inventory.operations import ListCredentials
 from jitid.capabilities.targets.operations import ExamineTargets
 from jitid.config.effective import Config
@@ -29,6 +32,7 @@ from jitid.ledger.sqlite import folder
 from jitid.model.ledger_condition import Check, Named, UnexaminedError, failure, ok, unexamined, warning
 from jitid.model.process import Liveness
 from jitid.system import installed_files
+from jitid.system.authority_address import parse_address
 from jitid.system.files import ReadableError, offences
 from jitid.system.processes import liveness, orphans, this_process
 from jitid.values.times import format_time
@@ -103,10 +107,9 @@ def check(config: Config, trouble: ConfigurationError | None) -> list[Check]:
     if not _has_remote(config):
         return list(examination.perform(CHECKS, installation))
     # The ledger itself is checked on the authority's machine.
-    from jitid.doctor import remote_check
 
     local_checks = examination.perform(HERE, installation)
-    authority_checks = examination.perform(remote_check.CHECKS, config)
+    authority_checks = examination.perform(REMOTE_CHECKS, config)
     return [*local_checks, *authority_checks, *examination.perform(ELSEWHERE, installation)]
 
 
@@ -489,3 +492,80 @@ def _proves_persons(config: Config) -> bool:
     from jitid.capabilities.access.oidc import is_usable
 
     return any(issuer.kind == "user" and is_usable(issuer) for issuer in config.oidc())
+
+
+def _credential(config: Config) -> Iterator[Check]:
+    credential = open_remote.credential(config)
+    if credential is not None:
+        credential.read()
+        yield ok("credential", f"there is one in {credential.place}")
+    elif parse_address(config.remote or "").is_socket:
+        yield ok("credential", "none is needed: over a Unix socket the kernel tells who asks")
+    else:
+        yield warning(
+            "credential",
+            "there is none, and nobody is served without one",
+            "name its file: --credential-file FILE, or the setting remote_credential_file",
+        )
+
+
+def _authority(config: Config) -> Iterator[Check]:
+    authority = open_remote.open_remote(config)
+    sent_at = time.time()
+    try:
+        whoami = authority.whoami()
+    except JitidError as error:
+        if error.hint is not None:
+            # The hint is redundant here: this is jitid doctor.
+            error.hint = error.hint.removesuffix(" see: jitid doctor")
+        yield failure("remote", error)
+        for name in ("caller", "clock there", "version there"):
+            yield unexamined(name, "the authority does not answer")
+        return
+    yield ok("remote", f"{authority.place} answers for {whoami.issuer}, {_secured(authority)}")
+    authority.close()
+    yield _caller(whoami)
+    yield _clock(whoami.now, sent_at, time.time())
+    yield _version(whoami.version)
+
+
+def _secured(authority: RemoteAuthority) -> str:
+    if authority.secured_by is not None:
+        return f"over {authority.secured_by}, with a certificate that is vouched for"
+    return "on this machine"
+
+
+def _caller(whoami: WhoAmI) -> Check:
+    description = whoami.caller
+    if whoami.delegator is not None:
+        description += f", who delegates as {whoami.delegator} ({whoami.proof})"
+    roles = (
+        f"in the roles {', '.join(whoami.roles)}" if whoami.roles else "in no role: only what is their own"
+    )
+    return ok("caller", f"{description}, {roles}")
+
+
+def _clock(remote_now: int, sent_at: float, received_at: float) -> Check:
+    # The authority sent its time in whole seconds, at an unknown moment between `sent_at` and `received_at`.
+    ahead = remote_now - received_at if remote_now > received_at else min(remote_now + 1 - sent_at, 0)
+    if abs(ahead) <= TOLERANCE:
+        return ok("clock there", "the authority's clock and this one agree")
+    side = "ahead of" if ahead > 0 else "behind"
+    return warning(
+        "clock there",
+        f"the authority's clock is {abs(ahead):.0f} s {side} this one, and credentials are judged by the authority's",
+        "set both machines' clocks by the same time service",
+    )
+
+
+def _version(remote_version: str) -> Check:
+    if remote_version.split(".")[:2] == __version__.split(".")[:2]:
+        return ok("version there", f"jitid {remote_version}")
+    return warning(
+        "version there",
+        f"the authority is jitid {remote_version}, and this one is {__version__}: one may not know what the other asks",
+        "use the same version on both sides",
+    )
+
+
+REMOTE_CHECKS: Named[Config] = (("credential", _credential), ("remote", _authority))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from jitid.authority.open_local import caller, must_be_local, place_of
-from jitid.backup import archive, revive, verify_backup
+from jitid.backup import archive, restore, revive
 from jitid.backup.destination import OUT, aside_for
 from jitid.capabilities.integrity import examination
 from jitid.doctor import installation_check
@@ -49,7 +49,7 @@ def check_backup(
         )
         progress("verifying")
         with revive.opened(aside, caller(), float(config.number("timeout"))) as ledger:
-            verify_backup.verify(ledger, unpacked)
+            restore.verify(ledger, unpacked)
     manifest = unpacked.manifest
     yield ok(
         "backup", f"{len(manifest.files)} members, each as the manifest tells, which the ledger has signed"

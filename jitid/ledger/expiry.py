@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitid.errors import IntegrityError, JitidError
 from jitid.ledger import lineage
 from jitid.ledger.contract import change
-from jitid.ledger.lineage import RENEWED_HEAD
+from jitid.ledger.lineage import RENEWED_HEAD, below
+from jitid.ledger.select import AT_TARGET, DEATH, LIVE, SIGNED, UNSETTLED
 from jitid.model.credential import State
 from jitid.model.event import ended_digest
 from jitid.model.ledger_rows import ClosedByEvent
+from jitid.values.times import check_times
 
 if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
@@ -220,3 +222,30 @@ def last(view: View) -> Pruned | None:
     if len(rows) > 1:
         raise IntegrityError("the ledger says of several prunings that they were the last")
     return Pruned(*rows[0]) if rows else None
+
+
+_FACTS = f"""
+    WITH RECURSIVE {below("SELECT identity, identity FROM given_identity")}
+    SELECT b.start, max(CASE WHEN {LIVE} THEN 1 ELSE 0 END), max({DEATH}), max({SIGNED}), max({AT_TARGET}),
+           max({UNSETTLED})
+      FROM below b CROSS JOIN credential c LEFT JOIN outside o ON o.credential = c.id
+     WHERE c.identity = b.id GROUP BY b.start"""
+
+
+def facts_of(db: Any, now: int) -> dict[int, tuple[int | None, int | None]]:
+    """Return two times by identity: since when the ledger refuses it, and until when verifiers accept it.
+
+    Both include all descendants. The identities are in the temporary table `given_identity`. None means that the time
+    is still open.
+    """
+    times: dict[int, tuple[int | None, int | None]] = {}
+    for identity, live, death, signed, at_target, unsettled in db.execute(_FACTS, {"now": now}).fetchall():
+        if live:
+            times[identity] = None, None
+            continue
+        check_times(death, signed, at_target)
+        # A row that ended in the future, by a clock that was set back since, is refused now.
+        refused_since = min(death, now)
+        accepted_until = max(refused_since, signed or refused_since, at_target or refused_since)
+        times[identity] = refused_since, None if unsettled else accepted_until
+    return times

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from jitid.ledger.dialect import dialect_of
+from jitid.ledger.select import dialect_of
 from jitid.ledger.transaction import Changes
 from jitid.ledger.view import Store
 from jitid.model.ledger_rows import SigningKey, WithdrawnCredential

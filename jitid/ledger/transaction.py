@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from jitid.ledger.dialect import dialect_of
+from jitid.ledger.select import dialect_of
 from jitid.ledger.view import Store, View
 from jitid.model.chain import Chain, HeldChains, following
 from jitid.model.event import Event, encode

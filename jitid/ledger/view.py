@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from jitid.errors import IntegrityError
-from jitid.ledger.dialect import dialect_of
+from jitid.ledger.select import dialect_of
 from jitid.ledger.sqlite.lock import FAULTS, translated
 from jitid.model.chain import Chain, head_of, opening, settled
 from jitid.model.event import Event, Head

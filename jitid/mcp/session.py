@@ -24,8 +24,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.mcp import tool_answers
-from jitid.mcp.agent_limits import AgentLimits, CallPace, LimitError
-from jitid.mcp.handed_out import Handed, HandedOut
+from jitid.mcp.handed_out import AgentLimits, CallPace, Handed, HandedOut, LimitError
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import IssueRequest
 from jitid.operation.base import Operation, Result

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ApprovalNeededError, JitidError
-from jitid.mcp.agent_limits import LimitError
+from jitid.mcp.handed_out import LimitError
 from jitid.model.credential import LEEWAY_TEXT
 from jitid.values.text import safe
 from jitid.values.times import format_duration, format_time

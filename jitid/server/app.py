@@ -16,16 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
 from jitid.errors import JitidError
-from jitid.server import (
-    authzen,
-    discovery,
-    forward_auth,
-    health,
-    native,
-    oauth,
-    status_endpoint,
-    token_status,
-)
+from jitid.server import authzen, discovery, forward_auth, health, native, oauth
 from jitid.server.answers import LimitedError, RequestError, answer_error
 from jitid.server.request_record import KEY, RequestRecord, trace_id, traceparent
 from jitid.server.service_limits import RequestPace
@@ -50,7 +41,7 @@ _OPEN = frozenset(
         "/.well-known/openid-configuration",
         "/.well-known/authzen-configuration",
         "/status/{name}",
-        token_status.PLACE,
+        discovery.PLACE,
     )
 )
 """Routes that need no credential and are costly."""
@@ -66,11 +57,11 @@ def routes(service: Service) -> list[BaseRoute]:
         *health.routes(service),
         *native.routes(service),
         *discovery.routes(service),
-        *status_endpoint.routes(service),
+        *discovery.status_list_routes(service),
         *oauth.routes(service),
         *authzen.routes(service),
         *forward_auth.routes(service),
-        *token_status.routes(service),
+        *discovery.token_status_routes(service),
     ]
 
 

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from hashlib import sha256
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from jitid.capabilities.trust.operations import PublishKeys
+from jitid.capabilities.access.operations import Authenticate
+from jitid.capabilities.issue.token_operations import Introspect
+from jitid.capabilities.trust import publication, status_lists
+from jitid.capabilities.trust.operations import MakeStatusList, PublishKeys
 from jitid.capabilities.trust.publication import RESPONSE_TYPES
+from jitid.crypto import status_list
 from jitid.crypto.jws import ALGORITHMS
+from jitid.errors import InvalidCredentialError, NotFoundError, UnauthenticatedError
+from jitid.model.access import Caller
 from jitid.server import oauth, token_endpoint
 from jitid.server.answers import dumps
+from jitid.server.forward_auth import shown_token, shows_token
 from jitid.server.oauth_client_auth import ALGORITHMS as CLIENT_ALGORITHMS
 from jitid.server.oauth_client_auth import METHODS
-from jitid.server.oauth_form import document
+from jitid.server.oauth_form import KEPT_NOWHERE, document
+from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from jitid.authority.local import LocalAuthority
     from jitid.server.service import Service
+
 
 KEYS = "/jwks"
 
@@ -116,3 +129,106 @@ def _metadata(service: Service, issuer: str) -> dict[str, Any] | None:
         metadata[f"{name}_endpoint_auth_methods_supported"] = list(_METHODS[name])
         metadata[f"{name}_endpoint_auth_signing_alg_values_supported"] = algorithms
     return metadata
+
+
+_FRESH = 60
+"""Seconds for which a list is cached: making it may read the tokens of a whole day."""
+_MOST = 32
+"""Maximum number of cached lists."""
+
+
+class _KeptList(NamedTuple):
+    text: str
+    etag: str
+    made_at: float
+
+
+class _Lists:
+    """A cache of recent lists."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._kept: dict[str, _KeptList] = {}
+        # Only one list is made at a time, even if many requests need missing lists.
+        self._making = asyncio.Lock()
+
+    async def get(self, name: str) -> _KeptList:
+        """Return the list with that file name. Raises NotFoundError."""
+        fresh_list = self._fresh(name)
+        if fresh_list is not None:
+            return fresh_list
+        list_number = publication.number_of(name)
+        if list_number < 0:
+            raise NotFoundError("there is no such status list")
+        (algorithm,) = [
+            candidate for candidate in ALGORITHMS if status_list.file_name(list_number, candidate) == name
+        ]
+        operation = MakeStatusList(number=list_number, algorithm=algorithm)
+        async with self._making:
+            fresh_list = self._fresh(name)
+            if fresh_list is not None:
+                return fresh_list
+            text = await self._service.within(lambda authority: authority.perform(operation), long=True)
+            if len(self._kept) >= _MOST:
+                self._kept.clear()
+            new_list = self._kept[name] = _KeptList(
+                text, f'"{sha256(text.encode()).hexdigest()[:32]}"', monotonic()
+            )
+            return new_list
+
+    def _fresh(self, name: str) -> _KeptList | None:
+        kept_list = self._kept.get(name)
+        return kept_list if kept_list is not None and monotonic() - kept_list.made_at < _FRESH else None
+
+
+def status_list_routes(service: Service) -> list[BaseRoute]:
+    """Return the route of the lists."""
+    lists = _Lists(service)
+
+    async def listed(request: Request) -> Response:
+        kept_list = await lists.get(request.path_params["name"])
+        headers = {"cache-control": f"public, max-age={_FRESH}", "etag": kept_list.etag}
+        known_etags = [etag.strip() for etag in request.headers.get("if-none-match", "").split(",")]
+        if kept_list.etag in known_etags or f"W/{kept_list.etag}" in known_etags:
+            return Response(None, 304, headers)
+        return Response(kept_list.text, 200, headers, status_list.MEDIA_TYPE)
+
+    return [Route(f"/{status_lists.FOLDER}/{{name}}", listed)]
+
+
+PLACE = "/token-status"
+
+_REALM = 'Bearer realm="jitid"'
+
+_ANYBODY = Caller("system:token-status", frozenset({"verifier"}))
+"""The caller under which requests are counted.
+
+No credential is required besides the token: its holder could try it anyway, and learns no more than that.
+"""
+
+
+def token_status_routes(service: Service) -> list[BaseRoute]:
+    """Return the route of the status check."""
+
+    async def check_token(request: Request) -> Response:
+        token = shown_token(request)
+        if not shows_token(request):
+            return Response(status_code=401, headers={**KEPT_NOWHERE, "www-authenticate": _REALM})
+        if token is not None and await service.within(lambda authority: _works(authority, token)):
+            return document({"active": True})
+        # Scanners interpret this status (RFC 6750, section 3.1), and the body shows that jitid sent it.
+        return document({"active": False}, 401, {"www-authenticate": f'{_REALM}, error="invalid_token"'})
+
+    return [Route(PLACE, check_token, methods=["GET"])]
+
+
+def _works(authority: LocalAuthority, token: Secret) -> bool:
+    """Return whether a token works anywhere: at a service of its audience, or as access to this authority."""
+    try:
+        authority.serving(_ANYBODY).perform(Introspect(token=token))
+    except InvalidCredentialError:
+        try:
+            authority.perform(Authenticate(bearer=token))
+        except UnauthenticatedError:
+            return False
+    return True

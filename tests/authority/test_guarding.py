@@ -17,7 +17,7 @@ from jitid.errors import RefusedError
 from jitid.model.access import BOOTSTRAP, ROLES
 from jitid.model.ledger_rows import Selection
 from jitid.operation import base as ops
-from jitid.operation.verb import READS
+from jitid.operation.base import READS
 from jitid.values.secret import Secret
 from tests.authority import rules
 from tests.authority.callers import FOUND_OUT, ask, bearer, caller, issue

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from jitid.backup import archive, revive, take_backup, verify_backup
+from jitid.backup import archive, restore, revive, take_backup
 from jitid.backup.take_backup import BackupProgress
 from jitid.capabilities.integrity.operations import VerifyLog
 from jitid.ledger.sqlite import folder as ledgers
@@ -99,7 +99,7 @@ def _unpack(place: Path, to: Path) -> None:
     to.mkdir(mode=0o700)
     unpacked = revive.unpack(archive.members(str(place)), str(to))
     with revive.opened(str(to), "bench", 5) as ledger:
-        verify_backup.verify(ledger, unpacked)
+        restore.verify(ledger, unpacked)
     shutil.rmtree(to)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jitid.cli.verbs import all_verbs
-from jitid.operation.verb import READS
+from jitid.operation.base import READS
 from jitid.values.times import parse_duration
 from tests.generate.page_text import ENDS
 from tests.real import Shell, command, need, tmpfs

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.formats import crontab, systemd_unit
+from jitid.formats import systemd_unit
 from tests.real import Shell, need
 from tests.values.hostile import NAUGHTY
 
@@ -227,12 +227,12 @@ def by_cron(line: str, *, collapses: bool = True) -> str:
 @pytest.mark.parametrize("collapses", [True, False])
 @given(asked=lines)
 def test_cron_and_the_shell_read_the_words_that_were_asked_for(collapses: bool, asked: list[str]) -> None:
-    assert shlex.split(by_cron(crontab.line(600, asked), collapses=collapses)) == asked
+    assert shlex.split(by_cron(systemd_unit.crontab_line(600, asked), collapses=collapses)) == asked
 
 
 def test_a_real_shell_reads_them_alike() -> None:
     asked = [*HOSTILE, *(each for each in NAUGHTY if each and each.isprintable())]
-    command = by_cron(crontab.line(60, ["printf", "%s\\n", *asked]))
+    command = by_cron(systemd_unit.crontab_line(60, ["printf", "%s\\n", *asked]))
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=True)
     assert done.stdout.decode().split("\n")[:-1] == asked
 
@@ -245,7 +245,9 @@ def accepted(line: str, folder: Path) -> bool:
 
 
 def test_cron_takes_every_interval_that_it_is_said_to(tmp_path: Path) -> None:
-    assert all(accepted(crontab.line(every, ["/bin/true"]), tmp_path) for every in crontab.TIMES)
+    assert all(
+        accepted(systemd_unit.crontab_line(every, ["/bin/true"]), tmp_path) for every in systemd_unit.TIMES
+    )
     assert not accepted("*/70 0 32 * * /bin/true\n", tmp_path)
 
 
@@ -258,7 +260,7 @@ def test_cron_takes_the_line(shell: Shell, tmp_path: Path) -> None:
 
 def fires() -> Iterator[tuple[int, list[int]]]:
     """Yield each interval with the minutes of a week at which cron starts its line."""
-    for every, times in crontab.TIMES.items():
+    for every, times in systemd_unit.TIMES.items():
         minute, hour, *_, day = times.split()
         yield every, [
             at
@@ -280,8 +282,8 @@ def test_every_interval_is_as_long_as_it_says() -> None:
 
 @given(st.integers(1, 2_000_000))
 def test_the_nearest_interval_is_none_farther_than_another(every: int) -> None:
-    nearest = crontab.nearest(every)
-    assert all(abs(nearest - every) <= abs(each - every) for each in crontab.TIMES)
+    nearest = systemd_unit.nearest(every)
+    assert all(abs(nearest - every) <= abs(each - every) for each in systemd_unit.TIMES)
 
 
 # Mistakes.

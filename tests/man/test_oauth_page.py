@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jitid.capabilities.access import authenticate, key_sets
-from jitid.server import app, authzen, forward_auth, oauth, token_endpoint, token_status
+from jitid.server import app, authzen, discovery, forward_auth, oauth, token_endpoint
 from tests.crypto.loopback import Answer, serve
 from tests.man.source import displays, plain, read
 from tests.nginx import get, nginx
@@ -42,7 +42,7 @@ def test_every_parameter_of_ours_is_told() -> None:
         authzen.EVALUATION,
         authzen.EVALUATIONS,
         forward_auth.PLACE,
-        token_status.PLACE,
+        discovery.PLACE,
         "/jwks",
         "/.well-known/oauth-authorization-server",
         "/.well-known/openid-configuration",

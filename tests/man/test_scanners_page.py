@@ -9,7 +9,7 @@ from jitid.capabilities.scan.reports.json_reader import MAX_DEPTH, MAX_VALUE
 from jitid.capabilities.scan.rules import token_patterns
 from jitid.capabilities.scan.rules.rule_file import RuleFormat, rules
 from jitid.capabilities.scan.rules.token_patterns import PATTERNS, TOKEN
-from jitid.server import oauth, token_status
+from jitid.server import discovery, oauth
 from tests.man.source import displays, items, plain, read, section
 
 PAGE = read("jitid-scanners.7")
@@ -45,5 +45,5 @@ def test_every_report_that_is_read_is_told() -> None:
 def test_the_bounds_and_places_are_those_of_the_code() -> None:
     assert (MAX_VALUE >> 20, MAX_DEPTH) == (4, 64)
     assert "at most 4 million characters, and at most 64 levels" in TEXT.replace("\n", " ")
-    assert (token_patterns.STATUS, token_patterns.REVOKE) == (token_status.PLACE, oauth.REVOKE)
+    assert (token_patterns.STATUS, token_patterns.REVOKE) == (discovery.PLACE, oauth.REVOKE)
     assert all(f".Li {path}" in TEXT for path in (token_patterns.STATUS, token_patterns.REVOKE))

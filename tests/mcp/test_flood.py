@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.mcp.agent_limits import RESERVE, CallPace
+from jitid.mcp.handed_out import RESERVE, CallPace
 from tests.mcp.asking import OPENING, Server, called, events, lines, piped, states
 from tests.real import Shell
 

@@ -48,7 +48,7 @@ from jitid.model.approval import ApprovalFilter
 from jitid.model.leak import LeakFilter
 from jitid.model.use import UseFilter
 from jitid.operation import base as ops
-from jitid.operation.verb import READS
+from jitid.operation.base import READS
 from jitid.policy.default import default_files
 from jitid.search.pasted import search_pasted
 from jitid.values.secret import Secret

@@ -16,8 +16,7 @@ from jitid.cli.invocation import Invocation
 from jitid.cli.line import Line, bound
 from jitid.cli.verbs import all_verbs
 from jitid.errors import JitidError
-from jitid.operation.base import Operation
-from jitid.operation.verb import Verb
+from jitid.operation.base import Operation, Verb
 from jitid.values.declaration import Field
 from tests.operation.values import operation_values
 

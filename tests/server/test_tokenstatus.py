@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jitid.server import token_status
+from jitid.server import discovery
 from tests.server.asking import Asked, asking, grant
 
 
@@ -20,7 +20,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
 
 def works(asked: Asked, token: str) -> bool:
     """Return the status of a token, and assert that the answer contains only that."""
-    done = asked.served.ask("GET", token_status.PLACE, headers={"authorization": f"Bearer {token}"})
+    done = asked.served.ask("GET", discovery.PLACE, headers={"authorization": f"Bearer {token}"})
     assert done.headers["cache-control"] == "no-store"
     assert done.json.keys() == {"active"}
     assert (done.status, done.json["active"]) in ((200, True), (401, False))
@@ -43,7 +43,7 @@ def test_what_is_no_token_does_not_work(asked: Asked, token: str) -> None:
 @pytest.mark.parametrize("said", [None, "Basic YTpi", "Bearer"])
 def test_without_a_token_nothing_is_told(asked: Asked, said: str | None) -> None:
     headers = {} if said is None else {"authorization": said}
-    done = asked.served.ask("GET", token_status.PLACE, headers=headers)
+    done = asked.served.ask("GET", discovery.PLACE, headers=headers)
     assert (done.status, done.body) == (401, b"")
     assert done.headers["www-authenticate"] == 'Bearer realm="jitid"'
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.model.access import BOOTSTRAP
-from jitid.operation.base import Operation
-from jitid.operation.verb import IDEMPOTENT, KEYED, READS
+from jitid.operation.base import IDEMPOTENT, KEYED, READS, Operation
 from jitid.values.declaration import value, values
 from jitid.values.field_types import ACCESS_ID, COUNT, DELEGATOR, DURATION, REASON, ROWS
 

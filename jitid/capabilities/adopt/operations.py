@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.formats.columns import Columns
 from jitid.model.adopted import ADOPTED_NAME, MOST_SECRETS
-from jitid.operation.base import Operation
-from jitid.operation.verb import READS
+from jitid.operation.base import READS, Operation
 from jitid.values.declaration import args, records, value, values
 from jitid.values.field_types import COUNT, FILTER, REASON, ROWS, pattern
 

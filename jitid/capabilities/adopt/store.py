@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jitid.ledger import select
-from jitid.ledger.dialect import dialect_of
+from jitid.ledger.select import dialect_of
 from jitid.ledger.view import Store
 from jitid.model.adopted import Adopted, AdoptedRow, Changed, digest_of
 from jitid.model.target import BY_HAND, Settlement

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.model.types import TASK
-from jitid.operation.base import Operation
-from jitid.operation.verb import READS
+from jitid.operation.base import READS, Operation
 from jitid.values.declaration import leaves, value
 from jitid.values.field_types import AGENT, ID, POSITIVE, TIME, number, pattern, text
 

@@ -7,9 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.ledger import select
-from jitid.ledger.dialect import Dialect, dialect_of
 from jitid.ledger.lifetime_statistics import GRANTED
-from jitid.ledger.select import of_task
+from jitid.ledger.select import Dialect, dialect_of, of_task
 from jitid.ledger.view import Store
 from jitid.model.credential import FORMER_PROOF, judged_kinds, read_kinds
 from jitid.model.directory import Practice

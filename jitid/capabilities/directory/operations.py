@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from jitid.model.directory import ALIAS
-from jitid.operation.base import Operation, PagedOperation
-from jitid.operation.verb import READS
+from jitid.operation.base import READS, Operation, PagedOperation
 from jitid.values.declaration import value, values
 from jitid.values.field_types import AGENT, COUNT, FILTER, MAX_ROWS, REASON, ROWS, number
 

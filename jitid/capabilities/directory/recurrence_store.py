@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid.ledger.dialect import dialect_of
 from jitid.ledger.lifetime_statistics import GRANTED
-from jitid.ledger.select import DEATH, MANY, placeholders
+from jitid.ledger.select import DEATH, MANY, dialect_of, placeholders
 from jitid.model.directory import Past, Pasts
 from jitid.model.survey import Spread
 

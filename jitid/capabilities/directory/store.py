@@ -16,7 +16,7 @@ from jitid.capabilities.directory.delegator_store import (
 from jitid.capabilities.directory.delegator_store import delegator as delegator_of
 from jitid.errors import IntegrityError
 from jitid.ledger import select
-from jitid.ledger.dialect import dialect_of
+from jitid.ledger.select import dialect_of
 from jitid.ledger.transaction import Changes
 from jitid.ledger.view import spared
 from jitid.model.directory import Agent, AgentState, Delegator, DirectoryEntry, Holding, LiveUnder, Ties

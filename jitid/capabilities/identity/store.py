@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.ledger import expiry, select
 from jitid.ledger import lineage as walking
-from jitid.ledger.dialect import dialect_of
+from jitid.ledger.select import dialect_of
 from jitid.ledger.sqlite.schema import EVERY_LIVE, LIVE_INDEXES
 from jitid.ledger.transaction import Changes
 from jitid.ledger.view import Store

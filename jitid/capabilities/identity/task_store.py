@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.ledger import select
-from jitid.ledger.dialect import dialect_of
+from jitid.ledger.select import dialect_of
 from jitid.ledger.transaction import Changes
 from jitid.ledger.view import Store
 from jitid.model.task import Task

@@ -22,9 +22,8 @@ from jitid.capabilities.integrity import (
     verify_tasks,
     verify_use,
 )
-from jitid.capabilities.integrity.by_event import EventRows
 from jitid.capabilities.integrity.prune_store import PruneStore
-from jitid.capabilities.integrity.store import RowStore
+from jitid.capabilities.integrity.store import EventRows, RowStore
 from jitid.capabilities.integrity.verify_issued import IssuedMembers
 from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.capabilities.leak.store import LeakStore

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from jitid.errors import UsageError
-from jitid.operation.base import Operation, PagedOperation
-from jitid.operation.verb import READS
+from jitid.operation.base import READS, Operation, PagedOperation
 from jitid.values.declaration import value
 from jitid.values.field_types import DURATION, MAX_ROWS, ROWS, number, text
 

@@ -22,10 +22,9 @@ from jitid.capabilities.targets.store import OutsideStore
 from jitid.capabilities.use.store import UseStore
 from jitid.errors import ConflictError
 from jitid.ledger import expiry, select
-from jitid.ledger.dialect import dialect_of
 from jitid.ledger.expiry import Pruned
 from jitid.ledger.idempotency import REMEMBERED
-from jitid.ledger.select import PRUNABLE_LEAK, PrunedLeaks
+from jitid.ledger.select import PRUNABLE_LEAK, PrunedLeaks, dialect_of
 from jitid.ledger.view import Store, spared
 from jitid.model.access import ASSERTION_LEEWAY
 from jitid.model.event import sighted_digest, used_digest

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
-from jitid.capabilities.integrity.by_event import EventRows
+from jitid.capabilities.integrity.store import EventRows
 from jitid.capabilities.integrity.verify_pruned import PrunedMembers
 from jitid.capabilities.leak.store import LeakStore
 from jitid.errors import IntegrityError

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.access.store import AccessStore, assertion_digest
-from jitid.capabilities.integrity.by_event import EventRows
+from jitid.capabilities.integrity.store import EventRows
 from jitid.capabilities.integrity.verify_pruned import PrunedMembers
 from jitid.capabilities.targets.store import OutsideStore
 from jitid.capabilities.use.store import UseStore

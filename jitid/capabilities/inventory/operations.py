@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
-from jitid.operation.base import Operation, PagedOperation
-from jitid.operation.verb import IDEMPOTENT, READS
+from jitid.operation.base import IDEMPOTENT, READS, Operation, PagedOperation
 from jitid.values.declaration import arg, authority_only, flag, opt, opts, required_opt, value, values
 from jitid.values.field_types import (
     COUNT,

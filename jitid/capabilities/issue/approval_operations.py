@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jitid.operation.base import Operation
-from jitid.operation.verb import READS
+from jitid.operation.base import READS, Operation
 from jitid.values.declaration import authority_only, value, values
 from jitid.values.field_types import DURATION, FILTER, REASON, ROWS
 

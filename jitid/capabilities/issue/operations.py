@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.model.credential import PARTS, SHOWN
-from jitid.operation.base import Operation
-from jitid.operation.verb import KEYED
+from jitid.operation.base import KEYED, Operation
 from jitid.values.declaration import records, value
 from jitid.values.field_types import ID, TIME
 

@@ -213,13 +213,13 @@ def renew(context: Context, operation: ops.Renew) -> Issued:
 
 def attach(context: Context, operation: ops.Attach) -> Issued:
     """Make a further credential of an identity; a refusal is recorded."""
-    from jitid.capabilities.issue import attachment
+    from jitid.capabilities.issue import renewal
 
     check_size(operation.request)
     terms = context.terms()
 
     def make(transaction: Transaction) -> Issued:
-        return attachment.attach(transaction, transaction.names, operation.request, terms, context.keyring)
+        return renewal.attach(transaction, transaction.names, operation.request, terms, context.keyring)
 
     try:
         issued = change(context.ledger, make, accept_clock=operation.accept_clock)

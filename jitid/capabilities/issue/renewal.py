@@ -13,21 +13,16 @@ from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.identity.validity import Verified
 from jitid.capabilities.issue import narrow
-from jitid.capabilities.issue.add_credential import add_credential
 from jitid.capabilities.issue.decide import FurtherPlan, Proposal, must_not_rest_on_too_many
 from jitid.capabilities.issue.issuance import result_of
 from jitid.capabilities.issue.issue_result import Issued
+from jitid.capabilities.issue.provision import add_credential
 from jitid.errors import InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger import expiry
+from jitid.ledger.transaction import Transaction
 from jitid.model import delegation
-from jitid.model.credential import (
-    PROOFS,
-    USUAL_KINDS,
-    Credential,
-    State,
-    judged_kinds,
-)
+from jitid.model.credential import PROOFS, USUAL_KINDS, Credential, State, judged_kinds
 from jitid.model.delegation import Grant, actors_of
 from jitid.model.ledger_rows import Names
 from jitid.model.request import AttachRequest, RenewRequest
@@ -41,7 +36,6 @@ from jitid.values.text import quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
 
 
@@ -494,4 +488,36 @@ def _refuse_used_up(
         f"denied: {reason}",
         "what goes on for longer is a new identity: jitid issue",
         {**facts, "rules": [decision.ttl_rule] if decision.ttl_rule else ["lifetime"], "reason": reason},
+    )
+
+
+def attach(
+    transaction: Transaction, names: Names, request: AttachRequest, terms: Terms, keyring: Keyring
+) -> Issued:
+    """Record a further credential of the identity whose token is presented, and make it unless a target does.
+
+    The current policy, task, parent and sensitivity floors apply. The new credential replaces no other one. It holds
+    no more than the presented credential, expires no later, and ends with it and its successors.
+
+    Raises:
+        InvalidCredentialError: the token is not valid now, or its lineage has ended.
+        PolicyDeniedError: it would not be issued now, or would hold more.
+        UsageError: there is no such target or template.
+
+    """
+    verified = recognise_token.verify(transaction, names, request.token.reveal(), None)
+    presented = verified.credential
+    task = TaskStore(transaction).task_numbered(presented.task_key)
+    assert task is not None
+    planned = plan(transaction, names, verified, task, request, terms)
+    attached, facts = add_credential(
+        transaction, names, terms, keyring, presented, planned, source=presented.key
+    )
+    transaction.append("attach", {**planned.facts, **facts, "made_from": presented.jti})
+    return result_of(
+        planned,
+        (attached,),
+        kind=planned.kind,
+        delegator_state=presented.delegator_state,
+        parent=presented.parent,
     )

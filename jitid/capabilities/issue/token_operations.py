@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.capabilities.issue.operations import LIST_LIVE, is_whole
-from jitid.operation.base import Operation
-from jitid.operation.verb import KEYED, READS
+from jitid.operation.base import KEYED, READS, Operation
 from jitid.values.declaration import value
 from jitid.values.field_types import REASON
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any, NamedTuple
 
 from jitid.capabilities.identity import validity
 from jitid.capabilities.leak import exposure, trace_strings
-from jitid.capabilities.leak.places import distinct
 from jitid.capabilities.leak.store import LeakChanges, LeakStore
-from jitid.capabilities.leak.trace_result import Stray
+from jitid.capabilities.leak.trace_result import Stray, distinct
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.ledger.contract import Ledger
 from jitid.ledger.transaction import Transaction

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from jitid.errors import UsageError
 from jitid.model.leak import MOST_PLACES
-from jitid.operation.base import Operation
-from jitid.operation.verb import IDEMPOTENT, READS
+from jitid.operation.base import IDEMPOTENT, READS, Operation
 from jitid.values.declaration import leaves, value, values
 from jitid.values.field_types import COUNT, ID, REASON, ROWS
 

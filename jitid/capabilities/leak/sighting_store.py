@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from jitid.ledger import select
-from jitid.ledger.dialect import dialect_of
-from jitid.ledger.select import NO_PRUNED_LEAKS, PrunedLeaks, left
+from jitid.ledger.select import NO_PRUNED_LEAKS, PrunedLeaks, dialect_of, left
 from jitid.model.event import sighted_digest
 from jitid.model.leak import MOST_PLACES, LeakPlaces, NewPlaces, Noted, SeenPlace, Sighting
 

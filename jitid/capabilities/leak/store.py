@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.ledger import select
-from jitid.ledger.dialect import dialect_of
 from jitid.ledger.lineage import LIVE_TREES, below
-from jitid.ledger.select import LIVE, NO_PRUNED_LEAKS, PrunedLeaks, bounds, left
+from jitid.ledger.select import LIVE, NO_PRUNED_LEAKS, PrunedLeaks, bounds, dialect_of, left
 from jitid.ledger.transaction import Changes
 from jitid.ledger.view import Store
 from jitid.model.credential import State
@@ -135,7 +134,7 @@ class LeakStore(Store):
     def _leaks(self, rows: list[Any]) -> list[Leak]:
         if not rows:
             return []
-        from jitid.ledger import refused_since
+        from jitid.ledger import expiry
         from jitid.model.leak import Kin, Leak
 
         select.give(self._db, (), (), {identity for identity, *_ in rows})
@@ -143,7 +142,7 @@ class LeakStore(Store):
             identity: Kin(*members)
             for identity, *members in self._db.execute(_KIN, {"now": self._now}).fetchall()
         }
-        facts = refused_since.facts_of(self._db, self._now)
+        facts = expiry.facts_of(self._db, self._now)
         leaks = []
         for identity, key, jti, *columns in rows:
             kin = kins.get(identity)

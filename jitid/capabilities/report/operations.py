@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jitid.operation.base import Operation
-from jitid.operation.verb import READS
+from jitid.operation.base import READS, Operation
 from jitid.values.declaration import value
 from jitid.values.field_types import TIME, number
 

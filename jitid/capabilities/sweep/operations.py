@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.errors import UsageError
-from jitid.operation.base import Operation
-from jitid.operation.verb import READS
+from jitid.operation.base import READS, Operation
 from jitid.values.declaration import leaves, value, values
 from jitid.values.field_types import COUNT, TIME, number, pattern, text, texts
 

@@ -145,7 +145,7 @@ def _observed(context: Context, operation: ops.Sweep | ops.Fix, rules: Sequence[
     """Return the answers of targets; None if no rule needs them. Raises UsageError for an unknown target."""
     if not any(rule.abroad for rule in rules):
         return None
-    from jitid.capabilities.sweep.observe import observe
+    from jitid.capabilities.sweep.fix_targets import observe
     from jitid.capabilities.targets.perform import targets_of
 
     return observe(context.ledger, targets_of(context), operation.targets, operation.target_timeout)

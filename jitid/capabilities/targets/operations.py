@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.operation.base import Operation
-from jitid.operation.verb import IDEMPOTENT, READS
+from jitid.operation.base import IDEMPOTENT, READS, Operation
 from jitid.values.declaration import value, values
 from jitid.values.field_types import COUNT, ID, number, text
 

@@ -10,8 +10,8 @@ from typing import Annotated, NamedTuple
 from jitid.capabilities.directory import governance, name_rights, ownership
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity import validity
+from jitid.capabilities.identity.recognise_token import HeldToken
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.identity.verify_many import HeldToken
 from jitid.capabilities.issue import narrow
 from jitid.errors import UsageError
 from jitid.ledger.view import View

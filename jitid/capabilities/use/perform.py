@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jitid.capabilities.directory.store import DirectoryStore
-from jitid.capabilities.identity import verify_many
+from jitid.capabilities.identity import recognise_token
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.use import operations as ops
 from jitid.capabilities.use import usage
@@ -18,9 +18,11 @@ def authorize(context: Context, operation: ops.Authorize) -> usage.RecordedUses:
     with ledger.read() as snapshot:
         names = snapshot.names
         audiences = context.visible_audiences(operation.audiences, names, snapshot.now)
-        keys = verify_many.keys_of(snapshot)
+        keys = recognise_token.signing_keys_of(snapshot)
     # Slow work needs no lock: others write meanwhile.
-    presented = verify_many.present(names, keys, [use_request.token.reveal() for use_request in use_requests])
+    presented = recognise_token.present(
+        names, keys, [use_request.token.reveal() for use_request in use_requests]
+    )
     foreseen = None
     if ledger.foresees(quick=lambda: terms.policy.is_quick(len(use_requests))):
         with ledger.read() as snapshot:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid.ledger import select
-from jitid.ledger.dialect import dialect_of
+from jitid.ledger.select import dialect_of
 from jitid.ledger.transaction import Changes
 from jitid.ledger.view import Store, by_event, spared
 from jitid.model.event import used_digest

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from jitid.capabilities.identity import validity, verify_many
-from jitid.capabilities.identity.verify_many import PresentedToken
+from jitid.capabilities.identity import recognise_token, validity
+from jitid.capabilities.identity.recognise_token import PresentedToken
 from jitid.capabilities.use import authorization
 from jitid.capabilities.use.authorization import UseRequest, UseVerdict
 from jitid.capabilities.use.store import UseChanges
@@ -49,7 +49,7 @@ def decide_ahead(
     audiences: Collection[str] | None,
 ) -> ForeseenUses:
     """Decide on actions as of a snapshot; `presented` are their tokens."""
-    held_tokens = verify_many.look_up_tokens(snapshot, presented, audiences)
+    held_tokens = recognise_token.look_up_tokens(snapshot, presented, audiences)
     verdicts = authorization.judge(snapshot, names, terms, use_requests, held_tokens)
     return ForeseenUses(snapshot.settled(), snapshot.now, verdicts)
 

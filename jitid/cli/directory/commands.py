@@ -8,7 +8,7 @@ from jitid.formats.columns import Columns
 from jitid.model.access import ROLE
 from jitid.model.directory import ALIAS, CONCURRENCY, GROUP, OWNER, PERSON, check_alias
 from jitid.model.types import KIND, PURPOSE, SENSITIVITY, TASK
-from jitid.operation.verb import READS, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
+from jitid.operation.base import READS, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
 from jitid.values.declaration import Declared, arg, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
     ACCESS_ID,

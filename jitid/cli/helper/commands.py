@@ -9,7 +9,7 @@ from jitid.cli.command import Command
 from jitid.errors import UsageError
 from jitid.model.credential import Kind, RequestedKind, parse_kind
 from jitid.model.types import ANY_KIND
-from jitid.operation.verb import private_out_opt
+from jitid.operation.base import private_out_opt
 from jitid.values.declaration import arg, opt
 from jitid.values.field_types import choice, texts
 from jitid.values.text import quote

@@ -6,7 +6,7 @@ from jitid.capabilities.identity.filter_store import SORT_KEYS, Filter
 from jitid.cli.command import Command
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
-from jitid.operation.verb import READS, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
+from jitid.operation.base import READS, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
 from jitid.values.declaration import arg, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
     AGENT,
@@ -245,7 +245,7 @@ class ExplainCommand(Command):
     """
 
     verb = "explain"
-    function = "identity.explain:explain"
+    function = "identity.inspect:explain"
     effect = READS
     view = Columns(
         "jitid.explain/1",

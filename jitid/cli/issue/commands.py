@@ -7,7 +7,7 @@ from jitid.capabilities.run.option_types import GRACE, ON_EXIT, SECRET, VARIABLE
 from jitid.cli.command import Command
 from jitid.formats.columns import Columns
 from jitid.model.credential import RequestedKind
-from jitid.operation.verb import READS, dry_run_flag, limit_opt, private_out_opt, reason_opt
+from jitid.operation.base import READS, dry_run_flag, limit_opt, private_out_opt, reason_opt
 from jitid.values.declaration import arg, args, flag, opt, opts
 from jitid.values.field_types import (
     AGENT,

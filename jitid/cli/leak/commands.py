@@ -7,7 +7,7 @@ from jitid.formats.columns import Columns
 from jitid.model.adopted import ACCESS_KEY_ID, ADOPTED_NAME, OWNER, PLACE, PURPOSE, REFERENCE, TARGET
 from jitid.model.leak import LEAK
 from jitid.model.types import SENSITIVITY, TASK
-from jitid.operation.verb import READS, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
+from jitid.operation.base import READS, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
 from jitid.values.declaration import Declared, arg, args, flag, opt, optional_arg, opts, required_opt
 from jitid.values.field_types import (
     AGENT,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from jitid.capabilities.leak.places import kept, parts
+from jitid.capabilities.leak.trace_result import kept, parts
 from jitid.capabilities.scan.reports.any_report import REDACTED, REPORT_LABEL, ReportFormat, parse
 from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
 from jitid.cli import read_input

@@ -270,7 +270,7 @@ class _ScanWork:
 
     def _record(self, authority: Authority, report: LeakReport, batch: _HeldBatch) -> None:
         from jitid.capabilities.leak.operations import AddLeaks
-        from jitid.capabilities.leak.places import parts
+        from jitid.capabilities.leak.trace_result import parts
 
         assert self._action is not None
         # A certificate is not a secret.

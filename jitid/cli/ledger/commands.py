@@ -5,7 +5,7 @@ from __future__ import annotations
 from jitid.cli.command import Command
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
-from jitid.operation.verb import (
+from jitid.operation.base import (
     READS,
     dry_run_flag,
     limit_opt,
@@ -333,7 +333,7 @@ class PruneCommand(Command):
     """
 
     verb = "prune"
-    function = "ledger.prune:prune"
+    function = "ledger.ledger_verbs:prune"
     view = Columns(
         "jitid.prune/1",
         "before identities credentials rows event left dry_run evidence_before exported kept cut_event file",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jitid.cli.command import Command
 from jitid.formats.columns import Columns
-from jitid.operation.verb import READS, limit_opt
+from jitid.operation.base import READS, limit_opt
 from jitid.values.declaration import arg, args, flag, opt, optional_arg
 from jitid.values.field_types import FILE, FOLDER, TEXT, TIME
 
@@ -101,7 +101,7 @@ class PolicyDiffCommand(Command):
     """
 
     verb = "policy diff"
-    function = "policy.policy_diff:diff"
+    function = "policy.policy_verbs:diff"
     effect = READS
     view = Columns(
         "jitid.policy-diff/1",

@@ -6,12 +6,14 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from jitid.authority.open import open_authority
+from jitid.capabilities.decisions.operations import ReplayDecisions
 from jitid.cli.invocation import Invocation
-from jitid.cli.policy.policy_place import SHIPPED, grouped, in_force, named, place_of, usable
+from jitid.cli.policy.policy_place import SHIPPED, compared, grouped, in_force, named, place_of, usable
 from jitid.config.policy_files import CASES, Folder, look_into
 from jitid.config.settings import zone
 from jitid.errors import ConfigurationError, ExitStatus, NotFoundError, UsageError
-from jitid.formats import trial_text
+from jitid.formats import checklist
 from jitid.formats.cell import counted
 from jitid.policy.cases import Result, attempt, read_cases, unreached
 from jitid.system import output
@@ -21,7 +23,10 @@ from jitid.values.times import format_duration
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from jitid.capabilities.decisions.replay import DecisionChange, Replayed
     from jitid.cli.policy import commands
+    from jitid.policy.classes import DistinctNames
+    from jitid.policy.decision import PolicyLooks, PolicyOutcome
     from jitid.policy.policy_text import PolicyRule
     from jitid.policy.position import CataloguedRule
 
@@ -214,7 +219,7 @@ def test(cli: Invocation, args: commands.PolicyTestCommand) -> None:
         )
     failed = sum(row["result"] == "failed" for row in rows)
     if cli.by_eye():
-        output.write_pieces(trial_text.text(rows, left_out, cli.coloured()))
+        output.write_pieces(checklist.trials_text(rows, left_out, cli.coloured()))
     else:
         document = {
             "passed": len(rows) - failed,
@@ -255,3 +260,129 @@ def _outcome(result: Result) -> dict[str, Any]:
         "lifetime": None if lifetime is None else format_duration(lifetime),
         "expected": {difference.what: difference.expected for difference in result.differences} or None,
     }
+
+
+_SENTENCES = {
+    "refused": "would be refused",
+    "approval": "would need an approval",
+    "permitted": "would be permitted",
+    "lifetime": "would live for another time",
+    "scopes": "would hold other scopes",
+    "needs": "would need another approval",
+}
+"""Words for each value of `change`."""
+
+
+def diff(cli: Invocation, args: commands.PolicyDiffCommand) -> None:
+    """Perform `jitid policy diff`."""
+    old_policy, new_policy = compared(cli, args.old), compared(cli, args.new)
+    looks = usable(old_policy).looks.with_(usable(new_policy).looks)
+    replayed = open_authority(cli.config()).perform(
+        ReplayDecisions(old=tuple(old_policy.files), new=tuple(new_policy.files), since=args.since)
+    )
+    rows = [args.view.row(_row(change, looks)) for change in replayed.changes[: args.limit]]
+    sentences = _summary(replayed)
+    by_eye = cli.by_eye()
+    if rows or not by_eye:
+        document = {
+            "requests": replayed.requests,
+            "credentials": replayed.credentials,
+            "denials": replayed.denials,
+            "changed": len(replayed.changes),
+            "changes": rows,
+        }
+        cli.show_records(args.view, rows, document=document)
+    if by_eye:
+        output.write("".join([*(["\n"] if rows else []), *(f"{line}\n" for line in sentences)]))
+    else:
+        for line in sentences:
+            cli.note(line)
+    if len(rows) < len(replayed.changes):
+        cli.note(f"{len(replayed.changes) - len(rows):,} more rows were left out by --limit")
+    if args.exit_code and replayed.changes:
+        cli.status = ExitStatus.FINDINGS
+
+
+def _row(change: DecisionChange, looks: PolicyLooks) -> dict[str, Any]:
+    """Return the fields of a change.
+
+    A fact that neither policy reads is left out, because it may differ between the merged requests.
+    """
+    document, old, new = change.document, change.old, change.new
+    facts, classes = looks.facts, looks.classes
+    task = (looks.task or "task" in facts) and _is_distinguished(classes.task, document["task"])
+    owner = document.get("opener", document["delegator"])
+    included = {
+        "agent": (looks.agent or "agent" in facts) and _is_distinguished(classes.agent, document["agent"]),
+        "delegator": not facts.isdisjoint(("delegator", "delegator_name", "delegator_kind"))
+        and _is_distinguished(classes.delegator, document["delegator"]),
+        "proof": "delegator_proof" in facts,
+        "task": task,
+        "purpose": task or (classes.purpose and (looks.task or "purpose" in facts)),
+        "kind": "kind" in facts,
+        "template": "template" in facts,
+        "depth": not facts.isdisjoint(("depth", "delegated")),
+        "scopes": looks.scope or any("*" in scope for scope in document.get("scopes", ())),
+        "audiences": "audiences" in facts,
+    }
+    return {
+        "change": _word(old, new),
+        "count": change.credentials,
+        "recorded": document["op"],
+        "old": old.decision,
+        "new": new.decision,
+        "old_rules": list(old.rules),
+        "new_rules": list(new.rules),
+        "old_granted": list(old.granted),
+        "new_granted": list(new.granted),
+        "old_lifetime": _duration(old.lifetime),
+        "new_lifetime": _duration(new.lifetime),
+        "needs": list(new.needs),
+        **{
+            name: document.get(name, 0 if name == "depth" else None) if is_read else None
+            for name, is_read in included.items()
+        },
+        "sensitivity": document.get("judged", document["sensitivity"]),
+        "ttl": _duration(document.get("ttl", document.get("lifetime"))),
+        "at": document["at"],
+        "reason": new.reason,
+        "event": change.event,
+        "task_owner": owner if _is_distinguished(classes.task_owner, owner) else None,
+    }
+
+
+def _is_distinguished(names: DistinctNames | None, name: str) -> bool:
+    """Return whether a policy distinguishes a name from all others, so that all merged requests have this name."""
+    return names is None or name in names.values
+
+
+def _summary(replayed: Replayed) -> list[str]:
+    """Return sentences about the number of decisions, and their changes."""
+    decided = counted(replayed.credentials, "credential")
+    if replayed.denials:
+        decided += f" and {counted(replayed.denials, 'denial')}"
+    verb = "was" if replayed.credentials == 1 and not replayed.denials else "were"
+    lines = [f"{decided} {verb} decided, {counted(replayed.requests, 'distinct request')}"]
+    totals: dict[tuple[str, bool], tuple[int, int]] = {}
+    for change in replayed.changes:
+        key = (_word(change.old, change.new), change.denied)
+        count, requests = totals.get(key, (0, 0))
+        totals[key] = count + change.credentials, requests + 1
+    for (word, denied), (count, requests) in totals.items():
+        subject = counted(count, "denied request" if denied else "credential")
+        lines.append(f"{subject} {_SENTENCES[word]} ({counted(requests, 'distinct request')})")
+    if not replayed.changes:
+        lines.append("nothing would change")
+    return lines
+
+
+def _word(old: PolicyOutcome, new: PolicyOutcome) -> str:
+    if old.decision != new.decision:
+        return {"permit": "permitted", "deny": "refused", "approval": "approval"}[new.decision]
+    if old.needs != new.needs:
+        return "needs"
+    return "scopes" if set(old.granted) != set(new.granted) else "lifetime"
+
+
+def _duration(seconds: int | None) -> str | None:
+    return None if seconds is None else format_duration(seconds)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jitid.cli.command import Command
 from jitid.formats.columns import Columns
-from jitid.operation.verb import READS
+from jitid.operation.base import READS
 from jitid.values.declaration import arg, flag, opt, opts
 from jitid.values.field_types import COUNT, FILE, TEXT, URL, choice, number_within, texts
 

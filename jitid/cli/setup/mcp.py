@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def mcp(cli: Invocation, args: commands.McpCommand) -> None:
     """Perform `jitid mcp`."""
     from jitid.mcp import messages
-    from jitid.mcp.agent_limits import AgentLimits
+    from jitid.mcp.handed_out import AgentLimits
     from jitid.mcp.methods import McpServer
     from jitid.mcp.session import AgentSession, Host
 

@@ -7,7 +7,7 @@ from jitid.cli.command import Command
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.model.survey import Totals
-from jitid.operation.verb import READS, dry_run_flag, max_opt, yes_flag
+from jitid.operation.base import READS, dry_run_flag, max_opt, yes_flag
 from jitid.values.declaration import args, flag, opt, opts
 from jitid.values.field_types import COUNT, DURATION, FILE, FOLDER, NAME, TEXT, TIME, choice, typed_as
 from jitid.values.text import quote

@@ -13,7 +13,7 @@ from jitid.cli.invocation import Invocation
 from jitid.cli.setup import installation
 from jitid.config.settings import SETTINGS
 from jitid.errors import UsageError
-from jitid.formats import crontab, systemd_unit
+from jitid.formats import systemd_unit
 from jitid.system import output
 from jitid.system.files import write_public
 from jitid.values.text import quote
@@ -69,21 +69,21 @@ def cron(cli: Invocation, args: commands.ScheduleCronCommand) -> None:
     """Perform `jitid schedule cron`."""
     cli.expect_own_form()
     seconds = _EVERY if args.every is None else args.every
-    if seconds not in crontab.TIMES:
+    if seconds not in systemd_unit.TIMES:
         raise UsageError(
             f"cron cannot say every {format_duration(seconds)}",
-            f"the nearest that it can: --every {format_duration(crontab.nearest(seconds))}",
+            f"the nearest that it can: --every {format_duration(systemd_unit.nearest(seconds))}",
         )
     work = _work(cli, args.option)
-    if len(crontab.command(work.command)) > crontab.MAX_COMMAND:
+    if len(systemd_unit.command(work.command)) > systemd_unit.MAX_COMMAND:
         raise UsageError(
-            f"the command is longer than the {crontab.MAX_COMMAND} characters that cron takes",
+            f"the command is longer than the {systemd_unit.MAX_COMMAND} characters that cron takes",
             "put it into a script, and the script into the crontab",
         )
     owner = installation.owner(work.ledger)
     if owner != caller():
         cli.note(f"the line is for the crontab of {owner}, who owns the ledger")
-    output.write(crontab.line(seconds, work.command))
+    output.write(systemd_unit.crontab_line(seconds, work.command))
 
 
 class _ScheduledWork(NamedTuple):
@@ -147,8 +147,8 @@ def _checked(cli: Invocation, words: Sequence[str]) -> Mapping[str, GivenOption]
 def _check_values(values: Mapping[str, Any]) -> None:
     """Raise UsageError for values that the sweep itself would refuse."""
     from jitid.cli.sweep import sweep
-    from jitid.cli.sweep.baseline import entries
     from jitid.cli.sweep.commands import FINDINGS, SweepCommand
+    from jitid.cli.sweep.sweep_work import entries
     from jitid.config.settings import FORMATS
     from jitid.formats.display import no_such_field
 

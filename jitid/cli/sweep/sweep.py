@@ -12,11 +12,10 @@ from jitid.capabilities.sweep.findings_view import SWEEP, RuleInfo
 from jitid.capabilities.sweep.rules import NAMES, rule_of
 from jitid.cli.invocation import Invocation
 from jitid.cli.ledger.audit_heads import keep_head, keep_own_head, kept_heads
-from jitid.cli.sweep.baseline import NewBaseline, entries
 from jitid.cli.sweep.commands import EXPLAINED, FINDINGS
 from jitid.cli.sweep.findings_output import FindingsOutput
 from jitid.cli.sweep.sweep_rows import RecordConverter
-from jitid.cli.sweep.sweep_work import Work, in_time
+from jitid.cli.sweep.sweep_work import NewBaseline, Work, entries, in_time
 from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
 from jitid.formats.display import Display
 from jitid.system import output

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.identity import verify_many
+from jitid.capabilities.identity import recognise_token
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.trust.operations import RevokeKey, RotateKey
 from jitid.errors import InvalidCredentialError
@@ -67,10 +67,10 @@ def _alone(world: World, token: str) -> str | None:
     return None
 
 
-def _together(world: World, tokens: list[str]) -> list[verify_many.HeldToken]:
+def _together(world: World, tokens: list[str]) -> list[recognise_token.HeldToken]:
     with world.ledger.read() as snapshot:
-        presented = verify_many.present(NAMES, verify_many.keys_of(snapshot), tokens)
-        return verify_many.look_up_tokens(snapshot, presented, OWN)
+        presented = recognise_token.present(NAMES, recognise_token.signing_keys_of(snapshot), tokens)
+        return recognise_token.look_up_tokens(snapshot, presented, OWN)
 
 
 def test_many_are_judged_as_each_is_alone(world: World, tokens: list[str]) -> None:
@@ -114,11 +114,11 @@ def test_the_end_of_a_key_ends_what_it_signed(world: World) -> None:
 def test_a_key_that_is_revoked_before_the_lock_is_not_believed_under_it(world: World) -> None:
     made = world.issue()
     with world.ledger.read() as snapshot:
-        presented = verify_many.present(NAMES, verify_many.keys_of(snapshot), [made.token])
+        presented = recognise_token.present(NAMES, recognise_token.signing_keys_of(snapshot), [made.token])
         kid = KeyStore(snapshot).signing_keys()[0].kid
     world.authority.perform(RevokeKey(kid=kid, most=None))
     with world.ledger.read() as snapshot:
-        (held,) = verify_many.look_up_tokens(snapshot, presented, (NAMES.issuer,))
+        (held,) = recognise_token.look_up_tokens(snapshot, presented, (NAMES.issuer,))
     assert held.refusal is not None
 
 

@@ -14,7 +14,7 @@ from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.exposure import LeakDetails
 from jitid.capabilities.leak.leaks import LeakReport, ReportedLeaks
-from jitid.capabilities.leak.places import distinct, kept, parts
+from jitid.capabilities.leak.trace_result import distinct, kept, parts
 from jitid.errors import IntegrityError, UsageError
 from jitid.model.leak import LONGEST_PLACE, MOST_PLACES, LeakFilter, Sighting, is_kept
 from jitid.search.find import Finds, mark

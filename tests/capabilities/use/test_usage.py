@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
-from jitid.capabilities.identity import verify_many
-from jitid.capabilities.identity.verify_many import PresentedToken
+from jitid.capabilities.identity import recognise_token
+from jitid.capabilities.identity.recognise_token import PresentedToken
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.trust import operations as trust_operations
@@ -35,7 +35,7 @@ def _asked(made: Made) -> list[UseRequest]:
 
 def _present(world: World, made: Made) -> list[PresentedToken]:
     with world.ledger.read() as snapshot:
-        return verify_many.present(NAMES, verify_many.keys_of(snapshot), [made.token])
+        return recognise_token.present(NAMES, recognise_token.signing_keys_of(snapshot), [made.token])
 
 
 def _foresee(world: World, made: Made) -> usage.ForeseenUses:
