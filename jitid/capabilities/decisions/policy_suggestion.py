@@ -14,7 +14,7 @@ from jitid.capabilities.directory import ownership
 from jitid.capabilities.directory.recurrence import midnight
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.view import View
-from jitid.model.directory import Practice
+from jitid.model.survey import Practice
 from jitid.model.task import SENSITIVITIES, most_sensitive
 from jitid.policy.cedar_text import among, entity, string, within
 from jitid.values.scope import ALIKE, Scope, gathered, has_wildcard

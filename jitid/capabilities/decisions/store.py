@@ -11,7 +11,7 @@ from jitid.ledger.lifetime_statistics import GRANTED
 from jitid.ledger.select import Dialect, dialect_of, of_task
 from jitid.ledger.view import Store
 from jitid.model.credential import FORMER_PROOF, judged_kinds, read_kinds
-from jitid.model.directory import Practice
+from jitid.model.survey import Practice
 from jitid.policy.classes import DIRECTORY_FACTS, DistinctNames
 from jitid.values import strict_json
 

@@ -12,7 +12,8 @@ from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.view import View
-from jitid.model.directory import Agent, AgentState, Delegator, Past
+from jitid.model.directory import Agent, AgentState, Delegator
+from jitid.model.survey import Past
 from jitid.model.task import MAX_PURPOSE
 from jitid.values.field_types import POSITIVE, number
 from jitid.values.scope import Scope, gathered, normalise, uncovered

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.ledger.lifetime_statistics import GRANTED
 from jitid.ledger.select import DEATH, MANY, dialect_of, placeholders
-from jitid.model.directory import Past, Pasts
-from jitid.model.survey import Spread
+from jitid.model.survey import Past, Pasts, Spread
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View

@@ -15,8 +15,8 @@ from jitid.capabilities.directory import recurrence
 from jitid.capabilities.inventory.operations import Revoke
 from jitid.config.settings import zone
 from jitid.errors import NotFoundError, UsageError
-from jitid.model.directory import Practice
 from jitid.model.ledger_rows import Selection
+from jitid.model.survey import Practice
 from jitid.model.task import SENSITIVITIES, rank
 from jitid.policy.check import must_be_valid
 from jitid.policy.evaluate import Policy

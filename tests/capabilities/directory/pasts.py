@@ -15,9 +15,8 @@ from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.ledger.transaction import Transaction
 from jitid.model.credential import FORMER_PROOF
-from jitid.model.directory import Past
 from jitid.model.ledger_rows import CredentialRow
-from jitid.model.survey import Spread
+from jitid.model.survey import Past, Spread
 from jitid.model.task import SENSITIVITIES
 from jitid.values.ids import parse_id
 from jitid.values.secret import fingerprint
