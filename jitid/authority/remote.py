@@ -362,7 +362,7 @@ class FileCredential:
             # O_NONBLOCK: a named pipe at the path must not block the command.
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
-            from jitid.capabilities.run.token_place import unreadable_hint
+            from jitid.system.read_input import unreadable_hint
 
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
             hint = unreadable_hint(self._path, error) if isinstance(error, OSError) else None

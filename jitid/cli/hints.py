@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.cli import read_input
 from jitid.errors import InvalidCredentialError, JitidError, UsageError
 from jitid.redaction.token_format import name_holds_token
+from jitid.system import read_input
 from jitid.values.ids import parse_id
 from jitid.values.text import quote, safe, token_warning
 

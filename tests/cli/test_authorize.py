@@ -19,7 +19,7 @@ import pytest
 
 from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize, ListUses
-from jitid.cli.read_input import LONGEST, MOST
+from jitid.cli.input_lines import LONGEST, MOST
 from jitid.errors import ClockError
 from jitid.model.use import UseFilter
 from jitid.values.scope import Scope

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 from contextlib import suppress
 from typing import Protocol
 
@@ -22,17 +21,6 @@ RUN_TOKEN = "JITID_PARENT_FILE"  # noqa: S105 - a variable, which names a file
 """The variable by which a jitid inside `run` finds the identity token of that run."""
 RUN_SERVICE = "JITID_TOKEN_FILE"
 """The variable by which a command inside `run` finds the token that it shows to a service."""
-
-
-def unreadable_hint(path: str, error: OSError) -> str | None:
-    """Return a hint if the file is a token that `run` keeps in memory for another user; None for any other file."""
-    if not isinstance(error, PermissionError) or not re.fullmatch(r"/proc/[0-9]+/fd/[0-9]+", path):
-        return None
-    return (
-        "only the user of `jitid run` can read the token that it keeps in memory; in a command of another user, name a "
-        "file of that user with the token in JITID_PARENT_FILE, and an authority on loopback in JITID_REMOTE: "
-        "see jitid-run(1)"
-    )
 
 
 class TokenPlace(Protocol):

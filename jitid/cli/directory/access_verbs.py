@@ -142,9 +142,9 @@ def _write_new(path: str, granted: Granted) -> None:
 
 def _key(path: str) -> str:
     from jitid.capabilities.access.oidc import MAX_KEY
-    from jitid.cli import read_input
+    from jitid.system.read_input import read
 
-    return decoded(read_input.read(path, MAX_KEY, "the key"), "the key")
+    return decoded(read(path, MAX_KEY, "the key"), "the key")
 
 
 def _hand_out(

@@ -12,13 +12,13 @@ from jitid.authority.settle_at_targets import settle_event
 from jitid.capabilities.directory import roster_diff
 from jitid.capabilities.directory.operations import ImportDelegators
 from jitid.capabilities.directory.roster_diff import RosterSource
-from jitid.cli import read_input
 from jitid.cli.directory import delegator_verbs
 from jitid.cli.identity.revoke import unproved
+from jitid.cli.input_lines import can_prompt, confirm
 from jitid.cli.invocation import Invocation
-from jitid.cli.read_input import can_prompt, confirm
 from jitid.errors import UsageError
 from jitid.system import output
+from jitid.system.read_input import file_of, opened, unreadable
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.roster.roster_entry import Roster
@@ -54,14 +54,14 @@ def read(path: str, form: str) -> tuple[Roster, RosterSource]:
         UsageError: the file cannot be read, or an entry is invalid; the message names its place.
 
     """
-    descriptor = read_input.opened(path, _LABEL)
+    descriptor = opened(path, _LABEL)
     try:
-        with read_input.file_of(descriptor) as file:
+        with file_of(descriptor) as file:
             content = Content(file)
             roster = _roster(content, form)
             return roster, RosterSource(form, content.digest())
     except OSError as error:
-        raise read_input.unreadable(path, _LABEL, error) from error
+        raise unreadable(path, _LABEL, error) from error
 
 
 def _roster(content: Content, form: str) -> Roster:

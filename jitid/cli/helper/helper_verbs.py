@@ -184,9 +184,9 @@ def read_request(label: str, of_servers: str | None = None) -> str:
 
     Raises UsageError for an invalid or too long request.
     """
-    from jitid.cli import read_input
+    from jitid.system.read_input import read
 
-    data = read_input.read("-", _MOST, label)
+    data = read("-", _MOST, label)
     if len(data) > _MOST:
         raise UsageError(f"{label} has more than {_MOST} bytes")
     if of_servers is not None:

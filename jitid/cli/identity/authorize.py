@@ -17,7 +17,7 @@ from jitid.capabilities.use.authorization import (
     check_resource,
 )
 from jitid.capabilities.use.operations import Authorize
-from jitid.cli import read_input, record_rows
+from jitid.cli import input_lines, record_rows
 from jitid.cli.identity.commands import AuthorizeCommand
 from jitid.cli.invocation import Invocation
 from jitid.errors import (
@@ -31,7 +31,8 @@ from jitid.errors import (
 )
 from jitid.formats.display import Display
 from jitid.formats.json import dumps
-from jitid.system import output
+from jitid.system import output, read_input
+from jitid.system.read_input import check_one_stdin, read
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 from jitid.values.text import quote, refuse_token
@@ -111,8 +112,8 @@ def authorize(cli: Invocation, args: commands.AuthorizeCommand) -> None:
 
 def _context(text: str, token_file: str) -> str:
     if text.startswith("@"):
-        read_input.check_one_stdin(token_file, text[1:])
-        data = read_input.read(text[1:], _LONGEST_CONTEXT, "the context")
+        check_one_stdin(token_file, text[1:])
+        data = read(text[1:], _LONGEST_CONTEXT, "the context")
     else:
         data = text.encode()
     if len(data) > _LONGEST_CONTEXT:
@@ -160,8 +161,8 @@ def batch(cli: Invocation, audiences: tuple[str, ...]) -> None:
         )
     deciding = _Deciding(cli, audiences)
     # Reference counting frees the objects of a line. The cycle collector need not run every few lines.
-    gc.set_threshold(read_input.GC_THRESHOLD)
-    lines = read_input.Lines("the list of actions")
+    gc.set_threshold(input_lines.GC_THRESHOLD)
+    lines = input_lines.Lines("the list of actions")
     invalid = 0
     while new_lines := lines.some():
         parsed_lines = [_read(line) for line in new_lines]
@@ -249,10 +250,10 @@ class _Deciding:
             self.fatal_error = error
 
 
-def _read(line: read_input.InputLine) -> _ReadLine:
+def _read(line: input_lines.InputLine) -> _ReadLine:
     try:
         if line.text is None:
-            raise UsageError(f"it is longer than {read_input.LONGEST} bytes")
+            raise UsageError(f"it is longer than {input_lines.LONGEST} bytes")
         if not line.text.strip():
             raise UsageError("it is blank")
         members = strict_json.loads(line.text, "it")

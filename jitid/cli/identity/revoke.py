@@ -9,13 +9,14 @@ from jitid.authority import settle_at_targets as confirming
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation, revocation_result
 from jitid.capabilities.inventory.operations import Retire, Revoke
-from jitid.cli import hints, read_input
+from jitid.cli import hints
 from jitid.cli.identity.commands import REVOKED
+from jitid.cli.input_lines import can_prompt, confirm
 from jitid.cli.invocation import Invocation
-from jitid.cli.read_input import can_prompt, confirm
 from jitid.errors import UsageError
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.system import output
+from jitid.system.read_input import check_one_stdin, lines, token
 from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
@@ -28,11 +29,9 @@ if TYPE_CHECKING:
 
 def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
     """Perform `jitid revoke`."""
-    read_input.check_one_stdin(args.ids_file, *args.token_file)
+    check_one_stdin(args.ids_file, *args.token_file)
     listed_ids = (
-        []
-        if args.ids_file is None
-        else [text for _, text in read_input.lines(args.ids_file, "the list of ids")]
+        [] if args.ids_file is None else [text for _, text in lines(args.ids_file, "the list of ids")]
     )
     hints.check_ids(args.ids, token_files=True)
     for text in listed_ids:
@@ -50,7 +49,7 @@ def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
     )
     operation = Revoke(
         selection=selection,
-        tokens=tuple(read_input.token(path, "the token") for path in args.token_file),
+        tokens=tuple(token(path, "the token") for path in args.token_file),
         reason=args.reason,
         most=cli.most(args.max_, yes=args.yes),
         dry_run=args.dry_run,

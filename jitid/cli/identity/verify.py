@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity.operations import Verify
-from jitid.cli import hints, read_input
+from jitid.cli import hints
 from jitid.cli.invocation import Invocation
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.redaction.token_format import bare
+from jitid.system import read_input
+from jitid.system.read_input import check_one_stdin, read
 from jitid.values.text import quote
 from jitid.values.times import format_time
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 def verify(cli: Invocation, args: commands.VerifyCommand) -> None:
     """Perform `jitid verify`."""
     source = _place(args.published, args.jwks, args.status_list, args.issuer)
-    read_input.check_one_stdin(args.file or "-", args.jwks, args.status_list)
+    check_one_stdin(args.file or "-", args.jwks, args.status_list)
     token = read_input.token(args.file or "-", "the token")
     audiences = args.audience
     if source is not None:
@@ -120,7 +122,7 @@ def _offline(cli: Invocation, token: str, source: _PublishedPlace, audiences: tu
 
 
 def _read(path: str, limit: int) -> bytes:
-    data = read_input.read(path, limit, "what was published")
+    data = read(path, limit, "what was published")
     if len(data) > limit:
         raise InvalidCredentialError(f"{quote(path, 200)} is longer than {limit} bytes")
     return data

@@ -19,7 +19,6 @@ from jitid.capabilities.issue.approval_operations import (
     ShowApproval,
 )
 from jitid.capabilities.issue.approval_request import a_member
-from jitid.cli import read_input
 from jitid.cli.invocation import Invocation
 from jitid.errors import (
     ApprovalNeededError,
@@ -34,6 +33,7 @@ from jitid.formats.display import Display
 from jitid.model.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.system import output
 from jitid.system import time_limit as bounds
+from jitid.system.read_input import token
 from jitid.values.text import label, quote, safe
 from jitid.values.times import brief_duration, format_duration, format_time
 
@@ -275,7 +275,7 @@ def deny(cli: Invocation, args: commands.ApproveDenyCommand) -> None:
 
 
 def _token(path: str | None) -> Secret | None:
-    return None if path is None else read_input.token(path, "the approver's ID token")
+    return None if path is None else token(path, "the approver's ID token")
 
 
 def _decide(

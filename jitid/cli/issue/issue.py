@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.hand_out import hand_out
 from jitid.authority.open import open_authority, open_for_issue, open_for_preview
 from jitid.capabilities.issue.operations import AbandonRenewal, Issue, Renew
-from jitid.cli import hints, read_input
+from jitid.cli import hints
 from jitid.cli.invocation import Invocation
 from jitid.cli.issue.request_input import secret_fields, stated_request
 from jitid.errors import ApprovalNeededError, JitidError, OutputError, StorageError, UsageError
 from jitid.issuers.issuer import files_of, paths_of, text_of, usable_until
 from jitid.model.credential import PARTS
 from jitid.model.request import RenewRequest
-from jitid.system import output, time_limit
+from jitid.system import output, read_input, time_limit
 from jitid.system.files import write_private
 from jitid.system.output_place import check_output
+from jitid.system.read_input import check_one_stdin
 from jitid.values.text import quote, with_final_newline
 from jitid.values.times import format_duration, format_time
 
@@ -83,7 +84,7 @@ def _check(cli: Invocation, args: commands.IssueCommand, *, many: bool) -> None:
         cli.expect(args.decided.fields)
     else:
         cli.expect((*args.issued.fields, *_parts(cli, args)))
-    read_input.check_one_stdin(args.parent_file, args.from_file, args.delegator_token_file, args.public_key)
+    check_one_stdin(args.parent_file, args.from_file, args.delegator_token_file, args.public_key)
     if args.dry_run and args.wait is not None:
         raise UsageError("a dry run asks for no approval, and so there is no --wait for one")
     if args.as_of is not None and not args.dry_run:

@@ -13,13 +13,14 @@ from jitid.authority.hand_out import hand_out
 from jitid.authority.open import open_for_issue, open_for_preview
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.issue.request_options import MEMBERS, RequestOptions, merged
-from jitid.cli import read_input
+from jitid.cli import input_lines
+from jitid.cli.input_lines import can_prompt, confirm
 from jitid.cli.issue.commands import GRANTED
-from jitid.cli.read_input import can_prompt, confirm
 from jitid.errors import ApprovalNeededError, JitidError, PartialError, PolicyDeniedError, UsageError
 from jitid.model.credential import is_outside
 from jitid.model.request import MOST_AT_ONCE, MOST_QUESTIONS, questions
 from jitid.system import output
+from jitid.system.read_input import lines
 from jitid.values import strict_json
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def issue(cli: Invocation, args: commands.IssueCommand, template: IssueRequest, 
         batches = _lines(template, str(args.from_file), limit)
     authority: Authority | None = open_for_preview(config) if args.dry_run else None
     # Reference counting frees the objects of a line. The cycle collector need not run every few lines.
-    gc.set_threshold(read_input.GC_THRESHOLD)
+    gc.set_threshold(input_lines.GC_THRESHOLD)
     notes: dict[str, int] = {}
     issued_count = 0
     try:
@@ -195,7 +196,7 @@ def _confirm(cli: Invocation, count: int, limit: int | None) -> None:
 
 
 def _lines(template: IssueRequest, path: str, limit: int | None) -> Iterator[list[Numbered]]:
-    numbered = read_input.lines(path, "the list of tasks")
+    numbered = lines(path, "the list of tasks")
     if limit is not None:
         numbered = _few_enough(numbered, limit)
     batch: list[Numbered] = []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jitid.cli import read_input
 from jitid.errors import UsageError
 from jitid.model.credential import TOKENS
 from jitid.model.request import IssueRequest
 from jitid.model.types import TASK
+from jitid.system import read_input
+from jitid.system.read_input import token
 from jitid.values.field_types import AGENT
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def stated_request(
     if agent is None:
         default_agent = usual_agent if config.origin("agent") == "default" else None
         agent = AGENT.check(default_agent or config.text("agent") or "agent")
-    parent = None if parent_file is None else read_input.token(parent_file, "the parent's token")
-    proof = None if token_file is None else read_input.token(token_file, "the delegator's ID token")
+    parent = None if parent_file is None else token(parent_file, "the parent's token")
+    proof = None if token_file is None else token(token_file, "the delegator's ID token")
     template = IssueRequest(
         task=task,
         delegator=None,

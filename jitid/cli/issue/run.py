@@ -13,7 +13,6 @@ from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.run import child as children
 from jitid.capabilities.run.child import Signals, watch
 from jitid.capabilities.run.token_place import IDENTITY, RUN_SERVICE, STARTED_BY, TokenPlace, open_place
-from jitid.cli import read_input
 from jitid.cli.invocation import Invocation
 from jitid.cli.issue.hold import Hold
 from jitid.cli.issue.request_input import stated_request
@@ -22,6 +21,7 @@ from jitid.model.credential import USUAL_KINDS, named_kind
 from jitid.system import output, processes
 from jitid.system import time_limit as bounds
 from jitid.system.processes import this_process
+from jitid.system.read_input import check_one_stdin
 from jitid.values.names import MAX_NAME
 from jitid.values.times import LATEST, format_duration, format_time, parse_time
 
@@ -58,7 +58,7 @@ def run(cli: Invocation, args: commands.RunCommand) -> None:
     """Perform `jitid run`."""
     _check(cli, args)
     secrets = _secrets(args.secret)
-    read_input.check_one_stdin(args.parent_file, args.delegator_token_file)
+    check_one_stdin(args.parent_file, args.delegator_token_file)
     program = processes.find(args.command[0], os.environ.get("PATH", os.defpath))
     request, proof = stated_request(cli, args, usual_agent=_agent_of(args.command[0]), identity=True)
     services = request.audiences or cli.config().many("audience")

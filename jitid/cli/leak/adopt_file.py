@@ -10,12 +10,12 @@ from typing import Any
 from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.read_secret import KeptSecret
 from jitid.capabilities.directory.roster.roster_entry import at, misplaced
-from jitid.cli import read_input
 from jitid.cli.directory.delegator_import import Content
 from jitid.cli.leak.commands import AdoptAddCommand
 from jitid.errors import UsageError
 from jitid.model.adopted import MOST_SECRETS, StandingSecret
 from jitid.redaction.token_format import bare
+from jitid.system.read_input import file_of, opened, unreadable
 from jitid.values import strict_json
 from jitid.values.text import quote
 
@@ -52,9 +52,9 @@ def read(
     form = stated_form or _ENDINGS.get(os.path.splitext(path)[1].lower())
     if form is None:
         raise UsageError("nothing says which form the list has", "say it with --as: csv, jsonl")
-    descriptor = read_input.opened(path, _LABEL)
+    descriptor = opened(path, _LABEL)
     try:
-        with read_input.file_of(descriptor) as file:
+        with file_of(descriptor) as file:
             content = Content(file)
             lines = content.lines(mark=True)
             rows = _csv(text for _, text in lines) if form == "csv" else _jsonl(lines)
@@ -62,7 +62,7 @@ def read(
             # The digest covers the text after the last row too.
             return secrets, content.digest()
     except OSError as error:
-        raise read_input.unreadable(path, _LABEL, error) from error
+        raise unreadable(path, _LABEL, error) from error
 
 
 def _few(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[tuple[int, dict[str, str]]]:

@@ -11,14 +11,14 @@ from jitid.capabilities.adopt import operations as ops
 from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.adoption import Amended
 from jitid.capabilities.adopt.operations import ListAdopted, SuggestReplacements
-from jitid.cli import read_input
 from jitid.cli.invocation import Invocation
 from jitid.cli.leak.adopt_file import STATED, check_elsewhere, read, standing_secret
 from jitid.cli.leak.trace import number, some
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.display import Display
 from jitid.model.adopted import MOST_SECRET
-from jitid.system import output
+from jitid.system import output, read_input
+from jitid.system.read_input import unmarked
 from jitid.values.text import mark_of, safe
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _kept(
         return read_secret.of_fingerprint(fingerprint, prefix)
     if public_key is not None:
         return read_secret.of_public(
-            read_input.unmarked(public_key, MOST_SECRET, "the public key").decode("ascii", "replace")
+            unmarked(public_key, MOST_SECRET, "the public key").decode("ascii", "replace")
         )
     data = read_input.read(file or "-", MOST_SECRET + 2, "the secret")
     if mark := mark_of(data):

@@ -12,7 +12,6 @@ from typing import NamedTuple, Self
 from jitid.capabilities.leak.trace_result import kept, parts
 from jitid.capabilities.scan.reports.any_report import REDACTED, REPORT_LABEL, ReportFormat, parse
 from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
-from jitid.cli import read_input
 from jitid.cli.leak.search_stream import StreamSearch
 from jitid.errors import JitidError, PartialError, UsageError
 from jitid.model.leak import MOST_PLACES, Sighting
@@ -21,6 +20,7 @@ from jitid.search.hidden import HiddenSearch
 from jitid.search.pasted import LONGEST, SHORTEST, search_pasted
 from jitid.search.secret_shapes import Shapes
 from jitid.search.strings import ALL, add, search
+from jitid.system.read_input import check_text_file, opened, piece_of, unreadable
 
 _PIECE = 1 << 18
 _AS_TEXT = "any text can be searched, without places: jitid leak add FILE"
@@ -48,7 +48,7 @@ class TextSearch:
 
         `shapes` returns the forms of adopted secrets.
         """
-        read_input.check_text_file(path)
+        check_text_file(path)
         self._text = StreamSearch(path, "the text", command="jitid leak add", shapes=shapes)
 
     def __enter__(self) -> Self:
@@ -115,7 +115,7 @@ class ReportSearch:
 
     def __enter__(self) -> Self:
         """Open the report. Raises UsageError."""
-        self._descriptor = read_input.opened(self._path, REPORT_LABEL)
+        self._descriptor = opened(self._path, REPORT_LABEL)
         return self
 
     def __exit__(
@@ -221,10 +221,10 @@ class ReportSearch:
 
     def _pieces(self) -> Iterator[bytes]:
         try:
-            while piece := read_input.piece_of(self._descriptor, _PIECE):
+            while piece := piece_of(self._descriptor, _PIECE):
                 yield piece
         except OSError as error:
-            raise read_input.unreadable(self._path, REPORT_LABEL, error) from error
+            raise unreadable(self._path, REPORT_LABEL, error) from error
 
 
 _TOKEN = re.compile(rb"jitid_[0-9A-Za-z]{38}|(?:eyJ[\w-]+\.)?%b[\w-]+\.[\w-]{86}" % MARK)

@@ -75,7 +75,7 @@ def _source(cli: Invocation, paths: Sequence[str], no_ignore: bool, one_file_sys
     """Return the files to search. Raises UsageError."""
     from jitid.capabilities.scan.file_source import FileSource
     from jitid.cli.leak.scan_rows import own_folder
-    from jitid.cli.read_input import check_one_stdin
+    from jitid.system.read_input import check_one_stdin
 
     if not paths:
         raise UsageError(

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.capabilities.scan.hits import MOST_PLACES, MOST_VERSIONS
 from jitid.capabilities.scan.item import ScanTally
 from jitid.capabilities.scan.workers import Search
-from jitid.cli import read_input
 from jitid.cli.leak.scan_findings import Counted
 from jitid.errors import ExitStatus, JitidError, PartialError, UsageError
 from jitid.search.find import Finds, mark
+from jitid.system.read_input import spared
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def run(
     secret_search = _secret_search(cli) if "secrets" in categories else None
     with closing(source), Search(source, categories, source.processes, secret_search=secret_search) as search:
         work = _ScanWork(cli, action, source)
-        work.look_up(read_input.spared(search.batches()))
+        work.look_up(spared(search.batches()))
         work.locate()
     work.act()
     try:

@@ -13,7 +13,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from jitid.cli import read_input
 from jitid.errors import StorageError, UsageError
 from jitid.search.find import Finds
 from jitid.search.hidden import AFTER, BEFORE, HiddenSearch
@@ -21,6 +20,7 @@ from jitid.search.pasted import LONGEST, search_pasted
 from jitid.search.secret_shapes import SecretSearch, Shapes
 from jitid.search.strings import ALL, add
 from jitid.system import time_limit
+from jitid.system.read_input import opened, spared, unreadable
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
@@ -103,7 +103,7 @@ class StreamSearch:
 
     def __enter__(self) -> Self:
         """Read the beginning, and start helper processes if there is more. Raises UsageError."""
-        self._descriptor = read_input.opened(self._path, self._label)
+        self._descriptor = opened(self._path, self._label)
         try:
             self._begin()
         except BaseException as error:
@@ -140,7 +140,7 @@ class StreamSearch:
             StorageError: a helper process was killed.
 
         """
-        for batch in read_input.spared(self._found()):
+        for batch in spared(self._found()):
             yield from (batch,) if room is None else batch.parts(room)
 
     def _found(self) -> Iterator[Finds]:
@@ -168,7 +168,7 @@ class StreamSearch:
             os.waitpid(pid, 0)
 
     def _unreadable(self, error: OSError) -> UsageError:
-        return read_input.unreadable(self._path, self._label, error)
+        return unreadable(self._path, self._label, error)
 
     def _begin(self) -> None:
         _widen(self._descriptor)

@@ -87,7 +87,7 @@ def _traced(cli: Invocation, subject: str | None) -> tuple[Authority, Traced, St
     else:
         from jitid.authority.open import room
         from jitid.cli.leak.search_stream import StreamSearch, shapes_of
-        from jitid.cli.read_input import check_text_file
+        from jitid.system.read_input import check_text_file
 
         check_text_file(subject or "-")
         with StreamSearch(subject or "-", "the text", shapes=lambda: shapes_of(cli)) as search:

@@ -10,14 +10,14 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError
 from jitid.capabilities.integrity.audit_export import verify_export
 from jitid.capabilities.integrity.operations import ExportLog, FollowLog, ReadLog, SignHead, VerifyLog
-from jitid.cli import read_input
 from jitid.cli.invocation import Invocation
 from jitid.errors import BusyError, IntegrityError, PartialError, UsageError
 from jitid.formats.display import Display
 from jitid.model.event import Event
 from jitid.operation.base import Authority
 from jitid.redaction.token_format import MAX_TOKEN, bare
-from jitid.system import output, time_limit
+from jitid.system import output, read_input, time_limit
+from jitid.system.read_input import check_one_stdin, unmarked
 from jitid.values.strict_json import loads
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def head(cli: Invocation, args: commands.AuditHeadCommand) -> None:
 
 def verify(cli: Invocation, args: commands.AuditVerifyCommand) -> None:
     """Perform `jitid audit verify`."""
-    read_input.check_one_stdin(args.file, args.expect_head)
+    check_one_stdin(args.file, args.expect_head)
     expected = None if args.expect_head is None else _head(args.expect_head)
     try:
         if args.file is None:
@@ -236,7 +236,7 @@ def verify(cli: Invocation, args: commands.AuditVerifyCommand) -> None:
 
 def _head(path: str) -> str:
     # An empty file is a lost head, not a mistake of the caller.
-    return bare(read_input.unmarked(path, MAX_TOKEN, "the signed head").decode("utf-8", "replace"))
+    return bare(unmarked(path, MAX_TOKEN, "the signed head").decode("utf-8", "replace"))
 
 
 def export(cli: Invocation, args: commands.AuditExportCommand) -> None:

@@ -21,7 +21,6 @@ from jitid.capabilities.trust.operations import (
     RevokeKey,
     RotateKey,
 )
-from jitid.cli import read_input
 from jitid.cli.identity.revoke import report_ended, unproved
 from jitid.cli.invocation import Invocation
 from jitid.errors import IntegrityError, NotFoundError, UsageError
@@ -29,6 +28,7 @@ from jitid.formats.cell import counted
 from jitid.keys.keyring import USES
 from jitid.model.ledger_rows import Selection
 from jitid.system import output
+from jitid.system.read_input import unmarked
 from jitid.values.field_types import MAX_CHAIN
 from jitid.values.text import quote
 
@@ -196,7 +196,7 @@ def request(cli: Invocation, args: commands.KeysRequestCommand) -> None:
 
 def import_(cli: Invocation, args: commands.KeysImportCommand) -> None:
     """Perform `jitid keys import`."""
-    chain = read_input.unmarked(args.chain or "-", MAX_CHAIN, "the chain of certificates")
+    chain = unmarked(args.chain or "-", MAX_CHAIN, "the chain of certificates")
     imported = open_authority(cli.config()).perform(
         ImportAuthority(chain=chain.decode("ascii", "replace"), accept_clock=cli.accept_clock)
     )

@@ -15,15 +15,15 @@ from jitid.backup.destination import OUT
 from jitid.backup.take_backup import BackupProgress
 from jitid.backup.transfer import CopyRequest, copy_ledger
 from jitid.capabilities.integrity.operations import CutLog, Prune
-from jitid.cli import read_input
+from jitid.cli.input_lines import can_prompt, confirm
 from jitid.cli.invocation import Invocation
 from jitid.cli.ledger import commands
-from jitid.cli.read_input import can_prompt, confirm
 from jitid.errors import IntegrityError, OutputError, UsageError
 from jitid.formats.cell import counted
 from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.system import output
 from jitid.system.files import read_regular
+from jitid.system.read_input import file_of
 from jitid.values.text import quote, safe
 from jitid.values.times import format_time
 
@@ -182,7 +182,7 @@ def vacuum(cli: Invocation) -> None:
 
 def standard_input(path: str) -> IO[bytes] | None:
     """Return standard input if a backup is read from there."""
-    return read_input.file_of(0) if path == OUT else None
+    return file_of(0) if path == OUT else None
 
 
 @contextmanager

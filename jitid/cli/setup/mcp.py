@@ -6,10 +6,10 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from jitid.cli import read_input
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.system import output, time_limit
+from jitid.system.read_input import token
 
 if TYPE_CHECKING:
     from jitid.cli.setup import commands
@@ -37,7 +37,7 @@ def mcp(cli: Invocation, args: commands.McpCommand) -> None:
     host = Host(
         cli.config,
         cli.accept_clock,
-        lambda: read_input.token(token_file, "the agent's own token"),
+        lambda: token(token_file, "the agent's own token"),
         cli.warn,
         cli.command,
         cli.debug,
@@ -73,4 +73,4 @@ def _check_token_file(path: str) -> None:
             "the agent's own token must be in a file: it is read anew for each call",
             "`jitid run` has one, and names it in JITID_PARENT_FILE",
         )
-    read_input.token(path, "the agent's own token")
+    token(path, "the agent's own token")

@@ -16,7 +16,7 @@ from jitid.capabilities.leak.operations import ProveLeaks
 from jitid.capabilities.sweep.finding import Coverage, Finding, KnownFindings, Remedied, Severity
 from jitid.capabilities.sweep.operations import Fix, FlyCanaries, ForeseeFix, Sweep
 from jitid.capabilities.targets.operations import Settle
-from jitid.cli import progress, read_input
+from jitid.cli import input_lines, progress
 from jitid.cli.invocation import Invocation
 from jitid.cli.sweep.sweep_rows import new_run
 from jitid.errors import (
@@ -29,7 +29,7 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.system import output, time_limit
+from jitid.system import output, read_input, time_limit
 from jitid.system.files import remove_leftovers, writing_private
 from jitid.values.text import quote
 
@@ -259,7 +259,7 @@ def _confirmed(foreseen: ForeseenFix) -> int:
     output.print_message(
         f"jitid: type the number of credentials, {count}, to end them; anything else ends none"
     )
-    if read_input.answer() != str(count):
+    if input_lines.answer() != str(count):
         raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")
     return count
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from jitid.cli import read_input
 from jitid.errors import StorageError
 from jitid.ledger.sqlite.lock import FairLock
 from jitid.system import time_limit
 from jitid.system.authority_address import parse_address
 from jitid.system.http import Channel, LostError
+from jitid.system.read_input import spared
 from tests.authority.remote.test_time import PATIENCE
 from tests.real import Shell
 
@@ -192,7 +192,7 @@ def test_what_is_waited_for_between_pieces_counts(clock: list[float]) -> None:
             yield number
 
     time_limit.bound(10)
-    for number in read_input.spared(pieces()):
+    for number in spared(pieces()):
         assert time_limit.left(100) == 10 - number
         clock[0] += 1
     assert time_limit.left(100) == 7
