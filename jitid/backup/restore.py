@@ -32,7 +32,7 @@ from jitid.model.event import BrokenChainError, Head
 from jitid.redaction.token_format import bare
 from jitid.system.files import read_regular, sync_folder
 from jitid.system.xdg import AUTHORITY
-from jitid.values.text import quote
+from jitid.values.text import number_of, quote
 
 if TYPE_CHECKING:
     from jitid.backup.revive import Restored
@@ -323,7 +323,7 @@ def _known(ledger: SqliteLedger, previous: _Before, expect: str | None) -> _Comp
 def _by(compared: _Comparison) -> str:
     if not compared.lost:
         return "that has gone on in another way"
-    return "1 event" if compared.lost == 1 else f"{compared.lost} events"
+    return number_of(compared.lost, "event")
 
 
 def _copy_private_keys(ledger: SqliteLedger, source: Keyring, target: Keyring) -> None:

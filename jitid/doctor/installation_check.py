@@ -35,6 +35,7 @@ from jitid.system import installed_files
 from jitid.system.authority_address import parse_address
 from jitid.system.files import ReadableError, offences
 from jitid.system.processes import liveness, orphans, this_process
+from jitid.values.text import number_of
 from jitid.values.times import format_time
 
 FIRST_ISSUE = 'jitid issue --task TASK --delegator "$USER"'
@@ -378,7 +379,7 @@ def _processes(installation: Installation) -> Iterator[Check]:
         for row in page.credentials
     )
     if unseen:
-        wrappers = "1 wrapper" if unseen == 1 else f"{unseen} wrappers"
+        wrappers = number_of(unseen, "wrapper")
         yield unexamined("processes", f"{wrappers} of live credentials cannot be seen from here")
     if len(page.credentials) == MANY:
         yield unexamined("processes", f"there may be more than {MANY}: jitid list --process gone")

@@ -188,3 +188,8 @@ def _quoted(text: str, limit: int) -> str:
     if len(text) > limit:
         text = text[:limit] + "…"
     return f"`{text}`"
+
+
+def number_of(count: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun: `1 task`, `2 tasks`."""
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"

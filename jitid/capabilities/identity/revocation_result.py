@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.model import credential as credentials
 from jitid.model.ledger_rows import Radius
 from jitid.model.target import Settlement
+from jitid.values.text import number_of
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
@@ -109,8 +110,3 @@ def facts(radius: Radius, accepted_until: int | None = None, settled_at: int | N
     elif accepted_until is not None and not offline:
         phrases = [f"accepted by no verifier since {format_time(max(refused_since, accepted_until))}"]
     return "; ".join([f"refused by the ledger since {format_time(refused_since)}", *phrases])
-
-
-def number_of(count: int, singular: str, plural: str | None = None) -> str:
-    """Return a number with its noun."""
-    return f"{count} {singular if count == 1 else plural or singular + 's'}"

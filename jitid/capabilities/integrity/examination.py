@@ -34,6 +34,7 @@ from jitid.model.ledger_condition import (
     warning,
 )
 from jitid.model.ledger_rows import Names, SigningKey
+from jitid.values.text import number_of
 from jitid.values.times import format_duration, format_time
 
 OLD_KEY = 90 * 86_400
@@ -188,8 +189,8 @@ def _size(subject: _Subject) -> Iterator[Check]:
     size = subject.condition.size()
     room = "" if size.free is None else f", log {_bytes(size.log)}, {_bytes(size.free)} free"
     detail = (
-        f"database {_bytes(size.file)}{room}; {_number(size.credentials, 'credential')}, "
-        f"{_number(size.tasks, 'task')}, {_number(size.events, 'event')}"
+        f"database {_bytes(size.file)}{room}; {number_of(size.credentials, 'credential')}, "
+        f"{number_of(size.tasks, 'task')}, {number_of(size.events, 'event')}"
     )
     if size.free is not None and size.free < max(LEAST_ROOM, size.file + size.log):
         yield warning("size", f"little room: {detail}", "make room on its file system")
@@ -305,7 +306,7 @@ def _audit(subject: _Subject) -> Iterator[Check]:
     except IntegrityError as error:
         error.hint = error.hint or "compare with an export or a backup: jitid audit verify"
         raise
-    yield ok("audit", f"the chain holds: {_number(verified.events, 'event')}, and the ledger's rows agree")
+    yield ok("audit", f"the chain holds: {number_of(verified.events, 'event')}, and the ledger's rows agree")
     if verified.cut is not None:
         # This is not damage: the event of the head is in the file that was exported when the log was cut.
         message = f"the head in {path} tells of event {verified.cut}, which was cut: it says nothing of what is here"
@@ -318,11 +319,7 @@ def _bytes(size: int) -> str:
     for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
         if size >= 1 << power:
             return f"{size / (1 << power):.1f} {unit}"
-    return _number(size, "byte")
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return number_of(size, "byte")
 
 
 CHECKS: Named[_Subject] = (

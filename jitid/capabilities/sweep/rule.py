@@ -28,6 +28,7 @@ from jitid.model.event import Head
 from jitid.model.ledger_condition import ClockReading
 from jitid.model.ledger_rows import Names, Selection
 from jitid.values.scope import Scope, parse_scope
+from jitid.values.text import number_of
 
 if TYPE_CHECKING:
     from jitid.capabilities.sweep.finding import Canary
@@ -271,7 +272,7 @@ class RuleContext:
             self.missed(reason)
         if observed.seen:
             count = sum(len(seen_target.existing) for seen_target in observed.seen)
-            where = "1 target" if len(observed.seen) == 1 else f"{len(observed.seen)} targets"
+            where = number_of(len(observed.seen), "target")
             self.examined(f"{count:,} credentials that exist at {where}")
         unseen = [
             f"{seen_target.target}: {seen_target.unseen}"

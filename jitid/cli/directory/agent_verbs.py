@@ -17,13 +17,12 @@ from jitid.capabilities.identity import revocation_result
 from jitid.cli.identity import revoke
 from jitid.cli.identity.list import DEFAULT_LIMIT
 from jitid.cli.invocation import Invocation
-from jitid.cli.leak.trace import number
 from jitid.config.settings import nearest
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.formats.display import Display
 from jitid.system import output
-from jitid.values.text import operand, quote
+from jitid.values.text import number_of, operand, quote
 from jitid.values.times import format_duration, format_time, parse_moment
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def register(cli: Invocation, args: commands.AgentRegisterCommand) -> None:
         f"registered agent {stored.agent.name}; {stored.agent.owner} is to review it by {review_date}",
     )
     if stored.ended:
-        credentials = "1 live credential" if stored.ended == 1 else f"{stored.ended} live credentials"
+        credentials = number_of(stored.ended, "live credential")
         cli.note(f"ended {credentials} that had its name before")
         settle_event(authority, stored.event, cli.warn)
 
@@ -325,7 +324,8 @@ def classify(cli: Invocation, args: commands.AgentClassifyCommand) -> None:
             f", {classification.untold_recurring} of which recur" if classification.untold_recurring else ""
         )
         cli.note(
-            f"{number(classification.untold, 'more name')}{recurring}: name what to tell, or say how many with --limit"
+            f"{number_of(classification.untold, 'more name')}{recurring}: "
+            "name what to tell, or say how many with --limit"
         )
 
 

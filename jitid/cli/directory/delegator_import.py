@@ -19,6 +19,7 @@ from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.system import output
 from jitid.system.read_input import file_of, opened, unreadable
+from jitid.values.text import number_of
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.roster.roster_entry import Roster
@@ -219,7 +220,7 @@ def _report(cli: Invocation, args: commands.DelegatorImportCommand, reconciled: 
 
 
 def _sentence(reconciled: Reconciled, *, dry_run: bool) -> str:
-    people = "1 delegator" if reconciled.people == 1 else f"{reconciled.people} delegators"
+    people = number_of(reconciled.people, "delegator")
     if not reconciled.anything:
         return f"nothing to change: the directory says already what the list of {people} says"
     parts = [

@@ -13,13 +13,13 @@ from jitid.capabilities.adopt.adoption import Amended
 from jitid.capabilities.adopt.operations import ListAdopted, SuggestReplacements
 from jitid.cli.invocation import Invocation
 from jitid.cli.leak.adopt_file import STATED, check_elsewhere, read, standing_secret
-from jitid.cli.leak.trace import number, some
+from jitid.cli.leak.trace import some
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.display import Display
 from jitid.model.adopted import MOST_SECRET
 from jitid.system import output, read_input
 from jitid.system.read_input import unmarked
-from jitid.values.text import mark_of, safe
+from jitid.values.text import mark_of, number_of, safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,12 +127,12 @@ def _report(cli: Invocation, adoption: Adoption, args: commands.AdoptAddCommand)
 
 
 def _sentence(adoption: Adoption, name: str | None, *, dry_run: bool) -> str:
-    subject = number(adoption.new, "secret") if name is None else name
+    subject = number_of(adoption.new, "secret") if name is None else name
     if not adoption.new:
         return (
             f"{name} is adopted so already"
             if name is not None
-            else f"{number(adoption.already, 'secret')} are adopted so already"
+            else f"{number_of(adoption.already, 'secret')} are adopted so already"
         )
     also = f"; {adoption.already} were so already" if adoption.already else ""
     if dry_run:

@@ -19,11 +19,12 @@ from jitid.cli.identity.revoke import row, sentence
 from jitid.cli.leak.leak_sources import ReportSearch, TextSearch
 from jitid.cli.leak.leak_verbs import exposures, has_live_identity, pages
 from jitid.cli.leak.search_stream import shapes_of
-from jitid.cli.leak.trace import nothing, number, some, warn_of_thieves
+from jitid.cli.leak.trace import nothing, some, warn_of_thieves
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
 from jitid.system import output
+from jitid.values.text import number_of
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation_result import Ended
@@ -136,7 +137,7 @@ def _add(
             if not total.events:
                 raise search.nothing_recorded(error) from error
             raise PartialError(
-                f"{error.message}; what stood before it is recorded: {number(total.new, 'leak')}",
+                f"{error.message}; what stood before it is recorded: {number_of(total.new, 'leak')}",
                 "report it again: what is recorded is recorded once",
             ) from error
     failure = _left(total) or search.shortcoming()
@@ -272,8 +273,8 @@ def _report(
         cli.note(note)
     if total.later:
         cli.warn(
-            f"what was recorded before stays as it is, reported later than --at says ({number(total.later, 'leak')}): "
-            "another --source makes another report"
+            f"what was recorded before stays as it is, reported later than --at says "
+            f"({number_of(total.later, 'leak')}): another --source makes another report"
         )
     if ended is not None:
         output.print_message(f"jitid: {sentence(ended, dry_run=args.dry_run)}")
@@ -286,39 +287,39 @@ def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:
     if total.credentials:
         parts = []
         if total.new:
-            parts.append(f"{'would record' if dry_run else 'recorded'} {number(total.new, 'leak')}")
+            parts.append(f"{'would record' if dry_run else 'recorded'} {number_of(total.new, 'leak')}")
         if total.already:
-            parts.append(f"{number(total.already, 'leak')} had been recorded already")
+            parts.append(f"{number_of(total.already, 'leak')} had been recorded already")
         if total.places:
-            parts.append(f"{number(total.places, 'place')} {'is' if total.places == 1 else 'are'} new")
+            parts.append(f"{number_of(total.places, 'place')} {'is' if total.places == 1 else 'are'} new")
         if total.events:
             parts[0 if total.new else -1] += f" (audit event {' '.join(map(str, total.events))})"
         text = "; ".join(parts)
         if total.unknown:
-            text += f"; and {number(total.unknown, 'string')} that the ledger does not know"
+            text += f"; and {number_of(total.unknown, 'string')} that the ledger does not know"
         yield text
     elif total.unknown:
-        yield f"found {number(total.unknown, 'string')} that the ledger does not know"
+        yield f"found {number_of(total.unknown, 'string')} that the ledger does not know"
     if len(total.credentials) > _LISTED:
         yield f"the {_LISTED} newest are shown: jitid leak list has all of them"
     if total.moved:
-        yield f"{number(total.moved, 'credential')} issued only after that report: counted from the issue on"
+        yield f"{number_of(total.moved, 'credential')} issued only after that report: counted from the issue on"
     if total.ids:
-        yield f"{number(total.ids, 'id')} in the text did not count: an id is no secret"
+        yield f"{number_of(total.ids, 'id')} in the text did not count: an id is no secret"
 
 
 def _still_live(total: _Total) -> Iterator[str]:
     alive = total.alive if len(total.credentials) <= _LISTED else total.live_when_recorded
     if alive:
         verb, pronoun = ("lives", "it") if alive == 1 else ("live", "them")
-        yield f"nothing was ended: {number(alive, 'leaked credential')} still {verb}, and --revoke ends {pronoun}"
+        yield f"nothing was ended: {number_of(alive, 'leaked credential')} still {verb}, and --revoke ends {pronoun}"
     if total.with_live_identity:
         verb, pronoun = (
             ("its identity lives", "that")
             if total.with_live_identity == 1
             else ("their identities live", "those")
         )
-        leaks = number(total.with_live_identity, "leaked credential")
+        leaks = number_of(total.with_live_identity, "leaked credential")
         yield f"{leaks} had ended already; {verb} on: --revoke ends {pronoun} too"
 
 

@@ -10,13 +10,13 @@ from jitid.capabilities.leak.operations import RecountLeaks
 from jitid.cli import record_rows
 from jitid.cli.leak.commands import LeakShowCommand
 from jitid.cli.leak.leak_verbs import all_of, by_form
-from jitid.cli.leak.trace import number
 from jitid.formats.display import Display
 from jitid.formats.markdown import code
 from jitid.formats.table import terminal_width
 from jitid.model.credential import LEEWAY, LEEWAY_TEXT, Kind, accepted_until, sentence
 from jitid.model.target import BY_HAND
 from jitid.system import output
+from jitid.values.text import number_of
 from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
@@ -144,15 +144,17 @@ def words(step: Step) -> Words:
         case "reported":
             return ["reported as leaked: ", Foreign(facts["source"]), *_by(step)]
         case "recorded" if "places" in facts:
-            return [f"seen in {number(facts['places'], 'more place')}", *_by(step)]
+            return [f"seen in {number_of(facts['places'], 'more place')}", *_by(step)]
         case "recorded":
             return ["recorded in the ledger", *_by(step)]
         case "ended":
             return _end(step)
         case "settled":
             if facts["target"] == BY_HAND:
-                return [f"{number(facts['credentials'], 'credential')} where it was kept: somebody said so"]
-            subject = f"{number(facts['credentials'], 'credential')} at the target "
+                return [
+                    f"{number_of(facts['credentials'], 'credential')} where it was kept: somebody said so"
+                ]
+            subject = f"{number_of(facts['credentials'], 'credential')} at the target "
             return [subject, Foreign(facts["target"]), f": {facts['settlement'] or 'settled'}"]
         case "proved":
             return ["proved", *_by(step), ": the ledger refuses it and all that was made with it"]
@@ -186,9 +188,9 @@ def _end(step: Step) -> Words:
     if facts["own"]:
         parts: list[str] = [how]
         if others:
-            parts.append(f", with {number(others, 'credential')} more of it and below it")
+            parts.append(f", with {number_of(others, 'credential')} more of it and below it")
     else:
-        parts = [f"{number(others, 'credential')} of it and below it: {how}"]
+        parts = [f"{number_of(others, 'credential')} of it and below it: {how}"]
     return [*parts, *_by(step), *_reason(facts)]
 
 
@@ -227,7 +229,7 @@ def state_sentence(account: Account) -> str:
     """Return the current state of a leak, in a sentence."""
     leak, live = account.leak, account.aftermath.live
     if live:
-        text = f"ALIVE: {number(live, 'credential')} of it and below it still work"
+        text = f"ALIVE: {number_of(live, 'credential')} of it and below it still work"
         return f"{text}s" if live == 1 else text
     proof = "not proved yet" if leak.proved_at is None else "proved"
     text = sentence(leak, account.details.leaked.now)
@@ -282,8 +284,8 @@ def facts(account: Account) -> Iterator[tuple[str, Words]]:
     audit_event = f" (audit event {leak.event})"
     yield "Reported", [format_time(leak.reported_at), *by_reporter, ": ", Foreign(leak.source), audit_event]
     yield "Ended", list(_ended(details))
-    credentials = number(aftermath.credentials - 1, "credential")
-    identities = "1 identity" if aftermath.identities == 1 else f"{aftermath.identities} identities"
+    credentials = number_of(aftermath.credentials - 1, "credential")
+    identities = number_of(aftermath.identities, "identity", "identities")
     below = f"{credentials} of it and of {identities} below"
     yield "Made with it", [f"{below}, {aftermath.later} of them after the report; {aftermath.live} live now"]
     if aftermath.at_targets:
@@ -351,7 +353,7 @@ def _used(aftermath: Aftermath) -> Iterator[str]:
         refused = sum(use.times for use in uses if not use.allowed)
         if after_report:
             yield "; "
-        yield f"{when} {number(allowed, 'action')}"
+        yield f"{when} {number_of(allowed, 'action')}"
         if refused:
             yield f" and {refused} refused"
 
@@ -364,7 +366,7 @@ def _found(details: LeakDetails) -> Iterator[str]:
     if leak_places is None:
         yield "where exactly nobody said"
         return
-    yield number(leak_places.total, "place")
+    yield number_of(leak_places.total, "place")
     for index, seen_place in enumerate(details.seen[:_SHOWN]):
         yield ", " if index else ": "
         yield Foreign(seen_place.sighting.spot)
@@ -385,7 +387,7 @@ def _at_targets(aftermath: Aftermath) -> Iterator[str]:
             if at_target.settled_at is None
             else f"settled {format_time(at_target.settled_at)}"
         )
-        yield f": {number(at_target.credentials, 'credential')} {at_target.settlement or ''}, {settled}".replace(
+        yield f": {number_of(at_target.credentials, 'credential')} {at_target.settlement or ''}, {settled}".replace(
             " ,", ","
         )
 

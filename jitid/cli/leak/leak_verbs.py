@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.leak.operations import CloseLeaks, ListLeaks, ShowLeaks
-from jitid.cli.leak.trace import number
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.model.leak import LeakFilter, SeenPlace
 from jitid.system import output
+from jitid.values.text import number_of
 from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _sentence(result: ClosedLeaks) -> str:
     """Return the result of closing leaks in words."""
     if not result.closed:
         return "nothing was open: it had been closed already"
-    text = f"closed {number(result.closed, 'leak')}"
+    text = f"closed {number_of(result.closed, 'leak')}"
     if result.already:
         text += f", {result.already} had been closed already"
     if result.valid:

@@ -141,10 +141,10 @@ class _ScanWork:
         """Raise PartialError instead of an error if leaks were recorded before it."""
         if not self._events or isinstance(error, PartialError):
             return
-        from jitid.cli.leak.trace import number
+        from jitid.values.text import number_of
 
         raise PartialError(
-            f"{error.message}; what was found before is recorded: {number(len(self._recorded), 'leak')}",
+            f"{error.message}; what was found before is recorded: {number_of(len(self._recorded), 'leak')}",
             "scan again: what is recorded is recorded once",
         ) from error
 
@@ -374,13 +374,13 @@ class _ScanWork:
             cli.note(self._unread())
         if action is None:
             return
-        from jitid.cli.leak.trace import number
         from jitid.system import output
+        from jitid.values.text import number_of
 
         if action.report is not None:
             would = "would record" if action.dry_run else "recorded"
             events = f" (audit event {' '.join(map(str, self._events))})" if self._events else ""
-            cli.note(f"{would} {number(len(self._recorded), 'leak')}{events}")
+            cli.note(f"{would} {number_of(len(self._recorded), 'leak')}{events}")
         if self._ended is not None:
             from jitid.cli.identity.revoke import sentence
 

@@ -15,6 +15,7 @@ from jitid.model.access import AccessState
 from jitid.model.credential import Credential, State
 from jitid.redaction.token_format import bare
 from jitid.search.find import Finds
+from jitid.values.text import number_of
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
@@ -231,13 +232,13 @@ def summary(traced: Traced) -> str:
     access_tokens = sum(stray.access is not None for stray in traced.strays)
     keys = sum(stray.match == "private-key" for stray in traced.strays)
     if keys and not matches and not unknown:
-        return f"found {number(keys, 'key')} by which the ledger itself signs"
+        return f"found {number_of(keys, 'key')} by which the ledger itself signs"
     if access_tokens and not matches and not unknown:
-        return f"found {number(access_tokens, 'bearer')} by which somebody asks the authority"
+        return f"found {number_of(access_tokens, 'bearer')} by which somebody asks the authority"
     if not matches:
-        return f"found {number(unknown, 'string')} that the ledger does not know"
-    text = f"found {number(strings, 'string')} of {number(len(matches), 'credential')}, {alive} alive"
-    return text + (f"; and {number(unknown, 'string')} that the ledger does not know" if unknown else "")
+        return f"found {number_of(unknown, 'string')} that the ledger does not know"
+    text = f"found {number_of(strings, 'string')} of {number_of(len(matches), 'credential')}, {alive} alive"
+    return text + (f"; and {number_of(unknown, 'string')} that the ledger does not know" if unknown else "")
 
 
 def some(names: list[str]) -> str:
@@ -306,11 +307,6 @@ def for_eyes(row: Mapping[str, Any]) -> dict[str, Any]:
     fields = {name: row[name] for name in (*_FIRST, *row) if name != "active"}
     fields["proof"] = row["proof"] or _UNPROVED
     return {name: value for name, value in fields.items() if value not in (None, "", [], ())}
-
-
-def number(count: int, noun: str) -> str:
-    """Return a count with its noun."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _sort_key(match: Match) -> tuple[bool, bool, bool, int]:

@@ -17,6 +17,7 @@ from jitid.capabilities.sweep.findings_view import (
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.cli import record_rows
 from jitid.cli.invocation import Invocation
+from jitid.values.text import number_of
 from jitid.values.times import format_time
 
 
@@ -107,7 +108,7 @@ class RecordConverter:
         """Yield the reasons why --fix could not end findings of a rule."""
         for (unfixed_rule, reason), count in self._unfixed.items():
             if unfixed_rule == rule:
-                findings = "1 finding" if count == 1 else f"{count} findings" if count else "what was found"
+                findings = number_of(count, "finding") if count else "what was found"
                 yield f"--fix could not end {findings}: {reason}"
 
     def _ended(self, finding: Finding, remedied: Remedied) -> FindingRow:

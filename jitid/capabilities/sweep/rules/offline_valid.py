@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 from jitid.model.credential import LEEWAY, LEEWAY_TEXT, accepted_until
+from jitid.values.text import number_of
 from jitid.values.times import format_time
 
 # The leeway is on the right side, so that an index on the expiry can be used.
@@ -21,7 +22,7 @@ _SUPERSEDED = f"""
 def _find(context: RuleContext) -> Iterator[Finding]:
     for event, credentials, ended_at, expires_at in context.query(_ENDED):
         honoured_until = accepted_until(expires_at)
-        subject = "1 signed credential" if credentials == 1 else f"{credentials} signed credentials"
+        subject = number_of(credentials, "signed credential")
         yield RULE.finding(
             f"event {event}",
             f"audit event {event} ended {subject} at {format_time(ended_at)}; offline verifiers accept some "

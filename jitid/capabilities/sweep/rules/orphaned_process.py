@@ -11,6 +11,7 @@ from jitid.model.ledger_rows import Selection
 from jitid.model.process import Liveness, Process, silent_from
 from jitid.system.processes import liveness, this_process
 from jitid.values.ids import identity_id
+from jitid.values.text import number_of
 from jitid.values.times import format_time
 
 # The wrapper renews the kind with which the identity began. The command requested all other kinds.
@@ -63,7 +64,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                 ends=Selection(ids=(identity,)),
             )
     for host, count in unseen.items():
-        wrappers = "1 wrapper" if count == 1 else f"{count} wrappers"
+        wrappers = number_of(count, "wrapper")
         context.missed(
             f"{wrappers} on {host} cannot be seen from here, and of what renews nothing its silence does not tell: "
             "sweep there as well, in the same container, or leave this out with --skip orphaned-process"

@@ -16,6 +16,7 @@ from jitid.model.ledger_rows import Selection
 from jitid.operation.terms import Terms
 from jitid.policy.evaluate import Policy
 from jitid.values.ids import identity_id
+from jitid.values.text import number_of
 
 _KINDS = ("delegator", "agent")
 _CHANGED = """
@@ -93,7 +94,7 @@ _MOST_REASONS = 5
 
 
 def _counted(credentials: int) -> str:
-    return "1 live credential" if credentials == 1 else f"{credentials} live credentials"
+    return number_of(credentials, "live credential")
 
 
 def _usual(context: RuleContext, terms: Terms) -> tuple[str, ...]:
