@@ -16,7 +16,7 @@ from jitid.capabilities.identity import revocation
 from jitid.capabilities.leak import leaks
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.leak.operations import AddLeaks
-from jitid.cli.leak.search_stream import StreamSearch
+from jitid.capabilities.scan.search_stream import StreamSearch
 from jitid.ledger.sqlite.folder import DATABASE
 from jitid.model.ledger_rows import Selection
 from jitid.model.request import MOST_AT_ONCE, IssueRequest

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from jitid.cli.leak.search_stream import CHUNK
+from jitid.capabilities.scan.search_stream import CHUNK
 from tests.bench import ground
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds

@@ -15,8 +15,8 @@ import pytest
 
 from jitid.capabilities.scan.hits import Hit, Searcher
 from jitid.capabilities.scan.item import Item
-from jitid.cli.leak import scan_findings
-from jitid.cli.leak.scan_findings import Counted, offline
+from jitid.capabilities.sweep import scan_findings
+from jitid.capabilities.sweep.scan_findings import Counted, offline
 from jitid.values.secret import fingerprint
 from tests.capabilities.scan.test_hits import opaque
 from tests.real import Shell, command, until

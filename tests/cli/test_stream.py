@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from jitid.cli.leak.search_stream import CHUNK, StreamSearch
+from jitid.capabilities.scan.search_stream import CHUNK, StreamSearch
 from jitid.errors import StorageError, UsageError
 from jitid.search.find import Finds
 from jitid.search.hidden import AFTER
@@ -30,7 +30,7 @@ WHAT = "the text"
 Strings = dict[str, Counter[Any]]
 ROOT = Path(__file__).parent.parent.parent
 PRINT_FINDS = """
-from jitid.cli.leak.search_stream import StreamSearch
+from jitid.cli.leak.trace import StreamSearch
 with StreamSearch("-", "the text", 2) as search:
     print([list(batch.opaque.values()) for batch in search.finds() if len(batch)])
 """

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.scan.file_source import FileSource
+from jitid.capabilities.scan.search_stream import CHUNK, StreamSearch
 from jitid.capabilities.scan.workers import Search
-from jitid.cli.leak.search_stream import CHUNK, StreamSearch
 from jitid.redaction.token_format import DIGITS as BASE62
 from jitid.redaction.token_format import MAX_TOKEN, checksum
 from jitid.search import hidden as hidden_module

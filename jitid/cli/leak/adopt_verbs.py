@@ -11,8 +11,8 @@ from jitid.capabilities.adopt import operations as ops
 from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.adoption import Amended
 from jitid.capabilities.adopt.operations import ListAdopted, SuggestReplacements
+from jitid.capabilities.adopt.secret_list import STATED, check_elsewhere, read, standing_secret
 from jitid.cli.invocation import Invocation
-from jitid.cli.leak.adopt_file import STATED, check_elsewhere, read, standing_secret
 from jitid.cli.leak.trace import some
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.display import Display
@@ -48,7 +48,7 @@ def add(cli: Invocation, args: commands.AdoptAddCommand) -> None:
             or args.name is not None
         ):
             raise UsageError("--from-file names all that is adopted", "leave the name and the secret out")
-        secrets, content = read(args.from_file, args.as_, facts)
+        secrets, content = read(args.from_file, args.as_, args.fields, facts)
     else:
         if args.as_ is not None:
             raise UsageError("--as says which form the file of --from-file has")

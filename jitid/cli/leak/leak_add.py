@@ -18,8 +18,7 @@ from jitid.cli.identity import revoke
 from jitid.cli.identity.revoke import row, sentence
 from jitid.cli.leak.leak_sources import ReportSearch, TextSearch
 from jitid.cli.leak.leak_verbs import exposures, has_live_identity, pages
-from jitid.cli.leak.search_stream import shapes_of
-from jitid.cli.leak.trace import nothing, some, warn_of_thieves
+from jitid.cli.leak.trace import nothing, shapes_of, some, warn_of_thieves
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection

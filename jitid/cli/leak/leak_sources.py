@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 from jitid.capabilities.leak.trace_result import kept, parts
 from jitid.capabilities.scan.reports.any_report import REDACTED, REPORT_LABEL, ReportFormat, parse
 from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
-from jitid.cli.leak.search_stream import StreamSearch
+from jitid.capabilities.scan.search_stream import StreamSearch
 from jitid.errors import JitidError, PartialError, UsageError
 from jitid.model.leak import MOST_PLACES, Sighting
 from jitid.search.find import MARK, Finds, mark

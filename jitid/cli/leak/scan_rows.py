@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.capabilities.sweep.finding import Coverage, Finding, Severity, Swept
-from jitid.cli.leak.scan_findings import RULES
+from jitid.capabilities.sweep.scan_findings import RULES
 from jitid.cli.sweep.findings_output import FindingsOutput
 from jitid.cli.sweep.sweep_rows import RecordConverter, new_run
 from jitid.errors import JitidError, UsageError

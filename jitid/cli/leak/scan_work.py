@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitid.capabilities.scan.hits import MOST_PLACES, MOST_VERSIONS
 from jitid.capabilities.scan.item import ScanTally
 from jitid.capabilities.scan.workers import Search
-from jitid.cli.leak.scan_findings import Counted
+from jitid.capabilities.sweep.scan_findings import Counted
 from jitid.errors import ExitStatus, JitidError, PartialError, UsageError
 from jitid.search.find import Finds, mark
 from jitid.system.read_input import spared
@@ -64,7 +64,7 @@ def run(
 
 def _secret_search(cli: Invocation) -> SecretSearch | None:
     """Return the search for adopted secrets; None without a ledger or without adopted secrets."""
-    from jitid.cli.leak.search_stream import shapes_of
+    from jitid.cli.leak.trace import shapes_of
     from jitid.search.secret_shapes import SecretSearch
 
     shapes = shapes_of(cli)
@@ -93,7 +93,7 @@ class _HeldBatch(NamedTuple):
 class _ScanWork:
     def __init__(self, cli: Invocation, action: Action | None, source: Source) -> None:
         from jitid.authority.open import open_if_there, room
-        from jitid.cli.leak.scan_findings import FindingStore
+        from jitid.capabilities.sweep.scan_findings import FindingStore
 
         self._cli = cli
         self._action = action
@@ -185,7 +185,7 @@ class _ScanWork:
 
     def _first(self, batch: _HeldBatch) -> _HeldBatch:
         """Return the batch without further places of frequent strings, and count those places."""
-        from jitid.cli.leak.scan_findings import reportable
+        from jitid.capabilities.sweep.scan_findings import reportable
 
         hits = reportable(batch.hits, batch.traced)
         if self._action is not None and self._action.report is not None:
@@ -211,7 +211,7 @@ class _ScanWork:
 
     def _wait(self, batch: _HeldBatch) -> None:
         """Keep the hits to report until they are located, and the strings to record."""
-        from jitid.cli.leak.scan_findings import known, reportable
+        from jitid.capabilities.sweep.scan_findings import known, reportable
 
         known_marks = known(batch.traced)
         hits: list[Hit] = []
@@ -248,7 +248,7 @@ class _ScanWork:
 
     def _settle(self, batch: _HeldBatch) -> None:
         """Turn a batch into findings, or record and keep it if an action is requested."""
-        from jitid.cli.leak import scan_findings
+        from jitid.capabilities.sweep import scan_findings
 
         if batch.traced is None:
             self._store.extend(scan_findings.offline(batch.hits))
@@ -297,7 +297,7 @@ class _ScanWork:
 
     def act(self) -> None:
         """Revoke credentials on request, and make findings of the state after that."""
-        from jitid.cli.leak import scan_findings
+        from jitid.capabilities.sweep import scan_findings
 
         action, authority = self._action, self._authority
         if action is None or authority is None:

@@ -15,15 +15,16 @@ from jitid.model.access import AccessState
 from jitid.model.credential import Credential, State
 from jitid.redaction.token_format import bare
 from jitid.search.find import Finds
+from jitid.search.secret_shapes import Shapes
 from jitid.values.text import number_of
 from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation_result import Ended
     from jitid.capabilities.leak.trace_result import Match, Stray, Traced
+    from jitid.capabilities.scan.search_stream import StreamSearch
     from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands
-    from jitid.cli.leak.search_stream import StreamSearch
     from jitid.operation.base import Authority
 
 
@@ -87,7 +88,7 @@ def _traced(cli: Invocation, subject: str | None) -> tuple[Authority, Traced, St
         finds.prints[bytes.fromhex(name)] = 1
     else:
         from jitid.authority.open import room
-        from jitid.cli.leak.search_stream import StreamSearch, shapes_of
+        from jitid.capabilities.scan.search_stream import StreamSearch
         from jitid.system.read_input import check_text_file
 
         check_text_file(subject or "-")
@@ -292,7 +293,7 @@ def incomplete(
     missed: Mapping[str, int], caveat: str | None, command: str = "jitid trace"
 ) -> IncompleteError:
     """Return the error for a text of which a part was not searched."""
-    from jitid.cli.leak.search_stream import COMPRESSED, UNKNOWN_FORM
+    from jitid.capabilities.scan.search_stream import COMPRESSED, UNKNOWN_FORM
 
     hint = f"decode that part, and search the result: base64 -d FILE | {command}"
     if COMPRESSED in missed:
@@ -371,3 +372,21 @@ def _stray(stray: Stray) -> dict[str, Any]:
         "revoke": None if stray.signed_by is None else f"jitid keys revoke {stray.signed_by}",
     }
     return row
+
+
+def shapes_of(cli: Invocation) -> Shapes | None:
+    """Return the forms of the ledger's adopted secrets; None without a ledger.
+
+    Each searching process needs them: the ledger is opened before the processes start, and closed again.
+    """
+    from jitid.authority.open import open_if_there
+
+    authority = open_if_there(cli.config(), accept_clock=cli.accept_clock)
+    if authority is None:
+        return None
+    from jitid.capabilities.adopt.shape_operations import AdoptedShapes
+
+    try:
+        return authority.perform(AdoptedShapes())
+    finally:
+        authority.close()

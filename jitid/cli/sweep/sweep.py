@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority.open_local import sweep_head
+from jitid.capabilities.audit.kept_heads import keep_head, keep_own_head, kept_heads
 from jitid.capabilities.sweep.finding import KnownFindings, Severity
 from jitid.capabilities.sweep.findings_view import SWEEP, RuleInfo
 from jitid.capabilities.sweep.rules import NAMES, rule_of
 from jitid.cli.invocation import Invocation
-from jitid.cli.ledger.audit_heads import keep_head, keep_own_head, kept_heads
 from jitid.cli.sweep.commands import EXPLAINED, FINDINGS
 from jitid.cli.sweep.findings_output import FindingsOutput
 from jitid.cli.sweep.sweep_rows import RecordConverter

@@ -25,6 +25,7 @@ from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.report import operations as report_operations
 from jitid.capabilities.scan.hits import Hit
 from jitid.capabilities.sweep.finding import Thresholds
+from jitid.capabilities.sweep.scan_findings import of_match
 from jitid.capabilities.targets.operations import Settle
 from jitid.capabilities.trust import offline, rotation
 from jitid.capabilities.trust.operations import MakePublication
@@ -34,7 +35,6 @@ from jitid.cli.identity.revoke import row, sentence
 from jitid.cli.leak import leak_timeline
 from jitid.cli.leak.commands import LeakListCommand
 from jitid.cli.leak.leak_verbs import exposures
-from jitid.cli.leak.scan_findings import of_match
 from jitid.errors import InvalidCredentialError
 from jitid.model import credential
 from jitid.model.credential import LEEWAY

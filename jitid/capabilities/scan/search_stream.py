@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from jitid.errors import StorageError, UsageError
 from jitid.search.find import Finds
@@ -21,9 +21,6 @@ from jitid.search.secret_shapes import SecretSearch, Shapes
 from jitid.search.strings import ALL, add
 from jitid.system import time_limit
 from jitid.system.read_input import opened, spared, unreadable
-
-if TYPE_CHECKING:
-    from jitid.cli.invocation import Invocation
 
 CHUNK = 1 << 19
 """Number of bytes that are searched at once; they fit into the cache of one processor."""
@@ -324,24 +321,6 @@ class StreamSearch:
         finally:
             # In all cases, the child must not continue the parent's work.
             os._exit(0)
-
-
-def shapes_of(cli: Invocation) -> Shapes | None:
-    """Return the forms of the ledger's adopted secrets; None without a ledger.
-
-    Each searching process needs them: the ledger is opened before the processes start, and closed again.
-    """
-    from jitid.authority.open import open_if_there
-
-    authority = open_if_there(cli.config(), accept_clock=cli.accept_clock)
-    if authority is None:
-        return None
-    from jitid.capabilities.adopt.shape_operations import AdoptedShapes
-
-    try:
-        return authority.perform(AdoptedShapes())
-    finally:
-        authority.close()
 
 
 def _is_full(finds: Finds) -> bool:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.read_secret import KeptSecret
 from jitid.capabilities.directory.roster.roster_entry import at, misplaced
-from jitid.cli.directory.delegator_import import Content
-from jitid.cli.leak.commands import AdoptAddCommand
+from jitid.capabilities.directory.roster.roster_file import Content
 from jitid.errors import UsageError
 from jitid.model.adopted import MOST_SECRETS, StandingSecret
 from jitid.redaction.token_format import bare
 from jitid.system.read_input import file_of, opened, unreadable
 from jitid.values import strict_json
 from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.values.declaration import Field
 
 _ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 STATED = (
@@ -41,9 +43,11 @@ _LABEL = "the list of secrets"
 
 
 def read(
-    path: str, stated_form: str | None, defaults: Mapping[str, Any]
+    path: str, stated_form: str | None, fields: Mapping[str, Field], defaults: Mapping[str, Any]
 ) -> tuple[tuple[StandingSecret, ...], str]:
-    """Return the secrets of a file, and its SHA-256 as hex; `defaults` has the values of empty cells.
+    """Return the secrets of a file, and its SHA-256 as hex.
+
+    `fields` has the types of the columns, and `defaults` the values of empty cells.
 
     Raises:
         UsageError: the file cannot be read, or a line is invalid; the message names the line and repeats no secret.
@@ -58,7 +62,9 @@ def read(
             content = Content(file)
             lines = content.lines(mark=True)
             rows = _csv(text for _, text in lines) if form == "csv" else _jsonl(lines)
-            secrets = tuple(_standing_secret(line_number, row, defaults) for line_number, row in _few(rows))
+            secrets = tuple(
+                _standing_secret(line_number, row, fields, defaults) for line_number, row in _few(rows)
+            )
             # The digest covers the text after the last row too.
             return secrets, content.digest()
     except OSError as error:
@@ -129,7 +135,9 @@ def _check_columns(names: Iterable[str], line: int) -> None:
         raise misplaced(f"line {line}", "it names a column twice")
 
 
-def _standing_secret(line_number: int, row: dict[str, str], defaults: Mapping[str, Any]) -> StandingSecret:
+def _standing_secret(
+    line_number: int, row: dict[str, str], fields: Mapping[str, Field], defaults: Mapping[str, Any]
+) -> StandingSecret:
     with at(f"line {line_number}"):
         facts: dict[str, Any] = {name: row.get(name) or defaults.get(name) for name in STATED}
         for name in ("name", "owner", "place", "purpose"):
@@ -145,7 +153,7 @@ def _standing_secret(line_number: int, row: dict[str, str], defaults: Mapping[st
             )
         check_elsewhere(facts, row[secret_columns[0]])
         for name in STATED:
-            type_ = AdoptAddCommand.fields[name].type
+            type_ = fields[name].type
             if name in row and type_ is not None:
                 facts[name] = type_.parse(row[name], f"`{name}`")
         return standing_secret(
