@@ -11,7 +11,7 @@ import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from jitid.cli.complete_store import (
+from jitid.capabilities.inventory.complete_store import (
     LONGEST_NAME,
     MOST,
     NAME_CHARACTERS,

@@ -229,7 +229,7 @@ class LeakTimelineCommand(Command):
     """
 
     verb = "leak timeline"
-    function = "leak.leak_timeline:timeline"
+    function = "leak.leak_verbs:timeline"
     effect = READS
     view = Columns("jitid.leak-timeline/1", "at leak what by event told")
     formats = ("markdown",)

@@ -1,4 +1,4 @@
-"""`jitid leak`: list and show leaks, and close them; `leak_add` and `leak_timeline` have the other verbs."""
+"""`jitid leak`: list, show and close leaks, and their history; `leak_add` has the other verb."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.leak.operations import CloseLeaks, ListLeaks, ShowLeaks
+from jitid.capabilities.leak.operations import CloseLeaks, ListLeaks, RecountLeaks, ShowLeaks
+from jitid.capabilities.leak.timeline_text import between, text, words
+from jitid.cli import record_rows
+from jitid.cli.leak.commands import LeakShowCommand
 from jitid.errors import UsageError
 from jitid.formats.display import Display
+from jitid.formats.table import terminal_width
+from jitid.model.credential import LEEWAY
 from jitid.model.leak import LeakFilter, SeenPlace
 from jitid.system import output
 from jitid.values.text import number_of
@@ -17,9 +22,11 @@ from jitid.values.times import format_duration, format_time
 if TYPE_CHECKING:
     from jitid.capabilities.leak.exposure import LeakDetails, Leaked
     from jitid.capabilities.leak.leaks import ClosedLeaks
+    from jitid.capabilities.leak.timeline import Account
     from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands
     from jitid.operation.base import Authority
+
 
 _DEFAULT_LIMIT = 1_000
 _PAGE = 5_000
@@ -192,3 +199,85 @@ def _sentence(result: ClosedLeaks) -> str:
     if result.living:
         text += f", {result.living} of {'an identity that lives' if result.living == 1 else 'identities that live'} on"
     return f"{text} (audit event {result.event})"
+
+
+def timeline(cli: Invocation, args: commands.LeakTimelineCommand) -> None:
+    """Perform `jitid leak timeline`: Markdown at a terminal, or the requested format."""
+    numbers, jtis = by_form(args.leaks)
+    accounts = open_authority(cli.config()).perform(RecountLeaks(numbers=numbers, jtis=jtis))
+    if cli.special_format is not None:
+        output.write_pieces(text(accounts))
+        return
+    if cli.field is None and cli.format_name() is None and output.is_terminal():
+        output.write_pieces(text(accounts, terminal_width()))
+        return
+    rows = (row for account in accounts for row in _rows_of_steps(account))
+    items = None
+    if cli.field is None and cli.format_name() == "json":
+        items = {"items": [document(account) for account in accounts]}
+    cli.show(Display(args.view.schema, args.view.fields, rows, document=items))
+
+
+def _rows_of_steps(account: Account) -> Iterator[dict[str, Any]]:
+    """Yield each step as a row."""
+    for step in account.steps:
+        yield {
+            "at": record_rows.time(step.at),
+            "leak": account.leak.key,
+            "what": step.what,
+            "by": step.by,
+            "event": step.event,
+            "told": "".join(words(step)),
+        }
+
+
+def document(account: Account) -> dict[str, Any]:
+    """Return all about a leak as a JSON object."""
+    details, aftermath = account.details, account.aftermath
+    credential, leak = details.leaked.credential, account.leak
+    return {
+        **LeakShowCommand.view.row(details, all_of(details)),
+        "delegator_proof": credential.delegator_proof,
+        "sensitivity": credential.sensitivity,
+        "scopes": list(credential.scopes),
+        "audiences": list(credential.audiences),
+        "details": credential.details,
+        "task_opened_at": record_rows.time(account.task.opened_at),
+        "task_ended_at": record_rows.time(account.task.ended_at),
+        "issued_by": account.issue.get("by"),
+        "issued_event": credential.event,
+        "rules": account.issue.get("rules", []),
+        "first_seen_at": record_rows.time(account.first_seen_at),
+        "proof_event": account.proof,
+        "seconds": {
+            "reported_to_proved": None if leak.proved_at is None else account.exposure,
+            "reported_to_dead": between(leak.reported_at, leak.dead_at),
+            "reported_to_refused": between(leak.reported_at, leak.refused_since),
+            "reported_to_accepted_until": between(leak.reported_at, leak.accepted_until),
+            "first_seen_to_dead": between(account.first_seen_at, leak.dead_at),
+            "issued_to_dead": between(credential.issued_at, leak.dead_at),
+        },
+        "leeway_seconds": LEEWAY,
+        "below": {
+            "identities": aftermath.identities,
+            "credentials": aftermath.credentials - 1,
+            "made_after_report": aftermath.later,
+            "live": aftermath.live,
+        },
+        "used": [
+            {
+                **use._asdict(),
+                "first_at": record_rows.time(use.first_at),
+                "last_at": record_rows.time(use.last_at),
+            }
+            for use in aftermath.acted
+        ],
+        "at_targets": [
+            {**at_target._asdict(), "settled_at": record_rows.time(at_target.settled_at)}
+            for at_target in aftermath.at_targets
+        ],
+        "timeline": [
+            {**row, "facts": dict(step.facts)}
+            for row, step in zip(_rows_of_steps(account), account.steps, strict=True)
+        ],
+    }

@@ -11,11 +11,12 @@ from markdown_it import MarkdownIt
 
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.leak import operations as leak_operations
+from jitid.capabilities.leak import timeline_text
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.leak.timeline import MOST, Account
 from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
-from jitid.cli.leak import leak_timeline
+from jitid.cli.leak import leak_verbs
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.markdown import code
 from jitid.model.credential import LEEWAY
@@ -117,7 +118,7 @@ def test_an_incident_is_told_from_the_issue_to_the_close(world: World) -> None:
     ]
     assert [(one.state, one.credentials, one.own) for one in aftermath.over] == [("revoked", 2, True)]
     assert (account.exposure, account.proof is not None, account.first_seen_at) == (2, True, NOW + 1)
-    seconds = leak_timeline.document(account)["seconds"]
+    seconds = leak_verbs.document(account)["seconds"]
     assert seconds == {
         "reported_to_proved": 2,
         "reported_to_dead": 2,
@@ -127,11 +128,11 @@ def test_an_incident_is_told_from_the_issue_to_the_close(world: World) -> None:
         "reported_to_accepted_until": 900 - 2 + LEEWAY,
     }
     for width in (None, 40, 80):
-        text = "".join(leak_timeline.text([account], width))
+        text = "".join(timeline_text.text([account], width))
         _is_harmless(text)
         assert code(HOSTILE) in text
         assert width is None or max(map(len, text.replace(code(HOSTILE), "").splitlines())) <= width + 20
-    json.dumps(leak_timeline.document(account))
+    json.dumps(leak_verbs.document(account))
 
 
 def _is_harmless(text: str) -> None:
@@ -158,7 +159,7 @@ def test_what_is_alive_is_told_to_be_so_with_what_ends_it(world: World) -> None:
     report(world, made.token, other.token)
     accounts = told(world, 1, 2)
     assert [one.leak.key for one in accounts] == [1, 2]
-    text = "".join(leak_timeline.text(accounts))
+    text = "".join(timeline_text.text(accounts))
     assert f"`jitid revoke {made.jti}`" in text
     assert text.count("ALIVE: 1 credential of it and below it still works") == 4
     world.clock.now += 60
@@ -170,14 +171,14 @@ def test_what_is_alive_is_told_to_be_so_with_what_ends_it(world: World) -> None:
         (60, "ended", None),
         (60, "proved", "tester"),
     ]
-    text = "".join(leak_timeline.text([account]))
+    text = "".join(timeline_text.text([account]))
     assert f"refused by the ledger since {format_time(NOW + 60)}; " in text
     assert f"offline verifiers accept it until {format_time(NOW + 60 + LEEWAY)}; proved, open" in text
     world.clock.now += LEEWAY
     (account,) = told(world, 1)
     assert steps(account)[-1] == (60 + LEEWAY, "lapsed", None, None)
     until = format_time(NOW + 60 + LEEWAY)
-    assert f"accepted by no verifier since {until}; proved, open" in "".join(leak_timeline.text([account]))
+    assert f"accepted by no verifier since {until}; proved, open" in "".join(timeline_text.text([account]))
 
 
 def test_a_renewal_of_whoever_had_it_is_told(world: World) -> None:
@@ -188,7 +189,7 @@ def test_a_renewal_of_whoever_had_it_is_told(world: World) -> None:
     (account,) = told(world, 1)
     (step,) = [one for one in account.steps if one.what == "made"]
     assert (step.facts["depth"], step.at) == (0, NOW + 1)
-    assert "renewed as jwt" in "".join(leak_timeline.words(step))
+    assert "renewed as jwt" in "".join(timeline_text.words(step))
 
 
 def test_of_many_leaks_some_are_to_be_named(world: World) -> None:

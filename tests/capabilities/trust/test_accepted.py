@@ -19,7 +19,7 @@ from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.issue.operations import Attach
 from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.leak import operations as leak_operations
-from jitid.capabilities.leak import trace_result
+from jitid.capabilities.leak import timeline_text, trace_result
 from jitid.capabilities.leak.exposure import Leaked
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.report import operations as report_operations
@@ -32,7 +32,6 @@ from jitid.capabilities.trust.operations import MakePublication
 from jitid.capabilities.trust.publication import Document
 from jitid.cli.identity import inspect as inspecting
 from jitid.cli.identity.revoke import row, sentence
-from jitid.cli.leak import leak_timeline
 from jitid.cli.leak.commands import LeakListCommand
 from jitid.cli.leak.leak_verbs import exposures
 from jitid.errors import InvalidCredentialError
@@ -192,7 +191,7 @@ def check(incident: Incident, verifier: Verifier) -> Leaked:
     since, until = one.leak.refused_since, one.leak.accepted_until
     accepted = [text for text in incident.strings if verifier(text)]
     (account,) = world.authority.perform(leak_operations.RecountLeaks(numbers=(1,)))
-    text = "".join(leak_timeline.text([account]))
+    text = "".join(timeline_text.text([account]))
     told = LeakListCommand.view.row(one, exposures(one))
     again = world.authority.perform(
         inventory_operations.Revoke(selection=one_selection(incident.leaked.id), most=None, dry_run=True)
@@ -353,7 +352,7 @@ def test_what_a_target_has_not_confirmed_has_no_end(tmp_path: Path) -> None:
         ).survey.leaks
         assert (counts.accepted, counts.unsettled, counts.exposure_verifiers.number) == (1, 1, 0)
         (account,) = world.authority.perform(leak_operations.RecountLeaks(numbers=(1,)))
-        assert "the target has not confirmed the end" in leak_timeline.state_sentence(account)
+        assert "the target has not confirmed the end" in timeline_text.state_sentence(account)
         world.clock.now += 200
         world.authority.perform(Settle(event=ended.event, waiting=True))
         assert shop.made == {}

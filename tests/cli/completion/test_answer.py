@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.cli import complete, complete_store
+from jitid.capabilities.inventory import complete_store
+from jitid.cli import complete
 from jitid.cli.complete_kinds import KINDS
 from jitid.ledger.sqlite.schema import APPLICATION_ID
 from jitid.model.credential import MADE

@@ -219,7 +219,14 @@ def test_with_the_ledger_named_nothing_is_loaded_that_costs_time(filled: Shell) 
         env=filled.environment,
     )
     assert (done.stdout.split(), done.stderr) == (
-        ["jitid", "jitid.cli", "jitid.cli.complete", "jitid.cli.complete_store"],
+        [
+            "jitid",
+            "jitid.capabilities",
+            "jitid.capabilities.inventory",
+            "jitid.capabilities.inventory.complete_store",
+            "jitid.cli",
+            "jitid.cli.complete",
+        ],
         "",
     )
 

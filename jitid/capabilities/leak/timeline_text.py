@@ -1,29 +1,19 @@
-"""`jitid leak timeline`: the history of leaks, for an incident report."""
+"""The timeline of a leak as Markdown, for an incident report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.open import open_authority
-from jitid.capabilities.leak.operations import RecountLeaks
-from jitid.cli import record_rows
-from jitid.cli.leak.commands import LeakShowCommand
-from jitid.cli.leak.leak_verbs import all_of, by_form
-from jitid.formats.display import Display
 from jitid.formats.markdown import code
-from jitid.formats.table import terminal_width
-from jitid.model.credential import LEEWAY, LEEWAY_TEXT, Kind, accepted_until, sentence
+from jitid.model.credential import LEEWAY_TEXT, Kind, accepted_until, sentence
 from jitid.model.target import BY_HAND
-from jitid.system import output
 from jitid.values.text import number_of
 from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.leak.exposure import LeakDetails
     from jitid.capabilities.leak.timeline import Account, Step
-    from jitid.cli.invocation import Invocation
-    from jitid.cli.leak import commands
     from jitid.model.leak import Aftermath
 
 
@@ -43,88 +33,6 @@ _ENDED = {
     "expired": "expired",
     "superseded": "superseded by its successor",
 }
-
-
-def timeline(cli: Invocation, args: commands.LeakTimelineCommand) -> None:
-    """Perform `jitid leak timeline`: Markdown at a terminal, or the requested format."""
-    numbers, jtis = by_form(args.leaks)
-    accounts = open_authority(cli.config()).perform(RecountLeaks(numbers=numbers, jtis=jtis))
-    if cli.special_format is not None:
-        output.write_pieces(text(accounts))
-        return
-    if cli.field is None and cli.format_name() is None and output.is_terminal():
-        output.write_pieces(text(accounts, terminal_width()))
-        return
-    rows = (row for account in accounts for row in _steps(account))
-    items = None
-    if cli.field is None and cli.format_name() == "json":
-        items = {"items": [document(account) for account in accounts]}
-    cli.show(Display(args.view.schema, args.view.fields, rows, document=items))
-
-
-def _steps(account: Account) -> Iterator[dict[str, Any]]:
-    """Yield each step as a row."""
-    for step in account.steps:
-        yield {
-            "at": record_rows.time(step.at),
-            "leak": account.leak.key,
-            "what": step.what,
-            "by": step.by,
-            "event": step.event,
-            "told": "".join(words(step)),
-        }
-
-
-def document(account: Account) -> dict[str, Any]:
-    """Return all about a leak as a JSON object."""
-    details, aftermath = account.details, account.aftermath
-    credential, leak = details.leaked.credential, account.leak
-    return {
-        **LeakShowCommand.view.row(details, all_of(details)),
-        "delegator_proof": credential.delegator_proof,
-        "sensitivity": credential.sensitivity,
-        "scopes": list(credential.scopes),
-        "audiences": list(credential.audiences),
-        "details": credential.details,
-        "task_opened_at": record_rows.time(account.task.opened_at),
-        "task_ended_at": record_rows.time(account.task.ended_at),
-        "issued_by": account.issue.get("by"),
-        "issued_event": credential.event,
-        "rules": account.issue.get("rules", []),
-        "first_seen_at": record_rows.time(account.first_seen_at),
-        "proof_event": account.proof,
-        "seconds": {
-            "reported_to_proved": None if leak.proved_at is None else account.exposure,
-            "reported_to_dead": _between(leak.reported_at, leak.dead_at),
-            "reported_to_refused": _between(leak.reported_at, leak.refused_since),
-            "reported_to_accepted_until": _between(leak.reported_at, leak.accepted_until),
-            "first_seen_to_dead": _between(account.first_seen_at, leak.dead_at),
-            "issued_to_dead": _between(credential.issued_at, leak.dead_at),
-        },
-        "leeway_seconds": LEEWAY,
-        "below": {
-            "identities": aftermath.identities,
-            "credentials": aftermath.credentials - 1,
-            "made_after_report": aftermath.later,
-            "live": aftermath.live,
-        },
-        "used": [
-            {
-                **use._asdict(),
-                "first_at": record_rows.time(use.first_at),
-                "last_at": record_rows.time(use.last_at),
-            }
-            for use in aftermath.acted
-        ],
-        "at_targets": [
-            {**at_target._asdict(), "settled_at": record_rows.time(at_target.settled_at)}
-            for at_target in aftermath.at_targets
-        ],
-        "timeline": [
-            {**row, "facts": dict(step.facts)}
-            for row, step in zip(_steps(account), account.steps, strict=True)
-        ],
-    }
 
 
 def words(step: Step) -> Words:
@@ -210,10 +118,6 @@ def _at_revision(facts: Any) -> Words:  # noqa: ANN401 - as above
     return [" at ", Foreign(facts["revision"][:_SHORT_REVISION])] if facts["revision"] else []
 
 
-def _between(start: int | None, end: int | None) -> int | None:
-    return None if start is None or end is None else max(end - start, 0)
-
-
 def heading(account: Account) -> Words:
     """Return the title of a leak, in one line."""
     credential = account.details.leaked.credential
@@ -260,7 +164,7 @@ def exposures(account: Account) -> Iterator[tuple[str, str]]:
         ("from the first sighting to its end", account.first_seen_at),
         ("from the issue to its end", credential.issued_at),
     ):
-        seconds = _between(start, leak.dead_at)
+        seconds = between(start, leak.dead_at)
         if seconds is not None:
             yield period, format_duration(seconds)
 
@@ -451,3 +355,8 @@ def _broken(words: Words, width: int | None, first_indent: str = "", indent: str
         else:
             line += f" {word}"
     return "".join(f"{text_line}\n" for text_line in [*lines, line])
+
+
+def between(start: int | None, end: int | None) -> int | None:
+    """Return the seconds between two times; None if either is unknown, and 0 if they are in the other order."""
+    return None if start is None or end is None else max(end - start, 0)

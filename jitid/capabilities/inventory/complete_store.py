@@ -34,7 +34,7 @@ def offer_ids(db: sqlite3.Connection, current: str) -> Candidates:
     rows = db.execute(
         f"""SELECT n.raw, a.text, t.name FROM ({subquery}) AS n LEFT JOIN identity AS i ON i.id = n.identity
               LEFT JOIN term AS a ON a.id = i.agent LEFT JOIN task AS t ON t.id = i.task
-             ORDER BY n.raw DESC""",  # noqa: S608 - one of the two texts above
+             ORDER BY n.raw DESC""",
         (first_id, last_id, MOST),
     )
     for raw, agent, task in rows:
@@ -181,7 +181,7 @@ def _recent(db: sqlite3.Connection, column: str, current: str) -> Candidates:
                                       FROM (SELECT * FROM identity ORDER BY id DESC LIMIT :recent)
                                      GROUP BY {column}) AS r
                   JOIN term AS t ON t.id = r.term
-                 WHERE t.text >= :first AND t.text < :end ORDER BY r.last DESC LIMIT :most""",  # noqa: S608 - a column
+                 WHERE t.text >= :first AND t.text < :end ORDER BY r.last DESC LIMIT :most""",
             _alike(current),
         )
     )
