@@ -9,11 +9,11 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from jitid.authority import open_local
-from jitid.capabilities.access.authenticate import Confinement, WhoAmI
 from jitid.capabilities.run.token_place import STARTED_BY
 from jitid.config.effective import Config
 from jitid.errors import JitidError, RefusedError
 from jitid.ledger.sqlite import folder
+from jitid.model.access import Confinement, WhoAmI
 from jitid.model.ledger_condition import UnexaminedError
 from jitid.system.authority_address import parse_address
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from jitid.authority.wire import answer_checks, codec
 from jitid.authority.wire.shape_of import shape_of
 from jitid.authority.wire.shapes import UnfitError
-from jitid.capabilities.access.authenticate import WhoAmI
 from jitid.errors import (
     ConfigurationError,
     IntegrityError,
@@ -22,6 +21,7 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
+from jitid.model.access import WhoAmI
 from jitid.operation.base import IDEMPOTENT, KEYED, Operation, PagedOperation, Result
 from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.system import time_limit

@@ -17,7 +17,6 @@ from jitid import __version__
 from jitid.authority import open_local, open_remote
 from jitid.authority.open_local import is_address
 from jitid.authority.remote import RemoteAuthority
-from jitid.capabilities.access.authenticate import Confinement, WhoAmI
 from jitid.capabilities.access.oidc import check_names, check_settings
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity import examination
@@ -29,6 +28,7 @@ from jitid.errors import ConfigurationError, DamagedError, JitidError
 from jitid.ledger.place import LedgerPlace
 from jitid.ledger.postgres.ledger_database import LedgerDatabase
 from jitid.ledger.sqlite import folder
+from jitid.model.access import Confinement, WhoAmI
 from jitid.model.ledger_condition import Check, Named, UnexaminedError, failure, ok, unexamined, warning
 from jitid.model.process import Liveness
 from jitid.system import installed_files

@@ -15,8 +15,8 @@ from jitid.authority.wire import codec
 from jitid.authority.wire.annotations import operations
 from jitid.authority.wire.shape_of import shape_of
 from jitid.authority.wire.shapes import Definitions, Schema
-from jitid.capabilities.access.authenticate import Confinement, WhoAmI
 from jitid.errors import JitidError, UsageError
+from jitid.model.access import Confinement, WhoAmI
 from jitid.server.answers import RequestError, dumps
 from jitid.server.request_record import record_of
 from jitid.values import strict_json

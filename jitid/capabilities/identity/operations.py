@@ -9,7 +9,7 @@ from jitid.values.declaration import value, values
 from jitid.values.field_types import AUDIENCE, ID, REASON
 
 if TYPE_CHECKING:
-    from jitid.capabilities.identity.revocation import HandedBack
+    from jitid.capabilities.identity.hand_back import HandedBack
     from jitid.model.credential import Credential
     from jitid.values.secret import Secret
 
