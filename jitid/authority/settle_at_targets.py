@@ -6,7 +6,6 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from jitid.capabilities.leak.store import LeakStore
 from jitid.capabilities.targets.operations import Settle
 from jitid.errors import JitidError, PartialError
 from jitid.model.target import BY_HAND
@@ -141,6 +140,8 @@ def prove(ledger: Ledger) -> str | None:
 
     A failure does not undo the revocation: the next proof includes these credentials.
     """
+    from jitid.capabilities.leak.store import LeakStore
+
     try:
         with ledger.read() as snapshot:
             if not LeakStore(snapshot).unproved_leaks(0, 1):

@@ -15,7 +15,7 @@ from jitid.capabilities.directory.registry import Due, StatedAgent
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity import store as identity_store
 from jitid.capabilities.identity.filter_store import Filter
-from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.identity.revocation_result import TooManyError
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from jitid.capabilities.adopt.operations import Adopt
-from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.identity.revocation_result import TooManyError
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.leaks import LeakReport, ReportedLeaks

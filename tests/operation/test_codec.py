@@ -18,7 +18,7 @@ from jitid.authority.wire import codec
 from jitid.authority.wire.annotations import fields_of, operations, result_of
 from jitid.authority.wire.shape_of import item_of
 from jitid.authority.wire.shapes import Definitions
-from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.identity.revocation_result import TooManyError
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.leak import operations as leak_operations

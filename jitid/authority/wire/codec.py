@@ -20,7 +20,7 @@ _ERROR_TYPES: Mapping[str, tuple[str, str]] = {
     "disk": ("jitid.errors", "DiskError"),
     "clock": ("jitid.errors", "ClockError"),
     "damaged": ("jitid.errors", "DamagedError"),
-    "too_many": ("jitid.capabilities.identity.revocation", "TooManyError"),
+    "too_many": ("jitid.capabilities.identity.revocation_result", "TooManyError"),
     "unreadable_head": ("jitid.capabilities.audit.audit_log", "UnreadableHeadError"),
 }
 """Error classes that share a code, but commands treat differently: module and class."""

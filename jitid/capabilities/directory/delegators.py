@@ -12,7 +12,8 @@ from jitid.capabilities.directory.delegator_store import SUSPENDED_AS
 from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.roster_entry import StatedDelegator, few, merged
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
-from jitid.capabilities.identity.revocation import check_reason, counts, guard
+from jitid.capabilities.identity.revocation import check_reason, counts
+from jitid.capabilities.identity.revocation_result import guard
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import NotFoundError, UsageError
 from jitid.ledger.transaction import Transaction

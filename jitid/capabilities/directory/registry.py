@@ -215,7 +215,7 @@ def _end_earlier(transaction: Transaction, agent: Agent, most: int | None) -> tu
         return {}, 0
     selection = Selection(ids=tuple(identity_id(uid) for uid in sorted(uids)))
     if most is not None and (radius := CredentialStore(transaction).measure(selection)).credentials > most:
-        raise revocation.TooManyError(
+        raise revocation_result.TooManyError(
             f"this would end more than {most}, issued under the name {label(name)} before this registration: "
             f"{revocation_result.blast(radius)}; nothing was changed",
             f"see: jitid list --live --agent {operand(name)}; then repeat it with --yes or --max {radius.credentials}",
@@ -485,6 +485,6 @@ def _end_held(
         radius = CredentialStore(transaction).measure(selection)
         return {"kept": radius.credentials}, NOTHING, radius.credentials
     if most is not None:
-        revocation.guard(CredentialStore(transaction).measure(selection), most)
+        revocation_result.guard(CredentialStore(transaction).measure(selection), most)
     radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
     return {**revocation.counts(radius), "ended": digest}, radius, 0

@@ -18,8 +18,8 @@ from jitid.capabilities.directory.roster.roster_entry import (
     misplaced,
 )
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
-from jitid.capabilities.identity.revocation import TooManyError, check_reason
-from jitid.capabilities.identity.revocation_result import blast
+from jitid.capabilities.identity.revocation import check_reason
+from jitid.capabilities.identity.revocation_result import TooManyError, blast
 from jitid.errors import UsageError
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View

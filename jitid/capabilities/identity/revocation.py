@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.identity.revocation_result import Ended, blast
+from jitid.capabilities.identity.revocation_result import Ended, guard
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import NotFoundError, UsageError
 from jitid.model.credential import State
@@ -16,10 +16,6 @@ from jitid.values.text import check_text
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
-
-
-class TooManyError(UsageError):
-    """A revocation would end more credentials than permitted."""
 
 
 def preview(snapshot: View, selection: Selection) -> Ended:
@@ -68,20 +64,6 @@ def revoke(
         {"selection": _facts(selection), "reason": reason, **facts, **counts(radius), "ended": digest},
     )
     return Ended(radius, radius.credentials, event.seq)
-
-
-def guard(radius: Radius, limit: int) -> None:
-    """Refuse to end more than `limit` credentials.
-
-    Raises:
-        TooManyError: more would end.
-
-    """
-    if radius.credentials > limit:
-        raise TooManyError(
-            f"this would end more than {limit}: {blast(radius)}; nothing was changed",
-            f"look at it with --dry-run, then repeat it with --yes or --max {radius.credentials}",
-        )
 
 
 def _check(selection: Selection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.errors import UsageError
 from jitid.model import credential as credentials
 from jitid.model.ledger_rows import Radius
 from jitid.model.target import Settlement
@@ -110,3 +111,21 @@ def facts(radius: Radius, accepted_until: int | None = None, settled_at: int | N
     elif accepted_until is not None and not offline:
         phrases = [f"accepted by no verifier since {format_time(max(refused_since, accepted_until))}"]
     return "; ".join([f"refused by the ledger since {format_time(refused_since)}", *phrases])
+
+
+class TooManyError(UsageError):
+    """A revocation would end more credentials than permitted."""
+
+
+def guard(radius: Radius, limit: int) -> None:
+    """Refuse to end more than `limit` credentials.
+
+    Raises:
+        TooManyError: more would end.
+
+    """
+    if radius.credentials > limit:
+        raise TooManyError(
+            f"this would end more than {limit}: {blast(radius)}; nothing was changed",
+            f"look at it with --dry-run, then repeat it with --yes or --max {radius.credentials}",
+        )

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from jitid.capabilities.identity import revocation, validity
-from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.identity.revocation_result import TooManyError
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep.finding import Finding, Remedied, Unfixed
 from jitid.capabilities.sweep.rule import Rule, RuleContext, ends, found, reading_rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from jitid.capabilities.identity import revocation
+from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.trust.signing import new_key
 from jitid.crypto import jws
@@ -102,7 +102,7 @@ def revoke(
     key = find(transaction, kid)
     selection = Selection(kids=(kid,))
     if limit is not None:
-        revocation.guard(CredentialStore(transaction).measure(selection), limit)
+        revocation_result.guard(CredentialStore(transaction).measure(selection), limit)
     radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
     if key.revoked_at is not None and not radius.credentials:
         return KeyChange(kid, None, (), radius, None)

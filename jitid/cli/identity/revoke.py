@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority import settle_at_targets as confirming
 from jitid.authority.open import open_authority
-from jitid.capabilities.identity import revocation, revocation_result
+from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.inventory.operations import Retire, Revoke
 from jitid.cli import hints
 from jitid.cli.identity.commands import REVOKED
@@ -173,7 +173,7 @@ def end(cli: Invocation, authority: Authority, operation: Revoke, room: int | No
             [authority.perform(_part(operation, part, dry_run=True)) for part in parts]
         ).radius
         limit = confirmed(cli, limit, lambda: foreseen)
-        revocation.guard(foreseen, limit or 0)
+        revocation_result.guard(foreseen, limit or 0)
     return _together(
         [perform(cli, authority, _part(operation, part, dry_run=operation.dry_run)) for part in parts]
     )

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from jitid.authority.open import open_authority, sweep_limits
-from jitid.capabilities.identity import revocation, revocation_result
+from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.leak.operations import ProveLeaks
 from jitid.capabilities.sweep.finding import Coverage, Finding, KnownFindings, Remedied, Severity
 from jitid.capabilities.sweep.operations import Fix, FlyCanaries, ForeseeFix, Sweep
@@ -169,7 +169,7 @@ class Work:
     def _refuse(self, foreseen: ForeseenFix, max_count: int) -> None:
         """Warn that nothing is ended. The sweep still reports its findings: no user may be there to confirm."""
         try:
-            revocation.guard(foreseen.radius, max_count)
+            revocation_result.guard(foreseen.radius, max_count)
         except UsageError as error:
             self.undone = True
             self._cli.warn(f"--fix was refused: {error.message}; {error.hint}")

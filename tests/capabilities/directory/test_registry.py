@@ -19,7 +19,7 @@ from jitid.capabilities.directory.registry import (
     StatedAgent,
     WithdrawnAgent,
 )
-from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.identity.revocation_result import TooManyError
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.errors import (
     IntegrityError,

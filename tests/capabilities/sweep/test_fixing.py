@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jitid.capabilities.identity.filter_store import Filter
-from jitid.capabilities.identity.revocation import TooManyError
+from jitid.capabilities.identity.revocation_result import TooManyError
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.report import store as report_store
