@@ -151,7 +151,7 @@ def _of_authority(config: Config, remote: str) -> SeenState:
 
 def _credential(config: Config) -> ClientCredential | None:
     """Return the configured credential, if this user can read it."""
-    from jitid.authority.open_remote import credential
+    from jitid.authority.remote import credential
 
     client_credential = credential(config)
     if client_credential is None:
@@ -198,8 +198,7 @@ def _server(path: str) -> int | None:
 
 def _whoami(config: Config, *, bare: bool = False) -> WhoAmI | None:
     """Return the caller that the authority recognises; None if it refuses this user."""
-    from jitid.authority.open_remote import open_remote
-    from jitid.authority.remote import RemoteAuthority
+    from jitid.authority.remote import RemoteAuthority, open_remote
 
     try:
         if bare:

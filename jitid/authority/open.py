@@ -120,6 +120,6 @@ def _remote(config: Config, patience: float | None = None) -> RemoteAuthority | 
     """Return the remote authority, if the configuration names one."""
     if config.remote is None:
         return None
-    from jitid.authority.open_remote import open_remote
+    from jitid.authority.remote import open_remote
 
     return open_remote(config, patience)

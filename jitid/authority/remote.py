@@ -21,16 +21,18 @@ from jitid.errors import (
     UnauthenticatedError,
     UsageError,
 )
-from jitid.model.access import WhoAmI
 from jitid.operation.base import IDEMPOTENT, KEYED, Operation, PagedOperation, Result
 from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.system import time_limit
+from jitid.system.authority_address import parse_address
 from jitid.system.files import trusted_uids
 from jitid.system.http import Answer, Channel, LostError, new_key
 from jitid.values import strict_json
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
+    from jitid.config.effective import Config
+    from jitid.model.access import WhoAmI
     from jitid.system.authority_address import Address
     from jitid.values.secret import Secret
 
@@ -151,6 +153,8 @@ class RemoteAuthority:
 
     def whoami(self) -> WhoAmI:
         """Return the authority's view of its caller. Raises the errors of `perform`."""
+        from jitid.model.access import WhoAmI
+
         headers = {"Accept-Encoding": "identity", "User-Agent": "jitid"}
         answer = self._done("GET", "/v1/whoami", None, headers, self._channel, _JSON, safe=True)
         document = _document(answer)
@@ -428,3 +432,43 @@ def _secret(data: bytes, label: str) -> Secret:
     if not text or len(text) > MAX_TOKEN or any(not "!" <= character <= "~" for character in text):
         raise UsageError(f"{label} is none: a credential is one line of visible ASCII characters")
     return Secret.single(text)
+
+
+def open_remote(config: Config, patience: float | None = None) -> RemoteAuthority:
+    """Return the configured remote authority, without a request to it.
+
+    Raises UsageError if none is configured.
+    """
+    timeout = float(config.number("timeout"))
+    return RemoteAuthority(
+        parse_address(config.remote or ""),
+        credential(config),
+        timeout=timeout if patience is None else min(timeout, patience),
+        authorities=config.text("remote_ca"),
+    )
+
+
+def is_of_run(config: Config, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether requests use the identity token of an agent under `jitid run`."""
+    is_configured = config.credential_fd is not None or config.text("remote_credential_file") is not None
+    return not is_configured and environ.get("JITID_PARENT_FILE") is not None
+
+
+def credential(config: Config, environ: Mapping[str, str] = os.environ) -> ClientCredential | None:
+    """Return the place of the credential for a remote authority; None if there is none.
+
+    A configured descriptor or file takes precedence; then the identity token of the agent under `jitid run`; then the
+    credential from systemd (`jitid-credential` of LoadCredential=).
+    """
+    if config.credential_fd is not None:
+        return DescriptorCredential(config.credential_fd)
+    path = config.text("remote_credential_file") or environ.get("JITID_PARENT_FILE")
+    if path:
+        return FileCredential(path)
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    systemd_path = os.path.join(folder, "jitid-credential") if folder else None
+    return (
+        FileCredential(systemd_path, systemd=True)
+        if systemd_path is not None and os.path.lexists(systemd_path)
+        else None
+    )

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from jitid.capabilities.targets.operations import Settle
 from jitid.errors import JitidError, PartialError
 from jitid.model.target import BY_HAND
 from jitid.system import time_limit
@@ -33,6 +32,8 @@ def confirm(authority: Authority, ended: Ended, wait: int | None = None) -> Ende
     """
     if not ended.unsettled or (ended.event is None and not ended.earlier):
         return ended
+    from jitid.capabilities.targets.operations import Settle
+
     if wait is not None:
         # The option --wait replaces the usual time limit.
         time_limit.lift()
@@ -117,6 +118,8 @@ def settle_event(authority: Authority, event: int | None, warn: Callable[[str], 
     """Have targets revoke the credentials that an event ended, and warn of unconfirmed ones."""
     if event is None:
         return
+    from jitid.capabilities.targets.operations import Settle
+
     try:
         settled = authority.perform(Settle(event=event, waiting=True, limit=AT_ONCE))
     except JitidError as error:

@@ -9,14 +9,11 @@ import os
 import select
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from jitid.errors import UsageError
 from jitid.system import output, time_limit
 from jitid.system.read_input import opened, piece_of, unreadable
-
-if TYPE_CHECKING:
-    from jitid.cli.invocation import Invocation
 
 
 def answer() -> str:
@@ -131,11 +128,6 @@ class Lines:
             self._begun += beginning
             if len(self._begun) > LONGEST:
                 self._begun, self._overlong = b"", True
-
-
-def can_prompt(cli: Invocation) -> bool:
-    """Return whether a user is at a terminal to answer."""
-    return not cli.no_input and os.isatty(0) and os.isatty(2)
 
 
 def confirm(effect: str, number: int, expected: str) -> None:

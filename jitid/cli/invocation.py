@@ -238,6 +238,10 @@ class Invocation:
             return None
         return self.config().number("max") if max_ is None else max_
 
+    def can_prompt(self) -> bool:
+        """Return whether a user is at a terminal to answer."""
+        return not self.no_input and os.isatty(0) and os.isatty(2)
+
     def by_eye(self) -> bool:
         """Return whether the output is a table for people: at a terminal, or by request."""
         if self.field is not None:

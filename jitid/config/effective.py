@@ -1,22 +1,149 @@
 """The effective configuration: flags, environment and files, with the origin of each value."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitid.config.config_file import ConfigLayer, read_layers, stricter
-from jitid.config.guard_rails import SettledGuardRail, Trusted
-from jitid.config.settings import GUARD_RAILS, SETTINGS, VARIABLES, Value, absolute, convert, named
+from jitid.config.settings import (
+    GUARD_RAILS,
+    SETTINGS,
+    VARIABLES,
+    Setting,
+    Value,
+    absolute,
+    convert,
+    named,
+    strictest,
+)
 from jitid.errors import ConfigurationError, JitidError, UsageError
 from jitid.model.task import most_sensitive
-from jitid.system.xdg import default_ledger, project_files, system_files, user_file
+from jitid.system.xdg import default_ledger, own_files, project_files, system_files, user_file
 from jitid.values.text import quote, refuse_token, safe
 
 if TYPE_CHECKING:
     from jitid.model.access import OidcIssuer
     from jitid.model.target import StatedTarget
+
+
+class SettledGuardRail(NamedTuple):
+    """The effective value of a guard rail, and its origin."""
+
+    value: Value
+    origin: str
+    refused: str | None = None
+    """The reason why a laxer value does not count, if it is in a file that an environment variable selects."""
+
+
+class Trusted:
+    """The configuration files that the environment cannot choose, read at the first use of a guard rail.
+
+    They are the file that `--config` names, or else the one in the home folder of the password database; and the files
+    of the system. A profile counts only if `--profile` names it.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[ConfigLayer] = (),
+        file: str | None = None,
+        profile: str | None = None,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        lenient: bool = False,
+    ) -> None:
+        """Store the layers that were read, and the values of `--config` (an absolute path) and `--profile`.
+
+        With `lenient`, an invalid file counts as missing.
+        """
+        self._found = layers
+        self._file = file
+        self._profile = profile
+        self._environ = environ
+        self._lenient = lenient
+        self._layers: list[ConfigLayer] | None = None
+
+    @property
+    def layers(self) -> list[ConfigLayer]:
+        """The layers of these files, highest precedence first. Raises ConfigurationError."""
+        if self._layers is None:
+            user_paths, system_paths = own_files()
+            paths = [("user", path) for path in ([self._file] if self._file is not None else user_paths)]
+            layers = []
+            for owner, path in (*paths, *(("system", path) for path in system_paths)):
+                layers += self._read(path, "user" if owner == "user" else "system")
+            self._layers = layers
+        return self._layers
+
+    @property
+    def further(self) -> list[ConfigLayer]:
+        """The layers that the environment has replaced by another file. Raises ConfigurationError."""
+        origins = {layer.origin for layer in self._found}
+        return [layer for layer in self.layers if layer.origin not in origins]
+
+    def settle(self, setting: Setting, configured: Value, origin: str) -> SettledGuardRail:
+        """Return the value of a guard rail: the value found, or a stricter one of the trusted files.
+
+        Raises ConfigurationError.
+        """
+        value, trusted_origin = next(
+            (
+                (layer.values[setting.name], layer.origin)
+                for layer in self.layers
+                if setting.name in layer.values
+            ),
+            (setting.default, "default"),
+        )
+        if configured == value:
+            return SettledGuardRail(value, trusted_origin)
+        if strictest(setting, value, configured) == configured:
+            return SettledGuardRail(configured, origin)
+        if origin == "default":
+            return SettledGuardRail(value, trusted_origin)
+        variable, remedy = self._named_by(origin)
+        refused = (
+            f"`{setting.name}` is {_value_text(setting, value)} ({safe(trusted_origin)}): {safe(origin)} says "
+            f"{_value_text(setting, configured)}, and what {variable} names cannot loosen a guard rail; {remedy}"
+        )
+        return SettledGuardRail(value, trusted_origin, refused)
+
+    def _read(self, path: str, owner: str) -> list[ConfigLayer]:
+        origin = f"{owner} {path}"
+        overlay = f"{origin} [profile.{self._profile}]"
+        layers = [layer for layer in self._found if layer.origin in (origin, overlay)]
+        if layers:
+            return [layer for layer in layers if layer.origin == origin or self._profile is not None]
+        try:
+            # A file at a place that this user may not read counts as missing, in any environment.
+            os.lstat(path)
+        except OSError:
+            return []
+        try:
+            return read_layers(path, "user" if owner == "user" else "system", self._profile)[0]
+        except ConfigurationError:
+            if self._lenient:
+                return []
+            raise
+
+    def _named_by(self, origin: str) -> tuple[str, str]:
+        """Return the environment variable that selected a layer, and the remedy."""
+        path = origin.partition(" ")[2].partition(" [profile.")[0]
+        if origin.startswith("system "):
+            return "XDG_CONFIG_DIRS", "put it into the system's own file"
+        if any(layer.origin == f"user {path}" for layer in self.layers):
+            return "JITID_PROFILE", "name the profile with --profile"
+        variables = (
+            name for name in ("JITID_CONFIG", "XDG_CONFIG_HOME") if self._environ.get(name, "").strip()
+        )
+        return next(variables, "HOME"), "name the file with --config"
+
+
+def _value_text(setting: Setting, value: Value) -> str:
+    if setting.kind == "duration" and isinstance(value, int):
+        from jitid.values.times import format_duration
+
+        return format_duration(value)
+    return safe(str(value))
 
 
 class Config:
@@ -153,7 +280,7 @@ class Config:
         """The folder of ledger and keys, as an absolute path; or an address with `://`."""
         return self.text("ledger") or ""
 
-    def oidc(self) -> tuple[OidcIssuer, ...]:
+    def oidc(self) -> "tuple[OidcIssuer, ...]":
         """Return the issuers whose ID tokens prove a delegator.
 
         Their settings are checked when one of them is used: `oidc.check_settings`.
@@ -171,7 +298,7 @@ class Config:
             issuers.append(OidcIssuer(issuer, **settings))
         return tuple(issuers)
 
-    def targets(self) -> tuple[StatedTarget, ...]:
+    def targets(self) -> "tuple[StatedTarget, ...]":
         """Return the configured targets, unchecked; for the same name, the layer of highest precedence counts."""
         return tuple(self._targets.values())
 
@@ -259,7 +386,7 @@ def load(
     profile: str | None = None,
     flags: Mapping[str, str | None] | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> Config:
+) -> "Config":
     """Return the effective configuration.
 
     Flags take precedence over the environment, then the project's file, the user's file, and the system's. `file`
@@ -291,7 +418,7 @@ def load(
     return Config(values, layers, path, warnings, trusted)
 
 
-def without_files(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Config:
+def without_files(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> "Config":
     """Return the configuration of flags and environment only, for use after an invalid file; never raises.
 
     Guard rails are as strict as the valid files require. An invalid value is replaced by the default. If neither flags

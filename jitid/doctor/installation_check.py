@@ -14,7 +14,7 @@ from shlex import quote as word
 from typing import NamedTuple
 
 from jitid import __version__
-from jitid.authority import open_local, open_remote
+from jitid.authority import open_local, remote
 from jitid.authority.open_local import is_address
 from jitid.authority.remote import RemoteAuthority
 from jitid.capabilities.access.oidc import check_names, check_settings
@@ -496,7 +496,7 @@ def _proves_persons(config: Config) -> bool:
 
 
 def _credential(config: Config) -> Iterator[Check]:
-    credential = open_remote.credential(config)
+    credential = remote.credential(config)
     if credential is not None:
         credential.read()
         yield ok("credential", f"there is one in {credential.place}")
@@ -511,7 +511,7 @@ def _credential(config: Config) -> Iterator[Check]:
 
 
 def _authority(config: Config) -> Iterator[Check]:
-    authority = open_remote.open_remote(config)
+    authority = remote.open_remote(config)
     sent_at = time.time()
     try:
         whoami = authority.whoami()

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 import jitid.cli
-from jitid.authority.wire.annotations import operations
+from jitid.authority.wire.shapes import operations
 from jitid.cli.command import Command
 from jitid.cli.invocation import Invocation
 from jitid.cli.verbs import all_verbs

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 import jitid
 from jitid.authority.wire import codec
-from jitid.authority.wire.annotations import fields_of, operations, result_of
 from jitid.authority.wire.shape_of import item_of
-from jitid.authority.wire.shapes import Definitions
+from jitid.authority.wire.shapes import Definitions, fields_of, operations, result_of
 from jitid.capabilities.identity.revocation_result import TooManyError
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import strategies as st
 
 from jitid.authority.wire import answer_checks
-from jitid.authority.wire.annotations import WireField, fields_of
+from jitid.authority.wire.shapes import WireField, fields_of
 from jitid.capabilities.decisions.operations import StoredPolicy
 from jitid.capabilities.directory.roster.roster_entry import KEEP
 from jitid.capabilities.directory.roster_diff import RosterSource

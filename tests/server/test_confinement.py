@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from jitid.authority import open_remote
+from jitid.authority.remote import is_of_run
 from jitid.config import effective
 from tests.readme import TEXT, blocks
 from tests.real import command, need, need_root, reachable, surroundings
@@ -247,9 +247,9 @@ def test_a_run_within_a_run_does_not_say_that_it_started_the_command() -> None:
         flags={"remote": "http://127.0.0.1:1", "remote_credential_file": "/f"},
         environ={"HOME": "/nonexistent"},
     )
-    assert open_remote.is_of_run(settings, {"JITID_PARENT_FILE": "/t"})
-    assert not open_remote.is_of_run(settings, {})
-    assert not open_remote.is_of_run(named, {"JITID_PARENT_FILE": "/t"})
+    assert is_of_run(settings, {"JITID_PARENT_FILE": "/t"})
+    assert not is_of_run(settings, {})
+    assert not is_of_run(named, {"JITID_PARENT_FILE": "/t"})
 
 
 def test_root_reads_every_key(machine: Machine) -> None:

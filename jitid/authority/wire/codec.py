@@ -8,9 +8,8 @@ from typing import Any, cast
 
 from jitid import errors
 from jitid.authority.wire import answer_checks
-from jitid.authority.wire.annotations import operations, result_of
 from jitid.authority.wire.shape_of import item_of, record_of, shape_of
-from jitid.authority.wire.shapes import Definitions, Schema, UnfitError
+from jitid.authority.wire.shapes import Definitions, Schema, UnfitError, operations, result_of
 from jitid.errors import ApprovalNeededError, ExitStatus, JitidError, StorageError, UsageError
 from jitid.operation.base import Operation, Result
 from jitid.values.text import quote

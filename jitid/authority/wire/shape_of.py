@@ -10,7 +10,6 @@ from types import NoneType, UnionType
 from typing import Any, Literal, NewType, Union, get_args, get_origin
 
 from jitid.authority.wire import answer_checks
-from jitid.authority.wire.annotations import WireField, fields_of
 from jitid.authority.wire.record_codec import (
     FindsShape,
     Given,
@@ -31,7 +30,9 @@ from jitid.authority.wire.shapes import (
     OneOf,
     Plain,
     Row,
+    WireField,
     WireShape,
+    fields_of,
 )
 from jitid.operation.base import Operation
 from jitid.values.declaration import Bounds, Declared

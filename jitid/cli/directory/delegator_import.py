@@ -12,7 +12,7 @@ from jitid.capabilities.directory.operations import ImportDelegators
 from jitid.capabilities.directory.roster.roster_file import form_of, read
 from jitid.cli.directory import delegator_verbs
 from jitid.cli.identity.revoke import unproved
-from jitid.cli.input_lines import can_prompt, confirm
+from jitid.cli.input_lines import confirm
 from jitid.cli.invocation import Invocation
 from jitid.system import output
 from jitid.values.text import number_of
@@ -60,7 +60,7 @@ def import_(cli: Invocation, args: commands.DelegatorImportCommand) -> None:
 
 def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators) -> Reconciled:
     """Import a list. At a terminal, ask for confirmation of losses above the limit."""
-    if operation.most is None or operation.dry_run or not can_prompt(cli):
+    if operation.most is None or operation.dry_run or not cli.can_prompt():
         return authority.perform(operation)
     foreseen = authority.perform(operation.replace(reason=None, most=None, dry_run=True))
     smallest_limit = roster_diff.needed(foreseen)

@@ -11,7 +11,6 @@ from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.inventory.operations import Retire, Revoke
 from jitid.cli import hints
 from jitid.cli.identity.commands import REVOKED
-from jitid.cli.input_lines import can_prompt, confirm
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.model.ledger_rows import Radius, Selection
@@ -95,8 +94,10 @@ def confirmed(cli: Invocation, limit: int | None, foresee: Callable[[], Radius])
         UsageError: the user typed another text.
 
     """
-    if limit is None or not can_prompt(cli):
+    if limit is None or not cli.can_prompt():
         return limit
+    from jitid.cli.input_lines import confirm
+
     radius = foresee()
     count = radius.credentials
     if count <= limit:

@@ -14,7 +14,7 @@ from jitid.authority.open import open_for_issue, open_for_preview
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.issue.request_options import MEMBERS, RequestOptions, merged
 from jitid.cli import input_lines
-from jitid.cli.input_lines import can_prompt, confirm
+from jitid.cli.input_lines import confirm
 from jitid.cli.issue.commands import GRANTED
 from jitid.errors import ApprovalNeededError, JitidError, PartialError, PolicyDeniedError, UsageError
 from jitid.model.credential import is_outside
@@ -185,7 +185,7 @@ def _confirm(cli: Invocation, count: int, limit: int | None) -> None:
     """Refuse more than `limit` credentials; at a terminal, ask for confirmation instead. Raises UsageError."""
     if limit is None or count <= limit:
         return
-    if not can_prompt(cli):
+    if not cli.can_prompt():
         raise UsageError(
             f"this would issue {count} credentials, more than {limit}; nothing was issued",
             "with --yes it issues them; the limit is the setting max_issue",

@@ -256,7 +256,7 @@ class _Start:
             variables = {"JITID_REMOTE": config.remote}
             if (authorities := config.text("remote_ca")) is not None:
                 variables["JITID_REMOTE_CA"] = authorities
-            from jitid.authority.open_remote import is_of_run  # costs start-up with a local ledger
+            from jitid.authority.remote import is_of_run  # costs start-up with a local ledger
 
             if not is_of_run(config):
                 # Within another run, the variable already names the user who started that run.

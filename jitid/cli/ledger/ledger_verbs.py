@@ -15,7 +15,7 @@ from jitid.backup.destination import OUT
 from jitid.backup.take_backup import BackupProgress
 from jitid.backup.transfer import CopyRequest, copy_ledger
 from jitid.capabilities.integrity.operations import CutLog, Prune
-from jitid.cli.input_lines import can_prompt, confirm
+from jitid.cli.input_lines import confirm
 from jitid.cli.invocation import Invocation
 from jitid.cli.ledger import commands
 from jitid.errors import IntegrityError, OutputError, UsageError
@@ -307,7 +307,7 @@ def _confirm(cli: Invocation, naming: Naming, new_issuer: str) -> None:
         f"change the issuer from {naming.names.issuer} to {new_issuer}, "
         f"with {counted(naming.live, 'live credential')}"
     )
-    if not can_prompt(cli):
+    if not cli.can_prompt():
         raise UsageError(
             f"this would {would}; nothing was changed",
             "they stay valid until they expire; verifiers that pin the issuer refuse new ones; "

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from jitid.authority import remote
 from jitid.authority.remote import RemoteAuthority
 from jitid.authority.wire import answer_checks, codec
-from jitid.authority.wire.annotations import operations, result_of
 from jitid.authority.wire.shape_of import item_of, shape_of
+from jitid.authority.wire.shapes import operations, result_of
 from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.sweep.finding import Swept
 from jitid.cli import main

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority import open_remote
+from jitid.authority import remote
 from jitid.config.effective import load
 from jitid.errors import IntegrityError
 from tests.authority.remote.conftest import EVERYTHING
@@ -106,7 +106,7 @@ def test_who_else_may_open_the_file_makes_it_refused(tmp_path: Path, place: str)
     file = tmp_path / "jitid-credential"
     file.write_text("secret\n")
     environ = {"HOME": str(tmp_path), **PLACES[place](file)}
-    bearer = open_remote.credential(load(environ=environ), environ)
+    bearer = remote.credential(load(environ=environ), environ)
     assert bearer is not None
     for others in range(0o100):
         file.chmod(0o600 | others)

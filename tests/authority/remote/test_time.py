@@ -19,8 +19,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from jitid.authority.wire.annotations import result_of
 from jitid.authority.wire.shape_of import item_of, shape_of
+from jitid.authority.wire.shapes import result_of
 from jitid.capabilities.sweep.finding import Coverage
 from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.rules import NAMES
