@@ -14,8 +14,8 @@ from jitid.values.times import format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation_result import Ended
-    from jitid.capabilities.targets.operations import Left
     from jitid.ledger.contract import Ledger
+    from jitid.model.target import Left
     from jitid.operation.base import Authority
 
 

@@ -297,3 +297,20 @@ def settled_digest(members: Iterable[tuple[bytes, str]]) -> str:
     for jti, settlement in members:
         digest.update(jti + sha256(settlement.encode()).digest())
     return digest.hexdigest()
+
+
+class Left(NamedTuple):
+    """A credential whose end is not confirmed at its target. Times are seconds since the epoch."""
+
+    jti: str
+    id: str
+    kind: str
+    target: str
+    name: str
+    settlement: str
+    """`unavailable`, `stuck` or `unsupported`."""
+    seen: str
+    next_at: int | None
+    """The time of the next attempt; None if the target cannot end it."""
+    honoured_until: int | None
+    """The time until which the target may accept it."""

@@ -12,7 +12,7 @@ from jitid.values.text import number_of
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
-    from jitid.capabilities.targets.operations import Left
+    from jitid.model.target import Left
 
 
 class Ended(NamedTuple):

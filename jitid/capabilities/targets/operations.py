@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitid.model.target import Left
 from jitid.operation.base import IDEMPOTENT, READS, Operation
 from jitid.values.declaration import value, values
 from jitid.values.field_types import COUNT, ID, number, text
@@ -40,23 +41,6 @@ class ExamineTargets(Operation["list[Check]"]):
     local = True
 
     slow = True
-
-
-class Left(NamedTuple):
-    """A credential whose end is not confirmed at its target. Times are seconds since the epoch."""
-
-    jti: str
-    id: str
-    kind: str
-    target: str
-    name: str
-    settlement: str
-    """`unavailable`, `stuck` or `unsupported`."""
-    seen: str
-    next_at: int | None
-    """The time of the next attempt; None if the target cannot end it."""
-    honoured_until: int | None
-    """The time until which the target may accept it."""
 
 
 class SettledTargets(NamedTuple):

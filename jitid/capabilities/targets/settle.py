@@ -10,7 +10,7 @@ from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from jitid.capabilities.targets.operations import Left, SettledTargets
+from jitid.capabilities.targets.operations import SettledTargets
 from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
 from jitid.errors import JitidError
 from jitid.issuers.targets import Targets
@@ -19,7 +19,7 @@ from jitid.ledger.contract import Ledger, change
 from jitid.ledger.transaction import Transaction
 from jitid.model.credential import Kind, is_outside
 from jitid.model.ledger_condition import Check, failure, ok, warning
-from jitid.model.target import BY_HAND, LAST_AFTER, EndOutcome, Outside, Settlement
+from jitid.model.target import BY_HAND, LAST_AFTER, EndOutcome, Left, Outside, Settlement
 from jitid.system import time_limit
 from jitid.values.text import safe
 from jitid.values.times import NO_EXPIRY
