@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from jitid.authority.wire import answer_checks, codec
-from jitid.authority.wire.shape_of import shape_of
+from jitid.authority.wire import codec
+from jitid.authority.wire.shape_of import add_aftermath, fitting, refuse, shape_of
 from jitid.authority.wire.shapes import UnfitError
 from jitid.errors import (
     ConfigurationError,
@@ -109,7 +109,7 @@ class RemoteAuthority:
         try:
             return self._result(operation, self._answer(operation, body, self._channel, _JSON))
         except JitidError as error:
-            answer_checks.add_aftermath(operation, error)
+            add_aftermath(operation, error)
             raise
 
     @property
@@ -130,8 +130,8 @@ class RemoteAuthority:
         try:
             document = _loaded(answer.read())
             if document is _NONE:
-                answer_checks.refuse(operation, "it is not JSON")
-            return answer_checks.fitting(operation, codec.decode_result(operation, document))
+                refuse(operation, "it is not JSON")
+            return fitting(operation, codec.decode_result(operation, document))
         except JitidError as error:
             # The authority reported success, so the operation may have been performed.
             error.unsure = True
@@ -145,9 +145,7 @@ class RemoteAuthority:
         channel = Channel(self._address, self._authorities)
         try:
             answer = self._answer(operation, body, channel, _LINES)
-            yield from answer_checks.fitting(
-                operation, codec.decode_result(operation, _documents(answer, channel))
-            )
+            yield from fitting(operation, codec.decode_result(operation, _documents(answer, channel)))
         finally:
             channel.close()
 

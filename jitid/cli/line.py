@@ -1,13 +1,15 @@
-"""A parsed line: the texts of its options and arguments, and their conversion to the fields of its verb."""
+"""A command line: a plain one is parsed without Typer, which takes longer to load; its texts become fields."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jitid.cli.invocation import GlobalOptions, Invocation
+from jitid.cli.verbs import GROUPS, verbs_of
 from jitid.config.effective import check_environment
 from jitid.errors import UsageError
 from jitid.operation.base import Verb
+from jitid.redaction.token_format import name_holds_token
 from jitid.values.declaration import Field
 from jitid.values.text import refuse_token
 
@@ -77,3 +79,123 @@ def _check_texts(field: Field, value: Any) -> None:  # noqa: ANN401 - a text, se
             raise UsageError(f"the value of {field.label} is not UTF-8")
         if not field.verb_refuses_tokens:
             refuse_token(text, field.label)
+
+
+def read(argv: Sequence[str]) -> Line | None:
+    """Parse a plain line. Return None for a line that is not plain."""
+    words, command = split_command(argv)
+    if not all(word.strip() and word.isascii() and not name_holds_token(word) for word in words):
+        return None
+    global_values: dict[str, Any] = {}
+    remaining = iter(words)
+    verb = _verb(remaining, global_values)
+    if verb is None:
+        return None
+    values: dict[str, Any] = {}
+    arguments = _options(remaining, verb, values, global_values)
+    if arguments is None:
+        return None
+    if verb.runs_command:
+        # Without `--`, Typer decides where the command begins.
+        if not command or arguments:
+            return None
+        arguments = list(command)
+    elif command is not None:
+        return None
+    return Line(verb, values, global_values) if _positional(arguments, verb, values) else None
+
+
+def requested_format(argv: Sequence[str]) -> str | None:
+    """Return the value of `--format` on a line that could not be parsed: its error has that format."""
+    for index, word in enumerate(argv):
+        if word == "--format" and index + 1 < len(argv):
+            return argv[index + 1]
+        if word.startswith("--format="):
+            return word.partition("=")[2]
+    return None
+
+
+def split_command(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:
+    """Split a line at `--`. The words after it belong to another command."""
+    if "--" not in argv:
+        return argv, None
+    index = argv.index("--")
+    return argv[:index], argv[index + 1 :]
+
+
+def by_flag(fields: Mapping[str, Field]) -> dict[str, Field]:
+    """Return the fields that are options, by each name of the option."""
+    return {name: field for field in fields.values() for name in field.flags}
+
+
+def _verb(words: Iterator[str], global_values: dict[str, Any]) -> type[Verb] | None:
+    """Return the verb of a line, and read the words up to it: only global options may precede it."""
+    first_word = ""
+    for word in words:
+        if word.startswith("-"):
+            if not _store(word, words, _GLOBALS, global_values):
+                return None
+        elif not first_word and word in GROUPS:
+            first_word = word
+        else:
+            verb = f"{first_word} {word}" if first_word else word
+            return verbs_of(first_word or word).get(verb)
+    return None
+
+
+def _options(
+    words: Iterator[str], verb: type[Verb], values: dict[str, Any], global_values: dict[str, Any]
+) -> list[str] | None:
+    """Store the values of the options; return the words that are not options, or None if the line is not plain."""
+    own = by_flag(verb.fields)
+    arguments = []
+    for word in words:
+        if not word.startswith("-") or word == "-":
+            arguments.append(word)
+        elif not (
+            _store(word, words, own, values)
+            if word.partition("=")[0] in own
+            else _store(word, words, _GLOBALS, global_values)
+        ):
+            return None
+    return arguments
+
+
+def _store(word: str, words: Iterator[str], options: Mapping[str, Field], values: dict[str, Any]) -> bool:
+    """Store the value of an option. Return False if it is not plain."""
+    name, equals, value = word.partition("=")
+    field = options.get(name)
+    if field is None:
+        return False
+    if field.type is None:
+        values[field.name] = True
+        return not equals
+    value = value if equals else next(words, "")
+    # If the value looks like an option, the real value may be missing.
+    if not value.strip() or (value.startswith("-") and value != "-"):
+        return False
+    if field.many:
+        values.setdefault(field.name, []).append(value)
+    else:
+        values[field.name] = value
+    return True
+
+
+def _positional(words: list[str], verb: type[Verb], values: dict[str, Any]) -> bool:
+    """Store the words that are not options. Return False if there are too many, or too few."""
+    remaining = list(words)
+    for name, field in verb.fields.items():
+        if not field.is_argument:
+            continue
+        if field.many:
+            taken, remaining = remaining, []
+            if taken:
+                values[name] = taken
+        elif remaining:
+            values[name] = remaining.pop(0)
+        if field.stated and name not in values:
+            return False
+    return not remaining
+
+
+_GLOBALS = by_flag(GlobalOptions.fields)

@@ -9,10 +9,9 @@ import signal
 from collections.abc import Mapping, Sequence
 from types import FrameType
 
-from jitid.cli import plain
 from jitid.cli.command import Command
 from jitid.cli.invocation import GivenOption, GlobalOptions, Invocation
-from jitid.cli.line import bound
+from jitid.cli.line import bound, read, requested_format, split_command
 from jitid.cli.verbs import GROUPS, verbs_of
 from jitid.config.effective import check_environment
 from jitid.errors import (
@@ -66,8 +65,8 @@ def run(argv: list[str]) -> int:
         return 128 + signal.SIGINT
     except BaseException as error:  # noqa: BLE001 - the boundary: no other code reports to the user
         # The error may come from a line that was not parsed.
-        words, _ = plain.split_command(argv)
-        cli.format = cli.format or plain.requested_format(words)
+        words, _ = split_command(argv)
+        cli.format = cli.format or requested_format(words)
         cli.debug = cli.debug or "--debug" in words
         storage = _storage_error(error)
         return _status(_report_bug(error, cli) if storage is None else report(storage, cli), cli)
@@ -118,7 +117,7 @@ def _verb(argv: Sequence[str], cli: Invocation) -> Verb | None:
         output.write(help_text.of(" ".join(argv[:-1])))
         return None
     try:
-        line = plain.read(argv)
+        line = read(argv)
         if line is None:
             from jitid.cli import typer_parser
 
@@ -126,7 +125,7 @@ def _verb(argv: Sequence[str], cli: Invocation) -> Verb | None:
             line = typer_parser.read(argv, cli)
         return None if line is None else bound(line, os.environ, cli)
     except UsageError:
-        cli.format = cli.format or plain.requested_format(argv)
+        cli.format = cli.format or requested_format(argv)
         raise
 
 
@@ -139,7 +138,7 @@ def _read_line(argv: Sequence[str]) -> Mapping[str, GivenOption]:
     if requested is not None:
         raise UsageError(f"{quote(requested)} does nothing on such a line")
     cli = Invocation()
-    line = plain.read(argv)
+    line = read(argv)
     if line is None:
         from jitid.cli import typer_parser
 

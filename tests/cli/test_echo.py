@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from jitid.cli import main
 from jitid.cli.invocation import GlobalOptions
-from jitid.cli.plain import by_flag
+from jitid.cli.line import by_flag
 from jitid.cli.verbs import all_verbs
 from jitid.errors import JitidError
 from jitid.redaction.token_format import SIGNED_MARK, masked, name_holds_token

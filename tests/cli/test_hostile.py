@@ -11,7 +11,7 @@ import pytest
 
 from jitid.cli import main
 from jitid.cli.invocation import GlobalOptions
-from jitid.cli.plain import by_flag
+from jitid.cli.line import by_flag
 from jitid.cli.verbs import all_verbs
 from jitid.values.text import safe
 from tests.values.hostile import INTRUDERS, NAUGHTY

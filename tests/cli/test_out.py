@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from jitid.cli import main
-from jitid.cli.plain import by_flag
+from jitid.cli.line import by_flag
 from jitid.cli.verbs import all_verbs
 from jitid.errors import OutputError, UsageError
 from jitid.ledger.sqlite import folder

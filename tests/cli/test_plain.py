@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from jitid.cli import plain, typer_parser
+from jitid.cli import typer_parser
 from jitid.cli.invocation import GlobalOptions, Invocation
-from jitid.cli.line import Line, bound
-from jitid.cli.plain import by_flag
+from jitid.cli.line import Line, bound, by_flag
+from jitid.cli.line import read as read_plain
 from jitid.cli.verbs import all_verbs
 from jitid.errors import UsageError
 from jitid.values.declaration import Field
@@ -77,7 +77,7 @@ def _values(line: Line, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]
 
 
 def _plainly(line: Sequence[str], environ: Mapping[str, str]) -> object:
-    read = plain.read(line)
+    read = read_plain(line)
     assert read is not None, "the line is not plain"
     return _values(read, environ)
 
@@ -97,7 +97,7 @@ def test_variables_count_alike() -> None:
     environ = {"JITID_TASK": "T", "JITID_DELEGATOR": "bob", "JITID_SCOPE": "a:b c:d", "JITID_TTL": "5m"}
     line = ["issue", "--delegator", "alice"]
     assert _plainly(line, environ) == _by_typer(line, environ)
-    command = bound(cast("Line", plain.read(line)), environ, cli := Invocation())
+    command = bound(cast("Line", read_plain(line)), environ, cli := Invocation())
     assert (command.task, command.delegator, command.scope) == ("T", "user:alice", ("a:b", "c:d"))  # type: ignore[attr-defined]
     assert cli.from_environment == {"task", "scope", "ttl"}
 
@@ -131,7 +131,7 @@ def lines(draw: st.DrawFn, verb: str) -> list[str]:
 @for_all(data=st.data())
 def test_whatever_is_read_as_plain_typer_reads_alike(verb: str, data: st.DataObject) -> None:
     line = data.draw(lines(verb))
-    if plain.read(line) is not None:
+    if read_plain(line) is not None:
         assert _plainly(line, {}) == _by_typer(line, {})
 
 
@@ -143,23 +143,23 @@ def test_the_usual_lines_of_every_verb_are_plain(verb: str) -> None:
     rest = ["--", needed.pop()] if command.runs_command else []
     for name, field in by_flag(command.fields).items():
         line = [*verb.split(), *needed, name, *(["x"] if field.type else []), *rest]
-        assert plain.read(line) is not None, line
+        assert read_plain(line) is not None, line
 
 
 @pytest.mark.parametrize("line", ODD, ids=" ".join)
 def test_what_is_not_plain_is_left_to_typer(line: list[str]) -> None:
-    assert plain.read(line) is None
+    assert read_plain(line) is None
 
 
 @pytest.mark.parametrize("value", ["x", "1_0", "1e3", "", "9" * 20, "1000000000"])
 def test_a_number_that_is_none_is_refused_alike(value: str) -> None:
     line = ["issue", f"--count={value}"]
     with pytest.raises(UsageError):
-        bound(plain.read(line) or cast("Line", typer_parser.read(line, Invocation())), {}, Invocation())
+        bound(read_plain(line) or cast("Line", typer_parser.read(line, Invocation())), {}, Invocation())
 
 
 def test_a_blank_variable_is_refused() -> None:
-    line = plain.read(["issue", "--task", "T", "--delegator", "alice"])
+    line = read_plain(["issue", "--task", "T", "--delegator", "alice"])
     assert line is not None
     with pytest.raises(UsageError, match="JITID_PARENT_FILE is blank"):
         bound(line, {"JITID_PARENT_FILE": ""}, Invocation())

@@ -7,8 +7,7 @@ from importlib import import_module
 from typing import Any, cast
 
 from jitid import errors
-from jitid.authority.wire import answer_checks
-from jitid.authority.wire.shape_of import item_of, record_of, shape_of
+from jitid.authority.wire.shape_of import item_of, record_of, refuse, shape_of
 from jitid.authority.wire.shapes import Definitions, Schema, UnfitError, operations, result_of
 from jitid.errors import ApprovalNeededError, ExitStatus, JitidError, StorageError, UsageError
 from jitid.operation.base import Operation, Result
@@ -232,7 +231,7 @@ def _decoded(operation: Operation[Any], kind: Any, document: Any) -> Any:
     try:
         return shape_of(kind, request=False).decode(document)
     except UnfitError as error:
-        answer_checks.refuse(operation, str(error))
+        refuse(operation, str(error))
 
 
 def schema_of(name: str, definitions: Definitions) -> tuple[Schema, Schema]:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from jitid.authority import remote
 from jitid.authority.remote import RemoteAuthority
-from jitid.authority.wire import answer_checks, codec
-from jitid.authority.wire.shape_of import item_of, shape_of
+from jitid.authority.wire import codec
+from jitid.authority.wire.shape_of import fitting, item_of, shape_of
 from jitid.authority.wire.shapes import operations, result_of
 from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.sweep.finding import Swept
@@ -352,7 +352,7 @@ def test_a_value_that_no_authority_sends_is_refused(wrong: str) -> None:
         if not change(document):
             continue
         with pytest.raises(StorageError) as raised:
-            result = answer_checks.fitting(examples()[name], codec.decode_result(examples()[name], document))
+            result = fitting(examples()[name], codec.decode_result(examples()[name], document))
             list(result if isinstance(result, Iterator) else ())
         assert not raised.value.retryable
         return
