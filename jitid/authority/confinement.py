@@ -6,7 +6,7 @@ import os
 import socket
 import stat
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.authority import open_local
 from jitid.capabilities.run.token_place import STARTED_BY
@@ -16,6 +16,7 @@ from jitid.ledger.sqlite import folder
 from jitid.model.access import Confinement, WhoAmI
 from jitid.model.ledger_condition import UnexaminedError
 from jitid.system.authority_address import parse_address
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.authority.remote import ClientCredential
@@ -25,7 +26,7 @@ _PATIENCE = 5.0
 """Seconds to wait for an authority that may not serve this user at all."""
 
 
-class SeenState(NamedTuple):
+class SeenState(Record):
     """A confinement state and the evidence for it."""
 
     confinement: Confinement

@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
@@ -24,7 +26,7 @@ _MOST_NAMED = 100
 """The maximum number of identities with one name that an event about their reads lists."""
 
 
-class _CallerKey(NamedTuple):
+class _CallerKey(Record):
     """A caller as a key of the counts. Several agents may share a name, so the identity is part of it."""
 
     name: str

@@ -7,7 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from jitid.authority.wire import codec
 from jitid.authority.wire.shape_of import add_aftermath, fitting, refuse, shape_of
@@ -28,6 +28,7 @@ from jitid.system.authority_address import parse_address
 from jitid.system.files import trusted_uids
 from jitid.system.http import Answer, Channel, LostError, new_key
 from jitid.values import strict_json
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ class RemoteAuthority:
         raise AssertionError
 
 
-class _Refusal(NamedTuple):
+class _Refusal(Record):
     """The failure of a try."""
 
     error: JitidError

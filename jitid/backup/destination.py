@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.authority.open_local import caller, place_of, with_transit
 from jitid.backup import archive, take_backup
@@ -22,6 +22,7 @@ from jitid.errors import (
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.ledger_folder import LedgerFolder
 from jitid.system.files import sync_folder
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _ASIDE = "jitid-backup"
 _TAR = ".tar"
 
 
-class MadeBackup(NamedTuple):
+class MadeBackup(Record):
     """A backup that was made."""
 
     place: str

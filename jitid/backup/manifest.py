@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
-from typing import NamedTuple
 
 from jitid import __version__
 from jitid.backup import archive
@@ -17,11 +16,12 @@ from jitid.model.event import Head
 from jitid.model.ledger_rows import Names
 from jitid.system.files import write_private
 from jitid.values import strict_json
+from jitid.values.record import Record
 from jitid.values.text import quote
 from jitid.values.times import format_time
 
 
-class Manifest(NamedTuple):
+class Manifest(Record):
     """The manifest of a backup."""
 
     ledger: str

@@ -8,7 +8,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING
 
 from jitid.authority.open_local import caller, place_of, with_transit
 from jitid.backup import archive, revive
@@ -32,6 +32,7 @@ from jitid.model.event import BrokenChainError, Head
 from jitid.redaction.token_format import bare
 from jitid.system.files import read_regular, sync_folder
 from jitid.system.xdg import AUTHORITY
+from jitid.values.record import Record
 from jitid.values.text import number_of, quote
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def behind(snapshot: View, head: Head) -> int:
     return max(head.seq - snapshot.head().seq, 0)
 
 
-class RestoredLedger(NamedTuple):
+class RestoredLedger(Record):
     """A ledger that was restored."""
 
     path: str
@@ -99,7 +100,7 @@ class RestoredLedger(NamedTuple):
     """The new place of the ledger that was replaced."""
 
 
-class _Before(NamedTuple):
+class _Before(Record):
     """The known facts about the ledger that is replaced."""
 
     head: Head | None
@@ -110,7 +111,7 @@ class _Before(NamedTuple):
     """The signed head that a sweep has left there."""
 
 
-class _Comparison(NamedTuple):
+class _Comparison(Record):
     """The comparison of a backup with the known heads of its ledger."""
 
     lost: int | None

@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from tarfile import TarError
-from typing import NamedTuple
 
 from jitid.backup import archive, manifest
 from jitid.backup.manifest import Manifest, read_manifest
@@ -33,6 +32,7 @@ from jitid.ledger.transaction import Transaction
 from jitid.model.ledger_rows import RESTORED, Names, Selection, SigningKey
 from jitid.redaction.token_format import bare
 from jitid.system.files import sync_folder
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 REASON = "restored from a backup, which does not know what was ended since it was made"
@@ -42,7 +42,7 @@ LOCK = "restoring"
 """The lock file of a ledger that is being assembled; it is not a part of the ledger."""
 
 
-class Unpacked(NamedTuple):
+class Unpacked(Record):
     """A backup that was unpacked; each member matches the manifest."""
 
     manifest: Manifest
@@ -50,7 +50,7 @@ class Unpacked(NamedTuple):
     """The signed head that vouches for the manifest, and for the audit chain in it."""
 
 
-class Restored(NamedTuple):
+class Restored(Record):
     """The outcome of a restore."""
 
     event: int

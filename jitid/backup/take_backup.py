@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from jitid.backup import archive
 from jitid.backup.manifest import Manifest, write_manifest
@@ -31,10 +30,11 @@ from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.redaction.token_format import bare
 from jitid.system.files import sync_folder, write_private
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 
-class BackupProgress(NamedTuple):
+class BackupProgress(Record):
     """The callbacks that report progress."""
 
     pages: Callable[[int, int], None]

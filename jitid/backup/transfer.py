@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.authority.open_local import caller, folder_of, is_address, place_of
 from jitid.capabilities.integrity import verify_log
@@ -25,13 +25,14 @@ from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.system.files import write_private
 from jitid.system.xdg import authority_folder
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.config.effective import Config
     from jitid.ledger.place import LedgerPlace
 
 
-class Copy(NamedTuple):
+class Copy(Record):
     """A ledger that was copied."""
 
     tables: tuple[Copied, ...]
@@ -160,7 +161,7 @@ def _must_stand(source: CopySource, head: Head) -> None:
         )
 
 
-class CopyRequest(NamedTuple):
+class CopyRequest(Record):
     """The request for a copy."""
 
     to: str

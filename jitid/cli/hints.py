@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.errors import InvalidCredentialError, JitidError, UsageError
 from jitid.redaction.token_format import name_holds_token
 from jitid.system import read_input
 from jitid.values.ids import parse_id
+from jitid.values.record import Record
 from jitid.values.text import quote, safe, token_warning
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class Replaced:
         return quote(self._path, 200)
 
 
-class _Stated(NamedTuple):
+class _Stated(Record):
     """The unverified claims of a token."""
 
     jti: str

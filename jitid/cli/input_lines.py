@@ -9,11 +9,11 @@ import os
 import select
 from collections import deque
 from time import monotonic
-from typing import NamedTuple
 
 from jitid.errors import UsageError
 from jitid.system import output, time_limit
 from jitid.system.read_input import opened, piece_of, unreadable
+from jitid.values.record import Record
 
 
 def answer() -> str:
@@ -40,7 +40,7 @@ _MOST_BYTES = 1 << 21
 _PIECE = 1 << 16
 
 
-class InputLine(NamedTuple):
+class InputLine(Record):
     """A line without its end."""
 
     number: int

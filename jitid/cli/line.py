@@ -2,7 +2,7 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.cli.invocation import GlobalOptions, Invocation
 from jitid.cli.verbs import GROUPS, verbs_of
@@ -11,10 +11,11 @@ from jitid.errors import UsageError
 from jitid.operation.base import Verb
 from jitid.redaction.token_format import name_holds_token
 from jitid.values.declaration import Field
+from jitid.values.record import Record
 from jitid.values.text import refuse_token
 
 
-class Line(NamedTuple):
+class Line(Record):
     """A line as parsed: the texts by the names of the fields, True for a flag, a list if there may be several."""
 
     verb: type[Verb]

@@ -7,12 +7,13 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from jitid.config.settings import ALGORITHMS, SETTINGS, Value, absolute, convert, nearest, one_of
 from jitid.errors import ConfigurationError, UsageError
 from jitid.model.task import SENSITIVITIES, most_sensitive
 from jitid.system.files import open_to_others, trusted_uids
+from jitid.values.record import Record
 from jitid.values.text import MARK, decoded, foreign, quote, safe
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _CHOICES = ("kind", "algorithms")
 _SYSTEM_USER = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.$-]{0,63}", re.ASCII)
 
 
-class ConfigLayer(NamedTuple):
+class ConfigLayer(Record):
     """The content of one file, or of one profile in it, checked and converted."""
 
     origin: str

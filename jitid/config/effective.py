@@ -3,7 +3,7 @@
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.config.config_file import ConfigLayer, read_layers, stricter
 from jitid.config.settings import (
@@ -20,6 +20,7 @@ from jitid.config.settings import (
 from jitid.errors import ConfigurationError, JitidError, UsageError
 from jitid.model.task import most_sensitive
 from jitid.system.xdg import default_ledger, own_files, project_files, system_files, user_file
+from jitid.values.record import Record
 from jitid.values.text import quote, refuse_token, safe
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from jitid.model.target import StatedTarget
 
 
-class SettledGuardRail(NamedTuple):
+class SettledGuardRail(Record):
     """The effective value of a guard rail, and its origin."""
 
     value: Value

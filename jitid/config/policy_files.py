@@ -5,10 +5,10 @@ import errno
 import os
 import stat
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, IntegrityError, OutputError, StorageError, UsageError
 from jitid.system.files import open_to_others, trusted_uids
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 CEDAR = ".cedar"
@@ -18,7 +18,7 @@ LARGEST = 64 << 20
 """Maximum bytes of a policy file."""
 
 
-class Folder(NamedTuple):
+class Folder(Record):
     """The policy in a folder; each file with its name and its text."""
 
     path: str

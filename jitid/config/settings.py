@@ -1,10 +1,11 @@
 """The settings: their names, meanings, valid values, and permitted sources."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
-from typing import TYPE_CHECKING, Literal, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
 from jitid.errors import ConfigurationError, JitidError
 from jitid.model.task import SENSITIVITIES
+from jitid.values.record import Record
 from jitid.values.text import quote, refuse_token
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ ALGORITHMS = ("EdDSA", "ES256")
 LOG_FORMATS = ("json", "text", "none")
 
 
-class Setting(NamedTuple):
+class Setting(Record):
     """One setting of the configuration."""
 
     name: str

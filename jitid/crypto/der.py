@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha1
-from typing import NamedTuple
 
 from jitid.errors import IntegrityError
+from jitid.values.record import Record
 
 INTEGER, BITS, OCTETS, NULL, OID, UTF8, SEQUENCE, SET = 0x02, 0x03, 0x04, 0x05, 0x06, 0x0C, 0x30, 0x31
 _UTC_TIME, _GENERAL_TIME = 0x17, 0x18
@@ -78,7 +78,7 @@ def parts(der: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         der = der[end:]
 
 
-class IssuerFields(NamedTuple):
+class IssuerFields(Record):
     """The fields of an authority's certificate that the certificates it signs depend on."""
 
     name: bytes
@@ -229,7 +229,7 @@ _PRIVATE = tlv(
 )[: -_POINT - len(_BETWEEN) - _SCALAR]
 
 
-class CertificateForm(NamedTuple):
+class CertificateForm(Record):
     """The parts that all certificates of one issue share, in DER."""
 
     issued: bytes

@@ -4,11 +4,12 @@
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.errors import ExpiredError, IntegrityError, InvalidCredentialError
 from jitid.redaction.token_format import MAX_TOKEN as MAX_TOKEN
 from jitid.values import strict_json
+from jitid.values.record import Record
 from jitid.values.strict_json import b64url, b64url_decode
 from jitid.values.times import ANOTHER, format_time
 
@@ -34,7 +35,7 @@ SIGNATURE_SIZE = 64
 # `+` and `/` are valid in base64 and invalid in base64url: they become `!`, which is invalid in both.
 
 
-class Parsed(NamedTuple):
+class Parsed(Record):
     """A token of the right form; its contents are untrusted until the signature is verified."""
 
     alg: str

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+
+from jitid.values.record import Record
 
 ED25519 = "ssh-ed25519"
 USER_CERTIFICATE = 1
@@ -57,7 +58,7 @@ _ALONE = strings((b"none", b"none", b"")) + (1).to_bytes(4)
 """The start of a private key file with neither cipher nor passphrase, and one key."""
 
 
-class PublicKey(NamedTuple):
+class PublicKey(Record):
     """A public key of a type that can be certified."""
 
     type: str
@@ -74,7 +75,7 @@ class PublicKey(NamedTuple):
         return self.type.removesuffix(_VENDOR) + _CERTIFICATE
 
 
-class Certificate(NamedTuple):
+class Certificate(Record):
     """A parsed certificate; its contents are untrusted until the signature is verified."""
 
     key: PublicKey
@@ -316,7 +317,7 @@ _DATED = slice(12, 28)
 """Version and time, after the magic number and the format."""
 
 
-class RevokedCertificate(NamedTuple):
+class RevokedCertificate(Record):
     """The entry of a certificate in a list."""
 
     serial: int

@@ -10,10 +10,11 @@ import re
 import warnings
 from binascii import a2b_base64, b2a_base64
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.crypto import openssh
 from jitid.redaction.token_format import MAX_TOKEN
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -107,7 +108,7 @@ _KEY_MARKS = (
 _NEAR = 40
 
 
-class FoundKey(NamedTuple):
+class FoundKey(Record):
     """A private key that was found."""
 
     public: bytes

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError
 from jitid.values import strict_json
+from jitid.values.record import Record
 from jitid.values.times import format_time
 
 TYPES = frozenset({"statuslist+jwt"})
@@ -32,14 +33,14 @@ MAX_URI = 2_048
 _SIZES = (1, 2, 4, 8)
 
 
-class StatusReference(NamedTuple):
+class StatusReference(Record):
     """The place of a token's state in a status list (section 6)."""
 
     uri: str
     place: int
 
 
-class StatusList(NamedTuple):
+class StatusList(Record):
     """The states of many tokens; the first one is in the lowest bits of the first byte (section 4.1)."""
 
     bits: int
@@ -58,7 +59,7 @@ class StatusList(NamedTuple):
         return self.data[byte] >> shift & (1 << self.bits) - 1
 
 
-class SignedStatusList(NamedTuple):
+class SignedStatusList(Record):
     """A status list with a verified signature of its issuer. Times are seconds since the epoch."""
 
     uri: str

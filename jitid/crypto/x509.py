@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -23,6 +22,7 @@ from jitid.crypto.der import INTEGER, SIGNATURE, TOLERANCE, VERSION_3, from_pem,
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.values.ids import credential_id
+from jitid.values.record import Record
 from jitid.values.text import quote
 from jitid.values.times import format_time
 
@@ -43,7 +43,7 @@ UNREADABLE = (
 _JTI_BYTES = 16
 
 
-class PresentedCertificate(NamedTuple):
+class PresentedCertificate(Record):
     """A parsed certificate that a caller presents; its contents are untrusted until the signature is verified."""
 
     jti: str

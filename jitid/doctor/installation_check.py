@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from shlex import quote as word
-from typing import NamedTuple
 
 from jitid import __version__
 from jitid.authority import open_local, remote
@@ -35,6 +34,7 @@ from jitid.system import installed_files
 from jitid.system.authority_address import parse_address
 from jitid.system.files import ReadableError, offences
 from jitid.system.processes import liveness, orphans, this_process
+from jitid.values.record import Record
 from jitid.values.text import number_of
 from jitid.values.times import format_time
 
@@ -55,7 +55,7 @@ LEAST = {"Python": "3.11", "SQLite": "3.40", "cedarpy": "4.8.7"}
 """The oldest versions that jitid is known to work with."""
 
 
-class Installation(NamedTuple):
+class Installation(Record):
     """The subject of the checks of this machine."""
 
     config: Config

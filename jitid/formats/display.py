@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.errors import UsageError
+from jitid.values.record import Record
 
 
 class Format(Enum):
@@ -19,7 +20,7 @@ class Format(Enum):
     CSV = "csv"
 
 
-class Display(NamedTuple):
+class Display(Record):
     """The result of a command as data: named fields in rows, which every format can show.
 
     Values are text, integers, booleans, None, or sequences and mappings of these. Times are already RFC 3339

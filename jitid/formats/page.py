@@ -6,13 +6,13 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from functools import cache
 from hashlib import sha256
-from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from jitid.formats.cell import cell, count, counted, duration, mean, percent
 from jitid.model.survey import Spread
+from jitid.values.record import Record
 from jitid.values.times import format_time
 
 _ROOT = __file__.rpartition("/formats/")[0]
@@ -81,7 +81,7 @@ def _prose(words: str) -> Markup:
     )
 
 
-class Bar(NamedTuple):
+class Bar(Record):
     """One bar with its name."""
 
     name: str
@@ -92,7 +92,7 @@ class Bar(NamedTuple):
     """The class that colours it."""
 
 
-class Bars(NamedTuple):
+class Bars(Record):
     """Horizontal bars below each other, each under its name and its value."""
 
     key: str
@@ -112,7 +112,7 @@ class Bars(NamedTuple):
         return max(100 * min(part.value / self.whole, 1), 0.5) if part.value and self.whole else 0
 
 
-class ChartColumns(NamedTuple):
+class ChartColumns(Record):
     """Columns side by side over an axis with the first and the last name; the highest one has its value."""
 
     key: str
@@ -128,7 +128,7 @@ class ChartColumns(NamedTuple):
         return max(value for _, value in self.parts)
 
 
-class CardTable(NamedTuple):
+class CardTable(Record):
     """Rows with a name first and figures after it."""
 
     caption: str
@@ -136,7 +136,7 @@ class CardTable(NamedTuple):
     rows: Sequence[tuple[str, ...]]
 
 
-class Card(NamedTuple):
+class Card(Record):
     """A part of a page with its own heading; parts that it does not have are left out."""
 
     title: str

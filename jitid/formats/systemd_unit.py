@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from jitid.values.record import Record
 
 _BARE = re.compile(r"[\w./:=,@+-]+", re.ASCII)
 
 
-class Job(NamedTuple):
+class Job(Record):
     """A command, and the resources that it needs."""
 
     about: str

@@ -7,7 +7,7 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from jitid.formats.cell import cell
 from jitid.formats.display import Display
+from jitid.values.record import Record
 from jitid.values.text import safe
 
 GAP = 2
@@ -33,7 +34,7 @@ _WHOLE = re.compile(
 )
 
 
-class Column(NamedTuple):
+class Column(Record):
     """The layout of one column."""
 
     width: int

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from shlex import quote as word
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
 from jitid.issuers.issuer import KindSpec
@@ -31,6 +31,7 @@ from jitid.model.target import (
 from jitid.system import time_limit
 from jitid.system.files import changeable
 from jitid.values import strict_json
+from jitid.values.record import Record
 from jitid.values.secret import Secret
 from jitid.values.text import safe
 
@@ -72,7 +73,7 @@ class _UnsupportedError(JitidError):
     """The program does not have an operation."""
 
 
-class _Ran(NamedTuple):
+class _Ran(Record):
     status: int
     output: bytes
     errors: int

@@ -3,11 +3,12 @@
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jitid.keys.keyring import Signer
 from jitid.model.credential import PARTS, TOKENS, Kind, base_kind
 from jitid.model.ledger_rows import SigningKey
+from jitid.values.record import Record
 from jitid.values.secret import Secret
 from jitid.values.text import with_final_newline
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from jitid.model.target import Target
 
 
-class Draft(NamedTuple):
+class Draft(Record):
     """The common contents of the credentials of one issue. Times are seconds since the epoch."""
 
     issuer: str
@@ -62,7 +63,7 @@ class Draft(NamedTuple):
         return " ".join(self.may_audience) if kind in TOKENS else None
 
 
-class Listed(NamedTuple):
+class Listed(Record):
     """The place of a signed token in a published status list (draft-ietf-oauth-status-list, section 6)."""
 
     list: int
@@ -75,7 +76,7 @@ class Listed(NamedTuple):
         return {"status_list": {"idx": self.place, "uri": self.uri}}
 
 
-class Ids(NamedTuple):
+class Ids(Record):
     """The names of one credential and of the identity that it belongs to."""
 
     id: str
@@ -84,7 +85,7 @@ class Ids(NamedTuple):
     """None for an unsigned credential, and if no status list is published."""
 
 
-class Order(NamedTuple):
+class Order(Record):
     """Credentials that differ only in their names."""
 
     draft: Draft
@@ -92,7 +93,7 @@ class Order(NamedTuple):
     """At least one."""
 
 
-class Minted(NamedTuple):
+class Minted(Record):
     """A secret that was just made, with the hashes that the ledger records."""
 
     secret: Secret
@@ -118,7 +119,7 @@ class Issuer(Protocol):
         """
 
 
-class Signing(NamedTuple):
+class Signing(Record):
     """The signing key that a kind of credential needs."""
 
     use: str

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, Protocol
 
 from jitid.errors import UsageError
 from jitid.keys.keyring import Signer
 from jitid.model.target import EndOutcome, Existing, MadeCredential, Probe, TargetRecord
 from jitid.model.task import UNKNOWN_OWNER, written_task
 from jitid.values.names import EPHEMERAL
+from jitid.values.record import Record
 from jitid.values.secret import Secret
 from jitid.values.text import label
 
 
-class TargetOption(NamedTuple):
+class TargetOption(Record):
     """One option that the table of a target, or of a template, may have."""
 
     sort: str
@@ -28,7 +29,7 @@ class TargetOption(NamedTuple):
     required: bool = False
 
 
-class KindOptions(NamedTuple):
+class KindOptions(Record):
     """The options in the configuration of a kind."""
 
     target: Mapping[str, TargetOption] = MappingProxyType({})
@@ -37,7 +38,7 @@ class KindOptions(NamedTuple):
     """Of its templates."""
 
 
-class AdoptedReference(NamedTuple):
+class AdoptedReference(Record):
     """How a target of a kind finds a standing secret that jitid did not make."""
 
     meaning: str
@@ -45,7 +46,7 @@ class AdoptedReference(NamedTuple):
     """Returns the text that the ledger keeps of a reference; None if no secret can have that reference."""
 
 
-class TargetCall(NamedTuple):
+class TargetCall(Record):
     """The arguments of an issuer at a target, besides the target's table."""
 
     timeout: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from threading import get_ident
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
 from jitid.issuers.issuer import spec_of
@@ -13,6 +13,7 @@ from jitid.issuers.target_issuer import KindOptions, OutsideIssuer, TargetCall, 
 from jitid.keys.keyring import Signer
 from jitid.model.credential import MADE, Kind, base_kind, is_outside, is_target_name
 from jitid.model.target import StatedTarget, Target
+from jitid.values.record import Record
 from jitid.values.text import quote, safe
 from jitid.values.times import parse_duration
 
@@ -79,7 +80,7 @@ def reference_of(kind: str, reference: str | None) -> str:
 MOST_COUNT = 1_000_000_000
 
 
-class ChosenTarget(NamedTuple):
+class ChosenTarget(Record):
     """The target and the template for a credential."""
 
     target: Target | None

@@ -4,11 +4,12 @@
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, IntegrityError, JitidError, OutputError, StorageError
 from jitid.system.files import check_private, sync_folder, write_private
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -50,7 +51,7 @@ class Signer:
         return f"Signer({self.kid!r})"
 
 
-class Elsewhere(NamedTuple):
+class Elsewhere(Record):
     """The location of a private key that the transit engine of a target keeps and uses."""
 
     place: str
@@ -376,7 +377,7 @@ def _p256_signer(seed: bytes) -> Signer:
     return Signer(jws.thumbprint("ES256", public), "ES256", public, sign, private)
 
 
-class Version(NamedTuple):
+class Version(Record):
     """One version of a key of the engine."""
 
     number: int
@@ -384,7 +385,7 @@ class Version(NamedTuple):
     """In the form of the ledger: 32 raw bytes, or an uncompressed point."""
 
 
-class Engine(NamedTuple):
+class Engine(Record):
     """The functions of an engine that the keyring needs; `Transit` of a target of OpenBao supplies them."""
 
     choose: Callable[[str, str, Callable[[bytes], bool]], Version]

@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from jitid.errors import ConflictError, IntegrityError, LostConnectionError
 from jitid.values import strict_json
+from jitid.values.record import Record
 from jitid.values.text import quote
 from jitid.values.times import format_time
 
@@ -142,7 +143,7 @@ MARKS = (b'"op":"ledger-seal"', b'"op":"ledger-copy"', b'"op":"ledger-restore"')
 """Bytes that only events about seals, copies and restores contain: inside a JSON string the quotes would be escaped."""
 
 
-class Seal(NamedTuple):
+class Seal(Record):
     """The record that the ledger was copied to another place."""
 
     to: str

@@ -7,7 +7,7 @@ from enum import Enum
 from hashlib import sha256
 from itertools import islice
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Protocol, Self
 
 from jitid.errors import IntegrityError, JitidError
 from jitid.ledger.contract import Seal
@@ -16,6 +16,7 @@ from jitid.ledger.view import View
 from jitid.model.chain import Chain
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names
+from jitid.values.record import Record
 
 OWN = frozenset({"setting", "chain", "clock_mark", "schema_version"})
 """Tables that are not copied row by row: each database has its own, and the target writes the copied parts itself."""
@@ -24,7 +25,7 @@ _AT_ONCE = 20_000
 """Rows per commit. After an interruption, at most this number of rows is read again."""
 
 
-class CopiedTable(NamedTuple):
+class CopiedTable(Record):
     """A table to copy, with its columns and its primary key."""
 
     name: str
@@ -146,7 +147,7 @@ class CopyTarget(CopyStore, Protocol):
         """Make the complete copy a ledger, in one step."""
 
 
-class Copied(NamedTuple):
+class Copied(Record):
     """A copied table."""
 
     table: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError, JitidError
 from jitid.ledger import lineage
@@ -15,6 +15,7 @@ from jitid.ledger.select import AT_TARGET, DEATH, LIVE, SIGNED, UNSETTLED
 from jitid.model.credential import State
 from jitid.model.event import ended_digest
 from jitid.model.ledger_rows import ClosedByEvent
+from jitid.values.record import Record
 from jitid.values.times import check_times
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def try_to_record(ledger: Ledger) -> None:
         record(ledger)
 
 
-class Pruned(NamedTuple):
+class Pruned(Record):
     """The ledger's row about the last pruning. Only the audit event shows whether the row is right."""
 
     event: int

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import NamedTuple
 
 from jitid.ledger.view import Store
 from jitid.values import strict_json
+from jitid.values.record import Record
 
 REMEMBERED = 86_400
 """Seconds that an idempotency key is kept."""
@@ -17,7 +17,7 @@ ISSUED, RENEWED, GRANTED = "issue", "renew", "access"
 """The kinds of answers: new credentials, the successor of a credential, or access."""
 
 
-class Answered(NamedTuple):
+class Answered(Record):
     """The recorded answer to a request with an idempotency key."""
 
     digest: bytes

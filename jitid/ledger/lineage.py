@@ -4,7 +4,7 @@
 from collections.abc import Collection, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.ledger import select
 from jitid.ledger.select import IDENTITY_UNDER_AGENT, LIVE
@@ -12,6 +12,7 @@ from jitid.model.credential import named_kind, read_kinds
 from jitid.model.ledger_rows import Ancestor, Family, Ground
 from jitid.model.task import most_sensitive
 from jitid.values.ids import identity_id
+from jitid.values.record import Record
 from jitid.values.times import check_times
 
 # The depth limits every walk: in a damaged ledger, edges may form a circle.
@@ -223,7 +224,7 @@ SHORTENED = """CASE WHEN line IS NOT NULL AND superseded_at IS NULL AND EXISTS (
 Only then can a descendant outlive the line: nothing gets a longer lifetime than the credential it is made from."""
 
 
-class Resting(NamedTuple):
+class Resting(Record):
     """A live credential that belongs to a line without a head, or rests on one."""
 
     key: int

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.errors import StorageError
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from jitid.model.ledger_rows import Names
 
 
-class Vacuumed(NamedTuple):
+class Vacuumed(Record):
     """The size of a ledger before and after, in bytes."""
 
     before: int

@@ -5,12 +5,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.model.credential import LEEWAY
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.model.task import parse_task
 from jitid.values.ids import parse_id
+from jitid.values.record import Record
 from jitid.values.times import NO_EXPIRY
 
 
@@ -330,7 +331,7 @@ def _as_id_query(query: str) -> str:
                 WHERE 1 = 1"""
 
 
-class _Delegators(NamedTuple):
+class _Delegators(Record):
     """Root delegators, and agents that delegated: each the content of `IN` with numbers of terms, or an empty text."""
 
     roots: str
@@ -580,7 +581,7 @@ def bounds(event: Mapping[str, Any]) -> dict[str, int]:
     return {"first": event.get("first", 0), "last": event.get("last", _LAST_LEAK)}
 
 
-class PrunedLeaks(NamedTuple):
+class PrunedLeaks(Record):
     """The leaks that no longer count: leaks of identities in `table` that were closed and proved before `before`."""
 
     table: str

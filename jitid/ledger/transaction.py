@@ -3,7 +3,7 @@
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.ledger.select import dialect_of
 from jitid.ledger.view import Store, View
@@ -18,6 +18,7 @@ from jitid.model.ledger_rows import (
     IdentityRow,
     Names,
 )
+from jitid.values.record import Record
 
 _ADDING = frozenset({"issue", "renew", "use", "denial", "assertion"})
 """The operations that do not update `changed_at`: they change no delegator, agent, share, key or name of the ledger."""
@@ -29,7 +30,7 @@ _SOME = 10
 """For fewer rows, looking for columns that are NULL in all of them costs more than it saves."""
 
 
-class KnownRows(NamedTuple):
+class KnownRows(Record):
     """Rows that are in the ledger and are never deleted, so that they need not be read again."""
 
     terms: dict[str, int]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.run.token_place import private_folder
 from jitid.errors import JitidError
 from jitid.system.files import write_private
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issue_result import Issued
 
 
-class Handed(NamedTuple):
+class Handed(Record):
     """An identity that was handed out."""
 
     id: str
@@ -141,7 +142,7 @@ class LimitError(JitidError):
         """Seconds until a retry may succeed."""
 
 
-class AgentLimits(NamedTuple):
+class AgentLimits(Record):
     """The limits of an agent at one server."""
 
     most: int

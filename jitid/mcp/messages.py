@@ -6,10 +6,11 @@ import json
 import os
 import select
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.errors import UsageError
 from jitid.values import strict_json
+from jitid.values.record import Record
 
 LONGEST = 1 << 16
 """Maximum bytes of a message; a longer one is discarded while it is read."""
@@ -30,7 +31,7 @@ _LONGEST_ID = 256
 Id = str | int | None
 
 
-class Request(NamedTuple):
+class Request(Record):
     """A request, or a notification, which gets no answer."""
 
     method: str

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import ceil
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.authority.hand_out import hand_out
 from jitid.authority.open import as_holder, open_authority
@@ -29,6 +29,7 @@ from jitid.model.ledger_rows import Selection
 from jitid.model.request import IssueRequest
 from jitid.operation.base import Operation, Result
 from jitid.system.processes import this_process
+from jitid.values.record import Record
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _MOST_NAMED = 10
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
-class Host(NamedTuple):
+class Host(Record):
     """The parts that the serving command supplies to the session."""
 
     config: Callable[[], Config]

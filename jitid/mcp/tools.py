@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.mcp import tool_answers, tool_arguments
 from jitid.mcp.session import AgentSession
 from jitid.values.declaration import Declared
+from jitid.values.record import Record
 
 
-class Tool(NamedTuple):
+class Tool(Record):
     """A tool: its listing, and the function that performs it."""
 
     name: str

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from jitid.values.field_types import choice
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -33,7 +34,7 @@ class AccessState(StrEnum):
     """Ended because it is a bootstrap credential that was used for its only purpose."""
 
 
-class Access(NamedTuple):
+class Access(Record):
     """A credential, or the public key of a client, that authenticates a caller at an authority.
 
     Times are seconds since the epoch.
@@ -101,7 +102,7 @@ class Access(NamedTuple):
         return AccessState.EXPIRED if self.expires_at <= now else AccessState.ACTIVE
 
 
-class PresentedAccess(NamedTuple):
+class PresentedAccess(Record):
     """An access credential as presented by a caller."""
 
     access: Access
@@ -118,7 +119,7 @@ BOOTSTRAP = "bootstrap"
 """The role of a bootstrap credential: it grants the first administrator access, once."""
 
 
-class Caller(NamedTuple):
+class Caller(Record):
     """The caller of an operation."""
 
     name: str
@@ -156,7 +157,7 @@ class Caller(NamedTuple):
         return self.audiences is not None and not set(self.audiences).isdisjoint(audiences)
 
 
-class OidcIssuer(NamedTuple):
+class OidcIssuer(Record):
     """One configured issuer whose ID tokens prove a delegator."""
 
     issuer: str
@@ -175,7 +176,7 @@ class OidcIssuer(NamedTuple):
     """Pairs of a client id at the issuer and the name of that client as a caller of the authority."""
 
 
-class Proof(NamedTuple):
+class Proof(Record):
     """The identity of a caller, as an issuer has proved it."""
 
     delegator: str
@@ -231,7 +232,7 @@ class Confinement(StrEnum):
     """It has only its own credential."""
 
 
-class WhoAmI(NamedTuple):
+class WhoAmI(Record):
     """The authority's answer about its caller and itself."""
 
     caller: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from jitid.errors import UsageError
 from jitid.model.directory import PERSON
@@ -24,6 +24,7 @@ from jitid.values.field_types import (
     typed_as,
 )
 from jitid.values.names import MAX_NAME, check_name
+from jitid.values.record import Record
 
 LONGEST_NAME = MAX_NAME - len(ADOPTED)
 LONGEST_PLACE = 500
@@ -54,7 +55,7 @@ ADOPTED_NAME = texts(
 )
 
 
-class StandingSecret(NamedTuple):
+class StandingSecret(Record):
     """The stated properties of one standing secret. Times are seconds since the epoch."""
 
     line: Annotated[int, COUNT]
@@ -92,7 +93,7 @@ def check_own_name(text: str) -> str:
     return text
 
 
-class AdoptedRow(NamedTuple):
+class AdoptedRow(Record):
     """The ledger's row for an adopted secret, besides the row of its credential."""
 
     credential: int
@@ -116,7 +117,7 @@ class AdoptedRow(NamedTuple):
     """The manual steps that end it, if a person has to end it."""
 
 
-class Changed(NamedTuple):
+class Changed(Record):
     """The complete new properties of an adopted secret, unchanged ones included."""
 
     row: AdoptedRow
@@ -127,7 +128,7 @@ class Changed(NamedTuple):
     expires_at: int
 
 
-class Adopted(NamedTuple):
+class Adopted(Record):
     """An adopted secret in the ledger."""
 
     credential: int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from jitid.values.field_types import COUNT, FILTER
+from jitid.values.record import Record
 
 
 class ApprovalState(StrEnum):
@@ -23,7 +24,7 @@ class ApprovalState(StrEnum):
     """Withdrawn because its delegator was disabled, or because the ledger was restored from a backup."""
 
 
-class Word(NamedTuple):
+class Word(Record):
     """The decision of one of the groups that must approve. Times are seconds since the epoch."""
 
     group: str
@@ -45,7 +46,7 @@ class Word(NamedTuple):
         return bool(self.granted and self.stands and self.expires_at is not None and now < self.expires_at)
 
 
-class Approval(NamedTuple):
+class Approval(Record):
     """A request that a policy permits once it is approved. Times are seconds since the epoch."""
 
     key: int
@@ -100,7 +101,7 @@ class Approval(NamedTuple):
         return tuple([word.group for word in self.words if not word.holds_at(now)])
 
 
-class ApprovalFilter(NamedTuple):
+class ApprovalFilter(Record):
     """A selection of requests; every given condition must hold."""
 
     waiting: bool = False

@@ -9,13 +9,13 @@ in the next epoch: its chains begin with the ends of all earlier chains.
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
-from typing import NamedTuple
 
 from jitid.model.event import BrokenChainError, Event, Head, Link, genesis, link
 from jitid.values import strict_json
+from jitid.values.record import Record
 
 
-class Chain(NamedTuple):
+class Chain(Record):
     """One chain with its current end."""
 
     id: int

@@ -3,10 +3,11 @@
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from jitid.errors import UsageError
 from jitid.model.process import Process
+from jitid.values.record import Record
 from jitid.values.text import quote
 from jitid.values.times import format_duration, format_time
 
@@ -41,7 +42,7 @@ _NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 _LONGEST = 64
 
 
-class RequestedKind(NamedTuple):
+class RequestedKind(Record):
     """A kind as stated in a request."""
 
     kind: str
@@ -236,7 +237,7 @@ class State(StrEnum):
     """Replaced by a later credential of the same identity."""
 
 
-class Credential(NamedTuple):
+class Credential(Record):
     """One credential in the ledger, without its secret. Times are seconds since the epoch."""
 
     key: int

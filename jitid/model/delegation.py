@@ -2,16 +2,17 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Ancestor
 from jitid.values import audience, strict_json
 from jitid.values.names import spiffe_id
+from jitid.values.record import Record
 from jitid.values.scope import Scope, uncovered
 
 
-class Grant(NamedTuple):
+class Grant(Record):
     """The rights of a credential's holder that delegation narrows."""
 
     scopes: Sequence[Scope]
@@ -27,7 +28,7 @@ class Grant(NamedTuple):
     """The kinds, with templates, of the credential and of those its holder may obtain; None allows any kind."""
 
 
-class Widening(NamedTuple):
+class Widening(Record):
     """One respect in which a child would hold more than its parent."""
 
     what: str

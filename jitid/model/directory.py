@@ -2,15 +2,15 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from enum import StrEnum
-from typing import NamedTuple
 
 from jitid.errors import UsageError
 from jitid.values.field_types import KNOWN_DELEGATOR, POSITIVE, texts, typed_as
 from jitid.values.names import MAX_NAME, MAX_URI, check_delegator
+from jitid.values.record import Record
 from jitid.values.text import check_text, quote, safe
 
 
-class Delegator(NamedTuple):
+class Delegator(Record):
     """A person or service that may delegate. Times are seconds since the epoch."""
 
     key: int
@@ -52,7 +52,7 @@ class AgentState(StrEnum):
     UNREGISTERED = "unregistered"
 
 
-class Agent(NamedTuple):
+class Agent(Record):
     """A recurring agent. Times are seconds since the epoch."""
 
     key: int
@@ -89,7 +89,7 @@ class Agent(NamedTuple):
         return AgentState.OVERDUE if now >= self.review_at else AgentState.REGISTERED
 
 
-class DirectoryEntry(NamedTuple):
+class DirectoryEntry(Record):
     """The directory's records of a delegator and an agent, as far as an issue depends on them."""
 
     delegator: Delegator | None
@@ -99,7 +99,7 @@ class DirectoryEntry(NamedTuple):
     """The number of live identities of the agent if it has a limit of that; otherwise 0."""
 
 
-class Holder(NamedTuple):
+class Holder(Record):
     """The delegator that has a name."""
 
     key: int
@@ -107,7 +107,7 @@ class Holder(NamedTuple):
     """The primary name of the delegator."""
 
 
-class Ties(NamedTuple):
+class Ties(Record):
     """The records that depend on delegators."""
 
     live: int
@@ -124,7 +124,7 @@ class Ties(NamedTuple):
     """The number of their access credentials for an authority."""
 
 
-class Holding(NamedTuple):
+class Holding(Record):
     """The credentials of a registered agent in short."""
 
     live: int
@@ -133,7 +133,7 @@ class Holding(NamedTuple):
     """When its latest identity last received a credential, in seconds since the epoch."""
 
 
-class LiveUnder(NamedTuple):
+class LiveUnder(Record):
     """A live identity under an agent's name."""
 
     uid: bytes

@@ -4,15 +4,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.values import strict_json
+from jitid.values.record import Record
 
 DENIAL = "denial"
 """The operation of an event that records a refusal."""
 
 
-class Event(NamedTuple):
+class Event(Record):
     """One link of the chain. `body` has the stored bytes, which are the hashed bytes."""
 
     seq: int
@@ -26,7 +27,7 @@ class Event(NamedTuple):
         return {"seq": self.seq, **document, "hash": self.hash.hex()}
 
 
-class Link(NamedTuple):
+class Link(Record):
     """The end of one of several chains."""
 
     chain: int
@@ -36,7 +37,7 @@ class Link(NamedTuple):
     """The hash of the last event; for a chain without events, the hash that its first event is chained to."""
 
 
-class Head(NamedTuple):
+class Head(Record):
     """The last link. Comparison with a remembered head detects a cut tail and an older copy."""
 
     seq: int

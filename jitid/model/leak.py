@@ -4,13 +4,14 @@
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from jitid.errors import UsageError
 from jitid.redaction.token_format import MASK, MAX_TOKEN, name_holds_token
 from jitid.values.declaration import FieldType
 from jitid.values.field_types import COUNT, ID, LONG, POSITIVE, TASK_FILTER, TIME, text, texts
 from jitid.values.ids import parse_id
+from jitid.values.record import Record
 from jitid.values.text import refuse_mark
 
 LONGEST_PLACE = 1_000
@@ -92,7 +93,7 @@ LEAK: FieldType[int | str] = texts(parse_leak, "ID", {}, "leaks")
 """A leak on a command line."""
 
 
-class Sighting(NamedTuple):
+class Sighting(Record):
     """One place where a string was seen."""
 
     place: Annotated[str, seen_text(LONGEST_PLACE)]
@@ -137,7 +138,7 @@ def _concealed(match: re.Match[str]) -> str:
     return "****" if name_holds_token(match[0]) else match[0]
 
 
-class Kin(NamedTuple):
+class Kin(Record):
     """The live credentials around a leaked one: the holder of the string may have obtained any of them."""
 
     successors: int
@@ -148,7 +149,7 @@ class Kin(NamedTuple):
     """When the last of these credentials ends, the leaked one included."""
 
 
-class Leak(NamedTuple):
+class Leak(Record):
     """A credential that was reported as leaked. Times are seconds since the epoch."""
 
     key: int
@@ -197,7 +198,7 @@ class Leak(NamedTuple):
         return None if self.kin is None else self.kin.until
 
 
-class LeakFilter(NamedTuple):
+class LeakFilter(Record):
     """A selection of leaks; every given condition must hold."""
 
     numbers: Annotated[tuple[int, ...], COUNT] = ()
@@ -219,7 +220,7 @@ class LeakFilter(NamedTuple):
     """Only numbers below this: the cursor of the next page."""
 
 
-class Printed(NamedTuple):
+class Printed(Record):
     """The fingerprints of a given set that a ledger has."""
 
     credentials: list[tuple[int, bytes, bytes, int]]
@@ -228,7 +229,7 @@ class Printed(NamedTuple):
     """The fingerprints of other records: parts of secrets, and access tokens of callers of an authority."""
 
 
-class RecordedLeaks(NamedTuple):
+class RecordedLeaks(Record):
     """The outcome of a report of leaked credentials."""
 
     new: list[tuple[int, bytes]]
@@ -239,7 +240,7 @@ class RecordedLeaks(NamedTuple):
     """How many have an open report with a later time than this one; that report stays unchanged."""
 
 
-class SeenPlace(NamedTuple):
+class SeenPlace(Record):
     """A recorded place where a leaked credential was seen."""
 
     sighting: "Sighting"
@@ -247,7 +248,7 @@ class SeenPlace(NamedTuple):
     """The audit event that records it."""
 
 
-class LeakPlaces(NamedTuple):
+class LeakPlaces(Record):
     """A summary of the places where a leaked credential was seen."""
 
     first: SeenPlace
@@ -258,7 +259,7 @@ class LeakPlaces(NamedTuple):
     """The number of places that are recorded individually."""
 
 
-class NewPlaces(NamedTuple):
+class NewPlaces(Record):
     """New places where credentials were seen, for the ledger to record."""
 
     sightings: "Mapping[int, Sequence[Sighting]]"
@@ -267,7 +268,7 @@ class NewPlaces(NamedTuple):
     """The total number of occurrences of each credential there."""
 
 
-class Noted(NamedTuple):
+class Noted(Record):
     """The outcome of recording places."""
 
     rows: int
@@ -278,7 +279,7 @@ class Noted(NamedTuple):
     """The number of places that the rows represent."""
 
 
-class RefusedLeaks(NamedTuple):
+class RefusedLeaks(Record):
     """Leaks without any live credential left, by number, in order."""
 
     leaks: list[int]
@@ -289,7 +290,7 @@ class RefusedLeaks(NamedTuple):
     """The last leak that was examined; None if there are no more."""
 
 
-class LeakRow(NamedTuple):
+class LeakRow(Record):
     """A leak in the form that the check of the audit log compares."""
 
     key: int
@@ -301,7 +302,7 @@ class LeakRow(NamedTuple):
     issued_at: int
 
 
-class MadeAfterLeak(NamedTuple):
+class MadeAfterLeak(Record):
     """Another credential of the identity or of a descendant than the leaked one. Times are seconds since the epoch."""
 
     jti: str
@@ -314,7 +315,7 @@ class MadeAfterLeak(NamedTuple):
     event: int
 
 
-class Acted(NamedTuple):
+class Acted(Record):
     """Equal actions of the identity or a descendant, either before or after the report."""
 
     agent: str
@@ -330,7 +331,7 @@ class Acted(NamedTuple):
     last_event: int
 
 
-class EndedByEvent(NamedTuple):
+class EndedByEvent(Record):
     """The credentials that one event ended."""
 
     event: int
@@ -343,7 +344,7 @@ class EndedByEvent(NamedTuple):
     last_at: int
 
 
-class AtTarget(NamedTuple):
+class AtTarget(Record):
     """The state of some of the credentials at a target."""
 
     target: str
@@ -355,7 +356,7 @@ class AtTarget(NamedTuple):
     event: int | None
 
 
-class Aftermath(NamedTuple):
+class Aftermath(Record):
     """The totals of the consequences, with the first records of each list."""
 
     identities: int

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from jitid.errors import ExitStatus, JitidError
+from jitid.values.record import Record
 
 LAST_EVENT = "the ledger's last event"
 
 
-class Schema(NamedTuple):
+class Schema(Record):
     """The schema version of a ledger."""
 
     version: int
@@ -21,7 +22,7 @@ class Schema(NamedTuple):
     """Missing and unexpected parts of the schema, compared with the version."""
 
 
-class Size(NamedTuple):
+class Size(Record):
     """The size of a ledger and the space left for it."""
 
     file: int
@@ -34,7 +35,7 @@ class Size(NamedTuple):
     events: int
 
 
-class ClockReading(NamedTuple):
+class ClockReading(Record):
     """The clock, compared with the time mark of the ledger's last event."""
 
     now: int
@@ -50,7 +51,7 @@ class ClockReading(NamedTuple):
         return self.marked_by == LAST_EVENT
 
 
-class ConditionRemark(NamedTuple):
+class ConditionRemark(Record):
     """A remark about the storage of a ledger."""
 
     text: str
@@ -91,7 +92,7 @@ class Status(Enum):
     FAILURE = "failure"
 
 
-class Check(NamedTuple):
+class Check(Record):
     """The result of one check."""
 
     name: str

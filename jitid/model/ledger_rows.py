@@ -2,17 +2,18 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, Self
 
 from jitid.model.types import TASK
 from jitid.values.declaration import Bounds
 from jitid.values.field_types import AGENT, DELEGATOR, FILTER, FINGERPRINT, ID
+from jitid.values.record import Record
 
 FOREVER = (1 << 53) - 1
 """A time that is never reached."""
 
 
-class Names(NamedTuple):
+class Names(Record):
     """The names that the creation of a ledger fixes; only the issuer can change."""
 
     uuid: str
@@ -105,7 +106,7 @@ OF_NAMES = frozenset({"uuid", "issuer", "trust_domain", _FORMER, _UNTIL, _NAMED_
 """The names of all settings in `Names`."""
 
 
-class IdentityRow(NamedTuple):
+class IdentityRow(Record):
     """The row of a new identity; names are numbers of the ledger's terms."""
 
     key: int
@@ -124,7 +125,7 @@ class IdentityRow(NamedTuple):
 IDENTITY_COLUMNS = ("id", *IdentityRow._fields[1:])
 
 
-class CredentialRow(NamedTuple):
+class CredentialRow(Record):
     """The row of a new credential."""
 
     key: int
@@ -165,7 +166,7 @@ class CredentialRow(NamedTuple):
 CREDENTIAL_COLUMNS = ("id", *CredentialRow._fields[1:])
 
 
-class SigningKey(NamedTuple):
+class SigningKey(Record):
     """The public side of a signing key; kept forever, since old audit heads need it."""
 
     key: int
@@ -189,7 +190,7 @@ class SigningKey(NamedTuple):
         return not ended and (self.use != "x509" or self.certificates is not None)
 
 
-class WithdrawnCredential(NamedTuple):
+class WithdrawnCredential(Record):
     """A signed credential that has ended before its signed expiry. Times are seconds since the epoch."""
 
     jti: bytes
@@ -198,7 +199,7 @@ class WithdrawnCredential(NamedTuple):
     expires_at: int
 
 
-class TokenReach(NamedTuple):
+class TokenReach(Record):
     """The audiences of a live credential, and those of the tokens that its holder may obtain."""
 
     audiences: tuple[str, ...]
@@ -208,7 +209,7 @@ class TokenReach(NamedTuple):
     """As in `Credential`."""
 
 
-class Ancestor(NamedTuple):
+class Ancestor(Record):
     """One hop of a delegation chain: an identity above another."""
 
     id: str
@@ -223,7 +224,7 @@ class Ancestor(NamedTuple):
     """Whether its SPIFFE id is under `/agent/`, as in `Credential`."""
 
 
-class Maker(NamedTuple):
+class Maker(Record):
     """The caller that had a credential made, by these members of its audit event."""
 
     by: str | None
@@ -241,7 +242,7 @@ class Maker(NamedTuple):
     """The subject that an ID token proved and the directory did not know."""
 
 
-class Ground(NamedTuple):
+class Ground(Record):
     """A credential that another one rests on: the head of the line it was renewed, attached or delegated from."""
 
     id: str
@@ -294,7 +295,7 @@ def ancestors(grounds: Iterable[Ground]) -> list[Ancestor]:
     ]
 
 
-class Family(NamedTuple):
+class Family(Record):
     """An identity with its descendants."""
 
     live: bool
@@ -305,7 +306,7 @@ class Family(NamedTuple):
     """How many of the descendants hold a live credential."""
 
 
-class Selection(NamedTuple):
+class Selection(Record):
     """A selection of identities: values of one field are alternatives, different fields must all match."""
 
     ids: Annotated[tuple[str, ...], ID, Bounds(most=100_000)] = ()
@@ -322,7 +323,7 @@ class Selection(NamedTuple):
     """Signing keys: each selects the identities with a credential that it signed."""
 
 
-class Radius(NamedTuple):
+class Radius(Record):
     """The extent of a selection with all its descendants."""
 
     matched: int
@@ -350,7 +351,7 @@ class Radius(NamedTuple):
     """The time until which targets may accept any of them, as far as targets have answered; None without an answer."""
 
 
-class ClosedByEvent(NamedTuple):
+class ClosedByEvent(Record):
     """The number of ended credentials that one event records as ended."""
 
     event: int

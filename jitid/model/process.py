@@ -2,9 +2,10 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from enum import StrEnum
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from jitid.values.field_types import COUNT, TIME, kept_text, pattern
+from jitid.values.record import Record
 
 
 class Liveness(StrEnum):
@@ -16,7 +17,7 @@ class Liveness(StrEnum):
     """On another machine or in another container, or not visible on this system; never treated as alive."""
 
 
-class Process(NamedTuple):
+class Process(Record):
     """A process, with enough facts to distinguish it from a later process with the same number."""
 
     host: Annotated[str, kept_text(255, "the host")]

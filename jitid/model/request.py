@@ -2,7 +2,7 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Self
 
 from jitid.errors import UsageError
 from jitid.model.process import Process
@@ -24,6 +24,7 @@ from jitid.values.field_types import (
     texts,
 )
 from jitid.values.names import check_delegator
+from jitid.values.record import Record
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.text import refuse_token
@@ -68,7 +69,7 @@ DETAIL = texts(
 """An authorization detail (RFC 9396) as canonical JSON."""
 
 
-class MayAct(NamedTuple):
+class MayAct(Record):
     """A caller that may exchange a token which was presented to it (RFC 8693, section 4.4)."""
 
     caller: Annotated[str, DELEGATOR]
@@ -87,7 +88,7 @@ MAY_ACT = texts(_may_act, "CALLER=AUD", {})
 """A caller on a command line, with its audiences: `WHO[=AUDIENCE,...]`."""
 
 
-class ProvedActor(NamedTuple):
+class ProvedActor(Record):
     """The actor that a token of another issuer proved."""
 
     delegator: str
@@ -98,7 +99,7 @@ class ProvedActor(NamedTuple):
     """The same as `IssueRequest.proved_at`."""
 
 
-class IssueRequest(NamedTuple):
+class IssueRequest(Record):
     """One request for credentials, as stated: None means not stated. Times are in seconds."""
 
     task: Annotated[str | None, TASK]
@@ -157,7 +158,7 @@ class IssueRequest(NamedTuple):
         )
 
 
-class RenewRequest(NamedTuple):
+class RenewRequest(Record):
     """One request for a successor of a credential, as stated. Times are seconds."""
 
     token: Secret
@@ -167,7 +168,7 @@ class RenewRequest(NamedTuple):
     allow_narrower: bool = False
 
 
-class AttachRequest(NamedTuple):
+class AttachRequest(Record):
     """One request for a further credential of the identity whose credential is presented. Times are seconds."""
 
     token: Secret

@@ -2,19 +2,20 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Mapping
-from typing import NamedTuple, Self
+from typing import Self
 
 from jitid.errors import UsageError
+from jitid.values.record import Record
 
 
-class Part(NamedTuple):
+class Part(Record):
     """The number of live credentials of one task, agent, kind or other name."""
 
     name: str
     live: int
 
 
-class Breakdown(NamedTuple):
+class Breakdown(Record):
     """All live credentials by one property: the names with the highest counts, and the rest."""
 
     top: tuple[Part, ...]
@@ -34,7 +35,7 @@ class Breakdown(NamedTuple):
         )
 
 
-class Spread(NamedTuple):
+class Spread(Record):
     """The distribution of durations, by nearest rank, in seconds; the values are unset without any duration."""
 
     number: int
@@ -44,7 +45,7 @@ class Spread(NamedTuple):
     longest: int | None
 
 
-class Sensitive(NamedTuple):
+class Sensitive(Record):
     """The live credentials of one sensitivity."""
 
     sensitivity: str
@@ -53,7 +54,7 @@ class Sensitive(NamedTuple):
     """How many of them have a longer lifetime, until a successor replaces them, than that sensitivity allows."""
 
 
-class Band(NamedTuple):
+class Band(Record):
     """The live credentials whose lifetime is above the previous band, and at most `up_to` seconds."""
 
     up_to: int | None
@@ -61,7 +62,7 @@ class Band(NamedTuple):
     live: int
 
 
-class People(NamedTuple):
+class People(Record):
     """The number of live identities by their persons."""
 
     people: int
@@ -72,7 +73,7 @@ class People(NamedTuple):
     highest_delegator: str | None
 
 
-class SurveyedUse(NamedTuple):
+class SurveyedUse(Record):
     """The use of live identities, as far as the ledger sees it."""
 
     identities: int
@@ -87,7 +88,7 @@ class SurveyedUse(NamedTuple):
     """How many of these may have been used: no use was reported for their audiences since their issue."""
 
 
-class Retirement(NamedTuple):
+class Retirement(Record):
     """The time by which credentials outlived their task, for tasks that were retired or passed their deadline."""
 
     delays: Spread
@@ -98,7 +99,7 @@ class Retirement(NamedTuple):
     """The number of ended tasks that still have a live credential."""
 
 
-class Leaks(NamedTuple):
+class Leaks(Record):
     """The fate of secrets that were reported leaked; each secret counts once, from its first report."""
 
     secrets: int
@@ -143,7 +144,7 @@ class Leaks(NamedTuple):
     """
 
 
-class Day(NamedTuple):
+class Day(Record):
     """One day (UTC); the last one ends at the time of the survey."""
 
     start: int
@@ -155,7 +156,7 @@ class Day(NamedTuple):
     """The number of leaked secrets that were reported."""
 
 
-class Totals(NamedTuple):
+class Totals(Record):
     """The totals of a ledger."""
 
     issued: int
@@ -178,7 +179,7 @@ class Totals(NamedTuple):
     """How many of these agents are registered."""
 
 
-class DirectoryCounts(NamedTuple):
+class DirectoryCounts(Record):
     """The number of delegators and agents in the directory now; it keeps no history."""
 
     delegators: int
@@ -219,7 +220,7 @@ PROPERTIES = (
 """The properties by which a survey divides the live credentials."""
 
 
-class Survey(NamedTuple):
+class Survey(Record):
     """The state of a ledger at one time."""
 
     totals: Totals
@@ -245,7 +246,7 @@ class Survey(NamedTuple):
         return self
 
 
-class Past(NamedTuple):
+class Past(Record):
     """The history of one agent name since a given time.
 
     Times are seconds since the epoch, durations are seconds, and days are UTC days.
@@ -290,7 +291,7 @@ class Past(NamedTuple):
     """The used scopes, as enforcement points report them; None if no use of the identities was reported."""
 
 
-class Pasts(NamedTuple):
+class Pasts(Record):
     """The histories of the requested names, or of the highest-ranked names."""
 
     told: "list[Past]"
@@ -302,7 +303,7 @@ class Pasts(NamedTuple):
     """The registered agents among the names beyond the limit."""
 
 
-class Practice(NamedTuple):
+class Practice(Record):
     """The permissions of one agent since a given time, and the part of them that it used. Units as in `Past`."""
 
     agent: str

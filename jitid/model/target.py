@@ -4,15 +4,16 @@
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.errors import UsageError
 from jitid.values import strict_json
 from jitid.values.ids import parse_id
+from jitid.values.record import Record
 from jitid.values.secret import Secret
 
 
-class Target(NamedTuple):
+class Target(Record):
     """One table `[target.NAME]` of the configuration. Options never hold a secret, only the name of its file."""
 
     name: str
@@ -24,7 +25,7 @@ class Target(NamedTuple):
     """Templates by name: the rights at the target of a credential that is made from the template."""
 
 
-class StatedTarget(NamedTuple):
+class StatedTarget(Record):
     """An unchecked table `[target.NAME]` of a configuration file. The check happens at its first use."""
 
     name: str
@@ -63,7 +64,7 @@ BY_HAND = "-"
 """The name instead of a target if only a person can end a secret; no target can have this name."""
 
 
-class TargetRecord(NamedTuple):
+class TargetRecord(Record):
     """The ledger's facts about a credential at a target: enough to find and end it there, without its secret.
 
     Times are seconds since the epoch.
@@ -93,7 +94,7 @@ class TargetRecord(NamedTuple):
     """The owner of the task: other owners may have a task of the same name."""
 
 
-class MadeCredential(NamedTuple):
+class MadeCredential(Record):
     """A credential that a target has just made."""
 
     secret: Secret
@@ -113,7 +114,7 @@ class Life(StrEnum):
     """The answer is uncertain; this never counts as ended."""
 
 
-class Probe(NamedTuple):
+class Probe(Record):
     """The observed state of a credential at its target."""
 
     life: Life
@@ -134,7 +135,7 @@ class Settlement(StrEnum):
     """The target refuses; further attempts will fail until an operator intervenes."""
 
 
-class EndOutcome(NamedTuple):
+class EndOutcome(Record):
     """The outcome of ending a credential at its target."""
 
     settlement: Settlement
@@ -144,7 +145,7 @@ class EndOutcome(NamedTuple):
     """The time until which the target accepts it in spite of its end, in seconds since the epoch."""
 
 
-class Existing(NamedTuple):
+class Existing(Record):
     """One object that exists at a target."""
 
     name: str
@@ -170,7 +171,7 @@ def texts_of(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
             yield f"{prefix}{name}", text.lower() if isinstance(value, bool) else text
 
 
-class Outside(NamedTuple):
+class Outside(Record):
     """A credential at a target, as recorded in the ledger. Times are seconds since the epoch."""
 
     key: int
@@ -211,7 +212,7 @@ class Outside(NamedTuple):
         return not self.dead or self.settled_at is None or self.settlement == "unsupported"
 
 
-class Name(NamedTuple):
+class Name(Record):
     """The name of a credential issued by jitid at a target."""
 
     name: str
@@ -253,7 +254,7 @@ LAST_AFTER = 3_600
 """The maximum delay in seconds between two attempts to end a credential at its target."""
 
 
-class OutsideRow(NamedTuple):
+class OutsideRow(Record):
     """The ledger's row for a credential at a target."""
 
     jti: bytes
@@ -272,7 +273,7 @@ class OutsideRow(NamedTuple):
     parts: list[tuple[str, bytes]]
 
 
-class SettledDigests(NamedTuple):
+class SettledDigests(Record):
     """The digests of settled credentials in an audit event."""
 
     settled: str
@@ -299,7 +300,7 @@ def settled_digest(members: Iterable[tuple[bytes, str]]) -> str:
     return digest.hexdigest()
 
 
-class Left(NamedTuple):
+class Left(Record):
     """A credential whose end is not confirmed at its target. Times are seconds since the epoch."""
 
     jti: str

@@ -1,10 +1,10 @@
 """A task: the unit of work that an identity is issued for, and how sensitive it is."""
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
-from typing import NamedTuple
 
 from jitid.errors import UsageError
 from jitid.values.names import check_name
+from jitid.values.record import Record
 from jitid.values.text import label
 
 SENSITIVITIES = ("low", "moderate", "high", "critical")
@@ -38,7 +38,7 @@ _SLASH = "%2F"
 """The encoding of a slash in an opener's name: no name has a percent sign."""
 
 
-class TaskName(NamedTuple):
+class TaskName(Record):
     """A task by its stated name: `NAME`, or `OWNER/NAME`."""
 
     name: str
@@ -81,7 +81,7 @@ def check_new_task(name: str) -> str:
     return name
 
 
-class Task(NamedTuple):
+class Task(Record):
     """The properties that the first issue for a task fixed, and its end. Times are seconds since the epoch."""
 
     key: int

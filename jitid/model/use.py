@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from jitid.values.field_types import FILTER, LONG, POSITIVE, TASK_FILTER, TIME, text
+from jitid.values.record import Record
 
 
-class NewUse(NamedTuple):
+class NewUse(Record):
     """A new action with its decision, for the ledger to record."""
 
     credential: int | None
@@ -24,7 +25,7 @@ class NewUse(NamedTuple):
     """Why it was denied."""
 
 
-class RecordedUse(NamedTuple):
+class RecordedUse(Record):
     """A recorded action with its actor, delegator and task. Times are seconds since the epoch."""
 
     key: int
@@ -49,7 +50,7 @@ class RecordedUse(NamedTuple):
     purpose: str | None
 
 
-class UseFilter(NamedTuple):
+class UseFilter(Record):
     """A selection of actions; every given condition must hold."""
 
     since: Annotated[int | None, TIME] = None
@@ -66,7 +67,7 @@ class UseFilter(NamedTuple):
     rule: Annotated[str | None, FILTER] = None
 
 
-class Used(NamedTuple):
+class Used(Record):
     """The allowed actions of one scope of an identity in total. Times are seconds since the epoch."""
 
     scope: str
@@ -75,7 +76,7 @@ class Used(NamedTuple):
     uses: int
 
 
-class UseRow(NamedTuple):
+class UseRow(Record):
     """An action in the form that the check of the audit log compares."""
 
     key: int

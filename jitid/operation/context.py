@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Ledger
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.issuers.targets import Targets
@@ -35,7 +36,7 @@ class Once(Protocol):
         """Return the result. `authority/repeat.py` documents the arguments and errors."""
 
 
-class Context(NamedTuple):
+class Context(Record):
     """The parts of a local authority; costly parts are suppliers."""
 
     ledger: Ledger

@@ -2,7 +2,7 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.errors import ShownError, UsageError
 from jitid.model.credential import SHOWN, TOKENS, Credential, Kind, TokenUse
@@ -10,13 +10,14 @@ from jitid.model.ledger_rows import Names
 from jitid.model.request import AttachRequest, IssueRequest, MayAct
 from jitid.operation.terms import Terms
 from jitid.values import audience, strict_json
+from jitid.values.record import Record
 from jitid.values.text import label, quote
 
 MOST_ACTORS = 8
 """Maximum number of callers in `may_act`: each may exchange the token of the one before."""
 
 
-class Reach(NamedTuple):
+class Reach(Record):
     """The audiences of a credential, and those for which its holder or an actor may obtain tokens."""
 
     audiences: tuple[str, ...]

@@ -3,11 +3,12 @@
 # Without `from __future__ import annotations`, which would compile the annotation of each field at every start.
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from jitid.errors import UsageError
 from jitid.model.credential import is_outside
 from jitid.model.request import named
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from jitid.policy.evaluate import Policy
 
 
-class Terms(NamedTuple):
+class Terms(Record):
     """The configuration of issuing, which the requester cannot choose. Times are seconds."""
 
     policy: "Policy"

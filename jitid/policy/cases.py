@@ -6,7 +6,7 @@ import re
 import tomllib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.errors import JitidError, UsageError
 from jitid.model.credential import FORMER_PROOF, judged_kinds
@@ -16,6 +16,7 @@ from jitid.policy.policy_request import PROOFS, SENSITIVITIES, DirectoryFacts, P
 from jitid.policy.policy_text import PolicyRule
 from jitid.values import strict_json
 from jitid.values.names import check_audience, check_delegator, check_name
+from jitid.values.record import Record
 from jitid.values.scope import normalise, parse_scope
 from jitid.values.text import MARK, foreign, quote
 from jitid.values.times import format_duration, parse_duration, parse_time
@@ -33,7 +34,7 @@ _HEADER = re.compile(r"^[ \t]*\[\[[ \t]*case[ \t]*\]\]", re.MULTILINE)
 _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
-class Expectation(NamedTuple):
+class Expectation(Record):
     """The expected answer. A field that is not set matches every answer."""
 
     decision: str
@@ -44,7 +45,7 @@ class Expectation(NamedTuple):
     needs: frozenset[str] | None = None
 
 
-class Case(NamedTuple):
+class Case(Record):
     """One request with the expected answer."""
 
     file: str
@@ -59,7 +60,7 @@ class Case(NamedTuple):
     expect: Expectation
 
 
-class Mistake(NamedTuple):
+class Mistake(Record):
     """An error in a file of cases."""
 
     file: str
@@ -406,7 +407,7 @@ def _used(value: Mapping[str, Any]) -> str:
         raise UsageError("`request.use` holds what JSON cannot say, such as a date") from None
 
 
-class CaseDifference(NamedTuple):
+class CaseDifference(Record):
     """A difference between an answer and the expected one, in words."""
 
     what: str
@@ -414,7 +415,7 @@ class CaseDifference(NamedTuple):
     got: str
 
 
-class Result(NamedTuple):
+class Result(Record):
     """The result of one case."""
 
     case: Case

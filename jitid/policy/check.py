@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ConfigurationError
 from jitid.policy import position
@@ -14,6 +14,7 @@ from jitid.policy.policy_text import ACTIONS, MARKED, PolicyRule, name_of, rule_
 from jitid.policy.position import FilePlace, FilePlaces, Statement
 from jitid.policy.safe_cedarpy import NESTED, Tree, cedarpy, expressions, too_deep, trees
 from jitid.policy.validation import NO_ACTION, objections, spots
+from jitid.values.record import Record
 from jitid.values.text import MARK, quote, safe
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _MORE_THAN_NAME = (".", "[", "has", "in", "is")
 """The operators that use more of a reference than its name."""
 
 
-class Problem(NamedTuple):
+class Problem(Record):
     """A problem at one place. A warning is about a rule that is valid but probably a mistake."""
 
     file: str
@@ -58,7 +59,7 @@ class Problem(NamedTuple):
     warning: bool = False
 
 
-class Checked(NamedTuple):
+class Checked(Record):
     """The result of a check, in the order of files and places."""
 
     problems: list[Problem]
@@ -71,7 +72,7 @@ class Checked(NamedTuple):
         return [problem for problem in self.problems if not problem.warning]
 
 
-class _ReadStatement(NamedTuple):
+class _ReadStatement(Record):
     """A statement that Cedar accepts, with its rule, or without one if the rule cannot be used."""
 
     statement: Statement
@@ -430,13 +431,13 @@ FUNCTIONS = {"ipaddr": "ip", "decimal": "decimal", "datetime": "datetime", "dura
 _MOST_NESTED = 20
 
 
-class RecordType(NamedTuple):
+class RecordType(Record):
     """A record type, with the members in which a text may represent another type."""
 
     members: Mapping[str, Type]
 
 
-class Set(NamedTuple):
+class Set(Record):
     """A set type with elements in which a text may represent another type."""
 
     element: Type

@@ -8,7 +8,6 @@ each value counts as different.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from jitid.policy.policy_text import statements
 from jitid.policy.safe_cedarpy import (
@@ -21,6 +20,7 @@ from jitid.policy.safe_cedarpy import (
     trees,
     value_of,
 )
+from jitid.values.record import Record
 
 NUMBERS = ("hour", "minute", "weekday", "now")
 """Facts whose values are grouped by the numbers that rules compare them with."""
@@ -35,7 +35,7 @@ _TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 """The same comparison with its sides exchanged."""
 
 
-class DistinctNames(NamedTuple):
+class DistinctNames(Record):
     """Names and prefixes of names that a policy distinguishes from all others."""
 
     values: frozenset[str] = frozenset()
@@ -46,7 +46,7 @@ class DistinctNames(NamedTuple):
         return DistinctNames(self.values | other.values, self.beginnings | other.beginnings)
 
 
-class Classes(NamedTuple):
+class Classes(Record):
     """The values that a policy distinguishes, for each fact that it reads."""
 
     agent: DistinctNames | None
@@ -105,7 +105,7 @@ def classes_of(files: Iterable[tuple[str, str]]) -> Classes:
     return reader.classes()
 
 
-class _Use(NamedTuple):
+class _Use(Record):
     """A rule's use of a value that it reads."""
 
     operator: str

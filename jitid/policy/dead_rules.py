@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.model.credential import FORMER_PROOF, MADE, Kind
 from jitid.policy import position
@@ -24,6 +24,7 @@ from jitid.policy.safe_cedarpy import (
     value_of,
 )
 from jitid.policy.validation import AT_ONCE, number_of
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 _DELEGATOR_KINDS = ("user", "system", "agent")
@@ -66,14 +67,14 @@ _MOST_TESTS = 40
 """Maximum number of comparisons of one fact that are checked against each other; larger groups are skipped."""
 
 
-class RuleRemark(NamedTuple):
+class RuleRemark(Record):
     """A remark about a rule, and the words that locate it: the fact, and perhaps the value compared with it."""
 
     message: str
     words: tuple[str, ...]
 
 
-class _Test(NamedTuple):
+class _Test(Record):
     """A comparison of a path with literals."""
 
     subject: str
@@ -330,7 +331,7 @@ def _among(subject: str | None, terms: Sequence[Tree]) -> _Test | None:
     return None if subject is None or None in values or not values else _Test(subject, "in", tuple(values))
 
 
-class ValidRule(NamedTuple):
+class ValidRule(Record):
     """A rule to which the validator has no objection."""
 
     text: str

@@ -3,9 +3,10 @@
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from jitid.policy.policy_request import DEFAULT_DENY, KIND_BY_NAME, PolicyRequest, has_purpose
+from jitid.values.record import Record
 from jitid.values.text import label, quote
 from jitid.values.times import format_duration
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from jitid.policy.classes import Classes
 
 
-class PolicyLooks(NamedTuple):
+class PolicyLooks(Record):
     """The parts of a request that a policy reads. Requests that agree in them get the same decision."""
 
     facts: frozenset[str]
@@ -44,14 +45,14 @@ class PolicyLooks(NamedTuple):
         return self.agent or "delegator" in self.facts
 
 
-class Refusal(NamedTuple):
+class Refusal(Record):
     """A scope or a kind that is refused, and the rules that refused it."""
 
     scope: str
     rules: tuple[str, ...]
 
 
-class PolicyUse(NamedTuple):
+class PolicyUse(Record):
     """An intended use of a credential."""
 
     request: PolicyRequest
@@ -61,14 +62,14 @@ class PolicyUse(NamedTuple):
     """The groups that approved of its issue."""
 
 
-class Misuse(NamedTuple):
+class Misuse(Record):
     """The refusal of a use of a credential: its rules and its reason."""
 
     rules: tuple[str, ...]
     reason: str
 
 
-class Decision(NamedTuple):
+class Decision(Record):
     """The decision of the policy with its reason; `permit` is False in any doubt."""
 
     permit: bool
@@ -219,7 +220,7 @@ def _scopes(refused: Sequence[Refusal]) -> str:
     return ("scope " if len(refused) == 1 else "scopes ") + shown + more
 
 
-class PolicyOutcome(NamedTuple):
+class PolicyOutcome(Record):
     """The outcome of a request or of a use."""
 
     decision: str

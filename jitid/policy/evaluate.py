@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from jitid.errors import ConfigurationError
 from jitid.policy.decision import (
@@ -37,6 +37,7 @@ from jitid.policy.policy_text import (
 )
 from jitid.policy.question import Question, Questions
 from jitid.policy.safe_cedarpy import NESTED, cedarpy, too_deep
+from jitid.values.record import Record
 from jitid.values.text import MARK, foreign, quote
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ _NAMES_KIND = frozenset({"kind", "template"})
 _AT_FAULT = re.compile(r"error while evaluating policy `policy(\d+)`:")
 
 
-class _Answer(NamedTuple):
+class _Answer(Record):
     permitted: bool
     rules: tuple[str, ...]
     trouble: str

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from itertools import combinations, islice, product
 from shlex import quote as word
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.model.credential import USUAL_KINDS
 from jitid.policy.policy_request import SENSITIVITIES, DirectoryFacts, PolicyRequest, has_purpose, local_time
+from jitid.values.record import Record
 from jitid.values.text import label, quote, safe
 from jitid.values.times import format_duration, format_time
 
@@ -23,7 +24,7 @@ _UNKNOWN_USER = "user:?"
 LIFETIMES = (86400, 28800, 14400, 3600, 1800, 900, 300, 60)
 
 
-class _RequestChange(NamedTuple):
+class _RequestChange(Record):
     phrase: str
     apply: Callable[[PolicyRequest], PolicyRequest]
 

@@ -2,9 +2,10 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.model.credential import USUAL_KINDS
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -21,7 +22,7 @@ PROOFS = ("asserted", "os-user", "credential", "oidc")
 """The ways in which a root delegator can be proved."""
 
 
-class DirectoryFacts(NamedTuple):
+class DirectoryFacts(Record):
     """The directory's facts about a delegator and an agent that policies can read."""
 
     known: bool = False
@@ -40,7 +41,7 @@ NO_DIRECTORY_FACTS = DirectoryFacts()
 """An unknown delegator and an ephemeral agent."""
 
 
-class PolicyRequest(NamedTuple):
+class PolicyRequest(Record):
     """One issue as the policy sees it. All fields are data and never become policy text."""
 
     agent: str
@@ -85,14 +86,14 @@ class PolicyRequest(NamedTuple):
         return self.depth > 0
 
 
-class Entity(NamedTuple):
+class Entity(Record):
     """A reference to an entity, as a value that can be a key."""
 
     type: str
     id: str
 
 
-class RecordValue(NamedTuple):
+class RecordValue(Record):
     """A JSON object as text, as a value that can be a key."""
 
     text: str

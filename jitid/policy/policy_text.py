@@ -11,10 +11,10 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
 from jitid.policy.policy_request import DEFAULT_DENY, EVALUATION_ERROR, FACTS, KIND_BY_NAME
+from jitid.values.record import Record
 from jitid.values.text import quote
 from jitid.values.times import parse_duration
 
@@ -28,7 +28,7 @@ MARKED = "the file begins with a byte order mark: save it without"
 RESERVED = (DEFAULT_DENY, EVALUATION_ERROR, KIND_BY_NAME)
 
 
-class PolicyRule(NamedTuple):
+class PolicyRule(Record):
     """One policy of a file, named by its `@id`."""
 
     name: str

@@ -6,9 +6,9 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 from jitid.policy.policy_text import ALL_FACTS, TOKEN, PolicyRule, rule_of, statements, word_at
+from jitid.values.record import Record
 
 MOST_TOKENS = 3_000
 """Number of tokens that are tried to find a wrong token; each try parses the text up to there."""
@@ -22,14 +22,14 @@ _AFTER_COLON = re.compile(r": @?(\w[\w:]*)$")
 _LARGEST = 2**63 - 1
 
 
-class FilePlace(NamedTuple):
+class FilePlace(Record):
     """A place in a file, both counted from 1; a column is a character."""
 
     line: int
     column: int
 
 
-class Token(NamedTuple):
+class Token(Record):
     """A token of Cedar's grammar, and where it begins in its text."""
 
     text: str
@@ -41,7 +41,7 @@ class Token(NamedTuple):
         return self.start + len(self.text)
 
 
-class Statement(NamedTuple):
+class Statement(Record):
     """A statement of a file with its own text, from its first token to the semicolon."""
 
     file: str
@@ -241,7 +241,7 @@ def _closes(tokens: list[Token]) -> int:
     return len(tokens) - 1
 
 
-class CataloguedRule(NamedTuple):
+class CataloguedRule(Record):
     """One rule."""
 
     rule: PolicyRule

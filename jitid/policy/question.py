@@ -4,10 +4,11 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from jitid.policy.policy_request import FACTS, SCOPE_FACTS, Entity, PolicyRequest, RecordValue
 from jitid.policy.policy_text import PolicyRule
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.policy.check import Type
@@ -18,7 +19,7 @@ NO_ENTITIES = "[]"
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
-class Question(NamedTuple):
+class Question(Record):
     """A question with all that its answer depends on, besides the policies; parts that no rule reads are blank."""
 
     action: str
@@ -136,7 +137,7 @@ class Questions:
         )
 
 
-class _KnownFacts(NamedTuple):
+class _KnownFacts(Record):
     """The facts, names and entities that the rules about one action may read."""
 
     facts: Mapping[str, Callable[[PolicyRequest], object]]

@@ -17,7 +17,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import accumulate
-from typing import NamedTuple
+
+from jitid.values.record import Record
 
 DEPTH = 3
 """The maximum number of base64 layers that are decoded."""
@@ -76,7 +77,7 @@ _PLAIN_RUN = b"p" * 24
 """The number of consecutive characters that counts as text, and not as coincidence."""
 
 
-class EncodingLayer(NamedTuple):
+class EncodingLayer(Record):
     """A text with some encoding removed."""
 
     text: bytes

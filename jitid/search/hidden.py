@@ -10,7 +10,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from jitid.redaction.token_format import MAX_TOKEN
 from jitid.search.encodings import (
@@ -39,6 +38,7 @@ from jitid.search.strings import (
     likely,
     times,
 )
+from jitid.values.record import Record
 
 LONGEST = 8 * MAX_TOKEN
 """The maximum length of a token, in bytes, with all encodings that hide it."""
@@ -75,7 +75,7 @@ _CAPITALS = 12
 """At least one of this number of digits is a capital letter; in most base64 two of five are."""
 
 
-class _Escape(NamedTuple):
+class _Escape(Record):
     """One kind of escape for a byte."""
 
     mark: bytes
@@ -124,7 +124,7 @@ _MOST = 1 << 26
 _WORD = re.compile(rb"[\w+/-]{24}")
 
 
-class _Cluster(NamedTuple):
+class _Cluster(Record):
     """A part of a window that may hide a string."""
 
     start: int

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 from hashlib import sha256
-from typing import NamedTuple
 
 from jitid.search.find import AFTER, BEFORE, each
+from jitid.values.record import Record
 
 PRINT = 8
 """The number of bytes of a fingerprint that are compared here; the ledger compares all of it."""
@@ -26,7 +26,7 @@ _EDGES = re.compile(rb"[:=@&?/#]|\\[nrt]")
 _ENDS = frozenset(b":=@&?/#.!\\")
 
 
-class SecretShape(NamedTuple):
+class SecretShape(Record):
     """A form of adopted secrets."""
 
     prefix: str | None
@@ -35,7 +35,7 @@ class SecretShape(NamedTuple):
     """Their length in bytes."""
 
 
-class Shapes(NamedTuple):
+class Shapes(Record):
     """The forms of all adopted secrets, and their fingerprints."""
 
     shapes: tuple[SecretShape, ...]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from jitid.redaction.token_format import OPAQUE_PREFIX, is_opaque
 from jitid.search.find import (
@@ -24,6 +23,7 @@ from jitid.search.find import (
     signed_strings,
 )
 from jitid.search.secret_shapes import SecretSearch
+from jitid.values.record import Record
 
 JWT = frozenset({"signed", "foreign", "cut"})
 PEM = frozenset({"prints", "keys", "locked"})
@@ -111,7 +111,7 @@ EITHER = (b"Y", b"Z")
 _AFTER_B = ord("E")
 
 
-class FoundString(NamedTuple):
+class FoundString(Record):
     """A string in a window."""
 
     at: int

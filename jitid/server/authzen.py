@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -13,6 +13,7 @@ from jitid.server.answers import LimitedError, dumps, headers_of, status_of
 from jitid.server.request_record import record_of
 from jitid.values import strict_json
 from jitid.values.names import check_audience
+from jitid.values.record import Record
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _GENERIC = "resource"
 """The type of a resource that only its id names."""
 
 
-class Evaluation(NamedTuple):
+class Evaluation(Record):
     """One evaluation of a request."""
 
     asked: UseRequest | None
@@ -52,7 +53,7 @@ class Evaluation(NamedTuple):
     """The reason if it is well-formed, but always denied, for any content of the ledger."""
 
 
-class _Questions(NamedTuple):
+class _Questions(Record):
     """The evaluations of one request."""
 
     asked: list[Evaluation]

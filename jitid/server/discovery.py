@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from hashlib import sha256
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from starlette.responses import Response
@@ -26,6 +26,7 @@ from jitid.server.forward_auth import shown_token, shows_token
 from jitid.server.oauth_client_auth import ALGORITHMS as CLIENT_ALGORITHMS
 from jitid.server.oauth_client_auth import METHODS
 from jitid.server.oauth_form import KEPT_NOWHERE, document
+from jitid.values.record import Record
 from jitid.values.secret import Secret
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ _MOST = 32
 """Maximum number of cached lists."""
 
 
-class _KeptList(NamedTuple):
+class _KeptList(Record):
     text: str
     etag: str
     made_at: float

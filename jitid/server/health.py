@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from jitid.errors import JitidError
 from jitid.server.answers import dumps
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -59,7 +60,7 @@ def routes(service: Service) -> list[BaseRoute]:
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
 
 
-class _Condition(NamedTuple):
+class _Condition(Record):
     """The condition at the last check."""
 
     away: JitidError | None

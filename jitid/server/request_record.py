@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from jitid.values.record import Record
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ KEY = "jitid"
 """The key of the record in the scope of a request."""
 
 
-class Peer(NamedTuple):
+class Peer(Record):
     """The process at the other end of a Unix socket, as the kernel reports it (SO_PEERCRED, unix(7))."""
 
     pid: int

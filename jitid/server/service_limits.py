@@ -8,9 +8,10 @@ import threading
 from collections import OrderedDict
 from math import ceil
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.errors import ConfigurationError
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.config.effective import Config
@@ -25,7 +26,7 @@ _LEAST_HUNG = 3
 """Minimum seconds: on a busy machine a process may wait that long for its turn."""
 
 
-class ServiceLimits(NamedTuple):
+class ServiceLimits(Record):
     """The limits of one worker process."""
 
     body: int = 1 << 20
@@ -113,7 +114,7 @@ class RequestPace:
         return 0
 
 
-class StartPlan(NamedTuple):
+class StartPlan(Record):
     """Listening sockets, an existing ledger, and the limits."""
 
     config: Config
@@ -127,7 +128,7 @@ class StartPlan(NamedTuple):
     log: Log
 
 
-class Tls(NamedTuple):
+class Tls(Record):
     """The certificate of the service; SIGHUP makes the workers read its files again."""
 
     context: ssl.SSLContext

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from jitid.capabilities.issue.may_act import own_agent
@@ -16,6 +16,7 @@ from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
 from jitid.server.oauth_form import OAuthError, document, usage
 from jitid.values import strict_json
 from jitid.values.names import check_audience, check_name
+from jitid.values.record import Record
 from jitid.values.scope import Scope, parse_scope
 from jitid.values.secret import Secret
 from jitid.values.times import parse_duration
@@ -52,7 +53,7 @@ _OWN = frozenset(
 """jitid's own parameters, with its prefix (RFC 6749, section 8.2)."""
 
 
-class TokenRequest(NamedTuple):
+class TokenRequest(Record):
     """A request at the token endpoint, parsed as far as that does not depend on the client."""
 
     grant: str

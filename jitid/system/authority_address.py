@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from jitid.errors import UsageError
 from jitid.values.names import check_issuer
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 _SHAPE = "write https://HOST, http://127.0.0.1:PORT on this machine, or unix:///run/jitid.sock"
@@ -14,7 +13,7 @@ _LONGEST_SOCKET = 107
 """The maximum length in bytes of the path of a Unix socket (unix(7))."""
 
 
-class Address(NamedTuple):
+class Address(Record):
     """The address of an authority."""
 
     scheme: str

@@ -14,19 +14,20 @@ from contextlib import suppress
 from queue import Empty, Queue
 from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from jitid.errors import ConfigurationError, IntegrityError, StorageError
 from jitid.system import time_limit
 from jitid.system.authority_address import Address
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
     import ssl
 
 
-class Proxy(NamedTuple):
+class Proxy(Record):
     """A proxy that opens tunnels (RFC 9110, section 9.3.6)."""
 
     host: str
@@ -129,7 +130,7 @@ _FRESH = 2.0
 _PIECE = 1 << 16
 
 
-class Words(NamedTuple):
+class Words(Record):
     """The texts in error messages for a service and its settings."""
 
     service: str

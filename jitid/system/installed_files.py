@@ -6,11 +6,12 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from shlex import quote as shell_quote
-from typing import Literal, NamedTuple, assert_never
+from typing import Literal, assert_never
 
 from jitid.errors import NotFoundError, OutputError
 from jitid.system.files import write_public
 from jitid.system.xdg import shared_configuration, shared_data, shared_data_of_the_system
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 Reader = Literal["bash", "zsh", "fish", "man"]
@@ -27,7 +28,7 @@ _SOURCES: dict[Reader, str] = {"bash": "jitid.bash", "zsh": "_jitid", "fish": "j
 _NAMES: dict[Reader, str] = {"bash": "jitid", "zsh": "_jitid", "fish": "jitid.fish"}
 
 
-class Shipped(NamedTuple):
+class Shipped(Record):
     """A file that is part of jitid."""
 
     reader: Reader
@@ -42,7 +43,7 @@ class Shipped(NamedTuple):
             return file.read()
 
 
-class InstalledFile(NamedTuple):
+class InstalledFile(Record):
     """The file that a reader finds."""
 
     reader: Reader
@@ -258,7 +259,7 @@ _DISTRIBUTION = "jitid"
 _UNINSTALLED = "install what pyproject.toml lists for it"
 
 
-class Unmet(NamedTuple):
+class Unmet(Record):
     """A requirement that this installation does not meet."""
 
     requirement: str

@@ -10,9 +10,9 @@ import fcntl
 import os
 import stat
 from contextlib import suppress
-from typing import NamedTuple
 
 from jitid.errors import OutputError, UsageError
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 _NAMED = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
@@ -27,7 +27,7 @@ _NO_TEMPORARY = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 _OPEN_IT = "open it in the shell, such as --out /dev/fd/3 3> FILE"
 
 
-class OutputPlace(NamedTuple):
+class OutputPlace(Record):
     """The checked place at the path of an output."""
 
     descriptor: int | None = None

@@ -11,11 +11,11 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from jitid.crypto import openssh
 from jitid.crypto.openssh import Reader, string
 from jitid.errors import IntegrityError, RefusedError, StorageError
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 # Section 6.1 of the draft.
@@ -33,7 +33,7 @@ _MOST = 2_048
 _LONGEST_LIFETIME = 0xFFFFFFFF
 
 
-class HeldKey(NamedTuple):
+class HeldKey(Record):
     """A key in an agent: a public key or a certificate, with the comment from when it was added."""
 
     blob: bytes

@@ -9,12 +9,13 @@ from enum import Enum
 from functools import lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Annotated, Any, NamedTuple, Protocol, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hints
 
 from jitid import capabilities
 from jitid.errors import UsageError
 from jitid.operation.base import Answering, Operation
 from jitid.values.declaration import AuthorityOnly, Bounds, Declared, FieldType
+from jitid.values.record import Record
 from jitid.values.strict_json import b64url, b64url_decode
 
 # Values of every annotated type are encoded, and JSON may be anything.
@@ -315,7 +316,7 @@ def operations() -> Mapping[str, type[Operation[Any]]]:
     }
 
 
-class WireField(NamedTuple):
+class WireField(Record):
     """The declaration of a field, as far as it concerns requests and answers."""
 
     kind: Any

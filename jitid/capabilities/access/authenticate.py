@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.access import oidc
 from jitid.capabilities.access.store import AccessStore
@@ -28,6 +28,7 @@ from jitid.operation import reach
 from jitid.redaction.token_format import is_opaque
 from jitid.values import strict_json
 from jitid.values.ids import parse_access_id, parse_id
+from jitid.values.record import Record
 from jitid.values.secret import Secret, fingerprint
 from jitid.values.times import expiry_hint
 
@@ -196,7 +197,7 @@ _TYPES = ("JWT", "CLIENT-AUTHENTICATION+JWT")
 _NAMES = {"Ed25519": "EdDSA"}
 
 
-class Assertion(NamedTuple):
+class Assertion(Record):
     """A well-formed assertion; its content must not be trusted before its signature is verified."""
 
     client: str

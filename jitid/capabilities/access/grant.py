@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 from jitid.capabilities.access.authenticate import recorded_facts
 from jitid.capabilities.access.oidc import MAX_KEY
@@ -23,6 +23,7 @@ from jitid.values import audience, strict_json
 from jitid.values.field_types import AUDIENCE, DELEGATOR, DURATION, choice, text
 from jitid.values.ids import access_id, new_uuid7, parse_access_id
 from jitid.values.names import check_audience, check_delegator
+from jitid.values.record import Record
 from jitid.values.secret import Secret, fingerprint, new_opaque
 from jitid.values.text import label, quote
 from jitid.values.times import format_duration
@@ -43,7 +44,7 @@ OWN_OVERLAP = 60
 LONGEST_OVERLAP = 86_400
 
 
-class Granted(NamedTuple):
+class Granted(Record):
     """A new access credential; its secret is available only here."""
 
     access: Access
@@ -51,7 +52,7 @@ class Granted(NamedTuple):
     """None if a key was registered."""
 
 
-class AccessEnded(NamedTuple):
+class AccessEnded(Record):
     """The outcome of a revocation."""
 
     ids: tuple[str, ...]
@@ -60,7 +61,7 @@ class AccessEnded(NamedTuple):
     """None if all of them had ended before."""
 
 
-class AccessRequest(NamedTuple):
+class AccessRequest(Record):
     """A request for access. Times are seconds."""
 
     name: Annotated[str, DELEGATOR]

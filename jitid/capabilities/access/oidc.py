@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from shlex import quote as word
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.access import key_sets
 from jitid.crypto import jws
@@ -14,6 +14,7 @@ from jitid.errors import ConfigurationError, InvalidCredentialError, UsageError
 from jitid.model.access import _FORMS, KINDS, OidcIssuer, Proof, TokenType
 from jitid.values import strict_json
 from jitid.values.names import check_delegator, check_pattern, common, matches
+from jitid.values.record import Record
 from jitid.values.text import quote, safe
 
 if TYPE_CHECKING:
@@ -315,7 +316,7 @@ def _delegator(claims: dict[str, Any], issuer: OidcIssuer) -> str:
         ) from None
 
 
-class PublishedKey(NamedTuple):
+class PublishedKey(Record):
     """A published key with the only algorithm that it may be used with."""
 
     alg: str

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.model.access import BOOTSTRAP
 from jitid.operation.base import IDEMPOTENT, KEYED, READS, Operation
 from jitid.values.declaration import value, values
 from jitid.values.field_types import ACCESS_ID, COUNT, DELEGATOR, DURATION, REASON, ROWS
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.grant import AccessEnded, AccessRequest, Granted
@@ -79,7 +80,7 @@ class RevokeAccess(Operation["AccessEnded"]):
     accept_clock: bool = False
 
 
-class AccessPage(NamedTuple):
+class AccessPage(Record):
     """Access credentials, and the time that their states are told for."""
 
     found: list[Access]
@@ -110,7 +111,7 @@ class Authenticate(Operation["Caller"]):
     """The `client_id` of that secret (RFC 6749, section 2.3.1): then it must be an access token of that caller."""
 
 
-class ClientKey(NamedTuple):
+class ClientKey(Record):
     """A key by which a client proves itself (RFC 7523)."""
 
     id: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.errors import ConflictError, IntegrityError
 from jitid.ledger import select
@@ -13,6 +13,7 @@ from jitid.ledger.view import Store
 from jitid.model.access import ASSERTION_LEEWAY, Access, AccessState, PresentedAccess
 from jitid.values import strict_json
 from jitid.values.ids import access_id, parse_access_id
+from jitid.values.record import Record
 from jitid.values.times import check_times
 
 _COLUMNS = """a.uid, a.name, a.roles, a.fingerprint, a.public, a.issued_at, a.expires_at, a.superseded_at, a.ended_at,
@@ -194,7 +195,7 @@ MARK = b'"presented":['
 """Bytes that every event with marks contains, and no other event: inside a text the quotes would be escaped."""
 
 
-class Presentation(NamedTuple):
+class Presentation(Record):
     """One use of a foreign token by a caller."""
 
     token: bytes

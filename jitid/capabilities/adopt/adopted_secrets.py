@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from jitid.capabilities.adopt.store import AdoptedStore
 from jitid.capabilities.identity import revocation
@@ -17,11 +16,12 @@ from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Selection
 from jitid.model.target import BY_HAND, EndOutcome, Outside, Settlement
 from jitid.model.task import ADOPTED
+from jitid.values.record import Record
 from jitid.values.text import label, safe
 from jitid.values.times import NO_EXPIRY
 
 
-class AdoptedSecret(NamedTuple):
+class AdoptedSecret(Record):
     """An adopted secret with all its records in the ledger."""
 
     credential: Credential
@@ -73,7 +73,7 @@ class AdoptedSecret(NamedTuple):
         return self.outside.proof if self.confirmed else None
 
 
-class Finished(NamedTuple):
+class Finished(Record):
     """The result of recording that secrets have ended where they are kept."""
 
     done: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from jitid.capabilities.adopt import adopted_secrets
 from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
@@ -26,6 +26,7 @@ from jitid.model.target import BY_HAND
 from jitid.model.task import ADOPTED, Task
 from jitid.values.field_types import AGENT, TIME
 from jitid.values.ids import credential_id, identity_id
+from jitid.values.record import Record
 from jitid.values.secret import fingerprint
 from jitid.values.text import label, operand, safe
 from jitid.values.times import NO_EXPIRY, format_time
@@ -36,7 +37,7 @@ SHOWN = 1_000
 """The maximum number of new secrets that an answer lists."""
 
 
-class Taken(NamedTuple):
+class Taken(Record):
     """A secret that was adopted."""
 
     name: str
@@ -44,7 +45,7 @@ class Taken(NamedTuple):
     jti: str
 
 
-class Adoption(NamedTuple):
+class Adoption(Record):
     """The result of adopting secrets, or of a dry run."""
 
     taken: tuple[Taken, ...]
@@ -389,7 +390,7 @@ def _facts(secrets: Sequence[StandingSecret], ids: Sequence[tuple[bytes, bytes]]
     }
 
 
-class Amended(NamedTuple):
+class Amended(Record):
     """New properties of adopted secrets; None leaves a property unchanged."""
 
     owner: Annotated[str | None, PERSON] = None

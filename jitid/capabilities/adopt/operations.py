@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.formats.columns import Columns
 from jitid.model.adopted import ADOPTED_NAME, MOST_SECRETS
 from jitid.operation.base import READS, Operation
 from jitid.values.declaration import args, records, value, values
 from jitid.values.field_types import COUNT, FILTER, REASON, ROWS, pattern
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
@@ -53,7 +54,7 @@ class EndAdopted(Operation["Finished"]):
     accept_clock: bool = False
 
 
-class AdoptedPage(NamedTuple):
+class AdoptedPage(Record):
     """Adopted secrets, and the time of their states."""
 
     secrets: list[AdoptedSecret]
@@ -93,7 +94,7 @@ class ProbeAdopted(Operation["list[Probed]"]):
     )
 
 
-class Probed(NamedTuple):
+class Probed(Record):
     """The state of an adopted secret where it is kept."""
 
     name: str

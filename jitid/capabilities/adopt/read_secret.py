@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from hashlib import sha256
-from typing import NamedTuple
 
 from jitid.crypto import openssh
 from jitid.errors import UsageError
 from jitid.model.adopted import LEAST_SECRET, LONGEST_PREFIX, MOST_SECRET
 from jitid.redaction.token_format import CERTIFICATE, SIGNED_MARK, bare, holds_token, is_ssh_certificate
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 _BITS = 56
@@ -50,7 +50,7 @@ _KNOWN = (
 """Prefixes of the tokens of widely used services: a prefix names the kind of token, and is public."""
 
 
-class KeptSecret(NamedTuple):
+class KeptSecret(Record):
     """The facts of a secret that the ledger records."""
 
     fingerprint: bytes

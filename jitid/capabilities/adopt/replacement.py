@@ -6,12 +6,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from shlex import quote as word
-from typing import NamedTuple
 
 from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
 from jitid.model.credential import Kind, is_target_name
 from jitid.model.target import BY_HAND
 from jitid.policy.cedar_text import entity, string
+from jitid.values.record import Record
 from jitid.values.text import operand, safe
 from jitid.values.times import format_duration
 
@@ -24,7 +24,7 @@ _LONGEST_NAME = 40
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-class SecretReplacement(NamedTuple):
+class SecretReplacement(Record):
     """The suggested replacement for a secret."""
 
     name: str
@@ -40,7 +40,7 @@ class SecretReplacement(NamedTuple):
     """The commands that set up and use the replacement, and that end the secret."""
 
 
-class _Fit(NamedTuple):
+class _Fit(Record):
     kind: Kind | None
     why: str
     setup: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.crypto import jws
@@ -18,6 +18,7 @@ from jitid.model.ledger_rows import Names, SigningKey
 from jitid.model.task import parse_task
 from jitid.values import strict_json
 from jitid.values.field_types import COUNT, FILTER, POSITIVE, TASK_FILTER, TIME
+from jitid.values.record import Record
 
 HEAD_TYPE = "jitid-audit-head+jws"
 
@@ -26,7 +27,7 @@ class UnreadableHeadError(IntegrityError):
     """A recorded head that cannot be parsed: it proves neither that the log is complete nor that it was changed."""
 
 
-class LogFilter(NamedTuple):
+class LogFilter(Record):
     """A filter for events; every given condition must hold."""
 
     operation: Annotated[str | None, FILTER] = None

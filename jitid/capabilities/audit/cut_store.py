@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
-from typing import NamedTuple
 
 from jitid.ledger.select import dialect_of
 from jitid.ledger.view import Store, spared
 from jitid.model.event import Event
 from jitid.values.ids import credential_id
+from jitid.values.record import Record
 
 _FIELDS = "event, through, head, file, sha256, kept, digest"
 
@@ -39,7 +39,7 @@ _NEEDING = (
 _DELETED = 20_000
 
 
-class Segment(NamedTuple):
+class Segment(Record):
     """A part of the audit log that was exported and cut, as recorded in the ledger and in an audit event."""
 
     event: int

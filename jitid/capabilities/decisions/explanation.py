@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.capabilities.decisions.replay import DECISIONS, is_narrowed, is_whole, request_of
 from jitid.capabilities.directory import governance, name_rights
@@ -32,6 +32,7 @@ from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import DirectoryFacts, PolicyRequest
 from jitid.policy.position import CataloguedRule, catalogue
 from jitid.values import strict_json
+from jitid.values.record import Record
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.text import quote
@@ -40,7 +41,7 @@ from jitid.values.times import format_duration, format_time
 Files = Sequence[tuple[str, str]]
 
 
-class RuleText(NamedTuple):
+class RuleText(Record):
     """A rule that decided, with its text at that time."""
 
     rule: str
@@ -53,7 +54,7 @@ class RuleText(NamedTuple):
     """The rule's state in today's policy: `same`, `changed` or `gone`; `unknown` if the policy cannot be read."""
 
 
-class ChangedInput(NamedTuple):
+class ChangedInput(Record):
     """An input that has changed since the decision, in words."""
 
     what: str
@@ -61,7 +62,7 @@ class ChangedInput(NamedTuple):
     now: str
 
 
-class Explanation(NamedTuple):
+class Explanation(Record):
     """A decision with all known facts about it."""
 
     event: int

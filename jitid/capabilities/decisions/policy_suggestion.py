@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from jitid.capabilities.decisions import store as decisions_store
 from jitid.capabilities.decisions.store import QUARTER
@@ -17,6 +17,7 @@ from jitid.ledger.view import View
 from jitid.model.survey import Practice
 from jitid.model.task import SENSITIVITIES, most_sensitive
 from jitid.policy.cedar_text import among, entity, string, within
+from jitid.values.record import Record
 from jitid.values.scope import ALIKE, Scope, gathered, has_wildcard
 from jitid.values.text import label, safe
 from jitid.values.times import format_duration, format_time
@@ -33,7 +34,7 @@ _INDENT = "\n  "
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]")
 
 
-class Suggestion(NamedTuple):
+class Suggestion(Record):
     """The needs of one agent, and the policy that permits them."""
 
     agent: str
@@ -81,7 +82,7 @@ def suggest(
     return [suggestion(practice, zone=zone, zone_name=zone_name) for practice in practices]
 
 
-class _Scopes(NamedTuple):
+class _Scopes(Record):
     """The scopes that an agent needs: recorded scopes, and a pattern instead of many similar scopes."""
 
     exact: tuple[Scope, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.decisions.store import DecidedAlike, Distinctions, RequestStore
 from jitid.capabilities.directory.governance import directory_facts, read_directory_facts
@@ -18,6 +18,7 @@ from jitid.policy.decision import PolicyLooks, PolicyOutcome, outcome
 from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import PolicyRequest
 from jitid.system.time_zones import load, offsets
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -52,7 +53,7 @@ TIMES = frozenset({"hour", "minute", "weekday"})
 _REQUEST_MEMBERS = {"agent", "delegator", "proof", "task", "sensitivity", "kind"}
 
 
-class DecisionChange(NamedTuple):
+class DecisionChange(Record):
     """Requests that two policies decide differently; each policy gives all of them the same decision."""
 
     event: int
@@ -70,7 +71,7 @@ class DecisionChange(NamedTuple):
         return bool(self.document["op"] == "denial")
 
 
-class Replayed(NamedTuple):
+class Replayed(Record):
     """The result of replaying all decisions with two policies."""
 
     changes: list[DecisionChange]
@@ -178,7 +179,7 @@ def _recorded(
 _AT_ONCE = 5_000
 
 
-class Drifted(NamedTuple):
+class Drifted(Record):
     """Live credentials that a policy would not issue, all with the same decision."""
 
     credential: Credential

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.ledger import select
 from jitid.ledger.lifetime_statistics import GRANTED
@@ -14,6 +14,7 @@ from jitid.model.credential import FORMER_PROOF, judged_kinds, read_kinds
 from jitid.model.survey import Practice
 from jitid.policy.classes import DIRECTORY_FACTS, DistinctNames
 from jitid.values import strict_json
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
@@ -24,7 +25,7 @@ Zones = Mapping[str, Sequence[tuple[int, int]]]
 """By zone: the offsets to UTC in seconds, each with the time since the epoch from which it holds; oldest first."""
 
 
-class Distinctions(NamedTuple):
+class Distinctions(Record):
     """The properties that distinguish requests."""
 
     looks: PolicyLooks
@@ -32,7 +33,7 @@ class Distinctions(NamedTuple):
     """The time zones for the hours in a policy."""
 
 
-class DecidedAlike(NamedTuple):
+class DecidedAlike(Record):
     """Requests that get the same decision."""
 
     first: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from shlex import quote as word
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Self
 
 from jitid.capabilities.directory.delegator_facts import RECORDED_FIELDS, recorded_facts
 from jitid.capabilities.directory.delegator_store import SUSPENDED_AS
@@ -23,6 +23,7 @@ from jitid.model.directory import PERSON, Agent, Delegator, Ties
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.model.types import SENSITIVITY
 from jitid.values.field_types import text
+from jitid.values.record import Record
 from jitid.values.scope import Scope, covers, may_overlap
 from jitid.values.text import label, quote
 
@@ -31,7 +32,7 @@ _NAMED = 20
 """The maximum number of names that an event lists one by one."""
 
 
-class Departure(NamedTuple):
+class Departure(Record):
     """The credentials and records that end, or would end, with delegators."""
 
     radius: Radius
@@ -92,7 +93,7 @@ def digest_of(names: Sequence[str]) -> str:
 _ALL = 1 << 31
 
 
-class Amendment(NamedTuple):
+class Amendment(Record):
     """A change of a list: clear it if requested, then add values, then remove values."""
 
     clear: bool = False
@@ -104,7 +105,7 @@ class Amendment(NamedTuple):
         return tuple(sorted(({*(() if self.clear else values), *self.add}) - {*self.remove}))
 
 
-class Edit(NamedTuple):
+class Edit(Record):
     """The changes to a delegator. None and an empty amendment leave a field unchanged."""
 
     entitlements: Amendment = Amendment()
@@ -132,7 +133,7 @@ def _normal(amendment: Amendment, normal: Callable[[tuple[str, ...]], tuple[str,
     return amendment._replace(add=normal(amendment.add), remove=normal(amendment.remove))
 
 
-class Edited(NamedTuple):
+class Edited(Record):
     """The outcome of adding or changing a delegator."""
 
     delegator: Delegator
@@ -143,7 +144,7 @@ class Edited(NamedTuple):
     event: int | None
 
 
-class Enabled(NamedTuple):
+class Enabled(Record):
     """The outcome of enabling a delegator."""
 
     delegator: Delegator
@@ -153,7 +154,7 @@ class Enabled(NamedTuple):
     """None if they were not disabled."""
 
 
-class Disabled(NamedTuple):
+class Disabled(Record):
     """The outcome of disabling a delegator, or its preview."""
 
     delegator: Delegator
@@ -165,7 +166,7 @@ class Disabled(NamedTuple):
     """Why the refusal of leaked credentials could not be proved; None if it was, or if none needed a proof."""
 
 
-class DelegatorDetails(NamedTuple):
+class DelegatorDetails(Record):
     """A delegator with agents and ties."""
 
     delegator: Delegator

@@ -2,7 +2,7 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.capabilities.directory.delegator_store import SUSPENDED_AS
 from jitid.capabilities.directory.store import DirectoryStore
@@ -12,6 +12,7 @@ from jitid.model.directory import Agent, AgentState, Delegator, DirectoryEntry
 from jitid.model.task import most_sensitive
 from jitid.policy.policy_request import NO_DIRECTORY_FACTS, DirectoryFacts
 from jitid.values import audience, strict_json
+from jitid.values.record import Record
 from jitid.values.scope import Scope, uncovered
 from jitid.values.text import label, operand, quote
 from jitid.values.times import format_time
@@ -22,7 +23,7 @@ _HINTS = 3
 """The maximum number of hints in an error; it has the reasons of all objections."""
 
 
-class Objection(NamedTuple):
+class Objection(Record):
     """A rule of the directory that refuses a request, with the reason and a hint."""
 
     rule: str

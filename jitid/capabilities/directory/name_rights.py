@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.store import DirectoryStore
@@ -10,6 +10,7 @@ from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import InvalidCredentialError
 from jitid.values.ids import parse_id
+from jitid.values.record import Record
 from jitid.values.text import label
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _LONGEST_RIGHT = 16
 """The maximum number of lenders, one after the other: each check follows all of them."""
 
 
-class NameRight(NamedTuple):
+class NameRight(Record):
     """A right to use the name of an agent."""
 
     by: str | None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from jitid.model.directory import ALIAS
 from jitid.operation.base import READS, Operation, PagedOperation
 from jitid.values.declaration import value, values
 from jitid.values.field_types import AGENT, COUNT, FILTER, MAX_ROWS, REASON, ROWS, number
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.delegators import DelegatorDetails, Disabled, Edit, Edited, Enabled
@@ -89,7 +90,7 @@ class UnregisterAgent(Operation["WithdrawnAgent"]):
     accept_clock: bool = False
 
 
-class AgentDetails(NamedTuple):
+class AgentDetails(Record):
     """All about an agent that is registered, or was."""
 
     record: Described
@@ -109,7 +110,7 @@ class ShowAgent(Operation["AgentDetails"]):
     """The maximum number of the agent's latest credentials to return."""
 
 
-class AgentPage(NamedTuple):
+class AgentPage(Record):
     """Records of agents, and the time that their states are told for."""
 
     records: list[Described]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.store import CredentialStore
@@ -11,6 +11,7 @@ from jitid.capabilities.identity.task_store import TaskStore
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
 from jitid.model.task import ADOPTED, TaskName, check_new_task, most_sensitive, parse_task, written_task
 from jitid.values.ids import parse_id
+from jitid.values.record import Record
 from jitid.values.text import label
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _MOST_NAMED = 5
 """The maximum number of tasks with the same name that an error lists."""
 
 
-class TaskOfRequest(NamedTuple):
+class TaskOfRequest(Record):
     """The task that a request is on."""
 
     name: str

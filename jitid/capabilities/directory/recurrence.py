@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from jitid.capabilities.directory import recurrence_store
 from jitid.capabilities.directory.store import DirectoryStore
@@ -16,6 +16,7 @@ from jitid.model.directory import Agent, AgentState, Delegator
 from jitid.model.survey import Past
 from jitid.model.task import MAX_PURPOSE
 from jitid.values.field_types import POSITIVE, number
+from jitid.values.record import Record
 from jitid.values.scope import Scope, gathered, normalise, uncovered
 from jitid.values.text import label, operand, safe
 from jitid.values.times import format_duration
@@ -34,7 +35,7 @@ _PATIENCE = 14
 _EVERY = 1 << 31
 
 
-class RecurrenceRule(NamedTuple):
+class RecurrenceRule(Record):
     """The thresholds from which a name counts as recurring; one of `tasks` and `on_days` is enough."""
 
     tasks: Annotated[int, POSITIVE]
@@ -59,7 +60,7 @@ class Advice(StrEnum):
     STAY_UNREGISTERED = "stay unregistered"
 
 
-class Need(NamedTuple):
+class Need(Record):
     """The smallest record that permits the history of a name."""
 
     owner: str
@@ -92,7 +93,7 @@ class Need(NamedTuple):
         return shlex.join(words)
 
 
-class RecurrenceVerdict(NamedTuple):
+class RecurrenceVerdict(Record):
     """The recommendation for one name, with its reason."""
 
     agent: str
@@ -109,7 +110,7 @@ class RecurrenceVerdict(NamedTuple):
     last_issued_at: int | None
 
 
-class Classified(NamedTuple):
+class Classified(Record):
     """The verdicts about names, the most urgent advice first."""
 
     verdicts: list[RecurrenceVerdict]

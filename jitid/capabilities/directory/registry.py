@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.delegators import NOTHING
@@ -23,6 +23,7 @@ from jitid.model.types import KIND
 from jitid.values.field_types import AGENT, AUDIENCE, DURATION, POSITIVE, SCOPE, TIME, kept_text
 from jitid.values.ids import identity_id
 from jitid.values.names import check_new_agent
+from jitid.values.record import Record
 from jitid.values.scope import Scope, normalise, uncovered
 from jitid.values.text import check_text, label, operand
 from jitid.values.times import format_time
@@ -33,7 +34,7 @@ REVIEWED_EVERY = 90 * 86_400
 """The default time to the next review of an agent, in seconds from now."""
 
 
-class Due(NamedTuple):
+class Due(Record):
     """A due date as stated: a time in seconds since the epoch, or a number of seconds from now."""
 
     at: Annotated[int | None, TIME] = None
@@ -50,7 +51,7 @@ class Due(NamedTuple):
         return due_at
 
 
-class StatedAgent(NamedTuple):
+class StatedAgent(Record):
     """The stated fields of an agent. None leaves a field unchanged, or gives a new record the default."""
 
     owner: Annotated[str | None, PERSON] = None
@@ -67,7 +68,7 @@ class StatedAgent(NamedTuple):
     """Whether any number of its identities may be valid at the same time."""
 
 
-class Described(NamedTuple):
+class Described(Record):
     """An agent's record with its owner, its live identities and its latest issue."""
 
     agent: Agent
@@ -87,7 +88,7 @@ class Described(NamedTuple):
         return "known" if self.owner.disabled_at is None else "disabled"
 
 
-class KeptAgent(NamedTuple):
+class KeptAgent(Record):
     """The outcome of a change to an agent's record."""
 
     agent: Agent
@@ -393,7 +394,7 @@ def _limits(agent: Agent) -> dict[str, Any]:
     }
 
 
-class WithdrawnAgent(NamedTuple):
+class WithdrawnAgent(Record):
     """The outcome of suspending or unregistering an agent, or its preview."""
 
     agent: Agent

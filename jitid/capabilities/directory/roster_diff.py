@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from jitid.capabilities.directory import delegator_facts, delegators
 from jitid.capabilities.directory.delegator_facts import recorded_facts
@@ -25,6 +25,7 @@ from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.directory import Delegator, Holder
 from jitid.values.field_types import choice, pattern
+from jitid.values.record import Record
 from jitid.values.text import label
 
 _AT_ONCE = 5_000
@@ -33,7 +34,7 @@ CHANGES = 1_000
 """The maximum number of delegators whose differences are listed."""
 
 
-class DelegatorChange(NamedTuple):
+class DelegatorChange(Record):
     """The changed fields of a known delegator, with the old and the new values."""
 
     name: str
@@ -41,7 +42,7 @@ class DelegatorChange(NamedTuple):
     now: dict[str, Any]
 
 
-class Comparison(NamedTuple):
+class Comparison(Record):
     """The changes that a list would make."""
 
     added: list[Delegator]
@@ -306,7 +307,7 @@ _SHOWN = 20
 """The maximum number of names of each group that a report lists one by one."""
 
 
-class RosterSource(NamedTuple):
+class RosterSource(Record):
     """The origin of a list."""
 
     form: Annotated[str, choice("csv", "scim", "jsonl")]
@@ -315,14 +316,14 @@ class RosterSource(NamedTuple):
     """SHA-256 of the file, as hex."""
 
 
-class NameGroup(NamedTuple):
+class NameGroup(Record):
     """The number of delegators in a group, and the first of their names."""
 
     number: int
     first: tuple[str, ...]
 
 
-class Reconciled(NamedTuple):
+class Reconciled(Record):
     """The outcome of an import, or its preview."""
 
     people: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.identity import recognise_token, revocation
 from jitid.capabilities.identity.revocation_result import Ended
@@ -11,6 +11,7 @@ from jitid.errors import PolicyDeniedError
 from jitid.model.credential import Credential
 from jitid.model.ledger_rows import Names, Selection
 from jitid.values.ids import parse_id
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
@@ -20,7 +21,7 @@ RULE = "own-subtree"
 """The rule that refuses to end an identity that is not below the holder's."""
 
 
-class HandedBack(NamedTuple):
+class HandedBack(Record):
     """The outcome of handing back."""
 
     id: str

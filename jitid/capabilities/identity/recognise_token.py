@@ -3,7 +3,7 @@
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialStore
@@ -21,6 +21,7 @@ from jitid.redaction.token_format import CERTIFICATE, is_opaque, is_ssh_certific
 from jitid.values import strict_json
 from jitid.values.ids import parse_id
 from jitid.values.names import spiffe_id
+from jitid.values.record import Record
 from jitid.values.secret import fingerprint
 
 MISTYPED = "the opaque token is mistyped: its checksum does not fit"
@@ -274,7 +275,7 @@ def _as_any(credential: Credential, claims: Mapping[str, Any]) -> bool:
     ) == list(credential.audiences)
 
 
-class _Signed(NamedTuple):
+class _Signed(Record):
     """The kind of credential of a token type, and the function that compares its claims with the row."""
 
     kind: Kind
@@ -299,7 +300,7 @@ _KINDS = {
 }
 
 
-class PresentedToken(NamedTuple):
+class PresentedToken(Record):
     """The result of checking a token without its row in the ledger."""
 
     hashed: bytes | None = None
@@ -311,7 +312,7 @@ class PresentedToken(NamedTuple):
     """Why it cannot be a valid token of this ledger, regardless of the rows."""
 
 
-class HeldToken(NamedTuple):
+class HeldToken(Record):
     """A token with its credential, and its refusal if it is not valid."""
 
     credential: Credential | None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.errors import UsageError
 from jitid.model import credential as credentials
 from jitid.model.ledger_rows import Radius
 from jitid.model.target import Settlement
+from jitid.values.record import Record
 from jitid.values.text import number_of
 from jitid.values.times import format_time
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from jitid.model.target import Left
 
 
-class Ended(NamedTuple):
+class Ended(Record):
     """The outcome of a revocation, or its preview."""
 
     radius: Radius

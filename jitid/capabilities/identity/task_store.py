@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.ledger import select
 from jitid.ledger.select import dialect_of
 from jitid.ledger.transaction import Changes
 from jitid.ledger.view import Store
 from jitid.model.task import Task
+from jitid.values.record import Record
 from jitid.values.times import check_times
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class TaskChanges(Changes, TaskStore):
         )
 
 
-class TaskShare(NamedTuple):
+class TaskShare(Record):
     """A present or former share of a task."""
 
     task: int

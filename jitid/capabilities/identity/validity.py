@@ -2,7 +2,6 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
 
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import ExpiredError, InvalidCredentialError, NotFoundError
@@ -17,6 +16,7 @@ from jitid.model.credential import (
 from jitid.model.ledger_rows import Ancestor, Ground, ancestors
 from jitid.values import audience
 from jitid.values.ids import parse_id
+from jitid.values.record import Record
 from jitid.values.scope import Scope, intersection, uncovered
 from jitid.values.text import quote
 from jitid.values.times import ANOTHER, expiry_hint, format_time
@@ -27,7 +27,7 @@ NOT_YET = "the credential is not valid yet"
 """The refusal of a credential that was issued after now."""
 
 
-class Verified(NamedTuple):
+class Verified(Record):
     """A credential that is valid now, limited to the rights that the head of its line has too."""
 
     credential: Credential

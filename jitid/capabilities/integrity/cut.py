@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
-from typing import NamedTuple
 
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.audit.cut_store import CutStore, Segment, digest_of
@@ -26,6 +25,7 @@ from jitid.system.files import writing_private
 from jitid.system.output_place import check_output
 from jitid.values import strict_json
 from jitid.values.ids import parse_id
+from jitid.values.record import Record
 from jitid.values.text import quote
 from jitid.values.times import format_duration
 
@@ -48,7 +48,7 @@ _KEPT = (
 """Bytes of events that stay even if no row refers to them: inside a text the quotes would be escaped."""
 
 
-class Cut(NamedTuple):
+class Cut(Record):
     """The result of a cut, or of a dry run."""
 
     before: int
@@ -65,7 +65,7 @@ class Cut(NamedTuple):
     """The file with the exported events; None if no event was cut."""
 
 
-class _Part(NamedTuple):
+class _Part(Record):
     """A part of the log that may be cut, in one view of the ledger."""
 
     last: Segment | None

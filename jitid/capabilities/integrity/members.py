@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.access import store as access_store
 from jitid.capabilities.access.store import AccessStore, PresentedStore
@@ -38,6 +38,7 @@ from jitid.model import event as audit
 from jitid.model.ledger_rows import RESTORED
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_access_id, parse_id
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.integrity.verify_use import OutsideMembers
@@ -49,7 +50,7 @@ _MANY = 10
 _ISSUED_BY = itemgetter(3)
 
 
-class EndedRow(NamedTuple):
+class EndedRow(Record):
     """An ended credential, with the columns about its end."""
 
     event: int

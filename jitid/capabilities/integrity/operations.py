@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from jitid.errors import UsageError
 from jitid.operation.base import READS, Operation, PagedOperation
 from jitid.values.declaration import value
 from jitid.values.field_types import DURATION, MAX_ROWS, ROWS, number, text
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -128,7 +129,7 @@ class ReadLog(PagedOperation["list[dict[str, Any]]"]):
         return rows
 
 
-class LogPage(NamedTuple):
+class LogPage(Record):
     """Audit events, and how far the log was read for them."""
 
     events: list[dict[str, Any]]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from itertools import chain, groupby
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.access.store import REMEMBERED as PRESENTED
 from jitid.capabilities.integrity.store import RowStore
@@ -31,6 +31,7 @@ from jitid.model.event import sighted_digest, used_digest
 from jitid.model.target import settled_digest
 from jitid.values import strict_json
 from jitid.values.ids import parse_approval_id
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.model.approval import Approval
@@ -148,7 +149,7 @@ _OUTLIVED = {
 """By table, the condition on rows without an identity that a pruning deletes."""
 
 
-class ChosenRows(NamedTuple):
+class ChosenRows(Record):
     """The rows to delete, by the ledger's own numbers; they can be used after the view is closed."""
 
     identities: array[int]

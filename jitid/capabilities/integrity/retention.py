@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.integrity.prune_store import ChosenRows, PruneChanges, PruneStore
 from jitid.errors import ConflictError, UsageError
 from jitid.ledger.contract import Ledger
 from jitid.ledger.expiry import Pruned
+from jitid.values.record import Record
 from jitid.values.times import format_duration
 
 LEAST = 3_600
@@ -21,7 +22,7 @@ _AT_ONCE = 20_000
 _TRIES = 3
 
 
-class Pruning(NamedTuple):
+class Pruning(Record):
     """The result of a pruning, or of a dry run."""
 
     before: int
@@ -34,7 +35,7 @@ class Pruning(NamedTuple):
     """Number of condemned identities with rows that are not deleted yet."""
 
 
-class _Prunable(NamedTuple):
+class _Prunable(Record):
     """The rows that may go, in one view of the ledger."""
 
     last: Pruned | None

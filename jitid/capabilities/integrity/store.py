@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from jitid.ledger.select import dialect_of
 from jitid.ledger.view import Store, by_event, spared
+from jitid.values.record import Record
 
 OF_CREDENTIAL = (
     *(
@@ -55,7 +56,7 @@ def _equal(absent: tuple[bool, ...]) -> str:
     )
 
 
-class Run(NamedTuple):
+class Run(Record):
     """Credentials of one event that are alike; the values of all are joined in the order of their numbers."""
 
     length: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.integrity.store import OF_CREDENTIAL, OF_IDENTITY, RowStore
 from jitid.errors import IntegrityError
@@ -12,13 +12,14 @@ from jitid.ledger.signing_keys import KeyStore
 from jitid.model import event as audit
 from jitid.model.credential import ANY_KIND
 from jitid.values.ids import parse_id
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.integrity.verify_pruned import PrunedMembers
     from jitid.ledger.view import View
 
 
-class IssuedRow(NamedTuple):
+class IssuedRow(Record):
     """The values that differ between the credentials of one event; `AlikeRows` has the rest of a row."""
 
     key: int
@@ -44,7 +45,7 @@ _SINGLY = frozenset({"target", "certified", "process", "approval", "replaced", "
 _COMPARED = len(OF_CREDENTIAL) + len(OF_IDENTITY)
 
 
-class AlikeRows(NamedTuple):
+class AlikeRows(Record):
     """The common values of all credentials of one event, or the values of one. Names are numbers of a table."""
 
     expires_at: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.capabilities.integrity.store import EventRows
 from jitid.capabilities.integrity.verify_pruned import PrunedMembers
@@ -12,6 +12,7 @@ from jitid.capabilities.leak.store import LeakStore
 from jitid.errors import IntegrityError
 from jitid.ledger.select import bounds
 from jitid.model.event import ended_digest, sighted_digest
+from jitid.values.record import Record
 
 MARK = b'"op":"leak'
 """Bytes of every event about leaks, and of no other event: inside a text the quotes would be escaped."""
@@ -124,7 +125,7 @@ class LeakMembers:
         return seq <= self._pruned.through and row_count < count
 
 
-class _Proof(NamedTuple):
+class _Proof(Record):
     """The proofs of one event, or of several events whose proofs cannot be separated."""
 
     at: int

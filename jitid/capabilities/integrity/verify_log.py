@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
 
 from jitid.capabilities.audit.audit_log import HEAD_TYPE, UnreadableHeadError, read_head
 from jitid.capabilities.audit.cut_store import CutStore, Segment, digest_of
@@ -19,6 +18,7 @@ from jitid.model.chain import Chain, Walk, links, marks
 from jitid.model.event import BrokenChainError, Event, Head
 from jitid.model.ledger_rows import Names
 from jitid.values import strict_json
+from jitid.values.record import Record
 
 MARK = b'"op":"cut"'
 """Bytes of every event about a segment, and of no other event: inside a text the quotes would be escaped."""
@@ -70,7 +70,7 @@ class CutMembers:
             raise IntegrityError("where the audit log was cut is not told as its events tell it")
 
 
-class Verification(NamedTuple):
+class Verification(Record):
     """The result of a verification without errors."""
 
     events: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.adopt.store import adopted_digest
 from jitid.capabilities.audit.cut_store import CutStore
@@ -14,6 +14,7 @@ from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.errors import IntegrityError
 from jitid.model.approval import Approval, ApprovalState
 from jitid.model.task import ADOPTED, UNKNOWN_OWNER
+from jitid.values.record import Record
 from jitid.values.text import label
 from jitid.values.times import NO_EXPIRY
 
@@ -181,7 +182,7 @@ MARKS = (
 """Bytes of the events that matter here, and of no other event: inside a text the quotes would be escaped."""
 
 
-class _Decision(NamedTuple):
+class _Decision(Record):
     """The decision of an approver for a group, in the columns of its row."""
 
     approver: str

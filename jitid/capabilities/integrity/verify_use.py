@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.access.store import AccessStore, assertion_digest
 from jitid.capabilities.integrity.store import EventRows
@@ -25,6 +25,7 @@ from jitid.model.target import (
 )
 from jitid.model.use import UseRow
 from jitid.values.ids import credential_id, parse_id
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.integrity.verify_keys import NamesMembers
@@ -171,7 +172,7 @@ _OWN = "jti_"
 """Prefix of a credential id. A name at a target consists of the target's prefix and the rest of the id."""
 
 
-class _Settled(NamedTuple):
+class _Settled(Record):
     """The facts that an event states about the credentials that it settled."""
 
     at: int

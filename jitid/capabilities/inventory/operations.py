@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
@@ -21,6 +21,7 @@ from jitid.values.field_types import (
     text,
     typed_as,
 )
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
 
-class Inspection(NamedTuple):
+class Inspection(Record):
     """What a token or an id is."""
 
     credential: Credential
@@ -68,7 +69,7 @@ class Inspect(Operation["Inspection"]):
     token: Secret | None = None
 
 
-class Page(NamedTuple):
+class Page(Record):
     """Credentials, and the time that their states are told for."""
 
     credentials: list[Credential]
@@ -151,7 +152,7 @@ class Retire(Operation["Ended"]):
     accept_clock: bool = False
 
 
-class TaskRow(NamedTuple):
+class TaskRow(Record):
     """A task with what was issued for it."""
 
     task: Task

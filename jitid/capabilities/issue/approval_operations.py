@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.operation.base import READS, Operation
 from jitid.values.declaration import authority_only, value, values
 from jitid.values.field_types import DURATION, FILTER, REASON, ROWS
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
 
-class ApprovalPage(NamedTuple):
+class ApprovalPage(Record):
     """Approval requests, and the time of their states."""
 
     approvals: list[Approval]
@@ -47,7 +48,7 @@ class FindApprovals(Operation["ApprovalPage"]):
     ids: tuple[str, ...] = values(FILTER)
 
 
-class ApprovalDetails(NamedTuple):
+class ApprovalDetails(Record):
     """A request with the details that an approver needs."""
 
     approval: Approval
@@ -73,7 +74,7 @@ class ShowApproval(Operation["ApprovalDetails"]):
     id: str = value(FILTER)
 
 
-class Decided(NamedTuple):
+class Decided(Record):
     """The outcome of an approver's decision."""
 
     approval: Approval

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.governance import Objection
@@ -16,11 +16,12 @@ from jitid.ledger.transaction import Transaction
 from jitid.model.approval import Approval, ApprovalState
 from jitid.model.directory import Delegator
 from jitid.operation.terms import Terms
+from jitid.values.record import Record
 from jitid.values.text import check_text, label, quote
 from jitid.values.times import format_duration, format_time
 
 
-class Approver(NamedTuple):
+class Approver(Record):
     """A delegator that grants or denies a request, as proved."""
 
     name: str

@@ -6,7 +6,7 @@ chain above then narrow it, the policy decides, and the least of all limits of t
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from jitid.capabilities.directory import governance, name_rights
 from jitid.capabilities.identity import validity
@@ -22,6 +22,7 @@ from jitid.operation.reach import Reach
 from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision
 from jitid.policy.policy_request import PolicyRequest
+from jitid.values.record import Record
 from jitid.values.scope import Scope, normalise
 from jitid.values.text import quote
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from jitid.issuers.targets import ChosenTarget
 
 
-class Proposal(NamedTuple):
+class Proposal(Record):
     """A credential that may be made. Each step returns it narrower, or refuses it."""
 
     delegator: str
@@ -277,7 +278,7 @@ class Proposal(NamedTuple):
         }
 
 
-class FurtherPlan(NamedTuple):
+class FurtherPlan(Record):
     """The outcome of planning a renewal or an attachment."""
 
     draft: Draft

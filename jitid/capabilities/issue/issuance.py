@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from jitid.capabilities.directory import name_rights, ownership
 from jitid.capabilities.identity import validity
@@ -41,6 +41,7 @@ from jitid.model.request import IssueRequest, questions
 from jitid.model.task import Task
 from jitid.operation.terms import Terms
 from jitid.values.ids import credential_id
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.issuers.targets import ChosenTarget
@@ -74,14 +75,14 @@ def is_quick(requests: Sequence[IssueRequest], terms: Terms, keyring: Keyring) -
     )
 
 
-class Ahead(NamedTuple):
+class Ahead(Record):
     """A planned request with its secrets, which are made already."""
 
     settled: GrantedRequest
     minted: list[Minted]
 
 
-class ForeseenIssues(NamedTuple):
+class ForeseenIssues(Record):
     """Requests planned in a snapshot, with their secrets: under the lock, little more than recording is left."""
 
     now: int

@@ -2,13 +2,14 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.policy.decision import Decision
+from jitid.values.record import Record
 from jitid.values.secret import Secret
 
 
-class IssuedCredential(NamedTuple):
+class IssuedCredential(Record):
     """A credential that was just made; no other object holds its secret."""
 
     id: str
@@ -18,7 +19,7 @@ class IssuedCredential(NamedTuple):
     """Further facts from its issuer or target, to be shown; never a secret."""
 
 
-class Issued(NamedTuple):
+class Issued(Record):
     """The result of one request. Times are seconds since the epoch."""
 
     credentials: tuple[IssuedCredential, ...]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.directory.name_rights import objections_to
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.errors import PresenterError, RefusedError
 from jitid.values.ids import parse_id
+from jitid.values.record import Record
 from jitid.values.text import label, quote
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _OTHERS = ("user:", "system:", "agent:")
 
 
-class Actor(NamedTuple):
+class Actor(Record):
     """The acting party with its proved names; `may_act` (RFC 8693, section 4.4) is compared with them."""
 
     agent: str

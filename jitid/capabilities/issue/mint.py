@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Sequence
 from itertools import islice
-from typing import NamedTuple
 
 from jitid.capabilities.issue.plan import IssuePlan
 from jitid.errors import JitidError
@@ -17,10 +16,11 @@ from jitid.model.credential import SIGNED, Kind, not_issuable
 from jitid.model.ledger_rows import SigningKey
 from jitid.model.request import IssueRequest
 from jitid.values.ids import credential_id, identity_id, new_uuid7s
+from jitid.values.record import Record
 from jitid.values.secret import Secret
 
 
-class Mint(NamedTuple):
+class Mint(Record):
     """The issuer of one kind of credential, and the key that signs them."""
 
     issuer: Issuer | None
@@ -28,7 +28,7 @@ class Mint(NamedTuple):
     key: SigningKey | None
 
 
-class GrantedRequest(NamedTuple):
+class GrantedRequest(Record):
     """A request that is granted; its credentials must still be made and recorded."""
 
     request: IssueRequest

@@ -2,7 +2,7 @@
 
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.capabilities.directory import governance
 from jitid.errors import PolicyDeniedError, UsageError
@@ -17,12 +17,13 @@ from jitid.operation import reach
 from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision
 from jitid.values.names import may_reach
+from jitid.values.record import Record
 from jitid.values.scope import Scope, may_overlap, normalise, uncovered
 from jitid.values.text import label, quote
 from jitid.values.times import format_duration
 
 
-class Judged(NamedTuple):
+class Judged(Record):
     """The sensitivity of an issue."""
 
     own: str

@@ -3,7 +3,7 @@
 # Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jitid.capabilities.directory import governance, name_rights, ownership
 from jitid.capabilities.directory.store import DirectoryStore
@@ -26,6 +26,7 @@ from jitid.policy.decision import Decision
 from jitid.values import strict_json
 from jitid.values.ids import parse_id
 from jitid.values.names import check_new_agent
+from jitid.values.record import Record
 from jitid.values.scope import Scope, uncovered
 from jitid.values.text import check_text, label, quote
 from jitid.values.times import format_time
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from jitid.model.approval import Approval
 
 
-class ResolvedDelegator(NamedTuple):
+class ResolvedDelegator(Record):
     """The delegator by their own name, and the entry of delegator and agent in the directory."""
 
     delegator: str
@@ -43,7 +44,7 @@ class ResolvedDelegator(NamedTuple):
     entry: DirectoryEntry
 
 
-class IssuePlan(NamedTuple):
+class IssuePlan(Record):
     """The plan of an issue, with all values to record."""
 
     draft: Draft
@@ -78,7 +79,7 @@ class IssuePlan(NamedTuple):
         return None if self.entry.agent is None else self.entry.agent.key
 
 
-class _PreparedRequest(NamedTuple):
+class _PreparedRequest(Record):
     """A request with its credential proposal and the related rows of the ledger."""
 
     acting: str | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.access.store import AccessStore, Presentation, PresentedChanges, PresentedStore
 from jitid.capabilities.identity.store import CredentialStore
@@ -11,6 +11,7 @@ from jitid.capabilities.issue.may_act import client_actor, is_owner, must_be_all
 from jitid.errors import PresenterError
 from jitid.values import strict_json
 from jitid.values.ids import parse_access_id, parse_id
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _LONGEST = 100
 
 
-class PresentedProof(NamedTuple):
+class PresentedProof(Record):
     """A token of another issuer that a caller may use."""
 
     proof: Proof

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.issue.operations import LIST_LIVE, is_whole
 from jitid.operation.base import KEYED, READS, Operation
 from jitid.values.declaration import value
 from jitid.values.field_types import REASON
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation_result import Ended
@@ -47,7 +48,7 @@ class Exchange(Operation["Issued"]):
         return LIST_LIVE
 
 
-class Introspected(NamedTuple):
+class Introspected(Record):
     """A credential that is valid now, with the identities above it, the nearest first."""
 
     credential: Credential

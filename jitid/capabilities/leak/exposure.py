@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.capabilities.identity import validity
 from jitid.capabilities.identity.store import CredentialStore
@@ -13,13 +13,14 @@ from jitid.ledger.view import View
 from jitid.model.credential import Credential, State
 from jitid.model.leak import Leak, LeakFilter, LeakPlaces, SeenPlace
 from jitid.model.ledger_rows import Ancestor
+from jitid.values.record import Record
 
 PAGE = 5_000
 """The maximum number of leaks that are examined together."""
 _ALL = 1 << 62
 
 
-class Leaked(NamedTuple):
+class Leaked(Record):
     """A leak with its credential."""
 
     leak: Leak
@@ -70,7 +71,7 @@ class Leaked(NamedTuple):
         return self.credential.expires_at if lasts else None
 
 
-class LeakPage(NamedTuple):
+class LeakPage(Record):
     """Leaks, the newest first, with the cursor of the next page."""
 
     leaks: list[Leaked]
@@ -78,7 +79,7 @@ class LeakPage(NamedTuple):
     """The number of the last leak that was examined; None if there are no more."""
 
 
-class LeakDetails(NamedTuple):
+class LeakDetails(Record):
     """All facts about a leak."""
 
     leaked: Leaked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from jitid.capabilities.identity import validity
 from jitid.capabilities.leak import exposure, trace_strings
@@ -21,6 +21,7 @@ from jitid.model.ledger_rows import Names
 from jitid.search.find import Finds, mark
 from jitid.values.field_types import LONG, TIME, kept_text
 from jitid.values.ids import credential_id
+from jitid.values.record import Record
 from jitid.values.text import check_text
 from jitid.values.times import format_time
 
@@ -38,7 +39,7 @@ _NAMED = 20
 """The maximum number of credentials that an event names; the rows that refer to it name all of them."""
 
 
-class LeakReport(NamedTuple):
+class LeakReport(Record):
     """Where strings were found, and when that was reported."""
 
     source: Annotated[str, kept_text(LONG, "the source")]
@@ -48,7 +49,7 @@ class LeakReport(NamedTuple):
     """Whether to record credentials that neither a signature nor a fingerprint proves."""
 
 
-class ReportedLeaks(NamedTuple):
+class ReportedLeaks(Record):
     """The outcome of a report."""
 
     credentials: dict[int, str]
@@ -77,7 +78,7 @@ class ReportedLeaks(NamedTuple):
     """The marks of the strings with stated places that belong to credentials, proved or not."""
 
 
-class ClosedLeaks(NamedTuple):
+class ClosedLeaks(Record):
     """The outcome of closing leaks."""
 
     closed: int
@@ -134,7 +135,7 @@ def add(
         return _record(transaction, recognised, source, _check_time(report, transaction.now))
 
 
-class _Recognised(NamedTuple):
+class _Recognised(Record):
     """The credentials that the ledger recognises in found strings."""
 
     told: ReportedLeaks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.leak import exposure
@@ -14,6 +14,7 @@ from jitid.ledger.select import bounds
 from jitid.ledger.view import View
 from jitid.model.leak import Aftermath, Leak, LeakFilter
 from jitid.model.task import Task
+from jitid.values.record import Record
 
 MOST = 100
 """The maximum number of leaks in one answer."""
@@ -25,7 +26,7 @@ _PATIENCE = 60
 """Seconds by which the times of events may be out of order, if clocks differ."""
 
 
-class Step(NamedTuple):
+class Step(Record):
     """A step of the timeline, with its source."""
 
     at: int
@@ -41,7 +42,7 @@ class Step(NamedTuple):
     """Further facts, by name."""
 
 
-class Account(NamedTuple):
+class Account(Record):
     """All facts about a leak, with its timeline."""
 
     details: LeakDetails

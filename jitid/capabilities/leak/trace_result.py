@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.model.credential import Credential, Kind, State, accepted_until
 from jitid.model.leak import (
@@ -17,6 +17,7 @@ from jitid.model.leak import (
 from jitid.model.ledger_rows import Ancestor, Family
 from jitid.model.task import Task
 from jitid.search.find import Finds, mark
+from jitid.values.record import Record
 
 MATCHES = ("opaque", "jwt", "private-key", "secret", "fingerprint", "truncated-jwt", "forged-jwt", "id")
 """The types of match, the best evidence first; a forged token is complete, but no key of jitid signed it."""
@@ -25,7 +26,7 @@ SHOWN = 20
 """The maximum number of unknown strings that are listed."""
 
 
-class Evidence(NamedTuple):
+class Evidence(Record):
     """The evidence for one credential."""
 
     match: str
@@ -37,7 +38,7 @@ class Evidence(NamedTuple):
     occurrences: int
 
 
-class Match(NamedTuple):
+class Match(Record):
     """A credential of this ledger with evidence that it was found."""
 
     credential: Credential
@@ -72,7 +73,7 @@ class Match(NamedTuple):
         return self.family.live or self.family.live_below > 0
 
 
-class Stray(NamedTuple):
+class Stray(Record):
     """A string in jitid's form that is not a credential of this ledger."""
 
     match: str
@@ -107,7 +108,7 @@ class Stray(NamedTuple):
         return self.reason == MISTYPED
 
 
-class Traced(NamedTuple):
+class Traced(Record):
     """The result of a trace."""
 
     matches: list[Match]
@@ -122,7 +123,7 @@ class Traced(NamedTuple):
     """The marks of the strays that are not listed."""
 
 
-class Recognised(NamedTuple):
+class Recognised(Record):
     """The credentials that were found, without further facts from the ledger."""
 
     found: list[tuple[Credential, Evidence]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import NamedTuple
 
 from jitid.capabilities.access.store import AccessStore
 from jitid.capabilities.identity import validity
@@ -33,6 +32,7 @@ from jitid.model.credential import Credential, is_accepted_elsewhere
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.search.find import Finds, jti_of_token, mark
 from jitid.values.ids import credential_id, parse_id
+from jitid.values.record import Record
 from jitid.values.secret import fingerprint
 
 _OF_A_FORM = frozenset({"jwt", "jwt-svid", "opaque"})
@@ -381,7 +381,7 @@ def _is_id(text: str) -> bool:
     return True
 
 
-class Matched(NamedTuple):
+class Matched(Record):
     """Strings that their fingerprint alone identifies, and the strings that are left to examine."""
 
     credentials: dict[int, str]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import partial
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.capabilities.report.sprawl_report import (
     AGENTS_PER_PERSON,
@@ -18,6 +18,7 @@ from jitid.capabilities.sweep.finding import Finding
 from jitid.formats import prometheus
 from jitid.formats.cell import count, counted, duration, mean, percent
 from jitid.model.survey import PROPERTIES
+from jitid.values.record import Record
 from jitid.values.times import format_time
 
 
@@ -32,7 +33,7 @@ class Unit(Enum):
     MEAN = "mean"
 
 
-class Sample(NamedTuple):
+class Sample(Record):
     """A value of a figure, with its labels."""
 
     labels: Mapping[str, str]
@@ -40,7 +41,7 @@ class Sample(NamedTuple):
     """None if there is nothing to measure."""
 
 
-class Figure(NamedTuple):
+class Figure(Record):
     """A figure, or several figures of one kind."""
 
     name: str

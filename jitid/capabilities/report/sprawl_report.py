@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from heapq import nlargest
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple, Self
+from typing import Self
 
 from jitid.capabilities.integrity.prune_store import PruneStore
 from jitid.capabilities.report import store as report_store
@@ -18,6 +18,7 @@ from jitid.model.credential import LEEWAY_TEXT
 from jitid.model.ledger_rows import Names
 from jitid.model.survey import DirectoryCounts, Survey
 from jitid.model.task import SENSITIVITIES
+from jitid.values.record import Record
 from jitid.values.times import format_time
 
 DEFAULT_DAYS = 30
@@ -30,7 +31,7 @@ _OVER_SCOPED = over_scoped.RULE.name
 _OVER_PRIVILEGED = over_privileged.RULE.name
 
 
-class PublishedFigure(NamedTuple):
+class PublishedFigure(Record):
     """A figure from another publication."""
 
     value: float
@@ -67,7 +68,7 @@ LEAKS_LEFT = "of what leaked, that which was closed and proved refused by then i
 """The limits of a report about a ledger with pruned leaks."""
 
 
-class Excess(NamedTuple):
+class Excess(Record):
     """Rights beyond need or beyond the owner's rights, as a sweep finds them."""
 
     over_scoped: int = 0
@@ -78,7 +79,7 @@ class Excess(NamedTuple):
     """The number of agent records that allow more than their owners may hand out."""
 
 
-class Report(NamedTuple):
+class Report(Record):
     """The report about one ledger."""
 
     at: int

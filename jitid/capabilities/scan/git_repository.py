@@ -7,10 +7,11 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, NamedTuple
+from typing import IO
 
 from jitid.errors import NotRunError, RefusedError, StorageError, UsageError
 from jitid.system.processes import find
+from jitid.values.record import Record
 from jitid.values.text import quote, safe
 
 # These settings replace values that make git run a program, or trust files that only speed it up. A repository's own
@@ -54,7 +55,7 @@ EMPTY_TREES = {
 """The id of the empty tree, by the length of ids; git knows this tree without an object."""
 
 
-class GitAnswer(NamedTuple):
+class GitAnswer(Record):
     """The answer of git to a short command."""
 
     status: int

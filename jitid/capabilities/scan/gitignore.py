@@ -7,7 +7,8 @@ import os
 import re
 from collections.abc import Callable, Container, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+
+from jitid.values.record import Record
 
 _CLASSES = {
     "alnum": "0-9A-Za-z",
@@ -166,7 +167,7 @@ NAME = ".gitignore"
 REPOSITORY = ".git"
 
 
-class _Pattern(NamedTuple):
+class _Pattern(Record):
     """One line of a pattern file."""
 
     matches: Callable[[str], object]
@@ -177,7 +178,7 @@ class _Pattern(NamedTuple):
     negated: bool
 
 
-class _Suffix(NamedTuple):
+class _Suffix(Record):
     """An ending of names."""
 
     text: str

@@ -7,11 +7,12 @@ import tempfile
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from subprocess import PIPE, Popen
-from typing import IO, NamedTuple
+from typing import IO
 from zlib import crc32
 
 from jitid.capabilities.scan.git_repository import Repository
 from jitid.capabilities.scan.item import ScanTally
+from jitid.values.record import Record
 from jitid.values.text import safe
 
 _SHARES = 16
@@ -39,7 +40,7 @@ BROKEN = "what git complains of"
 SUBMODULES = "submodules, which are repositories of their own"
 
 
-class ObjectShare(NamedTuple):
+class ObjectShare(Record):
     """A part of the objects, for one process."""
 
     ids: IO[bytes]
@@ -48,7 +49,7 @@ class ObjectShare(NamedTuple):
     """The number of objects."""
 
 
-class ObjectListing(NamedTuple):
+class ObjectListing(Record):
     """The objects to search."""
 
     shares: Sequence[ObjectShare]
@@ -65,7 +66,7 @@ class ObjectListing(NamedTuple):
             file.close()
 
 
-class ObjectSelection(NamedTuple):
+class ObjectSelection(Record):
     """A selection of a repository's objects."""
 
     ids: Sequence[str] = ()
@@ -327,7 +328,7 @@ MESSAGE = "(commit message)"
 TAG = "(annotation of a tag)"
 
 
-class Appearance(NamedTuple):
+class Appearance(Record):
     """The place of an object in the history."""
 
     place: str
@@ -346,7 +347,7 @@ class Appearance(NamedTuple):
     """Whether it is a version of a file. Line numbers of a commit or a tag do not match those of its message."""
 
 
-class _BlobChange(NamedTuple):
+class _BlobChange(Record):
     """A change in which a commit added a blob."""
 
     commit: str | None

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from hashlib import sha256
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from jitid.capabilities.scan.item import Item, Origin, ScanTally
 from jitid.crypto.private_key import SEED
@@ -15,6 +15,7 @@ from jitid.search.find import Finds, mark
 from jitid.search.hidden import AFTER, BEFORE, HiddenSearch
 from jitid.search.secret_shapes import SecretSearch
 from jitid.search.strings import PEM, is_wide
+from jitid.values.record import Record
 
 CHUNK = 1 << 19
 """Bytes that are searched at once: they fit into the cache of one processor."""
@@ -39,7 +40,7 @@ _END = 2 << 16
 """Bytes from the beginning of a text that show its encoding."""
 
 
-class Hit(NamedTuple):
+class Hit(Record):
     """One place of one string."""
 
     mark: bytes
@@ -60,7 +61,7 @@ class Hit(NamedTuple):
     """Details of a place in a history."""
 
 
-class Batch(NamedTuple):
+class Batch(Record):
     """The results since the batch before."""
 
     hits: list[Hit]

@@ -7,10 +7,10 @@ import secrets
 import shlex
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 from jitid.capabilities.scan.git_repository import Repository
 from jitid.errors import OutputError, UsageError
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 NAME = "pre-commit"
@@ -48,7 +48,7 @@ exit 1
 """
 
 
-class Hooks(NamedTuple):
+class Hooks(Record):
     """The folder in which git looks for hooks."""
 
     folder: str
@@ -56,7 +56,7 @@ class Hooks(NamedTuple):
     """Whether only this repository uses the folder."""
 
 
-class InstalledHook(NamedTuple):
+class InstalledHook(Record):
     """The result of an installation."""
 
     path: str

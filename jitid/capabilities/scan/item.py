@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import NamedTuple
+
+from jitid.values.record import Record
 
 MOST_NAMED = 100
 """Maximum number of unexamined items that are named for each reason; the others are counted."""
@@ -14,7 +15,7 @@ MOST_REPOSITORIES = 3
 _PACKED = ("items", "bytes", "passed", "missed", "named", "histories", "repositories")
 
 
-class Item(NamedTuple):
+class Item(Record):
     """A text that is searched: a file, a member of an archive, or a version of a file."""
 
     place: str
@@ -87,7 +88,7 @@ class ScanTally:
         return tally
 
 
-class Origin(NamedTuple):
+class Origin(Record):
     """The origin of a string in a history, in addition to its first place."""
 
     time: int | None

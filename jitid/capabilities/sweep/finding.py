@@ -7,12 +7,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from hashlib import sha256
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from jitid.model.ledger_rows import Selection
 from jitid.model.task import SENSITIVITIES
 from jitid.model.types import SENSITIVITY
 from jitid.values.field_types import COUNT, ID, LONG, text
+from jitid.values.record import Record
 
 
 class Severity(StrEnum):
@@ -33,7 +34,7 @@ class Severity(StrEnum):
 SEVERITIES = tuple(Severity)
 
 
-class Finding(NamedTuple):
+class Finding(Record):
     """A problem that a sweep reports."""
 
     rule: str
@@ -67,7 +68,7 @@ class Finding(NamedTuple):
         return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-class Coverage(NamedTuple):
+class Coverage(Record):
     """The coverage of one rule: the examined part, and the missed parts."""
 
     rule: str
@@ -84,7 +85,7 @@ class Coverage(NamedTuple):
         return not self.missed
 
 
-class Remedied(NamedTuple):
+class Remedied(Record):
     """The credentials that `--fix` has ended in one transaction."""
 
     sweep: str
@@ -106,7 +107,7 @@ class Remedied(NamedTuple):
     """The latest expiry of the signed credentials among them."""
 
 
-class Unfixed(NamedTuple):
+class Unfixed(Record):
     """Findings that `--fix` could not end."""
 
     rule: str
@@ -115,7 +116,7 @@ class Unfixed(NamedTuple):
     why: str
 
 
-class Swept(NamedTuple):
+class Swept(Record):
     """The last part of the results: facts about the sweep as a whole."""
 
     at: int
@@ -177,7 +178,7 @@ class Fate(StrEnum):
     """It could not be made: no proof, and no credential is left."""
 
 
-class Canary(NamedTuple):
+class Canary(Record):
     """One canary. Durations are milliseconds."""
 
     place: Annotated[str, text(64, "the target")]
@@ -193,7 +194,7 @@ class Canary(NamedTuple):
     """Time from the revocation until a probe was refused."""
 
 
-class Thresholds(NamedTuple):
+class Thresholds(Record):
     """Values that are still in order; a rule reports values beyond them. Durations are seconds."""
 
     standing_low: Annotated[int, COUNT] = 28_800

@@ -7,10 +7,11 @@ the summary. There may be a million rows: a format must not keep them all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypedDict, final
+from typing import Any, Literal, TypedDict, final
 
 from jitid.capabilities.sweep.finding import Severity
 from jitid.model import credential
+from jitid.values.record import Record
 from jitid.values.times import format_time, parse_time
 
 FindingState = Literal["open", "known", "ended"]
@@ -109,7 +110,7 @@ SweptRow = FindingRow | CoverageRow | SummaryRow
 SweptRows = Iterable[SweptRow]
 
 
-class RuleInfo(NamedTuple):
+class RuleInfo(Record):
     """The description of a rule for users."""
 
     name: str
@@ -126,7 +127,7 @@ class RuleInfo(NamedTuple):
     """The objects that it examines."""
 
 
-class Wording(NamedTuple):
+class Wording(Record):
     """The texts of a command that reports findings."""
 
     verb: str
@@ -231,7 +232,7 @@ class FindingGroup:
         return f"jitid audit log --members --sweep {self._sweep or 'ID'}"
 
 
-class Closing(NamedTuple):
+class Closing(Record):
     """The coverage of the rules, and the summary, which is missing if the rows broke off."""
 
     coverage: list[Examined]

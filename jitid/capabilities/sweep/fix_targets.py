@@ -8,7 +8,6 @@ from hashlib import sha256
 from queue import Empty, Queue
 from threading import Thread
 from time import monotonic
-from typing import NamedTuple
 
 from jitid.capabilities.sweep.finding import Finding, Remedied, Unfixed
 from jitid.capabilities.sweep.rule import Rule
@@ -21,12 +20,13 @@ from jitid.ledger.contract import Ledger, change
 from jitid.ledger.transaction import Transaction
 from jitid.model.target import EndOutcome, Outside, Settlement, TargetRecord
 from jitid.system import time_limit
+from jitid.values.record import Record
 from jitid.values.text import safe
 
 _AT_ONCE = 200
 
 
-class _Wrong(NamedTuple):
+class _Wrong(Record):
     """A finding at a target, and the record of the credential to end there."""
 
     finding: Finding
@@ -179,7 +179,7 @@ LIMIT = 60
 """Default number of seconds that a target has to list its credentials."""
 
 
-class _TargetAnswer(NamedTuple):
+class _TargetAnswer(Record):
     target: str
     seen: SeenTarget | None
     why: str | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.capabilities.directory import governance
 from jitid.capabilities.directory.governance import Objection
@@ -14,6 +14,7 @@ from jitid.capabilities.sweep.rule import RuleContext, scopes_of
 from jitid.ledger.select import LIVE
 from jitid.model.credential import USUAL_KINDS, read_kinds
 from jitid.model.directory import DirectoryEntry
+from jitid.values.record import Record
 from jitid.values.scope import uncovered
 from jitid.values.text import quote
 
@@ -49,7 +50,7 @@ _CASES = {
 """For each kind of record: the query for its live credentials, and their properties that it limits."""
 
 
-class RefusedToday(NamedTuple):
+class RefusedToday(Record):
     """Live credentials of one delegator or agent that would be refused."""
 
     sort: str

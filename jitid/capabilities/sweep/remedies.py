@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing, suppress
 from itertools import islice
-from typing import NamedTuple
 
 from jitid.capabilities.identity import revocation, validity
 from jitid.capabilities.identity.revocation_result import TooManyError
@@ -29,6 +28,7 @@ from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.values.ids import credential_id
+from jitid.values.record import Record
 
 BATCH = 1_000
 """Number of findings that one transaction ends: enough to be quick, too few to make other processes wait."""
@@ -39,7 +39,7 @@ FindingFilter = Callable[[Finding], bool]
 Ending = tuple[Finding, Selection]
 
 
-class ForeseenFix(NamedTuple):
+class ForeseenFix(Record):
     """The effect that `--fix` would have."""
 
     rules: tuple[str, ...]
@@ -48,7 +48,7 @@ class ForeseenFix(NamedTuple):
     """The extent of all their findings; a credential in several findings counts once."""
 
 
-class _Outcome(NamedTuple):
+class _Outcome(Record):
     """The result of one transaction for the findings of a rule."""
 
     told: tuple[Remedied | Unfixed, ...]

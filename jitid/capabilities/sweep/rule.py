@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep.finding import Coverage, Finding, Severity, Thresholds
@@ -27,6 +27,7 @@ from jitid.ledger.view import View
 from jitid.model.event import Head
 from jitid.model.ledger_condition import ClockReading
 from jitid.model.ledger_rows import Names, Selection
+from jitid.values.record import Record
 from jitid.values.scope import Scope, parse_scope
 from jitid.values.text import number_of
 
@@ -62,7 +63,7 @@ def _no_values(_: Thresholds) -> Mapping[str, Any]:
     return {}
 
 
-class Rule(NamedTuple):
+class Rule(Record):
     """A rule that searches the ledger for one problem; each is a module of `sweep/rules/`."""
 
     name: str

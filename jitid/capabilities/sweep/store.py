@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.ledger.select import LIVE
 from jitid.model.target import Existing
 from jitid.values.ids import parse_id
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View
@@ -72,7 +73,7 @@ WITHOUT_DELEGATOR = f"""SELECT coalesce(sum(g.n), 0)
 """Number of live credentials that belong to no delegator."""
 
 
-class SeenTarget(NamedTuple):
+class SeenTarget(Record):
     """The answer of one target. Times are seconds since the epoch, by the ledger's clock."""
 
     target: str
@@ -85,7 +86,7 @@ class SeenTarget(NamedTuple):
     """The jitid credentials that it cannot list, in a few words; None if it lists all."""
 
 
-class Observed(NamedTuple):
+class Observed(Record):
     """The answers of all targets."""
 
     seen: tuple[SeenTarget, ...] = ()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.model.target import Left
 from jitid.operation.base import IDEMPOTENT, READS, Operation
 from jitid.values.declaration import value, values
 from jitid.values.field_types import COUNT, ID, number, text
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.model.ledger_condition import Check
@@ -43,7 +44,7 @@ class ExamineTargets(Operation["list[Check]"]):
     slow = True
 
 
-class SettledTargets(NamedTuple):
+class SettledTargets(Record):
     """The result of ending expired and revoked credentials at their targets."""
 
     done: int

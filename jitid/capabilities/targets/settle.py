@@ -8,7 +8,7 @@ from queue import Empty, Queue
 from random import uniform
 from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.targets.operations import SettledTargets
 from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
@@ -21,6 +21,7 @@ from jitid.model.credential import Kind, is_outside
 from jitid.model.ledger_condition import Check, failure, ok, warning
 from jitid.model.target import BY_HAND, LAST_AFTER, EndOutcome, Left, Outside, Settlement
 from jitid.system import time_limit
+from jitid.values.record import Record
 from jitid.values.text import safe
 from jitid.values.times import NO_EXPIRY
 
@@ -41,7 +42,7 @@ _AT_ONCE = 200
 _SHOWN = 100
 
 
-class _Batch(NamedTuple):
+class _Batch(Record):
     target: str
     tried: list[tuple[Outside, EndOutcome]]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.crypto import jws, status_list
 from jitid.crypto.status_list import SignedStatusList
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError
 from jitid.values import strict_json
+from jitid.values.record import Record
 
 MAX_KEYS = 1 << 20
 """The maximum length of a key set, in bytes."""
@@ -18,7 +19,7 @@ Keys = Mapping[str, tuple[str, bytes]]
 """By `kid`: the algorithm, and the public key in the form for `jws.verify_signature`."""
 
 
-class Offline(NamedTuple):
+class Offline(Record):
     """A token that is valid by the published data."""
 
     claims: Mapping[str, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.formats.columns import Columns
 from jitid.operation.base import READS, Operation
@@ -19,6 +19,7 @@ from jitid.values.field_types import (
     pattern,
     text,
 )
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from jitid.model.ledger_rows import SigningKey
 
 
-class KeyRow(NamedTuple):
+class KeyRow(Record):
     """A signing key, with the time until which a credential that it signed is live."""
 
     key: SigningKey

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from jitid.capabilities.access.store import AccessStore
 from jitid.capabilities.identity.store import CredentialStore
@@ -15,10 +14,11 @@ from jitid.model.credential import TokenUse
 from jitid.model.ledger_rows import Names
 from jitid.operation import reach
 from jitid.values import audience
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 
-class Naming(NamedTuple):
+class Naming(Record):
     """The names of an issuer at one time."""
 
     names: Names
@@ -63,7 +63,7 @@ def set_issuer(ledger: Ledger, issuer: str, *, accept_clock: bool) -> Naming:
         return Naming(names, transaction.now, live, last_expiry, event.seq)
 
 
-class Renamed(NamedTuple):
+class Renamed(Record):
     """The names that a ledger gets with another issuer."""
 
     names: Names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 from jitid.capabilities.trust import rotation, ssh_trust, status_lists
@@ -17,6 +17,7 @@ from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
 from jitid.model.ledger_rows import Names
 from jitid.values import strict_json
+from jitid.values.record import Record
 
 INDEX = "jitid.json"
 KEYS = "jwks.json"
@@ -49,7 +50,7 @@ MAX_INDEX = 16_384
 """The maximum length of an index, in bytes."""
 
 
-class Document(NamedTuple):
+class Document(Record):
     """A file to publish."""
 
     name: str
@@ -57,7 +58,7 @@ class Document(NamedTuple):
     data: bytes
 
 
-class Index(NamedTuple):
+class Index(Record):
     """The description of a published folder."""
 
     ledger: str

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.trust import publication, status_lists
 from jitid.capabilities.trust.operations import MakePublication
 from jitid.crypto import jws, openssh, status_list
 from jitid.errors import ConfigurationError, IntegrityError, InvalidCredentialError, UsageError
 from jitid.system.public_folder import PublicFolder
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _HEAD = 32_768
 """The number of bytes at the beginning of a list that contain its header."""
 
 
-class Put(NamedTuple):
+class Put(Record):
     """The outcome for one file."""
 
     name: str
@@ -32,7 +33,7 @@ class Put(NamedTuple):
     bytes: int
 
 
-class PublishResult(NamedTuple):
+class PublishResult(Record):
     """The outcome of publishing."""
 
     files: list[Put]

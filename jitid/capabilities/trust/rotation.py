@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
@@ -15,13 +15,14 @@ from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Names, Radius, Selection, SigningKey
+from jitid.values.record import Record
 from jitid.values.text import check_text, quote
 
 HERE = "none"
 """The value instead of a target: the key is in a file of the keyring."""
 
 
-class KeyChange(NamedTuple):
+class KeyChange(Record):
     """A change of signing keys."""
 
     kid: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from jitid.capabilities.trust.store import ENDED
 from jitid.crypto import openssh
@@ -12,12 +11,13 @@ from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.values.ids import credential_id
+from jitid.values.record import Record
 
 SLACK = 3600
 """Seconds that a certificate stays on the list after its expiry: a host's clock may be that late."""
 
 
-class SshAuthority(NamedTuple):
+class SshAuthority(Record):
     """A key whose certificates hosts accept."""
 
     kid: str
@@ -27,7 +27,7 @@ class SshAuthority(NamedTuple):
     """False for a key that signs no more, while a certificate that it signed may be live."""
 
 
-class SshRevocations(NamedTuple):
+class SshRevocations(Record):
     """The certificates and keys that hosts must refuse."""
 
     krl: bytes

@@ -6,7 +6,7 @@ import warnings
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -24,6 +24,7 @@ from jitid.keys.keyring import Keyring
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.model.ledger_rows import Names, SigningKey, WithdrawnCredential
 from jitid.values import strict_json
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
@@ -43,7 +44,7 @@ _REASONS = {
 """Why a certificate is on the list (RFC 5280, section 5.3.1); a revoked certificate has no reason there."""
 
 
-class Requested(NamedTuple):
+class Requested(Record):
     """A key that waits for the certificate of an authority."""
 
     kid: str
@@ -57,7 +58,7 @@ JWT_USE = "jwt-svid"
 """The use of a key in a bundle that signs JWT-SVIDs (SPIFFE Trust Domain and Bundle, section 4.2.2)."""
 
 
-class Imported(NamedTuple):
+class Imported(Record):
     """A key that is an authority under a root from now on."""
 
     kid: str
@@ -68,7 +69,7 @@ class Imported(NamedTuple):
     event: int
 
 
-class Bundle(NamedTuple):
+class Bundle(Record):
     """The trust data for verifiers: the SPIFFE bundle of the ledger's trust domain."""
 
     trust_domain: str
@@ -88,7 +89,7 @@ class Bundle(NamedTuple):
         return {**self.document, "keys": keys}
 
 
-class RevocationList(NamedTuple):
+class RevocationList(Record):
     """A certificate revocation list (RFC 5280, section 5). Times are seconds since the epoch."""
 
     kid: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from jitid.capabilities.directory import governance, name_rights, ownership
 from jitid.capabilities.directory.store import DirectoryStore
@@ -25,6 +25,7 @@ from jitid.policy.decision import Decision, Misuse, PolicyUse
 from jitid.policy.policy_request import PolicyRequest
 from jitid.values import strict_json
 from jitid.values.field_types import texts
+from jitid.values.record import Record
 from jitid.values.scope import MAX_LENGTH, Scope, covers, has_wildcard, parse_scope
 from jitid.values.secret import Secret
 from jitid.values.text import quote, refuse_token
@@ -40,7 +41,7 @@ EMPTY = "{}"
 """The context of an action without further facts."""
 
 
-class UseRequest(NamedTuple):
+class UseRequest(Record):
     """A request to do an action with a token."""
 
     token: Secret
@@ -50,7 +51,7 @@ class UseRequest(NamedTuple):
     """Facts from the enforcement point: a JSON object in canonical form."""
 
 
-class UseVerdict(NamedTuple):
+class UseVerdict(Record):
     """The decision on an action."""
 
     allowed: bool
@@ -174,12 +175,12 @@ def _description(use_request: UseRequest) -> str:
     return f"{quote(use_request.action)} on {quote(use_request.resource)}"
 
 
-class _Denial(NamedTuple):
+class _Denial(Record):
     rules: tuple[str, ...]
     reason: str
 
 
-class _Token(NamedTuple):
+class _Token(Record):
     """A valid token, with the facts that several checks need."""
 
     credential: Credential

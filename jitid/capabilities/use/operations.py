@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.operation.base import READS, Operation
 from jitid.values.declaration import records, value, values
 from jitid.values.field_types import AUDIENCE, ROWS
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.use.authorization import UseRequest
@@ -27,7 +28,7 @@ class Authorize(Operation["RecordedUses"]):
     accept_clock: bool = False
 
 
-class UsePage(NamedTuple):
+class UsePage(Record):
     """Recorded actions, with the chain above each acting identity."""
 
     uses: list[RecordedUse]

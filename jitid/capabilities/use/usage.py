@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import islice
-from typing import NamedTuple
 
 from jitid.capabilities.identity import recognise_token, validity
 from jitid.capabilities.identity.recognise_token import PresentedToken
@@ -18,12 +17,13 @@ from jitid.model.event import Event
 from jitid.model.ledger_rows import Names
 from jitid.model.use import NewUse
 from jitid.operation.terms import Terms
+from jitid.values.record import Record
 
 _FEW = 100
 """The maximum number of events that cost less to examine than a new decision."""
 
 
-class ForeseenUses(NamedTuple):
+class ForeseenUses(Record):
     """Verdicts from a snapshot, so that the lock is held for little more than recording them."""
 
     seq: int
@@ -32,7 +32,7 @@ class ForeseenUses(NamedTuple):
     verdicts: list[UseVerdict]
 
 
-class RecordedUses(NamedTuple):
+class RecordedUses(Record):
     """The verdicts as the caller sees them, with the time and the event of the record."""
 
     verdicts: list[UseVerdict]

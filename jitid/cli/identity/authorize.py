@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.authority.open_local import policy_mark, watch
@@ -34,6 +34,7 @@ from jitid.formats.json import dumps
 from jitid.system import output, read_input
 from jitid.system.read_input import check_one_stdin, read
 from jitid.values import strict_json
+from jitid.values.record import Record
 from jitid.values.secret import Secret
 from jitid.values.text import quote, refuse_token
 
@@ -131,7 +132,7 @@ _POLICY_INTERVAL = 1.0
 """Seconds after which a changed policy is noticed, at the latest."""
 
 
-class _ReadLine(NamedTuple):
+class _ReadLine(Record):
     """A parsed line."""
 
     number: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity.operations import Verify
@@ -14,6 +14,7 @@ from jitid.errors import InvalidCredentialError, UsageError
 from jitid.redaction.token_format import bare
 from jitid.system import read_input
 from jitid.system.read_input import check_one_stdin, read
+from jitid.values.record import Record
 from jitid.values.text import quote
 from jitid.values.times import format_time
 
@@ -37,7 +38,7 @@ def verify(cli: Invocation, args: commands.VerifyCommand) -> None:
     cli.detail(f"valid: {credential.jti} of {credential.agent} on {credential.task}")
 
 
-class _PublishedPlace(NamedTuple):
+class _PublishedPlace(Record):
     """The place of published keys and status lists: a folder, or two files."""
 
     folder: str | None

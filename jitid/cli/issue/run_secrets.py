@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
 from jitid.authority.settle_at_targets import AT_ONCE
@@ -19,6 +19,7 @@ from jitid.errors import JitidError, UsageError
 from jitid.issuers.issuer import text_of, usable_until
 from jitid.model.credential import SHOWN, Kind, is_outside
 from jitid.model.request import AttachRequest, MayAct
+from jitid.values.record import Record
 from jitid.values.text import quote
 from jitid.values.times import format_time
 
@@ -37,7 +38,7 @@ _PAUSE = 1.0
 """Minimum number of seconds between two renewals of one secret."""
 
 
-class SecretRequest(NamedTuple):
+class SecretRequest(Record):
     """A requested secret."""
 
     name: str
@@ -55,7 +56,7 @@ class SecretRequest(NamedTuple):
         return f"secret {quote(self.name)}" if self.place is None else f"the token for {quote(self.name)}"
 
 
-class _HeldSecret(NamedTuple):
+class _HeldSecret(Record):
     wanted: SecretRequest
     ends_at: int
     due: float

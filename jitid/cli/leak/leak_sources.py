@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from jitid.capabilities.leak.trace_result import kept, parts
 from jitid.capabilities.scan.reports.any_report import REDACTED, REPORT_LABEL, ReportFormat, parse
@@ -21,6 +21,7 @@ from jitid.search.pasted import LONGEST, SHORTEST, search_pasted
 from jitid.search.secret_shapes import Shapes
 from jitid.search.strings import ALL, add, search
 from jitid.system.read_input import check_text_file, opened, piece_of, unreadable
+from jitid.values.record import Record
 
 _PIECE = 1 << 18
 _AS_TEXT = "any text can be searched, without places: jitid leak add FILE"
@@ -32,7 +33,7 @@ _MOST_MANY = 1_000
 """Maximum number of frequent strings whose number of places is remembered from batch to batch."""
 
 
-class LeakBatch(NamedTuple):
+class LeakBatch(Record):
     """Strings to look up together."""
 
     finds: Finds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.sweep.finding import Coverage, Finding, Severity, Swept
 from jitid.capabilities.sweep.scan_findings import RULES
@@ -14,6 +14,7 @@ from jitid.cli.sweep.sweep_rows import RecordConverter, new_run
 from jitid.errors import JitidError, UsageError
 from jitid.formats.cell import counted
 from jitid.model.leak import starred
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.leak.leaks import LeakReport
@@ -52,7 +53,7 @@ def _row(fields: Sequence[str], record: FindingRow) -> Mapping[str, Any]:
     return {name: own[name] if name in own else evidence.get(name) for name in fields}
 
 
-class Searched(NamedTuple):
+class Searched(Record):
     """The extent of a scan."""
 
     unit: str
@@ -103,7 +104,7 @@ def _missed(tally: ScanTally) -> Iterator[str]:
         yield f"{reason}: {first_paths}{more}"
 
 
-class Action(NamedTuple):
+class Action(Record):
     """The requested action on proved secrets."""
 
     report: LeakReport | None

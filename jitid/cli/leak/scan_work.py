@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.capabilities.scan.hits import MOST_PLACES, MOST_VERSIONS
 from jitid.capabilities.scan.item import ScanTally
@@ -16,6 +16,7 @@ from jitid.capabilities.sweep.scan_findings import Counted
 from jitid.errors import ExitStatus, JitidError, PartialError, UsageError
 from jitid.search.find import Finds, mark
 from jitid.system.read_input import spared
+from jitid.values.record import Record
 from jitid.values.text import safe
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _sighting(hit: Hit) -> Sighting:
     return Sighting(path, hit.line, hit.revision, found_at, FINDER)
 
 
-class _HeldBatch(NamedTuple):
+class _HeldBatch(Record):
     """The hits of one batch."""
 
     hits: list[Hit]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.cli.invocation import Invocation
 from jitid.cli.setup import commands
@@ -15,6 +15,7 @@ from jitid.config.settings import SETTINGS, Value, absolute, convert, nearest
 from jitid.errors import ConfigurationError, NotFoundError, UsageError
 from jitid.system import output
 from jitid.system.files import write_private
+from jitid.values.record import Record
 from jitid.values.text import MARK, quote, safe
 
 _TABLES = {"floor.scope.": 2, "floor.audience.": 2, "algorithm.audience.": 2, "oidc.": 1}
@@ -106,7 +107,7 @@ def _split_mark(text: str) -> tuple[str, str]:
     return text.removesuffix(body), body
 
 
-class _ShownSetting(NamedTuple):
+class _ShownSetting(Record):
     """A setting in force."""
 
     key: str

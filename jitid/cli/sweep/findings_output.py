@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.sweep.findings_json import document, lines
 from jitid.capabilities.sweep.findings_view import FindingRow, RuleInfo, SweptRow, SweptRows, Wording, covered
@@ -12,6 +12,7 @@ from jitid.cli.show import pieces
 from jitid.formats.display import Display, Format
 from jitid.system import output
 from jitid.system.files import remove_leftovers, writing_private, writing_public
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
@@ -22,7 +23,7 @@ def _unchanged(record: FindingRow) -> Mapping[str, Any]:
     return record
 
 
-class FindingsOutput(NamedTuple):
+class FindingsOutput(Record):
     """The form in which a verb shows its findings."""
 
     view: Columns

@@ -6,7 +6,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open_local import caller, place_of
 from jitid.cli.invocation import Invocation
@@ -16,6 +16,7 @@ from jitid.errors import UsageError
 from jitid.formats import systemd_unit
 from jitid.system import output
 from jitid.system.files import write_public
+from jitid.values.record import Record
 from jitid.values.text import quote
 from jitid.values.times import format_duration
 
@@ -86,7 +87,7 @@ def cron(cli: Invocation, args: commands.ScheduleCronCommand) -> None:
     output.write(systemd_unit.crontab_line(seconds, work.command))
 
 
-class _ScheduledWork(NamedTuple):
+class _ScheduledWork(Record):
     """The command to schedule, and the paths that it needs."""
 
     command: list[str]

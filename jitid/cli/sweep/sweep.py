@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitid.authority.open_local import sweep_head
 from jitid.capabilities.audit.kept_heads import keep_head, keep_own_head, kept_heads
@@ -20,6 +20,7 @@ from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
 from jitid.formats.display import Display
 from jitid.system import output
 from jitid.system.output_place import check_output
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.sweep.finding import Remedied, Unfixed
@@ -159,7 +160,7 @@ def _info(name: str) -> RuleInfo:
     return RuleInfo(rule.name, rule.severity, owasp, rule.title, rule.reports, rule.spares, rule.examines)
 
 
-class _KeptHead(NamedTuple):
+class _KeptHead(Record):
     """The places that have the signed head of a sweep."""
 
     asked: bool

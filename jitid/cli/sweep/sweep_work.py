@@ -8,7 +8,7 @@ import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from jitid.authority.open import open_authority, sweep_limits
 from jitid.capabilities.identity import revocation_result
@@ -31,6 +31,7 @@ from jitid.errors import (
 )
 from jitid.system import output, read_input, time_limit
 from jitid.system.files import remove_leftovers, writing_private
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -268,7 +269,7 @@ SCHEMA = "jitid.baseline/1"
 _LONGEST = 1 << 20
 
 
-class BaselineEntry(NamedTuple):
+class BaselineEntry(Record):
     """One finding of a baseline."""
 
     rule: str

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from threading import Lock, local
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
 from jitid.system import time_limit
 from jitid.system.authority_address import parse_address
 from jitid.system.http import Channel, Words
+from jitid.values.record import Record
 from jitid.values.text import foreign, quote, safe
 
 MAX_ANSWER = 8 << 20
@@ -66,7 +67,7 @@ _MAKING = Lock()
 """Several threads may use a client, but only one at a time may create clients."""
 
 
-class Keys(NamedTuple):
+class Keys(Record):
     """The keys that sign a request; only the public part is printed."""
 
     access_key_id: str

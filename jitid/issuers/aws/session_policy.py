@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
@@ -15,6 +15,7 @@ from jitid.issuers.target_issuer import agent_of, task_of
 from jitid.model.target import TargetRecord
 from jitid.model.task import UNKNOWN_OWNER
 from jitid.values import strict_json
+from jitid.values.record import Record
 from jitid.values.scope import Scope, common, parse_scope
 from jitid.values.text import quote
 from jitid.values.times import format_time
@@ -43,7 +44,7 @@ _POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[!-~]+")
 _HASHED = 26
 
 
-class AwsRight(NamedTuple):
+class AwsRight(Record):
     """One row of a template's table `scopes`: the rights of holders of a scope."""
 
     scope: Scope
@@ -54,7 +55,7 @@ class AwsRight(NamedTuple):
     policy_arns: tuple[str, ...]
 
 
-class AwsGrant(NamedTuple):
+class AwsGrant(Record):
     """The rights that a template gives for the scopes of a credential."""
 
     statements: list[dict[str, Any]]
@@ -237,7 +238,7 @@ def _task_tag(record: TargetRecord) -> str:
     return f"={sha256(record.task_opener.encode()).hexdigest()[:_HASHED]}/{record.task}"
 
 
-class Denial(NamedTuple):
+class Denial(Record):
     """An inline policy of a role that denies everything to single sessions.
 
     Its name contains all facts but the sessions, and its text never changes. Concurrent writers write separate
@@ -317,7 +318,7 @@ _ROLE = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/([\x21-\x7e]*/)?([\w
 _SESSION = re.compile(r"arn:(aws[a-z-]*):sts::([0-9]{12}):assumed-role/([\w+=,.@-]{1,64})/(.+)", re.ASCII)
 
 
-class Role(NamedTuple):
+class Role(Record):
     """A role, as far as the ARNs of its sessions identify it."""
 
     partition: str

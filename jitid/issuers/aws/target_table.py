@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from jitid.errors import ConfigurationError, UsageError
 from jitid.issuers.aws.session_policy import (
@@ -17,6 +16,7 @@ from jitid.issuers.aws.session_policy import (
 )
 from jitid.issuers.target_issuer import TargetOption
 from jitid.model.target import Target
+from jitid.values.record import Record
 from jitid.values.text import quote
 from jitid.values.times import parse_duration
 
@@ -48,7 +48,7 @@ TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
 }
 
 
-class Template(NamedTuple):
+class Template(Record):
     """The validated template of a session."""
 
     arn: str

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from time import monotonic
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from jitid.errors import ConfigurationError, RefusedError, StorageError
 from jitid.issuers.target_issuer import TargetOption
 from jitid.model.target import Target
 from jitid.system.files import check_private, read_regular
 from jitid.values import strict_json
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 _LONGEST = 16 << 10
 """Maximum characters of a token."""
 
 
-class Reply(NamedTuple):
+class Reply(Record):
     """A reply of the server, including a refusal."""
 
     status: int
@@ -134,7 +135,7 @@ Request = Callable[[str, str, Mapping[str, Any] | None, str | None], Reply]
 """A function that makes one bare request: method, path, body, token."""
 
 
-class Login(NamedTuple):
+class Login(Record):
     """The token of jitid's own requests."""
 
     token: str

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple, Self
+from typing import Self
 
 from jitid.issuers.openbao.bao import BaoCall
 from jitid.issuers.openbao.login import Reply, unclear
 from jitid.model.target import Life, Probe, TargetRecord
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 BRIEF = 60
 """Lifetime in seconds of a token until the ledger has its accessor."""
 
 
-class SecretReference(NamedTuple):
+class SecretReference(Record):
     """The ledger's reference to a secret: the accessor of its token, and the object made with the token."""
 
     accessor: str

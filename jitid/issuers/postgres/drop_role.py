@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier
@@ -13,6 +12,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from jitid.errors import ConfigurationError, JitidError, RefusedError
 from jitid.issuers.postgres.target_server import Database, ServerCall, server_message
 from jitid.model.target import EndOutcome, Settlement
+from jitid.values.record import Record
 from jitid.values.text import quote, safe
 
 _BATCH = 200
@@ -39,7 +39,7 @@ _SELF = "SELECT session_user"
 _AM_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
-class DoomedRole(NamedTuple):
+class DoomedRole(Record):
     """A role that must be removed."""
 
     name: str
@@ -51,7 +51,7 @@ class DoomedRole(NamedTuple):
     """Whether the role is adopted: other users may need its objects, so it is locked and not dropped."""
 
 
-class _Role(NamedTuple):
+class _Role(Record):
     name: str
     oid: int
     heir: str | None

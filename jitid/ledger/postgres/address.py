@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from jitid.errors import ConfigurationError
 from jitid.ledger.postgres.schema import SCHEMA
+from jitid.values.record import Record
 from jitid.values.text import safe
 
 MARK = "jitid.session"
@@ -30,7 +31,7 @@ _MODES = ("isolation", "read_only", "deferrable")
 _FIRST = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,\s]*))')
 
 
-class Options(NamedTuple):
+class Options(Record):
     """Settings in the form of libpq's parameter `options`."""
 
     text: str

@@ -5,12 +5,13 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import pq
 
 from jitid.ledger.postgres.failure import translated
+from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
@@ -21,7 +22,7 @@ _NO_SUCH_STATEMENT = "26000"
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.NONFATAL_ERROR)
 
 
-class Prepared(NamedTuple):
+class Prepared(Record):
     """A statement that a session prepares once."""
 
     name: bytes

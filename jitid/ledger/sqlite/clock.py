@@ -4,11 +4,11 @@
 import os
 import sqlite3
 from collections.abc import Callable
-from typing import NamedTuple
 
 from jitid.errors import ClockError, IntegrityError
 from jitid.ledger.contract import SETTING as SEALED
 from jitid.model.ledger_rows import RESTORED
+from jitid.values.record import Record
 from jitid.values.times import format_duration
 
 _DAY = 86_400
@@ -42,7 +42,7 @@ def jumped(jump: int) -> str:
     return f"the clock is {format_duration(abs(jump))} {direction} the ledger's time mark"
 
 
-class OpeningState(NamedTuple):
+class OpeningState(Record):
     """The values that each view begins with, read by one query."""
 
     mark: int

@@ -8,16 +8,17 @@ import stat
 import struct
 import time
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from jitid.errors import DamagedError, IntegrityError, RefusedError, StorageError
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.ledger.sqlite.lock import FAULTS, translated
+from jitid.values.record import Record
 
 Answer = TypeVar("Answer")
 
 
-class _FileState(NamedTuple):
+class _FileState(Record):
     """The state of the files of a database."""
 
     file: tuple[int, int, int]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from functools import lru_cache
-from typing import Annotated, NamedTuple, Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
 from jitid.errors import JitidError, UsageError
 from jitid.model.directory import ALIAS, EXTERNAL, GROUP, PERSON, Delegator, check_alias, check_group
@@ -14,6 +14,7 @@ from jitid.model.task import SENSITIVITIES
 from jitid.model.types import SENSITIVITY
 from jitid.values.declaration import Bounds
 from jitid.values.field_types import LONG, SCOPE, text
+from jitid.values.record import Record
 from jitid.values.scope import normalise, parse_scope
 from jitid.values.strict_json import StrictJSONError
 from jitid.values.text import quote
@@ -34,7 +35,7 @@ class Keep(Enum):
 KEEP = Keep.KEEP
 
 
-class StatedDelegator(NamedTuple):
+class StatedDelegator(Record):
     """The stated fields of one delegator. An absent field does not change; a new delegator gets its default."""
 
     place: Annotated[str, text(64, "the place")]
@@ -67,7 +68,7 @@ class StatedDelegator(NamedTuple):
         return entry
 
 
-class Roster(NamedTuple):
+class Roster(Record):
     """The content of a list of delegators."""
 
     people: Annotated[tuple[StatedDelegator, ...], Bounds(most=1_000_000)]

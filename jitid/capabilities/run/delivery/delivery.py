@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from jitid.issuers.issuer import spec_of
 from jitid.model.credential import base_kind
+from jitid.values.record import Record
 from jitid.values.secret import Secret
 
 
-class Delivered(NamedTuple):
+class Delivered(Record):
     """A secret of a run, by the name that the run has for it."""
 
     name: str

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from jitid.capabilities.run.delivery.delivery import Delivered
 from jitid.capabilities.run.delivery.plain_files import Files
 from jitid.errors import StorageError
+from jitid.values.record import Record
 
 _PASSWORDS, _SERVICES = "PGPASSFILE", "PGSERVICEFILE"
 
 
-class LoginPlace(NamedTuple):
+class LoginPlace(Record):
     """The address where a role logs in, in libpq's terms."""
 
     hosts: tuple[str, ...]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitid.errors import UsageError
 from jitid.model.leak import LONGEST_FINDER, LONGEST_REVISION, Sighting, fit_place
 from jitid.redaction.token_format import name_holds_token
+from jitid.values.record import Record
 from jitid.values.times import parse_time
 
 _MOST_LINES = 1 << 31
@@ -19,7 +20,7 @@ _CUT = "..."
 """Text that gitleaks and betterleaks write after the visible part of a secret, with `--redact=50`."""
 
 
-class ReportedFinding(NamedTuple):
+class ReportedFinding(Record):
     """A finding of a scanner in one place."""
 
     text: bytes

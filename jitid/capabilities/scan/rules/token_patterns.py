@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from jitid.errors import UsageError
 from jitid.redaction.token_format import OPAQUE_PREFIX, RANDOM_LENGTH, SIGNED_MARK
 from jitid.system.authority_address import parse_address
+from jitid.values.record import Record
 from jitid.values.text import quote
 
 CHECKSUM_LENGTH = 6
@@ -19,7 +19,7 @@ _SIGNATURE_LENGTH = 86
 """The length for both algorithms: 64 bytes (RFC 7515, appendix A.3, and RFC 8037)."""
 
 
-class Pattern(NamedTuple):
+class Pattern(Record):
     """The pattern of one kind of token."""
 
     name: str

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
 
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup, scopes_of
 from jitid.ledger.select import LIVE
+from jitid.values.record import Record
 from jitid.values.scope import Scope, overlap
 from jitid.values.text import operand
 
@@ -32,7 +32,7 @@ _SIZES = f"""
      CROSS JOIN term a WHERE a.id = held.agent"""
 
 
-class _Unused(NamedTuple):
+class _Unused(Record):
     held: tuple[Scope, ...]
     used: list[Scope]
     unused: list[Scope]
