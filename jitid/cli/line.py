@@ -1,6 +1,7 @@
 """A command line: a plain one is parsed without Typer, which takes longer to load; its texts become fields."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 

@@ -1,6 +1,7 @@
 """The effective configuration: flags, environment and files, with the origin of each value."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -281,7 +282,7 @@ class Config:
         """The folder of ledger and keys, as an absolute path; or an address with `://`."""
         return self.text("ledger") or ""
 
-    def oidc(self) -> "tuple[OidcIssuer, ...]":
+    def oidc(self) -> tuple[OidcIssuer, ...]:
         """Return the issuers whose ID tokens prove a delegator.
 
         Their settings are checked when one of them is used: `oidc.check_settings`.
@@ -299,7 +300,7 @@ class Config:
             issuers.append(OidcIssuer(issuer, **settings))
         return tuple(issuers)
 
-    def targets(self) -> "tuple[StatedTarget, ...]":
+    def targets(self) -> tuple[StatedTarget, ...]:
         """Return the configured targets, unchecked; for the same name, the layer of highest precedence counts."""
         return tuple(self._targets.values())
 
@@ -387,7 +388,7 @@ def load(
     profile: str | None = None,
     flags: Mapping[str, str | None] | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> "Config":
+) -> Config:
     """Return the effective configuration.
 
     Flags take precedence over the environment, then the project's file, the user's file, and the system's. `file`
@@ -419,7 +420,7 @@ def load(
     return Config(values, layers, path, warnings, trusted)
 
 
-def without_files(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> "Config":
+def without_files(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Config:
     """Return the configuration of flags and environment only, for use after an invalid file; never raises.
 
     Guard rails are as strict as the valid files require. An invalid value is replaced by the default. If neither flags

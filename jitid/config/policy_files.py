@@ -1,6 +1,7 @@
 """The files of a policy folder: Cedar policies, a schema of uses, and test cases."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 import errno
 import os
 import stat

@@ -1,6 +1,7 @@
 """The settings: their names, meanings, valid values, and permitted sources."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from jitid.errors import ConfigurationError, JitidError
@@ -424,7 +425,7 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
-def zone(name: str) -> "tzinfo | None":
+def zone(name: str) -> tzinfo | None:
     """Return the time zone of an IANA name; None for UTC, which needs no table. Raises ConfigurationError."""
     if name == "UTC":
         return None

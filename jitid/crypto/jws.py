@@ -1,6 +1,7 @@
 """Compact JWS tokens (RFC 7515, RFC 7519): strict parsing, and checks of claims and signatures."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache

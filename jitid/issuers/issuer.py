@@ -1,6 +1,7 @@
 """Input and output of each kind of credential: drafts, orders, secrets; the text and the properties of each kind."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -135,9 +136,9 @@ class KindSpec:
         signing: Callable[[str], Signing] | None = None,
         signed: Callable[[Signer, SigningKey], Issuer] | None = None,
         unsigned: Callable[[], Issuer] | None = None,
-        target: "Callable[[Target, TargetCall], OutsideIssuer] | None" = None,
-        options: "Callable[[], KindOptions] | None" = None,
-        adopted: "AdoptedReference | None" = None,
+        target: Callable[[Target, TargetCall], OutsideIssuer] | None = None,
+        options: Callable[[], KindOptions] | None = None,
+        adopted: AdoptedReference | None = None,
         text: Callable[[Secret, int], str] | None = None,
         separate_certificate: bool = False,
         serial_of: Callable[[str], int] | None = None,
@@ -177,7 +178,7 @@ class KindSpec:
         self.delivery_fact = delivery_fact
 
 
-def token_options() -> "KindOptions":
+def token_options() -> KindOptions:
     """Return the options of templates for tokens: the Kubernetes cluster that accepts them."""
     from jitid.issuers import kube_cluster
     from jitid.issuers.target_issuer import KindOptions

@@ -1,6 +1,7 @@
 """Signing keys: private halves in separate files or at a target, public halves in the ledger forever."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -65,7 +66,7 @@ class Elsewhere(Record):
         return text if len(text) != _SEED_BYTES else text + b"\n"
 
     @classmethod
-    def parse(cls, text: bytes) -> "Elsewhere | None":
+    def parse(cls, text: bytes) -> Elsewhere | None:
         """Return the location in the file of a key; None if the file has the key itself, or is damaged."""
         words = text.split()
         if len(text) == _SEED_BYTES or len(words) != 4 or words[:2] != [b"transit", b"1"]:
@@ -275,7 +276,7 @@ class Keyring:
         self._signers[kid] = signer
         return signer
 
-    def give(self, other: "Keyring", kid: str, algorithm: str, public: bytes) -> None:
+    def give(self, other: Keyring, kid: str, algorithm: str, public: bytes) -> None:
         """Copy a private key to another keyring, durably and with mode 0600. Raises like `load` and `create`."""
         self.load(kid, algorithm, public)
         try:
@@ -315,7 +316,7 @@ class Keyring:
         signer.sign_all, signer.elsewhere = sign_all, location.place
         return signer
 
-    def _transit(self, target: str) -> "Engine":
+    def _transit(self, target: str) -> Engine:
         if self.transit is None:
             raise ConfigurationError(
                 f"the signing key is kept by the target {target}, which cannot be asked from here; nothing was changed",
@@ -354,7 +355,7 @@ def _signer(algorithm: str, seed: bytes) -> Signer:
     raise ValueError(algorithm)
 
 
-def uncompressed(key: "EllipticCurvePublicKey") -> bytes:
+def uncompressed(key: EllipticCurvePublicKey) -> bytes:
     """Return a point of P-256 as 65 bytes; `cryptography.hazmat.primitives.serialization` would cost start-up."""
     numbers = key.public_numbers()
     return b"\4" + numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")

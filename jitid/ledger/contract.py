@@ -1,6 +1,7 @@
 """The protocol that each ledger implements, and changes that are retried."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -24,7 +25,7 @@ class Ledger(Protocol):
     """The store of all issued credentials and of the audit log."""
 
     @property
-    def names(self) -> "Names":
+    def names(self) -> Names:
         """The ledger's UUID, issuer names and trust domain."""
 
     def foresees(self, *, quick: Callable[[], bool]) -> bool:
@@ -33,10 +34,10 @@ class Ledger(Protocol):
         A `quick` plan takes about a millisecond. It is made in a snapshot only if other connections write too.
         """
 
-    def condition(self) -> "Condition":
+    def condition(self) -> Condition:
         """Return the object that reports the state of the ledger itself. It changes nothing."""
 
-    def read(self, *, by_mark: bool = False) -> "AbstractContextManager[View]":
+    def read(self, *, by_mark: bool = False) -> AbstractContextManager[View]:
         """Open a consistent view.
 
         With `by_mark`, the view judges by the time mark if the clock is more than a day behind it. Use it for a ledger
@@ -51,7 +52,7 @@ class Ledger(Protocol):
 
         """
 
-    def glance(self) -> "AbstractContextManager[View]":
+    def glance(self) -> AbstractContextManager[View]:
         """Open a view as `read` does, for a few lookups whose answers may be cached."""
 
     def write(
@@ -62,7 +63,7 @@ class Ledger(Protocol):
         by: str | None = None,
         members: Mapping[str, Any] = MappingProxyType({}),
         shared: bool = False,
-    ) -> "AbstractContextManager[Transaction]":
+    ) -> AbstractContextManager[Transaction]:
         """Open a transaction; leaving the block commits it durably, an exception rolls it back.
 
         It first records the end of some credentials that have expired or were superseded; these events also get the
@@ -77,7 +78,7 @@ class Ledger(Protocol):
 
         """
 
-    def acting(self, by: str, facts: Mapping[str, Any]) -> "Ledger":
+    def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the same ledger for the caller `by`; its events also get the members `facts`."""
 
     def close(self) -> None:
@@ -92,12 +93,12 @@ Result = TypeVar("Result")
 
 
 def change(
-    ledger: "Ledger",
-    work: "Callable[[Transaction], Result]",
+    ledger: Ledger,
+    work: Callable[[Transaction], Result],
     *,
     accept_clock: bool = False,
     shared: bool = False,
-) -> "Result":
+) -> Result:
     """Run `work` in a transaction and return its result once the transaction is committed.
 
     A conflict repeats the work for as long as the ledger waits for others. A connection that is lost before the commit
@@ -179,24 +180,24 @@ def read(text: str) -> Seal:
     return seal
 
 
-def find(view: "View") -> Seal | None:
+def find(view: View) -> Seal | None:
     """Return the seal of a ledger that was copied to another place; None for a live ledger."""
     return view.once("seal", None, lambda: _find(view))
 
 
-def _find(view: "View") -> Seal | None:
+def _find(view: View) -> Seal | None:
     text = view.setting(SETTING) if view.sealed_as is None else view.sealed_as[0]
     return None if text is None else read(text)
 
 
-def record(transaction: "Transaction", seal: Seal) -> None:
+def record(transaction: Transaction, seal: Seal) -> None:
     """Seal the ledger of a transaction, and record that in its audit log."""
     facts = {"to": seal.to, "since": seal.at, "mark": seal.mark, "done": seal.done or None}
     transaction.append("ledger-seal", facts)
     transaction.set(SETTING, seal.text())
 
 
-def refuse_if_sealed(snapshot: "View") -> None:
+def refuse_if_sealed(snapshot: View) -> None:
     """Raise an error if the ledger is sealed.
 
     A sealed ledger allows no changes, and must not vouch for any credential.

@@ -1,6 +1,7 @@
 """Walks along the edges of delegation, up and down, from one identity or many; and credentials that rest on a line."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Collection, Sequence
 from itertools import groupby
 from operator import itemgetter

@@ -1,6 +1,7 @@
 """Selections and filters of rows, as set operations in portable SQL."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
@@ -109,7 +110,7 @@ def _insertion(table: str, columns: tuple[str, ...]) -> str:
 SQLITE = Dialect()
 
 
-def dialect_of(db: Any) -> "Dialect":
+def dialect_of(db: Any) -> Dialect:
     """Return the dialect of a connection."""
     dialect: Dialect = getattr(db, "dialect", SQLITE)
     return dialect
@@ -272,7 +273,7 @@ def _task_keys(db: Any, texts: Iterable[str]) -> list[int]:
     return sorted(keys)
 
 
-def _chosen(db: Any, selection: Selection, delegators: "_Delegators | None") -> str:
+def _chosen(db: Any, selection: Selection, delegators: _Delegators | None) -> str:
     """Return the query for the identities that a selection names by several kinds of selectors: all must apply.
 
     The query reads the kind of selector that usually matches the fewest rows; the other kinds are conditions on those

@@ -6,7 +6,8 @@ order of time. Chains that are written in parallel belong to one epoch. A ledger
 in the next epoch: its chains begin with the ends of all earlier chains.
 """
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 

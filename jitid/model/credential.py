@@ -1,6 +1,7 @@
 """A credential with the identity that it belongs to, and its state at a given time."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from typing import Protocol
@@ -369,7 +370,7 @@ class TwoFacts(Protocol):
         """The time from which no verifier accepts any of it; None while nothing bounds that."""
 
 
-def sentence(facts: "TwoFacts", now: int, subject: str = "it") -> str:
+def sentence(facts: TwoFacts, now: int, subject: str = "it") -> str:
     """Return both facts in words, for something that the ledger refuses."""
     since, until = facts.refused_since, facts.accepted_until
     if since is None:

@@ -1,6 +1,7 @@
 """The rules of delegation: a child holds no more than its parent, in any respect."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

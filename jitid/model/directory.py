@@ -1,6 +1,7 @@
 """Delegators and recurring agents: their records, and the answers to queries about them."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from enum import StrEnum
 
 from jitid.errors import UsageError

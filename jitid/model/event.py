@@ -1,6 +1,7 @@
 """The audit hash chain: the encoding of events as bytes, and the links between them."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain

@@ -1,6 +1,7 @@
 """The records of leaked credentials in a ledger, and the answers to queries about them."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -243,7 +244,7 @@ class RecordedLeaks(Record):
 class SeenPlace(Record):
     """A recorded place where a leaked credential was seen."""
 
-    sighting: "Sighting"
+    sighting: Sighting
     event: int
     """The audit event that records it."""
 
@@ -262,7 +263,7 @@ class LeakPlaces(Record):
 class NewPlaces(Record):
     """New places where credentials were seen, for the ledger to record."""
 
-    sightings: "Mapping[int, Sequence[Sighting]]"
+    sightings: Mapping[int, Sequence[Sighting]]
     """By the ledger's number of each credential; each place once."""
     met: Mapping[int, int]
     """The total number of occurrences of each credential there."""
@@ -367,7 +368,7 @@ class Aftermath(Record):
     """How many of them were issued after the report."""
     live: int
     """How many of them are live."""
-    made: "list[MadeAfterLeak]"
-    acted: "list[Acted]"
-    over: "list[EndedByEvent]"
-    at_targets: "list[AtTarget]"
+    made: list[MadeAfterLeak]
+    acted: list[Acted]
+    over: list[EndedByEvent]
+    at_targets: list[AtTarget]

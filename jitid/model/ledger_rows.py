@@ -1,6 +1,7 @@
 """The rows of a ledger, and the parameters of queries."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 

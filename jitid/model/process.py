@@ -1,6 +1,7 @@
 """A process that an identity is bound to: the wrapper of a `run`, with enough facts to notice that it has ended."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from enum import StrEnum
 from typing import Annotated
 

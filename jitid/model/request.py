@@ -1,6 +1,7 @@
 """A request to issue credentials, and its limits."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Annotated, Self
 

@@ -1,6 +1,7 @@
 """Measurements of a ledger as a whole, and the history of agents by name: counts and distributions."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Self
 
@@ -294,7 +295,7 @@ class Past(Record):
 class Pasts(Record):
     """The histories of the requested names, or of the highest-ranked names."""
 
-    told: "list[Past]"
+    told: list[Past]
     names: int
     """The total number of matching names with identities since that time."""
     recurring: int

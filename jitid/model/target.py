@@ -1,6 +1,7 @@
 """A target: an external place where credentials are made, its configuration, and the credentials that exist there."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from hashlib import sha256

@@ -1,6 +1,6 @@
 """A task: the unit of work that an identity is issued for, and how sensitive it is."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
 
 from jitid.errors import UsageError
 from jitid.values.names import check_name

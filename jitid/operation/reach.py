@@ -1,6 +1,7 @@
 """The use of a token, and the tokens obtainable with it: for the authority or for services, never for both."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -1,6 +1,6 @@
 """The terms of issuing from the configuration."""
 
-# Without `from __future__ import annotations`, which would compile the annotation of each field at every start.
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Terms(Record):
     """The configuration of issuing, which the requester cannot choose. Times are seconds."""
 
-    policy: "Policy"
+    policy: Policy
     policy_text: str
     caller: str
     """The login of this process's user; for a served caller, its name with its kind, such as `user:alice`."""
@@ -39,7 +39,7 @@ class Terms(Record):
     """Seconds for which a renewed credential still works."""
     known_delegators_only: bool = False
     """Whether a delegator must be in the directory."""
-    zone: "tzinfo | None" = None
+    zone: tzinfo | None = None
     """The time zone of the policy's `hour`, `minute` and `weekday`; None for UTC."""
     zone_name: str | None = None
     algorithms: Mapping[str, str] = {}
@@ -54,7 +54,7 @@ class Terms(Record):
     """Whether the caller may name any delegator; otherwise the delegator is the caller."""
     publish_url: str | None = None
     """The address of the files of `publish`: signed tokens refer to a status list there."""
-    targets: "Callable[[], Targets] | None" = None
+    targets: Callable[[], Targets] | None = None
     """Supplies the external targets of the configuration."""
     publish_lifetime: int = 900
     """Seconds for which a status list is valid."""
@@ -77,7 +77,7 @@ class Terms(Record):
         """The requester: the id of an agent's identity, or the name of a person or a service with its kind."""
         return self.identity or named(self.caller)
 
-    def serving(self, caller: "Caller") -> Self:
+    def serving(self, caller: Caller) -> Self:
         """Return the terms for a served caller."""
         return self._replace(
             caller=caller.delegator or caller.name,
@@ -87,7 +87,7 @@ class Terms(Record):
             any_delegator=caller.roles is None or "issuer" in caller.roles,
         )
 
-    def chosen(self, kind: str, template: str | None) -> "ChosenTarget | None":
+    def chosen(self, kind: str, template: str | None) -> ChosenTarget | None:
         """Return the target and template for a credential of a kind; None if jitid makes it without a template.
 
         Raises:

@@ -1,6 +1,7 @@
 """The decision of a policy: its answer, the rules that decided, and the sentence that explains it."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
@@ -25,7 +26,7 @@ class PolicyLooks(Record):
     scope: bool
     """Whether a rule may read the scope itself, not only whether it has a wildcard."""
     approvals: bool
-    classes: "Classes"
+    classes: Classes
     """The values that the policy distinguishes."""
 
     def with_(self, other: Self) -> Self:

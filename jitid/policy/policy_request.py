@@ -1,6 +1,7 @@
 """The request that a policy decides, and the facts about it that a policy can read as `context.NAME`."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,7 @@ class PolicyRequest(Record):
     now: int
     """Seconds since the epoch."""
     standing: DirectoryFacts = NO_DIRECTORY_FACTS
-    zone: "tzinfo | None" = None
+    zone: tzinfo | None = None
     """The time zone of `hour`, `minute` and `weekday`; None for UTC."""
     action: str = ""
     """The action for which the credential is used, judged as `authorize`; empty for an issue."""

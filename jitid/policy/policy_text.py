@@ -6,7 +6,8 @@ module reads the text, after Cedar has accepted it. In doubt it assumes more: a 
 a fact that may be read counts as read. tests/policy/test_source.py compares the two.
 """
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence

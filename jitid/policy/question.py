@@ -1,6 +1,7 @@
 """From a request to Cedar's question: principal, action, resource, context and the entities behind them."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
@@ -110,7 +111,7 @@ class Questions:
         return questions
 
     @cached_property
-    def _type_of_use(self) -> "Type | None":
+    def _type_of_use(self) -> Type | None:
         if self.declared is None:
             return None
         # Only callers with questions about uses pay for loading this.

@@ -4,7 +4,8 @@ A secret elsewhere is lost: the owner of a file, the reader of a pipe or the tar
 command calls `check_output` before it issues a credential, and `files.FileReplacement` checks again when it writes.
 """
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 import errno
 import fcntl
 import os

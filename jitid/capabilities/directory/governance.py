@@ -1,6 +1,7 @@
 """The directory's checks of a request, beside the policy: whether to delegate at all, and within which limits."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -1,6 +1,7 @@
 """Recognition of a presented token as a credential of this ledger: its form, its signature, and its row."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
@@ -328,12 +329,12 @@ def signing_keys_of(snapshot: View) -> dict[str, SigningKey]:
     return keys_of(snapshot)
 
 
-def present(names: Names, keys: Mapping[str, SigningKey], tokens: Iterable[str]) -> "list[PresentedToken]":
+def present(names: Names, keys: Mapping[str, SigningKey], tokens: Iterable[str]) -> list[PresentedToken]:
     """Check the form, issuer and signature of tokens. For a refused token only the reason is returned."""
     return [_present(names, keys, token) for token in tokens]
 
 
-def _present(names: Names, keys: Mapping[str, SigningKey], token: str) -> "PresentedToken":
+def _present(names: Names, keys: Mapping[str, SigningKey], token: str) -> PresentedToken:
     if token.startswith("jitid_"):
         if not is_opaque(token):
             return PresentedToken(refusal=MISTYPED)
@@ -350,8 +351,8 @@ def _present(names: Names, keys: Mapping[str, SigningKey], token: str) -> "Prese
 
 
 def look_up_tokens(
-    snapshot: View, presented: "Sequence[PresentedToken]", audiences: Collection[str] | None
-) -> "list[HeldToken]":
+    snapshot: View, presented: Sequence[PresentedToken], audiences: Collection[str] | None
+) -> list[HeldToken]:
     """Return the credential of each token, and whether it is valid now by the rules of `validity.verify`."""
     contract.refuse_if_sealed(snapshot)
     keys = signing_keys_of(snapshot)
@@ -393,7 +394,7 @@ def look_up_tokens(
 
 
 def _recognise(
-    token: "PresentedToken",
+    token: PresentedToken,
     by_jti: Mapping[str, Credential],
     by_fingerprint: Mapping[bytes | None, Credential],
     keys: Mapping[str, SigningKey],

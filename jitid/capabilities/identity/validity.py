@@ -1,6 +1,7 @@
 """Validity of a credential in the ledger: its own state and task, and the state and rights of all that it rests on."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Collection, Sequence
 
 from jitid.capabilities.identity.store import CredentialStore

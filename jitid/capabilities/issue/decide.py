@@ -4,7 +4,8 @@ Each of them describes the credential as a `Proposal`. The limits of the directo
 chain above then narrow it, the policy decides, and the least of all limits of time is its lifetime.
 """
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -41,7 +42,7 @@ class Proposal(Record):
     task: Task
     depth: int
     kind: str
-    chosen: "ChosenTarget | None"
+    chosen: ChosenTarget | None
     """The target, or its template, that makes it; None if jitid makes it without a template."""
     template: str | None
     scopes: tuple[Scope, ...]
@@ -292,7 +293,7 @@ class FurtherPlan(Record):
     """The latest time until which policy and task permit renewals, in seconds since the epoch."""
     recurring: int | None
     """The number of the agent's record, if the agent is registered."""
-    chosen: "ChosenTarget | None" = None
+    chosen: ChosenTarget | None = None
     """The target, or its template, that an attached credential is made from."""
 
 

@@ -1,6 +1,7 @@
 """Issuing: from a request to a decision, a narrowed grant, ledger rows and a secret."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -595,7 +596,7 @@ def _record(
     transaction.append_each("issue", new_rows.events)
 
 
-def record_at_target(transaction: Transaction, key: int, jti: str, chosen: "ChosenTarget") -> None:
+def record_at_target(transaction: Transaction, key: int, jti: str, chosen: ChosenTarget) -> None:
     """Record that a target is about to make a credential whose row exists already."""
     from jitid.capabilities.targets.store import OutsideChanges
     from jitid.model.target import name_at

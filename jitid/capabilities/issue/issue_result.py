@@ -1,6 +1,7 @@
 """The result of an issue: the records that a client needs, without the modules that issue."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any
 

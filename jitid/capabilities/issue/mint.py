@@ -1,6 +1,7 @@
 """Make the secrets of granted requests: choose their issuer, key and ids."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 import os
 import time
 from collections.abc import Sequence

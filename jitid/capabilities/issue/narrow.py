@@ -1,6 +1,7 @@
 """Narrow a request: by floors of sensitivity, by the parent's grant, by the shortest limit of time."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -1,6 +1,7 @@
 """Plan an issue: find the delegator and the task, get the policy's decision, and narrow the grant."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -62,9 +63,9 @@ class IssuePlan(Record):
     notes: tuple[str, ...]
     maximum: int
     """The latest time until which policy and task permit renewals."""
-    approval: "Approval | None"
+    approval: Approval | None
     """The approval that it needs and uses up; the transaction that planned with it must also carry out the plan."""
-    chosen: "ChosenTarget | None" = None
+    chosen: ChosenTarget | None = None
     """The target, or its template, that it is made from; None if jitid makes it without a template."""
     right: name_rights.NameRight = name_rights.FREE
     """The right by which it has the agent's name."""
@@ -276,7 +277,7 @@ def _decide(
     proposal: Proposal,
     facts: dict[str, Any],
     as_of: int | None,
-) -> "tuple[Decision, Approval | None, Callable[[], Decision]]":
+) -> tuple[Decision, Approval | None, Callable[[], Decision]]:
     """Return the policy's decision, the approval that it used, and a function that returns the decision with advice.
 
     Raises:

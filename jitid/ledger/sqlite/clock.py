@@ -1,6 +1,7 @@
 """The time of a SQLite ledger: the clock, compared with the time mark of the last event."""
 
-# Without `from __future__ import annotations`, which has the annotation of each field compiled at every start.
+from __future__ import annotations
+
 import os
 import sqlite3
 from collections.abc import Callable
