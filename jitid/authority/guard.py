@@ -17,7 +17,7 @@ from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity import recognise_token
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.inventory import operations as inventory_operations
-from jitid.capabilities.inventory import own_tasks
+from jitid.capabilities.inventory import task_sharing
 from jitid.capabilities.issue import approval_operations as approvals
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_store import ApprovalStore
@@ -198,7 +198,7 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
 
     """
     if caller.roles is None:
-        return own_tasks.resolved(look, operation)
+        return task_sharing.resolved(look, operation)
     must_have_duty(caller, type(operation))
     _must_prove(caller, operation)
     check(look, caller, operation)
@@ -213,7 +213,7 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
     if has_role or operation.for_own:
         with look() as snapshot:
             if names_task:
-                operation = own_tasks.with_tasks(snapshot, operation, caller, all_=has_role)
+                operation = task_sharing.with_tasks(snapshot, operation, caller, all_=has_role)
             if has_role or _is_own(snapshot, snapshot.names, caller, operation):
                 return operation
             narrowed = _narrowed(snapshot, caller, operation)
@@ -333,13 +333,14 @@ def _is_own(snapshot: View, ledger_names: Names, caller: Caller, operation: ops.
             )
         case targets.Settle(event=event, ids=ids) if event is not None or ids:
             # A caller that ended something, or may end it, may have it settled at all targets.
-            return (event is None or own_tasks.requested_by(snapshot, caller, event)) and all(
-                _was_issued(snapshot, caller, id_) or own_tasks.is_under(snapshot, caller, id_) for id_ in ids
+            return (event is None or task_sharing.requested_by(snapshot, caller, event)) and all(
+                _was_issued(snapshot, caller, id_) or task_sharing.is_under(snapshot, caller, id_)
+                for id_ in ids
             )
         case inventory_operations.Retire(task=task):
-            return own_tasks.may_retire(snapshot, caller, task)
+            return task_sharing.may_retire(snapshot, caller, task)
         case inventory_operations.ShareTask(task=task) | inventory_operations.GiveTask(task=task):
-            return own_tasks.owns(snapshot, caller, task)
+            return task_sharing.owns(snapshot, caller, task)
         case access.RotateAccess(id=id_):
             return id_ == caller.credential
         case access.RevokeAccess(ids=ids, names=names):
@@ -357,7 +358,7 @@ def _narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> 
     if isinstance(operation, approvals.ListApprovals):
         groups = ownership.groups_of(snapshot, caller)
         return operation.replace(within=groups) if groups else None
-    return own_tasks.narrowed(snapshot, caller, operation)
+    return task_sharing.narrowed(snapshot, caller, operation)
 
 
 def _may_look_at(snapshot: View, names: Names, caller: Caller, token: Secret) -> bool:
@@ -369,7 +370,7 @@ def _may_look_at(snapshot: View, names: Names, caller: Caller, token: Secret) ->
         identity = recognise_token.recognise(snapshot, names, token.reveal(), shown=True).id
     except InvalidCredentialError:
         return False
-    return own_tasks.is_under(snapshot, caller, identity) or _was_issued(snapshot, caller, identity)
+    return task_sharing.is_under(snapshot, caller, identity) or _was_issued(snapshot, caller, identity)
 
 
 def _may_end(snapshot: View, names: Names, caller: Caller, token: Secret) -> bool:
@@ -406,7 +407,9 @@ def _was_issued(snapshot: View, caller: Caller, id_: str) -> bool:
         raw = parse_id(credential.id)[1]
     # The holder may have requested the renewals, so the first credential counts.
     first_credential = CredentialStore(snapshot).first_of(raw)
-    return first_credential is not None and own_tasks.requested_by(snapshot, caller, first_credential.event)
+    return first_credential is not None and task_sharing.requested_by(
+        snapshot, caller, first_credential.event
+    )
 
 
 def _concerns(snapshot: View, caller: Caller, ids: tuple[str, ...]) -> bool:

@@ -163,7 +163,7 @@ class LocalAuthority:
             return self.with_clock_accepted().perform(operation)
         self._request = operation
         if self._caller is None and operation.names_task():
-            from jitid.capabilities.inventory.own_tasks import resolved
+            from jitid.capabilities.inventory.task_sharing import resolved
 
             operation = resolved(self._ledger.read, operation)
         return cast("ops.Result", performer(type(operation))(self._context, operation))

@@ -13,7 +13,7 @@ from jitid.system import output
 if TYPE_CHECKING:
     import threading
 
-    from jitid.capabilities.scan.item import ScanTally
+    from jitid.capabilities.scan.hits import ScanTally
     from jitid.cli.invocation import Invocation
 
 Piece = TypeVar("Piece")

@@ -23,8 +23,7 @@ from jitid.search.encodings import (
     peeled,
 )
 from jitid.search.find import BEFORE as HEADER_ROOM
-from jitid.search.find import MARK, Finds, jti_of_token
-from jitid.search.secret_shapes import SecretSearch
+from jitid.search.find import MARK, Finds, SecretSearch, jti_of_token
 from jitid.search.strings import (
     DIGITS,
     EACH,

@@ -16,13 +16,13 @@ from jitid.search.find import (
     OBJECT,
     PEM_BEGUN,
     Finds,
+    SecretSearch,
     each,
     foreign_at,
     has_jitid_payload,
     pem_at,
     signed_strings,
 )
-from jitid.search.secret_shapes import SecretSearch
 from jitid.values.record import Record
 
 JWT = frozenset({"signed", "foreign", "cut"})

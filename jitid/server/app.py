@@ -18,13 +18,13 @@ from starlette.routing import BaseRoute, Match, Route
 from jitid.errors import JitidError
 from jitid.server import authzen, discovery, forward_auth, health, native, oauth
 from jitid.server.answers import LimitedError, RequestError, answer_error
-from jitid.server.request_record import KEY, RequestRecord, trace_id, traceparent
+from jitid.server.metrics import KEY, RequestRecord, trace_id, traceparent
 from jitid.server.service_limits import RequestPace
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
-    from jitid.server.request_record import Log
+    from jitid.server.metrics import Log
     from jitid.server.service import Service
 
 Endpoint = Callable[[Request], Awaitable[Response]]

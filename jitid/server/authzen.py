@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute, Route
 
 from jitid.errors import JitidError, UsageError
 from jitid.server.answers import LimitedError, dumps, headers_of, status_of
-from jitid.server.request_record import record_of
+from jitid.server.metrics import record_of
 from jitid.values import strict_json
 from jitid.values.names import check_audience
 from jitid.values.record import Record

@@ -16,8 +16,8 @@ from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.model.access import Caller
 from jitid.model.credential import TOKENS, TokenUse
 from jitid.redaction.token_format import MAX_TOKEN
+from jitid.server.metrics import record_of
 from jitid.server.oauth_form import KEPT_NOWHERE, MAX_FORM, OAuthError, parse_form, plain
-from jitid.server.request_record import record_of
 from jitid.values.names import check_audience
 from jitid.values.scope import Scope, parse_scope, uncovered
 from jitid.values.secret import Secret

@@ -17,8 +17,7 @@ from jitid.server.http_exchange import STATUS_LINES, Flow, HttpExchange
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from jitid.server.metrics import Metrics
-    from jitid.server.request_record import Peer
+    from jitid.server.metrics import Metrics, Peer
     from jitid.server.service_limits import ServiceLimits
 
 _MOST_HEADERS = 100

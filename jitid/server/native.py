@@ -17,7 +17,7 @@ from jitid.authority.wire.shapes import Definitions, Schema, operations
 from jitid.errors import JitidError, UsageError
 from jitid.model.access import Confinement, WhoAmI
 from jitid.server.answers import RequestError, dumps
-from jitid.server.request_record import record_of
+from jitid.server.metrics import record_of
 from jitid.values import strict_json
 
 if TYPE_CHECKING:

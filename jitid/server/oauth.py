@@ -16,6 +16,7 @@ from jitid.model.credential import TokenUse
 from jitid.model.delegation import act_claim, actors_of
 from jitid.server import oauth_client_auth, token_endpoint
 from jitid.server.answers import CHALLENGE, LimitedError
+from jitid.server.metrics import record_of
 from jitid.server.oauth_form import (
     OAuthError,
     OAuthForm,
@@ -25,7 +26,6 @@ from jitid.server.oauth_form import (
     read_form,
     shows_credential,
 )
-from jitid.server.request_record import record_of
 from jitid.values import strict_json
 from jitid.values.secret import Secret
 

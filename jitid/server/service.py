@@ -26,9 +26,9 @@ from jitid.errors import (
     StorageError,
     UnauthenticatedError,
 )
-from jitid.server.accept import Peers
 from jitid.server.answers import LimitedError, RequestError
-from jitid.server.request_record import record_of
+from jitid.server.listen import Peers
+from jitid.server.metrics import record_of
 from jitid.server.service_limits import RequestPace
 from jitid.server.thread_pool import Pool, Seat, Together
 from jitid.values.secret import Secret
@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     from jitid.model.access import Caller
     from jitid.model.ledger_rows import Names
     from jitid.operation.base import Authority, Operation, Result
-    from jitid.server.metrics import Metrics
-    from jitid.server.request_record import Log
+    from jitid.server.metrics import Log, Metrics
     from jitid.server.service_limits import ServiceLimits
 
 

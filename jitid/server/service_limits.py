@@ -16,7 +16,7 @@ from jitid.values.record import Record
 if TYPE_CHECKING:
     from jitid.config.effective import Config
     from jitid.model.ledger_rows import Names
-    from jitid.server.request_record import Log
+    from jitid.server.metrics import Log
 
 
 _COUNTS = ("serve_body", "serve_connections", "serve_requests", "serve_rate", "serve_threads")

@@ -10,9 +10,8 @@ from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
-from jitid.capabilities.scan.hits import Searcher
-from jitid.capabilities.scan.item import Item
-from jitid.search.secret_shapes import PRINT, SecretSearch, SecretShape
+from jitid.capabilities.scan.hits import Item, Searcher
+from jitid.search.find import PRINT, SecretSearch, SecretShape
 from tests.bench import ground, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds, under

@@ -13,8 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from jitid.capabilities.scan.hits import Hit, Searcher
-from jitid.capabilities.scan.item import Item
+from jitid.capabilities.scan.hits import Hit, Item, Searcher
 from jitid.capabilities.sweep import scan_findings
 from jitid.capabilities.sweep.scan_findings import Counted, offline
 from jitid.values.secret import fingerprint

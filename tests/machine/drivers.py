@@ -108,7 +108,7 @@ class Clock:
 
 
 class Worker:
-    """A process with jitid loaded that forks for each command line; see `worker.py`."""
+    """A process with jitid loaded that forks for each command line; see `supervisor.py`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -10,10 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.capabilities.scan.hits import Searcher
-from jitid.capabilities.scan.item import Item
-from jitid.search.find import AFTER, BEFORE
-from jitid.search.secret_shapes import LONGEST, PRINT, SecretSearch, SecretShape
+from jitid.capabilities.scan.hits import Item, Searcher
+from jitid.search.find import AFTER, BEFORE, LONGEST, PRINT, SecretSearch, SecretShape
 
 TOKEN = b"ghp_5rN8wq2KxVb7TmY4cJ9LdZ6sHf3"
 WORD = b"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b"

@@ -16,8 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from jitid.server.app import App
-from jitid.server.metrics import Metrics
-from jitid.server.request_record import Log
+from jitid.server.metrics import Log, Metrics
 from jitid.server.service import Service
 from jitid.server.service_limits import RequestPace, ServiceLimits
 

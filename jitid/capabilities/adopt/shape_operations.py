@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.operation.base import READS, Operation
 
 if TYPE_CHECKING:
-    from jitid.search.secret_shapes import Shapes
+    from jitid.search.find import Shapes
 
 
 class AdoptedShapes(Operation["Shapes"]):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.capabilities.adopt import shape_operations as ops
 from jitid.capabilities.adopt.store import AdoptedStore
 from jitid.capabilities.targets.store import OutsideStore
-from jitid.search.secret_shapes import PRINT, Shapes
+from jitid.search.find import PRINT, Shapes
 
 if TYPE_CHECKING:
     from jitid.ledger.view import View

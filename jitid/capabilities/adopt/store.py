@@ -13,7 +13,7 @@ from jitid.ledger.select import dialect_of
 from jitid.ledger.view import Store
 from jitid.model.adopted import Adopted, AdoptedRow, Changed, digest_of
 from jitid.model.target import BY_HAND, Settlement
-from jitid.search.secret_shapes import SecretShape
+from jitid.search.find import SecretShape
 from jitid.values import strict_json
 
 if TYPE_CHECKING:

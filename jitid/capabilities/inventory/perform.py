@@ -87,7 +87,7 @@ def share_task(context: Context, operation: ops.ShareTask) -> ops.TaskRow:
 def give_task(context: Context, operation: ops.GiveTask) -> ops.TaskRow:
     """Give a task to another owner."""
     from jitid.capabilities.inventory import task_sharing
-    from jitid.capabilities.inventory.own_tasks import gives_freely
+    from jitid.capabilities.inventory.task_sharing import gives_freely
 
     freely = gives_freely(context.caller)
     return _changed(

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from jitid.capabilities.scan.item import Item, hole_after, is_sparse
+from jitid.capabilities.scan.hits import Item, hole_after, is_sparse
 from jitid.search.find import AFTER
 
 if TYPE_CHECKING:

@@ -21,8 +21,7 @@ from jitid.capabilities.scan.history import (
     list_objects,
     locate,
 )
-from jitid.capabilities.scan.hits import CHUNK, Hit, Searcher
-from jitid.capabilities.scan.item import Item, Origin, ScanTally
+from jitid.capabilities.scan.hits import CHUNK, Hit, Item, Origin, ScanTally, Searcher
 from jitid.errors import StorageError
 from jitid.search.strings import is_wide
 

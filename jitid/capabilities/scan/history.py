@@ -11,7 +11,7 @@ from typing import IO
 from zlib import crc32
 
 from jitid.capabilities.scan.git_repository import Repository
-from jitid.capabilities.scan.item import ScanTally
+from jitid.capabilities.scan.hits import ScanTally
 from jitid.values.record import Record
 from jitid.values.text import safe
 

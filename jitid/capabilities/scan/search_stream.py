@@ -14,10 +14,9 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from jitid.errors import StorageError, UsageError
-from jitid.search.find import Finds
+from jitid.search.find import Finds, SecretSearch, Shapes
 from jitid.search.hidden import AFTER, BEFORE, HiddenSearch
 from jitid.search.pasted import LONGEST, search_pasted
-from jitid.search.secret_shapes import SecretSearch, Shapes
 from jitid.search.strings import ALL, add
 from jitid.system import time_limit
 from jitid.system.read_input import opened, spared, unreadable

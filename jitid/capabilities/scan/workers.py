@@ -18,7 +18,7 @@ from typing import Any, NoReturn, Self
 
 from jitid.capabilities.scan.hits import KINDS, Batch, Searcher, Source
 from jitid.errors import StorageError
-from jitid.search.secret_shapes import SecretSearch
+from jitid.search.find import SecretSearch
 
 
 def readable(descriptors: Iterable[int], patience: float | None) -> list[int]:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.open import open_authority
 from jitid.authority.settle_at_targets import AT_ONCE
 from jitid.capabilities.issue.operations import Attach
-from jitid.capabilities.run.delivery.delivery import Delivered, Delivery, own_way
-from jitid.capabilities.run.delivery.plain_files import PREFIX, Files, variable
+from jitid.capabilities.run.delivery.delivery import PREFIX, Delivered, Delivery, Files, own_way, variable
 from jitid.capabilities.run.token_place import RUN_SERVICE
 from jitid.capabilities.targets.operations import Settle
 from jitid.cli.issue.obtain import abandon

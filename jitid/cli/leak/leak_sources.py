@@ -15,10 +15,9 @@ from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
 from jitid.capabilities.scan.search_stream import StreamSearch
 from jitid.errors import JitidError, PartialError, UsageError
 from jitid.model.leak import MOST_PLACES, Sighting
-from jitid.search.find import MARK, Finds, mark
+from jitid.search.find import MARK, Finds, Shapes, mark
 from jitid.search.hidden import HiddenSearch
 from jitid.search.pasted import LONGEST, SHORTEST, search_pasted
-from jitid.search.secret_shapes import Shapes
 from jitid.search.strings import ALL, add, search
 from jitid.system.read_input import check_text_file, opened, piece_of, unreadable
 from jitid.values.record import Record

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.sweep.finding import Coverage, Finding, Severity, Swept
 from jitid.capabilities.sweep.scan_findings import RULES
-from jitid.cli.sweep.findings_output import FindingsOutput
-from jitid.cli.sweep.sweep_rows import RecordConverter, new_run
+from jitid.cli.sweep.findings_output import FindingsOutput, RecordConverter, new_run
 from jitid.errors import JitidError, UsageError
 from jitid.formats.cell import counted
 from jitid.model.leak import starred
@@ -18,7 +17,7 @@ from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.leak.leaks import LeakReport
-    from jitid.capabilities.scan.item import ScanTally
+    from jitid.capabilities.scan.hits import ScanTally
     from jitid.capabilities.sweep.findings_view import FindingRow, Wording
     from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands

@@ -9,8 +9,7 @@ from contextlib import closing
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from jitid.capabilities.scan.hits import MOST_PLACES, MOST_VERSIONS
-from jitid.capabilities.scan.item import ScanTally
+from jitid.capabilities.scan.hits import MOST_PLACES, MOST_VERSIONS, ScanTally
 from jitid.capabilities.scan.workers import Search
 from jitid.capabilities.sweep.scan_findings import Counted
 from jitid.errors import ExitStatus, JitidError, PartialError, UsageError
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from jitid.cli.leak.scan_rows import Action
     from jitid.model.leak import Sighting
     from jitid.operation.base import Authority
-    from jitid.search.secret_shapes import SecretSearch
+    from jitid.search.find import SecretSearch
 
 FINDER = "jitid scan"
 _NO_SECRETS = frozenset({"prints", "cut", "locked"})
@@ -66,7 +65,7 @@ def run(
 def _secret_search(cli: Invocation) -> SecretSearch | None:
     """Return the search for adopted secrets; None without a ledger or without adopted secrets."""
     from jitid.cli.leak.trace import shapes_of
-    from jitid.search.secret_shapes import SecretSearch
+    from jitid.search.find import SecretSearch
 
     shapes = shapes_of(cli)
     return None if shapes is None or not shapes.shapes else SecretSearch(shapes.shapes, shapes.prints)

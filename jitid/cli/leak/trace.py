@@ -14,8 +14,7 @@ from jitid.errors import IncompleteError, JitidError, NotFoundError, PartialErro
 from jitid.model.access import AccessState
 from jitid.model.credential import Credential, State
 from jitid.redaction.token_format import bare
-from jitid.search.find import Finds
-from jitid.search.secret_shapes import Shapes
+from jitid.search.find import Finds, Shapes
 from jitid.values.text import number_of
 from jitid.values.times import format_duration
 

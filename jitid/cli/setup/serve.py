@@ -170,9 +170,9 @@ def _plan(
     """Return the plan of the service, with an existing ledger and listening sockets."""
     try:
         from jitid.server import listen
-        from jitid.server.request_record import Log
+        from jitid.server.metrics import Log
         from jitid.server.service_limits import StartPlan, limits_of
-        from jitid.server.worker import route_paths  # noqa: F401 - loads the modules that it needs
+        from jitid.server.supervisor import route_paths  # noqa: F401 - loads the modules that it needs
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "jitid":
             raise
@@ -228,8 +228,7 @@ def _run(cli: Invocation, plan: StartPlan) -> None:
     import resource
 
     from jitid.server.metrics import Metrics
-    from jitid.server.supervisor import Supervisor
-    from jitid.server.worker import preload, route_paths
+    from jitid.server.supervisor import Supervisor, preload, route_paths
 
     preload()
     # A core dump of this process would contain secrets.

@@ -10,7 +10,7 @@ from jitid.capabilities.report.sprawl_report import DEFAULT_DAYS, Report
 from jitid.cli import progress
 from jitid.cli.invocation import Invocation
 from jitid.cli.sweep.commands import ReportCommand
-from jitid.cli.sweep.sweep_rows import remedy
+from jitid.cli.sweep.findings_output import remedy
 from jitid.errors import UsageError
 from jitid.formats.display import Display, Format
 from jitid.system import output

@@ -13,8 +13,7 @@ from jitid.capabilities.sweep.findings_view import SWEEP, RuleInfo
 from jitid.capabilities.sweep.rules import NAMES, rule_of
 from jitid.cli.invocation import Invocation
 from jitid.cli.sweep.commands import EXPLAINED, FINDINGS
-from jitid.cli.sweep.findings_output import FindingsOutput
-from jitid.cli.sweep.sweep_rows import RecordConverter
+from jitid.cli.sweep.findings_output import FindingsOutput, RecordConverter
 from jitid.cli.sweep.sweep_work import NewBaseline, Work, entries, in_time
 from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
 from jitid.formats.display import Display

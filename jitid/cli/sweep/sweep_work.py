@@ -18,7 +18,7 @@ from jitid.capabilities.sweep.operations import Fix, FlyCanaries, ForeseeFix, Sw
 from jitid.capabilities.targets.operations import Settle
 from jitid.cli import input_lines, progress
 from jitid.cli.invocation import Invocation
-from jitid.cli.sweep.sweep_rows import new_run
+from jitid.cli.sweep.findings_output import new_run
 from jitid.errors import (
     ClockError,
     ExitStatus,

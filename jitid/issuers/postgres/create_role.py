@@ -1,21 +1,23 @@
-"""Creation of a PostgreSQL role, with its rights, in one transaction."""
+"""Creation and removal of PostgreSQL roles, with their rights, sessions and objects."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from random import uniform
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from psycopg.sql import SQL, Composable, Identifier, Literal
+from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
-from jitid.errors import ConfigurationError, RefusedError, StorageError
-from jitid.issuers.postgres.target_server import Database, meaning, server_message
-from jitid.model.target import TargetRecord
-from jitid.values.text import quote
+from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
+from jitid.issuers.postgres.target_server import Database, ServerCall, meaning, server_message
+from jitid.model.target import EndOutcome, Settlement, TargetRecord
+from jitid.values.record import Record
+from jitid.values.text import quote, safe
 
 _CONCURRENT_UPDATE = "tuple concurrently updated"
 """PostgreSQL's error for the second of two concurrent grants on the same object (SQLSTATE XX000)."""
@@ -151,3 +153,301 @@ def _grant(db: Database, statement: str, name: str) -> None:
     db.execute(SQL(filled), binary=True)
     if db.info.transaction_status != TransactionStatus.INTRANS:
         raise ConfigurationError(f"the grant {quote(statement)} ends the transaction that it stands in")
+
+
+_BATCH = 200
+"""Maximum number of roles that one transaction changes.
+
+Each change to an object that many of them have rights to leaves a row version that the next change must skip. Each
+change also takes an entry in the server's lock table.
+"""
+_PAUSE = 0.02
+"""Seconds between two checks of sessions that the server must end."""
+
+_ROLES = "SELECT rolname, oid, shobj_description(oid, 'pg_authid'), rolcanlogin FROM pg_roles WHERE rolname = ANY(%s)"
+_MAKERS = """SELECT pid FROM pg_stat_activity
+     WHERE application_name = ANY(%s) AND usename = session_user AND pid <> pg_backend_pid()"""
+_SESSIONS = "SELECT pid, usesysid FROM pg_stat_activity WHERE usesysid = ANY(%s::oid[])"
+_TERMINATE = "SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) pid"
+_PREPARED = "SELECT owner, gid, database FROM pg_prepared_xacts WHERE owner = ANY(%s) ORDER BY prepared"
+_HELD = """SELECT d.refobjid, coalesce(b.datname, ''), coalesce(b.datallowconn, true)
+      FROM pg_shdepend d LEFT JOIN pg_database b ON b.oid = d.dbid
+     WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = ANY(%s::oid[]) GROUP BY 1, 2, 3"""
+_DEFINERS = "SELECT oid::regprocedure::text FROM pg_proc WHERE prosecdef AND proowner = ANY(%s::oid[])"
+_SUPERUSERS = "SELECT rolname FROM pg_roles WHERE rolsuper AND rolname = ANY(%s)"
+_SELF = "SELECT session_user"
+_AM_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+
+
+class DoomedRole(Record):
+    """A role that must be removed."""
+
+    name: str
+    is_ours: Callable[[str | None], bool]
+    """A function that returns whether a role of that name is the intended one, by its comment."""
+    heir: str | None
+    """The role that gets its objects; without one they are dropped."""
+    kept: bool = False
+    """Whether the role is adopted: other users may need its objects, so it is locked and not dropped."""
+
+
+class _Role(Record):
+    name: str
+    oid: int
+    heir: str | None
+    locked: bool
+    kept: bool
+
+
+def end(call: ServerCall, doomed: Sequence[DoomedRole]) -> list[EndOutcome]:
+    """Return the outcome for each role, in their order; a lost server raises no error either."""
+    ending = _RoleEnding(call, doomed)
+    try:
+        ending.run()
+    except JitidError as error:
+        for role in doomed:
+            ending.outcomes.setdefault(role.name, EndOutcome(Settlement.UNAVAILABLE, error.message))
+    return [ending.outcomes[role.name] for role in doomed]
+
+
+class _RoleEnding:
+    def __init__(self, call: ServerCall, doomed: Sequence[DoomedRole]) -> None:
+        self._call = call
+        self._doomed = doomed
+        self.outcomes: dict[str, EndOutcome] = {}
+        self._sessions_ended: Counter[int] = Counter()
+        """Number of ended sessions, by the role's OID."""
+
+    def run(self) -> None:
+        """Run all steps. Raises JitidError if the server does not answer."""
+        with self._call.connected() as db:
+            self._stop_makers(db)
+            roles = self._look(db)
+            # From here on the roles cannot log in, even if a later step fails.
+            roles = self._each(db, roles, _lock)
+            roles = self._end_sessions(db, roles)
+            roles = self._keep(db, roles)
+            roles = self._without_prepared(db, roles)
+            roles = self._empty(db, roles)
+            roles = self._each(db, roles, _drop)
+            self._confirm(db, roles)
+
+    def _stop_makers(self, db: Database) -> None:
+        """End sessions that are still making one of the roles: they may commit after their answer was lost."""
+        names = [role.name for role in self._doomed]
+        while pids := [pid for (pid,) in db.execute(_MAKERS, [names])]:
+            db.execute(_TERMINATE, [pids])
+            self._pause()
+
+    def _look(self, db: Database) -> list[_Role]:
+        ((own_role,),) = db.execute(_SELF).fetchall()
+        existing = {
+            name: columns for name, *columns in db.execute(_ROLES, [[role.name for role in self._doomed]])
+        }
+        roles = []
+        for role in self._doomed:
+            if role.name not in existing:
+                self.outcomes[role.name] = EndOutcome(Settlement.DONE, f"there is no role {role.name}")
+                continue
+            oid, comment, may_log_in = existing[role.name]
+            if role.kept and role.name == own_role:
+                reason = (
+                    f"role {role.name} is the one that this target itself logs in with: it was left alone"
+                )
+                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, reason)
+                continue
+            if not role.is_ours(comment):
+                owner = "has no comment" if comment is None else f"is of {quote(comment, 120)}"
+                reason = (
+                    f"role {role.name} {owner}, so it is not the one that was made here: it was left alone"
+                )
+                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, reason)
+                continue
+            roles.append(_Role(role.name, oid, role.heir, not may_log_in, role.kept))
+        return roles
+
+    def _each(
+        self, db: Database, roles: Sequence[_Role], change: Callable[[Database, Sequence[_Role]], None]
+    ) -> list[_Role]:
+        """Change all roles, one transaction for each batch, and return the roles that were changed."""
+        changed: list[_Role] = []
+        for batch in _batches(roles):
+            try:
+                with db.transaction():
+                    change(db, batch)
+                changed += batch
+                continue
+            except psycopg.Error as error:
+                if _is_lost(error):
+                    raise
+                if len(batch) == 1:
+                    self.outcomes[batch[0].name] = _failure_outcome(batch[0], error)
+                    continue
+            # One of the roles prevents the change; changing each alone shows which.
+            for role in batch:
+                try:
+                    with db.transaction():
+                        change(db, [role])
+                    changed.append(role)
+                except psycopg.Error as error:
+                    if _is_lost(error):
+                        raise
+                    self.outcomes[role.name] = _failure_outcome(role, error)
+        return changed
+
+    def _end_sessions(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
+        """End the sessions of roles, and return the roles that have none left."""
+        oids = [role.oid for role in roles]
+        seen_sessions: dict[int, int] = {}
+        open_sessions: dict[int, int]
+        while open_sessions := dict(db.execute(_SESSIONS, [oids]).fetchall()):
+            seen_sessions |= open_sessions
+            db.execute(_TERMINATE, [list(open_sessions)])
+            if self._call.left < self._call.whole / 4:
+                break
+            self._pause()
+        self._sessions_ended += Counter(seen_sessions.values())
+        remaining = Counter(open_sessions.values())
+        for role in roles:
+            if count := remaining[role.oid]:
+                sessions_left = "1 session of it has" if count == 1 else f"{count} sessions of it have"
+                reason = f"role {role.name} is locked, and {sessions_left} not ended yet"
+                self.outcomes[role.name] = EndOutcome(Settlement.UNAVAILABLE, reason)
+        return [role for role in roles if role.oid not in remaining]
+
+    def _keep(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
+        """Record the outcome of roles that are only locked, and return the others."""
+        kept_roles = [role for role in roles if role.kept]
+        # A login may have begun before the lock.
+        for role in self._end_sessions(db, kept_roles) if kept_roles else ():
+            count = self._sessions_ended[role.oid]
+            ended_text = {0: "", 1: ", 1 session ended"}.get(count, f", {count} sessions ended")
+            reason = f"role {role.name} is locked and has no password{ended_text}; what it owns is left"
+            self.outcomes[role.name] = EndOutcome(Settlement.DONE, reason)
+        return [role for role in roles if not role.kept]
+
+    def _without_prepared(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
+        """Return the roles without a prepared transaction; an operator must decide about each prepared one."""
+        waiting: dict[str, tuple[str, str]] = {}
+        for owner, gid, database in db.execute(_PREPARED, [[role.name for role in roles]]):
+            waiting.setdefault(owner, (gid, database))
+        for name, (gid, database) in waiting.items():
+            reason = (
+                f"role {name} is locked, and has left the prepared transaction {quote(gid)} in database "
+                f"{safe(database)}: end it there with ROLLBACK PREPARED or COMMIT PREPARED"
+            )
+            self.outcomes[name] = EndOutcome(Settlement.STUCK, reason)
+        return [role for role in roles if role.name not in waiting]
+
+    def _empty(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
+        """Remove the objects and rights of roles in each database that has any, and return the roles without any."""
+        by_oid = {role.oid: role for role in roles}
+        rows = db.execute(_HELD, [list(by_oid)]).fetchall()
+        heirs = {heir for oid, *_ in rows if (heir := by_oid[oid].heir)}
+        superuser_heirs = {name for (name,) in db.execute(_SUPERUSERS, [list(heirs)])} if heirs else set()
+        roles_by_database: dict[str, list[_Role]] = {}
+        for oid, database, accepts_connections in rows:
+            role = by_oid[oid]
+            if role.heir in superuser_heirs:
+                # Views and triggers of the agent would run with a superuser's rights from then on.
+                reason = f"role {role.name} owns something, and `reassign_to` names the superuser {role.heir}"
+                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, reason)
+            elif not accepts_connections:
+                reason = (
+                    f"role {role.name} has something in database {safe(database)}, which takes no connections"
+                )
+                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, reason)
+            else:
+                # Shared objects belong to no database, and can be removed from any.
+                roles_by_database.setdefault(database, []).append(role)
+        for database, members in roles_by_database.items():
+            self._empty_in(db, database, members)
+        return self._left(roles)
+
+    def _empty_in(self, db: Database, database: str, roles: Sequence[_Role]) -> None:
+        roles = self._left(roles)
+        if not database or database == db.info.dbname:
+            self._each(db, roles, _disown)
+            return
+        try:
+            with self._call.connected(database) as other_db:
+                self._each(other_db, roles, _disown)
+        except JitidError as error:
+            refused = isinstance(error, (RefusedError, ConfigurationError))
+            settlement = Settlement.STUCK if refused else Settlement.UNAVAILABLE
+            for role in self._left(roles):
+                reason = f"role {role.name} is locked, and has something in database {safe(database)}: {error.message}"
+                self.outcomes[role.name] = EndOutcome(settlement, reason)
+
+    def _left(self, roles: Sequence[_Role]) -> list[_Role]:
+        return [role for role in roles if role.name not in self.outcomes]
+
+    def _confirm(self, db: Database, roles: Sequence[_Role]) -> None:
+        """End sessions from logins that began before the lock, and check that the roles are gone."""
+        self._end_sessions(db, roles)
+        existing_names = {name for name, *_ in db.execute(_ROLES, [[role.name for role in roles]])}
+        for role in self._left(roles):
+            if role.name in existing_names:
+                reason = f"role {role.name} is there again"
+                self.outcomes[role.name] = EndOutcome(Settlement.UNAVAILABLE, reason)
+                continue
+            count = self._sessions_ended[role.oid]
+            ended_text = {0: "", 1: ", 1 session ended"}.get(count, f", {count} sessions ended")
+            self.outcomes[role.name] = EndOutcome(Settlement.DONE, f"role {role.name} dropped{ended_text}")
+
+    def _pause(self) -> None:
+        time.sleep(min(_PAUSE, max(0.0, self._call.left)))
+        self._call.check()
+
+
+def _batches(roles: Sequence[_Role]) -> Iterator[Sequence[_Role]]:
+    for start in range(0, len(roles), _BATCH):
+        yield roles[start : start + _BATCH]
+
+
+def _names(roles: Iterable[_Role]) -> Composed:
+    return SQL(", ").join(Identifier(role.name) for role in roles)
+
+
+def _lock(db: Database, roles: Sequence[_Role]) -> None:
+    change = SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL CONNECTION LIMIT 0 VALID UNTIL '-infinity'")
+    statements = [change.format(Identifier(role.name)) for role in roles if role.kept or not role.locked]
+    if not db.execute(_AM_SUPERUSER).fetchall()[0][0]:
+        # Without superuser rights, only a member of the role can end its sessions and remove its objects.
+        statements.append(SQL("GRANT {} TO CURRENT_USER").format(_names(roles)))
+    if statements:
+        db.execute(SQL("; ").join(statements))
+
+
+def _disown(db: Database, roles: Sequence[_Role]) -> None:
+    heirs: dict[str, list[_Role]] = {}
+    for role in roles:
+        if role.heir is not None:
+            heirs.setdefault(role.heir, []).append(role)
+    for heir, members in heirs.items():
+        # A function that runs with its owner's rights must not run with the heir's.
+        for (routine,) in db.execute(_DEFINERS, [[role.oid for role in members]]).fetchall():
+            db.execute(SQL("ALTER ROUTINE {} SECURITY INVOKER").format(SQL(routine)))
+        db.execute(SQL("REASSIGN OWNED BY {} TO {}").format(_names(members), Identifier(heir)))
+    # This also revokes rights. It fails if objects of other roles depend on the dropped ones, which must not be lost.
+    db.execute(SQL("DROP OWNED BY {}").format(_names(roles)))
+
+
+def _drop(db: Database, roles: Sequence[_Role]) -> None:
+    db.execute(SQL("DROP ROLE {}").format(_names(roles)))
+
+
+def _is_lost(error: psycopg.Error) -> bool:
+    """Return whether the server failed, and not only one statement."""
+    return error.sqlstate is None or error.sqlstate[:2] in ("08", "28") or error.sqlstate[:3] == "57P"
+
+
+def _failure_outcome(role: _Role, error: psycopg.Error) -> EndOutcome:
+    """Return the outcome for a role after a failed statement, by its SQLSTATE (manual, appendix A)."""
+    state = error.sqlstate or ""
+    stuck = state[:2] in ("0A", "0L", "0P", "22", "2B", "3D", "3F", "42") or state == "55006"
+    # Another session may just have dropped the role; the next attempt shows it.
+    if state == "42704" and role.heir is None:
+        stuck = False
+    reason = f"role {role.name} could not be ended: {server_message(error)}"
+    return EndOutcome(Settlement.STUCK if stuck else Settlement.UNAVAILABLE, reason)

@@ -10,8 +10,8 @@ from urllib.parse import quote as percent
 import psycopg
 
 from jitid.errors import ConfigurationError
-from jitid.issuers.postgres import create_role, drop_role
-from jitid.issuers.postgres.drop_role import DoomedRole
+from jitid.issuers.postgres import create_role
+from jitid.issuers.postgres.create_role import DoomedRole
 from jitid.issuers.postgres.target_server import ServerCall, TargetServer, server_message
 from jitid.issuers.target_issuer import OutsideIssuer, TargetOption, agent_of, task_of
 from jitid.model.credential import Kind
@@ -130,7 +130,7 @@ class PostgresRoleIssuer(OutsideIssuer):
 
     def revoke(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
         """Lock the roles, end their sessions, remove their objects and rights, and drop them."""
-        return drop_role.end(self._server.call(), [self._doomed_role(record) for record in records])
+        return create_role.end(self._server.call(), [self._doomed_role(record) for record in records])
 
     def _doomed_role(self, record: TargetRecord) -> DoomedRole:
         if record.kind == Kind.ADOPTED:

@@ -23,8 +23,8 @@ from jitid.capabilities.targets.operations import Settle
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, UsageError
 from jitid.model.adopted import StandingSecret
 from jitid.model.target import Life
+from jitid.search.find import PRINT, SecretShape
 from jitid.search.pasted import search_pasted
-from jitid.search.secret_shapes import PRINT, SecretShape
 from jitid.values.secret import Secret, new_opaque
 from jitid.values.times import NO_EXPIRY
 from tests.builders import DAY, NOW, World, edit

@@ -14,10 +14,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from jitid.capabilities.run.delivery.aws_profile import Profiles
-from jitid.capabilities.run.delivery.delivery import Delivered, Delivery
+from jitid.capabilities.run.delivery.delivery import Delivered, Delivery, Files, variable
 from jitid.capabilities.run.delivery.kube_config import Clusters
 from jitid.capabilities.run.delivery.pg_service import Services
-from jitid.capabilities.run.delivery.plain_files import Files, variable
 from jitid.errors import ConfigurationError, StorageError, UsageError
 from jitid.issuers.issuer import text_of
 from jitid.values.secret import Secret

@@ -10,8 +10,7 @@ from pathlib import Path
 from jitid.capabilities.scan.blobs import Blobs
 from jitid.capabilities.scan.git_repository import Repository
 from jitid.capabilities.scan.history import ObjectSelection
-from jitid.capabilities.scan.hits import Batch, Searcher
-from jitid.capabilities.scan.item import Origin
+from jitid.capabilities.scan.hits import Batch, Origin, Searcher
 from jitid.redaction.token_format import checksum
 from tests.real import need
 

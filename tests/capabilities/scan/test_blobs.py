@@ -29,8 +29,7 @@ from jitid.capabilities.scan.history import (
     SUBMODULES,
     ObjectSelection,
 )
-from jitid.capabilities.scan.hits import CHUNK, MOST_PLACES, Searcher
-from jitid.capabilities.scan.item import Origin
+from jitid.capabilities.scan.hits import CHUNK, MOST_PLACES, Origin, Searcher
 from jitid.search.find import mark
 from tests.capabilities.scan.gitrepo import WHEN, Made, Searched, opaque
 

@@ -19,8 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from jitid.capabilities.scan import archives, file_source
 from jitid.capabilities.scan.file_source import FileSource, Tree
-from jitid.capabilities.scan.hits import Hit
-from jitid.capabilities.scan.item import ScanTally, hole_after, is_sparse
+from jitid.capabilities.scan.hits import Hit, ScanTally, hole_after, is_sparse
 from jitid.capabilities.scan.workers import Search
 from jitid.errors import StorageError, UsageError
 from jitid.search.find import mark

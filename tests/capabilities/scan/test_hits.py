@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jitid.capabilities.scan import hits
-from jitid.capabilities.scan.hits import CHUNK, KINDS, MOST_PLACES, Batch, Hit, Searcher
-from jitid.capabilities.scan.item import Item
+from jitid.capabilities.scan.hits import CHUNK, KINDS, MOST_PLACES, Batch, Hit, Item, Searcher
 from jitid.redaction.token_format import checksum
 from jitid.search.find import Finds, mark
 from jitid.search.hidden import AFTER, BEFORE, HiddenSearch

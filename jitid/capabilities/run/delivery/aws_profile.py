@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from jitid.capabilities.run.delivery.delivery import Delivered
-from jitid.capabilities.run.delivery.plain_files import Files
+from jitid.capabilities.run.delivery.delivery import Delivered, Files
 from jitid.errors import StorageError
 
 _CONFIG = "AWS_CONFIG_FILE"

@@ -7,8 +7,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from jitid.capabilities.run.delivery.delivery import Delivered
-from jitid.capabilities.run.delivery.plain_files import Files
+from jitid.capabilities.run.delivery.delivery import Delivered, Files
 from jitid.errors import ConfigurationError, StorageError
 from jitid.values.secret import Secret
 from jitid.values.times import format_time

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import parse_qsl, unquote
 
-from jitid.capabilities.run.delivery.delivery import Delivered
-from jitid.capabilities.run.delivery.plain_files import Files
+from jitid.capabilities.run.delivery.delivery import Delivered, Files
 from jitid.errors import StorageError
 from jitid.values.record import Record
 
