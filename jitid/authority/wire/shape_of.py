@@ -247,44 +247,42 @@ def _record_of(kind: Any, request: bool, tag: str | None) -> Any:
 
 
 _SCHEMAS = {
-    "aftermath.EndedByEvent": "Over",
-    "aftermath.MadeAfterLeak": "Made",
-    "authorization.UseRequest": "Asked",
-    "authorization.UseVerdict": "AuthorizationVerdict",
-    "decision.PolicyOutcome": "Outcome",
-    "explanation.ChangedInput": "Difference",
-    "grant.AccessRequest": "Wanted",
-    "import_delegators.NameGroup": "Sort",
-    "import_delegators.RosterSource": "Source",
-    "leak.LeakPlaces": "Places",
-    "leak.SeenPlace": "Seen",
-    "leaks.ClosedLeaks": "LeaksClosed",
-    "leaks.ReportedLeaks": "Reported",
-    "policy_request.DirectoryFacts": "Standing",
-    "recurrence.RecurrenceRule": "RecurrenceRule",
-    "recurrence.RecurrenceVerdict": "RecurrenceVerdict",
-    "registry.KeptAgent": "Kept",
-    "registry.StatedAgent": "RegistryStated",
-    "remedies.ForeseenFix": "Foreseen",
-    "replacement.SecretReplacement": "Replacement",
-    "replay.DecisionChange": "ReplayingChange",
-    "roster_diff.DelegatorChange": "ComparingChange",
-    "roster_entry.StatedDelegator": "StatedStated",
-    "secret_shapes.SecretShape": "Shape",
-    "settle_result.SettledTargets": "Settled",
-    "survey.SurveyedUse": "SurveyUse",
-    "target.TargetRecord": "Record",
-    "thresholds.Thresholds": "Limits",
-    "usage.RecordedUses": "Recorded",
-    "use.RecordedUse": "UseUse",
-    "withdrawal.WithdrawnAgent": "Withdrawn",
+    "AccessRequest": "Wanted",
+    "ChangedInput": "Difference",
+    "ClosedLeaks": "LeaksClosed",
+    "DecisionChange": "ReplayingChange",
+    "DelegatorChange": "ComparingChange",
+    "DirectoryFacts": "Standing",
+    "EndedByEvent": "Over",
+    "ForeseenFix": "Foreseen",
+    "KeptAgent": "Kept",
+    "LeakPlaces": "Places",
+    "MadeAfterLeak": "Made",
+    "NameGroup": "Sort",
+    "PolicyOutcome": "Outcome",
+    "RecordedUse": "UseUse",
+    "RecordedUses": "Recorded",
+    "ReportedLeaks": "Reported",
+    "RosterSource": "Source",
+    "SecretReplacement": "Replacement",
+    "SecretShape": "Shape",
+    "SeenPlace": "Seen",
+    "SettledTargets": "Settled",
+    "StatedAgent": "RegistryStated",
+    "StatedDelegator": "StatedStated",
+    "SurveyedUse": "SurveyUse",
+    "TargetRecord": "Record",
+    "Thresholds": "Limits",
+    "UseRequest": "Asked",
+    "UseVerdict": "AuthorizationVerdict",
+    "WithdrawnAgent": "Withdrawn",
 }
 """Names of schemas that differ from the names of their classes: clients use these names."""
 
 
 def _called(kind: type, *, request: bool, tagged: bool) -> str:
     """Return the name of a record's schema; it differs between requests and answers."""
-    name = _SCHEMAS.get(f"{kind.__module__.rpartition('.')[2]}.{kind.__name__}", kind.__name__)
+    name = _SCHEMAS.get(kind.__name__, kind.__name__)
     if tagged:
         return f"{name}Piece"
     return f"{name}Given" if request and not issubclass(kind, Operation) else name
