@@ -9,9 +9,9 @@ import signal
 from collections.abc import Mapping, Sequence
 from types import FrameType
 
-from jitid.cli.command import Command
 from jitid.cli.invocation import GivenOption, GlobalOptions, Invocation
 from jitid.cli.line import bound, read, requested_format, split_command
+from jitid.cli.run_verb import run_verb
 from jitid.cli.verbs import GROUPS, verbs_of
 from jitid.config.effective import check_environment
 from jitid.errors import (
@@ -98,12 +98,7 @@ def _perform(verb: Verb, cli: Invocation) -> None:
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
     gc.enable()
-    if isinstance(verb, Command):
-        verb.run(cli)
-    else:
-        from jitid.cli.run_operation import run_operation
-
-        run_operation(cli, verb)
+    run_verb(cli, verb)
 
 
 def _verb(argv: Sequence[str], cli: Invocation) -> Verb | None:

@@ -34,6 +34,11 @@ class Verb(Declared):
     """Names of the fields that make a reading verb change data."""
     runs_command: ClassVar[bool] = False
     """Whether the last words of its line are another command, passed on unchanged."""
+    function: ClassVar[str] = ""
+    """The module in `cli/` and the function in it that runs the verb, loaded when the verb is used.
+
+    An operation without one is performed, and its answer is shown by its view.
+    """
     view: ClassVar[Columns | None] = None
     """The fields of its output; None if its output has one form."""
     formats: ClassVar[tuple[str, ...]] = ()

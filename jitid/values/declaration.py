@@ -84,6 +84,7 @@ class Field:
         "flags",
         "help",
         "least",
+        "local",
         "many",
         "metavar",
         "most",
@@ -124,6 +125,8 @@ class Field:
         """The maximum number of several values in a request; None for the usual one."""
         self.authority_only = authority_only
         """Whether only the authority sets it: a request from a client does not have it."""
+        self.local = False
+        """Whether only its verb reads it: a request from a client does not have it."""
         self.env = env
         """The environment variable that sets it."""
         self.many = many
@@ -321,6 +324,14 @@ def leaves(type_: FieldType[Any] | None, *, default: object = _REQUIRED, most: i
     return Field(type_, many=True, default=default, most=most)
 
 
+def local(field: T) -> T:
+    """Declare an option or an argument that only the verb reads: a request from a client does not have it."""
+    declared: Any = field
+    declared.local = True
+    declared.default = declared.absent
+    return field
+
+
 def authority_only(*, default: T) -> T:
     """Declare a value that only the authority sets, such as a restriction to the caller's own objects."""
     return _field(None, default=default, authority_only=True)
@@ -355,6 +366,7 @@ class AuthorityOnly:
         values,
         records,
         leaves,
+        local,
         authority_only,
     ),
 )

@@ -17,10 +17,10 @@ import pytest
 
 import jitid
 from jitid.cli import main, verbs
-from jitid.cli.command import Command
 from jitid.cli.invocation import Invocation
 from jitid.errors import NotFoundError
 from jitid.model.types import TASK
+from jitid.operation.base import Verb
 from jitid.values.declaration import opt, opts
 from jitid.values.field_types import SCOPE
 from jitid.values.scope import Scope
@@ -55,22 +55,20 @@ def private_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
         signal.signal(number, handler)
 
 
-class Probe(Command):
+class Probe(Verb):
     """Probe the command line."""
 
     verb = "probe"
+    function = "probe_verb:probe"
 
     task: str | None = opt(TASK, "--task", help="A task.", env="JITID_TASK")
     scope: tuple[Scope, ...] = opts(SCOPE, "--scope", help="A scope.", env="JITID_SCOPE")
-
-    def run(self, cli: Invocation) -> None:
-        sys.modules[f"{__name__}.probe"].probe(cli, self)
 
 
 @pytest.fixture
 def verb(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Return the module of the function of a verb `probe`; the test defines it."""
-    module, declarations = ModuleType(f"{__name__}.probe"), ModuleType("jitid.cli.probe.commands")
+    module, declarations = ModuleType("jitid.cli.probe_verb"), ModuleType("jitid.cli.probe.commands")
     declarations.Probe = Probe  # type: ignore[attr-defined]
     for each in (module, declarations):
         monkeypatch.setitem(sys.modules, each.__name__, each)
@@ -265,7 +263,7 @@ def test_help_loads_no_verb() -> None:
     """The table of verbs has the sentences."""
     loaded = loaded_by("--help")
     ours = {each for each in loaded if each.startswith("jitid.cli.") and not each.endswith(".commands")}
-    line = {"main", "help_text", "verbs", "command", "invocation", "line"}
+    line = {"main", "help_text", "verbs", "run_verb", "invocation", "line"}
     folders = {each.rpartition(".")[0] for each in loaded if each.endswith(".commands")}
     assert ours == {f"jitid.cli.{name}" for name in line} | folders
     assert not loaded & {"typer", "rich", "tomllib", "platformdirs"}

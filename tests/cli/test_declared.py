@@ -5,26 +5,26 @@ from __future__ import annotations
 import inspect
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import cast
 
 import pytest
 
 import jitid.cli
 from jitid.authority.wire.shapes import operations
-from jitid.cli.command import Command
 from jitid.cli.invocation import Invocation
 from jitid.cli.verbs import all_verbs
-from jitid.operation.base import Operation
+from jitid.operation.base import Operation, Verb
 
 
-@pytest.mark.parametrize("verb", [name for name, verb in all_verbs().items() if issubclass(verb, Command)])
+@pytest.mark.parametrize("verb", [name for name, verb in all_verbs().items() if verb.function])
 def test_the_function_of_a_verb_takes_its_line(verb: str) -> None:
-    command = cast("type[Command]", all_verbs()[verb])
+    command = all_verbs()[verb]
     module, name = command.function.split(":")
     function = getattr(import_module(f"jitid.cli.{module}"), name)
-    annotations = [parameter.annotation for parameter in inspect.signature(function).parameters.values()]
-    line = [f"commands.{command.__name__}"] if command.fields else []
-    assert annotations == [Invocation.__name__, *line]
+    types = [
+        parameter.annotation.rpartition(".")[2]
+        for parameter in inspect.signature(function).parameters.values()
+    ]
+    assert types == [Invocation.__name__, *([command.__name__] if command.fields else [])]
 
 
 def test_every_declared_verb_is_found() -> None:
@@ -35,15 +35,18 @@ def test_every_declared_verb_is_found() -> None:
             continue
         module = import_module(f"jitid.cli.{folder.name}.commands")
         declared |= {
-            each for each in vars(module).values() if inspect.isclass(each) and issubclass(each, Command)
+            each
+            for each in vars(module).values()
+            if inspect.isclass(each) and issubclass(each, Verb) and not issubclass(each, Operation)
         }
     with_verb = {operation for operation in operations().values() if operation.verb}
-    assert {*declared, *with_verb} - {Command} == set(all_verbs().values())
+    assert {*declared, *with_verb} - {Verb} == set(all_verbs().values())
 
 
-@pytest.mark.parametrize("verb", [name for name, verb in all_verbs().items() if issubclass(verb, Operation)])
-def test_an_operation_with_a_verb_has_a_view(verb: str) -> None:
-    """Its answer could not be shown otherwise."""
+@pytest.mark.parametrize("verb", [name for name, verb in all_verbs().items() if not verb.function])
+def test_a_verb_without_a_function_is_an_operation_with_a_view(verb: str) -> None:
+    """Nothing could perform it, or show its answer, otherwise."""
+    assert issubclass(all_verbs()[verb], Operation)
     assert all_verbs()[verb].view is not None
 
 

@@ -225,7 +225,11 @@ def record_of(kind: Any, *, request: bool, tag: str | None = None) -> Any:
 def _record_of(kind: Any, request: bool, tag: str | None) -> Any:
     fields = fields_of(kind)
     if issubclass(kind, Declared):
-        defaults = {name: field.default for name, field in kind.fields.items() if not field.required}
+        defaults = {
+            name: field.default
+            for name, field in kind.fields.items()
+            if name in fields and not field.required
+        }
     elif hasattr(kind, "_field_defaults"):
         defaults = kind._field_defaults
     else:

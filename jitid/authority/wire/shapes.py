@@ -336,6 +336,7 @@ def fields_of(cls: type) -> Mapping[str, WireField]:
                 _evaluated(cls, name), field.type, Bounds(field.least, field.most), field.authority_only
             )
             for name, field in cls.fields.items()
+            if not field.local
         }
     hints = get_type_hints(cls, globalns={}, localns=_names_in(cls.__module__), include_extras=True)
     return {name: _annotated(hints[name]) for name in cls.__annotations__}

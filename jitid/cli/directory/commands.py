@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from jitid.cli.command import Command
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.model.access import ROLE
 from jitid.model.directory import ALIAS, CONCURRENCY, GROUP, OWNER, PERSON, check_alias
 from jitid.model.types import KIND, PURPOSE, SENSITIVITY, TASK
-from jitid.operation.base import READS, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
+from jitid.operation.base import READS, Verb, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
 from jitid.values.declaration import Declared, arg, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
     ACCESS_ID,
@@ -75,7 +74,7 @@ _KNOWN = typed_as(ALIAS, None, "known")
 _SUBJECT = typed_as(ALIAS, "SUBJECT", parse=_subject)
 
 
-class AccessGrantCommand(Command):
+class AccessGrantCommand(Verb):
     """Grant a person or a service access to an authority, and print the access token.
 
     The caller authenticates with the access token (jitid --remote, or the HTTP header Authorization). It is printed
@@ -116,7 +115,7 @@ class AccessGrantCommand(Command):
     out: str | None = opt(FILE, "--out", help="Write the access token to FILE, mode 0600.")
 
 
-class AccessListCommand(Command):
+class AccessListCommand(Verb):
     """List access to an authority, the newest first.
 
     --all also lists expired, rotated and revoked access.
@@ -138,7 +137,7 @@ class AccessListCommand(Command):
     limit: int | None = limit_opt()
 
 
-class AccessRotateCommand(Command):
+class AccessRotateCommand(Verb):
     """Replace an access token, and print the new one.
 
     For a caller that rotates its own, the new token expires when the old one would, and the old one is valid for
@@ -161,7 +160,7 @@ class AccessRotateCommand(Command):
     out: str | None = opt(FILE, "--out", help="Write the access token to FILE, mode 0600.")
 
 
-class AccessRevokeCommand(Command):
+class AccessRevokeCommand(Verb):
     """Revoke access: one by its id, or all access of a person or a service.
 
     For a caller with a role, an id also revokes the predecessors and successors that its holder made by rotation: a
@@ -183,7 +182,7 @@ class AccessRevokeCommand(Command):
     reason: str | None = reason_opt()
 
 
-class AccessBootstrapCommand(Command):
+class AccessBootstrapCommand(Verb):
     """Write the bootstrap credential, which grants access to the first administrator.
 
     It is written to a new FILE. For one hour it can grant the role admin, once, and nothing else. If an
@@ -217,7 +216,7 @@ class DelegatorOptions(Declared):
     )
 
 
-class DelegatorAddCommand(DelegatorOptions, Command):
+class DelegatorAddCommand(DelegatorOptions, Verb):
     """Add a delegator to the directory.
 
     Without --entitlement and --no-entitlements the policy alone decides which scopes the delegator may hand out. Each
@@ -235,7 +234,7 @@ class DelegatorAddCommand(DelegatorOptions, Command):
     )
 
 
-class DelegatorChangeCommand(DelegatorOptions, Command):
+class DelegatorChangeCommand(DelegatorOptions, Verb):
     """Change what a delegator may hand out, and who they are.
 
     What is not named stays. --entitlement, --group and --alias add to what there is: with --no-groups beside it,
@@ -265,7 +264,7 @@ class DelegatorChangeCommand(DelegatorOptions, Command):
     )
 
 
-class DelegatorDisableCommand(Command):
+class DelegatorDisableCommand(Verb):
     """Let somebody delegate no longer, and end what descends from them.
 
     By whichever of their names it was issued. The agents that they own are suspended; their open requests for approval
@@ -291,7 +290,7 @@ class DelegatorDisableCommand(Command):
     yes: bool = yes_flag()
 
 
-class DelegatorEnableCommand(Command):
+class DelegatorEnableCommand(Verb):
     """Let a disabled delegator delegate again.
 
     What ended stays ended, and the agents that were suspended with them stay so.
@@ -305,7 +304,7 @@ class DelegatorEnableCommand(Command):
     reason: str | None = reason_opt()
 
 
-class DelegatorShowCommand(Command):
+class DelegatorShowCommand(Verb):
     """Tell everything about a delegator.
 
     With how much descends from them and lives, the agents that they own, their open requests for approval, and what
@@ -322,7 +321,7 @@ class DelegatorShowCommand(Command):
     name: str = arg(_KNOWN, "NAME", help="Any name of a known delegator.")
 
 
-class DelegatorListCommand(Command):
+class DelegatorListCommand(Verb):
     """List delegators.
 
     In the order of their names; every condition must hold. To page, give the last name seen to --after. What
@@ -345,7 +344,7 @@ class DelegatorListCommand(Command):
     limit: int | None = limit_opt()
 
 
-class DelegatorImportCommand(Command):
+class DelegatorImportCommand(Verb):
     """Make the directory say what a list of delegators says (CSV, SCIM, JSON lines).
 
     Whom it names is added, changed, enabled or disabled as it says, all of them or, if a line cannot be meant, nobody.
@@ -402,7 +401,7 @@ class AgentRecordOptions(Declared):
     )
 
 
-class AgentRegisterCommand(AgentRecordOptions, Command):
+class AgentRegisterCommand(AgentRecordOptions, Verb):
     """Register an agent that recurs.
 
     Somebody known must own it, who may hand out all its scopes, and its purpose must be told. From then on
@@ -423,7 +422,7 @@ class AgentRegisterCommand(AgentRecordOptions, Command):
     yes: bool = yes_flag()
 
 
-class AgentChangeCommand(AgentRecordOptions, Command):
+class AgentChangeCommand(AgentRecordOptions, Verb):
     """Change what is recorded of an agent.
 
     What is stated takes the place of what was there, all its scopes that of all; the rest stays. What it holds
@@ -442,7 +441,7 @@ class AgentChangeCommand(AgentRecordOptions, Command):
     )
 
 
-class AgentShowCommand(Command):
+class AgentShowCommand(Verb):
     """Tell everything about a registered agent.
 
     That is its record, what its owner is now, how many identities of it live, and what it was issued last.
@@ -456,7 +455,7 @@ class AgentShowCommand(Command):
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
 
 
-class AgentListCommand(Command):
+class AgentListCommand(Verb):
     """List registered agents.
 
     In the order of their names; those that were unregistered too. An overdue one should have been reviewed, and
@@ -480,7 +479,7 @@ class AgentListCommand(Command):
     after: str | None = opt(REGISTERED_AGENT, "--after", help="Go on after the agent NAME.")
 
 
-class AgentReviewCommand(Command):
+class AgentReviewCommand(Verb):
     """Record that somebody has looked at an agent, and show what it holds.
 
     Shown is what there was to look at: who owns it, what it may hold, which of that its owner may not hand out
@@ -497,7 +496,7 @@ class AgentReviewCommand(Command):
     )
 
 
-class AgentSuspendCommand(Command):
+class AgentSuspendCommand(Verb):
     """Issue nothing to an agent until it is resumed, and end what it holds.
 
     What it delegated ends too, unless all that is to live on with --keep-live. More than --max (100 unless
@@ -516,7 +515,7 @@ class AgentSuspendCommand(Command):
     yes: bool = yes_flag()
 
 
-class AgentResumeCommand(Command):
+class AgentResumeCommand(Verb):
     """Let a suspended agent be issued to again.
 
     Its owner must be known, and not disabled.
@@ -529,7 +528,7 @@ class AgentResumeCommand(Command):
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
 
 
-class AgentUnregisterCommand(Command):
+class AgentUnregisterCommand(Verb):
     """End the record of an agent, and what it holds.
 
     What it delegated ends too, unless all that is to live on with --keep-live. Nothing is issued under its name
@@ -548,7 +547,7 @@ class AgentUnregisterCommand(Command):
     yes: bool = yes_flag()
 
 
-class AgentClassifyCommand(Command):
+class AgentClassifyCommand(Verb):
     """Say for each agent's name whether it should be registered.
 
     From what the ledger remembers it says `register`, with the command that does it, `unregister`, or that a name
@@ -571,7 +570,7 @@ class AgentClassifyCommand(Command):
     limit: int | None = limit_opt()
 
 
-class AgentSuggestCommand(Command):
+class AgentSuggestCommand(Verb):
     """Write the policy that permits an agent what it needs.
 
     It permits the scopes that were used where use is reported, otherwise those that were granted, to whom, for

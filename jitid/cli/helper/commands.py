@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from jitid.capabilities.issue.request_options import RequestOptions
-from jitid.cli.command import Command
 from jitid.errors import UsageError
 from jitid.model.credential import Kind, RequestedKind, parse_kind
 from jitid.model.types import ANY_KIND
-from jitid.operation.base import private_out_opt
+from jitid.operation.base import Verb, private_out_opt
 from jitid.values.declaration import arg, opt
 from jitid.values.field_types import choice, texts
 from jitid.values.text import quote
@@ -57,7 +56,7 @@ class HelperOptions(RequestOptions):
         cls.fields = {name: cls.fields[name] for name in cls.takes.split()}
 
 
-class HelperGitCommand(HelperOptions, Command):
+class HelperGitCommand(HelperOptions, Verb):
     """Give git a token for a server, as a credential helper that keeps nothing.
 
     git config credential.https://git.example.helper '!jitid helper git' is all that git needs within a
@@ -81,7 +80,7 @@ class HelperGitCommand(HelperOptions, Command):
     )
 
 
-class HelperKubeCommand(HelperOptions, Command):
+class HelperKubeCommand(HelperOptions, Verb):
     """Give kubectl a token or a certificate, as its exec plug-in.
 
     A user of a kubeconfig has it as {exec: {apiVersion: client.authentication.k8s.io/v1, command: jitid, args:
@@ -95,7 +94,7 @@ class HelperKubeCommand(HelperOptions, Command):
     takes = "task delegator agent kind scope audience ttl parent_file"
 
 
-class HelperSshCommand(HelperOptions, Command):
+class HelperSshCommand(HelperOptions, Verb):
     """Let the ssh-agent at $SSH_AUTH_SOCK have a key with a certificate.
 
     ssh asks for it itself, by a line of its configuration: Match host *.example exec "jitid helper ssh --task INC-1".
@@ -119,7 +118,7 @@ class HelperSshCommand(HelperOptions, Command):
     )
 
 
-class HelperDockerCommand(HelperOptions, Command):
+class HelperDockerCommand(HelperOptions, Verb):
     """Give docker, podman or skopeo a token for a registry, as a credential helper that keeps nothing.
 
     They call it by the name docker-credential-jitid, which is installed beside jitid: "credHelpers":
@@ -141,7 +140,7 @@ class HelperDockerCommand(HelperOptions, Command):
     )
 
 
-class HelperPgpassCommand(HelperOptions, Command):
+class HelperPgpassCommand(HelperOptions, Verb):
     """Give psql, and whatever else uses libpq, a role of its own, as a password file or a service file.
 
     With --service, which names a section of a service file, host, database, role and password are all in it, and
@@ -165,7 +164,7 @@ class HelperPgpassCommand(HelperOptions, Command):
     out: str | None = private_out_opt()
 
 
-class HelperAwsCommand(HelperOptions, Command):
+class HelperAwsCommand(HelperOptions, Verb):
     """Give AWS's command line and SDKs a session of a role, as their credential_process.
 
     A profile has the line `credential_process = jitid helper aws --template deploy`, which is all that is needed within

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from jitid.capabilities.identity.filter_store import SORT_KEYS, Filter
-from jitid.cli.command import Command
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
-from jitid.operation.base import READS, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
+from jitid.operation.base import READS, Verb, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
 from jitid.values.declaration import arg, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
     AGENT,
@@ -44,7 +43,7 @@ REVOKED = Columns(
 """The outcome of a revocation."""
 
 
-class VerifyCommand(Command):
+class VerifyCommand(Verb):
     """Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not.
 
     Signature, issuer, type, audience, expiry, the ledger's state of it and of everything it descends from
@@ -74,7 +73,7 @@ class VerifyCommand(Command):
     )
 
 
-class AuthorizeCommand(Command):
+class AuthorizeCommand(Verb):
     """Say whether a token may be used for an action now, and record the action.
 
     It may if the token is valid, a scope of it covers the action, and directory and policy, asked as they are
@@ -101,7 +100,7 @@ class AuthorizeCommand(Command):
     batch: bool = flag("--batch", help="Answer each JSON line of standard input with another.")
 
 
-class InspectCommand(Command):
+class InspectCommand(Verb):
     """Tell everything about a token or an id.
 
     Claims, chain, state, task, the decision behind it and how many descend from it; the names are those of
@@ -129,7 +128,7 @@ class InspectCommand(Command):
     )
 
 
-class ListCommand(Filter, Command):
+class ListCommand(Filter, Verb):
     """List credentials.
 
     Newest first; every condition must hold. To page, give the last `jti` seen to --after: rows that are
@@ -162,7 +161,7 @@ class ListCommand(Filter, Command):
     after: str | None = opt(ID, "--after", help="Go on after ID, the last one seen.")
 
 
-class TreeCommand(Command):
+class TreeCommand(Verb):
     """Show who delegated to whom.
 
     From the root of each ID's tree down, or all the trees of a task. On a terminal it is drawn; elsewhere
@@ -186,7 +185,7 @@ class TreeCommand(Command):
     limit: int = opt(LIMIT, "--limit", help="At most N rows.", absent=1_000)
 
 
-class RevokeCommand(Command):
+class RevokeCommand(Verb):
     """End credentials before their time, with everything that descends from them.
 
     Values of one sort are alternatives, different sorts narrow one another: `--task A --agent b` is b's on A.
@@ -218,7 +217,7 @@ class RevokeCommand(Command):
     wait: int | None = opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
 
 
-class RetireCommand(Command):
+class RetireCommand(Verb):
     """End a task, with every identity and credential of it.
 
     What descends from them ends too, and the task's name is never used again. Retiring twice is no error.
@@ -236,7 +235,7 @@ class RetireCommand(Command):
     wait: int | None = opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
 
 
-class ExplainCommand(Command):
+class ExplainCommand(Verb):
     """Explain a decision: its inputs, its rules, and what would be decided now.
 
     It is the one that made a credential, the latest of an identity, or that of an audit event. The rules are

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from jitid.capabilities.issue.request_options import RequestOptions
 from jitid.capabilities.run.option_types import GRACE, ON_EXIT, SECRET, VARIABLE
-from jitid.cli.command import Command
 from jitid.formats.columns import Columns
 from jitid.model.credential import RequestedKind
-from jitid.operation.base import READS, dry_run_flag, limit_opt, private_out_opt, reason_opt
+from jitid.operation.base import READS, Verb, dry_run_flag, limit_opt, private_out_opt, reason_opt
 from jitid.values.declaration import arg, args, flag, opt, opts
 from jitid.values.field_types import (
     AGENT,
@@ -31,7 +30,7 @@ GRANTED = Columns("jitid.issue/1", f"{_GRANTED} may_audience may_act", single=Tr
 """The common fields of copies."""
 
 
-class IssueCommand(RequestOptions, Command):
+class IssueCommand(RequestOptions, Verb):
     """Issue a task-scoped credential and print its token, alone on a line.
 
     It needs --task and --delegator; or --parent-file, to delegate from the credential whose token is there.
@@ -70,7 +69,7 @@ class IssueCommand(RequestOptions, Command):
     )
 
 
-class RunCommand(RequestOptions, Command):
+class RunCommand(RequestOptions, Verb):
     """Run a command that has an identity of its own while it runs.
 
     With --audience the command finds a token for that service in the file $JITID_TOKEN_FILE, one for each further
@@ -116,7 +115,7 @@ class RunCommand(RequestOptions, Command):
     )
 
 
-class RenewCommand(Command):
+class RenewCommand(Verb):
     """Renew a credential: its successor belongs to the same identity.
 
     The policy decides anew. Nothing lives longer than the policy's longest lifetime, counted from the first
@@ -155,7 +154,7 @@ _DECIDED = Columns(
 )
 
 
-class ApproveListCommand(Command):
+class ApproveListCommand(Verb):
     """List requests for approval.
 
     The newest first: those that wait for somebody's word, and those that were granted and not used yet. With
@@ -188,7 +187,7 @@ class ApproveListCommand(Command):
     limit: int | None = limit_opt()
 
 
-class ApproveShowCommand(Command):
+class ApproveShowCommand(Verb):
     """Tell all that an approver has to know about a request.
 
     Who asks, for whom and for what; which rules ask for the approval, with their text as it was then; and what each
@@ -208,7 +207,7 @@ class ApproveShowCommand(Command):
     request: str = arg(APPROVAL_ID, "REQUEST", help="The id of a request for approval.")
 
 
-class ApproveGrantCommand(Command):
+class ApproveGrantCommand(Verb):
     """Grant a request: what it asks for can be issued once.
 
     Beside a private ledger all callers are its owner: another person needs an authority (jitid serve). You are who your
@@ -236,7 +235,7 @@ class ApproveGrantCommand(Command):
     )
 
 
-class ApproveDenyCommand(Command):
+class ApproveDenyCommand(Verb):
     """Deny a request, granted or not, and end it.
 
     What was issued with it is not ended by that. Who asks for the same again makes a new request.

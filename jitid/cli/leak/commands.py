@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from jitid.cli.command import Command
 from jitid.formats.columns import Columns
 from jitid.model.adopted import ACCESS_KEY_ID, ADOPTED_NAME, OWNER, PLACE, PURPOSE, REFERENCE, TARGET
 from jitid.model.leak import LEAK
 from jitid.model.types import SENSITIVITY, TASK
-from jitid.operation.base import READS, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
+from jitid.operation.base import READS, Verb, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
 from jitid.values.declaration import Declared, arg, args, flag, opt, optional_arg, opts, required_opt
 from jitid.values.field_types import (
     AGENT,
@@ -36,7 +35,7 @@ _ADOPTED = (
 )
 
 
-class TraceCommand(Command):
+class TraceCommand(Verb):
     """Tell where a leaked string comes from, and end it with --revoke.
 
     A text of any length is searched for tokens, parts of signed tokens, private keys, ids and fingerprints; it
@@ -70,7 +69,7 @@ class TraceCommand(Command):
     yes: bool = flag("--yes", help="End also what is not proved, and however many.")
 
 
-class ScanCommand(Command):
+class ScanCommand(Verb):
     """Find our own secrets in files, and end them with --revoke.
 
     Looks through files, folders, gzip and zip files, standard input, or with --git the whole history of a repository
@@ -138,7 +137,7 @@ class ScanCommand(Command):
     )
 
 
-class LeakAddCommand(Command):
+class LeakAddCommand(Verb):
     """Report that tokens of ours leaked, and end them with --revoke.
 
     A text of any length is searched for tokens, parts of signed tokens, private keys and fingerprints; nothing
@@ -177,7 +176,7 @@ class LeakAddCommand(Command):
     )
 
 
-class LeakListCommand(Command):
+class LeakListCommand(Verb):
     """List what leaked, and whether it still works.
 
     The newest first; every condition must hold, times are those of the report. The exposure goes from the report
@@ -200,7 +199,7 @@ class LeakListCommand(Command):
     limit: int | None = limit_opt()
 
 
-class LeakShowCommand(Command):
+class LeakShowCommand(Verb):
     """Tell everything about a leak.
 
     By the jti of what leaked it tells of each place where that was found.
@@ -220,7 +219,7 @@ class LeakShowCommand(Command):
     leak: int | str = arg(LEAK, "ID", help="The number of a leak, or the jti of what leaked.")
 
 
-class LeakTimelineCommand(Command):
+class LeakTimelineCommand(Verb):
     """Tell what became of leaks, for the report of an incident.
 
     Who delegated, for what and with which rights, where it was found and what it was used for before the report and
@@ -243,7 +242,7 @@ class LeakTimelineCommand(Command):
     )
 
 
-class LeakCloseCommand(Command):
+class LeakCloseCommand(Verb):
     """Close leaks: somebody is done with them.
 
     The reason must be given. What still works is not closed without --yes. A jti closes all its leaks.
@@ -274,7 +273,7 @@ class AdoptedSecretOptions(Declared):
     )
 
 
-class AdoptAddCommand(AdoptedSecretOptions, Command):
+class AdoptAddCommand(AdoptedSecretOptions, Verb):
     """Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose.
 
     The secret comes from standard input or a file, and nothing of it is kept but SHA-256. From then on it is found,
@@ -309,7 +308,7 @@ class AdoptAddCommand(AdoptedSecretOptions, Command):
     dry_run: bool = dry_run_flag()
 
 
-class AdoptListCommand(Command):
+class AdoptListCommand(Verb):
     """List adopted secrets, the oldest first.
 
     `standing` is what is alive; `ended` what is known to have ended where it is kept; `unconfirmed` what has ended
@@ -326,7 +325,7 @@ class AdoptListCommand(Command):
     limit: int | None = limit_opt()
 
 
-class AdoptShowCommand(Command):
+class AdoptShowCommand(Verb):
     """Tell everything about an adopted secret."""
 
     verb = "adopt show"
@@ -337,7 +336,7 @@ class AdoptShowCommand(Command):
     name: str = arg(ADOPTED_NAME, "NAME", help="The name of an adopted secret.")
 
 
-class AdoptChangeCommand(AdoptedSecretOptions, Command):
+class AdoptChangeCommand(AdoptedSecretOptions, Verb):
     """Change what is known of adopted secrets: whose they are, where, and what ends them.
 
     What is stated takes the place of what was there. Whoever leaves hands them over so: what a disabled owner has ends.
@@ -350,7 +349,7 @@ class AdoptChangeCommand(AdoptedSecretOptions, Command):
     names: tuple[str, ...] = args(ADOPTED_NAME, "NAME...", help="Names of adopted secrets.", required=True)
 
 
-class AdoptSuggestCommand(Command):
+class AdoptSuggestCommand(Verb):
     """Tell what can take the place of adopted secrets, and write what it needs.
 
     For each it names a kind that is made just in time, with the target for the configuration, a policy that permits
@@ -366,7 +365,7 @@ class AdoptSuggestCommand(Command):
     all_: bool = flag("--all", help="All that may still work where they are kept.")
 
 
-class AdoptEndedCommand(Command):
+class AdoptEndedCommand(Verb):
     """Say that adopted secrets work no longer where they are kept: somebody has seen to it.
 
     What was done must be told. They end here too, and what leaked of them counts as dead from then on.

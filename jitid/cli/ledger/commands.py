@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from jitid.cli.command import Command
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
 from jitid.operation.base import (
     READS,
+    Verb,
     dry_run_flag,
     limit_opt,
     max_opt,
@@ -55,7 +55,7 @@ ACTIONS = Columns(
 _CHECKS = "check=name status detail repair"
 
 
-class AuditLogCommand(Command):
+class AuditLogCommand(Verb):
     """Show audit events, oldest first.
 
     JSON formats show each event whole, as it was hashed. With --members each event names the credentials
@@ -110,7 +110,7 @@ class AuditLogCommand(Command):
         return ACTIONS if self.shows_actions else EVENTS_WITH_MEMBERS if self.members else EVENTS
 
 
-class AuditHeadCommand(Command):
+class AuditHeadCommand(Verb):
     """Print the signed last link of the audit chain.
 
     Keep it outside this machine: `audit verify --expect-head` then finds a tail that was cut and a ledger
@@ -125,7 +125,7 @@ class AuditHeadCommand(Command):
     out: str | None = private_out_opt()
 
 
-class AuditVerifyCommand(Command):
+class AuditVerifyCommand(Verb):
     """Check the audit chain, and the ledger's rows against it.
 
     Any event that was edited, removed, inserted or moved is found. With --file an export is checked, for
@@ -141,7 +141,7 @@ class AuditVerifyCommand(Command):
     file: str | None = opt(FILE, "--file", help="An exported log instead of the ledger's.")
 
 
-class AuditExportCommand(Command):
+class AuditExportCommand(Verb):
     """Write the audit log as JSON lines, or for syslog.
 
     JSON lines can be checked without the ledger: jitid audit verify --file FILE. With --format syslog each
@@ -156,7 +156,7 @@ class AuditExportCommand(Command):
     out: str | None = private_out_opt()
 
 
-class KeysRotateCommand(Command):
+class KeysRotateCommand(Verb):
     """Sign with a new key from now on.
 
     What older keys signed stays valid; their private halves are removed. With --transit the private half of the new
@@ -177,7 +177,7 @@ class KeysRotateCommand(Command):
     )
 
 
-class KeysRevokeCommand(Command):
+class KeysRevokeCommand(Verb):
     """End a leaked signing key with all that it signed.
 
     What descends from that ends too. If it was the key in use, a new one signs from now on. More than --max
@@ -201,7 +201,7 @@ class KeysRevokeCommand(Command):
         return REVOKED if self.dry_run else self.view
 
 
-class KeysJwksCommand(Command):
+class KeysJwksCommand(Verb):
     """Print the public keys that verifiers need (RFC 7517).
 
     A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone.
@@ -215,7 +215,7 @@ class KeysJwksCommand(Command):
     out: str | None = public_out_opt()
 
 
-class KeysSshCommand(Command):
+class KeysSshCommand(Verb):
     """Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys).
 
     A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone. Whom a
@@ -230,7 +230,7 @@ class KeysSshCommand(Command):
     out: str | None = public_out_opt()
 
 
-class KeysKrlCommand(Command):
+class KeysKrlCommand(Verb):
     """Write the list of SSH certificates that ended before their expiry (RevokedKeys).
 
     Hosts do not ask: a certificate that was revoked works at each host until that host has fetched the list.
@@ -245,7 +245,7 @@ class KeysKrlCommand(Command):
     out: str | None = public_out_opt()
 
 
-class PublishCommand(Command):
+class PublishCommand(Verb):
     """Write keys, status lists and what else verifiers need into DIR, for any web server to serve.
 
     Whoever has these files can verify tokens without asking anybody, and sees what was ended until they were written:
@@ -260,7 +260,7 @@ class PublishCommand(Command):
     dry_run: bool = dry_run_flag()
 
 
-class KeysRequestCommand(Command):
+class KeysRequestCommand(Verb):
     """Ask for a certificate that makes a key an X.509 authority.
 
     A key is made, unless one waits already, and a request in PEM (PKCS#10) written for whoever has the root. Until
@@ -274,7 +274,7 @@ class KeysRequestCommand(Command):
     out: str | None = public_out_opt()
 
 
-class KeysImportCommand(Command):
+class KeysImportCommand(Verb):
     """Certify under a root, with the certificate that was asked for.
 
     FILE has the certificate of the key, those above it, and the root as the last, in PEM. The authority that
@@ -290,7 +290,7 @@ class KeysImportCommand(Command):
     )
 
 
-class KeysBundleCommand(Command):
+class KeysBundleCommand(Verb):
     """Print what verifiers of SVIDs trust.
 
     It is the SPIFFE bundle of the trust domain: the roots of X.509-SVIDs, and the keys of JWT-SVIDs. --format jwt
@@ -306,7 +306,7 @@ class KeysBundleCommand(Command):
     out: str | None = public_out_opt()
 
 
-class KeysCrlCommand(Command):
+class KeysCrlCommand(Verb):
     """Print which certificates are revoked.
 
     Each authority whose certificates may be alive signs a list (RFC 5280), which counts for --lifetime (24h). Whoever
@@ -323,7 +323,7 @@ class KeysCrlCommand(Command):
     out: str | None = public_out_opt()
 
 
-class PruneCommand(Command):
+class PruneCommand(Verb):
     """Let go of what has been over for long enough.
 
     Rows of identities go whose credentials have ended and expired before --rows-after (30d unless configured), with all
@@ -352,7 +352,7 @@ class PruneCommand(Command):
     dry_run: bool = dry_run_flag()
 
 
-class LedgerCopyCommand(Command):
+class LedgerCopyCommand(Verb):
     """Move the ledger to another place: copy it, whole and verified, and seal the source.
 
     What was issued stays valid in the copy, which goes on with an audit chain of its own, under the same issuer or,
@@ -378,7 +378,7 @@ class LedgerCopyCommand(Command):
     )
 
 
-class LedgerBackupCommand(Command):
+class LedgerBackupCommand(Verb):
     """Make a backup of the ledger as it is now, while others go on using it.
 
     BACKUP is a folder that is not there yet, or a file whose name ends in .tar, or `-` for a tar file on standard
@@ -401,7 +401,7 @@ class LedgerBackupCommand(Command):
     no_verify: bool = flag("--no-verify", help="Do not examine the copy; restoring it does in any case.")
 
 
-class LedgerRestoreCommand(Command):
+class LedgerRestoreCommand(Verb):
     """Put the ledger of a backup back, and end what lived in it.
 
     A backup does not know what was ended after it was made. So every open task in it is retired, with all that lives,
@@ -424,7 +424,7 @@ class LedgerRestoreCommand(Command):
     expect_head: str | None = opt(FILE, "--expect-head", help="A signed head kept earlier.")
 
 
-class LedgerCheckCommand(Command):
+class LedgerCheckCommand(Verb):
     """Check the ledger itself: its files, its database, its keys and its audit log.
 
     With BACKUP it checks a backup instead, as `ledger restore` would, and restores nothing. Nothing is changed. Each
@@ -446,7 +446,7 @@ _ISSUERS = Columns("jitid.ledger-issuers/1", "issuer state until")
 _CHANGED_ISSUER = Columns("jitid.ledger-issuer/1", "issuer former until live event", single=True)
 
 
-class LedgerIssuerCommand(Command):
+class LedgerIssuerCommand(Verb):
     """Show the issuer (`iss`) of the ledger's credentials, or change it: jitid ledger issuer set URL.
 
     New credentials name the new issuer. Credentials that name a former issuer stay valid until they expire; after the
@@ -469,7 +469,7 @@ class LedgerIssuerCommand(Command):
         return _CHANGED_ISSUER if self.action == "set" else _ISSUERS
 
 
-class LedgerVacuumCommand(Command):
+class LedgerVacuumCommand(Verb):
     """Give the room that rows have left back to the file system.
 
     The database is written anew, in one transaction: writers wait for their turn, readers go on. It takes twice the
@@ -481,7 +481,7 @@ class LedgerVacuumCommand(Command):
     view = Columns("jitid.ledger-vacuum/1", "before after saved log=log_left", single=True)
 
 
-class DoctorCommand(Command):
+class DoctorCommand(Verb):
     """Check the installation, the ledger, its keys and the targets of the configuration.
 
     With --remote it checks the way to the authority: whether it answers and proves who it is, whom it takes its

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from jitid.cli.command import Command
 from jitid.formats.columns import Columns
-from jitid.operation.base import READS, limit_opt
+from jitid.operation.base import READS, Verb, limit_opt
 from jitid.values.declaration import arg, args, flag, opt, optional_arg
 from jitid.values.field_types import FILE, FOLDER, TEXT, TIME
 
 
-class PolicyCheckCommand(Command):
+class PolicyCheckCommand(Verb):
     """Check that policies are in order: their syntax, and by the schema.
 
     All errors are told, each with file, line and column; of a rule whose syntax is wrong the first. So is much
@@ -25,7 +24,7 @@ class PolicyCheckCommand(Command):
     paths: tuple[str, ...] = args(FILE, "[DIR|FILE]...", help="Policies; the one in force unless named.")
 
 
-class PolicyTestCommand(Command):
+class PolicyTestCommand(Verb):
     """Try a policy with cases: what is asked, and what the answer is to be.
 
     Cases stand in files whose names end in .test.toml, in the folder of the policy that they are about. Exit
@@ -54,7 +53,7 @@ _RULE = "rule=rule.name effect=rule.effect actions max_ttl approval=rule.approva
 _ONE_RULE = Columns("jitid.policy-rule/1", f"{_RULE} text", single=True)
 
 
-class PolicyShowCommand(Command):
+class PolicyShowCommand(Verb):
     """Show a policy: its rules, what each one does and what it looks at, or the text of one.
 
     It is the policy in force unless --digest names one that decided something once, as `jitid explain` and
@@ -78,7 +77,7 @@ class PolicyShowCommand(Command):
         return self.view if self.rule is None else _ONE_RULE
 
 
-class PolicyInitCommand(Command):
+class PolicyInitCommand(Verb):
     """Begin a policy of your own: write an example with its cases into a folder that is new or empty.
 
     Nothing is in force until the setting `policy` names the folder.
@@ -92,7 +91,7 @@ class PolicyInitCommand(Command):
     with_default: bool = flag("--with-default", help="Put the default policy beside the example.")
 
 
-class PolicyDiffCommand(Command):
+class PolicyDiffCommand(Verb):
     """Replay what was decided under two policies, and tell what changes.
 
     OLD and NEW are a folder, a file, `current`, `default`, or the digest of a policy that decided something.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitid.cli.command import Command
 from jitid.formats.columns import Columns
-from jitid.operation.base import READS
+from jitid.operation.base import READS, Verb
 from jitid.values.declaration import arg, flag, opt, opts
 from jitid.values.field_types import COUNT, FILE, TEXT, URL, choice, number_within, texts
 
@@ -27,7 +26,7 @@ _WITH_ORIGIN = Columns("jitid.config/1", "key value origin")
 _AGENT_LIMIT = number_within(1, 1_000)
 
 
-class McpCommand(Command):
+class McpCommand(Verb):
     """Serve an agent on standard input and output, by the Model Context Protocol.
 
     The agent asks who it is (`whoami`), what it may do (`what_may_i_do`), for narrower identities for what it
@@ -60,7 +59,7 @@ class McpCommand(Command):
     keep: bool = flag("--keep", help="At the end, leave alive what was given and not handed back.")
 
 
-class ServeCommand(Command):
+class ServeCommand(Verb):
     """Serve the authority over HTTP, or on a Unix socket.
 
     It says on standard error where it listens once it does. A TERM lets it finish what is in work and end with 0; a
@@ -104,7 +103,7 @@ class ServeCommand(Command):
     )
 
 
-class ConfigShowCommand(Command):
+class ConfigShowCommand(Verb):
     """Show the settings in force.
 
     Flags go before environment variables, then the project's file (.jitid.toml), the user's, and the
@@ -123,7 +122,7 @@ class ConfigShowCommand(Command):
         return _WITH_ORIGIN if self.origin else _SETTING
 
 
-class ConfigGetCommand(Command):
+class ConfigGetCommand(Verb):
     """Print the value of one setting."""
 
     verb = "config get"
@@ -134,7 +133,7 @@ class ConfigGetCommand(Command):
     key: str = arg(SETTING, "KEY", help="The name of a setting.")
 
 
-class ConfigSetCommand(Command):
+class ConfigSetCommand(Verb):
     """Write one setting to the user's file.
 
     With --profile it goes into that profile; with --config into that file. Everything else in the file, comments too,
@@ -149,7 +148,7 @@ class ConfigSetCommand(Command):
     value: str = arg(SETTING_VALUE, "VALUE", help="Its new value.")
 
 
-class ConfigUnsetCommand(Command):
+class ConfigUnsetCommand(Verb):
     """Take one setting out of the user's file.
 
     What another file or the default says counts from then on. With --profile it is taken out of that profile; with
@@ -162,7 +161,7 @@ class ConfigUnsetCommand(Command):
     key: str = arg(SETTING, "KEY", help="The name of a setting.")
 
 
-class ConfigPathCommand(Command):
+class ConfigPathCommand(Verb):
     """Print the path of the user's file.
 
     It need not exist: `jitid config set` makes it.
@@ -175,7 +174,7 @@ class ConfigPathCommand(Command):
     repairs_configuration = True
 
 
-class CompletionShowCommand(Command):
+class CompletionShowCommand(Verb):
     """Print the completion script of a shell.
 
     For one session: eval "$(jitid completion show bash)", the same in zsh after `compinit`, and in fish
@@ -189,7 +188,7 @@ class CompletionShowCommand(Command):
     shell: str = arg(_SHELL, "SHELL", help="bash, zsh or fish.")
 
 
-class CompletionInstallCommand(Command):
+class CompletionInstallCommand(Verb):
     """Put completions and man pages where shells and `man` look for them.
 
     For this user alone, in the folders of the XDG specification, and for the shells that are installed. What

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from jitid.capabilities.sweep.operations import RULE
-from jitid.cli.command import Command
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.model.survey import Totals
-from jitid.operation.base import READS, dry_run_flag, max_opt, yes_flag
+from jitid.operation.base import READS, Verb, dry_run_flag, max_opt, yes_flag
 from jitid.values.declaration import args, flag, opt, opts
 from jitid.values.field_types import COUNT, DURATION, FILE, FOLDER, NAME, TEXT, TIME, choice, typed_as
 from jitid.values.text import quote
@@ -45,7 +44,7 @@ RULE_NAME = typed_as(RULE, parse=_rule)
 TIMEOUT = typed_as(DURATION, parse=_timeout)
 
 
-class SweepCommand(Command):
+class SweepCommand(Verb):
     """Find what should not be alive, and end it with --fix.
 
     A sweep records what has expired. What has ended before is ended at its target too, where that is still to be
@@ -89,7 +88,7 @@ class SweepCommand(Command):
     list_rules: bool = flag("--list-rules", help="Explain the rules, and ask none.")
 
 
-class ReportCommand(Command):
+class ReportCommand(Verb):
     """Tell the state of identity sprawl.
 
     What is alive by kind, task, agent, delegator and sensitivity; how long it lives, how long it outlives its
@@ -109,7 +108,7 @@ class ReportCommand(Command):
     out: str | None = opt(FILE, "--out", help="Write it to FILE: mode 0600, and 0644 what is for Prometheus.")
 
 
-class ScheduleSystemdCommand(Command):
+class ScheduleSystemdCommand(Verb):
     """Print a hardened systemd service and its timer that run `jitid sweep`.
 
     The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
@@ -127,7 +126,7 @@ class ScheduleSystemdCommand(Command):
     folder: str | None = opt(FOLDER, "--out", help="Write both units into DIR, instead of printing them.")
 
 
-class ScheduleCronCommand(Command):
+class ScheduleCronCommand(Verb):
     """Print a crontab line that runs `jitid sweep`.
 
     The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
