@@ -24,7 +24,7 @@ __jitid_table() {
         verbs='add list show change suggest ended probe'
         ;;
     'delegator')
-        verbs='add change disable enable show list import'
+        verbs='add change disable list import enable show'
         ;;
     'approve')
         verbs='list show grant deny'
@@ -33,16 +33,16 @@ __jitid_table() {
         verbs='grant list rotate revoke bootstrap'
         ;;
     'agent')
-        verbs='register change show list review suspend resume unregister classify suggest'
+        verbs='register change show list review suspend unregister classify suggest resume'
         ;;
     'policy')
         verbs='check test show init diff'
         ;;
     'audit')
-        verbs='log head verify export'
+        verbs='log verify export head'
         ;;
     'keys')
-        verbs='list rotate revoke jwks ssh krl request import bundle crl'
+        verbs='list jwks ssh krl request bundle crl rotate revoke import'
         ;;
     'ledger')
         verbs='copy backup restore check issuer vacuum'
@@ -245,6 +245,13 @@ __jitid_table() {
         options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:name,ended,credentials,identities,tasks,offline_until,kept_live,agents,others,requests,grants,access,event,dry_run $everywhere"
         arguments='known'
         ;;
+    'delegator list')
+        options="--group=nothing --disabled --enabled --after=known --limit=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at $everywhere"
+        ;;
+    'delegator import')
+        options="--as=:csv,scim,jsonl --full --reason=nothing --dry-run --max=nothing --yes --field=:people,added,changed,enabled,disabled,missing,staying,ended,credentials,identities,offline_until,agents,requests,grants,access,names,changes,event,dry_run $everywhere"
+        arguments='files'
+        ;;
     'delegator enable')
         options="--reason=nothing --field=:name,suspended,event $everywhere"
         arguments='known'
@@ -252,13 +259,6 @@ __jitid_table() {
     'delegator show')
         options="--field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,live,agents,suspended,requests,grants,access $everywhere"
         arguments='known'
-        ;;
-    'delegator list')
-        options="--group=nothing --disabled --enabled --after=known --limit=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at $everywhere"
-        ;;
-    'delegator import')
-        options="--as=:csv,scim,jsonl --full --reason=nothing --dry-run --max=nothing --yes --field=:people,added,changed,enabled,disabled,missing,staying,ended,credentials,identities,offline_until,agents,requests,grants,access,names,changes,event,dry_run $everywhere"
-        arguments='files'
         ;;
     'agent register')
         options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --review=nothing --max=nothing --yes --field=:agent,state,owner,live,review_at,event $everywhere"
@@ -283,10 +283,6 @@ __jitid_table() {
         options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='records'
         ;;
-    'agent resume')
-        options="--field=:agent,state,owner,live,review_at,event $everywhere"
-        arguments='records'
-        ;;
     'agent unregister')
         options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='records'
@@ -299,11 +295,12 @@ __jitid_table() {
         options="--task=tasks --days=nothing --field=:agent,policy,rules,scopes,scopes_from,max_ttl,delegators,identities,credentials,uses,first_at,last_at $everywhere"
         arguments='agents'
         ;;
+    'agent resume')
+        options="--field=:agent,state,owner,live,review_at,event $everywhere"
+        arguments='records'
+        ;;
     'audit log')
         options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --trace=nothing --since=nothing --until=nothing --event=nothing --at=nothing --within=nothing --action=nothing --resource=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members,decision,chain,purpose,action,resource,scope,id,jti,event $everywhere"
-        ;;
-    'audit head')
-        options="--out=files --field=:head $everywhere"
         ;;
     'audit verify')
         options="--expect-head=files --file=files --field=:events,members,head $everywhere"
@@ -311,15 +308,11 @@ __jitid_table() {
     'audit export')
         options="--out=files --format=:jsonl,syslog $everywhere"
         ;;
+    'audit head')
+        options="--out=files --field=:head $everywhere"
+        ;;
     'keys list')
         options="--field=:kid,use,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
-        ;;
-    'keys rotate')
-        options="--algorithm=:ES256,EdDSA --use=:jws,x509,ssh --transit=nothing --field=:kid,use,algorithm,retired,event $everywhere"
-        ;;
-    'keys revoke')
-        options="--reason=nothing --dry-run --max=nothing --yes --field=:kid,ended,identities,successor,offline_until,event $everywhere"
-        arguments='keys'
         ;;
     'keys jwks')
         options="--out=files --format=:json $everywhere"
@@ -333,15 +326,22 @@ __jitid_table() {
     'keys request')
         options="--out=files $everywhere"
         ;;
-    'keys import')
-        options="--field=:kid,retired,expires_at,event $everywhere"
-        arguments='files'
-        ;;
     'keys bundle')
         options="--out=files --format=:spiffe,jwt,pem,json $everywhere"
         ;;
     'keys crl')
         options="--lifetime=nothing --out=files --format=:pem,der $everywhere"
+        ;;
+    'keys rotate')
+        options="--algorithm=:ES256,EdDSA --use=:jws,x509,ssh --transit=nothing --field=:kid,use,algorithm,retired,event $everywhere"
+        ;;
+    'keys revoke')
+        options="--reason=nothing --dry-run --max=nothing --yes --field=:kid,ended,identities,successor,offline_until,event $everywhere"
+        arguments='keys'
+        ;;
+    'keys import')
+        options="--field=:kid,retired,expires_at,event $everywhere"
+        arguments='files'
         ;;
     'publish')
         options="--dry-run --field=:file,state,bytes $everywhere"

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --commits --only --fail-on --source --rules --authority --at --from --report-format --since --until --limit --owner --place --expires --target --reference --prefix --access-key-id --fingerprint --as --proof --group --for --role --key --name --overlap --state --id --parent --depth --signed-by --expires-before --expires-after --process --sort --after --tree --ids-file --rule --skip --target-timeout --baseline --head-out --days --event --policy --digest --with --to --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --max-ttl --concurrency --may-use --review --clear --next --operation --by --sweep --trace --within --expect-head --algorithm --use --transit --lifetime --rows-after --evidence-after --export --template --service --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --commits --only --fail-on --source --rules --authority --at --from --report-format --since --until --limit --owner --place --expires --target --reference --prefix --access-key-id --fingerprint --as --proof --group --for --role --key --name --overlap --state --id --parent --depth --signed-by --expires-before --expires-after --process --sort --after --tree --ids-file --rule --skip --target-timeout --baseline --head-out --days --event --policy --digest --with --to --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --max-ttl --concurrency --may-use --review --clear --next --operation --by --sweep --trace --within --expect-head --lifetime --algorithm --use --transit --rows-after --evidence-after --export --template --service --every --shell
     set -l groups '' 'task' 'leak' 'adopt' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'helper' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -200,10 +200,10 @@ complete -c jitid -n '__jitid_at "adopt"' -a probe -d 'Ask targets whether adopt
 complete -c jitid -n '__jitid_at "delegator"' -a add -d 'Add a delegator to the directory'
 complete -c jitid -n '__jitid_at "delegator"' -a change -d 'Change what a delegator may hand out, and who they are'
 complete -c jitid -n '__jitid_at "delegator"' -a disable -d 'Let somebody delegate no longer, and end what descends from them'
-complete -c jitid -n '__jitid_at "delegator"' -a enable -d 'Let a disabled delegator delegate again'
-complete -c jitid -n '__jitid_at "delegator"' -a show -d 'Tell everything about a delegator'
 complete -c jitid -n '__jitid_at "delegator"' -a list -d 'List delegators'
 complete -c jitid -n '__jitid_at "delegator"' -a import -d 'Make the directory say what a list of delegators says (CSV, SCIM, JSON lines)'
+complete -c jitid -n '__jitid_at "delegator"' -a enable -d 'Let a disabled delegator delegate again'
+complete -c jitid -n '__jitid_at "delegator"' -a show -d 'Tell everything about a delegator'
 
 # jitid approve
 complete -c jitid -n '__jitid_at "approve"' -a list -d 'List requests for approval'
@@ -225,10 +225,10 @@ complete -c jitid -n '__jitid_at "agent"' -a show -d 'Tell everything about a re
 complete -c jitid -n '__jitid_at "agent"' -a list -d 'List registered agents'
 complete -c jitid -n '__jitid_at "agent"' -a review -d 'Record that somebody has looked at an agent, and show what it holds'
 complete -c jitid -n '__jitid_at "agent"' -a suspend -d 'Issue nothing to an agent until it is resumed, and end what it holds'
-complete -c jitid -n '__jitid_at "agent"' -a resume -d 'Let a suspended agent be issued to again'
 complete -c jitid -n '__jitid_at "agent"' -a unregister -d 'End the record of an agent, and what it holds'
 complete -c jitid -n '__jitid_at "agent"' -a classify -d 'Say for each agent\'s name whether it should be registered'
 complete -c jitid -n '__jitid_at "agent"' -a suggest -d 'Write the policy that permits an agent what it needs'
+complete -c jitid -n '__jitid_at "agent"' -a resume -d 'Let a suspended agent be issued to again'
 
 # jitid policy
 complete -c jitid -n '__jitid_at "policy"' -a check -d 'Check that policies are in order: their syntax, and by the schema'
@@ -239,21 +239,21 @@ complete -c jitid -n '__jitid_at "policy"' -a diff -d 'Replay what was decided u
 
 # jitid audit
 complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
-complete -c jitid -n '__jitid_at "audit"' -a head -d 'Print the signed last link of the audit chain'
 complete -c jitid -n '__jitid_at "audit"' -a verify -d 'Check the audit chain, and the ledger\'s rows against it'
 complete -c jitid -n '__jitid_at "audit"' -a export -d 'Write the audit log as JSON lines, or for syslog'
+complete -c jitid -n '__jitid_at "audit"' -a head -d 'Print the signed last link of the audit chain'
 
 # jitid keys
 complete -c jitid -n '__jitid_at "keys"' -a list -d 'List the signing keys that there ever were'
-complete -c jitid -n '__jitid_at "keys"' -a rotate -d 'Sign with a new key from now on'
-complete -c jitid -n '__jitid_at "keys"' -a revoke -d 'End a leaked signing key with all that it signed'
 complete -c jitid -n '__jitid_at "keys"' -a jwks -d 'Print the public keys that verifiers need (RFC 7517)'
 complete -c jitid -n '__jitid_at "keys"' -a ssh -d 'Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys)'
 complete -c jitid -n '__jitid_at "keys"' -a krl -d 'Write the list of SSH certificates that ended before their expiry (RevokedKeys)'
 complete -c jitid -n '__jitid_at "keys"' -a request -d 'Ask for a certificate that makes a key an X.509 authority'
-complete -c jitid -n '__jitid_at "keys"' -a import -d 'Certify under a root, with the certificate that was asked for'
 complete -c jitid -n '__jitid_at "keys"' -a bundle -d 'Print what verifiers of SVIDs trust'
 complete -c jitid -n '__jitid_at "keys"' -a crl -d 'Print which certificates are revoked'
+complete -c jitid -n '__jitid_at "keys"' -a rotate -d 'Sign with a new key from now on'
+complete -c jitid -n '__jitid_at "keys"' -a revoke -d 'End a leaked signing key with all that it signed'
+complete -c jitid -n '__jitid_at "keys"' -a import -d 'Certify under a root, with the certificate that was asked for'
 
 # jitid ledger
 complete -c jitid -n '__jitid_at "ledger"' -a copy -d 'Move the ledger to another place: copy it, whole and verified, and seal the source'
@@ -746,15 +746,6 @@ complete -c jitid -n '__jitid_at "delegator disable" --yes' -l yes -d 'End them 
 complete -c jitid -n '__jitid_at "delegator disable" --field' -l field -r -fka 'name\\tfield ended\\tfield credentials\\tfield identities\\tfield tasks\\tfield offline_until\\tfield kept_live\\tfield agents\\tfield others\\tfield requests\\tfield grants\\tfield access\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "delegator disable"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
 
-# jitid delegator enable
-complete -c jitid -n '__jitid_at "delegator enable" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "delegator enable" --field' -l field -r -fka 'name\\tfield suspended\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "delegator enable"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
-
-# jitid delegator show
-complete -c jitid -n '__jitid_at "delegator show" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield live\\tfield agents\\tfield suspended\\tfield requests\\tfield grants\\tfield access\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "delegator show"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
-
 # jitid delegator list
 complete -c jitid -n '__jitid_at "delegator list" --group' -l group -x -d 'In this group'
 complete -c jitid -n '__jitid_at "delegator list" --disabled' -l disabled -d 'Only those who are disabled'
@@ -772,6 +763,15 @@ complete -c jitid -n '__jitid_at "delegator import" --max' -l max -x -d 'Refuse 
 complete -c jitid -n '__jitid_at "delegator import" --yes' -l yes -d 'Disable and end without asking, however many'
 complete -c jitid -n '__jitid_at "delegator import" --field' -l field -r -fka 'people\\tfield added\\tfield changed\\tfield enabled\\tfield disabled\\tfield missing\\tfield staying\\tfield ended\\tfield credentials\\tfield identities\\tfield offline_until\\tfield agents\\tfield requests\\tfield grants\\tfield access\\tfield names\\tfield changes\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "delegator import"; and test $__jitid_count = 0' -F
+
+# jitid delegator enable
+complete -c jitid -n '__jitid_at "delegator enable" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "delegator enable" --field' -l field -r -fka 'name\\tfield suspended\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator enable"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
+
+# jitid delegator show
+complete -c jitid -n '__jitid_at "delegator show" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield live\\tfield agents\\tfield suspended\\tfield requests\\tfield grants\\tfield access\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator show"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
 
 # jitid agent register
 complete -c jitid -n '__jitid_at "agent register" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it: a known delegator'
@@ -826,10 +826,6 @@ complete -c jitid -n '__jitid_at "agent suspend" --yes' -l yes -d 'End them with
 complete -c jitid -n '__jitid_at "agent suspend" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent suspend"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
-# jitid agent resume
-complete -c jitid -n '__jitid_at "agent resume" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent resume"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
-
 # jitid agent unregister
 complete -c jitid -n '__jitid_at "agent unregister" --keep-live' -l keep-live -d 'Let what it holds live on'
 complete -c jitid -n '__jitid_at "agent unregister" --reason' -l reason -x -d 'Why; kept in the audit log'
@@ -850,6 +846,10 @@ complete -c jitid -n '__jitid_at "agent suggest" --task' -l task -r -fka '(__jit
 complete -c jitid -n '__jitid_at "agent suggest" --days' -l days -x -d 'For how many days to look back (default: 90)'
 complete -c jitid -n '__jitid_at "agent suggest" --field' -l field -r -fka 'agent\\tfield policy\\tfield rules\\tfield scopes\\tfield scopes_from\\tfield max_ttl\\tfield delegators\\tfield identities\\tfield credentials\\tfield uses\\tfield first_at\\tfield last_at\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent suggest"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
+
+# jitid agent resume
+complete -c jitid -n '__jitid_at "agent resume" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent resume"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid audit log
 complete -c jitid -n '__jitid_at "audit log" --operation' -l operation -x -d 'Of this operation, as issue or denial'
@@ -873,10 +873,6 @@ complete -c jitid -n '__jitid_at "audit log" --limit' -l limit -x -d 'At most N 
 complete -c jitid -n '__jitid_at "audit log" --follow -f' -l follow -s f -d 'Go on with new events as they are committed'
 complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield decision\\tfield chain\\tfield purpose\\tfield action\\tfield resource\\tfield scope\\tfield id\\tfield jti\\tfield event\\tfield' -d 'Print this field only, one value a line'
 
-# jitid audit head
-complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
-complete -c jitid -n '__jitid_at "audit head" --field' -l field -r -fka 'head\\tfield' -d 'Print this field only, one value a line'
-
 # jitid audit verify
 complete -c jitid -n '__jitid_at "audit verify" --expect-head' -l expect-head -r -F -d 'A signed head kept earlier'
 complete -c jitid -n '__jitid_at "audit verify" --file' -l file -r -F -d 'An exported log instead of the ledger\'s'
@@ -886,8 +882,34 @@ complete -c jitid -n '__jitid_at "audit verify" --field' -l field -r -fka 'event
 complete -c jitid -n '__jitid_at "audit export" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
 complete -c jitid -n '__jitid_at "audit export" --format' -l format -r -fka 'jsonl\\tformat syslog\\tformat' -d 'table, tsv, json, jsonl or csv'
 
+# jitid audit head
+complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
+complete -c jitid -n '__jitid_at "audit head" --field' -l field -r -fka 'head\\tfield' -d 'Print this field only, one value a line'
+
 # jitid keys list
 complete -c jitid -n '__jitid_at "keys list" --field' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield state\\tfield created_at\\tfield retired_at\\tfield revoked_at\\tfield needed_until\\tfield' -d 'Print this field only, one value a line'
+
+# jitid keys jwks
+complete -c jitid -n '__jitid_at "keys jwks" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+complete -c jitid -n '__jitid_at "keys jwks" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl or csv'
+
+# jitid keys ssh
+complete -c jitid -n '__jitid_at "keys ssh" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+
+# jitid keys krl
+complete -c jitid -n '__jitid_at "keys krl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+
+# jitid keys request
+complete -c jitid -n '__jitid_at "keys request" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+
+# jitid keys bundle
+complete -c jitid -n '__jitid_at "keys bundle" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+complete -c jitid -n '__jitid_at "keys bundle" --format' -l format -r -fka 'spiffe\\tformat jwt\\tformat pem\\tformat json\\tformat' -d 'table, tsv, json, jsonl or csv'
+
+# jitid keys crl
+complete -c jitid -n '__jitid_at "keys crl" --lifetime' -l lifetime -x -d 'How long the list counts (default: 24h)'
+complete -c jitid -n '__jitid_at "keys crl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+complete -c jitid -n '__jitid_at "keys crl" --format' -l format -r -fka 'pem\\tformat der\\tformat' -d 'table, tsv, json, jsonl or csv'
 
 # jitid keys rotate
 complete -c jitid -n '__jitid_at "keys rotate" --algorithm' -l algorithm -r -fka 'ES256\\talgorithm EdDSA\\talgorithm' -d 'EdDSA (default) or ES256'
@@ -903,31 +925,9 @@ complete -c jitid -n '__jitid_at "keys revoke" --yes' -l yes -d 'End them withou
 complete -c jitid -n '__jitid_at "keys revoke" --field' -l field -r -fka 'kid\\tfield ended\\tfield identities\\tfield successor\\tfield offline_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "keys revoke"; and test $__jitid_count = 0' -fka '(__jitid_ask keys)'
 
-# jitid keys jwks
-complete -c jitid -n '__jitid_at "keys jwks" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-complete -c jitid -n '__jitid_at "keys jwks" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl or csv'
-
-# jitid keys ssh
-complete -c jitid -n '__jitid_at "keys ssh" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-
-# jitid keys krl
-complete -c jitid -n '__jitid_at "keys krl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-
-# jitid keys request
-complete -c jitid -n '__jitid_at "keys request" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-
 # jitid keys import
 complete -c jitid -n '__jitid_at "keys import" --field' -l field -r -fka 'kid\\tfield retired\\tfield expires_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "keys import"; and test $__jitid_count = 0' -F
-
-# jitid keys bundle
-complete -c jitid -n '__jitid_at "keys bundle" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-complete -c jitid -n '__jitid_at "keys bundle" --format' -l format -r -fka 'spiffe\\tformat jwt\\tformat pem\\tformat json\\tformat' -d 'table, tsv, json, jsonl or csv'
-
-# jitid keys crl
-complete -c jitid -n '__jitid_at "keys crl" --lifetime' -l lifetime -x -d 'How long the list counts (default: 24h)'
-complete -c jitid -n '__jitid_at "keys crl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-complete -c jitid -n '__jitid_at "keys crl" --format' -l format -r -fka 'pem\\tformat der\\tformat' -d 'table, tsv, json, jsonl or csv'
 
 # jitid publish
 complete -c jitid -n '__jitid_at "publish" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'

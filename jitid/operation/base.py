@@ -64,7 +64,7 @@ class Verb(Declared):
 
 def dry_run_flag() -> bool:
     """Declare `--dry-run`."""
-    return flag("--dry-run", help="Say what would be done, and do nothing.")
+    return flag("--dry-run", help="Say what would be done, and do nothing.", default=False)
 
 
 def max_opt() -> int | None:
@@ -79,7 +79,7 @@ def yes_flag() -> bool:
 
 def reason_opt() -> str | None:
     """Declare `--reason`."""
-    return opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
+    return opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.", default=None)
 
 
 def limit_opt() -> int | None:

@@ -366,7 +366,6 @@ class AuthorityOnly:
         values,
         records,
         leaves,
-        local,
         authority_only,
     ),
 )

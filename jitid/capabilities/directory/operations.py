@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from jitid.formats.columns import Columns
 from jitid.model.directory import ALIAS
-from jitid.operation.base import READS, Operation, PagedOperation
-from jitid.values.declaration import value, values
-from jitid.values.field_types import AGENT, COUNT, FILTER, MAX_ROWS, REASON, ROWS, number
+from jitid.operation.base import READS, Operation, PagedOperation, reason_opt
+from jitid.values.declaration import arg, value, values
+from jitid.values.field_types import (
+    AGENT,
+    COUNT,
+    FILTER,
+    MAX_ROWS,
+    REASON,
+    REGISTERED_AGENT,
+    ROWS,
+    number,
+    typed_as,
+)
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
@@ -18,6 +29,17 @@ if TYPE_CHECKING:
     from jitid.capabilities.directory.roster_diff import Reconciled, RosterSource
     from jitid.model.credential import Credential
     from jitid.model.directory import AgentState, Delegator
+
+
+KEPT = Columns("jitid.agent-kept/1", "agent=agent.name state owner live review_at event", single=True)
+"""The outcome of a change of an agent's record."""
+BY_NAME, BY_SOURCE = (
+    "name state sensitivity entitlements groups manager aliases",
+    "imported added_at disabled_at",
+)
+DELEGATOR_FIELDS = f"{BY_NAME} external_id=delegator.external {BY_SOURCE}"
+KNOWN = typed_as(ALIAS, None, "known")
+"""Any name of a delegator in the directory."""
 
 
 class RegisterAgent(Operation["KeptAgent"]):
@@ -54,11 +76,17 @@ class ReviewAgent(Operation["KeptAgent"]):
 
 
 class ResumeAgent(Operation["KeptAgent"]):
-    """Let a suspended agent be issued to again."""
+    """Let a suspended agent be issued to again.
+
+    Its owner must be known, and not disabled.
+    """
 
     roles = ("admin",)
+    verb = "agent resume"
+    function = "directory.agent_verbs:resume"
+    view = KEPT
 
-    name: str = value(AGENT)
+    name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     accept_clock: bool = False
 
 
@@ -189,22 +217,37 @@ class DisableDelegator(Operation["Disabled"]):
 
 
 class EnableDelegator(Operation["Enabled"]):
-    """Let a delegator delegate again."""
+    """Let a disabled delegator delegate again.
+
+    What ended stays ended, and the agents that were suspended with them stay so.
+    """
 
     roles = ("admin",)
+    verb = "delegator enable"
+    function = "directory.delegator_verbs:enable"
+    view = Columns("jitid.delegator-enable/1", "name suspended event", single=True)
 
-    name: str = value(ALIAS)
-    reason: str | None = value(REASON, default=None)
+    name: str = arg(KNOWN, "NAME", help="Any name of a known delegator.")
+    reason: str | None = reason_opt()
     accept_clock: bool = False
 
 
 class ShowDelegator(Operation["DelegatorDetails"]):
-    """Tell everything about a delegator."""
+    """Tell everything about a delegator.
+
+    With how much descends from them and lives, the agents that they own, their open requests for approval, and what
+    they approved and nobody has used yet.
+    """
 
     roles = ("responder", "auditor", "admin")
     effect = READS
+    verb = "delegator show"
+    function = "directory.delegator_verbs:show"
+    view = Columns(
+        "jitid.delegator/1", f"{DELEGATOR_FIELDS} live agents suspended requests grants access", single=True
+    )
 
-    name: str = value(ALIAS)
+    name: str = arg(KNOWN, "NAME", help="Any name of a known delegator.")
 
 
 class ListDelegators(Operation["list[Delegator]"]):

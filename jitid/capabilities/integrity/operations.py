@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from jitid.errors import UsageError
-from jitid.operation.base import READS, Operation, PagedOperation
-from jitid.values.declaration import value
+from jitid.formats.columns import Columns
+from jitid.operation.base import READS, Operation, PagedOperation, private_out_opt
+from jitid.values.declaration import local, value
 from jitid.values.field_types import DURATION, MAX_ROWS, ROWS, number, text
 from jitid.values.record import Record
 
@@ -66,13 +67,22 @@ class CutLog(Operation["Cut"]):
 
 
 class ExportLog(Operation["Iterator[str]"]):
-    """Return the audit log as lines that can be verified without the ledger; they come out of one view of it."""
+    """Write the audit log as JSON lines, or for syslog.
+
+    JSON lines can be checked without the ledger: jitid audit verify --file FILE. With --format syslog each
+    event is a message of RFC 5424 on a line of its own.
+    """
 
     never_empty = True
 
     roles = ("auditor",)
     effect = READS
     slow = True
+    verb = "audit export"
+    function = "ledger.audit_verbs:export"
+    only_formats = ("jsonl", "syslog")
+
+    out: str | None = local(private_out_opt())
 
 
 class Examine(Operation["list[Check]"]):
@@ -155,10 +165,19 @@ class FollowLog(Operation["LogPage"]):
 
 
 class SignHead(Operation["str"]):
-    """Sign the last link of the audit chain."""
+    """Print the signed last link of the audit chain.
+
+    Keep it outside this machine: `audit verify --expect-head` then finds a tail that was cut and a ledger
+    that is an older copy.
+    """
 
     roles = ("auditor",)
     effect = READS
+    verb = "audit head"
+    function = "ledger.audit_verbs:head"
+    view = Columns("jitid.audit-head/1", "head", single=True)
+
+    out: str | None = local(private_out_opt())
 
     def fits(self, answer: str) -> bool:
         """Return whether the head is a JWS in compact form (RFC 7515, section 3.1)."""

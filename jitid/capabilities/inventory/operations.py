@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
-from jitid.operation.base import IDEMPOTENT, READS, Operation, PagedOperation
-from jitid.values.declaration import arg, authority_only, flag, opt, opts, required_opt, value, values
+from jitid.operation.base import IDEMPOTENT, READS, Operation, PagedOperation, dry_run_flag, reason_opt
+from jitid.values.declaration import arg, authority_only, flag, local, opt, opts, required_opt, value, values
 from jitid.values.field_types import (
     COUNT,
     DELEGATOR,
+    DURATION,
     FILTER,
     ID,
     LIMIT,
@@ -138,17 +139,37 @@ class Revoke(Operation["Ended"]):
     accept_clock: bool = False
 
 
+REVOKED = Columns(
+    "jitid.revoke/1",
+    "ended=credentials credentials=radius.credentials identities matched tasks delegators "
+    "offline_until=radius.offline_until event dry_run confirmed unconfirmed refused_since accepted_until",
+    single=True,
+)
+"""The outcome of a revocation."""
+
+
 class Retire(Operation["Ended"]):
-    """End a task."""
+    """End a task, with every identity and credential of it.
+
+    What descends from them ends too, and the task's name is never used again. Retiring twice is no error.
+    --dry-run says what would end. What a target has made ends there too; --wait tries again what the target does
+    not confirm.
+    """
 
     roles = ("responder",)
     for_own = True
     effect = IDEMPOTENT
     task_in = "task"
+    verb = "retire"
+    function = "identity.revoke:retire"
+    view = REVOKED
 
-    task: str = value(TASK)
-    reason: str | None = value(REASON, default=None)
-    dry_run: bool = False
+    task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
+    reason: str | None = reason_opt()
+    dry_run: bool = dry_run_flag()
+    wait: int | None = local(
+        opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
+    )
     accept_clock: bool = False
 
 

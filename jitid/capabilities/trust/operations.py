@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitid.formats.columns import Columns
-from jitid.operation.base import READS, Operation
-from jitid.values.declaration import value, values
+from jitid.operation.base import READS, Operation, public_out_opt
+from jitid.values.declaration import local, opt, value, values
 from jitid.values.field_types import (
     ALGORITHM,
     COUNT,
@@ -88,10 +88,18 @@ class RevokeKey(Operation["KeyChange"]):
 
 
 class PublishKeys(Operation["dict[str, Any]"]):
-    """Return the JWKS (RFC 7517) that verifiers need."""
+    """Print the public keys that verifiers need (RFC 7517).
+
+    A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone.
+    """
 
     for_anybody = True
     effect = READS
+    verb = "keys jwks"
+    function = "ledger.keys_verbs:jwks"
+    only_formats = ("json",)
+
+    out: str | None = local(public_out_opt())
 
     def fits(self, answer: dict[str, Any]) -> bool:
         """Return whether there is a list of keys."""
@@ -99,24 +107,50 @@ class PublishKeys(Operation["dict[str, Any]"]):
 
 
 class PublishSshAuthorities(Operation["list[SshAuthority]"]):
-    """Return the keys whose certificates SSH hosts are to take."""
+    """Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys).
+
+    A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone. Whom a
+    certificate lets in, the host says itself: by AuthorizedPrincipalsFile, or by logins that a template names.
+    """
 
     for_anybody = True
     effect = READS
+    verb = "keys ssh"
+    function = "ledger.keys_verbs:ssh"
+    only_formats = ()
+
+    out: str | None = local(public_out_opt())
 
 
 class PublishSshRevocations(Operation["SshRevocations"]):
-    """Return the key revocation list that SSH hosts are to read."""
+    """Write the list of SSH certificates that ended before their expiry (RevokedKeys).
+
+    Hosts do not ask: a certificate that was revoked works at each host until that host has fetched the list.
+    Sessions that are open stay open. A key that `jitid keys revoke` ended is on it, with all that it signed.
+    """
 
     for_anybody = True
     effect = READS
+    verb = "keys krl"
+    function = "ledger.keys_verbs:krl"
+    only_formats = ()
+
+    out: str | None = local(public_out_opt())
 
 
 class RequestAuthority(Operation["Requested"]):
-    """Make a key, and ask for a certificate that makes it an authority under a root."""
+    """Ask for a certificate that makes a key an X.509 authority.
+
+    A key is made, unless one waits already, and a request in PEM (PKCS#10) written for whoever has the root. Until
+    the certificate is imported, whatever authority there is goes on.
+    """
 
     roles = ("admin",)
+    verb = "keys request"
+    function = "ledger.keys_verbs:request"
+    only_formats = ()
 
+    out: str | None = local(public_out_opt())
     accept_clock: bool = False
 
 
@@ -131,20 +165,41 @@ class ImportAuthority(Operation["Imported"]):
 
 
 class PublishBundle(Operation["Bundle"]):
-    """Return what verifiers of SVIDs trust."""
+    """Print what verifiers of SVIDs trust.
+
+    It is the SPIFFE bundle of the trust domain: the roots of X.509-SVIDs, and the keys of JWT-SVIDs. --format jwt
+    prints the keys of JWT-SVIDs alone, --format pem the roots alone. A rotated authority stays until all that it
+    certified has expired. A revoked one is gone.
+    """
 
     for_anybody = True
     effect = READS
+    verb = "keys bundle"
+    function = "ledger.keys_verbs:bundle"
+    only_formats = ("spiffe", "jwt", "pem", "json")
+
+    out: str | None = local(public_out_opt())
 
 
 class PublishRevocations(Operation["list[RevocationList]"]):
-    """Return which certificates are revoked, signed by the authority of each."""
+    """Print which certificates are revoked.
+
+    Each authority whose certificates may be alive signs a list (RFC 5280), which counts for --lifetime (24h). Whoever
+    checks certificates must fetch it again before that, and learns of a revocation no sooner than they do. --format
+    der is for a single authority, and for a file.
+    """
 
     for_anybody = True
     effect = READS
+    verb = "keys crl"
+    function = "ledger.keys_verbs:crl"
+    only_formats = ("pem", "der")
 
-    lifetime: int | None = value(DURATION, default=None)
+    lifetime: int | None = opt(
+        DURATION, "--lifetime", help="How long the list counts (default: 24h).", default=None
+    )
     """Seconds for which the lists are valid; more than a day requires the role admin."""
+    out: str | None = local(public_out_opt())
 
 
 class MakePublication(Operation["Iterator[Document]"]):

@@ -139,14 +139,13 @@ def review(cli: Invocation, args: commands.AgentReviewCommand) -> None:
     )
 
 
-def resume(cli: Invocation, args: commands.AgentResumeCommand) -> None:
+def resume(cli: Invocation, operation: directory_operations.ResumeAgent) -> None:
     """Perform `jitid agent resume`."""
-    operation = directory_operations.ResumeAgent(name=args.name, accept_clock=cli.accept_clock)
     stored = open_authority(cli.config()).perform(operation)
     name = stored.agent.name
     _report(
         cli,
-        args,
+        operation,
         stored,
         f"agent {name} was not suspended" if stored.event is None else f"resumed agent {name}",
     )
@@ -207,7 +206,7 @@ def _show_record(cli: Invocation, row: dict[str, object]) -> None:
 
 def _report(
     cli: Invocation,
-    args: commands.AgentRegisterCommand | commands.AgentChangeCommand | commands.AgentResumeCommand,
+    args: commands.AgentRegisterCommand | commands.AgentChangeCommand | directory_operations.ResumeAgent,
     stored: KeptAgent,
     sentence: str,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jitid.capabilities.directory.operations import BY_NAME, BY_SOURCE, DELEGATOR_FIELDS, KEPT, KNOWN
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.model.access import ROLE
@@ -32,19 +33,13 @@ _AGENT = (
     "agent=agent.name state owner=agent.owner owner_state purpose scopes beyond audiences kinds max_ttl concurrency "
     "live last_issued_at review_at registered_at reviewed_at suspended_at suspended_as unregistered_at users"
 )
-_KEPT = Columns("jitid.agent-kept/1", "agent=agent.name state owner live review_at event", single=True)
 _WITHDRAWN = (
     "agent=agent.name state kept ended credentials identities matched tasks delegators offline_until event dry_run "
     "confirmed unconfirmed refused_since accepted_until"
 )
 
 
-_BY_NAME, _BY_SOURCE = (
-    "name state sensitivity entitlements groups manager aliases",
-    "imported added_at disabled_at",
-)
-_DELEGATOR = f"{_BY_NAME} external_id=delegator.external {_BY_SOURCE}"
-_EDITED = Columns("jitid.delegator-change/1", f"{_DELEGATOR} changed live event", single=True)
+_EDITED = Columns("jitid.delegator-change/1", f"{DELEGATOR_FIELDS} changed live event", single=True)
 _GRANTED = Columns(
     "jitid.access-grant/1",
     "token id name roles=access.shown_roles by issued_at expires_at predecessor event audiences=access.shown_audiences",
@@ -70,7 +65,6 @@ def _subject(text: str, _label: str) -> str:
 
 _NEW_PERSON = typed_as(PERSON, None, "delegators")
 _PERSON = typed_as(PERSON, None, "known")
-_KNOWN = typed_as(ALIAS, None, "known")
 _SUBJECT = typed_as(ALIAS, "SUBJECT", parse=_subject)
 
 
@@ -245,7 +239,7 @@ class DelegatorChangeCommand(DelegatorOptions, Verb):
     function = "directory.delegator_verbs:change"
     view = _EDITED
 
-    name: str = arg(_KNOWN, "NAME", help="Any name of a known delegator.")
+    name: str = arg(KNOWN, "NAME", help="Any name of a known delegator.")
     policy_alone: bool = flag("--policy-alone", help="Leave it to the policy alone what they may hand out.")
     remove_entitlement: tuple[Scope, ...] = opts(
         SCOPE, "--remove-entitlement", help="Take this entitlement away; repeatable."
@@ -282,43 +276,12 @@ class DelegatorDisableCommand(Verb):
         single=True,
     )
 
-    name: str = arg(_KNOWN, "NAME", help="Any name of a known delegator.")
+    name: str = arg(KNOWN, "NAME", help="Any name of a known delegator.")
     keep_live: bool = flag("--keep-live", help="What descends from them lives on until it ends by itself.")
     reason: str | None = reason_opt()
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
     yes: bool = yes_flag()
-
-
-class DelegatorEnableCommand(Verb):
-    """Let a disabled delegator delegate again.
-
-    What ended stays ended, and the agents that were suspended with them stay so.
-    """
-
-    verb = "delegator enable"
-    function = "directory.delegator_verbs:enable"
-    view = Columns("jitid.delegator-enable/1", "name suspended event", single=True)
-
-    name: str = arg(_KNOWN, "NAME", help="Any name of a known delegator.")
-    reason: str | None = reason_opt()
-
-
-class DelegatorShowCommand(Verb):
-    """Tell everything about a delegator.
-
-    With how much descends from them and lives, the agents that they own, their open requests for approval, and what
-    they approved and nobody has used yet.
-    """
-
-    verb = "delegator show"
-    function = "directory.delegator_verbs:show"
-    view = Columns(
-        "jitid.delegator/1", f"{_DELEGATOR} live agents suspended requests grants access", single=True
-    )
-    effect = READS
-
-    name: str = arg(_KNOWN, "NAME", help="Any name of a known delegator.")
 
 
 class DelegatorListCommand(Verb):
@@ -332,7 +295,7 @@ class DelegatorListCommand(Verb):
     function = "directory.delegator_verbs:list_"
     view = Columns(
         "jitid.delegator-list/1",
-        f"{_BY_NAME} external_id=external {_BY_SOURCE}",
+        f"{BY_NAME} external_id=external {BY_SOURCE}",
         brief="name state sensitivity entitlements groups",
     )
     effect = READS
@@ -412,7 +375,7 @@ class AgentRegisterCommand(AgentRecordOptions, Verb):
 
     verb = "agent register"
     function = "directory.agent_verbs:register"
-    view = _KEPT
+    view = KEPT
 
     name: str = arg(AGENT, "NAME", help="The name of an agent.")
     review: str | None = opt(
@@ -431,7 +394,7 @@ class AgentChangeCommand(AgentRecordOptions, Verb):
 
     verb = "agent change"
     function = "directory.agent_verbs:change"
-    view = _KEPT
+    view = KEPT
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     clear: tuple[str, ...] = opts(
@@ -513,19 +476,6 @@ class AgentSuspendCommand(Verb):
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
     yes: bool = yes_flag()
-
-
-class AgentResumeCommand(Verb):
-    """Let a suspended agent be issued to again.
-
-    Its owner must be known, and not disabled.
-    """
-
-    verb = "agent resume"
-    function = "directory.agent_verbs:resume"
-    view = _KEPT
-
-    name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
 
 
 class AgentUnregisterCommand(Verb):

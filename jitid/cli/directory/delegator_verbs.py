@@ -217,17 +217,12 @@ def disable(cli: Invocation, args: commands.DelegatorDisableCommand) -> None:
     _report_remaining(cli, result, keep_live=args.keep_live)
 
 
-def enable(cli: Invocation, args: commands.DelegatorEnableCommand) -> None:
+def enable(cli: Invocation, operation: directory_operations.EnableDelegator) -> None:
     """Perform `jitid delegator enable`."""
-    operation = directory_operations.EnableDelegator(
-        name=args.name,
-        reason=args.reason,
-        accept_clock=cli.accept_clock,
-    )
     result = open_authority(cli.config()).perform(operation)
     main_name = result.delegator.name
     if cli.field is not None or cli.format_name() is not None:
-        show_row(cli, args.view, result)
+        show_row(cli, operation.view, result)
     elif result.event is None:
         output.write(f"{main_name} was not disabled\n")
     else:
@@ -239,17 +234,17 @@ def enable(cli: Invocation, args: commands.DelegatorEnableCommand) -> None:
         cli.note(f"so it is with {len(result.suspended) - _SHOWN} more: see {show_command}")
 
 
-def show(cli: Invocation, args: commands.DelegatorShowCommand) -> None:
+def show(cli: Invocation, operation: directory_operations.ShowDelegator) -> None:
     """Perform `jitid delegator show`."""
-    details = open_authority(cli.config()).perform(directory_operations.ShowDelegator(name=args.name))
+    details = open_authority(cli.config()).perform(operation)
     computed = {
         "agents": tuple(agent.name for agent in details.agents),
         "suspended": tuple(agent.name for agent in details.agents if agent.suspended_at is not None),
     }
-    row = shown(cli, args.view.row(details, computed))
+    row = shown(cli, operation.view.row(details, computed))
     if cli.by_eye():
         row = {name: value for name, value in row.items() if value not in (None, "")}
-    cli.show(Display(args.view.schema, tuple(row), [row], one=True))
+    cli.show(Display(operation.view.schema, tuple(row), [row], one=True))
 
 
 def list_(cli: Invocation, args: commands.DelegatorListCommand) -> None:

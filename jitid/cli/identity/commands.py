@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from jitid.capabilities.identity.filter_store import SORT_KEYS, Filter
+from jitid.capabilities.inventory.operations import REVOKED
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
 from jitid.operation.base import READS, Verb, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
-from jitid.values.declaration import arg, args, flag, opt, optional_arg, opts
+from jitid.values.declaration import args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
     AGENT,
     AUDIENCE,
@@ -34,13 +35,6 @@ CREDENTIAL = (
 
 BOUND = Columns("jitid.list/1", CREDENTIAL, brief="id task agent state left process", more="left")
 """The view of `list` if some credentials belong to processes: `alive`, `gone`, or `unknown` on this machine."""
-REVOKED = Columns(
-    "jitid.revoke/1",
-    "ended=credentials credentials=radius.credentials identities matched tasks delegators "
-    "offline_until=radius.offline_until event dry_run confirmed unconfirmed refused_since accepted_until",
-    single=True,
-)
-"""The outcome of a revocation."""
 
 
 class VerifyCommand(Verb):
@@ -214,24 +208,6 @@ class RevokeCommand(Verb):
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
     yes: bool = yes_flag()
-    wait: int | None = opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
-
-
-class RetireCommand(Verb):
-    """End a task, with every identity and credential of it.
-
-    What descends from them ends too, and the task's name is never used again. Retiring twice is no error.
-    --dry-run says what would end. What a target has made ends there too; --wait tries again what the target does
-    not confirm.
-    """
-
-    verb = "retire"
-    function = "identity.revoke:retire"
-    view = REVOKED
-
-    task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
-    reason: str | None = reason_opt()
-    dry_run: bool = dry_run_flag()
     wait: int | None = opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
 
 

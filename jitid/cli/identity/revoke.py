@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority import settle_at_targets as confirming
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation_result
-from jitid.capabilities.inventory.operations import Retire, Revoke
+from jitid.capabilities.inventory.operations import REVOKED, Retire, Revoke
 from jitid.cli import hints
-from jitid.cli.identity.commands import REVOKED
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.model.ledger_rows import Radius, Selection
@@ -64,15 +63,11 @@ def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
     report_ended(cli, ended, dry_run=args.dry_run)
 
 
-def retire(cli: Invocation, args: commands.RetireCommand) -> None:
+def retire(cli: Invocation, operation: Retire) -> None:
     """Perform `jitid retire`."""
-    operation = Retire(
-        task=args.task, reason=args.reason, dry_run=args.dry_run, accept_clock=cli.accept_clock
-    )
     authority = open_authority(cli.config())
-    report_ended(
-        cli, confirming.confirm(authority, authority.perform(operation), args.wait), dry_run=args.dry_run
-    )
+    ended = confirming.confirm(authority, authority.perform(operation), operation.wait)
+    report_ended(cli, ended, dry_run=operation.dry_run)
 
 
 def perform(cli: Invocation, authority: Authority, operation: Revoke, wait: int | None = None) -> Ended:

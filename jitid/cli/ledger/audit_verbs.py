@@ -192,16 +192,16 @@ def _follow(cli: Invocation, args: commands.AuditLogCommand, log_filter: LogFilt
             output.write(text)
 
 
-def head(cli: Invocation, args: commands.AuditHeadCommand) -> None:
+def head(cli: Invocation, operation: SignHead) -> None:
     """Perform `jitid audit head`."""
-    if args.out is not None:
+    if operation.out is not None:
         cli.expect_own_form()
-    signed_head = open_authority(cli.config()).perform(SignHead())
+    signed_head = open_authority(cli.config()).perform(operation)
     # The configured format does not apply: the stored head must have the form that --expect-head reads.
     if cli.field is None and cli.format is None:
-        output.put([f"{signed_head}\n"], args.out)
+        output.put([f"{signed_head}\n"], operation.out)
     else:
-        cli.show_records(args.view, [{"head": signed_head}])
+        cli.show_records(operation.view, [{"head": signed_head}])
 
 
 def verify(cli: Invocation, args: commands.AuditVerifyCommand) -> None:
@@ -239,15 +239,15 @@ def _head(path: str) -> str:
     return bare(unmarked(path, MAX_TOKEN, "the signed head").decode("utf-8", "replace"))
 
 
-def export(cli: Invocation, args: commands.AuditExportCommand) -> None:
+def export(cli: Invocation, operation: ExportLog) -> None:
     """Perform `jitid audit export`."""
-    lines = open_authority(cli.config()).perform(ExportLog())
+    lines = open_authority(cli.config()).perform(operation)
     if cli.special_format == "syslog":
         from jitid.formats import syslog as messages
 
-        output.put(messages.text(_events(lines), os.uname().nodename), args.out)
+        output.put(messages.text(_events(lines), os.uname().nodename), operation.out)
     else:
-        output.put((f"{line}\n" for line in lines), args.out)
+        output.put((f"{line}\n" for line in lines), operation.out)
 
 
 def _events(lines: Iterable[str]) -> Iterator[Event]:

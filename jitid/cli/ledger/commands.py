@@ -10,8 +10,6 @@ from jitid.operation.base import (
     dry_run_flag,
     limit_opt,
     max_opt,
-    private_out_opt,
-    public_out_opt,
     reason_opt,
     yes_flag,
 )
@@ -110,21 +108,6 @@ class AuditLogCommand(Verb):
         return ACTIONS if self.shows_actions else EVENTS_WITH_MEMBERS if self.members else EVENTS
 
 
-class AuditHeadCommand(Verb):
-    """Print the signed last link of the audit chain.
-
-    Keep it outside this machine: `audit verify --expect-head` then finds a tail that was cut and a ledger
-    that is an older copy.
-    """
-
-    verb = "audit head"
-    function = "ledger.audit_verbs:head"
-    effect = READS
-    view = Columns("jitid.audit-head/1", "head", single=True)
-
-    out: str | None = private_out_opt()
-
-
 class AuditVerifyCommand(Verb):
     """Check the audit chain, and the ledger's rows against it.
 
@@ -139,21 +122,6 @@ class AuditVerifyCommand(Verb):
 
     expect_head: str | None = opt(FILE, "--expect-head", help="A signed head kept earlier.")
     file: str | None = opt(FILE, "--file", help="An exported log instead of the ledger's.")
-
-
-class AuditExportCommand(Verb):
-    """Write the audit log as JSON lines, or for syslog.
-
-    JSON lines can be checked without the ledger: jitid audit verify --file FILE. With --format syslog each
-    event is a message of RFC 5424 on a line of its own.
-    """
-
-    verb = "audit export"
-    function = "ledger.audit_verbs:export"
-    effect = READS
-    only_formats = ("jsonl", "syslog")
-
-    out: str | None = private_out_opt()
 
 
 class KeysRotateCommand(Verb):
@@ -196,53 +164,9 @@ class KeysRevokeCommand(Verb):
 
     def shown_view(self) -> Columns:
         """Return its fields; a dry run is shown as by `jitid revoke --dry-run`."""
-        from jitid.cli.identity.commands import REVOKED
+        from jitid.capabilities.inventory.operations import REVOKED
 
         return REVOKED if self.dry_run else self.view
-
-
-class KeysJwksCommand(Verb):
-    """Print the public keys that verifiers need (RFC 7517).
-
-    A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone.
-    """
-
-    verb = "keys jwks"
-    function = "ledger.keys_verbs:jwks"
-    effect = READS
-    only_formats = ("json",)
-
-    out: str | None = public_out_opt()
-
-
-class KeysSshCommand(Verb):
-    """Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys).
-
-    A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone. Whom a
-    certificate lets in, the host says itself: by AuthorizedPrincipalsFile, or by logins that a template names.
-    """
-
-    verb = "keys ssh"
-    function = "ledger.keys_verbs:ssh"
-    effect = READS
-    only_formats = ()
-
-    out: str | None = public_out_opt()
-
-
-class KeysKrlCommand(Verb):
-    """Write the list of SSH certificates that ended before their expiry (RevokedKeys).
-
-    Hosts do not ask: a certificate that was revoked works at each host until that host has fetched the list.
-    Sessions that are open stay open. A key that `jitid keys revoke` ended is on it, with all that it signed.
-    """
-
-    verb = "keys krl"
-    function = "ledger.keys_verbs:krl"
-    effect = READS
-    only_formats = ()
-
-    out: str | None = public_out_opt()
 
 
 class PublishCommand(Verb):
@@ -260,20 +184,6 @@ class PublishCommand(Verb):
     dry_run: bool = dry_run_flag()
 
 
-class KeysRequestCommand(Verb):
-    """Ask for a certificate that makes a key an X.509 authority.
-
-    A key is made, unless one waits already, and a request in PEM (PKCS#10) written for whoever has the root. Until
-    the certificate is imported, whatever authority there is goes on.
-    """
-
-    verb = "keys request"
-    function = "ledger.keys_verbs:request"
-    only_formats = ()
-
-    out: str | None = public_out_opt()
-
-
 class KeysImportCommand(Verb):
     """Certify under a root, with the certificate that was asked for.
 
@@ -288,39 +198,6 @@ class KeysImportCommand(Verb):
     chain: str | None = optional_arg(
         FILE, "[FILE]", help="A file with the certificates in PEM; standard input if absent or `-`."
     )
-
-
-class KeysBundleCommand(Verb):
-    """Print what verifiers of SVIDs trust.
-
-    It is the SPIFFE bundle of the trust domain: the roots of X.509-SVIDs, and the keys of JWT-SVIDs. --format jwt
-    prints the keys of JWT-SVIDs alone, --format pem the roots alone. A rotated authority stays until all that it
-    certified has expired. A revoked one is gone.
-    """
-
-    verb = "keys bundle"
-    function = "ledger.keys_verbs:bundle"
-    effect = READS
-    only_formats = ("spiffe", "jwt", "pem", "json")
-
-    out: str | None = public_out_opt()
-
-
-class KeysCrlCommand(Verb):
-    """Print which certificates are revoked.
-
-    Each authority whose certificates may be alive signs a list (RFC 5280), which counts for --lifetime (24h). Whoever
-    checks certificates must fetch it again before that, and learns of a revocation no sooner than they do. --format
-    der is for a single authority, and for a file.
-    """
-
-    verb = "keys crl"
-    function = "ledger.keys_verbs:crl"
-    effect = READS
-    only_formats = ("pem", "der")
-
-    lifetime: int | None = opt(DURATION, "--lifetime", help="How long the list counts (default: 24h).")
-    out: str | None = public_out_opt()
 
 
 class PruneCommand(Verb):

@@ -39,28 +39,28 @@ if TYPE_CHECKING:
     from jitid.operation.base import Authority
 
 
-def jwks(cli: Invocation, args: commands.KeysJwksCommand) -> None:
+def jwks(cli: Invocation, operation: PublishKeys) -> None:
     """Perform `jitid keys jwks`."""
-    put(json.dumps(open_authority(cli.config()).perform(PublishKeys()), indent=2) + "\n", args.out)
+    put(json.dumps(open_authority(cli.config()).perform(operation), indent=2) + "\n", operation.out)
 
 
-def ssh(cli: Invocation, args: commands.KeysSshCommand) -> None:
+def ssh(cli: Invocation, operation: PublishSshAuthorities) -> None:
     """Perform `jitid keys ssh`."""
-    authorities = open_authority(cli.config()).perform(PublishSshAuthorities())
+    authorities = open_authority(cli.config()).perform(operation)
     if not authorities:
         raise NotFoundError(
             "this ledger has no key for SSH certificates yet",
             "the first `jitid issue --kind ssh-cert` makes it, or: jitid keys rotate --use ssh",
         )
-    put("".join(f"{authority.line}\n" for authority in authorities), args.out)
+    put("".join(f"{authority.line}\n" for authority in authorities), operation.out)
 
 
-def krl(cli: Invocation, args: commands.KeysKrlCommand) -> None:
+def krl(cli: Invocation, operation: PublishSshRevocations) -> None:
     """Perform `jitid keys krl`."""
-    if args.out is None and output.is_terminal():
+    if operation.out is None and output.is_terminal():
         raise UsageError("the list is no text for a terminal", "name a file: --out revoked.krl")
-    revoked = open_authority(cli.config()).perform(PublishSshRevocations())
-    put(revoked.krl, args.out)
+    revoked = open_authority(cli.config()).perform(operation)
+    put(revoked.krl, operation.out)
     keys = f" and {counted(revoked.keys, 'key')} of authorities" if revoked.keys else ""
     cli.note(
         f"{counted(revoked.certificates, 'certificate')}{keys} on the list; "
@@ -68,9 +68,9 @@ def krl(cli: Invocation, args: commands.KeysKrlCommand) -> None:
     )
 
 
-def bundle(cli: Invocation, args: commands.KeysBundleCommand) -> None:
+def bundle(cli: Invocation, operation: PublishBundle) -> None:
     """Perform `jitid keys bundle`."""
-    trust_bundle = open_authority(cli.config()).perform(PublishBundle())
+    trust_bundle = open_authority(cli.config()).perform(operation)
     if cli.special_format == "pem":
         from jitid.crypto.der import to_pem
 
@@ -79,18 +79,18 @@ def bundle(cli: Invocation, args: commands.KeysBundleCommand) -> None:
                 "the ledger has no X.509 authority yet",
                 "the first certificate makes one: jitid issue --kind x509-svid",
             )
-        put("".join(map(to_pem, trust_bundle.roots)), args.out)
+        put("".join(map(to_pem, trust_bundle.roots)), operation.out)
     else:
         document = trust_bundle.for_tokens if cli.special_format == "jwt" else trust_bundle.document
-        put(json.dumps(document, indent=2) + "\n", args.out)
+        put(json.dumps(document, indent=2) + "\n", operation.out)
 
 
-def crl(cli: Invocation, args: commands.KeysCrlCommand) -> None:
+def crl(cli: Invocation, operation: PublishRevocations) -> None:
     """Perform `jitid keys crl`."""
     der = cli.special_format == "der"
-    if der and args.out is None:
+    if der and operation.out is None:
         raise UsageError("DER is no text", "name a file with --out")
-    lists = open_authority(cli.config()).perform(PublishRevocations(lifetime=args.lifetime))
+    lists = open_authority(cli.config()).perform(operation)
     if not lists:
         raise IntegrityError(
             "no X.509 authority of the ledger is here",
@@ -103,7 +103,7 @@ def crl(cli: Invocation, args: commands.KeysCrlCommand) -> None:
         )
     from jitid.crypto.der import to_pem
 
-    put(lists[0].der if der else "".join(to_pem(each.der, "X509 CRL") for each in lists), args.out)
+    put(lists[0].der if der else "".join(to_pem(each.der, "X509 CRL") for each in lists), operation.out)
 
 
 def publish(cli: Invocation, args: commands.PublishCommand) -> None:
@@ -187,10 +187,10 @@ def _sentence(change: KeyChange) -> str:
     return f"ended {revocation_result.blast(change.radius)} (audit event {change.event}){successor}\n"
 
 
-def request(cli: Invocation, args: commands.KeysRequestCommand) -> None:
+def request(cli: Invocation, operation: RequestAuthority) -> None:
     """Perform `jitid keys request`."""
-    requested = open_authority(cli.config()).perform(RequestAuthority(accept_clock=cli.accept_clock))
-    put(requested.request, args.out)
+    requested = open_authority(cli.config()).perform(operation)
+    put(requested.request, operation.out)
     cli.note(f"{requested.kid} waits for its certificate: jitid keys import CHAIN")
 
 
