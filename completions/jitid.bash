@@ -24,16 +24,16 @@ __jitid_table() {
         verbs='add list show change suggest ended probe'
         ;;
     'delegator')
-        verbs='add change disable list import enable show'
+        verbs='add change list import disable enable show'
         ;;
     'approve')
-        verbs='list show grant deny'
+        verbs='list grant deny show'
         ;;
     'access')
         verbs='grant list rotate revoke bootstrap'
         ;;
     'agent')
-        verbs='register change show list review suspend unregister classify suggest resume'
+        verbs='register change show list review classify suggest resume suspend unregister'
         ;;
     'policy')
         verbs='check test show init diff'
@@ -143,16 +143,16 @@ __jitid_table() {
     'approve list')
         options="--open --all --group=nothing --limit=nothing --field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,left $everywhere"
         ;;
-    'approve show')
-        options="--field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,delegator_state,task_state,deadline,details,public_key,allow_narrower,process,task_sensitivity,chain,acting,words,reason,rules,policy,event,ended_at,ended_reason,ended_event,identity,grant $everywhere"
-        arguments='approvals'
-        ;;
     'approve grant')
         options="--for=nothing --group=nothing --reason=nothing --delegator-token-file=files --field=:approval,state,groups,missing,approver,usable_until,event $everywhere"
         arguments='approvals'
         ;;
     'approve deny')
         options="--group=nothing --reason=nothing --delegator-token-file=files --field=:approval,state,groups,missing,approver,usable_until,event $everywhere"
+        arguments='approvals'
+        ;;
+    'approve show')
+        options="--field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,delegator_state,task_state,deadline,details,public_key,allow_narrower,process,task_sensitivity,chain,acting,words,reason,rules,policy,event,ended_at,ended_reason,ended_event,identity,grant $everywhere"
         arguments='approvals'
         ;;
     'access grant')
@@ -241,16 +241,16 @@ __jitid_table() {
         options="--entitlement+=nothing --no-entitlements --group+=nothing --manager=delegators --alias+=nothing --subject+=nothing --policy-alone --remove-entitlement+=nothing --sensitivity=:low,moderate,high,critical --no-groups --remove-group+=nothing --no-manager --no-aliases --remove-alias+=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,changed,live,event $everywhere"
         arguments='known'
         ;;
-    'delegator disable')
-        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:name,ended,credentials,identities,tasks,offline_until,kept_live,agents,others,requests,grants,access,event,dry_run $everywhere"
-        arguments='known'
-        ;;
     'delegator list')
         options="--group=nothing --disabled --enabled --after=known --limit=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at $everywhere"
         ;;
     'delegator import')
         options="--as=:csv,scim,jsonl --full --reason=nothing --dry-run --max=nothing --yes --field=:people,added,changed,enabled,disabled,missing,staying,ended,credentials,identities,offline_until,agents,requests,grants,access,names,changes,event,dry_run $everywhere"
         arguments='files'
+        ;;
+    'delegator disable')
+        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:name,ended,credentials,identities,tasks,offline_until,kept_live,agents,others,requests,grants,access,event,dry_run $everywhere"
+        arguments='known'
         ;;
     'delegator enable')
         options="--reason=nothing --field=:name,suspended,event $everywhere"
@@ -279,14 +279,6 @@ __jitid_table() {
         options="--next=nothing --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users,event $everywhere"
         arguments='records'
         ;;
-    'agent suspend')
-        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
-        arguments='records'
-        ;;
-    'agent unregister')
-        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
-        arguments='records'
-        ;;
     'agent classify')
         options="--days=nothing --limit=nothing --field=:agent,advice,why,command,state,identities,live,tasks,days,interval,longest_interval,first_issued_at,last_issued_at,run_time_p50,run_time_p95,run_time_longest,concurrency,delegators,delegator,delegated,scopes,scopes_from,audiences,kinds,max_ttl $everywhere"
         arguments='agents+'
@@ -297,6 +289,14 @@ __jitid_table() {
         ;;
     'agent resume')
         options="--field=:agent,state,owner,live,review_at,event $everywhere"
+        arguments='records'
+        ;;
+    'agent suspend')
+        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
+        arguments='records'
+        ;;
+    'agent unregister')
+        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='records'
         ;;
     'audit log')

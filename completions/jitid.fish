@@ -199,17 +199,17 @@ complete -c jitid -n '__jitid_at "adopt"' -a probe -d 'Ask targets whether adopt
 # jitid delegator
 complete -c jitid -n '__jitid_at "delegator"' -a add -d 'Add a delegator to the directory'
 complete -c jitid -n '__jitid_at "delegator"' -a change -d 'Change what a delegator may hand out, and who they are'
-complete -c jitid -n '__jitid_at "delegator"' -a disable -d 'Let somebody delegate no longer, and end what descends from them'
 complete -c jitid -n '__jitid_at "delegator"' -a list -d 'List delegators'
 complete -c jitid -n '__jitid_at "delegator"' -a import -d 'Make the directory say what a list of delegators says (CSV, SCIM, JSON lines)'
+complete -c jitid -n '__jitid_at "delegator"' -a disable -d 'Let somebody delegate no longer, and end what descends from them'
 complete -c jitid -n '__jitid_at "delegator"' -a enable -d 'Let a disabled delegator delegate again'
 complete -c jitid -n '__jitid_at "delegator"' -a show -d 'Tell everything about a delegator'
 
 # jitid approve
 complete -c jitid -n '__jitid_at "approve"' -a list -d 'List requests for approval'
-complete -c jitid -n '__jitid_at "approve"' -a show -d 'Tell all that an approver has to know about a request'
 complete -c jitid -n '__jitid_at "approve"' -a grant -d 'Grant a request: what it asks for can be issued once'
 complete -c jitid -n '__jitid_at "approve"' -a deny -d 'Deny a request, granted or not, and end it'
+complete -c jitid -n '__jitid_at "approve"' -a show -d 'Tell all that an approver has to know about a request'
 
 # jitid access
 complete -c jitid -n '__jitid_at "access"' -a grant -d 'Grant a person or a service access to an authority, and print the access token'
@@ -224,11 +224,11 @@ complete -c jitid -n '__jitid_at "agent"' -a change -d 'Change what is recorded 
 complete -c jitid -n '__jitid_at "agent"' -a show -d 'Tell everything about a registered agent'
 complete -c jitid -n '__jitid_at "agent"' -a list -d 'List registered agents'
 complete -c jitid -n '__jitid_at "agent"' -a review -d 'Record that somebody has looked at an agent, and show what it holds'
-complete -c jitid -n '__jitid_at "agent"' -a suspend -d 'Issue nothing to an agent until it is resumed, and end what it holds'
-complete -c jitid -n '__jitid_at "agent"' -a unregister -d 'End the record of an agent, and what it holds'
 complete -c jitid -n '__jitid_at "agent"' -a classify -d 'Say for each agent\'s name whether it should be registered'
 complete -c jitid -n '__jitid_at "agent"' -a suggest -d 'Write the policy that permits an agent what it needs'
 complete -c jitid -n '__jitid_at "agent"' -a resume -d 'Let a suspended agent be issued to again'
+complete -c jitid -n '__jitid_at "agent"' -a suspend -d 'Issue nothing to an agent until it is resumed, and end what it holds'
+complete -c jitid -n '__jitid_at "agent"' -a unregister -d 'End the record of an agent, and what it holds'
 
 # jitid policy
 complete -c jitid -n '__jitid_at "policy"' -a check -d 'Check that policies are in order: their syntax, and by the schema'
@@ -520,10 +520,6 @@ complete -c jitid -n '__jitid_at "approve list" --group' -l group -x -d 'Only th
 complete -c jitid -n '__jitid_at "approve list" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "approve list" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield left\\tfield' -d 'Print this field only, one value a line'
 
-# jitid approve show
-complete -c jitid -n '__jitid_at "approve show" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield delegator_state\\tfield task_state\\tfield deadline\\tfield details\\tfield public_key\\tfield allow_narrower\\tfield process\\tfield task_sensitivity\\tfield chain\\tfield acting\\tfield words\\tfield reason\\tfield rules\\tfield policy\\tfield event\\tfield ended_at\\tfield ended_reason\\tfield ended_event\\tfield identity\\tfield grant\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "approve show"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
-
 # jitid approve grant
 complete -c jitid -n '__jitid_at "approve grant" --for' -l for -x -d 'How long it may be used (default and most: approval_lifetime)'
 complete -c jitid -n '__jitid_at "approve grant" --group' -l group -x -d 'Speak for this group alone (default: all of your own)'
@@ -538,6 +534,10 @@ complete -c jitid -n '__jitid_at "approve deny" --reason' -l reason -x -d 'Why; 
 complete -c jitid -n '__jitid_at "approve deny" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves who you are (default: your login does); `-` is standard input'
 complete -c jitid -n '__jitid_at "approve deny" --field' -l field -r -fka 'approval\\tfield state\\tfield groups\\tfield missing\\tfield approver\\tfield usable_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "approve deny"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
+
+# jitid approve show
+complete -c jitid -n '__jitid_at "approve show" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield delegator_state\\tfield task_state\\tfield deadline\\tfield details\\tfield public_key\\tfield allow_narrower\\tfield process\\tfield task_sensitivity\\tfield chain\\tfield acting\\tfield words\\tfield reason\\tfield rules\\tfield policy\\tfield event\\tfield ended_at\\tfield ended_reason\\tfield ended_event\\tfield identity\\tfield grant\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "approve show"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
 
 # jitid access grant
 complete -c jitid -n '__jitid_at "access grant"' -l role -r -fka 'issuer\\trole verifier\\trole responder\\trole sweeper\\trole auditor\\trole admin\\trole' -d 'What they may do: issuer, verifier, responder, sweeper, auditor, admin; repeatable'
@@ -737,15 +737,6 @@ complete -c jitid -n '__jitid_at "delegator change"' -l remove-alias -x -d 'NAME
 complete -c jitid -n '__jitid_at "delegator change" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield changed\\tfield live\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "delegator change"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
 
-# jitid delegator disable
-complete -c jitid -n '__jitid_at "delegator disable" --keep-live' -l keep-live -d 'What descends from them lives on until it ends by itself'
-complete -c jitid -n '__jitid_at "delegator disable" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "delegator disable" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "delegator disable" --max' -l max -x -d 'Refuse to end more than N without --yes'
-complete -c jitid -n '__jitid_at "delegator disable" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "delegator disable" --field' -l field -r -fka 'name\\tfield ended\\tfield credentials\\tfield identities\\tfield tasks\\tfield offline_until\\tfield kept_live\\tfield agents\\tfield others\\tfield requests\\tfield grants\\tfield access\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "delegator disable"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
-
 # jitid delegator list
 complete -c jitid -n '__jitid_at "delegator list" --group' -l group -x -d 'In this group'
 complete -c jitid -n '__jitid_at "delegator list" --disabled' -l disabled -d 'Only those who are disabled'
@@ -763,6 +754,15 @@ complete -c jitid -n '__jitid_at "delegator import" --max' -l max -x -d 'Refuse 
 complete -c jitid -n '__jitid_at "delegator import" --yes' -l yes -d 'Disable and end without asking, however many'
 complete -c jitid -n '__jitid_at "delegator import" --field' -l field -r -fka 'people\\tfield added\\tfield changed\\tfield enabled\\tfield disabled\\tfield missing\\tfield staying\\tfield ended\\tfield credentials\\tfield identities\\tfield offline_until\\tfield agents\\tfield requests\\tfield grants\\tfield access\\tfield names\\tfield changes\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "delegator import"; and test $__jitid_count = 0' -F
+
+# jitid delegator disable
+complete -c jitid -n '__jitid_at "delegator disable" --keep-live' -l keep-live -d 'What descends from them lives on until it ends by itself'
+complete -c jitid -n '__jitid_at "delegator disable" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "delegator disable" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "delegator disable" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "delegator disable" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "delegator disable" --field' -l field -r -fka 'name\\tfield ended\\tfield credentials\\tfield identities\\tfield tasks\\tfield offline_until\\tfield kept_live\\tfield agents\\tfield others\\tfield requests\\tfield grants\\tfield access\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator disable"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
 
 # jitid delegator enable
 complete -c jitid -n '__jitid_at "delegator enable" --reason' -l reason -x -d 'Why; kept in the audit log'
@@ -817,6 +817,22 @@ complete -c jitid -n '__jitid_at "agent review" --next' -l next -x -d 'When that
 complete -c jitid -n '__jitid_at "agent review" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent review"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
+# jitid agent classify
+complete -c jitid -n '__jitid_at "agent classify" --days' -l days -x -d 'For how many days to look back (default: 90)'
+complete -c jitid -n '__jitid_at "agent classify" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "agent classify" --field' -l field -r -fka 'agent\\tfield advice\\tfield why\\tfield command\\tfield state\\tfield identities\\tfield live\\tfield tasks\\tfield days\\tfield interval\\tfield longest_interval\\tfield first_issued_at\\tfield last_issued_at\\tfield run_time_p50\\tfield run_time_p95\\tfield run_time_longest\\tfield concurrency\\tfield delegators\\tfield delegator\\tfield delegated\\tfield scopes\\tfield scopes_from\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent classify"' -fka '(__jitid_ask agents)'
+
+# jitid agent suggest
+complete -c jitid -n '__jitid_at "agent suggest" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'What was issued on this task alone'
+complete -c jitid -n '__jitid_at "agent suggest" --days' -l days -x -d 'For how many days to look back (default: 90)'
+complete -c jitid -n '__jitid_at "agent suggest" --field' -l field -r -fka 'agent\\tfield policy\\tfield rules\\tfield scopes\\tfield scopes_from\\tfield max_ttl\\tfield delegators\\tfield identities\\tfield credentials\\tfield uses\\tfield first_at\\tfield last_at\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent suggest"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
+
+# jitid agent resume
+complete -c jitid -n '__jitid_at "agent resume" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent resume"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
 # jitid agent suspend
 complete -c jitid -n '__jitid_at "agent suspend" --keep-live' -l keep-live -d 'Let what it holds live on'
 complete -c jitid -n '__jitid_at "agent suspend" --reason' -l reason -x -d 'Why; kept in the audit log'
@@ -834,22 +850,6 @@ complete -c jitid -n '__jitid_at "agent unregister" --max' -l max -x -d 'Refuse 
 complete -c jitid -n '__jitid_at "agent unregister" --yes' -l yes -d 'End them without asking, however many'
 complete -c jitid -n '__jitid_at "agent unregister" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent unregister"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
-
-# jitid agent classify
-complete -c jitid -n '__jitid_at "agent classify" --days' -l days -x -d 'For how many days to look back (default: 90)'
-complete -c jitid -n '__jitid_at "agent classify" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "agent classify" --field' -l field -r -fka 'agent\\tfield advice\\tfield why\\tfield command\\tfield state\\tfield identities\\tfield live\\tfield tasks\\tfield days\\tfield interval\\tfield longest_interval\\tfield first_issued_at\\tfield last_issued_at\\tfield run_time_p50\\tfield run_time_p95\\tfield run_time_longest\\tfield concurrency\\tfield delegators\\tfield delegator\\tfield delegated\\tfield scopes\\tfield scopes_from\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent classify"' -fka '(__jitid_ask agents)'
-
-# jitid agent suggest
-complete -c jitid -n '__jitid_at "agent suggest" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'What was issued on this task alone'
-complete -c jitid -n '__jitid_at "agent suggest" --days' -l days -x -d 'For how many days to look back (default: 90)'
-complete -c jitid -n '__jitid_at "agent suggest" --field' -l field -r -fka 'agent\\tfield policy\\tfield rules\\tfield scopes\\tfield scopes_from\\tfield max_ttl\\tfield delegators\\tfield identities\\tfield credentials\\tfield uses\\tfield first_at\\tfield last_at\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent suggest"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
-
-# jitid agent resume
-complete -c jitid -n '__jitid_at "agent resume" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent resume"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid audit log
 complete -c jitid -n '__jitid_at "audit log" --operation' -l operation -x -d 'Of this operation, as issue or denial'

@@ -307,6 +307,11 @@ def value(type_: FieldType[Any], *, default: object = _REQUIRED) -> Any:
     return Field(type_, default=default)
 
 
+def computed(type_: FieldType[T]) -> T | None:
+    """Declare a value that the verb computes, such as from local options: a line has None for it."""
+    return _field(type_, absent=None)
+
+
 def values(
     type_: FieldType[T], *, default: tuple[T, ...] = _REQUIRED, least: int = 0, most: int | None = None
 ) -> tuple[T, ...]:
@@ -328,7 +333,7 @@ def local(field: T) -> T:
     """Declare an option or an argument that only the verb reads: a request from a client does not have it."""
     declared: Any = field
     declared.local = True
-    declared.default = declared.absent
+    declared.default = declared.absent if not declared.stated else () if declared.many else None
     return field
 
 
@@ -363,6 +368,7 @@ class AuthorityOnly:
         optional_arg,
         args,
         value,
+        computed,
         values,
         records,
         leaves,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import cast
 
 import pytest
 
 import jitid.cli
-from jitid.authority.wire.shapes import operations
+from jitid.authority.wire.shapes import fields_of, operations
 from jitid.cli.invocation import Invocation
 from jitid.cli.verbs import all_verbs
 from jitid.operation.base import Operation, Verb
@@ -55,3 +56,11 @@ def test_the_fields_of_a_verb_have_different_names(verb: str) -> None:
     """Two options of one name would hide each other."""
     flags = [flag for field in all_verbs()[verb].fields.values() for flag in field.flags]
     assert len(flags) == len({*flags})
+
+
+@pytest.mark.parametrize("name", operations())
+def test_the_authority_reads_no_local_field(name: str) -> None:
+    """A field that only the verb reads must not decide whether the operation changes something."""
+    local = {field for field, declared in operations()[name].fields.items() if declared.local}
+    assert not local & {"dry_run", "accept_clock", "limit", "most"}
+    assert not local & {*fields_of(cast("type", operations()[name]))}

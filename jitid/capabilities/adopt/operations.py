@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from jitid.formats.columns import Columns
 from jitid.model.adopted import ADOPTED_NAME, MOST_SECRETS
 from jitid.operation.base import READS, Operation
-from jitid.values.declaration import args, records, value, values
-from jitid.values.field_types import COUNT, FILTER, REASON, ROWS, pattern
+from jitid.values.declaration import args, records, required_opt, value, values
+from jitid.values.field_types import COUNT, FILTER, REASON, ROWS, kept_text, pattern, typed_as
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from jitid.capabilities.adopt.replacement import SecretReplacement
     from jitid.model.adopted import StandingSecret
     from jitid.model.target import Probe
+
+
+_PROOF = typed_as(REASON, parse=kept_text(1_000, "the proof").parse)
+"""The action that ended a secret, in words."""
 
 
 class Adopt(Operation["Adoption"]):
@@ -43,14 +47,21 @@ class ChangeAdopted(Operation["AdoptedPage"]):
 
 
 class EndAdopted(Operation["Finished"]):
-    """Record that adopted secrets work no longer where they are kept, and end them here too."""
+    """Say that adopted secrets work no longer where they are kept: somebody has seen to it.
+
+    What was done must be told. They end here too, and what leaked of them counts as dead from then on.
+    """
 
     # jitid stops looking for a secret that is recorded as ended.
     roles = ("responder", "admin")
+    verb = "adopt ended"
+    function = "leak.adopt_verbs:ended"
+    view = Columns("jitid.adopt-ended/1", "ended=done already revoked event", single=True)
 
-    names: tuple[str, ...] = values(ADOPTED_NAME, least=1)
-    proof: str = value(REASON)
-    """The action that ended them, in words."""
+    names: tuple[str, ...] = args(
+        ADOPTED_NAME, "NAME...", help="Names of adopted secrets.", required=True, least=1
+    )
+    proof: str = required_opt(_PROOF, "--proof", help="What was done; the audit log keeps it.")
     accept_clock: bool = False
 
 

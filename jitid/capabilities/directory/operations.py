@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Self
 
 from jitid.formats.columns import Columns
 from jitid.model.directory import ALIAS
-from jitid.operation.base import READS, Operation, PagedOperation, reason_opt
-from jitid.values.declaration import arg, value, values
+from jitid.operation.base import READS, Operation, PagedOperation, dry_run_flag, max_opt, reason_opt, yes_flag
+from jitid.values.declaration import arg, computed, flag, local, value, values
 from jitid.values.field_types import (
     AGENT,
     COUNT,
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 KEPT = Columns("jitid.agent-kept/1", "agent=agent.name state owner live review_at event", single=True)
 """The outcome of a change of an agent's record."""
+_WITHDRAWN = (
+    "agent=agent.name state kept ended credentials identities matched tasks delegators offline_until event dry_run "
+    "confirmed unconfirmed refused_since accepted_until"
+)
 BY_NAME, BY_SOURCE = (
     "name state sensitivity entitlements groups manager aliases",
     "imported added_at disabled_at",
@@ -91,30 +95,47 @@ class ResumeAgent(Operation["KeptAgent"]):
 
 
 class SuspendAgent(Operation["WithdrawnAgent"]):
-    """Issue nothing more to an agent until it is resumed, and end what it holds."""
+    """Issue nothing to an agent until it is resumed, and end what it holds.
+
+    What it delegated ends too, unless all that is to live on with --keep-live. More than --max (100 unless
+    configured) needs --yes.
+    """
 
     roles = ("admin",)
+    verb = "agent suspend"
+    function = "directory.agent_verbs:suspend"
+    view = Columns("jitid.agent-suspend/1", _WITHDRAWN, single=True)
 
-    name: str = value(AGENT)
-    reason: str | None = value(REASON, default=None)
-    keep_live: bool = False
-    """Keep the agent's live credentials valid."""
-    most: int | None = value(COUNT)
+    name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
+    keep_live: bool = flag("--keep-live", help="Let what it holds live on.", default=False)
+    reason: str | None = reason_opt()
+    most: int | None = computed(COUNT)
     """The maximum number of live credentials that may end; None for any number."""
-    dry_run: bool = False
+    dry_run: bool = dry_run_flag()
+    max_: int | None = local(max_opt())
+    yes: bool = local(yes_flag())
     accept_clock: bool = False
 
 
 class UnregisterAgent(Operation["WithdrawnAgent"]):
-    """End the record of an agent, and what it holds."""
+    """End the record of an agent, and what it holds.
+
+    What it delegated ends too, unless all that is to live on with --keep-live. Nothing is issued under its name
+    any more, unless it is registered again. More than --max (100 unless configured) needs --yes.
+    """
 
     roles = ("admin",)
+    verb = "agent unregister"
+    function = "directory.agent_verbs:unregister"
+    view = Columns("jitid.agent-unregister/1", _WITHDRAWN, single=True)
 
-    name: str = value(AGENT)
-    reason: str | None = value(REASON, default=None)
-    keep_live: bool = False
-    most: int | None = value(COUNT)
-    dry_run: bool = False
+    name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
+    keep_live: bool = flag("--keep-live", help="Let what it holds live on.", default=False)
+    reason: str | None = reason_opt()
+    most: int | None = computed(COUNT)
+    dry_run: bool = dry_run_flag()
+    max_: int | None = local(max_opt())
+    yes: bool = local(yes_flag())
     accept_clock: bool = False
 
 
@@ -202,17 +223,34 @@ class ChangeDelegator(Operation["Edited"]):
 
 
 class DisableDelegator(Operation["Disabled"]):
-    """Disable a delegator, and end what hangs on them."""
+    """Let somebody delegate no longer, and end what descends from them.
+
+    By whichever of their names it was issued. The agents that they own are suspended; their open requests for approval
+    and what they approved and nobody has used yet are withdrawn. More than --max (100 unless configured) needs --yes.
+    """
 
     roles = ("admin",)
+    verb = "delegator disable"
+    function = "directory.delegator_verbs:disable"
+    view = Columns(
+        "jitid.delegator-disable/1",
+        "name=delegator.name ended credentials=departure.radius.credentials identities=departure.radius.identities "
+        "tasks=departure.radius.tasks offline_until=departure.radius.offline_until kept_live "
+        "agents=departure.ties.agents others=departure.ties.others requests=departure.ties.requests "
+        "grants=departure.ties.grants access=departure.ties.access event dry_run",
+        single=True,
+    )
 
-    name: str = value(ALIAS)
-    keep_live: bool = False
-    """Keep the credentials valid that descend from the delegator."""
-    reason: str | None = value(REASON, default=None)
-    most: int | None = value(COUNT)
+    name: str = arg(KNOWN, "NAME", help="Any name of a known delegator.")
+    keep_live: bool = flag(
+        "--keep-live", help="What descends from them lives on until it ends by itself.", default=False
+    )
+    reason: str | None = reason_opt()
+    most: int | None = computed(COUNT)
     """The maximum number of live credentials that may end; None for any number."""
-    dry_run: bool = False
+    dry_run: bool = dry_run_flag()
+    max_: int | None = local(max_opt())
+    yes: bool = local(yes_flag())
     accept_clock: bool = False
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.formats.columns import Columns
 from jitid.operation.base import READS, Operation
-from jitid.values.declaration import authority_only, value, values
-from jitid.values.field_types import DURATION, FILTER, REASON, ROWS
+from jitid.values.declaration import arg, authority_only, value, values
+from jitid.values.field_types import APPROVAL_ID, DURATION, FILTER, REASON, ROWS, typed_as
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from jitid.model.directory import Delegator
     from jitid.model.task import Task
     from jitid.values.secret import Secret
+
+
+APPROVAL_FIELDS = (
+    "approval state task agent delegator delegator_proof kind sensitivity scopes audiences purpose ttl copies depth "
+    "parent groups missing asked_by asked_at expires_at usable_until"
+)
 
 
 class ApprovalPage(Record):
@@ -65,13 +72,30 @@ class ApprovalDetails(Record):
 
 
 class ShowApproval(Operation["ApprovalDetails"]):
-    """Tell everything about a request."""
+    """Tell all that an approver has to know about a request.
+
+    Who asks, for whom and for what; which rules ask for the approval, with their text as it was then; and what each
+    group has said.
+    """
 
     roles = ("auditor", "admin")
     for_own = True
     effect = READS
+    verb = "approve show"
+    function = "issue.approve_verbs:show"
+    view = Columns(
+        "jitid.approve/1",
+        f"{APPROVAL_FIELDS} delegator_state task_state deadline details public_key allow_narrower process "
+        "task_sensitivity chain acting words reason rules policy event ended_at ended_reason ended_event "
+        "identity grant",
+        single=True,
+    )
 
-    id: str = value(FILTER)
+    id: str = arg(
+        typed_as(FILTER, "REQUEST", "approvals", parse=APPROVAL_ID.parse),
+        "REQUEST",
+        help="The id of a request for approval.",
+    )
 
 
 class Decided(Record):

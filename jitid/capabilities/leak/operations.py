@@ -6,10 +6,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from jitid.errors import UsageError
-from jitid.model.leak import MOST_PLACES
+from jitid.formats.columns import Columns
+from jitid.model.leak import LEAK, MOST_PLACES
 from jitid.operation.base import IDEMPOTENT, READS, Operation
-from jitid.values.declaration import leaves, value, values
-from jitid.values.field_types import COUNT, ID, REASON, ROWS
+from jitid.values.declaration import arg, args, flag, leaves, local, required_opt, value, values
+from jitid.values.field_types import COUNT, ID, ROWS, SHORT_REASON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from jitid.capabilities.leak.trace_result import Traced
     from jitid.model.leak import LeakFilter, Sighting
     from jitid.search.find import Finds
+
+
+LEAK_FIELDS = (
+    "leak=leak.key id jti task agent delegator kind source reported_at added_at state valid dead_at exposure "
+    "offline_until proved_at closed_at successors delegated lives_until=leak.kin_until places=place_count place "
+    "refused_since accepted_until exposure_verifiers"
+)
 
 
 class Trace(Operation["Traced"]):
@@ -67,36 +75,75 @@ class ListLeaks(Operation["LeakPage"]):
 
 
 class ShowLeaks(Operation["list[LeakDetails]"]):
-    """Tell everything about leaks, by their numbers or by what leaked."""
+    """Tell everything about a leak.
+
+    By the jti of what leaked it tells of each place where that was found.
+    """
 
     roles = ("responder", "auditor")
     effect = READS
+    verb = "leak show"
+    function = "leak.leak_verbs:show"
+    view = Columns(
+        "jitid.leak/1",
+        f"{LEAK_FIELDS} reason=leaked.reason purpose=leaked.credential.purpose chain "
+        "issued_at=leaked.credential.issued_at expires_at=leaked.credential.expires_at added_by "
+        "event=leaked.leak.event ended_by ended_reason ended_event=leaked.credential.ended_event closed_by "
+        "closed_reason closed_event=leaked.leak.closed_event revoke sightings",
+    )
 
+    leak: int | str = local(arg(LEAK, "ID", help="The number of a leak, or the jti of what leaked."))
     numbers: tuple[int, ...] = values(COUNT, default=())
     jtis: tuple[str, ...] = values(ID, default=())
 
 
 class RecountLeaks(Operation["list[Account]"]):
-    """Tell what became of leaks, from the issue of what leaked to the close."""
+    """Tell what became of leaks, for the report of an incident.
+
+    Who delegated, for what and with which rights, where it was found and what it was used for before the report and
+    after it, when it ended and what ended with it, and for how long it was exposed; each step with its audit event.
+    At a terminal and with --format markdown it is Markdown.
+    """
 
     roles = ("responder", "auditor")
     effect = READS
     slow = True
+    verb = "leak timeline"
+    function = "leak.leak_verbs:timeline"
+    view = Columns("jitid.leak-timeline/1", "at leak what by event told")
+    formats = ("markdown",)
 
+    leaks: tuple[int | str, ...] = local(
+        args(
+            LEAK,
+            "ID...",
+            help="The number of a leak, or the jti of what leaked.",
+            required=True,
+            verb_refuses_tokens=True,
+        )
+    )
     numbers: tuple[int, ...] = values(COUNT, default=())
     jtis: tuple[str, ...] = values(ID, default=())
 
 
 class CloseLeaks(Operation["ClosedLeaks"]):
-    """Be done with leaks."""
+    """Close leaks: somebody is done with them.
+
+    The reason must be given. What still works is not closed without --yes. A jti closes all its leaks.
+    """
 
     roles = ("responder",)
+    verb = "leak close"
+    function = "leak.leak_verbs:close"
+    view = Columns("jitid.leak-close/1", "closed already valid living event", single=True)
 
+    leaks: tuple[int | str, ...] = local(
+        args(LEAK, "ID...", help="The number of a leak, or the jti of what leaked.", required=True)
+    )
     numbers: tuple[int, ...] = values(COUNT, default=())
     jtis: tuple[str, ...] = values(ID, default=())
-    reason: str = value(REASON)
-    valid_too: bool = False
-    """Also leaks whose credential still works."""
+    reason: str = required_opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
+    valid_too: bool = flag("--yes", help="Close also what still works.", default=False)
     accept_clock: bool = False
 
 

@@ -153,42 +153,39 @@ def resume(cli: Invocation, operation: directory_operations.ResumeAgent) -> None
         cli.note(f"its review is overdue: {cli.command(f'jitid agent review {operand(name)}')}")
 
 
-def suspend(cli: Invocation, args: commands.AgentSuspendCommand) -> None:
+def suspend(cli: Invocation, operation: directory_operations.SuspendAgent) -> None:
     """Perform `jitid agent suspend`."""
-    _withdraw(cli, args, directory_operations.SuspendAgent, "suspend")
+    _withdraw(cli, operation, "suspend")
 
 
-def unregister(cli: Invocation, args: commands.AgentUnregisterCommand) -> None:
+def unregister(cli: Invocation, operation: directory_operations.UnregisterAgent) -> None:
     """Perform `jitid agent unregister`."""
-    _withdraw(cli, args, directory_operations.UnregisterAgent, "unregister")
+    _withdraw(cli, operation, "unregister")
 
 
 def _withdraw(
     cli: Invocation,
-    args: commands.AgentSuspendCommand | commands.AgentUnregisterCommand,
-    operation_class: type[directory_operations.SuspendAgent | directory_operations.UnregisterAgent],
+    operation: directory_operations.SuspendAgent | directory_operations.UnregisterAgent,
     verb: str,
 ) -> None:
-    if args.keep_live and (args.yes or args.max_ is not None):
+    if operation.keep_live and (operation.yes or operation.max_ is not None):
         raise UsageError("--max and --yes mean nothing with --keep-live", "nothing ends then")
-    limit = cli.most(args.max_, yes=args.yes)
+    limit = cli.most(operation.max_, yes=operation.yes)
     authority = open_authority(cli.config())
-    preview = operation_class(
-        name=args.name, keep_live=args.keep_live, most=None, dry_run=True, accept_clock=cli.accept_clock
-    )
-    if args.dry_run:
+    preview = operation.replace(reason=None, dry_run=True)
+    if operation.dry_run:
         withdrawal = authority.perform(preview)
     else:
-        if not args.keep_live:
+        if not operation.keep_live:
             limit = revoke.confirmed(cli, limit, lambda: authority.perform(preview).ended.radius)
-        withdrawal = authority.perform(preview.replace(reason=args.reason, most=limit, dry_run=False))
+        withdrawal = authority.perform(operation.replace(most=limit))
         settle_event(authority, withdrawal.ended.event, cli.warn)
     if cli.field is None and cli.format_name() is None:
-        output.write(_sentence(withdrawal, verb, dry_run=args.dry_run) + "\n")
+        output.write(_sentence(withdrawal, verb, dry_run=operation.dry_run) + "\n")
         return
     state = withdrawal.agent.state_at(withdrawal.now)
-    ended = revoke.row(withdrawal.ended, dry_run=args.dry_run)
-    cli.show_records(args.view, [withdrawal], lambda _: {**ended, "state": state})
+    ended = revoke.row(withdrawal.ended, dry_run=operation.dry_run)
+    cli.show_records(operation.view, [withdrawal], lambda _: {**ended, "state": state})
     if withdrawal.ended.unproved is not None:
         cli.warn(revoke.unproved(withdrawal.ended.unproved))
 

@@ -33,10 +33,6 @@ _AGENT = (
     "agent=agent.name state owner=agent.owner owner_state purpose scopes beyond audiences kinds max_ttl concurrency "
     "live last_issued_at review_at registered_at reviewed_at suspended_at suspended_as unregistered_at users"
 )
-_WITHDRAWN = (
-    "agent=agent.name state kept ended credentials identities matched tasks delegators offline_until event dry_run "
-    "confirmed unconfirmed refused_since accepted_until"
-)
 
 
 _EDITED = Columns("jitid.delegator-change/1", f"{DELEGATOR_FIELDS} changed live event", single=True)
@@ -258,32 +254,6 @@ class DelegatorChangeCommand(DelegatorOptions, Verb):
     )
 
 
-class DelegatorDisableCommand(Verb):
-    """Let somebody delegate no longer, and end what descends from them.
-
-    By whichever of their names it was issued. The agents that they own are suspended; their open requests for approval
-    and what they approved and nobody has used yet are withdrawn. More than --max (100 unless configured) needs --yes.
-    """
-
-    verb = "delegator disable"
-    function = "directory.delegator_verbs:disable"
-    view = Columns(
-        "jitid.delegator-disable/1",
-        "name=delegator.name ended credentials=departure.radius.credentials identities=departure.radius.identities "
-        "tasks=departure.radius.tasks offline_until=departure.radius.offline_until kept_live "
-        "agents=departure.ties.agents others=departure.ties.others requests=departure.ties.requests "
-        "grants=departure.ties.grants access=departure.ties.access event dry_run",
-        single=True,
-    )
-
-    name: str = arg(KNOWN, "NAME", help="Any name of a known delegator.")
-    keep_live: bool = flag("--keep-live", help="What descends from them lives on until it ends by itself.")
-    reason: str | None = reason_opt()
-    dry_run: bool = dry_run_flag()
-    max_: int | None = max_opt()
-    yes: bool = yes_flag()
-
-
 class DelegatorListCommand(Verb):
     """List delegators.
 
@@ -457,44 +427,6 @@ class AgentReviewCommand(Verb):
     next_: str | None = opt(
         WHEN, "--next", help="When that is due again: a duration or a time (default: 90d)."
     )
-
-
-class AgentSuspendCommand(Verb):
-    """Issue nothing to an agent until it is resumed, and end what it holds.
-
-    What it delegated ends too, unless all that is to live on with --keep-live. More than --max (100 unless
-    configured) needs --yes.
-    """
-
-    verb = "agent suspend"
-    function = "directory.agent_verbs:suspend"
-    view = Columns("jitid.agent-suspend/1", _WITHDRAWN, single=True)
-
-    name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
-    keep_live: bool = flag("--keep-live", help="Let what it holds live on.")
-    reason: str | None = reason_opt()
-    dry_run: bool = dry_run_flag()
-    max_: int | None = max_opt()
-    yes: bool = yes_flag()
-
-
-class AgentUnregisterCommand(Verb):
-    """End the record of an agent, and what it holds.
-
-    What it delegated ends too, unless all that is to live on with --keep-live. Nothing is issued under its name
-    any more, unless it is registered again. More than --max (100 unless configured) needs --yes.
-    """
-
-    verb = "agent unregister"
-    function = "directory.agent_verbs:unregister"
-    view = Columns("jitid.agent-unregister/1", _WITHDRAWN, single=True)
-
-    name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
-    keep_live: bool = flag("--keep-live", help="Let what it holds live on.")
-    reason: str | None = reason_opt()
-    dry_run: bool = dry_run_flag()
-    max_: int | None = max_opt()
-    yes: bool = yes_flag()
 
 
 class AgentClassifyCommand(Verb):

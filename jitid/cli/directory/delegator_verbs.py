@@ -186,35 +186,28 @@ def change(cli: Invocation, args: commands.DelegatorChangeCommand) -> None:
         )
 
 
-def disable(cli: Invocation, args: commands.DelegatorDisableCommand) -> None:
+def disable(cli: Invocation, operation: directory_operations.DisableDelegator) -> None:
     """Perform `jitid delegator disable`."""
-    operation = directory_operations.DisableDelegator(
-        name=args.name,
-        keep_live=args.keep_live,
-        reason=args.reason,
-        most=cli.most(args.max_, yes=args.yes),
-        dry_run=args.dry_run,
-        accept_clock=cli.accept_clock,
-    )
+    operation = operation.replace(most=cli.most(operation.max_, yes=operation.yes))
     authority = open_authority(cli.config())
     result = _disable(cli, authority, operation)
-    if not args.dry_run:
+    if not operation.dry_run:
         settle_event(authority, result.event, cli.warn)
     if cli.field is not None or cli.format_name() is not None:
         departure = result.departure
         show_row(
             cli,
-            args.view,
+            operation.view,
             result,
             ended=0 if result.event is None else departure.radius.credentials,
-            kept_live=departure.ties.live if args.keep_live else 0,
-            dry_run=args.dry_run,
+            kept_live=departure.ties.live if operation.keep_live else 0,
+            dry_run=operation.dry_run,
         )
         if result.unproved is not None:
             cli.warn(unproved(result.unproved))
     else:
-        output.write(_sentence(result, dry_run=args.dry_run) + "\n")
-    _report_remaining(cli, result, keep_live=args.keep_live)
+        output.write(_sentence(result, dry_run=operation.dry_run) + "\n")
+    _report_remaining(cli, result, keep_live=operation.keep_live)
 
 
 def enable(cli: Invocation, operation: directory_operations.EnableDelegator) -> None:

@@ -228,18 +228,18 @@ def list_(cli: Invocation, args: commands.ApproveListCommand) -> None:
         cli.note(f"there may be more than {limit}: say how many with --limit")
 
 
-def show(cli: Invocation, args: commands.ApproveShowCommand) -> None:
+def show(cli: Invocation, operation: ShowApproval) -> None:
     """Perform `jitid approve show`."""
-    details = open_authority(cli.config()).perform(ShowApproval(id=args.request))
+    details = open_authority(cli.config()).perform(operation)
     if not cli.by_eye():
-        cli.show_records(args.view, [details], lambda details: _details(cli, details))
+        cli.show_records(operation.view, [details], lambda details: _details(cli, details))
         return
     # The approver reads this before granting: decisions in words, and the rules below the table.
-    row = args.view.row(details, _details(cli, details))
+    row = operation.view.row(details, _details(cli, details))
     rules = row.pop("rules")
     row["words"] = _decisions_text(row["words"])
     filled = {name: value for name, value in row.items() if value not in (None, "", [])}
-    cli.show(Display(args.view.schema, tuple(filled), [filled], one=True))
+    cli.show(Display(operation.view.schema, tuple(filled), [filled], one=True))
     for rule in rules:
         output.write(_rule(rule))
 

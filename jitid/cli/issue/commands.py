@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jitid.capabilities.issue.approval_operations import APPROVAL_FIELDS
 from jitid.capabilities.issue.request_options import RequestOptions
 from jitid.capabilities.run.option_types import GRACE, ON_EXIT, SECRET, VARIABLE
 from jitid.formats.columns import Columns
@@ -143,10 +144,6 @@ class RenewCommand(Verb):
     out: str | None = private_out_opt()
 
 
-_APPROVAL = (
-    "approval state task agent delegator delegator_proof kind sensitivity scopes audiences purpose ttl copies depth "
-    "parent groups missing asked_by asked_at expires_at usable_until"
-)
 _DECIDED = Columns(
     "jitid.approve-decision/1",
     "approval state groups missing approver usable_until event",
@@ -167,14 +164,14 @@ class ApproveListCommand(Verb):
     effect = READS
     view = Columns(
         "jitid.approve-list/1",
-        _APPROVAL,
+        APPROVAL_FIELDS,
         brief="approval task agent delegator missing left",
         more="left",
     )
     # An ended request has no missing approval.
     with_ended = Columns(
         "jitid.approve-list/1",
-        _APPROVAL,
+        APPROVAL_FIELDS,
         brief="approval state task agent delegator left",
         more="left",
     )
@@ -185,26 +182,6 @@ class ApproveListCommand(Verb):
         TEXT, "--group", help="Only those that this group has to approve.", metavar="GROUP"
     )
     limit: int | None = limit_opt()
-
-
-class ApproveShowCommand(Verb):
-    """Tell all that an approver has to know about a request.
-
-    Who asks, for whom and for what; which rules ask for the approval, with their text as it was then; and what each
-    group has said.
-    """
-
-    verb = "approve show"
-    function = "issue.approve_verbs:show"
-    effect = READS
-    view = Columns(
-        "jitid.approve/1",
-        f"{_APPROVAL} delegator_state task_state deadline details public_key allow_narrower process task_sensitivity "
-        "chain acting words reason rules policy event ended_at ended_reason ended_event identity grant",
-        single=True,
-    )
-
-    request: str = arg(APPROVAL_ID, "REQUEST", help="The id of a request for approval.")
 
 
 class ApproveGrantCommand(Verb):

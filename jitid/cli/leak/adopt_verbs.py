@@ -199,12 +199,12 @@ def change(cli: Invocation, args: commands.AdoptChangeCommand) -> None:
         )
 
 
-def ended(cli: Invocation, args: commands.AdoptEndedCommand) -> None:
+def ended(cli: Invocation, operation: ops.EndAdopted) -> None:
     """Perform `jitid adopt ended`."""
-    operation = ops.EndAdopted(names=_named(args.names), proof=args.proof, accept_clock=cli.accept_clock)
+    operation = operation.replace(names=_named(operation.names))
     result = open_authority(cli.config()).perform(operation)
     if cli.field is not None or cli.format_name() is not None:
-        cli.show_records(args.view, [result])
+        cli.show_records(operation.view, [result])
     elif result.event is None:
         output.write(f"{some(list(operation.names))} had ended already\n")
     else:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+from jitid.capabilities.leak.operations import LEAK_FIELDS
 from jitid.formats.columns import Columns
 from jitid.model.adopted import ACCESS_KEY_ID, ADOPTED_NAME, OWNER, PLACE, PURPOSE, REFERENCE, TARGET
-from jitid.model.leak import LEAK
 from jitid.model.types import SENSITIVITY, TASK
 from jitid.operation.base import READS, Verb, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
-from jitid.values.declaration import Declared, arg, args, flag, opt, optional_arg, opts, required_opt
+from jitid.values.declaration import Declared, arg, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
     AGENT,
     DELEGATOR,
     FILE,
     ID_OR_FILE,
-    SHORT_REASON,
     TEXT,
     TIME,
     URL,
     choice,
-    kept_text,
 )
 
-_LEAK = (
-    "leak=leak.key id jti task agent delegator kind source reported_at added_at state valid dead_at exposure "
-    "offline_until proved_at closed_at successors delegated lives_until=leak.kin_until places=place_count place "
-    "refused_since accepted_until exposure_verifiers"
-)
 _LEAK_BRIEF = "leak jti agent source state exposure"
 """Columns for a terminal of 80 columns, if the source is short."""
 _ADOPTED = (
@@ -148,7 +141,7 @@ class LeakAddCommand(Verb):
 
     verb = "leak add"
     function = "leak.leak_add:add"
-    view = Columns("jitid.leak-add/1", _LEAK, brief=_LEAK_BRIEF)
+    view = Columns("jitid.leak-add/1", LEAK_FIELDS, brief=_LEAK_BRIEF)
 
     file: str | None = optional_arg(
         FILE, "[FILE]", help="A file with any text; standard input if absent or `-`."
@@ -188,7 +181,7 @@ class LeakListCommand(Verb):
     verb = "leak list"
     function = "leak.leak_verbs:list_"
     effect = READS
-    view = Columns("jitid.leak-list/1", _LEAK, brief=_LEAK_BRIEF)
+    view = Columns("jitid.leak-list/1", LEAK_FIELDS, brief=_LEAK_BRIEF)
 
     open_: bool = flag("--open", help="Only those that nobody has closed.")
     valid: bool = flag("--valid", help="Only those that still work.")
@@ -197,66 +190,6 @@ class LeakListCommand(Verb):
     since: int | None = opt(TIME, "--since", help="From TIME on (RFC 3339).")
     until: int | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
     limit: int | None = limit_opt()
-
-
-class LeakShowCommand(Verb):
-    """Tell everything about a leak.
-
-    By the jti of what leaked it tells of each place where that was found.
-    """
-
-    verb = "leak show"
-    function = "leak.leak_verbs:show"
-    effect = READS
-    view = Columns(
-        "jitid.leak/1",
-        f"{_LEAK} reason=leaked.reason purpose=leaked.credential.purpose chain "
-        "issued_at=leaked.credential.issued_at expires_at=leaked.credential.expires_at added_by "
-        "event=leaked.leak.event ended_by ended_reason ended_event=leaked.credential.ended_event closed_by "
-        "closed_reason closed_event=leaked.leak.closed_event revoke sightings",
-    )
-
-    leak: int | str = arg(LEAK, "ID", help="The number of a leak, or the jti of what leaked.")
-
-
-class LeakTimelineCommand(Verb):
-    """Tell what became of leaks, for the report of an incident.
-
-    Who delegated, for what and with which rights, where it was found and what it was used for before the report and
-    after it, when it ended and what ended with it, and for how long it was exposed; each step with its audit event.
-    At a terminal and with --format markdown it is Markdown.
-    """
-
-    verb = "leak timeline"
-    function = "leak.leak_verbs:timeline"
-    effect = READS
-    view = Columns("jitid.leak-timeline/1", "at leak what by event told")
-    formats = ("markdown",)
-
-    leaks: tuple[int | str, ...] = args(
-        LEAK,
-        "ID...",
-        help="The number of a leak, or the jti of what leaked.",
-        required=True,
-        verb_refuses_tokens=True,
-    )
-
-
-class LeakCloseCommand(Verb):
-    """Close leaks: somebody is done with them.
-
-    The reason must be given. What still works is not closed without --yes. A jti closes all its leaks.
-    """
-
-    verb = "leak close"
-    function = "leak.leak_verbs:close"
-    view = Columns("jitid.leak-close/1", "closed already valid living event", single=True)
-
-    leaks: tuple[int | str, ...] = args(
-        LEAK, "ID...", help="The number of a leak, or the jti of what leaked.", required=True
-    )
-    reason: str = required_opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
-    yes: bool = flag("--yes", help="Close also what still works.")
 
 
 class AdoptedSecretOptions(Declared):
@@ -363,19 +296,3 @@ class AdoptSuggestCommand(Verb):
 
     names: tuple[str, ...] = args(ADOPTED_NAME, "[NAME]...", help="Names of adopted secrets.")
     all_: bool = flag("--all", help="All that may still work where they are kept.")
-
-
-class AdoptEndedCommand(Verb):
-    """Say that adopted secrets work no longer where they are kept: somebody has seen to it.
-
-    What was done must be told. They end here too, and what leaked of them counts as dead from then on.
-    """
-
-    verb = "adopt ended"
-    function = "leak.adopt_verbs:ended"
-    view = Columns("jitid.adopt-ended/1", "ended=done already revoked event", single=True)
-
-    names: tuple[str, ...] = args(ADOPTED_NAME, "NAME...", help="Names of adopted secrets.", required=True)
-    proof: str = required_opt(
-        kept_text(1_000, "the proof"), "--proof", help="What was done; the audit log keeps it."
-    )

@@ -9,7 +9,6 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.leak.operations import CloseLeaks, ListLeaks, RecountLeaks, ShowLeaks
 from jitid.capabilities.leak.timeline_text import between, text, words
 from jitid.cli import record_rows
-from jitid.cli.leak.commands import LeakShowCommand
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.formats.table import terminal_width
@@ -67,42 +66,39 @@ def list_(cli: Invocation, args: commands.LeakListCommand) -> None:
         cli.note(f"there may be more than {max_count}: say how many with --limit")
 
 
-def show(cli: Invocation, args: commands.LeakShowCommand) -> None:
+def show(cli: Invocation, operation: ShowLeaks) -> None:
     """Perform `jitid leak show`."""
-    numbers, jtis = by_form([args.leak])
-    leaks = open_authority(cli.config()).perform(ShowLeaks(numbers=numbers, jtis=jtis))
+    numbers, jtis = by_form([operation.leak])
+    leaks = open_authority(cli.config()).perform(operation.replace(numbers=numbers, jtis=jtis))
 
     def computed(details: LeakDetails) -> dict[str, Any]:
         row = all_of(details)
         return row | {"revoke": row["revoke"] and cli.command(row["revoke"])}
 
     if not cli.by_eye():
-        cli.show(args.view.display(leaks, computed)._replace(one=bool(numbers)))
+        cli.show(operation.view.display(leaks, computed)._replace(one=bool(numbers)))
         return
     for index, details in enumerate(leaks):
         if index:
             output.write("\n")
-        row = args.view.row(details, computed(details))
+        row = operation.view.row(details, computed(details))
         row["places"] = row["places"] or None
         row["sightings"] = _some_sightings(details.seen)
         filled = {name: value for name, value in row.items() if value not in (None, "", [])}
-        cli.show(Display(args.view.schema, tuple(filled), [filled], one=True))
+        cli.show(Display(operation.view.schema, tuple(filled), [filled], one=True))
 
 
-def close(cli: Invocation, args: commands.LeakCloseCommand) -> None:
+def close(cli: Invocation, operation: CloseLeaks) -> None:
     """Perform `jitid leak close`."""
-    numbers, jtis = by_form(args.leaks)
-    operation = CloseLeaks(
-        numbers=numbers, jtis=jtis, reason=args.reason, valid_too=args.yes, accept_clock=cli.accept_clock
-    )
+    numbers, jtis = by_form(operation.leaks)
     authority = open_authority(cli.config())
     try:
-        closed_leaks = authority.perform(operation)
+        closed_leaks = authority.perform(operation.replace(numbers=numbers, jtis=jtis))
     except UsageError as error:
         error.hint = error.hint and cli.command(error.hint)
         raise
     if cli.field is not None or cli.format_name() is not None:
-        cli.show_records(args.view, [closed_leaks])
+        cli.show_records(operation.view, [closed_leaks])
     else:
         output.write(_sentence(closed_leaks) + "\n")
 
@@ -201,10 +197,10 @@ def _sentence(result: ClosedLeaks) -> str:
     return f"{text} (audit event {result.event})"
 
 
-def timeline(cli: Invocation, args: commands.LeakTimelineCommand) -> None:
+def timeline(cli: Invocation, operation: RecountLeaks) -> None:
     """Perform `jitid leak timeline`: Markdown at a terminal, or the requested format."""
-    numbers, jtis = by_form(args.leaks)
-    accounts = open_authority(cli.config()).perform(RecountLeaks(numbers=numbers, jtis=jtis))
+    numbers, jtis = by_form(operation.leaks)
+    accounts = open_authority(cli.config()).perform(operation.replace(numbers=numbers, jtis=jtis))
     if cli.special_format is not None:
         output.write_pieces(text(accounts))
         return
@@ -215,7 +211,7 @@ def timeline(cli: Invocation, args: commands.LeakTimelineCommand) -> None:
     items = None
     if cli.field is None and cli.format_name() == "json":
         items = {"items": [document(account) for account in accounts]}
-    cli.show(Display(args.view.schema, args.view.fields, rows, document=items))
+    cli.show(Display(operation.view.schema, operation.view.fields, rows, document=items))
 
 
 def _rows_of_steps(account: Account) -> Iterator[dict[str, Any]]:
@@ -236,7 +232,7 @@ def document(account: Account) -> dict[str, Any]:
     details, aftermath = account.details, account.aftermath
     credential, leak = details.leaked.credential, account.leak
     return {
-        **LeakShowCommand.view.row(details, all_of(details)),
+        **ShowLeaks.view.row(details, all_of(details)),
         "delegator_proof": credential.delegator_proof,
         "sensitivity": credential.sensitivity,
         "scopes": list(credential.scopes),
