@@ -15,49 +15,49 @@ __jitid_table() {
         options="--version|-V $everywhere"
         ;;
     'task')
-        verbs='list show share give'
+        verbs='give list share show'
         ;;
     'leak')
-        verbs='add list show timeline close'
+        verbs='add close list show timeline'
         ;;
     'adopt')
-        verbs='add list show change suggest ended probe'
+        verbs='add change ended list probe show suggest'
         ;;
     'delegator')
-        verbs='add change list import disable enable show'
+        verbs='add change disable enable import list show'
         ;;
     'approve')
-        verbs='list grant deny show'
+        verbs='deny grant list show'
         ;;
     'access')
-        verbs='grant list rotate revoke bootstrap'
+        verbs='bootstrap grant list revoke rotate'
         ;;
     'agent')
-        verbs='register change show list review classify suggest resume suspend unregister'
+        verbs='change classify list register resume review show suggest suspend unregister'
         ;;
     'policy')
-        verbs='check test show init diff'
+        verbs='check diff init show test'
         ;;
     'audit')
-        verbs='log verify export head'
+        verbs='export head log verify'
         ;;
     'keys')
-        verbs='list jwks ssh krl request bundle crl rotate revoke import'
+        verbs='bundle crl import jwks krl list request revoke rotate ssh'
         ;;
     'ledger')
-        verbs='copy backup restore check issuer vacuum'
+        verbs='backup check copy issuer restore vacuum'
         ;;
     'helper')
-        verbs='git kube ssh docker pgpass aws'
+        verbs='aws docker git kube pgpass ssh'
         ;;
     'schedule')
-        verbs='systemd cron'
+        verbs='cron systemd'
         ;;
     'config')
-        verbs='show get set unset path'
+        verbs='get path set show unset'
         ;;
     'completion')
-        verbs='show install'
+        verbs='install show'
         ;;
     'issue')
         options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --may-audience+=nothing --may-act+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --yes --dry-run --as-of=nothing --wait=nothing --public-key=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret,may_audience,may_act $everywhere"
@@ -98,6 +98,10 @@ __jitid_table() {
         options="--source=nothing --at=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --from=files --report-format=:gitleaks,kingfisher,betterleaks,trufflehog,sarif --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers $everywhere"
         arguments='files'
         ;;
+    'leak close')
+        options="--reason=nothing --yes --field=:closed,already,valid,living,event $everywhere"
+        arguments='leaks+'
+        ;;
     'leak list')
         options="--open --valid --source=nothing --task=tasks --since=nothing --until=nothing --limit=nothing --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers $everywhere"
         ;;
@@ -109,51 +113,50 @@ __jitid_table() {
         options="--format=:table,tsv,json,jsonl,csv,markdown --field=:at,leak,what,by,event,told $everywhere"
         arguments='leaks+'
         ;;
-    'leak close')
-        options="--reason=nothing --yes --field=:closed,already,valid,living,event $everywhere"
-        arguments='leaks+'
-        ;;
     'adopt add')
         options="--owner=known --place=nothing --purpose=nothing --agent=agents --expires=nothing --target=nothing --reference=nothing --sensitivity=:low,moderate,high,critical --prefix=nothing --access-key-id=nothing --file=files --fingerprint=nothing --public-key=files --from-file=files --as=:csv,jsonl --dry-run --field=:name,id,jti,new,already,unverified,event,dry_run $everywhere"
-        arguments='adopted'
-        ;;
-    'adopt list')
-        options="--owner=delegators --live --limit=nothing --field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
-        ;;
-    'adopt show')
-        options="--field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
         arguments='adopted'
         ;;
     'adopt change')
         options="--owner=known --place=nothing --purpose=nothing --agent=agents --expires=nothing --target=nothing --reference=nothing --field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
         arguments='adopted+'
         ;;
-    'adopt suggest')
-        options="--all --field=:name,kind,why,configuration,policy,commands $everywhere"
-        arguments='adopted+'
-        ;;
     'adopt ended')
         options="--proof=nothing --field=:ended,already,revoked,event $everywhere"
         arguments='adopted+'
+        ;;
+    'adopt list')
+        options="--owner=delegators --live --limit=nothing --field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
         ;;
     'adopt probe')
         options="--field=:name,life,seen $everywhere"
         arguments='adopted+'
         ;;
-    'approve list')
-        options="--open --all --group=nothing --limit=nothing --field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,left $everywhere"
+    'adopt show')
+        options="--field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
+        arguments='adopted'
         ;;
-    'approve grant')
-        options="--for=nothing --group=nothing --reason=nothing --delegator-token-file=files --field=:approval,state,groups,missing,approver,usable_until,event $everywhere"
-        arguments='approvals'
+    'adopt suggest')
+        options="--all --field=:name,kind,why,configuration,policy,commands $everywhere"
+        arguments='adopted+'
         ;;
     'approve deny')
         options="--group=nothing --reason=nothing --delegator-token-file=files --field=:approval,state,groups,missing,approver,usable_until,event $everywhere"
         arguments='approvals'
         ;;
+    'approve grant')
+        options="--for=nothing --group=nothing --reason=nothing --delegator-token-file=files --field=:approval,state,groups,missing,approver,usable_until,event $everywhere"
+        arguments='approvals'
+        ;;
+    'approve list')
+        options="--open --all --group=nothing --limit=nothing --field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,left $everywhere"
+        ;;
     'approve show')
         options="--field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,delegator_state,task_state,deadline,details,public_key,allow_narrower,process,task_sensitivity,chain,acting,words,reason,rules,policy,event,ended_at,ended_reason,ended_event,identity,grant $everywhere"
         arguments='approvals'
+        ;;
+    'access bootstrap')
+        arguments='files'
         ;;
     'access grant')
         options="--role+=:issuer,verifier,responder,sweeper,auditor,admin --audience+=nothing --all-audiences --ttl=nothing --key=files --out=files --field=:token,id,name,roles,by,issued_at,expires_at,predecessor,event,audiences $everywhere"
@@ -162,16 +165,13 @@ __jitid_table() {
     'access list')
         options="--name=delegators --all --limit=nothing --field=:id,name,roles,state,by,issued_at,expires_at,ends_at,ended_at,predecessor,event,ended_event,audiences,left $everywhere"
         ;;
-    'access rotate')
-        options="--ttl=nothing --overlap=nothing --out=files --field=:token,id,name,roles,by,issued_at,expires_at,predecessor,event,audiences $everywhere"
-        arguments='access'
-        ;;
     'access revoke')
         options="--reason=nothing --field=:ended,event $everywhere"
         arguments='access+'
         ;;
-    'access bootstrap')
-        arguments='files'
+    'access rotate')
+        options="--ttl=nothing --overlap=nothing --out=files --field=:token,id,name,roles,by,issued_at,expires_at,predecessor,event,audiences $everywhere"
+        arguments='access'
         ;;
     'list')
         options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --state=:pending,active,expired,revoked,retired,superseded --live --unsettled --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,credential,oidc,parent --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --process=:alive,gone,unknown --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,delegated,left $everywhere"
@@ -202,35 +202,35 @@ __jitid_table() {
         options="--field=:file,line,column,severity,rule,message $everywhere"
         arguments='files+'
         ;;
-    'policy test')
-        options="--policy=files --require-coverage --field=:file,line,case,result,decision,rules,granted,lifetime,needs,expected,reason $everywhere"
-        arguments='files+'
-        ;;
-    'policy show')
-        options="--digest=nothing --default --text --field=:rule,effect,actions,max_ttl,approval,reads,file,line,sha256,text $everywhere"
-        arguments='nothing'
+    'policy diff')
+        options="--since=nothing --limit=nothing --exit-code --field=:change,count,recorded,old,new,old_rules,new_rules,old_granted,new_granted,old_lifetime,new_lifetime,needs,agent,delegator,proof,task,purpose,sensitivity,kind,template,depth,scopes,audiences,ttl,at,reason,event,task_owner $everywhere"
+        arguments='files files'
         ;;
     'policy init')
         options="--with-default $everywhere"
         arguments='folders'
         ;;
-    'policy diff')
-        options="--since=nothing --limit=nothing --exit-code --field=:change,count,recorded,old,new,old_rules,new_rules,old_granted,new_granted,old_lifetime,new_lifetime,needs,agent,delegator,proof,task,purpose,sensitivity,kind,template,depth,scopes,audiences,ttl,at,reason,event,task_owner $everywhere"
-        arguments='files files'
+    'policy show')
+        options="--digest=nothing --default --text --field=:rule,effect,actions,max_ttl,approval,reads,file,line,sha256,text $everywhere"
+        arguments='nothing'
+        ;;
+    'policy test')
+        options="--policy=files --require-coverage --field=:file,line,case,result,decision,rules,granted,lifetime,needs,expected,reason $everywhere"
+        arguments='files+'
+        ;;
+    'task give')
+        options="--to=known --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
+        arguments='tasks'
         ;;
     'task list')
         options="--state=:open,overdue,ended --limit=nothing --after=tasks --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
-        ;;
-    'task show')
-        options="--field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
-        arguments='tasks'
         ;;
     'task share')
         options="--with+=delegators --end --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
         arguments='tasks'
         ;;
-    'task give')
-        options="--to=known --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
+    'task show')
+        options="--field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
         arguments='tasks'
         ;;
     'delegator add')
@@ -241,13 +241,6 @@ __jitid_table() {
         options="--entitlement+=nothing --no-entitlements --group+=nothing --manager=delegators --alias+=nothing --subject+=nothing --policy-alone --remove-entitlement+=nothing --sensitivity=:low,moderate,high,critical --no-groups --remove-group+=nothing --no-manager --no-aliases --remove-alias+=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,changed,live,event $everywhere"
         arguments='known'
         ;;
-    'delegator list')
-        options="--group=nothing --disabled --enabled --after=known --limit=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at $everywhere"
-        ;;
-    'delegator import')
-        options="--as=:csv,scim,jsonl --full --reason=nothing --dry-run --max=nothing --yes --field=:people,added,changed,enabled,disabled,missing,staying,ended,credentials,identities,offline_until,agents,requests,grants,access,names,changes,event,dry_run $everywhere"
-        arguments='files'
-        ;;
     'delegator disable')
         options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:name,ended,credentials,identities,tasks,offline_until,kept_live,agents,others,requests,grants,access,event,dry_run $everywhere"
         arguments='known'
@@ -256,40 +249,47 @@ __jitid_table() {
         options="--reason=nothing --field=:name,suspended,event $everywhere"
         arguments='known'
         ;;
+    'delegator import')
+        options="--as=:csv,scim,jsonl --full --reason=nothing --dry-run --max=nothing --yes --field=:people,added,changed,enabled,disabled,missing,staying,ended,credentials,identities,offline_until,agents,requests,grants,access,names,changes,event,dry_run $everywhere"
+        arguments='files'
+        ;;
+    'delegator list')
+        options="--group=nothing --disabled --enabled --after=known --limit=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at $everywhere"
+        ;;
     'delegator show')
         options="--field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,live,agents,suspended,requests,grants,access $everywhere"
         arguments='known'
         ;;
-    'agent register')
-        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --review=nothing --max=nothing --yes --field=:agent,state,owner,live,review_at,event $everywhere"
-        arguments='agents'
-        ;;
     'agent change')
         options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --clear+=:scope,audience,concurrency,may-use --field=:agent,state,owner,live,review_at,event $everywhere"
-        arguments='records'
-        ;;
-    'agent show')
-        options="--field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users,issues $everywhere"
-        arguments='records'
-        ;;
-    'agent list')
-        options="--owner=known --state=:registered,overdue,suspended,unregistered --limit=nothing --after=records --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users $everywhere"
-        ;;
-    'agent review')
-        options="--next=nothing --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users,event $everywhere"
         arguments='records'
         ;;
     'agent classify')
         options="--days=nothing --limit=nothing --field=:agent,advice,why,command,state,identities,live,tasks,days,interval,longest_interval,first_issued_at,last_issued_at,run_time_p50,run_time_p95,run_time_longest,concurrency,delegators,delegator,delegated,scopes,scopes_from,audiences,kinds,max_ttl $everywhere"
         arguments='agents+'
         ;;
-    'agent suggest')
-        options="--task=tasks --days=nothing --field=:agent,policy,rules,scopes,scopes_from,max_ttl,delegators,identities,credentials,uses,first_at,last_at $everywhere"
+    'agent list')
+        options="--owner=known --state=:registered,overdue,suspended,unregistered --limit=nothing --after=records --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users $everywhere"
+        ;;
+    'agent register')
+        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --review=nothing --max=nothing --yes --field=:agent,state,owner,live,review_at,event $everywhere"
         arguments='agents'
         ;;
     'agent resume')
         options="--field=:agent,state,owner,live,review_at,event $everywhere"
         arguments='records'
+        ;;
+    'agent review')
+        options="--next=nothing --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users,event $everywhere"
+        arguments='records'
+        ;;
+    'agent show')
+        options="--field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users,issues $everywhere"
+        arguments='records'
+        ;;
+    'agent suggest')
+        options="--task=tasks --days=nothing --field=:agent,policy,rules,scopes,scopes_from,max_ttl,delegators,identities,credentials,uses,first_at,last_at $everywhere"
+        arguments='agents'
         ;;
     'agent suspend')
         options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
@@ -299,32 +299,17 @@ __jitid_table() {
         options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='records'
         ;;
-    'audit log')
-        options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --trace=nothing --since=nothing --until=nothing --event=nothing --at=nothing --within=nothing --action=nothing --resource=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members,decision,chain,purpose,action,resource,scope,id,jti,event $everywhere"
-        ;;
-    'audit verify')
-        options="--expect-head=files --file=files --field=:events,members,head $everywhere"
-        ;;
     'audit export')
         options="--out=files --format=:jsonl,syslog $everywhere"
         ;;
     'audit head')
         options="--out=files --field=:head $everywhere"
         ;;
-    'keys list')
-        options="--field=:kid,use,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
+    'audit log')
+        options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --trace=nothing --since=nothing --until=nothing --event=nothing --at=nothing --within=nothing --action=nothing --resource=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members,decision,chain,purpose,action,resource,scope,id,jti,event $everywhere"
         ;;
-    'keys jwks')
-        options="--out=files --format=:json $everywhere"
-        ;;
-    'keys ssh')
-        options="--out=files $everywhere"
-        ;;
-    'keys krl')
-        options="--out=files $everywhere"
-        ;;
-    'keys request')
-        options="--out=files $everywhere"
+    'audit verify')
+        options="--expect-head=files --file=files --field=:events,members,head $everywhere"
         ;;
     'keys bundle')
         options="--out=files --format=:spiffe,jwt,pem,json $everywhere"
@@ -332,16 +317,31 @@ __jitid_table() {
     'keys crl')
         options="--lifetime=nothing --out=files --format=:pem,der $everywhere"
         ;;
-    'keys rotate')
-        options="--algorithm=:ES256,EdDSA --use=:jws,x509,ssh --transit=nothing --field=:kid,use,algorithm,retired,event $everywhere"
+    'keys import')
+        options="--field=:kid,retired,expires_at,event $everywhere"
+        arguments='files'
+        ;;
+    'keys jwks')
+        options="--out=files --format=:json $everywhere"
+        ;;
+    'keys krl')
+        options="--out=files $everywhere"
+        ;;
+    'keys list')
+        options="--field=:kid,use,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
+        ;;
+    'keys request')
+        options="--out=files $everywhere"
         ;;
     'keys revoke')
         options="--reason=nothing --dry-run --max=nothing --yes --field=:kid,ended,identities,successor,offline_until,event $everywhere"
         arguments='keys'
         ;;
-    'keys import')
-        options="--field=:kid,retired,expires_at,event $everywhere"
-        arguments='files'
+    'keys rotate')
+        options="--algorithm=:ES256,EdDSA --use=:jws,x509,ssh --transit=nothing --field=:kid,use,algorithm,retired,event $everywhere"
+        ;;
+    'keys ssh')
+        options="--out=files $everywhere"
         ;;
     'publish')
         options="--dry-run --field=:file,state,bytes $everywhere"
@@ -350,27 +350,34 @@ __jitid_table() {
     'prune')
         options="--rows-after=nothing --evidence-after=nothing --export=folders --dry-run --field=:before,identities,credentials,rows,event,left,dry_run,evidence_before,exported,kept,cut_event,file $everywhere"
         ;;
-    'ledger copy')
-        options="--to=folders --issuer=folders --keys --field=:to,events,credentials,rows,head,event,resumed $everywhere"
-        ;;
     'ledger backup')
         options="--keys --no-verify --field=:backup,ledger,events,head,made_at,size,keys,verified $everywhere"
-        arguments='files'
-        ;;
-    'ledger restore')
-        options="--replace --keep-live --expect-head=files --field=:path,ledger,made_at,events,lost,kept,ended,tasks,access,revoked,retired,trusted,replaced,event $everywhere"
         arguments='files'
         ;;
     'ledger check')
         options="--field=:check,status,detail,repair $everywhere"
         arguments='files'
         ;;
+    'ledger copy')
+        options="--to=folders --issuer=folders --keys --field=:to,events,credentials,rows,head,event,resumed $everywhere"
+        ;;
     'ledger issuer')
         options="--yes --field=:issuer,state,until $everywhere"
         arguments=':show,set folders'
         ;;
+    'ledger restore')
+        options="--replace --keep-live --expect-head=files --field=:path,ledger,made_at,events,lost,kept,ended,tasks,access,revoked,retired,trusted,replaced,event $everywhere"
+        arguments='files'
+        ;;
     'ledger vacuum')
         options="--field=:before,after,saved,log $everywhere"
+        ;;
+    'helper aws')
+        options="--template=nothing --task=tasks --delegator=delegators --agent=agents --scope+=nothing --ttl=nothing --parent-file=files $everywhere"
+        ;;
+    'helper docker')
+        options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        arguments=':get,store,erase,list'
         ;;
     'helper git')
         options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
@@ -379,51 +386,44 @@ __jitid_table() {
     'helper kube')
         options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
-    'helper ssh')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope+=nothing --ttl=nothing --parent-file=files $everywhere"
-        ;;
-    'helper docker')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
-        arguments=':get,store,erase,list'
-        ;;
     'helper pgpass')
         options="--template=nothing --service=nothing --task=tasks --delegator=delegators --agent=agents --scope+=nothing --ttl=nothing --parent-file=files --out=files $everywhere"
         ;;
-    'helper aws')
-        options="--template=nothing --task=tasks --delegator=delegators --agent=agents --scope+=nothing --ttl=nothing --parent-file=files $everywhere"
+    'helper ssh')
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'doctor')
         options="--field=:check,status,detail,repair $everywhere"
-        ;;
-    'schedule systemd')
-        options="--every=nothing --name=nothing --out=folders $everywhere"
-        arguments='nothing+'
         ;;
     'schedule cron')
         options="--every=nothing $everywhere"
         arguments='nothing+'
         ;;
-    'config show')
-        options="--origin --field=:key,value,origin $everywhere"
+    'schedule systemd')
+        options="--every=nothing --name=nothing --out=folders $everywhere"
+        arguments='nothing+'
         ;;
     'config get')
         options="--field=:key,value,origin $everywhere"
         arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
         ;;
+    'config path')
+        options="--field=:path $everywhere"
+        ;;
     'config set')
         arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color setting'
+        ;;
+    'config show')
+        options="--origin --field=:key,value,origin $everywhere"
         ;;
     'config unset')
         arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
         ;;
-    'config path')
-        options="--field=:path $everywhere"
+    'completion install')
+        options="--shell+=:bash,zsh,fish --field=:for,path,state $everywhere"
         ;;
     'completion show')
         arguments=':bash,zsh,fish'
-        ;;
-    'completion install')
-        options="--shell+=:bash,zsh,fish --field=:for,path,state $everywhere"
         ;;
     esac
 }

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --commits --only --fail-on --source --rules --authority --at --from --report-format --since --until --limit --owner --place --expires --target --reference --prefix --access-key-id --fingerprint --as --proof --group --for --role --key --name --overlap --state --id --parent --depth --signed-by --expires-before --expires-after --process --sort --after --tree --ids-file --rule --skip --target-timeout --baseline --head-out --days --event --policy --digest --with --to --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --max-ttl --concurrency --may-use --review --clear --next --operation --by --sweep --trace --within --expect-head --lifetime --algorithm --use --transit --rows-after --evidence-after --export --template --service --every --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --commits --only --fail-on --source --rules --authority --at --from --report-format --since --until --limit --owner --place --expires --target --reference --prefix --access-key-id --fingerprint --as --proof --group --for --role --key --name --overlap --state --id --parent --depth --signed-by --expires-before --expires-after --process --sort --after --tree --ids-file --rule --skip --target-timeout --baseline --head-out --days --event --digest --policy --to --with --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --max-ttl --concurrency --may-use --clear --review --next --operation --by --sweep --trace --within --expect-head --lifetime --algorithm --use --transit --rows-after --evidence-after --export --template --service --every --shell
     set -l groups '' 'task' 'leak' 'adopt' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'helper' 'schedule' 'config' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -175,116 +175,116 @@ complete -c jitid -n '__jitid_at ""' -a completion -d 'Complete verbs, options, 
 complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the version'
 
 # jitid task
-complete -c jitid -n '__jitid_at "task"' -a list -d 'List tasks, newest first'
-complete -c jitid -n '__jitid_at "task"' -a show -d 'Show one task'
-complete -c jitid -n '__jitid_at "task"' -a share -d 'Let others issue on a task, or end that'
 complete -c jitid -n '__jitid_at "task"' -a give -d 'Give a task to another owner'
+complete -c jitid -n '__jitid_at "task"' -a list -d 'List tasks, newest first'
+complete -c jitid -n '__jitid_at "task"' -a share -d 'Let others issue on a task, or end that'
+complete -c jitid -n '__jitid_at "task"' -a show -d 'Show one task'
 
 # jitid leak
 complete -c jitid -n '__jitid_at "leak"' -a add -d 'Report that tokens of ours leaked, and end them with --revoke'
+complete -c jitid -n '__jitid_at "leak"' -a close -d 'Close leaks: somebody is done with them'
 complete -c jitid -n '__jitid_at "leak"' -a list -d 'List what leaked, and whether it still works'
 complete -c jitid -n '__jitid_at "leak"' -a show -d 'Tell everything about a leak'
 complete -c jitid -n '__jitid_at "leak"' -a timeline -d 'Tell what became of leaks, for the report of an incident'
-complete -c jitid -n '__jitid_at "leak"' -a close -d 'Close leaks: somebody is done with them'
 
 # jitid adopt
 complete -c jitid -n '__jitid_at "adopt"' -a add -d 'Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose'
-complete -c jitid -n '__jitid_at "adopt"' -a list -d 'List adopted secrets, the oldest first'
-complete -c jitid -n '__jitid_at "adopt"' -a show -d 'Tell everything about an adopted secret'
 complete -c jitid -n '__jitid_at "adopt"' -a change -d 'Change what is known of adopted secrets: whose they are, where, and what ends them'
-complete -c jitid -n '__jitid_at "adopt"' -a suggest -d 'Tell what can take the place of adopted secrets, and write what it needs'
 complete -c jitid -n '__jitid_at "adopt"' -a ended -d 'Say that adopted secrets work no longer where they are kept: somebody has seen to it'
+complete -c jitid -n '__jitid_at "adopt"' -a list -d 'List adopted secrets, the oldest first'
 complete -c jitid -n '__jitid_at "adopt"' -a probe -d 'Ask targets whether adopted secrets work there'
+complete -c jitid -n '__jitid_at "adopt"' -a show -d 'Tell everything about an adopted secret'
+complete -c jitid -n '__jitid_at "adopt"' -a suggest -d 'Tell what can take the place of adopted secrets, and write what it needs'
 
 # jitid delegator
 complete -c jitid -n '__jitid_at "delegator"' -a add -d 'Add a delegator to the directory'
 complete -c jitid -n '__jitid_at "delegator"' -a change -d 'Change what a delegator may hand out, and who they are'
-complete -c jitid -n '__jitid_at "delegator"' -a list -d 'List delegators'
-complete -c jitid -n '__jitid_at "delegator"' -a import -d 'Make the directory say what a list of delegators says (CSV, SCIM, JSON lines)'
 complete -c jitid -n '__jitid_at "delegator"' -a disable -d 'Let somebody delegate no longer, and end what descends from them'
 complete -c jitid -n '__jitid_at "delegator"' -a enable -d 'Let a disabled delegator delegate again'
+complete -c jitid -n '__jitid_at "delegator"' -a import -d 'Make the directory say what a list of delegators says (CSV, SCIM, JSON lines)'
+complete -c jitid -n '__jitid_at "delegator"' -a list -d 'List delegators'
 complete -c jitid -n '__jitid_at "delegator"' -a show -d 'Tell everything about a delegator'
 
 # jitid approve
-complete -c jitid -n '__jitid_at "approve"' -a list -d 'List requests for approval'
-complete -c jitid -n '__jitid_at "approve"' -a grant -d 'Grant a request: what it asks for can be issued once'
 complete -c jitid -n '__jitid_at "approve"' -a deny -d 'Deny a request, granted or not, and end it'
+complete -c jitid -n '__jitid_at "approve"' -a grant -d 'Grant a request: what it asks for can be issued once'
+complete -c jitid -n '__jitid_at "approve"' -a list -d 'List requests for approval'
 complete -c jitid -n '__jitid_at "approve"' -a show -d 'Tell all that an approver has to know about a request'
 
 # jitid access
+complete -c jitid -n '__jitid_at "access"' -a bootstrap -d 'Write the bootstrap credential, which grants access to the first administrator'
 complete -c jitid -n '__jitid_at "access"' -a grant -d 'Grant a person or a service access to an authority, and print the access token'
 complete -c jitid -n '__jitid_at "access"' -a list -d 'List access to an authority, the newest first'
-complete -c jitid -n '__jitid_at "access"' -a rotate -d 'Replace an access token, and print the new one'
 complete -c jitid -n '__jitid_at "access"' -a revoke -d 'Revoke access: one by its id, or all access of a person or a service'
-complete -c jitid -n '__jitid_at "access"' -a bootstrap -d 'Write the bootstrap credential, which grants access to the first administrator'
+complete -c jitid -n '__jitid_at "access"' -a rotate -d 'Replace an access token, and print the new one'
 
 # jitid agent
-complete -c jitid -n '__jitid_at "agent"' -a register -d 'Register an agent that recurs'
 complete -c jitid -n '__jitid_at "agent"' -a change -d 'Change what is recorded of an agent'
-complete -c jitid -n '__jitid_at "agent"' -a show -d 'Tell everything about a registered agent'
-complete -c jitid -n '__jitid_at "agent"' -a list -d 'List registered agents'
-complete -c jitid -n '__jitid_at "agent"' -a review -d 'Record that somebody has looked at an agent, and show what it holds'
 complete -c jitid -n '__jitid_at "agent"' -a classify -d 'Say for each agent\'s name whether it should be registered'
-complete -c jitid -n '__jitid_at "agent"' -a suggest -d 'Write the policy that permits an agent what it needs'
+complete -c jitid -n '__jitid_at "agent"' -a list -d 'List registered agents'
+complete -c jitid -n '__jitid_at "agent"' -a register -d 'Register an agent that recurs'
 complete -c jitid -n '__jitid_at "agent"' -a resume -d 'Let a suspended agent be issued to again'
+complete -c jitid -n '__jitid_at "agent"' -a review -d 'Record that somebody has looked at an agent, and show what it holds'
+complete -c jitid -n '__jitid_at "agent"' -a show -d 'Tell everything about a registered agent'
+complete -c jitid -n '__jitid_at "agent"' -a suggest -d 'Write the policy that permits an agent what it needs'
 complete -c jitid -n '__jitid_at "agent"' -a suspend -d 'Issue nothing to an agent until it is resumed, and end what it holds'
 complete -c jitid -n '__jitid_at "agent"' -a unregister -d 'End the record of an agent, and what it holds'
 
 # jitid policy
 complete -c jitid -n '__jitid_at "policy"' -a check -d 'Check that policies are in order: their syntax, and by the schema'
-complete -c jitid -n '__jitid_at "policy"' -a test -d 'Try a policy with cases: what is asked, and what the answer is to be'
-complete -c jitid -n '__jitid_at "policy"' -a show -d 'Show a policy: its rules, what each one does and what it looks at, or the text of one'
-complete -c jitid -n '__jitid_at "policy"' -a init -d 'Begin a policy of your own: write an example with its cases into a folder that is new or empty'
 complete -c jitid -n '__jitid_at "policy"' -a diff -d 'Replay what was decided under two policies, and tell what changes'
+complete -c jitid -n '__jitid_at "policy"' -a init -d 'Begin a policy of your own: write an example with its cases into a folder that is new or empty'
+complete -c jitid -n '__jitid_at "policy"' -a show -d 'Show a policy: its rules, what each one does and what it looks at, or the text of one'
+complete -c jitid -n '__jitid_at "policy"' -a test -d 'Try a policy with cases: what is asked, and what the answer is to be'
 
 # jitid audit
-complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
-complete -c jitid -n '__jitid_at "audit"' -a verify -d 'Check the audit chain, and the ledger\'s rows against it'
 complete -c jitid -n '__jitid_at "audit"' -a export -d 'Write the audit log as JSON lines, or for syslog'
 complete -c jitid -n '__jitid_at "audit"' -a head -d 'Print the signed last link of the audit chain'
+complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
+complete -c jitid -n '__jitid_at "audit"' -a verify -d 'Check the audit chain, and the ledger\'s rows against it'
 
 # jitid keys
-complete -c jitid -n '__jitid_at "keys"' -a list -d 'List the signing keys that there ever were'
-complete -c jitid -n '__jitid_at "keys"' -a jwks -d 'Print the public keys that verifiers need (RFC 7517)'
-complete -c jitid -n '__jitid_at "keys"' -a ssh -d 'Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys)'
-complete -c jitid -n '__jitid_at "keys"' -a krl -d 'Write the list of SSH certificates that ended before their expiry (RevokedKeys)'
-complete -c jitid -n '__jitid_at "keys"' -a request -d 'Ask for a certificate that makes a key an X.509 authority'
 complete -c jitid -n '__jitid_at "keys"' -a bundle -d 'Print what verifiers of SVIDs trust'
 complete -c jitid -n '__jitid_at "keys"' -a crl -d 'Print which certificates are revoked'
-complete -c jitid -n '__jitid_at "keys"' -a rotate -d 'Sign with a new key from now on'
-complete -c jitid -n '__jitid_at "keys"' -a revoke -d 'End a leaked signing key with all that it signed'
 complete -c jitid -n '__jitid_at "keys"' -a import -d 'Certify under a root, with the certificate that was asked for'
+complete -c jitid -n '__jitid_at "keys"' -a jwks -d 'Print the public keys that verifiers need (RFC 7517)'
+complete -c jitid -n '__jitid_at "keys"' -a krl -d 'Write the list of SSH certificates that ended before their expiry (RevokedKeys)'
+complete -c jitid -n '__jitid_at "keys"' -a list -d 'List the signing keys that there ever were'
+complete -c jitid -n '__jitid_at "keys"' -a request -d 'Ask for a certificate that makes a key an X.509 authority'
+complete -c jitid -n '__jitid_at "keys"' -a revoke -d 'End a leaked signing key with all that it signed'
+complete -c jitid -n '__jitid_at "keys"' -a rotate -d 'Sign with a new key from now on'
+complete -c jitid -n '__jitid_at "keys"' -a ssh -d 'Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys)'
 
 # jitid ledger
-complete -c jitid -n '__jitid_at "ledger"' -a copy -d 'Move the ledger to another place: copy it, whole and verified, and seal the source'
 complete -c jitid -n '__jitid_at "ledger"' -a backup -d 'Make a backup of the ledger as it is now, while others go on using it'
-complete -c jitid -n '__jitid_at "ledger"' -a restore -d 'Put the ledger of a backup back, and end what lived in it'
 complete -c jitid -n '__jitid_at "ledger"' -a check -d 'Check the ledger itself: its files, its database, its keys and its audit log'
+complete -c jitid -n '__jitid_at "ledger"' -a copy -d 'Move the ledger to another place: copy it, whole and verified, and seal the source'
 complete -c jitid -n '__jitid_at "ledger"' -a issuer -d 'Show the issuer (`iss`) of the ledger\'s credentials, or change it: jitid ledger issuer set URL'
+complete -c jitid -n '__jitid_at "ledger"' -a restore -d 'Put the ledger of a backup back, and end what lived in it'
 complete -c jitid -n '__jitid_at "ledger"' -a vacuum -d 'Give the room that rows have left back to the file system'
 
 # jitid helper
+complete -c jitid -n '__jitid_at "helper"' -a aws -d 'Give AWS\'s command line and SDKs a session of a role, as their credential_process'
+complete -c jitid -n '__jitid_at "helper"' -a docker -d 'Give docker, podman or skopeo a token for a registry, as a credential helper that keeps nothing'
 complete -c jitid -n '__jitid_at "helper"' -a git -d 'Give git a token for a server, as a credential helper that keeps nothing'
 complete -c jitid -n '__jitid_at "helper"' -a kube -d 'Give kubectl a token or a certificate, as its exec plug-in'
-complete -c jitid -n '__jitid_at "helper"' -a ssh -d 'Let the ssh-agent at $SSH_AUTH_SOCK have a key with a certificate'
-complete -c jitid -n '__jitid_at "helper"' -a docker -d 'Give docker, podman or skopeo a token for a registry, as a credential helper that keeps nothing'
 complete -c jitid -n '__jitid_at "helper"' -a pgpass -d 'Give psql, and whatever else uses libpq, a role of its own, as a password file or a service file'
-complete -c jitid -n '__jitid_at "helper"' -a aws -d 'Give AWS\'s command line and SDKs a session of a role, as their credential_process'
+complete -c jitid -n '__jitid_at "helper"' -a ssh -d 'Let the ssh-agent at $SSH_AUTH_SOCK have a key with a certificate'
 
 # jitid schedule
-complete -c jitid -n '__jitid_at "schedule"' -a systemd -d 'Print a hardened systemd service and its timer that run `jitid sweep`'
 complete -c jitid -n '__jitid_at "schedule"' -a cron -d 'Print a crontab line that runs `jitid sweep`'
+complete -c jitid -n '__jitid_at "schedule"' -a systemd -d 'Print a hardened systemd service and its timer that run `jitid sweep`'
 
 # jitid config
-complete -c jitid -n '__jitid_at "config"' -a show -d 'Show the settings in force'
 complete -c jitid -n '__jitid_at "config"' -a get -d 'Print the value of one setting'
-complete -c jitid -n '__jitid_at "config"' -a set -d 'Write one setting to the user\'s file'
-complete -c jitid -n '__jitid_at "config"' -a unset -d 'Take one setting out of the user\'s file'
 complete -c jitid -n '__jitid_at "config"' -a path -d 'Print the path of the user\'s file'
+complete -c jitid -n '__jitid_at "config"' -a set -d 'Write one setting to the user\'s file'
+complete -c jitid -n '__jitid_at "config"' -a show -d 'Show the settings in force'
+complete -c jitid -n '__jitid_at "config"' -a unset -d 'Take one setting out of the user\'s file'
 
 # jitid completion
-complete -c jitid -n '__jitid_at "completion"' -a show -d 'Print the completion script of a shell'
 complete -c jitid -n '__jitid_at "completion"' -a install -d 'Put completions and man pages where shells and `man` look for them'
+complete -c jitid -n '__jitid_at "completion"' -a show -d 'Print the completion script of a shell'
 
 # jitid issue
 complete -c jitid -n '__jitid_at "issue" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
@@ -433,6 +433,12 @@ complete -c jitid -n '__jitid_at "leak add" --report-format' -l report-format -r
 complete -c jitid -n '__jitid_at "leak add" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield refused_since\\tfield accepted_until\\tfield exposure_verifiers\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "leak add"; and test $__jitid_count = 0' -F
 
+# jitid leak close
+complete -c jitid -n '__jitid_at "leak close" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "leak close" --yes' -l yes -d 'Close also what still works'
+complete -c jitid -n '__jitid_at "leak close" --field' -l field -r -fka 'closed\\tfield already\\tfield valid\\tfield living\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "leak close"' -fka '(__jitid_ask leaks)'
+
 # jitid leak list
 complete -c jitid -n '__jitid_at "leak list" --open' -l open -d 'Only those that nobody has closed'
 complete -c jitid -n '__jitid_at "leak list" --valid' -l valid -d 'Only those that still work'
@@ -451,12 +457,6 @@ complete -c jitid -n '__jitid_at "leak show"; and test $__jitid_count = 0' -fka 
 complete -c jitid -n '__jitid_at "leak timeline" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat markdown\\tformat' -d 'table, tsv, json, jsonl or csv'
 complete -c jitid -n '__jitid_at "leak timeline" --field' -l field -r -fka 'at\\tfield leak\\tfield what\\tfield by\\tfield event\\tfield told\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "leak timeline"' -fka '(__jitid_ask leaks)'
-
-# jitid leak close
-complete -c jitid -n '__jitid_at "leak close" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "leak close" --yes' -l yes -d 'Close also what still works'
-complete -c jitid -n '__jitid_at "leak close" --field' -l field -r -fka 'closed\\tfield already\\tfield valid\\tfield living\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "leak close"' -fka '(__jitid_ask leaks)'
 
 # jitid adopt add
 complete -c jitid -n '__jitid_at "adopt add" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it'
@@ -478,16 +478,6 @@ complete -c jitid -n '__jitid_at "adopt add" --dry-run' -l dry-run -d 'Say what 
 complete -c jitid -n '__jitid_at "adopt add" --field' -l field -r -fka 'name\\tfield id\\tfield jti\\tfield new\\tfield already\\tfield unverified\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "adopt add"; and test $__jitid_count = 0' -fka '(__jitid_ask adopted)'
 
-# jitid adopt list
-complete -c jitid -n '__jitid_at "adopt list" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Who answers for it'
-complete -c jitid -n '__jitid_at "adopt list" --live' -l live -d 'Only what may still work where it is kept'
-complete -c jitid -n '__jitid_at "adopt list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "adopt list" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
-
-# jitid adopt show
-complete -c jitid -n '__jitid_at "adopt show" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "adopt show"; and test $__jitid_count = 0' -fka '(__jitid_ask adopted)'
-
 # jitid adopt change
 complete -c jitid -n '__jitid_at "adopt change" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it'
 complete -c jitid -n '__jitid_at "adopt change" --place' -l place -x -d 'Where it is kept, as \'vault kv/prod/github\''
@@ -499,26 +489,36 @@ complete -c jitid -n '__jitid_at "adopt change" --reference' -l reference -x -d 
 complete -c jitid -n '__jitid_at "adopt change" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "adopt change"' -fka '(__jitid_ask adopted)'
 
-# jitid adopt suggest
-complete -c jitid -n '__jitid_at "adopt suggest" --all' -l all -d 'All that may still work where they are kept'
-complete -c jitid -n '__jitid_at "adopt suggest" --field' -l field -r -fka 'name\\tfield kind\\tfield why\\tfield configuration\\tfield policy\\tfield commands\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "adopt suggest"' -fka '(__jitid_ask adopted)'
-
 # jitid adopt ended
 complete -c jitid -n '__jitid_at "adopt ended" --proof' -l proof -x -d 'What was done; the audit log keeps it'
 complete -c jitid -n '__jitid_at "adopt ended" --field' -l field -r -fka 'ended\\tfield already\\tfield revoked\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "adopt ended"' -fka '(__jitid_ask adopted)'
 
+# jitid adopt list
+complete -c jitid -n '__jitid_at "adopt list" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Who answers for it'
+complete -c jitid -n '__jitid_at "adopt list" --live' -l live -d 'Only what may still work where it is kept'
+complete -c jitid -n '__jitid_at "adopt list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "adopt list" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
+
 # jitid adopt probe
 complete -c jitid -n '__jitid_at "adopt probe" --field' -l field -r -fka 'name\\tfield life\\tfield seen\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "adopt probe"' -fka '(__jitid_ask adopted)'
 
-# jitid approve list
-complete -c jitid -n '__jitid_at "approve list" --open' -l open -d 'Only those that wait for somebody\'s word'
-complete -c jitid -n '__jitid_at "approve list" --all' -l all -d 'Also those that were used or denied, or expired'
-complete -c jitid -n '__jitid_at "approve list" --group' -l group -x -d 'Only those that this group has to approve'
-complete -c jitid -n '__jitid_at "approve list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "approve list" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield left\\tfield' -d 'Print this field only, one value a line'
+# jitid adopt show
+complete -c jitid -n '__jitid_at "adopt show" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "adopt show"; and test $__jitid_count = 0' -fka '(__jitid_ask adopted)'
+
+# jitid adopt suggest
+complete -c jitid -n '__jitid_at "adopt suggest" --all' -l all -d 'All that may still work where they are kept'
+complete -c jitid -n '__jitid_at "adopt suggest" --field' -l field -r -fka 'name\\tfield kind\\tfield why\\tfield configuration\\tfield policy\\tfield commands\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "adopt suggest"' -fka '(__jitid_ask adopted)'
+
+# jitid approve deny
+complete -c jitid -n '__jitid_at "approve deny" --group' -l group -x -d 'Speak for this group alone (default: all of your own)'
+complete -c jitid -n '__jitid_at "approve deny" --reason' -l reason -x -d 'Why; shown to whoever asks, and kept in the audit log'
+complete -c jitid -n '__jitid_at "approve deny" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves who you are (default: your login does); `-` is standard input'
+complete -c jitid -n '__jitid_at "approve deny" --field' -l field -r -fka 'approval\\tfield state\\tfield groups\\tfield missing\\tfield approver\\tfield usable_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "approve deny"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
 
 # jitid approve grant
 complete -c jitid -n '__jitid_at "approve grant" --for' -l for -x -d 'How long it may be used (default and most: approval_lifetime)'
@@ -528,16 +528,19 @@ complete -c jitid -n '__jitid_at "approve grant" --delegator-token-file' -l dele
 complete -c jitid -n '__jitid_at "approve grant" --field' -l field -r -fka 'approval\\tfield state\\tfield groups\\tfield missing\\tfield approver\\tfield usable_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "approve grant"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
 
-# jitid approve deny
-complete -c jitid -n '__jitid_at "approve deny" --group' -l group -x -d 'Speak for this group alone (default: all of your own)'
-complete -c jitid -n '__jitid_at "approve deny" --reason' -l reason -x -d 'Why; shown to whoever asks, and kept in the audit log'
-complete -c jitid -n '__jitid_at "approve deny" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves who you are (default: your login does); `-` is standard input'
-complete -c jitid -n '__jitid_at "approve deny" --field' -l field -r -fka 'approval\\tfield state\\tfield groups\\tfield missing\\tfield approver\\tfield usable_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "approve deny"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
+# jitid approve list
+complete -c jitid -n '__jitid_at "approve list" --open' -l open -d 'Only those that wait for somebody\'s word'
+complete -c jitid -n '__jitid_at "approve list" --all' -l all -d 'Also those that were used or denied, or expired'
+complete -c jitid -n '__jitid_at "approve list" --group' -l group -x -d 'Only those that this group has to approve'
+complete -c jitid -n '__jitid_at "approve list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "approve list" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield left\\tfield' -d 'Print this field only, one value a line'
 
 # jitid approve show
 complete -c jitid -n '__jitid_at "approve show" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield delegator_state\\tfield task_state\\tfield deadline\\tfield details\\tfield public_key\\tfield allow_narrower\\tfield process\\tfield task_sensitivity\\tfield chain\\tfield acting\\tfield words\\tfield reason\\tfield rules\\tfield policy\\tfield event\\tfield ended_at\\tfield ended_reason\\tfield ended_event\\tfield identity\\tfield grant\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "approve show"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
+
+# jitid access bootstrap
+complete -c jitid -n '__jitid_at "access bootstrap"; and test $__jitid_count = 0' -F
 
 # jitid access grant
 complete -c jitid -n '__jitid_at "access grant"' -l role -r -fka 'issuer\\trole verifier\\trole responder\\trole sweeper\\trole auditor\\trole admin\\trole' -d 'What they may do: issuer, verifier, responder, sweeper, auditor, admin; repeatable'
@@ -555,20 +558,17 @@ complete -c jitid -n '__jitid_at "access list" --all' -l all -d 'Also expired, r
 complete -c jitid -n '__jitid_at "access list" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "access list" --field' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield audiences\\tfield left\\tfield' -d 'Print this field only, one value a line'
 
+# jitid access revoke
+complete -c jitid -n '__jitid_at "access revoke" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "access revoke" --field' -l field -r -fka 'ended\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "access revoke"' -fka '(__jitid_ask access)'
+
 # jitid access rotate
 complete -c jitid -n '__jitid_at "access rotate" --ttl' -l ttl -x -d 'For how long (default: a token 12h and at most 30d, a key 30d and at most 365d)'
 complete -c jitid -n '__jitid_at "access rotate" --overlap' -l overlap -x -d 'How long the old token stays valid (default: not at all)'
 complete -c jitid -n '__jitid_at "access rotate" --out' -l out -r -F -d 'Write the access token to FILE, mode 0600'
 complete -c jitid -n '__jitid_at "access rotate" --field' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield audiences\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "access rotate"; and test $__jitid_count = 0' -fka '(__jitid_ask access)'
-
-# jitid access revoke
-complete -c jitid -n '__jitid_at "access revoke" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "access revoke" --field' -l field -r -fka 'ended\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "access revoke"' -fka '(__jitid_ask access)'
-
-# jitid access bootstrap
-complete -c jitid -n '__jitid_at "access bootstrap"; and test $__jitid_count = 0' -F
 
 # jitid list
 complete -c jitid -n '__jitid_at "list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
@@ -663,22 +663,6 @@ complete -c jitid -n '__jitid_at "explain"; and test $__jitid_count = 0' -Fka '(
 complete -c jitid -n '__jitid_at "policy check" --field' -l field -r -fka 'file\\tfield line\\tfield column\\tfield severity\\tfield rule\\tfield message\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "policy check"' -F
 
-# jitid policy test
-complete -c jitid -n '__jitid_at "policy test" --policy' -l policy -r -F -d 'Try this policy (default: the one in the folder of the cases)'
-complete -c jitid -n '__jitid_at "policy test" --require-coverage' -l require-coverage -d 'End with 10 if a rule is reached by no case'
-complete -c jitid -n '__jitid_at "policy test" --field' -l field -r -fka 'file\\tfield line\\tfield case\\tfield result\\tfield decision\\tfield rules\\tfield granted\\tfield lifetime\\tfield needs\\tfield expected\\tfield reason\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "policy test"' -F
-
-# jitid policy show
-complete -c jitid -n '__jitid_at "policy show" --digest' -l digest -x -d 'One that decided once: its digest, or how that begins'
-complete -c jitid -n '__jitid_at "policy show" --default' -l default -d 'The one that jitid ships'
-complete -c jitid -n '__jitid_at "policy show" --text' -l text -d 'The text of its files'
-complete -c jitid -n '__jitid_at "policy show" --field' -l field -r -fka 'rule\\tfield effect\\tfield actions\\tfield max_ttl\\tfield approval\\tfield reads\\tfield file\\tfield line\\tfield sha256\\tfield text\\tfield' -d 'Print this field only, one value a line'
-
-# jitid policy init
-complete -c jitid -n '__jitid_at "policy init" --with-default' -l with-default -d 'Put the default policy beside the example'
-complete -c jitid -n '__jitid_at "policy init"; and test $__jitid_count = 0' -fka '(__fish_complete_directories)'
-
 # jitid policy diff
 complete -c jitid -n '__jitid_at "policy diff" --since' -l since -x -d 'Only what was decided from TIME on (RFC 3339)'
 complete -c jitid -n '__jitid_at "policy diff" --limit' -l limit -x -d 'At most N rows'
@@ -687,15 +671,32 @@ complete -c jitid -n '__jitid_at "policy diff" --field' -l field -r -fka 'change
 complete -c jitid -n '__jitid_at "policy diff"; and test $__jitid_count = 0' -F
 complete -c jitid -n '__jitid_at "policy diff"; and test $__jitid_count = 1' -F
 
+# jitid policy init
+complete -c jitid -n '__jitid_at "policy init" --with-default' -l with-default -d 'Put the default policy beside the example'
+complete -c jitid -n '__jitid_at "policy init"; and test $__jitid_count = 0' -fka '(__fish_complete_directories)'
+
+# jitid policy show
+complete -c jitid -n '__jitid_at "policy show" --digest' -l digest -x -d 'One that decided once: its digest, or how that begins'
+complete -c jitid -n '__jitid_at "policy show" --default' -l default -d 'The one that jitid ships'
+complete -c jitid -n '__jitid_at "policy show" --text' -l text -d 'The text of its files'
+complete -c jitid -n '__jitid_at "policy show" --field' -l field -r -fka 'rule\\tfield effect\\tfield actions\\tfield max_ttl\\tfield approval\\tfield reads\\tfield file\\tfield line\\tfield sha256\\tfield text\\tfield' -d 'Print this field only, one value a line'
+
+# jitid policy test
+complete -c jitid -n '__jitid_at "policy test" --policy' -l policy -r -F -d 'Try this policy (default: the one in the folder of the cases)'
+complete -c jitid -n '__jitid_at "policy test" --require-coverage' -l require-coverage -d 'End with 10 if a rule is reached by no case'
+complete -c jitid -n '__jitid_at "policy test" --field' -l field -r -fka 'file\\tfield line\\tfield case\\tfield result\\tfield decision\\tfield rules\\tfield granted\\tfield lifetime\\tfield needs\\tfield expected\\tfield reason\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "policy test"' -F
+
+# jitid task give
+complete -c jitid -n '__jitid_at "task give" --to' -l to -r -fka '(__jitid_ask known)' -d 'The new owner of the task'
+complete -c jitid -n '__jitid_at "task give" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "task give"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+
 # jitid task list
 complete -c jitid -n '__jitid_at "task list" --state' -l state -r -fka 'open\\tstate overdue\\tstate ended\\tstate' -d 'open, overdue or ended'
 complete -c jitid -n '__jitid_at "task list" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "task list" --after' -l after -r -fka '(__jitid_ask tasks)' -d 'Go on after this task'
 complete -c jitid -n '__jitid_at "task list" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
-
-# jitid task show
-complete -c jitid -n '__jitid_at "task show" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "task show"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
 # jitid task share
 complete -c jitid -n '__jitid_at "task share"' -l with -r -fka '(__jitid_ask delegators)' -d 'A delegator, or a group as group:NAME; repeatable'
@@ -703,10 +704,9 @@ complete -c jitid -n '__jitid_at "task share" --end' -l end -d 'End the share in
 complete -c jitid -n '__jitid_at "task share" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "task share"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
-# jitid task give
-complete -c jitid -n '__jitid_at "task give" --to' -l to -r -fka '(__jitid_ask known)' -d 'The new owner of the task'
-complete -c jitid -n '__jitid_at "task give" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "task give"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+# jitid task show
+complete -c jitid -n '__jitid_at "task show" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "task show"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
 # jitid delegator add
 complete -c jitid -n '__jitid_at "delegator add"' -l entitlement -x -d 'They may hand out what SCOPE covers, and nothing that none covers; repeatable'
@@ -737,24 +737,6 @@ complete -c jitid -n '__jitid_at "delegator change"' -l remove-alias -x -d 'NAME
 complete -c jitid -n '__jitid_at "delegator change" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield changed\\tfield live\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "delegator change"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
 
-# jitid delegator list
-complete -c jitid -n '__jitid_at "delegator list" --group' -l group -x -d 'In this group'
-complete -c jitid -n '__jitid_at "delegator list" --disabled' -l disabled -d 'Only those who are disabled'
-complete -c jitid -n '__jitid_at "delegator list" --enabled' -l enabled -d 'Only those who are not'
-complete -c jitid -n '__jitid_at "delegator list" --after' -l after -r -fka '(__jitid_ask known)' -d 'Go on after the delegator NAME'
-complete -c jitid -n '__jitid_at "delegator list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "delegator list" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield' -d 'Print this field only, one value a line'
-
-# jitid delegator import
-complete -c jitid -n '__jitid_at "delegator import" --as' -l as -r -fka 'csv\\tas scim\\tas jsonl\\tas' -d 'csv, scim or jsonl (default: by how FILE\'s name ends)'
-complete -c jitid -n '__jitid_at "delegator import" --full' -l full -d 'Disable also those whom an import has brought and FILE lacks'
-complete -c jitid -n '__jitid_at "delegator import" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "delegator import" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "delegator import" --max' -l max -x -d 'Refuse to disable or end more than N without --yes'
-complete -c jitid -n '__jitid_at "delegator import" --yes' -l yes -d 'Disable and end without asking, however many'
-complete -c jitid -n '__jitid_at "delegator import" --field' -l field -r -fka 'people\\tfield added\\tfield changed\\tfield enabled\\tfield disabled\\tfield missing\\tfield staying\\tfield ended\\tfield credentials\\tfield identities\\tfield offline_until\\tfield agents\\tfield requests\\tfield grants\\tfield access\\tfield names\\tfield changes\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "delegator import"; and test $__jitid_count = 0' -F
-
 # jitid delegator disable
 complete -c jitid -n '__jitid_at "delegator disable" --keep-live' -l keep-live -d 'What descends from them lives on until it ends by itself'
 complete -c jitid -n '__jitid_at "delegator disable" --reason' -l reason -x -d 'Why; kept in the audit log'
@@ -769,9 +751,53 @@ complete -c jitid -n '__jitid_at "delegator enable" --reason' -l reason -x -d 'W
 complete -c jitid -n '__jitid_at "delegator enable" --field' -l field -r -fka 'name\\tfield suspended\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "delegator enable"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
 
+# jitid delegator import
+complete -c jitid -n '__jitid_at "delegator import" --as' -l as -r -fka 'csv\\tas scim\\tas jsonl\\tas' -d 'csv, scim or jsonl (default: by how FILE\'s name ends)'
+complete -c jitid -n '__jitid_at "delegator import" --full' -l full -d 'Disable also those whom an import has brought and FILE lacks'
+complete -c jitid -n '__jitid_at "delegator import" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "delegator import" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "delegator import" --max' -l max -x -d 'Refuse to disable or end more than N without --yes'
+complete -c jitid -n '__jitid_at "delegator import" --yes' -l yes -d 'Disable and end without asking, however many'
+complete -c jitid -n '__jitid_at "delegator import" --field' -l field -r -fka 'people\\tfield added\\tfield changed\\tfield enabled\\tfield disabled\\tfield missing\\tfield staying\\tfield ended\\tfield credentials\\tfield identities\\tfield offline_until\\tfield agents\\tfield requests\\tfield grants\\tfield access\\tfield names\\tfield changes\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator import"; and test $__jitid_count = 0' -F
+
+# jitid delegator list
+complete -c jitid -n '__jitid_at "delegator list" --group' -l group -x -d 'In this group'
+complete -c jitid -n '__jitid_at "delegator list" --disabled' -l disabled -d 'Only those who are disabled'
+complete -c jitid -n '__jitid_at "delegator list" --enabled' -l enabled -d 'Only those who are not'
+complete -c jitid -n '__jitid_at "delegator list" --after' -l after -r -fka '(__jitid_ask known)' -d 'Go on after the delegator NAME'
+complete -c jitid -n '__jitid_at "delegator list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "delegator list" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield' -d 'Print this field only, one value a line'
+
 # jitid delegator show
 complete -c jitid -n '__jitid_at "delegator show" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield live\\tfield agents\\tfield suspended\\tfield requests\\tfield grants\\tfield access\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "delegator show"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
+
+# jitid agent change
+complete -c jitid -n '__jitid_at "agent change" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it: a known delegator'
+complete -c jitid -n '__jitid_at "agent change" --purpose' -l purpose -x -d 'What it is for'
+complete -c jitid -n '__jitid_at "agent change"' -l scope -x -d 'What covers what it may hold; repeatable'
+complete -c jitid -n '__jitid_at "agent change"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
+complete -c jitid -n '__jitid_at "agent change"' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
+complete -c jitid -n '__jitid_at "agent change" --max-ttl' -l max-ttl -x -d 'How long a credential lives at most (default: 1h)'
+complete -c jitid -n '__jitid_at "agent change" --concurrency' -l concurrency -x -d 'How many identities may live at once (default: any number)'
+complete -c jitid -n '__jitid_at "agent change"' -l may-use -r -fka '(__jitid_ask delegators)' -d 'A delegator, group:NAME or agent:NAME that may use the name; repeatable'
+complete -c jitid -n '__jitid_at "agent change"' -l clear -r -fka 'scope\\tclear audience\\tclear concurrency\\tclear may-use\\tclear' -d 'Let it have no scope, audience or concurrency; repeatable'
+complete -c jitid -n '__jitid_at "agent change" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent change"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent classify
+complete -c jitid -n '__jitid_at "agent classify" --days' -l days -x -d 'For how many days to look back (default: 90)'
+complete -c jitid -n '__jitid_at "agent classify" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "agent classify" --field' -l field -r -fka 'agent\\tfield advice\\tfield why\\tfield command\\tfield state\\tfield identities\\tfield live\\tfield tasks\\tfield days\\tfield interval\\tfield longest_interval\\tfield first_issued_at\\tfield last_issued_at\\tfield run_time_p50\\tfield run_time_p95\\tfield run_time_longest\\tfield concurrency\\tfield delegators\\tfield delegator\\tfield delegated\\tfield scopes\\tfield scopes_from\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent classify"' -fka '(__jitid_ask agents)'
+
+# jitid agent list
+complete -c jitid -n '__jitid_at "agent list" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Of this owner'
+complete -c jitid -n '__jitid_at "agent list" --state' -l state -r -fka 'registered\\tstate overdue\\tstate suspended\\tstate unregistered\\tstate' -d 'registered, overdue, suspended or unregistered'
+complete -c jitid -n '__jitid_at "agent list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "agent list" --after' -l after -r -fka '(__jitid_ask records)' -d 'Go on after the agent NAME'
+complete -c jitid -n '__jitid_at "agent list" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield' -d 'Print this field only, one value a line'
 
 # jitid agent register
 complete -c jitid -n '__jitid_at "agent register" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it: a known delegator'
@@ -788,50 +814,24 @@ complete -c jitid -n '__jitid_at "agent register" --yes' -l yes -d 'End them wit
 complete -c jitid -n '__jitid_at "agent register" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent register"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
 
-# jitid agent change
-complete -c jitid -n '__jitid_at "agent change" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it: a known delegator'
-complete -c jitid -n '__jitid_at "agent change" --purpose' -l purpose -x -d 'What it is for'
-complete -c jitid -n '__jitid_at "agent change"' -l scope -x -d 'What covers what it may hold; repeatable'
-complete -c jitid -n '__jitid_at "agent change"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
-complete -c jitid -n '__jitid_at "agent change"' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
-complete -c jitid -n '__jitid_at "agent change" --max-ttl' -l max-ttl -x -d 'How long a credential lives at most (default: 1h)'
-complete -c jitid -n '__jitid_at "agent change" --concurrency' -l concurrency -x -d 'How many identities may live at once (default: any number)'
-complete -c jitid -n '__jitid_at "agent change"' -l may-use -r -fka '(__jitid_ask delegators)' -d 'A delegator, group:NAME or agent:NAME that may use the name; repeatable'
-complete -c jitid -n '__jitid_at "agent change"' -l clear -r -fka 'scope\\tclear audience\\tclear concurrency\\tclear may-use\\tclear' -d 'Let it have no scope, audience or concurrency; repeatable'
-complete -c jitid -n '__jitid_at "agent change" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent change"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
-
-# jitid agent show
-complete -c jitid -n '__jitid_at "agent show" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield issues\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent show"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
-
-# jitid agent list
-complete -c jitid -n '__jitid_at "agent list" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Of this owner'
-complete -c jitid -n '__jitid_at "agent list" --state' -l state -r -fka 'registered\\tstate overdue\\tstate suspended\\tstate unregistered\\tstate' -d 'registered, overdue, suspended or unregistered'
-complete -c jitid -n '__jitid_at "agent list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "agent list" --after' -l after -r -fka '(__jitid_ask records)' -d 'Go on after the agent NAME'
-complete -c jitid -n '__jitid_at "agent list" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield' -d 'Print this field only, one value a line'
+# jitid agent resume
+complete -c jitid -n '__jitid_at "agent resume" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent resume"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent review
 complete -c jitid -n '__jitid_at "agent review" --next' -l next -x -d 'When that is due again: a duration or a time (default: 90d)'
 complete -c jitid -n '__jitid_at "agent review" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent review"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
-# jitid agent classify
-complete -c jitid -n '__jitid_at "agent classify" --days' -l days -x -d 'For how many days to look back (default: 90)'
-complete -c jitid -n '__jitid_at "agent classify" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "agent classify" --field' -l field -r -fka 'agent\\tfield advice\\tfield why\\tfield command\\tfield state\\tfield identities\\tfield live\\tfield tasks\\tfield days\\tfield interval\\tfield longest_interval\\tfield first_issued_at\\tfield last_issued_at\\tfield run_time_p50\\tfield run_time_p95\\tfield run_time_longest\\tfield concurrency\\tfield delegators\\tfield delegator\\tfield delegated\\tfield scopes\\tfield scopes_from\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent classify"' -fka '(__jitid_ask agents)'
+# jitid agent show
+complete -c jitid -n '__jitid_at "agent show" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield issues\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "agent show"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent suggest
 complete -c jitid -n '__jitid_at "agent suggest" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'What was issued on this task alone'
 complete -c jitid -n '__jitid_at "agent suggest" --days' -l days -x -d 'For how many days to look back (default: 90)'
 complete -c jitid -n '__jitid_at "agent suggest" --field' -l field -r -fka 'agent\\tfield policy\\tfield rules\\tfield scopes\\tfield scopes_from\\tfield max_ttl\\tfield delegators\\tfield identities\\tfield credentials\\tfield uses\\tfield first_at\\tfield last_at\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent suggest"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
-
-# jitid agent resume
-complete -c jitid -n '__jitid_at "agent resume" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent resume"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent suspend
 complete -c jitid -n '__jitid_at "agent suspend" --keep-live' -l keep-live -d 'Let what it holds live on'
@@ -850,6 +850,14 @@ complete -c jitid -n '__jitid_at "agent unregister" --max' -l max -x -d 'Refuse 
 complete -c jitid -n '__jitid_at "agent unregister" --yes' -l yes -d 'End them without asking, however many'
 complete -c jitid -n '__jitid_at "agent unregister" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "agent unregister"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid audit export
+complete -c jitid -n '__jitid_at "audit export" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
+complete -c jitid -n '__jitid_at "audit export" --format' -l format -r -fka 'jsonl\\tformat syslog\\tformat' -d 'table, tsv, json, jsonl or csv'
+
+# jitid audit head
+complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
+complete -c jitid -n '__jitid_at "audit head" --field' -l field -r -fka 'head\\tfield' -d 'Print this field only, one value a line'
 
 # jitid audit log
 complete -c jitid -n '__jitid_at "audit log" --operation' -l operation -x -d 'Of this operation, as issue or denial'
@@ -878,30 +886,6 @@ complete -c jitid -n '__jitid_at "audit verify" --expect-head' -l expect-head -r
 complete -c jitid -n '__jitid_at "audit verify" --file' -l file -r -F -d 'An exported log instead of the ledger\'s'
 complete -c jitid -n '__jitid_at "audit verify" --field' -l field -r -fka 'events\\tfield members\\tfield head\\tfield' -d 'Print this field only, one value a line'
 
-# jitid audit export
-complete -c jitid -n '__jitid_at "audit export" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
-complete -c jitid -n '__jitid_at "audit export" --format' -l format -r -fka 'jsonl\\tformat syslog\\tformat' -d 'table, tsv, json, jsonl or csv'
-
-# jitid audit head
-complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
-complete -c jitid -n '__jitid_at "audit head" --field' -l field -r -fka 'head\\tfield' -d 'Print this field only, one value a line'
-
-# jitid keys list
-complete -c jitid -n '__jitid_at "keys list" --field' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield state\\tfield created_at\\tfield retired_at\\tfield revoked_at\\tfield needed_until\\tfield' -d 'Print this field only, one value a line'
-
-# jitid keys jwks
-complete -c jitid -n '__jitid_at "keys jwks" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-complete -c jitid -n '__jitid_at "keys jwks" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl or csv'
-
-# jitid keys ssh
-complete -c jitid -n '__jitid_at "keys ssh" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-
-# jitid keys krl
-complete -c jitid -n '__jitid_at "keys krl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-
-# jitid keys request
-complete -c jitid -n '__jitid_at "keys request" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-
 # jitid keys bundle
 complete -c jitid -n '__jitid_at "keys bundle" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
 complete -c jitid -n '__jitid_at "keys bundle" --format' -l format -r -fka 'spiffe\\tformat jwt\\tformat pem\\tformat json\\tformat' -d 'table, tsv, json, jsonl or csv'
@@ -911,11 +895,22 @@ complete -c jitid -n '__jitid_at "keys crl" --lifetime' -l lifetime -x -d 'How l
 complete -c jitid -n '__jitid_at "keys crl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
 complete -c jitid -n '__jitid_at "keys crl" --format' -l format -r -fka 'pem\\tformat der\\tformat' -d 'table, tsv, json, jsonl or csv'
 
-# jitid keys rotate
-complete -c jitid -n '__jitid_at "keys rotate" --algorithm' -l algorithm -r -fka 'ES256\\talgorithm EdDSA\\talgorithm' -d 'EdDSA (default) or ES256'
-complete -c jitid -n '__jitid_at "keys rotate" --use' -l use -r -fka 'jws\\tuse x509\\tuse ssh\\tuse' -d 'What the key signs: jws (default), x509 or ssh'
-complete -c jitid -n '__jitid_at "keys rotate" --transit' -l transit -x -d 'Let a transit engine keep the key; `none`: a file (default: as the key before)'
-complete -c jitid -n '__jitid_at "keys rotate" --field' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield retired\\tfield event\\tfield' -d 'Print this field only, one value a line'
+# jitid keys import
+complete -c jitid -n '__jitid_at "keys import" --field' -l field -r -fka 'kid\\tfield retired\\tfield expires_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "keys import"; and test $__jitid_count = 0' -F
+
+# jitid keys jwks
+complete -c jitid -n '__jitid_at "keys jwks" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+complete -c jitid -n '__jitid_at "keys jwks" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl or csv'
+
+# jitid keys krl
+complete -c jitid -n '__jitid_at "keys krl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+
+# jitid keys list
+complete -c jitid -n '__jitid_at "keys list" --field' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield state\\tfield created_at\\tfield retired_at\\tfield revoked_at\\tfield needed_until\\tfield' -d 'Print this field only, one value a line'
+
+# jitid keys request
+complete -c jitid -n '__jitid_at "keys request" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
 
 # jitid keys revoke
 complete -c jitid -n '__jitid_at "keys revoke" --reason' -l reason -x -d 'Why; kept in the audit log'
@@ -925,9 +920,14 @@ complete -c jitid -n '__jitid_at "keys revoke" --yes' -l yes -d 'End them withou
 complete -c jitid -n '__jitid_at "keys revoke" --field' -l field -r -fka 'kid\\tfield ended\\tfield identities\\tfield successor\\tfield offline_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "keys revoke"; and test $__jitid_count = 0' -fka '(__jitid_ask keys)'
 
-# jitid keys import
-complete -c jitid -n '__jitid_at "keys import" --field' -l field -r -fka 'kid\\tfield retired\\tfield expires_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "keys import"; and test $__jitid_count = 0' -F
+# jitid keys rotate
+complete -c jitid -n '__jitid_at "keys rotate" --algorithm' -l algorithm -r -fka 'ES256\\talgorithm EdDSA\\talgorithm' -d 'EdDSA (default) or ES256'
+complete -c jitid -n '__jitid_at "keys rotate" --use' -l use -r -fka 'jws\\tuse x509\\tuse ssh\\tuse' -d 'What the key signs: jws (default), x509 or ssh'
+complete -c jitid -n '__jitid_at "keys rotate" --transit' -l transit -x -d 'Let a transit engine keep the key; `none`: a file (default: as the key before)'
+complete -c jitid -n '__jitid_at "keys rotate" --field' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield retired\\tfield event\\tfield' -d 'Print this field only, one value a line'
+
+# jitid keys ssh
+complete -c jitid -n '__jitid_at "keys ssh" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
 
 # jitid publish
 complete -c jitid -n '__jitid_at "publish" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
@@ -941,17 +941,27 @@ complete -c jitid -n '__jitid_at "prune" --export' -l export -r -fka '(__fish_co
 complete -c jitid -n '__jitid_at "prune" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "prune" --field' -l field -r -fka 'before\\tfield identities\\tfield credentials\\tfield rows\\tfield event\\tfield left\\tfield dry_run\\tfield evidence_before\\tfield exported\\tfield kept\\tfield cut_event\\tfield file\\tfield' -d 'Print this field only, one value a line'
 
+# jitid ledger backup
+complete -c jitid -n '__jitid_at "ledger backup" --keys' -l keys -d 'Put the private keys into it too'
+complete -c jitid -n '__jitid_at "ledger backup" --no-verify' -l no-verify -d 'Do not examine the copy; restoring it does in any case'
+complete -c jitid -n '__jitid_at "ledger backup" --field' -l field -r -fka 'backup\\tfield ledger\\tfield events\\tfield head\\tfield made_at\\tfield size\\tfield keys\\tfield verified\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "ledger backup"; and test $__jitid_count = 0' -F
+
+# jitid ledger check
+complete -c jitid -n '__jitid_at "ledger check" --field' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "ledger check"; and test $__jitid_count = 0' -F
+
 # jitid ledger copy
 complete -c jitid -n '__jitid_at "ledger copy" --to' -l to -r -fka '(__fish_complete_directories)' -d 'Where the copy is to be: a folder that is not there yet, or postgresql://…'
 complete -c jitid -n '__jitid_at "ledger copy" --issuer' -l issuer -r -fka '(__fish_complete_directories)' -d 'The issuer that new credentials of the copy name; those under the earlier one stay valid'
 complete -c jitid -n '__jitid_at "ledger copy" --keys' -l keys -d 'Copy the private keys too, for a database into the folder that `home` names (mode 0600)'
 complete -c jitid -n '__jitid_at "ledger copy" --field' -l field -r -fka 'to\\tfield events\\tfield credentials\\tfield rows\\tfield head\\tfield event\\tfield resumed\\tfield' -d 'Print this field only, one value a line'
 
-# jitid ledger backup
-complete -c jitid -n '__jitid_at "ledger backup" --keys' -l keys -d 'Put the private keys into it too'
-complete -c jitid -n '__jitid_at "ledger backup" --no-verify' -l no-verify -d 'Do not examine the copy; restoring it does in any case'
-complete -c jitid -n '__jitid_at "ledger backup" --field' -l field -r -fka 'backup\\tfield ledger\\tfield events\\tfield head\\tfield made_at\\tfield size\\tfield keys\\tfield verified\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "ledger backup"; and test $__jitid_count = 0' -F
+# jitid ledger issuer
+complete -c jitid -n '__jitid_at "ledger issuer" --yes' -l yes -d 'Change the issuer without asking, though credentials are live'
+complete -c jitid -n '__jitid_at "ledger issuer" --field' -l field -r -fka 'issuer\\tfield state\\tfield until\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 0' -fka 'show\\taction set\\taction'
+complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 1' -fka '(__fish_complete_directories)'
 
 # jitid ledger restore
 complete -c jitid -n '__jitid_at "ledger restore" --replace' -l replace -d 'Move the ledger that is there aside, and keep it'
@@ -960,18 +970,28 @@ complete -c jitid -n '__jitid_at "ledger restore" --expect-head' -l expect-head 
 complete -c jitid -n '__jitid_at "ledger restore" --field' -l field -r -fka 'path\\tfield ledger\\tfield made_at\\tfield events\\tfield lost\\tfield kept\\tfield ended\\tfield tasks\\tfield access\\tfield revoked\\tfield retired\\tfield trusted\\tfield replaced\\tfield event\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "ledger restore"; and test $__jitid_count = 0' -F
 
-# jitid ledger check
-complete -c jitid -n '__jitid_at "ledger check" --field' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "ledger check"; and test $__jitid_count = 0' -F
-
-# jitid ledger issuer
-complete -c jitid -n '__jitid_at "ledger issuer" --yes' -l yes -d 'Change the issuer without asking, though credentials are live'
-complete -c jitid -n '__jitid_at "ledger issuer" --field' -l field -r -fka 'issuer\\tfield state\\tfield until\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 0' -fka 'show\\taction set\\taction'
-complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 1' -fka '(__fish_complete_directories)'
-
 # jitid ledger vacuum
 complete -c jitid -n '__jitid_at "ledger vacuum" --field' -l field -r -fka 'before\\tfield after\\tfield saved\\tfield log\\tfield' -d 'Print this field only, one value a line'
+
+# jitid helper aws
+complete -c jitid -n '__jitid_at "helper aws" --template' -l template -x -d 'What it is made from: the name of a template, or TARGET/TEMPLATE'
+complete -c jitid -n '__jitid_at "helper aws" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
+complete -c jitid -n '__jitid_at "helper aws" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper aws" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
+complete -c jitid -n '__jitid_at "helper aws"' -l scope -x -d 'A right, as segment:segment; repeatable'
+complete -c jitid -n '__jitid_at "helper aws" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
+complete -c jitid -n '__jitid_at "helper aws" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
+
+# jitid helper docker
+complete -c jitid -n '__jitid_at "helper docker" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
+complete -c jitid -n '__jitid_at "helper docker" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper docker" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
+complete -c jitid -n '__jitid_at "helper docker" --kind' -l kind -r -fka '(__jitid_ask kinds)' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
+complete -c jitid -n '__jitid_at "helper docker"' -l scope -x -d 'A right, as segment:segment; repeatable'
+complete -c jitid -n '__jitid_at "helper docker"' -l audience -x -d 'A service that it is shown to; repeatable (default: an identity token)'
+complete -c jitid -n '__jitid_at "helper docker" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
+complete -c jitid -n '__jitid_at "helper docker" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
+complete -c jitid -n '__jitid_at "helper docker"; and test $__jitid_count = 0' -fka 'get\\toperation store\\toperation erase\\toperation list\\toperation'
 
 # jitid helper git
 complete -c jitid -n '__jitid_at "helper git" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
@@ -994,26 +1014,6 @@ complete -c jitid -n '__jitid_at "helper kube"' -l audience -x -d 'A service tha
 complete -c jitid -n '__jitid_at "helper kube" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
 complete -c jitid -n '__jitid_at "helper kube" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
 
-# jitid helper ssh
-complete -c jitid -n '__jitid_at "helper ssh" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
-complete -c jitid -n '__jitid_at "helper ssh" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
-complete -c jitid -n '__jitid_at "helper ssh" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
-complete -c jitid -n '__jitid_at "helper ssh" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'The certificate: ssh-cert (default) or ssh-cert:TEMPLATE'
-complete -c jitid -n '__jitid_at "helper ssh"' -l scope -x -d 'A right, as segment:segment; repeatable'
-complete -c jitid -n '__jitid_at "helper ssh" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
-complete -c jitid -n '__jitid_at "helper ssh" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
-
-# jitid helper docker
-complete -c jitid -n '__jitid_at "helper docker" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
-complete -c jitid -n '__jitid_at "helper docker" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
-complete -c jitid -n '__jitid_at "helper docker" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
-complete -c jitid -n '__jitid_at "helper docker" --kind' -l kind -r -fka '(__jitid_ask kinds)' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
-complete -c jitid -n '__jitid_at "helper docker"' -l scope -x -d 'A right, as segment:segment; repeatable'
-complete -c jitid -n '__jitid_at "helper docker"' -l audience -x -d 'A service that it is shown to; repeatable (default: an identity token)'
-complete -c jitid -n '__jitid_at "helper docker" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
-complete -c jitid -n '__jitid_at "helper docker" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
-complete -c jitid -n '__jitid_at "helper docker"; and test $__jitid_count = 0' -fka 'get\\toperation store\\toperation erase\\toperation list\\toperation'
-
 # jitid helper pgpass
 complete -c jitid -n '__jitid_at "helper pgpass" --template' -l template -x -d 'What it is made from: the name of a template, or TARGET/TEMPLATE'
 complete -c jitid -n '__jitid_at "helper pgpass" --service' -l service -x -d 'Write the section NAME of a service file, with all that a connection takes'
@@ -1025,47 +1025,47 @@ complete -c jitid -n '__jitid_at "helper pgpass" --ttl' -l ttl -x -d 'How long i
 complete -c jitid -n '__jitid_at "helper pgpass" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
 complete -c jitid -n '__jitid_at "helper pgpass" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
 
-# jitid helper aws
-complete -c jitid -n '__jitid_at "helper aws" --template' -l template -x -d 'What it is made from: the name of a template, or TARGET/TEMPLATE'
-complete -c jitid -n '__jitid_at "helper aws" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
-complete -c jitid -n '__jitid_at "helper aws" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
-complete -c jitid -n '__jitid_at "helper aws" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
-complete -c jitid -n '__jitid_at "helper aws"' -l scope -x -d 'A right, as segment:segment; repeatable'
-complete -c jitid -n '__jitid_at "helper aws" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
-complete -c jitid -n '__jitid_at "helper aws" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
+# jitid helper ssh
+complete -c jitid -n '__jitid_at "helper ssh" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
+complete -c jitid -n '__jitid_at "helper ssh" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper ssh" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
+complete -c jitid -n '__jitid_at "helper ssh" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'The certificate: ssh-cert (default) or ssh-cert:TEMPLATE'
+complete -c jitid -n '__jitid_at "helper ssh"' -l scope -x -d 'A right, as segment:segment; repeatable'
+complete -c jitid -n '__jitid_at "helper ssh" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
+complete -c jitid -n '__jitid_at "helper ssh" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
 
 # jitid doctor
 complete -c jitid -n '__jitid_at "doctor" --field' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only, one value a line'
+
+# jitid schedule cron
+complete -c jitid -n '__jitid_at "schedule cron" --every' -l every -x -d 'How often it runs (default: 10m)'
 
 # jitid schedule systemd
 complete -c jitid -n '__jitid_at "schedule systemd" --every' -l every -x -d 'How often it runs (default: 10m)'
 complete -c jitid -n '__jitid_at "schedule systemd" --name' -l name -x -d 'The name of the units (default: jitid-sweep)'
 complete -c jitid -n '__jitid_at "schedule systemd" --out' -l out -r -fka '(__fish_complete_directories)' -d 'Write both units into DIR, instead of printing them'
 
-# jitid schedule cron
-complete -c jitid -n '__jitid_at "schedule cron" --every' -l every -x -d 'How often it runs (default: 10m)'
-
-# jitid config show
-complete -c jitid -n '__jitid_at "config show" --origin' -l origin -d 'Say where each value came from'
-complete -c jitid -n '__jitid_at "config show" --field' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only, one value a line'
-
 # jitid config get
 complete -c jitid -n '__jitid_at "config get" --field' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only, one value a line'
 complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
+
+# jitid config path
+complete -c jitid -n '__jitid_at "config path" --field' -l field -r -fka 'path\\tfield' -d 'Print this field only, one value a line'
 
 # jitid config set
 complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
 complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka '(__jitid_setting)'
 
+# jitid config show
+complete -c jitid -n '__jitid_at "config show" --origin' -l origin -d 'Say where each value came from'
+complete -c jitid -n '__jitid_at "config show" --field' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only, one value a line'
+
 # jitid config unset
 complete -c jitid -n '__jitid_at "config unset"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
-
-# jitid config path
-complete -c jitid -n '__jitid_at "config path" --field' -l field -r -fka 'path\\tfield' -d 'Print this field only, one value a line'
-
-# jitid completion show
-complete -c jitid -n '__jitid_at "completion show"; and test $__jitid_count = 0' -fka 'bash\\tshell zsh\\tshell fish\\tshell'
 
 # jitid completion install
 complete -c jitid -n '__jitid_at "completion install"' -l shell -r -fka 'bash\\tshell zsh\\tshell fish\\tshell' -d 'bash, zsh or fish; repeatable (default: those that are installed)'
 complete -c jitid -n '__jitid_at "completion install" --field' -l field -r -fka 'for\\tfield path\\tfield state\\tfield' -d 'Print this field only, one value a line'
+
+# jitid completion show
+complete -c jitid -n '__jitid_at "completion show"; and test $__jitid_count = 0' -fka 'bash\\tshell zsh\\tshell fish\\tshell'

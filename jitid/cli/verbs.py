@@ -69,9 +69,9 @@ FIRST_WORDS = _MODULES.keys()
 
 
 def verbs_of(first_word: str) -> dict[str, type[Verb]]:
-    """Return the verbs that begin with a word, in the order of their declarations; this imports their modules."""
+    """Return the verbs that begin with a word, in alphabetical order; this imports their modules."""
     modules = [import_module(f"jitid.{name}") for name in _MODULES.get(first_word, ())]
-    return {
+    verbs = {
         member.verb: member
         for module in modules
         for member in vars(module).values()
@@ -79,6 +79,7 @@ def verbs_of(first_word: str) -> dict[str, type[Verb]]:
         and issubclass(member, Verb)
         and member.verb.partition(" ")[0] == first_word
     }
+    return dict(sorted(verbs.items()))
 
 
 def all_verbs() -> dict[str, type[Verb]]:
