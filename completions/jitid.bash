@@ -163,7 +163,7 @@ __jitid_table() {
         arguments='delegators'
         ;;
     'access list')
-        options="--name=delegators --all --limit=nothing --field=:id,name,roles,state,by,issued_at,expires_at,ends_at,ended_at,predecessor,event,ended_event,audiences,left $everywhere"
+        options="--all --name=delegators --limit=nothing --field=:id,name,roles,state,by,issued_at,expires_at,ends_at,ended_at,predecessor,event,ended_event,audiences,left $everywhere"
         ;;
     'access revoke')
         options="--reason=nothing --field=:ended,event $everywhere"

@@ -553,8 +553,8 @@ complete -c jitid -n '__jitid_at "access grant" --field' -l field -r -fka 'token
 complete -c jitid -n '__jitid_at "access grant"; and test $__jitid_count = 0' -fka '(__jitid_ask delegators)'
 
 # jitid access list
-complete -c jitid -n '__jitid_at "access list" --name' -l name -r -fka '(__jitid_ask delegators)' -d 'Only what this person or service has'
 complete -c jitid -n '__jitid_at "access list" --all' -l all -d 'Also expired, rotated and revoked access'
+complete -c jitid -n '__jitid_at "access list" --name' -l name -r -fka '(__jitid_ask delegators)' -d 'Only what this person or service has'
 complete -c jitid -n '__jitid_at "access list" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "access list" --field' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield audiences\\tfield left\\tfield' -d 'Print this field only, one value a line'
 

@@ -67,7 +67,7 @@ def _docstrings(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             continue
         # The docstring of a verb is its help, and that of an operation is a text of the OpenAPI document.
-        is_help = isinstance(node, ast.ClassDef) and path.endswith(("/commands.py", "operations.py"))
+        is_help = isinstance(node, ast.ClassDef) and path.endswith(("commands.py", "operations.py"))
         for position, statement in enumerate(node.body):
             match statement:
                 case ast.Expr(value=ast.Constant(value=str() as text)) if position or not is_help:

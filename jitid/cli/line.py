@@ -59,7 +59,7 @@ def bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Verb:
 
 def _converted(field: Field, value: Any) -> Any:  # noqa: ANN401 - a value of the field's type
     if field.type is None:
-        return value
+        return not field.absent
     if field.type.sources != ("command",):
         _check_texts(field, value)
     if field.many:

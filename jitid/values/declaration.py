@@ -239,8 +239,8 @@ def opts(
 
 
 def flag(*flags: str, help: str, default: bool = _REQUIRED) -> bool:
-    """Declare an option without a value."""
-    return _field(None, flags, help, default=default, absent=False)
+    """Declare an option without a value: True for a line with it, or False if the default is True."""
+    return _field(None, flags, help, default=default, absent=False if default is _REQUIRED else default)
 
 
 def arg(type_: FieldType[T], metavar: str, *, help: str, verb_refuses_tokens: bool = False) -> T:

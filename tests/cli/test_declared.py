@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import cast
 
 import pytest
@@ -30,16 +30,13 @@ def test_the_function_of_a_verb_takes_its_line(verb: str) -> None:
 
 def test_every_declared_verb_is_found() -> None:
     """A verb whose first word is not in the index could not be called."""
-    declared = set()
-    for folder in iter_modules(jitid.cli.__path__):
-        if not folder.ispkg:
-            continue
-        module = import_module(f"jitid.cli.{folder.name}.commands")
-        declared |= {
-            each
-            for each in vars(module).values()
-            if inspect.isclass(each) and issubclass(each, Verb) and not issubclass(each, Operation)
-        }
+    declared = {
+        each
+        for name in walk_packages(jitid.cli.__path__, "jitid.cli.")
+        if name.name.endswith("commands")
+        for each in vars(import_module(name.name)).values()
+        if inspect.isclass(each) and issubclass(each, Verb) and not issubclass(each, Operation)
+    }
     with_verb = {operation for operation in operations().values() if operation.verb}
     assert {*declared, *with_verb} - {Verb} == set(all_verbs().values())
 

@@ -221,9 +221,10 @@ def test_what_it_says_and_how_it_ends(tmp_path: Path) -> None:
 
 
 class _Given:
-    """Global options with `--no-input`."""
+    """An invocation with `--no-input`."""
 
-    no_input = True
+    def can_prompt(self) -> bool:
+        return False
 
 
 def test_more_than_one_request_can_name_is_ended_in_several(world: World) -> None:

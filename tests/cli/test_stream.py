@@ -30,7 +30,7 @@ WHAT = "the text"
 Strings = dict[str, Counter[Any]]
 ROOT = Path(__file__).parent.parent.parent
 PRINT_FINDS = """
-from jitid.cli.leak.trace import StreamSearch
+from jitid.capabilities.scan.search_stream import StreamSearch
 with StreamSearch("-", "the text", 2) as search:
     print([list(batch.opaque.values()) for batch in search.finds() if len(batch)])
 """

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jitid.formats.columns import Columns
 from jitid.model.access import BOOTSTRAP
 from jitid.operation.base import IDEMPOTENT, KEYED, READS, Operation
-from jitid.values.declaration import value, values
-from jitid.values.field_types import ACCESS_ID, COUNT, DELEGATOR, DURATION, REASON, ROWS
+from jitid.values.declaration import arg, flag, local, opt, value, values
+from jitid.values.field_types import (
+    ACCESS_ID,
+    COUNT,
+    DELEGATOR,
+    DURATION,
+    FILE,
+    LIMIT,
+    REASON,
+    typed_as,
+)
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.grant import AccessEnded, AccessRequest, Granted
     from jitid.model.access import Access, Caller
     from jitid.values.secret import Secret
+
+
+GRANTED = Columns(
+    "jitid.access-grant/1",
+    "token id name roles=access.shown_roles by issued_at expires_at predecessor event audiences=access.shown_audiences",
+    single=True,
+)
+"""An access credential that was just made."""
 
 
 class GrantAccess(Operation["Granted"]):
@@ -44,17 +62,35 @@ class BootstrapAccess(Operation["Granted"]):
 
 
 class RotateAccess(Operation["Granted"]):
-    """Put another bearer in the place of one."""
+    """Replace an access token, and print the new one.
+
+    For a caller that rotates its own, the new token expires when the old one would, and the old one is valid for
+    another minute, or for --overlap. A token is rotated once: a second rotation is refused, and recorded.
+    """
 
     roles = ("admin",)
     for_own = True
     effect = KEYED
+    verb = "access rotate"
+    function = "directory.access_verbs:rotate"
+    view = GRANTED
 
-    id: str = value(ACCESS_ID)
-    ttl: int | None = value(DURATION, default=None)
+    id: str = arg(ACCESS_ID, "ACCESS", help="The id of an access credential.")
+    ttl: int | None = opt(
+        DURATION,
+        "--ttl",
+        help="For how long (default: a token 12h and at most 30d, a key 30d and at most 365d).",
+        default=None,
+    )
     """The new lifetime in seconds; None for the lifetime of the old token. A caller's own token is never extended."""
-    overlap: int | None = value(COUNT, default=None)
+    overlap: int | None = opt(
+        typed_as(COUNT, DURATION.metavar, parse=DURATION.parse),
+        "--overlap",
+        help="How long the old token stays valid (default: not at all).",
+        default=None,
+    )
     """Seconds that the old token stays valid; None for 0, or for 60 if callers rotate their own token."""
+    out: str | None = local(opt(FILE, "--out", help="Write the access token to FILE, mode 0600."))
     accept_clock: bool = False
 
     def fits(self, answer: Granted) -> bool:
@@ -88,15 +124,27 @@ class AccessPage(Record):
 
 
 class ListAccess(Operation["AccessPage"]):
-    """List access credentials, the newest first."""
+    """List access to an authority, the newest first.
+
+    --all also lists expired, rotated and revoked access.
+    """
 
     roles = ("responder", "auditor", "admin")
     effect = READS
+    verb = "access list"
+    function = "directory.access_verbs:list_"
+    view = Columns(
+        "jitid.access-list/1",
+        "id name roles=shown_roles state by issued_at expires_at ends_at ended_at predecessor event ended_event "
+        "audiences=shown_audiences",
+        brief="id name roles state left audiences",
+        more="left",
+    )
 
-    live: bool = True
-    name: str | None = value(DELEGATOR, default=None)
+    live: bool = flag("--all", help="Also expired, rotated and revoked access.", default=True)
+    name: str | None = opt(DELEGATOR, "--name", help="Only what this person or service has.", default=None)
     after: str | None = value(ACCESS_ID, default=None)
-    limit: int = value(ROWS)
+    limit: int = opt(LIMIT, "--limit", help="At most N rows.", absent=1_000)
 
 
 class Authenticate(Operation["Caller"]):

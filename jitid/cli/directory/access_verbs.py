@@ -47,31 +47,24 @@ def grant(cli: Invocation, args: commands.AccessGrantCommand) -> None:
     _hand_out(cli, args, authority, granted)
 
 
-def rotate(cli: Invocation, args: commands.AccessRotateCommand) -> None:
+def rotate(cli: Invocation, operation: RotateAccess) -> None:
     """Perform `jitid access rotate`."""
-    operation = RotateAccess(
-        id=args.id_,
-        ttl=args.ttl,
-        overlap=args.overlap,
-        accept_clock=cli.accept_clock,
-    )
     authority = open_authority(cli.config())
-    _hand_out(cli, args, authority, authority.perform(operation))
+    _hand_out(cli, operation, authority, authority.perform(operation))
 
 
-def list_(cli: Invocation, args: commands.AccessListCommand) -> None:
+def list_(cli: Invocation, operation: ListAccess) -> None:
     """Perform `jitid access list`."""
-    limit = args.limit or DEFAULT_LIMIT
-    page = open_authority(cli.config()).perform(ListAccess(live=not args.all_, name=args.name, limit=limit))
+    page = open_authority(cli.config()).perform(operation)
 
     def computed(access: Access) -> dict[str, Any]:
         state = access.state_at(page.now)
         left = format_duration(access.ends_at - page.now) if state is AccessState.ACTIVE else None
         return {"state": state, "left": left}
 
-    cli.show_records(args.view, page.found, computed)
-    if args.limit is None and len(page.found) == limit:
-        cli.note(f"there may be more than {limit}: say how many with --limit")
+    cli.show_records(operation.view, page.found, computed)
+    if len(page.found) == operation.limit == DEFAULT_LIMIT:
+        cli.note(f"there may be more than {DEFAULT_LIMIT}: say how many with --limit")
 
 
 def revoke(cli: Invocation, args: commands.AccessRevokeCommand) -> None:
@@ -149,7 +142,7 @@ def _key(path: str) -> str:
 
 def _hand_out(
     cli: Invocation,
-    args: commands.AccessGrantCommand | commands.AccessRotateCommand,
+    args: commands.AccessGrantCommand | RotateAccess,
     authority: Authority,
     granted: Granted,
 ) -> None:

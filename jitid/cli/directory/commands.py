@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jitid.capabilities.access.operations import GRANTED
 from jitid.capabilities.directory.operations import BY_NAME, BY_SOURCE, DELEGATOR_FIELDS, KEPT, KNOWN
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
@@ -36,11 +37,6 @@ _AGENT = (
 
 
 _EDITED = Columns("jitid.delegator-change/1", f"{DELEGATOR_FIELDS} changed live event", single=True)
-_GRANTED = Columns(
-    "jitid.access-grant/1",
-    "token id name roles=access.shown_roles by issued_at expires_at predecessor event audiences=access.shown_audiences",
-    single=True,
-)
 
 
 def _holder(text: str, _label: str) -> str:
@@ -82,7 +78,7 @@ class AccessGrantCommand(Verb):
 
     verb = "access grant"
     function = "directory.access_verbs:grant"
-    view = _GRANTED
+    view = GRANTED
 
     name: str = arg(DELEGATOR, "NAME", help="A person or a service: user:NAME, system:NAME.")
     role: tuple[str, ...] = opts(
@@ -101,51 +97,6 @@ class AccessGrantCommand(Verb):
     )
     key: str | None = opt(
         FILE, "--key", help="Register the public key in FILE (JWK, PEM, OpenSSH); no access token is made."
-    )
-    out: str | None = opt(FILE, "--out", help="Write the access token to FILE, mode 0600.")
-
-
-class AccessListCommand(Verb):
-    """List access to an authority, the newest first.
-
-    --all also lists expired, rotated and revoked access.
-    """
-
-    verb = "access list"
-    function = "directory.access_verbs:list_"
-    view = Columns(
-        "jitid.access-list/1",
-        "id name roles=shown_roles state by issued_at expires_at ends_at ended_at predecessor event ended_event "
-        "audiences=shown_audiences",
-        brief="id name roles state left audiences",
-        more="left",
-    )
-    effect = READS
-
-    name: str | None = opt(DELEGATOR, "--name", help="Only what this person or service has.")
-    all_: bool = flag("--all", help="Also expired, rotated and revoked access.")
-    limit: int | None = limit_opt()
-
-
-class AccessRotateCommand(Verb):
-    """Replace an access token, and print the new one.
-
-    For a caller that rotates its own, the new token expires when the old one would, and the old one is valid for
-    another minute, or for --overlap. A token is rotated once: a second rotation is refused, and recorded.
-    """
-
-    verb = "access rotate"
-    function = "directory.access_verbs:rotate"
-    view = _GRANTED
-
-    id_: str = arg(ACCESS_ID, "ACCESS", help="The id of an access credential.")
-    ttl: int | None = opt(
-        DURATION,
-        "--ttl",
-        help="For how long (default: a token 12h and at most 30d, a key 30d and at most 365d).",
-    )
-    overlap: int | None = opt(
-        DURATION, "--overlap", help="How long the old token stays valid (default: not at all)."
     )
     out: str | None = opt(FILE, "--out", help="Write the access token to FILE, mode 0600.")
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.approval_operations import ApprovalDetails, Decided
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.capabilities.issue.operations import Issue
-    from jitid.cli.issue import commands
+    from jitid.cli.issue import approve_commands
     from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 
@@ -205,7 +205,7 @@ _MOST_SCOPES = 10
 _WORD = Columns("", "group said approver proof decided_at expires_at counts")
 
 
-def list_(cli: Invocation, args: commands.ApproveListCommand) -> None:
+def list_(cli: Invocation, args: approve_commands.ApproveListCommand) -> None:
     """Perform `jitid approve list`."""
     if args.open_ and args.all_:
         raise UsageError(
@@ -249,7 +249,7 @@ def _rule(rule: Mapping[str, str]) -> str:
     return f"\nrule {safe(rule['name'])} of {safe(rule['file'])}:\n{''.join(lines)}"
 
 
-def grant(cli: Invocation, args: commands.ApproveGrantCommand) -> None:
+def grant(cli: Invocation, args: approve_commands.ApproveGrantCommand) -> None:
     """Perform `jitid approve grant`."""
     operation = GrantApproval(
         id=args.request,
@@ -262,7 +262,7 @@ def grant(cli: Invocation, args: commands.ApproveGrantCommand) -> None:
     _decide(cli, args, operation)
 
 
-def deny(cli: Invocation, args: commands.ApproveDenyCommand) -> None:
+def deny(cli: Invocation, args: approve_commands.ApproveDenyCommand) -> None:
     """Perform `jitid approve deny`."""
     operation = DenyApproval(
         id=args.request,
@@ -280,7 +280,7 @@ def _token(path: str | None) -> Secret | None:
 
 def _decide(
     cli: Invocation,
-    args: commands.ApproveGrantCommand | commands.ApproveDenyCommand,
+    args: approve_commands.ApproveGrantCommand | approve_commands.ApproveDenyCommand,
     operation: GrantApproval | DenyApproval,
 ) -> None:
     authority = open_authority(cli.config())
