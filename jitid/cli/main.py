@@ -7,11 +7,12 @@ import gc
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from types import FrameType
+from typing import Any
 
 from jitid.cli.invocation import GivenOption, GlobalOptions, Invocation
 from jitid.cli.line import bound, read, requested_format, split_command
-from jitid.cli.run_verb import run_verb
 from jitid.cli.verbs import GROUPS, verbs_of
 from jitid.config.effective import check_environment
 from jitid.errors import (
@@ -23,9 +24,31 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.operation.base import Verb
+from jitid.operation.base import Operation, Verb
 from jitid.system import output, time_limit
 from jitid.values.text import quote, safe
+
+
+def run_verb(cli: Invocation, verb: Verb) -> None:
+    """Run a verb. Raises any error of it."""
+    operation: Operation[Any] | None = verb if isinstance(verb, Operation) else None
+    if operation is not None and "accept_clock" in operation.fields:
+        verb = operation = operation.replace(accept_clock=cli.accept_clock)
+    if verb.function:
+        module, name = verb.function.split(":")
+        function = getattr(import_module(f"jitid.cli.{module}"), name)
+        if verb.fields:
+            function(cli, verb)
+        else:
+            function(cli)
+        return
+    from jitid.authority.open import open_authority
+
+    assert operation is not None, "only operations have no function"
+    assert verb.view is not None, "they have a view"
+    answer = open_authority(cli.config()).perform(operation)
+    cli.show_records(verb.view, [answer] if verb.view.single else answer)
+
 
 # Errors of a full or failing disk, or of a machine at its limits; any operation may raise them.
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)

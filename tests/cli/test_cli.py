@@ -263,7 +263,7 @@ def test_help_loads_no_verb() -> None:
     """The table of verbs has the sentences."""
     loaded = loaded_by("--help")
     ours = {each for each in loaded if each.startswith("jitid.cli.") and not each.endswith(".commands")}
-    line = {"main", "help_text", "verbs", "run_verb", "invocation", "line"}
+    line = {"main", "help_text", "verbs", "invocation", "line"}
     folders = {each.rpartition(".")[0] for each in loaded if each.endswith(".commands")}
     assert ours == {f"jitid.cli.{name}" for name in line} | folders
     assert not loaded & {"typer", "rich", "tomllib", "platformdirs"}
