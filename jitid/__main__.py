@@ -93,9 +93,9 @@ def _described(error: BaseException) -> tuple[str, str | None, int, str]:
     if isinstance(error, MemoryError):
         return "the system refuses: out of memory", None, 5, "storage"
     try:
-        from jitid.system import installed_files
+        from jitid.system import dependencies
 
-        fault = installed_files.fault(error)
+        fault = dependencies.fault(error)
     except Exception:  # noqa: BLE001 - the code that reads the installation may be the broken part
         fault = None
     if fault is not None:

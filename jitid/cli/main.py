@@ -225,7 +225,7 @@ def _report_bug(error: BaseException, cli: Invocation) -> int:
     if cli.debug:
         for line in "".join(traceback.format_exception(error)).splitlines():
             output.print_message(safe(line))
-    from jitid.system.installed_files import fault
+    from jitid.system.dependencies import fault
 
     problem = fault(error)
     if problem is not None:

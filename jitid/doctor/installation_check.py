@@ -137,7 +137,7 @@ def _versions(_: Installation) -> Iterator[Check]:
 
 def judge_versions(versions: Mapping[str, str]) -> Iterator[Check]:
     """Yield the check of the versions that jitid depends on: whether they are known to work."""
-    from jitid.system.installed_files import installing
+    from jitid.system.dependencies import installing
 
     summary = ", ".join(f"{component} {version}" for component, version in versions.items())
     yield ok("versions", f"jitid {__version__}, {summary}")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from jitid.system import installed_files
-from jitid.system.installed_files import Unmet, adding, installing, requirements, unmet
+from jitid.system import dependencies
+from jitid.system.dependencies import Unmet, adding, installing, requirements, unmet
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -73,7 +73,7 @@ def test_an_environment_without_pip_is_added_to_by_uv(monkeypatch: pytest.Monkey
 
 
 def test_what_is_not_installed_names_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installed_files, "_DISTRIBUTION", "there-is-no-such-distribution")
+    monkeypatch.setattr(dependencies, "_DISTRIBUTION", "there-is-no-such-distribution")
     assert requirements() == []
     assert unmet() == []
     assert adding("server") == "install what pyproject.toml lists for it: server"
@@ -101,11 +101,11 @@ def test_this_installation_lacks_nothing() -> None:
     ],
 )
 def test_a_version_meets_a_requirement_as_pip_has_it(found: str, specifiers: str, meets: bool) -> None:
-    assert installed_files._meets(found, specifiers) is meets
+    assert dependencies._meets(found, specifiers) is meets
 
 
 def test_a_version_that_does_not_fit_is_named_with_its_requirement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(installed_files, "requirements", lambda: ["rich>=9999", "not-there>=1", "typer>=0.1"])
+    monkeypatch.setattr(dependencies, "requirements", lambda: ["rich>=9999", "not-there>=1", "typer>=0.1"])
     assert unmet() == [
         Unmet("rich>=9999", "rich", version("rich")),
         Unmet("not-there>=1", "not-there", None),

@@ -176,7 +176,7 @@ def _plan(
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "jitid":
             raise
-        from jitid.system.installed_files import adding
+        from jitid.system.dependencies import adding
 
         raise ConfigurationError(
             f"`serve` needs {error.name}, which is not installed", adding("server")

@@ -324,7 +324,7 @@ def _botocore() -> Any:  # noqa: ANN401 - botocore has no types
         import botocore.parsers
         import botocore.session
     except ImportError as error:
-        from jitid.system.installed_files import adding
+        from jitid.system.dependencies import adding
 
         raise ConfigurationError(
             f"credentials of AWS need botocore, which cannot be loaded: {error}", adding("aws")

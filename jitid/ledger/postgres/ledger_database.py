@@ -313,7 +313,7 @@ def must_be_installed() -> None:
     try:
         import psycopg  # noqa: F401
     except ImportError as error:
-        from jitid.system.installed_files import adding
+        from jitid.system.dependencies import adding
 
         raise ConfigurationError(
             f"PostgreSQL needs the driver psycopg, which cannot be loaded: {error}", adding("postgres")
