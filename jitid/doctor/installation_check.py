@@ -423,8 +423,10 @@ def _policy(installation: Installation) -> Iterator[Check]:
         )
 
     approval_rules = [rule.name for rule in policy.rules if rule.approval is not None]
-    if approval_rules and are_missing(config):
-        yield warning("policy", f"rule `{approval_rules[0]}` needs an approval; {WHY}", HOW)
+    if approval_rules and approvers_are_missing(config):
+        yield warning(
+            "policy", f"rule `{approval_rules[0]}` needs an approval; {NO_APPROVER}", SERVE_APPROVERS
+        )
 
 
 def _targets(installation: Installation) -> Iterator[Check]:
@@ -469,11 +471,11 @@ LEDGER: Named[Installation] = (
 """The checks of the ledger itself, in a folder or in a database, independent of other errors."""
 
 
-WHY = "by the configuration of this command, no second person can approve beside a private ledger"
-HOW = "let others ask an authority (jitid serve --socket PATH), or configure an issuer of ID tokens: jitid-authority(7)"
+NO_APPROVER = "by the configuration of this command, no second person can approve beside a private ledger"
+SERVE_APPROVERS = "let others ask an authority (jitid serve --socket PATH), or configure an issuer of ID tokens: jitid-authority(7)"
 
 
-def are_missing(config: Config) -> bool:
+def approvers_are_missing(config: Config) -> bool:
     """Return whether, by the configuration of this command, all users of the ledger count as one person.
 
     The ledger's folder is for one user, no issuer of ID tokens is configured that proves a person, and the

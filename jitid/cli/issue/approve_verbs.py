@@ -104,8 +104,8 @@ def with_authority(cli: Invocation, hint: str | None) -> str:
     from jitid.doctor import installation_check
 
     setup_hints = (
-        (installation_check.WHY, installation_check.HOW)
-        if installation_check.are_missing(cli.config())
+        (installation_check.NO_APPROVER, installation_check.SERVE_APPROVERS)
+        if installation_check.approvers_are_missing(cli.config())
         else ()
     )
     return "; ".join(filter(None, (hint, *setup_hints)))

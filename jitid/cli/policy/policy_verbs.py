@@ -85,10 +85,10 @@ def _note_approvals(cli: Invocation, rules: Iterable[PolicyRule]) -> None:
     from jitid.doctor import installation_check
 
     names = [rule.name for rule in rules if rule.approval is not None]
-    if names and installation_check.are_missing(cli.config()):
+    if names and installation_check.approvers_are_missing(cli.config()):
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         cli.note(
-            f"rule `{names[0]}`{more} needs an approval; {installation_check.WHY}; {installation_check.HOW}"
+            f"rule `{names[0]}`{more} needs an approval; {installation_check.NO_APPROVER}; {installation_check.SERVE_APPROVERS}"
         )
 
 
