@@ -403,7 +403,9 @@ class World:
         )
         self.authority = LocalAuthority(
             self.ledger,
-            folder.keyring(str(self.path)) if address is None else ledger_database.keyring(str(self.path)),
+            folder.keyring(str(self.path))
+            if address is None
+            else ledger_database.home_keyring(str(self.path)),
             terms=lambda: self.terms,
             audiences=self._audiences,
             oidc=lambda: self._oidc,

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from jitid.model.ledger_rows import SigningKey
 
 
-def verify(ledger: SqliteLedger, unpacked: Unpacked) -> None:
+def verify_backup(ledger: SqliteLedger, unpacked: Unpacked) -> None:
     """Check that a ledger is the one in the backup's manifest, complete, and ends at the signed head.
 
     Raises:
@@ -174,7 +174,7 @@ def restore(
         unpacked = revive.unpack(members, aside)
         with revive.opened(aside, caller(), timeout) as ledger:
             progress("verifying")
-            verify(ledger, unpacked)
+            verify_backup(ledger, unpacked)
             with _shut_out(path, present, timeout):
                 compared = _known(ledger, _look(path, present, ledger.names.uuid, timeout), expect)
                 if keep:

@@ -14,7 +14,7 @@ from jitid.capabilities.trust.rotation import signs_revocation_list
 from jitid.errors import IntegrityError, JitidError, StorageError, UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Seal, sealed
-from jitid.ledger.contract import find as find_seal
+from jitid.ledger.contract import find_seal as find_seal
 from jitid.ledger.copy_rows import Copied, CopySource, CopyTarget, Stage, carry, compare, shared
 from jitid.ledger.postgres import ledger_database
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
@@ -236,13 +236,13 @@ def _to_database(
     def furnish() -> None:
         if not is_other_home:
             return
-        ledger_database.exists(target_home)
-        ledger_database.keyring(target_home).must_be_for(
+        ledger_database.home_exists(target_home)
+        ledger_database.home_keyring(target_home).must_be_for(
             {key.kid for key in KeyStore(source.snapshot).signing_keys()}
         )
-        ledger_database.make(target_home, _policy(os.path.join(source_home, folder.POLICY)))
+        ledger_database.make_home(target_home, _policy(os.path.join(source_home, folder.POLICY)))
         if request.keys:
-            _give_keys(source, keyring, ledger_database.keyring(target_home))
+            _give_keys(source, keyring, ledger_database.home_keyring(target_home))
 
     result = copy(source, target, by=caller(), issuer=request.issuer, furnish=furnish, progress=progress)
     if is_other_home and not request.keys:

@@ -324,7 +324,7 @@ class RevokedCertificate(Record):
     key_id: str
 
 
-def encode(
+def encode_krl(
     certificates: Mapping[bytes, Sequence[RevokedCertificate]], keys: Sequence[bytes], now: int, comment: str
 ) -> bytes:
     """Return a list of certificates by the authorities that signed them, and of revoked keys.
@@ -349,7 +349,7 @@ def encode(
     return data
 
 
-def same(first_list: bytes, second_list: bytes) -> bool:
+def same_krl(first_list: bytes, second_list: bytes) -> bool:
     """Return whether two lists revoke the same certificates and keys, regardless of their times."""
     undated = [data[: _DATED.start] + data[_DATED.stop :] for data in (first_list, second_list)]
     return undated[0] == undated[1]

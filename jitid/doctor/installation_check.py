@@ -472,7 +472,10 @@ LEDGER: Named[Installation] = (
 
 
 NO_APPROVER = "by the configuration of this command, no second person can approve beside a private ledger"
-SERVE_APPROVERS = "let others ask an authority (jitid serve --socket PATH), or configure an issuer of ID tokens: jitid-authority(7)"
+SERVE_APPROVERS = (
+    "let others ask an authority (jitid serve --socket PATH), or configure an issuer of ID tokens: "
+    "jitid-authority(7)"
+)
 
 
 def approvers_are_missing(config: Config) -> bool:

@@ -49,7 +49,7 @@ def check_backup(
         )
         progress("verifying")
         with revive.opened(aside, caller(), float(config.number("timeout"))) as ledger:
-            restore.verify(ledger, unpacked)
+            restore.verify_backup(ledger, unpacked)
     manifest = unpacked.manifest
     yield ok(
         "backup", f"{len(manifest.files)} members, each as the manifest tells, which the ledger has signed"

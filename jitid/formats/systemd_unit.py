@@ -170,17 +170,17 @@ TIMES: dict[int, str] = {
 """By interval in seconds: its schedule. cron has no others: `*/7` restarts with each hour."""
 
 
-def nearest(every: int) -> int:
+def nearest_interval(every: int) -> int:
     """Return the nearest interval that cron supports; of two equally near ones, the shorter."""
     return min(TIMES, key=lambda interval: (abs(interval - every), interval))
 
 
 def crontab_line(every: int, words: Sequence[str]) -> str:
     """Return the crontab_line that runs a command at an interval of `TIMES`; no word may hold a control character."""
-    return f"{TIMES[every]} {command(words)}\n"
+    return f"{TIMES[every]} {crontab_command(words)}\n"
 
 
-def command(words: Sequence[str]) -> str:
+def crontab_command(words: Sequence[str]) -> str:
     """Return words quoted for cron and then its shell."""
     return " ".join(_word(word) for word in words)
 

@@ -180,7 +180,7 @@ def read(text: str) -> Seal:
     return seal
 
 
-def find(view: View) -> Seal | None:
+def find_seal(view: View) -> Seal | None:
     """Return the seal of a ledger that was copied to another place; None for a live ledger."""
     return view.once("seal", None, lambda: _find(view))
 
@@ -190,7 +190,7 @@ def _find(view: View) -> Seal | None:
     return None if text is None else read(text)
 
 
-def record(transaction: Transaction, seal: Seal) -> None:
+def record_seal(transaction: Transaction, seal: Seal) -> None:
     """Seal the ledger of a transaction, and record that in its audit log."""
     facts = {"to": seal.to, "since": seal.at, "mark": seal.mark, "done": seal.done or None}
     transaction.append("ledger-seal", facts)
@@ -206,7 +206,7 @@ def refuse_if_sealed(snapshot: View) -> None:
         IntegrityError: it is sealed.
 
     """
-    seal = find(snapshot)
+    seal = find_seal(snapshot)
     if seal is not None:
         raise sealed(seal)
 

@@ -214,7 +214,7 @@ class Pruned(Record):
     """Leaks closed and proved refused before this time may have been deleted; seconds since the epoch."""
 
 
-def last(view: View) -> Pruned | None:
+def last_pruning(view: View) -> Pruned | None:
     """Return the record of the last pruning; None if there was none.
 
     Raises IntegrityError if there are several records.
@@ -233,7 +233,7 @@ _FACTS = f"""
      WHERE c.identity = b.id GROUP BY b.start"""
 
 
-def facts_of(db: Any, now: int) -> dict[int, tuple[int | None, int | None]]:
+def refusal_facts(db: Any, now: int) -> dict[int, tuple[int | None, int | None]]:
     """Return two times by identity: since when the ledger refuses it, and until when verifiers accept it.
 
     Both include all descendants. The identities are in the temporary table `given_identity`. None means that the time

@@ -159,10 +159,10 @@ def _signed(service: Service, request: Request, form: OAuthForm) -> Callable[[Lo
     def prove(authority: LocalAuthority) -> Caller:
         now = int(time.time())
         try:
-            signed = authenticate.parse(text)
+            signed = authenticate.parse_assertion(text)
             audiences = (*authority.names_now().accepted(now), *endpoints)
             keys = authority.perform(FindClientKeys(client=signed.client))
-            id_ = authenticate.check(
+            id_ = authenticate.check_assertion(
                 signed, {key.id: strict_json.loads(key.jwk) for key in keys}, audiences, now
             )
         except (InvalidCredentialError, UsageError) as error:

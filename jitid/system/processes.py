@@ -100,7 +100,7 @@ def _namespace() -> int:
         return 0
 
 
-def find(program: str, path: str) -> str:
+def find_program(program: str, path: str) -> str:
     """Return the path of a program, searched along `path` like `execvp`, before a credential is issued for it.
 
     Raises:

@@ -58,7 +58,7 @@ class DatabaseWorld(World):
         self.ledger = open_postgres(self._address, self.clock)
         self.authority = LocalAuthority(
             self.ledger,
-            ledger_database.keyring(str(self.path)),
+            ledger_database.home_keyring(str(self.path)),
             terms=lambda: self.terms,
             timeout=5,
             targets=self.supply_targets,
@@ -335,7 +335,7 @@ def test_a_database_that_was_copied_is_sealed_for_whoever_has_it_open(
         for world in (there, also):
             assert world.verify(alive.token).jti == alive.jti
             with world.ledger.glance() as snapshot:
-                assert contract.find(snapshot) is None
+                assert contract.find_seal(snapshot) is None
         transfer(PostgresSource(first, 5, there.clock), PostgresTarget(second, 5, there.clock), there)
         for world in (there, also):
             must_be_sealed(world, second)
@@ -430,7 +430,7 @@ def test_keys_that_are_not_here_sign_nothing_more_in_a_folder(
     with DatabaseWorld(tmp_path / "home2", address) as elsewhere:
         kid = elsewhere.authority.perform(RotateKey(algorithm="EdDSA")).kid
         token = elsewhere.issue(task="T1").token
-    mine = ledger_database.keyring(str(used.path))
+    mine = ledger_database.home_keyring(str(used.path))
     target = SqliteTarget(str(tmp_path / "back"))
 
     def furnish() -> None:

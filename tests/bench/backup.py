@@ -99,7 +99,7 @@ def _unpack(place: Path, to: Path) -> None:
     to.mkdir(mode=0o700)
     unpacked = revive.unpack(archive.members(str(place)), str(to))
     with revive.opened(str(to), "bench", 5) as ledger:
-        restore.verify(ledger, unpacked)
+        restore.verify_backup(ledger, unpacked)
     shutil.rmtree(to)
 
 

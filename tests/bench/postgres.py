@@ -116,7 +116,7 @@ def _sweeps(place: Ground, server: Postgres) -> Iterator[Row]:
     )
     session = DatabaseSession(address, 600, lambda: fleet.now)
     served = LocalAuthority(
-        PostgresLedger(session, "bench"), ledger_database.keyring(str(folder / "home")), terms=terms
+        PostgresLedger(session, "bench"), ledger_database.home_keyring(str(folder / "home")), terms=terms
     )
     assert _sweep(files) == _sweep(served)
     found = in_turns(

@@ -233,10 +233,10 @@ def test_more_than_one_request_can_name_is_ended_in_several(world: World) -> Non
     operation = inventory_operations.Revoke(selection=Selection(ids=tuple(one.jti for one in made)), most=4)
     cli = cast("Invocation", _Given())
     with pytest.raises(TooManyError, match="more than 4: 5 live credentials of 5 identities"):
-        revoke.end(cli, world.authority, operation, 80)
+        revoke.revoke_many(cli, world.authority, operation, 80)
     assert "revoke" not in [event["op"] for event in world.events()]
     few = inventory_operations.Revoke(selection=operation.selection, most=5, reason="leaked")
-    ended = revoke.end(cli, world.authority, few, 80)
+    ended = revoke.revoke_many(cli, world.authority, few, 80)
     assert (ended.credentials, ended.radius.identities, ended.radius.tasks) == (5, 5, 1)
     events = [event for event in world.events() if event["op"] == "revoke"]
     assert [event["count"] for event in events] == [2, 2, 1]

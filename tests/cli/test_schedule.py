@@ -282,7 +282,7 @@ def test_every_interval_is_as_long_as_it_says() -> None:
 
 @given(st.integers(1, 2_000_000))
 def test_the_nearest_interval_is_none_farther_than_another(every: int) -> None:
-    nearest = systemd_unit.nearest(every)
+    nearest = systemd_unit.nearest_interval(every)
     assert all(abs(nearest - every) <= abs(each - every) for each in systemd_unit.TIMES)
 
 

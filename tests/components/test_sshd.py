@@ -86,11 +86,11 @@ def test_a_revoked_certificate_is_refused_and_its_sibling_is_not(server: Sshd, t
     assert server.run(key, "true").returncode == 0
     blob = openssh.public_blob(OURS.public)
     revoked = [openssh.RevokedCertificate(serial_of(names.jti), names.jti)]
-    server.revoked.write_bytes(openssh.encode({blob: revoked}, (), int(time.time()), "test"))
+    server.revoked.write_bytes(openssh.encode_krl({blob: revoked}, (), int(time.time()), "test"))
     assert server.run(key, "true").returncode == 255
     assert "revoked by file" in server.log
     assert server.run(other, "true").returncode == 0
-    server.revoked.write_bytes(openssh.encode({}, [blob], int(time.time()), "test"))
+    server.revoked.write_bytes(openssh.encode_krl({}, [blob], int(time.time()), "test"))
     assert server.run(other, "true").returncode == 255
 
 

@@ -43,7 +43,9 @@ def refuses(folder: Path, text: bytes, *paths: Path) -> list[bool]:
 
 def test_what_is_on_the_list_is_refused_and_nothing_else(tmp_path: Path) -> None:
     (ended, first), (_, second) = certificate(tmp_path), certificate(tmp_path)
-    assert refuses(tmp_path, openssh.encode({OURS: [revoked(ended)]}, (), NOW, "test"), first, second) == [
+    assert refuses(
+        tmp_path, openssh.encode_krl({OURS: [revoked(ended)]}, (), NOW, "test"), first, second
+    ) == [
         True,
         False,
     ]
@@ -53,18 +55,18 @@ def test_what_is_on_the_list_is_refused_and_nothing_else(tmp_path: Path) -> None
 def test_either_name_of_a_certificate_is_enough(tmp_path: Path, known: str) -> None:
     jti, path = certificate(tmp_path)
     one = revoked(jti)._replace(**{"serial": 1} if known == "key id" else {"key_id": "another"})
-    assert refuses(tmp_path, openssh.encode({OURS: [one]}, (), NOW, "test"), path) == [True]
+    assert refuses(tmp_path, openssh.encode_krl({OURS: [one]}, (), NOW, "test"), path) == [True]
 
 
 def test_another_authority_may_give_the_same_serial(tmp_path: Path) -> None:
     jti, path = certificate(tmp_path)
-    assert refuses(tmp_path, openssh.encode({THEIRS: [revoked(jti)]}, (), NOW, "test"), path) == [False]
+    assert refuses(tmp_path, openssh.encode_krl({THEIRS: [revoked(jti)]}, (), NOW, "test"), path) == [False]
 
 
 def test_what_anybody_may_have_signed_is_refused_from_everybody(tmp_path: Path) -> None:
     (ended, first), (_, second) = certificate(tmp_path), certificate(tmp_path)
     assert refuses(
-        tmp_path, openssh.encode({openssh.ANY: [revoked(ended)]}, (), NOW, "test"), first, second
+        tmp_path, openssh.encode_krl({openssh.ANY: [revoked(ended)]}, (), NOW, "test"), first, second
     ) == [
         True,
         False,
@@ -73,7 +75,10 @@ def test_what_anybody_may_have_signed_is_refused_from_everybody(tmp_path: Path) 
 
 def test_a_revoked_authority_revokes_all_that_it_signed(tmp_path: Path) -> None:
     (_, ours), (_, theirs) = certificate(tmp_path), certificate(tmp_path, b"\2" * 32)
-    assert refuses(tmp_path, openssh.encode({OURS: []}, [THEIRS], NOW, "test"), ours, theirs) == [False, True]
+    assert refuses(tmp_path, openssh.encode_krl({OURS: []}, [THEIRS], NOW, "test"), ours, theirs) == [
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("authorities", [{}, {OURS: []}], ids=["without authorities", "with one"])
@@ -81,18 +86,18 @@ def test_an_empty_list_revokes_nothing(
     tmp_path: Path, authorities: dict[bytes, list[openssh.RevokedCertificate]]
 ) -> None:
     _, path = certificate(tmp_path)
-    assert refuses(tmp_path, openssh.encode(authorities, (), NOW, "test"), path) == [False]
+    assert refuses(tmp_path, openssh.encode_krl(authorities, (), NOW, "test"), path) == [False]
 
 
 def test_thousands_are_on_one_list(tmp_path: Path) -> None:
     many = [new_ids().jti for _ in range(5_000)]
     (ended, first), (_, second) = certificate(tmp_path), certificate(tmp_path)
-    text = openssh.encode({OURS: [revoked(jti) for jti in [*many, ended]]}, [THEIRS], NOW, "test")
+    text = openssh.encode_krl({OURS: [revoked(jti) for jti in [*many, ended]]}, [THEIRS], NOW, "test")
     assert refuses(tmp_path, text, first, second) == [True, False]
 
 
 def test_the_list_says_when_it_was_made(tmp_path: Path) -> None:
-    (tmp_path / "krl").write_bytes(openssh.encode({OURS: []}, (), NOW, "urn:jitid:test"))
+    (tmp_path / "krl").write_bytes(openssh.encode_krl({OURS: []}, (), NOW, "urn:jitid:test"))
     shown = subprocess.run(
         [need("ssh-keygen"), "-Q", "-l", "-f", "krl"], cwd=tmp_path, capture_output=True, text=True, check=True,
         env={"TZ": "UTC"},

@@ -62,7 +62,7 @@ def open_authority(tmp_path: Path) -> Iterator[Callable[..., LocalAuthority]]:
     opened: list[LocalAuthority] = []
 
     def opening(address: str, keys: Path | None = None) -> LocalAuthority:
-        keyring = ledger_database.keyring(str(keys or tmp_path / "home"))
+        keyring = ledger_database.home_keyring(str(keys or tmp_path / "home"))
         ledger = open_postgres(address, None, timeout=10)
         opened.append(LocalAuthority(ledger, keyring, terms=lambda: terms))
         return opened[-1]
@@ -208,7 +208,9 @@ def test_an_issue_that_cannot_be_resolved_says_so(
     ledger = PostgresLedger(DatabaseSession(proxy.address, 0.5), "tester")
     with World(tmp_path / "terms") as world:
         terms = world.terms
-    authority = LocalAuthority(ledger, ledger_database.keyring(str(tmp_path / "home")), terms=lambda: terms)
+    authority = LocalAuthority(
+        ledger, ledger_database.home_keyring(str(tmp_path / "home")), terms=lambda: terms
+    )
     issue(authority, kind="opaque")
     proxy.armed = True
     with pytest.raises(StorageError, match=r"whether jti_\w+ was issued is not known") as raised:

@@ -210,7 +210,7 @@ class Assertion(Record):
     signature: bytes
 
 
-def parse(text: str) -> Assertion:
+def parse_assertion(text: str) -> Assertion:
     """Return the parts of an assertion. Raises InvalidCredentialError; the message never contains the assertion."""
     header_part, payload_part, signature_part = jws.split(text)
     _, header = jws.decode_object(header_part, "header")
@@ -240,7 +240,7 @@ def parse(text: str) -> Assertion:
     return Assertion(client, jti, ends_at, claims, alg, signing_input, signature)
 
 
-def check(
+def check_assertion(
     assertion: Assertion, keys: Mapping[str, Mapping[str, Any]], audiences: Collection[str], now: int
 ) -> str:
     """Return the id of the client's registered key (JWK) that signed an assertion for one of `audiences`.

@@ -212,7 +212,7 @@ def find(snapshot: View, id_: str) -> Credential:
         else CredentialStore(snapshot).latest_of(raw)
     )
     if credential is None:
-        pruned = expiry.last(snapshot)
+        pruned = expiry.last_pruning(snapshot)
         hint = "list what there is: jitid list"
         if pruned is not None:
             pruned_before = format_time(pruned.before)

@@ -32,7 +32,7 @@ from jitid.capabilities.use.store import UseStore
 from jitid.errors import IntegrityError
 from jitid.ledger import contract
 from jitid.ledger.contract import Seal
-from jitid.ledger.contract import find as find_seal
+from jitid.ledger.contract import find_seal as find_seal
 from jitid.ledger.signing_keys import KeyStore
 from jitid.model import event as audit
 from jitid.model.ledger_rows import RESTORED

@@ -161,7 +161,7 @@ class PruneStore(Store):
 
     def last(self) -> Pruned | None:
         """Return the record of the last pruning; None if there was none. Raises IntegrityError if there are several."""
-        return expiry.last(self._view)
+        return expiry.last_pruning(self._view)
 
     def find(self, before: int, through: int, leaks: int) -> dict[str, int]:
         """Fill temporary tables of this view with the rows that may go; return the number of rows by table.

@@ -12,7 +12,7 @@ from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.capabilities.inventory import operations as ops
 from jitid.errors import IntegrityError, InvalidCredentialError, NotFoundError, PolicyDeniedError, UsageError
-from jitid.ledger.contract import find as find_seal
+from jitid.ledger.contract import find_seal as find_seal
 from jitid.ledger.contract import sealed
 from jitid.model.credential import is_accepted_elsewhere
 from jitid.model.ledger_rows import Selection

@@ -103,9 +103,9 @@ def names_of(
     """
     if url is None or mint.key is None or kind not in SIGNED:
         return [Ids(identity_id(uid), credential_id(jti)) for uid, jti in raw]
-    from jitid.capabilities.trust.status_lists import draw
+    from jitid.capabilities.trust.status_lists import draw_place
 
-    status_places = draw(snapshot, url, mint.key.algorithm, expires_at, len(raw), drawn)
+    status_places = draw_place(snapshot, url, mint.key.algorithm, expires_at, len(raw), drawn)
     return [
         Ids(identity_id(uid), credential_id(jti), listed)
         for (uid, jti), listed in zip(raw, status_places, strict=True)

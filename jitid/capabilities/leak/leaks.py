@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from jitid.capabilities.identity import validity
 from jitid.capabilities.leak import exposure, trace_strings
 from jitid.capabilities.leak.store import LeakChanges, LeakStore
-from jitid.capabilities.leak.trace_result import Stray, distinct
+from jitid.capabilities.leak.trace_result import Stray, distinct_places
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.ledger.contract import Ledger
 from jitid.ledger.transaction import Transaction
@@ -240,7 +240,7 @@ def _places_of(
     for key in sure:
         strings = by_credential.get(key, ())
         marks = {mark(*string).hex() for string in strings}
-        seen_places = distinct(
+        seen_places = distinct_places(
             [sighting for hex_mark in marks & sightings.keys() for sighting in sightings[hex_mark]]
         )
         if seen_places:

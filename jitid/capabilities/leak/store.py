@@ -142,7 +142,7 @@ class LeakStore(Store):
             identity: Kin(*members)
             for identity, *members in self._db.execute(_KIN, {"now": self._now}).fetchall()
         }
-        facts = expiry.facts_of(self._db, self._now)
+        facts = expiry.refusal_facts(self._db, self._now)
         leaks = []
         for identity, key, jti, *columns in rows:
             kin = kins.get(identity)

@@ -209,7 +209,7 @@ _BESIDES = 100
 """The number of characters of a place in a request besides its texts."""
 
 
-def kept(sighting: Sighting) -> Sighting:
+def kept_places(sighting: Sighting) -> Sighting:
     r"""Return a sighting in a form that may be stored, for any file name and any text in a report.
 
     Bytes that are not UTF-8 are written as `\xff`. Of a text that is too long, a place keeps the end and other texts
@@ -225,7 +225,7 @@ def kept(sighting: Sighting) -> Sighting:
     )
 
 
-def parts(
+def place_parts(
     finds: Finds, sightings: Mapping[bytes, Sequence[Sighting]], room: int | None
 ) -> Iterator[tuple[Finds, dict[str, tuple[Sighting, ...]]]]:
     """Yield the found strings in parts, each for one request, with the places of each string by its mark.
@@ -237,7 +237,7 @@ def parts(
     part, by_mark, remaining = Finds(), dict[str, tuple[Sighting, ...]](), room
     for kind, key, count in finds.strings():
         raw_mark = mark(kind, key)
-        kept_sightings = tuple(map(kept, sightings.get(raw_mark, ())[:MOST_PLACES]))
+        kept_sightings = tuple(map(kept_places, sightings.get(raw_mark, ())[:MOST_PLACES]))
         if room is not None and remaining is not None:
             size = 2 * len(key) + _BESIDES + sum(map(_size, kept_sightings))
             if remaining < size and remaining < room:
@@ -252,7 +252,7 @@ def parts(
     yield part, by_mark
 
 
-def distinct(sightings: Iterable[Sighting]) -> list[Sighting]:
+def distinct_places(sightings: Iterable[Sighting]) -> list[Sighting]:
     """Return each place once, with the facts of its first sighting: another finder may report the same place."""
     first_sightings: dict[tuple[str, int | None, str | None], Sighting] = {}
     for sighting in sightings:

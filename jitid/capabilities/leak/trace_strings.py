@@ -268,7 +268,7 @@ class _Trace:
 
     def _may_be_pruned(self, parsed: jws.Parsed) -> bool:
         """Return whether the ledger may have pruned a token; a forger gains nothing by an old expiry."""
-        pruned = prunings.last(self._snapshot)
+        pruned = prunings.last_pruning(self._snapshot)
         expires = parsed.claims.get("exp")
         return pruned is not None and type(expires) is int and expires < pruned.before
 

@@ -43,7 +43,7 @@ class SshAgent:
                 "let XDG_RUNTIME_DIR or TMPDIR name a folder with a shorter path",
             )
         try:
-            program = processes.find("ssh-agent", os.environ.get("PATH", os.defpath))
+            program = processes.find_program("ssh-agent", os.environ.get("PATH", os.defpath))
         except NotRunError:
             # NotRunError has the exit status for a missing command, but the command exists.
             raise UsageError(

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from jitid.errors import NotRunError, RefusedError, StorageError, UsageError
-from jitid.system.processes import find
+from jitid.system.processes import find_program
 from jitid.values.record import Record
 from jitid.values.text import quote, safe
 
@@ -84,7 +84,7 @@ class Repository:
         if not os.path.isdir(self.place):
             raise UsageError(f"{quote(self.name, 200)} is no folder, and so no git repository")
         try:
-            self._program = os.path.abspath(find("git", os.environ.get("PATH", os.defpath)))
+            self._program = os.path.abspath(find_program("git", os.environ.get("PATH", os.defpath)))
         except NotRunError:
             raise UsageError(
                 "there is no git in PATH, which reads the history of a repository",

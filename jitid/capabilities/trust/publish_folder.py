@@ -172,7 +172,7 @@ def _put(folder: PublicFolder, document: Document) -> Put:
 def _is_as_good(current: bytes, document: Document) -> bool:
     """Return whether a file is equivalent to a newer one, so that verifiers need not fetch that yet."""
     if document.name == publication.SSH_REVOKED:
-        return openssh.same(current, document.data)
+        return openssh.same_krl(current, document.data)
     if document.name.startswith(f"{publication.X509}/") and "crl" in document.name:
         from jitid.crypto.x509 import as_good
 

@@ -74,7 +74,7 @@ def revocations(snapshot: View, names: Names) -> SshRevocations:
         )
         count += 1
     return SshRevocations(
-        openssh.encode(by_authority, revoked, snapshot.now, names.issuer), count, len(revoked)
+        openssh.encode_krl(by_authority, revoked, snapshot.now, names.issuer), count, len(revoked)
     )
 
 

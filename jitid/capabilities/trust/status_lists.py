@@ -24,7 +24,7 @@ FOLDER = "status"
 _ROUNDS = 100
 
 
-def draw(
+def draw_place(
     snapshot: View, url: str, algorithm: str, expires_at: int, count: int, drawn: set[tuple[int, int]]
 ) -> list[Listed]:
     """Return `count` free places for tokens that are signed with an algorithm and expire at a time.

@@ -148,7 +148,7 @@ _ID = 40
 """Number of characters of an id in a request, with its quotes and separators."""
 
 
-def end(cli: Invocation, authority: Authority, operation: Revoke, room: int | None) -> Ended:
+def revoke_many(cli: Invocation, authority: Authority, operation: Revoke, room: int | None) -> Ended:
     """End any number of credentials that an operation selects by id, in requests of at most `room` characters.
 
     The guard counts all of them before any credential ends. The combined result has the numbers of tasks and

@@ -59,7 +59,7 @@ def run(cli: Invocation, args: commands.RunCommand) -> None:
     _check(cli, args)
     secrets = _secrets(args.secret)
     check_one_stdin(args.parent_file, args.delegator_token_file)
-    program = processes.find(args.command[0], os.environ.get("PATH", os.defpath))
+    program = processes.find_program(args.command[0], os.environ.get("PATH", os.defpath))
     request, proof = stated_request(cli, args, usual_agent=_agent_of(args.command[0]), identity=True)
     services = request.audiences or cli.config().many("audience")
     request = _run_request(args, request, services, secrets)

@@ -204,7 +204,7 @@ def _end(
         accept_clock=cli.accept_clock,
     )
     try:
-        return revoke.end(cli, authority, operation, room(cli.config()))
+        return revoke.revoke_many(cli, authority, operation, room(cli.config()))
     except UsageError as error:
         if not total.events:
             raise

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
-from jitid.capabilities.leak.trace_result import kept, parts
+from jitid.capabilities.leak.trace_result import kept_places, place_parts
 from jitid.capabilities.scan.reports.any_report import REDACTED, REPORT_LABEL, ReportFormat, parse
 from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
 from jitid.capabilities.scan.search_stream import StreamSearch
@@ -139,7 +139,7 @@ class ReportSearch:
             self.findings += 1
             self.redacted += finding.redacted
             marks = []
-            sighting = kept(finding.sighting)
+            sighting = kept_places(finding.sighting)
             finding_finds = _found(finding, self._missed)
             finds.mistyped += finding_finds.mistyped
             for category, key, count in finding_finds.strings():
@@ -209,7 +209,7 @@ class ReportSearch:
                 string_mark in self._many or len(self._many) < _MOST_MANY
             ):
                 self._many[string_mark] = count, dict(string_sightings[string_mark])
-        for part, sightings in parts(finds, by_mark, room):
+        for part, sightings in place_parts(finds, by_mark, room):
             yield LeakBatch(part, sightings)
         self._finding_marks.clear()
 

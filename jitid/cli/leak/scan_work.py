@@ -270,7 +270,7 @@ class _ScanWork:
 
     def _record(self, authority: Authority, report: LeakReport, batch: _HeldBatch) -> None:
         from jitid.capabilities.leak.operations import AddLeaks
-        from jitid.capabilities.leak.trace_result import parts
+        from jitid.capabilities.leak.trace_result import place_parts
 
         assert self._action is not None
         # A certificate is not a secret.
@@ -278,7 +278,7 @@ class _ScanWork:
         sightings: dict[bytes, list[Sighting]] = {}
         for hit in batch.hits:
             sightings.setdefault(hit.mark, []).append(_sighting(hit))
-        for part, part_sightings in parts(batch.finds, sightings, self._room):
+        for part, part_sightings in place_parts(batch.finds, sightings, self._room):
             operation = AddLeaks(
                 finds=part,
                 report=report,

@@ -88,7 +88,8 @@ def _note_approvals(cli: Invocation, rules: Iterable[PolicyRule]) -> None:
     if names and installation_check.approvers_are_missing(cli.config()):
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         cli.note(
-            f"rule `{names[0]}`{more} needs an approval; {installation_check.NO_APPROVER}; {installation_check.SERVE_APPROVERS}"
+            f"rule `{names[0]}`{more} needs an approval; "
+            f"{installation_check.NO_APPROVER}; {installation_check.SERVE_APPROVERS}"
         )
 
 

@@ -73,10 +73,10 @@ def cron(cli: Invocation, args: commands.ScheduleCronCommand) -> None:
     if seconds not in systemd_unit.TIMES:
         raise UsageError(
             f"cron cannot say every {format_duration(seconds)}",
-            f"the nearest that it can: --every {format_duration(systemd_unit.nearest(seconds))}",
+            f"the nearest that it can: --every {format_duration(systemd_unit.nearest_interval(seconds))}",
         )
     work = _work(cli, args.option)
-    if len(systemd_unit.command(work.command)) > systemd_unit.MAX_COMMAND:
+    if len(systemd_unit.crontab_command(work.command)) > systemd_unit.MAX_COMMAND:
         raise UsageError(
             f"the command is longer than the {systemd_unit.MAX_COMMAND} characters that cron takes",
             "put it into a script, and the script into the crontab",

@@ -10,8 +10,8 @@ from urllib.parse import quote as percent
 import psycopg
 
 from jitid.errors import ConfigurationError
-from jitid.issuers.postgres import create_role
-from jitid.issuers.postgres.create_role import DoomedRole
+from jitid.issuers.postgres import role_statements
+from jitid.issuers.postgres.role_statements import DoomedRole
 from jitid.issuers.postgres.target_server import ServerCall, TargetServer, server_message
 from jitid.issuers.target_issuer import OutsideIssuer, TargetOption, agent_of, task_of
 from jitid.model.credential import Kind
@@ -52,7 +52,7 @@ TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
     ),
     "member_of": TargetOption("texts", "roles whose rights it has"),
     "connection_limit": TargetOption(
-        "count", f"how many sessions it may have at the same time ({create_role.CONNECTIONS})"
+        "count", f"how many sessions it may have at the same time ({role_statements.CONNECTIONS})"
     ),
     "settings": TargetOption("table", "what its sessions begin with, such as statement_timeout"),
     "reassign_to": TargetOption(
@@ -105,7 +105,7 @@ class PostgresRoleIssuer(OutsideIssuer):
         call = self._server.call()
         password = secrets.token_urlsafe(_PASSWORD_BYTES)
         with call.connected(_text(template, "database")) as db:
-            valid_until = create_role.make(db, record, template, password, self._comment(record))
+            valid_until = role_statements.make(db, record, template, password, self._comment(record))
             parameters = self._server.client_parameters(db.info.dbname, db.info.host, db.info.port)
         return MadeCredential(
             Secret(
@@ -130,7 +130,9 @@ class PostgresRoleIssuer(OutsideIssuer):
 
     def revoke(self, records: Sequence[TargetRecord]) -> list[EndOutcome]:
         """Lock the roles, end their sessions, remove their objects and rights, and drop them."""
-        return create_role.end(self._server.call(), [self._doomed_role(record) for record in records])
+        return role_statements.drop_roles(
+            self._server.call(), [self._doomed_role(record) for record in records]
+        )
 
     def _doomed_role(self, record: TargetRecord) -> DoomedRole:
         if record.kind == Kind.ADOPTED:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import psycopg
 
 from jitid.errors import BusyError, ClockError, RefusedError, UsageError
-from jitid.ledger.contract import Seal, record
+from jitid.ledger.contract import Seal, record_seal
 from jitid.ledger.copy_rows import OWN, CopiedTable, Stage, in_order
 from jitid.ledger.postgres import address as postgres_address
 from jitid.ledger.postgres.connection import Connection
@@ -141,7 +141,7 @@ class PostgresSource(_Store):
             transaction = PostgresTransaction(
                 holding, self.names, seal.at, by, KnownRows({}, set()), {}, rows
             )
-            record(transaction, seal)
+            record_seal(transaction, seal)
             transaction.commit()
         except psycopg.Error as error:
             raise translated(error) from error

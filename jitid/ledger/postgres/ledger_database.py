@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jitid.ledger.postgres.ledger import PostgresLedger
 
 
-def exists(path: str) -> bool:
+def home_exists(path: str) -> bool:
     """Return whether the folder is there, after checking that other users have no access to it.
 
     Raises:
@@ -35,7 +35,7 @@ def exists(path: str) -> bool:
     return True
 
 
-def make(path: str, policy: Iterable[tuple[str, str]]) -> None:
+def make_home(path: str, policy: Iterable[tuple[str, str]]) -> None:
     """Create the folder with this policy (names and texts of its files) and without a key; existing parts stay.
 
     Raises:
@@ -111,7 +111,7 @@ def lost_ledger(path: str, address: str, schemas: Sequence[str]) -> IntegrityErr
     )
 
 
-def keyring(path: str) -> Keyring:
+def home_keyring(path: str) -> Keyring:
     """Return this machine's private keys; other machines may have their own."""
     return Keyring(os.path.join(path, KEYS), others=True)
 
@@ -155,7 +155,7 @@ class LedgerDatabase:
             StorageError: it cannot be reached.
 
         """
-        exists(self.home)
+        home_exists(self.home)
         ledger = self._connect(timeout)
         if ledger is None and has_keys(self.home):
             # Another process may just have created the ledger: it renames its key file afterwards.
@@ -199,7 +199,7 @@ class LedgerDatabase:
         if os.path.lexists(self.home):
             # `open` has checked it.
             return False
-        make(self.home, policy())
+        make_home(self.home, policy())
         return True
 
     def create(self, names: Names, policy: Sequence[tuple[str, str]], timeout: float) -> list[str]:
@@ -232,7 +232,7 @@ class LedgerDatabase:
 
         db = open_connection(self.address, timeout)
         try:
-            make(self.home, policy)
+            make_home(self.home, policy)
             keyring = self.keyring()
             # The key gets its final name after the ledger exists: a killed process leaves no key without a ledger.
             signer = keyring.create("EdDSA", first=True)
@@ -289,14 +289,14 @@ class LedgerDatabase:
 
     def keyring(self) -> Keyring:
         """Return this machine's private keys."""
-        return keyring(self.home)
+        return home_keyring(self.home)
 
     def source(self, timeout: float) -> PostgresSource:
         """Return the ledger as the source of a copy. Raises the errors of `home.exists` and `look`."""
         must_be_installed()
         from jitid.ledger.postgres.copy import PostgresSource
 
-        exists(self.home)
+        home_exists(self.home)
         return PostgresSource(self.address, timeout)
 
     def vacuum(self, timeout: float, progress: Callable[[str], None]) -> Vacuumed:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from jitid.errors import BusyError, JitidError, OutputError, StorageError, UsageError
-from jitid.ledger.contract import Seal, record
+from jitid.ledger.contract import Seal, record_seal
 from jitid.ledger.copy_rows import OWN, CopiedTable, Stage, in_order
 from jitid.ledger.sqlite import folder, read_only
 from jitid.ledger.sqlite import ledger as sqlite_ledger
@@ -117,7 +117,7 @@ class SqliteSource(_Store):
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("BEGIN IMMEDIATE")
             transaction = Transaction(self._db, self.names, seal.at, by, KnownRows({}, set()))
-            record(transaction, seal)
+            record_seal(transaction, seal)
             self._db.execute(
                 "UPDATE clock_mark SET marked_at = ?, boot = ?, uptime = ?", (transaction.now, boot, uptime)
             )

@@ -25,9 +25,12 @@ CLAIMS: dict[str, Any] = {
 
 def check(text: str, *keys: dict[str, Any], now: int = NOW) -> str:
     """Check an assertion against the keys, and return its client."""
-    found = authenticate.parse(text)
+    found = authenticate.parse_assertion(text)
     named = {f"acc_{number}": key for number, key in enumerate(keys)}
-    assert authenticate.check(found, named, ("https://auth.example", HERE), now) == f"acc_{len(keys) - 1}"
+    assert (
+        authenticate.check_assertion(found, named, ("https://auth.example", HERE), now)
+        == f"acc_{len(keys) - 1}"
+    )
     return found.client
 
 
@@ -118,7 +121,7 @@ def test_what_is_signed_for_an_hour_counts_for_minutes() -> None:
     """Common clients sign for an hour. jitid accepts an assertion for 5 minutes, and remembers its use no longer."""
     long = signed(exp=NOW + 3600)
     assert check(long, jwk(P256), now=NOW + 299) == "system:ci"
-    assert authenticate.parse(long).ends_at == NOW + 300
+    assert authenticate.parse_assertion(long).ends_at == NOW + 300
     assert check(signed(iat=None, exp=NOW + 300), jwk(P256)) == "system:ci"
 
 

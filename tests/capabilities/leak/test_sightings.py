@@ -14,7 +14,7 @@ from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak.exposure import LeakDetails
 from jitid.capabilities.leak.leaks import LeakReport, ReportedLeaks
-from jitid.capabilities.leak.trace_result import distinct, kept, parts
+from jitid.capabilities.leak.trace_result import distinct_places, kept_places, place_parts
 from jitid.errors import IntegrityError, UsageError
 from jitid.model.leak import LONGEST_PLACE, MOST_PLACES, LeakFilter, Sighting, is_kept
 from jitid.search.find import Finds, mark
@@ -34,7 +34,7 @@ def add(world: World, places: Mapping[str, Sequence[Sighting]], source: str = "g
     for token, each in places.items():
         finds.opaque[fingerprint(token)] = len(each)
         seen[mark("opaque", fingerprint(token))] = each
-    ((found, told),) = parts(finds, seen, None)
+    ((found, told),) = place_parts(finds, seen, None)
     return world.authority.perform(
         leak_operations.AddLeaks(finds=found, report=LeakReport(source, None), sightings=told)
     )
@@ -132,8 +132,8 @@ SIGHTINGS = st.builds(
 
 @given(SIGHTINGS)
 def test_whatever_a_place_is_called_it_can_be_kept_sent_and_told(seen: Sighting) -> None:
-    made = kept(seen)
-    assert kept(made) == made
+    made = kept_places(seen)
+    assert kept_places(made) == made
     operation = leak_operations.AddLeaks(
         finds=Finds(), report=LeakReport("git", None), sightings={"0" * 32: (made,)}
     )
@@ -156,7 +156,7 @@ def test_whatever_a_place_is_called_it_can_be_kept_sent_and_told(seen: Sighting)
     ],
 )
 def test_a_place_is_told_as_it_can_be(place: str, expected: str) -> None:
-    assert kept(Sighting(place)).place == expected
+    assert kept_places(Sighting(place)).place == expected
 
 
 @pytest.mark.parametrize("text", ["", "a\0", f"logs/{TOKEN}", "x" * (LONGEST_PLACE + 1), "\ud800"])
@@ -187,7 +187,7 @@ def test_a_request_has_no_more_than_it_may(world: World) -> None:
         print_ = bytes([number]) * 32
         finds.opaque[print_] = number + 1
         seen[mark("opaque", print_)] = [Sighting("\x1b" * 200 + str(each)) for each in range(number * 3)]
-    whole = list(parts(finds, seen, 20_000))
+    whole = list(place_parts(finds, seen, 20_000))
     assert sum(len(part) for part, _ in whole) == 50
     assert sum(part.mistyped for part, _ in whole) == 3
     for part, told in whole:
@@ -200,4 +200,8 @@ def test_a_request_has_no_more_than_it_may(world: World) -> None:
 
 def test_the_same_place_counts_once_whoever_names_it() -> None:
     other = HERE._replace(finder="trufflehog", found_at=None)
-    assert distinct([HERE, THERE, other, HERE._replace(line=13)]) == [HERE, THERE, HERE._replace(line=13)]
+    assert distinct_places([HERE, THERE, other, HERE._replace(line=13)]) == [
+        HERE,
+        THERE,
+        HERE._replace(line=13),
+    ]

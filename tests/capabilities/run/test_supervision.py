@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from jitid.errors import NotRunError
-from jitid.system.processes import find
+from jitid.system.processes import find_program
 from tests.real import need_root
 
 # A separate process, since the wrapper holds back signals and forks. It watches `sh -c SCRIPT` until a deadline.
@@ -255,7 +255,7 @@ def test_a_script_without_an_interpreter_is_read_by_the_shell(tmp_path: Path) ->
 def test_what_cannot_be_run_is_found_beforehand(program: str, status: int, tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
     with pytest.raises(NotRunError) as caught:
-        find(program, f"/bin:{tmp_path}")
+        find_program(program, f"/bin:{tmp_path}")
     assert caught.value.exit_status == status
 
 
@@ -266,4 +266,4 @@ def test_a_program_is_looked_for_as_the_shell_does(tmp_path: Path) -> None:
         (folder / "tool").write_text("#!/bin/sh\n")
     (second / "tool").chmod(0o755)
     (first / "folder").mkdir()
-    assert find("tool", f"{first}:{second}") == str(second / "tool")
+    assert find_program("tool", f"{first}:{second}") == str(second / "tool")

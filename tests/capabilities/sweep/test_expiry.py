@@ -158,7 +158,7 @@ def test_an_auditors_sweep_records_expiry_too(world: World) -> None:
 def test_a_sealed_ledger_is_examined_all_the_same(world: World) -> None:
     _credential(world)
     with world.ledger.write() as transaction:
-        contract.record(transaction, contract.Seal("elsewhere", NOW, "mark", done=True))
+        contract.record_seal(transaction, contract.Seal("elsewhere", NOW, "mark", done=True))
     world.clock.now += 60
     (finding,) = [each for each in swept(world, "expired-unretired") if isinstance(each, Finding)]
     assert "sealed" in finding.summary

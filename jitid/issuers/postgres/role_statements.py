@@ -199,7 +199,7 @@ class _Role(Record):
     kept: bool
 
 
-def end(call: ServerCall, doomed: Sequence[DoomedRole]) -> list[EndOutcome]:
+def drop_roles(call: ServerCall, doomed: Sequence[DoomedRole]) -> list[EndOutcome]:
     """Return the outcome for each role, in their order; a lost server raises no error either."""
     ending = _RoleEnding(call, doomed)
     try:
