@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from jitid.values.field_types import choice
 from jitid.values.record import Record
@@ -112,10 +112,12 @@ class PresentedAccess(Record):
     """The body of the audit event that granted it."""
 
 
-ROLES = ("issuer", "verifier", "responder", "sweeper", "auditor", "admin")
+Role = Literal["issuer", "verifier", "responder", "sweeper", "auditor", "admin", "bootstrap"]
+"""For the type checker, which refuses an operation with any other role."""
+ROLES: tuple[Role, ...] = ("issuer", "verifier", "responder", "sweeper", "auditor", "admin")
 """The duties that can be given to a caller; each is separate, and none includes another."""
 ROLE = choice(*ROLES, metavar="ROLE", label="role")
-BOOTSTRAP = "bootstrap"
+BOOTSTRAP: Final = "bootstrap"
 """The role of a bootstrap credential: it grants the first administrator access, once."""
 
 

@@ -12,6 +12,7 @@ from jitid.values.field_types import COUNT, FILE, LIMIT, MAX_ROWS, SHORT_REASON
 
 if TYPE_CHECKING:
     from jitid.formats.columns import Columns
+    from jitid.model.access import Role
     from jitid.operation.context import Context
 
 
@@ -115,7 +116,7 @@ class Operation(Verb, Generic[Result]):
     """A frozen record of its arguments; `Result` is the type of its answer."""
 
     # Without annotations, which would make them fields.
-    roles: ClassVar[tuple[str, ...]] = ()
+    roles: ClassVar[tuple[Role, ...]] = ()
     """The roles whose callers may request it; without any of them, and of the next two, no caller may."""
     for_anybody = False
     """Whether each authenticated caller may: it contains its own authorization, or checks the caller."""

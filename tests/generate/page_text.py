@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +36,10 @@ _VERBS: Mapping[str, Any] = {
     if path.stem != "jitid"
     for verb, page in _loaded(path.stem).items()
 }
+
+for _verb in all_verbs():
+    if _verb not in _VERBS:
+        sys.exit(f"jitid/cli/pages/*.toml has no section [{_verb!r}] for the page of the new verb")
 
 STATUSES: Mapping[int, str] = {int(status): text for status, text in ROOT["statuses"].items()}
 """The general sentence of each exit status."""

@@ -157,4 +157,6 @@ def test_every_answer_decodes_as_it_was_encoded(tmp_path: Path, monkeypatch: pyt
             again: Any = codec.encode_result(operation, decoded)
             assert (list(again) if codec.streams(type(operation)) else again) == document, name
     assert types <= {int, str, bytes, type(None)}
-    assert asked == {name for name, kind in operations().items() if kind.effect == READS} & set(codec.names())
+    reading = {name for name, kind in operations().items() if kind.effect == READS} & {*codec.names()}
+    assert reading - asked == set(), "no request of it in `_reading`"
+    assert asked - reading == set(), "in `_reading`, and it changes something"

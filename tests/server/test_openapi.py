@@ -54,5 +54,8 @@ def test_what_the_document_allows_and_forbids_is_answered_as_it_says(tmp_path: P
 
 def test_a_renamed_class_keeps_its_name_for_clients() -> None:
     """Clients use the names of schemas. A new class adds a line to the file; no line of it changes."""
-    names = sorted(native.document("https://id.example")["components"]["schemas"])
-    assert names == Path(__file__).with_name("schema_names.txt").read_text(encoding="utf-8").split()
+    names = {*native.document("https://id.example")["components"]["schemas"]}
+    stored = Path(__file__).with_name("schema_names.txt").read_text(encoding="utf-8").split()
+    assert stored == sorted(stored)
+    assert names - {*stored} == set(), "new: add a line for each to tests/server/schema_names.txt"
+    assert {*stored} - names == set(), "clients use these names: see _SCHEMAS in authority/wire/shape_of.py"
