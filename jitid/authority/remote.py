@@ -1,4 +1,7 @@
-"""The remote authority: sends each operation and returns its answer like a local authority."""
+"""The remote authority: sends each operation and returns its answer like a local authority.
+
+A large answer comes in pages; the credential of the client is private to its owner.
+"""
 
 from __future__ import annotations
 

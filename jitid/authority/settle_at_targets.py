@@ -1,4 +1,7 @@
-"""Settlement at targets: after a revocation in the ledger, targets revoke too, or the command reports the rest."""
+"""Settlement at targets: after a revocation in the ledger, targets revoke too, or the command reports the rest.
+
+The step after it: proof that ended leaked credentials are refused.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`jitid ledger restore`: a backup is compared with all known heads of its ledger, and put at the ledger's place."""
+"""`jitid ledger restore`: a backup is compared with all known heads of its ledger, and put at the ledger's place.
+
+The backup is verified first: its manifest, its audit log, and the heads that were seen before.
+"""
 
 from __future__ import annotations
 

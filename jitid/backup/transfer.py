@@ -1,4 +1,7 @@
-"""`jitid ledger copy`: the classes for the two places, and the keys and the policy that are copied with the rows."""
+"""`jitid ledger copy`: the classes for the two places, and the keys and the policy that are copied with the rows.
+
+The copy is complete and verified, and continues with its own audit chains.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Hints after a refused token or an invalid id, from facts that the verb has and the ledger lacks."""
+"""Hints after a refused token or an invalid id, from facts that the verb has and the ledger lacks.
+
+And a note about the old token in a file that an output replaces, if it is still valid.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The run of a command line, from its start to its exit status. Only this module turns errors into statuses."""
+"""The run of a command line, from its start to its exit status. Only this module turns errors into statuses.
+
+A verb runs by its function, or as an operation with a view.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The effective configuration: flags, environment and files, with the origin of each value."""
+"""The effective configuration: flags, environment and files, with the origin of each value.
+
+With guard rails: settings that no environment variable may loosen, not even by naming another file.
+"""
 
 from __future__ import annotations
 

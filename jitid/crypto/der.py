@@ -3,6 +3,8 @@
 `cryptography.x509` is not loaded to issue a certificate: see `x509_form`. The tests compare these bytes with the bytes
 that the library writes. A certificate of a caller is parsed by the library, after `from_pem` has accepted its text:
 the library accepts several spellings of one certificate.
+
+And the certificates that jitid issues (RFC 5280, section 4.1; SPIFFE X509-SVID, section 4).
 """
 
 from __future__ import annotations

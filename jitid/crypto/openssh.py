@@ -6,6 +6,8 @@ The SSH module of `cryptography` writes the same bytes; the tests compare the tw
 - It certifies no security keys (`sk-ssh-ed25519@openssh.com`), and does not return the signed part of a certificate.
 - It accepts a second spelling of a certificate, reserved data, and line breaks in a key id or a principal.
 - It costs `jitid issue --kind ssh-cert` a sixth of its time, and each certificate of many 1.9 times as much.
+
+And key revocation lists, by which hosts refuse certificates (OpenSSH's PROTOCOL.krl).
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Keys are PEM (RFC 7468): PKCS#8 (RFC 5958), SEC 1 (RFC 5915), PKCS#1 (RFC 8017) and OpenSSH's own form (PROTOCOL.key);
 or the 32 bytes of a keyring file.
+
+Also public keys that callers present, and the fingerprints of keys.
 """
 
 from __future__ import annotations

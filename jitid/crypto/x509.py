@@ -1,6 +1,8 @@
 """X.509 certificates by `cryptography`: certificates that callers present, chains, and an authority's own certificate.
 
 `jitid issue` does not load this module, except to make an authority: see `x509_form`.
+
+And the comparison of certificate revocation lists (RFC 5280, section 5).
 """
 
 from __future__ import annotations

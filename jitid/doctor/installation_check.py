@@ -1,6 +1,8 @@
 """Checks of the whole installation: this machine, and the ledger and its keys through their authority.
 
 A check is a function that yields results, and an entry in one of the tables at the end.
+
+Also checks of a remote authority from this machine, and of whether another person can grant approvals.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Interface of the issuers whose target makes the credential: a database, a cloud, a secrets engine, a program."""
+"""Interface of the issuers whose target makes the credential: a database, a cloud, a secrets engine, a program.
+
+Also the names of agents and tasks at targets; no two of them have the same name there.
+"""
 
 from __future__ import annotations
 

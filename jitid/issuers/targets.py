@@ -1,4 +1,7 @@
-"""The configured targets: which target makes a credential, and whether its table is valid."""
+"""The configured targets: which target makes a credential, and whether its table is valid.
+
+And their issuers, by the kind of credential that they make.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The protocol that each ledger implements, and changes that are retried."""
+"""The protocol that each ledger implements, and changes that are retried.
+
+And the seal of a ledger that was copied to another place: the copy is live, and the sealed ledger is read-only.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Recording of expired credentials, so that a clock that is set back makes none of them valid again."""
+"""Recording of expired credentials, so that a clock that is set back makes none of them valid again.
+
+Also the record of the last pruning, and the times since which identities are refused.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Selections and filters of rows, as set operations in portable SQL."""
+"""Selections and filters of rows, as set operations in portable SQL.
+
+Also the time until which verifiers and targets may accept a credential that the ledger refuses.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The signing keys of a ledger: queries and changes."""
+"""The signing keys of a ledger: queries and changes.
+
+And the places of signed tokens in status lists.
+"""
 
 from __future__ import annotations
 

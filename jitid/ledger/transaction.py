@@ -1,4 +1,7 @@
-"""A transaction on the ledger: the part of writing that all capabilities share."""
+"""A transaction on the ledger: the part of writing that all capabilities share.
+
+And the epochs of audit chains: all chains are closed, and new ones opened, when a ledger is copied.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The identities that a server has handed out, each with a token file until it is taken back."""
+"""The identities that a server has handed out, each with a token file until it is taken back.
+
+And the limits of an agent: its number of identities, and its rate of writes to the ledger.
+"""
 
 from __future__ import annotations
 

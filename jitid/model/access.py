@@ -1,4 +1,7 @@
-"""The callers of an authority: their proved identities, roles and access credentials, and the issuers of ID tokens."""
+"""The callers of an authority: their proved identities, roles and access credentials, and the issuers of ID tokens.
+
+Also the answer of an authority about its caller, and the confinement of the caller's process.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A credential with the identity that it belongs to, and its state at a given time."""
+"""A credential with the identity that it belongs to, and its state at a given time.
+
+Of a credential that ended: since when the ledger refuses it, and until when a verifier may accept it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The records of leaked credentials in a ledger, and the answers to queries about them."""
+"""The records of leaked credentials in a ledger, and the answers to queries about them.
+
+And the consequences of a leak: the later credentials of the identity, its actions, and how all of these ended.
+"""
 
 from __future__ import annotations
 

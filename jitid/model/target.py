@@ -1,4 +1,7 @@
-"""A target: an external place where credentials are made, its configuration, and the credentials that exist there."""
+"""A target: an external place where credentials are made, its configuration, and the credentials that exist there.
+
+And these credentials: their state in the ledger, and the outcome of ending them at the target.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The base of operations, records of arguments with the type of their answer; and the interface of an authority."""
+"""The base of operations, records of arguments with the type of their answer; and the interface of an authority.
+
+And the declaration of verbs of the command line, with the options that many of them have.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Test cases of a policy in TOML: requests and the expected answers."""
+"""Test cases of a policy in TOML: requests and the expected answers.
+
+And their test runs: the outcome of each case, and its differences from the expected answer.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Valid rules that are probably mistakes: without any effect, or open to any user by the name of a task."""
+"""Valid rules that are probably mistakes: without any effect, or open to any user by the name of a task.
+
+Among them: comparisons that never hold, and conditions that exclude each other.
+"""
 
 from __future__ import annotations
 

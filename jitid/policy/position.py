@@ -1,4 +1,7 @@
-"""Places in a policy file: Cedar's messages describe an error, but not its place."""
+"""Places in a policy file: Cedar's messages describe an error, but not its place.
+
+Also the validation of statements against the schema, and a catalogue of a policy's rules.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 From 4.12 on `import cedarpy` imports `cedarpy.pst`: 40 dataclasses that take more time than the rest of the package,
 20 ms at each start. Python's own lazy loader defers this until code reads a name of the module.
+
+And the syntax tree of each rule, as cedarpy writes it in JSON (Cedar's JSON policy format).
 """
 
 from __future__ import annotations

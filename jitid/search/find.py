@@ -1,4 +1,7 @@
-"""The results of a search by kind of string, and the forms of signed tokens, certificates and keys."""
+"""The results of a search by kind of string, and the forms of signed tokens, certificates and keys.
+
+And the search for adopted secrets: candidates by prefix and length, confirmed by fingerprint.
+"""
 
 from __future__ import annotations
 

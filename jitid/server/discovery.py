@@ -1,4 +1,7 @@
-"""Public metadata: the endpoints (RFC 8414, OpenID Connect Discovery), the keys (RFC 7517)."""
+"""Public metadata: the endpoints (RFC 8414, OpenID Connect Discovery), the keys (RFC 7517).
+
+And public endpoints about tokens: the status lists that they refer to, and the status of one for its holder.
+"""
 
 from __future__ import annotations
 

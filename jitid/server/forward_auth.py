@@ -1,4 +1,7 @@
-"""Forward authentication: a proxy (such as nginx with `auth_request`) checks whether it may forward a request."""
+"""Forward authentication: a proxy (such as nginx with `auth_request`) checks whether it may forward a request.
+
+The original request target is parsed strictly: the path of the decision is the path that is served.
+"""
 
 from __future__ import annotations
 

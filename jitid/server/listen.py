@@ -1,4 +1,7 @@
-"""Listening sockets of the service, and the acceptance of connections: limited in total and for each local user."""
+"""Listening sockets of the service, and the acceptance of connections: limited in total and for each local user.
+
+With TLS: the certificate, its key and the minimum version.
+"""
 
 from __future__ import annotations
 

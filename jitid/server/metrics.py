@@ -1,4 +1,7 @@
-"""Counters of all workers of one service in shared memory: each worker writes its own part, and each can sum them."""
+"""Counters of all workers of one service in shared memory: each worker writes its own part, and each can sum them.
+
+And the facts about a request in progress; the service log has a line for each.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""OAuth form parsing (RFC 6749, appendix B): strict, in one way only, and with limits."""
+"""OAuth form parsing (RFC 6749, appendix B): strict, in one way only, and with limits.
+
+And OAuth error responses (RFC 6749, section 5.2).
+"""
 
 from __future__ import annotations
 

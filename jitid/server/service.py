@@ -1,4 +1,7 @@
-"""The shared base of all routes: authentication of callers, and operations in threads, with time limits."""
+"""The shared base of all routes: authentication of callers, and operations in threads, with time limits.
+
+An agent that revoked itself cannot send a request, so its credentials at targets are revoked in the background.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The limits of the service: for one request, for one client, and in total."""
+"""The limits of the service: for one request, for one client, and in total.
+
+And the parameters of a service start, which all its workers share.
+"""
 
 from __future__ import annotations
 

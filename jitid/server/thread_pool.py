@@ -1,4 +1,7 @@
-"""A thread pool for work that waits for the ledger, so that the event loop never blocks."""
+"""A thread pool for work that waits for the ledger, so that the event loop never blocks.
+
+Each thread has an authority over the shared ledger; read-only requests are done in batches.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Private files: created with mode 0600 regardless of the umask, replaced completely, never reached through a link."""
+"""Private files: created with mode 0600 regardless of the umask, replaced completely, never reached through a link.
+
+The temporary files of killed writers are removed.
+"""
 
 from __future__ import annotations
 

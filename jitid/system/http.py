@@ -1,6 +1,8 @@
 """A connection to a service: HTTP/1.1 over TLS, loopback or a Unix socket, with a time limit for every request.
 
 A server must prove that it is the host of an https address, and no redirection is followed.
+
+Connects directly, or to the proxy that HTTPS_PROXY names for the host.
 """
 
 from __future__ import annotations

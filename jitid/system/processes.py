@@ -1,4 +1,7 @@
-"""Facts about processes: the identity of this process, and whether another process still runs."""
+"""Facts about processes: the identity of this process, and whether another process still runs.
+
+And the search for programs on PATH.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Names of agents, tasks, delegators, trust domains, issuers and audiences, and their SPIFFE spelling."""
+"""Names of agents, tasks, delegators, trust domains, issuers and audiences, and their SPIFFE spelling.
+
+Also the patterns of names that an issuer of ID tokens may prove, and the overlap of two patterns.
+"""
 
 from __future__ import annotations
 

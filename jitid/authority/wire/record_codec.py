@@ -1,4 +1,7 @@
-"""Records and operations as JSON objects, and jitid's few types that are not records."""
+"""Records and operations as JSON objects, and jitid's few types that are not records.
+
+One of them is a secret, which appears in bodies only.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The JSON shape of each type, derived from annotations, for requests and for answers."""
+"""The JSON shape of each type, derived from annotations, for requests and for answers.
+
+And checks of a remote authority's answers beyond their types, before a command relies on them.
+"""
 
 from __future__ import annotations
 

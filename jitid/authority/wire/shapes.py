@@ -1,4 +1,7 @@
-"""Encoding and decoding of values as JSON: one class for each kind of type, not for each record."""
+"""Encoding and decoding of values as JSON: one class for each kind of type, not for each record.
+
+The types come from the annotations of operations and records, also types for the type checker only.
+"""
 
 from __future__ import annotations
 

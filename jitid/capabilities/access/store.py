@@ -1,4 +1,7 @@
-"""Access credentials of callers, in SQL for SQLite and PostgreSQL."""
+"""Access credentials of callers, in SQL for SQLite and PostgreSQL.
+
+And marks of presented foreign tokens: each is accepted only from its first presenter.
+"""
 
 from __future__ import annotations
 

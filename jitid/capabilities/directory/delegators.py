@@ -1,4 +1,7 @@
-"""Changes and lookups of single delegators: add, change, disable, enable, show."""
+"""Changes and lookups of single delegators: add, change, disable, enable, show.
+
+With a disabled delegator end the credentials, agents, requests and access that depend on it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The registry of recurring agents: the owner of each, its limits, and its review date."""
+"""The registry of recurring agents: the owner of each, its limits, and its review date.
+
+Agents are suspended and unregistered with the revocation of their credentials.
+"""
 
 from __future__ import annotations
 

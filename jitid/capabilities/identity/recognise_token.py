@@ -1,4 +1,7 @@
-"""Recognition of a presented token as a credential of this ledger: its form, its signature, and its row."""
+"""Recognition of a presented token as a credential of this ledger: its form, its signature, and its row.
+
+Many tokens are verified in set operations; their signatures before any lock is taken.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rows of the ledger compared with the audit events that issued and ended them."""
+"""Rows of the ledger compared with the audit events that issued and ended them.
+
+They are read in the order of these events.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 They are deleted in two steps. One transaction with an audit event condemns identities: from then on, the log accounts
 for the remaining rows without them. Later their rows are deleted, in small batches. A pruning that is interrupted
 continues with the next call.
+
+The audit event of a pruning records the digests of the rows that remain of old events.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Queries for the rows of the ledger that the check of the audit log reads."""
+"""Queries for the rows of the ledger that the check of the audit log reads.
+
+Credentials of one event with consecutive numbers are read together.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Check of the rows of issued credentials and their identities against the audit events that issued them."""
+"""Check of the rows of issued credentials and their identities against the audit events that issued them.
+
+And of the times until which verifiers accept ended credentials.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Verification of the audit log, and of the ledger's rows against it."""
+"""Verification of the audit log, and of the ledger's rows against it.
+
+And of the segments that were cut from it.
+"""
 
 from __future__ import annotations
 

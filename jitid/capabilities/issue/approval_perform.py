@@ -1,4 +1,7 @@
-"""Performs the operations on approvals."""
+"""Performs the operations on approvals.
+
+Approvers grant or deny a request.
+"""
 
 from __future__ import annotations
 

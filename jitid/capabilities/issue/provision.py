@@ -2,6 +2,8 @@
 
 The row is durable before the target is called, and the fingerprint before the secret is handed out. A failure in
 between leaves a row that has ended and is not settled: jitid tries to revoke it at its target until that is confirmed.
+
+And the addition of one credential to an identity that has others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Renew: issue a successor credential of the same identity by a new decision; its descendants stay valid."""
+"""Renew: issue a successor credential of the same identity by a new decision; its descendants stay valid.
+
+And attach: a further credential of another kind or for another use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Queries and changes of leaks, in SQL for both SQLite and PostgreSQL."""
+"""Queries and changes of leaks, in SQL for both SQLite and PostgreSQL.
+
+Also the leaked credentials that every verification refuses, and the aftermath of a leak.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The result of a trace: the credentials that were found, and the strings that the ledger does not know."""
+"""The result of a trace: the credentials that were found, and the strings that the ledger does not know.
+
+And the places where they were seen, in the form that is stored and sent.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Trace found strings to the credentials of this ledger: live or ended, proved or not."""
+"""Trace found strings to the credentials of this ledger: live or ended, proved or not.
+
+Fingerprints are matched with the ledger at once, without a look-up for each string.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The figures of a report in one table: each format takes a figure's name, its description, unit and value from it."""
+"""The figures of a report in one table: each format takes a figure's name, its description, unit and value from it.
+
+The same as single figures with labels: for spreadsheets, and for Prometheus.
+"""
 
 from __future__ import annotations
 

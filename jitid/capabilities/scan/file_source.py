@@ -1,4 +1,7 @@
-"""Files and folders as a source: each file is opened once, read into one buffer with others, and closed again."""
+"""Files and folders as a source: each file is opened once, read into one buffer with others, and closed again.
+
+The walk of folders never leaves their root: it follows no link and opens no long path.
+"""
 
 from __future__ import annotations
 

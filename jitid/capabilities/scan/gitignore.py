@@ -1,4 +1,7 @@
-"""Ignore rules of git: patterns of `.gitignore` and `.git/info/exclude` (gitignore(5)), folder by folder."""
+"""Ignore rules of git: patterns of `.gitignore` and `.git/info/exclude` (gitignore(5)), folder by folder.
+
+Their globs become regular expressions by the rules of git's wildmatch (glob(7)).
+"""
 
 from __future__ import annotations
 

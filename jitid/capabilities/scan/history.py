@@ -1,4 +1,7 @@
-"""Lists of the objects of a git repository, each once, in files that several processes share."""
+"""Lists of the objects of a git repository, each once, in files that several processes share.
+
+And their origins: the commit that added an object, and whether it is still there.
+"""
 
 from __future__ import annotations
 

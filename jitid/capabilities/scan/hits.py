@@ -1,4 +1,7 @@
-"""Search for jitid's strings and their places, in items of any size, with one reused buffer."""
+"""Search for jitid's strings and their places, in items of any size, with one reused buffer.
+
+A source yields these items: texts with a place.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Search of a source by several processes, with results in batches."""
+"""Search of a source by several processes, with results in batches.
+
+A busy process gives pieces of work to a process without work.
+"""
 
 from __future__ import annotations
 

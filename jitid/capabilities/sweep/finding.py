@@ -1,4 +1,7 @@
-"""Results of a sweep: findings, and the coverage of each rule."""
+"""Results of a sweep: findings, and the coverage of each rule.
+
+Also the thresholds of rules, the findings of a baseline, and the result of a canary.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 First come the findings that the sweep has ended. Then follow, for each rule, its findings and its coverage, and last
 the summary. There may be a million rows: a format must not keep them all.
+
+They can be grouped by rule and state, for formats that show the first rows and count the rest.
 """
 
 from __future__ import annotations

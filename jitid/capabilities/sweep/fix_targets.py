@@ -1,4 +1,7 @@
-"""Remedies of `--fix` at targets: end credentials there that the target still accepts, and report failures."""
+"""Remedies of `--fix` at targets: end credentials there that the target still accepts, and report failures.
+
+Before that, targets are queried in parallel for the credentials that exist there.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rules of a sweep, and the input that they read."""
+"""Rules of a sweep, and the input that they read.
+
+The rules run one after another, and yield their findings one by one.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Queries of a sweep that belong to no single rule, and the table of suspects."""
+"""Queries of a sweep that belong to no single rule, and the table of suspects.
+
+And the answers of targets, in temporary tables that rules query in sets.
+"""
 
 from __future__ import annotations
 

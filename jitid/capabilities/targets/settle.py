@@ -1,4 +1,7 @@
-"""Settling: end expired and revoked credentials at their targets too, and retry until that is confirmed."""
+"""Settling: end expired and revoked credentials at their targets too, and retry until that is confirmed.
+
+And checks of the configured targets.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """The status lists of signed tokens (draft-ietf-oauth-status-list), made from the ledger when they are published.
 
 `StatusStore.revoked_places` says which tokens are marked in them. A revocation writes nothing here.
+
+The place of a new token is drawn at random, so that places do not reveal the number of tokens.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Queries and changes of the use of credentials, in SQL for both SQLite and PostgreSQL."""
+"""Queries and changes of the use of credentials, in SQL for both SQLite and PostgreSQL.
+
+And the audiences that report use: only for their credentials can jitid know that nothing used them.
+"""
 
 from __future__ import annotations
 

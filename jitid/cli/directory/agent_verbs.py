@@ -1,4 +1,7 @@
-"""`jitid agent`: register, show, review, suspend and unregister agents that recur."""
+"""`jitid agent`: register, show, review, suspend and unregister agents that recur.
+
+`jitid agent classify` and `suggest` turn the ledger's records of agents into advice and policies.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`jitid authorize`: decide on an action, for enforcement points and scripts."""
+"""`jitid authorize`: decide on an action, for enforcement points and scripts.
+
+With --batch: a JSON line in for each action, and a JSON line out, in the same order.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`jitid inspect`: show all facts about a token or an id."""
+"""`jitid inspect`: show all facts about a token or an id.
+
+And `jitid explain`: the reasons for a recorded decision, and the decision that the current policy would make.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`jitid list`: list credentials."""
+"""`jitid list`: list credentials.
+
+And `jitid tree`: show chains of delegation.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`jitid revoke` and `retire`: end credentials before their time, or a task."""
+"""`jitid revoke` and `retire`: end credentials before their time, or a task.
+
+One request to an authority names a limited number of credentials; more of them need several requests.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`jitid approve`: list, show, grant and deny requests for approval."""
+"""`jitid approve`: list, show, grant and deny requests for approval.
+
+A verb that lacks an approval reports how to get it, or waits for it.
+"""
 
 from __future__ import annotations
 

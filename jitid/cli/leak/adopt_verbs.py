@@ -1,4 +1,7 @@
-"""`jitid adopt`: record existing standing secrets, show and change them, and record their end."""
+"""`jitid adopt`: record existing standing secrets, show and change them, and record their end.
+
+`jitid adopt suggest` has replacements for them: configuration, policy and commands.
+"""
 
 from __future__ import annotations
 

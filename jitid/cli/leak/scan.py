@@ -1,4 +1,7 @@
-"""`jitid scan`: find jitid's secrets in files, and report the owner and the state of each."""
+"""`jitid scan`: find jitid's secrets in files, and report the owner and the state of each.
+
+Also scans of a git repository instead of files, and rules for other scanners.
+"""
 
 from __future__ import annotations
 

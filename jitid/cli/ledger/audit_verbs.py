@@ -1,4 +1,7 @@
-"""`jitid audit`: read, sign, verify and export the audit log."""
+"""`jitid audit`: read, sign, verify and export the audit log.
+
+With --follow, events are printed when they are committed.
+"""
 
 from __future__ import annotations
 

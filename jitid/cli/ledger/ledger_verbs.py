@@ -1,4 +1,7 @@
-"""`jitid ledger backup`, `restore`, `vacuum`, `copy` and `issuer`: the care of a whole ledger."""
+"""`jitid ledger backup`, `restore`, `vacuum`, `copy` and `issuer`: the care of a whole ledger.
+
+And `jitid prune`: delete expired records past their retention period.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`jitid policy check`, `show` and `init`: check, show and create policies."""
+"""`jitid policy check`, `show` and `init`: check, show and create policies.
+
+And `jitid policy test` and `diff`: run the cases of policies, and compare the decisions of two policies.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`jitid serve`: the authority over HTTP, for authenticated callers."""
+"""`jitid serve`: the authority over HTTP, for authenticated callers.
+
+And its systemd service, for this installation and this line.
+"""
 
 from __future__ import annotations
 

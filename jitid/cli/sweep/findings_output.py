@@ -1,4 +1,7 @@
-"""The output of `sweep` and `scan`: their findings in every format, to standard output or to a file."""
+"""The output of `sweep` and `scan`: their findings in every format, to standard output or to a file.
+
+The rows are findings as they arrive, the coverage after each rule, and a summary at the end.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The operations of one sweep: revoke on request, end credentials at targets, and examine the rest."""
+"""The operations of one sweep: revoke on request, end credentials at targets, and examine the rest.
+
+And the baseline of a sweep: known findings, which are not reported as new.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Access of a target to AWS: its own keys, JWTs for single agents, and a role that administers other roles."""
+"""Access of a target to AWS: its own keys, JWTs for single agents, and a role that administers other roles.
+
+The keys may be those of the EC2 role of this machine, from the instance metadata service.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Texts for AWS: session policies, the source identity, session tags, and the denial of single sessions."""
+"""Texts for AWS: session policies, the source identity, session tags, and the denial of single sessions.
+
+The denial is written into the inline policy of the role, safe against concurrent writers.
+"""
 
 from __future__ import annotations
 

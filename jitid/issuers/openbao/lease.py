@@ -2,6 +2,8 @@
 
 The token is short-lived until the ledger has its accessor. Before that, no secret is requested with it. A token that
 is lost on the way expires within a minute.
+
+Leases and tokens are ended, and their end is confirmed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Logins at OpenBao or Vault: by an AppRole, by a JWT such as a service account's, or with a token from a file."""
+"""Logins at OpenBao or Vault: by an AppRole, by a JWT such as a service account's, or with a token from a file.
+
+Replies are parsed strictly, and texts for requests are validated.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A ledger folder as the source or the target of a copy. A target is filled aside, and published by one rename."""
+"""A ledger folder as the source or the target of a copy. A target is filled aside, and published by one rename.
+
+The database is copied at one moment, while other processes continue to read and write.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The ledger in a SQLite file: one durable writer at a time, in the order of a fair lock."""
+"""The ledger in a SQLite file: one durable writer at a time, in the order of a fair lock.
+
+A restore may replace its file by a backup: an open ledger checks that its file is still at its path.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The interface of each way to deliver a secret, its input, and the choice of the way for a kind."""
+"""The interface of each way to deliver a secret, its input, and the choice of the way for a kind.
+
+The usual way: files in memory, one for the whole secret and one for each of its parts.
+"""
 
 from __future__ import annotations
 

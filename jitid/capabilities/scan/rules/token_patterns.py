@@ -1,4 +1,7 @@
-"""Regular expressions for jitid's tokens that RE2, Go, Rust and Vectorscan read alike."""
+"""Regular expressions for jitid's tokens that RE2, Go, Rust and Vectorscan read alike.
+
+And the address of the authority from which scanners query the status of a token.
+"""
 
 from __future__ import annotations
 
