@@ -1,4 +1,7 @@
-"""The permissions of callers: roles, rights to their own objects, and the use of each token in an operation."""
+"""The permissions of callers: roles, rights to their own objects, and the use of each token in an operation.
+
+An operation that declares no callers is refused.
+"""
 
 from __future__ import annotations
 

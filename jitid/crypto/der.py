@@ -5,6 +5,9 @@ that the library writes. A certificate of a caller is parsed by the library, aft
 the library accepts several spellings of one certificate.
 
 And the certificates that jitid issues (RFC 5280, section 4.1; SPIFFE X509-SVID, section 4).
+
+`cryptography.x509` would write the same bytes; the tests compare the two. It costs `jitid issue --kind x509-svid`
+another third of its time, and each certificate of many 1.7 times as much.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ Keys are PEM (RFC 7468): PKCS#8 (RFC 5958), SEC 1 (RFC 5915), PKCS#1 (RFC 8017) 
 or the 32 bytes of a keyring file.
 
 Also public keys that callers present, and the fingerprints of keys.
+
+A fingerprint is SHA-256 of the public key in the form of certificates (SubjectPublicKeyInfo: RFC 5280, section
+4.1.2.7). The keys that jitid makes have one length for each algorithm, so a constant prefix replaces an encoder.
 """
 
 from __future__ import annotations

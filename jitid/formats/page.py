@@ -1,4 +1,8 @@
-"""HTML pages made from templates, and their cards: each is complete in itself, runs no script and requests nothing."""
+"""HTML pages made from templates, and their cards: each is complete in itself, runs no script and requests nothing.
+
+Templates draw them (`card.html`, `columns.svg`). Colours come from the page's style by class (`bar`, `other`, `warn`),
+so that a plot is light or dark like the page. Widths are percentages: text keeps its size on a phone.
+"""
 
 from __future__ import annotations
 

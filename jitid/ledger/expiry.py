@@ -1,6 +1,10 @@
 """Recording of expired credentials, so that a clock that is set back makes none of them valid again.
 
 Also the record of the last pruning, and the times since which identities are refused.
+
+The holder of a leaked credential can renew it, attach others to its identity, delegate and exchange. All of these
+credentials belong to the identity or to a descendant, so one walk down the parent edges finds everything that the leak
+exposes. SQLite and PostgreSQL both run the SQL.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Selections and filters of rows, as set operations in portable SQL.
 
 Also the time until which verifiers and targets may accept a credential that the ledger refuses.
+
+`c` is its row in `credential`, `o` its row in `outside`; `:now` is the time. SQLite and PostgreSQL both run them.
 """
 
 from __future__ import annotations

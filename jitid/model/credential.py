@@ -1,6 +1,10 @@
 """A credential with the identity that it belongs to, and its state at a given time.
 
 Of a credential that ended: since when the ledger refuses it, and until when a verifier may accept it.
+
+A verifier that holds the published keys accepts a signed credential until its expiry, even if the ledger refuses it.
+No ledger knows all verifiers of an audience, nor whether each of them reads the status list. So a list or a revocation
+never makes the second fact earlier than the latest signed expiry.
 """
 
 from __future__ import annotations

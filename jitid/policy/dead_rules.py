@@ -1,6 +1,9 @@
 """Valid rules that are probably mistakes: without any effect, or open to any user by the name of a task.
 
 Among them: comparisons that never hold, and conditions that exclude each other.
+
+The possible values of some facts are known: the hours of a day, the words of a sensitivity, the prefixes of
+delegators' names. Only certain errors are reported. Comparisons with anything but literals are skipped.
 """
 
 from __future__ import annotations

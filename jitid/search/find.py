@@ -1,6 +1,9 @@
 """The results of a search by kind of string, and the forms of signed tokens, certificates and keys.
 
 And the search for adopted secrets: candidates by prefix and length, confirmed by fingerprint.
+
+Only a known prefix and the length distinguish a foreign secret from other words. Each candidate is hashed; it is a
+secret if the ledger has adopted one with that fingerprint.
 """
 
 from __future__ import annotations

@@ -307,9 +307,12 @@ def value(type_: FieldType[Any], *, default: object = _REQUIRED) -> Any:
     return Field(type_, default=default)
 
 
-def computed(type_: FieldType[T]) -> T | None:
-    """Declare a value that the verb computes, such as from local options: a line has None for it."""
-    return _field(type_, absent=None)
+def computed(type_: FieldType[T], *, absent: T) -> T:
+    """Declare a value that the verb computes, such as from local options.
+
+    A line has `absent`, which must refuse: a verb that forgets the value then does nothing, and not too much.
+    """
+    return _field(type_, absent=absent)
 
 
 def values(

@@ -61,3 +61,14 @@ def test_the_authority_reads_no_local_field(name: str) -> None:
     local = {field for field, declared in operations()[name].fields.items() if declared.local}
     assert not local & {"dry_run", "accept_clock", "limit", "most"}
     assert not local & {*fields_of(cast("type", operations()[name]))}
+    # The authority searches requests for tokens; a secret in a local field would not be among them.
+    kinds = [vars(each).get("__annotations__", {}) for each in operations()[name].__mro__]
+    assert not [field for field in local for kind in kinds if "Secret" in kind.get(field, "")]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, kind in operations().items() if "most" in kind.fields and kind.verb]
+)
+def test_a_verb_that_computes_no_limit_ends_nothing(name: str) -> None:
+    """None would mean any number."""
+    assert operations()[name].fields["most"].absent == 0

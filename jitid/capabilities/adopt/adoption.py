@@ -1,4 +1,8 @@
-"""Adopt standing secrets that exist already, and change their recorded properties; never the secret is recorded."""
+"""Adopt standing secrets that exist already, and change their recorded properties; never the secret is recorded.
+
+An adopted secret is a credential of the ledger like any other, on its own task, so that search, reports and revocation
+include it. jitid did not make it, and no presented text counts as a token for it.
+"""
 
 from __future__ import annotations
 

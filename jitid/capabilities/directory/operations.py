@@ -109,7 +109,7 @@ class SuspendAgent(Operation["WithdrawnAgent"]):
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     keep_live: bool = flag("--keep-live", help="Let what it holds live on.", default=False)
     reason: str | None = reason_opt()
-    most: int | None = computed(COUNT)
+    most: int | None = computed(COUNT, absent=0)
     """The maximum number of live credentials that may end; None for any number."""
     dry_run: bool = dry_run_flag()
     max_: int | None = local(max_opt())
@@ -132,7 +132,7 @@ class UnregisterAgent(Operation["WithdrawnAgent"]):
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     keep_live: bool = flag("--keep-live", help="Let what it holds live on.", default=False)
     reason: str | None = reason_opt()
-    most: int | None = computed(COUNT)
+    most: int | None = computed(COUNT, absent=0)
     dry_run: bool = dry_run_flag()
     max_: int | None = local(max_opt())
     yes: bool = local(yes_flag())
@@ -246,7 +246,7 @@ class DisableDelegator(Operation["Disabled"]):
         "--keep-live", help="What descends from them lives on until it ends by itself.", default=False
     )
     reason: str | None = reason_opt()
-    most: int | None = computed(COUNT)
+    most: int | None = computed(COUNT, absent=0)
     """The maximum number of live credentials that may end; None for any number."""
     dry_run: bool = dry_run_flag()
     max_: int | None = local(max_opt())

@@ -1,6 +1,14 @@
 """Queries and changes of leaks, in SQL for both SQLite and PostgreSQL.
 
 Also the leaked credentials that every verification refuses, and the aftermath of a leak.
+
+The judge (`validity.judge`) refuses an inactive credential before any other check: of its task, of the credentials
+above it, of its audience. An inactive credential has ended with a known state, has been superseded by now, or has
+expired by now; all of these are columns of its row. So if one of them applies, the query gives the judge's answer. If
+a row is inactive in no such way, which only an edit of the file can cause, the judge decides.
+
+A credential that a target made, or that was adopted, may work elsewhere: it counts as ended once the ledger has
+settled that it no longer works there.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ def _withdraw(
         raise UsageError("--max and --yes mean nothing with --keep-live", "nothing ends then")
     limit = cli.most(operation.max_, yes=operation.yes)
     authority = open_authority(cli.config())
-    preview = operation.replace(reason=None, dry_run=True)
+    preview = operation.replace(reason=None, most=None, dry_run=True)
     if operation.dry_run:
         withdrawal = authority.perform(preview)
     else:

@@ -1,6 +1,10 @@
 """Texts for AWS: session policies, the source identity, session tags, and the denial of single sessions.
 
 The denial is written into the inline policy of the role, safe against concurrent writers.
+
+AWS cannot change a policy on the condition that it is unchanged since it was read. So no policy is ever changed: each
+batch is a separate policy, and its name contains a hash of its text. A new policy combines small ones before they are
+deleted. Even if two writers work at the same time, or one stops at any point, every session stays denied.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ The token is short-lived until the ledger has its accessor. Before that, no secr
 is lost on the way expires within a minute.
 
 Leases and tokens are ended, and their end is confirmed.
+
+The server reports a token as revoked when its leases are merely queued; only a lookup shows that they are gone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Addresses of ledgers in PostgreSQL, and the settings that the ledger relies on in each session or transaction."""
+"""Addresses of ledgers in PostgreSQL, and the settings that the ledger relies on in each session or transaction.
+
+A pooler may drop the settings that a client sends when it connects, and may give each transaction another session,
+with the settings that another client left there. So jitid checks once whether a session is the client's own and has
+the settings. If not, each transaction begins by setting them, and leaves no settings behind.
+"""
 
 from __future__ import annotations
 
