@@ -190,7 +190,7 @@ complete -c jitid -n '__jitid_at "leak"' -a timeline -d 'Tell what became of lea
 # jitid adopt
 complete -c jitid -n '__jitid_at "adopt"' -a add -d 'Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose'
 complete -c jitid -n '__jitid_at "adopt"' -a change -d 'Change what is known of adopted secrets: whose they are, where, and what ends them'
-complete -c jitid -n '__jitid_at "adopt"' -a ended -d 'Say that adopted secrets work no longer where they are kept: somebody has seen to it'
+complete -c jitid -n '__jitid_at "adopt"' -a ended -d 'Record that adopted secrets have ended where they are kept'
 complete -c jitid -n '__jitid_at "adopt"' -a list -d 'List adopted secrets, the oldest first'
 complete -c jitid -n '__jitid_at "adopt"' -a probe -d 'Ask targets whether adopted secrets work there'
 complete -c jitid -n '__jitid_at "adopt"' -a show -d 'Tell everything about an adopted secret'
@@ -199,7 +199,7 @@ complete -c jitid -n '__jitid_at "adopt"' -a suggest -d 'Tell what can take the 
 # jitid delegator
 complete -c jitid -n '__jitid_at "delegator"' -a add -d 'Add a delegator to the directory'
 complete -c jitid -n '__jitid_at "delegator"' -a change -d 'Change what a delegator may hand out, and who they are'
-complete -c jitid -n '__jitid_at "delegator"' -a disable -d 'Let somebody delegate no longer, and end what descends from them'
+complete -c jitid -n '__jitid_at "delegator"' -a disable -d 'Disable a delegator, and end all credentials that descend from that delegator'
 complete -c jitid -n '__jitid_at "delegator"' -a enable -d 'Let a disabled delegator delegate again'
 complete -c jitid -n '__jitid_at "delegator"' -a import -d 'Make the directory say what a list of delegators says (CSV, SCIM, JSON lines)'
 complete -c jitid -n '__jitid_at "delegator"' -a list -d 'List delegators'

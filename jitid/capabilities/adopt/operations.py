@@ -47,9 +47,9 @@ class ChangeAdopted(Operation["AdoptedPage"]):
 
 
 class EndAdopted(Operation["Finished"]):
-    """Say that adopted secrets work no longer where they are kept: somebody has seen to it.
+    """Record that adopted secrets have ended where they are kept.
 
-    What was done must be told. They end here too, and what leaked of them counts as dead from then on.
+    --proof describes how they ended. They end in the ledger too; a leak of them counts as dead from then on.
     """
 
     # jitid stops looking for a secret that is recorded as ended.

@@ -70,7 +70,7 @@ class ChangeAgent(Operation["KeptAgent"]):
 
 
 class ReviewAgent(Operation["KeptAgent"]):
-    """Record that somebody has looked at what an agent holds and may hold."""
+    """Record a review of an agent: of the credentials that it has, and of those that it may have."""
 
     roles = ("admin",)
 
@@ -160,7 +160,7 @@ class ShowAgent(Operation["AgentDetails"]):
 
 
 class AgentPage(Record):
-    """Records of agents, and the time that their states are told for."""
+    """Records of agents, and the time of their states."""
 
     records: list[Described]
     now: int
@@ -223,10 +223,11 @@ class ChangeDelegator(Operation["Edited"]):
 
 
 class DisableDelegator(Operation["Disabled"]):
-    """Let somebody delegate no longer, and end what descends from them.
+    """Disable a delegator, and end all credentials that descend from that delegator.
 
-    By whichever of their names it was issued. The agents that they own are suspended; their open requests for approval
-    and what they approved and nobody has used yet are withdrawn. More than --max (100 unless configured) needs --yes.
+    This includes credentials issued under any other name of the delegator. Agents of the delegator are suspended; open
+    requests for approval, and approvals that are granted and unused, are withdrawn. More than --max
+    (100 unless configured) needs --yes.
     """
 
     roles = ("admin",)
@@ -273,8 +274,8 @@ class EnableDelegator(Operation["Enabled"]):
 class ShowDelegator(Operation["DelegatorDetails"]):
     """Tell everything about a delegator.
 
-    With how much descends from them and lives, the agents that they own, their open requests for approval, and what
-    they approved and nobody has used yet.
+    This includes the number of live credentials that descend from the delegator, the delegator's agents, open requests
+    for approval, and approvals that are granted and unused.
     """
 
     roles = ("responder", "auditor", "admin")

@@ -280,7 +280,7 @@ class ApprovalRows:
             or grants.keys() != request.decisions.keys()
             or event["at"] >= request.until
         ):
-            raise IntegrityError(f"event {seq} uses an approval that nobody had granted")
+            raise IntegrityError(f"event {seq} uses an approval that was not granted")
         request.end = (ApprovalState.USED.value, event["at"], seq)
         request.used_for = identity
 
