@@ -102,7 +102,7 @@ class LocalAuthority:
         """
         from jitid.authority.read_counts import ReadTally
         from jitid.authority.served import ServingAuthority
-        from jitid.ledger.one_view import ActingLedger
+        from jitid.ledger.wrapped import ActingLedger
 
         tally = self.tally or ReadTally()
         if counted:
@@ -174,7 +174,7 @@ class LocalAuthority:
         By default, reads refuse a clock far behind the time mark, and operations read before they write. With `owns`,
         closing it closes the ledger.
         """
-        from jitid.ledger.one_view import AcceptingLedger
+        from jitid.ledger.wrapped import AcceptingLedger
 
         return self._on(AcceptingLedger(self._ledger, owns=owns), accepts_clock=True)
 
@@ -196,7 +196,7 @@ class LocalAuthority:
     @contextmanager
     def in_one_view(self) -> Iterator[LocalAuthority]:
         """Yield this authority for one request: all reads of the request use the same view of the ledger."""
-        from jitid.ledger.one_view import OneViewLedger
+        from jitid.ledger.wrapped import OneViewLedger
 
         ledger = OneViewLedger(self._ledger)
         try:

@@ -14,8 +14,8 @@ from jitid.errors import JitidError, RefusedError
 
 if TYPE_CHECKING:
     from jitid.authority.read_counts import ReadTally
-    from jitid.ledger.one_view import ActingLedger
     from jitid.ledger.transaction import Transaction
+    from jitid.ledger.wrapped import ActingLedger
     from jitid.model.access import Caller
     from jitid.operation.base import Authority, Operation, Result
 

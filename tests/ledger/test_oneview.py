@@ -6,7 +6,7 @@ import pytest
 
 from jitid.capabilities.identity.task_store import TaskStore
 from jitid.errors import JitidError
-from jitid.ledger.one_view import OneViewLedger
+from jitid.ledger.wrapped import OneViewLedger
 from tests.ledger.places import Place
 
 

@@ -163,7 +163,7 @@ class SqliteLedger:
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the same ledger for the caller `by`; its events also get the members `facts`."""
-        from jitid.ledger.one_view import ActingLedger
+        from jitid.ledger.wrapped import ActingLedger
 
         return ActingLedger(self, by, facts)
 

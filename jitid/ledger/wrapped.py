@@ -15,17 +15,11 @@ if TYPE_CHECKING:
     from jitid.model.ledger_rows import Names
 
 
-class OneViewLedger:
-    """The same ledger; a read leaves its view open for the next read, and a write or `close` closes the view.
-
-    Authenticating the caller and answering the request are separate reads. If the ledger is another process, opening
-    and closing a view costs as much as a read. No write happens inside a read: no ledger supports that.
-    """
+class _WrappedLedger:
+    """A ledger by means of another one, which has its names and its state."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._opened: AbstractContextManager[View] | None = None
-        self._snapshot: View | None = None
 
     @property
     def names(self) -> Names:
@@ -39,6 +33,19 @@ class OneViewLedger:
     def condition(self) -> Condition:
         """Return the object that reports the state of the ledger itself. It changes nothing."""
         return self._ledger.condition()
+
+
+class OneViewLedger(_WrappedLedger):
+    """The same ledger; a read leaves its view open for the next read, and a write or `close` closes the view.
+
+    Authenticating the caller and answering the request are separate reads. If the ledger is another process, opening
+    and closing a view costs as much as a read. No write happens inside a read: no ledger supports that.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self._opened: AbstractContextManager[View] | None = None
+        self._snapshot: View | None = None
 
     def read(self, *, by_mark: bool = False) -> AbstractContextManager[View]:
         """Return the open view, or open it."""
@@ -105,7 +112,7 @@ class _SharedRead:
             self._ledger.fail(kind, error, trace)
 
 
-class AcceptingLedger:
+class AcceptingLedger(_WrappedLedger):
     """The same ledger for one operation, or for a whole command.
 
     An operation reads before it writes, and a dry run only reads. So the transaction that writes accepts the clock.
@@ -115,21 +122,12 @@ class AcceptingLedger:
 
     def __init__(self, ledger: Ledger, *, owns: bool = False) -> None:
         """Args: `owns` makes `close` close the underlying ledger; without it, others continue to use that ledger."""
-        self._ledger = ledger
+        super().__init__(ledger)
         self._owns = owns
-
-    @property
-    def names(self) -> Names:
-        """The ledger's UUID, issuer names and trust domain."""
-        return self._ledger.names
 
     def foresees(self, *, quick: Callable[[], bool]) -> bool:  # noqa: ARG002 - of the ledger's protocol
         """Return False: a view's time differs from the time of the transaction that accepts the clock."""
         return False
-
-    def condition(self) -> Condition:
-        """Return the object that reports the state of the ledger itself. It changes nothing."""
-        return self._ledger.condition()
 
     def read(self, *, by_mark: bool = True) -> AbstractContextManager[View]:  # noqa: ARG002 - always by the mark
         """Open a consistent view that judges by the time mark."""
@@ -161,11 +159,11 @@ class AcceptingLedger:
             self._ledger.close()
 
 
-class ActingLedger:
+class ActingLedger(_WrappedLedger):
     """The same ledger for one caller. Closing it leaves the underlying ledger open, which others use."""
 
     def __init__(self, ledger: Ledger, by: str, facts: Mapping[str, Any]) -> None:
-        self._ledger = ledger
+        super().__init__(ledger)
         self._by = by
         self._facts = facts
         self.check: Callable[[Transaction], None] | None = None
@@ -173,19 +171,6 @@ class ActingLedger:
 
         It raises an error to stop the change.
         """
-
-    @property
-    def names(self) -> Names:
-        """The ledger's UUID, issuer names and trust domain."""
-        return self._ledger.names
-
-    def foresees(self, *, quick: Callable[[], bool]) -> bool:
-        """Return whether to plan in a snapshot before taking the write lock."""
-        return self._ledger.foresees(quick=quick)
-
-    def condition(self) -> Condition:
-        """Return the object that reports the state of the ledger itself. It changes nothing."""
-        return self._ledger.condition()
 
     def read(self, *, by_mark: bool = False) -> AbstractContextManager[View]:
         """Open a consistent view."""
