@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
-from jitid.authority.wire.shapes import fields_of
+from jitid.authority.wire.codec import fields_of
 from jitid.capabilities.access import operations as access
 from jitid.capabilities.access.authenticate import must_hold
 from jitid.capabilities.directory import ownership

@@ -9,11 +9,10 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from jitid.authority.wire import codec
-from jitid.authority.wire.shape_of import add_aftermath, fitting, refuse, shape_of
 from jitid.authority.wire.shapes import UnfitError
 from jitid.errors import (
     ConfigurationError,
@@ -113,7 +112,7 @@ class RemoteAuthority:
         try:
             return self._result(operation, self._answer(operation, body, self._channel, _JSON))
         except JitidError as error:
-            add_aftermath(operation, error)
+            _add_aftermath(operation, error)
             raise
 
     @property
@@ -134,7 +133,7 @@ class RemoteAuthority:
         try:
             document = _loaded(answer.read())
             if document is _NONE:
-                refuse(operation, "it is not JSON")
+                codec.refuse(operation, "it is not JSON")
             return fitting(operation, codec.decode_result(operation, document))
         except JitidError as error:
             # The authority reported success, so the operation may have been performed.
@@ -161,7 +160,7 @@ class RemoteAuthority:
         answer = self._done("GET", "/v1/whoami", None, headers, self._channel, _JSON, safe=True)
         document = _document(answer)
         try:
-            return cast("WhoAmI", shape_of(WhoAmI, request=False).decode(document))
+            return cast("WhoAmI", codec.shape_of(WhoAmI, request=False).decode(document))
         except UnfitError as error:
             raise _unusable(f"the authority's answer about its caller cannot be used: {error}") from None
 
@@ -474,3 +473,36 @@ def credential(config: Config, environ: Mapping[str, str] = os.environ) -> Clien
         if systemd_path is not None and os.path.lexists(systemd_path)
         else None
     )
+
+
+def fitting(operation: Operation[Result], answer: Result) -> Result:
+    """Return the answer if it fits the operation. A streamed answer is checked while it is read, also for its end.
+
+    Raises:
+        StorageError: the answer does not fit.
+
+    """
+    if operation.last_piece or operation.never_empty:
+        return cast("Result", _complete(operation, cast("Iterable[Any]", answer)))
+    if not operation.fits(answer):
+        codec.refuse(operation)
+    return answer
+
+
+def _complete(operation: Operation[Any], pieces: Iterable[Any]) -> Iterator[Any]:
+    """Yield pieces; the last one, and no other, must be the end marker, or there must be one at all."""
+    last = ""
+    for piece in pieces:
+        if operation.last_piece and last == operation.last_piece:
+            codec.refuse(operation)
+        yield piece
+        last = type(piece).__name__
+    if last != operation.last_piece if operation.last_piece else not last:
+        codec.refuse(operation)
+
+
+def _add_aftermath(operation: Operation[Any], error: JitidError) -> None:
+    """Add to an error that credentials may exist that no caller holds, and the command that lists them."""
+    command = operation.aftermath() if error.unsure else None
+    if command is not None:
+        error.message += f"; what was made for it may be live: {command}"

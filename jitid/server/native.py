@@ -12,8 +12,8 @@ from starlette.routing import BaseRoute, Route
 
 from jitid import __version__
 from jitid.authority.wire import codec
-from jitid.authority.wire.shape_of import shape_of
-from jitid.authority.wire.shapes import Definitions, Schema, operations
+from jitid.authority.wire.codec import operations, shape_of
+from jitid.authority.wire.shapes import Definitions, Schema
 from jitid.errors import JitidError, UsageError
 from jitid.model.access import Confinement, WhoAmI
 from jitid.server.answers import RequestError, dumps

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.wire.shapes import fields_of, operations
+from jitid.authority.wire.codec import fields_of, operations
 from jitid.capabilities.sweep import operations as sweep_operations
 from jitid.capabilities.sweep.finding import Thresholds
 from jitid.errors import ClockError

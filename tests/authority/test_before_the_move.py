@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.wire import codec, shape_of
+from jitid.authority.remote import fitting
+from jitid.authority.wire import codec
 from jitid.errors import UsageError
 from jitid.values import strict_json
 from tests.fixtures import wire
@@ -49,7 +50,7 @@ def test_what_an_old_authority_answers_is_understood(each: wire.Exchange) -> Non
     """The current authority encodes the answer identically."""
     operation = codec.decode_operation(each["name"], each["request"])
     answer: Any = codec.decode_result(operation, strict_json.loads(wire.text(each["answer"])))
-    answer = shape_of.fitting(operation, answer)
+    answer = fitting(operation, answer)
     if not each["pieces"]:
         assert wire.text(codec.encode_result(operation, answer)) == wire.text(each["answer"])
         return

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.wire.shapes import operations
+from jitid.authority.wire.codec import operations
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations

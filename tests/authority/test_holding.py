@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jitid.authority.guard import USES, TokenRight, tokens_of
-from jitid.authority.wire.shapes import operations
+from jitid.authority.wire.codec import operations
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import Authenticate, GrantAccess
 from jitid.capabilities.decisions.operations import Explain

@@ -8,7 +8,7 @@ from typing import Any, Union, get_args, get_origin
 
 import pytest
 
-from jitid.authority.wire.shapes import fields_of, operations
+from jitid.authority.wire.codec import fields_of, operations
 from jitid.capabilities.access.operations import RotateAccess
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.approval_operations import Decided, GrantApproval

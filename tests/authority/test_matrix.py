@@ -13,7 +13,7 @@ import pytest
 
 from jitid.authority import guard
 from jitid.authority.guard import tokens_of
-from jitid.authority.wire.shapes import fields_of, operations
+from jitid.authority.wire.codec import fields_of, operations
 from jitid.capabilities.access.operations import RevokeAccess, RotateAccess
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory import operations as inventory_operations

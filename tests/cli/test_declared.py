@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 import jitid.cli
-from jitid.authority.wire.shapes import fields_of, operations
+from jitid.authority.wire.codec import fields_of, operations
 from jitid.cli.invocation import Invocation
 from jitid.cli.verbs import all_verbs
 from jitid.operation.base import Operation, Verb

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jitid.authority.wire import codec
-from jitid.authority.wire.shapes import operations
+from jitid.authority.wire.codec import operations
 from jitid.capabilities.access.operations import ListAccess
 from jitid.capabilities.adopt.operations import ListAdopted, ProbeAdopted, SuggestReplacements
 from jitid.capabilities.adopt.shape_operations import AdoptedShapes

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import jitid
 from jitid.authority.wire import codec
-from jitid.authority.wire.shape_of import item_of
-from jitid.authority.wire.shapes import Definitions, fields_of, operations, result_of
+from jitid.authority.wire.codec import fields_of, item_of, operations, result_of
+from jitid.authority.wire.shapes import Definitions
 from jitid.capabilities.identity.revocation_result import TooManyError
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
@@ -96,20 +96,18 @@ def test_every_operation_travels_or_is_said_to_be_local() -> None:
 
 def test_no_two_records_have_one_schema() -> None:
     """Records with the same name in several modules get different schema names."""
-    from jitid.authority.wire import shape_of
-
     names: dict[str, set[Any]] = {}
-    called = shape_of._called
+    called = codec._called
 
     def noted(kind: type, *, request: bool, tagged: bool) -> str:
         name = called(kind, request=request, tagged=tagged)
         names.setdefault(name, set()).add((kind, request, tagged))
         return name
 
-    shape_of._record_of.cache_clear()
-    shape_of.shape_of.cache_clear()
+    codec._record_of.cache_clear()
+    codec.shape_of.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shape_of, "_called", noted)
+        patch.setattr(codec, "_called", noted)
         for name in codec.names():
             codec.schema_of(name, {})
     assert not {name: kinds for name, kinds in names.items() if len(kinds) > 1}

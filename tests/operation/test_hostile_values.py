@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from jitid.authority.wire import codec
-from jitid.authority.wire.shapes import operations
+from jitid.authority.wire.codec import operations
 from jitid.cli.invocation import Invocation
 from jitid.cli.line import Line, bound
 from jitid.cli.verbs import all_verbs

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.wire.shapes import fields_of, operations
+from jitid.authority.wire.codec import fields_of, operations
 from jitid.operation.base import Operation, performer
 
 

@@ -12,8 +12,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from jitid.authority.wire import shape_of
-from jitid.authority.wire.shapes import WireField, fields_of
+from jitid.authority.wire.codec import WireField, fields_of, type_of
 from jitid.capabilities.decisions.operations import StoredPolicy
 from jitid.capabilities.directory.roster.roster_entry import KEEP
 from jitid.capabilities.directory.roster_diff import RosterSource
@@ -123,7 +122,7 @@ def _of(kind: Any, field: WireField, *, request: bool, label: str) -> st.SearchS
 
 def _scalar(kind: Any, field: WireField, *, request: bool, label: str) -> st.SearchStrategy[Any]:
     if kind in (str, int, bytes):
-        type_ = field.type if request else shape_of.type_of(label)
+        type_ = field.type if request else type_of(label)
         assert type_ is not None or not request, f"{label} has no type"
         if type_ is not None:
             return _typed(kind, type_)

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from jitid.authority.wire import codec
-from jitid.authority.wire.shapes import operations
+from jitid.authority.wire.codec import operations
 from tests.server.asking import API, EXCHANGE, TYPE, Asked, asking, grant
 from tests.serving import Answer, Served, serving
 

@@ -58,4 +58,4 @@ def test_a_renamed_class_keeps_its_name_for_clients() -> None:
     stored = Path(__file__).with_name("schema_names.txt").read_text(encoding="utf-8").split()
     assert stored == sorted(stored)
     assert names - {*stored} == set(), "new: add a line for each to tests/server/schema_names.txt"
-    assert {*stored} - names == set(), "clients use these names: see _SCHEMAS in authority/wire/shape_of.py"
+    assert {*stored} - names == set(), "clients use these names: see _SCHEMAS in authority/wire/codec.py"

@@ -1,25 +1,22 @@
-"""Encoding and decoding of values as JSON: one class for each kind of type, not for each record.
+"""Values as JSON: one class for each form, not for each record.
 
-The types come from the annotations of operations and records, also types for the type checker only.
+Records, operations and the few types that are not records come last. A secret appears in bodies only.
 """
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from functools import lru_cache
-from importlib import import_module
-from pkgutil import iter_modules
-from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol
 
-from jitid import capabilities
 from jitid.errors import UsageError
-from jitid.operation.base import Answering, Operation
-from jitid.values.declaration import AuthorityOnly, Bounds, Declared, FieldType
-from jitid.values.record import Record
 from jitid.values.strict_json import b64url, b64url_decode
+
+if TYPE_CHECKING:
+    from jitid.capabilities.sweep.finding import KnownFindings
+    from jitid.search.find import Finds
+    from jitid.values.secret import Secret
 
 # Values of every annotated type are encoded, and JSON may be anything.
 # ruff: noqa: ANN401
@@ -298,108 +295,347 @@ class OneOf:
         return arms[0] if len(arms) == 1 else {"anyOf": arms}
 
 
-@lru_cache(maxsize=1)
-def operations() -> Mapping[str, type[Operation[Any]]]:
-    """Return all operations by their names: those of each `operations.py`, and `..._operations.py`, of a capability."""
-    modules = [
-        import_module(module.name)
-        for folder in iter_modules(capabilities.__path__, "jitid.capabilities.")
-        for module in iter_modules(import_module(folder.name).__path__, f"{folder.name}.")
-        if module.name.endswith("operations")
-    ]
-    return {
-        kind.__name__: kind
-        for module in modules
-        for kind in vars(module).values()
-        if isinstance(kind, type)
-        and issubclass(kind, Operation)
-        and kind.__module__ == module.__name__
-        # A base class of operations is not an operation.
-        and not kind.__subclasses__()
-    }
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+"""Valid member names, which are shorter than any token."""
+
+_REQUIRED = object()
+_MAX_COUNT = (1 << 63) - 1
+"""A count of credentials or of strings is kept in 64 bits with a sign."""
+_COUNT = {"type": "integer", "minimum": 0, "maximum": _MAX_COUNT}
 
 
-class WireField(Record):
-    """The declaration of a field, as far as it concerns requests and answers."""
+class RecordShape:
+    """A record as an object with a member for each field.
 
-    kind: Any
-    """Its Python type."""
-    type: FieldType[Any] | None = None
-    """The type of its texts and numbers; None if it has none, or if nothing restricts them."""
-    bounds: Bounds = Bounds()
-    authority_only: bool = False
+    A request omits fields equal to their default, and unknown members are an error. An answer contains every field,
+    and readers ignore unknown members, which a newer authority may add.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[..., Any],
+        fields: Mapping[str, Callable[[], WireShape]],
+        defaults: Mapping[str, Any],
+        *,
+        request: bool,
+        tag: str | None = None,
+    ) -> None:
+        """`tag` is the value of the member `type`."""
+        self._name = name
+        self._make = make
+        self._suppliers = fields
+        self._shapes: Mapping[str, WireShape] | None = None
+        self._defaults = defaults
+        self._request = request
+        self._tag = tag
+
+    def _fields(self) -> Mapping[str, WireShape]:
+        # Lazy: records are nested, and a process uses few of them.
+        if self._shapes is None:
+            self._shapes = {name: supply() for name, supply in self._suppliers.items()}
+        return self._shapes
+
+    def encode(self, value: Any) -> dict[str, Any]:
+        document: dict[str, Any] = {} if self._tag is None else {"type": self._tag}
+        for name, shape in self._fields().items():
+            field_value = getattr(value, name)
+            if self._request and _same(field_value, self._defaults.get(name, _REQUIRED)):
+                continue
+            document[name] = shape.encode(field_value)
+        return document
+
+    def decode(self, raw: Any) -> Any:
+        if type(raw) is not dict:
+            raise UnfitError("an object is wanted")
+        fields = self._fields()
+        if self._request and not raw.keys() <= fields.keys():
+            unknown = next(name for name in raw if name not in fields)
+            fault = f"no member `{unknown}`" if _NAME.fullmatch(unknown) else "no such member"
+            raise UnfitError(f"{self._name} has {fault}")
+        values = {}
+        for name, shape in fields.items():
+            if name in raw:
+                try:
+                    values[name] = shape.decode(raw[name])
+                except UnfitError as error:
+                    raise error.within(f".{name}") from None
+            elif name not in self._defaults:
+                raise UnfitError(f"{self._name} needs `{name}`")
+        return self._make(**values)
+
+    def schema(self, definitions: Definitions) -> Schema:
+        if self._name not in definitions:
+            # Registered first: a record type may contain itself.
+            definitions[self._name] = {}
+            fields = self._fields()
+            properties = {name: shape.schema(definitions) for name, shape in fields.items()}
+            if self._tag is not None:
+                properties = {"type": {"const": self._tag}, **properties}
+            needed = [name for name in properties if not (self._request and name in self._defaults)]
+            definitions[self._name] = {
+                "type": "object",
+                "properties": properties,
+                **({"required": needed} if needed else {}),
+                **({"additionalProperties": False} if self._request else {}),
+            }
+        return {"$ref": f"#/components/schemas/{self._name}"}
 
 
-@lru_cache(maxsize=256)
-def fields_of(cls: type) -> Mapping[str, WireField]:
-    """Return the fields of a record or an operation, by their names in their order."""
-    if issubclass(cls, Declared):
+def _same(value: Any, default: Any) -> bool:
+    # Secrets are not compared, and True is not 1.
+    return value is default or (type(value) is type(default) and value == default)
+
+
+class Tagged:
+    """A record of one of several types; its member `type` names the type."""
+
+    def __init__(self, arms: Mapping[type, tuple[str, RecordShape]]) -> None:
+        """`arms` maps each class to its tag and its shape."""
+        self._arms = arms
+        self._by_tag = dict(arms.values())
+
+    def encode(self, value: Any) -> Any:
+        return self._arms[type(value)][1].encode(value)
+
+    def decode(self, raw: Any) -> Any:
+        if type(raw) is not dict or raw.get("type") not in self._by_tag:
+            raise UnfitError(f"an object is wanted whose type is one of: {', '.join(self._by_tag)}")
+        return self._by_tag[raw["type"]].decode(raw)
+
+    def schema(self, definitions: Definitions) -> Schema:
+        return {"oneOf": [record.schema(definitions) for record in self._by_tag.values()]}
+
+
+class FindsShape:
+    """The strings found in a text, with their counts: one list for each kind of string."""
+
+    _PRINTS = ("opaque", "prints", "secrets", "keys", "locked")
+    _TEXTS = ("signed", "foreign", "cut", "ids", "guessed")
+
+    def encode(self, value: Finds) -> dict[str, Any]:
+        lists: dict[str, Any] = {}
+        for name in self._PRINTS:
+            lists[name] = [[key.hex(), count] for key, count in getattr(value, name).items()]
+        for name in self._TEXTS:
+            lists[name] = [[key, count] for key, count in getattr(value, name).items()]
+        return {name: pairs for name, pairs in lists.items() if pairs} | (
+            {"mistyped": value.mistyped} if value.mistyped else {}
+        )
+
+    def decode(self, raw: Any) -> Finds:
+        from jitid.search.find import Finds
+
+        if type(raw) is not dict or not raw.keys() <= {*self._PRINTS, *self._TEXTS, "mistyped"}:
+            raise UnfitError("what was found is an object with a list for each sort of strings")
+        finds = Finds()
+        mistyped = raw.get("mistyped", 0)
+        if not _is_count(mistyped):
+            raise UnfitError("a number is wanted that is not below zero").within(".mistyped")
+        finds.mistyped = mistyped
+        for name in (*self._PRINTS, *self._TEXTS):
+            counts: dict[Any, int] = getattr(finds, name)
+            for key, count in _pairs(raw.get(name, []), name):
+                counts[_print(key, name) if name in self._PRINTS else _text(key, name)] = count
+        if not all(map(_is_whole, finds.signed)):
+            raise UnfitError("a whole token of jitid is wanted").within(".signed")
+        return finds
+
+    def schema(self, definitions: Definitions) -> Schema:
+        if "Finds" not in definitions:
+
+            def pairs(key: Schema) -> Schema:
+                item = {"type": "array", "prefixItems": [key, _COUNT], "minItems": 2, "maxItems": 2}
+                return {"type": "array", "items": item}
+
+            prints = pairs({"type": "string", "pattern": "^[0-9a-f]{64}$"})
+            texts = {
+                "cut": pairs(_ID),
+                "ids": pairs(_TOKEN),
+                "guessed": pairs(_ID),
+                "signed": pairs(_TOKEN),
+                "foreign": pairs(_TOKEN),
+            }
+            definitions["Finds"] = {
+                "type": "object",
+                "properties": {**dict.fromkeys(self._PRINTS, prints), **texts, "mistyped": _COUNT},
+                "additionalProperties": False,
+            }
+        return {"$ref": "#/components/schemas/Finds"}
+
+
+_ID: Schema = {"type": "string", "pattern": "^(jti|jid)_[0-9a-v]{26}$"}
+_TOKEN: Schema = {"type": "string", "maxLength": 16384}
+
+
+class KnownShape:
+    """Findings of a baseline: the fingerprint of each, and its number of credentials."""
+
+    def encode(self, value: KnownFindings) -> list[Any]:
+        return [[f"{fingerprint:016x}", credentials] for fingerprint, credentials in value]
+
+    def decode(self, raw: Any) -> KnownFindings:
+        from jitid.capabilities.sweep.finding import KnownFindings
+
+        findings = []
+        for key, count in _pairs(raw, ""):
+            if type(key) is not str or not re.fullmatch("[0-9a-f]{16}", key):
+                raise UnfitError("a fingerprint of 16 hexadecimal digits is wanted")
+            findings.append((int(key, 16), count))
+        return KnownFindings(findings)
+
+    def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
+        key = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
+        item = {"type": "array", "prefixItems": [key, _COUNT], "minItems": 2, "maxItems": 2}
+        return {"type": "array", "items": item}
+
+
+class ZoneShape:
+    """A time zone, by its IANA name."""
+
+    def encode(self, value: Any) -> str:
+        name: str = value.key
+        return name
+
+    def decode(self, raw: Any) -> Any:
+        from jitid.errors import ConfigurationError
+        from jitid.system.time_zones import load
+
+        if type(raw) is not str:
+            raise UnfitError("the name of a time zone is wanted")
+        try:
+            return load(raw)
+        except ConfigurationError as error:
+            raise UnfitError(error.message) from None
+
+    def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
+        return {"type": "string"}
+
+
+def _pairs(raw: Any, name: str) -> list[list[Any]]:
+    if type(raw) is not list or not all(type(pair) is list and len(pair) == 2 for pair in raw):
+        raise _unfit("an array of pairs is wanted", name)
+    if not all(_is_count(count) for _, count in raw):
+        raise _unfit("the second of each pair is a number that is not below zero", name)
+    return raw
+
+
+def _is_count(raw: Any) -> bool:
+    return type(raw) is int and 0 <= raw <= _MAX_COUNT
+
+
+def _print(raw: Any, name: str) -> bytes:
+    if type(raw) is not str or not re.fullmatch("[0-9a-f]{64}", raw):
+        raise _unfit("a fingerprint of 64 hexadecimal digits is wanted", name)
+    return bytes.fromhex(raw)
+
+
+def _text(raw: Any, name: str) -> str:
+    if name in ("cut", "guessed"):
+        if type(raw) is not str or not re.fullmatch("(jti|jid)_[0-9a-v]{26}", raw):
+            raise _unfit("an id is wanted", name)
+    elif type(raw) is not str or len(raw) > 16_384:
+        raise _unfit("a text of at most 16384 characters is wanted", name)
+    return raw
+
+
+def _is_whole(token: str) -> bool:
+    """Return whether a string has the form of a jitid token, which lookups rely on."""
+    from jitid.search.find import jti_of
+
+    parts = token.split(".")
+    try:
+        return len(parts) == 3 and jti_of(parts[1].encode("ascii")) is not None
+    except ValueError:
+        return False
+
+
+def _unfit(reason: str, name: str) -> UnfitError:
+    error = UnfitError(reason)
+    return error.within(f".{name}") if name else error
+
+
+_TOKEN_LENGTH = 32_768
+"""Maximum characters of a token. It is above the limit of valid tokens, so that the parser reports the error."""
+
+_PART = 262_144
+"""Maximum characters of one of several parts; a certificate chain is far shorter."""
+
+_PARTS = 64
+
+_NAME_LENGTH = 128
+
+
+class PresentedSecret:
+    """A token in a request. The operation reports a text that is not a token."""
+
+    def encode(self, value: Secret) -> str:
+        return value.reveal()
+
+    def decode(self, raw: Any) -> Secret:
+        from jitid.values.secret import Secret
+
+        if type(raw) is not str or not raw.strip() or len(raw) > _TOKEN_LENGTH:
+            raise UnfitError(f"a token of at most {_TOKEN_LENGTH} characters is wanted")
+        return Secret.single(raw)
+
+    def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
+        # The format makes tools hide it (OpenAPI 3.1, section 4.4).
+        return {"type": "string", "format": "password", "minLength": 1, "maxLength": _TOKEN_LENGTH}
+
+
+class Given:
+    """A secret in an answer. The client may print it to a terminal, so it must not contain control characters."""
+
+    def encode(self, value: Secret) -> str | dict[str, str]:
+        if value.names == ("token",) and _is_visible(value.reveal()):
+            return value.reveal()
+        return {name: value.reveal(name) for name in value.names}
+
+    def decode(self, raw: Any) -> Secret:
+        from jitid.values.secret import Secret
+
+        if type(raw) is dict:
+            if not 0 < len(raw) <= _PARTS:
+                raise UnfitError(f"a secret has 1 to {_PARTS} parts")
+            if not all(_is_name(name) for name in raw):
+                raise UnfitError("a part of a secret has a name of visible ASCII")
+            if not all(_is_part(part) for part in raw.values()):
+                raise UnfitError(f"a part is text of at most {_PART} characters, without control characters")
+            return Secret(raw)
+        if type(raw) is not str or not raw or len(raw) > _TOKEN_LENGTH:
+            raise UnfitError(f"a token of at most {_TOKEN_LENGTH} characters is wanted")
+        if not _is_visible(raw):
+            raise UnfitError("a token of visible ASCII is wanted")
+        return Secret.single(raw)
+
+    def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
+        text_schema: Schema = {"type": "string", "format": "password", "minLength": 1}
         return {
-            name: WireField(
-                _evaluated(cls, name), field.type, Bounds(field.least, field.most), field.authority_only
-            )
-            for name, field in cls.fields.items()
-            if not field.local
+            "oneOf": [
+                {**text_schema, "maxLength": _TOKEN_LENGTH},
+                {
+                    "type": "object",
+                    "minProperties": 1,
+                    "maxProperties": _PARTS,
+                    "additionalProperties": {**text_schema, "maxLength": _PART},
+                },
+            ]
         }
-    hints = get_type_hints(cls, globalns={}, localns=_names_in(cls.__module__), include_extras=True)
-    return {name: _annotated(hints[name]) for name in cls.__annotations__}
 
 
-def _evaluated(cls: type, name: str) -> Any:
-    owner = next(base for base in cls.__mro__ if name in vars(base).get("__annotations__", ()))
-    return eval(vars(owner)["__annotations__"][name], {}, _names_in(owner.__module__))  # noqa: S307 - the text is an annotation in a module of jitid, no input
+def _is_visible(text: str) -> bool:
+    return all("!" <= character <= "~" for character in text)
 
 
-def _annotated(hint: Any) -> WireField:
-    if get_origin(hint) is not Annotated:
-        return WireField(hint)
-    kind, *details = get_args(hint)
-    return WireField(
-        kind,
-        next((each for each in details if isinstance(each, FieldType)), None),
-        next((each for each in details if isinstance(each, Bounds)), Bounds()),
-        any(isinstance(each, AuthorityOnly) for each in details),
+def _is_name(name: str) -> bool:
+    return 0 < len(name) <= _NAME_LENGTH and _is_visible(name)
+
+
+def _is_part(part: Any) -> bool:
+    return (
+        type(part) is str
+        and 0 < len(part) <= _PART
+        # PEM consists of several lines.
+        and all(character.isprintable() or character in "\r\n\t" for character in part)
     )
-
-
-def result_of(operation: type[Operation[Any]]) -> Any:
-    """Return the type of an operation's answer."""
-    base: Answering = operation.__orig_bases__[0]  # type: ignore[attr-defined] # set by `Answering.__mro_entries__`, which mypy cannot follow
-    if not isinstance(base.result, str):
-        return base.result
-    return eval(base.result, {}, _names_in(operation.__module__))  # noqa: S307 - the text is an annotation in a module of jitid, no input
-
-
-class _Names(dict[str, Any]):
-    """The names of a module. Imports for the type checker only are loaded when they are first looked up."""
-
-    def __init__(self, module: str) -> None:
-        super().__init__(vars(sys.modules[module]))
-        self._elsewhere = dict(_typing_imports(str(sys.modules[module].__file__)))
-
-    def __missing__(self, name: str) -> Any:
-        module, original = self._elsewhere[name]
-        self[name] = member = getattr(import_module(module), original)
-        return member
-
-
-@lru_cache(maxsize=256)
-def _names_in(module: str) -> dict[str, Any]:
-    return _Names(module)
-
-
-_BLOCK = re.compile(r"^if TYPE_CHECKING:\n((?:    .*\n|\n)+)", re.MULTILINE)
-_IMPORT = re.compile(r"^    from ([\w.]+) import (?:\(([^)]*)\)|(.*))$", re.MULTILINE)
-
-
-def _typing_imports(path: str) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Yield a file's imports for the type checker only: the name, and the module and name that it stands for."""
-    with open(path, encoding="utf-8") as file:
-        source = file.read()
-    # Not by `ast`: parsing a module would take as long as importing it.
-    for block in _BLOCK.findall(source):
-        for module, listed, line in _IMPORT.findall(block):
-            for name in re.sub(r"#.*", "", listed or line).split(","):
-                if name.strip():
-                    original, _, alias = name.strip().partition(" as ")
-                    yield alias or original, (module, original)

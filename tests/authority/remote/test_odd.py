@@ -15,10 +15,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from jitid.authority import remote
-from jitid.authority.remote import RemoteAuthority
+from jitid.authority.remote import RemoteAuthority, fitting
 from jitid.authority.wire import codec
-from jitid.authority.wire.shape_of import fitting, item_of, shape_of
-from jitid.authority.wire.shapes import operations, result_of
+from jitid.authority.wire.codec import item_of, operations, result_of, shape_of
 from jitid.capabilities.issue.issue_result import Issued
 from jitid.capabilities.sweep.finding import Swept
 from jitid.cli import main

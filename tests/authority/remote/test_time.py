@@ -19,8 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from jitid.authority.wire.shape_of import item_of, shape_of
-from jitid.authority.wire.shapes import result_of
+from jitid.authority.wire.codec import item_of, result_of, shape_of
 from jitid.capabilities.sweep.finding import Coverage
 from jitid.capabilities.sweep.operations import Sweep
 from jitid.capabilities.sweep.rules import NAMES
