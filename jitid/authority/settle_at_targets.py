@@ -69,17 +69,6 @@ def confirm(authority: Authority, ended: Ended, wait: int | None = None) -> Ende
         sleep(pause)
 
 
-def sentence(ended: Ended) -> str | None:
-    """Return the outcome at targets as text; None if no target is involved."""
-    parts = []
-    if ended.confirmed:
-        parts.append(f"of {ended.confirmed} the target has confirmed that nothing is left there")
-    if ended.unsettled or ended.unsupported:
-        ending = "" if parts else " confirmed that nothing is left there"
-        parts.append(f"of {ended.unsettled + ended.unsupported} no target has{ending}")
-    return " and ".join(parts) or None
-
-
 def must_be_confirmed(ended: Ended) -> None:
     """Raise PartialError if a target may still accept a revoked credential."""
     count = ended.unsettled + ended.unsupported

@@ -6,14 +6,13 @@ And a note about the old token in a file that an output replaces, if it is still
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from jitid.errors import InvalidCredentialError, JitidError, UsageError
 from jitid.redaction.token_format import name_holds_token
 from jitid.system import read_input
-from jitid.values.ids import parse_id
 from jitid.values.record import Record
 from jitid.values.text import quote, safe, token_warning
 
@@ -33,15 +32,20 @@ _LONGEST_FILE = 200
 
 @contextmanager
 def advised(token: Secret | None = None) -> Iterator[None]:
-    """Add the next step to the refusal of a token: another ledger, or the audience in the token."""
+    """Add the next step to the refusal of a token."""
     try:
         yield
     except InvalidCredentialError as error:
-        if error.hint is None and error.message.endswith(_OTHER_ISSUER):
-            error.hint = OTHER_LEDGER
-        elif error.hint is None and error.message.endswith(_OTHER_AUDIENCE) and token is not None:
-            error.hint = _meant_for(token.reveal())
+        advise(error, token)
         raise
+
+
+def advise(error: InvalidCredentialError, token: Secret | None = None) -> None:
+    """Add the next step to the refusal of a token: another ledger, or the audience in the token."""
+    if error.hint is None and error.message.endswith(_OTHER_ISSUER):
+        error.hint = OTHER_LEDGER
+    elif error.hint is None and error.message.endswith(_OTHER_AUDIENCE) and token is not None:
+        error.hint = _meant_for(token.reveal())
 
 
 def _meant_for(text: str) -> str:
@@ -60,18 +64,12 @@ def _meant_for(text: str) -> str:
     return f"it is for {quoted}{more}: a verifier with that name says --audience URL"
 
 
-def check_ids(texts: Iterable[str], *, token_files: bool) -> None:
-    """Raise UsageError for a word that is not an id. The hint names the option for such a word.
+def hint_for_word(text: str, *, token_files: bool) -> str:
+    """Return the hint about a word that is not an id: the option for such a word.
 
     `token_files`: the verb has --token-file, besides --task.
     """
-    for text in texts:
-        try:
-            parse_id(text)
-        except UsageError as error:
-            if error.hint is None:
-                error.hint = token_warning(text) or _instead(text, token_files=token_files)
-            raise
+    return token_warning(text) or _instead(text, token_files=token_files)
 
 
 def _instead(text: str, *, token_files: bool) -> str:

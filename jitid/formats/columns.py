@@ -27,7 +27,7 @@ class Columns:
     RFC 3339 text. A verb adds only the values that it computes.
     """
 
-    __slots__ = ("_paths", "brief", "fields", "more", "schema", "single")
+    __slots__ = ("_paths", "brief", "fields", "more", "named", "schema", "single")
 
     def __init__(
         self, schema: str, fields: str, *, brief: str = "", more: str = "", single: bool = False
@@ -46,12 +46,9 @@ class Columns:
         """The columns of a table on a terminal of 80 columns."""
         self.more = tuple(more.split())
         """Fields that are shown by name, or in brief, only."""
-        self.single = single
-
-    @property
-    def named(self) -> tuple[str, ...]:
+        self.named = (*self.fields, *self.more)
         """All names that `--field` takes."""
-        return (*self.fields, *self.more)
+        self.single = single
 
     def row(
         self, record: Any, computed: Mapping[str, Any] | None = None, names: tuple[str, ...] = ()

@@ -90,7 +90,7 @@ def number(
         if len(digits) > 16 or int(digits) > typed:
             raise UsageError(f"the value of {label} is more than {typed}, which no ledger holds")
         if int(value) < minimum:
-            raise UsageError(f"{label.strip('`')} is at least {minimum}")
+            raise UsageError(f"{label.strip('`')} is at least {minimum:,}, not {int(value)}")
         return int(value)
 
     return FieldType(parse, metavar, _within(minimum, maximum), {"minimum": minimum, "maximum": maximum})
@@ -218,8 +218,6 @@ ID_OR_FILE = only_typed("[ID|FILE]", "ids", "files")
 COMMAND = only_typed("CMD", "command")
 """A nested command line: the rest of the line is completed like a separate command."""
 KEY_ID = only_typed("KID", "keys")
-STATED_ID = only_typed("ID", "ids")
-"""An id that the verb checks, with a hint for a token or a file in its place."""
 KNOWN_DELEGATOR = only_typed("NAME", "known")
 """A delegator in the directory, by any name."""
 

@@ -130,3 +130,14 @@ def guard(radius: Radius, limit: int) -> None:
             f"this would end more than {limit}: {blast(radius)}; nothing was changed",
             f"look at it with --dry-run, then repeat it with --yes or --max {radius.credentials}",
         )
+
+
+def at_targets(ended: Ended) -> str | None:
+    """Return the outcome at targets as text; None if no target is involved."""
+    parts = []
+    if ended.confirmed:
+        parts.append(f"of {ended.confirmed} the target has confirmed that nothing is left there")
+    if ended.unsettled or ended.unsupported:
+        ending = "" if parts else " confirmed that nothing is left there"
+        parts.append(f"of {ended.unsettled + ended.unsupported} no target has{ending}")
+    return " and ".join(parts) or None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from jitid.capabilities.identity.filter_store import SORT_KEYS, Filter
 from jitid.capabilities.inventory.operations import REVOKED
+from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
 from jitid.operation.base import READS, Verb, dry_run_flag, limit_opt, max_opt, reason_opt, yes_flag
-from jitid.values.declaration import args, flag, opt, optional_arg, opts
+from jitid.values.declaration import FieldType, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
     AGENT,
     AUDIENCE,
@@ -19,11 +20,12 @@ from jitid.values.field_types import (
     ID,
     ID_OR_FILE,
     LIMIT,
-    STATED_ID,
     TEXT,
     choice,
     texts,
+    typed_as,
 )
+from jitid.values.ids import parse_id
 from jitid.values.names import check_issuer
 
 CREDENTIAL = (
@@ -35,6 +37,25 @@ CREDENTIAL = (
 
 BOUND = Columns("jitid.list/1", CREDENTIAL, brief="id task agent state left process", more="left")
 """The view of `list` if some credentials belong to processes: `alive`, `gone`, or `unknown` on this machine."""
+
+
+def _id_word(*, token_files: bool) -> FieldType[str]:
+    """Return the type of ids whose error has a hint for a token, a file or a task in their place.
+
+    `token_files`: the verb has --token-file, besides --task.
+    """
+
+    def parse(text: str, _label: str) -> str:
+        try:
+            parse_id(text)
+        except UsageError as error:
+            from jitid.cli.hints import hint_for_word
+
+            error.hint = error.hint or hint_for_word(text, token_files=token_files)
+            raise
+        return text
+
+    return typed_as(ID, parse=parse)
 
 
 class VerifyCommand(Verb):
@@ -169,7 +190,7 @@ class TreeCommand(Verb):
     view = Columns("jitid.tree/1", "depth id parent agent task delegator state scopes expires_at")
     formats = ("mermaid", "dot")
 
-    ids: tuple[str, ...] = args(STATED_ID, "[ID]...", help="Identities or credentials.")
+    ids: tuple[str, ...] = args(_id_word(token_files=False), "[ID]...", help="Identities or credentials.")
     task: str | None = opt(TASK, "--task", help="Of this task.")
     shape: str | None = opt(
         choice("mermaid", "dot", metavar="SHAPE", label="shape"),
@@ -192,7 +213,7 @@ class RevokeCommand(Verb):
     view = REVOKED
 
     ids: tuple[str, ...] = args(
-        STATED_ID, "[ID]...", help="Identities or credentials.", verb_refuses_tokens=True
+        _id_word(token_files=True), "[ID]...", help="Identities or credentials.", verb_refuses_tokens=True
     )
     task: tuple[str, ...] = opts(TASK, "--task", help="Those of a task; repeatable.")
     delegator: tuple[str, ...] = opts(

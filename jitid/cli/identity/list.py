@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory.operations import ListCredentials, ShowTree
-from jitid.cli import hints, record_rows
+from jitid.cli import record_rows
 from jitid.cli.identity.commands import BOUND, CREDENTIAL
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
@@ -62,7 +62,6 @@ def tree(cli: Invocation, args: commands.TreeCommand) -> None:
             "nothing says which tree to show",
             "give the id of an identity or a credential in it, or a task with --task NAME; see: jitid list",
         )
-    hints.check_ids(args.ids, token_files=False)
     page = open_authority(cli.config()).perform(ShowTree(ids=args.ids, task=args.task, limit=args.limit))
     from jitid.formats import drawing
     from jitid.system import output

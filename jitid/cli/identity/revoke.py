@@ -8,17 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority import settle_at_targets as confirming
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.inventory.operations import REVOKED, Retire, Revoke
-from jitid.cli import hints
 from jitid.cli.invocation import Invocation
-from jitid.errors import UsageError
+from jitid.errors import InvalidCredentialError, UsageError
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.system import output
-from jitid.system.read_input import check_one_stdin, lines, token
-from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,21 +22,15 @@ if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation_result import Ended
     from jitid.cli.identity import commands
     from jitid.operation.base import Authority
+    from jitid.values.secret import Secret
 
 
 def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
     """Perform `jitid revoke`."""
-    check_one_stdin(args.ids_file, *args.token_file)
-    listed_ids = (
-        [] if args.ids_file is None else [text for _, text in lines(args.ids_file, "the list of ids")]
-    )
-    hints.check_ids(args.ids, token_files=True)
-    for text in listed_ids:
-        parse_id(text)
-    if args.ids_file is not None and not listed_ids:
-        raise UsageError(
-            "the list of ids is empty; nothing was changed", "an empty selection never means everything"
-        )
+    listed_ids: list[str] = []
+    tokens: tuple[Secret, ...] = ()
+    if args.ids_file is not None or args.token_file:
+        listed_ids, tokens = _from_files(args.ids_file, args.token_file)
     selection = Selection(
         ids=tuple(dict.fromkeys([*args.ids, *listed_ids])),
         tasks=args.task,
@@ -50,7 +40,7 @@ def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
     )
     operation = Revoke(
         selection=selection,
-        tokens=tuple(token(path, "the token") for path in args.token_file),
+        tokens=tokens,
         reason=args.reason,
         most=cli.most(args.max_, yes=args.yes),
         dry_run=args.dry_run,
@@ -61,15 +51,36 @@ def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
             "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
         )
     authority = open_authority(cli.config())
-    with hints.advised():
+    try:
         ended = perform(cli, authority, operation, args.wait)
+    except InvalidCredentialError as error:
+        from jitid.cli.hints import advise
+
+        advise(error)
+        raise
     report_ended(cli, ended, dry_run=args.dry_run)
+
+
+def _from_files(ids_file: str | None, token_files: Sequence[str]) -> tuple[list[str], tuple[Secret, ...]]:
+    """Return the ids and the tokens in files. Raises UsageError."""
+    from jitid.system.read_input import check_one_stdin, lines, token
+    from jitid.values.ids import parse_id
+
+    check_one_stdin(ids_file, *token_files)
+    listed_ids = [] if ids_file is None else [text for _, text in lines(ids_file, "the list of ids")]
+    for text in listed_ids:
+        parse_id(text)
+    if ids_file is not None and not listed_ids:
+        raise UsageError(
+            "the list of ids is empty; nothing was changed", "an empty selection never means everything"
+        )
+    return listed_ids, tuple(token(path, "the token") for path in token_files)
 
 
 def retire(cli: Invocation, operation: Retire) -> None:
     """Perform `jitid retire`."""
     authority = open_authority(cli.config())
-    ended = confirming.confirm(authority, authority.perform(operation), operation.wait)
+    ended = _confirmed_at_targets(authority, authority.perform(operation), operation.wait)
     report_ended(cli, ended, dry_run=operation.dry_run)
 
 
@@ -82,7 +93,15 @@ def perform(cli: Invocation, authority: Authority, operation: Revoke, wait: int 
     if not operation.dry_run:
         preview = operation.replace(reason=None, most=None, dry_run=True)
         limit = confirmed(cli, limit, lambda: authority.perform(preview).radius)
-    return confirming.confirm(authority, authority.perform(operation.replace(most=limit)), wait)
+    return _confirmed_at_targets(authority, authority.perform(operation.replace(most=limit)), wait)
+
+
+def _confirmed_at_targets(authority: Authority, ended: Ended, wait: int | None) -> Ended:
+    if not ended.unsettled:
+        return ended
+    from jitid.authority.settle_at_targets import confirm
+
+    return confirm(authority, ended, wait)
 
 
 def confirmed(cli: Invocation, limit: int | None, foresee: Callable[[], Radius]) -> int | None:
@@ -116,7 +135,10 @@ def report_ended(cli: Invocation, ended: Ended, *, dry_run: bool) -> None:
             cli.warn(unproved(ended.unproved))
     else:
         output.write(sentence(ended, dry_run=dry_run) + "\n")
-    confirming.must_be_confirmed(ended)
+    if ended.unconfirmed:
+        from jitid.authority.settle_at_targets import must_be_confirmed
+
+        must_be_confirmed(ended)
 
 
 def row(ended: Ended, *, dry_run: bool) -> dict[str, Any]:
@@ -136,7 +158,7 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
     else:
         facts = revocation_result.facts(ended.radius, ended.accepted_until, ended.settled_at)
         text = f"nothing was live: it had ended already{'; ' if facts else ''}{facts}"
-    confirmation = confirming.sentence(ended)
+    confirmation = revocation_result.at_targets(ended)
     if confirmation is not None:
         text = f"{text}; {confirmation}"
     return text if ended.unproved is None else f"{text}; {unproved(ended.unproved)}"
