@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar
 
 from jitid.values.declaration import Declared, flag, opt
 from jitid.values.field_types import COUNT, FILE, LIMIT, MAX_ROWS, SHORT_REASON
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from jitid.operation.context import Context
 
 
-READS = "reads"
+READS: Final = "reads"
 """The effect of a verb or an operation that changes nothing."""
-IDEMPOTENT = "idempotent"
+IDEMPOTENT: Final = "idempotent"
 """The effect of an operation that changes something once, however often it is repeated."""
-KEYED = "keyed"
+KEYED: Final = "keyed"
 """The effect of an operation with an idempotency key: a repetition replaces the result of the first try."""
 
 
@@ -32,7 +32,7 @@ class Verb(Declared):
 
     verb: ClassVar[str] = ""
     """Its words; empty for an operation that has no verb."""
-    effect: ClassVar[str] = ""
+    effect: ClassVar[Literal["", "reads", "idempotent", "keyed"]] = ""
     """`READS`, `IDEMPOTENT` or `KEYED`; empty if a repetition would change something again."""
     changes_with: ClassVar[tuple[str, ...]] = ()
     """Names of the fields that make a reading verb change data."""
@@ -127,6 +127,8 @@ class Operation(Verb, Generic[Result]):
     """Whether each authenticated caller may for its own objects: see `authority/guard`."""
     slow = False
     """Whether it may read the whole ledger or wait for targets, and so take longer than others."""
+    summary: ClassVar[str] = ""
+    """What it does for a client of the service; empty if the first line of its help says that."""
     local = False
     """Whether remote clients may not request it: it examines files of the ledger's machine, or authenticates them."""
     last_piece: ClassVar[str] = ""

@@ -402,6 +402,9 @@ class Declared:
                 setattr(cls, name, field.default)
             elif name in vars(cls):
                 delattr(cls, name)
+        for name, member in vars(cls).items():
+            if isinstance(member, Field):
+                raise TypeError(f"{cls.__name__}.{name} needs an annotation, which makes it a field")
         cls.fields = {**cls.fields, **own}
 
     def __init__(self, **values: object) -> None:

@@ -17,11 +17,20 @@ else:
         """The type of records. It compiles no annotations, and `__new__` only for the first record of a class."""
 
         def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, object]) -> _RecordType:
+            if bases != (tuple,) and "__new__" in namespace:
+                raise TypeError(f"{name} has its own __new__, which the first record would replace")
             if "__annotations__" not in namespace:
                 # `Record` itself, or a class that adds methods to a record.
                 return type.__new__(cls, name, bases, {"__slots__": ()} | namespace)
+            if bases != (Record,):
+                raise TypeError(f"{name} extends a record, and may add methods but no fields")
             fields = tuple(namespace["__annotations__"])
             defaults = {field: namespace.pop(field) for field in fields if field in namespace}
+            if tuple(defaults) != fields[len(fields) - len(defaults) :]:
+                missing = next(
+                    field for field in fields[fields.index(next(iter(defaults))) :] if field not in defaults
+                )
+                raise TypeError(f"{name}: {missing} has no default, after a field that has one")
             namespace |= {"__slots__": (), "_fields": fields, "_field_defaults": defaults}
             namespace["__match_args__"] = fields
             for index, field in enumerate(fields):

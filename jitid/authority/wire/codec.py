@@ -161,7 +161,8 @@ def schema_of(name: str, definitions: Definitions) -> tuple[Schema, Schema]:
 
 def described(name: str) -> str:
     """Return a one-sentence description of an operation."""
-    return (operations()[name].__doc__ or "").partition("\n")[0]
+    kind = operations()[name]
+    return kind.summary or (kind.__doc__ or "").partition("\n")[0]
 
 
 def refuse(operation: Operation[Any], reason: str = "it is not whole") -> NoReturn:

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jitid.errors import UsageError
-from jitid.values.strict_json import b64url, b64url_decode
+from jitid.values.strict_json import MAX_DIGITS, b64url, b64url_decode
 
 if TYPE_CHECKING:
     from jitid.capabilities.sweep.finding import KnownFindings
@@ -299,8 +299,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 """Valid member names, which are shorter than any token."""
 
 _REQUIRED = object()
-_MAX_COUNT = (1 << 63) - 1
-"""A count of credentials or of strings is kept in 64 bits with a sign."""
+_MAX_COUNT = 10**MAX_DIGITS - 1
+"""The largest number that a JSON document of jitid may have."""
 _COUNT = {"type": "integer", "minimum": 0, "maximum": _MAX_COUNT}
 
 
@@ -399,9 +399,12 @@ class Tagged:
         return self._arms[type(value)][1].encode(value)
 
     def decode(self, raw: Any) -> Any:
-        if type(raw) is not dict or raw.get("type") not in self._by_tag:
+        tag = raw.get("type") if type(raw) is dict else None
+        # Not every JSON value can be a key.
+        record = self._by_tag.get(tag) if type(tag) is str else None
+        if record is None:
             raise UnfitError(f"an object is wanted whose type is one of: {', '.join(self._by_tag)}")
-        return self._by_tag[raw["type"]].decode(raw)
+        return record.decode(raw)
 
     def schema(self, definitions: Definitions) -> Schema:
         return {"oneOf": [record.schema(definitions) for record in self._by_tag.values()]}

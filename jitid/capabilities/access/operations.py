@@ -68,6 +68,7 @@ class RotateAccess(Operation["Granted"]):
     another minute, or for --overlap. A token is rotated once: a second rotation is refused, and recorded.
     """
 
+    summary = "Replace an access credential of the caller."
     roles = ("admin",)
     for_own = True
     effect = KEYED

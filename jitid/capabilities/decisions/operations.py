@@ -56,7 +56,7 @@ class Explain(Operation["Explanation"]):
 
 
 class SuggestPolicy(Operation["list[Suggestion]"]):
-    """Write the policy that permits agents no more than what they were permitted so far and, as is known, used."""
+    """Return the policy that permits agents no more than what they were permitted so far and, as is known, used."""
 
     roles = ("auditor", "admin")
     effect = READS

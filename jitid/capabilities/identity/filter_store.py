@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from jitid.errors import UsageError
 from jitid.model.credential import FORMER_PROOF, State, base_kind
@@ -29,7 +29,10 @@ from jitid.values.ids import parse_id
 from jitid.values.text import quote
 
 # `help` is the name of the parameter for the other fields, too, and each returns the field in place of its value.
+# mypy: no-warn-return-any
 # ruff: noqa: A002
+
+T = TypeVar("T")
 
 _Sql = str | Callable[[Any, dict[str, Any]], str]
 """The condition, or a function that returns it for a value and adds more named values for it to the dictionary.
@@ -59,14 +62,18 @@ class FilterCondition(Field):
         """Whether an index finds the few rows that can match."""
 
 
-def _where(sql: _Sql, type_: FieldType[Any], *flags: str, help: str = "", few: bool = False) -> Any:
+def _where(sql: _Sql, type_: FieldType[T], *flags: str, help: str = "", few: bool = False) -> T | None:
     """Declare a condition on a value."""
-    return FilterCondition(sql, type_, flags, help, None, few=few)
+    return _condition(sql, type_, flags, help, None, few=few)
 
 
-def _only(sql: str, *flags: str, help: str = "", few: bool = False) -> Any:
+def _only(sql: str, *flags: str, help: str = "", few: bool = False) -> bool:
     """Declare a condition without a value."""
-    return FilterCondition(sql, None, flags, help, default=False, few=few)
+    return _condition(sql, None, flags, help, default=False, few=few)
+
+
+def _condition(*values: Any, **options: Any) -> Any:
+    return FilterCondition(*values, **options)
 
 
 def _kind(value: str, _label: str) -> str:

@@ -75,6 +75,9 @@ class ExportLog(Operation["Iterator[str]"]):
 
     never_empty = True
 
+    summary = (
+        "Return the audit log as lines that can be verified without the ledger, all from one view of it."
+    )
     roles = ("auditor",)
     effect = READS
     slow = True
@@ -171,6 +174,7 @@ class SignHead(Operation["str"]):
     that is an older copy.
     """
 
+    summary = "Sign the last link of the audit chain."
     roles = ("auditor",)
     effect = READS
     verb = "audit head"

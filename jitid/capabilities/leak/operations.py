@@ -80,6 +80,7 @@ class ShowLeaks(Operation["list[LeakDetails]"]):
     By the jti of what leaked it tells of each place where that was found.
     """
 
+    summary = "Tell everything about leaks, by their numbers or by what leaked."
     roles = ("responder", "auditor")
     effect = READS
     verb = "leak show"

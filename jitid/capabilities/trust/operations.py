@@ -93,6 +93,7 @@ class PublishKeys(Operation["dict[str, Any]"]):
     A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone.
     """
 
+    summary = "Return the JWKS (RFC 7517) that verifiers need."
     for_anybody = True
     effect = READS
     verb = "keys jwks"
@@ -113,6 +114,7 @@ class PublishSshAuthorities(Operation["list[SshAuthority]"]):
     certificate lets in, the host says itself: by AuthorizedPrincipalsFile, or by logins that a template names.
     """
 
+    summary = "Return the keys whose certificates SSH hosts accept."
     for_anybody = True
     effect = READS
     verb = "keys ssh"
@@ -129,6 +131,7 @@ class PublishSshRevocations(Operation["SshRevocations"]):
     Sessions that are open stay open. A key that `jitid keys revoke` ended is on it, with all that it signed.
     """
 
+    summary = "Return the key revocation list that SSH hosts read."
     for_anybody = True
     effect = READS
     verb = "keys krl"
@@ -172,6 +175,7 @@ class PublishBundle(Operation["Bundle"]):
     certified has expired. A revoked one is gone.
     """
 
+    summary = "Return what verifiers of SVIDs trust."
     for_anybody = True
     effect = READS
     verb = "keys bundle"
@@ -189,6 +193,7 @@ class PublishRevocations(Operation["list[RevocationList]"]):
     der is for a single authority, and for a file.
     """
 
+    summary = "Return which certificates are revoked, signed by the authority of each."
     for_anybody = True
     effect = READS
     verb = "keys crl"
