@@ -50,22 +50,34 @@ def bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Verb:
             if name not in texts:
                 texts[name] = environ[field.env].split() if field.many else environ[field.env]
                 cli.from_environment |= {name}
+    # All of them first: a token on the line is known to others, whatever else is wrong with the line.
     for name, field in fields.items():
-        if field.stated and field.is_option and name not in texts:
-            raise UsageError(f"{field.label} is missing", f"see: jitid {line.verb.verb} --help")
-    values = {
-        name: _converted(field, texts[name]) if name in texts else field.absent
-        for name, field in fields.items()
-        if name in texts or not field.stated
-    }
+        if name in texts and (field.type is None or field.type.sources != ("command",)):
+            _check_texts(field, texts[name])
+    help_hint = f"see: jitid {line.verb.verb} --help"
+    values = {}
+    for name, field in fields.items():
+        if name not in texts:
+            if field.stated and field.is_option:
+                raise UsageError(
+                    f"{field.label} is missing", f"add {field.flags[0]} {field.metavar}; {help_hint}"
+                )
+            if not field.stated:
+                values[name] = field.absent
+            continue
+        try:
+            values[name] = _converted(field, texts[name])
+        except UsageError as error:
+            if name in cli.from_environment:
+                error.message = f"{field.env}: {error.message}"
+            error.hint = error.hint or help_hint
+            raise
     return line.verb(**values)
 
 
 def _converted(field: Field, value: Any) -> Any:  # noqa: ANN401 - a value of the field's type
     if field.type is None:
         return not field.absent
-    if field.type.sources != ("command",):
-        _check_texts(field, value)
     if field.many:
         return tuple([field.type.parse(text, field.label) for text in value])
     return field.type.parse(value, field.label)

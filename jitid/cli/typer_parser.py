@@ -77,7 +77,7 @@ class _Reader:
         word: str = context.args[0]
         if word not in words:
             raise UsageError(
-                f"there is no verb {quote(f'{group} {word}'.strip())}",
+                f"there is no verb {quote(f'{group} {word}' if group else word)}",
                 f"{_guess(get_close_matches(word[:100], words, n=2))}see: {context.command_path} --help",
             )
         return word

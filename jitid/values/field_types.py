@@ -87,11 +87,14 @@ def number(
         digits = value.removeprefix("-")
         if not (digits.isascii() and digits.isdigit()):
             raise UsageError(f"the value of {label} is no whole number: {quote(value)}")
-        if len(digits) > 16 or int(digits) > typed:
+        # Python refuses to convert more than 4,300 digits.
+        magnitude = int(digits.lstrip("0")[:20] or "0")
+        parsed = magnitude if digits == value else -magnitude
+        if parsed > typed:
             raise UsageError(f"the value of {label} is more than {typed}, which no ledger holds")
-        if int(value) < minimum:
-            raise UsageError(f"{label.strip('`')} is at least {minimum:,}, not {int(value)}")
-        return int(value)
+        if parsed < minimum:
+            raise UsageError(f"{label.strip('`')} is at least {minimum:,}, not {quote(value, 20)}")
+        return parsed
 
     return FieldType(parse, metavar, _within(minimum, maximum), {"minimum": minimum, "maximum": maximum})
 

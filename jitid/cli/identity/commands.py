@@ -220,7 +220,9 @@ class RevokeCommand(Verb):
         DELEGATOR, "--delegator", help="Those of a root delegator, or what agent:NAME delegated; repeatable."
     )
     agent: tuple[str, ...] = opts(AGENT, "--agent", help="Those of an agent; repeatable.")
-    tree: tuple[str, ...] = opts(ID, "--tree", help="The whole tree of ID, from its root down; repeatable.")
+    tree: tuple[str, ...] = opts(
+        _id_word(token_files=False), "--tree", help="The whole tree of ID, from its root down; repeatable."
+    )
     token_file: tuple[str, ...] = opts(
         FILE, "--token-file", help="The one whose token is in FILE; `-` is standard input."
     )

@@ -1,0 +1,98 @@
+"""From the texts of a line to the fields of its verb: what an error names, and which error comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jitid.cli import main
+from jitid.cli.invocation import Invocation
+from jitid.cli.line import Line, bound
+from jitid.cli.verbs import all_verbs
+from jitid.errors import UsageError
+from jitid.values.declaration import Field
+from jitid.values.field_types import number
+from jitid.values.secret import new_opaque
+
+Run = Callable[..., tuple[int, str, str]]
+TOKEN = new_opaque(lambda count: bytes(range(count)))
+VERBS = all_verbs()
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a line in an empty folder; return its status and what it wrote."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*line: str) -> tuple[int, str, str]:
+        status = main.run([*line])
+        return status, *capfd.readouterr()
+
+    return run
+
+
+def _refuses_tokens(field: Field) -> bool:
+    return field.type is not None and not field.verb_refuses_tokens and field.type.sources != ("command",)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_token_on_a_line_is_reported_whatever_else_is_wrong(name: str) -> None:
+    """It is in the history of the shell by then, and must be revoked."""
+    verb = VERBS[name]
+    places = [field for field in verb.fields.values() if field.is_option or field.is_argument]
+    for place in filter(_refuses_tokens, places):
+        texts = {
+            field.name: TOKEN if field is place else True if field.type is None else "b?d \x7f"
+            for field in places
+        }
+        values = {field.name: [texts[field.name]] if field.many else texts[field.name] for field in places}
+        with pytest.raises(UsageError, match="a token was given"):
+            bound(Line(verb, values, {}), {}, Invocation())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("JITID_TTL", "bad", "JITID_TTL: `bad` is no duration"),
+        ("JITID_AGENT", "b?d", "JITID_AGENT: "),
+        ("JITID_SCOPE", "a:b *?", "JITID_SCOPE: "),
+        ("JITID_DEADLINE", "soon", "JITID_DEADLINE: "),
+    ],
+)
+def test_a_bad_value_of_a_variable_names_the_variable(
+    variable: str, value: str, message: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line does not show where the value comes from."""
+    monkeypatch.setenv(variable, value)
+    status, _, err = run("issue", "--task", "INC-1", "--delegator", "alice", "--dry-run")
+    assert status == 2
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "hint"),
+    [
+        ("list --limit=-99999999999999999999999", "--limit is at least 1, not ", "see: jitid list --help"),
+        ("list --limit 1,2", "is no whole number: `1,2`", "see: jitid list --help"),
+        ("list --depth 99999999999999999999999", "is more than 999999999", "see: jitid list --help"),
+        ("ledger copy", "`--to` is missing", "add --to URL; see: jitid ledger copy --help"),
+        ("task give INC-1", "`--to` is missing", "add --to DELEGATOR; see: jitid task give --help"),
+        ("revoke --tree nothing", "not an id of an identity", "; for ids: jitid list"),
+        ("revoke nothing", "not an id of an identity", "; for ids: jitid list"),
+        ("agent '' list", "there is no verb `agent `", "see: jitid agent --help"),
+    ],
+)
+def test_an_error_names_the_value_and_the_next_step(line: str, message: str, hint: str, run: Run) -> None:
+    from shlex import split
+
+    status, _, err = run(*split(line))
+    assert status == 2
+    assert message in err
+    assert hint in err
+
+
+def test_a_number_may_have_zeros_before_it() -> None:
+    assert number(1).parse("00000000000000000000001", "`--limit`") == 1
