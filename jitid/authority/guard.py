@@ -304,10 +304,14 @@ def has_role(caller: Caller | None, kind: type[ops.Operation[Any]]) -> bool:
 
 
 def _refusal(caller: Caller, roles: Collection[str], request: str) -> RefusedError:
+    # The bootstrap credential has no right but its own, even to what every caller may request.
+    needed = " or ".join(sorted(roles or ({"admin"} if BOOTSTRAP in (caller.roles or ()) else ())))
+    if not needed:
+        return RefusedError(
+            f"{caller.name} may not be served: no role gives the right {request}; nothing was changed",
+            "only the authority itself, or a caller whom it concerns, may; such as the holder of a credential",
+        )
     held_roles = ", ".join(sorted(caller.roles or ())) or "none"
-    # An operation for any caller has no role; only the bootstrap credential is refused such an operation.
-    default = "admin" if BOOTSTRAP in (caller.roles or ()) else "none that there is"
-    needed = " or ".join(sorted(roles)) or default
     return RefusedError(
         f"{caller.name} may not be served: {request} needs the role {needed}; nothing was changed",
         f"the roles of this caller: {held_roles}; whoever has the role admin grants others: jitid access grant",
