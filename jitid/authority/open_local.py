@@ -355,11 +355,12 @@ def _transit(config: Config, name: str) -> Transit:
 
         from jitid.issuers.openbao.transit import Transit
         from jitid.issuers.targets import TIMEOUT, Targets
+        from jitid.keys.keyring import KeepsNoKeysError
         from jitid.model.credential import Kind
 
         target = Targets(config.targets(), "").get(name)
         if target.kind != Kind.OPENBAO_LEASE:
-            raise ConfigurationError(
+            raise KeepsNoKeysError(
                 f"the target {name} is of the kind {target.kind}, and keeps no keys",
                 f"name one of the kind {Kind.OPENBAO_LEASE}",
             )

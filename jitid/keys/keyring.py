@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from jitid.crypto import jws
-from jitid.errors import ConfigurationError, IntegrityError, JitidError, OutputError, StorageError
+from jitid.errors import ConfigurationError, IntegrityError, JitidError, OutputError, StorageError, UsageError
 from jitid.system.files import check_private, sync_folder, write_private
 from jitid.values.record import Record
 
@@ -75,6 +75,10 @@ class Elsewhere(Record):
             return cls(words[2].decode(), int(words[3]))
         except ValueError:
             return None
+
+
+class KeepsNoKeysError(ConfigurationError):
+    """A target of a kind that has no transit engine."""
 
 
 class Keyring:
@@ -202,7 +206,8 @@ class Keyring:
         It uses a version of the key with a key id that is not in `known_kids`; if there is none, the target makes one.
 
         Raises:
-            ConfigurationError: the target does not exist, or the key is not one for that algorithm.
+            UsageError: the target does not exist, or keeps no keys.
+            ConfigurationError: the key is not one for that algorithm.
             StorageError: the target is out of reach, or the file cannot be written.
 
         """
@@ -212,7 +217,12 @@ class Keyring:
             kid = jws.thumbprint(algorithm, public)
             return kid.startswith("-") or kid in known_kids
 
-        version = self._transit(target).choose(key, algorithm, taken)
+        try:
+            engine = self._transit(target)
+        except KeepsNoKeysError as error:
+            # The request has named the target: the configuration may be right.
+            raise UsageError(error.message, error.hint) from None
+        version = engine.choose(key, algorithm, taken)
         location = Elsewhere(target_and_key, version.number)
         signer = self._remote(location, jws.thumbprint(algorithm, version.public), algorithm, version.public)
         signer.sign(_PROBE)
