@@ -43,8 +43,8 @@ def as_holder(config: Config, authority: Authority, token: Secret) -> Authority:
     """
     if config.remote is not None:
         return authority
-    from jitid.authority.held import HeldAuthority
     from jitid.authority.local import LocalAuthority
+    from jitid.authority.served import HeldAuthority
 
     assert isinstance(authority, LocalAuthority)
     return HeldAuthority(authority, token)

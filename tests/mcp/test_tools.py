@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from jitid.mcp import tool_arguments
-from jitid.mcp.tools import TOOLS
+from jitid.mcp.methods import TOOLS
 from tests.capabilities.issue.office import Office
 from tests.mcp.asking import Server, events, states, verifies
 from tests.mcp.conftest import AUDIENCES

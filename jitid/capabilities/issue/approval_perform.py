@@ -16,8 +16,7 @@ from jitid.capabilities.issue import approval_operations as ops
 from jitid.capabilities.issue import approval_request
 from jitid.capabilities.issue.approval_request import a_member, event_members, find, objections, requested
 from jitid.capabilities.issue.approval_store import ApprovalChanges, ApprovalStore
-from jitid.capabilities.issue.may_act import is_owner
-from jitid.capabilities.issue.presented import must_be_first, present
+from jitid.capabilities.issue.may_act import is_owner, must_be_first, present
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.ledger import expiry
 from jitid.ledger.policies import kept

@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
-from jitid.issuers.aws.admin_access import PARTS, AwsAccess
+from jitid.issuers.aws.admin_access import PARTS, AwsAccess, StandingKeys
 from jitid.issuers.aws.api import SKEWED, Aws, AwsError, Keys
-from jitid.issuers.aws.iam_keys import StandingKeys
 from jitid.issuers.aws.session_policy import (
     LEAST_SECONDS,
     Denials,

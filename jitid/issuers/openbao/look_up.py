@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import Self
 
-from jitid.issuers.openbao.bao import BaoCall
-from jitid.issuers.openbao.login import Reply, unclear
+from jitid.issuers.openbao.bao import BaoCall, Reply, unclear
 from jitid.model.target import Life, Probe, TargetRecord
 from jitid.values.record import Record
 from jitid.values.text import quote

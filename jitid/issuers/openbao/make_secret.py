@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jitid.errors import ConfigurationError, RefusedError, StorageError
-from jitid.issuers.openbao.bao import BaoCall
-from jitid.issuers.openbao.login import Reply, check_token, plain, unclear
+from jitid.issuers.openbao.bao import BaoCall, Reply, check_token, plain, unclear
 from jitid.issuers.openbao.look_up import BRIEF, SecretReference
 from jitid.issuers.target_issuer import proved_agent, task_of
 from jitid.model.target import MadeCredential, TargetRecord

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jitid.errors import ConfigurationError, IntegrityError
-from jitid.issuers.openbao.bao import BaoCall, OpenBao
-from jitid.issuers.openbao.login import plain, unclear
+from jitid.issuers.openbao.bao import BaoCall, OpenBao, plain, unclear
 from jitid.keys.keyring import Version
 from jitid.model.target import Target
 
