@@ -33,12 +33,11 @@ def rotate_key(context: Context, operation: ops.RotateKey) -> KeyChange:
     """Make a new key, which signs from now on."""
     from jitid.capabilities.trust import rotation
 
-    names, keyring = context.ledger.names, context.keyring
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         change = rotation.rotate(
             transaction,
-            names,
-            keyring,
+            context.ledger.names,
+            context.keyring,
             operation.algorithm,
             operation.use,
             operation.transit,
@@ -52,12 +51,11 @@ def revoke_key(context: Context, operation: ops.RevokeKey) -> KeyChange:
     """End a leaked key with all that it signed."""
     from jitid.capabilities.trust import rotation
 
-    names, keyring = context.ledger.names, context.keyring
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         change = rotation.revoke(
             transaction,
-            names,
-            keyring,
+            context.ledger.names,
+            context.keyring,
             operation.kid,
             operation.reason,
             operation.most,

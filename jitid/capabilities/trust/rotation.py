@@ -186,11 +186,6 @@ def published(snapshot: View) -> dict[str, Any]:
     keys = [
         jws.public_jwk(key.algorithm, key.public, key.kid)
         for key in KeyStore(snapshot).signing_keys()
-        if key.use == "jws"
-        and key.revoked_at is None
-        and (
-            key.retired_at is None
-            or (KeyStore(snapshot).latest_expiry_signed_by(key.key) or 0) > snapshot.now
-        )
+        if key.use == "jws" and KeyStore(snapshot).is_needed(key)
     ]
     return {"keys": keys}

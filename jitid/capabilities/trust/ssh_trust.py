@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitid.capabilities.trust.store import ENDED
 from jitid.crypto import openssh
 from jitid.crypto.openssh import RevokedCertificate
 from jitid.ledger.signing_keys import KeyStore
@@ -46,11 +45,7 @@ def authorities(snapshot: View, names: Names) -> list[SshAuthority]:
             key.retired_at is None,
         )
         for key in _keys(snapshot)
-        if key.revoked_at is None
-        and (
-            key.retired_at is None
-            or (KeyStore(snapshot).latest_expiry_signed_by(key.key) or 0) > snapshot.now
-        )
+        if KeyStore(snapshot).is_needed(key)
     ]
 
 
@@ -63,7 +58,7 @@ def revocations(snapshot: View, names: Names) -> SshRevocations:
     }
     count = 0
     # If no key ever signed certificates, the query over all credentials is not needed.
-    ended = snapshot.query(ENDED, {"since": snapshot.now - SLACK}) if keys else ()
+    ended = KeyStore(snapshot).ended_ssh_certificates(snapshot.now - SLACK) if keys else ()
     for jti, signed_by in ended:
         key = keys.get(signed_by)
         raw = bytes(jti)
