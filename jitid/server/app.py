@@ -161,14 +161,10 @@ class App:
 
     def _keep_pace(self, scope: Scope) -> None:
         """Limit requests without a credential, by client address. Raises LimitedError."""
-        seconds = self._pace.take(scope["client"][0] if scope["client"] else "")
-        if seconds:
-            raise LimitedError(
-                "too much is asked for without a credential from here; nothing was done",
-                f"ask again in {seconds} s",
-                status=429,
-                seconds=seconds,
-            )
+        self._pace.keep(
+            scope["client"][0] if scope["client"] else "",
+            "too much is asked for without a credential from here; nothing was done",
+        )
 
     async def _refuse(self, send: Send, record: RequestRecord, error: JitidError) -> None:
         record.error = error.code
