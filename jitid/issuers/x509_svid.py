@@ -155,18 +155,14 @@ def callers_key(text: str) -> bytes:
 def _stated(text: str) -> object:
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-    der, *others = from_pem(text, "PUBLIC KEY")
-    if others:
-        raise ValueError("more than one")
+    (der,) = from_pem(text, "PUBLIC KEY")
     return load_der_public_key(der)
 
 
 def _proved(text: str) -> object:
     from cryptography import x509
 
-    der, *others = from_pem(text, "CERTIFICATE REQUEST")
-    if others:
-        raise ValueError("more than one")
+    (der,) = from_pem(text, "CERTIFICATE REQUEST")
     try:
         request = x509.load_der_x509_csr(der)
     except x509.InvalidVersion:

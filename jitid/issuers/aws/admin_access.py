@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
-from jitid.issuers.aws.api import Aws, AwsError, Keys
+from jitid.issuers.aws.api import Aws, AwsError, AwsMissingError, Keys
 from jitid.issuers.aws.session_policy import LEAST_SECONDS, Role, ledger_mark, role_of
 from jitid.keys.keyring import Signer
 from jitid.model.target import EndOutcome, Life, Probe, Settlement, Target
@@ -343,10 +343,8 @@ class StandingKeys:
             answer = self._aws.call(
                 "iam", "get_access_key_last_used", self._access.administrator(), AccessKeyId=key
             )
-        except AwsError as error:
-            if error.aws == "NoSuchEntity":
-                return None
-            raise
+        except AwsMissingError:
+            return None
         user = answer.get("UserName")
         if not isinstance(user, str) or not user:
             raise self._aws.garbled("an access key of nobody")
@@ -360,10 +358,8 @@ class StandingKeys:
                     "list_access_keys", self._access.administrator(), "AccessKeyMetadata", UserName=user
                 )
             )
-        except AwsError as error:
-            if error.aws == "NoSuchEntity":
-                return None
-            raise
+        except AwsMissingError:
+            return None
         for access_key in access_keys:
             if access_key.get("AccessKeyId") == key:
                 return str(access_key.get("Status"))

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
-from jitid.issuers.aws.api import Aws, AwsError, Keys
+from jitid.issuers.aws.api import Aws, AwsError, AwsMissingError, Keys
 from jitid.issuers.target_issuer import agent_of, task_of
 from jitid.model.target import TargetRecord
 from jitid.model.task import UNKNOWN_OWNER
@@ -456,11 +456,9 @@ class Denials:
             answer = self._aws.call(
                 "iam", "get_role_policy", self._keys(), RoleName=role.name, PolicyName=policy.name
             )
-        except AwsError as error:
+        except AwsMissingError:
             # Another writer has combined it with others in the meantime; the new policy was there before.
-            if error.aws == "NoSuchEntity":
-                return []
-            raise
+            return []
         document = answer.get("PolicyDocument")
         if isinstance(document, str):
             try:

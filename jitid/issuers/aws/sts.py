@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
 from jitid.issuers.aws.admin_access import PARTS, AwsAccess, StandingKeys
-from jitid.issuers.aws.api import SKEWED, Aws, AwsError, Keys
+from jitid.issuers.aws.api import SKEWED, Aws, AwsError, AwsMissingError, Keys
 from jitid.issuers.aws.session_policy import (
     LEAST_SECONDS,
     Denials,
@@ -187,10 +187,8 @@ class AwsStsIssuer(OutsideIssuer):
         try:
             self._access.check_account(role)
             denial = self._denials.holding(role, record.jti)
-        except AwsError as error:
-            if error.aws == "NoSuchEntity":
-                return Probe(Life.DEAD, f"there is no role {role.name} any more")
-            return Probe(Life.UNKNOWN, error.message)
+        except AwsMissingError:
+            return Probe(Life.DEAD, f"there is no role {role.name} any more")
         except (RefusedError, ConfigurationError) as error:
             return Probe(Life.UNKNOWN, error.message)
         if denial is not None:
@@ -225,11 +223,9 @@ class AwsStsIssuer(OutsideIssuer):
             try:
                 access_keys = self._aws.pages("list_access_keys", keys, "AccessKeyMetadata", UserName=name)
                 return [self._existing_key(key, keys) for key in access_keys]
-            except AwsError as error:
+            except AwsMissingError:
                 # The user was deleted after the listing.
-                if error.aws == "NoSuchEntity":
-                    return []
-                raise
+                return []
 
         # Each user and each key is a call, and an account may have a thousand.
         with ThreadPoolExecutor(_AT_ONCE) as pool:
