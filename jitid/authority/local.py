@@ -18,8 +18,7 @@ from jitid.operation import base as ops
 from jitid.operation.base import performer
 
 if TYPE_CHECKING:
-    from jitid.authority.read_counts import ReadTally
-    from jitid.authority.served import ServingAuthority
+    from jitid.authority.served import ReadTally, ServingAuthority
     from jitid.capabilities.trust.own_issuer import Naming
     from jitid.issuers.targets import Targets
     from jitid.ledger.contract import Ledger
@@ -100,8 +99,7 @@ class LocalAuthority:
         It refuses operations beyond the caller's roles, and its audit events name the caller. With `counted`, the
         audit log gets the counts of the caller's reads.
         """
-        from jitid.authority.read_counts import ReadTally
-        from jitid.authority.served import ServingAuthority
+        from jitid.authority.served import ReadTally, ServingAuthority
         from jitid.ledger.wrapped import ActingLedger
 
         tally = self.tally or ReadTally()

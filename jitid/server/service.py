@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jitid.authority.read_counts import ReadTally
+from jitid.authority.served import ReadTally
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.identity.revocation_result import Ended
 from jitid.capabilities.issue import operations as issue_operations
