@@ -10,7 +10,7 @@ from typing import Any
 
 from jitid import __version__
 from jitid.errors import JitidError, UsageError
-from jitid.mcp import tool_answers, tool_arguments
+from jitid.mcp import tool_answers
 from jitid.mcp.session import AgentSession
 from jitid.system import output
 from jitid.values import strict_json
@@ -90,7 +90,7 @@ class McpServer:
         if not isinstance(arguments, dict):
             raise MessageError(INVALID_PARAMS, "`arguments` is no object", request.id)
         try:
-            return _content(tool.perform(self._session, tool_arguments.read(arguments, tool.takes)))
+            return _content(tool.perform(self._session, tool_answers.read(arguments, tool.takes)))
         except JitidError as error:
             # The refusal of a tool is for the agent, not for its client (MCP, "Error Handling" of tools).
             return {**_content({"error": tool_answers.refusal(error)}), "isError": True}
@@ -129,7 +129,7 @@ class Tool(Record):
             "name": self.name,
             "title": self.title,
             "description": self.description,
-            "inputSchema": tool_arguments.schema_of(self.takes),
+            "inputSchema": tool_answers.schema_of(self.takes),
             "outputSchema": self.gives,
             "annotations": {"title": self.title, "openWorldHint": False, **self.hints},
         }
@@ -145,7 +145,7 @@ TOOLS: Mapping[str, Tool] = {
             "Who am I",
             "Tell who you are: your identity, for whom and on which task you act, your scopes and audiences, until "
             "when, and which identities you have been given here for sub-agents.",
-            tool_arguments.Nothing,
+            tool_answers.Nothing,
             tool_answers.SELF,
             _LOOKS,
             AgentSession.whoami,
@@ -156,7 +156,7 @@ TOOLS: Mapping[str, Tool] = {
             "Ask whether request_identity would permit something, without doing it: the answer says what would be "
             "granted, or why not and what would pass. Without arguments it asks for an identity of your own name, "
             "without scopes and for no service.",
-            tool_arguments.IdentityQuestion,
+            tool_answers.IdentityQuestion,
             tool_answers.DECISION,
             _LOOKS,
             AgentSession.what_may_i_do,
@@ -168,7 +168,7 @@ TOOLS: Mapping[str, Tool] = {
             "audiences the services that its token is shown to. Ask for the least scopes and the shortest time that "
             "will do. The token is in the file token_file, for the program that needs it: never read it yourself, and "
             "never print it.",
-            tool_arguments.IdentityRequest,
+            tool_answers.IdentityRequest,
             tool_answers.ISSUED,
             {"readOnlyHint": False, "destructiveHint": False, "idempotentHint": False},
             AgentSession.request_identity,
@@ -178,7 +178,7 @@ TOOLS: Mapping[str, Tool] = {
             "Hand an identity back",
             "End an identity that descends from yours, with all that descends from it, as soon as it is no longer "
             "needed; or your own, as the last thing that you do. It cannot be undone.",
-            tool_arguments.OneIdentity,
+            tool_answers.OneIdentity,
             tool_answers.HANDED_BACK,
             {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": True},
             AgentSession.hand_back,

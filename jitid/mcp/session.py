@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.inventory.operations import Inspection
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.config.effective import Config
-    from jitid.mcp.tool_arguments import IdentityQuestion, IdentityRequest, Nothing, OneIdentity
+    from jitid.mcp.tool_answers import IdentityQuestion, IdentityRequest, Nothing, OneIdentity
     from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 

@@ -23,7 +23,7 @@ from jitid.crypto import status_list
 from jitid.crypto.jws import ALGORITHMS
 from jitid.errors import InvalidCredentialError, NotFoundError, UnauthenticatedError
 from jitid.model.access import Caller
-from jitid.server import oauth, token_endpoint
+from jitid.server import oauth
 from jitid.server.answers import dumps
 from jitid.server.forward_auth import shown_token, shows_token
 from jitid.server.oauth_client_auth import ALGORITHMS as CLIENT_ALGORITHMS
@@ -115,7 +115,7 @@ def _metadata(service: Service, issuer: str) -> dict[str, Any] | None:
         # Common clients require it, even for other grants; it refuses every response type.
         "authorization_endpoint": f"{base_url}{oauth.AUTHORIZE}",
         "jwks_uri": f"{base_url}{KEYS}",
-        "grant_types_supported": list(token_endpoint.GRANTS),
+        "grant_types_supported": list(oauth.GRANTS),
         "response_types_supported": RESPONSE_TYPES,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": sorted(ALGORITHMS),

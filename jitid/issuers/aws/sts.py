@@ -20,13 +20,14 @@ from jitid.issuers.aws.session_policy import (
     LEAST_SECONDS,
     Denials,
     Role,
+    Template,
     grant,
     role_of_session,
     session_policy,
     session_tags,
     source_identity,
+    template_of,
 )
-from jitid.issuers.aws.target_table import Template, template_of
 from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.keys.keyring import Signer
 from jitid.model.credential import Kind

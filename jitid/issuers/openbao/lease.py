@@ -16,8 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from jitid.errors import JitidError, RefusedError, StorageError
 from jitid.issuers.openbao import bao
 from jitid.issuers.openbao.bao import BaoCall, OpenBao, Reply, plain
-from jitid.issuers.openbao.look_up import BRIEF, Looking, SecretReference, reference_of
-from jitid.issuers.openbao.make_secret import Making
+from jitid.issuers.openbao.make_secret import BRIEF, Looking, Making, SecretReference, reference_of
 from jitid.issuers.target_issuer import OutsideIssuer, TargetOption
 from jitid.model.target import (
     EndOutcome,
