@@ -114,17 +114,7 @@ class LocalAuthority:
             "acts_as": acts_as,
         }
         acting = ActingLedger(self._ledger, caller.name, facts)
-        authority = LocalAuthority(
-            acting,
-            self._keyring,
-            terms=lambda: self._agreed.serving(caller),
-            audiences=self._audiences,
-            oidc=self._oidc,
-            timeout=self._timeout,
-            caller=caller,
-            targets=self._targets,
-        )
-        return ServingAuthority(authority, acting, caller, tally)
+        return ServingAuthority(self._on(acting, caller), acting, caller, tally)
 
     def authenticate_holder(self, token: Secret, operation: ops.Operation[Any]) -> Caller:
         """Return the agent that holds a token and requests an operation.
@@ -202,16 +192,18 @@ class LocalAuthority:
         finally:
             ledger.close()
 
-    def _on(self, ledger: Ledger, *, accepts_clock: bool = False) -> LocalAuthority:
-        """Return this authority over another form of its ledger."""
+    def _on(
+        self, ledger: Ledger, caller: Caller | None = None, *, accepts_clock: bool = False
+    ) -> LocalAuthority:
+        """Return this authority over another form of its ledger; with `caller`, as it serves this caller."""
         authority = LocalAuthority(
             ledger,
             self._keyring,
-            terms=lambda: self._agreed,
+            terms=lambda: self._agreed if caller is None else self._agreed.serving(caller),
             audiences=self._audiences,
             oidc=self._oidc,
             timeout=self._timeout,
-            caller=self._caller,
+            caller=caller or self._caller,
             targets=self._targets,
             accepts_clock=accepts_clock,
         )

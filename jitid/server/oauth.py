@@ -112,8 +112,7 @@ def routes(service: Service) -> list[BaseRoute]:
         form, form_error = await _form(service, request, REPEATABLE)
 
         def work(authority: Authority, caller: Caller) -> tuple[TokenRequest, Issued]:
-            oauth_client_auth.must_be_named(form, caller)
-            _must_be_whole(form_error)
+            _must_be_valid(form, form_error, caller)
             must_be_served(caller, form)
             token_request = parse_request(form)
             return token_request, grant(authority, caller, token_request)
@@ -124,8 +123,7 @@ def routes(service: Service) -> list[BaseRoute]:
         form, form_error = await _form(service, request)
 
         def work(authority: Authority, caller: Caller) -> dict[str, Any]:
-            oauth_client_auth.must_be_named(form, caller)
-            _must_be_whole(form_error)
+            _must_be_valid(form, form_error, caller)
             presented = Secret.single(form.need("token"))
             try:
                 return claims_of(authority.perform(Introspect(token=presented)))
@@ -140,8 +138,7 @@ def routes(service: Service) -> list[BaseRoute]:
         form, form_error = await _form(service, request)
 
         def work(authority: Authority, caller: Caller) -> None:
-            oauth_client_auth.must_be_named(form, caller)
-            _must_be_whole(form_error)
+            _must_be_valid(form, form_error, caller)
             # The token itself shows its type (section 2.1: the hint may be ignored).
             operation = RevokeToken(token=Secret.single(form.need("token")), reason="revoked by its client")
             if (
@@ -191,7 +188,9 @@ async def _form(
             return credentials_of(body), error
 
 
-def _must_be_whole(form_error: OAuthError | None) -> None:
+def _must_be_valid(form: OAuthForm, form_error: OAuthError | None, caller: Caller) -> None:
+    """Refuse a form of another client, and an invalid form. Raises OAuthError."""
+    oauth_client_auth.must_be_named(form, caller)
     if form_error is not None:
         raise form_error
 
