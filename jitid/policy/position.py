@@ -22,6 +22,7 @@ QUOTED = re.compile(r"`([^`]+)`")
 
 # Cedar reads these as one token, and a text that ends between the two is wrong there.
 _PAIRS = frozenset({"::", "==", "!=", "<=", ">=", "&&", "||"})
+_SLOT = re.compile(r"\?(?:principal|resource)")
 _AFTER_COLON = re.compile(r": @?(\w[\w:]*)$")
 _LARGEST = 2**63 - 1
 
@@ -117,7 +118,7 @@ def find(text: str, message: str, start: int = 0) -> int | None:
     if message.startswith("duplicate"):
         # Of several duplicates, the last is the wrong one.
         tokens.reverse()
-    names = QUOTED.findall(message) + _AFTER_COLON.findall(message) + _slots(message)
+    names = QUOTED.findall(message) + _AFTER_COLON.findall(message) + _SLOT.findall(message)
     for name in names:
         name_tokens = [token.text for token in tokens_of(name)]
         for sought in (name_tokens, name_tokens[-1:], [f'"{name.rpartition(".")[2]}"']):
@@ -159,10 +160,6 @@ def nearest(text: str, words: Sequence[str]) -> int:
     return tokens[
         min(candidates, key=lambda index: min(abs(index - other) for other in occurrences[0]))
     ].start
-
-
-def _slots(message: str) -> list[str]:
-    return re.findall(r"\?(?:principal|resource)", message)
 
 
 def parts(text: str, start: int, end: int) -> list[tuple[int, int]]:

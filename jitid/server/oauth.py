@@ -371,11 +371,8 @@ def _checked(code: str, check: Any) -> Any:  # noqa: ANN401 - the type of the ch
 def _scopes(text: str | None) -> tuple[Scope, ...]:
     if text is None:
         return ()
-    try:
-        # RFC 6749, section 3.3: scopes are separated by one space.
-        return tuple(parse_scope(scope) for scope in text.split(" "))
-    except UsageError as error:
-        raise usage("invalid_scope", error) from None
+    # RFC 6749, section 3.3: scopes are separated by one space.
+    return tuple(_checked("invalid_scope", lambda: [parse_scope(scope) for scope in text.split(" ")]))
 
 
 def _audiences(form: OAuthForm) -> tuple[str, ...]:
@@ -392,10 +389,9 @@ def _audiences(form: OAuthForm) -> tuple[str, ...]:
             absolute = False
         if not absolute:
             raise OAuthError("invalid_target", "a resource is an absolute URI without a fragment")
-    try:
-        return tuple(dict.fromkeys([check_audience(audience) for audience in (*resources, *audiences)]))
-    except UsageError as error:
-        raise usage("invalid_target", error) from None
+    named = (*resources, *audiences)
+    checked = _checked("invalid_target", lambda: [check_audience(audience) for audience in named])
+    return tuple(dict.fromkeys(checked))
 
 
 def _details(text: str | None) -> tuple[str, ...]:

@@ -39,7 +39,9 @@ def table() -> dict[str, Any]:
 
 def test_the_example_is_a_target(table: dict[str, Any]) -> None:
     targets = Targets([StatedTarget("cloud", table, "/etc/jitid", "there")], "urn:jitid:test")
-    issuer: OutsideIssuer = targets.open(targets.of_kind("aws-sts", "deploy"))
+    target = targets.choose("aws-sts", "deploy").target
+    assert target is not None
+    issuer: OutsideIssuer = targets.open(target)
     assert isinstance(issuer, sts.AwsStsIssuer)
     issuer.close()
 

@@ -60,7 +60,6 @@ def test_every_error_is_told() -> None:
         for name in (
             "oauth_client_auth.py",
             "oauth_form.py",
-            "token_endpoint.py",
             "oauth.py",
         )
         for node in ast.walk(ast.parse((SERVER / name).read_text()))
