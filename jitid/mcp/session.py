@@ -122,7 +122,8 @@ class AgentSession:
             **tool_answers.granted(issued),
             **tool_answers.handed(identity),
             "jti": identity.jti,
-            **tool_answers.issue_facts(issued),
+            "parent": issued.parent,
+            "issued_at": format_time(issued.issued_at),
         }
 
     def hand_back(self, arguments: OneIdentity) -> dict[str, Any]:

@@ -215,11 +215,6 @@ ISSUED = _output_schema(
 )
 
 
-def issue_facts(issued: Issued) -> dict[str, Any]:
-    """Return the parent of an identity and its time of issue."""
-    return {"parent": issued.parent, "issued_at": format_time(issued.issued_at)}
-
-
 DECISION = _output_schema(
     {"permitted": _YES_OR_NO, "reason": _TEXT, "rules": _TEXTS},
     hint={**_TEXT, "description": "What to change for it to pass."},
