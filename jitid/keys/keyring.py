@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from jitid.crypto import jws
-from jitid.errors import ConfigurationError, IntegrityError, JitidError, OutputError, StorageError, UsageError
+from jitid.errors import ConfigurationError, IntegrityError, JitidError, OutputError, StorageError
 from jitid.system.files import check_private, sync_folder, write_private
 from jitid.values.record import Record
 
@@ -206,7 +206,8 @@ class Keyring:
         It uses a version of the key with a key id that is not in `known_kids`; if there is none, the target makes one.
 
         Raises:
-            UsageError: the target does not exist, or keeps no keys.
+            UsageError: the target does not exist.
+            KeepsNoKeysError: it is of a kind that keeps no keys.
             ConfigurationError: the key is not one for that algorithm.
             StorageError: the target is out of reach, or the file cannot be written.
 
@@ -217,12 +218,7 @@ class Keyring:
             kid = jws.thumbprint(algorithm, public)
             return kid.startswith("-") or kid in known_kids
 
-        try:
-            engine = self._transit(target)
-        except KeepsNoKeysError as error:
-            # The request has named the target: the configuration may be right.
-            raise UsageError(error.message, error.hint) from None
-        version = engine.choose(key, algorithm, taken)
+        version = self._transit(target).choose(key, algorithm, taken)
         location = Elsewhere(target_and_key, version.number)
         signer = self._remote(location, jws.thumbprint(algorithm, version.public), algorithm, version.public)
         signer.sign(_PROBE)
