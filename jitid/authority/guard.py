@@ -304,10 +304,14 @@ def has_role(caller: Caller | None, kind: type[ops.Operation[Any]]) -> bool:
 
 
 def _refusal(caller: Caller, roles: Collection[str], request: str) -> RefusedError:
+    # The bootstrap credential has no right but its own, even to the operations of every caller.
+    needed = " or ".join(sorted(roles or ({"admin"} if BOOTSTRAP in (caller.roles or ()) else ())))
+    if not needed:
+        return RefusedError(
+            f"{caller.name} may not be served: no role gives the right {request}; nothing was changed",
+            "only the authority itself, or a caller whom it concerns, may; such as the holder of a credential",
+        )
     held_roles = ", ".join(sorted(caller.roles or ())) or "none"
-    # An operation for any caller has no role; only the bootstrap credential is refused such an operation.
-    default = "admin" if BOOTSTRAP in (caller.roles or ()) else "none that there is"
-    needed = " or ".join(sorted(roles)) or default
     return RefusedError(
         f"{caller.name} may not be served: {request} needs the role {needed}; nothing was changed",
         f"the roles of this caller: {held_roles}; whoever has the role admin grants others: jitid access grant",
@@ -366,8 +370,6 @@ def _narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> 
 
 def _may_look_at(snapshot: View, names: Names, caller: Caller, token: Secret) -> bool:
     """Return whether a token descends from the caller, is the caller's own, or was issued at the caller's request."""
-    from jitid.capabilities.identity import recognise_token
-
     try:
         # Compare identities: the token may have been renewed between two reads of its file.
         identity = recognise_token.recognise(snapshot, names, token.reveal(), shown=True).id
@@ -381,7 +383,6 @@ def _may_end(snapshot: View, names: Names, caller: Caller, token: Secret) -> boo
 
     A recipient to which the token was merely shown may not.
     """
-    from jitid.capabilities.identity import recognise_token
     from jitid.capabilities.issue.token_perform import must_be_own
 
     try:

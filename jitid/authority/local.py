@@ -18,8 +18,7 @@ from jitid.operation import base as ops
 from jitid.operation.base import performer
 
 if TYPE_CHECKING:
-    from jitid.authority.read_counts import ReadTally
-    from jitid.authority.served import ServingAuthority
+    from jitid.authority.served import ReadTally, ServingAuthority
     from jitid.capabilities.trust.own_issuer import Naming
     from jitid.issuers.targets import Targets
     from jitid.ledger.contract import Ledger
@@ -100,8 +99,7 @@ class LocalAuthority:
         It refuses operations beyond the caller's roles, and its audit events name the caller. With `counted`, the
         audit log gets the counts of the caller's reads.
         """
-        from jitid.authority.read_counts import ReadTally
-        from jitid.authority.served import ServingAuthority
+        from jitid.authority.served import ReadTally, ServingAuthority
         from jitid.ledger.wrapped import ActingLedger
 
         tally = self.tally or ReadTally()
@@ -116,17 +114,7 @@ class LocalAuthority:
             "acts_as": acts_as,
         }
         acting = ActingLedger(self._ledger, caller.name, facts)
-        authority = LocalAuthority(
-            acting,
-            self._keyring,
-            terms=lambda: self._agreed.serving(caller),
-            audiences=self._audiences,
-            oidc=self._oidc,
-            timeout=self._timeout,
-            caller=caller,
-            targets=self._targets,
-        )
-        return ServingAuthority(authority, acting, caller, tally)
+        return ServingAuthority(self._on(acting, caller), acting, caller, tally)
 
     def authenticate_holder(self, token: Secret, operation: ops.Operation[Any]) -> Caller:
         """Return the agent that holds a token and requests an operation.
@@ -204,16 +192,18 @@ class LocalAuthority:
         finally:
             ledger.close()
 
-    def _on(self, ledger: Ledger, *, accepts_clock: bool = False) -> LocalAuthority:
-        """Return this authority over another form of its ledger."""
+    def _on(
+        self, ledger: Ledger, caller: Caller | None = None, *, accepts_clock: bool = False
+    ) -> LocalAuthority:
+        """Return this authority over another form of its ledger; with `caller`, as it serves this caller."""
         authority = LocalAuthority(
             ledger,
             self._keyring,
-            terms=lambda: self._agreed,
+            terms=lambda: self._agreed if caller is None else self._agreed.serving(caller),
             audiences=self._audiences,
             oidc=self._oidc,
             timeout=self._timeout,
-            caller=self._caller,
+            caller=caller or self._caller,
             targets=self._targets,
             accepts_clock=accepts_clock,
         )

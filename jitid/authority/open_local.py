@@ -266,10 +266,6 @@ def _login(user: int) -> str:
         return str(user)
 
 
-def _known_only(config: Config) -> bool:
-    return config.text("delegators") == "known"
-
-
 def _new_names(config: Config) -> Names:
     raw = bytearray(os.urandom(16))
     # A UUID of version 4 (RFC 9562, section 5.4).
@@ -341,14 +337,8 @@ _TRANSITS: dict[tuple[int, str], Transit] = {}
 
 def _engine(config: Config, name: str) -> Engine:
     """Return the transit engine of a target, as the keyring uses it. Raises UsageError and ConfigurationError."""
-    from jitid.keys.keyring import Engine
+    from jitid.keys.keyring import Engine, KeepsNoKeysError
 
-    transit = _transit(config, name)
-    return Engine(transit.choose, transit.sign)
-
-
-def _transit(config: Config, name: str) -> Transit:
-    """Return the transit engine of a target. Raises UsageError and ConfigurationError."""
     key = os.getpid(), name
     if key not in _TRANSITS:
         import atexit
@@ -359,13 +349,13 @@ def _transit(config: Config, name: str) -> Transit:
 
         target = Targets(config.targets(), "").get(name)
         if target.kind != Kind.OPENBAO_LEASE:
-            raise ConfigurationError(
+            raise KeepsNoKeysError(
                 f"the target {name} is of the kind {target.kind}, and keeps no keys",
                 f"name one of the kind {Kind.OPENBAO_LEASE}",
             )
         transit = _TRANSITS[key] = Transit(target, float(target.options.get("timeout", TIMEOUT)))
         atexit.register(transit.close)
-    return _TRANSITS[key]
+    return Engine(_TRANSITS[key].choose, _TRANSITS[key].sign)
 
 
 def policy_place(config: Config, path: str) -> str | None:
@@ -453,7 +443,7 @@ def _terms(config: Config, path: str) -> Terms:
         config.scope_floors,
         config.audience_floors,
         config.number("overlap"),
-        _known_only(config),
+        config.text("delegators") == "known",
         zone(zone_name),
         None if zone_name == "UTC" else zone_name,
         config.algorithms,

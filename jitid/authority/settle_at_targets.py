@@ -74,8 +74,9 @@ def must_be_confirmed(ended: Ended) -> None:
     count = ended.unsettled + ended.unsupported
     if not count:
         return
+    by_hand = bool(ended.left) and all(leftover.target == BY_HAND for leftover in ended.left)
     where = "its target" if count == 1 else "their targets"
-    if ended.left and all(leftover.target == BY_HAND for leftover in ended.left):
+    if by_hand:
         where = "its place" if count == 1 else "their places"
     summary = f"{count} of what has ended may still work at {where}"
     if ended.unsaid is not None:
@@ -86,7 +87,7 @@ def must_be_confirmed(ended: Ended) -> None:
             details += f"; and {count - _SHOWN} more"
     if not ended.unsettled:
         hint = "the target cannot end it before its time"
-    elif ended.left and all(leftover.target == BY_HAND for leftover in ended.left):
+    elif by_hand:
         hint = "no target does it: jitid adopt ended says that somebody has; what is left: jitid list --unsettled"
     else:
         hint = "each `jitid sweep` tries it again; what is left: jitid list --unsettled"

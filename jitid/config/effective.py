@@ -311,25 +311,20 @@ class Config:
         """Yield the tables with user-defined keys: their name, and for each key its value and origin."""
         tables: dict[str, dict[str, tuple[str, str]]] = {}
         scope_floors, audience_floors = self.scope_floors, self.audience_floors
-        for layer in reversed(self._trusted.further):
+        for layer in (*reversed(self._trusted.further), *reversed(self._layers)):
+            own = layer in self._layers
             for name, entries, floor in (
                 ("floor.scope", layer.scope_floors, scope_floors),
                 ("floor.audience", layer.audience_floors, audience_floors),
+                *((("algorithm.audience", layer.algorithms, self.algorithms),) if own else ()),
             ):
                 table = tables.setdefault(name, {})
                 table.update(
                     {key: (text, layer.origin) for key, text in entries.items() if floor[key] == text}
                 )
-        for layer in reversed(self._layers):
-            for name, entries, floor in (
-                ("floor.scope", layer.scope_floors, scope_floors),
-                ("floor.audience", layer.audience_floors, audience_floors),
-                ("algorithm.audience", layer.algorithms, self.algorithms),
-            ):
-                table = tables.setdefault(name, {})
-                table.update(
-                    {key: (text, layer.origin) for key, text in entries.items() if floor[key] == text}
-                )
+            if not own:
+                # Of a file that an environment variable has replaced, only guard rails count.
+                continue
             for name, by_user in (
                 ("socket.delegator", layer.socket_delegators),
                 ("socket.role", {user: " ".join(roles) for user, roles in layer.socket_roles.items()}),

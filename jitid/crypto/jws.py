@@ -33,8 +33,6 @@ TOKENS = ACCESS_TOKENS | {IDENTITY, SVID}
 
 SIGNATURE_SIZE = 64
 
-# `+` and `/` are valid in base64 and invalid in base64url: they become `!`, which is invalid in both.
-
 
 class Parsed(Record):
     """A token of the right form; its contents are untrusted until the signature is verified."""
@@ -216,10 +214,7 @@ def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:
     ).digest()
     if digest in _VERIFIED:
         return
-    # Both algorithms have one signature size; a signature of another size never reaches the arithmetic.
-    if len(parsed.signature) != SIGNATURE_SIZE or not _verifier(alg, public)(
-        parsed.signing_input, parsed.signature
-    ):
+    if not verifier(alg, public)(parsed.signing_input, parsed.signature):
         raise InvalidCredentialError("the token's signature does not verify")
     if len(_VERIFIED) >= _MOST_VERIFIED:
         _VERIFIED.clear()
@@ -232,26 +227,45 @@ _VERIFIED: set[bytes] = set()
 
 
 @lru_cache(maxsize=64)
-def _verifier(alg: str, public: bytes) -> Callable[[bytes, bytes], bool]:
-    """Return a function that verifies signatures with this key.
+def verifier(alg: str, public: bytes) -> Callable[[bytes, bytes], bool]:
+    """Return a function that verifies the signature of a message with a key of `verify_signature`.
 
-    It is cached because preparing the key is costly.
+    It is cached because preparing the key is costly. Raises IntegrityError when the public key is damaged.
     """
-    # Imported late: issuing must not pay for it.
+    # Imported late: issuing must not pay for it. PyJWT is not used, since its import takes longer than all of this.
+    from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-    from jwt.algorithms import ECAlgorithm, OKPAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+    from cryptography.hazmat.primitives.hashes import SHA256
 
+    check: Callable[[bytes, bytes], None]
     try:
         if alg == "EdDSA":
-            edwards, edwards_key = OKPAlgorithm(), ed25519.Ed25519PublicKey.from_public_bytes(public)
-            return lambda message, signature: edwards.verify(message, edwards_key, signature)
-        if alg == "ES256":
-            curve = ECAlgorithm(ECAlgorithm.SHA256, ec.SECP256R1)
+            check = ed25519.Ed25519PublicKey.from_public_bytes(public).verify
+        elif alg == "ES256":
             point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), _coordinates(public)[0])
-            return lambda message, signature: curve.verify(message, point, signature)
+
+            def check_point(signature: bytes, message: bytes) -> None:
+                halves = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
+                point.verify(encode_dss_signature(*halves), message, ec.ECDSA(SHA256()))
+
+            check = check_point
+        else:
+            raise IntegrityError("a public key is for an algorithm that jitid does not have")
     except ValueError:
         raise IntegrityError("a public key is damaged") from None
-    raise IntegrityError("a public key is for an algorithm that jitid does not have")
+
+    def verify(message: bytes, signature: bytes) -> bool:
+        # Both algorithms have one signature size; a signature of another size never reaches the arithmetic.
+        if len(signature) != SIGNATURE_SIZE:
+            return False
+        try:
+            check(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+    return verify
 
 
 def public_jwk(alg: str, public: bytes, kid: str) -> dict[str, str]:

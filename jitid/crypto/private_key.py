@@ -162,11 +162,14 @@ def key_of(raw: bytes) -> FoundKey | None:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
+    from jitid.crypto.der import parts
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # `_known` makes the necessary part of the skipped check, for a thousandth of its cost.
-            return _known(load_der_private_key(_first(raw), None, unsafe_skip_rsa_key_validation=True))
+            first = next((value for _, _, value in parts(raw)), b"")
+            return _known(load_der_private_key(first, None, unsafe_skip_rsa_key_validation=True))
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
 
@@ -182,15 +185,6 @@ def of_seed(seed: bytes) -> tuple[bytes, ...]:
     except ValueError:  # not every 32 bytes are a scalar
         p256 = None
     return tuple(prints if p256 is None else [*prints, p256.public])
-
-
-def _first(raw: bytes) -> bytes:
-    """Return the first DER value, without the bytes after it."""
-    start, size = 2, raw[1] if len(raw) > 1 else 0
-    if size & 0x80:
-        start += size & 0x7F
-        size = int.from_bytes(raw[2:start], "big")
-    return raw[: start + size]
 
 
 def _plain(body: bytes, prefix: bytes) -> bytes:

@@ -31,9 +31,9 @@ def _target(target: Target, call: TargetCall) -> OutsideIssuer:
 
 
 def _options() -> KindOptions:
-    from jitid.issuers.aws import target_table
+    from jitid.issuers.aws import session_policy
 
-    return KindOptions(target_table.OPTIONS, target_table.TEMPLATE_OPTIONS)
+    return KindOptions(session_policy.OPTIONS, session_policy.TEMPLATE_OPTIONS)
 
 
 def credential_process(secret: Secret, expires_at: int) -> str:

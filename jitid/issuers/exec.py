@@ -8,14 +8,14 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from shlex import quote as word
-from typing import Any, ClassVar
+from typing import Any
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError
 from jitid.issuers.issuer import KindSpec
-from jitid.issuers.target_issuer import AdoptedReference, KindOptions, TargetOption
+from jitid.issuers.target_issuer import AdoptedReference, KindOptions, OutsideIssuer, TargetOption
 from jitid.model.target import (
     EndOutcome,
     Existing,
@@ -80,10 +80,8 @@ class _Ran(Record):
     """The number of bytes on standard error. Their text is never shown, since it may contain a secret."""
 
 
-class ExecIssuer:
+class ExecIssuer(OutsideIssuer):
     """An issuer that runs one program per request, and afterwards kills it with all processes that it started."""
-
-    unseen: ClassVar[str | None] = None
 
     def __init__(self, target: Target, *, timeout: float, issuer: str) -> None:
         self._target = target
@@ -143,13 +141,6 @@ class ExecIssuer:
             for part in (parts or {}).values():
                 seen = seen if part == record.name else seen.replace(part, "****")
         return Probe(Life(life), _shown(seen) or f"the program says {life}")
-
-    def names_of(self, name: str, reference: str | None) -> tuple[str, ...]:  # noqa: ARG002 - as the contract has it
-        """Return the name of a credential."""
-        return (name,)
-
-    def expect(self, names: Collection[str]) -> None:
-        """Ignore the names: the names in the inventory are sufficient."""
 
     def inventory(self) -> Iterator[Existing]:
         """Request a list of all that exists. Raises StorageError also if the program has no such operation."""

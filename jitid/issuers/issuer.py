@@ -180,10 +180,9 @@ class KindSpec:
 
 def token_options() -> KindOptions:
     """Return the options of templates for tokens: the Kubernetes cluster that accepts them."""
-    from jitid.issuers import kube_cluster
-    from jitid.issuers.target_issuer import KindOptions
+    from jitid.issuers.target_issuer import CLUSTER_OPTIONS, KindOptions
 
-    return KindOptions({}, kube_cluster.TEMPLATE_OPTIONS)
+    return KindOptions({}, CLUSTER_OPTIONS)
 
 
 def spec_of(kind: Kind) -> KindSpec:

@@ -25,7 +25,7 @@ def _options() -> KindOptions:
 
 
 def _kept(accessor: str) -> str | None:
-    from jitid.issuers.openbao.look_up import SecretReference
+    from jitid.issuers.openbao.make_secret import SecretReference
 
     return None if " " in accessor else SecretReference(accessor, adopted=True).text
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from jitid.errors import UsageError
 from jitid.keys.keyring import Signer
@@ -39,6 +39,20 @@ class KindOptions(Record):
     """Of a target, besides the common ones."""
     template: Mapping[str, TargetOption] = MappingProxyType({})
     """Of its templates."""
+
+
+CLUSTER_OPTIONS: Mapping[str, TargetOption] = {
+    "kube_server": TargetOption(
+        "text", "the address of a cluster's API server: a run gets a KUBECONFIG for it"
+    ),
+    "kube_ca_file": TargetOption("place", "certificates (PEM) that vouch for that server, where the run is"),
+}
+"""Template options that name the Kubernetes cluster for a token or a certificate."""
+
+
+def cluster_facts(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts about the cluster that the holder gets; empty if the template names no cluster."""
+    return {name: options[name] for name in CLUSTER_OPTIONS if name in options}
 
 
 class AdoptedReference(Record):

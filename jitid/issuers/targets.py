@@ -191,13 +191,6 @@ class Targets:
             f"the templates are: {', '.join(templates)}" if templates else "none of them has any template",
         )
 
-    def of_kind(self, kind: str, template: str | None) -> Target:
-        """Return the target of `choose`. Raises UsageError also for a kind that needs no target."""
-        target = self.choose(kind, template).target
-        if target is None:
-            raise UsageError(f"credentials of the kind {quote(kind)} are made here, and not at a target")
-        return target
-
     def prepare(self, names: Iterable[str]) -> None:
         """Read the signing keys for these targets from the ledger: threads that open the issuers cannot.
 

@@ -19,7 +19,7 @@ from jitid.crypto.der import (
 )
 from jitid.errors import ConfigurationError, IntegrityError, UsageError
 from jitid.issuers.issuer import Draft, Ids, KindSpec, Minted, Order, Signing
-from jitid.issuers.target_issuer import KindOptions, TargetOption
+from jitid.issuers.target_issuer import CLUSTER_OPTIONS, KindOptions, TargetOption
 from jitid.keys.keyring import Signer, uncompressed
 from jitid.model.ledger_rows import SigningKey
 from jitid.values.field_types import MAX_PUBLIC_KEY
@@ -155,18 +155,14 @@ def callers_key(text: str) -> bytes:
 def _stated(text: str) -> object:
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-    der, *others = from_pem(text, "PUBLIC KEY")
-    if others:
-        raise ValueError("more than one")
+    (der,) = from_pem(text, "PUBLIC KEY")
     return load_der_public_key(der)
 
 
 def _proved(text: str) -> object:
     from cryptography import x509
 
-    der, *others = from_pem(text, "CERTIFICATE REQUEST")
-    if others:
-        raise ValueError("more than one")
+    (der,) = from_pem(text, "CERTIFICATE REQUEST")
     try:
         request = x509.load_der_x509_csr(der)
     except x509.InvalidVersion:
@@ -201,9 +197,7 @@ def _issuer(signer: Signer, key: SigningKey) -> X509SvidIssuer:
 
 
 def _options() -> KindOptions:
-    from jitid.issuers import kube_cluster
-
-    return KindOptions({}, {**TEMPLATE_OPTIONS, **kube_cluster.TEMPLATE_OPTIONS})
+    return KindOptions({}, {**TEMPLATE_OPTIONS, **CLUSTER_OPTIONS})
 
 
 def _text(secret: Secret, _: int) -> str:

@@ -77,6 +77,10 @@ class Elsewhere(Record):
             return None
 
 
+class KeepsNoKeysError(ConfigurationError):
+    """A target of a kind that has no transit engine."""
+
+
 class Keyring:
     """The private keys in one folder: a file for each, with mode 0600 and named by key id.
 
@@ -202,7 +206,9 @@ class Keyring:
         It uses a version of the key with a key id that is not in `known_kids`; if there is none, the target makes one.
 
         Raises:
-            ConfigurationError: the target does not exist, or the key is not one for that algorithm.
+            UsageError: the target does not exist.
+            KeepsNoKeysError: it is of a kind that keeps no keys.
+            ConfigurationError: the key is not one for that algorithm.
             StorageError: the target is out of reach, or the file cannot be written.
 
         """

@@ -35,6 +35,12 @@ class KeyStore(Store):
         latest: int | None = row[0]
         return latest
 
+    def is_needed(self, key: SigningKey) -> bool:
+        """Return whether verifiers need a key: it signs, or a credential that it signed may be live."""
+        if key.revoked_at is not None:
+            return False
+        return key.retired_at is None or (self.latest_expiry_signed_by(key.key) or 0) > self._now
+
     def last_expiry_signed_by(self, key: int) -> int | None:
         """Return when the last credential signed by that key expires, whether it has ended or not."""
         row = self._one("SELECT max(expires_at) FROM credential WHERE signed_by = :key", key=key)
@@ -51,6 +57,17 @@ class KeyStore(Store):
             {"key": key, "now": self._now},
         )
         return [WithdrawnCredential(*row) for row in rows]
+
+    def ended_ssh_certificates(self, since: int) -> Iterator[tuple[bytes, int]]:
+        """Yield the `jti` and the key of each certificate that expires after `since` and ended before its expiry."""
+        return self._view.query(
+            """SELECT c.jti, c.signed_by FROM credential c
+                WHERE c.kind = 'ssh-cert' AND c.expires_at > :since
+                  AND ((c.ended_at IS NOT NULL AND c.ended_as <> 'expired')
+                       OR (c.superseded_at IS NOT NULL AND c.superseded_at <= :now))
+                ORDER BY c.id""",
+            {"since": since},
+        )
 
 
 class KeyChanges(Changes, KeyStore):

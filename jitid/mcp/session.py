@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.inventory.operations import Inspection
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.config.effective import Config
-    from jitid.mcp.tool_arguments import IdentityQuestion, IdentityRequest, Nothing, OneIdentity
+    from jitid.mcp.tool_answers import IdentityQuestion, IdentityRequest, Nothing, OneIdentity
     from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 
@@ -122,7 +122,8 @@ class AgentSession:
             **tool_answers.granted(issued),
             **tool_answers.handed(identity),
             "jti": identity.jti,
-            **tool_answers.issue_facts(issued),
+            "parent": issued.parent,
+            "issued_at": format_time(issued.issued_at),
         }
 
     def hand_back(self, arguments: OneIdentity) -> dict[str, Any]:

@@ -333,17 +333,16 @@ def _expectation(table: Mapping[str, Any], wrong: Wrong) -> Expectation:
     return Expectation(decision, sets["rules"], sets["granted"], lifetime, sets["needs"])
 
 
-class _Request:
+class _Request(_TableReading):
     """A reader of the request of a case."""
 
     def __init__(self, table: Mapping[str, Any], wrong: Wrong, zone: Zone) -> None:
-        self._table = table
-        self._wrong = wrong
+        super().__init__(table, wrong)
         self._zone = zone
 
     def read(self) -> PolicyRequest:
         """Return the request, with a default for each invalid member."""
-        table, member = self._table, _TableReading(self._table, self._wrong).member
+        table, member = self._table, self.member
         depth = member("depth", _depth, 0)
         delegator = member("delegator", check_delegator, "user:alice")
         return PolicyRequest(
@@ -373,7 +372,7 @@ class _Request:
         )
 
     def _directory_facts(self) -> DirectoryFacts:
-        table, member = self._table, _TableReading(self._table, self._wrong).member
+        table, member = self._table, self.member
         known = table.get("known", "groups" in table or "manager" in table)
         registered = table.get("registered", "owner" in table)
         if not known and (table.get("groups") or table.get("manager")):

@@ -14,9 +14,8 @@ from jitid.policy import position
 from jitid.policy.dead_rules import ValidRule, never_effective
 from jitid.policy.default import USE_NAME, schema
 from jitid.policy.policy_text import ACTIONS, MARKED, PolicyRule, name_of, rule_of
-from jitid.policy.position import FilePlace, FilePlaces, Statement
+from jitid.policy.position import NO_ACTION, FilePlace, FilePlaces, Statement, objections, spots
 from jitid.policy.safe_cedarpy import NESTED, Tree, cedarpy, expressions, too_deep, trees
-from jitid.policy.validation import NO_ACTION, objections, spots
 from jitid.values.record import Record
 from jitid.values.text import MARK, quote, safe
 

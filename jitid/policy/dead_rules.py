@@ -19,6 +19,7 @@ from jitid.policy import position
 from jitid.policy.classes import KINDS
 from jitid.policy.policy_request import PROOFS, SENSITIVITIES
 from jitid.policy.policy_text import ACTIONS, PolicyRule
+from jitid.policy.position import AT_ONCE, number_of
 from jitid.policy.safe_cedarpy import (
     Tree,
     actions,
@@ -29,7 +30,6 @@ from jitid.policy.safe_cedarpy import (
     path_of,
     value_of,
 )
-from jitid.policy.validation import AT_ONCE, number_of
 from jitid.values.record import Record
 from jitid.values.text import quote
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from jitid.policy.policy_text import ALL_FACTS, TOKEN, PolicyRule, rule_of, statements, word_at
+from jitid.policy.safe_cedarpy import cedarpy
 from jitid.values.record import Record
 
 MOST_TOKENS = 3_000
@@ -21,6 +22,7 @@ QUOTED = re.compile(r"`([^`]+)`")
 
 # Cedar reads these as one token, and a text that ends between the two is wrong there.
 _PAIRS = frozenset({"::", "==", "!=", "<=", ">=", "&&", "||"})
+_SLOT = re.compile(r"\?(?:principal|resource)")
 _AFTER_COLON = re.compile(r": @?(\w[\w:]*)$")
 _LARGEST = 2**63 - 1
 
@@ -116,7 +118,7 @@ def find(text: str, message: str, start: int = 0) -> int | None:
     if message.startswith("duplicate"):
         # Of several duplicates, the last is the wrong one.
         tokens.reverse()
-    names = QUOTED.findall(message) + _AFTER_COLON.findall(message) + _slots(message)
+    names = QUOTED.findall(message) + _AFTER_COLON.findall(message) + _SLOT.findall(message)
     for name in names:
         name_tokens = [token.text for token in tokens_of(name)]
         for sought in (name_tokens, name_tokens[-1:], [f'"{name.rpartition(".")[2]}"']):
@@ -158,10 +160,6 @@ def nearest(text: str, words: Sequence[str]) -> int:
     return tokens[
         min(candidates, key=lambda index: min(abs(index - other) for other in occurrences[0]))
     ].start
-
-
-def _slots(message: str) -> list[str]:
-    return re.findall(r"\?(?:principal|resource)", message)
 
 
 def parts(text: str, start: int, end: int) -> list[tuple[int, int]]:
@@ -275,3 +273,59 @@ def catalogue(files: Sequence[tuple[str, str]]) -> Iterator[CataloguedRule]:
             yield CataloguedRule(
                 rule_of(file, statement.text), file_places(statement.start).line, statement.text
             )
+
+
+AT_ONCE = 100
+"""Number of rules that the validator takes together; its time for each rule grows with this number."""
+NO_ACTION = "unable to find an applicable action"
+
+# Cedar numbers the policies of a text, and repeats the number in the message.
+_NUMBER = re.compile(r"(?:for policy )?`?policy(\d+)`?,? ?")
+
+
+def objections(texts: Sequence[str], schema: cedarpy.Schema) -> Iterator[tuple[int, str]]:
+    """Yield the validator's objections to statements that parse, each with the statement's number from 0."""
+    for start in range(0, len(texts), AT_ONCE):
+        chunk = "\n".join(texts[start : start + AT_ONCE])
+        for error in cedarpy.validate_policies(chunk, schema).errors:
+            yield start + (number_of(error) or 0), _NUMBER.sub("", error.error)
+
+
+def number_of(error: cedarpy.ValidationError) -> int | None:
+    """Return the number, from 0, of the statement that an error is about; None if it names none."""
+    match = _NUMBER.match(error.policy_id or "")
+    return None if match is None else int(match[1])
+
+
+def spots(statement: Statement, message: str, schema: cedarpy.Schema) -> list[int]:
+    """Return the places in a statement to which the validator objects, as far as they can be found.
+
+    The validator reports no place. The search finds the smallest expressions that cause the same objection.
+    """
+    text = statement.text
+    head = head_end(text)
+    if _is_reported(message, text[:head], schema):
+        offset = find(text[:head], message)
+        return [effect_start(text) if offset is None else offset]
+    offsets = []
+    for condition in conditions(text):
+        for start, stop in _narrowed(text, head, condition, message, schema):
+            offset = find(text[:stop], message, start)
+            offsets.append(tokens_of(text[start:stop])[0].start + start if offset is None else offset)
+    return list(dict.fromkeys(offsets)) or [effect_start(text)]
+
+
+def _narrowed(
+    text: str, head: int, part: tuple[int, int], message: str, schema: cedarpy.Schema
+) -> Iterator[tuple[int, int]]:
+    # The new line ends a comment at the end of the condition.
+    if not _is_reported(message, f"{text[:head]} when {{ {text[slice(*part)]}\n}}", schema):
+        return
+    inner = [
+        spot for smaller in parts(text, *part) for spot in _narrowed(text, head, smaller, message, schema)
+    ]
+    yield from inner or [part]
+
+
+def _is_reported(message: str, text: str, schema: cedarpy.Schema) -> bool:
+    return any(reported == message for _, reported in objections([f"{text};"], schema))

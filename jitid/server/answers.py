@@ -122,11 +122,7 @@ async def answer(send: Send, status: int, body: bytes, headers: Headers) -> None
     await send({"type": "http.response.body", "body": body})
 
 
-async def answer_json(send: Send, status: int, document: object, headers: Headers = ()) -> None:
-    """Send a document that no cache may store."""
-    await answer(send, status, dumps(document), (JSON, NOT_KEPT, *headers))
-
-
 async def answer_error(send: Send, error: JitidError) -> None:
-    """Send an error."""
-    await answer_json(send, status_of(error), encode_error(error), headers_of(error))
+    """Send an error, which no cache may store."""
+    headers = (JSON, NOT_KEPT, *headers_of(error))
+    await answer(send, status_of(error), dumps(encode_error(error)), headers)

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
 from jitid.errors import JitidError
-from jitid.server import authzen, discovery, forward_auth, health, native, oauth
+from jitid.server import authzen, discovery, forward_auth, native, oauth
 from jitid.server.answers import LimitedError, RequestError, answer_error
 from jitid.server.metrics import KEY, RequestRecord, trace_id, traceparent
 from jitid.server.service_limits import RequestPace
@@ -54,7 +54,7 @@ _BUGS_RATE, _BUGS_AT_ONCE = 0.1, 5.0
 def routes(service: Service) -> list[BaseRoute]:
     """Return all routes of the service."""
     return [
-        *health.routes(service),
+        *discovery.health_routes(service),
         *native.routes(service),
         *discovery.routes(service),
         *discovery.status_list_routes(service),
@@ -161,14 +161,10 @@ class App:
 
     def _keep_pace(self, scope: Scope) -> None:
         """Limit requests without a credential, by client address. Raises LimitedError."""
-        seconds = self._pace.take(scope["client"][0] if scope["client"] else "")
-        if seconds:
-            raise LimitedError(
-                "too much is asked for without a credential from here; nothing was done",
-                f"ask again in {seconds} s",
-                status=429,
-                seconds=seconds,
-            )
+        self._pace.keep(
+            scope["client"][0] if scope["client"] else "",
+            "too much is asked for without a credential from here; nothing was done",
+        )
 
     async def _refuse(self, send: Send, record: RequestRecord, error: JitidError) -> None:
         record.error = error.code

@@ -19,8 +19,7 @@ from jitid.values.secret import Secret
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from jitid.capabilities.use.authorization import UseRequest, UseVerdict
-    from jitid.capabilities.use.usage import RecordedUses
+    from jitid.capabilities.use.authorization import RecordedUses, UseRequest, UseVerdict
     from jitid.model.access import Caller
     from jitid.operation.base import Authority
     from jitid.server.service import Service

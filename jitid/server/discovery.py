@@ -1,6 +1,7 @@
 """Public metadata: the endpoints (RFC 8414, OpenID Connect Discovery), the keys (RFC 7517).
 
-And public endpoints about tokens: the status lists that they refer to, and the status of one for its holder.
+And public endpoints about tokens: the status lists that they refer to, and the status of one for its holder. And
+liveness, readiness and metrics of the service; these need no credential.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from jitid.capabilities.access.operations import Authenticate
@@ -21,9 +22,9 @@ from jitid.capabilities.trust.operations import MakeStatusList, PublishKeys
 from jitid.capabilities.trust.publication import RESPONSE_TYPES
 from jitid.crypto import status_list
 from jitid.crypto.jws import ALGORITHMS
-from jitid.errors import InvalidCredentialError, NotFoundError, UnauthenticatedError
+from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, UnauthenticatedError
 from jitid.model.access import Caller
-from jitid.server import oauth, token_endpoint
+from jitid.server import oauth
 from jitid.server.answers import dumps
 from jitid.server.forward_auth import shown_token, shows_token
 from jitid.server.oauth_client_auth import ALGORITHMS as CLIENT_ALGORITHMS
@@ -115,7 +116,7 @@ def _metadata(service: Service, issuer: str) -> dict[str, Any] | None:
         # Common clients require it, even for other grants; it refuses every response type.
         "authorization_endpoint": f"{base_url}{oauth.AUTHORIZE}",
         "jwks_uri": f"{base_url}{KEYS}",
-        "grant_types_supported": list(token_endpoint.GRANTS),
+        "grant_types_supported": list(oauth.GRANTS),
         "response_types_supported": RESPONSE_TYPES,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": sorted(ALGORITHMS),
@@ -236,3 +237,75 @@ def _works(authority: LocalAuthority, token: Secret) -> bool:
         except UnauthenticatedError:
             return False
     return True
+
+
+_PATIENCE = 3.0
+"""Seconds to wait for the ledger before it counts as unavailable."""
+_CHECKED = 1.0
+"""Seconds for which one check of the ledger serves all requests."""
+
+
+def health_routes(service: Service) -> list[BaseRoute]:
+    """Return the routes of health and metrics."""
+    looker = _Looker(service)
+
+    async def healthz(_request: Request) -> Response:
+        return PlainTextResponse("ok\n", headers={"cache-control": "no-store"})
+
+    async def readyz(_request: Request) -> Response:
+        condition = await looker.found()
+        error = condition.away or condition.hindered
+        document = {
+            "ready": condition.away is None,
+            # A service that cannot issue can still verify, revoke and report, so it stays ready.
+            "issues": error is None,
+            "error": None if error is None else error.code,
+        }
+        return Response(
+            dumps(document),
+            200 if condition.away is None else 503,
+            {"cache-control": "no-store"} | ({} if condition.away is None else {"retry-after": "1"}),
+            "application/json",
+        )
+
+    async def metrics(_request: Request) -> Response:
+        condition = await looker.found()
+        return Response(
+            service.metrics.text(
+                ledger_up=condition.away is None, issues=condition.away is None and condition.hindered is None
+            ),
+            headers={"cache-control": "no-store"},
+            media_type="text/plain; version=0.0.4",
+        )
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+
+
+class _Condition(Record):
+    """The condition at the last check."""
+
+    away: JitidError | None
+    """The error if the ledger cannot be used; None if it can."""
+    hindered: JitidError | None
+    """The error if the ledger is available, but the service cannot issue; None if it can."""
+
+
+class _Looker:
+    """A check of the ledger, at most once per `_CHECKED` seconds."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._found = _Condition(None, None)
+        self._until = 0.0
+        self._turn = asyncio.Lock()
+
+    async def found(self) -> _Condition:
+        """Return the current condition, at most `_CHECKED` seconds old."""
+        async with self._turn:
+            if monotonic() >= self._until:
+                try:
+                    self._found = _Condition(None, await self._service.ready(_PATIENCE))
+                except JitidError as error:
+                    self._found = _Condition(error, None)
+                self._until = monotonic() + _CHECKED
+        return self._found

@@ -428,9 +428,3 @@ def _too_large_headers(limit: int) -> RequestError:
     return RequestError(
         431, f"the request's line and headers are larger than {limit} bytes; nothing was done"
     )
-
-
-def cut_late(connections: set[Any], now: float) -> None:
-    """End every connection that is past its deadline."""
-    for connection in list(connections):
-        connection.end_if_late(now)

@@ -1,20 +1,29 @@
-"""The OAuth endpoints: token, introspection (RFC 7662), revocation (RFC 7009), and an authorization endpoint."""
+"""The OAuth endpoints: token, introspection (RFC 7662), revocation (RFC 7009), and an authorization endpoint.
+
+The token endpoint: token exchange (RFC 8693), and client credentials (RFC 6749, section 4.4) for systems.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
 from functools import wraps
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from jitid.capabilities.access.operations import RevokeAccess
-from jitid.capabilities.issue.token_operations import Introspect, RevokeToken
-from jitid.errors import InvalidCredentialError, JitidError
-from jitid.model.credential import TokenUse
+from jitid.capabilities.issue.may_act import own_agent
+from jitid.capabilities.issue.operations import Issue
+from jitid.capabilities.issue.token_operations import Exchange, Introspect, RevokeToken
+from jitid.capabilities.issue.token_perform import new_task
+from jitid.errors import InvalidCredentialError, JitidError, UsageError
+from jitid.model.credential import TOKENS, Kind, TokenUse
 from jitid.model.delegation import act_claim, actors_of
-from jitid.server import oauth_client_auth, token_endpoint
+from jitid.model.request import IssueRequest
+from jitid.model.task import MAX_PURPOSE, SENSITIVITIES, check_task
+from jitid.server import oauth_client_auth
 from jitid.server.answers import CHALLENGE, LimitedError
 from jitid.server.metrics import record_of
 from jitid.server.oauth_form import (
@@ -25,16 +34,21 @@ from jitid.server.oauth_form import (
     document,
     read_form,
     shows_credential,
+    usage,
 )
 from jitid.values import strict_json
+from jitid.values.names import check_audience, check_name
+from jitid.values.record import Record
+from jitid.values.scope import Scope, parse_scope
 from jitid.values.secret import Secret
+from jitid.values.times import parse_duration
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.capabilities.issue.token_operations import Introspected
-    from jitid.model.access import Caller
+    from jitid.model.access import Caller, TokenType
     from jitid.operation.base import Authority
     from jitid.server.service import Service
 
@@ -95,23 +109,21 @@ def routes(service: Service) -> list[BaseRoute]:
     """Return the routes of OAuth."""
 
     async def token(request: Request) -> Response:
-        form, form_error = await _form(service, request, token_endpoint.REPEATABLE)
+        form, form_error = await _form(service, request, REPEATABLE)
 
-        def work(authority: Authority, caller: Caller) -> tuple[token_endpoint.TokenRequest, Issued]:
-            oauth_client_auth.must_be_named(form, caller)
-            _must_be_whole(form_error)
-            token_endpoint.must_be_served(caller, form)
-            token_request = token_endpoint.parse_request(form)
-            return token_request, token_endpoint.grant(authority, caller, token_request)
+        def work(authority: Authority, caller: Caller) -> tuple[TokenRequest, Issued]:
+            _must_be_valid(form, form_error, caller)
+            must_be_served(caller, form)
+            token_request = parse_request(form)
+            return token_request, grant(authority, caller, token_request)
 
-        return token_endpoint.answer(*await oauth_client_auth.call(service, request, form, work))
+        return answer(*await oauth_client_auth.call(service, request, form, work))
 
     async def introspect(request: Request) -> Response:
         form, form_error = await _form(service, request)
 
         def work(authority: Authority, caller: Caller) -> dict[str, Any]:
-            oauth_client_auth.must_be_named(form, caller)
-            _must_be_whole(form_error)
+            _must_be_valid(form, form_error, caller)
             presented = Secret.single(form.need("token"))
             try:
                 return claims_of(authority.perform(Introspect(token=presented)))
@@ -126,8 +138,7 @@ def routes(service: Service) -> list[BaseRoute]:
         form, form_error = await _form(service, request)
 
         def work(authority: Authority, caller: Caller) -> None:
-            oauth_client_auth.must_be_named(form, caller)
-            _must_be_whole(form_error)
+            _must_be_valid(form, form_error, caller)
             # The token itself shows its type (section 2.1: the hint may be ignored).
             operation = RevokeToken(token=Secret.single(form.need("token")), reason="revoked by its client")
             if (
@@ -177,7 +188,9 @@ async def _form(
             return credentials_of(body), error
 
 
-def _must_be_whole(form_error: OAuthError | None) -> None:
+def _must_be_valid(form: OAuthForm, form_error: OAuthError | None, caller: Caller) -> None:
+    """Refuse a form of another client, and an invalid form. Raises OAuthError."""
+    oauth_client_auth.must_be_named(form, caller)
     if form_error is not None:
         raise form_error
 
@@ -205,3 +218,207 @@ def _endpoint(service: Service, endpoint: Endpoint, *, refused: int = 400) -> En
         return oauth_error.response()
 
     return answering
+
+
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+CLIENT_CREDENTIALS = "client_credentials"
+GRANTS = (EXCHANGE, CLIENT_CREDENTIALS)
+
+REPEATABLE = ("resource", "audience")
+"""Parameters that may be repeated (RFC 8693, section 2.1; RFC 8707, section 2)."""
+
+_TYPE = "urn:ietf:params:oauth:token-type:"
+_TOKEN_TYPES: dict[str, TokenType] = {
+    f"{_TYPE}access_token": "access_token",
+    f"{_TYPE}id_token": "id_token",
+    f"{_TYPE}jwt": "jwt",
+}
+_MADE = (f"{_TYPE}access_token", f"{_TYPE}jwt")
+"""Token types that an exchange can issue (RFC 8693, section 3)."""
+
+_PREFIX = "jitid_"
+_OWN = frozenset(
+    f"{_PREFIX}{name}"
+    for name in ("task", "purpose", "sensitivity", "ttl", "kind", "agent", "allow_narrower")
+)
+"""jitid's own parameters, with its prefix (RFC 6749, section 8.2)."""
+
+
+class TokenRequest(Record):
+    """A request at the token endpoint, parsed as far as that does not depend on the client."""
+
+    grant: str
+    request: IssueRequest
+    agent: str | None
+    subject: Secret | None = None
+    subject_sort: TokenType = "jwt"
+    actor: Secret | None = None
+    actor_sort: TokenType = "jwt"
+    type: str = _MADE[0]
+
+
+def must_be_served(caller: Caller, form: OAuthForm) -> None:
+    """Refuse a client that may not use the grant of a form. Raises OAuthError."""
+    if form.one("grant_type") == CLIENT_CREDENTIALS and not (caller.delegator or "").startswith("system:"):
+        raise OAuthError(
+            "unauthorized_client",
+            f"{caller.name} is no system: an agent exchanges its own token, and for people there is their own",
+        )
+
+
+def parse_request(form: OAuthForm) -> TokenRequest:
+    """Return the parsed request of a form. Raises OAuthError."""
+    grant = form.need("grant_type")
+    if grant not in GRANTS:
+        raise OAuthError("unsupported_grant_type", f"the grants are {' and '.join(GRANTS)}")
+    unknown = [name for name in form.names() if name.startswith(_PREFIX) and name not in _OWN]
+    if unknown:
+        raise OAuthError(
+            "invalid_request", f"there is no such parameter; known are {', '.join(sorted(_OWN))}"
+        )
+    agent = form.one("jitid_agent")
+    request = _request(form)
+    if agent is not None:
+        agent = _checked("invalid_request", lambda: check_name(agent or "", "agent"))
+    if grant == CLIENT_CREDENTIALS:
+        return TokenRequest(grant, request, agent)
+    token_type = form.one("requested_token_type") or _MADE[0]
+    if token_type not in _MADE or (token_type == _MADE[1] and request.kind != Kind.JWT):
+        raise OAuthError("invalid_request", f"what can be asked for is {' or '.join(_MADE)}")
+    subject, subject_type = _token(form, "subject_token")
+    actor, actor_type = _token(form, "actor_token", needed=False)
+    assert subject is not None
+    return TokenRequest(grant, request, agent, subject, subject_type, actor, actor_type, token_type)
+
+
+def grant(authority: Authority, caller: Caller, token_request: TokenRequest) -> Issued:
+    """Issue the requested token. Raises OAuthError if the grant does not allow it, and the errors of issuing."""
+    request = token_request.request._replace(agent=token_request.agent or own_agent(caller))
+    if token_request.subject is not None:
+        return authority.perform(
+            Exchange(
+                request=request,
+                subject=token_request.subject,
+                subject_sort=token_request.subject_sort,
+                actor=token_request.actor,
+                actor_sort=token_request.actor_sort,
+            )
+        )
+    if token_request.agent not in (None, own_agent(caller)) and "issuer" not in (caller.roles or ()):
+        raise OAuthError("unauthorized_client", f"{caller.name} acts as {own_agent(caller)} and nobody else")
+    request = request._replace(
+        delegator=caller.delegator, task=request.task or new_task(request.agent, caller)
+    )
+    (issued,) = authority.perform(Issue(requests=(request,)))
+    return issued
+
+
+def answer(token_request: TokenRequest, issued: Issued) -> Response:
+    """Return the answer with the token (RFC 6749, section 5.1; RFC 8693, section 2.2.1)."""
+    (credential,) = issued.credentials
+    body: dict[str, Any] = {
+        "access_token": credential.secret.reveal(),
+        "token_type": "Bearer",
+        "expires_in": issued.expires_at - issued.issued_at,
+        "jitid": {"id": credential.id, "jti": credential.jti, "task": issued.task},
+    }
+    if token_request.grant == EXCHANGE:
+        body["issued_token_type"] = token_request.type
+    if issued.scopes:
+        body["scope"] = " ".join(issued.scopes)
+    if token_request.request.details:
+        # RFC 9396, section 7.
+        body["authorization_details"] = [strict_json.loads(text) for text in token_request.request.details]
+    return document(body)
+
+
+def _request(form: OAuthForm) -> IssueRequest:
+    ttl, task = form.one("jitid_ttl"), form.one("jitid_task")
+    purpose, sensitivity = form.one("jitid_purpose"), form.one("jitid_sensitivity")
+    kind = form.one("jitid_kind") or Kind.JWT.value
+    narrower = form.one("jitid_allow_narrower")
+    if sensitivity not in (None, *SENSITIVITIES):
+        raise OAuthError("invalid_request", f"the sensitivities are {', '.join(SENSITIVITIES)}")
+    if purpose is not None and len(purpose) > MAX_PURPOSE:
+        raise OAuthError("invalid_request", f"the purpose is longer than {MAX_PURPOSE} characters")
+    if kind not in TOKENS:
+        # RFC 6749, section 5.1: the answer contains one token as text. The operation Issue makes other kinds.
+        raise OAuthError("invalid_request", f"the kinds that are tokens are {', '.join(sorted(TOKENS))}")
+    if narrower not in (None, "true", "false"):
+        raise OAuthError("invalid_request", "jitid_allow_narrower is true or false")
+    return IssueRequest(
+        task=None if task is None else _checked("invalid_request", lambda: check_task(task)),
+        delegator=None,
+        agent="",
+        kind=kind,
+        scopes=_scopes(form.one("scope")),
+        audiences=_audiences(form),
+        ttl=None if ttl is None else _checked("invalid_request", lambda: parse_duration(ttl)),
+        purpose=purpose,
+        sensitivity=sensitivity,
+        details=_details(form.one("authorization_details")),
+        allow_narrower=narrower == "true",
+    )
+
+
+def _checked(code: str, check: Any) -> Any:  # noqa: ANN401 - the type of the check's result
+    try:
+        return check()
+    except UsageError as error:
+        raise usage(code, error) from None
+
+
+def _scopes(text: str | None) -> tuple[Scope, ...]:
+    if text is None:
+        return ()
+    # RFC 6749, section 3.3: scopes are separated by one space.
+    return tuple(_checked("invalid_scope", lambda: [parse_scope(scope) for scope in text.split(" ")]))
+
+
+def _audiences(form: OAuthForm) -> tuple[str, ...]:
+    """Return the audiences of the token; at least one is required (RFC 8707, section 2)."""
+    resources, audiences = form.many("resource"), form.many("audience")
+    if not resources and not audiences:
+        raise OAuthError(
+            "invalid_target", "whom the token is for is not named: give a resource or an audience"
+        )
+    for resource in resources:
+        try:
+            absolute = bool(urlsplit(resource).scheme) and "#" not in resource
+        except ValueError:
+            absolute = False
+        if not absolute:
+            raise OAuthError("invalid_target", "a resource is an absolute URI without a fragment")
+    named = (*resources, *audiences)
+    checked = _checked("invalid_target", lambda: [check_audience(audience) for audience in named])
+    return tuple(dict.fromkeys(checked))
+
+
+def _details(text: str | None) -> tuple[str, ...]:
+    """Return each of the `authorization_details` (RFC 9396, section 2) as canonical JSON text."""
+    if text is None:
+        return ()
+    try:
+        details = strict_json.loads(text, "authorization_details")
+        if type(details) is not list or not details:
+            raise strict_json.StrictJSONError("authorization_details is no JSON array with something in it")
+        if not all(
+            type(detail) is dict and type(detail.get("type")) is str and detail["type"] for detail in details
+        ):
+            raise strict_json.StrictJSONError("each of the authorization_details is an object with a type")
+        return tuple([strict_json.dumps(detail) for detail in details])
+    except strict_json.StrictJSONError as error:
+        raise OAuthError("invalid_authorization_details", str(error)) from None
+
+
+def _token(form: OAuthForm, name: str, *, needed: bool = True) -> tuple[Secret | None, TokenType]:
+    """Return a token of the form with its type; both are required together (RFC 8693, section 2.1)."""
+    text = form.need(name) if needed else form.one(name)
+    token_type = form.one(f"{name}_type")
+    if text is None:
+        if token_type is not None:
+            raise OAuthError("invalid_request", f"there is a {name}_type without {name}")
+        return None, "jwt"
+    if token_type not in _TOKEN_TYPES:
+        raise OAuthError("invalid_request", f"{name}_type is one of {', '.join(_TOKEN_TYPES)}")
+    return Secret.single(text), _TOKEN_TYPES[token_type]

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jitid.authority.read_counts import ReadTally
+from jitid.authority.served import ReadTally
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.identity.revocation_result import Ended
 from jitid.capabilities.issue import operations as issue_operations
@@ -29,7 +29,7 @@ from jitid.errors import (
     StorageError,
     UnauthenticatedError,
 )
-from jitid.server.answers import LimitedError, RequestError
+from jitid.server.answers import RequestError
 from jitid.server.listen import Peers
 from jitid.server.metrics import record_of
 from jitid.server.service_limits import RequestPace
@@ -374,14 +374,7 @@ class Service:
 
     def keep_pace(self, name: str) -> None:
         """Count a request of a caller. Raises LimitedError if there are too many."""
-        seconds = self._pace.take(name)
-        if seconds:
-            raise LimitedError(
-                "this caller asks more often than it may; nothing was done",
-                f"ask again in {seconds} s",
-                status=429,
-                seconds=seconds,
-            )
+        self._pace.keep(name, "this caller asks more often than it may; nothing was done")
 
     @contextmanager
     def counting_failures(self, request: Request) -> Iterator[None]:
@@ -394,15 +387,9 @@ class Service:
         except UnauthenticatedError:
             peer = record_of(request.scope).peer
             client = str(peer.uid) if peer is not None else request.client.host if request.client else ""
-            seconds = self._failures.take(client)
-            if not seconds:
-                raise
-            raise LimitedError(
-                "too many credentials that are not valid came from here; nothing was done",
-                f"try again in {seconds} s",
-                status=429,
-                seconds=seconds,
-            ) from None
+            message = "too many credentials that are not valid came from here; nothing was done"
+            self._failures.keep(client, message, "try again")
+            raise
 
     def _serving(
         self, authority: LocalAuthority, caller: Caller, operation_type: OperationType | None = None

@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from jitid.errors import ConfigurationError
+from jitid.server.answers import LimitedError
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
@@ -115,6 +116,12 @@ class RequestPace:
                 # Delete the client with the oldest request: its bucket is most probably empty by now.
                 self._empty_at.popitem(last=False)
         return 0
+
+    def keep(self, client: str, message: str, hint: str = "ask again") -> None:
+        """Count one request. Raises LimitedError beyond the limit; `hint` precedes the seconds until the next one."""
+        seconds = self.take(client)
+        if seconds:
+            raise LimitedError(message, f"{hint} in {seconds} s", status=429, seconds=seconds)
 
 
 class StartPlan(Record):

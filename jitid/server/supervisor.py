@@ -23,7 +23,7 @@ import uvloop
 
 from jitid.errors import JitidError
 from jitid.server import app
-from jitid.server.http_protocol import BoundedProtocol, ServerState, cut_late
+from jitid.server.http_protocol import BoundedProtocol, ServerState
 from jitid.server.listen import Listener, load_certificate
 from jitid.server.metrics import Metrics
 from jitid.server.native import operation_paths
@@ -78,6 +78,13 @@ class _SupervisedWorker:
         """Time of its next start, in seconds of the monotonic clock."""
         self.ready = False
         self.failures = 0
+
+    def reap(self) -> tuple[int, int]:
+        """Wait for its exit, and return its process id and status."""
+        ended = os.waitpid(self.pid, 0)
+        os.close(self.pipe)
+        self.pid, self.pipe = 0, -1
+        return ended
 
 
 class Supervisor:
@@ -221,14 +228,10 @@ class Supervisor:
             worker.ready = worker.ready or _READY in data
             worker.heard_at = monotonic()
             return
-        os.close(worker.pipe)
-        _, status = os.waitpid(worker.pid, 0)
+        pid, status = worker.reap()
         uptime = monotonic() - worker.since
         worker.failures = worker.failures + 1 if uptime < _YOUNG else 1
-        self._plan.log.write(
-            "worker ended", "error", worker=worker.pid, status=os.waitstatus_to_exitcode(status)
-        )
-        worker.pid, worker.pipe = 0, -1
+        self._plan.log.write("worker ended", "error", worker=pid, status=os.waitstatus_to_exitcode(status))
         if not self._started and worker.failures >= _MOST_TRIES:
             raise JitidError("the workers of the service end before they are ready; this is a bug")
         pause = 0.0 if worker.failures == 1 else min(_LONGEST_PAUSE, 0.25 * 2**worker.failures)
@@ -248,7 +251,8 @@ class Supervisor:
             ready, _, _ = select.select([signals, *pipes], [], [], max(0.0, deadline - monotonic()))
             for descriptor in ready:
                 if descriptor != signals:
-                    self._part(pipes[descriptor])
+                    if not os.read(descriptor, 4096):
+                        pipes[descriptor].reap()
                 elif any(signal_number in _ENDING for signal_number in os.read(signals, 64)):
                     self._kill()
                     assert self._ended_by is not None
@@ -258,20 +262,11 @@ class Supervisor:
                 self._kill()
         return 0
 
-    def _part(self, worker: _SupervisedWorker) -> None:
-        if os.read(worker.pipe, 4096):
-            return
-        os.close(worker.pipe)
-        os.waitpid(worker.pid, 0)
-        worker.pid, worker.pipe = 0, -1
-
     def _kill(self) -> None:
         for worker in self._workers:
             if worker.pid:
                 _send(worker, signal.SIGKILL)
-                os.waitpid(worker.pid, 0)
-                os.close(worker.pipe)
-                worker.pid, worker.pipe = 0, -1
+                worker.reap()
 
 
 def _heard(_number: int, _frame: FrameType | None) -> None:
@@ -378,7 +373,9 @@ class _WorkerProcess:
             await asyncio.sleep(_TICK)
             self._beat()
             self._date()
-            cut_late(self._state.connections, monotonic())
+            now = monotonic()
+            for connection in list(self._state.connections):
+                connection.end_if_late(now)
             if recording is None or recording.done():
                 recording = asyncio.create_task(service.record_counts())
 

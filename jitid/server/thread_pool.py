@@ -20,7 +20,7 @@ from jitid.server.oauth_form import OAuthError
 
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
-    from jitid.authority.read_counts import ReadTally
+    from jitid.authority.served import ReadTally
     from jitid.config.effective import Config
 
 

@@ -47,7 +47,7 @@ def test_what_nobody_decided_on_is_refused(world: World) -> None:
     class Strange(ops.Operation[None]):
         """An operation without a duty."""
 
-    with pytest.raises(RefusedError, match="none that there is"):
+    with pytest.raises(RefusedError, match="no role gives the right to ask for Strange"):
         ask(world, caller("user:bob", *ROLES), Strange())
 
 

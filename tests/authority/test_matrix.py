@@ -18,7 +18,7 @@ from jitid.capabilities.access.operations import RevokeAccess, RotateAccess
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue.approval_operations import ApprovalPage, ListApprovals
-from jitid.capabilities.use.usage import RecordedUses
+from jitid.capabilities.use.authorization import RecordedUses
 from jitid.errors import JitidError, RefusedError
 from jitid.model.access import BOOTSTRAP, ROLES, Caller
 from jitid.model.approval import ApprovalFilter

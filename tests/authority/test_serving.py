@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jitid.authority.read_counts import ReadTally
+from jitid.authority.served import ReadTally
 from jitid.capabilities.access.grant import AccessRequest, grant
 from jitid.capabilities.access.operations import Authenticate
 from jitid.capabilities.audit.audit_log import LogFilter

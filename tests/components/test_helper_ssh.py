@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.run.key_agent import SshAgent
+from jitid.capabilities.run.delivery.ssh_keys import SshAgent
 from jitid.crypto import openssh
 from jitid.system import ssh_agent
 from tests.real import Shell, command, need, until

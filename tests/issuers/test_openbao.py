@@ -23,7 +23,7 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.issuers.openbao.lease import OpenbaoLeaseIssuer
-from jitid.issuers.openbao.look_up import SecretReference
+from jitid.issuers.openbao.make_secret import SecretReference
 from jitid.issuers.targets import reference_of
 from jitid.model.target import Life, Settlement, TargetRecord
 from jitid.values.times import NO_EXPIRY

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jitid.issuers.aws import session_policy, sts, target_table
+from jitid.issuers.aws import session_policy, sts
 from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.issuers.targets import Targets
 from jitid.model.target import StatedTarget
@@ -26,8 +26,8 @@ SOURCES = Path(sts.__file__).parent
 
 def test_every_option_is_told_and_no_other() -> None:
     target, templates = section(PAGE, "THE TARGET").split(".Ss Templates")
-    assert set(items(target)) == set(target_table.OPTIONS)
-    assert set(items(templates)) == set(target_table.TEMPLATE_OPTIONS)
+    assert set(items(target)) == set(session_policy.OPTIONS)
+    assert set(items(templates)) == set(session_policy.TEMPLATE_OPTIONS)
 
 
 @pytest.fixture
@@ -39,7 +39,9 @@ def table() -> dict[str, Any]:
 
 def test_the_example_is_a_target(table: dict[str, Any]) -> None:
     targets = Targets([StatedTarget("cloud", table, "/etc/jitid", "there")], "urn:jitid:test")
-    issuer: OutsideIssuer = targets.open(targets.of_kind("aws-sts", "deploy"))
+    target = targets.choose("aws-sts", "deploy").target
+    assert target is not None
+    issuer: OutsideIssuer = targets.open(target)
     assert isinstance(issuer, sts.AwsStsIssuer)
     issuer.close()
 

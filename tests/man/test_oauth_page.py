@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jitid.capabilities.access import authenticate, key_sets
-from jitid.server import app, authzen, discovery, forward_auth, oauth, token_endpoint
+from jitid.server import app, authzen, discovery, forward_auth, oauth
 from tests.crypto.loopback import Answer, serve
 from tests.man.source import displays, plain, read
 from tests.nginx import get, nginx
@@ -30,7 +30,7 @@ def asked(tmp_path: Path) -> Iterator[Asked]:
 
 def test_every_parameter_of_ours_is_told() -> None:
     told = set(re.findall(r"jitid_[a-z_]+", TEXT))
-    assert told == token_endpoint._OWN
+    assert told == oauth._OWN
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,6 @@ def test_every_error_is_told() -> None:
         for name in (
             "oauth_client_auth.py",
             "oauth_form.py",
-            "token_endpoint.py",
             "oauth.py",
         )
         for node in ast.walk(ast.parse((SERVER / name).read_text()))

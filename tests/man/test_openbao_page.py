@@ -38,7 +38,9 @@ def test_the_example_is_a_target() -> None:
     table = tomllib.loads(text)["target"]["vault"]
     targets = Targets([StatedTarget("vault", table, "/etc/jitid", "there")], "urn:jitid:test")
     for template in ("reader", "web"):
-        issuer = targets.open(targets.of_kind("openbao-lease", template))
+        target = targets.choose("openbao-lease", template).target
+        assert target is not None
+        issuer = targets.open(target)
         assert isinstance(issuer, lease.OpenbaoLeaseIssuer)
         issuer.close()
 

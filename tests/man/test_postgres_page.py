@@ -55,7 +55,9 @@ def test_what_the_page_says_to_the_server_is_enough_for_its_target(server: Postg
         "password_file": str(server.server.folder / "password"),
     }
     targets = Targets([StatedTarget(server.target, own, "/etc/jitid", "there")], "urn:jitid:test")
-    issuer = targets.open(targets.of_kind("postgres-role", "builder"))
+    target = targets.choose("postgres-role", "builder").target
+    assert target is not None
+    issuer = targets.open(target)
     made = [make(issuer, server.record(template=name))[0] for name in ("reader", "builder", None)]
     outcomes = issuer.revoke(made)
     issuer.close()

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from jitid.mcp.messages import LONGEST
-from jitid.mcp.methods import VERSIONS
+from jitid.mcp.methods import LONGEST, VERSIONS
 from tests.mcp.asking import OPENING, Server, called, lines, piped
 from tests.real import Shell
 

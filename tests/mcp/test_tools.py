@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from jitid.mcp import tool_arguments
-from jitid.mcp.tools import TOOLS
+from jitid.mcp import tool_answers
+from jitid.mcp.methods import TOOLS
 from tests.capabilities.issue.office import Office
 from tests.mcp.asking import Server, events, states, verifies
 from tests.mcp.conftest import AUDIENCES
@@ -356,7 +356,7 @@ def validators() -> dict[str, Any]:
         missing("jsonschema is not installed")
     made = {}
     for name, tool in TOOLS.items():
-        for each in (tool_arguments.schema_of(tool.takes), tool.gives):
+        for each in (tool_answers.schema_of(tool.takes), tool.gives):
             jsonschema.Draft202012Validator.check_schema(each)
         made[name] = jsonschema.Draft202012Validator(tool.gives)
     return made
@@ -406,9 +406,9 @@ def test_what_a_schema_says_is_what_is_checked(validators: dict[str, Any]) -> No
 
     for name, arguments in HOSTILE:
         takes = TOOLS[name].takes
-        fits = jsonschema.Draft202012Validator(tool_arguments.schema_of(takes)).is_valid(arguments)
+        fits = jsonschema.Draft202012Validator(tool_answers.schema_of(takes)).is_valid(arguments)
         try:
-            tool_arguments.read(arguments, takes)
+            tool_answers.read(arguments, takes)
         except UsageError:
             assert not fits or any(
                 isinstance(value, str) and (not value.strip() or value in UNEXPRESSED)

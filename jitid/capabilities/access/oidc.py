@@ -66,11 +66,6 @@ def verify_token(
         raise InvalidCredentialError(error.message.replace("the ID token", label), error.hint) from None
 
 
-def verify_id_token(token: str | bytes, issuers: Sequence[OidcIssuer], now: int, *, timeout: float) -> Proof:
-    """Return the proof that an ID token of a configured issuer gives at `now`. Raises the errors of `verify_token`."""
-    return verify_token(token, issuers, now, timeout=timeout)
-
-
 def _verify(
     token: str | bytes, issuers: Sequence[OidcIssuer], now: int, timeout: float, stated_type: TokenType
 ) -> Proof:

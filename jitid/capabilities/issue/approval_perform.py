@@ -16,8 +16,7 @@ from jitid.capabilities.issue import approval_operations as ops
 from jitid.capabilities.issue import approval_request
 from jitid.capabilities.issue.approval_request import a_member, event_members, find, objections, requested
 from jitid.capabilities.issue.approval_store import ApprovalChanges, ApprovalStore
-from jitid.capabilities.issue.may_act import is_owner
-from jitid.capabilities.issue.presented import must_be_first, present
+from jitid.capabilities.issue.may_act import is_owner, must_be_first, present
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, RefusedError, UsageError
 from jitid.ledger import expiry
 from jitid.ledger.policies import kept
@@ -58,17 +57,10 @@ class Approver(Record):
     """
 
 
-def grant(
-    transaction: Transaction,
-    id_: str,
-    approver: Approver,
-    terms: Terms,
-    *,
-    group: str | None = None,
-    lifetime: int | None = None,
-    reason: str | None = None,
+def _grant(
+    transaction: Transaction, operation: ops.GrantApproval, approver: Approver, terms: Terms
 ) -> tuple[Approval, int | None]:
-    """Grant a request for the approver's groups that have not granted it yet, or for `group` alone.
+    """Grant a request for the approver's groups that have not granted it yet, or for the operation's group alone.
 
     Returns the updated request, and the number of the audit event; None if it was granted already.
 
@@ -78,13 +70,13 @@ def grant(
         PolicyDeniedError: this approver may not grant it.
 
     """
-    longest = terms.approval_lifetime
+    lifetime, longest = operation.lifetime, terms.approval_lifetime
     if lifetime is not None and lifetime > longest:
         raise UsageError(
             f"an approval holds for {format_duration(longest)} at most; nothing was changed",
             f"state less, such as --for {format_duration(longest)} (setting approval_lifetime)",
         )
-    approval, person, groups = _decision_parts(transaction, id_, approver, group, reason)
+    approval, person, groups = _decision_parts(transaction, operation, approver)
     _must_not_object(
         objections(transaction, approval, person, presenter=approver.presenter), approval, approver
     )
@@ -92,65 +84,56 @@ def grant(
     if not missing:
         return approval, None
     expires_at = min(transaction.now + (longest if lifetime is None else lifetime), approval.expires_at)
-    expiry.close_approvals(transaction)
-    ApprovalChanges(transaction).record_decision(
-        approval.key, missing, person.name, approver.proof, expires_at
-    )
-    event = transaction.append(
-        "approval-grant",
-        {
-            **event_members(approval.id, approval.request),
-            "groups": missing,
-            "approver": person.name,
-            "proof": approver.proof,
-            "presenter": approver.presenter,
-            "until": expires_at,
-            "reason": reason,
-        },
-    )
-    return find(transaction, id_), event.seq
+    return _decided(transaction, operation, approval, approver, person, missing, expires_at)
 
 
-def deny(
-    transaction: Transaction,
-    id_: str,
-    approver: Approver,
-    *,
-    group: str | None = None,
-    reason: str | None = None,
+def _deny(
+    transaction: Transaction, operation: ops.DenyApproval, approver: Approver
 ) -> tuple[Approval, int | None]:
     """Deny a request that one of the approver's groups must approve, also after it was granted.
 
     Returns the updated request, and the number of the audit event; None if it was denied already. Raises the errors of
-    `grant`.
+    `_grant`.
     """
-    approval, person, groups = _decision_parts(
-        transaction, id_, approver, group, reason, also=ApprovalState.DENIED
-    )
+    approval, person, groups = _decision_parts(transaction, operation, approver, also=ApprovalState.DENIED)
     if approval.state_at(transaction.now) is ApprovalState.DENIED:
         return approval, None
+    return _decided(transaction, operation, approval, approver, person, groups, None)
+
+
+def _decided(
+    transaction: Transaction,
+    operation: ops.GrantApproval | ops.DenyApproval,
+    approval: Approval,
+    approver: Approver,
+    person: Delegator,
+    groups: list[str],
+    expires_at: int | None,
+) -> tuple[Approval, int]:
+    """Record a decision for these groups: a grant until `expires_at`, or a denial without it."""
     expiry.close_approvals(transaction)
-    ApprovalChanges(transaction).record_decision(approval.key, groups, person.name, approver.proof, None)
+    ApprovalChanges(transaction).record_decision(
+        approval.key, groups, person.name, approver.proof, expires_at
+    )
     event = transaction.append(
-        "approval-deny",
+        "approval-deny" if expires_at is None else "approval-grant",
         {
             **event_members(approval.id, approval.request),
             "groups": groups,
             "approver": person.name,
             "proof": approver.proof,
             "presenter": approver.presenter,
-            "reason": reason,
+            "until": expires_at,
+            "reason": operation.reason,
         },
     )
-    return find(transaction, id_), event.seq
+    return find(transaction, approval.id), event.seq
 
 
 def _decision_parts(
     transaction: Transaction,
-    id_: str,
+    operation: ops.GrantApproval | ops.DenyApproval,
     approver: Approver,
-    group: str | None,
-    reason: str | None,
     *,
     also: ApprovalState | None = None,
 ) -> tuple[Approval, Delegator, list[str]]:
@@ -165,14 +148,15 @@ def _decision_parts(
         PolicyDeniedError: the approver is unknown or disabled, has another subject, or is in none of the groups.
 
     """
-    if reason is not None:
-        check_text(reason, "the reason")
-    approval = find(transaction, id_)
+    group = operation.group
+    if operation.reason is not None:
+        check_text(operation.reason, "the reason")
+    approval = find(transaction, operation.id)
     if approval.state_at(transaction.now) is not also:
         _must_be_open(approval, transaction.now)
     if group is not None and group not in approval.groups:
         raise UsageError(
-            f"request {id_} does not need the approval of {quote(group)}; nothing was changed",
+            f"request {operation.id} does not need the approval of {quote(group)}; nothing was changed",
             f"it needs that of {a_member(approval.groups)}",
         )
     person = DirectoryStore(transaction).find_delegator(
@@ -291,19 +275,9 @@ def _decide(context: Context, operation: ops.GrantApproval | ops.DenyApproval) -
             if use is not None:
                 must_be_first(transaction, (use,))
             if isinstance(operation, ops.GrantApproval):
-                approval, event = grant(
-                    transaction,
-                    operation.id,
-                    approver,
-                    terms,
-                    group=operation.group,
-                    lifetime=operation.lifetime,
-                    reason=operation.reason,
-                )
+                approval, event = _grant(transaction, operation, approver, terms)
             else:
-                approval, event = deny(
-                    transaction, operation.id, approver, group=operation.group, reason=operation.reason
-                )
+                approval, event = _deny(transaction, operation, approver)
             return ops.Decided(_seen(transaction, approval, context.caller), transaction.now, event)
     except (PolicyDeniedError, InvalidCredentialError) as denial:
         least_facts = {"approval": operation.id, "reason": denial.message}

@@ -443,20 +443,12 @@ def _settle(
     terms: Terms,
     mint_for: Callable[[Kind, str], Mint],
     raw: list[tuple[bytes, bytes]],
-    unrecorded: int = 0,
-    drawn: set[tuple[int, int]] | None = None,
+    unrecorded: int,
+    drawn: set[tuple[int, int]],
 ) -> GrantedRequest:
     plan = planning.plan(snapshot, names, request, terms, unrecorded)
     mint = mint_for(base_kind(request.kind), terms.algorithm_for(plan.draft.audiences))
-    ids = names_of(
-        snapshot,
-        mint,
-        request.kind,
-        plan.draft.expires_at,
-        raw,
-        terms.publish_url,
-        set() if drawn is None else drawn,
-    )
+    ids = names_of(snapshot, mint, request.kind, plan.draft.expires_at, raw, terms.publish_url, drawn)
     return GrantedRequest(request, plan, mint, raw, ids)
 
 

@@ -61,7 +61,7 @@ def _preview(context: Context, operation: ops.Issue, actor: Actor | None) -> lis
     requests, uses = _proved(context, operation, actor)
     with context.ledger.read() as snapshot:
         if uses:
-            from jitid.capabilities.issue.presented import must_stay_first
+            from jitid.capabilities.issue.may_act import must_stay_first
 
             must_stay_first(snapshot, uses)
         return [
@@ -159,8 +159,7 @@ def _proved(
     uses = () if actor is None or actor.presented is None else (actor.presented,)
     if operation.delegator_token is None:
         return operation.requests, uses
-    from jitid.capabilities.issue.may_act import client_actor
-    from jitid.capabilities.issue.presented import present
+    from jitid.capabilities.issue.may_act import client_actor, present
 
     def actors(snapshot: View) -> list[Actor]:
         issuer = context.ledger.names.issuer
@@ -178,7 +177,7 @@ def _proved(
 def _record(transaction: Transaction, uses: Sequence[Presentation]) -> None:
     """Record with the next event that tokens of other issuers are used."""
     if uses:
-        from jitid.capabilities.issue.presented import must_be_first
+        from jitid.capabilities.issue.may_act import must_be_first
 
         must_be_first(transaction, uses)
 

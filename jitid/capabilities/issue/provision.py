@@ -24,8 +24,8 @@ from jitid.capabilities.targets import settle
 from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
 from jitid.capabilities.trust.signing import usable_key
 from jitid.errors import IntegrityError, InvalidCredentialError, JitidError
-from jitid.issuers import kube_cluster
 from jitid.issuers.issuer import Minted, Order
+from jitid.issuers.target_issuer import cluster_facts
 from jitid.issuers.targets import Targets
 from jitid.keys.keyring import Keyring
 from jitid.ledger import policies
@@ -283,4 +283,4 @@ def add_credential(
             [minted.fingerprint],
         ),
     }
-    return IssuedCredential(ids.id, ids.jti, minted.secret, kube_cluster.facts_of(draft.options)), facts
+    return IssuedCredential(ids.id, ids.jti, minted.secret, cluster_facts(draft.options)), facts

@@ -29,7 +29,6 @@ from jitid.model.credential import PROOFS, USUAL_KINDS, Credential, State, judge
 from jitid.model.delegation import Grant, actors_of
 from jitid.model.ledger_rows import Names
 from jitid.model.request import AttachRequest, RenewRequest
-from jitid.model.task import Task
 from jitid.operation import reach
 from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision
@@ -66,10 +65,8 @@ def renew(
         _must_not_be_late(transaction, names, request.token.reveal())
         raise
     predecessor = verified.credential
-    task = TaskStore(transaction).task_numbered(predecessor.task_key)
-    assert task is not None
     _must_have_no_successor(predecessor)
-    renewal = plan(transaction, names, verified, task, request, terms)
+    renewal = plan(transaction, names, verified, request, terms)
     draft = renewal.draft
     superseded_at = CredentialChanges(transaction).supersede(predecessor.key, draft.issued_at + terms.overlap)
     assert superseded_at is not None, "a valid credential without a successor can be superseded"
@@ -203,7 +200,6 @@ def plan(
     transaction: Transaction,
     names: Names,
     verified: Verified,
-    task: Task,
     request: RenewRequest | AttachRequest,
     terms: Terms,
 ) -> FurtherPlan:
@@ -216,7 +212,7 @@ def plan(
     attached = isinstance(request, AttachRequest)
     predecessor_lifetime = predecessor.expires_at - predecessor.issued_at
     notes: list[str] = []
-    proposal, objections = _propose(transaction, names, verified, task, request, terms, notes)
+    proposal, objections = _propose(transaction, names, verified, request, terms, notes)
     entry = proposal.entry
     facts = _facts(verified, proposal, terms, attached=attached)
     as_another = governance.proved_as_another(
@@ -297,7 +293,6 @@ def _propose(
     transaction: Transaction,
     names: Names,
     verified: Verified,
-    task: Task,
     request: RenewRequest | AttachRequest,
     terms: Terms,
     notes: list[str],
@@ -309,6 +304,8 @@ def _propose(
 
     """
     predecessor, lineage = verified.credential, verified.lineage
+    task = TaskStore(transaction).task_numbered(predecessor.task_key)
+    assert task is not None
     directory = DirectoryStore(transaction)
     attached = request if isinstance(request, AttachRequest) else None
     kind, template, chosen = predecessor.kind, predecessor.template, None
@@ -510,9 +507,7 @@ def attach(
     """
     verified = recognise_token.verify(transaction, names, request.token.reveal(), None)
     presented = verified.credential
-    task = TaskStore(transaction).task_numbered(presented.task_key)
-    assert task is not None
-    planned = plan(transaction, names, verified, task, request, terms)
+    planned = plan(transaction, names, verified, request, terms)
     attached, facts = add_credential(
         transaction, names, terms, keyring, presented, planned, source=presented.key
     )

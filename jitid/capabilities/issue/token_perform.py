@@ -13,10 +13,16 @@ from jitid.capabilities.identity import recognise_token, revocation
 from jitid.capabilities.identity.record_denial import record_denial
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.issue import token_operations as ops
-from jitid.capabilities.issue.may_act import Actor, client_actor, is_owner, names_of_identity, own_agent
+from jitid.capabilities.issue.may_act import (
+    Actor,
+    client_actor,
+    is_owner,
+    names_of_identity,
+    own_agent,
+    present,
+)
 from jitid.capabilities.issue.operations import Issue
 from jitid.capabilities.issue.perform import issue_for
-from jitid.capabilities.issue.presented import present
 from jitid.capabilities.targets.store import OutsideChanges
 from jitid.crypto import jws
 from jitid.errors import InvalidCredentialError, RefusedError, UsageError

@@ -507,7 +507,9 @@ def _repositories_above(paths: Sequence[str]) -> dict[int, str]:
     for path_index, folder in folders.items():
         above = _repository_above(folder)
         # A repository that is a named folder, or below one, is counted when its entries are listed.
-        if above is not None and not any(_is_within(above, other) for other in folders.values()):
+        if above is not None and all(
+            os.path.commonpath([above, other]) != other for other in folders.values()
+        ):
             repositories.setdefault(above, path_index)
     return {
         path_index: above if os.path.isabs(paths[path_index]) else os.path.relpath(above)
@@ -527,7 +529,3 @@ def _is_repository(folder: str) -> bool:
     return any(
         all(os.path.lexists(os.path.join(folder, name)) for name in names) for names in ((REPOSITORY,), _BARE)
     )
-
-
-def _is_within(folder: str, other: str) -> bool:
-    return os.path.commonpath([folder, other]) == other

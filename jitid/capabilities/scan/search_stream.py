@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from jitid.errors import StorageError, UsageError
 from jitid.search.find import Finds, SecretSearch, Shapes
@@ -77,7 +77,7 @@ class StreamSearch:
         self._path = path
         self._label = label
         self._command = command
-        self._processes = min(_processors(), _MOST_PROCESSES) if processes is None else processes
+        self._processes = min(processors(), _MOST_PROCESSES) if processes is None else processes
         self._descriptor = -1
         self._window = bytearray(BEFORE + chunk + AFTER)
         self._shapes = shapes
@@ -192,8 +192,10 @@ class StreamSearch:
             self._left = mmap.mmap(-1, _STATE.size + _KEPT)
             self._lock = os.memfd_create("jitid")
         self._leave(ended, 0, 0, size)
-        for _ in range(helpers):
-            self._start_helper()
+        # The system may allow no more processes: then fewer of them take turns.
+        with suppress(OSError):
+            for _ in range(helpers):
+                self._helpers.append(start_helper(self._help))
 
     def _is_long(self) -> bool:
         status = os.fstat(self._descriptor)
@@ -288,38 +290,18 @@ class StreamSearch:
                 else:
                     return
 
-    def _start_helper(self) -> None:
-        reader, writer = os.pipe()
-        try:
-            pid = os.fork()
-        except OSError:
-            # The system may allow no more processes: then fewer of them take turns.
-            os.close(reader)
-            os.close(writer)
-            return
-        if pid == 0:
-            self._help(writer)
-        os.close(writer)
-        self._helpers.append((pid, reader))
-
-    def _help(self, writer: int) -> NoReturn:
-        try:
-            for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(signal_number, signal.SIG_DFL)
-            with os.fdopen(writer, "wb") as file:
-                failure = 0
-                # The parent reports the parts that were missed before the fork.
-                self.missed.clear()
-                try:
-                    for finds in self._batches():
-                        marshal.dump(finds.pack(), file)
-                except OSError as error:
-                    failure = error.errno or -1
-                marshal.dump(dict(self.missed), file)
-                marshal.dump(failure, file)
-        finally:
-            # In all cases, the child must not continue the parent's work.
-            os._exit(0)
+    def _help(self, writer: int) -> None:
+        with os.fdopen(writer, "wb") as file:
+            failure = 0
+            # The parent reports the parts that were missed before the fork.
+            self.missed.clear()
+            try:
+                for finds in self._batches():
+                    marshal.dump(finds.pack(), file)
+            except OSError as error:
+                failure = error.errno or -1
+            marshal.dump(dict(self.missed), file)
+            marshal.dump(failure, file)
 
 
 def _is_full(finds: Finds) -> bool:
@@ -348,8 +330,32 @@ def _widen(descriptor: int) -> None:
             fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE)
 
 
-def _processors() -> int:
-    """Return the number of processors on which processes can take turns."""
+def start_helper(work: Callable[[int], None]) -> tuple[int, int]:
+    """Start a process that gives `work` the writing end of a pipe; return its id and the reading end.
+
+    Raises OSError if the system allows no more processes.
+    """
+    reader, writer = os.pipe()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(reader)
+        os.close(writer)
+        raise
+    if pid == 0:
+        try:
+            for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(signal_number, signal.SIG_DFL)
+            work(writer)
+        finally:
+            # Even after an error, the child must not continue the parent's work.
+            os._exit(0)
+    os.close(writer)
+    return pid, reader
+
+
+def processors() -> int:
+    """Return the number of processors that can share the work; 1 if the system lacks the functions for it."""
     if not hasattr(os, "memfd_create") or not hasattr(os, "sched_getaffinity"):
         return 1
     return len(os.sched_getaffinity(0))

@@ -17,9 +17,10 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from jitid.capabilities.scan.hits import KINDS, Batch, Searcher, Source
+from jitid.capabilities.scan.search_stream import processors, start_helper
 from jitid.errors import StorageError
 from jitid.search.find import SecretSearch
 
@@ -62,7 +63,7 @@ class Search:
         self._source = source
         self._kinds = kinds
         self._secret_search = secret_search
-        self._processes = min(_processors(), MOST_PROCESSES) if processes is None else processes
+        self._processes = min(processors(), MOST_PROCESSES) if processes is None else processes
         self._parent = os.getpid()
         self._helpers: dict[int, int] = {}
         """The helper processes, by the descriptor of their messages."""
@@ -72,7 +73,8 @@ class Search:
         self._source.prepare(self._processes)
         try:
             for _ in range(1, self._processes):
-                self._start()
+                pid, receiving = start_helper(self._search)
+                self._helpers[receiving] = pid
         except OSError:
             # The system may refuse more processes: then this process searches alone.
             self.close()
@@ -123,31 +125,9 @@ class Search:
             os.waitpid(self._helpers.pop(descriptor), 0)
             os.close(descriptor)
 
-    def _start(self) -> None:
-        receiving, sending = os.pipe()
-        try:
-            pid = os.fork()
-        except OSError:
-            os.close(receiving)
-            os.close(sending)
-            raise
-        if pid == 0:
-            self._help(sending)
-        os.close(sending)
-        self._helpers[receiving] = pid
-
-    def _help(self, pipe: int) -> NoReturn:
-        try:
-            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(signum, signal.SIG_DFL)
-            for descriptor in self._helpers:
-                os.close(descriptor)
-            self._search(pipe)
-        finally:
-            # Even after an error, the helper must not continue with the parent's work.
-            os._exit(0)
-
     def _search(self, pipe: int) -> None:
+        for descriptor in self._helpers:
+            os.close(descriptor)
         searcher = Searcher(self._kinds, self._secret_search)
         reported_at = time.monotonic()
         for _ in self._source.search(searcher):
@@ -184,13 +164,6 @@ def _read(descriptor: int, size: int) -> bytes:
         pieces.append(piece)
         size -= len(piece)
     return b"".join(pieces)
-
-
-def _processors() -> int:
-    """Return the number of processors that can share the work; 1 if the system lacks the functions for it."""
-    if not hasattr(os, "memfd_create") or not hasattr(os, "sched_getaffinity"):
-        return 1
-    return len(os.sched_getaffinity(0))
 
 
 MOST_TOGETHER = 32

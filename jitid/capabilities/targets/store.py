@@ -56,25 +56,18 @@ class OutsideStore(Store):
 
     def of(self, keys: Iterable[int]) -> dict[int, Outside]:
         """Return the rows of credentials at targets, by the ledger's numbers."""
-        outsides = {}
-        remaining = iter(keys)
-        while chunk := list(islice(remaining, _AT_ONCE)):
-            values: dict[str, Any] = {"now": self._now}
-            among = select.placeholders("key", chunk, values)
-            for row in self._db.execute(f"{_OUTSIDE} WHERE o.credential IN ({among})", values):
-                outside = _outside(row)
-                outsides[outside.key] = outside
-        return outsides
+        return {outside.key: outside for outside in self._among("o.credential", keys)}
 
     def find(self, jtis: Sequence[str]) -> list[Outside]:
         """Return the rows of credentials at targets, by their ids."""
-        outsides: list[Outside] = []
-        for start in range(0, len(jtis), _AT_ONCE):
+        return list(self._among("c.jti", [parse_id(jti)[1] for jti in jtis]))
+
+    def _among(self, column: str, items: Iterable[int | bytes]) -> Iterator[Outside]:
+        remaining = iter(items)
+        while chunk := list(islice(remaining, _AT_ONCE)):
             values: dict[str, Any] = {"now": self._now}
-            raw = [parse_id(jti)[1] for jti in jtis[start : start + _AT_ONCE]]
-            among = select.placeholders("jti", raw, values)
-            outsides += map(_outside, self._db.execute(f"{_OUTSIDE} WHERE c.jti IN ({among})", values))
-        return outsides
+            among = select.placeholders("item", chunk, values)
+            yield from map(_outside, self._db.execute(f"{_OUTSIDE} WHERE {column} IN ({among})", values))
 
     def due(
         self,

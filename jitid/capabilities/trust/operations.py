@@ -24,9 +24,8 @@ from jitid.values.record import Record
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jitid.capabilities.trust.publication import Document
+    from jitid.capabilities.trust.publication import Document, SshAuthority, SshRevocations
     from jitid.capabilities.trust.rotation import KeyChange
-    from jitid.capabilities.trust.ssh_trust import SshAuthority, SshRevocations
     from jitid.capabilities.trust.x509_authority import Bundle, Imported, Requested, RevocationList
     from jitid.model.ledger_rows import SigningKey
 

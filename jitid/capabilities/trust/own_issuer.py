@@ -53,26 +53,17 @@ def set_issuer(ledger: Ledger, issuer: str, *, accept_clock: bool) -> Naming:
         old_names = transaction.names
         if issuer == old_names.issuer:
             raise UsageError(f"the issuer is {issuer} already; nothing was changed")
-        new_names, live, last_expiry = renamed(transaction, issuer)
+        naming = renamed(transaction, issuer)
         # Events do not contain the issuer as an audience: their order shows which name applies.
         transaction.begin_anew()
-        facts = {"issuer": issuer, "was": old_names.issuer, "until": last_expiry, "live": live}
+        facts = {"issuer": issuer, "was": old_names.issuer, "until": naming.until, "live": naming.live}
         event = transaction.append("ledger-issuer", facts)
-        names = new_names._replace(named_at=event.seq)
+        names = naming.names._replace(named_at=event.seq)
         transaction.rename(names)
-        return Naming(names, transaction.now, live, last_expiry, event.seq)
+        return naming._replace(names=names, event=event.seq)
 
 
-class Renamed(Record):
-    """The names that a ledger gets with another issuer."""
-
-    names: Names
-    live: int
-    until: int
-    """Both as in `Naming`."""
-
-
-def renamed(snapshot: View, issuer: str) -> Renamed:
+def renamed(snapshot: View, issuer: str) -> Naming:
     """Return the names of a ledger with another issuer; every change of the issuer calls this function.
 
     Raises:
@@ -81,7 +72,7 @@ def renamed(snapshot: View, issuer: str) -> Renamed:
     """
     must_be_free(snapshot, issuer)
     live, last_expiry = CredentialStore(snapshot).count_live()
-    return Renamed(snapshot.names.renamed(issuer, last_expiry), live, last_expiry)
+    return Naming(snapshot.names.renamed(issuer, last_expiry), snapshot.now, live, last_expiry)
 
 
 def must_be_free(snapshot: View, issuer: str) -> None:

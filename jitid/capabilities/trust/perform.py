@@ -13,8 +13,8 @@ from jitid.ledger.signing_keys import KeyStore
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jitid.capabilities.trust.publication import SshAuthority, SshRevocations
     from jitid.capabilities.trust.rotation import KeyChange
-    from jitid.capabilities.trust.ssh_trust import SshAuthority, SshRevocations
     from jitid.operation.context import Context
 
 
@@ -33,12 +33,11 @@ def rotate_key(context: Context, operation: ops.RotateKey) -> KeyChange:
     """Make a new key, which signs from now on."""
     from jitid.capabilities.trust import rotation
 
-    names, keyring = context.ledger.names, context.keyring
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         change = rotation.rotate(
             transaction,
-            names,
-            keyring,
+            context.ledger.names,
+            context.keyring,
             operation.algorithm,
             operation.use,
             operation.transit,
@@ -52,12 +51,11 @@ def revoke_key(context: Context, operation: ops.RevokeKey) -> KeyChange:
     """End a leaked key with all that it signed."""
     from jitid.capabilities.trust import rotation
 
-    names, keyring = context.ledger.names, context.keyring
     with context.ledger.write(accept_clock=operation.accept_clock) as transaction:
         change = rotation.revoke(
             transaction,
-            names,
-            keyring,
+            context.ledger.names,
+            context.keyring,
             operation.kid,
             operation.reason,
             operation.most,
@@ -83,20 +81,20 @@ def publish_keys(context: Context, operation: ops.PublishKeys) -> dict[str, Any]
 
 def publish_ssh_authorities(context: Context, operation: ops.PublishSshAuthorities) -> list[SshAuthority]:
     """Return the keys whose certificates SSH hosts accept."""
-    from jitid.capabilities.trust import ssh_trust
+    from jitid.capabilities.trust import publication
 
     with context.ledger.read() as snapshot:
-        return ssh_trust.authorities(snapshot, snapshot.names)
+        return publication.authorities(snapshot, snapshot.names)
 
 
 def publish_ssh_revocations(context: Context, operation: ops.PublishSshRevocations) -> SshRevocations:
     """Return the key revocation list that SSH hosts read."""
-    from jitid.capabilities.trust import ssh_trust
+    from jitid.capabilities.trust import publication
 
     expiry.try_to_record(context.ledger)
     with context.ledger.read() as snapshot:
         contract.refuse_if_sealed(snapshot)
-        return ssh_trust.revocations(snapshot, snapshot.names)
+        return publication.revocations(snapshot, snapshot.names)
 
 
 def request_authority(context: Context, operation: ops.RequestAuthority) -> x509_authority.Requested:

@@ -1,22 +1,27 @@
-"""Documents for offline verifiers, in the order in which they must be published."""
+"""Documents for offline verifiers, in the order in which they must be published.
+
+And trust data for SSH hosts: the authorities of a ledger, and the revoked certificates.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from jitid.capabilities.trust import rotation, ssh_trust, status_lists
-from jitid.crypto import jws
+from jitid.capabilities.trust import rotation, status_lists
+from jitid.crypto import jws, openssh
 from jitid.crypto import status_list as statuslist
+from jitid.crypto.openssh import RevokedCertificate
 from jitid.errors import ConfigurationError, InvalidCredentialError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
-from jitid.model.ledger_rows import Names
+from jitid.model.ledger_rows import Names, SigningKey
 from jitid.values import strict_json
+from jitid.values.ids import credential_id
 from jitid.values.record import Record
 
 INDEX = "jitid.json"
@@ -139,7 +144,7 @@ def documents(
         kids: the keys of the status lists that are published already. They stay published as long as these lists do.
 
     """
-    members = {**_issuer_members(names), **_former(names, snapshot.now)}
+    members = {"issuer": names.issuer, "trust_domain": names.trust_domain, **_former(names, snapshot.now)}
     yield Document(INDEX, _text({"schema": SCHEMA, "ledger": names.uuid, "url": url, **members}))
     keys = rotation.published(snapshot)
     key_set = _text(keys)
@@ -179,10 +184,6 @@ def discovery(issuer: str, jwks_uri: str, keys: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _issuer_members(names: Names) -> dict[str, str]:
-    return {"issuer": names.issuer, "trust_domain": names.trust_domain}
-
-
 def _former(names: Names, now: int) -> dict[str, Any]:
     former = {name: until for name, until in names.lasting() if now < until}
     return {"former_issuers": former} if former else {}
@@ -191,8 +192,8 @@ def _former(names: Names, now: int) -> dict[str, Any]:
 def _for_ssh(snapshot: View, names: Names) -> Iterator[Document]:
     """Yield the documents for SSH hosts; none if the ledger never had a key for SSH."""
     if any(key.use == "ssh" for key in KeyStore(snapshot).signing_keys()):
-        yield Document(SSH_REVOKED, ssh_trust.revocations(snapshot, names).krl)
-        lines = [f"{authority.line}\n" for authority in ssh_trust.authorities(snapshot, names)]
+        yield Document(SSH_REVOKED, revocations(snapshot, names).krl)
+        lines = [f"{authority.line}\n" for authority in authorities(snapshot, names)]
         yield Document(SSH_AUTHORITIES, "".join(lines).encode())
 
 
@@ -232,3 +233,68 @@ def _named(snapshot: View, keys: Mapping[str, Any], kids: Collection[str]) -> li
         for key in KeyStore(snapshot).signing_keys()
         if key.use == "jws" and key.kid in kids and key.kid not in published_kids
     ]
+
+
+SLACK = 3600
+"""Seconds that a certificate stays on the list after its expiry: a host's clock may be that late."""
+
+
+class SshAuthority(Record):
+    """A key whose certificates hosts accept."""
+
+    kid: str
+    line: str
+    """Its line in the file for TrustedUserCAKeys."""
+    signs: bool
+    """False for a key that signs no more, while a certificate that it signed may be live."""
+
+
+class SshRevocations(Record):
+    """The certificates and keys that hosts must refuse."""
+
+    krl: bytes
+    """The content of the file for RevokedKeys."""
+    certificates: int
+    keys: int
+    """The number of revoked keys of authorities, each with all certificates that it signed."""
+
+
+def authorities(snapshot: View, names: Names) -> list[SshAuthority]:
+    """Return the keys that hosts need: each key that may have signed a live certificate, without revoked keys."""
+    return [
+        SshAuthority(
+            key.kid,
+            openssh.line(openssh.ED25519, openssh.public_blob(key.public), f"{names.issuer} {key.kid}"),
+            key.retired_at is None,
+        )
+        for key in _keys(snapshot)
+        if KeyStore(snapshot).is_needed(key)
+    ]
+
+
+def revocations(snapshot: View, names: Names) -> SshRevocations:
+    """Return the list of certificates that ended before their expiry, and of authorities whose key was revoked."""
+    keys = {key.key: key for key in _keys(snapshot)}
+    revoked = [openssh.public_blob(key.public) for key in keys.values() if key.revoked_at is not None]
+    by_authority: dict[bytes, list[RevokedCertificate]] = {
+        openssh.public_blob(key.public): [] for key in keys.values()
+    }
+    count = 0
+    # If no key ever signed certificates, the query over all credentials is not needed.
+    ended = KeyStore(snapshot).ended_ssh_certificates(snapshot.now - SLACK) if keys else ()
+    for jti, signed_by in ended:
+        key = keys.get(signed_by)
+        raw = bytes(jti)
+        # A row without a known signer is damaged: its certificate is refused for every authority.
+        authority = openssh.ANY if key is None else openssh.public_blob(key.public)
+        by_authority.setdefault(authority, []).append(
+            RevokedCertificate(int.from_bytes(raw[8:]), credential_id(raw))
+        )
+        count += 1
+    return SshRevocations(
+        openssh.encode_krl(by_authority, revoked, snapshot.now, names.issuer), count, len(revoked)
+    )
+
+
+def _keys(snapshot: View) -> Sequence[SigningKey]:
+    return [key for key in KeyStore(snapshot).signing_keys() if key.use == "ssh"]

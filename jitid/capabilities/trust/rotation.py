@@ -9,7 +9,7 @@ from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.trust.signing import new_key
 from jitid.crypto import jws
 from jitid.errors import JitidError, NotFoundError, UsageError
-from jitid.keys.keyring import USES, Keyring, Signer, rotating
+from jitid.keys.keyring import USES, KeepsNoKeysError, Keyring, Signer, rotating
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
@@ -78,7 +78,11 @@ def rotate(
 
     def make() -> Signer:
         if transit is not None and transit != HERE:
-            return keyring.adopt(transit, algorithm, kids)
+            try:
+                return keyring.adopt(transit, algorithm, kids)
+            except KeepsNoKeysError as error:
+                # The request has named the target: the configuration may be right.
+                raise UsageError(error.message, error.hint) from None
         if transit is None and retired:
             return keyring.create_in_same_place(retired[-1], algorithm, kids)
         return keyring.create(algorithm)
@@ -186,11 +190,6 @@ def published(snapshot: View) -> dict[str, Any]:
     keys = [
         jws.public_jwk(key.algorithm, key.public, key.kid)
         for key in KeyStore(snapshot).signing_keys()
-        if key.use == "jws"
-        and key.revoked_at is None
-        and (
-            key.retired_at is None
-            or (KeyStore(snapshot).latest_expiry_signed_by(key.key) or 0) > snapshot.now
-        )
+        if key.use == "jws" and KeyStore(snapshot).is_needed(key)
     ]
     return {"keys": keys}

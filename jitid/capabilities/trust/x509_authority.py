@@ -113,7 +113,8 @@ def request_certificate(transaction: Transaction, names: Names, keyring: Keyring
 
     """
     for key in KeyStore(transaction).signing_keys():
-        if _waits(key) and keyring.holds(key.kid):
+        waits = key.use == "x509" and key.certificates is None and key.retired_at is None
+        if waits and keyring.holds(key.kid):
             signer = keyring.load(key.kid, key.algorithm, key.public)
             return Requested(key.kid, request(signer.kid, signer.private, names.trust_domain), None)
     keyring.must_be_for({key.kid for key in KeyStore(transaction).signing_keys()})
@@ -163,10 +164,6 @@ def import_certificate(transaction: Transaction, keyring: Keyring, pem: str) -> 
     return Imported(key.kid, tuple(retired), ends_at(chain), event.seq)
 
 
-def _waits(key: SigningKey) -> bool:
-    return key.use == "x509" and key.certificates is None and key.retired_at is None
-
-
 def _is_for(der: bytes, key: SigningKey) -> bool:
     try:
         with warnings.catch_warnings():
@@ -186,13 +183,14 @@ def bundle(snapshot: View, names: Names) -> Bundle:
 
     A rotated authority stays until no certificate by it can be live; a revoked authority is removed.
     """
-    keys = KeyStore(snapshot).signing_keys()
-    trusted = [key for key in keys if key.certificates is not None and _is_needed(snapshot, key)]
+    store = KeyStore(snapshot)
+    keys = store.signing_keys()
+    trusted = [key for key in keys if key.certificates is not None and store.is_needed(key)]
     roots = dict.fromkeys(split(key.certificates or b"")[-1] for key in trusted)
     token_keys = [
         jws.public_jwk(key.algorithm, key.public, key.kid) | {"use": JWT_USE}
         for key in keys
-        if key.use == "jws" and key.algorithm == "ES256" and _is_needed(snapshot, key)
+        if key.use == "jws" and key.algorithm == "ES256" and store.is_needed(key)
     ]
     published = {key.kid for key in trusted} | {jwk["kid"] for jwk in token_keys}
     # A key is added once, certified once and removed once: each change of the bundle increases this number.
@@ -207,12 +205,6 @@ def bundle(snapshot: View, names: Names) -> Bundle:
         "spiffe_refresh_hint": REFRESH,
     }
     return Bundle(names.trust_domain, document, tuple(roots))
-
-
-def _is_needed(snapshot: View, key: SigningKey) -> bool:
-    if key.revoked_at is not None:
-        return False
-    return key.retired_at is None or (KeyStore(snapshot).latest_expiry_signed_by(key.key) or 0) > snapshot.now
 
 
 def _root_jwk(der: bytes) -> dict[str, Any]:

@@ -67,6 +67,14 @@ class UseVerdict(Record):
     lineage: list[Ancestor]
 
 
+class RecordedUses(Record):
+    """The verdicts as the caller sees them, with the time and the event of the record."""
+
+    verdicts: list[UseVerdict]
+    at: int
+    event: int
+
+
 # An enforcement point sends the same few actions again and again; a text that is refused is not cached.
 @lru_cache(maxsize=256)
 def check_action(text: str) -> Scope:

@@ -10,8 +10,7 @@ from jitid.values.field_types import AUDIENCE, ROWS
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
-    from jitid.capabilities.use.authorization import UseRequest
-    from jitid.capabilities.use.usage import RecordedUses
+    from jitid.capabilities.use.authorization import RecordedUses, UseRequest
     from jitid.model.ledger_rows import Ancestor
     from jitid.model.use import RecordedUse, UseFilter
 

@@ -42,8 +42,7 @@ from jitid.values.secret import Secret
 from jitid.values.text import quote, refuse_token
 
 if TYPE_CHECKING:
-    from jitid.capabilities.use.authorization import UseVerdict
-    from jitid.capabilities.use.usage import RecordedUses
+    from jitid.capabilities.use.authorization import RecordedUses, UseVerdict
     from jitid.cli.identity import commands
     from jitid.operation.base import Authority
 

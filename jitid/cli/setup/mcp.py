@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def mcp(cli: Invocation, args: commands.McpCommand) -> None:
     """Perform `jitid mcp`."""
-    from jitid.mcp import messages
+    from jitid.mcp import methods
     from jitid.mcp.handed_out import AgentLimits
     from jitid.mcp.methods import McpServer
     from jitid.mcp.session import AgentSession, Host
@@ -47,7 +47,7 @@ def mcp(cli: Invocation, args: commands.McpCommand) -> None:
     if os.isatty(0):
         cli.note("waiting for a client's messages on standard input, each on a line of its own")
     try:
-        for line in messages.lines():
+        for line in methods.lines():
             answer = server.answer(line)
             if answer is not None:
                 output.write(answer + "\n")

@@ -89,6 +89,10 @@ class AwsError(RefusedError):
         """AWS's own message."""
 
 
+class AwsMissingError(AwsError):
+    """An error about an object that does not exist at AWS."""
+
+
 class _Now(local):
     """The deadline and the channels of one thread."""
 
@@ -293,7 +297,8 @@ class Aws:
             return AwsError(code, message, self._clocks(), aws_message)
         if code in _UNKNOWN_CALLER:
             return AwsError(code, message, "what jitid comes with is wrong, ended or revoked", aws_message)
-        return AwsError(code, message, None, aws_message)
+        error_type = AwsMissingError if code == "NoSuchEntity" else AwsError
+        return error_type(code, message, None, aws_message)
 
     def _clocks(self) -> str:
         hint = "the secret key may be wrong"

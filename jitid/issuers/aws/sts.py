@@ -14,20 +14,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from jitid.errors import ConfigurationError, JitidError, RefusedError, StorageError, UsageError
-from jitid.issuers.aws.admin_access import PARTS, AwsAccess
-from jitid.issuers.aws.api import SKEWED, Aws, AwsError, Keys
-from jitid.issuers.aws.iam_keys import StandingKeys
+from jitid.issuers.aws.admin_access import PARTS, AwsAccess, StandingKeys
+from jitid.issuers.aws.api import SKEWED, Aws, AwsError, AwsMissingError, Keys
 from jitid.issuers.aws.session_policy import (
     LEAST_SECONDS,
     Denials,
     Role,
+    Template,
     grant,
     role_of_session,
     session_policy,
     session_tags,
     source_identity,
+    template_of,
 )
-from jitid.issuers.aws.target_table import Template, template_of
 from jitid.issuers.target_issuer import OutsideIssuer
 from jitid.keys.keyring import Signer
 from jitid.model.credential import Kind
@@ -188,10 +188,8 @@ class AwsStsIssuer(OutsideIssuer):
         try:
             self._access.check_account(role)
             denial = self._denials.holding(role, record.jti)
-        except AwsError as error:
-            if error.aws == "NoSuchEntity":
-                return Probe(Life.DEAD, f"there is no role {role.name} any more")
-            return Probe(Life.UNKNOWN, error.message)
+        except AwsMissingError:
+            return Probe(Life.DEAD, f"there is no role {role.name} any more")
         except (RefusedError, ConfigurationError) as error:
             return Probe(Life.UNKNOWN, error.message)
         if denial is not None:
@@ -226,11 +224,9 @@ class AwsStsIssuer(OutsideIssuer):
             try:
                 access_keys = self._aws.pages("list_access_keys", keys, "AccessKeyMetadata", UserName=name)
                 return [self._existing_key(key, keys) for key in access_keys]
-            except AwsError as error:
+            except AwsMissingError:
                 # The user was deleted after the listing.
-                if error.aws == "NoSuchEntity":
-                    return []
-                raise
+                return []
 
         # Each user and each key is a call, and an account may have a thousand.
         with ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -15,10 +15,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from jitid.errors import JitidError, RefusedError, StorageError
 from jitid.issuers.openbao import bao
-from jitid.issuers.openbao.bao import BaoCall, OpenBao
-from jitid.issuers.openbao.login import plain
-from jitid.issuers.openbao.look_up import BRIEF, Looking, SecretReference, reference_of
-from jitid.issuers.openbao.make_secret import Making
+from jitid.issuers.openbao.bao import BaoCall, OpenBao, Reply, plain
+from jitid.issuers.openbao.make_secret import BRIEF, Looking, Making, SecretReference, reference_of
 from jitid.issuers.target_issuer import OutsideIssuer, TargetOption
 from jitid.model.target import (
     EndOutcome,
@@ -75,7 +73,8 @@ class LeaseEnding:
             outcome = self._end_token(reference.accessor)
             if outcome.settlement is not Settlement.DONE:
                 return outcome
-            return _unsupported(record, "it has no lease: it is honoured until it ends by itself")
+            proof = "it has no lease: it is honoured until it ends by itself"
+            return EndOutcome(Settlement.UNSUPPORTED, proof, record.expires_at)
         if record.template is None:
             return self._end_token(reference.accessor)
         return self._end_unread(reference.accessor, record)
@@ -94,8 +93,12 @@ class LeaseEnding:
         reason = self._looking.reasons().get(lease)
         if reason is not None:
             return EndOutcome(Settlement.STUCK, f"the lease {lease} is irrevocable: {reason}")
+        return self._not_ended(f"the lease {lease}", reply)
+
+    def _not_ended(self, subject: str, reply: Reply) -> EndOutcome:
+        """Return the outcome for a lease or a token that is there after a revocation."""
         detail = "the server still has it" if reply.good else self._bao.error_text(reply)
-        return EndOutcome(Settlement.UNAVAILABLE, f"the lease {lease} could not be ended: {detail}")
+        return EndOutcome(Settlement.UNAVAILABLE, f"{subject} could not be ended: {detail}")
 
     def _end_token(self, accessor: str) -> EndOutcome:
         reply = self._bao.request("POST", "auth/token/revoke-accessor", {"accessor": accessor})
@@ -103,8 +106,7 @@ class LeaseEnding:
             raise self._bao.refused(reply, "to end a token", "auth/token/revoke-accessor", ("update",))
         if self._looking.token(accessor) is None:
             return EndOutcome(Settlement.DONE, f"the server has no token with the accessor {accessor}")
-        detail = "the server still has it" if reply.good else self._bao.error_text(reply)
-        return EndOutcome(Settlement.UNAVAILABLE, f"the token could not be ended: {detail}")
+        return self._not_ended("the token", reply)
 
     def _end_certificate(self, reference: SecretReference) -> EndOutcome:
         assert reference.certificate is not None
@@ -149,10 +151,6 @@ class LeaseEnding:
             overdue = self._overdue(
                 [lease.removeprefix(f"{path}/") for lease in overdue], path, earliest, latest
             )
-        if not overdue:
-            return EndOutcome(
-                Settlement.DONE, f"the server has no token with the accessor {accessor}, and no lease of it"
-            )
         for lease in overdue:
             reply = self._bao.request("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
             if not reply.good and lease in self._looking.reasons():
@@ -160,8 +158,7 @@ class LeaseEnding:
                     Settlement.STUCK, f"the lease {lease} is irrevocable: {self._looking.reasons()[lease]}"
                 )
             if self._looking.lease(lease) is not None:
-                detail = "the server still has it" if reply.good else self._bao.error_text(reply)
-                return EndOutcome(Settlement.UNAVAILABLE, f"the lease {lease} could not be ended: {detail}")
+                return self._not_ended(f"the lease {lease}", reply)
         return EndOutcome(
             Settlement.DONE, f"the server has no token with the accessor {accessor}, and no lease of it"
         )
@@ -208,10 +205,6 @@ class LeaseEnding:
 def _failed(error: JitidError) -> EndOutcome:
     stuck = not isinstance(error, StorageError)
     return EndOutcome(Settlement.STUCK if stuck else Settlement.UNAVAILABLE, error.message)
-
-
-def _unsupported(record: TargetRecord, reason: str) -> EndOutcome:
-    return EndOutcome(Settlement.UNSUPPORTED, reason, record.expires_at)
 
 
 def _moment(value: object) -> float | None:

@@ -8,9 +8,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from jitid.crypto import jws
 from jitid.errors import ConfigurationError, IntegrityError
-from jitid.issuers.openbao.bao import BaoCall, OpenBao
-from jitid.issuers.openbao.login import plain, unclear
+from jitid.issuers.openbao.bao import BaoCall, OpenBao, plain, unclear
 from jitid.keys.keyring import Version
 from jitid.model.target import Target
 
@@ -68,9 +68,9 @@ class Transit:
         with self._bao.call() as call:
             for start in range(0, len(messages), _BATCH):
                 signatures += self._signed(call, path, version, messages[start : start + _BATCH])
-        verify = _verifier(algorithm, public)
+        verify = jws.verifier(algorithm, public)
         for message, signature in zip(messages, signatures, strict=True):
-            if len(signature) != _SIZE or not verify(message, signature):
+            if not verify(message, signature):
                 raise IntegrityError(
                     f"what the target {self._target.name} signed is not signed by the key that the ledger knows; "
                     "nothing was changed",
@@ -135,7 +135,6 @@ class Transit:
             yield signature
 
 
-_SIZE = 64
 _LARGE = 4 << 20
 
 
@@ -163,32 +162,3 @@ def _public(algorithm: str, text: object) -> bytes | None:
         return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     except ValueError:
         return None
-
-
-def _verifier(algorithm: str, public: bytes) -> Callable[[bytes, bytes], bool]:
-    # PyJWT is not used, since its import takes longer than all of this.
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-    from cryptography.hazmat.primitives.hashes import SHA256
-
-    if algorithm == "EdDSA":
-        edwards = ed25519.Ed25519PublicKey.from_public_bytes(public)
-
-        def check(message: bytes, signature: bytes) -> None:
-            edwards.verify(signature, message)
-    else:
-        point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
-
-        def check(message: bytes, signature: bytes) -> None:
-            halves = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
-            point.verify(encode_dss_signature(*halves), message, ec.ECDSA(SHA256()))
-
-    def verify(message: bytes, signature: bytes) -> bool:
-        try:
-            check(message, signature)
-        except InvalidSignature:
-            return False
-        return True
-
-    return verify

@@ -251,48 +251,46 @@ class _RoleEnding:
                 continue
             oid, comment, may_log_in = existing[role.name]
             if role.kept and role.name == own_role:
-                reason = (
-                    f"role {role.name} is the one that this target itself logs in with: it was left alone"
-                )
-                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, reason)
-                continue
-            if not role.is_ours(comment):
+                predicate = "is the one that this target itself logs in with: it was left alone"
+                self._report(role.name, Settlement.STUCK, predicate)
+            elif not role.is_ours(comment):
                 owner = "has no comment" if comment is None else f"is of {quote(comment, 120)}"
-                reason = (
-                    f"role {role.name} {owner}, so it is not the one that was made here: it was left alone"
-                )
-                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, reason)
-                continue
-            roles.append(_Role(role.name, oid, role.heir, not may_log_in, role.kept))
+                predicate = f"{owner}, so it is not the one that was made here: it was left alone"
+                self._report(role.name, Settlement.STUCK, predicate)
+            else:
+                roles.append(_Role(role.name, oid, role.heir, not may_log_in, role.kept))
         return roles
+
+    def _report(self, name: str, settlement: Settlement, predicate: str) -> None:
+        """Set the outcome of a role; `predicate` follows its name in the proof."""
+        self.outcomes[name] = EndOutcome(settlement, f"role {name} {predicate}")
+
+    def _sessions_text(self, role: _Role) -> str:
+        """Return the words for the number of ended sessions of a role; empty without any."""
+        count = self._sessions_ended[role.oid]
+        return {0: "", 1: ", 1 session ended"}.get(count, f", {count} sessions ended")
 
     def _each(
         self, db: Database, roles: Sequence[_Role], change: Callable[[Database, Sequence[_Role]], None]
     ) -> list[_Role]:
         """Change all roles, one transaction for each batch, and return the roles that were changed."""
         changed: list[_Role] = []
-        for batch in _batches(roles):
+        # The last batch comes first.
+        batches = [roles[start : start + _BATCH] for start in range(0, len(roles), _BATCH)][::-1]
+        while batches:
+            batch = batches.pop()
             try:
                 with db.transaction():
                     change(db, batch)
                 changed += batch
-                continue
             except psycopg.Error as error:
                 if _is_lost(error):
                     raise
                 if len(batch) == 1:
                     self.outcomes[batch[0].name] = _failure_outcome(batch[0], error)
-                    continue
-            # One of the roles prevents the change; changing each alone shows which.
-            for role in batch:
-                try:
-                    with db.transaction():
-                        change(db, [role])
-                    changed.append(role)
-                except psycopg.Error as error:
-                    if _is_lost(error):
-                        raise
-                    self.outcomes[role.name] = _failure_outcome(role, error)
+                else:
+                    # One of the roles prevents the change; changing each alone shows which.
+                    batches += [[role] for role in reversed(batch)]
         return changed
 
     def _end_sessions(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
@@ -311,8 +309,8 @@ class _RoleEnding:
         for role in roles:
             if count := remaining[role.oid]:
                 sessions_left = "1 session of it has" if count == 1 else f"{count} sessions of it have"
-                reason = f"role {role.name} is locked, and {sessions_left} not ended yet"
-                self.outcomes[role.name] = EndOutcome(Settlement.UNAVAILABLE, reason)
+                predicate = f"is locked, and {sessions_left} not ended yet"
+                self._report(role.name, Settlement.UNAVAILABLE, predicate)
         return [role for role in roles if role.oid not in remaining]
 
     def _keep(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
@@ -320,10 +318,8 @@ class _RoleEnding:
         kept_roles = [role for role in roles if role.kept]
         # A login may have begun before the lock.
         for role in self._end_sessions(db, kept_roles) if kept_roles else ():
-            count = self._sessions_ended[role.oid]
-            ended_text = {0: "", 1: ", 1 session ended"}.get(count, f", {count} sessions ended")
-            reason = f"role {role.name} is locked and has no password{ended_text}; what it owns is left"
-            self.outcomes[role.name] = EndOutcome(Settlement.DONE, reason)
+            predicate = f"is locked and has no password{self._sessions_text(role)}; what it owns is left"
+            self._report(role.name, Settlement.DONE, predicate)
         return [role for role in roles if not role.kept]
 
     def _without_prepared(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
@@ -332,11 +328,11 @@ class _RoleEnding:
         for owner, gid, database in db.execute(_PREPARED, [[role.name for role in roles]]):
             waiting.setdefault(owner, (gid, database))
         for name, (gid, database) in waiting.items():
-            reason = (
-                f"role {name} is locked, and has left the prepared transaction {quote(gid)} in database "
+            predicate = (
+                f"is locked, and has left the prepared transaction {quote(gid)} in database "
                 f"{safe(database)}: end it there with ROLLBACK PREPARED or COMMIT PREPARED"
             )
-            self.outcomes[name] = EndOutcome(Settlement.STUCK, reason)
+            self._report(name, Settlement.STUCK, predicate)
         return [role for role in roles if role.name not in waiting]
 
     def _empty(self, db: Database, roles: Sequence[_Role]) -> list[_Role]:
@@ -350,13 +346,11 @@ class _RoleEnding:
             role = by_oid[oid]
             if role.heir in superuser_heirs:
                 # Views and triggers of the agent would run with a superuser's rights from then on.
-                reason = f"role {role.name} owns something, and `reassign_to` names the superuser {role.heir}"
-                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, reason)
+                predicate = f"owns something, and `reassign_to` names the superuser {role.heir}"
+                self._report(role.name, Settlement.STUCK, predicate)
             elif not accepts_connections:
-                reason = (
-                    f"role {role.name} has something in database {safe(database)}, which takes no connections"
-                )
-                self.outcomes[role.name] = EndOutcome(Settlement.STUCK, reason)
+                predicate = f"has something in database {safe(database)}, which takes no connections"
+                self._report(role.name, Settlement.STUCK, predicate)
             else:
                 # Shared objects belong to no database, and can be removed from any.
                 roles_by_database.setdefault(database, []).append(role)
@@ -376,8 +370,8 @@ class _RoleEnding:
             refused = isinstance(error, (RefusedError, ConfigurationError))
             settlement = Settlement.STUCK if refused else Settlement.UNAVAILABLE
             for role in self._left(roles):
-                reason = f"role {role.name} is locked, and has something in database {safe(database)}: {error.message}"
-                self.outcomes[role.name] = EndOutcome(settlement, reason)
+                predicate = f"is locked, and has something in database {safe(database)}: {error.message}"
+                self._report(role.name, settlement, predicate)
 
     def _left(self, roles: Sequence[_Role]) -> list[_Role]:
         return [role for role in roles if role.name not in self.outcomes]
@@ -388,21 +382,13 @@ class _RoleEnding:
         existing_names = {name for name, *_ in db.execute(_ROLES, [[role.name for role in roles]])}
         for role in self._left(roles):
             if role.name in existing_names:
-                reason = f"role {role.name} is there again"
-                self.outcomes[role.name] = EndOutcome(Settlement.UNAVAILABLE, reason)
-                continue
-            count = self._sessions_ended[role.oid]
-            ended_text = {0: "", 1: ", 1 session ended"}.get(count, f", {count} sessions ended")
-            self.outcomes[role.name] = EndOutcome(Settlement.DONE, f"role {role.name} dropped{ended_text}")
+                self._report(role.name, Settlement.UNAVAILABLE, "is there again")
+            else:
+                self._report(role.name, Settlement.DONE, f"dropped{self._sessions_text(role)}")
 
     def _pause(self) -> None:
         time.sleep(min(_PAUSE, max(0.0, self._call.left)))
         self._call.check()
-
-
-def _batches(roles: Sequence[_Role]) -> Iterator[Sequence[_Role]]:
-    for start in range(0, len(roles), _BATCH):
-        yield roles[start : start + _BATCH]
 
 
 def _names(roles: Iterable[_Role]) -> Composed:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from jitid.capabilities.access import key_sets, oidc
 from jitid.capabilities.access.key_sets import key_set, read_key_set
-from jitid.capabilities.access.oidc import verify_id_token
+from jitid.capabilities.access.oidc import verify_token
 from jitid.crypto import jws
 from jitid.errors import ConfigurationError, InvalidCredentialError, StorageError
 from jitid.model.access import OidcIssuer
@@ -116,7 +116,7 @@ def test_a_token_is_verified_by_keys_from_the_network() -> None:
     with serve({"/keys": Answer(KEY_SET)}) as address:
         issuer = OidcIssuer("https://ci.example", f"{address}/keys", "jitid", kind="system")
         text = token({"alg": "ES256", "kid": "k2"}, claims, P256)
-        assert verify_id_token(text, [issuer], NOW, timeout=5).delegator == "system:ci"
+        assert verify_token(text, [issuer], NOW, timeout=5).delegator == "system:ci"
 
 
 def test_a_server_without_an_answer_is_a_storage_failure() -> None:

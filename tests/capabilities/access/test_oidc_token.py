@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from jitid.capabilities.access import oidc
-from jitid.capabilities.access.oidc import verify_id_token
+from jitid.capabilities.access.oidc import verify_token
 from jitid.errors import ConfigurationError, InvalidCredentialError
 from jitid.model.access import OidcIssuer, Proof
 from tests.crypto.signed import ED25519, NOW, P256, Private, encode, jwk, token
@@ -59,7 +59,7 @@ def verify(key_set: Path) -> Verify:
         issuer = OidcIssuer(ISSUER, str(key_set), "jitid")._replace(**settings)
         kind = "user" if issuer.kind == "system" else "system"
         other = issuer._replace(issuer="https://other.example", kind=kind)
-        return verify_id_token(text, [other, issuer], now, timeout=5)
+        return verify_token(text, [other, issuer], now, timeout=5)
 
     return call
 
@@ -283,11 +283,11 @@ def test_an_issuer_may_stand_once_for_each_audience(key_set: Path) -> None:
     """The choice of the claim must not depend on the order of issuers."""
     one = OidcIssuer(ISSUER, str(key_set), "jitid")
     other = one._replace(audience="other", kind="system")
-    assert verify_id_token(token(HEADER, CLAIMS), [other, one], NOW, timeout=5).delegator.startswith("user:")
+    assert verify_token(token(HEADER, CLAIMS), [other, one], NOW, timeout=5).delegator.startswith("user:")
     with pytest.raises(ConfigurationError, match="stands twice"):
-        verify_id_token(token(HEADER, CLAIMS), [one, one._replace(claim="login")], NOW, timeout=5)
+        verify_token(token(HEADER, CLAIMS), [one, one._replace(claim="login")], NOW, timeout=5)
     with pytest.raises(InvalidCredentialError):
-        verify_id_token(token(HEADER, CLAIMS), [], NOW, timeout=5)
+        verify_token(token(HEADER, CLAIMS), [], NOW, timeout=5)
 
 
 def test_what_is_refused_says_what_would_pass(key_set: Path) -> None:
@@ -312,7 +312,7 @@ def test_what_is_refused_says_what_would_pass(key_set: Path) -> None:
         ({**HEADER, "alg": "HS256"}, {}, [one], "it is `HS256`, and the key is for EdDSA"),
     ):
         with pytest.raises(InvalidCredentialError) as caught:
-            verify_id_token(token(header, {**CLAIMS, **claims}), issuers, NOW, timeout=5)
+            verify_token(token(header, {**CLAIMS, **claims}), issuers, NOW, timeout=5)
         assert str(caught.value.hint).startswith(hint)
 
 
@@ -320,9 +320,9 @@ def test_an_issuer_that_cannot_be_meant_stands_in_nobodys_way(key_set: Path) -> 
     """Its own tokens are refused, and the error names the invalid setting. Other issuers still work."""
     good = OidcIssuer(ISSUER, str(key_set), "jitid")
     bad = OidcIssuer("id.example", "", "jitid")
-    assert verify_id_token(token(HEADER, CLAIMS), [bad, good], NOW, timeout=5)
+    assert verify_token(token(HEADER, CLAIMS), [bad, good], NOW, timeout=5)
     with pytest.raises(ConfigurationError, match=r"`id\.example` has no `jwks`") as caught:
-        verify_id_token(token(HEADER, {**CLAIMS, "iss": "id.example"}), [bad, good], NOW, timeout=5)
+        verify_token(token(HEADER, {**CLAIMS, "iss": "id.example"}), [bad, good], NOW, timeout=5)
     assert "jitid config unset oidc.id.example" in str(caught.value.hint)
 
 
@@ -344,7 +344,7 @@ def test_two_issuers_of_a_kind_prove_different_names(key_set: Path) -> None:
     text, theirs = token(HEADER, CLAIMS), token(HEADER, {**CLAIMS, "iss": second.issuer, "sub": "ci-7"})
 
     def prove(text: str, *issuers: OidcIssuer) -> str:
-        return verify_id_token(text, issuers, NOW, timeout=5).delegator
+        return verify_token(text, issuers, NOW, timeout=5).delegator
 
     assert prove(text, second, first) == "user:alice@example.com"
     assert prove(theirs, second, first) == "user:ci-7"
@@ -364,12 +364,12 @@ def test_a_second_issuer_takes_all_names_from_one_that_states_none(key_set: Path
     first = OidcIssuer(ISSUER, str(key_set), "jitid")
     second = first._replace(issuer="https://other.example", names=("*@example.org",))
     with pytest.raises(ConfigurationError, match="has no `names`; it proves no delegator") as caught:
-        verify_id_token(token(HEADER, CLAIMS), [first, second], NOW, timeout=5)
+        verify_token(token(HEADER, CLAIMS), [first, second], NOW, timeout=5)
     assert caught.value.hint == (
         f"state which names it may prove: jitid config set oidc.{ISSUER}.names '*@example.com'"
     )
     named = token(HEADER, {**CLAIMS, "iss": second.issuer, "sub": "bob@example.org", "azp": "jitid"})
-    assert verify_id_token(named, [first, second], NOW, timeout=5).delegator == "user:bob@example.org"
+    assert verify_token(named, [first, second], NOW, timeout=5).delegator == "user:bob@example.org"
 
 
 @pytest.mark.parametrize(

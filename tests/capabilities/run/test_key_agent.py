@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.run.key_agent import SshAgent
+from jitid.capabilities.run.delivery.ssh_keys import SshAgent
 from jitid.crypto import openssh
 from jitid.errors import JitidError, RefusedError, StorageError, UsageError
 from jitid.issuers.issuer import Order
@@ -120,7 +120,7 @@ def test_nothing_of_the_environment_comes_to_it(folder: str, monkeypatch: pytest
 HOLDER = textwrap.dedent(
     """
     import sys, time
-    from jitid.capabilities.run.key_agent import SshAgent
+    from jitid.capabilities.run.delivery.ssh_keys import SshAgent
     agent = SshAgent(sys.argv[1])
     print(agent.path, flush=True)
     time.sleep(600)

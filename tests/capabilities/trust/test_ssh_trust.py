@@ -21,7 +21,7 @@ from jitid.capabilities.trust.operations import (
     RevokeKey,
     RotateKey,
 )
-from jitid.capabilities.trust.ssh_trust import SLACK, SshRevocations
+from jitid.capabilities.trust.publication import SLACK, SshRevocations
 from jitid.crypto import openssh
 from jitid.errors import InvalidCredentialError
 from jitid.issuers.issuer import Ids, Order

@@ -15,6 +15,7 @@ from jitid.capabilities.issue.operations import Attach, Issue, Renew
 from jitid.capabilities.use.authorization import (
     LONGEST,
     NO_SCOPE,
+    RecordedUses,
     UseRequest,
     UseVerdict,
     check_action,
@@ -23,7 +24,6 @@ from jitid.capabilities.use.authorization import (
     covering,
 )
 from jitid.capabilities.use.operations import Authorize, ListUses
-from jitid.capabilities.use.usage import RecordedUses
 from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.request import AttachRequest, RenewRequest

@@ -13,8 +13,8 @@ from jitid.capabilities.identity.recognise_token import PresentedToken
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.trust import operations as trust_operations
-from jitid.capabilities.use import usage
-from jitid.capabilities.use.authorization import UseRequest
+from jitid.capabilities.use import perform
+from jitid.capabilities.use.authorization import RecordedUses, UseRequest
 from jitid.capabilities.use.operations import Authorize
 from jitid.errors import IntegrityError
 from jitid.ledger import policies
@@ -38,19 +38,19 @@ def _present(world: World, made: Made) -> list[PresentedToken]:
         return recognise_token.present(NAMES, recognise_token.signing_keys_of(snapshot), [made.token])
 
 
-def _foresee(world: World, made: Made) -> usage.ForeseenUses:
+def _foresee(world: World, made: Made) -> perform.ForeseenUses:
     presented = _present(world, made)
     with world.ledger.read() as snapshot:
-        return usage.decide_ahead(snapshot, NAMES, world.terms, _asked(made), presented, AUDIENCES)
+        return perform.decide_ahead(snapshot, NAMES, world.terms, _asked(made), presented, AUDIENCES)
 
 
-def _record(world: World, made: Made, foreseen: usage.ForeseenUses) -> usage.RecordedUses:
+def _record(world: World, made: Made, foreseen: perform.ForeseenUses) -> RecordedUses:
     presented = _present(world, made)
     with world.ledger.write() as transaction:
-        return usage.record(transaction, NAMES, world.terms, _asked(made), presented, foreseen, AUDIENCES)
+        return perform.record(transaction, NAMES, world.terms, _asked(made), presented, foreseen, AUDIENCES)
 
 
-def _use(world: World, *made: Made) -> usage.RecordedUses:
+def _use(world: World, *made: Made) -> RecordedUses:
     asked = tuple(one for each in made for one in _asked(each))
     return world.authority.perform(Authorize(asked=asked))
 
@@ -252,12 +252,12 @@ def test_many_actions_are_decided_before_the_lock_also_where_nobody_else_writes(
     _use(world, made)
     decided: list[bool] = []
 
-    def spy(view: Any, *rest: Any) -> usage.ForeseenUses:
+    def spy(view: Any, *rest: Any) -> perform.ForeseenUses:
         decided.append(isinstance(view, Transaction))
         return decide_ahead(view, *rest)
 
-    decide_ahead = usage.decide_ahead
-    monkeypatch.setattr(usage, "decide_ahead", spy)
+    decide_ahead = perform.decide_ahead
+    monkeypatch.setattr(perform, "decide_ahead", spy)
     _use(world, *[made] * asked)
     assert decided == [asked <= 10 or not isinstance(world.ledger, SqliteLedger)]
     world.check()

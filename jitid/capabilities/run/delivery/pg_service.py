@@ -92,7 +92,7 @@ def place_of(url: str) -> LoginPlace:
         tuple(options.items()),
     )
     if not all(
-        _is_line(text)
+        "\n" not in text and "\r" not in text
         for text in (*address.hosts, *address.ports, address.database, *options, *options.values())
     ):
         raise StorageError("the database's address has a line break, which no service file can have")
@@ -124,10 +124,6 @@ def passwords(role: tuple[LoginPlace, str, str]) -> str:
 def _line(fields: Sequence[str]) -> str:
     escaped = [field.replace("\\", "\\\\").replace(":", "\\:") if field != "*" else field for field in fields]
     return ":".join(escaped) + "\n"
-
-
-def _is_line(text: str) -> bool:
-    return "\n" not in text and "\r" not in text
 
 
 DELIVERY = Services
