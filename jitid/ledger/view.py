@@ -12,13 +12,27 @@ from jitid.model.chain import Chain, head_of, opening, settled
 from jitid.model.event import Event, Head
 from jitid.model.ledger_rows import Names
 
+Found = TypeVar("Found")
 
-class SqlAuditLog:
-    """The audit log within one consistent view."""
+_REMEMBERED = frozenset({"entry", "shared"})
+"""The kinds of answers that a view caches; a PostgreSQL view caches more of them, by the version of the ledger."""
 
-    def __init__(self, db: Any, names: Names) -> None:
+
+class View:
+    """A consistent view of the ledger at one time. The stores of the capabilities query it; it imports none of them."""
+
+    def __init__(self, db: Any, names: Names, now: int) -> None:
         self.db = db
         self._names = names
+        self._now = now
+        self._memory: dict[tuple[str, Any], Any] = {}
+        """The cached answers, by kind and key."""
+        self.sealed_as: tuple[str | None] | None = None
+        """The stored seal, if the view has read it; None inside the tuple means that the ledger is not sealed."""
+        self.changed_at: int | None = None
+        """The number of the last audit event that changed a delegator, agent, share, key or name, if that was read."""
+        self.marked_at: int | None = None
+        """The time mark, if the ledger keeps one and the view was opened by reading it."""
 
     @property
     def names(self) -> Names:
@@ -93,42 +107,6 @@ class SqlAuditLog:
     def settled(self) -> int:
         """Return the number up to which no event is missing; later numbers may still have gaps."""
         return settled(self.chains())
-
-
-def by_event(db: Any, prefix: str = "") -> str:
-    """Return the columns that sort rows by their events; `prefix` names the table: `c.`."""
-    # With a single chain, the order of events is the order of the rows' own numbers, in which they are stored.
-    (chain_count,) = db.execute("SELECT count(*) FROM chain").fetchone()
-    return f"{prefix}id" if chain_count == 1 else f"{prefix}event, {prefix}id"
-
-
-def spared(without: str, identity: str = "c.identity") -> str:
-    """Return the condition that an identity is not in the table `without`; without a table, it always holds."""
-    if not without:
-        return "1 = 1"
-    return f"NOT EXISTS (SELECT 1 FROM {without} w WHERE w.identity = {identity})"
-
-
-Found = TypeVar("Found")
-
-_REMEMBERED = frozenset({"entry", "shared"})
-"""The kinds of answers that a view caches; a PostgreSQL view caches more of them, by the version of the ledger."""
-
-
-class View(SqlAuditLog):
-    """A consistent view of the ledger at one time. The stores of the capabilities query it; it imports none of them."""
-
-    def __init__(self, db: Any, names: Names, now: int) -> None:
-        super().__init__(db, names)
-        self._now = now
-        self._memory: dict[tuple[str, Any], Any] = {}
-        """The cached answers, by kind and key."""
-        self.sealed_as: tuple[str | None] | None = None
-        """The stored seal, if the view has read it; None inside the tuple means that the ledger is not sealed."""
-        self.changed_at: int | None = None
-        """The number of the last audit event that changed a delegator, agent, share, key or name, if that was read."""
-        self.marked_at: int | None = None
-        """The time mark, if the ledger keeps one and the view was opened by reading it."""
 
     def once(
         self, kind: str, key: Any, load: Callable[[], Found], keep: Callable[[Found], bool] | None = None
@@ -208,3 +186,21 @@ class Store:
 
     def _one(self, sql: str, **values: Any) -> Any:
         return self._db.execute(sql, values).fetchone()
+
+    def _stream(self, sql: str, **values: Any) -> Iterator[Any]:
+        """Return the rows of a query, which may be more than fit into memory."""
+        return dialect_of(self._db).stream(self._db, sql, values)
+
+
+def by_event(db: Any, prefix: str = "") -> str:
+    """Return the columns that sort rows by their events; `prefix` names the table: `c.`."""
+    # With a single chain, the order of events is the order of the rows' own numbers, in which they are stored.
+    (chain_count,) = db.execute("SELECT count(*) FROM chain").fetchone()
+    return f"{prefix}id" if chain_count == 1 else f"{prefix}event, {prefix}id"
+
+
+def spared(without: str, identity: str = "c.identity") -> str:
+    """Return the condition that an identity is not in the table `without`; without a table, it always holds."""
+    if not without:
+        return "1 = 1"
+    return f"NOT EXISTS (SELECT 1 FROM {without} w WHERE w.identity = {identity})"

@@ -25,7 +25,7 @@ from jitid.capabilities.integrity import (
     verify_tasks,
     verify_use,
 )
-from jitid.capabilities.integrity.prune_store import PruneStore
+from jitid.capabilities.integrity.prune_store import PruneStore, issued_parts
 from jitid.capabilities.integrity.store import EventRows, RowStore
 from jitid.capabilities.integrity.verify_issued import IssuedMembers
 from jitid.capabilities.issue.approval_store import ApprovalStore
@@ -41,7 +41,6 @@ from jitid.model import event as audit
 from jitid.model.ledger_rows import RESTORED
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_access_id, parse_id
-from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.integrity.verify_use import OutsideMembers
@@ -51,22 +50,6 @@ if TYPE_CHECKING:
 _MANY = 10
 """Number of rows from which one query for all is cheaper than reading each row."""
 _ISSUED_BY = itemgetter(3)
-
-
-class EndedRow(Record):
-    """An ended credential, with the columns about its end."""
-
-    event: int
-    """The event that ended it."""
-    jti: bytes
-    ended_at: int
-    ended_as: str
-    honoured_until: int | None
-    """The expiry of a signed credential that ended early: until then verifiers may accept it."""
-    mistimed: int
-    """1 if it did not expire at its expiry, or was superseded without a successor."""
-    recorded: int
-    """1 if the record of an agent counts it."""
 
 
 class MemberRows:
@@ -148,7 +131,8 @@ def mismatch_message(seq: int, verb: str) -> str:
     return f"the credentials that event {seq} {verb} are not in the ledger as it says"
 
 
-# Columns of `issued_members` and `ended_rows`. There may be a million rows: no loop in Python runs over them.
+# Columns of `issued_members` and `ended_rows` of `RowStore`. There may be a million rows: no loop in Python runs over
+# them.
 _EVENT = itemgetter(0)
 _JTI = itemgetter(1)
 _MISTIMED, _RECORDED = itemgetter(5), itemgetter(6)
@@ -394,7 +378,8 @@ class Members:
             # A credential at a target has no fingerprint before it is confirmed.
             self._at_targets().made(list(map(_JTI, rows)), event["target"], event["at"])
             rows = [(*row[:2], None, *row[3:]) for row in rows]
-        self._pruned.issued(seq, rows, at_target="target" in event and event["op"] != "adopt")
+        at_target = "target" in event and event["op"] != "adopt"
+        self._pruned.left("issues", seq, issued_parts(rows, at_target=at_target))
         digest = event["issued"] if "issued" in event or "rows" not in event else None
         if digest is not None and len(rows) == count and audit.issued_digest(map(_PRINTED, rows)) != digest:
             raise IntegrityError(mismatch_message(seq, "issued"))
@@ -447,7 +432,7 @@ class Members:
     def _check_ended(self, seq: int, event: Mapping[str, Any]) -> None:
         count = event["count"]
         rows = self._ended.take(seq, count)
-        self._pruned.ended(seq, rows)
+        self._pruned.left("ends", seq, map(_JTI, rows))
         if len(rows) != count:
             self._partly.add(seq)
         if rows and set(map(_EVENT, rows)) != {seq}:

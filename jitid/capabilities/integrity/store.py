@@ -73,39 +73,6 @@ class Run(Record):
     """The hashes of the signed claims, for credentials that have one."""
 
 
-def one(db: Any, key: int) -> tuple[Any, ...] | None:
-    """Return the members of `AlikeRows` for a credential; None if none has that number."""
-    row = db.execute(_ALIKE, {"key": key}).fetchone()
-    return None if row is None else tuple(row)
-
-
-def count(db: Any, first_key: int, last_key: int, event: int, alike: Sequence[Any], spared: str) -> int:
-    """Return the number of credentials that are alike, for `RowStore.count_alike`; `spared` is a condition on each."""
-    values = [value for value in alike if value is not None]
-    row = db.execute(
-        f"SELECT count(*) {_ALL_ALIKE} AND {_equal(_absent(alike))} AND {spared}",
-        (first_key, last_key, event, *values),
-    ).fetchone()
-    return int(row[0])
-
-
-def whole(db: Any, first_key: int, last_key: int, event: int, alike: Sequence[Any], spared: str) -> Run:
-    """Return these credentials as a whole, without rows that lack bytes or have bytes of another length."""
-    joined = dialect_of(db).joined_bytes
-    values = [value for value in alike if value is not None]
-    row = db.execute(
-        f"""SELECT count(*), {joined("c.jti", "c.id")}, {joined("c.fingerprint", "c.id")},
-                   {joined("i.uid", "c.id")}, {joined("c.claims_hash", "c.id")}
-              {_ALL_ALIKE} AND {_equal(_absent(alike))} AND {_PLAIN} AND {spared}""",
-        (first_key, last_key, event, *values, *_NO_BYTES),
-    ).fetchone()
-    return Run(*row)
-
-
-def _absent(alike: Sequence[Any]) -> tuple[bool, ...]:
-    return tuple([value is None for value in alike])
-
-
 _HERE = "o.credential IS NULL OR c.kind = 'adopted'"
 """The condition that no target made a credential: its event has all its facts, and no later event confirms it."""
 
@@ -120,13 +87,11 @@ _UNSUCCEEDED = """c.superseded_at IS NOT NULL AND NOT EXISTS (
 class RowStore(Store):
     """Queries of a view of the ledger for its rows, in the order of their events."""
 
-    def _stream(self, sql: str, **values: Any) -> Iterator[Any]:
-        """Return rows that may not fit into memory together."""
-        return dialect_of(self._db).stream(self._db, sql, values)
-
     def issued_members(self, without: str = "", after: int | None = None) -> Iterator[tuple[Any, ...]]:
-        """Yield the members of `IssuedRow` of every credential, ordered by the event that issued it.
+        """Yield the values of every credential that `AlikeRows` lacks, ordered by the event that issued it.
 
+        A row has number, jti, fingerprint and event; SHA-256 of the key that a certificate is for; the raw id of the
+        identity; the hash of the claims; status list and place in it, or None twice.
         `after` is the number of the last credential to skip; None skips none.
         """
         has_places = self.has_status_places()
@@ -145,7 +110,8 @@ class RowStore(Store):
 
     def alike(self, key: int) -> tuple[Any, ...] | None:
         """Return the members of `AlikeRows` for a credential; None if none has that number."""
-        return one(self._db, key)
+        row = self._one(_ALIKE, key=key)
+        return None if row is None else tuple(row)
 
     def count_alike(
         self, first_key: int, last_key: int, event: int, alike: Sequence[Any], without: str = ""
@@ -154,13 +120,38 @@ class RowStore(Store):
 
         `alike` has the values of `OF_CREDENTIAL` and `OF_IDENTITY`.
         """
-        return count(self._db, first_key, last_key, event, alike, spared(without))
+        (count,) = self._among_alike("count(*)", first_key, last_key, event, alike, spared(without))
+        return int(count)
 
     def run_alike(
         self, first_key: int, last_key: int, event: int, alike: Sequence[Any], without: str = ""
     ) -> Run:
         """Return the same credentials as a whole, without rows that lack bytes or have bytes of another length."""
-        return whole(self._db, first_key, last_key, event, alike, spared(without))
+        joined = dialect_of(self._db).joined_bytes
+        columns = [joined(column, "c.id") for column in ("c.jti", "c.fingerprint", "i.uid", "c.claims_hash")]
+        condition = f"{_PLAIN} AND {spared(without)}"
+        return Run(
+            *self._among_alike(
+                f"count(*), {', '.join(columns)}", first_key, last_key, event, alike, condition, _NO_BYTES
+            )
+        )
+
+    def _among_alike(
+        self,
+        columns: str,
+        first_key: int,
+        last_key: int,
+        event: int,
+        alike: Sequence[Any],
+        condition: str,
+        further: Sequence[Any] = (),
+    ) -> Any:
+        absent = tuple([value is None for value in alike])
+        values = [value for value in alike if value is not None]
+        return self._db.execute(
+            f"SELECT {columns} {_ALL_ALIKE} AND {_equal(absent)} AND {condition}",
+            (first_key, last_key, event, *values, *further),
+        ).fetchone()
 
     def has_status_places(self) -> bool:
         """Return whether any credential has a place in a status list."""
@@ -245,7 +236,12 @@ class RowStore(Store):
         return rows
 
     def ended_rows(self, without: str = "") -> Iterator[tuple[Any, ...]]:
-        """Yield the members of `EndedRow` of every ended credential, ordered by the event that ended it."""
+        """Yield every ended credential, ordered by the event that ended it.
+
+        A row has that event, the jti, when and how it ended; the expiry of a signed credential that ended early, until
+        which verifiers may accept it; 1 if it did not expire at its expiry, or was superseded without a successor; 1 if
+        the record of an agent counts it.
+        """
         return self._ended(
             f""", CASE WHEN c.claims_hash IS NOT NULL AND c.ended_as <> 'expired' THEN c.expires_at END,
                  CASE WHEN c.ended_as = 'expired' AND c.ended_at <> c.expires_at

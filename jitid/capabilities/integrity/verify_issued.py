@@ -22,23 +22,6 @@ if TYPE_CHECKING:
     from jitid.ledger.view import View
 
 
-class IssuedRow(Record):
-    """The values that differ between the credentials of one event; `AlikeRows` has the rest of a row."""
-
-    key: int
-    jti: bytes
-    fingerprint: bytes | None
-    event: int
-    public: bytes | None
-    """SHA-256 of the key that a certificate is for."""
-    uid: bytes | None
-    """The raw id of the identity."""
-    claims_hash: bytes | None
-    list_: int | None
-    """The status list in which the credential has a place; None without one."""
-    place: int | None
-
-
 _LINED = frozenset({"rows", "may_audience"})
 """Members of `issue` events that show that lines of credentials existed already."""
 _WHOLE = frozenset({"rows", "lifetime"})
@@ -348,7 +331,7 @@ class HonouredMembers:
         """By event: the number of credentials, the first end, and the last expiry."""
 
     def take(self, seq: int, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Take the credentials that an event ended: rows of `EndedRow`."""
+        """Take the credentials that an event ended: rows of `RowStore.ended_rows`."""
         if rows:
             self._ended[seq] = (len(rows), min(map(_ENDED_AT, rows)), max(map(_EXPIRES_AT, rows)))
 

@@ -81,7 +81,7 @@ class LeakMembers:
     def _check_added(self, seq: int, event: Mapping[str, Any]) -> None:
         rows = self._added.take(seq, event["count"])
         jtis = _jtis([row.jti for row in rows])
-        self._pruned.leaked(seq, jtis)
+        self._pruned.left("leaks", seq, jtis)
         for row in rows:
             if (row.event, row.source, row.added_at, row.reported_at) != (
                 seq,
@@ -103,7 +103,7 @@ class LeakMembers:
             digest = "holds what no ledger writes"
         expected = event.get("sightings", 0), event.get("sighted")
         if digest is not None:
-            self._pruned.seen(seq, digest)
+            self._pruned.left("sightings", seq, [digest.encode()])
         if self._is_left(seq, len(rows), expected[0]):
             return
         if (len(rows), digest) != expected or any(row_seq != seq for row_seq, _ in rows):
@@ -112,7 +112,7 @@ class LeakMembers:
     def _check_closed(self, seq: int, event: Mapping[str, Any]) -> None:
         rows = self._closed.take(seq, event["count"])
         jtis = _jtis([jti for _, _, jti in rows])
-        self._pruned.closed(seq, jtis)
+        self._pruned.left("closings", seq, jtis)
         if self._is_left(seq, len(rows), event["count"]) and {time for _, time, _ in rows} <= {event["at"]}:
             return
         if {(seq, event["at"])} != {(row_seq, time) for row_seq, time, _ in rows} or (

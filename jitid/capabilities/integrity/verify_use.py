@@ -57,7 +57,7 @@ class UseMembers:
             digest = used_digest([row.members for row in rows])
         except (TypeError, ValueError) as error:
             raise IntegrityError(f"an action of event {seq} holds what no ledger writes") from error
-        self._pruned.used(seq, rows, digest)
+        self._pruned.left("uses", seq, [digest.encode()] if rows else [])
         partly_pruned = seq <= self._pruned.through and len(rows) < event["count"]
         if not partly_pruned and (len(rows) != event["count"] or digest != event["used"]):
             raise IntegrityError(
@@ -276,7 +276,7 @@ class OutsideMembers:
         digest = settled_digest((row.jti, row.settlement) for row in rows)
         partly_pruned = False
         if seq is not None and seq <= self._pruned.through and settled is not None:
-            self._pruned.settled(seq, rows, digest)
+            self._pruned.left("settlements", seq, [digest.encode()] if rows else [])
             # An event has no digest of the remaining rows if other rows of it were pruned.
             partly_pruned = settled.digest != digest
         evidence = evidence_digest((row.jti, row.honoured_until, row.proof) for row in rows)

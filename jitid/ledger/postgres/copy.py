@@ -18,14 +18,13 @@ from jitid.ledger.postgres.connection import Connection
 from jitid.ledger.postgres.failure import translated
 from jitid.ledger.postgres.schema import FORMER_INDEXES, OPEN_CHAINS, POSTGRES_STEPS
 from jitid.ledger.postgres.session import DatabaseSession, open_connection
-from jitid.ledger.postgres.transaction import CHAIN, PostgresTransaction, number_after
+from jitid.ledger.postgres.transaction import CHAIN, CLOCK, PostgresTransaction, number_after
 from jitid.ledger.transaction import KnownRows, Transaction, open_epoch
 from jitid.ledger.view import View
 from jitid.model.chain import Chain
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names
 
-_CLOCK = "SELECT CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
 _FOREVER = "SET idle_in_transaction_session_timeout = 0"
 _COLUMNS = """
     SELECT c.table_name, c.column_name, c.data_type, k.ordinal_position
@@ -110,7 +109,7 @@ class PostgresSource(_Store):
             holding.execute(f"{CHAIN} WHERE closed_at IS NULL ORDER BY id FOR UPDATE").fetchall()
             # The snapshot must begin after the locks were granted: it would lack the commits that they waited for.
             self._db.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            ((now,),) = self._run(_CLOCK)
+            ((now,),) = self._run(f"SELECT {CLOCK}")
             self._snapshot = View(self._db, self.names, self._reading.time(now))
             self._stack = stack.pop_all()
         return self
@@ -177,7 +176,7 @@ class PostgresTarget(_Store):
         self._db.must_be_own("jitid ledger copy")
         self._run(_FOREVER)
         self._run("SET synchronous_commit = off")
-        ((search_path, clock),) = self._run(f"SELECT current_setting('search_path'), ({_CLOCK})")
+        ((search_path, clock),) = self._run(f"SELECT current_setting('search_path'), {CLOCK}")
         clock = clock if self._clock is None else int(self._clock())
         self._schema = search_path.split(",")[0].strip().strip('"')
         self._aside = f"{self._schema}_copy"

@@ -193,16 +193,7 @@ def _fill(aside: str, names: Names, policy: Sequence[tuple[str, str]], by: str, 
         db.execute("BEGIN IMMEDIATE")
         transaction = Transaction(db, names, now, by, KnownRows({}, set()))
         KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public)
-        transaction.append(
-            "init",
-            {
-                "ledger": names.uuid,
-                "issuer": names.issuer,
-                "trust_domain": names.trust_domain,
-                "kid": signer.kid,
-                "agents_until": names.agents_until,
-            },
-        )
+        transaction.append("init", names.facts(signer.kid))
         db.execute("COMMIT")
     finally:
         db.close()
