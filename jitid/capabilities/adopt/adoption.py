@@ -22,7 +22,7 @@ from jitid.issuers.targets import reference_of
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model import event as audit
-from jitid.model.adopted import PLACE, PURPOSE, REFERENCE, TARGET, AdoptedRow, Changed, StandingSecret
+from jitid.model.adopted import PLACE, PURPOSE, REFERENCE, TARGET, AdoptedRow, StandingSecret
 from jitid.model.credential import Credential, Kind
 from jitid.model.directory import PERSON
 from jitid.model.ledger_rows import CredentialRow, IdentityRow
@@ -108,16 +108,24 @@ def adopt(
             IdentityRow(identity_key + index, uid, None, 0, owner, PROOF, agent, task.key, secret.sensitivity)
         )
         credentials.append(
-            _credential(
-                transaction,
-                secret,
-                task,
-                credential_key + index,
-                identity_key + index,
-                jti,
-                seq,
-                owner,
-                audiences,
+            # jitid did not make it, so it has no scopes, no details and no signature.
+            CredentialRow(
+                key=credential_key + index,
+                jti=jti,
+                identity=identity_key + index,
+                kind=Kind.ADOPTED.value,
+                scopes="",
+                audiences=audiences,
+                details=None,
+                issued_at=transaction.now,
+                expires_at=secret.expires_at or NO_EXPIRY,
+                fingerprint=secret.fingerprint,
+                claims_hash=None,
+                signed_by=None,
+                event=seq,
+                task=task.key,
+                delegator=owner,
+                public=secret.public,
             )
         )
         rows.append(row_of(secret, credential_key + index, kinds))
@@ -309,70 +317,16 @@ def _unknown(snapshot: View, secrets: Iterable[StandingSecret]) -> list[Standing
     return [secret for secret in secrets if not known_owners[secret.owner]]
 
 
-def _credential(
-    transaction: Transaction,
-    secret: StandingSecret,
-    task: Task,
-    key: int,
-    identity: int,
-    jti: bytes,
-    seq: int,
-    owner_term: int,
-    audiences_term: int,
-) -> CredentialRow:
-    """Return the row of an adopted secret: jitid did not make it, so it has no scopes, no details and no signature."""
-    return CredentialRow(
-        key=key,
-        jti=jti,
-        identity=identity,
-        kind=Kind.ADOPTED.value,
-        scopes="",
-        audiences=audiences_term,
-        details=None,
-        issued_at=transaction.now,
-        expires_at=secret.expires_at or NO_EXPIRY,
-        fingerprint=secret.fingerprint,
-        claims_hash=None,
-        signed_by=None,
-        event=seq,
-        task=task.key,
-        delegator=owner_term,
-        public=secret.public,
-    )
-
-
 def row_of(secret: StandingSecret, key: int, kinds: dict[str, str]) -> AdoptedRow:
     """Return the row of a secret that belongs to the credential with the number `key`."""
     parts = {} if secret.access_key_id is None else {"access_key_id": fingerprint(secret.access_key_id)}
+    kept = (key, secret.place, secret.prefix, secret.length)
     if secret.target is None:
         notice = f"somebody has to end it at {safe(secret.place)}, and say so: jitid adopt ended {operand(secret.name)}"
-        return AdoptedRow(
-            key,
-            secret.place,
-            secret.prefix,
-            secret.length,
-            BY_HAND,
-            secret.name,
-            None,
-            {},
-            parts,
-            notice[:500],
-        )
-    reference = secret.reference or secret.access_key_id
-    assert reference is not None
-    facts = {"kind": kinds[secret.target]}
-    return AdoptedRow(
-        key,
-        secret.place,
-        secret.prefix,
-        secret.length,
-        secret.target,
-        reference,
-        reference_of(kinds[secret.target], reference),
-        facts,
-        parts,
-        None,
-    )
+        return AdoptedRow(*kept, BY_HAND, secret.name, None, {}, parts, notice[:500])
+    kind, name = kinds[secret.target], secret.reference or secret.access_key_id
+    assert name is not None
+    return AdoptedRow(*kept, secret.target, name, reference_of(kind, name), {"kind": kind}, parts, None)
 
 
 def _facts(secrets: Sequence[StandingSecret], ids: Sequence[tuple[bytes, bytes]]) -> dict[str, Any]:
@@ -448,13 +402,11 @@ def amend(
         if not changes:
             continue
         AdoptedChanges(transaction).change(
-            Changed(
-                row_of(standing, secret.credential.key, kinds),
-                transaction.term(standing.owner),
-                transaction.term(standing.agent),
-                standing.purpose,
-                standing.expires_at or NO_EXPIRY,
-            )
+            row_of(standing, secret.credential.key, kinds),
+            owner=transaction.term(standing.owner),
+            agent=transaction.term(standing.agent),
+            purpose=standing.purpose,
+            expires_at=standing.expires_at or NO_EXPIRY,
         )
         event = secret.credential.event
         transaction.append(

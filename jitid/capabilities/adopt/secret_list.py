@@ -186,20 +186,11 @@ def standing_secret(line: int, facts: Mapping[str, Any], secret: KeptSecret) -> 
     """Return one secret with its stated facts. Raises UsageError for a reference without a target."""
     if facts["reference"] is not None and facts["target"] is None:
         raise UsageError("--reference says what it is called at a target", "name that with --target")
-    return StandingSecret(
-        line,
-        facts["name"],
-        facts["owner"],
-        facts["place"],
-        facts["purpose"],
-        facts["agent"] or facts["name"],
-        facts["sensitivity"] or "moderate",
-        facts["expires"],
-        facts["target"],
-        facts["reference"],
-        secret.prefix,
-        secret.length,
-        secret.fingerprint,
-        secret.public,
-        facts["access_key_id"],
-    )
+    stated = {name: facts[name] for name in STATED if name != "expires"}
+    stated |= {
+        "agent": facts["agent"] or facts["name"],
+        "sensitivity": facts["sensitivity"] or "moderate",
+        "expires_at": facts["expires"],
+        **secret._asdict(),
+    }
+    return StandingSecret(line=line, **stated)

@@ -147,31 +147,29 @@ class RuleContext:
         names: Names,
         clock: ClockReading,
         limits: Thresholds,
-        remembered: Sequence[tuple[str, Head | IntegrityError]] = (),
         *,
-        reread: bool = True,
         terms: Callable[[], Terms] | None = None,
-        canaries: Sequence[Canary] = (),
         observed: Observed | None = None,
-        unrecorded: str | None = None,
     ) -> None:
         """Keep the input of the rules.
 
-        `remembered` are kept audit heads with their places, or the error that makes a head untrustworthy. Without
-        `reread`, the events up to these heads are not read again. `terms` returns the current terms of issuance;
-        without it, no rule may use them. `canaries` are the results of this sweep's canaries, and `observed` are the
-        answers of targets. `unrecorded` is the reason why the sweep could not record expired credentials.
+        `terms` returns the current terms of issuance; without it, no rule may use them. `observed` are the answers of
+        targets.
         """
         self.snapshot = snapshot
         self.names = names
         self.clock = clock
         self.limits = limits
-        self.remembered = remembered
-        self.reread = reread
         self._terms = terms
-        self.canaries = canaries
         self.observed = observed
-        self.unrecorded = unrecorded
+        self.remembered: Sequence[tuple[str, Head | IntegrityError]] = ()
+        """Kept audit heads with their places, or the error that makes a head untrustworthy."""
+        self.reread = True
+        """Whether the events up to these heads are read again."""
+        self.canaries: Sequence[Canary] = ()
+        """The results of this sweep's canaries."""
+        self.unrecorded: str | None = None
+        """The reason why the sweep could not record expired credentials."""
         self._loaded = False
         self.verified: Head | None = None
         """The head up to which this sweep has verified the audit chain."""
