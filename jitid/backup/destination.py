@@ -21,7 +21,7 @@ from jitid.errors import (
 )
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.ledger_folder import LedgerFolder
-from jitid.system.files import sync_folder
+from jitid.system.files import check_private, sync_folder
 from jitid.values.record import Record
 from jitid.values.text import quote
 
@@ -127,8 +127,6 @@ def _place(to: str, ledger: str) -> str:
 @contextmanager
 def aside_for(to: str, backup_path: str) -> Iterator[str]:
     """Create the private folder in which a backup is assembled, and remove it at the end if it still exists."""
-    from jitid.system.files import check_private
-
     if to == OUT:
         import tempfile
 

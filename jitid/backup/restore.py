@@ -17,8 +17,8 @@ from jitid.authority.open_local import caller, place_of, with_transit
 from jitid.backup import archive, revive
 from jitid.backup.destination import OUT
 from jitid.backup.manifest import Manifest, must_be_sealed
-from jitid.backup.revive import Unpacked
-from jitid.backup.take_backup import must_hold, needed
+from jitid.backup.revive import Restored, Unpacked
+from jitid.backup.take_backup import head_kept_in, must_hold, needed
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.trust import rotation
@@ -32,14 +32,12 @@ from jitid.ledger.sqlite.lock import FairLock
 from jitid.ledger.view import View
 from jitid.model.chain import marks
 from jitid.model.event import BrokenChainError, Head
-from jitid.redaction.token_format import bare
-from jitid.system.files import read_regular, sync_folder
+from jitid.system.files import sync_folder
 from jitid.system.xdg import AUTHORITY
 from jitid.values.record import Record
 from jitid.values.text import number_of, quote
 
 if TYPE_CHECKING:
-    from jitid.backup.revive import Restored
     from jitid.config.effective import Config
     from jitid.model.ledger_rows import SigningKey
 
@@ -255,11 +253,7 @@ def _shut_out(path: str, present: set[str], timeout: float) -> Iterator[None]:
 
 def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
     """Return the facts about the ledger that would be replaced. Raises UsageError if it is another ledger."""
-    kept_head = None
-    with suppress(OSError):
-        if folder.VERIFIED in present:
-            data = read_regular(os.path.join(path, folder.VERIFIED), archive.MAX_HEAD)
-            kept_head = bare(data.decode("utf-8", "replace"))
+    kept_head = head_kept_in(path)
     unknown = _Before(None, False, kept_head)
     if folder.DATABASE not in present:
         return unknown

@@ -78,7 +78,7 @@ def unpack(members: Iterable[tuple[str, int, archive.MemberSource]], aside: str)
 
     """
     for part in (folder.KEYS, folder.POLICY):
-        _make_folder(os.path.join(aside, part))
+        folder.make_private(os.path.join(aside, part))
     signed_files: dict[str, bytes] = {}
     seen: dict[str, tuple[int, str]] = {}
     try:
@@ -128,11 +128,6 @@ def _write(path: str, size: int, content: archive.MemberSource) -> tuple[int, st
         file.flush()
         os.fsync(file.fileno())
     return written
-
-
-def _make_folder(path: str) -> None:
-    os.mkdir(path, 0o700)
-    os.chmod(path, 0o700)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from jitid.ledger.view import View
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
 from jitid.redaction.token_format import bare
-from jitid.system.files import sync_folder, write_private
+from jitid.system.files import read_regular, sync_folder, write_private
 from jitid.values.record import Record
 from jitid.values.text import quote
 
@@ -78,7 +78,7 @@ def take(
     # Not the lock file by which other processes see that this folder is in use.
     lock = os.path.join(aside, "copying")
     # The head is read before the ledger is copied, because the ledger only grows.
-    kept_head = _kept_head(path)
+    kept_head = head_kept_in(path)
     duplicate(
         os.path.join(path, folder.DATABASE),
         os.path.join(path, folder.LOCK),
@@ -144,10 +144,8 @@ def must_hold(ledger: sqlite_ledger.SqliteLedger) -> None:
         raise IntegrityError(f"the ledger is damaged: {damage[0]}", "see: jitid doctor")
 
 
-def _kept_head(path: str) -> str | None:
-    """Return the signed head up to which a sweep has verified the ledger; None if it cannot be read."""
-    from jitid.system.files import read_regular
-
+def head_kept_in(path: str) -> str | None:
+    """Return the signed head up to which a sweep has verified the ledger in a folder; None if it cannot be read."""
     try:
         data = read_regular(os.path.join(path, folder.VERIFIED), archive.MAX_HEAD)
     except OSError:
@@ -181,7 +179,7 @@ def needed(snapshot: View, key: SigningKey) -> bool:
 
 def _give_keys(snapshot: View, source: Keyring, aside: str) -> tuple[str, ...]:
     keys_folder = os.path.join(aside, archive.KEYS)
-    _make_folder(keys_folder)
+    folder.make_private(keys_folder)
     target = Keyring(keys_folder)
     keys = [
         key for key in KeyStore(snapshot).signing_keys() if needed(snapshot, key) and source.holds(key.kid)
@@ -192,7 +190,7 @@ def _give_keys(snapshot: View, source: Keyring, aside: str) -> tuple[str, ...]:
 
 
 def _give_policy(source: str, target: str) -> None:
-    _make_folder(target)
+    folder.make_private(target)
     for name, data in policy_in(source):
         if not archive.is_name(name):
             raise UsageError(
@@ -217,11 +215,6 @@ def policy_in(path: str) -> list[tuple[str, bytes]]:
     except OSError as error:
         raise StorageError(f"the policy in {path} cannot be read: {error.strerror}") from error
     return files
-
-
-def _make_folder(path: str) -> None:
-    os.mkdir(path, 0o700)
-    os.chmod(path, 0o700)
 
 
 def refused(error: JitidError) -> JitidError:

@@ -20,6 +20,7 @@ from jitid.ledger.contract import Seal, sealed
 from jitid.ledger.contract import find_seal as find_seal
 from jitid.ledger.copy_rows import Copied, CopySource, CopyTarget, Stage, carry, compare, shared
 from jitid.ledger.postgres import ledger_database
+from jitid.ledger.postgres.ledger_database import must_be_installed
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteTarget
@@ -227,8 +228,6 @@ def _to_database(
     progress: Callable[[str, int], None],
     note: Callable[[str], None],
 ) -> Copy:
-    from jitid.ledger.postgres.ledger_database import must_be_installed
-
     must_be_installed()
     from jitid.ledger.postgres.copy import PostgresTarget
 

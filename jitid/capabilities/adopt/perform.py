@@ -12,7 +12,7 @@ from jitid.capabilities.adopt.store import AdoptedStore
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.targets.perform import targets_of
 from jitid.errors import JitidError, UsageError
-from jitid.issuers.targets import reference_of
+from jitid.issuers.targets import Targets, reference_of
 from jitid.ledger.contract import change
 from jitid.model.credential import Kind
 from jitid.model.target import BY_HAND, Life, Probe, TargetRecord
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
     from jitid.capabilities.adopt.adoption import Adoption
     from jitid.capabilities.adopt.replacement import SecretReplacement
-    from jitid.issuers.targets import Targets
     from jitid.ledger.transaction import Transaction
     from jitid.model.adopted import StandingSecret
 

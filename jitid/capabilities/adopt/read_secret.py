@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from binascii import a2b_base64
 from hashlib import sha256
 
 from jitid.crypto import openssh
@@ -223,6 +224,4 @@ def _spki(key: object) -> bytes:
 
 
 def _blob(line: str) -> bytes:
-    from binascii import a2b_base64
-
     return a2b_base64(line.split()[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.read_secret import KeptSecret
@@ -16,10 +16,8 @@ from jitid.model.adopted import MOST_SECRETS, StandingSecret
 from jitid.redaction.token_format import bare
 from jitid.system.read_input import file_of, opened, unreadable
 from jitid.values import strict_json
+from jitid.values.declaration import Field
 from jitid.values.text import quote
-
-if TYPE_CHECKING:
-    from jitid.values.declaration import Field
 
 _ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 STATED = (

@@ -6,18 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.ledger import select
 from jitid.ledger.select import dialect_of
 from jitid.ledger.view import Store
 from jitid.model.adopted import Adopted, AdoptedRow, digest_of
 from jitid.model.target import BY_HAND, Settlement
+from jitid.model.task import Task
 from jitid.search.find import SecretShape
 from jitid.values import strict_json
-
-if TYPE_CHECKING:
-    from jitid.model.task import Task
 
 # A missing row must not hide a secret: the digest then differs from that of the event.
 _MEMBERS = """

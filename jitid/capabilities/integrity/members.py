@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.capabilities.access import store as access_store
 from jitid.capabilities.access.store import AccessStore, PresentedStore
@@ -37,15 +37,11 @@ from jitid.ledger import contract
 from jitid.ledger.contract import Seal
 from jitid.ledger.contract import find_seal as find_seal
 from jitid.ledger.signing_keys import KeyStore
+from jitid.ledger.view import View
 from jitid.model import event as audit
 from jitid.model.ledger_rows import RESTORED
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_access_id, parse_id
-
-if TYPE_CHECKING:
-    from jitid.capabilities.integrity.verify_use import OutsideMembers
-    from jitid.ledger.view import View
-
 
 _MANY = 10
 """Number of rows from which one query for all is cheaper than reading each row."""
@@ -192,7 +188,7 @@ class Members:
         self._marks = verify_use.MarkMembers(snapshot, self._pruned, self._names)
         self._policies: set[str] = set()
         """The digests of the policies by which credentials were issued."""
-        self._outside: OutsideMembers | None = None
+        self._outside = verify_use.OutsideMembers(OutsideStore(snapshot), self._pruned)
         self._adopted: dict[int, str] = {}
         """The digests of adopted secrets, by event."""
         self._reused: dict[bytes, int] = {}
@@ -240,10 +236,10 @@ class Members:
         if b'"op":"adopt-change"' in body:
             event = strict_json.loads(body, "audit event")
             self._adopted[event["of"]] = event["adopted"]
-            self._at_targets().changed(event["at"])
+            self._outside.changed(event["at"])
             return
         if b'"confirmed":"' in body or b'"settled":"' in body:
-            self._at_targets().check(seq, strict_json.loads(body, "audit event"))
+            self._outside.check(seq, strict_json.loads(body, "audit event"))
             return
         if any(mark in body for mark in contract.MARKS):
             self._take_move(strict_json.loads(body, "audit event"))
@@ -318,9 +314,9 @@ class Members:
         self._delegators.compare_rows()
         self._uses.compare_rows()
         self._tasks.compare_rows(from_before=self._names.upgraded)
-        self._at_targets().compare_rows()
+        self._outside.compare_rows()
         self._pruned.compare_rows()
-        self.count += self._at_targets().count
+        self.count += self._outside.count
         if RowStore(self._snapshot).count_publics(self._without) != self._publics:
             raise IntegrityError("the ledger says of a credential which key it is for, and no event does")
         self._marks.compare_rows()
@@ -347,13 +343,6 @@ class Members:
             superseded, seq = next(iter(self._lasting.items()))
             raise IntegrityError(f"event {seq} superseded {superseded}, and the ledger no longer says so")
 
-    def _at_targets(self) -> OutsideMembers:
-        if self._outside is None:
-            from jitid.capabilities.integrity.verify_use import OutsideMembers
-
-            self._outside = OutsideMembers(OutsideStore(self._snapshot), self._pruned)
-        return self._outside
-
     def _check_issued(self, seq: int, event: Mapping[str, Any]) -> None:
         count = event.get("count", 1)
         if "opened" in event:
@@ -373,10 +362,10 @@ class Members:
         if event["op"] == "adopt":
             self._adopted[seq] = event["adopted"]
             self._tasks.adopt(seq, event)
-            self._at_targets().adopted(list(map(_JTI, rows)), event["at"])
+            self._outside.adopted(list(map(_JTI, rows)), event["at"])
         elif "target" in event:
             # A credential at a target has no fingerprint before it is confirmed.
-            self._at_targets().made(list(map(_JTI, rows)), event["target"], event["at"])
+            self._outside.made(list(map(_JTI, rows)), event["target"], event["at"])
             rows = [(*row[:2], None, *row[3:]) for row in rows]
         at_target = "target" in event and event["op"] != "adopt"
         self._pruned.left("issues", seq, issued_parts(rows, at_target=at_target))

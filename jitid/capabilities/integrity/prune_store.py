@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from itertools import chain, groupby, islice
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.capabilities.access.store import REMEMBERED as PRESENTED
 from jitid.capabilities.integrity.store import RowStore
@@ -29,15 +29,12 @@ from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.select import PRUNABLE_LEAK, PrunedLeaks, dialect_of
 from jitid.ledger.view import Store, spared
 from jitid.model.access import ASSERTION_LEEWAY
+from jitid.model.approval import Approval
 from jitid.model.event import sighted_digest, used_digest
 from jitid.model.target import settled_digest
 from jitid.values import strict_json
 from jitid.values.ids import parse_approval_id
 from jitid.values.record import Record
-
-if TYPE_CHECKING:
-    from jitid.model.approval import Approval
-
 
 SIDES = ("issues", "ends", "settlements", "uses", "approvals", "leaks", "closings", "proofs", "sightings")
 """The kinds of rows that an event accounts for: issued, ended, settled at targets, used, leaked and more."""

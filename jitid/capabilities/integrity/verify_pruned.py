@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jitid.capabilities.integrity.prune_store import Remains, request_parts
+from jitid.capabilities.integrity.prune_store import PruneStore, Remains, request_parts
 from jitid.errors import IntegrityError
 from jitid.ledger.expiry import Pruned
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.select import NO_PRUNED_LEAKS, PrunedLeaks
-
-if TYPE_CHECKING:
-    from jitid.capabilities.integrity.prune_store import PruneStore
-    from jitid.model.approval import Approval
+from jitid.model.approval import Approval
 
 MARK = b'"op":"prune"'
 """Bytes of every event about a pruning, and of no other event: inside a text the quotes would be escaped."""

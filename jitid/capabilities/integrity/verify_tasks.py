@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.capabilities.adopt.store import adopted_digest
 from jitid.capabilities.audit.cut_store import CutStore
@@ -12,16 +12,12 @@ from jitid.capabilities.identity.task_store import ShareStore, TaskStore
 from jitid.capabilities.integrity.verify_pruned import PrunedMembers
 from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.errors import IntegrityError
+from jitid.ledger.view import View
 from jitid.model.approval import Approval, ApprovalState
-from jitid.model.task import ADOPTED, UNKNOWN_OWNER
+from jitid.model.task import ADOPTED, UNKNOWN_OWNER, Task
 from jitid.values.record import Record
 from jitid.values.text import label
 from jitid.values.times import NO_EXPIRY
-
-if TYPE_CHECKING:
-    from jitid.ledger.view import View
-    from jitid.model.task import Task
-
 
 MARK = b'"op":"task-'
 """Bytes of every event about the owner or the shares of a task: inside a text the quotes would be escaped."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.capabilities.use import store as use_store
 from jitid.ledger.lifetime_statistics import WAS_LIVE, AtOneTime, leaks, retirement, trend
 from jitid.ledger.select import LIVE
+from jitid.ledger.view import View
 from jitid.model.survey import (
     Band,
     Breakdown,
@@ -20,9 +21,6 @@ from jitid.model.survey import (
     Totals,
 )
 from jitid.model.task import SENSITIVITIES
-
-if TYPE_CHECKING:
-    from jitid.ledger.view import View
 
 TOP = 10
 """The maximum number of tasks, agents and delegators that are listed by name."""

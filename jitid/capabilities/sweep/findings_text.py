@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from jitid.capabilities.sweep.findings_view import (
@@ -19,7 +18,7 @@ from jitid.capabilities.sweep.findings_view import (
     grouped,
     unchanged,
 )
-from jitid.formats.cell import cell, counted
+from jitid.formats.cell import cell, counted, folded
 from jitid.formats.table import terminal_width
 
 MOST = 10
@@ -130,9 +129,7 @@ class _FindingsPage:
 
     def _head(self, word: str, sgr: str, rule: str, count: str) -> Iterator[str]:
         plain = f"{word} {cell(rule)}: {count}"
-        lines = textwrap.wrap(
-            plain, self._width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-        )
+        lines = folded(plain, self._width, rest="  ")
         yield self._in(sgr, word) + lines[0].removeprefix(word) + "\n"
         yield from (f"{line}\n" for line in lines[1:])
 
@@ -169,14 +166,8 @@ class _FindingsPage:
         return f"    {self._in('1', cell(command))}\n"
 
     def _wrapped(self, words: str, indent: int, hang: int = 0) -> Iterator[str]:
-        lines = textwrap.wrap(
-            cell(words),
-            max(self._width, indent + 16),
-            initial_indent=" " * indent,
-            subsequent_indent=" " * (indent + hang),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        width = max(self._width, indent + 16)
+        lines = folded(cell(words), width, " " * indent, " " * (indent + hang))
         return (f"{line}\n" for line in lines)
 
     def _in(self, sgr: str, words: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.sweep import operations as ops
 from jitid.capabilities.sweep import remedies
-from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
+from jitid.capabilities.sweep.finding import Canary, Coverage, Finding, Remedied, Swept, Unfixed
 from jitid.capabilities.sweep.rule import Rule, RuleContext, check_clock, found
 from jitid.capabilities.sweep.rule import sweep as run_rules
 from jitid.capabilities.sweep.rules import rule_of
@@ -21,7 +21,6 @@ from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
 
 if TYPE_CHECKING:
-    from jitid.capabilities.sweep.finding import Canary
     from jitid.capabilities.sweep.store import Observed
     from jitid.operation.context import Context
 

@@ -356,10 +356,7 @@ def count_accepted(ledger: Ledger, remedied: Remedied) -> int:
     does.
     """
     with ledger.read() as snapshot:
-        rows = snapshot.query(
-            ENDED_BY,
-            {"event": remedied.event},
-        )
+        rows = snapshot.query(ENDED_BY, {"event": remedied.event})
         jtis: list[str] = []
         alive = count = 0
         for jti, is_live in rows:

@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.sweep.finding import Coverage, Finding, Severity, Thresholds
+from jitid.capabilities.sweep import store as sweep_store
+from jitid.capabilities.sweep.finding import Canary, Coverage, Finding, Severity, Thresholds
 from jitid.capabilities.sweep.store import (
     KNOWN_USE,
     LIVE_COUNTS,
@@ -35,7 +36,6 @@ from jitid.values.scope import Scope, parse_scope
 from jitid.values.text import number_of
 
 if TYPE_CHECKING:
-    from jitid.capabilities.sweep.finding import Canary
     from jitid.operation.terms import Terms
 
 
@@ -261,8 +261,6 @@ class RuleContext:
 
     def load_targets(self) -> None:
         """Load the answers of targets into temporary tables (`target_store.load`), and record missing answers."""
-        from jitid.capabilities.sweep import store as sweep_store
-
         observed = self.observed
         if observed is None:
             self.missed("targets were not asked")

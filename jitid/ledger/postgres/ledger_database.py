@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jitid.errors import ConfigurationError, IntegrityError, LostConnectionError, RefusedError, StorageError
 from jitid.keys.keyring import Keyring, key_names
-from jitid.ledger.sqlite.folder import KEYS, POLICY, remove
+from jitid.ledger.sqlite.folder import KEYS, POLICY, make_private, remove
 from jitid.model.ledger_rows import Names
 from jitid.system.files import check_private, sync_folder, write_private
 
@@ -47,7 +48,8 @@ def make_home(path: str, policy: Iterable[tuple[str, str]]) -> None:
         # Other users may have access to the parent folders, as to those of any user data.
         os.makedirs(os.path.dirname(path) or "/", mode=0o700, exist_ok=True)
         for folder in (path, os.path.join(path, KEYS)):
-            _make_private(folder)
+            with suppress(FileExistsError):
+                make_private(folder)
         if not os.path.lexists(os.path.join(path, POLICY)):
             _fill_policy(path, policy)
         for folder in (os.path.join(path, POLICY), os.path.join(path, KEYS), path, os.path.dirname(path)):
@@ -62,19 +64,10 @@ def make_home(path: str, policy: Iterable[tuple[str, str]]) -> None:
         ) from error
 
 
-def _make_private(folder: str) -> None:
-    try:
-        os.mkdir(folder, 0o700)
-    except FileExistsError:
-        return
-    # Regardless of the umask.
-    os.chmod(folder, 0o700)
-
-
 def _fill_policy(path: str, policy: Iterable[tuple[str, str]]) -> None:
     """Create the policy folder completely or not at all: a folder without rules would always permit nothing."""
     aside = os.path.join(path, f".{POLICY}.{os.urandom(6).hex()}.new")
-    _make_private(aside)
+    make_private(aside)
     for name, text in policy:
         write_private(os.path.join(aside, name), text.encode())
     sync_folder(aside)

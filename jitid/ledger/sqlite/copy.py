@@ -224,8 +224,7 @@ class SqliteTarget(_Store):
             elif name != folder.LOCK:
                 os.unlink(path)
         for subfolder in (self.keys, self.policy):
-            os.mkdir(subfolder, 0o700)
-            os.chmod(subfolder, 0o700)
+            folder.make_private(subfolder)
         database = os.path.join(self._aside, folder.DATABASE)
         os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         os.chmod(database, 0o600)

@@ -180,8 +180,7 @@ def begin(parent: str, name: str) -> tuple[str, int]:
 
 def _fill(aside: str, names: Names, policy: Sequence[tuple[str, str]], by: str, now: int) -> None:
     for folder in (KEYS, POLICY):
-        os.mkdir(os.path.join(aside, folder), 0o700)
-        os.chmod(os.path.join(aside, folder), 0o700)
+        make_private(os.path.join(aside, folder))
     for file, text in policy:
         write_private(os.path.join(aside, POLICY, file), text.encode())
     signer = Keyring(os.path.join(aside, KEYS)).create("EdDSA")
@@ -211,6 +210,12 @@ def publish(aside: str, path: str, parent: str) -> bool:
         raise
     sync_folder(parent)
     return True
+
+
+def make_private(path: str) -> None:
+    """Create a folder with mode 0700, regardless of the umask. Raises OSError."""
+    os.mkdir(path, 0o700)
+    os.chmod(path, 0o700)
 
 
 def make_parents(parent: str) -> None:
