@@ -15,10 +15,9 @@ from typing import IO, TYPE_CHECKING
 
 from jitid.authority.open_local import caller, place_of, with_transit
 from jitid.backup import archive, revive
-from jitid.backup.destination import OUT
-from jitid.backup.manifest import Manifest, must_be_sealed
+from jitid.backup.archive import Manifest, must_be_sealed
 from jitid.backup.revive import Restored, Unpacked
-from jitid.backup.take_backup import head_kept_in, must_hold, needed
+from jitid.backup.take_backup import OUT, head_kept_in, must_hold, needed
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.trust import rotation

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from tarfile import TarError
 
-from jitid.backup import archive, manifest
-from jitid.backup.manifest import Manifest, read_manifest
+from jitid.backup import archive
+from jitid.backup.archive import Manifest, read_manifest
 from jitid.backup.store import live_on_adopted_tasks, open_tasks
 from jitid.capabilities.access import grant
 from jitid.capabilities.access.store import AccessChanges
@@ -124,7 +124,7 @@ def _write(path: str, size: int, content: archive.MemberSource) -> tuple[int, st
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(path, flags, 0o600), "wb") as file:
         os.fchmod(file.fileno(), 0o600)
-        written = manifest.hashed(content, file.write)
+        written = archive.hashed(content, file.write)
         file.flush()
         os.fsync(file.fileno())
     return written
