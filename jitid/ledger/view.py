@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from jitid.errors import IntegrityError
@@ -167,6 +169,10 @@ class View:
                 yield row
         except FAULTS as error:
             raise translated(error) from error
+
+    def run(self, sql: str, values: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Run a statement as `query` does, and ignore its rows."""
+        deque(self.query(sql, values), maxlen=0)
 
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Insert any number of rows into a temporary table. Raises the errors of `query`."""

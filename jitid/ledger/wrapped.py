@@ -68,9 +68,7 @@ class OneViewLedger(_WrappedLedger):
 
     def close(self) -> None:
         """Close the view; the ledger stays open."""
-        opened, self._opened, self._snapshot = self._opened, None, None
-        if opened is not None:
-            opened.__exit__(None, None, None)
+        self.leave(None, None, None)
 
     def look(self, *, by_mark: bool) -> View:
         """Return the view; if it is not open yet, open it as `read` of the ledger does."""
@@ -80,8 +78,10 @@ class OneViewLedger(_WrappedLedger):
             self._opened = opened
         return self._snapshot
 
-    def fail(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """Close the view after an error in it; the ledger may raise a translated error instead."""
+    def leave(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the view, perhaps after an error in it; the ledger may raise a translated error instead."""
         opened, self._opened, self._snapshot = self._opened, None, None
         if opened is not None:
             opened.__exit__(kind, error, trace)
@@ -100,8 +100,8 @@ class _SharedRead:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None and error is not None:
-            self._ledger.fail(kind, error, trace)
+        if error is not None:
+            self._ledger.leave(kind, error, trace)
 
 
 class AcceptingLedger(_WrappedLedger):

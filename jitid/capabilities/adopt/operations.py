@@ -12,8 +12,7 @@ from jitid.values.field_types import COUNT, FILTER, REASON, ROWS, kept_text, pat
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
-    from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
-    from jitid.capabilities.adopt.adoption import Adoption, Amended
+    from jitid.capabilities.adopt.adoption import AdoptedSecret, Adoption, Amended, Finished
     from jitid.capabilities.adopt.replacement import SecretReplacement
     from jitid.model.target import Probe
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from shlex import quote as word
 
-from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
+from jitid.capabilities.adopt.adoption import AdoptedSecret
 from jitid.model.credential import Kind, is_target_name
 from jitid.model.target import BY_HAND
 from jitid.policy.cedar_text import entity, string

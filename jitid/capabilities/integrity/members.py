@@ -206,12 +206,7 @@ class Members:
         """Number of rows that were compared."""
 
     def check(self, seq: int, body: bytes) -> None:
-        """Compare the rows of one event.
-
-        Raises:
-            IntegrityError: one of them was edited, removed or inserted.
-
-        """
+        """Compare the rows of one event. Raises IntegrityError if one of them was edited, removed or inserted."""
         try:
             self._check(seq, body)
         except (KeyError, AttributeError) as error:

@@ -49,12 +49,7 @@ class KeyMembers:
             self._retired.setdefault(retired_kid, at)
 
     def compare_rows(self, keys: Iterable[SigningKey]) -> None:
-        """Compare the keys of the ledger.
-
-        Raises:
-            IntegrityError: a key was edited, removed or inserted.
-
-        """
+        """Compare the keys of the ledger. Raises IntegrityError if a key was edited, removed or inserted."""
         missing = set(self._made)
         for key in keys:
             missing.discard(key.kid)

@@ -32,12 +32,7 @@ class LeakMembers:
         """Proofs are compared at the end: a leak has the time of its proof, but not the event."""
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Compare the rows of one event.
-
-        Raises:
-            IntegrityError: a row was edited, removed or inserted.
-
-        """
+        """Compare the rows of one event. Raises IntegrityError if a row was edited, removed or inserted."""
         match event["op"]:
             case "leak":
                 self._check_added(seq, event)

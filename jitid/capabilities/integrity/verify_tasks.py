@@ -243,12 +243,7 @@ class ApprovalRows:
         """Events that withdrew grants, each with the approver; None stands for several approvers."""
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Take an event.
-
-        Raises:
-            IntegrityError: its request was never made, or had ended.
-
-        """
+        """Take an event. Raises IntegrityError if its request was never made, or had ended."""
         match event["op"]:
             case "accept-clock":
                 self._latest = max(self._latest, event["at"] - event["jump"])
@@ -281,12 +276,7 @@ class ApprovalRows:
         request.used_for = identity
 
     def compare_rows(self) -> None:
-        """Compare the rows.
-
-        Raises:
-            IntegrityError: a row was edited, removed or inserted.
-
-        """
+        """Compare the rows. Raises IntegrityError if a row was edited, removed or inserted."""
         if self._snapshot.has_strays():
             raise IntegrityError("the ledger has an approval of a request that it does not have")
         withdrawn: Counter[tuple[int, int]] = Counter()

@@ -46,12 +46,7 @@ class UseMembers:
         self._rows = EventRows(rows, attrgetter("event"), pruned.through)
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Compare the rows of one event.
-
-        Raises:
-            IntegrityError: a row was edited, removed or inserted.
-
-        """
+        """Compare the rows of one event. Raises IntegrityError if a row was edited, removed or inserted."""
         try:
             rows = self._rows.take(seq, event["count"])
             digest = used_digest([row.members for row in rows])
@@ -135,12 +130,7 @@ class MarkMembers:
             self._unknown.update(dict.fromkeys((ids[0], ids[-1]), event["at"]))
 
     def compare_rows(self) -> None:
-        """Compare the marks.
-
-        Raises:
-            IntegrityError: a mark that still counts was edited or removed.
-
-        """
+        """Compare the marks. Raises IntegrityError if a mark that still counts was edited or removed."""
         for client, jti, until in AccessStore(self._snapshot).assertions():
             self._assertions.pop(assertion_digest(client, jti, until), None)
         # A mark without an event only refuses more, and marks of earlier versions have no event.
@@ -224,12 +214,7 @@ class OutsideMembers:
             self._settled[seq] = _Settled(event["at"], event["settled"], event.get("evidence"))
 
     def compare_rows(self) -> None:
-        """Compare the rows.
-
-        Raises:
-            IntegrityError: a row disagrees with its events, has no event, or is missing.
-
-        """
+        """Compare the rows. Raises IntegrityError if a row disagrees with its events, has no event, or is missing."""
         final: dict[int | None, list[OutsideRow]] = {}
         for row in self._outside.rows(self._pruned.condemned_table):
             self.count += 1

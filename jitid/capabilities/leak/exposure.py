@@ -116,12 +116,7 @@ def page(snapshot: View, chosen: LeakFilter, limit: int, *, valid: bool = False)
 
 
 def details(snapshot: View, chosen: LeakFilter) -> list[LeakDetails]:
-    """Return all facts about some leaks, the newest first.
-
-    Raises:
-        NotFoundError: there is no such leak.
-
-    """
+    """Return all facts about some leaks, the newest first. Raises NotFoundError if there is no such leak."""
     leaked = described(snapshot, find(snapshot, chosen))
     lineages = CredentialStore(snapshot).lineages({entry.credential.identity_key for entry in leaked})
     seen_places = LeakStore(snapshot).sightings(entry.leak.key for entry in leaked)

@@ -5,11 +5,9 @@ The rules run one after another, and yield their findings one by one.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.identity.store import CredentialStore
@@ -202,7 +200,7 @@ class RuleContext:
         marked = [rule for rule in rules if rule.suspect is not None]
         self._marks = {rule.name: 1 << bit for bit, rule in enumerate(marked)}
         for statement in SUSPECTS:
-            self._do(statement)
+            self.snapshot.run(statement)
         marks = [f"CASE WHEN {rule.suspect} THEN {self._marks[rule.name]} ELSE 0 END" for rule in marked]
         doubts = [1 << bit for bit in range(len(marked), len(marked) + len(_DOUBTS))]
         marks += [
@@ -210,7 +208,7 @@ class RuleContext:
             for (condition, _, _), mark in zip(_DOUBTS, doubts, strict=True)
         ]
         values = {name: value for rule in marked for name, value in rule.values(self.limits).items()}
-        self._do(marking(marks), values)
+        self.snapshot.run(marking(marks), values)
         counts = ", ".join(
             f"coalesce(sum(CASE WHEN marks & {mark} <> 0 THEN 1 ELSE 0 END), 0)" for mark in doubts
         )
@@ -290,9 +288,6 @@ class RuleContext:
             f"whether {live - reported} of {live} live credentials are used: since their issue no use was reported for "
             "their audiences"
         )
-
-    def _do(self, statement: str, values: Mapping[str, Any] = MappingProxyType({})) -> None:
-        deque(self.snapshot.query(statement, values), maxlen=0)
 
     def examined(self, part: str) -> None:
         """Record the part that the rule has examined, if it differs from sweep to sweep."""

@@ -27,8 +27,7 @@ from jitid.values.text import mark_of, number_of, safe
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
-    from jitid.capabilities.adopt.adoption import Adoption
+    from jitid.capabilities.adopt.adoption import AdoptedSecret, Adoption
     from jitid.capabilities.adopt.read_secret import KeptSecret
     from jitid.capabilities.adopt.replacement import SecretReplacement
     from jitid.cli.leak import commands

@@ -164,9 +164,7 @@ class PostgresTarget(_Store):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for db in (self._db, self._lock):
             db.roll_back()
             db.close()

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError, NewerSchemaError, StorageError
@@ -339,9 +339,7 @@ class _Reading:
         snapshot.marked_at = reading.mark
         return snapshot
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         _roll_back(self._db)
         if isinstance(error, FAULTS):
             raise translated(error) from error
@@ -431,9 +429,7 @@ class _Writing:
         transaction.changed_at = self._changed_at
         return transaction
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         assert self._transaction is not None
         if error is not None:
             self._undo()
