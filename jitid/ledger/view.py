@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from jitid.errors import IntegrityError
 from jitid.ledger.select import dialect_of
-from jitid.ledger.sqlite.lock import FAULTS, translated
+from jitid.ledger.sqlite.lock import FAULTS, translated, translating
 from jitid.model.chain import Chain, head_of, opening, settled
 from jitid.model.event import Event, Head
 from jitid.model.ledger_rows import Names
@@ -176,10 +176,8 @@ class View:
 
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Insert any number of rows into a temporary table. Raises the errors of `query`."""
-        try:
+        with translating():
             dialect_of(self.db).insert(self.db, table, columns, rows)
-        except FAULTS as error:
-            raise translated(error) from error
 
 
 class Store:

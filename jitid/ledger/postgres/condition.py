@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 from psycopg import sql
 
 from jitid.errors import IntegrityError, RefusedError
 from jitid.ledger.place import Vacuumed
-from jitid.ledger.postgres.failure import translated
+from jitid.ledger.postgres.failure import translating
 from jitid.ledger.postgres.schema import FORMER_INDEXES, POSTGRES_STEPS
 from jitid.ledger.postgres.session import DatabaseSession
 from jitid.ledger.postgres.transaction import CLOCK
@@ -197,7 +196,7 @@ def vacuum(address: str, timeout: float, progress: Callable[[str], None]) -> Vac
         connection = session.connection()
         connection.must_be_own("jitid ledger vacuum")
         db = connection.raw
-        try:
+        with translating():
             # Vacuuming a large table takes longer than any query.
             db.execute("SET statement_timeout = 0")
             tables = db.execute(_TABLES).fetchall()
@@ -211,8 +210,6 @@ def vacuum(address: str, timeout: float, progress: Callable[[str], None]) -> Vac
                 progress(f"vacuuming {name}")
                 db.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(name)))
             ((size_after,),) = db.execute(_SIZE).fetchall()
-        except psycopg.Error as error:
-            raise translated(error) from error
         return Vacuumed(int(size_before), int(size_after), 0)
     finally:
         session.close()

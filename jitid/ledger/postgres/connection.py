@@ -11,7 +11,7 @@ import psycopg
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
 from jitid.ledger.postgres.address import Options
 from jitid.ledger.postgres.dialect import TEMPORARY, PostgresDialect, adapt, translate
-from jitid.ledger.postgres.failure import translated
+from jitid.ledger.postgres.failure import translated, translating
 from jitid.ledger.postgres.fast_path import Lane
 
 _WHICH = "SELECT value FROM setting WHERE name = 'uuid'"
@@ -224,11 +224,9 @@ class Connection:
 
     def leave(self) -> None:
         """End a transaction that has only read; the next statement reads the answer."""
-        try:
+        with translating():
             self._raw.pgconn.send_query(b"COMMIT")
             self._raw.pgconn.flush()
-        except psycopg.Error as error:
-            raise translated(error) from error
         self._owed = True
 
     def _settle(self) -> None:
@@ -265,13 +263,11 @@ class Connection:
         if not all_rows:
             return
         statement = translate(sql)
-        try:
+        with translating():
             if len(all_rows) == 1:
                 self.raw.execute(statement, all_rows[0])
             else:
                 self.raw.cursor().executemany(statement, all_rows)
-        except psycopg.Error as error:
-            raise translated(error) from error
 
     def _note(self, sql: str) -> None:
         """Record that a table has rows, if it is a temporary table."""
@@ -281,13 +277,11 @@ class Connection:
 
     def script(self, sql: str) -> list[Any]:
         """Execute statements without values in one round trip; return the first row of the last one, if it has any."""
-        try:
+        with translating():
             cursor = self.raw.execute(sql)
             while cursor.nextset():
                 pass
             return list(cursor.fetchone() or ()) if cursor.rowcount > 0 else []
-        except psycopg.Error as error:
-            raise translated(error) from error
 
     def begin_pipeline(self) -> None:
         """Begin a pipeline: from now on, statements whose answer is not needed are sent without waiting."""
@@ -300,10 +294,8 @@ class Connection:
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is None:
             return
-        try:
+        with translating():
             pipeline.__exit__(None, None, None)
-        except psycopg.Error as error:
-            raise translated(error) from error
 
     @property
     def pipelined(self) -> bool:

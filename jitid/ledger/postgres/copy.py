@@ -15,7 +15,7 @@ from jitid.ledger.contract import Seal, record_seal
 from jitid.ledger.copy_rows import OWN, CopiedTable, Stage, in_order
 from jitid.ledger.postgres import address as postgres_address
 from jitid.ledger.postgres.connection import Connection
-from jitid.ledger.postgres.failure import translated
+from jitid.ledger.postgres.failure import translated, translating
 from jitid.ledger.postgres.schema import FORMER_INDEXES, OPEN_CHAINS, POSTGRES_STEPS
 from jitid.ledger.postgres.session import DatabaseSession, open_connection
 from jitid.ledger.postgres.transaction import CHAIN, CLOCK, PostgresTransaction, number_after
@@ -68,21 +68,16 @@ class _Store:
     def rows(self, table: CopiedTable, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
         """Yield rows in key order: all rows, or only rows after the key `after`."""
         query = table.query(after=after is not None).replace("?", "%s")
-        try:
-            with self._db.raw.cursor(f"copied_{next(self._cursors)}", withhold=True) as cursor:
-                cursor.itersize = 10_000
-                cursor.execute(query, after or None)
-                for row in cursor:
-                    yield tuple(row)
-        except psycopg.Error as error:
-            raise translated(error) from error
+        with translating(), self._db.raw.cursor(f"copied_{next(self._cursors)}", withhold=True) as cursor:
+            cursor.itersize = 10_000
+            cursor.execute(query, after or None)
+            for row in cursor:
+                yield tuple(row)
 
     def _run(self, sql: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
-        try:
+        with translating():
             cursor = self._db.raw.execute(sql, values)
             return cursor.fetchall() if cursor.description else []
-        except psycopg.Error as error:
-            raise translated(error) from error
 
 
 class PostgresSource(_Store):
@@ -132,7 +127,7 @@ class PostgresSource(_Store):
     def seal(self, seal: Seal, by: str) -> None:
         """Seal the ledger and release the chains; durable when this returns."""
         holding = self._holding.connection()
-        try:
+        with translating():
             if holding.raw.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
                 holding.script("BEGIN")
             holding.script("SET LOCAL synchronous_commit = on")
@@ -142,8 +137,6 @@ class PostgresSource(_Store):
             )
             record_seal(transaction, seal)
             transaction.commit()
-        except psycopg.Error as error:
-            raise translated(error) from error
 
 
 class PostgresTarget(_Store):
@@ -262,12 +255,9 @@ class PostgresTarget(_Store):
 
     def load(self, table: CopiedTable, rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows, all or none."""
-        try:
-            with self._db.raw.cursor().copy(f"COPY {table.into} FROM STDIN") as copy:
-                for row in rows:
-                    copy.write_row(row)
-        except psycopg.Error as error:
-            raise translated(error) from error
+        with translating(), self._db.raw.cursor().copy(f"COPY {table.into} FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
 
     def index(self) -> None:
         """Build the indexes, which would have slowed down each insertion, and update the planner's statistics."""

@@ -13,7 +13,7 @@ from jitid.errors import IntegrityError, StorageError
 from jitid.ledger.place import Vacuumed
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.clock import read_clock
-from jitid.ledger.sqlite.lock import FAULTS, FairLock, translated
+from jitid.ledger.sqlite.lock import FAULTS, FairLock, translated, translating
 from jitid.ledger.sqlite.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.model.ledger_condition import ClockReading, ConditionRemark, Schema, Size
 from jitid.values.text import quote
@@ -61,11 +61,9 @@ class SqliteCondition:
         for table, column in columns:
             tables.setdefault(table, []).append(_identifier(column))
         for table, texts in tables.items():
-            try:
+            with translating():
                 # Each row is read, and none is kept.
                 deque(self._db.execute(f"SELECT {', '.join(texts)} FROM {_identifier(table)}"), maxlen=0)
-            except FAULTS as error:
-                raise translated(error) from error
 
     def reindexing(self) -> str | None:
         """Return the command that repairs damage if indexes alone disagree with their tables; None otherwise."""
@@ -91,10 +89,8 @@ class SqliteCondition:
             expected = _objects(reference_db)
         finally:
             reference_db.close()
-        try:
+        with translating():
             actual = _objects(self._db)
-        except FAULTS as error:
-            raise translated(error) from error
         differences = []
         for name in sorted(actual.keys() | expected.keys()):
             if name not in actual:
@@ -120,10 +116,8 @@ class SqliteCondition:
 
     def clock(self) -> ClockReading:
         """Return the clock and its time mark."""
-        try:
+        with translating():
             reading = read_clock(self._db, self._clock, writes=True, accept=True)
-        except FAULTS as error:
-            raise translated(error) from error
         return ClockReading(int(self._clock()), reading.mark, reading.jump)
 
     def remarks(self) -> list[ConditionRemark]:
@@ -134,10 +128,8 @@ class SqliteCondition:
         return str(self._rows("PRAGMA database_list")[0][2])
 
     def _rows(self, sql: str) -> list[Any]:
-        try:
+        with translating():
             return self._db.execute(sql).fetchall()
-        except FAULTS as error:
-            raise translated(error) from error
 
     def _number(self, sql: str) -> int:
         ((number,),) = self._rows(sql)

@@ -21,7 +21,7 @@ from jitid.ledger.sqlite import folder, read_only
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.clock import machine
 from jitid.ledger.sqlite.ledger import SqliteLedger
-from jitid.ledger.sqlite.lock import FAULTS, FairLock, translated
+from jitid.ledger.sqlite.lock import FAULTS, FairLock, translated, translating
 from jitid.ledger.transaction import KnownRows, Transaction
 from jitid.ledger.view import View
 from jitid.model.chain import Chain
@@ -57,18 +57,14 @@ class _Store:
 
     def rows(self, table: CopiedTable, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
         """Yield rows in key order: all rows, or only rows after the key `after`."""
-        try:
+        with translating():
             # `yield from` would close the cursor, even if the database is closed by then.
             for row in self._db.execute(table.query(after=after is not None), after or ()):  # noqa: UP028
                 yield row
-        except FAULTS as error:
-            raise translated(error) from error
 
     def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        try:
+        with translating():
             return self._db.execute(sql, values)
-        except FAULTS as error:
-            raise translated(error) from error
 
 
 class SqliteSource(_Store):
@@ -114,7 +110,7 @@ class SqliteSource(_Store):
     def seal(self, seal: Seal, by: str) -> None:
         """Seal the ledger; durable when this returns."""
         boot, uptime = machine()
-        try:
+        with translating():
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
             self._db.execute("PRAGMA synchronous = FULL")
@@ -125,8 +121,6 @@ class SqliteSource(_Store):
                 "UPDATE clock_mark SET marked_at = ?, boot = ?, uptime = ?", (transaction.now, boot, uptime)
             )
             self._db.execute("COMMIT")
-        except FAULTS as error:
-            raise translated(error) from error
 
 
 class SqliteTarget(_Store):
@@ -226,7 +220,7 @@ class SqliteTarget(_Store):
         database = os.path.join(self._aside, folder.DATABASE)
         os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         os.chmod(database, 0o600)
-        try:
+        with translating():
             sqlite_ledger.create(database, names, now).close()
             self._db = self._connect()
             self._execute("BEGIN IMMEDIATE")
@@ -238,8 +232,6 @@ class SqliteTarget(_Store):
             for name, _ in self._indexes(self._db):
                 self._execute(f"DROP INDEX {name}")
             self._execute("COMMIT")
-        except FAULTS as error:
-            raise translated(error) from error
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(os.path.join(self._aside, folder.DATABASE), isolation_level=None)
@@ -263,12 +255,10 @@ class SqliteTarget(_Store):
     def load(self, table: CopiedTable, rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows, all or none."""
         placeholders = ", ".join("?" * len(table.columns))
-        try:
+        with translating():
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(f"INSERT INTO {table.into} VALUES ({placeholders})", rows)
             self._db.execute("COMMIT")
-        except FAULTS as error:
-            raise translated(error) from error
 
     def index(self) -> None:
         """Build the indexes. Earlier, they would have slowed down each insertion."""
@@ -293,12 +283,10 @@ class SqliteTarget(_Store):
 
     def complete(self) -> None:
         """Commit the transaction of `open`; all of the copy is durable when this returns."""
-        try:
+        with translating():
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except FAULTS as error:
-            raise translated(error) from error
         self._close()
         try:
             with open(os.path.join(self._aside, folder.DATABASE), "rb") as database:

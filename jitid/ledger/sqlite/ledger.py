@@ -16,7 +16,7 @@ from jitid.errors import IntegrityError, NewerSchemaError, StorageError
 from jitid.ledger import contract, expiry
 from jitid.ledger.sqlite import lock
 from jitid.ledger.sqlite.clock import machine, read_clock
-from jitid.ledger.sqlite.lock import FAULTS, WriteAheadLog, translated
+from jitid.ledger.sqlite.lock import FAULTS, WriteAheadLog, translated, translating
 from jitid.ledger.sqlite.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.ledger.transaction import KnownRows, Transaction
 from jitid.ledger.view import View
@@ -185,10 +185,8 @@ class SqliteLedger:
 
     def reindex(self) -> None:
         """Rebuild all indexes from their tables. Raises IntegrityError for rows that violate a unique index."""
-        try:
+        with translating():
             self._db.execute("REINDEX")
-        except FAULTS as error:
-            raise translated(error) from error
 
     def close(self) -> None:
         """Release the file."""
@@ -217,10 +215,8 @@ def connect(
 
     """
     in_place = InPlace(path)
-    try:
+    with translating():
         db = sqlite3.connect(path, timeout=timeout, isolation_level=None, cached_statements=256)
-    except FAULTS as error:
-        raise translated(error) from error
     try:
         _check_file(db, path, lock_path, timeout)
         return SqliteLedger(db, lock_path, by, clock, timeout, _read_names(db), in_place)
@@ -232,10 +228,8 @@ def connect(
 
 
 def _read_names(db: sqlite3.Connection) -> Names:
-    try:
+    with translating():
         settings = dict(db.execute("SELECT name, value FROM setting").fetchall())
-    except FAULTS as error:
-        raise translated(error) from error
     try:
         return Names.of(settings)
     except KeyError as missing:
