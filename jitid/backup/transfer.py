@@ -259,7 +259,8 @@ def _give_keys(source: CopySource, keyring: Keyring, target: Keyring) -> None:
     can_sign = False
     for key in KeyStore(source.snapshot).signing_keys():
         # A retired authority still signs the list of the certificates that it has revoked.
-        if (_signs(key) or signs_revocation_list(source.snapshot, key)) and keyring.holds(key.kid):
+        signs = key.retired_at is None and key.revoked_at is None
+        if (signs or signs_revocation_list(source.snapshot, key)) and keyring.holds(key.kid):
             keyring.give(target, key.kid, key.algorithm, key.public)
             can_sign = can_sign or (key.use, key.algorithm) == ("jws", "EdDSA")
     if not can_sign:
@@ -267,10 +268,6 @@ def _give_keys(source: CopySource, keyring: Keyring, target: Keyring) -> None:
             f"{keyring.folder} holds no key that signs for this ledger; nothing was copied",
             "make one first: jitid keys rotate",
         )
-
-
-def _signs(key: SigningKey) -> bool:
-    return key.retired_at is None and key.revoked_at is None
 
 
 def _give_policy(source: str, target: str) -> None:

@@ -25,8 +25,10 @@ class View:
 
     def __init__(self, db: Any, names: Names, now: int) -> None:
         self.db = db
-        self._names = names
-        self._now = now
+        self.names = names
+        """The ledger's UUID, issuer names and trust domain in this view."""
+        self.now = now
+        """The later of the clock and the ledger's time mark, in seconds since the epoch."""
         self._memory: dict[tuple[str, Any], Any] = {}
         """The cached answers, by kind and key."""
         self.sealed_as: tuple[str | None] | None = None
@@ -34,12 +36,7 @@ class View:
         self.changed_at: int | None = None
         """The number of the last audit event that changed a delegator, agent, share, key or name, if that was read."""
         self.marked_at: int | None = None
-        """The time mark, if the ledger keeps one and the view was opened by reading it."""
-
-    @property
-    def names(self) -> Names:
-        """The ledger's UUID, issuer names and trust domain in this view."""
-        return self._names
+        """The time mark in seconds since the epoch, if the ledger keeps one and the view was opened by reading it."""
 
     def _one(self, sql: str, **values: Any) -> Any:
         return self.db.execute(sql, values).fetchone()
@@ -52,6 +49,11 @@ class View:
         """Return one audit event."""
         row = self._one("SELECT seq, body, hash FROM audit_event WHERE seq = :seq", seq=seq)
         return None if row is None else Event(*row)
+
+    def document(self, seq: int | None) -> dict[str, Any]:
+        """Return the members of one audit event; empty without a number, or if the ledger lacks the event."""
+        event = None if seq is None else self.event(seq)
+        return {} if event is None else event.document()
 
     def events(self, after: int, *, newest_first: bool = False) -> Iterator[Event]:
         """Yield the audit events after number `after`, in ascending or descending order."""
@@ -101,7 +103,7 @@ class View:
         chain = Chain(chain_id, epoch, start, stride, length, hash_ or b"", closed_at is not None)
         if not length and hash_ is None:
             ends = [former.end for former in earlier if former.epoch < epoch]
-            chain = chain._replace(hash=opening(self._names.uuid, chain, ends))
+            chain = chain._replace(hash=opening(self.names.uuid, chain, ends))
         if not isinstance(chain.hash, bytes):
             raise TypeError(chain_id)
         return chain
@@ -137,11 +139,6 @@ class View:
         """Return a view that has cached nothing: this one, unless the ledger caches across views."""
         return self
 
-    @property
-    def now(self) -> int:
-        """The later of the clock and the ledger's time mark, in seconds since the epoch."""
-        return self._now
-
     def settings(self) -> dict[str, str]:
         """Return all settings of the ledger; `Names.of` reads them."""
         return dict(self.db.execute("SELECT name, value FROM setting", {}).fetchall())
@@ -150,10 +147,6 @@ class View:
         """Return a setting of the ledger by its name."""
         row = self.db.execute("SELECT value FROM setting WHERE name = :name", {"name": name}).fetchone()
         return None if row is None else str(row[0])
-
-    def time_mark(self) -> int | None:
-        """Return the time mark in seconds since the epoch; None if there is none or the view has not read it."""
-        return self.marked_at
 
     def query(self, sql: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows of a query in portable SQL with parameters `:name`; `:now` is set.
@@ -165,7 +158,7 @@ class View:
         """
         try:
             # `yield from` would close the cursor of an unfinished query, which fails after the connection was closed.
-            for row in self.db.execute(sql, {"now": self._now, **values}):  # noqa: UP028
+            for row in self.db.execute(sql, {"now": self.now, **values}):  # noqa: UP028
                 yield row
         except FAULTS as error:
             raise translated(error) from error

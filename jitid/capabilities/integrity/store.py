@@ -201,8 +201,7 @@ class RowStore(Store):
         (count,) = self._one(
             f"SELECT count(*) FROM credential c WHERE c.public IS NOT NULL AND {spared(without)}"
         )
-        total: int = count
-        return total
+        return int(count)
 
     def reused(self, without: str = "") -> dict[bytes, int]:
         """Return the credentials that a caller tried to renew although they have a successor, with the first time."""

@@ -206,7 +206,7 @@ def _verify(snapshot: View, names: Names, expected: Head | None) -> Verification
 
 def _check_mark(snapshot: View, last_seq: int) -> None:
     """Raise IntegrityError if the time mark was lowered: expired credentials would be valid again."""
-    mark, event = snapshot.time_mark(), snapshot.event(last_seq)
+    mark, event = snapshot.marked_at, snapshot.event(last_seq)
     if mark is not None and event is not None and mark < event.document()["at"]:
         raise IntegrityError("the ledger's time mark is earlier than its last event: it was changed")
 

@@ -167,7 +167,11 @@ def _recognise(
         if report.unproved or credential.key not in weak
     }
     sure |= matched.credentials
-    strings = _together(recognised.strings, matched.strings)
+    strings = {
+        key: (*recognised.strings.get(key, ()), *matched.strings.get(key, ()))
+        for key in recognised.strings.keys() | matched.strings.keys()
+    }
+    marks = {mark(*string).hex() for found in strings.values() for string in found} if sightings else set()
     reported = ReportedLeaks(
         sure,
         {} if report.unproved else weak,
@@ -180,7 +184,7 @@ def _recognise(
         recognised.strays,
         alive=matched.alive
         + sum(credential.key in sure and _is_live(credential, snapshot.now) for credential, _ in others),
-        marks=tuple(_marks_of(strings) & sightings.keys()) if sightings else (),
+        marks=tuple(marks & sightings.keys()),
     )
     return _Recognised(reported, weak, _places_of(strings, sure, finds, sightings) if sightings else _NOWHERE)
 
@@ -218,14 +222,6 @@ def _record(
 
 _Strings = Mapping[int, Sequence[tuple[str, bytes | str]]]
 """The strings that were found for each credential, by its number: for each string its type and its stored form."""
-
-
-def _together(strings: _Strings, others: _Strings) -> _Strings:
-    return {key: (*strings.get(key, ()), *others.get(key, ())) for key in strings.keys() | others.keys()}
-
-
-def _marks_of(by_credential: _Strings) -> set[str]:
-    return {mark(*string).hex() for strings in by_credential.values() for string in strings}
 
 
 def _places_of(

@@ -104,7 +104,7 @@ def _account(snapshot: View, details: LeakDetails, proofs: Mapping[int, Mapping[
     aftermath = LeakStore(snapshot).aftermath(
         credential.identity_key, credential.key, leak.reported_at, SHOWN
     )
-    issue = _document(snapshot, credential.event)
+    issue = snapshot.document(credential.event)
     proof = proofs.get(leak.key)
     steps = [
         *_beginning(details, issue),
@@ -145,7 +145,7 @@ def _seen(snapshot: View, details: LeakDetails) -> Iterator[Step]:
             first_steps[sighting.finder] = step
     yield from first_steps.values()
     for seq, count in list(later_counts.items())[:SHOWN]:
-        event = _document(snapshot, seq)
+        event = snapshot.document(seq)
         if event:
             yield Step(event["at"], "recorded", event.get("by"), seq, {"places": count})
 
@@ -182,7 +182,7 @@ def _ended(snapshot: View, details: LeakDetails, aftermath: Aftermath) -> Iterat
             {"state": state, "credentials": 1, "identities": 1, "own": True},
         )
     for ended in aftermath.over:
-        event = _document(snapshot, ended.event)
+        event = snapshot.document(ended.event)
         facts = {
             "state": ended.state,
             "credentials": ended.credentials,
@@ -239,8 +239,3 @@ def _after(snapshot: View, seq: int) -> Iterable[Mapping[str, Any]]:
     from jitid.capabilities.audit.audit_log import LogFilter, log
 
     return log(snapshot, LogFilter(after=seq), None)
-
-
-def _document(snapshot: View, seq: int | None) -> Mapping[str, Any]:
-    event = None if seq is None else snapshot.event(seq)
-    return {} if event is None else event.document()

@@ -85,25 +85,6 @@ def has_keys(path: str) -> bool:
     return bool(key_names(os.path.join(path, KEYS)))
 
 
-def lost_ledger(path: str, address: str, schemas: Sequence[str]) -> IntegrityError:
-    """Return the error for a folder with signing keys whose ledger is not in the database.
-
-    Args:
-        path: the folder of keys and policy.
-        address: the address of the database, without passwords.
-        schemas: the schemas of the database that hold a ledger.
-
-    """
-    hint = "correct --ledger, or restore the database; a new ledger needs a folder of its own: JITID_HOME=DIR"
-    if schemas:
-        hint = f"the schema {schemas[0]} has a ledger; to name it: ?options=-csearch_path%3D{schemas[0]}"
-    return IntegrityError(
-        f"{address} has no ledger, and {os.path.join(path, KEYS)} has signing keys: a ledger and its keys belong "
-        "together, and no new one was made",
-        hint,
-    )
-
-
 def home_keyring(path: str) -> Keyring:
     """Return this machine's private keys; other machines may have their own."""
     return Keyring(os.path.join(path, KEYS), others=True)
@@ -171,8 +152,16 @@ class LedgerDatabase:
 
     def must_have_ledger(self, timeout: float) -> None:
         """Raise IntegrityError if this machine has signing keys; call it for a database without a ledger."""
-        if has_keys(self.home):
-            raise lost_ledger(self.home, self.shown(), self._schemas(timeout))
+        if not has_keys(self.home):
+            return
+        hint = "correct --ledger, or restore the database; a new ledger needs a folder of its own: JITID_HOME=DIR"
+        if schemas := self._schemas(timeout):
+            hint = f"the schema {schemas[0]} has a ledger; to name it: ?options=-csearch_path%3D{schemas[0]}"
+        raise IntegrityError(
+            f"{self.shown()} has no ledger, and {os.path.join(self.home, KEYS)} has signing keys: a ledger and its "
+            "keys belong together, and no new one was made",
+            hint,
+        )
 
     def is_there(self, timeout: float) -> bool:
         """Return whether the database has a ledger. Raises the errors of `look`."""

@@ -162,7 +162,7 @@ class PostgresTransaction(Transaction):
         return number
 
     def _least_number(self) -> int:
-        slot = (self._now - _NUMBERS_SINCE << 32) | (self._numbering_chain % _SLOTS << 26)
+        slot = (self.now - _NUMBERS_SINCE << 32) | (self._numbering_chain % _SLOTS << 26)
         return max(self._last_id + 1, int(slot))
 
     def _note_assigned(self, number: int) -> None:
@@ -235,7 +235,7 @@ class PostgresTransaction(Transaction):
             )
         for chain_id, last_id in last_ids.items():
             self.db.execute("UPDATE chain SET last_id = ? WHERE id = ?", (last_id, chain_id))
-        if self.changes and self._appended:
+        if self.changes and self.wrote:
             self.db.execute("UPDATE chain SET version = version + 1 WHERE closed_at IS NULL")
 
 
@@ -287,7 +287,7 @@ class RememberingSnapshot(Remembering):
 
     def afresh(self) -> View:
         """Return the same view without a cache."""
-        return View(self.db, self._names, self._now)
+        return View(self.db, self.names, self.now)
 
 
 def _must_be_alone(*_: Any, **__: Any) -> Any:
@@ -317,7 +317,7 @@ class SharedTransaction(Remembering, PostgresTransaction):
             super().add(identities, credentials)
 
     def _linked(self, operation: str, facts: Mapping[str, Any]) -> Event:
-        if self._appended:
+        if self.wrote:
             # The number of a second event would not follow the number of the first one.
             raise AloneError
         return super()._linked(operation, facts)
