@@ -76,21 +76,14 @@ def _foreseen(secret: StandingSecret, kind: str) -> TargetRecord:
     """Return the record for a look-up at a target, before the ledger has a credential for the secret."""
     assert secret.target is not None
     name = secret.reference or secret.access_key_id or ""
-    reference = reference_of(kind, name)
-    return TargetRecord(
-        *(
-            "",
-            "",
-            Kind.ADOPTED.value,
-            secret.target,
-            None,
-            name,
-            reference,
-            secret.agent,
-            ADOPTED + secret.name,
-            secret.owner,
-        ),
-        *(secret.purpose, secret.sensitivity, (), (), 0, secret.expires_at or NO_EXPIRY),
+    record = TargetRecord("", "", Kind.ADOPTED.value, secret.target, None, name, reference_of(kind, name))
+    return record._replace(
+        agent=secret.agent,
+        task=ADOPTED + secret.name,
+        delegator=secret.owner,
+        purpose=secret.purpose,
+        sensitivity=secret.sensitivity,
+        expires_at=secret.expires_at or NO_EXPIRY,
     )
 
 

@@ -14,26 +14,62 @@ from jitid.ledger.select import dialect_of
 from jitid.ledger.view import Store, by_event, spared
 from jitid.values.record import Record
 
-OF_CREDENTIAL = (
-    *(
-        "expires_at",
-        "issued_at",
-        "scopes",
-        "kind",
-        "template",
-        "may_kind",
-        "may_audience",
-        "may_act",
-        "details",
-    ),
-    *("signed_by", "task", "delegator", "audiences", "proved_subject", "source"),
-)
-OF_IDENTITY = ("task", "delegator", "agent", "depth", "proof", "sensitivity", "parent", "source")
-"""The columns that are equal in all credentials of one event, and in their identities."""
+
+class AlikeRows(Record):
+    """The common values of all credentials of one event, or the values of one. Names are numbers of a table.
+
+    The first fifteen are columns of the credentials, the next eight columns of their identities.
+    """
+
+    expires_at: int
+    issued_at: int
+    scopes: str
+    kind: str
+    template: str | None
+    may_kind: str | None
+    may_audience: str | None
+    may_act: str | None
+    details: str | None
+    signed_by: int | None
+    task: int
+    delegator: int
+    audiences: int
+    proved_subject: int | None
+    source: int | None
+    task_of_identity: int | None
+    delegator_of_identity: int | None
+    agent: int | None
+    depth: int | None
+    proof: str | None
+    sensitivity: str | None
+    parent: int | None
+    source_of_identity: int | None
+    identity: int
+    line: int | None
+    """The first credential of its line; None for the first one itself."""
+    parent_uid: bytes | None
+    task_name: str | None
+    opener: int | None
+    given: int | None
+    right: bytes | None
+    """The raw id of the credential that `source` or `source_of_identity` names."""
+    subject_of_right: int | None
+    host: str | None
+    boot: str | None
+    namespace: int | None
+    pid: int | None
+    started: int | None
+    kept: int | None
+
+
+_OF_CREDENTIAL = AlikeRows._fields[:15]
+_OF_IDENTITY = tuple(field.removesuffix("_of_identity") for field in AlikeRows._fields[15:23])
+COMPARED = len(_OF_CREDENTIAL) + len(_OF_IDENTITY)
+"""The number of columns that are equal in all credentials of one event, and in their identities."""
 
 # Outer joins from the credential: SQLite then looks up each number in the table that it numbers.
-_ALIKE = f"""SELECT {", ".join(f"c.{column}" for column in OF_CREDENTIAL)},
-                    {", ".join(f"i.{column}" for column in OF_IDENTITY)}, c.identity, c.line, p.uid,
+_ALIKE = f"""SELECT {", ".join(f"c.{column}" for column in _OF_CREDENTIAL)},
+                    {", ".join(f"i.{column}" for column in _OF_IDENTITY)}, c.identity, c.line, p.uid,
                     t.name, t.opener, t.given_event, q.jti, q.proved_subject,
                     r.host, r.boot, r.namespace, r.pid, r.started, r.kept
                FROM credential c LEFT JOIN identity i ON i.id = c.identity LEFT JOIN task t ON t.id = i.task
@@ -52,7 +88,7 @@ _NO_BYTES = (b"",) * 4
 @lru_cache(maxsize=64)
 def _equal(absent: tuple[bool, ...]) -> str:
     """Return the condition that the common columns have certain values, or NULL."""
-    columns = [*(f"c.{column}" for column in OF_CREDENTIAL), *(f"i.{column}" for column in OF_IDENTITY)]
+    columns = [*(f"c.{column}" for column in _OF_CREDENTIAL), *(f"i.{column}" for column in _OF_IDENTITY)]
     return " AND ".join(
         f"{column} IS NULL" if is_absent else f"{column} = ?"
         for column, is_absent in zip(columns, absent, strict=True)
@@ -118,7 +154,7 @@ class RowStore(Store):
     ) -> int:
         """Return the number of credentials of an event, from `first_key` to `last_key`, that begin lines and are alike.
 
-        `alike` has the values of `OF_CREDENTIAL` and `OF_IDENTITY`.
+        `alike` has the first `COMPARED` values of `AlikeRows`.
         """
         (count,) = self._among_alike("count(*)", first_key, last_key, event, alike, spared(without))
         return int(count)

@@ -88,24 +88,7 @@ def _unknown(finding: Finding, targets: Targets) -> TargetRecord | None:
     if evidence["jti"] is None:
         return None
     target = targets.get(evidence["target"])
-    record = TargetRecord(
-        jti=evidence["jti"],
-        id="",
-        kind=target.kind,
-        target=target.name,
-        template=None,
-        name=evidence["name"],
-        reference=None,
-        agent="",
-        task="",
-        delegator="",
-        purpose=None,
-        sensitivity="moderate",
-        scopes=(),
-        audiences=(),
-        issued_at=0,
-        expires_at=0,
-    )
+    record = TargetRecord(evidence["jti"], "", target.kind, target.name, None, evidence["name"], None)
     issuer = targets.open(target)
     try:
         return record if issuer.names_of(record.name, record.reference) == (record.name,) else None

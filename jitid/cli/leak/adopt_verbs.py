@@ -14,7 +14,7 @@ from jitid.capabilities.adopt import operations as ops
 from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.adoption import Amended
 from jitid.capabilities.adopt.operations import ListAdopted, SuggestReplacements
-from jitid.capabilities.adopt.secret_list import STATED, check_elsewhere, read, standing_secret
+from jitid.capabilities.adopt.read_secret import STATED, check_elsewhere, read, standing_secret
 from jitid.cli.invocation import Invocation
 from jitid.cli.leak.trace import some
 from jitid.errors import NotFoundError, UsageError
