@@ -1,4 +1,4 @@
-"""The names in SPIFFE IDs: what `encode_segment` has encoded."""
+"""The names in SPIFFE IDs, decoded."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class AdoptedChanges(AdoptedStore):
     def change(
         self, row: AdoptedRow, *, owner: int, agent: int, purpose: str | None, expires_at: int
     ) -> None:
-        """Record all properties of an adopted secret anew; `owner` and `agent` are the numbers of their names."""
+        """Record the properties of an adopted secret, all of them; `owner` and `agent` are numbers of names."""
         values = {
             "key": row.credential,
             "owner": owner,

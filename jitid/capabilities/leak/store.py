@@ -1,6 +1,6 @@
 """Queries and changes of leaks, in SQL for both SQLite and PostgreSQL.
 
-Also the places where leaked credentials were seen, those that every verification refuses, and the aftermath of a leak.
+Also the leaked credentials that every verification refuses, the places where they were seen, and the aftermath.
 
 The judge (`validity.judge`) refuses an inactive credential before any other check: of its task, of the credentials
 above it, of its audience. An inactive credential has ended with a known state, has been superseded by now, or has

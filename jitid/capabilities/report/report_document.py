@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from jitid.capabilities.report import sprawl_report as sprawl
 from jitid.capabilities.report.report_figures import Figures
-from jitid.capabilities.report.sprawl_report import (
-    AGENTS_PER_PERSON,
-    COUNTED_AS_USE,
-    JUDGED_TWICE,
-    LEAKS_LEFT,
-    RECORDED_NOW,
-    ROWS_LEFT,
-    VALID_AFTER_FIVE_DAYS,
-    Report,
-)
+from jitid.capabilities.report.sprawl_report import Report
 from jitid.capabilities.sweep.finding import Finding
 from jitid.model.credential import LEEWAY
 from jitid.model.survey import Breakdown, Day, Spread
@@ -86,12 +78,15 @@ def document(report: Report) -> dict[str, Any]:
         **(
             {}
             if report.pruned_before is None
-            else {"pruned_before": format_time(report.pruned_before), "pruned_note": ROWS_LEFT}
+            else {"pruned_before": format_time(report.pruned_before), "pruned_note": sprawl.ROWS_LEFT}
         ),
         **(
             {}
             if report.leaks_before is None
-            else {"leaks_pruned_before": format_time(report.leaks_before), "leaks_pruned_note": LEAKS_LEFT}
+            else {
+                "leaks_pruned_before": format_time(report.leaks_before),
+                "leaks_pruned_note": sprawl.LEAKS_LEFT,
+            }
         ),
         "ledger": report.ledger,
         "totals": survey.totals._asdict(),
@@ -101,7 +96,7 @@ def document(report: Report) -> dict[str, Any]:
             "identities": survey.people.identities,
             **figures.members("mean=identities_per_person_mean highest=identities_per_person_highest"),
             "highest_delegator": survey.people.highest_delegator,
-            "published": AGENTS_PER_PERSON._asdict(),
+            "published": sprawl.AGENTS_PER_PERSON._asdict(),
         },
         "lifetimes": {
             **_spread(survey.lifetimes),
@@ -127,7 +122,7 @@ def document(report: Report) -> dict[str, Any]:
                 "over_scoped=credentials_over_scoped over_scoped_share=credentials_over_scoped_ratio"
             ),
             "over_scoped_unknown": None if report.excess is None else report.excess.unknown,
-            "counted": COUNTED_AS_USE,
+            "counted": sprawl.COUNTED_AS_USE,
         },
         "directory": None
         if report.directory is None or report.excess is None
@@ -143,7 +138,7 @@ def document(report: Report) -> dict[str, Any]:
         **(
             {
                 "offenders_note": NO_OFFENDERS_THEN,
-                "directory_note": f"{NO_DIRECTORY_THEN}; {RECORDED_NOW}",
+                "directory_note": f"{NO_DIRECTORY_THEN}; {sprawl.RECORDED_NOW}",
             }
             if report.offenders is None
             else {"not_examined": report.missed}
@@ -196,11 +191,14 @@ def _leaks(report: Report, figures: Figures) -> dict[str, Any]:
             "secrets_verifiers": leaks.aged_known,
             "accepted": leaks.aged_accepted,
             "percent_verifiers": figures["leaked_percent_accepted_by_verifiers"],
-            "published": {"percent": VALID_AFTER_FIVE_DAYS.value, "source": VALID_AFTER_FIVE_DAYS.source},
+            "published": {
+                "percent": sprawl.VALID_AFTER_FIVE_DAYS.value,
+                "source": sprawl.VALID_AFTER_FIVE_DAYS.source,
+            },
         },
         "younger": figures.members("dead=leaked_secrets_young.dead valid=leaked_secrets_young.valid"),
         "leeway_seconds": LEEWAY,
-        "judged": JUDGED_TWICE,
+        "judged": sprawl.JUDGED_TWICE,
     }
 
 

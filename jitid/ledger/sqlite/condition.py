@@ -1,4 +1,4 @@
-"""The condition of a SQLite ledger: damage, schema, size and clock, found without changing anything; and vacuuming."""
+"""The condition of a SQLite ledger: damage, schema, size and clock, found without changing anything."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from collections.abc import Callable
 from shlex import quote as word
 from typing import Any
 
-from jitid.errors import IntegrityError, StorageError
-from jitid.ledger.place import Vacuumed
-from jitid.ledger.sqlite import folder
+from jitid.errors import IntegrityError
 from jitid.ledger.sqlite.clock import read_clock
-from jitid.ledger.sqlite.lock import FAULTS, FairLock, translated, translating
+from jitid.ledger.sqlite.lock import translating
 from jitid.ledger.sqlite.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.model.ledger_condition import ClockReading, ConditionRemark, Schema, Size
-from jitid.values.text import quote
 
 _MOST = 5
 """The maximum number of damages to look for: one is a reason to restore a backup."""
@@ -106,8 +103,8 @@ class SqliteCondition:
         path = self._path()
         file_system = os.statvfs(os.path.dirname(path) or "/")
         return Size(
-            _bytes(path),
-            _bytes(f"{path}-wal"),
+            size_of(path),
+            size_of(f"{path}-wal"),
             file_system.f_bavail * file_system.f_frsize,
             self._number("SELECT count(*) FROM credential"),
             self._number("SELECT count(*) FROM task"),
@@ -148,68 +145,9 @@ def _objects(db: sqlite3.Connection) -> dict[str, str]:
     return {f"{kind} {name}": sql for kind, name, sql in rows}
 
 
-def _bytes(path: str) -> int:
+def size_of(path: str) -> int:
+    """Return the size of a file; 0 if it does not exist."""
     try:
         return os.stat(path, follow_symlinks=False).st_size
     except FileNotFoundError:
         return 0
-
-
-_SPARE = 8 << 20
-"""Bytes that must stay free, so that the next writers do not find the disk full."""
-
-
-def vacuum(path: str, timeout: float) -> Vacuumed:
-    """Rewrite the database of the ledger in the folder `path` without the space of deleted rows.
-
-    Writers wait for the lock meanwhile; readers continue. It is one transaction: if it is interrupted, the database is
-    unchanged.
-
-    Raises:
-        DamagedError: the database cannot be read.
-        StorageError: the disk has no space for a second copy and its log, or other processes hold the ledger.
-
-    """
-    database = os.path.join(path, folder.DATABASE)
-    fair_lock = FairLock(os.path.join(path, folder.LOCK), timeout)
-    fair_lock.acquire()
-    former_tmpdir = os.environ.get("SQLITE_TMPDIR")
-    # SQLite puts its temporary files into the ledger's private folder, and not into the folder that all users share.
-    os.environ["SQLITE_TMPDIR"] = path
-    try:
-        db = sqlite3.connect(database, timeout=timeout, isolation_level=None)
-        try:
-            return _vacuum(db, path, database)
-        finally:
-            db.close()
-    except FAULTS as error:
-        raise translated(error) from error
-    finally:
-        fair_lock.close()
-        if former_tmpdir is None:
-            del os.environ["SQLITE_TMPDIR"]
-        else:
-            os.environ["SQLITE_TMPDIR"] = former_tmpdir
-
-
-def _vacuum(db: sqlite3.Connection, path: str, database: str) -> Vacuumed:
-    size_before = _bytes(database) + _bytes(f"{database}-wal")
-    db.execute("PRAGMA synchronous = FULL")
-    # The log is written to the database first, so that the disk need not have space for both.
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    ((pages, free_pages, page_size),) = db.execute(
-        "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
-    ).fetchall()
-    needed = 2 * (pages - free_pages) * page_size + _SPARE
-    file_system = os.statvfs(path)
-    if file_system.f_bavail * file_system.f_frsize < needed:
-        raise StorageError(
-            f"there is no room to write the ledger anew: that takes {needed} bytes beside it in {quote(path, 200)}, "
-            f"and {file_system.f_bavail * file_system.f_frsize} are free; nothing was changed",
-            "make room on its file system",
-        )
-    db.execute("VACUUM")
-    # The file shrinks only when the log is written back; a reader of the old state delays that.
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    log_left = _bytes(f"{database}-wal")
-    return Vacuumed(size_before, _bytes(database) + log_left, log_left)

@@ -1,6 +1,7 @@
 """A ledger folder as the source or the target of a copy. A target is filled aside, and published by one rename.
 
-The database is copied at one moment, while other processes continue to read and write.
+The database is copied at one moment, while other processes continue to read and write. Also vacuuming, which writes a
+copy into the same file.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from typing import Any, Self
 from jitid.errors import BusyError, JitidError, OutputError, StorageError, UsageError
 from jitid.ledger.contract import Seal, record_seal
 from jitid.ledger.copy_rows import OWN, CopiedTable, Stage, in_order
+from jitid.ledger.place import Vacuumed
 from jitid.ledger.sqlite import folder, read_only
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.clock import machine
+from jitid.ledger.sqlite.condition import size_of
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.ledger.sqlite.lock import FAULTS, FairLock, translated, translating
 from jitid.ledger.transaction import KnownRows, Transaction
@@ -389,3 +392,63 @@ def _failure(error: sqlite3.Error | UnicodeDecodeError, to: str) -> JitidError:
 
 def _unwritten(path: str, reason: str | None) -> OutputError:
     return OutputError(f"{quote(path, 200)} could not be written: {(reason or 'error').lower()}")
+
+
+_SPARE = 8 << 20
+"""Bytes that must stay free, so that the next writers do not find the disk full."""
+
+
+def vacuum(path: str, timeout: float) -> Vacuumed:
+    """Rewrite the database of the ledger in the folder `path` without the space of deleted rows.
+
+    Writers wait for the lock meanwhile; readers continue. It is one transaction: if it is interrupted, the database is
+    unchanged.
+
+    Raises:
+        DamagedError: the database cannot be read.
+        StorageError: the disk has no space for a second copy and its log, or other processes hold the ledger.
+
+    """
+    database = os.path.join(path, folder.DATABASE)
+    fair_lock = FairLock(os.path.join(path, folder.LOCK), timeout)
+    fair_lock.acquire()
+    former_tmpdir = os.environ.get("SQLITE_TMPDIR")
+    # SQLite puts its temporary files into the ledger's private folder, and not into the folder that all users share.
+    os.environ["SQLITE_TMPDIR"] = path
+    try:
+        db = sqlite3.connect(database, timeout=timeout, isolation_level=None)
+        try:
+            return _vacuum(db, path, database)
+        finally:
+            db.close()
+    except FAULTS as error:
+        raise translated(error) from error
+    finally:
+        fair_lock.close()
+        if former_tmpdir is None:
+            del os.environ["SQLITE_TMPDIR"]
+        else:
+            os.environ["SQLITE_TMPDIR"] = former_tmpdir
+
+
+def _vacuum(db: sqlite3.Connection, path: str, database: str) -> Vacuumed:
+    size_before = size_of(database) + size_of(f"{database}-wal")
+    db.execute("PRAGMA synchronous = FULL")
+    # The log is written to the database first, so that the disk need not have space for both.
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    ((pages, free_pages, page_size),) = db.execute(
+        "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+    ).fetchall()
+    needed = 2 * (pages - free_pages) * page_size + _SPARE
+    file_system = os.statvfs(path)
+    if file_system.f_bavail * file_system.f_frsize < needed:
+        raise StorageError(
+            f"there is no room to write the ledger anew: that takes {needed} bytes beside it in {quote(path, 200)}, "
+            f"and {file_system.f_bavail * file_system.f_frsize} are free; nothing was changed",
+            "make room on its file system",
+        )
+    db.execute("VACUUM")
+    # The file shrinks only when the log is written back; a reader of the old state delays that.
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    log_left = size_of(f"{database}-wal")
+    return Vacuumed(size_before, size_of(database) + log_left, log_left)

@@ -78,7 +78,7 @@ class Others:
 
 
 class _OpenFile:
-    """An open database file, and what its transactions share."""
+    """An open database file with the state that its transactions share."""
 
     def __init__(
         self,
