@@ -69,9 +69,7 @@ class Sink(Protocol):
 def largest(name: str) -> int | None:
     """Return the maximum size in bytes of a member with that name; None for no limit.
 
-    Raises:
-        IntegrityError: a backup cannot have a member with that name.
-
+    Raises IntegrityError if a backup cannot have a member with that name.
     """
     if name == DATABASE:
         return None

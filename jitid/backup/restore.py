@@ -44,9 +44,7 @@ if TYPE_CHECKING:
 def verify_backup(ledger: SqliteLedger, unpacked: Unpacked) -> None:
     """Check that a ledger is the one in the backup's manifest, complete, and ends at the signed head.
 
-    Raises:
-        IntegrityError: one of these checks failed.
-
+    Raises IntegrityError if one of these checks failed.
     """
     manifest = unpacked.manifest
     names = ledger.names
@@ -67,9 +65,7 @@ def verify_backup(ledger: SqliteLedger, unpacked: Unpacked) -> None:
 def behind(snapshot: View, head: Head) -> int:
     """Return the number of events that a remembered head covers and the ledger lacks.
 
-    Raises:
-        IntegrityError: an event of the ledger differs from the event that the head covers.
-
+    Raises IntegrityError if an event of the ledger differs from the event that the head covers.
     """
     try:
         expected = marks(head, snapshot.chains())

@@ -207,9 +207,7 @@ def refuse_if_sealed(snapshot: View) -> None:
 
     A sealed ledger allows no changes, and must not vouch for any credential.
 
-    Raises:
-        IntegrityError: it is sealed.
-
+    Raises IntegrityError if it is sealed.
     """
     seal = find_seal(snapshot)
     if seal is not None:

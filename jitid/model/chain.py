@@ -207,9 +207,7 @@ class Walk:
     def check(self, events: Iterable[Event]) -> Iterator[Event]:
         """Check that each event follows from the one before it, and yield the events that were not checked before.
 
-        Raises:
-            BrokenChainError: an event was edited, removed, inserted or moved.
-
+        Raises BrokenChainError if an event was edited, removed, inserted or moved.
         """
         for event in events:
             seq = event[0]
@@ -276,9 +274,7 @@ def links(head: Head) -> tuple[Link, ...]:
 def marks(head: Head, chains: Sequence[Chain]) -> dict[int, bytes]:
     """Return, by event number, the hashes that a remembered head requires.
 
-    Raises:
-        BrokenChainError: the head has a chain that the ledger lacks.
-
+    Raises BrokenChainError if the head has a chain that the ledger lacks.
     """
     chain_by_id = {chain.id: chain for chain in chains}
     try:

@@ -117,9 +117,7 @@ def of_secret(text: str, prefix: str | None) -> KeptSecret:
 def of_public(text: str) -> KeptSecret:
     """Return the facts to record of a public key or a certificate: PEM, or a line of OpenSSH.
 
-    Raises:
-        UsageError: it is neither.
-
+    Raises UsageError if it is neither.
     """
     text = bare(text)
     if _PRIVATE in text:
@@ -152,9 +150,7 @@ def of_public(text: str) -> KeptSecret:
 def of_fingerprint(text: str, prefix: str | None) -> KeptSecret:
     """Return the facts to record of a secret from its fingerprint alone.
 
-    Raises:
-        UsageError: the text is not a fingerprint, or the prefix is the secret itself.
-
+    Raises UsageError if the text is not a fingerprint, or the prefix is the secret itself.
     """
     raw = parse_fingerprint(text)
     if prefix is not None and _print(_well_formed(prefix)) == raw:

@@ -20,7 +20,6 @@ from jitid.capabilities.integrity import (
     verify_directory,
     verify_issued,
     verify_keys,
-    verify_leaks,
     verify_pruned,
     verify_tasks,
     verify_use,
@@ -176,7 +175,7 @@ class Members:
         """An ended credential that did not expire at its expiry, or was superseded without a successor."""
         self._recorded = 0
         """Number of ended credentials that the records of agents count."""
-        self._leaks = verify_leaks.LeakMembers(LeakStore(snapshot), self._pruned)
+        self._leaks = verify_use.LeakMembers(LeakStore(snapshot), self._pruned)
         self._approvals = verify_tasks.ApprovalRows(ApprovalStore(snapshot), snapshot.now, self._pruned)
         self._access = verify_directory.AccessMembers(AccessStore(snapshot), snapshot.now)
         self._presented = access_store.PresentedMembers(PresentedStore(snapshot), snapshot.now)
@@ -266,7 +265,7 @@ class Members:
                 self._reused.setdefault(parse_id(event["of"])[1], event["at"])
         if b'"ended":"' in body:
             self._check_ended(seq, strict_json.loads(body, "audit event"))
-        elif verify_leaks.MARK in body:
+        elif verify_use.LEAK in body:
             self._leaks.check(seq, strict_json.loads(body, "audit event"))
         elif verify_use.MARK in body:
             self._uses.check(seq, strict_json.loads(body, "audit event"))
@@ -287,9 +286,7 @@ class Members:
     def compare_rows(self) -> None:
         """Compare keys, and find rows that no event accounts for.
 
-        Raises:
-            IntegrityError: there are such rows, or a key disagrees with its events.
-
+        Raises IntegrityError if there are such rows, or a key disagrees with its events.
         """
         try:
             self._must_be_done()

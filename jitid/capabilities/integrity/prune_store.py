@@ -324,9 +324,7 @@ class PruneChanges(PruneStore):
     def condemn(self, last_pruning: Pruned | None, pruning: Pruned, chosen: ChosenRows) -> None:
         """Condemn the rows that were chosen when `last_pruning` was the last pruning; the next event must record it.
 
-        Raises:
-            ConflictError: the ledger has changed since, so that the choice must be repeated.
-
+        Raises ConflictError if the ledger has changed since, so that the choice must be repeated.
         """
         if self.last() != last_pruning or pruning.before >= self._now:
             raise ConflictError("the ledger was pruned meanwhile; nothing was changed", "repeat the command")

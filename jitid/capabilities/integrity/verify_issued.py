@@ -103,9 +103,7 @@ class IssuedMembers:
     def check(self, seq: int, event: Mapping[str, Any], rows: Sequence[tuple[Any, ...]], issuer: str) -> None:
         """Compare the rows of one event; `issuer` is the audience of events that name none.
 
-        Raises:
-            IntegrityError: a row was edited.
-
+        Raises IntegrityError if a row was edited.
         """
         if event["op"] == "adopt":
             # The event's own digest covers the stated values; here the rows are only compared with their identities.

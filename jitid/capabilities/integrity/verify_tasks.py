@@ -260,9 +260,7 @@ class ApprovalRows:
     def use(self, seq: int, event: Mapping[str, Any], identity: str | None) -> None:
         """Take an event that has used an approval, and the first identity that it issued.
 
-        Raises:
-            IntegrityError: the approval was not granted, or had ended.
-
+        Raises IntegrityError if the approval was not granted, or had ended.
         """
         request = self._open(seq, event["approval"])
         grants = request.granted_at(event["at"])

@@ -118,9 +118,7 @@ def add(
     `sightings` are the places where strings were seen, by their marks in hexadecimal. Further places of a leak that
     was reported from that source before are added to it.
 
-    Raises:
-        UsageError: the time of the report is in the future, or its source is invalid; nothing was recorded.
-
+    Raises UsageError if the time of the report is in the future, or its source is invalid; nothing was recorded.
     """
     source = check_source(report.source)
     with ledger.read() as snapshot:

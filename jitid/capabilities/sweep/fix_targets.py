@@ -177,9 +177,7 @@ def observe(ledger: Ledger, targets: Targets, chosen: Sequence[str], limit: floa
     With `chosen`, only these targets are queried. Otherwise all targets of the configuration are, and all where the
     ledger has open rows.
 
-    Raises:
-        UsageError: the configuration has no target of that name.
-
+    Raises UsageError if the configuration has no target of that name.
     """
     for name in chosen:
         targets.get(name)

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 def home_exists(path: str) -> bool:
     """Return whether the folder is there, after checking that other users have no access to it.
 
-    Raises:
-        IntegrityError: it is a link, or its permissions are too loose.
-
+    Raises IntegrityError if it is a link, or its permissions are too loose.
     """
     if not os.path.lexists(path):
         return False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jitid.errors import ConflictError, StorageError
-from jitid.ledger.postgres.fast_path import prepared
+from jitid.ledger.postgres.connection import prepared
 from jitid.ledger.transaction import KnownRows, Transaction
 from jitid.ledger.view import Found, View
 from jitid.model.chain import Chain, HeldChains
@@ -216,9 +216,7 @@ class PostgresTransaction(Transaction):
     def commit(self) -> None:
         """Write the new state of the chains, and commit durably.
 
-        Raises:
-            LostConnectionError: it is unknown whether the commit happened.
-
+        Raises LostConnectionError if it is unknown whether the commit happened.
         """
         self.db.begin_pipeline()
         self._finish()

@@ -295,9 +295,7 @@ def _storage(path: str, error: OSError) -> JitidError:
 def check_names(names: Names, configured: Mapping[str, str | None]) -> None:
     """Check a ledger's names against the configured `issuer` and `trust_domain`; None means that it is not configured.
 
-    Raises:
-        ConfigurationError: the configuration has a different value.
-
+    Raises ConfigurationError if the configuration has a different value.
     """
     for setting, value in configured.items():
         fixed = str(getattr(names, setting))

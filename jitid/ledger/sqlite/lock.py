@@ -172,9 +172,7 @@ class WriteAheadLog:
     def sync(self) -> None:
         """Make every commit so far durable.
 
-        Raises:
-            DiskError: the disk failed; committed changes may be lost in a power cut.
-
+        Raises DiskError if the disk failed; committed changes may be lost in a power cut.
         """
         if not self._path:
             return
