@@ -156,16 +156,12 @@ def _made(aftermath: Aftermath) -> Iterator[Step]:
         yield Step(made.issued_at, "made", None, made.event, facts)
 
 
+_FACTS_OF_USE = ("action", "resource", "times", "after", "last_at", "last_event")
+
+
 def _acted(aftermath: Aftermath) -> Iterator[Step]:
     for use in aftermath.acted:
-        facts = {
-            "action": use.action,
-            "resource": use.resource,
-            "times": use.times,
-            "after": use.after,
-            "last_at": use.last_at,
-            "last_event": use.last_event,
-        }
+        facts = {name: getattr(use, name) for name in _FACTS_OF_USE}
         yield Step(use.first_at, "used" if use.allowed else "refused", use.agent, use.first_event, facts)
 
 
@@ -173,14 +169,8 @@ def _ended(snapshot: View, details: LeakDetails, aftermath: Aftermath) -> Iterat
     leak = details.leaked.leak
     if leak.dead_at is not None and details.leaked.credential.ended_event is None:
         # By the clock it has ended, and no event records that yet.
-        state = details.leaked.state
-        yield Step(
-            leak.dead_at,
-            "ended",
-            None,
-            None,
-            {"state": state, "credentials": 1, "identities": 1, "own": True},
-        )
+        facts = {"state": details.leaked.state, "credentials": 1, "identities": 1, "own": True}
+        yield Step(leak.dead_at, "ended", None, None, facts)
     for ended in aftermath.over:
         event = snapshot.document(ended.event)
         facts = {

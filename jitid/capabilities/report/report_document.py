@@ -75,19 +75,8 @@ def document(report: Report) -> dict[str, Any]:
     return {
         "at": format_time(report.at),
         "past": report.past,
-        **(
-            {}
-            if report.pruned_before is None
-            else {"pruned_before": format_time(report.pruned_before), "pruned_note": sprawl.ROWS_LEFT}
-        ),
-        **(
-            {}
-            if report.leaks_before is None
-            else {
-                "leaks_pruned_before": format_time(report.leaks_before),
-                "leaks_pruned_note": sprawl.LEAKS_LEFT,
-            }
-        ),
+        **_pruned("pruned", report.pruned_before, sprawl.ROWS_LEFT),
+        **_pruned("leaks_pruned", report.leaks_before, sprawl.LEAKS_LEFT),
         "ledger": report.ledger,
         "totals": survey.totals._asdict(),
         "live_by": {name: _breakdown(breakdown) for name, breakdown in survey.live_by.items()},
@@ -132,18 +121,12 @@ def document(report: Report) -> dict[str, Any]:
         },
         "leaks": _leaks(report, figures),
         "trend": [_day(day) for day in survey.trend],
-        "offenders": None
-        if report.offenders is None
-        else [_offender(finding) for finding in report.offenders],
-        **(
-            {
-                "offenders_note": NO_OFFENDERS_THEN,
-                "directory_note": f"{NO_DIRECTORY_THEN}; {sprawl.RECORDED_NOW}",
-            }
-            if report.offenders is None
-            else {"not_examined": report.missed}
-        ),
+        **_offenders(report),
     }
+
+
+def _pruned(rows: str, before: int | None, note: str) -> dict[str, str]:
+    return {} if before is None else {f"{rows}_before": format_time(before), f"{rows}_note": note}
 
 
 def _breakdown(breakdown: Breakdown) -> dict[str, Any]:
@@ -200,6 +183,13 @@ def _leaks(report: Report, figures: Figures) -> dict[str, Any]:
         "leeway_seconds": LEEWAY,
         "judged": sprawl.JUDGED_TWICE,
     }
+
+
+def _offenders(report: Report) -> dict[str, Any]:
+    if report.offenders is None:
+        directory_note = f"{NO_DIRECTORY_THEN}; {sprawl.RECORDED_NOW}"
+        return {"offenders": None, "offenders_note": NO_OFFENDERS_THEN, "directory_note": directory_note}
+    return {"offenders": [_offender(finding) for finding in report.offenders], "not_examined": report.missed}
 
 
 def _offender(finding: Finding) -> dict[str, Any]:
