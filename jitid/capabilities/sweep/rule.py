@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.sweep import store as sweep_store
 from jitid.capabilities.sweep.finding import Canary, Coverage, Finding, Severity, Thresholds
-from jitid.capabilities.sweep.store import (
-    KNOWN_USE,
-    LIVE_COUNTS,
-    SUSPECTS,
-    WITHOUT_DELEGATOR,
-    Observed,
-    marking,
-)
+from jitid.capabilities.sweep.store import Observed
 from jitid.capabilities.use import store as use_store
 from jitid.errors import ClockError, IntegrityError, JitidError, UsageError
 from jitid.ledger.select import LIVE
@@ -199,7 +192,7 @@ class RuleContext:
         """Check each live credential once for all these rules, and keep the suspects of each rule."""
         marked = [rule for rule in rules if rule.suspect is not None]
         self._marks = {rule.name: 1 << bit for bit, rule in enumerate(marked)}
-        for statement in SUSPECTS:
+        for statement in sweep_store.SUSPECTS:
             self.snapshot.run(statement)
         marks = [f"CASE WHEN {rule.suspect} THEN {self._marks[rule.name]} ELSE 0 END" for rule in marked]
         doubts = [1 << bit for bit in range(len(marked), len(marked) + len(_DOUBTS))]
@@ -208,7 +201,7 @@ class RuleContext:
             for (condition, _, _), mark in zip(_DOUBTS, doubts, strict=True)
         ]
         values = {name: value for rule in marked for name, value in rule.values(self.limits).items()}
-        self.snapshot.run(marking(marks), values)
+        self.snapshot.run(sweep_store.marking(marks), values)
         counts = ", ".join(
             f"coalesce(sum(CASE WHEN marks & {mark} <> 0 THEN 1 ELSE 0 END), 0)" for mark in doubts
         )
@@ -225,8 +218,8 @@ class RuleContext:
         return self._census
 
     def _count(self) -> tuple[int, tuple[str, ...]]:
-        ((live, off_task, untimed),) = self.query(LIVE_COUNTS)
-        ((without_delegator,),) = self.query(WITHOUT_DELEGATOR)
+        ((live, off_task, untimed),) = self.query(sweep_store.LIVE_COUNTS)
+        ((without_delegator,),) = self.query(sweep_store.WITHOUT_DELEGATOR)
         lost, torn, timeless = map(int, self._doubts)
         # Several queries may count the same row, so that the largest count is a minimum.
         counts = (max(lost, int(off_task), int(without_delegator)), torn, max(timeless, int(untimed)))
@@ -281,7 +274,7 @@ class RuleContext:
             self.not_known("; ".join(unseen))
 
     def _unreported(self) -> str | None:
-        ((live, reported),) = self.query(KNOWN_USE)
+        ((live, reported),) = self.query(sweep_store.KNOWN_USE)
         if reported == live:
             return None
         return (

@@ -105,7 +105,7 @@ class PostgresSource(_Store):
             # The snapshot must begin after the locks were granted: it would lack the commits that they waited for.
             self._db.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             ((now,),) = self._run(f"SELECT {CLOCK}")
-            self._snapshot = View(self._db, self.names, self._reading.time(now))
+            self.snapshot = View(self._db, self.names, self._reading.time(now))
             self._stack = stack.pop_all()
         return self
 
@@ -114,11 +114,6 @@ class PostgresSource(_Store):
     ) -> None:
         self._holding.undo()
         self._stack.__exit__(kind, error, trace)
-
-    @property
-    def snapshot(self) -> View:
-        """The view that is copied."""
-        return self._snapshot
 
     def head_now(self) -> Head:
         """Return the current audit head."""

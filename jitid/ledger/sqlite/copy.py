@@ -88,7 +88,7 @@ class SqliteSource(_Store):
             stack.callback(self._ledger.close)
             self._turn.acquire()
             stack.callback(self._turn.close)
-            self._snapshot = stack.enter_context(self._ledger.read(by_mark=True))
+            self.snapshot = stack.enter_context(self._ledger.read(by_mark=True))
             self._db = sqlite3.connect(self._database, isolation_level=None)
             stack.callback(self._db.close)
             self._execute("BEGIN")
@@ -99,11 +99,6 @@ class SqliteSource(_Store):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.__exit__(kind, error, trace)
-
-    @property
-    def snapshot(self) -> View:
-        """The view that is copied."""
-        return self._snapshot
 
     def head_now(self) -> Head:
         """Return the current audit head."""
