@@ -251,7 +251,7 @@ class RuleContext:
         return self._reported
 
     def load_targets(self) -> None:
-        """Load the answers of targets into temporary tables (`target_store.load`), and record missing answers."""
+        """Load the answers of targets into temporary tables (`store.load`), and record missing answers."""
         observed = self.observed
         if observed is None:
             self.missed("targets were not asked")

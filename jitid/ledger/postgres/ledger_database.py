@@ -280,7 +280,7 @@ class LedgerDatabase:
         return PostgresSource(self.address, timeout)
 
     def vacuum(self, timeout: float, progress: Callable[[str], None]) -> Vacuumed:
-        """Vacuum and analyze the ledger's tables. Raises the errors of `vacuum.vacuum`."""
+        """Vacuum and analyze the ledger's tables. Raises the errors of `condition.vacuum`."""
         must_be_installed()
         from jitid.ledger.postgres.condition import vacuum
 
