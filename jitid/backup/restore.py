@@ -15,10 +15,9 @@ from typing import IO, TYPE_CHECKING
 
 from jitid.authority.open_local import caller, place_of, with_transit
 from jitid.backup import archive, revive
-from jitid.backup.destination import OUT
-from jitid.backup.manifest import Manifest, must_be_sealed
-from jitid.backup.revive import Unpacked
-from jitid.backup.take_backup import must_hold, needed
+from jitid.backup.archive import Manifest, must_be_sealed
+from jitid.backup.revive import Restored, Unpacked
+from jitid.backup.take_backup import OUT, head_kept_in, must_hold, needed
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.integrity import verify_log
 from jitid.capabilities.trust import rotation
@@ -32,14 +31,12 @@ from jitid.ledger.sqlite.lock import FairLock
 from jitid.ledger.view import View
 from jitid.model.chain import marks
 from jitid.model.event import BrokenChainError, Head
-from jitid.redaction.token_format import bare
-from jitid.system.files import read_regular, sync_folder
+from jitid.system.files import sync_folder
 from jitid.system.xdg import AUTHORITY
 from jitid.values.record import Record
 from jitid.values.text import number_of, quote
 
 if TYPE_CHECKING:
-    from jitid.backup.revive import Restored
     from jitid.config.effective import Config
     from jitid.model.ledger_rows import SigningKey
 
@@ -47,9 +44,7 @@ if TYPE_CHECKING:
 def verify_backup(ledger: SqliteLedger, unpacked: Unpacked) -> None:
     """Check that a ledger is the one in the backup's manifest, complete, and ends at the signed head.
 
-    Raises:
-        IntegrityError: one of these checks failed.
-
+    Raises IntegrityError if one of these checks failed.
     """
     manifest = unpacked.manifest
     names = ledger.names
@@ -70,9 +65,7 @@ def verify_backup(ledger: SqliteLedger, unpacked: Unpacked) -> None:
 def behind(snapshot: View, head: Head) -> int:
     """Return the number of events that a remembered head covers and the ledger lacks.
 
-    Raises:
-        IntegrityError: an event of the ledger differs from the event that the head covers.
-
+    Raises IntegrityError if an event of the ledger differs from the event that the head covers.
     """
     try:
         expected = marks(head, snapshot.chains())
@@ -255,11 +248,7 @@ def _shut_out(path: str, present: set[str], timeout: float) -> Iterator[None]:
 
 def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
     """Return the facts about the ledger that would be replaced. Raises UsageError if it is another ledger."""
-    kept_head = None
-    with suppress(OSError):
-        if folder.VERIFIED in present:
-            data = read_regular(os.path.join(path, folder.VERIFIED), archive.MAX_HEAD)
-            kept_head = bare(data.decode("utf-8", "replace"))
+    kept_head = head_kept_in(path)
     unknown = _Before(None, False, kept_head)
     if folder.DATABASE not in present:
         return unknown

@@ -20,6 +20,7 @@ from jitid.ledger.contract import Seal, sealed
 from jitid.ledger.contract import find_seal as find_seal
 from jitid.ledger.copy_rows import Copied, CopySource, CopyTarget, Stage, carry, compare, shared
 from jitid.ledger.postgres import ledger_database
+from jitid.ledger.postgres.ledger_database import must_be_installed
 from jitid.ledger.signing_keys import KeyChanges, KeyStore
 from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite.copy import SqliteTarget
@@ -227,8 +228,6 @@ def _to_database(
     progress: Callable[[str, int], None],
     note: Callable[[str], None],
 ) -> Copy:
-    from jitid.ledger.postgres.ledger_database import must_be_installed
-
     must_be_installed()
     from jitid.ledger.postgres.copy import PostgresTarget
 
@@ -260,7 +259,8 @@ def _give_keys(source: CopySource, keyring: Keyring, target: Keyring) -> None:
     can_sign = False
     for key in KeyStore(source.snapshot).signing_keys():
         # A retired authority still signs the list of the certificates that it has revoked.
-        if (_signs(key) or signs_revocation_list(source.snapshot, key)) and keyring.holds(key.kid):
+        signs = key.retired_at is None and key.revoked_at is None
+        if (signs or signs_revocation_list(source.snapshot, key)) and keyring.holds(key.kid):
             keyring.give(target, key.kid, key.algorithm, key.public)
             can_sign = can_sign or (key.use, key.algorithm) == ("jws", "EdDSA")
     if not can_sign:
@@ -268,10 +268,6 @@ def _give_keys(source: CopySource, keyring: Keyring, target: Keyring) -> None:
             f"{keyring.folder} holds no key that signs for this ledger; nothing was copied",
             "make one first: jitid keys rotate",
         )
-
-
-def _signs(key: SigningKey) -> bool:
-    return key.retired_at is None and key.revoked_at is None
 
 
 def _give_policy(source: str, target: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jitid.authority.open_local import caller, must_be_local, place_of
 from jitid.backup import archive, restore, revive
-from jitid.backup.destination import OUT, aside_for
+from jitid.backup.take_backup import OUT, aside_for
 from jitid.capabilities.integrity import examination
 from jitid.doctor import installation_check
 from jitid.doctor.installation_check import Installation

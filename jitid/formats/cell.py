@@ -32,6 +32,23 @@ def cell(value: object) -> str:
     return safe(plain(value))
 
 
+def folded(words: str, width: int, first: str = "", rest: str | None = None) -> list[str]:
+    """Return words in lines after an indent; `rest` is that of the further lines, if it is another.
+
+    A word that is wider than a line is not broken: a path or an id must stay whole, and the terminal folds it.
+    """
+    import textwrap
+
+    return textwrap.wrap(
+        words,
+        width,
+        initial_indent=first,
+        subsequent_indent=first if rest is None else rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 NONE = "-"
 """The text for a missing value."""
 

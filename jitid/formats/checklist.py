@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jitid.formats.cell import cell, counted
+from jitid.formats.cell import cell, counted, folded
 from jitid.formats.table import terminal_width
 
 _SGR = {"ok": "32", "warning": "33", "failure": "1;31"}
@@ -26,24 +25,12 @@ def text(checks: Sequence[Mapping[str, Any]], colour: bool) -> str:
         if colour:
             status = f"\x1b[{_SGR[check['status']]}m{status}\x1b[0m"
         head = f"{status}  {cell(check['check']).ljust(name_width)}"
-        detail = _wrapped(cell(check["detail"]), width, indent if same_line else 2)
+        detail = folded(cell(check["detail"]), width, " " * (indent if same_line else 2)) or [""]
         lines += [f"{head}  {detail[0].lstrip()}", *detail[1:]] if same_line else [head.rstrip(), *detail]
         if check["repair"] is not None:
             # Not wrapped, so that it can be copied: the terminal may fold it.
             lines.append(f"{' ' * (indent if same_line else 2)}repair: {cell(check['repair'])}")
     return "".join(f"{line}\n" for line in lines)
-
-
-def _wrapped(words: str, width: int, indent: int) -> list[str]:
-    # A word wider than the terminal is not broken: a path or an id must stay whole.
-    return textwrap.wrap(
-        words,
-        width,
-        initial_indent=" " * indent,
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [""]
 
 
 _WIDEST = 100
@@ -78,12 +65,4 @@ def trials_text(
 
 
 def _wrapped_trial(words: str, width: int, indent: str = _INDENT) -> Iterator[str]:
-    lines = textwrap.wrap(
-        words,
-        width,
-        initial_indent=indent,
-        subsequent_indent=indent or "  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    yield from (f"{line}\n" for line in lines)
+    yield from (f"{line}\n" for line in folded(words, width, indent, indent or "  "))

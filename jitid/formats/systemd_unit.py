@@ -141,7 +141,7 @@ WantedBy=timers.target
 
 def line(words: Sequence[str]) -> str:
     """Return words in the syntax of a unit file (systemd.syntax(7), "Quoting"; systemd.unit(5), "Specifiers")."""
-    return " ".join(word(text) for text in words)
+    return " ".join(map(word, words))
 
 
 def word(text: str) -> str:
@@ -156,7 +156,6 @@ def word(text: str) -> str:
 MAX_COMMAND = 990
 """Maximum characters of a command: Debian's cron accepts 999."""
 
-_BARE_WORD = re.compile(r"[\w./:=,@+-]+", re.ASCII)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 TIMES: dict[int, str] = {
@@ -182,11 +181,11 @@ def crontab_line(every: int, words: Sequence[str]) -> str:
 
 def crontab_command(words: Sequence[str]) -> str:
     """Return words quoted for cron and then its shell."""
-    return " ".join(_word(word) for word in words)
+    return " ".join(map(_word, words))
 
 
 def _word(text: str) -> str:
-    if _BARE_WORD.fullmatch(text):
+    if _BARE.fullmatch(text):
         return text
     # A percent sign ends the command unless a backslash precedes it. Some crons also remove a backslash before another
     # backslash, and some do not. So the quotation is closed and opened again between the two.

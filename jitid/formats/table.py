@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from jitid.formats.cell import cell
+from jitid.formats.cell import cell, folded
 from jitid.formats.display import Display
 from jitid.values.record import Record
 from jitid.values.text import safe
@@ -204,12 +204,8 @@ def _side_by_side(leaves: list[tuple[str, str]], names: int, width: int, colour:
 
 
 def _beneath(name: str, value_text: str, width: int, colour: bool, style: str) -> str:
-    import textwrap
-
     head = drawn(Text(name, style=style, overflow="fold"), width, colour)
-    # A word that is still too wide is not broken: the terminal folds it, and a copy of it is whole.
-    lines = textwrap.wrap(value_text, width - GAP, break_long_words=False, break_on_hyphens=False)
-    return head + "".join(f"{' ' * GAP}{line}\n" for line in lines)
+    return head + "".join(f"{' ' * GAP}{line}\n" for line in folded(value_text, width - GAP))
 
 
 def _leaves(name: str, value: object) -> Iterator[tuple[str, object]]:

@@ -108,9 +108,7 @@ class Keyring:
 
         `ledger_kids` are the ids of all keys that this ledger ever had.
 
-        Raises:
-            IntegrityError: the folder has keys, but none of this ledger.
-
+        Raises IntegrityError if the folder has keys, but none of this ledger.
         """
         folder_kids = key_names(self._folder) if self.others else []
         if folder_kids and not set(folder_kids) & set(ledger_kids):
@@ -124,9 +122,7 @@ class Keyring:
 
         The caller does this once the ledger has recorded the key.
 
-        Raises:
-            StorageError: the folder cannot be written.
-
+        Raises StorageError if the folder cannot be written.
         """
         if not os.path.lexists(self._pending(kid)):
             return False
@@ -153,9 +149,7 @@ class Keyring:
     def names(self) -> list[str]:
         """Return the names of all files in the folder of the private keys.
 
-        Raises:
-            IntegrityError: the folder is missing or a link, or cannot be read.
-
+        Raises IntegrityError if the folder is missing or a link, or cannot be read.
         """
         if self.others and not os.path.lexists(self._folder):
             return []
@@ -249,9 +243,7 @@ class Keyring:
     def load(self, kid: str, algorithm: str, public: bytes) -> Signer:
         """Return the signer of a key that the ledger knows.
 
-        Raises:
-            IntegrityError: the file is missing, readable by others, a link, or not the key that the ledger knows.
-
+        Raises IntegrityError if the file is missing, readable by others, a link, or not the key that the ledger knows.
         """
         signer = self._signers.get(kid)
         if signer is not None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from jitid.errors import ConflictError, IntegrityError, LostConnectionError
@@ -18,10 +17,21 @@ from jitid.values.text import quote
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
+    from typing import TypedDict, Unpack
+
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
     from jitid.model.ledger_condition import Condition
     from jitid.model.ledger_rows import Names
+
+    class WriteOptions(TypedDict, total=False):
+        """The options of `Ledger.write`."""
+
+        accept_clock: bool
+        facts: Mapping[str, Any]
+        by: str | None
+        members: Mapping[str, Any]
+        shared: bool
 
 
 class Ledger(Protocol):
@@ -58,15 +68,7 @@ class Ledger(Protocol):
     def glance(self) -> AbstractContextManager[View]:
         """Open a view as `read` does, for a few lookups whose answers may be cached."""
 
-    def write(
-        self,
-        *,
-        accept_clock: bool = False,
-        facts: Mapping[str, Any] = MappingProxyType({}),
-        by: str | None = None,
-        members: Mapping[str, Any] = MappingProxyType({}),
-        shared: bool = False,
-    ) -> AbstractContextManager[Transaction]:
+    def write(self, **options: Unpack[WriteOptions]) -> AbstractContextManager[Transaction]:
         """Open a transaction; leaving the block commits it durably, an exception rolls it back.
 
         It first records the end of some credentials that have expired or were superseded; these events also get the
@@ -205,9 +207,7 @@ def refuse_if_sealed(snapshot: View) -> None:
 
     A sealed ledger allows no changes, and must not vouch for any credential.
 
-    Raises:
-        IntegrityError: it is sealed.
-
+    Raises IntegrityError if it is sealed.
     """
     seal = find_seal(snapshot)
     if seal is not None:

@@ -188,9 +188,7 @@ def compare(
 ) -> Iterator[Copied]:
     """Compare the tables; yield each with the number and the digest of its rows.
 
-    Raises:
-        IntegrityError: the rows of a table differ.
-
+    Raises IntegrityError if the rows of a table differ.
     """
     for table, target_table in pairs:
         count, digest = _digest(source.rows(table, None))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError, JitidError
 from jitid.ledger import lineage
-from jitid.ledger.contract import change
+from jitid.ledger.contract import Ledger, change
 from jitid.ledger.lineage import RENEWED_HEAD, below
 from jitid.ledger.select import AT_TARGET, DEATH, LIVE, SIGNED, UNSETTLED
 from jitid.model.credential import State
@@ -26,7 +26,6 @@ from jitid.values.record import Record
 from jitid.values.times import check_times
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Ledger
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
 

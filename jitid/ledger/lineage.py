@@ -124,15 +124,8 @@ def lineages(db: Any) -> dict[int, list[Ancestor]]:
 
 def _ancestor(row: Any) -> Ancestor:
     _, uid, agent, task, depth, proof, sensitivity, task_sensitivity, under_agent = row
-    return Ancestor(
-        identity_id(uid),
-        agent,
-        task,
-        depth,
-        proof,
-        most_sensitive(sensitivity, task_sensitivity),
-        bool(under_agent),
-    )
+    highest = most_sensitive(sensitivity, task_sensitivity)
+    return Ancestor(identity_id(uid), agent, task, depth, proof, highest, bool(under_agent))
 
 
 def grounds(db: Any, credential: int, now: int) -> list[Ground]:
@@ -159,24 +152,8 @@ def families(db: Any, now: int) -> dict[int, Family]:
 
 
 def _ground(db: Any, row: Any, now: int) -> Ground:
-    (
-        _,
-        hop,
-        attached,
-        identity,
-        basis,
-        uid,
-        agent,
-        task,
-        depth,
-        ended_at,
-        deadline,
-        proof,
-        sensitivity,
-        task_sensitivity,
-        under_agent,
-        *rights,
-    ) = row
+    _, hop, attached, identity, basis, uid, agent, task, depth, ended_at, deadline, proof, *rest = row
+    sensitivity, task_sensitivity, under_agent, *rights = rest
     check_times(ended_at, deadline)
     ground = Ground(
         identity_id(uid),

@@ -32,9 +32,7 @@ def keep(transaction: Transaction, digest: str, text: str) -> None:
 def kept(view: View, digest: str) -> list[tuple[str, str]] | None:
     """Return the files of a policy that decided a request; None if the ledger does not have them.
 
-    Raises:
-        IntegrityError: the stored text does not match the digest.
-
+    Raises IntegrityError if the stored text does not match the digest.
     """
     stored_text = text(view, digest)
     if stored_text is None:

@@ -526,8 +526,6 @@ def _doom_below(db: Any) -> None:
 
 def radius(db: Any, matched: int, now: int) -> Radius:
     """Return the radius of the identities in `doomed` at `now`; expired credentials count as ended, recorded or not."""
-    # Imported here: it would slow down the start of `issue`, which ends no credential.
-
     (identities,) = db.execute("SELECT count(*) FROM doomed").fetchone()
     # Ended credentials count too: a verifier may accept a signed credential until it expires. Most ledgers have no
     # credentials at targets; then millions of lookups are not needed.

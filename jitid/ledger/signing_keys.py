@@ -27,12 +27,11 @@ class KeyStore(Store):
         )
         return [SigningKey(*row) for row in rows]
 
-    def latest_expiry_signed_by(self, key: int) -> int | None:
-        """Return when the last live credential signed by that key expires."""
-        row = self._one(
-            "SELECT max(expires_at) FROM credential WHERE ended_at IS NULL AND signed_by = :key", key=key
-        )
-        latest: int | None = row[0]
+    def latest_expiry_signed_by(self, key: int, *, live: bool = True) -> int | None:
+        """Return when the last credential signed by that key expires; not only of live ones without `live`."""
+        condition = "ended_at IS NULL AND signed_by = :key" if live else "signed_by = :key"
+        latest: int | None
+        (latest,) = self._one(f"SELECT max(expires_at) FROM credential WHERE {condition}", key=key)
         return latest
 
     def is_needed(self, key: SigningKey) -> bool:
@@ -40,12 +39,6 @@ class KeyStore(Store):
         if key.revoked_at is not None:
             return False
         return key.retired_at is None or (self.latest_expiry_signed_by(key.key) or 0) > self._now
-
-    def last_expiry_signed_by(self, key: int) -> int | None:
-        """Return when the last credential signed by that key expires, whether it has ended or not."""
-        row = self._one("SELECT max(expires_at) FROM credential WHERE signed_by = :key", key=key)
-        latest: int | None = row[0]
-        return latest
 
     def withdrawn_by(self, key: int) -> list[WithdrawnCredential]:
         """Return the unexpired credentials that the key signed and that are no longer valid, oldest first."""

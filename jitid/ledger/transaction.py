@@ -68,7 +68,8 @@ class Transaction(View):
         self._members = members
         self.known = known
         self._held = held
-        self._appended = False
+        self.wrote = False
+        """Whether an event was appended: only committed events raise the time mark."""
         self._ahead: dict[str, tuple[Callable[[list[Any]], Any], list[Any]]] = {}
         """The records that the next event writes, by the member of the event that reports them."""
         self.request: str | None = None
@@ -139,7 +140,7 @@ class Transaction(View):
 
     def open_epoch(self, count: int, *, counted: bool = False) -> None:
         """Close all audit chains and open `count` new ones; with `counted`, their rows store the length."""
-        chains = open_epoch(self.db, self._names.uuid, self.chains(), count, self._now, counted=counted)
+        chains = open_epoch(self.db, self.names.uuid, self.chains(), count, self.now, counted=counted)
         self._held = HeldChains([chain for chain in chains if not chain.closed])
 
     def rename(self, names: Names) -> None:
@@ -151,7 +152,7 @@ class Transaction(View):
                 self.db.execute(
                     "INSERT INTO setting VALUES (:name, :value)", {"name": name, "value": settings[name]}
                 )
-        self._names = names
+        self.names = names
 
     def begin_anew(self) -> None:
         """Give all later events higher numbers than existing ones.
@@ -193,19 +194,14 @@ class Transaction(View):
             document = {**document, **{member: record(values) for member, (record, values) in ahead.items()}}
         if self.request is not None and (operation in _MAKING or "access" in facts):
             document = {**document, "request": self.request}
-        self._appended = True
-        event = self.held.append(encode(operation, self._now, self._by, document))
+        self.wrote = True
+        event = self.held.append(encode(operation, self.now, self._by, document))
         if operation not in _ADDING:
             self.changed_at = event.seq
         return event
 
     def _write(self, events: Sequence[Event]) -> None:
         dialect_of(self.db).insert(self.db, "audit_event", ("seq", "body", "hash"), events)
-
-    @property
-    def wrote(self) -> bool:
-        """Whether an event was appended: only committed events raise the time mark."""
-        return self._appended
 
 
 class Changes(Store):

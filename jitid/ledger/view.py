@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from jitid.errors import IntegrityError
 from jitid.ledger.select import dialect_of
-from jitid.ledger.sqlite.lock import FAULTS, translated
+from jitid.ledger.sqlite.lock import FAULTS, translated, translating
 from jitid.model.chain import Chain, head_of, opening, settled
 from jitid.model.event import Event, Head
 from jitid.model.ledger_rows import Names
 
+Found = TypeVar("Found")
 
-class SqlAuditLog:
-    """The audit log within one consistent view."""
+_REMEMBERED = frozenset({"entry", "shared"})
+"""The kinds of answers that a view caches; a PostgreSQL view caches more of them, by the version of the ledger."""
 
-    def __init__(self, db: Any, names: Names) -> None:
+
+class View:
+    """A consistent view of the ledger at one time. The stores of the capabilities query it; it imports none of them."""
+
+    def __init__(self, db: Any, names: Names, now: int) -> None:
         self.db = db
-        self._names = names
-
-    @property
-    def names(self) -> Names:
+        self.names = names
         """The ledger's UUID, issuer names and trust domain in this view."""
-        return self._names
+        self.now = now
+        """The later of the clock and the ledger's time mark, in seconds since the epoch."""
+        self._memory: dict[tuple[str, Any], Any] = {}
+        """The cached answers, by kind and key."""
+        self.sealed_as: tuple[str | None] | None = None
+        """The stored seal, if the view has read it; None inside the tuple means that the ledger is not sealed."""
+        self.changed_at: int | None = None
+        """The number of the last audit event that changed a delegator, agent, share, key or name, if that was read."""
+        self.marked_at: int | None = None
+        """The time mark in seconds since the epoch, if the ledger keeps one and the view was opened by reading it."""
 
     def _one(self, sql: str, **values: Any) -> Any:
         return self.db.execute(sql, values).fetchone()
@@ -36,6 +49,11 @@ class SqlAuditLog:
         """Return one audit event."""
         row = self._one("SELECT seq, body, hash FROM audit_event WHERE seq = :seq", seq=seq)
         return None if row is None else Event(*row)
+
+    def document(self, seq: int | None) -> dict[str, Any]:
+        """Return the members of one audit event; empty without a number, or if the ledger lacks the event."""
+        event = None if seq is None else self.event(seq)
+        return {} if event is None else event.document()
 
     def events(self, after: int, *, newest_first: bool = False) -> Iterator[Event]:
         """Yield the audit events after number `after`, in ascending or descending order."""
@@ -85,7 +103,7 @@ class SqlAuditLog:
         chain = Chain(chain_id, epoch, start, stride, length, hash_ or b"", closed_at is not None)
         if not length and hash_ is None:
             ends = [former.end for former in earlier if former.epoch < epoch]
-            chain = chain._replace(hash=opening(self._names.uuid, chain, ends))
+            chain = chain._replace(hash=opening(self.names.uuid, chain, ends))
         if not isinstance(chain.hash, bytes):
             raise TypeError(chain_id)
         return chain
@@ -93,42 +111,6 @@ class SqlAuditLog:
     def settled(self) -> int:
         """Return the number up to which no event is missing; later numbers may still have gaps."""
         return settled(self.chains())
-
-
-def by_event(db: Any, prefix: str = "") -> str:
-    """Return the columns that sort rows by their events; `prefix` names the table: `c.`."""
-    # With a single chain, the order of events is the order of the rows' own numbers, in which they are stored.
-    (chain_count,) = db.execute("SELECT count(*) FROM chain").fetchone()
-    return f"{prefix}id" if chain_count == 1 else f"{prefix}event, {prefix}id"
-
-
-def spared(without: str, identity: str = "c.identity") -> str:
-    """Return the condition that an identity is not in the table `without`; without a table, it always holds."""
-    if not without:
-        return "1 = 1"
-    return f"NOT EXISTS (SELECT 1 FROM {without} w WHERE w.identity = {identity})"
-
-
-Found = TypeVar("Found")
-
-_REMEMBERED = frozenset({"entry", "shared"})
-"""The kinds of answers that a view caches; a PostgreSQL view caches more of them, by the version of the ledger."""
-
-
-class View(SqlAuditLog):
-    """A consistent view of the ledger at one time. The stores of the capabilities query it; it imports none of them."""
-
-    def __init__(self, db: Any, names: Names, now: int) -> None:
-        super().__init__(db, names)
-        self._now = now
-        self._memory: dict[tuple[str, Any], Any] = {}
-        """The cached answers, by kind and key."""
-        self.sealed_as: tuple[str | None] | None = None
-        """The stored seal, if the view has read it; None inside the tuple means that the ledger is not sealed."""
-        self.changed_at: int | None = None
-        """The number of the last audit event that changed a delegator, agent, share, key or name, if that was read."""
-        self.marked_at: int | None = None
-        """The time mark, if the ledger keeps one and the view was opened by reading it."""
 
     def once(
         self, kind: str, key: Any, load: Callable[[], Found], keep: Callable[[Found], bool] | None = None
@@ -157,11 +139,6 @@ class View(SqlAuditLog):
         """Return a view that has cached nothing: this one, unless the ledger caches across views."""
         return self
 
-    @property
-    def now(self) -> int:
-        """The later of the clock and the ledger's time mark, in seconds since the epoch."""
-        return self._now
-
     def settings(self) -> dict[str, str]:
         """Return all settings of the ledger; `Names.of` reads them."""
         return dict(self.db.execute("SELECT name, value FROM setting", {}).fetchall())
@@ -170,10 +147,6 @@ class View(SqlAuditLog):
         """Return a setting of the ledger by its name."""
         row = self.db.execute("SELECT value FROM setting WHERE name = :name", {"name": name}).fetchone()
         return None if row is None else str(row[0])
-
-    def time_mark(self) -> int | None:
-        """Return the time mark in seconds since the epoch; None if there is none or the view has not read it."""
-        return self.marked_at
 
     def query(self, sql: str, values: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the rows of a query in portable SQL with parameters `:name`; `:now` is set.
@@ -185,17 +158,19 @@ class View(SqlAuditLog):
         """
         try:
             # `yield from` would close the cursor of an unfinished query, which fails after the connection was closed.
-            for row in self.db.execute(sql, {"now": self._now, **values}):  # noqa: UP028
+            for row in self.db.execute(sql, {"now": self.now, **values}):  # noqa: UP028
                 yield row
         except FAULTS as error:
             raise translated(error) from error
 
+    def run(self, sql: str, values: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Run a statement as `query` does, and ignore its rows."""
+        deque(self.query(sql, values), maxlen=0)
+
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Insert any number of rows into a temporary table. Raises the errors of `query`."""
-        try:
+        with translating():
             dialect_of(self.db).insert(self.db, table, columns, rows)
-        except FAULTS as error:
-            raise translated(error) from error
 
 
 class Store:
@@ -208,3 +183,21 @@ class Store:
 
     def _one(self, sql: str, **values: Any) -> Any:
         return self._db.execute(sql, values).fetchone()
+
+    def _stream(self, sql: str, **values: Any) -> Iterator[Any]:
+        """Return the rows of a query, which may be more than fit into memory."""
+        return dialect_of(self._db).stream(self._db, sql, values)
+
+
+def by_event(db: Any, prefix: str = "") -> str:
+    """Return the columns that sort rows by their events; `prefix` names the table: `c.`."""
+    # With a single chain, the order of events is the order of the rows' own numbers, in which they are stored.
+    (chain_count,) = db.execute("SELECT count(*) FROM chain").fetchone()
+    return f"{prefix}id" if chain_count == 1 else f"{prefix}event, {prefix}id"
+
+
+def spared(without: str, identity: str = "c.identity") -> str:
+    """Return the condition that an identity is not in the table `without`; without a table, it always holds."""
+    if not without:
+        return "1 = 1"
+    return f"NOT EXISTS (SELECT 1 FROM {without} w WHERE w.identity = {identity})"

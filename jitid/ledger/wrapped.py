@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jitid.ledger.contract import Ledger
+    from typing import Unpack
+
+    from jitid.ledger.contract import Ledger, WriteOptions
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
     from jitid.model.ledger_condition import Condition
@@ -55,20 +57,10 @@ class OneViewLedger(_WrappedLedger):
         """Return the open view, or open it."""
         return _SharedRead(self, by_mark=False)
 
-    def write(
-        self,
-        *,
-        accept_clock: bool = False,
-        facts: Mapping[str, Any] = MappingProxyType({}),
-        by: str | None = None,
-        members: Mapping[str, Any] = MappingProxyType({}),
-        shared: bool = False,
-    ) -> AbstractContextManager[Transaction]:
+    def write(self, **options: Unpack[WriteOptions]) -> AbstractContextManager[Transaction]:
         """Close the view and open a transaction."""
         self.close()
-        return self._ledger.write(
-            accept_clock=accept_clock, facts=facts, by=by, members=members, shared=shared
-        )
+        return self._ledger.write(**options)
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the ledger for a caller, with the same view."""
@@ -76,9 +68,7 @@ class OneViewLedger(_WrappedLedger):
 
     def close(self) -> None:
         """Close the view; the ledger stays open."""
-        opened, self._opened, self._snapshot = self._opened, None, None
-        if opened is not None:
-            opened.__exit__(None, None, None)
+        self.leave(None, None, None)
 
     def look(self, *, by_mark: bool) -> View:
         """Return the view; if it is not open yet, open it as `read` of the ledger does."""
@@ -88,8 +78,10 @@ class OneViewLedger(_WrappedLedger):
             self._opened = opened
         return self._snapshot
 
-    def fail(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """Close the view after an error in it; the ledger may raise a translated error instead."""
+    def leave(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the view, perhaps after an error in it; the ledger may raise a translated error instead."""
         opened, self._opened, self._snapshot = self._opened, None, None
         if opened is not None:
             opened.__exit__(kind, error, trace)
@@ -108,8 +100,8 @@ class _SharedRead:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None and error is not None:
-            self._ledger.fail(kind, error, trace)
+        if error is not None:
+            self._ledger.leave(kind, error, trace)
 
 
 class AcceptingLedger(_WrappedLedger):
@@ -137,17 +129,10 @@ class AcceptingLedger(_WrappedLedger):
         """Open a consistent view that judges by the time mark."""
         return self._ledger.read(by_mark=True)
 
-    def write(
-        self,
-        *,
-        accept_clock: bool = True,  # noqa: ARG002 - always accepted
-        facts: Mapping[str, Any] = MappingProxyType({}),
-        by: str | None = None,
-        members: Mapping[str, Any] = MappingProxyType({}),
-        shared: bool = False,
-    ) -> AbstractContextManager[Transaction]:
+    def write(self, **options: Unpack[WriteOptions]) -> AbstractContextManager[Transaction]:
         """Open a transaction that accepts the clock."""
-        return self._ledger.write(accept_clock=True, facts=facts, by=by, members=members, shared=shared)
+        options["accept_clock"] = True
+        return self._ledger.write(**options)
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the same ledger for the caller `by`; its events also get the members `facts`."""
@@ -180,23 +165,11 @@ class ActingLedger(_WrappedLedger):
         """Open a view for a few lookups."""
         return self._ledger.glance()
 
-    def write(
-        self,
-        *,
-        accept_clock: bool = False,
-        facts: Mapping[str, Any] = MappingProxyType({}),
-        by: str | None = None,
-        members: Mapping[str, Any] = MappingProxyType({}),
-        shared: bool = False,
-    ) -> AbstractContextManager[Transaction]:
+    def write(self, **options: Unpack[WriteOptions]) -> AbstractContextManager[Transaction]:
         """Open a transaction for this caller, or for `by` if it is given."""
-        opened = self._ledger.write(
-            accept_clock=accept_clock,
-            facts=facts,
-            by=by or self._by,
-            members={**self._facts, **members},
-            shared=shared,
-        )
+        options["by"] = options.get("by") or self._by
+        options["members"] = {**self._facts, **options.get("members", {})}
+        opened = self._ledger.write(**options)
         return opened if self.check is None else self._checked(opened, self.check)
 
     @contextmanager

@@ -5,17 +5,13 @@ Also the answer of an authority about its caller, and the confinement of the cal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from jitid.values.field_types import choice
 from jitid.values.record import Record
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
 
 ASSERTION_LEEWAY = 300
 """Seconds for which the use of a client's assertion is remembered after the assertion has expired."""

@@ -117,17 +117,6 @@ class AdoptedRow(Record):
     """The manual steps that end it, if a person has to end it."""
 
 
-class Changed(Record):
-    """The complete new properties of an adopted secret, unchanged ones included."""
-
-    row: AdoptedRow
-    owner: int
-    agent: int
-    """Numbers of terms: the owner and the agent."""
-    purpose: str | None
-    expires_at: int
-
-
 class Adopted(Record):
     """An adopted secret in the ledger."""
 

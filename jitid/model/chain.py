@@ -105,25 +105,21 @@ class HeldChains:
     """The chains that a transaction has locked: one of them, or all open ones."""
 
     def __init__(self, chains: Iterable[Chain]) -> None:
-        self._chains = list(chains)
-        self._before = {chain.id: chain.length for chain in self._chains}
-
-    @property
-    def chains(self) -> list[Chain]:
+        self.chains = list(chains)
         """The chains with the appended events."""
-        return self._chains
+        self._before = {chain.id: chain.length for chain in self.chains}
 
     def changed(self) -> list[Chain]:
         """Return the chains to which events were appended."""
-        return [chain for chain in self._chains if chain.length != self._before[chain.id]]
+        return [chain for chain in self.chains if chain.length != self._before[chain.id]]
 
     def next_seqs(self, count: int) -> list[int]:
         """Return the numbers of the next `count` events."""
-        if len(self._chains) == 1:
-            (chain,) = self._chains
+        if len(self.chains) == 1:
+            (chain,) = self.chains
             return [chain.next + n * chain.stride for n in range(count)]
         numbers: list[int] = []
-        next_numbers = [(chain.next, chain.stride) for chain in self._chains]
+        next_numbers = [(chain.next, chain.stride) for chain in self.chains]
         for _ in range(count):
             next_numbers.sort()
             number, stride = next_numbers[0]
@@ -133,10 +129,10 @@ class HeldChains:
 
     def append(self, body: bytes) -> Event:
         """Append an event to the chain with the lowest next number, and return it with its link."""
-        index = min(range(len(self._chains)), key=lambda n: self._chains[n].next)
-        chain = self._chains[index]
+        index = min(range(len(self.chains)), key=lambda n: self.chains[n].next)
+        chain = self.chains[index]
         event = Event(chain.next, body, link(chain.hash, body))
-        self._chains[index] = chain._replace(length=chain.length + 1, hash=event.hash)
+        self.chains[index] = chain._replace(length=chain.length + 1, hash=event.hash)
         return event
 
 
@@ -211,9 +207,7 @@ class Walk:
     def check(self, events: Iterable[Event]) -> Iterator[Event]:
         """Check that each event follows from the one before it, and yield the events that were not checked before.
 
-        Raises:
-            BrokenChainError: an event was edited, removed, inserted or moved.
-
+        Raises BrokenChainError if an event was edited, removed, inserted or moved.
         """
         for event in events:
             seq = event[0]
@@ -280,9 +274,7 @@ def links(head: Head) -> tuple[Link, ...]:
 def marks(head: Head, chains: Sequence[Chain]) -> dict[int, bytes]:
     """Return, by event number, the hashes that a remembered head requires.
 
-    Raises:
-        BrokenChainError: the head has a chain that the ledger lacks.
-
+    Raises BrokenChainError if the head has a chain that the ledger lacks.
     """
     chain_by_id = {chain.id: chain for chain in chains}
     try:

@@ -53,9 +53,7 @@ def starred(text: str) -> str:
     """Return a text with stars for each word that could be a token: a path may contain a leaked token."""
     if not name_holds_token(text):
         return text
-    masked = re.sub(
-        r"[\w.%-]+", lambda word: "****" if name_holds_token(word[0]) else word[0], text, flags=re.ASCII
-    )
+    masked = re.sub(r"[\w.%-]+", _concealed, text, flags=re.ASCII)
     return "****" if name_holds_token(masked) else masked
 
 

@@ -62,6 +62,16 @@ class Names(Record):
         former.pop(issuer, None)
         return self._replace(issuer=issuer, former=tuple(former), former_until=tuple(former.values()))
 
+    def facts(self, kid: str) -> dict[str, str | int]:
+        """Return the facts of the event `init` of a ledger whose first signing key is `kid`."""
+        return {
+            "ledger": self.uuid,
+            "issuer": self.issuer,
+            "trust_domain": self.trust_domain,
+            "kid": kid,
+            "agents_until": self.agents_until,
+        }
+
     def settings(self) -> dict[str, str]:
         """Return the names as rows of the ledger's table of settings."""
         settings = {"uuid": self.uuid, "issuer": self.issuer, "trust_domain": self.trust_domain}
@@ -281,16 +291,9 @@ class Ground(Record):
 
 def ancestors(grounds: Iterable[Ground]) -> list[Ancestor]:
     """Return the identities above a credential that rests on `grounds`, the nearest first."""
+    # Both records begin with the id, the agent, the task and the depth.
     return [
-        Ancestor(
-            ground.id,
-            ground.agent,
-            ground.task,
-            ground.depth,
-            ground.proof,
-            ground.sensitivity,
-            ground.under_agent,
-        )
+        Ancestor(*ground[:4], ground.proof, ground.sensitivity, ground.under_agent)
         for ground in grounds
         if ground.how == "delegated"
     ]

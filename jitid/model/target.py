@@ -83,15 +83,16 @@ class TargetRecord(Record):
     """Its name there. It derives from the jti alone, so it can be found even if the target's answer was lost."""
     reference: str | None
     """The target's own reference to it (a lease's id, an accessor), if it was recorded."""
-    agent: str
-    task: str
-    delegator: str
-    purpose: str | None
-    sensitivity: str
-    scopes: tuple[str, ...]
-    audiences: tuple[str, ...]
-    issued_at: int
-    expires_at: int
+    agent: str = ""
+    """From here on, a record of a credential that the ledger does not have has the defaults."""
+    task: str = ""
+    delegator: str = ""
+    purpose: str | None = None
+    sensitivity: str = "moderate"
+    scopes: tuple[str, ...] = ()
+    audiences: tuple[str, ...] = ()
+    issued_at: int = 0
+    expires_at: int = 0
     under_agent: bool = False
     """Whether the agent is registered, which reserves its name."""
     task_opener: str = ""

@@ -69,8 +69,6 @@ def mark(kind: str, key: bytes | str) -> bytes:
 
     Equal strings have equal marks. A mark is a hash, so it does not reveal a token.
     """
-    from hashlib import sha256  # imported late: it loads slowly, and most texts have no string to hash
-
     raw = key.encode("utf-8", "surrogateescape") if isinstance(key, str) else key
     return sha256(b"%b\0%b" % (kind.encode("ascii"), raw)).digest()[:MARK_LENGTH]
 
@@ -78,19 +76,7 @@ def mark(kind: str, key: bytes | str) -> bytes:
 class Finds:
     """The distinct strings of a search, each with its number of occurrences."""
 
-    __slots__ = (
-        "cut",
-        "foreign",
-        "guessed",
-        "ids",
-        "keys",
-        "locked",
-        "mistyped",
-        "opaque",
-        "prints",
-        "secrets",
-        "signed",
-    )
+    __slots__ = (*KINDS, "mistyped")
 
     def __init__(self) -> None:
         self.opaque: dict[bytes, int] = {}
@@ -122,19 +108,8 @@ class Finds:
         # Never the strings: they include tokens.
         return f"Finds({len(self)} strings)"
 
-    def _maps(self) -> tuple[dict[Any, int], ...]:
-        return (
-            self.opaque,
-            self.signed,
-            self.foreign,
-            self.cut,
-            self.ids,
-            self.prints,
-            self.guessed,
-            self.secrets,
-            self.keys,
-            self.locked,
-        )
+    def _maps(self) -> list[dict[Any, int]]:
+        return [getattr(self, kind) for kind in KINDS]
 
     def copy(self) -> Finds:
         """Return a new object that shares the maps; replacing one of its maps does not affect this object."""
@@ -212,8 +187,6 @@ def print_of(body: bytes) -> bytes:
         der = a2b_base64(_BREAKS.sub(b"", body))
     except ValueError:
         return b""
-    from hashlib import sha256  # imported late: it loads slowly, and most texts have no string to hash
-
     return sha256(der).digest()
 
 

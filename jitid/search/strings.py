@@ -24,6 +24,7 @@ from jitid.search.find import (
     signed_strings,
 )
 from jitid.values.record import Record
+from jitid.values.secret import fingerprint
 
 JWT = frozenset({"signed", "foreign", "cut"})
 PEM = frozenset({"prints", "keys", "locked"})
@@ -269,10 +270,6 @@ def _opaque(
     match = _OPAQUE.match(window, position)
     token = "" if match is None else match[0].decode("ascii")
     if match is not None and is_opaque(token):
-        from jitid.values.secret import (
-            fingerprint,  # imported late: it loads slowly, and most texts have no string to hash
-        )
-
         yield FoundString(position, "opaque", fingerprint(token))
         return
     finds.mistyped += match is not None

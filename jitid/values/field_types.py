@@ -189,19 +189,14 @@ def _fingerprint(value: bytes) -> bytes:
     return value
 
 
-def _id(value: str) -> str:
-    parse_id(value)
-    return value
+def _parsed(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """Return a check of texts that can be parsed: it returns the text unchanged."""
 
+    def check(value: str) -> str:
+        parse(value)
+        return value
 
-def _approval_id(value: str) -> str:
-    parse_approval_id(value)
-    return value
-
-
-def _access_id(value: str) -> str:
-    parse_access_id(value)
-    return value
+    return check
 
 
 def only_typed(metavar: str, *sources: Source, words: Sequence[str] = ()) -> FieldType[str]:
@@ -253,9 +248,9 @@ DELEGATOR = texts(check_delegator, "NAME", _NAMED, "delegators")
 SHARE_NAME = typed_as(AGENT, "WHO", "delegators", parse=lambda text, _label: check_share_name(text))
 """A delegator, or a group as `group:NAME`."""
 TEMPLATE = name("template", "TEMPLATE")
-ID = texts(_id, "ID", {"pattern": "^(jid|jti)_[0-9a-v]{26}$"}, "ids")
-ACCESS_ID = texts(_access_id, "ACCESS", {"pattern": "^acc_[0-9a-v]{26}$"}, "access")
-APPROVAL_ID = texts(_approval_id, "REQUEST", {}, "approvals")
+ID = texts(_parsed(parse_id), "ID", {"pattern": "^(jid|jti)_[0-9a-v]{26}$"}, "ids")
+ACCESS_ID = texts(_parsed(parse_access_id), "ACCESS", {"pattern": "^acc_[0-9a-v]{26}$"}, "access")
+APPROVAL_ID = texts(_parsed(parse_approval_id), "REQUEST", {}, "approvals")
 
 # Rights.
 SCOPE: FieldType[Scope] = texts(

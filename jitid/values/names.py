@@ -27,7 +27,6 @@ _DELEGATOR_SHAPE = "write NAME, user:NAME, system:NAME or agent:NAME"
 _DELEGATOR_KINDS = frozenset({"user", "system", "agent"})
 
 _ENCODED = {ord(character): f"_{ord(character):02X}" for character in _NAME if character not in _PLAIN}
-_DECODED = {code: chr(point) for point, code in _ENCODED.items()}
 
 
 def check_name(text: str, kind: str) -> str:
@@ -101,19 +100,6 @@ def encode_segment(name: str) -> str:
     # today.
     _check_form(name, "SPIFFE")
     return name.translate(_ENCODED)
-
-
-def decode_segment(segment: str) -> str:
-    """Return the name that `encode_segment` encoded as this segment; raise UsageError if there is no such name."""
-    first, *encoded = segment.split("_")
-    try:
-        name = first + "".join([_DECODED["_" + part[:2]] + part[2:] for part in encoded])
-    except KeyError:
-        raise UsageError(f"{quote(segment)} is no encoded name") from None
-    # All other characters, and only those, must be unencoded.
-    if not name or len(name) > MAX_NAME or encode_segment(name) != segment:
-        raise UsageError(f"{quote(segment)} is no encoded name")
-    return name
 
 
 def check_trust_domain(text: str) -> str:

@@ -16,11 +16,10 @@ from threading import Event, Thread
 
 import pytest
 
-from jitid.backup import archive, destination
+from jitid.backup import archive, take_backup
 from jitid.backup import restore as restoration
-from jitid.backup.destination import MadeBackup
 from jitid.backup.restore import RestoredLedger
-from jitid.backup.take_backup import BackupProgress
+from jitid.backup.take_backup import BackupProgress, MadeBackup
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess
 from jitid.capabilities.access.store import AccessStore
@@ -64,7 +63,7 @@ def config(path: Path) -> Config:
 
 def back_up(world: World, to: Path, *, keys: bool = False, verify: bool = True) -> MadeBackup:
     """Make a backup of a ledger."""
-    return destination.back_up(
+    return take_backup.back_up(
         config(world.path), str(to), keys=keys, verify=verify, progress=QUIET, write=lambda _data: None
     )
 
@@ -129,7 +128,7 @@ def test_what_is_restored_is_what_was_backed_up(used: World, tmp_path: Path, nam
 
 def test_as_a_stream(used: World, tmp_path: Path) -> None:
     pieces: list[bytes] = []
-    destination.back_up(config(used.path), "-", keys=False, verify=True, progress=QUIET, write=pieces.append)
+    take_backup.back_up(config(used.path), "-", keys=False, verify=True, progress=QUIET, write=pieces.append)
     back = restore(tmp_path, tmp_path / "again", stream=b"".join(pieces))
     assert back.manifest.events == used.head().seq
 
@@ -393,7 +392,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("sound")
     with World(place / "ledger", now=int(time.time())) as world:
         world.issue()
-        made = destination.back_up(
+        made = take_backup.back_up(
             config(world.path),
             str(place / "backup"),
             keys=False,

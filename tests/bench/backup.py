@@ -12,8 +12,8 @@ from pathlib import Path
 from jitid.backup import archive, restore, revive, take_backup
 from jitid.backup.take_backup import BackupProgress
 from jitid.capabilities.integrity.operations import VerifyLog
+from jitid.ledger.sqlite import copy
 from jitid.ledger.sqlite import folder as ledgers
-from jitid.ledger.sqlite import vacuum as sqlite_vacuum
 from tests.bench import fleet
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns, seconds
@@ -72,7 +72,7 @@ def rows(place: Ground) -> Iterator[Row]:
     turns = in_turns(
         1,
         {
-            "ours": lambda: seconds(lambda: sqlite_vacuum.vacuum(str(changed / "ledger"), 5)),
+            "ours": lambda: seconds(lambda: copy.vacuum(str(changed / "ledger"), 5)),
             "bare": lambda: seconds(lambda: _vacuum(changed / "ledger" / ledgers.DATABASE)),
         },
     )

@@ -56,7 +56,7 @@ def _later(place: Path, hold: Callable[[float], None] = lambda _: None) -> Local
     ledger = sqlite_ledger.connect(
         str(path / ledgers.DATABASE), str(path / ledgers.LOCK), by="bench", clock=lambda: at
     )
-    release, acquire, since = ledger._lock.release, ledger._lock.acquire, [0.0]
+    release, acquire, since = ledger._file.lock.release, ledger._file.lock.acquire, [0.0]
 
     def acquired() -> None:
         acquire()
@@ -66,7 +66,7 @@ def _later(place: Path, hold: Callable[[float], None] = lambda _: None) -> Local
         release()
         hold(perf_counter() - since[0])
 
-    ledger._lock.acquire, ledger._lock.release = acquired, released  # type: ignore[method-assign]
+    ledger._file.lock.acquire, ledger._file.lock.release = acquired, released  # type: ignore[method-assign]
     return LocalAuthority(ledger, ledgers.keyring(str(path)), terms=fleet.terms)
 
 

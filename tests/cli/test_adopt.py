@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.adopt import secret_list
+from jitid.capabilities.adopt import read_secret
 from jitid.cli.leak.commands import AdoptAddCommand
 from jitid.errors import UsageError
 from tests.real import Shell
@@ -22,7 +22,7 @@ def read(tmp_path: Path, text: str | bytes, form: str | None = "csv", **usual: s
     """Read a list, and return the line and name of each secret."""
     path = tmp_path / "list"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    secrets, content = secret_list.read(str(path), form, AdoptAddCommand.fields, usual)
+    secrets, content = read_secret.read(str(path), form, AdoptAddCommand.fields, usual)
     assert content == hashlib.sha256(path.read_bytes()).hexdigest()
     return [(one.line, one.name) for one in secrets]
 
@@ -91,7 +91,7 @@ def test_what_is_no_list_is_refused_and_not_repeated(
 
 
 def test_a_list_is_not_read_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secret_list, "MOST_SECRETS", 10)
+    monkeypatch.setattr(read_secret, "MOST_SECRETS", 10)
     line = "".join(f"n{n},bob,x,y,{n:064x}\n" for n in range(11))
     with pytest.raises(UsageError, match="more than"):
         read(tmp_path, HEADER.replace("secret", "fingerprint") + "\n" + line)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.backup import destination
+from jitid.backup import take_backup
 from jitid.backup.take_backup import BackupProgress
 from jitid.config.effective import Config, load
 from jitid.doctor import upkeep
@@ -105,7 +105,7 @@ def test_a_damaged_ledger_is_told_and_never_a_surprise(used: World, change: Call
     assert database.read_bytes() == data
     for work in (
         lambda: upkeep.vacuum(config(used.path), lambda _: None),
-        lambda: destination.back_up(
+        lambda: take_backup.back_up(
             config(used.path),
             str(used.path.parent / "backup"),
             keys=False,
@@ -165,7 +165,7 @@ def test_a_backup_is_checked_and_nothing_is_left_of_that(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     place = tmp_path / "backup"
     quiet = BackupProgress(lambda _a, _b: None, lambda _: None)
-    destination.back_up(
+    take_backup.back_up(
         config(used.path), str(place), keys=True, verify=True, progress=quiet, write=lambda _: None
     )
     told = list(upkeep.check_backup(config(used.path), str(place), lambda _: None, None))
@@ -189,7 +189,7 @@ def test_in_a_database(postgres_server: Postgres, tmp_path: Path) -> None:
     assert done.after > 0
     assert "vacuuming credential" in stages
     with pytest.raises(UsageError, match="backed up"):
-        destination.back_up(
+        take_backup.back_up(
             config(address),
             str(tmp_path / "backup"),
             keys=False,

@@ -25,11 +25,12 @@ from jitid.capabilities.trust.operations import (
 from jitid.capabilities.trust.x509_authority import Bundle
 from jitid.crypto.der import to_pem
 from jitid.errors import NotFoundError, UsageError
-from jitid.values.names import decode_segment, spiffe_id
+from jitid.values.names import spiffe_id
 from jitid.values.secret import Secret
 from tests.builders import Made, World
 from tests.issuers.tlsplace import Peer, meet
 from tests.real import module, need
+from tests.values.segments import decode_segment
 
 
 @pytest.fixture

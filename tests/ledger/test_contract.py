@@ -306,7 +306,7 @@ def test_what_a_key_signed_and_is_no_longer_valid_is_known_until_it_expires(plac
         transaction.append("note", {})
     with place.ledger.read() as snapshot:
         assert [one.jti for one in KeyStore(snapshot).withdrawn_by(key.key)] == [_raw(ended), _raw(short)]
-        assert KeyStore(snapshot).last_expiry_signed_by(key.key) == NOW + 120
+        assert KeyStore(snapshot).latest_expiry_signed_by(key.key, live=False) == NOW + 120
         assert KeyStore(snapshot).withdrawn_by(key.key + 1) == []
     place.clock.now += 40
     with place.ledger.read() as snapshot:
@@ -319,7 +319,7 @@ def test_what_a_key_signed_and_is_no_longer_valid_is_known_until_it_expires(plac
     place.clock.now += 80
     with place.ledger.read() as snapshot:
         assert KeyStore(snapshot).withdrawn_by(key.key) == []
-        assert KeyStore(snapshot).last_expiry_signed_by(key.key) == NOW + 120
+        assert KeyStore(snapshot).latest_expiry_signed_by(key.key, live=False) == NOW + 120
 
 
 def _raw(row: Row) -> bytes:

@@ -10,8 +10,8 @@ import pytest
 
 from jitid.capabilities.integrity import members as members_module
 from jitid.capabilities.integrity import verify_log
-from jitid.capabilities.integrity.store import RowStore
-from jitid.capabilities.integrity.verify_issued import AlikeRows, IssuedMembers
+from jitid.capabilities.integrity.store import AlikeRows, RowStore
+from jitid.capabilities.integrity.verify_issued import IssuedMembers
 from jitid.capabilities.issue.operations import Issue
 from jitid.errors import IntegrityError
 from jitid.ledger.transaction import Transaction

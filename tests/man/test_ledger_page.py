@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import jitid
-from jitid.backup.manifest import Manifest
+from jitid.backup.archive import Manifest
 from jitid.backup.revive import revive
 from jitid.capabilities.integrity.operations import CutLog, ExportLog, Prune, SignHead
 from jitid.capabilities.issue.approval_store import ApprovalChanges

@@ -16,13 +16,13 @@ from jitid.values.names import (
     check_issuer,
     check_name,
     check_trust_domain,
-    decode_segment,
     encode_segment,
     may_reach,
     spiffe_id,
 )
 from jitid.values.secret import new_opaque
 from tests.values.hostile import INTRUDERS, NAUGHTY
+from tests.values.segments import decode_segment
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-"
 # Hypothesis also draws constants of the code under test, such as the prefix of jitid's tokens.

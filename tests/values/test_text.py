@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from jitid.errors import UsageError
 from jitid.redaction.token_format import SIGNED_MARK
-from jitid.values.names import check_audience, check_name, decode_segment, encode_segment
+from jitid.values.names import check_audience, check_name, encode_segment
 from jitid.values.scope import parse_scope
 from jitid.values.secret import new_opaque
 from jitid.values.text import MARK, check_text, decoded, mark_of, quote, safe
 from tests.values.hostile import INTRUDERS, NAUGHTY
+from tests.values.segments import decode_segment
 
 any_text = st.one_of(
     st.text(st.characters()),

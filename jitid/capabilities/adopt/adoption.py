@@ -1,7 +1,8 @@
 """Adopt standing secrets that exist already, and change their recorded properties; never the secret is recorded.
 
 An adopted secret is a credential of the ledger like any other, on its own task, so that search, reports and revocation
-include it. jitid did not make it, and no presented text counts as a token for it.
+include it. jitid did not make it, and no presented text counts as a token for it. Its end where it is kept is recorded
+here, too.
 """
 
 from __future__ import annotations
@@ -9,24 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
-from jitid.capabilities.adopt import adopted_secrets
-from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
 from jitid.capabilities.adopt.store import AdoptedChanges, AdoptedStore, adopted_digest
 from jitid.capabilities.directory.roster.roster_entry import misplaced
 from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity import revocation
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskChanges, TaskStore
 from jitid.capabilities.issue.mint import new_ids
-from jitid.errors import UsageError
+from jitid.capabilities.targets.store import OutsideChanges, OutsideStore
+from jitid.errors import NotFoundError, UsageError
 from jitid.issuers.targets import reference_of
 from jitid.ledger.transaction import Transaction
 from jitid.ledger.view import View
 from jitid.model import event as audit
-from jitid.model.adopted import PLACE, PURPOSE, REFERENCE, TARGET, AdoptedRow, Changed, StandingSecret
+from jitid.model.adopted import PLACE, PURPOSE, REFERENCE, TARGET, Adopted, AdoptedRow, StandingSecret
 from jitid.model.credential import Credential, Kind
 from jitid.model.directory import PERSON
-from jitid.model.ledger_rows import CredentialRow, IdentityRow
-from jitid.model.target import BY_HAND
+from jitid.model.ledger_rows import CredentialRow, IdentityRow, Selection
+from jitid.model.target import BY_HAND, EndOutcome, Outside, Settlement
 from jitid.model.task import ADOPTED, Task
 from jitid.values.field_types import AGENT, TIME
 from jitid.values.ids import credential_id, identity_id
@@ -108,16 +109,24 @@ def adopt(
             IdentityRow(identity_key + index, uid, None, 0, owner, PROOF, agent, task.key, secret.sensitivity)
         )
         credentials.append(
-            _credential(
-                transaction,
-                secret,
-                task,
-                credential_key + index,
-                identity_key + index,
-                jti,
-                seq,
-                owner,
-                audiences,
+            # jitid did not make it, so it has no scopes, no details and no signature.
+            CredentialRow(
+                key=credential_key + index,
+                jti=jti,
+                identity=identity_key + index,
+                kind=Kind.ADOPTED.value,
+                scopes="",
+                audiences=audiences,
+                details=None,
+                issued_at=transaction.now,
+                expires_at=secret.expires_at or NO_EXPIRY,
+                fingerprint=secret.fingerprint,
+                claims_hash=None,
+                signed_by=None,
+                event=seq,
+                task=task.key,
+                delegator=owner,
+                public=secret.public,
             )
         )
         rows.append(row_of(secret, credential_key + index, kinds))
@@ -159,9 +168,7 @@ def _compared(snapshot: View, secrets: Sequence[StandingSecret]) -> tuple[list[S
         *latest_keys.values(),
         *(credential.key for credential in credentials if credential.kind == Kind.ADOPTED),
     }
-    adopted_by_key = {
-        adopted.credential.key: adopted for adopted in adopted_secrets.described(snapshot, sorted(keys))
-    }
+    adopted_by_key = {adopted.credential.key: adopted for adopted in described(snapshot, sorted(keys))}
     new_secrets, already = [], 0
     for secret in secrets:
         if secret.expires_at is not None and secret.expires_at <= snapshot.now:
@@ -309,70 +316,16 @@ def _unknown(snapshot: View, secrets: Iterable[StandingSecret]) -> list[Standing
     return [secret for secret in secrets if not known_owners[secret.owner]]
 
 
-def _credential(
-    transaction: Transaction,
-    secret: StandingSecret,
-    task: Task,
-    key: int,
-    identity: int,
-    jti: bytes,
-    seq: int,
-    owner_term: int,
-    audiences_term: int,
-) -> CredentialRow:
-    """Return the row of an adopted secret: jitid did not make it, so it has no scopes, no details and no signature."""
-    return CredentialRow(
-        key=key,
-        jti=jti,
-        identity=identity,
-        kind=Kind.ADOPTED.value,
-        scopes="",
-        audiences=audiences_term,
-        details=None,
-        issued_at=transaction.now,
-        expires_at=secret.expires_at or NO_EXPIRY,
-        fingerprint=secret.fingerprint,
-        claims_hash=None,
-        signed_by=None,
-        event=seq,
-        task=task.key,
-        delegator=owner_term,
-        public=secret.public,
-    )
-
-
 def row_of(secret: StandingSecret, key: int, kinds: dict[str, str]) -> AdoptedRow:
     """Return the row of a secret that belongs to the credential with the number `key`."""
     parts = {} if secret.access_key_id is None else {"access_key_id": fingerprint(secret.access_key_id)}
+    kept = (key, secret.place, secret.prefix, secret.length)
     if secret.target is None:
         notice = f"somebody has to end it at {safe(secret.place)}, and say so: jitid adopt ended {operand(secret.name)}"
-        return AdoptedRow(
-            key,
-            secret.place,
-            secret.prefix,
-            secret.length,
-            BY_HAND,
-            secret.name,
-            None,
-            {},
-            parts,
-            notice[:500],
-        )
-    reference = secret.reference or secret.access_key_id
-    assert reference is not None
-    facts = {"kind": kinds[secret.target]}
-    return AdoptedRow(
-        key,
-        secret.place,
-        secret.prefix,
-        secret.length,
-        secret.target,
-        reference,
-        reference_of(kinds[secret.target], reference),
-        facts,
-        parts,
-        None,
-    )
+        return AdoptedRow(*kept, BY_HAND, secret.name, None, {}, parts, notice[:500])
+    kind, name = kinds[secret.target], secret.reference or secret.access_key_id
+    assert name is not None
+    return AdoptedRow(*kept, secret.target, name, reference_of(kind, name), {"kind": kind}, parts, None)
 
 
 def _facts(secrets: Sequence[StandingSecret], ids: Sequence[tuple[bytes, bytes]]) -> dict[str, Any]:
@@ -419,7 +372,7 @@ def amend(
         UsageError: a secret has ended, or a value is invalid; nothing was changed.
 
     """
-    secrets = adopted_secrets.find(transaction, names)
+    secrets = find(transaction, names)
     for secret in secrets:
         if secret.credential.ended_as is not None or secret.credential.expires_at <= transaction.now:
             raise UsageError(
@@ -448,13 +401,11 @@ def amend(
         if not changes:
             continue
         AdoptedChanges(transaction).change(
-            Changed(
-                row_of(standing, secret.credential.key, kinds),
-                transaction.term(standing.owner),
-                transaction.term(standing.agent),
-                standing.purpose,
-                standing.expires_at or NO_EXPIRY,
-            )
+            row_of(standing, secret.credential.key, kinds),
+            owner=transaction.term(standing.owner),
+            agent=transaction.term(standing.agent),
+            purpose=standing.purpose,
+            expires_at=standing.expires_at or NO_EXPIRY,
         )
         event = secret.credential.event
         transaction.append(
@@ -467,7 +418,7 @@ def amend(
                 "adopted": AdoptedChanges(transaction).digest(event),
             },
         )
-    return adopted_secrets.find(transaction, names)
+    return find(transaction, names)
 
 
 def _amended(secret: AdoptedSecret, amended: Amended) -> StandingSecret:
@@ -490,3 +441,122 @@ def _amended(secret: AdoptedSecret, amended: Amended) -> StandingSecret:
         None,
         None,
     )
+
+
+class AdoptedSecret(Record):
+    """An adopted secret with all its records in the ledger."""
+
+    credential: Credential
+    adopted: Adopted
+    outside: Outside
+
+    @property
+    def name(self) -> str:
+        """The name of the secret: the name of its task without the prefix."""
+        return self.credential.task.removeprefix(ADOPTED)
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it is known to have ended where it is kept."""
+        return self.outside.settled_at is not None and self.outside.settlement == Settlement.DONE
+
+    def state_at(self, now: int) -> str:
+        """Return the state of the secret.
+
+        `standing`; `ended` if the end is confirmed at its place; `unconfirmed` if it has ended only in the ledger.
+        """
+        if self.credential.ended_as is None and self.credential.expires_at > now:
+            return "standing"
+        return "ended" if self.confirmed else "unconfirmed"
+
+    @property
+    def target(self) -> str | None:
+        """The target that can end it; None if a person has to end it."""
+        return None if self.outside.record.target == BY_HAND else self.outside.record.target
+
+    @property
+    def reference(self) -> str | None:
+        """Its name at the target."""
+        return None if self.target is None else self.outside.record.name
+
+    @property
+    def expires_at(self) -> int | None:
+        """When it expires; None if it does not."""
+        return None if self.credential.expires_at == NO_EXPIRY else self.credential.expires_at
+
+    @property
+    def confirmed_at(self) -> int | None:
+        """When its end where it is kept was confirmed."""
+        return self.outside.settled_at if self.confirmed else None
+
+    @property
+    def proof(self) -> str | None:
+        """The proof of its end where it is kept."""
+        return self.outside.proof if self.confirmed else None
+
+
+class Finished(Record):
+    """The result of recording that secrets have ended where they are kept."""
+
+    done: int
+    already: int
+    """The number of secrets that were known to have ended there."""
+    revoked: int
+    """The number of secrets that were live in the ledger until then."""
+    event: int | None
+    unproved: str | None = None
+    """Why leaked secrets could not be proved revoked; None if they were, or if none had leaked."""
+
+
+def find(snapshot: View, names: Sequence[str]) -> list[AdoptedSecret]:
+    """Return the adopted secrets of these names, the latest of each. Raises NotFoundError for an unknown name."""
+    keys = AdoptedStore(snapshot).on_tasks(ADOPTED + name for name in names)
+    for name in names:
+        if ADOPTED + name not in keys:
+            raise NotFoundError(f"nothing is adopted under the name {label(name)}", "see: jitid adopt list")
+    return described(snapshot, [keys[ADOPTED + name] for name in dict.fromkeys(names)])
+
+
+def described(snapshot: View, keys: Sequence[int]) -> list[AdoptedSecret]:
+    """Return adopted credentials with their details, in the order of their numbers in `keys`."""
+    credentials = CredentialStore(snapshot).credentials_numbered(keys)
+    adopted, outside = AdoptedStore(snapshot).of(keys), OutsideStore(snapshot).of(keys)
+    return [AdoptedSecret(credentials[key], adopted[key], outside[key]) for key in keys]
+
+
+def finish(transaction: Transaction, names: Sequence[str], proof: str) -> Finished:
+    """Record that an operator has ended secrets where they are kept, and end them here too.
+
+    Args:
+        transaction: the transaction.
+        names: the names of the secrets.
+        proof: the action of the operator, in words, for the audit log.
+
+    Raises:
+        NotFoundError: no secret of that name was adopted.
+
+    """
+    secrets = find(transaction, names)
+    unconfirmed = [secret for secret in secrets if not secret.confirmed]
+    if not unconfirmed:
+        return Finished(0, len(secrets), 0, None)
+    live_jtis = [secret.credential.jti for secret in unconfirmed if secret.credential.ended_at is None]
+    if live_jtis:
+        revocation.revoke(transaction, Selection(ids=tuple(live_jtis)), proof, None)
+    # Read again: they have ended now.
+    outsides = OutsideChanges(transaction).find([secret.credential.jti for secret in unconfirmed])
+    open_ = [outside for outside in outsides if outside.settled_at is None]
+    digest = OutsideChanges(transaction).settle(
+        [(outside, EndOutcome(Settlement.DONE, f"said so: {safe(proof)}"[:500]), None) for outside in open_]
+    )
+    event = transaction.append(
+        "adopt-end",
+        {
+            "names": [secret.name for secret in unconfirmed[:20]],
+            "count": len(open_),
+            "proof": proof,
+            "final": len(open_),
+            **digest._asdict(),
+        },
+    )
+    return Finished(len(unconfirmed), len(secrets) - len(unconfirmed), len(live_jtis), event.seq)

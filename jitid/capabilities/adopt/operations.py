@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jitid.formats.columns import Columns
-from jitid.model.adopted import ADOPTED_NAME, MOST_SECRETS
+from jitid.model.adopted import ADOPTED_NAME, MOST_SECRETS, StandingSecret
 from jitid.operation.base import READS, Operation
 from jitid.values.declaration import args, records, required_opt, value, values
 from jitid.values.field_types import COUNT, FILTER, REASON, ROWS, kept_text, pattern, typed_as
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
-    from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
-    from jitid.capabilities.adopt.adoption import Adoption, Amended
+    from jitid.capabilities.adopt.adoption import AdoptedSecret, Adoption, Amended, Finished
     from jitid.capabilities.adopt.replacement import SecretReplacement
-    from jitid.model.adopted import StandingSecret
     from jitid.model.target import Probe
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from jitid.capabilities.adopt import adopted_secrets, adoption
+from jitid.capabilities.adopt import adoption
 from jitid.capabilities.adopt import operations as ops
 from jitid.capabilities.adopt.store import AdoptedStore
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.targets.perform import targets_of
 from jitid.errors import JitidError, UsageError
-from jitid.issuers.targets import reference_of
+from jitid.issuers.targets import Targets, reference_of
 from jitid.ledger.contract import change
 from jitid.model.credential import Kind
 from jitid.model.target import BY_HAND, Life, Probe, TargetRecord
@@ -22,10 +22,8 @@ from jitid.values.text import quote, safe
 from jitid.values.times import NO_EXPIRY
 
 if TYPE_CHECKING:
-    from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret, Finished
-    from jitid.capabilities.adopt.adoption import Adoption
+    from jitid.capabilities.adopt.adoption import AdoptedSecret, Adoption, Finished
     from jitid.capabilities.adopt.replacement import SecretReplacement
-    from jitid.issuers.targets import Targets
     from jitid.ledger.transaction import Transaction
     from jitid.model.adopted import StandingSecret
 
@@ -78,21 +76,14 @@ def _foreseen(secret: StandingSecret, kind: str) -> TargetRecord:
     """Return the record for a look-up at a target, before the ledger has a credential for the secret."""
     assert secret.target is not None
     name = secret.reference or secret.access_key_id or ""
-    reference = reference_of(kind, name)
-    return TargetRecord(
-        *(
-            "",
-            "",
-            Kind.ADOPTED.value,
-            secret.target,
-            None,
-            name,
-            reference,
-            secret.agent,
-            ADOPTED + secret.name,
-            secret.owner,
-        ),
-        *(secret.purpose, secret.sensitivity, (), (), 0, secret.expires_at or NO_EXPIRY),
+    record = TargetRecord("", "", Kind.ADOPTED.value, secret.target, None, name, reference_of(kind, name))
+    return record._replace(
+        agent=secret.agent,
+        task=ADOPTED + secret.name,
+        delegator=secret.owner,
+        purpose=secret.purpose,
+        sensitivity=secret.sensitivity,
+        expires_at=secret.expires_at or NO_EXPIRY,
     )
 
 
@@ -132,7 +123,7 @@ def end_adopted(context: Context, operation: ops.EndAdopted) -> Finished:
     """Record that adopted secrets have ended."""
     finished = change(
         context.ledger,
-        lambda transaction: adopted_secrets.finish(transaction, operation.names, operation.proof),
+        lambda transaction: adoption.finish(transaction, operation.names, operation.proof),
         accept_clock=operation.accept_clock,
     )
     return finished if finished.event is None else finished._replace(unproved=context.prove_leaks_refused())
@@ -142,12 +133,12 @@ def list_adopted(context: Context, operation: ops.ListAdopted) -> ops.AdoptedPag
     """Return adopted secrets."""
     with context.ledger.read() as snapshot:
         if operation.names:
-            return ops.AdoptedPage(adopted_secrets.find(snapshot, operation.names), snapshot.now)
+            return ops.AdoptedPage(adoption.find(snapshot, operation.names), snapshot.now)
         owners = () if operation.owner is None else DirectoryStore(snapshot).names_of(operation.owner)
         keys = AdoptedStore(snapshot).page(
             owners, operation.after, operation.limit, live=operation.live, open_=operation.live
         )
-        return ops.AdoptedPage(adopted_secrets.described(snapshot, keys), snapshot.now)
+        return ops.AdoptedPage(adoption.described(snapshot, keys), snapshot.now)
 
 
 def suggest_replacements(context: Context, operation: ops.SuggestReplacements) -> list[SecretReplacement]:
@@ -155,7 +146,7 @@ def suggest_replacements(context: Context, operation: ops.SuggestReplacements) -
     from jitid.capabilities.adopt import replacement
 
     with context.ledger.read() as snapshot:
-        secrets = adopted_secrets.find(snapshot, operation.names)
+        secrets = adoption.find(snapshot, operation.names)
     targets, kinds = targets_of(context), {}
     for name in targets.names():
         # A target with an invalid configuration makes no credentials.
@@ -167,7 +158,7 @@ def suggest_replacements(context: Context, operation: ops.SuggestReplacements) -
 def probe_adopted(context: Context, operation: ops.ProbeAdopted) -> list[ops.Probed]:
     """Return the state of adopted secrets at their targets."""
     with context.ledger.read() as snapshot:
-        secrets = adopted_secrets.find(snapshot, operation.names)
+        secrets = adoption.find(snapshot, operation.names)
     targets = targets_of(context)
     return [ops.Probed(secret.name, _probe(targets, secret)) for secret in secrets]
 

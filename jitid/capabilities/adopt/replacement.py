@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from shlex import quote as word
 
-from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
+from jitid.capabilities.adopt.adoption import AdoptedSecret
 from jitid.model.credential import Kind, is_target_name
 from jitid.model.target import BY_HAND
 from jitid.policy.cedar_text import entity, string
@@ -103,7 +103,7 @@ _BY_WORD: tuple[tuple[tuple[str, ...], _Fit], ...] = (
         _Fit(Kind.OPENBAO_LEASE, "it is for OpenBao: tokens and leases of a task take its place"),
     ),
     (
-        ("ssh", "sshd", "authorized_keys", "bastion"),
+        _OF_SSH,
         _Fit(
             Kind.SSH_CERT,
             "it opens hosts by SSH: certificates that hosts take for minutes take its place (jitid-ssh(7))",

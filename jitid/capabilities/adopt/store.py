@@ -6,18 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.ledger import select
 from jitid.ledger.select import dialect_of
 from jitid.ledger.view import Store
-from jitid.model.adopted import Adopted, AdoptedRow, Changed, digest_of
+from jitid.model.adopted import Adopted, AdoptedRow, digest_of
 from jitid.model.target import BY_HAND, Settlement
+from jitid.model.task import Task
 from jitid.search.find import SecretShape
 from jitid.values import strict_json
-
-if TYPE_CHECKING:
-    from jitid.model.task import Task
 
 # A missing row must not hide a secret: the digest then differs from that of the event.
 _MEMBERS = """
@@ -29,14 +27,15 @@ _MEMBERS = """
            LEFT JOIN term au ON au.id = c.audiences LEFT JOIN outside o ON o.credential = x.credential"""
 _CHANGE = (
     "UPDATE adopted SET place = :place WHERE credential = :key",
-    "UPDATE credential SET delegator = :owner, expires_at = :expires WHERE id = :key",
+    "UPDATE credential SET delegator = :owner, expires_at = :expires_at WHERE id = :key",
     """UPDATE identity SET delegator = :owner, agent = :agent
         WHERE id = (SELECT identity FROM credential WHERE id = :key)""",
     "UPDATE task SET purpose = :purpose WHERE id = (SELECT task FROM credential WHERE id = :key)",
     """UPDATE outside SET target = :target, name = :name, reference = :reference, facts = :facts,
-              settlement = :settlement, next_at = :now, proof = :proof
+              settlement = :settlement, next_at = :next_at, proof = :proof
         WHERE credential = :key AND settled_at IS NULL""",
 )
+_OUTSIDE = ("target", "name", "reference", "facts", "settlement", "next_at", "proof")
 _MAY_WORK = "(c.ended_at IS NULL OR o.settled_at IS NULL OR o.settlement <> 'done')"
 """Whether a secret may still work: its end, where it is kept, is not confirmed."""
 
@@ -136,23 +135,18 @@ class AdoptedStore(Store):
 class AdoptedChanges(AdoptedStore):
     """Changes of adopted secrets in a transaction."""
 
-    def change(self, changed: Changed) -> None:
-        """Record new properties of an adopted secret."""
-        row = changed.row
+    def change(
+        self, row: AdoptedRow, *, owner: int, agent: int, purpose: str | None, expires_at: int
+    ) -> None:
+        """Record the properties of an adopted secret, all of them; `owner` and `agent` are numbers of names."""
         values = {
             "key": row.credential,
-            "owner": changed.owner,
-            "agent": changed.agent,
-            "purpose": changed.purpose,
-            "expires": changed.expires_at,
+            "owner": owner,
+            "agent": agent,
+            "purpose": purpose,
+            "expires_at": expires_at,
             "place": row.place,
-            "target": row.target,
-            "name": row.name,
-            "reference": row.reference,
-            "facts": strict_json.dumps(dict(row.facts)) if row.facts else None,
-            "settlement": Settlement.STUCK.value if row.target == BY_HAND else None,
-            "proof": row.waits_for,
-            "now": self._now,
+            **dict(zip(_OUTSIDE, self._outside(row), strict=True)),
         }
         for statement in _CHANGE:
             self._db.execute(statement, values)
@@ -169,31 +163,8 @@ class AdoptedChanges(AdoptedStore):
         dialect.insert(
             self._db,
             "outside",
-            (
-                "credential",
-                "target",
-                "name",
-                "reference",
-                "facts",
-                "settlement",
-                "attempts",
-                "next_at",
-                "proof",
-            ),
-            [
-                (
-                    row.credential,
-                    row.target,
-                    row.name,
-                    row.reference,
-                    strict_json.dumps(dict(row.facts)) if row.facts else None,
-                    Settlement.STUCK.value if row.target == BY_HAND else None,
-                    0,
-                    self._now,
-                    row.waits_for,
-                )
-                for row in rows
-            ],
+            ("credential", "attempts", *_OUTSIDE),
+            [(row.credential, 0, *self._outside(row)) for row in rows],
         )
         dialect.insert(
             self._db,
@@ -201,6 +172,12 @@ class AdoptedChanges(AdoptedStore):
             ("credential", "name", "fingerprint"),
             [(row.credential, *part) for row in rows for part in row.parts.items()],
         )
+
+    def _outside(self, row: AdoptedRow) -> tuple[Any, ...]:
+        """Return the values of the columns `_OUTSIDE`."""
+        facts = strict_json.dumps(dict(row.facts)) if row.facts else None
+        settlement = Settlement.STUCK.value if row.target == BY_HAND else None
+        return row.target, row.name, row.reference, facts, settlement, self._now, row.waits_for
 
 
 def adopted_digest(tasks: Iterable[Task]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.capabilities.access import store as access_store
 from jitid.capabilities.access.store import AccessStore, PresentedStore
@@ -20,12 +20,11 @@ from jitid.capabilities.integrity import (
     verify_directory,
     verify_issued,
     verify_keys,
-    verify_leaks,
     verify_pruned,
     verify_tasks,
     verify_use,
 )
-from jitid.capabilities.integrity.prune_store import PruneStore
+from jitid.capabilities.integrity.prune_store import PruneStore, issued_parts
 from jitid.capabilities.integrity.store import EventRows, RowStore
 from jitid.capabilities.integrity.verify_issued import IssuedMembers
 from jitid.capabilities.issue.approval_store import ApprovalStore
@@ -37,36 +36,15 @@ from jitid.ledger import contract
 from jitid.ledger.contract import Seal
 from jitid.ledger.contract import find_seal as find_seal
 from jitid.ledger.signing_keys import KeyStore
+from jitid.ledger.view import View
 from jitid.model import event as audit
 from jitid.model.ledger_rows import RESTORED
 from jitid.values import strict_json
 from jitid.values.ids import credential_id, identity_id, parse_access_id, parse_id
-from jitid.values.record import Record
-
-if TYPE_CHECKING:
-    from jitid.capabilities.integrity.verify_use import OutsideMembers
-    from jitid.ledger.view import View
-
 
 _MANY = 10
 """Number of rows from which one query for all is cheaper than reading each row."""
 _ISSUED_BY = itemgetter(3)
-
-
-class EndedRow(Record):
-    """An ended credential, with the columns about its end."""
-
-    event: int
-    """The event that ended it."""
-    jti: bytes
-    ended_at: int
-    ended_as: str
-    honoured_until: int | None
-    """The expiry of a signed credential that ended early: until then verifiers may accept it."""
-    mistimed: int
-    """1 if it did not expire at its expiry, or was superseded without a successor."""
-    recorded: int
-    """1 if the record of an agent counts it."""
 
 
 class MemberRows:
@@ -148,7 +126,8 @@ def mismatch_message(seq: int, verb: str) -> str:
     return f"the credentials that event {seq} {verb} are not in the ledger as it says"
 
 
-# Columns of `issued_members` and `ended_rows`. There may be a million rows: no loop in Python runs over them.
+# Columns of `issued_members` and `ended_rows` of `RowStore`. There may be a million rows: no loop in Python runs over
+# them.
 _EVENT = itemgetter(0)
 _JTI = itemgetter(1)
 _MISTIMED, _RECORDED = itemgetter(5), itemgetter(6)
@@ -196,7 +175,7 @@ class Members:
         """An ended credential that did not expire at its expiry, or was superseded without a successor."""
         self._recorded = 0
         """Number of ended credentials that the records of agents count."""
-        self._leaks = verify_leaks.LeakMembers(LeakStore(snapshot), self._pruned)
+        self._leaks = verify_use.LeakMembers(LeakStore(snapshot), self._pruned)
         self._approvals = verify_tasks.ApprovalRows(ApprovalStore(snapshot), snapshot.now, self._pruned)
         self._access = verify_directory.AccessMembers(AccessStore(snapshot), snapshot.now)
         self._presented = access_store.PresentedMembers(PresentedStore(snapshot), snapshot.now)
@@ -208,7 +187,7 @@ class Members:
         self._marks = verify_use.MarkMembers(snapshot, self._pruned, self._names)
         self._policies: set[str] = set()
         """The digests of the policies by which credentials were issued."""
-        self._outside: OutsideMembers | None = None
+        self._outside = verify_use.OutsideMembers(OutsideStore(snapshot), self._pruned)
         self._adopted: dict[int, str] = {}
         """The digests of adopted secrets, by event."""
         self._reused: dict[bytes, int] = {}
@@ -226,12 +205,7 @@ class Members:
         """Number of rows that were compared."""
 
     def check(self, seq: int, body: bytes) -> None:
-        """Compare the rows of one event.
-
-        Raises:
-            IntegrityError: one of them was edited, removed or inserted.
-
-        """
+        """Compare the rows of one event. Raises IntegrityError if one of them was edited, removed or inserted."""
         try:
             self._check(seq, body)
         except (KeyError, AttributeError) as error:
@@ -256,10 +230,10 @@ class Members:
         if b'"op":"adopt-change"' in body:
             event = strict_json.loads(body, "audit event")
             self._adopted[event["of"]] = event["adopted"]
-            self._at_targets().changed(event["at"])
+            self._outside.changed(event["at"])
             return
         if b'"confirmed":"' in body or b'"settled":"' in body:
-            self._at_targets().check(seq, strict_json.loads(body, "audit event"))
+            self._outside.check(seq, strict_json.loads(body, "audit event"))
             return
         if any(mark in body for mark in contract.MARKS):
             self._take_move(strict_json.loads(body, "audit event"))
@@ -291,7 +265,7 @@ class Members:
                 self._reused.setdefault(parse_id(event["of"])[1], event["at"])
         if b'"ended":"' in body:
             self._check_ended(seq, strict_json.loads(body, "audit event"))
-        elif verify_leaks.MARK in body:
+        elif verify_use.LEAK in body:
             self._leaks.check(seq, strict_json.loads(body, "audit event"))
         elif verify_use.MARK in body:
             self._uses.check(seq, strict_json.loads(body, "audit event"))
@@ -312,9 +286,7 @@ class Members:
     def compare_rows(self) -> None:
         """Compare keys, and find rows that no event accounts for.
 
-        Raises:
-            IntegrityError: there are such rows, or a key disagrees with its events.
-
+        Raises IntegrityError if there are such rows, or a key disagrees with its events.
         """
         try:
             self._must_be_done()
@@ -334,9 +306,9 @@ class Members:
         self._delegators.compare_rows()
         self._uses.compare_rows()
         self._tasks.compare_rows(from_before=self._names.upgraded)
-        self._at_targets().compare_rows()
+        self._outside.compare_rows()
         self._pruned.compare_rows()
-        self.count += self._at_targets().count
+        self.count += self._outside.count
         if RowStore(self._snapshot).count_publics(self._without) != self._publics:
             raise IntegrityError("the ledger says of a credential which key it is for, and no event does")
         self._marks.compare_rows()
@@ -363,13 +335,6 @@ class Members:
             superseded, seq = next(iter(self._lasting.items()))
             raise IntegrityError(f"event {seq} superseded {superseded}, and the ledger no longer says so")
 
-    def _at_targets(self) -> OutsideMembers:
-        if self._outside is None:
-            from jitid.capabilities.integrity.verify_use import OutsideMembers
-
-            self._outside = OutsideMembers(OutsideStore(self._snapshot), self._pruned)
-        return self._outside
-
     def _check_issued(self, seq: int, event: Mapping[str, Any]) -> None:
         count = event.get("count", 1)
         if "opened" in event:
@@ -389,12 +354,13 @@ class Members:
         if event["op"] == "adopt":
             self._adopted[seq] = event["adopted"]
             self._tasks.adopt(seq, event)
-            self._at_targets().adopted(list(map(_JTI, rows)), event["at"])
+            self._outside.adopted(list(map(_JTI, rows)), event["at"])
         elif "target" in event:
             # A credential at a target has no fingerprint before it is confirmed.
-            self._at_targets().made(list(map(_JTI, rows)), event["target"], event["at"])
+            self._outside.made(list(map(_JTI, rows)), event["target"], event["at"])
             rows = [(*row[:2], None, *row[3:]) for row in rows]
-        self._pruned.issued(seq, rows, at_target="target" in event and event["op"] != "adopt")
+        at_target = "target" in event and event["op"] != "adopt"
+        self._pruned.left("issues", seq, issued_parts(rows, at_target=at_target))
         digest = event["issued"] if "issued" in event or "rows" not in event else None
         if digest is not None and len(rows) == count and audit.issued_digest(map(_PRINTED, rows)) != digest:
             raise IntegrityError(mismatch_message(seq, "issued"))
@@ -447,7 +413,7 @@ class Members:
     def _check_ended(self, seq: int, event: Mapping[str, Any]) -> None:
         count = event["count"]
         rows = self._ended.take(seq, count)
-        self._pruned.ended(seq, rows)
+        self._pruned.left("ends", seq, map(_JTI, rows))
         if len(rows) != count:
             self._partly.add(seq)
         if rows and set(map(_EVENT, rows)) != {seq}:

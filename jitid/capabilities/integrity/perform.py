@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jitid.capabilities.audit import audit_log
 from jitid.capabilities.audit.cut_store import CutStore
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.integrity import operations as ops
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 def verify_log(context: Context, operation: ops.VerifyLog) -> Verification:
     """Check the audit chain and the rows that it accounts for."""
-    from jitid.capabilities.audit import audit_log
-
     with context.ledger.read() as snapshot:
         names = snapshot.names
         expected = None
@@ -65,7 +64,6 @@ def cut_log(context: Context, operation: ops.CutLog) -> Cut:
 
 def export_log(context: Context, operation: ops.ExportLog) -> Iterator[str]:  # noqa: ARG001 - has no fields
     """Yield the audit log as lines that can be verified without the ledger."""
-    from jitid.capabilities.audit import audit_log
     from jitid.capabilities.integrity import audit_export
 
     ledger = context.ledger
@@ -82,8 +80,6 @@ def examine(context: Context, operation: ops.Examine) -> list[Check]:
 
 def read_log(context: Context, operation: ops.ReadLog) -> list[dict[str, Any]]:
     """Read audit events, oldest first."""
-    from jitid.capabilities.audit import audit_log
-
     chosen = operation.chosen
     with context.ledger.read() as snapshot:
         # A caller that continues after the last number it saw must not miss an event that is committed later.
@@ -109,8 +105,6 @@ def _must_not_be_cut(snapshot: View, seq: int) -> None:
 
 def follow_log(context: Context, operation: ops.FollowLog) -> ops.LogPage:
     """Read the audit events after a number."""
-    from jitid.capabilities.audit import audit_log
-
     chosen, limit = operation.chosen, operation.limit
     with context.ledger.read() as snapshot:
         settled = snapshot.settled()
@@ -137,7 +131,5 @@ def _add_members(snapshot: View, documents: list[dict[str, Any]]) -> None:
 
 def sign_head(context: Context, operation: ops.SignHead) -> str:  # noqa: ARG001 - has no fields
     """Sign the last link of the audit chain; with several chains, sign the head over all."""
-    from jitid.capabilities.audit import audit_log
-
     with context.ledger.read() as snapshot:
         return audit_log.signed_head(snapshot, snapshot.names, audit_log.signer_of(snapshot, context.keyring))

@@ -10,11 +10,11 @@ The audit event of a pruning records the digests of the rows that remain of old 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.capabilities.access.store import REMEMBERED as PRESENTED
 from jitid.capabilities.integrity.store import RowStore
@@ -29,15 +29,12 @@ from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.select import PRUNABLE_LEAK, PrunedLeaks, dialect_of
 from jitid.ledger.view import Store, spared
 from jitid.model.access import ASSERTION_LEEWAY
+from jitid.model.approval import Approval
 from jitid.model.event import sighted_digest, used_digest
 from jitid.model.target import settled_digest
 from jitid.values import strict_json
 from jitid.values.ids import parse_approval_id
 from jitid.values.record import Record
-
-if TYPE_CHECKING:
-    from jitid.model.approval import Approval
-
 
 SIDES = ("issues", "ends", "settlements", "uses", "approvals", "leaks", "closings", "proofs", "sightings")
 """The kinds of rows that an event accounts for: issued, ended, settled at targets, used, leaked and more."""
@@ -72,13 +69,11 @@ class Remains:
         return {side: hash_.hexdigest() for side, hash_ in self._hashes.items()}
 
 
-def issued_parts(rows: Iterable[tuple[Any, ...]], *, at_target: bool) -> list[bytes]:
-    """Return the parts of `Remains` for issued credentials."""
-    parts: list[bytes] = []
+def issued_parts(rows: Iterable[tuple[Any, ...]], *, at_target: bool) -> Iterator[bytes]:
+    """Yield the parts of `Remains` for issued credentials."""
     for row in rows:
         # A credential at a target is confirmed later, by a separate event.
-        parts += (row[1], b"", b"") if at_target else (row[1], row[2] or b"", row[4] or b"")
-    return parts
+        yield from (row[1], b"", b"") if at_target else (row[1], row[2] or b"", row[4] or b"")
 
 
 def request_parts(row: Approval, through: int) -> list[bytes]:
@@ -277,7 +272,7 @@ class PruneStore(Store):
             "SELECT c.jti FROM credential c WHERE c.identity IN (SELECT identity FROM prunable) ORDER BY c.id",
         )
         digest = sha256()
-        while chunk := b"".join(chain.from_iterable(_some(rows))):
+        while chunk := b"".join(chain.from_iterable(islice(rows, 50_000))):
             digest.update(chunk)
         return digest.hexdigest()
 
@@ -329,9 +324,7 @@ class PruneChanges(PruneStore):
     def condemn(self, last_pruning: Pruned | None, pruning: Pruned, chosen: ChosenRows) -> None:
         """Condemn the rows that were chosen when `last_pruning` was the last pruning; the next event must record it.
 
-        Raises:
-            ConflictError: the ledger has changed since, so that the choice must be repeated.
-
+        Raises ConflictError if the ledger has changed since, so that the choice must be repeated.
         """
         if self.last() != last_pruning or pruning.before >= self._now:
             raise ConflictError("the ledger was pruned meanwhile; nothing was changed", "repeat the command")
@@ -457,9 +450,3 @@ def _safely(query: str) -> str:
 def _until(rows: Iterable[Any], through: int, column: int) -> Iterable[Any]:
     """Return the rows of events up to the number `through`."""
     return (row for row in rows if row[column] is not None and row[column] <= through)
-
-
-def _some(rows: Any) -> list[Any]:
-    from itertools import islice
-
-    return list(islice(rows, 50_000))

@@ -39,9 +39,8 @@ class _Prunable(Record):
     """The rows that may go, in one view of the ledger."""
 
     last: Pruned | None
-    before: int
-    through: int
-    leaks: int
+    pruning: Pruned
+    """The bounds of this pruning, without its event."""
     rows: Mapping[str, int]
     chosen: ChosenRows | None
     """The rows that are not condemned yet; None if there are none, or in a dry run."""
@@ -99,7 +98,7 @@ def prune(
         else:
             break
     remaining = 0 if dry_run else _delete(ledger, time.monotonic() + seconds, accept_clock=accept_clock)
-    return Pruning(prunable.before, prunable.rows, event, remaining)
+    return Pruning(prunable.pruning.before, prunable.rows, event, remaining)
 
 
 def _go_on(ledger: Ledger, seconds: int, *, accept_clock: bool) -> Pruning:
@@ -123,10 +122,11 @@ def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: 
             # A longer retention period now does not bring condemned rows back.
             before, leaks = max(before, last_pruning.before), max(leaks, last_pruning.leaks)
             through = max(through, last_pruning.through)
+        pruning = Pruned(0, before, through, leaks)
         rows = retention.find(before, through, leaks)
         chosen = retention.chosen()
         if dry_run or not (chosen.identities or chosen.approvals or rows["action"]):
-            return _Prunable(last_pruning, before, through, leaks, rows, None, {})
+            return _Prunable(last_pruning, pruning, rows, None, {})
         facts = {
             "before": before,
             "through": through,
@@ -135,13 +135,13 @@ def _find(ledger: Ledger, rows_after: int, leaks_after: int | None, *, dry_run: 
             "gone": retention.credentials_digest(),
             "left": dict(retention.remains(before, through, leaks)),
         }
-        return _Prunable(last_pruning, before, through, leaks, rows, chosen, facts)
+        return _Prunable(last_pruning, pruning, rows, chosen, facts)
 
 
 def _condemn(ledger: Ledger, prunable: _Prunable, chosen: ChosenRows, *, accept_clock: bool) -> int:
     with ledger.write(accept_clock=accept_clock) as transaction:
         transaction.alone()
-        pruning = Pruned(transaction.next_seq(), prunable.before, prunable.through, prunable.leaks)
+        pruning = prunable.pruning._replace(event=transaction.next_seq())
         PruneChanges(transaction).condemn(prunable.last, pruning, chosen)
         return transaction.append("prune", prunable.facts).seq
 

@@ -14,26 +14,62 @@ from jitid.ledger.select import dialect_of
 from jitid.ledger.view import Store, by_event, spared
 from jitid.values.record import Record
 
-OF_CREDENTIAL = (
-    *(
-        "expires_at",
-        "issued_at",
-        "scopes",
-        "kind",
-        "template",
-        "may_kind",
-        "may_audience",
-        "may_act",
-        "details",
-    ),
-    *("signed_by", "task", "delegator", "audiences", "proved_subject", "source"),
-)
-OF_IDENTITY = ("task", "delegator", "agent", "depth", "proof", "sensitivity", "parent", "source")
-"""The columns that are equal in all credentials of one event, and in their identities."""
+
+class AlikeRows(Record):
+    """The common values of all credentials of one event, or the values of one. Names are numbers of a table.
+
+    The first fifteen are columns of the credentials, the next eight columns of their identities.
+    """
+
+    expires_at: int
+    issued_at: int
+    scopes: str
+    kind: str
+    template: str | None
+    may_kind: str | None
+    may_audience: str | None
+    may_act: str | None
+    details: str | None
+    signed_by: int | None
+    task: int
+    delegator: int
+    audiences: int
+    proved_subject: int | None
+    source: int | None
+    task_of_identity: int | None
+    delegator_of_identity: int | None
+    agent: int | None
+    depth: int | None
+    proof: str | None
+    sensitivity: str | None
+    parent: int | None
+    source_of_identity: int | None
+    identity: int
+    line: int | None
+    """The first credential of its line; None for the first one itself."""
+    parent_uid: bytes | None
+    task_name: str | None
+    opener: int | None
+    given: int | None
+    right: bytes | None
+    """The raw id of the credential that `source` or `source_of_identity` names."""
+    subject_of_right: int | None
+    host: str | None
+    boot: str | None
+    namespace: int | None
+    pid: int | None
+    started: int | None
+    kept: int | None
+
+
+_OF_CREDENTIAL = AlikeRows._fields[:15]
+_OF_IDENTITY = tuple(field.removesuffix("_of_identity") for field in AlikeRows._fields[15:23])
+COMPARED = len(_OF_CREDENTIAL) + len(_OF_IDENTITY)
+"""The number of columns that are equal in all credentials of one event, and in their identities."""
 
 # Outer joins from the credential: SQLite then looks up each number in the table that it numbers.
-_ALIKE = f"""SELECT {", ".join(f"c.{column}" for column in OF_CREDENTIAL)},
-                    {", ".join(f"i.{column}" for column in OF_IDENTITY)}, c.identity, c.line, p.uid,
+_ALIKE = f"""SELECT {", ".join(f"c.{column}" for column in _OF_CREDENTIAL)},
+                    {", ".join(f"i.{column}" for column in _OF_IDENTITY)}, c.identity, c.line, p.uid,
                     t.name, t.opener, t.given_event, q.jti, q.proved_subject,
                     r.host, r.boot, r.namespace, r.pid, r.started, r.kept
                FROM credential c LEFT JOIN identity i ON i.id = c.identity LEFT JOIN task t ON t.id = i.task
@@ -52,7 +88,7 @@ _NO_BYTES = (b"",) * 4
 @lru_cache(maxsize=64)
 def _equal(absent: tuple[bool, ...]) -> str:
     """Return the condition that the common columns have certain values, or NULL."""
-    columns = [*(f"c.{column}" for column in OF_CREDENTIAL), *(f"i.{column}" for column in OF_IDENTITY)]
+    columns = [*(f"c.{column}" for column in _OF_CREDENTIAL), *(f"i.{column}" for column in _OF_IDENTITY)]
     return " AND ".join(
         f"{column} IS NULL" if is_absent else f"{column} = ?"
         for column, is_absent in zip(columns, absent, strict=True)
@@ -73,39 +109,6 @@ class Run(Record):
     """The hashes of the signed claims, for credentials that have one."""
 
 
-def one(db: Any, key: int) -> tuple[Any, ...] | None:
-    """Return the members of `AlikeRows` for a credential; None if none has that number."""
-    row = db.execute(_ALIKE, {"key": key}).fetchone()
-    return None if row is None else tuple(row)
-
-
-def count(db: Any, first_key: int, last_key: int, event: int, alike: Sequence[Any], spared: str) -> int:
-    """Return the number of credentials that are alike, for `RowStore.count_alike`; `spared` is a condition on each."""
-    values = [value for value in alike if value is not None]
-    row = db.execute(
-        f"SELECT count(*) {_ALL_ALIKE} AND {_equal(_absent(alike))} AND {spared}",
-        (first_key, last_key, event, *values),
-    ).fetchone()
-    return int(row[0])
-
-
-def whole(db: Any, first_key: int, last_key: int, event: int, alike: Sequence[Any], spared: str) -> Run:
-    """Return these credentials as a whole, without rows that lack bytes or have bytes of another length."""
-    joined = dialect_of(db).joined_bytes
-    values = [value for value in alike if value is not None]
-    row = db.execute(
-        f"""SELECT count(*), {joined("c.jti", "c.id")}, {joined("c.fingerprint", "c.id")},
-                   {joined("i.uid", "c.id")}, {joined("c.claims_hash", "c.id")}
-              {_ALL_ALIKE} AND {_equal(_absent(alike))} AND {_PLAIN} AND {spared}""",
-        (first_key, last_key, event, *values, *_NO_BYTES),
-    ).fetchone()
-    return Run(*row)
-
-
-def _absent(alike: Sequence[Any]) -> tuple[bool, ...]:
-    return tuple([value is None for value in alike])
-
-
 _HERE = "o.credential IS NULL OR c.kind = 'adopted'"
 """The condition that no target made a credential: its event has all its facts, and no later event confirms it."""
 
@@ -120,13 +123,11 @@ _UNSUCCEEDED = """c.superseded_at IS NOT NULL AND NOT EXISTS (
 class RowStore(Store):
     """Queries of a view of the ledger for its rows, in the order of their events."""
 
-    def _stream(self, sql: str, **values: Any) -> Iterator[Any]:
-        """Return rows that may not fit into memory together."""
-        return dialect_of(self._db).stream(self._db, sql, values)
-
     def issued_members(self, without: str = "", after: int | None = None) -> Iterator[tuple[Any, ...]]:
-        """Yield the members of `IssuedRow` of every credential, ordered by the event that issued it.
+        """Yield the values of every credential that `AlikeRows` lacks, ordered by the event that issued it.
 
+        A row has number, jti, fingerprint and event; SHA-256 of the key that a certificate is for; the raw id of the
+        identity; the hash of the claims; status list and place in it, or None twice.
         `after` is the number of the last credential to skip; None skips none.
         """
         has_places = self.has_status_places()
@@ -145,22 +146,48 @@ class RowStore(Store):
 
     def alike(self, key: int) -> tuple[Any, ...] | None:
         """Return the members of `AlikeRows` for a credential; None if none has that number."""
-        return one(self._db, key)
+        row = self._one(_ALIKE, key=key)
+        return None if row is None else tuple(row)
 
     def count_alike(
         self, first_key: int, last_key: int, event: int, alike: Sequence[Any], without: str = ""
     ) -> int:
         """Return the number of credentials of an event, from `first_key` to `last_key`, that begin lines and are alike.
 
-        `alike` has the values of `OF_CREDENTIAL` and `OF_IDENTITY`.
+        `alike` has the first `COMPARED` values of `AlikeRows`.
         """
-        return count(self._db, first_key, last_key, event, alike, spared(without))
+        (count,) = self._among_alike("count(*)", first_key, last_key, event, alike, spared(without))
+        return int(count)
 
     def run_alike(
         self, first_key: int, last_key: int, event: int, alike: Sequence[Any], without: str = ""
     ) -> Run:
         """Return the same credentials as a whole, without rows that lack bytes or have bytes of another length."""
-        return whole(self._db, first_key, last_key, event, alike, spared(without))
+        joined = dialect_of(self._db).joined_bytes
+        columns = [joined(column, "c.id") for column in ("c.jti", "c.fingerprint", "i.uid", "c.claims_hash")]
+        condition = f"{_PLAIN} AND {spared(without)}"
+        return Run(
+            *self._among_alike(
+                f"count(*), {', '.join(columns)}", first_key, last_key, event, alike, condition, _NO_BYTES
+            )
+        )
+
+    def _among_alike(
+        self,
+        columns: str,
+        first_key: int,
+        last_key: int,
+        event: int,
+        alike: Sequence[Any],
+        condition: str,
+        further: Sequence[Any] = (),
+    ) -> Any:
+        absent = tuple([value is None for value in alike])
+        values = [value for value in alike if value is not None]
+        return self._db.execute(
+            f"SELECT {columns} {_ALL_ALIKE} AND {_equal(absent)} AND {condition}",
+            (first_key, last_key, event, *values, *further),
+        ).fetchone()
 
     def has_status_places(self) -> bool:
         """Return whether any credential has a place in a status list."""
@@ -210,8 +237,7 @@ class RowStore(Store):
         (count,) = self._one(
             f"SELECT count(*) FROM credential c WHERE c.public IS NOT NULL AND {spared(without)}"
         )
-        total: int = count
-        return total
+        return int(count)
 
     def reused(self, without: str = "") -> dict[bytes, int]:
         """Return the credentials that a caller tried to renew although they have a successor, with the first time."""
@@ -245,7 +271,12 @@ class RowStore(Store):
         return rows
 
     def ended_rows(self, without: str = "") -> Iterator[tuple[Any, ...]]:
-        """Yield the members of `EndedRow` of every ended credential, ordered by the event that ended it."""
+        """Yield every ended credential, ordered by the event that ended it.
+
+        A row has that event, the jti, when and how it ended; the expiry of a signed credential that ended early, until
+        which verifiers may accept it; 1 if it did not expire at its expiry, or was superseded without a successor; 1 if
+        the record of an agent counts it.
+        """
         return self._ended(
             f""", CASE WHEN c.claims_hash IS NOT NULL AND c.ended_as <> 'expired' THEN c.expires_at END,
                  CASE WHEN c.ended_as = 'expired' AND c.ended_at <> c.expires_at

@@ -275,12 +275,7 @@ class DelegatorMembers:
             self._since.append((seq, event))
 
     def compare_rows(self) -> None:
-        """Compare the directory.
-
-        Raises:
-            IntegrityError: a part of it was edited, removed or inserted.
-
-        """
+        """Compare the directory. Raises IntegrityError if a part of it was edited, removed or inserted."""
         if (name := self._snapshot.wrongly_named()) is not None:
             raise IntegrityError(f"whom the name {label(name)} stands for was changed in the ledger")
         undone: dict[str, Delegator | None] = {}

@@ -9,34 +9,16 @@ from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.integrity.store import OF_CREDENTIAL, OF_IDENTITY, RowStore
+from jitid.capabilities.integrity.store import COMPARED, AlikeRows, RowStore
 from jitid.errors import IntegrityError
 from jitid.ledger.signing_keys import KeyStore
 from jitid.model import event as audit
 from jitid.model.credential import ANY_KIND
 from jitid.values.ids import parse_id
-from jitid.values.record import Record
 
 if TYPE_CHECKING:
     from jitid.capabilities.integrity.verify_pruned import PrunedMembers
     from jitid.ledger.view import View
-
-
-class IssuedRow(Record):
-    """The values that differ between the credentials of one event; `AlikeRows` has the rest of a row."""
-
-    key: int
-    jti: bytes
-    fingerprint: bytes | None
-    event: int
-    public: bytes | None
-    """SHA-256 of the key that a certificate is for."""
-    uid: bytes | None
-    """The raw id of the identity."""
-    claims_hash: bytes | None
-    list_: int | None
-    """The status list in which the credential has a place; None without one."""
-    place: int | None
 
 
 _LINED = frozenset({"rows", "may_audience"})
@@ -45,51 +27,6 @@ _WHOLE = frozenset({"rows", "lifetime"})
 """Members that an event must have so that all its rows can be compared as a whole."""
 _SINGLY = frozenset({"target", "certified", "process", "approval", "replaced", "request", "issued"})
 """Members of events that state facts about single rows, or for which `rows` does not cover a whole row."""
-_COMPARED = len(OF_CREDENTIAL) + len(OF_IDENTITY)
-
-
-class AlikeRows(Record):
-    """The common values of all credentials of one event, or the values of one. Names are numbers of a table."""
-
-    expires_at: int
-    issued_at: int
-    scopes: str
-    kind: str
-    template: str | None
-    may_kind: str | None
-    may_audience: str | None
-    may_act: str | None
-    details: str | None
-    signed_by: int | None
-    task: int
-    delegator: int
-    audiences: int
-    subject: int | None
-    source: int | None
-    task_of_identity: int | None
-    delegator_of_identity: int | None
-    agent: int | None
-    depth: int | None
-    proof: str | None
-    sensitivity: str | None
-    parent: int | None
-    source_of_identity: int | None
-    identity: int
-    line: int | None
-    """The first credential of its line; None for the first one itself."""
-    parent_uid: bytes | None
-    task_name: str | None
-    opener: int | None
-    given: int | None
-    right: bytes | None
-    """The raw id of the credential that `source` or `source_of_identity` names."""
-    subject_of_right: int | None
-    host: str | None
-    boot: str | None
-    namespace: int | None
-    pid: int | None
-    started: int | None
-    kept: int | None
 
 
 _OF_PROCESS = 6
@@ -144,7 +81,7 @@ class IssuedMembers:
         if row is None:
             return False
         alike = AlikeRows._make(row)
-        run = RowStore(self._snapshot).run_alike(first_key, last_key, seq, alike[:_COMPARED], self._without)
+        run = RowStore(self._snapshot).run_alike(first_key, last_key, seq, alike[:COMPARED], self._without)
         if run.length != count or run.jtis is None or not self._matches(event, alike, first_key, issuer):
             return False
         kid = None if alike.signed_by is None else self._kids.get(alike.signed_by, "")
@@ -166,9 +103,7 @@ class IssuedMembers:
     def check(self, seq: int, event: Mapping[str, Any], rows: Sequence[tuple[Any, ...]], issuer: str) -> None:
         """Compare the rows of one event; `issuer` is the audience of events that name none.
 
-        Raises:
-            IntegrityError: a row was edited.
-
+        Raises IntegrityError if a row was edited.
         """
         if event["op"] == "adopt":
             # The event's own digest covers the stated values; here the rows are only compared with their identities.
@@ -183,7 +118,7 @@ class IssuedMembers:
             if any(self._alike(row[0])[-_OF_PROCESS:] != alike[-_OF_PROCESS:] for row in rows[1:]):
                 raise _edited(seq)
         if len(rows) > 1 and len(rows) != RowStore(self._snapshot).count_alike(
-            rows[0][0], rows[-1][0], seq, alike[:_COMPARED], self._without
+            rows[0][0], rows[-1][0], seq, alike[:COMPARED], self._without
         ):
             raise _edited(seq)
         if rows[0][3] != seq or ("lifetime" in event and not self._matches(event, alike, rows[0][0], issuer)):
@@ -296,16 +231,16 @@ class IssuedMembers:
         elif alike.right != right or (not attached and alike.source is not None):
             return False
         if right is not None:
-            return alike.subject == alike.subject_of_right
+            return alike.proved_subject == alike.subject_of_right
         if event["op"] != "issue" or "parent" in event:
             return True
-        subject = event.get("subject")
-        return (alike.subject is None) == (subject is None) and self._names.text(alike.subject) == subject
+        recorded, subject = alike.proved_subject, event.get("subject")
+        return (recorded is None) == (subject is None) and self._names.text(recorded) == subject
 
     def _succeeds(self, alike: AlikeRows, predecessor: bytes) -> bool:
         """Return whether a renewed credential continues the line of its predecessor, and has the same source."""
         return any(
-            (source, subject, line) == (alike.source, alike.subject, alike.line)
+            (source, subject, line) == (alike.source, alike.proved_subject, alike.line)
             for source, subject, line in RowStore(self._snapshot).predecessors(alike.identity, predecessor)
         )
 
@@ -323,7 +258,7 @@ def _is_adopted(alike: AlikeRows, row: tuple[Any, ...]) -> bool:
                     alike.parent,
                     alike.source_of_identity,
                     alike.signed_by,
-                    alike.subject,
+                    alike.proved_subject,
                     alike.template,
                 ),
                 *(alike.may_audience, alike.may_kind, alike.may_act, alike.host, row[6], row[7]),
@@ -348,7 +283,7 @@ class HonouredMembers:
         """By event: the number of credentials, the first end, and the last expiry."""
 
     def take(self, seq: int, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Take the credentials that an event ended: rows of `EndedRow`."""
+        """Take the credentials that an event ended: rows of `RowStore.ended_rows`."""
         if rows:
             self._ended[seq] = (len(rows), min(map(_ENDED_AT, rows)), max(map(_EXPIRES_AT, rows)))
 

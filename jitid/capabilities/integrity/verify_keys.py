@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.integrity.store import RowStore
 from jitid.crypto import jws
 from jitid.errors import IntegrityError
 from jitid.ledger import contract
-from jitid.model.ledger_rows import FOREVER, OF_NAMES, Names
+from jitid.ledger.view import View
+from jitid.model.ledger_rows import FOREVER, OF_NAMES, Names, SigningKey
 from jitid.values.text import quote
-
-if TYPE_CHECKING:
-    from jitid.ledger.view import View
-    from jitid.model.ledger_rows import SigningKey
-
 
 KEY, RETIRED = b'"kid":"', b'"retired":['
 """Bytes of every event that makes, retires or revokes a key: inside a text the quotes would be escaped."""
@@ -53,12 +49,7 @@ class KeyMembers:
             self._retired.setdefault(retired_kid, at)
 
     def compare_rows(self, keys: Iterable[SigningKey]) -> None:
-        """Compare the keys of the ledger.
-
-        Raises:
-            IntegrityError: a key was edited, removed or inserted.
-
-        """
+        """Compare the keys of the ledger. Raises IntegrityError if a key was edited, removed or inserted."""
         missing = set(self._made)
         for key in keys:
             missing.discard(key.kid)

@@ -42,9 +42,7 @@ class CutMembers:
     def kept(self) -> Iterator[Event]:
         """Yield the remaining events of the cut part.
 
-        Raises:
-            IntegrityError: they differ from the events that remained after the cut.
-
+        Raises IntegrityError if they differ from the events that remained after the cut.
         """
         if self.last is None:
             return
@@ -92,9 +90,7 @@ class ContradictedError(IntegrityError):
 class Remembered:
     """A head that was kept elsewhere, and that the chains must pass through; without a head, all chains fit.
 
-    Raises:
-        ContradictedError: the head has a chain that does not exist.
-
+    Raises ContradictedError if the head has a chain that does not exist.
     """
 
     def __init__(self, head: Head | None, chains: Sequence[Chain], cut_head: Head | None = None) -> None:
@@ -206,7 +202,7 @@ def _verify(snapshot: View, names: Names, expected: Head | None) -> Verification
 
 def _check_mark(snapshot: View, last_seq: int) -> None:
     """Raise IntegrityError if the time mark was lowered: expired credentials would be valid again."""
-    mark, event = snapshot.time_mark(), snapshot.event(last_seq)
+    mark, event = snapshot.marked_at, snapshot.event(last_seq)
     if mark is not None and event is not None and mark < event.document()["at"]:
         raise IntegrityError("the ledger's time mark is earlier than its last event: it was changed")
 
@@ -214,9 +210,7 @@ def _check_mark(snapshot: View, last_seq: int) -> None:
 def begins_after(snapshot: View, names: Names, segment: Segment | None) -> Head | None:
     """Return the head at the end of the cut part, after which the log begins; None if the log was never cut.
 
-    Raises:
-        IntegrityError: no key of the ledger signed the head, or not for this cut.
-
+    Raises IntegrityError if no key of the ledger signed the head, or not for this cut.
     """
     if segment is None:
         return None

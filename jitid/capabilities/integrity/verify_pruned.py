@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jitid.capabilities.integrity.prune_store import Remains, issued_parts, request_parts
+from jitid.capabilities.integrity.prune_store import PruneStore, Remains, request_parts
 from jitid.errors import IntegrityError
 from jitid.ledger.expiry import Pruned
 from jitid.ledger.idempotency import REMEMBERED
 from jitid.ledger.select import NO_PRUNED_LEAKS, PrunedLeaks
-
-if TYPE_CHECKING:
-    from jitid.capabilities.integrity.prune_store import PruneStore
-    from jitid.model.approval import Approval
+from jitid.model.approval import Approval
 
 MARK = b'"op":"prune"'
 """Bytes of every event about a pruning, and of no other event: inside a text the quotes would be escaped."""
@@ -50,40 +47,10 @@ class PrunedMembers:
         # Unless the clock was set back since, no earlier answer still counts.
         self.answers = max(self.answers, event["at"] - REMEMBERED)
 
-    def issued(self, seq: int, rows: Iterable[tuple[Any, ...]], *, at_target: bool) -> None:
-        """Take the remaining credentials that an event issued: key, jti, fingerprint, event and hash of their key."""
+    def left(self, side: str, seq: int, parts: Iterable[bytes]) -> None:
+        """Take the parts of the remaining rows of an event, as `Remains.digests` lists them for each of `SIDES`."""
         if seq <= self.through:
-            self._remains.take("issues", seq, issued_parts(rows, at_target=at_target))
-
-    def ended(self, seq: int, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Take the remaining credentials that an event ended: rows that begin with event and jti."""
-        if seq <= self.through:
-            self._remains.take("ends", seq, [row[1] for row in rows])
-
-    def used(self, seq: int, rows: Iterable[object], digest: str) -> None:
-        """Take the remaining actions of an event."""
-        if seq <= self.through and any(True for _ in rows):
-            self._remains.take("uses", seq, [digest.encode()])
-
-    def settled(self, seq: int, rows: Iterable[object], digest: str) -> None:
-        """Take the remaining credentials that an event settled at targets."""
-        if seq <= self.through and any(True for _ in rows):
-            self._remains.take("settlements", seq, [digest.encode()])
-
-    def leaked(self, seq: int, jtis: Iterable[bytes]) -> None:
-        """Take the remaining leaks of an event."""
-        if seq <= self.through:
-            self._remains.take("leaks", seq, jtis)
-
-    def closed(self, seq: int, jtis: Iterable[bytes]) -> None:
-        """Take the remaining leaks that an event closed."""
-        if seq <= self.through:
-            self._remains.take("closings", seq, jtis)
-
-    def seen(self, seq: int, digest: str) -> None:
-        """Take the remaining sightings of an event."""
-        if seq <= self.through:
-            self._remains.take("sightings", seq, [digest.encode()])
+            self._remains.take(side, seq, parts)
 
     def proved(self, rows: Iterable[tuple[int, int, bytes]]) -> None:
         """Take the remaining leaks of a proof of which some leaks may be gone: time, number and jti."""
@@ -92,8 +59,7 @@ class PrunedMembers:
 
     def request(self, row: Approval) -> None:
         """Take a remaining request for approval."""
-        if row.event <= self.through:
-            self._remains.take("approvals", row.event, request_parts(row, self.through))
+        self.left("approvals", row.event, request_parts(row, self.through))
 
     def there(self, jtis: Collection[bytes]) -> list[bytes]:
         """Return which of these credentials are in the ledger and not condemned."""

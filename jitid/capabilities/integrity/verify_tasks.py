@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.capabilities.adopt.store import adopted_digest
 from jitid.capabilities.audit.cut_store import CutStore
@@ -12,16 +12,12 @@ from jitid.capabilities.identity.task_store import ShareStore, TaskStore
 from jitid.capabilities.integrity.verify_pruned import PrunedMembers
 from jitid.capabilities.issue.approval_store import ApprovalStore
 from jitid.errors import IntegrityError
+from jitid.ledger.view import View
 from jitid.model.approval import Approval, ApprovalState
-from jitid.model.task import ADOPTED, UNKNOWN_OWNER
+from jitid.model.task import ADOPTED, UNKNOWN_OWNER, Task
 from jitid.values.record import Record
 from jitid.values.text import label
 from jitid.values.times import NO_EXPIRY
-
-if TYPE_CHECKING:
-    from jitid.ledger.view import View
-    from jitid.model.task import Task
-
 
 MARK = b'"op":"task-'
 """Bytes of every event about the owner or the shares of a task: inside a text the quotes would be escaped."""
@@ -247,12 +243,7 @@ class ApprovalRows:
         """Events that withdrew grants, each with the approver; None stands for several approvers."""
 
     def check(self, seq: int, event: Mapping[str, Any]) -> None:
-        """Take an event.
-
-        Raises:
-            IntegrityError: its request was never made, or had ended.
-
-        """
+        """Take an event. Raises IntegrityError if its request was never made, or had ended."""
         match event["op"]:
             case "accept-clock":
                 self._latest = max(self._latest, event["at"] - event["jump"])
@@ -269,9 +260,7 @@ class ApprovalRows:
     def use(self, seq: int, event: Mapping[str, Any], identity: str | None) -> None:
         """Take an event that has used an approval, and the first identity that it issued.
 
-        Raises:
-            IntegrityError: the approval was not granted, or had ended.
-
+        Raises IntegrityError if the approval was not granted, or had ended.
         """
         request = self._open(seq, event["approval"])
         grants = request.granted_at(event["at"])
@@ -285,12 +274,7 @@ class ApprovalRows:
         request.used_for = identity
 
     def compare_rows(self) -> None:
-        """Compare the rows.
-
-        Raises:
-            IntegrityError: a row was edited, removed or inserted.
-
-        """
+        """Compare the rows. Raises IntegrityError if a row was edited, removed or inserted."""
         if self._snapshot.has_strays():
             raise IntegrityError("the ledger has an approval of a request that it does not have")
         withdrawn: Counter[tuple[int, int]] = Counter()

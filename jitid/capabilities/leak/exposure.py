@@ -116,28 +116,18 @@ def page(snapshot: View, chosen: LeakFilter, limit: int, *, valid: bool = False)
 
 
 def details(snapshot: View, chosen: LeakFilter) -> list[LeakDetails]:
-    """Return all facts about some leaks, the newest first.
-
-    Raises:
-        NotFoundError: there is no such leak.
-
-    """
+    """Return all facts about some leaks, the newest first. Raises NotFoundError if there is no such leak."""
     leaked = described(snapshot, find(snapshot, chosen))
     lineages = CredentialStore(snapshot).lineages({entry.credential.identity_key for entry in leaked})
     seen_places = LeakStore(snapshot).sightings(entry.leak.key for entry in leaked)
-
-    def event(seq: int | None) -> Mapping[str, Any]:
-        audit_event = None if seq is None else snapshot.event(seq)
-        return {} if audit_event is None else audit_event.document()
-
     return [
         LeakDetails(
             entry,
             lineages.get(entry.credential.identity_key, []),
             seen_places.get(entry.leak.key, []),
-            event(entry.leak.event),
-            event(entry.leak.closed_event),
-            event(entry.credential.ended_event),
+            snapshot.document(entry.leak.event),
+            snapshot.document(entry.leak.closed_event),
+            snapshot.document(entry.credential.ended_event),
         )
         for entry in leaked
     ]

@@ -118,9 +118,7 @@ def add(
     `sightings` are the places where strings were seen, by their marks in hexadecimal. Further places of a leak that
     was reported from that source before are added to it.
 
-    Raises:
-        UsageError: the time of the report is in the future, or its source is invalid; nothing was recorded.
-
+    Raises UsageError if the time of the report is in the future, or its source is invalid; nothing was recorded.
     """
     source = check_source(report.source)
     with ledger.read() as snapshot:
@@ -167,7 +165,11 @@ def _recognise(
         if report.unproved or credential.key not in weak
     }
     sure |= matched.credentials
-    strings = _together(recognised.strings, matched.strings)
+    strings = {
+        key: (*recognised.strings.get(key, ()), *matched.strings.get(key, ()))
+        for key in recognised.strings.keys() | matched.strings.keys()
+    }
+    marks = {mark(*string).hex() for found in strings.values() for string in found} if sightings else set()
     reported = ReportedLeaks(
         sure,
         {} if report.unproved else weak,
@@ -179,8 +181,11 @@ def _recognise(
         recognised.unknown + recognised.unknown_words + matched.unknown,
         recognised.strays,
         alive=matched.alive
-        + sum(credential.key in sure and _is_live(credential, snapshot.now) for credential, _ in others),
-        marks=tuple(_marks_of(strings) & sightings.keys()) if sightings else (),
+        + sum(
+            credential.key in sure and credential.state_at(snapshot.now) in (State.ACTIVE, State.PENDING)
+            for credential, _ in others
+        ),
+        marks=tuple(marks & sightings.keys()),
     )
     return _Recognised(reported, weak, _places_of(strings, sure, finds, sightings) if sightings else _NOWHERE)
 
@@ -206,9 +211,7 @@ def _record(
     facts = {
         "source": source,
         "reported": reported_at,
-        "count": len(jtis),
-        "jtis": _named(jtis),
-        "leaked": ended_digest(jtis),
+        **_named("leaked", jtis),
         "unproved": len(new_keys & recognised.weak.keys()) or None,
         "unknown": reported.unknown or None,
         **sighting_facts,
@@ -218,14 +221,6 @@ def _record(
 
 _Strings = Mapping[int, Sequence[tuple[str, bytes | str]]]
 """The strings that were found for each credential, by its number: for each string its type and its stored form."""
-
-
-def _together(strings: _Strings, others: _Strings) -> _Strings:
-    return {key: (*strings.get(key, ()), *others.get(key, ())) for key in strings.keys() | others.keys()}
-
-
-def _marks_of(by_credential: _Strings) -> set[str]:
-    return {mark(*string).hex() for strings in by_credential.values() for string in strings}
 
 
 def _places_of(
@@ -276,17 +271,8 @@ def close(
             return ClosedLeaks(0, len(leaks), 0, 0, None)
         jtis = [jti for _, jti in closed]
         live = sum(leak.has_live_kin for leak in open_leaks)
-        event = transaction.append(
-            "leak-close",
-            {
-                "reason": reason,
-                "count": len(jtis),
-                "jtis": _named(jtis),
-                "closed": ended_digest(jtis),
-                "valid": len(valid) or None,
-                "living": live or None,
-            },
-        )
+        counts = {"valid": len(valid) or None, "living": live or None}
+        event = transaction.append("leak-close", {"reason": reason, **_named("closed", jtis), **counts})
         return ClosedLeaks(len(jtis), len(leaks) - len(jtis), len(valid), live, event.seq)
 
 
@@ -294,7 +280,7 @@ def prove(ledger: Ledger, *, accept_clock: bool = False) -> int:
     """Prove that verification refuses each leaked credential that has ended; skip leaks that are proved already.
 
     A leak whose identity or a descendant is live is not proved: the holder of the string may have renewed it, or
-    delegated from it. The check equals that of `verify` (`refused_store` says why), in a view of committed data. So a
+    delegated from it. The check equals that of `verify` (`leak/store` says why), in a view of committed data. So a
     caller who ends a credential and then calls this function has a proof from the disk. A second call proves no leak
     twice. Each page of leaks has its own event; after an error, earlier pages stay proved.
 
@@ -328,17 +314,9 @@ def _prove_page(ledger: Ledger, refused: list[int], *, accept_clock: bool) -> in
         if not proved:
             return 0
         jtis = [jti for _, jti in proved]
-        transaction.append(
-            "leak-proof",
-            {
-                "count": len(jtis),
-                "jtis": _named(jtis),
-                "proved": ended_digest(jtis),
-                # Several events may have the same second: the bounds assign each leak to its event.
-                "first": proved[0][0],
-                "last": proved[-1][0],
-            },
-        )
+        # Several events may have the same second: the bounds assign each leak to its event.
+        bounds = {"first": proved[0][0], "last": proved[-1][0]}
+        transaction.append("leak-proof", {**_named("proved", jtis), **bounds})
         return len(jtis)
 
 
@@ -347,10 +325,6 @@ def _secrets(finds: Finds) -> Finds:
     secrets = finds.copy()
     secrets.ids, secrets.guessed = {}, {}
     return secrets
-
-
-def _is_live(credential: Credential, now: int) -> bool:
-    return credential.state_at(now) in (State.ACTIVE, State.PENDING)
 
 
 def _check_time(report: LeakReport, now: int) -> int:
@@ -373,6 +347,8 @@ def _is_refused(snapshot: View, credential: Credential) -> bool:
     return False
 
 
-def _named(jtis: list[bytes]) -> list[str] | dict[str, Any]:
+def _named(digest: str, jtis: list[bytes]) -> dict[str, Any]:
+    """Return the facts about credentials in an event; `digest` is the name of their digest there."""
     ids = [credential_id(jti) for jti in jtis[:_NAMED]]
-    return ids if len(jtis) <= _NAMED else {"first": ids, "count": len(jtis)}
+    named = ids if len(jtis) <= _NAMED else {"first": ids, "count": len(jtis)}
+    return {"count": len(jtis), "jtis": named, digest: ended_digest(jtis)}

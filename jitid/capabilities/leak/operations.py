@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
-from jitid.model.leak import LEAK, MOST_PLACES
+from jitid.model.leak import LEAK, MOST_PLACES, LeakFilter, Sighting
 from jitid.operation.base import IDEMPOTENT, READS, Operation
 from jitid.values.declaration import arg, args, flag, leaves, local, required_opt, value, values
 from jitid.values.field_types import COUNT, ID, ROWS, SHORT_REASON
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from jitid.capabilities.leak.leaks import ClosedLeaks, LeakReport, ReportedLeaks
     from jitid.capabilities.leak.timeline import Account
     from jitid.capabilities.leak.trace_result import Traced
-    from jitid.model.leak import LeakFilter, Sighting
     from jitid.search.find import Finds
 
 

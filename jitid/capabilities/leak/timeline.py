@@ -104,7 +104,7 @@ def _account(snapshot: View, details: LeakDetails, proofs: Mapping[int, Mapping[
     aftermath = LeakStore(snapshot).aftermath(
         credential.identity_key, credential.key, leak.reported_at, SHOWN
     )
-    issue = _document(snapshot, credential.event)
+    issue = snapshot.document(credential.event)
     proof = proofs.get(leak.key)
     steps = [
         *_beginning(details, issue),
@@ -145,7 +145,7 @@ def _seen(snapshot: View, details: LeakDetails) -> Iterator[Step]:
             first_steps[sighting.finder] = step
     yield from first_steps.values()
     for seq, count in list(later_counts.items())[:SHOWN]:
-        event = _document(snapshot, seq)
+        event = snapshot.document(seq)
         if event:
             yield Step(event["at"], "recorded", event.get("by"), seq, {"places": count})
 
@@ -156,16 +156,12 @@ def _made(aftermath: Aftermath) -> Iterator[Step]:
         yield Step(made.issued_at, "made", None, made.event, facts)
 
 
+_FACTS_OF_USE = ("action", "resource", "times", "after", "last_at", "last_event")
+
+
 def _acted(aftermath: Aftermath) -> Iterator[Step]:
     for use in aftermath.acted:
-        facts = {
-            "action": use.action,
-            "resource": use.resource,
-            "times": use.times,
-            "after": use.after,
-            "last_at": use.last_at,
-            "last_event": use.last_event,
-        }
+        facts = {name: getattr(use, name) for name in _FACTS_OF_USE}
         yield Step(use.first_at, "used" if use.allowed else "refused", use.agent, use.first_event, facts)
 
 
@@ -173,16 +169,10 @@ def _ended(snapshot: View, details: LeakDetails, aftermath: Aftermath) -> Iterat
     leak = details.leaked.leak
     if leak.dead_at is not None and details.leaked.credential.ended_event is None:
         # By the clock it has ended, and no event records that yet.
-        state = details.leaked.state
-        yield Step(
-            leak.dead_at,
-            "ended",
-            None,
-            None,
-            {"state": state, "credentials": 1, "identities": 1, "own": True},
-        )
+        facts = {"state": details.leaked.state, "credentials": 1, "identities": 1, "own": True}
+        yield Step(leak.dead_at, "ended", None, None, facts)
     for ended in aftermath.over:
-        event = _document(snapshot, ended.event)
+        event = snapshot.document(ended.event)
         facts = {
             "state": ended.state,
             "credentials": ended.credentials,
@@ -239,8 +229,3 @@ def _after(snapshot: View, seq: int) -> Iterable[Mapping[str, Any]]:
     from jitid.capabilities.audit.audit_log import LogFilter, log
 
     return log(snapshot, LogFilter(after=seq), None)
-
-
-def _document(snapshot: View, seq: int | None) -> Mapping[str, Any]:
-    event = None if seq is None else snapshot.event(seq)
-    return {} if event is None else event.document()

@@ -43,7 +43,8 @@ def words(step: Step) -> Words:
             verb = "adopted as " if facts["kind"] == Kind.ADOPTED else "issued as "
             return [verb, Foreign(facts["jti"]), *_by(step)]
         case "seen":
-            return ["seen in ", Foreign(_spot(facts)), *_at_revision(facts), *_by(step)]
+            spot = facts["place"] if facts["line"] is None else f"{facts['place']}:{facts['line']}"
+            return ["seen in ", Foreign(spot), *_at_revision(facts), *_by(step)]
         case "made":
             how = ["delegated to ", Foreign(facts["agent"])] if facts["depth"] else ["renewed"]
             return [*how, f" as {facts['kind']} ", Foreign(facts["jti"])]
@@ -108,10 +109,6 @@ def _by(step: Step) -> Words:
 
 def _reason(facts: Any) -> Words:  # noqa: ANN401 - facts are of any type
     return [": ", Foreign(facts["reason"])] if facts.get("reason") else []
-
-
-def _spot(facts: Any) -> str:  # noqa: ANN401 - as above
-    return str(facts["place"]) if facts["line"] is None else f"{facts['place']}:{facts['line']}"
 
 
 def _at_revision(facts: Any) -> Words:  # noqa: ANN401 - as above

@@ -331,14 +331,10 @@ class _Trace:
         credentials = [self._by_key[key] for key in self._evidence]
         snapshot = self._snapshot
         identities = {credential.identity_key for credential in credentials}
-        lineages, families = (
-            CredentialStore(snapshot).lineages(identities),
-            CredentialStore(snapshot).families(identities),
-        )
-        grounds_of = CredentialStore(snapshot).grounds_of(
-            credential.key for credential in credentials if validity.rests(credential)
-        )
-        offline = CredentialStore(snapshot).offline_until(identities)
+        store = CredentialStore(snapshot)
+        lineages, families = store.lineages(identities), store.families(identities)
+        resting = (credential.key for credential in credentials if validity.rests(credential))
+        grounds_of, offline = store.grounds_of(resting), store.offline_until(identities)
         tasks = TaskStore(snapshot).tasks_numbered({credential.task_key for credential in credentials})
         events = {
             seq: None if (event := snapshot.event(seq)) is None else event.document()
@@ -350,11 +346,7 @@ class _Trace:
         )
         matches = []
         for credential in credentials:
-            lineage, family, task = (
-                lineages.get(credential.identity_key, []),
-                families[credential.identity_key],
-                tasks.get(credential.task_key),
-            )
+            task = tasks.get(credential.task_key)
             if task is None:
                 raise IntegrityError(
                     f"the task of {credential.id} is missing from the ledger", "run: jitid audit verify"
@@ -364,9 +356,9 @@ class _Trace:
                     credential,
                     self._evidence[credential.key],
                     validity.why_invalid(credential, grounds_of.get(credential.key, ()), snapshot.now),
-                    lineage,
+                    lineages.get(credential.identity_key, []),
                     task,
-                    family,
+                    families[credential.identity_key],
                     None if credential.ended_event is None else events[credential.ended_event],
                     offline.get(credential.identity_key),
                     credential.key in outside and outside[credential.key].is_accepted,

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from jitid.capabilities.report import sprawl_report as sprawl
 from jitid.capabilities.report.report_figures import Figures
-from jitid.capabilities.report.sprawl_report import (
-    AGENTS_PER_PERSON,
-    COUNTED_AS_USE,
-    JUDGED_TWICE,
-    LEAKS_LEFT,
-    RECORDED_NOW,
-    ROWS_LEFT,
-    VALID_AFTER_FIVE_DAYS,
-    Report,
-)
+from jitid.capabilities.report.sprawl_report import Report
 from jitid.capabilities.sweep.finding import Finding
 from jitid.model.credential import LEEWAY
 from jitid.model.survey import Breakdown, Day, Spread
@@ -83,16 +75,8 @@ def document(report: Report) -> dict[str, Any]:
     return {
         "at": format_time(report.at),
         "past": report.past,
-        **(
-            {}
-            if report.pruned_before is None
-            else {"pruned_before": format_time(report.pruned_before), "pruned_note": ROWS_LEFT}
-        ),
-        **(
-            {}
-            if report.leaks_before is None
-            else {"leaks_pruned_before": format_time(report.leaks_before), "leaks_pruned_note": LEAKS_LEFT}
-        ),
+        **_pruned("pruned", report.pruned_before, sprawl.ROWS_LEFT),
+        **_pruned("leaks_pruned", report.leaks_before, sprawl.LEAKS_LEFT),
         "ledger": report.ledger,
         "totals": survey.totals._asdict(),
         "live_by": {name: _breakdown(breakdown) for name, breakdown in survey.live_by.items()},
@@ -101,7 +85,7 @@ def document(report: Report) -> dict[str, Any]:
             "identities": survey.people.identities,
             **figures.members("mean=identities_per_person_mean highest=identities_per_person_highest"),
             "highest_delegator": survey.people.highest_delegator,
-            "published": AGENTS_PER_PERSON._asdict(),
+            "published": sprawl.AGENTS_PER_PERSON._asdict(),
         },
         "lifetimes": {
             **_spread(survey.lifetimes),
@@ -127,7 +111,7 @@ def document(report: Report) -> dict[str, Any]:
                 "over_scoped=credentials_over_scoped over_scoped_share=credentials_over_scoped_ratio"
             ),
             "over_scoped_unknown": None if report.excess is None else report.excess.unknown,
-            "counted": COUNTED_AS_USE,
+            "counted": sprawl.COUNTED_AS_USE,
         },
         "directory": None
         if report.directory is None or report.excess is None
@@ -137,18 +121,12 @@ def document(report: Report) -> dict[str, Any]:
         },
         "leaks": _leaks(report, figures),
         "trend": [_day(day) for day in survey.trend],
-        "offenders": None
-        if report.offenders is None
-        else [_offender(finding) for finding in report.offenders],
-        **(
-            {
-                "offenders_note": NO_OFFENDERS_THEN,
-                "directory_note": f"{NO_DIRECTORY_THEN}; {RECORDED_NOW}",
-            }
-            if report.offenders is None
-            else {"not_examined": report.missed}
-        ),
+        **_offenders(report),
     }
+
+
+def _pruned(rows: str, before: int | None, note: str) -> dict[str, str]:
+    return {} if before is None else {f"{rows}_before": format_time(before), f"{rows}_note": note}
 
 
 def _breakdown(breakdown: Breakdown) -> dict[str, Any]:
@@ -196,12 +174,22 @@ def _leaks(report: Report, figures: Figures) -> dict[str, Any]:
             "secrets_verifiers": leaks.aged_known,
             "accepted": leaks.aged_accepted,
             "percent_verifiers": figures["leaked_percent_accepted_by_verifiers"],
-            "published": {"percent": VALID_AFTER_FIVE_DAYS.value, "source": VALID_AFTER_FIVE_DAYS.source},
+            "published": {
+                "percent": sprawl.VALID_AFTER_FIVE_DAYS.value,
+                "source": sprawl.VALID_AFTER_FIVE_DAYS.source,
+            },
         },
         "younger": figures.members("dead=leaked_secrets_young.dead valid=leaked_secrets_young.valid"),
         "leeway_seconds": LEEWAY,
-        "judged": JUDGED_TWICE,
+        "judged": sprawl.JUDGED_TWICE,
     }
+
+
+def _offenders(report: Report) -> dict[str, Any]:
+    if report.offenders is None:
+        directory_note = f"{NO_DIRECTORY_THEN}; {sprawl.RECORDED_NOW}"
+        return {"offenders": None, "offenders_note": NO_OFFENDERS_THEN, "directory_note": directory_note}
+    return {"offenders": [_offender(finding) for finding in report.offenders], "not_examined": report.missed}
 
 
 def _offender(finding: Finding) -> dict[str, Any]:

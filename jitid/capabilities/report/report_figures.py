@@ -96,6 +96,13 @@ def _spread(name: str, description: str, path: str) -> tuple[Figure, ...]:
     )
 
 
+def _counted(owner: str, lines: str) -> Iterator[Figure]:
+    """Yield the counts of a record of the report; each line has a figure's name, its attribute and its description."""
+    for line in lines.strip().splitlines():
+        name, attribute, *description = line.split()
+        yield Figure(name, " ".join(description), f"{owner}.{attribute}")
+
+
 def _published(name: str, description: str, figure: PublishedFigure) -> Figure:
     samples = (Sample({"source": figure.source}, figure.value),)
     return Figure(name, f"{description}, as published", lambda _report: samples)
@@ -243,47 +250,25 @@ SERIES: tuple[Figure, ...] = (
         "directory.ownerless",
         part="directory",
     ),
-    Figure("leaked_secrets", "Secrets that were reported leaked", "survey.leaks.secrets"),
-    Figure("leaked_secrets_valid", "Leaked secrets that still work", "survey.leaks.valid"),
-    Figure(
-        "leaked_secrets_valid_closed",
-        "Leaked secrets that still work, and of which every report was closed",
-        "survey.leaks.valid_closed",
-    ),
-    Figure(
-        "leaked_secrets_living_on",
-        "Leaked secrets that are dead, while their identity lives on",
-        "survey.leaks.living_on",
-    ),
-    Figure(
-        "leaked_secrets_living_on_closed",
-        "Dead leaked secrets with a living identity of which every report was closed",
-        "survey.leaks.living_on_closed",
-    ),
-    Figure(
-        "leaked_secrets_honoured_offline",
-        "Leaked signed secrets that are revoked and not expired: offline verifiers accept them",
-        "survey.leaks.offline",
-    ),
-    Figure(
-        "leaked_secrets_proved_dead",
-        "Leaked secrets of which it is proved that the ledger refuses them with all that was made with them",
-        "survey.leaks.proved",
-    ),
-    Figure(
-        "leaked_secrets_accepted_by_verifiers",
-        "Leaked secrets that the ledger refuses with all below, and that a verifier may accept",
-        "survey.leaks.accepted",
-    ),
-    Figure(
-        "leaked_secrets_target_unconfirmed",
-        "Leaked secrets that the ledger refuses with all below, and whose end a target has not confirmed",
-        "survey.leaks.unsettled",
-    ),
-    Figure(
-        "leaked_secrets_dead_before_report",
-        "Leaked secrets dead before the report",
-        "survey.leaks.dead_before",
+    *_counted(
+        "survey.leaks",
+        """
+        leaked_secrets secrets Secrets that were reported leaked
+        leaked_secrets_valid valid Leaked secrets that still work
+        leaked_secrets_valid_closed valid_closed Leaked secrets that still work, and of which every report was closed
+        leaked_secrets_living_on living_on Leaked secrets that are dead, while their identity lives on
+        leaked_secrets_living_on_closed living_on_closed Dead leaked secrets with a living identity of which every \
+            report was closed
+        leaked_secrets_honoured_offline offline Leaked signed secrets that are revoked and not expired: offline \
+            verifiers accept them
+        leaked_secrets_proved_dead proved Leaked secrets of which it is proved that the ledger refuses them with \
+            all that was made with them
+        leaked_secrets_accepted_by_verifiers accepted Leaked secrets that the ledger refuses with all below, and \
+            that a verifier may accept
+        leaked_secrets_target_unconfirmed unsettled Leaked secrets that the ledger refuses with all below, and \
+            whose end a target has not confirmed
+        leaked_secrets_dead_before_report dead_before Leaked secrets dead before the report
+        """,
     ),
     *_spread(
         "exposure", "Time from the report of a leak to the death in the ledger", "survey.leaks.exposure"
@@ -299,15 +284,13 @@ SERIES: tuple[Figure, ...] = (
         "survey.leaks.oldest_valid",
         Unit.SECONDS,
     ),
-    Figure(
-        "leaked_secrets_aged",
-        "Leaked secrets reported at least five days ago, that worked then",
-        "survey.leaks.aged",
-    ),
-    Figure(
-        "leaked_secrets_aged_valid",
-        "Leaked secrets reported at least five days ago, that worked then and five days later",
-        "survey.leaks.aged_valid",
+    *_counted(
+        "survey.leaks",
+        """
+        leaked_secrets_aged aged Leaked secrets reported at least five days ago, that worked then
+        leaked_secrets_aged_valid aged_valid Leaked secrets reported at least five days ago, that worked then and \
+            five days later
+        """,
     ),
     Figure(
         "leaked_percent_valid",

@@ -75,15 +75,8 @@ def _agents_per_person(report: Report) -> Bars:
     per_person, published = report.per_person, AGENTS_PER_PERSON
     parts = [Bar(f"Published, {published.source}", published.value, f"{published.value:g}", "other")]
     if per_person is not None:
-        parts.insert(
-            0,
-            Bar(
-                "This ledger, mean",
-                per_person,
-                mean(per_person),
-                "warn" if per_person > published.value else "bar",
-            ),
-        )
+        mark = "warn" if per_person > published.value else "bar"
+        parts.insert(0, Bar("This ledger, mean", per_person, mean(per_person), mark))
     return Bars("people", "Live agent identities to a person", parts, max(part.value for part in parts))
 
 
@@ -122,15 +115,9 @@ def _composition(report: Report) -> Iterator[Card]:
 
 def _breakdown(name: str, title: str, breakdown: Breakdown) -> Card:
     bars = [Bar(part.name, part.live, _share(part.live, breakdown.live)) for part in breakdown.top]
-    if breakdown.others.live:
-        bars.append(
-            Bar(
-                breakdown.others.name,
-                breakdown.others.live,
-                _share(breakdown.others.live, breakdown.live),
-                "other",
-            )
-        )
+    others = breakdown.others
+    if others.live:
+        bars.append(Bar(others.name, others.live, _share(others.live, breakdown.live), "other"))
     head = name.replace("_", " ").capitalize()
     return Card(
         title,
@@ -221,11 +208,8 @@ def _standing(report: Report) -> Card:
     title = "Standing: over the limit of its sensitivity"
     parts, rows = [], []
     for counts in report.survey.sensitive:
-        limit, live, standing = (
-            duration(report.limits[counts.sensitivity]),
-            count(counts.live),
-            count(counts.standing),
-        )
+        limit = duration(report.limits[counts.sensitivity])
+        live, standing = count(counts.live), count(counts.standing)
         share = counts.standing / counts.live if counts.live else 0
         parts.append(Bar(f"{counts.sensitivity}, over {limit}", share, f"{standing} of {live}", "warn"))
         rows.append((counts.sensitivity, limit, live, standing))

@@ -9,28 +9,10 @@ from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.text import Text
 
-from jitid.capabilities.report.report_document import (
-    NO_DIRECTORY_THEN,
-    NO_OFFENDERS_THEN,
-    NO_OLD_LEAK,
-    NOTHING_ALIVE,
-    NOTHING_FOUND,
-    accepted,
-    no_identities,
-    over_scoped,
-    use_unknown,
-)
+from jitid.capabilities.report import report_document as document
+from jitid.capabilities.report import sprawl_report as sprawl
 from jitid.capabilities.report.report_figures import Figures
-from jitid.capabilities.report.sprawl_report import (
-    AGENTS_PER_PERSON,
-    COUNTED_AS_USE,
-    JUDGED_TWICE,
-    LEAKS_LEFT,
-    RECORDED_NOW,
-    ROWS_LEFT,
-    VALID_AFTER_FIVE_DAYS,
-    Report,
-)
+from jitid.capabilities.report.sprawl_report import Report
 from jitid.capabilities.sweep.finding import Severity
 from jitid.formats.cell import cell, count, counted, duration, percent
 from jitid.formats.table import GAP, Column, drawn, record, ruled, terminal_width
@@ -92,19 +74,19 @@ def _totals(report: Report) -> FigureTexts:
     overdue = f"{shown('tasks.overdue')} overdue, {shown('tasks.ended')} ended"
     yield "tasks", f"{shown('tasks.open')} open, {overdue}"
     if report.pruned_before is not None:
-        yield "pruned", f"of what had ended before {format_time(report.pruned_before)}: {ROWS_LEFT}"
+        yield "pruned", f"of what had ended before {format_time(report.pruned_before)}: {sprawl.ROWS_LEFT}"
     if report.leaks_before is not None:
-        yield "pruned", f"before {format_time(report.leaks_before)}: {LEAKS_LEFT}"
+        yield "pruned", f"before {format_time(report.leaks_before)}: {sprawl.LEAKS_LEFT}"
     if report.never_used is None:
-        yield "no use on record", NOTHING_ALIVE
+        yield "no use on record", document.NOTHING_ALIVE
         return
     never = (
         f"{shown('identities_never_used_ratio')} of the live identities ({shown('identities_never_used')})"
     )
-    unknown = use_unknown(report)
+    unknown = document.use_unknown(report)
     yield "no use on record", never if unknown is None else f"{never}; {unknown}"
-    yield "counted as use", COUNTED_AS_USE
-    scope_note = over_scoped(report)
+    yield "counted as use", sprawl.COUNTED_AS_USE
+    scope_note = document.over_scoped(report)
     if scope_note is not None:
         yield "over-scoped", scope_note
 
@@ -112,7 +94,7 @@ def _totals(report: Report) -> FigureTexts:
 def _directory(report: Report, page: _ReportPage) -> Iterator[str]:
     counts = report.directory
     if counts is None:
-        yield page.paragraph(f"{NO_DIRECTORY_THEN}; {RECORDED_NOW}")
+        yield page.paragraph(f"{document.NO_DIRECTORY_THEN}; {sprawl.RECORDED_NOW}")
         return
     figures = Figures(report)
     shown = figures.shown
@@ -134,13 +116,13 @@ def _directory(report: Report, page: _ReportPage) -> Iterator[str]:
 def _people(report: Report) -> FigureTexts:
     figures = Figures(report)
     if report.per_person is None:
-        yield "mean", no_identities(report)
+        yield "mean", document.no_identities(report)
     else:
         persons = figures.counted("people", "person", "people")
         yield "mean", f"{figures.shown('identities_per_person_mean')} live identities ({persons})"
         highest = report.survey.people.highest_delegator
         yield "highest", f"{figures.shown('identities_per_person_highest')} {highest}"
-    yield "published", f"{AGENTS_PER_PERSON.value} ({AGENTS_PER_PERSON.source})"
+    yield "published", f"{sprawl.AGENTS_PER_PERSON.value} ({sprawl.AGENTS_PER_PERSON.source})"
 
 
 def _lifetimes(report: Report) -> FigureTexts:
@@ -149,7 +131,7 @@ def _lifetimes(report: Report) -> FigureTexts:
     figures = Figures(report)
     share = figures.shown("credentials_standing_ratio")
     standing = f"{share} over their sensitivity's limit ({count(report.standing)})"
-    yield "standing", NOTHING_ALIVE if report.standing_share is None else standing
+    yield "standing", document.NOTHING_ALIVE if report.standing_share is None else standing
     yield "after a task's end", _spread(retirement.delays)
     tasks = f"{count(retirement.at_once)} of {counted(retirement.delays.number, 'task')} had nothing alive"
     yield "at the end", f"{tasks}; {figures.shown('tasks_ended_with_live')} still have"
@@ -158,8 +140,8 @@ def _lifetimes(report: Report) -> FigureTexts:
 def _leaks(report: Report, page: _ReportPage) -> Iterator[str]:
     leaks = report.survey.leaks
     by_ledger, by_verifiers = report.valid_after_five_days, report.accepted_after_five_days
-    published = VALID_AFTER_FIVE_DAYS
-    yield page.figures((("valid after five days", NO_OLD_LEAK),) if by_ledger is None else ())
+    published = sprawl.VALID_AFTER_FIVE_DAYS
+    yield page.figures((("valid after five days", document.NO_OLD_LEAK),) if by_ledger is None else ())
     measured = [
         (name, value)
         for name, value in (("here, by the ledger", by_ledger), ("here, by verifiers", by_verifiers))
@@ -178,7 +160,7 @@ def _leaks(report: Report, page: _ReportPage) -> Iterator[str]:
         )
     )
     yield page.figures(_leak_counts(report))
-    yield page.paragraph(JUDGED_TWICE)
+    yield page.paragraph(sprawl.JUDGED_TWICE)
 
 
 def _leak_counts(report: Report) -> FigureTexts:
@@ -199,7 +181,7 @@ def _leak_counts(report: Report) -> FigureTexts:
     yield "younger", young
     before = f"{shown('leaked_secrets_dead_before_report')} before the report"
     yield "refused by the ledger", f"{before}, {shown('leaked_secrets_proved_dead')} proved with all below"
-    yield "accepted elsewhere", accepted(report)
+    yield "accepted elsewhere", document.accepted(report)
 
 
 def _spread(spread: Spread) -> str:
@@ -210,9 +192,9 @@ def _spread(spread: Spread) -> str:
 
 def _offenders(report: Report, page: _ReportPage) -> Iterator[str]:
     if report.offenders is None:
-        yield page.paragraph(NO_OFFENDERS_THEN)
+        yield page.paragraph(document.NO_OFFENDERS_THEN)
     elif not report.offenders:
-        yield page.paragraph(NOTHING_FOUND)
+        yield page.paragraph(document.NOTHING_FOUND)
     for finding in report.offenders or ():
         head = Text(finding.severity.value, style=_STYLES[finding.severity])
         head.append(
@@ -266,7 +248,7 @@ class _ReportPage:
         self, parts: list[tuple[str, float]], whole: float, format_value: Callable[[float], str] | None = None
     ) -> str:
         if not parts:
-            return self.paragraph(NOTHING_ALIVE)
+            return self.paragraph(document.NOTHING_ALIVE)
         names = [cell(name) for name, _ in parts]
         figures = [
             (format_value(value),)

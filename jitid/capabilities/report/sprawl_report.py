@@ -198,25 +198,14 @@ def make(
         trend_start = max(trend_start, min(-(-pruned_before // _DAY), time // _DAY) * _DAY)
     standing = {sensitivity: limits.max_lifetime(sensitivity) for sensitivity in SENSITIVITIES}
     survey = report_store.survey(snapshot, at, trend_start, standing)
+    past = Report(time, True, names.uuid, standing, survey, None, (), None, None, pruned_before, leaks_before)
     if time < now:
-        return Report(
-            time, True, names.uuid, standing, survey, None, (), None, None, pruned_before, leaks_before
-        )
+        return past
     seen = _Seen()
     offenders = gravest(seen.findings(found))
     directory = report_store.count_directory(snapshot)
-    return Report(
-        time,
-        False,
-        names.uuid,
-        standing,
-        survey,
-        offenders,
-        tuple(seen.missed),
-        directory,
-        seen.excess,
-        pruned_before,
-        leaks_before,
+    return past._replace(
+        past=False, offenders=offenders, missed=tuple(seen.missed), directory=directory, excess=seen.excess
     )
 
 

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitid.capabilities.use import store as use_store
 from jitid.ledger.lifetime_statistics import WAS_LIVE, AtOneTime, leaks, retirement, trend
 from jitid.ledger.select import LIVE
-from jitid.model.survey import (
-    Band,
-    Breakdown,
-    DirectoryCounts,
-    Part,
-    People,
-    Sensitive,
-    Survey,
-    SurveyedUse,
-    Totals,
-)
+from jitid.ledger.view import View
+from jitid.model import survey as model
+from jitid.model.survey import Breakdown, DirectoryCounts, Part, Survey, Totals
 from jitid.model.task import SENSITIVITIES
-
-if TYPE_CHECKING:
-    from jitid.ledger.view import View
 
 TOP = 10
 """The maximum number of tasks, agents and delegators that are listed by name."""
@@ -199,21 +188,9 @@ class _Surveying:
                       coalesce(sum(CASE WHEN t.ended_at <= :now THEN 1 ELSE 0 END), 0)
                  FROM task t WHERE t.opened_at <= :now"""
         )
-        all_tasks, opened, overdue, ended = map(int, tasks)
         live_identities = int(live - twice)
-        return Totals(
-            credentials,
-            identities,
-            int(live),
-            live_identities,
-            all_tasks,
-            opened,
-            overdue,
-            ended,
-            delegators,
-            agents,
-            registered,
-        )
+        issued_and_live = (credentials, identities, int(live), live_identities)
+        return Totals(*(*issued_and_live, *map(int, tasks), delegators, agents, registered))
 
     def _breakdown(self, counted: str, names: str | None) -> Breakdown:
         name, join = "counted.name", ""
@@ -227,18 +204,12 @@ class _Surveying:
         )
         return Breakdown(tuple(Part(label, int(n)) for label, n in top), name_count, int(live))
 
-    def _sensitive(self) -> tuple[Sensitive, ...]:
-        counts = {
-            sensitivity: (int(live), int(standing))
-            for sensitivity, live, standing in self._queries.all(
-                "SELECT sensitivity, sum(n), sum(standing) FROM living GROUP BY sensitivity"
-            )
-        }
-        return tuple(
-            Sensitive(sensitivity, *counts.get(sensitivity, (0, 0))) for sensitivity in SENSITIVITIES
-        )
+    def _sensitive(self) -> tuple[model.Sensitive, ...]:
+        rows = self._queries.all("SELECT sensitivity, sum(n), sum(standing) FROM living GROUP BY sensitivity")
+        counts = {sensitivity: map(int, numbers) for sensitivity, *numbers in rows}
+        return tuple(model.Sensitive(name, *counts.get(name, (0, 0))) for name in SENSITIVITIES)
 
-    def _bands(self) -> tuple[Band, ...]:
+    def _bands(self) -> tuple[model.Band, ...]:
         cases = " ".join(f"WHEN lifetime <= {up_to} THEN {index}" for index, up_to in enumerate(BANDS))
         counts = dict(
             self._queries.all(
@@ -247,9 +218,11 @@ class _Surveying:
                      GROUP BY band"""
             )
         )
-        return tuple(Band(up_to, int(counts.get(index, 0))) for index, up_to in enumerate((*BANDS, None)))
+        return tuple(
+            model.Band(up_to, int(counts.get(index, 0))) for index, up_to in enumerate((*BANDS, None))
+        )
 
-    def _people(self) -> People:
+    def _people(self) -> model.People:
         counted = """SELECT d.text AS name, l.n - coalesce(e.n, 0) AS n
                        FROM living_delegator l
                        JOIN term d ON d.id = l.delegator
@@ -265,9 +238,9 @@ class _Surveying:
             f"SELECT name, n FROM ({counted}) AS people ORDER BY n DESC, name LIMIT 1"
         )
         name, count = highest[0] if highest else (None, None)
-        return People(people, int(identities), None if count is None else int(count), name)
+        return model.People(people, int(identities), None if count is None else int(count), name)
 
-    def _use(self) -> SurveyedUse:
+    def _use(self) -> model.SurveyedUse:
         handing = f"""SELECT h.identity FROM handing h
                        WHERE EXISTS (SELECT 1 FROM credential c WHERE c.identity = h.identity AND {self._alive})"""
         renewed = "SELECT identity FROM renewed WHERE live > 0"
@@ -282,7 +255,7 @@ class _Surveying:
         )
         identities = int(live - twice)
         never = identities - used
-        return SurveyedUse(identities, renewals, delegated, authorized, never, self._unknown(never))
+        return model.SurveyedUse(identities, renewals, delegated, authorized, never, self._unknown(never))
 
     def _unknown(self, never: int) -> int:
         """Return the number of seemingly unused identities that may be used after all."""

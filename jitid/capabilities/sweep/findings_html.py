@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from jitid.capabilities.sweep.findings_view import (
-    SWEEP,
-    Closing,
-    Command,
-    FindingGroup,
-    FindingRow,
-    RuleInfo,
-    SweptRows,
-    Wording,
-    accepted_until,
-    covered,
-    grouped,
-    unchanged,
-)
+from jitid.capabilities.sweep import findings_view as view
+from jitid.capabilities.sweep.findings_view import Closing, FindingGroup, FindingRow
 from jitid.formats.cell import plain
 from jitid.formats.page import page
 from jitid.values.times import format_duration
@@ -27,12 +15,15 @@ MOST = 200
 
 
 def text(
-    rows: SweptRows, rules: Sequence[RuleInfo], command: Command = unchanged, wording: Wording = SWEEP
+    rows: view.SweptRows,
+    rules: Sequence[view.RuleInfo],
+    command: view.Command = view.unchanged,
+    wording: view.Wording = view.SWEEP,
 ) -> Iterator[str]:
     """Yield the page; `command` adds the flags that commands need."""
 
     def found() -> tuple[list[FindingGroup | Closing], FindingGroup | Closing]:
-        *groups, closing = grouped(rows, MOST, wording)
+        *groups, closing = view.grouped(rows, MOST, wording)
         return groups, closing
 
     return page(
@@ -42,7 +33,7 @@ def text(
         command=command,
         wording=wording,
         facts=_facts,
-        covered=covered,
+        covered=view.covered,
     )
 
 
@@ -54,7 +45,7 @@ def _facts(row: FindingRow) -> Iterator[tuple[str, object]]:
         "ended at": row["ended_at"],
         "audit event": row["event"],
         "proof": row["proof"],
-        "honoured elsewhere until": accepted_until(row),
+        "honoured elsewhere until": view.accepted_until(row),
         **row["evidence"],
     }
     for name, value in facts.items():

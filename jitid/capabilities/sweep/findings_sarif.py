@@ -7,17 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jitid import __version__
-from jitid.capabilities.sweep.findings_view import (
-    SCAN,
-    SWEEP,
-    Examined,
-    FindingRow,
-    RuleInfo,
-    Summary,
-    SweptRows,
-    Wording,
-    covered,
-)
+from jitid.capabilities.sweep import findings_view as view
 from jitid.formats.json import dumps
 from jitid.values.text import safe
 
@@ -28,7 +18,9 @@ _LEVELS = {"info": "note", "low": "note", "medium": "warning", "high": "error", 
 _SCORES = {"info": "0.0", "low": "2.0", "medium": "5.5", "high": "8.0", "critical": "9.5"}
 
 
-def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -> Iterator[str]:
+def text(
+    rows: view.SweptRows, rules: Sequence[view.RuleInfo], wording: view.Wording = view.SWEEP
+) -> Iterator[str]:
     """Yield the document. Results are written one by one, and the parts that need all of them come last."""
     rule_indexes = {rule.name: index for index, rule in enumerate(rules)}
     driver = {
@@ -42,8 +34,8 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -
         f'"originalUriBaseIds": {dumps(bases)}, "results": ['
     )
     between = "\n"
-    coverage: list[Examined] = []
-    summary: Summary | None = None
+    coverage: list[view.Examined] = []
+    summary: view.Summary | None = None
     for row in rows:
         if "state" in row:
             yield between + dumps(_result(row, rule_indexes, wording))
@@ -60,7 +52,7 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -
     yield "}]}\n"
 
 
-def _rule(rule: RuleInfo, wording: Wording) -> dict[str, Any]:
+def _rule(rule: view.RuleInfo, wording: view.Wording) -> dict[str, Any]:
     return {
         "id": rule.name,
         "name": "".join(word.capitalize() for word in rule.name.split("-")),
@@ -78,7 +70,7 @@ def _rule(rule: RuleInfo, wording: Wording) -> dict[str, Any]:
     }
 
 
-def _result(row: FindingRow, rule_indexes: Mapping[str, int], wording: Wording) -> dict[str, Any]:
+def _result(row: view.FindingRow, rule_indexes: Mapping[str, int], wording: view.Wording) -> dict[str, Any]:
     ended = row["state"] == "ended"
     message = row["summary"]
     if ended:
@@ -109,8 +101,8 @@ def _result(row: FindingRow, rule_indexes: Mapping[str, int], wording: Wording) 
     return result
 
 
-def _location(row: FindingRow, wording: Wording) -> dict[str, Any]:
-    path = row["evidence"].get("path") if wording is not SWEEP else None
+def _location(row: view.FindingRow, wording: view.Wording) -> dict[str, Any]:
+    path = row["evidence"].get("path") if wording is not view.SWEEP else None
     if path is not None:
         return _place(str(path), row)
     # With the equals sign, a subject such as `..` is not a step in a path, and a colon does not end a scheme.
@@ -122,11 +114,11 @@ def _location(row: FindingRow, wording: Wording) -> dict[str, Any]:
     }
 
 
-def _place(path: str, row: FindingRow) -> dict[str, Any]:
+def _place(path: str, row: view.FindingRow) -> dict[str, Any]:
     """Return the location of a finding in a file. Bytes of its name that are not UTF-8 are percent-encoded."""
     uri = quote(path.encode("utf-8", "surrogateescape"), safe="/")
     # A colon in the first step of a relative path would end a scheme (RFC 3986, section 4.2): it is encoded.
-    relative = {"uri": uri, "uriBaseId": SCAN.base}
+    relative = {"uri": uri, "uriBaseId": view.SCAN.base}
     physical_location: dict[str, Any] = {
         "artifactLocation": {"uri": f"file://{uri}"} if path[:1] == "/" else relative
     }
@@ -139,7 +131,7 @@ def _place(path: str, row: FindingRow) -> dict[str, Any]:
 
 
 def _invocation(
-    coverage: Sequence[Examined], summary: Summary | None, rule_indexes: Mapping[str, int]
+    coverage: Sequence[view.Examined], summary: view.Summary | None, rule_indexes: Mapping[str, int]
 ) -> dict[str, Any]:
     missed = [
         {
@@ -158,7 +150,7 @@ def _invocation(
         # Without a summary, the sweep broke off.
         "executionSuccessful": summary is not None and summary["complete"],
         "toolExecutionNotifications": missed,
-        "properties": {"examined": {examined["rule"]: covered(examined) for examined in coverage}},
+        "properties": {"examined": {examined["rule"]: view.covered(examined) for examined in coverage}},
     }
     if summary is not None:
         invocation["endTimeUtc"] = summary["at"]

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
-from jitid.capabilities.sweep.findings_view import (
-    SWEEP,
-    Closing,
-    Command,
-    FindingGroup,
-    FindingRow,
-    RuleInfo,
-    SweptRows,
-    Wording,
-    accepted_until,
-    covered,
-    grouped,
-    unchanged,
-)
-from jitid.formats.cell import cell, counted
+from jitid.capabilities.sweep import findings_view as view
+from jitid.capabilities.sweep.findings_view import FindingGroup, FindingRow
+from jitid.formats.cell import cell, counted, folded
 from jitid.formats.table import terminal_width
 
 MOST = 10
@@ -33,13 +20,13 @@ _WIDEST = 100
 
 
 def text(
-    rows: SweptRows,
-    rules: Sequence[RuleInfo],
+    rows: view.SweptRows,
+    rules: Sequence[view.RuleInfo],
     colour: bool,
-    command: Command = unchanged,
+    command: view.Command = view.unchanged,
     *,
     verbose: bool = False,
-    wording: Wording = SWEEP,
+    wording: view.Wording = view.SWEEP,
 ) -> Iterator[str]:
     """Yield the result, each rule after its last finding; `command` adds the flags that commands need.
 
@@ -48,7 +35,7 @@ def text(
     page = _FindingsPage(colour, command, wording, verbose=verbose)
     titles = {rule.name: rule.title for rule in rules}
     between = ""
-    for part in grouped(rows, MOST, wording):
+    for part in view.grouped(rows, MOST, wording):
         yield between
         if isinstance(part, FindingGroup):
             yield "".join(page.group(part, titles.get(part.rule, "")))
@@ -58,7 +45,7 @@ def text(
 
 
 class _FindingsPage:
-    def __init__(self, colour: bool, command: Command, wording: Wording, *, verbose: bool) -> None:
+    def __init__(self, colour: bool, command: view.Command, wording: view.Wording, *, verbose: bool) -> None:
         self._wording = wording
         self._colour = colour
         self._with_flags = command
@@ -86,13 +73,15 @@ class _FindingsPage:
             yield f"  … and {group.left:,} more:\n"
             yield self._command(self._with_flags(group.listing))
 
-    def closing(self, closing: Closing) -> Iterator[str]:
-        if self._wording is not SWEEP:
+    def closing(self, closing: view.Closing) -> Iterator[str]:
+        if self._wording is not view.SWEEP:
             for examined in closing.coverage:
-                yield from self._wrapped(covered(examined), 0, hang=2)
+                yield from self._wrapped(view.covered(examined), 0, hang=2)
         elif self._verbose:
             for examined in closing.coverage:
-                yield from self._wrapped(f"examined for {examined['rule']}: {covered(examined)}", 0, hang=2)
+                yield from self._wrapped(
+                    f"examined for {examined['rule']}: {view.covered(examined)}", 0, hang=2
+                )
         elif closing.coverage:
             complete = sum(
                 examined["complete"] and examined["unknown"] is None for examined in closing.coverage
@@ -108,7 +97,9 @@ class _FindingsPage:
                 yield from self._wrapped(f"not known for {', '.join(names)}: {facts}", 0, hang=2)
         for examined in closing.coverage:
             for reason in examined["missed"]:
-                label = f"not examined for {examined['rule']}" if self._wording is SWEEP else "not searched"
+                label = (
+                    f"not examined for {examined['rule']}" if self._wording is view.SWEEP else "not searched"
+                )
                 lines = list(self._wrapped(f"{label}: {reason}", 0, hang=2))
                 yield from (self._in(_FAILURE, line.removesuffix("\n")) + "\n" for line in lines)
         summary = closing.summary
@@ -130,9 +121,7 @@ class _FindingsPage:
 
     def _head(self, word: str, sgr: str, rule: str, count: str) -> Iterator[str]:
         plain = f"{word} {cell(rule)}: {count}"
-        lines = textwrap.wrap(
-            plain, self._width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-        )
+        lines = folded(plain, self._width, rest="  ")
         yield self._in(sgr, word) + lines[0].removeprefix(word) + "\n"
         yield from (f"{line}\n" for line in lines[1:])
 
@@ -150,7 +139,7 @@ class _FindingsPage:
         yield from self._subject(row, facts)
         if row["proof"]:
             yield from self._wrapped(row["proof"], 4)
-        if (until := accepted_until(row)) is not None:
+        if (until := view.accepted_until(row)) is not None:
             yield from self._wrapped(f"offline verifiers accept some until {until}", 4)
 
     def _subject(self, row: FindingRow, facts: list[str]) -> Iterator[str]:
@@ -169,14 +158,8 @@ class _FindingsPage:
         return f"    {self._in('1', cell(command))}\n"
 
     def _wrapped(self, words: str, indent: int, hang: int = 0) -> Iterator[str]:
-        lines = textwrap.wrap(
-            cell(words),
-            max(self._width, indent + 16),
-            initial_indent=" " * indent,
-            subsequent_indent=" " * (indent + hang),
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        width = max(self._width, indent + 16)
+        lines = folded(cell(words), width, " " * indent, " " * (indent + hang))
         return (f"{line}\n" for line in lines)
 
     def _in(self, sgr: str, words: str) -> str:

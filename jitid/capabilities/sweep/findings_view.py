@@ -190,7 +190,8 @@ class FindingGroup:
         """The audit events that name the ended credentials, only the first few."""
         self._sweep = ""
         self._event: int | None = None
-        self._worst = Severity.INFO
+        self.worst = Severity.INFO
+        """The highest severity of the findings that are not in the baseline."""
         self._most = limit
 
     def add(self, row: FindingRow) -> None:
@@ -206,18 +207,13 @@ class FindingGroup:
             self._event = row["event"]
             self.credentials += row["ended_credentials"] or 0
         severity = Severity(row["severity"])
-        if severity.rank > self._worst.rank:
-            self._worst = severity
+        if severity.rank > self.worst.rank:
+            self.worst = severity
         if row["event"] is not None and len(self._events) < self._most:
             self._events[row["event"]] = None
         self._sweep = row["sweep"] or ""
         if len(self.shown) < self._most:
             self.shown.append(row)
-
-    @property
-    def worst(self) -> Severity:
-        """The highest severity of the findings that are not in the baseline."""
-        return self._worst
 
     @property
     def left(self) -> int:

@@ -88,24 +88,7 @@ def _unknown(finding: Finding, targets: Targets) -> TargetRecord | None:
     if evidence["jti"] is None:
         return None
     target = targets.get(evidence["target"])
-    record = TargetRecord(
-        jti=evidence["jti"],
-        id="",
-        kind=target.kind,
-        target=target.name,
-        template=None,
-        name=evidence["name"],
-        reference=None,
-        agent="",
-        task="",
-        delegator="",
-        purpose=None,
-        sensitivity="moderate",
-        scopes=(),
-        audiences=(),
-        issued_at=0,
-        expires_at=0,
-    )
+    record = TargetRecord(evidence["jti"], "", target.kind, target.name, None, evidence["name"], None)
     issuer = targets.open(target)
     try:
         return record if issuer.names_of(record.name, record.reference) == (record.name,) else None
@@ -194,9 +177,7 @@ def observe(ledger: Ledger, targets: Targets, chosen: Sequence[str], limit: floa
     With `chosen`, only these targets are queried. Otherwise all targets of the configuration are, and all where the
     ledger has open rows.
 
-    Raises:
-        UsageError: the configuration has no target of that name.
-
+    Raises UsageError if the configuration has no target of that name.
     """
     for name in chosen:
         targets.get(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,22 +10,19 @@ from typing import TYPE_CHECKING
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.sweep import operations as ops
 from jitid.capabilities.sweep import remedies
-from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Thresholds, Unfixed
+from jitid.capabilities.sweep.finding import Canary, Coverage, Finding, Remedied, Swept, Unfixed
 from jitid.capabilities.sweep.rule import Rule, RuleContext, check_clock, found
 from jitid.capabilities.sweep.rule import sweep as run_rules
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.errors import ClockError, IntegrityError, JitidError
-from jitid.ledger.contract import Ledger
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names, SigningKey
 
 if TYPE_CHECKING:
-    from jitid.capabilities.sweep.finding import Canary
     from jitid.capabilities.sweep.store import Observed
     from jitid.operation.context import Context
-    from jitid.operation.terms import Terms
 
 
 def fly_canaries(context: Context, operation: ops.FlyCanaries) -> list[Canary]:
@@ -38,11 +35,9 @@ def fly_canaries(context: Context, operation: ops.FlyCanaries) -> list[Canary]:
 
 def foresee_fix(context: Context, operation: ops.ForeseeFix) -> remedies.ForeseenFix:
     """Return the credentials that a fix would end."""
-    ledger, rules = context.ledger, _rules(operation)
-    with ledger.read() as snapshot:
-        rule_context = _rule_context(
-            ledger, operation.limits, context.terms, snapshot, accept_clock=operation.accept_clock
-        )
+    rules = _rules(operation)
+    with context.ledger.read() as snapshot:
+        rule_context = _rule_context(context, operation, snapshot)
         foreseen = remedies.foresee(rule_context, _ledger_rules(rules), partial(_is_selected, operation))
         # Credentials to be recorded as ended have expired, and those at targets are revoked: they do not count.
         closing = tuple(rule.name for rule in rules if rule.closes or rule.abroad)
@@ -51,25 +46,17 @@ def foresee_fix(context: Context, operation: ops.ForeseeFix) -> remedies.Foresee
 
 def sweep(context: Context, operation: ops.Sweep) -> Iterator[Finding | Coverage | Swept]:
     """Yield the findings of the rules, and at last the examined amount."""
-    ledger, rules = context.ledger, _rules(operation)
+    rules = _rules(operation)
     unrecorded = _record_expiry(context, operation)
     # Query targets first: the ledger, which is read later, then has all credentials that they list.
     observed = _observed(context, operation, rules)
-    with ledger.read() as snapshot:
+    with context.ledger.read() as snapshot:
         keys, names = KeyStore(snapshot).signing_keys(), snapshot.names
-        remembered = [(path, _read_head(text, names, keys)) for path, text in operation.heads]
-        rule_context = _rule_context(
-            ledger,
-            operation.limits,
-            context.terms,
-            snapshot,
-            accept_clock=operation.accept_clock,
-            remembered=remembered,
-            reread=operation.reread,
-            canaries=operation.canaries,
-            observed=observed,
-            unrecorded=unrecorded,
-        )
+        rule_context = _rule_context(context, operation, snapshot, observed=observed)
+        rule_context.remembered = [(path, _read_head(text, names, keys)) for path, text in operation.heads]
+        rule_context.reread = operation.reread
+        rule_context.canaries = operation.canaries
+        rule_context.unrecorded = unrecorded
         yield from run_rules(rule_context, rules, operation.most)
         head = unsigned = None
         if rule_context.verified is not None:
@@ -103,26 +90,14 @@ def _record_expiry(context: Context, operation: ops.Sweep) -> str | None:
 
 def fix(context: Context, operation: ops.Fix) -> Iterator[Remedied | Unfixed]:
     """End credentials that the rules find, and yield the outcomes."""
-    ledger, terms, rules = context.ledger, context.terms, _rules(operation)
-    accept_clock = operation.accept_clock
+    ledger, rules, accept_clock = context.ledger, _rules(operation), operation.accept_clock
     for rule in rules:
         if rule.closes:
-            due_findings: list[Finding] = []
-            with ledger.read() as snapshot:
-                rule_context = _rule_context(
-                    ledger, operation.limits, terms, snapshot, accept_clock=accept_clock
-                )
-                # If the rule fails, the sweep that follows reports it.
-                with suppress(IntegrityError):
-                    due_findings = [
-                        finding for finding in found(rule, rule_context) if _is_selected(operation, finding)
-                    ]
-            for finding in due_findings:
+            for finding in _selected(context, operation, rule):
                 yield from remedies.close_due(ledger, operation.sweep, finding, accept_clock=accept_clock)
-    context_for = partial(_rule_context, ledger, operation.limits, terms, accept_clock=accept_clock)
     yield from remedies.fix(
         ledger,
-        context_for,
+        partial(_rule_context, context, operation),
         _ledger_rules(rules),
         partial(_is_selected, operation),
         operation.sweep,
@@ -159,22 +134,21 @@ def _mend(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterat
     clearing = [rule for rule in rules if rule.clears]
     observed = _observed(context, operation, clearing)
     for rule in clearing:
-        with context.ledger.read() as snapshot:
-            rule_context = _rule_context(
-                context.ledger,
-                operation.limits,
-                context.terms,
-                snapshot,
-                accept_clock=operation.accept_clock,
-                observed=observed,
-            )
-            # If the rule fails, the sweep that follows reports it.
-            wrong: list[Finding] = []
-            with suppress(IntegrityError):
-                wrong = [finding for finding in found(rule, rule_context) if _is_selected(operation, finding)]
+        wrong = _selected(context, operation, rule, observed)
         if wrong:
             limit = operation.target_timeout
             yield from mend(context.ledger, targets_of(context), rule, wrong, operation.sweep, limit)
+
+
+def _selected(
+    context: Context, operation: ops.Fix, rule: Rule, observed: Observed | None = None
+) -> list[Finding]:
+    """Return the findings of a rule that end; none if the rule fails, which the sweep that follows reports."""
+    with context.ledger.read() as snapshot:
+        rule_context = _rule_context(context, operation, snapshot, observed=observed)
+        with suppress(IntegrityError):
+            return [finding for finding in found(rule, rule_context) if _is_selected(operation, finding)]
+    return []
 
 
 def _is_selected(operation: ops.ForeseeFix | ops.Fix, finding: Finding) -> bool:
@@ -190,31 +164,17 @@ def _read_head(text: str, names: Names, keys: list[SigningKey]) -> Head | Integr
 
 
 def _rule_context(
-    ledger: Ledger,
-    limits: Thresholds,
-    terms: Callable[[], Terms],
+    context: Context,
+    operation: ops.Sweep | ops.ForeseeFix | ops.Fix,
     snapshot: View,
     *,
-    accept_clock: bool,
-    remembered: Sequence[tuple[str, Head | IntegrityError]] = (),
-    reread: bool = True,
-    canaries: Sequence[Canary] = (),
     observed: Observed | None = None,
-    unrecorded: str | None = None,
 ) -> RuleContext:
     """Return the input of the rules. Raises ClockError if the clock has jumped ahead."""
+    ledger = context.ledger
     clock = ledger.condition().clock()
-    if not accept_clock:
+    if not operation.accept_clock:
         check_clock(clock)
     return RuleContext(
-        snapshot,
-        ledger.names,
-        clock,
-        limits,
-        remembered,
-        reread=reread,
-        terms=terms,
-        canaries=canaries,
-        observed=observed,
-        unrecorded=unrecorded,
+        snapshot, ledger.names, clock, operation.limits, terms=context.terms, observed=observed
     )

@@ -109,6 +109,7 @@ def fix(
         PartialError: the same error occurred after earlier findings had ended; these were yielded.
 
     """
+    fixing = _Fixing(ledger, context_for, is_selected, sweep, accept_clock)
     remaining, ended = limit, 0
     for rule in rules:
         tried: set[int] = set()
@@ -116,16 +117,7 @@ def fix(
         while has_more:
             try:
                 with reading_rows():
-                    results, trying, has_more = _end_batch(
-                        ledger,
-                        context_for,
-                        rule,
-                        is_selected,
-                        sweep,
-                        remaining,
-                        tried,
-                        accept_clock=accept_clock,
-                    )
+                    results, trying, has_more = fixing.end_batch(rule, remaining, tried)
                 tried |= trying
                 remedied = [result for result in results if isinstance(result, Remedied)]
                 ended += sum(result.credentials for result in remedied)
@@ -213,77 +205,69 @@ def _rechecked(ledger: Ledger, remedied: Remedied) -> Iterator[Remedied]:
     yield remedied._replace(accepted=still_accepted)
 
 
-def _end_batch(
-    ledger: Ledger,
-    context_for: ContextFor,
-    rule: Rule,
-    is_selected: FindingFilter,
-    sweep: str,
-    limit: int | None,
-    tried: AbstractSet[int],
-    *,
-    accept_clock: bool,
-) -> _Outcome:
-    """End the first findings of a rule that were not tried before, in one transaction."""
-    results: list[Remedied | Unfixed] = []
-    with ledger.write(accept_clock=accept_clock) as transaction:
-        context = context_for(transaction)
-        with closing(_endable(rule, context, is_selected)) as ending:
-            batch, has_more = _first(pair for pair in ending if _key(pair[0]) not in tried)
-        nameless = sum(not any(selection) for _, selection in batch)
-        if nameless:
-            results.append(Unfixed(rule.name, nameless, _UNNAMED))
-        for selection, findings in _together(batch):
-            new_results = _end(transaction, context_for, rule, selection, findings, sweep, limit)
-            for result in new_results:
-                if isinstance(result, Remedied):
-                    limit = None if limit is None else limit - result.credentials
-            results += new_results
-    return _Outcome(tuple(results), frozenset(_key(finding) for finding, _ in batch), has_more)
+class _Fixing(Record):
+    """The arguments of `fix` that each of its transactions needs."""
 
+    ledger: Ledger
+    context_for: ContextFor
+    is_selected: FindingFilter
+    sweep: str
+    accept_clock: bool
 
-def _end(
-    transaction: Transaction,
-    context_for: ContextFor,
-    rule: Rule,
-    selection: Selection,
-    findings: Sequence[Finding],
-    sweep: str,
-    limit: int | None,
-) -> list[Remedied | Unfixed]:
-    facts = {"sweep": sweep, "finding": rule.name}
-    try:
-        revoked = revocation.revoke(
-            transaction, selection, f"found by the sweep: {rule.name}", limit, facts=facts
-        )
-    except NotFoundError:
-        credentials = 0
-    else:
-        credentials = revoked.credentials
-    ended, remaining = list(findings), 0
-    if credentials < sum(finding.credentials for finding in findings):
-        # In an edited ledger, a finding and its selection may disagree: run the rule again.
-        alive = _found_again(rule, context_for(transaction), findings)
-        ended = [finding for finding in findings if alive.get(finding.fingerprint, 0) < finding.credentials]
-        remaining = len(findings) - len(ended)
-    results: list[Remedied | Unfixed] = []
-    if credentials:
-        assert revoked.event is not None
-        offline_until = revoked.radius.offline_until
-        remedied = Remedied(
-            sweep,
-            rule.name,
-            tuple(ended or findings),
-            credentials,
-            revoked.event,
-            transaction.now,
-            None,
-            offline_until,
-        )
-        results.append(remedied)
-    if remaining:
-        results.append(Unfixed(rule.name, remaining, _UNNAMED))
-    return results
+    def end_batch(self, rule: Rule, limit: int | None, tried: AbstractSet[int]) -> _Outcome:
+        """End the first findings of a rule that were not tried before, in one transaction."""
+        results: list[Remedied | Unfixed] = []
+        with self.ledger.write(accept_clock=self.accept_clock) as transaction:
+            context = self.context_for(transaction)
+            with closing(_endable(rule, context, self.is_selected)) as ending:
+                batch, has_more = _first(pair for pair in ending if _key(pair[0]) not in tried)
+            nameless = sum(not any(selection) for _, selection in batch)
+            if nameless:
+                results.append(Unfixed(rule.name, nameless, _UNNAMED))
+            for selection, findings in _together(batch):
+                new_results = self._end(transaction, rule, selection, findings, limit)
+                for result in new_results:
+                    if isinstance(result, Remedied):
+                        limit = None if limit is None else limit - result.credentials
+                results += new_results
+        return _Outcome(tuple(results), frozenset(_key(finding) for finding, _ in batch), has_more)
+
+    def _end(
+        self,
+        transaction: Transaction,
+        rule: Rule,
+        selection: Selection,
+        findings: Sequence[Finding],
+        limit: int | None,
+    ) -> list[Remedied | Unfixed]:
+        facts = {"sweep": self.sweep, "finding": rule.name}
+        reason = f"found by the sweep: {rule.name}"
+        try:
+            revoked = revocation.revoke(transaction, selection, reason, limit, facts=facts)
+        except NotFoundError:
+            credentials = 0
+        else:
+            credentials = revoked.credentials
+        ended, remaining = list(findings), 0
+        if credentials < sum(finding.credentials for finding in findings):
+            # In an edited ledger, a finding and its selection may disagree: run the rule again.
+            alive = _found_again(rule, self.context_for(transaction), findings)
+            ended = [
+                finding for finding in findings if alive.get(finding.fingerprint, 0) < finding.credentials
+            ]
+            remaining = len(findings) - len(ended)
+        results: list[Remedied | Unfixed] = []
+        if credentials:
+            assert revoked.event is not None
+            fixed, until = tuple(ended or findings), revoked.radius.offline_until
+            results.append(
+                Remedied(
+                    self.sweep, rule.name, fixed, credentials, revoked.event, transaction.now, None, until
+                )
+            )
+        if remaining:
+            results.append(Unfixed(rule.name, remaining, _UNNAMED))
+        return results
 
 
 def _found_again(rule: Rule, context: RuleContext, findings: Sequence[Finding]) -> dict[str, int]:
@@ -356,10 +340,7 @@ def count_accepted(ledger: Ledger, remedied: Remedied) -> int:
     does.
     """
     with ledger.read() as snapshot:
-        rows = snapshot.query(
-            ENDED_BY,
-            {"event": remedied.event},
-        )
+        rows = snapshot.query(ENDED_BY, {"event": remedied.event})
         jtis: list[str] = []
         alive = count = 0
         for jti, is_live in rows:

@@ -5,23 +5,15 @@ The rules run one after another, and yield their findings one by one.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.identity.store import CredentialStore
-from jitid.capabilities.sweep.finding import Coverage, Finding, Severity, Thresholds
-from jitid.capabilities.sweep.store import (
-    KNOWN_USE,
-    LIVE_COUNTS,
-    SUSPECTS,
-    WITHOUT_DELEGATOR,
-    Observed,
-    marking,
-)
+from jitid.capabilities.sweep import store as sweep_store
+from jitid.capabilities.sweep.finding import Canary, Coverage, Finding, Severity, Thresholds
+from jitid.capabilities.sweep.store import Observed
 from jitid.capabilities.use import store as use_store
 from jitid.errors import ClockError, IntegrityError, JitidError, UsageError
 from jitid.ledger.select import LIVE
@@ -35,7 +27,6 @@ from jitid.values.scope import Scope, parse_scope
 from jitid.values.text import number_of
 
 if TYPE_CHECKING:
-    from jitid.capabilities.sweep.finding import Canary
     from jitid.operation.terms import Terms
 
 
@@ -147,31 +138,29 @@ class RuleContext:
         names: Names,
         clock: ClockReading,
         limits: Thresholds,
-        remembered: Sequence[tuple[str, Head | IntegrityError]] = (),
         *,
-        reread: bool = True,
         terms: Callable[[], Terms] | None = None,
-        canaries: Sequence[Canary] = (),
         observed: Observed | None = None,
-        unrecorded: str | None = None,
     ) -> None:
         """Keep the input of the rules.
 
-        `remembered` are kept audit heads with their places, or the error that makes a head untrustworthy. Without
-        `reread`, the events up to these heads are not read again. `terms` returns the current terms of issuance;
-        without it, no rule may use them. `canaries` are the results of this sweep's canaries, and `observed` are the
-        answers of targets. `unrecorded` is the reason why the sweep could not record expired credentials.
+        `terms` returns the current terms of issuance; without it, no rule may use them. `observed` are the answers of
+        targets.
         """
         self.snapshot = snapshot
         self.names = names
         self.clock = clock
         self.limits = limits
-        self.remembered = remembered
-        self.reread = reread
         self._terms = terms
-        self.canaries = canaries
         self.observed = observed
-        self.unrecorded = unrecorded
+        self.remembered: Sequence[tuple[str, Head | IntegrityError]] = ()
+        """Kept audit heads with their places, or the error that makes a head untrustworthy."""
+        self.reread = True
+        """Whether the events up to these heads are read again."""
+        self.canaries: Sequence[Canary] = ()
+        """The results of this sweep's canaries."""
+        self.unrecorded: str | None = None
+        """The reason why the sweep could not record expired credentials."""
         self._loaded = False
         self.verified: Head | None = None
         """The head up to which this sweep has verified the audit chain."""
@@ -203,8 +192,8 @@ class RuleContext:
         """Check each live credential once for all these rules, and keep the suspects of each rule."""
         marked = [rule for rule in rules if rule.suspect is not None]
         self._marks = {rule.name: 1 << bit for bit, rule in enumerate(marked)}
-        for statement in SUSPECTS:
-            self._do(statement)
+        for statement in sweep_store.SUSPECTS:
+            self.snapshot.run(statement)
         marks = [f"CASE WHEN {rule.suspect} THEN {self._marks[rule.name]} ELSE 0 END" for rule in marked]
         doubts = [1 << bit for bit in range(len(marked), len(marked) + len(_DOUBTS))]
         marks += [
@@ -212,7 +201,7 @@ class RuleContext:
             for (condition, _, _), mark in zip(_DOUBTS, doubts, strict=True)
         ]
         values = {name: value for rule in marked for name, value in rule.values(self.limits).items()}
-        self._do(marking(marks), values)
+        self.snapshot.run(sweep_store.marking(marks), values)
         counts = ", ".join(
             f"coalesce(sum(CASE WHEN marks & {mark} <> 0 THEN 1 ELSE 0 END), 0)" for mark in doubts
         )
@@ -229,8 +218,8 @@ class RuleContext:
         return self._census
 
     def _count(self) -> tuple[int, tuple[str, ...]]:
-        ((live, off_task, untimed),) = self.query(LIVE_COUNTS)
-        ((without_delegator,),) = self.query(WITHOUT_DELEGATOR)
+        ((live, off_task, untimed),) = self.query(sweep_store.LIVE_COUNTS)
+        ((without_delegator,),) = self.query(sweep_store.WITHOUT_DELEGATOR)
         lost, torn, timeless = map(int, self._doubts)
         # Several queries may count the same row, so that the largest count is a minimum.
         counts = (max(lost, int(off_task), int(without_delegator)), torn, max(timeless, int(untimed)))
@@ -262,9 +251,7 @@ class RuleContext:
         return self._reported
 
     def load_targets(self) -> None:
-        """Load the answers of targets into temporary tables (`target_store.load`), and record missing answers."""
-        from jitid.capabilities.sweep import store as sweep_store
-
+        """Load the answers of targets into temporary tables (`store.load`), and record missing answers."""
         observed = self.observed
         if observed is None:
             self.missed("targets were not asked")
@@ -287,16 +274,13 @@ class RuleContext:
             self.not_known("; ".join(unseen))
 
     def _unreported(self) -> str | None:
-        ((live, reported),) = self.query(KNOWN_USE)
+        ((live, reported),) = self.query(sweep_store.KNOWN_USE)
         if reported == live:
             return None
         return (
             f"whether {live - reported} of {live} live credentials are used: since their issue no use was reported for "
             "their audiences"
         )
-
-    def _do(self, statement: str, values: Mapping[str, Any] = MappingProxyType({})) -> None:
-        deque(self.snapshot.query(statement, values), maxlen=0)
 
     def examined(self, part: str) -> None:
         """Record the part that the rule has examined, if it differs from sweep to sweep."""

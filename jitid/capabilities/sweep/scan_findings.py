@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import marshal
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any
 
-from jitid.capabilities.leak.trace_result import honour
-from jitid.capabilities.scan.hits import MOST_PLACES
+from jitid.capabilities.leak.trace_result import Match, Stray, Traced, honour
+from jitid.capabilities.scan.hits import MOST_PLACES, Hit
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.findings_view import RuleInfo
 from jitid.errors import StorageError
 from jitid.model.access import AccessState
+from jitid.model.credential import Credential
 from jitid.model.leak import starred
 from jitid.search.find import Finds, mark
 from jitid.values.times import format_time
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jitid.capabilities.leak.trace_result import Match, Stray, Traced
-    from jitid.capabilities.scan.hits import Hit
-    from jitid.model.credential import Credential
-
 
 _SPARED = "what is cut or mistyped, which is counted; and ids, which are no secrets"
 

@@ -5,9 +5,8 @@ And the answers of targets, in temporary tables that rules query in sets.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jitid.ledger.select import LIVE
 from jitid.model.target import Existing
@@ -118,8 +117,8 @@ _MATCH = """INSERT INTO matched
 def load(view: View, observed: Observed) -> None:
     """Load the answers of targets into the tables `asked_target`, `existing`, and `matched` with the ledger's rows."""
     for table, columns in _TABLES.items():
-        _do(view, f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({columns})")
-        _do(view, f"DELETE FROM {table}")
+        view.run(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({columns})")
+        view.run(f"DELETE FROM {table}")
     fill = view.fill
     target_rows = (
         (seen_target.target, seen_target.asked_at, int(seen_target.unseen is None))
@@ -157,8 +156,4 @@ def load(view: View, observed: Observed) -> None:
         for key in expected.get((target, existing.name), ())
     }
     fill("matched", ("existing", "credential"), sorted(matched))
-    _do(view, _MATCH)
-
-
-def _do(view: View, statement: str, **values: Any) -> None:
-    deque(view.query(statement, values), maxlen=0)
+    view.run(_MATCH)

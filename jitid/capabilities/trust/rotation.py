@@ -153,7 +153,10 @@ def signs_revocation_list(snapshot: View, key: SigningKey) -> bool:
     """Return whether a key must still sign the revocation list of its certificates."""
     if key.use != "x509" or key.certificates is None or key.revoked_at is not None:
         return False
-    return key.retired_at is None or (KeyStore(snapshot).last_expiry_signed_by(key.key) or 0) > snapshot.now
+    return (
+        key.retired_at is None
+        or (KeyStore(snapshot).latest_expiry_signed_by(key.key, live=False) or 0) > snapshot.now
+    )
 
 
 def replacing(key: SigningKey) -> str:

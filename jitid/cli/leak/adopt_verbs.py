@@ -14,7 +14,7 @@ from jitid.capabilities.adopt import operations as ops
 from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.adoption import Amended
 from jitid.capabilities.adopt.operations import ListAdopted, SuggestReplacements
-from jitid.capabilities.adopt.secret_list import STATED, check_elsewhere, read, standing_secret
+from jitid.capabilities.adopt.read_secret import STATED, check_elsewhere, read, standing_secret
 from jitid.cli.invocation import Invocation
 from jitid.cli.leak.trace import some
 from jitid.errors import NotFoundError, UsageError
@@ -27,8 +27,7 @@ from jitid.values.text import mark_of, number_of, safe
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
-    from jitid.capabilities.adopt.adoption import Adoption
+    from jitid.capabilities.adopt.adoption import AdoptedSecret, Adoption
     from jitid.capabilities.adopt.read_secret import KeptSecret
     from jitid.capabilities.adopt.replacement import SecretReplacement
     from jitid.cli.leak import commands

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.authority.open_local import must_be_local, open_local, place_text
-from jitid.backup import destination
 from jitid.backup import restore as restoration
-from jitid.backup.destination import OUT
-from jitid.backup.take_backup import BackupProgress
+from jitid.backup import take_backup
+from jitid.backup.take_backup import OUT, BackupProgress
 from jitid.backup.transfer import CopyRequest, copy_ledger
 from jitid.capabilities.integrity.operations import CutLog, Prune
 from jitid.cli.input_lines import confirm
@@ -50,7 +49,7 @@ def backup(cli: Invocation, args: commands.LedgerBackupCommand) -> None:
             raise UsageError("a backup is no text for a terminal", "jitid ledger backup - > FILE")
     try:
         with stages(cli) as display:
-            made_backup = destination.back_up(
+            made_backup = take_backup.back_up(
                 cli.config(),
                 args.to,
                 keys=args.keys,

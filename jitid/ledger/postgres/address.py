@@ -141,9 +141,7 @@ def parameters(address: str, timeout: float) -> dict[str, Any]:
 
     `timeout`, in seconds, limits each attempt to connect, and the wait for a server that does not answer any more.
 
-    Raises:
-        ConfigurationError: the address is invalid.
-
+    Raises ConfigurationError if the address is invalid.
     """
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 from psycopg import sql
 
 from jitid.errors import IntegrityError, RefusedError
 from jitid.ledger.place import Vacuumed
-from jitid.ledger.postgres.failure import translated
+from jitid.ledger.postgres.failure import translating
 from jitid.ledger.postgres.schema import FORMER_INDEXES, POSTGRES_STEPS
 from jitid.ledger.postgres.session import DatabaseSession
+from jitid.ledger.postgres.transaction import CLOCK
 from jitid.model.ledger_condition import ClockReading, ConditionRemark, Schema, Size
 
 _MADE = re.compile(r"CREATE (?:UNIQUE )?(TABLE|INDEX|TRIGGER) (\w+)")
@@ -48,7 +48,6 @@ _SETTINGS = """
     SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit'),
            current_setting('full_page_writes'), pg_is_in_recovery()"""
 _ENCRYPTED = "SELECT ssl, version FROM pg_catalog.pg_stat_ssl WHERE pid = pg_backend_pid()"
-_CLOCK = "SELECT CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
 _OLDEST = 14
 """The oldest version of PostgreSQL that jitid is known to work with."""
 _LOOPBACK = ("127.", "::1", "localhost")
@@ -116,7 +115,7 @@ class PostgresCondition:
     def clock(self) -> ClockReading:
         """Return this machine's clock, and the database's clock, which alone decides."""
         return ClockReading(
-            int(time.time()), self._session.time(self._number(_CLOCK)), 0, "the database's clock"
+            int(time.time()), self._session.time(self._number(f"SELECT {CLOCK}")), 0, "the database's clock"
         )
 
     def remarks(self) -> list[ConditionRemark]:
@@ -177,14 +176,9 @@ class PostgresCondition:
         return int(number)
 
 
-_TABLES = """
+_TABLES = f"""
     SELECT c.relname, pg_has_role(c.relowner, 'USAGE') FROM pg_catalog.pg_class c
-     WHERE c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
-       AND c.relkind = 'r' ORDER BY c.relname"""
-_TABLES_SIZE = """
-    SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_catalog.pg_class c
-     WHERE c.relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
-       AND c.relkind = 'r'"""
+     WHERE c.relnamespace = {_HERE} AND c.relkind = 'r' ORDER BY c.relname"""
 
 
 def vacuum(address: str, timeout: float, progress: Callable[[str], None]) -> Vacuumed:
@@ -202,7 +196,7 @@ def vacuum(address: str, timeout: float, progress: Callable[[str], None]) -> Vac
         connection = session.connection()
         connection.must_be_own("jitid ledger vacuum")
         db = connection.raw
-        try:
+        with translating():
             # Vacuuming a large table takes longer than any query.
             db.execute("SET statement_timeout = 0")
             tables = db.execute(_TABLES).fetchall()
@@ -211,13 +205,11 @@ def vacuum(address: str, timeout: float, progress: Callable[[str], None]) -> Vac
                     "the ledger's tables belong to another login, and only their owner may vacuum them",
                     "name the owner in the address: --ledger postgresql://OWNER@HOST/DATABASE",
                 )
-            ((size_before,),) = db.execute(_TABLES_SIZE).fetchall()
+            ((size_before,),) = db.execute(_SIZE).fetchall()
             for name, _ in tables:
                 progress(f"vacuuming {name}")
                 db.execute(sql.SQL("VACUUM (ANALYZE) {}").format(sql.Identifier(name)))
-            ((size_after,),) = db.execute(_TABLES_SIZE).fetchall()
-        except psycopg.Error as error:
-            raise translated(error) from error
+            ((size_after,),) = db.execute(_SIZE).fetchall()
         return Vacuumed(int(size_before), int(size_after), 0)
     finally:
         session.close()

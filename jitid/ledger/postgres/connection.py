@@ -1,18 +1,161 @@
-"""A connection to PostgreSQL with the interface of a SQLite connection, with its own session or through a pooler."""
+"""A connection to PostgreSQL with the interface of a SQLite connection, with its own session or through a pooler.
+
+The few statements of a plain issue are sent directly through libpq: a cursor would cost ten times as much.
+"""
 
 from __future__ import annotations
 
+import select
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
+from psycopg import pq
 
 from jitid.errors import ConfigurationError, JitidError, StorageError, UsageError
 from jitid.ledger.postgres.address import Options
 from jitid.ledger.postgres.dialect import TEMPORARY, PostgresDialect, adapt, translate
-from jitid.ledger.postgres.failure import translated
-from jitid.ledger.postgres.fast_path import Lane
+from jitid.ledger.postgres.failure import translated, translating
+from jitid.values.record import Record
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
+
+_TYPES = {"int8": 20, "bytea": 17, "text": 25}
+_BINARY = _TYPES["bytea"]
+_NO_SUCH_STATEMENT = "26000"
+_FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.NONFATAL_ERROR)
+
+
+class Prepared(Record):
+    """A statement that a session prepares once."""
+
+    name: bytes
+    sql: bytes
+    types: list[int]
+    """The types of its values, by PostgreSQL's numbers. Before psycopg 3.3, its compiled part accepts only lists."""
+    formats: list[int]
+
+
+def prepared(name: str, sql: str, types: Sequence[str] = ()) -> Prepared:
+    """Return a statement whose values, `?`, have these types: `int8`, `bytea` or `text`."""
+    parts = sql.split("?")
+    assert len(parts) == len(types) + 1
+    numbered = "".join([f"{part}${number}" for number, part in enumerate(parts[:-1], start=1)] + parts[-1:])
+    oids = [_TYPES[type_name] for type_name in types]
+    formats = [1 if oid == _BINARY else 0 for oid in oids]
+    return Prepared(f"jitid_{name}".encode(), numbered.encode(), oids, formats)
+
+
+class Lane:
+    """A sender of prepared statements: it sends several together and waits for all answers, in one round trip."""
+
+    def __init__(self, raw: psycopg.Connection[Any], patience: float) -> None:
+        self._patience = patience
+        self._pg = raw.pgconn
+        self._known: dict[bytes, bytes] = {}
+        """The name of each statement in this session."""
+        self._generation = 0
+        self.prepares = True
+        """Whether the session keeps prepared statements; a pooler may give each transaction another session."""
+        self._poll = select.poll()
+        self._poll.register(self._pg.socket, select.POLLIN)
+
+    def run(self, *statements: tuple[Prepared, Sequence[Any]]) -> list[PGresult]:
+        """Return the answers to these statements with their values.
+
+        Raises the translated error of the first failure.
+        """
+        pg = self._pg
+        prepare_indexes: list[int] = []
+        try:
+            pg.enter_pipeline_mode()
+            for index, (statement, values) in enumerate(statements):
+                if not self.prepares:
+                    pg.send_query_params(statement.sql, _written(values), statement.types, statement.formats)
+                    continue
+                name = self._known.get(statement.name)
+                if name is None:
+                    name = statement.name + b"_%d" % self._generation
+                    pg.send_prepare(name, statement.sql, statement.types)
+                    prepare_indexes.append(index + len(prepare_indexes))
+                pg.send_query_prepared(name, _written(values), statement.formats)
+            pg.pipeline_sync()
+            answers = self._answers()
+            pg.exit_pipeline_mode()
+        except psycopg.Error as error:
+            raise translated(error) from error
+        for answer in answers:
+            if answer.status in _FAILED:
+                failure = psycopg.errors.error_from_result(answer)
+                if prepare_indexes or failure.sqlstate == _NO_SUCH_STATEMENT:
+                    # A pooler or the driver may have removed the prepared statements from the session.
+                    self._known.clear()
+                    self._generation += 1
+                raise translated(failure)
+        for statement, _ in statements if self.prepares else ():
+            self._known.setdefault(statement.name, statement.name + b"_%d" % self._generation)
+        return [answer for index, answer in enumerate(answers) if index not in prepare_indexes]
+
+    def query(self, text: str) -> list[PGresult]:
+        """Return the answers to statements without values, in one round trip. Raises psycopg's errors."""
+        pg = self._pg
+        pg.send_query(text.encode())
+        self._flush()
+        answers: list[PGresult] = []
+        while True:
+            self.await_input()
+            answer = pg.get_result()
+            if answer is None:
+                break
+            answers.append(answer)
+        for answer in answers:
+            if answer.status in _FAILED:
+                raise psycopg.errors.error_from_result(answer)
+        return answers
+
+    def await_input(self) -> None:
+        """Wait until libpq has an answer, while other threads continue; raises psycopg's errors.
+
+        A server that is silent for the patience of this connection counts as lost.
+        """
+        pg = self._pg
+        deadline = 0.0
+        while pg.is_busy():
+            if self._poll.poll(1_000):
+                pg.consume_input()
+                continue
+            deadline = deadline or time.monotonic() + self._patience
+            if time.monotonic() > deadline:
+                raise psycopg.OperationalError("the server does not answer")
+
+    def _answers(self) -> list[PGresult]:
+        pg = self._pg
+        answers: list[PGresult] = []
+        self._flush()
+        while True:
+            self.await_input()
+            answer = pg.get_result()
+            if answer is None:
+                if pg.status != pq.ConnStatus.OK:
+                    raise psycopg.OperationalError(pg.get_error_message())
+                continue
+            if answer.status == pq.ExecStatus.PIPELINE_SYNC:
+                return answers
+            answers.append(answer)
+
+    def _flush(self) -> None:
+        while self._pg.flush():
+            # The data fits into the socket's buffer, unless the connection is stalled.
+            select.select([], [self._pg.socket], [], 1)
+
+
+def _written(values: Sequence[Any]) -> list[bytes | None]:
+    """Return values in the protocol's form: bytes unchanged, numbers and texts as text."""
+    return [value if value is None or type(value) is bytes else str(value).encode() for value in values]
+
 
 _WHICH = "SELECT value FROM setting WHERE name = 'uuid'"
 _UNFIT = ("22023", "42704", "55P02")
@@ -224,11 +367,9 @@ class Connection:
 
     def leave(self) -> None:
         """End a transaction that has only read; the next statement reads the answer."""
-        try:
+        with translating():
             self._raw.pgconn.send_query(b"COMMIT")
             self._raw.pgconn.flush()
-        except psycopg.Error as error:
-            raise translated(error) from error
         self._owed = True
 
     def _settle(self) -> None:
@@ -265,13 +406,11 @@ class Connection:
         if not all_rows:
             return
         statement = translate(sql)
-        try:
+        with translating():
             if len(all_rows) == 1:
                 self.raw.execute(statement, all_rows[0])
             else:
                 self.raw.cursor().executemany(statement, all_rows)
-        except psycopg.Error as error:
-            raise translated(error) from error
 
     def _note(self, sql: str) -> None:
         """Record that a table has rows, if it is a temporary table."""
@@ -281,13 +420,11 @@ class Connection:
 
     def script(self, sql: str) -> list[Any]:
         """Execute statements without values in one round trip; return the first row of the last one, if it has any."""
-        try:
+        with translating():
             cursor = self.raw.execute(sql)
             while cursor.nextset():
                 pass
             return list(cursor.fetchone() or ()) if cursor.rowcount > 0 else []
-        except psycopg.Error as error:
-            raise translated(error) from error
 
     def begin_pipeline(self) -> None:
         """Begin a pipeline: from now on, statements whose answer is not needed are sent without waiting."""
@@ -300,10 +437,8 @@ class Connection:
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is None:
             return
-        try:
+        with translating():
             pipeline.__exit__(None, None, None)
-        except psycopg.Error as error:
-            raise translated(error) from error
 
     @property
     def pipelined(self) -> bool:

@@ -15,17 +15,16 @@ from jitid.ledger.contract import Seal, record_seal
 from jitid.ledger.copy_rows import OWN, CopiedTable, Stage, in_order
 from jitid.ledger.postgres import address as postgres_address
 from jitid.ledger.postgres.connection import Connection
-from jitid.ledger.postgres.failure import translated
+from jitid.ledger.postgres.failure import translated, translating
 from jitid.ledger.postgres.schema import FORMER_INDEXES, OPEN_CHAINS, POSTGRES_STEPS
 from jitid.ledger.postgres.session import DatabaseSession, open_connection
-from jitid.ledger.postgres.transaction import CHAIN, PostgresTransaction, number_after
+from jitid.ledger.postgres.transaction import CHAIN, CLOCK, PostgresTransaction, number_after
 from jitid.ledger.transaction import KnownRows, Transaction, open_epoch
 from jitid.ledger.view import View
 from jitid.model.chain import Chain
 from jitid.model.event import Head
 from jitid.model.ledger_rows import Names
 
-_CLOCK = "SELECT CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
 _FOREVER = "SET idle_in_transaction_session_timeout = 0"
 _COLUMNS = """
     SELECT c.table_name, c.column_name, c.data_type, k.ordinal_position
@@ -69,21 +68,16 @@ class _Store:
     def rows(self, table: CopiedTable, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
         """Yield rows in key order: all rows, or only rows after the key `after`."""
         query = table.query(after=after is not None).replace("?", "%s")
-        try:
-            with self._db.raw.cursor(f"copied_{next(self._cursors)}", withhold=True) as cursor:
-                cursor.itersize = 10_000
-                cursor.execute(query, after or None)
-                for row in cursor:
-                    yield tuple(row)
-        except psycopg.Error as error:
-            raise translated(error) from error
+        with translating(), self._db.raw.cursor(f"copied_{next(self._cursors)}", withhold=True) as cursor:
+            cursor.itersize = 10_000
+            cursor.execute(query, after or None)
+            for row in cursor:
+                yield tuple(row)
 
     def _run(self, sql: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Any]:
-        try:
+        with translating():
             cursor = self._db.raw.execute(sql, values)
             return cursor.fetchall() if cursor.description else []
-        except psycopg.Error as error:
-            raise translated(error) from error
 
 
 class PostgresSource(_Store):
@@ -110,8 +104,8 @@ class PostgresSource(_Store):
             holding.execute(f"{CHAIN} WHERE closed_at IS NULL ORDER BY id FOR UPDATE").fetchall()
             # The snapshot must begin after the locks were granted: it would lack the commits that they waited for.
             self._db.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            ((now,),) = self._run(_CLOCK)
-            self._snapshot = View(self._db, self.names, self._reading.time(now))
+            ((now,),) = self._run(f"SELECT {CLOCK}")
+            self.snapshot = View(self._db, self.names, self._reading.time(now))
             self._stack = stack.pop_all()
         return self
 
@@ -121,11 +115,6 @@ class PostgresSource(_Store):
         self._holding.undo()
         self._stack.__exit__(kind, error, trace)
 
-    @property
-    def snapshot(self) -> View:
-        """The view that is copied."""
-        return self._snapshot
-
     def head_now(self) -> Head:
         """Return the current audit head."""
         return View(self._holding.connection(), self.names, self.snapshot.now).head()
@@ -133,7 +122,7 @@ class PostgresSource(_Store):
     def seal(self, seal: Seal, by: str) -> None:
         """Seal the ledger and release the chains; durable when this returns."""
         holding = self._holding.connection()
-        try:
+        with translating():
             if holding.raw.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
                 holding.script("BEGIN")
             holding.script("SET LOCAL synchronous_commit = on")
@@ -143,8 +132,6 @@ class PostgresSource(_Store):
             )
             record_seal(transaction, seal)
             transaction.commit()
-        except psycopg.Error as error:
-            raise translated(error) from error
 
 
 class PostgresTarget(_Store):
@@ -165,9 +152,7 @@ class PostgresTarget(_Store):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for db in (self._db, self._lock):
             db.roll_back()
             db.close()
@@ -177,7 +162,7 @@ class PostgresTarget(_Store):
         self._db.must_be_own("jitid ledger copy")
         self._run(_FOREVER)
         self._run("SET synchronous_commit = off")
-        ((search_path, clock),) = self._run(f"SELECT current_setting('search_path'), ({_CLOCK})")
+        ((search_path, clock),) = self._run(f"SELECT current_setting('search_path'), {CLOCK}")
         clock = clock if self._clock is None else int(self._clock())
         self._schema = search_path.split(",")[0].strip().strip('"')
         self._aside = f"{self._schema}_copy"
@@ -265,12 +250,9 @@ class PostgresTarget(_Store):
 
     def load(self, table: CopiedTable, rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows, all or none."""
-        try:
-            with self._db.raw.cursor().copy(f"COPY {table.into} FROM STDIN") as copy:
-                for row in rows:
-                    copy.write_row(row)
-        except psycopg.Error as error:
-            raise translated(error) from error
+        with translating(), self._db.raw.cursor().copy(f"COPY {table.into} FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
 
     def index(self) -> None:
         """Build the indexes, which would have slowed down each insertion, and update the planner's statistics."""

@@ -11,7 +11,7 @@ from jitid.keys.keyring import Signer
 from jitid.ledger.postgres.connection import Connection
 from jitid.ledger.postgres.failure import translated
 from jitid.ledger.postgres.schema import OPEN_CHAINS, POSTGRES_STEPS
-from jitid.ledger.postgres.transaction import CHAIN, PostgresTransaction
+from jitid.ledger.postgres.transaction import CHAIN, CLOCK, PostgresTransaction
 from jitid.ledger.signing_keys import KeyChanges
 from jitid.ledger.transaction import KnownRows
 from jitid.model.chain import following
@@ -20,7 +20,6 @@ from jitid.model.ledger_rows import Names
 _EXISTS = (
     "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = current_schema() AND tablename = 'setting'"
 )
-_CLOCK = "SELECT CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)"
 
 
 def create(db: Connection, names: Names, signer: Signer, *, by: str, now: int | None = None) -> bool:
@@ -89,22 +88,13 @@ def _create(db: Connection, names: Names, signer: Signer, by: str, now: int | No
         [tuple(chain)[:6] for chain in following([], names.uuid, OPEN_CHAINS)],
     )
     if now is None:
-        ((now,),) = raw.execute(_CLOCK).fetchall()
+        ((now,),) = raw.execute(f"SELECT {CLOCK}").fetchall()
     assert now is not None
     transaction = PostgresTransaction(
         db, names, now, by, KnownRows({}, set()), {}, raw.execute(f"{CHAIN} ORDER BY id").fetchall()
     )
     KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public)
-    transaction.append(
-        "init",
-        {
-            "ledger": names.uuid,
-            "issuer": names.issuer,
-            "trust_domain": names.trust_domain,
-            "kid": signer.kid,
-            "agents_until": names.agents_until,
-        },
-    )
+    transaction.append("init", names.facts(signer.kid))
     transaction.commit()
     return True
 

@@ -15,7 +15,7 @@ from psycopg.adapt import Dumper, Loader
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrBinaryDumper
 
-from jitid.ledger.postgres.failure import translated
+from jitid.ledger.postgres.failure import translating
 from jitid.ledger.select import Dialect
 
 _PIECE = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)|\?|%")
@@ -213,12 +213,9 @@ class PostgresDialect(Dialect):
         """Yield the rows of a query, which may be more than fit into memory."""
         # The driver has no server-side cursors within a pipeline.
         db.end_pipeline()
-        try:
-            with db.raw.cursor(f"rows_{next(self._cursors)}") as cursor:
-                cursor.itersize = _FETCHED
-                yield from cursor.execute(translate(sql), values)
-        except psycopg.Error as error:
-            raise translated(error) from error
+        with translating(), db.raw.cursor(f"rows_{next(self._cursors)}") as cursor:
+            cursor.itersize = _FETCHED
+            yield from cursor.execute(translate(sql), values)
 
     def insert(self, db: Any, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Insert any number of rows."""
@@ -232,11 +229,8 @@ class PostgresDialect(Dialect):
         if pipelined:
             # The protocol has no COPY within a pipeline.
             db.end_pipeline()
-        try:
-            with db.raw.cursor().copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
-                for row in all_rows:
-                    copy.write_row(row)
-        except psycopg.Error as error:
-            raise translated(error) from error
+        with translating(), db.raw.cursor().copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+            for row in all_rows:
+                copy.write_row(row)
         if pipelined:
             db.begin_pipeline()

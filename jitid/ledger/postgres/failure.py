@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 
@@ -51,6 +53,15 @@ class ConnectingError(StorageError):
     """The error of a failed connection attempt; `passing` means that the reason may be temporary."""
 
     passing = False
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Raise jitid's error for an error of the driver in the block."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translated(error) from error
 
 
 def translated(error: psycopg.Error) -> JitidError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import ConflictError, IntegrityError, JitidError, LostConnectionError, StorageError
@@ -114,9 +114,7 @@ class _Reading:
             session.db, session.names, session.time(now), session.seen.at(version or 0)
         )
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._session.leave(error)
 
 
@@ -133,9 +131,7 @@ class _Glancing:
         session.at(epoch)
         return RememberingSnapshot(self._opening, session.names, session.time(now), session.seen.at(version))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self._opening.opened is not None:
             self._session.leave(error)
 
@@ -278,9 +274,7 @@ class _Writing:
             rows,
         )
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
             self._session.undo()
             self._session.met(error, self._until)

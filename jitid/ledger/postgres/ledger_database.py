@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jitid.errors import ConfigurationError, IntegrityError, LostConnectionError, RefusedError, StorageError
 from jitid.keys.keyring import Keyring, key_names
-from jitid.ledger.sqlite.folder import KEYS, POLICY, remove
+from jitid.ledger.sqlite.folder import KEYS, POLICY, make_private, remove
 from jitid.model.ledger_rows import Names
 from jitid.system.files import check_private, sync_folder, write_private
 
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
 def home_exists(path: str) -> bool:
     """Return whether the folder is there, after checking that other users have no access to it.
 
-    Raises:
-        IntegrityError: it is a link, or its permissions are too loose.
-
+    Raises IntegrityError if it is a link, or its permissions are too loose.
     """
     if not os.path.lexists(path):
         return False
@@ -47,7 +46,8 @@ def make_home(path: str, policy: Iterable[tuple[str, str]]) -> None:
         # Other users may have access to the parent folders, as to those of any user data.
         os.makedirs(os.path.dirname(path) or "/", mode=0o700, exist_ok=True)
         for folder in (path, os.path.join(path, KEYS)):
-            _make_private(folder)
+            with suppress(FileExistsError):
+                make_private(folder)
         if not os.path.lexists(os.path.join(path, POLICY)):
             _fill_policy(path, policy)
         for folder in (os.path.join(path, POLICY), os.path.join(path, KEYS), path, os.path.dirname(path)):
@@ -62,19 +62,10 @@ def make_home(path: str, policy: Iterable[tuple[str, str]]) -> None:
         ) from error
 
 
-def _make_private(folder: str) -> None:
-    try:
-        os.mkdir(folder, 0o700)
-    except FileExistsError:
-        return
-    # Regardless of the umask.
-    os.chmod(folder, 0o700)
-
-
 def _fill_policy(path: str, policy: Iterable[tuple[str, str]]) -> None:
     """Create the policy folder completely or not at all: a folder without rules would always permit nothing."""
     aside = os.path.join(path, f".{POLICY}.{os.urandom(6).hex()}.new")
-    _make_private(aside)
+    make_private(aside)
     for name, text in policy:
         write_private(os.path.join(aside, name), text.encode())
     sync_folder(aside)
@@ -90,25 +81,6 @@ def _fill_policy(path: str, policy: Iterable[tuple[str, str]]) -> None:
 def has_keys(path: str) -> bool:
     """Return whether the folder has signing keys. Raises StorageError if that cannot be determined."""
     return bool(key_names(os.path.join(path, KEYS)))
-
-
-def lost_ledger(path: str, address: str, schemas: Sequence[str]) -> IntegrityError:
-    """Return the error for a folder with signing keys whose ledger is not in the database.
-
-    Args:
-        path: the folder of keys and policy.
-        address: the address of the database, without passwords.
-        schemas: the schemas of the database that hold a ledger.
-
-    """
-    hint = "correct --ledger, or restore the database; a new ledger needs a folder of its own: JITID_HOME=DIR"
-    if schemas:
-        hint = f"the schema {schemas[0]} has a ledger; to name it: ?options=-csearch_path%3D{schemas[0]}"
-    return IntegrityError(
-        f"{address} has no ledger, and {os.path.join(path, KEYS)} has signing keys: a ledger and its keys belong "
-        "together, and no new one was made",
-        hint,
-    )
 
 
 def home_keyring(path: str) -> Keyring:
@@ -178,8 +150,16 @@ class LedgerDatabase:
 
     def must_have_ledger(self, timeout: float) -> None:
         """Raise IntegrityError if this machine has signing keys; call it for a database without a ledger."""
-        if has_keys(self.home):
-            raise lost_ledger(self.home, self.shown(), self._schemas(timeout))
+        if not has_keys(self.home):
+            return
+        hint = "correct --ledger, or restore the database; a new ledger needs a folder of its own: JITID_HOME=DIR"
+        if schemas := self._schemas(timeout):
+            hint = f"the schema {schemas[0]} has a ledger; to name it: ?options=-csearch_path%3D{schemas[0]}"
+        raise IntegrityError(
+            f"{self.shown()} has no ledger, and {os.path.join(self.home, KEYS)} has signing keys: a ledger and its "
+            "keys belong together, and no new one was made",
+            hint,
+        )
 
     def is_there(self, timeout: float) -> bool:
         """Return whether the database has a ledger. Raises the errors of `look`."""
@@ -300,7 +280,7 @@ class LedgerDatabase:
         return PostgresSource(self.address, timeout)
 
     def vacuum(self, timeout: float, progress: Callable[[str], None]) -> Vacuumed:
-        """Vacuum and analyze the ledger's tables. Raises the errors of `vacuum.vacuum`."""
+        """Vacuum and analyze the ledger's tables. Raises the errors of `condition.vacuum`."""
         must_be_installed()
         from jitid.ledger.postgres.condition import vacuum
 

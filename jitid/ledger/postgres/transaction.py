@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jitid.errors import ConflictError, StorageError
-from jitid.ledger.postgres.fast_path import prepared
+from jitid.ledger.postgres.connection import prepared
 from jitid.ledger.transaction import KnownRows, Transaction
 from jitid.ledger.view import Found, View
 from jitid.model.chain import Chain, HeldChains
@@ -162,7 +162,7 @@ class PostgresTransaction(Transaction):
         return number
 
     def _least_number(self) -> int:
-        slot = (self._now - _NUMBERS_SINCE << 32) | (self._numbering_chain % _SLOTS << 26)
+        slot = (self.now - _NUMBERS_SINCE << 32) | (self._numbering_chain % _SLOTS << 26)
         return max(self._last_id + 1, int(slot))
 
     def _note_assigned(self, number: int) -> None:
@@ -216,9 +216,7 @@ class PostgresTransaction(Transaction):
     def commit(self) -> None:
         """Write the new state of the chains, and commit durably.
 
-        Raises:
-            LostConnectionError: it is unknown whether the commit happened.
-
+        Raises LostConnectionError if it is unknown whether the commit happened.
         """
         self.db.begin_pipeline()
         self._finish()
@@ -235,7 +233,7 @@ class PostgresTransaction(Transaction):
             )
         for chain_id, last_id in last_ids.items():
             self.db.execute("UPDATE chain SET last_id = ? WHERE id = ?", (last_id, chain_id))
-        if self.changes and self._appended:
+        if self.changes and self.wrote:
             self.db.execute("UPDATE chain SET version = version + 1 WHERE closed_at IS NULL")
 
 
@@ -287,7 +285,7 @@ class RememberingSnapshot(Remembering):
 
     def afresh(self) -> View:
         """Return the same view without a cache."""
-        return View(self.db, self._names, self._now)
+        return View(self.db, self.names, self.now)
 
 
 def _must_be_alone(*_: Any, **__: Any) -> Any:
@@ -317,7 +315,7 @@ class SharedTransaction(Remembering, PostgresTransaction):
             super().add(identities, credentials)
 
     def _linked(self, operation: str, facts: Mapping[str, Any]) -> Event:
-        if self._appended:
+        if self.wrote:
             # The number of a second event would not follow the number of the first one.
             raise AloneError
         return super()._linked(operation, facts)

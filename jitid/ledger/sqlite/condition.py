@@ -11,7 +11,7 @@ from typing import Any
 
 from jitid.errors import IntegrityError
 from jitid.ledger.sqlite.clock import read_clock
-from jitid.ledger.sqlite.lock import FAULTS, translated
+from jitid.ledger.sqlite.lock import translating
 from jitid.ledger.sqlite.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.model.ledger_condition import ClockReading, ConditionRemark, Schema, Size
 
@@ -58,11 +58,9 @@ class SqliteCondition:
         for table, column in columns:
             tables.setdefault(table, []).append(_identifier(column))
         for table, texts in tables.items():
-            try:
+            with translating():
                 # Each row is read, and none is kept.
                 deque(self._db.execute(f"SELECT {', '.join(texts)} FROM {_identifier(table)}"), maxlen=0)
-            except FAULTS as error:
-                raise translated(error) from error
 
     def reindexing(self) -> str | None:
         """Return the command that repairs damage if indexes alone disagree with their tables; None otherwise."""
@@ -88,10 +86,8 @@ class SqliteCondition:
             expected = _objects(reference_db)
         finally:
             reference_db.close()
-        try:
+        with translating():
             actual = _objects(self._db)
-        except FAULTS as error:
-            raise translated(error) from error
         differences = []
         for name in sorted(actual.keys() | expected.keys()):
             if name not in actual:
@@ -107,8 +103,8 @@ class SqliteCondition:
         path = self._path()
         file_system = os.statvfs(os.path.dirname(path) or "/")
         return Size(
-            _bytes(path),
-            _bytes(f"{path}-wal"),
+            size_of(path),
+            size_of(f"{path}-wal"),
             file_system.f_bavail * file_system.f_frsize,
             self._number("SELECT count(*) FROM credential"),
             self._number("SELECT count(*) FROM task"),
@@ -117,10 +113,8 @@ class SqliteCondition:
 
     def clock(self) -> ClockReading:
         """Return the clock and its time mark."""
-        try:
+        with translating():
             reading = read_clock(self._db, self._clock, writes=True, accept=True)
-        except FAULTS as error:
-            raise translated(error) from error
         return ClockReading(int(self._clock()), reading.mark, reading.jump)
 
     def remarks(self) -> list[ConditionRemark]:
@@ -131,10 +125,8 @@ class SqliteCondition:
         return str(self._rows("PRAGMA database_list")[0][2])
 
     def _rows(self, sql: str) -> list[Any]:
-        try:
+        with translating():
             return self._db.execute(sql).fetchall()
-        except FAULTS as error:
-            raise translated(error) from error
 
     def _number(self, sql: str) -> int:
         ((number,),) = self._rows(sql)
@@ -153,7 +145,8 @@ def _objects(db: sqlite3.Connection) -> dict[str, str]:
     return {f"{kind} {name}": sql for kind, name, sql in rows}
 
 
-def _bytes(path: str) -> int:
+def size_of(path: str) -> int:
+    """Return the size of a file; 0 if it does not exist."""
     try:
         return os.stat(path, follow_symlinks=False).st_size
     except FileNotFoundError:

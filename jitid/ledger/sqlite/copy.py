@@ -1,6 +1,7 @@
 """A ledger folder as the source or the target of a copy. A target is filled aside, and published by one rename.
 
-The database is copied at one moment, while other processes continue to read and write.
+The database is copied at one moment, while other processes continue to read and write. Also vacuuming, which writes a
+copy into the same file.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from typing import Any, Self
 from jitid.errors import BusyError, JitidError, OutputError, StorageError, UsageError
 from jitid.ledger.contract import Seal, record_seal
 from jitid.ledger.copy_rows import OWN, CopiedTable, Stage, in_order
+from jitid.ledger.place import Vacuumed
 from jitid.ledger.sqlite import folder, read_only
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.clock import machine
+from jitid.ledger.sqlite.condition import size_of
 from jitid.ledger.sqlite.ledger import SqliteLedger
-from jitid.ledger.sqlite.lock import FAULTS, FairLock, translated
+from jitid.ledger.sqlite.lock import FAULTS, FairLock, translated, translating
 from jitid.ledger.transaction import KnownRows, Transaction
 from jitid.ledger.view import View
 from jitid.model.chain import Chain
@@ -57,18 +60,14 @@ class _Store:
 
     def rows(self, table: CopiedTable, after: Sequence[Any] | None) -> Iterator[tuple[Any, ...]]:
         """Yield rows in key order: all rows, or only rows after the key `after`."""
-        try:
+        with translating():
             # `yield from` would close the cursor, even if the database is closed by then.
             for row in self._db.execute(table.query(after=after is not None), after or ()):  # noqa: UP028
                 yield row
-        except FAULTS as error:
-            raise translated(error) from error
 
     def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        try:
+        with translating():
             return self._db.execute(sql, values)
-        except FAULTS as error:
-            raise translated(error) from error
 
 
 class SqliteSource(_Store):
@@ -89,7 +88,7 @@ class SqliteSource(_Store):
             stack.callback(self._ledger.close)
             self._turn.acquire()
             stack.callback(self._turn.close)
-            self._snapshot = stack.enter_context(self._ledger.read(by_mark=True))
+            self.snapshot = stack.enter_context(self._ledger.read(by_mark=True))
             self._db = sqlite3.connect(self._database, isolation_level=None)
             stack.callback(self._db.close)
             self._execute("BEGIN")
@@ -101,11 +100,6 @@ class SqliteSource(_Store):
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    @property
-    def snapshot(self) -> View:
-        """The view that is copied."""
-        return self._snapshot
-
     def head_now(self) -> Head:
         """Return the current audit head."""
         self._execute("COMMIT")
@@ -114,7 +108,7 @@ class SqliteSource(_Store):
     def seal(self, seal: Seal, by: str) -> None:
         """Seal the ledger; durable when this returns."""
         boot, uptime = machine()
-        try:
+        with translating():
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
             self._db.execute("PRAGMA synchronous = FULL")
@@ -125,8 +119,6 @@ class SqliteSource(_Store):
                 "UPDATE clock_mark SET marked_at = ?, boot = ?, uptime = ?", (transaction.now, boot, uptime)
             )
             self._db.execute("COMMIT")
-        except FAULTS as error:
-            raise translated(error) from error
 
 
 class SqliteTarget(_Store):
@@ -145,9 +137,7 @@ class SqliteTarget(_Store):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
         if self._held >= 0:
             os.close(self._held)
@@ -224,12 +214,11 @@ class SqliteTarget(_Store):
             elif name != folder.LOCK:
                 os.unlink(path)
         for subfolder in (self.keys, self.policy):
-            os.mkdir(subfolder, 0o700)
-            os.chmod(subfolder, 0o700)
+            folder.make_private(subfolder)
         database = os.path.join(self._aside, folder.DATABASE)
         os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         os.chmod(database, 0o600)
-        try:
+        with translating():
             sqlite_ledger.create(database, names, now).close()
             self._db = self._connect()
             self._execute("BEGIN IMMEDIATE")
@@ -241,8 +230,6 @@ class SqliteTarget(_Store):
             for name, _ in self._indexes(self._db):
                 self._execute(f"DROP INDEX {name}")
             self._execute("COMMIT")
-        except FAULTS as error:
-            raise translated(error) from error
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(os.path.join(self._aside, folder.DATABASE), isolation_level=None)
@@ -266,12 +253,10 @@ class SqliteTarget(_Store):
     def load(self, table: CopiedTable, rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows, all or none."""
         placeholders = ", ".join("?" * len(table.columns))
-        try:
+        with translating():
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(f"INSERT INTO {table.into} VALUES ({placeholders})", rows)
             self._db.execute("COMMIT")
-        except FAULTS as error:
-            raise translated(error) from error
 
     def index(self) -> None:
         """Build the indexes. Earlier, they would have slowed down each insertion."""
@@ -296,12 +281,10 @@ class SqliteTarget(_Store):
 
     def complete(self) -> None:
         """Commit the transaction of `open`; all of the copy is durable when this returns."""
-        try:
+        with translating():
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except FAULTS as error:
-            raise translated(error) from error
         self._close()
         try:
             with open(os.path.join(self._aside, folder.DATABASE), "rb") as database:
@@ -404,3 +387,63 @@ def _failure(error: sqlite3.Error | UnicodeDecodeError, to: str) -> JitidError:
 
 def _unwritten(path: str, reason: str | None) -> OutputError:
     return OutputError(f"{quote(path, 200)} could not be written: {(reason or 'error').lower()}")
+
+
+_SPARE = 8 << 20
+"""Bytes that must stay free, so that the next writers do not find the disk full."""
+
+
+def vacuum(path: str, timeout: float) -> Vacuumed:
+    """Rewrite the database of the ledger in the folder `path` without the space of deleted rows.
+
+    Writers wait for the lock meanwhile; readers continue. It is one transaction: if it is interrupted, the database is
+    unchanged.
+
+    Raises:
+        DamagedError: the database cannot be read.
+        StorageError: the disk has no space for a second copy and its log, or other processes hold the ledger.
+
+    """
+    database = os.path.join(path, folder.DATABASE)
+    fair_lock = FairLock(os.path.join(path, folder.LOCK), timeout)
+    fair_lock.acquire()
+    former_tmpdir = os.environ.get("SQLITE_TMPDIR")
+    # SQLite puts its temporary files into the ledger's private folder, and not into the folder that all users share.
+    os.environ["SQLITE_TMPDIR"] = path
+    try:
+        db = sqlite3.connect(database, timeout=timeout, isolation_level=None)
+        try:
+            return _vacuum(db, path, database)
+        finally:
+            db.close()
+    except FAULTS as error:
+        raise translated(error) from error
+    finally:
+        fair_lock.close()
+        if former_tmpdir is None:
+            del os.environ["SQLITE_TMPDIR"]
+        else:
+            os.environ["SQLITE_TMPDIR"] = former_tmpdir
+
+
+def _vacuum(db: sqlite3.Connection, path: str, database: str) -> Vacuumed:
+    size_before = size_of(database) + size_of(f"{database}-wal")
+    db.execute("PRAGMA synchronous = FULL")
+    # The log is written to the database first, so that the disk need not have space for both.
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    ((pages, free_pages, page_size),) = db.execute(
+        "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+    ).fetchall()
+    needed = 2 * (pages - free_pages) * page_size + _SPARE
+    file_system = os.statvfs(path)
+    if file_system.f_bavail * file_system.f_frsize < needed:
+        raise StorageError(
+            f"there is no room to write the ledger anew: that takes {needed} bytes beside it in {quote(path, 200)}, "
+            f"and {file_system.f_bavail * file_system.f_frsize} are free; nothing was changed",
+            "make room on its file system",
+        )
+    db.execute("VACUUM")
+    # The file shrinks only when the log is written back; a reader of the old state delays that.
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    log_left = size_of(f"{database}-wal")
+    return Vacuumed(size_before, size_of(database) + log_left, log_left)

@@ -180,8 +180,7 @@ def begin(parent: str, name: str) -> tuple[str, int]:
 
 def _fill(aside: str, names: Names, policy: Sequence[tuple[str, str]], by: str, now: int) -> None:
     for folder in (KEYS, POLICY):
-        os.mkdir(os.path.join(aside, folder), 0o700)
-        os.chmod(os.path.join(aside, folder), 0o700)
+        make_private(os.path.join(aside, folder))
     for file, text in policy:
         write_private(os.path.join(aside, POLICY, file), text.encode())
     signer = Keyring(os.path.join(aside, KEYS)).create("EdDSA")
@@ -193,16 +192,7 @@ def _fill(aside: str, names: Names, policy: Sequence[tuple[str, str]], by: str, 
         db.execute("BEGIN IMMEDIATE")
         transaction = Transaction(db, names, now, by, KnownRows({}, set()))
         KeyChanges(transaction).add_key(signer.kid, signer.algorithm, signer.public)
-        transaction.append(
-            "init",
-            {
-                "ledger": names.uuid,
-                "issuer": names.issuer,
-                "trust_domain": names.trust_domain,
-                "kid": signer.kid,
-                "agents_until": names.agents_until,
-            },
-        )
+        transaction.append("init", names.facts(signer.kid))
         db.execute("COMMIT")
     finally:
         db.close()
@@ -220,6 +210,12 @@ def publish(aside: str, path: str, parent: str) -> bool:
         raise
     sync_folder(parent)
     return True
+
+
+def make_private(path: str) -> None:
+    """Create a folder with mode 0700, regardless of the umask. Raises OSError."""
+    os.mkdir(path, 0o700)
+    os.chmod(path, 0o700)
 
 
 def make_parents(parent: str) -> None:
@@ -299,9 +295,7 @@ def _storage(path: str, error: OSError) -> JitidError:
 def check_names(names: Names, configured: Mapping[str, str | None]) -> None:
     """Check a ledger's names against the configured `issuer` and `trust_domain`; None means that it is not configured.
 
-    Raises:
-        ConfigurationError: the configuration has a different value.
-
+    Raises ConfigurationError if the configuration has a different value.
     """
     for setting, value in configured.items():
         fixed = str(getattr(names, setting))

@@ -9,14 +9,14 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jitid.errors import IntegrityError, NewerSchemaError, StorageError
 from jitid.ledger import contract, expiry
 from jitid.ledger.sqlite import lock
 from jitid.ledger.sqlite.clock import machine, read_clock
-from jitid.ledger.sqlite.lock import FAULTS, WriteAheadLog, translated
+from jitid.ledger.sqlite.lock import FAULTS, WriteAheadLog, translated, translating
 from jitid.ledger.sqlite.schema import APPLICATION_ID, LIVE_INDEXES, SQLITE_STEPS
 from jitid.ledger.transaction import KnownRows, Transaction
 from jitid.ledger.view import View
@@ -77,6 +77,44 @@ class Others:
         self._commits = commits
 
 
+class _OpenFile:
+    """An open database file with the state that its transactions share."""
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        lock_path: str,
+        clock: Callable[[], float],
+        timeout: float,
+        names: Names | None,
+        in_place: InPlace | None,
+    ) -> None:
+        self.db = db
+        self.lock = lock.FairLock(lock_path, timeout)
+        self.log = WriteAheadLog(db)
+        self.clock = clock
+        self.known = KnownRows({}, set())
+        self.names = names
+        self.others = Others(db)
+        self._in_place = in_place
+
+    def require_same_file(self) -> None:
+        """Raise StorageError if another file is at the path now."""
+        if self._in_place is not None:
+            self._in_place.require_same_file()
+
+    def names_at(self, named_at: str | None, restored_at: str | None) -> Names:
+        """Return the names in a view that stores these two settings; read them if they have changed."""
+        names = self.names
+        if (
+            names is None
+            or (named_at or "0") != str(names.named_at)
+            or restored_at != (None if names.restored_at is None else str(names.restored_at))
+        ):
+            names = self.names = _read_names(self.db)
+        return names
+
+
 class SqliteLedger:
     """A ledger in one SQLite file in WAL mode; every commit is on the disk before it is acknowledged."""
 
@@ -91,46 +129,29 @@ class SqliteLedger:
         in_place: InPlace | None = None,
     ) -> None:
         self._db = db
-        self._place = in_place
-        self._lock = lock.FairLock(lock_path, timeout)
-        self._log = WriteAheadLog(db)
+        self._file = _OpenFile(db, lock_path, clock, timeout, names, in_place)
         self._by = by
-        self._clock = clock
-        self._known = KnownRows({}, set())
-        self._names = names
-        self._others = Others(db)
 
     def foresees(self, *, quick: Callable[[], bool]) -> bool:
         """Return whether to plan in a snapshot before taking the write lock."""
-        return self._others.wrote or not quick()
+        return self._file.others.wrote or not quick()
 
     @property
     def names(self) -> Names:
         """The ledger's UUID, issuer names and trust domain as last read."""
-        if self._names is None:
-            self._names = _read_names(self._db)
-        return self._names
-
-    def names_at(self, named_at: str | None, restored_at: str | None) -> Names:
-        """Return the names in a view that stores these two settings; read them if they have changed."""
-        names = self._names
-        if (
-            names is None
-            or (named_at or "0") != str(names.named_at)
-            or restored_at != (None if names.restored_at is None else str(names.restored_at))
-        ):
-            names = self._names = _read_names(self._db)
-        return names
+        if self._file.names is None:
+            self._file.names = _read_names(self._db)
+        return self._file.names
 
     def condition(self) -> SqliteCondition:
         """Return the object that reports the state of the ledger itself. It changes nothing."""
         from jitid.ledger.sqlite.condition import SqliteCondition
 
-        return SqliteCondition(self._db, self._clock)
+        return SqliteCondition(self._db, self._file.clock)
 
     def read(self, *, by_mark: bool = False) -> _Reading:
         """Open a consistent view; no read in it waits for a writer."""
-        return _Reading(self._db, self.names_at, self._clock, self._place, by_mark=by_mark)
+        return _Reading(self._file, by_mark=by_mark)
 
     def glance(self) -> _Reading:
         """Open a view as `read` does: no cheaper way exists."""
@@ -146,20 +167,7 @@ class SqliteLedger:
         shared: bool = False,  # noqa: ARG002 - a file has one writer at a time
     ) -> _Writing:
         """Open a transaction; leaving the block commits it durably, an exception rolls it back."""
-        return _Writing(
-            self._db,
-            self.names_at,
-            self._clock,
-            self._lock,
-            self._log,
-            self._others,
-            by or self._by,
-            self._known,
-            facts,
-            members,
-            accept_clock=accept_clock,
-            in_place=self._place,
-        )
+        return _Writing(self._file, by or self._by, facts, members, accept_clock=accept_clock)
 
     def acting(self, by: str, facts: Mapping[str, Any]) -> Ledger:
         """Return the same ledger for the caller `by`; its events also get the members `facts`."""
@@ -185,16 +193,14 @@ class SqliteLedger:
 
     def reindex(self) -> None:
         """Rebuild all indexes from their tables. Raises IntegrityError for rows that violate a unique index."""
-        try:
+        with translating():
             self._db.execute("REINDEX")
-        except FAULTS as error:
-            raise translated(error) from error
 
     def close(self) -> None:
         """Release the file."""
-        self._log.close()
+        self._file.log.close()
         self._db.close()
-        self._lock.close()
+        self._file.lock.close()
 
 
 def connect(
@@ -217,10 +223,8 @@ def connect(
 
     """
     in_place = InPlace(path)
-    try:
+    with translating():
         db = sqlite3.connect(path, timeout=timeout, isolation_level=None, cached_statements=256)
-    except FAULTS as error:
-        raise translated(error) from error
     try:
         _check_file(db, path, lock_path, timeout)
         return SqliteLedger(db, lock_path, by, clock, timeout, _read_names(db), in_place)
@@ -232,10 +236,8 @@ def connect(
 
 
 def _read_names(db: sqlite3.Connection) -> Names:
-    try:
+    with translating():
         settings = dict(db.execute("SELECT name, value FROM setting").fetchall())
-    except FAULTS as error:
-        raise translated(error) from error
     try:
         return Names.of(settings)
     except KeyError as missing:
@@ -306,28 +308,17 @@ def _migrate(db: sqlite3.Connection, lock_path: str, timeout: float) -> None:
 class _Reading:
     """One read transaction."""
 
-    def __init__(
-        self,
-        db: sqlite3.Connection,
-        names: Callable[[str | None, str | None], Names],
-        clock: Callable[[], float],
-        in_place: InPlace | None,
-        *,
-        by_mark: bool,
-    ) -> None:
-        self._db = db
-        self._place = in_place
-        self._names = names
-        self._clock = clock
+    def __init__(self, file: _OpenFile, *, by_mark: bool) -> None:
+        self._file = file
+        self._db = file.db
         self._by_mark = by_mark
 
     def __enter__(self) -> View:
-        if self._place is not None:
-            self._place.require_same_file()
+        self._file.require_same_file()
         try:
             self._db.execute("BEGIN")
-            reading = read_clock(self._db, self._clock, writes=False, by_mark=self._by_mark)
-            names = self._names(reading.named_at, reading.restored_at)
+            reading = read_clock(self._db, self._file.clock, writes=False, by_mark=self._by_mark)
+            names = self._file.names_at(reading.named_at, reading.restored_at)
         except BaseException as error:
             _roll_back(self._db)
             if isinstance(error, FAULTS):
@@ -339,9 +330,7 @@ class _Reading:
         snapshot.marked_at = reading.mark
         return snapshot
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         _roll_back(self._db)
         if isinstance(error, FAULTS):
             raise translated(error) from error
@@ -352,29 +341,16 @@ class _Writing:
 
     def __init__(
         self,
-        db: sqlite3.Connection,
-        names: Callable[[str | None, str | None], Names],
-        clock: Callable[[], float],
-        fair_lock: lock.FairLock,
-        log: WriteAheadLog,
-        others: Others,
+        file: _OpenFile,
         by: str,
-        known: KnownRows,
         facts: Mapping[str, Any],
         members: Mapping[str, Any],
         *,
         accept_clock: bool,
-        in_place: InPlace | None,
     ) -> None:
-        self._db = db
-        self._place = in_place
-        self._read_names = names
-        self._clock = clock
-        self._turn = fair_lock
-        self._log = log
-        self._others = others
+        self._file = file
+        self._db = file.db
         self._by = by
-        self._known = known
         self._facts = facts
         self._members = members
         self._accept_clock = accept_clock
@@ -382,18 +358,17 @@ class _Writing:
         self._marked_at = self._changed_at = 0
 
     def __enter__(self) -> Transaction:
-        self._turn.acquire()
+        self._file.lock.acquire()
         try:
             # A ledger is only replaced under this lock, so the file at this path stays the same until the commit.
-            if self._place is not None:
-                self._place.require_same_file()
+            self._file.require_same_file()
             self._db.execute("BEGIN IMMEDIATE")
             # The clock is read after the lock was granted: an earlier reading would be outdated by the wait.
             self._marked_at, now, jump, named_at, restored_at, sealed, self._changed_at = read_clock(
-                self._db, self._clock, writes=True, accept=self._accept_clock
+                self._db, self._file.clock, writes=True, accept=self._accept_clock
             )
-            self._others.look()
-            self._names = self._read_names(named_at, restored_at)
+            self._file.others.look()
+            self._names = self._file.names_at(named_at, restored_at)
             self._transaction = self._begun(now)
             self._transaction.sealed_as = (sealed,)
             contract.refuse_if_sealed(self._transaction)
@@ -410,7 +385,7 @@ class _Writing:
                 # Tokens that an earlier restore excludes stay excluded.
                 floor = max(now, self._names.restored_at or 0)
                 self._transaction.set(RESTORED, str(floor))
-                self._names = self._read_names(named_at, str(floor))
+                self._names = self._file.names_at(named_at, str(floor))
                 self._transaction = self._begun(now)
                 self._transaction.closed = closed
             if jump:
@@ -427,13 +402,11 @@ class _Writing:
         return self._transaction
 
     def _begun(self, now: int) -> Transaction:
-        transaction = Transaction(self._db, self._names, now, self._by, self._known, self._members)
+        transaction = Transaction(self._db, self._names, now, self._by, self._file.known, self._members)
         transaction.changed_at = self._changed_at
         return transaction
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         assert self._transaction is not None
         if error is not None:
             self._undo()
@@ -456,17 +429,17 @@ class _Writing:
             if isinstance(failure, FAULTS):
                 raise translated(failure) from failure
             raise
-        self._turn.release()
+        self._file.lock.release()
         # Even if nothing was written: the answer may depend on a commit that another process is still syncing.
-        self._log.sync()
+        self._file.log.sync()
 
     def _undo(self) -> None:
         try:
             _roll_back(self._db)
             # Rows that this transaction inserted are gone.
-            self._known.forget()
+            self._file.known.forget()
         finally:
-            self._turn.release()
+            self._file.lock.release()
 
 
 def _roll_back(db: sqlite3.Connection) -> None:

@@ -106,12 +106,12 @@ class LedgerFolder:
     def vacuum(self, timeout: float, progress: Callable[[str], None]) -> Vacuumed:
         """Rewrite the database without the space of deleted rows.
 
-        Raises the errors of `must_exist` and `vacuum.vacuum`.
+        Raises the errors of `must_exist` and `copy.vacuum`.
         """
         self.must_exist()
         # Opening it checks that this version of jitid supports its schema.
         folder.open_ledger(self.home, by=self._by, timeout=timeout).close()
         progress("vacuuming")
-        from jitid.ledger.sqlite.vacuum import vacuum
+        from jitid.ledger.sqlite.copy import vacuum
 
         return vacuum(self.home, timeout)

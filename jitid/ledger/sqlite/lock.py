@@ -9,6 +9,8 @@ import signal
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from jitid.errors import BusyError, DamagedError, DiskError, IntegrityError, JitidError, StorageError
@@ -170,9 +172,7 @@ class WriteAheadLog:
     def sync(self) -> None:
         """Make every commit so far durable.
 
-        Raises:
-            DiskError: the disk failed; committed changes may be lost in a power cut.
-
+        Raises DiskError if the disk failed; committed changes may be lost in a power cut.
         """
         if not self._path:
             return
@@ -204,6 +204,15 @@ FAULTS = (sqlite3.Error, UnicodeDecodeError)
 
 _NOT_TEXT = "Could not decode to UTF-8"
 """The beginning of the error, without a code, about a column whose text is not UTF-8; the column's content follows."""
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Raise jitid's error for an error of SQLite in the block."""
+    try:
+        yield
+    except FAULTS as error:
+        raise translated(error) from error
 
 
 def translated(error: sqlite3.Error | UnicodeDecodeError) -> JitidError:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from jitid.errors import DamagedError, IntegrityError, RefusedError, StorageError
 from jitid.ledger.sqlite.ledger import SqliteLedger
-from jitid.ledger.sqlite.lock import FAULTS, translated
+from jitid.ledger.sqlite.lock import translating
 from jitid.values.record import Record
 
 Answer = TypeVar("Answer")
@@ -89,15 +89,13 @@ def _open(path: str, state: _FileState, timeout: float) -> sqlite3.Connection:
         parameters += "&vfs=unix-none"
     else:
         parameters += "&immutable=1"
-    try:
+    with translating():
         db = sqlite3.connect(
             f"file:{quote(os.fsencode(path))}?{parameters}", uri=True, timeout=timeout, isolation_level=None
         )
         db.execute("PRAGMA temp_store = MEMORY")
         if state.log and not state.shared_index:
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    except FAULTS as error:
-        raise translated(error) from error
     return db
 
 

@@ -11,8 +11,7 @@ import pytest
 
 from jitid.capabilities.adopt import operations as ops
 from jitid.capabilities.adopt import read_secret, shape_operations
-from jitid.capabilities.adopt.adopted_secrets import AdoptedSecret
-from jitid.capabilities.adopt.adoption import Adoption, Amended
+from jitid.capabilities.adopt.adoption import AdoptedSecret, Adoption, Amended
 from jitid.capabilities.decisions.operations import SuggestPolicy
 from jitid.capabilities.directory.operations import ClassifyAgents, DisableDelegator
 from jitid.capabilities.directory.recurrence import RecurrenceRule

@@ -47,7 +47,6 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         yield _finding(
             context.now,
             row,
-            Severity.CRITICAL,
             f", and is valid until {format_time(expires_at)}",
             credentials=1,
             evidence={"expires_at": expires_at},
@@ -58,7 +57,6 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         yield _finding(
             context.now,
             row,
-            Severity.CRITICAL,
             f"; it ended, and what was made with it lives until {format_time(last_expires_at)}: {many}",
             credentials=successors + delegated,
             evidence={
@@ -70,16 +68,13 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         )
 
 
-def _finding(
-    now: int, row: list[Any], severity: Severity, state: str, *, credentials: int, evidence: dict[str, int]
-) -> Finding:
+def _finding(now: int, row: list[Any], state: str, *, credentials: int, evidence: dict[str, int]) -> Finding:
     jti, uid, kind, agent, task, reported_at, reports, source = row
     credential = credential_id(jti)
     return RULE.finding(
         credential,
         f"the {kind} of {agent} on {task} was reported as leaked {brief_duration(now - reported_at)} ago "
         f"({quote(source)}){state}",
-        severity=severity,
         since=reported_at,
         credentials=credentials,
         evidence={

@@ -50,15 +50,9 @@ def _disabled(context: RuleContext) -> list[tuple[str, int, str, int, int]]:
 
 def _find(context: RuleContext) -> Iterator[Finding]:
     for (name, disabled_at), rows in groupby(_disabled(context), itemgetter(0, 1)):
-        name_rows = [row[2:] for row in rows]
-        yield _finding(
-            name,
-            f"{name} was disabled at {format_time(disabled_at)}",
-            tuple(recorded_name for recorded_name, _, _ in name_rows),
-            sum(credentials for _, credentials, _ in name_rows),
-            max(last_expires_at for _, _, last_expires_at in name_rows),
-            disabled_at,
-        )
+        *_, names, credentials, ends_at = zip(*rows, strict=True)
+        reason = f"{name} was disabled at {format_time(disabled_at)}"
+        yield _finding(name, reason, names, sum(credentials), max(ends_at), disabled_at)
     if context.limits.known_only:
         for name, credentials, last_expires_at in context.query(_UNKNOWN):
             reason = f"the directory has no {name}, and only known delegators may ask"

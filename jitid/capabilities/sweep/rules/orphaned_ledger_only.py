@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
+from jitid.capabilities.sweep.rules.revoked_live import AT_TARGET
 from jitid.capabilities.targets.settle import MINTING
 from jitid.ledger.select import LIVE
 from jitid.values.ids import credential_id
@@ -14,7 +15,7 @@ from jitid.values.times import format_time
 
 # Only credentials that were surely made before the target was queried, at targets that list all they have.
 _QUESTION = f"""
-    SELECT c.jti, c.kind, o.target, o.name, a.text, t.name, c.issued_at, c.expires_at
+    SELECT c.jti, a.text, t.name, c.kind, o.target, o.name, c.issued_at, c.expires_at
       FROM outside o CROSS JOIN asked_target q CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a
      CROSS JOIN task t
      WHERE o.settled_at IS NULL AND q.target = o.target AND q.lists = 1 AND c.id = o.credential AND {LIVE}
@@ -22,29 +23,21 @@ _QUESTION = f"""
        AND c.id NOT IN (SELECT m.credential FROM matched m JOIN existing e ON e.id = m.existing WHERE e.live = 1)
        AND i.id = c.identity AND a.id = i.agent AND t.id = i.task
      ORDER BY c.id"""
+_EVIDENCE = (*AT_TARGET, "issued_at", "expires_at")
 
 
 def _find(context: RuleContext) -> Iterator[Finding]:
     context.load_targets()
-    for jti, kind, target, name, agent, task, issued_at, expires_at in context.query(
-        _QUESTION, making=MINTING
-    ):
+    for jti, *row in context.query(_QUESTION, making=MINTING):
         credential = credential_id(jti)
+        agent, task, kind, target, *_, expires_at = row
         yield RULE.finding(
             credential,
             f"the {kind} of {agent} on {task} lives in the ledger until {format_time(expires_at)}, and target "
             f"{safe(target)} takes it no longer",
             since=None,
             credentials=1,
-            evidence={
-                "agent": agent,
-                "task": task,
-                "kind": kind,
-                "target": target,
-                "name": name,
-                "issued_at": issued_at,
-                "expires_at": expires_at,
-            },
+            evidence=dict(zip(_EVIDENCE, row, strict=True)),
             remedy=f"jitid revoke {credential}",
         )
 

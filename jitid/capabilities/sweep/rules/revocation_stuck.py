@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
-from jitid.capabilities.sweep.rules.revoked_live import DIED
+from jitid.capabilities.sweep.rules.revoked_live import AT_TARGET, DIED
 from jitid.model.credential import Kind
 from jitid.model.target import BY_HAND, Settlement
 from jitid.values.ids import credential_id
@@ -16,31 +16,20 @@ from jitid.values.times import format_time
 _LATE = 3_600
 """Seconds after which further attempts are no longer enough."""
 _QUESTION = f"""
-    SELECT c.jti, c.kind, o.target, o.name, a.text, t.name, {DIED}, c.expires_at, o.settlement, o.attempts, o.tried_at,
+    SELECT c.jti, a.text, t.name, c.kind, o.target, o.name, {DIED}, c.expires_at, o.settlement, o.attempts, o.tried_at,
            o.proof
       FROM outside o CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
      WHERE o.settled_at IS NULL AND c.id = o.credential AND {DIED} <= :now
        AND (o.settlement = :stuck OR {DIED} <= :before)
        AND i.id = c.identity AND a.id = i.agent AND t.id = i.task
      ORDER BY c.id"""
+_EVIDENCE = (*AT_TARGET, "died_at", "expires_at", "settlement", "attempts", "tried_at", "proof")
 
 
 def _find(context: RuleContext) -> Iterator[Finding]:
     requested = None if context.observed is None else context.observed.asked
-    for (
-        jti,
-        kind,
-        target,
-        name,
-        agent,
-        task,
-        died_at,
-        expires_at,
-        settlement,
-        attempts,
-        tried_at,
-        proof,
-    ) in context.query(_QUESTION, stuck=Settlement.STUCK.value, before=context.now - _LATE):
+    for jti, *row in context.query(_QUESTION, stuck=Settlement.STUCK.value, before=context.now - _LATE):
+        agent, task, kind, target, name, died_at, _, _, attempts, _, proof = row
         if requested is not None and target not in requested:
             continue
         credential = credential_id(jti)
@@ -61,19 +50,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
             f"{safe(target)} {tried}{proof_text}",
             since=died_at,
             credentials=1,
-            evidence={
-                "agent": agent,
-                "task": task,
-                "kind": kind,
-                "target": target,
-                "name": name,
-                "died_at": died_at,
-                "expires_at": expires_at,
-                "settlement": settlement,
-                "attempts": attempts,
-                "tried_at": tried_at,
-                "proof": proof,
-            },
+            evidence=dict(zip(_EVIDENCE, row, strict=True)),
             remedy=f"jitid sweep --rule revocation-stuck --target {target} --fix",
         )
 

@@ -15,7 +15,7 @@ DIED = """coalesce(c.ended_at, CASE WHEN c.superseded_at < c.expires_at THEN c.s
 """The time when a credential ended, or will end."""
 # A target's answer says nothing about credentials that changed after the query.
 _QUESTION = f"""
-    SELECT c.jti, c.kind, o.target, min(e.name), a.text, t.name, {DIED}, o.settlement, o.settled_at, o.honoured_until
+    SELECT c.jti, a.text, t.name, c.kind, o.target, min(e.name), {DIED}, o.settlement, o.settled_at, o.honoured_until
       FROM matched m CROSS JOIN existing e CROSS JOIN asked_target q CROSS JOIN credential c CROSS JOIN outside o
      CROSS JOIN identity i CROSS JOIN term a CROSS JOIN task t
      WHERE e.id = m.existing AND e.live = 1 AND q.target = e.target AND c.id = m.credential AND o.credential = c.id
@@ -24,23 +24,15 @@ _QUESTION = f"""
      GROUP BY c.id, c.jti, c.kind, o.target, a.text, t.name, c.ended_at, c.superseded_at, c.expires_at, o.settlement,
               o.settled_at, o.honoured_until
      ORDER BY c.id"""
+AT_TARGET = ("agent", "task", "kind", "target", "name")
+"""The evidence about a credential at a target, in the order of the columns."""
+_EVIDENCE = (*AT_TARGET, "died_at", "settlement", "settled_at", "honoured_until")
 
 
 def _find(context: RuleContext) -> Iterator[Finding]:
     context.load_targets()
-    for (
-        jti,
-        kind,
-        target,
-        name,
-        agent,
-        task,
-        died_at,
-        settlement,
-        settled_at,
-        honoured_until,
-    ) in context.query(_QUESTION):
-        credential = credential_id(jti)
+    for jti, *row in context.query(_QUESTION):
+        agent, task, kind, target, _, died_at, settlement, settled_at, honoured_until = row
         # A confirmed end that is not true is more severe than an end that is still being tried.
         falsely_confirmed = settled_at is not None and settlement == Settlement.DONE
         detail = ""
@@ -49,23 +41,13 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         elif honoured_until is not None:
             detail = f", and cannot end it before {format_time(honoured_until)}"
         yield RULE.finding(
-            credential,
+            credential_id(jti),
             f"the {kind} of {agent} on {task} is dead since {format_time(died_at)}, and target {safe(target)} still "
             f"takes it{detail}",
             since=died_at,
             credentials=1,
             severity=Severity.CRITICAL if falsely_confirmed else Severity.HIGH,
-            evidence={
-                "agent": agent,
-                "task": task,
-                "kind": kind,
-                "target": target,
-                "name": name,
-                "died_at": died_at,
-                "settlement": settlement,
-                "settled_at": settled_at,
-                "honoured_until": honoured_until,
-            },
+            evidence=dict(zip(_EVIDENCE, row, strict=True)),
             remedy=f"jitid sweep --rule revoked-live --target {target} --fix",
         )
 

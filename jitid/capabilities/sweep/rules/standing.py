@@ -15,26 +15,16 @@ from jitid.values.times import NO_EXPIRY, format_duration, format_time
 
 _LIMIT = " ".join(f"WHEN '{sensitivity}' THEN :standing_{sensitivity}" for sensitivity in SENSITIVITIES)
 _QUESTION = """
-    SELECT c.jti, i.uid, i.sensitivity, c.kind, c.issued_at, coalesce(c.superseded_at, c.expires_at), a.text, t.name,
-           d.text, (SELECT x.place FROM adopted x WHERE x.credential = c.id)
+    SELECT c.jti, i.uid, (SELECT x.place FROM adopted x WHERE x.credential = c.id), a.text, t.name, d.text,
+           i.sensitivity, c.kind, c.issued_at, coalesce(c.superseded_at, c.expires_at)
       FROM suspect CROSS JOIN credential c CROSS JOIN identity i CROSS JOIN term a CROSS JOIN term d CROSS JOIN task t
      WHERE suspect.marks & :mark <> 0 AND c.id = suspect.credential AND i.id = suspect.identity
        AND a.id = i.agent AND d.id = i.delegator AND t.id = i.task"""
 
 
 def _find(context: RuleContext) -> Iterator[Finding]:
-    for (
-        jti,
-        uid,
-        sensitivity,
-        kind,
-        issued_at,
-        expires_at,
-        agent,
-        task,
-        delegator,
-        location,
-    ) in context.suspects(RULE, _QUESTION):
+    for jti, uid, location, *row in context.suspects(RULE, _QUESTION):
+        agent, task, delegator, sensitivity, kind, issued_at, expires_at = row
         credential = credential_id(jti)
         lifetime = expires_at - issued_at
         limit = context.limits.max_lifetime(sensitivity)
