@@ -8,12 +8,12 @@ import signal
 import stat
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from jitid.errors import StorageError, UsageError
+from jitid.errors import IncompleteError, StorageError, UsageError
 from jitid.search.find import Finds, SecretSearch, Shapes
 from jitid.search.hidden import AFTER, BEFORE, HiddenSearch
 from jitid.search.pasted import LONGEST, search_pasted
@@ -138,6 +138,10 @@ class StreamSearch:
         """
         for batch in spared(self._found()):
             yield from (batch,) if room is None else batch.parts(room)
+
+    def shortcoming(self) -> IncompleteError | None:
+        """Return the error for a text of which a part was not searched; None if all was."""
+        return incomplete(self.missed, self.caveat, self._command) if self.missed else None
 
     def _found(self) -> Iterator[Finds]:
         if self._short is not None:
@@ -320,6 +324,16 @@ class StreamSearch:
         finally:
             # In all cases, the child must not continue the parent's work.
             os._exit(0)
+
+
+def incomplete(missed: Collection[str], caveat: str | None, command: str) -> IncompleteError:
+    """Return the error for a text of which parts were not searched, for these reasons."""
+    hint = f"decode that part, and search the result: base64 -d FILE | {command}"
+    if COMPRESSED in missed:
+        hint = caveat or hint
+    elif UNKNOWN_FORM in missed:
+        hint = "search the part around the leak, in a smaller text"
+    return IncompleteError(f"the search is incomplete; not searched: {', '.join(sorted(missed))}", hint)
 
 
 def _is_full(finds: Finds) -> bool:
