@@ -316,7 +316,7 @@ def rules_above(path: str) -> Rules:
     steps: list[str] = []
     folder = os.path.realpath(path)
     # The top of a repository inherits no rules.
-    while not _is_top(folder):
+    while not os.path.lexists(os.path.join(folder, REPOSITORY)):
         above, name = os.path.split(folder)
         if above == folder:
             return NOTHING
@@ -338,10 +338,6 @@ def _rules_of(path: str, above: Rules) -> Rules:
         return rules_in(descriptor, above, None)
     finally:
         os.close(descriptor)
-
-
-def _is_top(path: str) -> bool:
-    return os.path.lexists(os.path.join(path, REPOSITORY))
 
 
 def _exclude(descriptor: int) -> bytes | None:
