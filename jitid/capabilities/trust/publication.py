@@ -139,7 +139,11 @@ def documents(
         kids: the keys of the status lists that are published already. They stay published as long as these lists do.
 
     """
-    members = {**_issuer_members(names), **_former(names, snapshot.now)}
+    members = {
+        "issuer": names.issuer,
+        "trust_domain": names.trust_domain,
+        **_former(names, snapshot.now),
+    }
     yield Document(INDEX, _text({"schema": SCHEMA, "ledger": names.uuid, "url": url, **members}))
     keys = rotation.published(snapshot)
     key_set = _text(keys)
@@ -177,10 +181,6 @@ def discovery(issuer: str, jwks_uri: str, keys: Mapping[str, Any]) -> dict[str, 
         "id_token_signing_alg_values_supported": sorted({key["alg"] for key in keys["keys"]}),
         "claims_supported": ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "act", "client_id", "scope"],
     }
-
-
-def _issuer_members(names: Names) -> dict[str, str]:
-    return {"issuer": names.issuer, "trust_domain": names.trust_domain}
 
 
 def _former(names: Names, now: int) -> dict[str, Any]:
