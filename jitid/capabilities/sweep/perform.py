@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from jitid.capabilities.audit import audit_log
 from jitid.capabilities.sweep import operations as ops
 from jitid.capabilities.sweep import remedies
-from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Thresholds, Unfixed
+from jitid.capabilities.sweep.finding import Coverage, Finding, Remedied, Swept, Unfixed
 from jitid.capabilities.sweep.rule import Rule, RuleContext, check_clock, found
 from jitid.capabilities.sweep.rule import sweep as run_rules
 from jitid.capabilities.sweep.rules import rule_of
 from jitid.errors import ClockError, IntegrityError, JitidError
-from jitid.ledger.contract import Ledger
 from jitid.ledger.signing_keys import KeyStore
 from jitid.ledger.view import View
 from jitid.model.event import Head
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from jitid.capabilities.sweep.finding import Canary
     from jitid.capabilities.sweep.store import Observed
     from jitid.operation.context import Context
-    from jitid.operation.terms import Terms
 
 
 def fly_canaries(context: Context, operation: ops.FlyCanaries) -> list[Canary]:
@@ -40,9 +38,7 @@ def foresee_fix(context: Context, operation: ops.ForeseeFix) -> remedies.Foresee
     """Return the credentials that a fix would end."""
     ledger, rules = context.ledger, _rules(operation)
     with ledger.read() as snapshot:
-        rule_context = _rule_context(
-            ledger, operation.limits, context.terms, snapshot, accept_clock=operation.accept_clock
-        )
+        rule_context = _rule_context(context, operation, snapshot)
         foreseen = remedies.foresee(rule_context, _ledger_rules(rules), partial(_is_selected, operation))
         # Credentials to be recorded as ended have expired, and those at targets are revoked: they do not count.
         closing = tuple(rule.name for rule in rules if rule.closes or rule.abroad)
@@ -59,11 +55,9 @@ def sweep(context: Context, operation: ops.Sweep) -> Iterator[Finding | Coverage
         keys, names = KeyStore(snapshot).signing_keys(), snapshot.names
         remembered = [(path, _read_head(text, names, keys)) for path, text in operation.heads]
         rule_context = _rule_context(
-            ledger,
-            operation.limits,
-            context.terms,
+            context,
+            operation,
             snapshot,
-            accept_clock=operation.accept_clock,
             remembered=remembered,
             reread=operation.reread,
             canaries=operation.canaries,
@@ -103,15 +97,13 @@ def _record_expiry(context: Context, operation: ops.Sweep) -> str | None:
 
 def fix(context: Context, operation: ops.Fix) -> Iterator[Remedied | Unfixed]:
     """End credentials that the rules find, and yield the outcomes."""
-    ledger, terms, rules = context.ledger, context.terms, _rules(operation)
+    ledger, rules = context.ledger, _rules(operation)
     accept_clock = operation.accept_clock
     for rule in rules:
         if rule.closes:
             due_findings: list[Finding] = []
             with ledger.read() as snapshot:
-                rule_context = _rule_context(
-                    ledger, operation.limits, terms, snapshot, accept_clock=accept_clock
-                )
+                rule_context = _rule_context(context, operation, snapshot)
                 # If the rule fails, the sweep that follows reports it.
                 with suppress(IntegrityError):
                     due_findings = [
@@ -119,10 +111,9 @@ def fix(context: Context, operation: ops.Fix) -> Iterator[Remedied | Unfixed]:
                     ]
             for finding in due_findings:
                 yield from remedies.close_due(ledger, operation.sweep, finding, accept_clock=accept_clock)
-    context_for = partial(_rule_context, ledger, operation.limits, terms, accept_clock=accept_clock)
     yield from remedies.fix(
         ledger,
-        context_for,
+        partial(_rule_context, context, operation),
         _ledger_rules(rules),
         partial(_is_selected, operation),
         operation.sweep,
@@ -160,14 +151,7 @@ def _mend(context: Context, operation: ops.Fix, rules: Sequence[Rule]) -> Iterat
     observed = _observed(context, operation, clearing)
     for rule in clearing:
         with context.ledger.read() as snapshot:
-            rule_context = _rule_context(
-                context.ledger,
-                operation.limits,
-                context.terms,
-                snapshot,
-                accept_clock=operation.accept_clock,
-                observed=observed,
-            )
+            rule_context = _rule_context(context, operation, snapshot, observed=observed)
             # If the rule fails, the sweep that follows reports it.
             wrong: list[Finding] = []
             with suppress(IntegrityError):
@@ -190,12 +174,10 @@ def _read_head(text: str, names: Names, keys: list[SigningKey]) -> Head | Integr
 
 
 def _rule_context(
-    ledger: Ledger,
-    limits: Thresholds,
-    terms: Callable[[], Terms],
+    context: Context,
+    operation: ops.Sweep | ops.ForeseeFix | ops.Fix,
     snapshot: View,
     *,
-    accept_clock: bool,
     remembered: Sequence[tuple[str, Head | IntegrityError]] = (),
     reread: bool = True,
     canaries: Sequence[Canary] = (),
@@ -203,17 +185,17 @@ def _rule_context(
     unrecorded: str | None = None,
 ) -> RuleContext:
     """Return the input of the rules. Raises ClockError if the clock has jumped ahead."""
-    clock = ledger.condition().clock()
-    if not accept_clock:
+    clock = context.ledger.condition().clock()
+    if not operation.accept_clock:
         check_clock(clock)
     return RuleContext(
         snapshot,
-        ledger.names,
+        context.ledger.names,
         clock,
-        limits,
+        operation.limits,
         remembered,
         reread=reread,
-        terms=terms,
+        terms=context.terms,
         canaries=canaries,
         observed=observed,
         unrecorded=unrecorded,

@@ -232,7 +232,7 @@ class Work:
     def __init__(
         self, cli: Invocation, args: commands.SweepCommand, rules: tuple[str, ...], known: KnownFindings
     ) -> None:
-        """Take the line, the rules that it chooses, and the findings that are no news."""
+        """Take the line, the rules that it chooses, and the known findings."""
         self._cli = cli
         self._args = args
         self._rules = rules
