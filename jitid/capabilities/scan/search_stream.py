@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import marshal
 import os
-import signal
 import stat
 import struct
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
+from jitid.capabilities.scan import helper_process
 from jitid.errors import IncompleteError, StorageError, UsageError
 from jitid.search.find import Finds, SecretSearch, Shapes
 from jitid.search.hidden import AFTER, BEFORE, HiddenSearch
@@ -25,7 +25,6 @@ CHUNK = 1 << 19
 """Number of bytes that are searched at once; they fit into the cache of one processor."""
 
 _WORTH_SHARING = 1 << 22
-_MOST_PROCESSES = 4
 _BATCH = 100_000
 """Maximum number of distinct strings that are looked up together, and held in memory."""
 
@@ -77,7 +76,7 @@ class StreamSearch:
         self._path = path
         self._label = label
         self._command = command
-        self._processes = min(_processors(), _MOST_PROCESSES) if processes is None else processes
+        self._processes = helper_process.usual_number() if processes is None else processes
         self._descriptor = -1
         self._window = bytearray(BEFORE + chunk + AFTER)
         self._shapes = shapes
@@ -117,9 +116,7 @@ class StreamSearch:
     def close(self) -> None:
         """Kill the helper processes that still search, and close the file."""
         for pid, pipe in self._helpers:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            os.close(pipe)
+            helper_process.stop(pid, pipe)
         self._helpers.clear()
         for descriptor in (self._descriptor, self._lock or 0):
             if descriptor > 0:
@@ -293,37 +290,22 @@ class StreamSearch:
                     return
 
     def _start_helper(self) -> None:
-        reader, writer = os.pipe()
-        try:
-            pid = os.fork()
-        except OSError:
-            # The system may allow no more processes: then fewer of them take turns.
-            os.close(reader)
-            os.close(writer)
-            return
-        if pid == 0:
-            self._help(writer)
-        os.close(writer)
-        self._helpers.append((pid, reader))
+        # The system may allow no more processes: then fewer of them take turns.
+        with suppress(OSError):
+            self._helpers.append(helper_process.start(self._help))
 
-    def _help(self, writer: int) -> NoReturn:
-        try:
-            for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(signal_number, signal.SIG_DFL)
-            with os.fdopen(writer, "wb") as file:
-                failure = 0
-                # The parent reports the parts that were missed before the fork.
-                self.missed.clear()
-                try:
-                    for finds in self._batches():
-                        marshal.dump(finds.pack(), file)
-                except OSError as error:
-                    failure = error.errno or -1
-                marshal.dump(dict(self.missed), file)
-                marshal.dump(failure, file)
-        finally:
-            # In all cases, the child must not continue the parent's work.
-            os._exit(0)
+    def _help(self, writer: int) -> None:
+        with os.fdopen(writer, "wb") as file:
+            failure = 0
+            # The parent reports the parts that were missed before the fork.
+            self.missed.clear()
+            try:
+                for finds in self._batches():
+                    marshal.dump(finds.pack(), file)
+            except OSError as error:
+                failure = error.errno or -1
+            marshal.dump(dict(self.missed), file)
+            marshal.dump(failure, file)
 
 
 def incomplete(missed: Collection[str], caveat: str | None, command: str) -> IncompleteError:
@@ -360,10 +342,3 @@ def _widen(descriptor: int) -> None:
 
         with suppress(OSError, AttributeError):
             fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE)
-
-
-def _processors() -> int:
-    """Return the number of processors on which processes can take turns."""
-    if not hasattr(os, "memfd_create") or not hasattr(os, "sched_getaffinity"):
-        return 1
-    return len(os.sched_getaffinity(0))

@@ -10,15 +10,15 @@ import marshal
 import mmap
 import os
 import select
-import signal
 import socket
 import struct
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
+from jitid.capabilities.scan import helper_process
 from jitid.capabilities.scan.hits import KINDS, Batch, Searcher, Source
 from jitid.errors import StorageError
 from jitid.search.find import SecretSearch
@@ -36,7 +36,6 @@ def readable(descriptors: Iterable[int], patience: float | None) -> list[int]:
     return [descriptor for descriptor, _ in ready]
 
 
-MOST_PROCESSES = 4
 # Messages between the processes have no common type.
 # ruff: noqa: ANN401
 
@@ -57,12 +56,12 @@ class Search:
     ) -> None:
         """Search `source` for strings of the kinds `kinds`, in `processes` processes.
 
-        `secret_search` finds adopted secrets. By default there is one process per processor, up to `MOST_PROCESSES`.
+        `secret_search` finds adopted secrets. By default there is one process per processor, up to a maximum.
         """
         self._source = source
         self._kinds = kinds
         self._secret_search = secret_search
-        self._processes = min(_processors(), MOST_PROCESSES) if processes is None else processes
+        self._processes = helper_process.usual_number() if processes is None else processes
         self._parent = os.getpid()
         self._helpers: dict[int, int] = {}
         """The helper processes, by the descriptor of their messages."""
@@ -87,9 +86,7 @@ class Search:
     def close(self) -> None:
         """Stop the helpers that still search."""
         for descriptor, pid in self._helpers.items():
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            os.close(descriptor)
+            helper_process.stop(pid, descriptor)
         self._helpers.clear()
 
     def batches(self) -> Iterator[Batch]:
@@ -124,28 +121,13 @@ class Search:
             os.close(descriptor)
 
     def _start(self) -> None:
-        receiving, sending = os.pipe()
-        try:
-            pid = os.fork()
-        except OSError:
-            os.close(receiving)
-            os.close(sending)
-            raise
-        if pid == 0:
-            self._help(sending)
-        os.close(sending)
-        self._helpers[receiving] = pid
+        pid, descriptor = helper_process.start(self._help)
+        self._helpers[descriptor] = pid
 
-    def _help(self, pipe: int) -> NoReturn:
-        try:
-            for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(signum, signal.SIG_DFL)
-            for descriptor in self._helpers:
-                os.close(descriptor)
-            self._search(pipe)
-        finally:
-            # Even after an error, the helper must not continue with the parent's work.
-            os._exit(0)
+    def _help(self, pipe: int) -> None:
+        for descriptor in self._helpers:
+            os.close(descriptor)
+        self._search(pipe)
 
     def _search(self, pipe: int) -> None:
         searcher = Searcher(self._kinds, self._secret_search)
@@ -184,13 +166,6 @@ def _read(descriptor: int, size: int) -> bytes:
         pieces.append(piece)
         size -= len(piece)
     return b"".join(pieces)
-
-
-def _processors() -> int:
-    """Return the number of processors that can share the work; 1 if the system lacks the functions for it."""
-    if not hasattr(os, "memfd_create") or not hasattr(os, "sched_getaffinity"):
-        return 1
-    return len(os.sched_getaffinity(0))
 
 
 MOST_TOGETHER = 32
