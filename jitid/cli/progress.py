@@ -97,7 +97,7 @@ class ProgressLine:
         """Show how much was searched, unless the last update is very recent."""
         if not self._shows or time.monotonic() < self._next:
             return
-        from jitid.cli.leak.scan_rows import size
+        from jitid.formats.cell import size
 
         self._next = time.monotonic() + _UPDATE_INTERVAL
         self._shown = True

@@ -55,7 +55,7 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "audit": ("cli.ledger.commands", "capabilities.integrity.operations"),
     "keys": ("capabilities.trust.operations", "cli.ledger.commands"),
     "publish": ("cli.ledger.commands",),
-    "prune": ("cli.ledger.commands",),
+    "prune": ("capabilities.integrity.operations",),
     "ledger": ("cli.ledger.commands",),
     "helper": ("cli.helper.commands",),
     "doctor": ("cli.ledger.commands",),

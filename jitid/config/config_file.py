@@ -23,6 +23,8 @@ Owner = Literal["project", "user", "system"]
 
 _MOST = 1 << 20
 TABLES = ("floor", "algorithm", "oidc", "socket", "target", "profile")
+WORD_TABLES = {"floor.scope.": 2, "floor.audience.": 2, "algorithm.audience.": 2, "oidc.": 1}
+"""Tables whose keys are words of the user, which may contain dots, and the number of dots before the key."""
 _OIDC = ("jwks", "audience", "claim", "kind", "algorithms", "names", "clients")
 _LISTS = ("algorithms", "names")
 _CHOICES = ("kind", "algorithms")

@@ -6,11 +6,15 @@ import errno
 import os
 import stat
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from jitid.errors import ConfigurationError, IntegrityError, OutputError, StorageError, UsageError
 from jitid.system.files import open_to_others, trusted_uids
 from jitid.values.record import Record
 from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.policy.evaluate import Policy
 
 CEDAR = ".cedar"
 CASES = ".test.toml"
@@ -69,6 +73,11 @@ def read_named(folder: str, names: Sequence[str]) -> list[tuple[str, str]]:
             ) from error
         raise StorageError(f"the policy file {path} cannot be read: {error.strerror}") from error
     return files
+
+
+def read_use(folder: str) -> str | None:
+    """Return the declaration of uses in a folder; None without one. Raises the errors of `read_policy`."""
+    return read_named(folder, [USE])[0][1] if os.path.lexists(os.path.join(folder, USE)) else None
 
 
 def _listed(folder: str) -> list[str]:
@@ -242,3 +251,81 @@ def _remove(folder_descriptor: int, names: Sequence[str], folder: str | None) ->
 
 def _unwritten(folder: str, error: OSError) -> OutputError:
     return OutputError(f"{_shown(folder)} could not be written: {(error.strerror or 'error').lower()}")
+
+
+def named(path: str) -> Folder:
+    """Return the policy in a folder, or a policy of a single file.
+
+    Raises:
+        UsageError: there is none, or it cannot be read.
+
+    """
+    if os.path.isdir(path):
+        folder = look_into(path)
+        if not folder.files:
+            raise UsageError(
+                f"{quote(path, 200)} holds no {CEDAR} file", "name the folder of a policy, or a file of it"
+            )
+        return folder
+    (folder,) = grouped([path], CEDAR)
+    return folder
+
+
+def grouped(paths: Sequence[str], suffix: str) -> list[Folder]:
+    """Return the folders that paths name: complete folders, and folders with only the named files.
+
+    Files of one folder belong together. Raises UsageError for a path that is neither a folder nor such a file.
+    """
+    folders: dict[str, list[str] | None] = {}
+    for path in paths:
+        if os.path.isdir(path):
+            folders[path] = None
+            continue
+        folder, name = os.path.split(path)
+        if not name.endswith(suffix):
+            from jitid.policy.default import DEFAULT_NAME
+
+            raise UsageError(
+                f"{quote(path, 200)} is neither a folder nor a file whose name ends in {suffix}",
+                f"{DEFAULT_NAME} is one" if suffix == CEDAR else f"release{CASES} is one",
+            )
+        file_names = folders.setdefault(folder or ".", [])
+        if file_names is not None and name not in file_names:
+            file_names.append(name)
+    return [look_into(folder, names) for folder, names in folders.items()]
+
+
+def place_of(folder: Folder, file: str) -> str:
+    """Return the path of a policy's file, in the form that the user named."""
+    return os.path.join(folder.path, file) if os.path.isdir(folder.path) and folder.path != "." else file
+
+
+def must_hold_rules(folder: Folder) -> None:
+    """Raise ConfigurationError if a folder has no policy."""
+    if not folder.files:
+        raise ConfigurationError(
+            f"{quote(folder.path, 200)} holds no {CEDAR} file", "name the folder of the policy"
+        )
+
+
+def usable(folder: Folder) -> Policy:
+    """Return the policy in a folder.
+
+    Raises ConfigurationError, with the place of the error in the form of `policy check`.
+    """
+    from jitid.policy.evaluate import Policy
+
+    must_hold_rules(folder)
+    is_folder = os.path.isdir(folder.path)
+    try:
+        policy = Policy(folder.files)
+    except ConfigurationError as error:
+        from shlex import quote as word
+
+        from jitid.policy.check import first_error
+
+        message = first_error(folder.files, folder.path if is_folder else ".") or error.message
+        hint = f"all that is wrong: jitid policy check {word(folder.path)}" if is_folder else error.hint
+        raise ConfigurationError(message, hint) from None
+    policy.declare_use(folder.use)
+    return policy

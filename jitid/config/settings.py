@@ -71,6 +71,17 @@ class Setting(Record):
         return f"JITID_{self.name.upper()}"
 
 
+def _guard_rail(
+    name: str,
+    kind: ValueType,
+    meaning: str,
+    default: Value,
+    strict: Literal["least", "most", "none"] = "least",
+) -> Setting:
+    """Return a setting that no environment variable sets."""
+    return Setting(name, kind, meaning, default, environment=False, strict=strict)
+
+
 SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
@@ -97,140 +108,88 @@ SETTINGS: dict[str, Setting] = {
         Setting("ttl", "duration", "how long a credential lives", 900, project="stricter"),
         Setting("task_deadline", "duration", "how long a new task stays open", 86_400, project="stricter"),
         Setting("overlap", "duration", "how long a credential still works after it was renewed", 30),
-        Setting("max", "count", "how many credentials may be revoked without --yes", 100, environment=False),
-        Setting(
-            "max_issue",
-            "count",
-            "how many credentials one command may issue without --yes",
-            10_000,
-            environment=False,
-        ),
+        _guard_rail("max", "count", "how many credentials may be revoked without --yes", 100),
+        _guard_rail("max_issue", "count", "how many credentials one command may issue without --yes", 10_000),
         *(
-            Setting(
+            _guard_rail(
                 f"sweep_standing_{sensitivity}",
                 "duration",
                 f"the longest lifetime in order for {sensitivity} sensitivity",
                 longest,
-                environment=False,
             )
             for sensitivity, longest in zip(SENSITIVITIES, (28_800, 3_600, 900, 300), strict=True)
         ),
-        Setting(
-            "sweep_duplicates",
-            "count",
-            "how often an agent may be alive on a task with the same scopes",
-            25,
-            environment=False,
+        _guard_rail(
+            "sweep_duplicates", "count", "how often an agent may be alive on a task with the same scopes", 25
         ),
-        Setting(
-            "sweep_identities",
-            "count",
-            "how many live credentials may descend from one delegator",
-            100,
-            environment=False,
+        _guard_rail(
+            "sweep_identities", "count", "how many live credentials may descend from one delegator", 100
         ),
-        Setting(
-            "sweep_agents_per_person",
-            "count",
-            "how many there may be to each person on average",
-            80,
-            environment=False,
+        _guard_rail(
+            "sweep_agents_per_person", "count", "how many there may be to each person on average", 80
         ),
-        Setting(
-            "sweep_pending",
-            "duration",
-            "how long a credential may be recorded and not confirmed",
-            60,
-            environment=False,
+        _guard_rail(
+            "sweep_pending", "duration", "how long a credential may be recorded and not confirmed", 60
         ),
-        Setting("sweep_key_age", "duration", "how long a key may sign", 90 * 86_400, environment=False),
-        Setting(
+        _guard_rail("sweep_key_age", "duration", "how long a key may sign", 90 * 86_400),
+        _guard_rail(
             "sweep_asserted",
             "sensitivity",
             "up to which sensitivity a delegator may be merely asserted",
             "moderate",
-            environment=False,
         ),
-        Setting(
+        _guard_rail(
             "sweep_unused",
             "duration",
             "how long a credential may live without use, where use is reported",
             300,
-            environment=False,
         ),
         Setting("policy", "place", "the folder with the Cedar policies, instead of the ledger's own"),
-        Setting(
+        _guard_rail(
             "delegators",
             "delegators",
             "whether `any` delegator may ask, or only `known` ones of the directory",
             "any",
-            environment=False,
         ),
-        Setting(
+        _guard_rail(
             "timezone",
             "time zone",
             "where the policy's hour, minute and weekday are told (IANA name)",
             "UTC",
-            environment=False,
             strict="none",
         ),
-        Setting(
+        _guard_rail(
             "approval_lifetime",
             "duration",
             "how long an approval may be used at most once it is granted",
             900,
-            environment=False,
         ),
-        Setting(
-            "approval_patience",
-            "duration",
-            "how long a request for approval waits for its answer",
-            86_400,
-            environment=False,
+        _guard_rail(
+            "approval_patience", "duration", "how long a request for approval waits for its answer", 86_400
         ),
-        Setting(
-            "recurs_tasks",
-            "count",
-            "with how many tasks an agent's name recurs",
-            5,
-            environment=False,
-        ),
-        Setting(
+        _guard_rail("recurs_tasks", "count", "with how many tasks an agent's name recurs", 5),
+        _guard_rail(
             "recurs_days",
             "count",
             "on how many days something must have been issued to a name that recurs",
             3,
-            environment=False,
         ),
-        Setting(
+        _guard_rail(
             "detail_types",
             "texts",
             "the types of authorization details that may be requested (RFC 9396); any type unless it is set",
             (),
-            environment=False,
         ),
         Setting("publish_url", "url", "the address at which the files of `publish` are served"),
-        Setting(
-            "publish_lifetime",
-            "duration",
-            "for how long verifiers may go by a status list",
-            900,
-            environment=False,
+        _guard_rail("publish_lifetime", "duration", "for how long verifiers may go by a status list", 900),
+        _guard_rail(
+            "retain_rows", "duration", "how long `prune` keeps rows of the dead", 30 * 86_400, strict="most"
         ),
-        Setting(
-            "retain_rows",
-            "duration",
-            "how long `prune` keeps rows of the dead",
-            30 * 86_400,
-            environment=False,
-            strict="most",
-        ),
-        Setting(
+        _guard_rail(
             "retain_evidence",
             "duration",
             "how long `prune --export` keeps audit events",
             400 * 86_400,
-            environment=False,
             strict="most",
         ),
         Setting("timeout", "duration", "how long a command may wait for ledger, server and targets", 30),
@@ -242,52 +201,20 @@ SETTINGS: dict[str, Setting] = {
         Setting("serve_public_url", "url", "how clients reach `serve`, where that is another address"),
         Setting("serve_workers", "count", "how many processes of `serve` answer", 1),
         Setting("serve_log", "log format", "how `serve` logs requests", "json"),
-        Setting(
-            "serve_connections",
-            "count",
-            "how many connections a process of `serve` has at most",
-            1_000,
-            environment=False,
+        _guard_rail(
+            "serve_connections", "count", "how many connections a process of `serve` has at most", 1_000
         ),
-        Setting(
-            "serve_requests", "count", "how many requests it has in work at most", 256, environment=False
+        _guard_rail("serve_requests", "count", "how many requests it has in work at most", 256),
+        _guard_rail("serve_threads", "count", "how many of these it has at the ledger at most", 8),
+        _guard_rail("serve_rate", "count", "how many requests a second one caller may make of it", 1_000),
+        _guard_rail("serve_body", "count", "how many bytes the body of a request may have", 1 << 20),
+        _guard_rail("serve_time", "duration", "how long a request, or its answer, may take", 30),
+        _guard_rail(
+            "serve_long_time", "duration", "how long an answer may take that looks at the whole ledger", 900
         ),
-        Setting(
-            "serve_threads", "count", "how many of these it has at the ledger at most", 8, environment=False
-        ),
-        Setting(
-            "serve_rate",
-            "count",
-            "how many requests a second one caller may make of it",
-            1_000,
-            environment=False,
-        ),
-        Setting(
-            "serve_body", "count", "how many bytes the body of a request may have", 1 << 20, environment=False
-        ),
-        Setting(
-            "serve_time", "duration", "how long a request, or its answer, may take", 30, environment=False
-        ),
-        Setting(
-            "serve_long_time",
-            "duration",
-            "how long an answer may take that looks at the whole ledger",
-            900,
-            environment=False,
-        ),
-        Setting(
-            "serve_stop",
-            "duration",
-            "how long `serve` lets requests finish when it ends",
-            30,
-            environment=False,
-        ),
-        Setting(
-            "serve_hung",
-            "duration",
-            "how long a worker of `serve` may be silent before it is replaced",
-            30,
-            environment=False,
+        _guard_rail("serve_stop", "duration", "how long `serve` lets requests finish when it ends", 30),
+        _guard_rail(
+            "serve_hung", "duration", "how long a worker of `serve` may be silent before it is replaced", 30
         ),
         Setting("format", "format", "how data is shown", project="yes"),
         Setting("color", "colour", "when to use colours", "auto", project="yes"),

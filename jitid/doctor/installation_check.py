@@ -32,6 +32,7 @@ from jitid.ledger.sqlite import folder
 from jitid.model.access import Confinement, WhoAmI
 from jitid.model.ledger_condition import Check, Named, UnexaminedError, failure, ok, unexamined, warning
 from jitid.model.process import Liveness
+from jitid.operation.base import Operation, Result
 from jitid.system import installed_files
 from jitid.system.authority_address import parse_address
 from jitid.system.files import ReadableError, offences
@@ -94,6 +95,24 @@ class Installation(Record):
             # The path may be a home folder, or the root of the disk.
             raise UnexaminedError(f"{path} holds no ledger")
         return path, present
+
+    def own_folder(self) -> str:
+        """Return the folder of the ledger itself. Raises UnexaminedError if there is none to examine."""
+        if self.where().in_database:
+            raise UnexaminedError("the ledger is in a database")
+        return self.place()
+
+    def look(self, operation: Operation[Result]) -> Result:
+        """Return the answer to a read-only operation.
+
+        Raises UnexaminedError for an error of the ledger: the checks of the ledger report it.
+        """
+        if not self.where().in_database:
+            self.place()
+        try:
+            return open_local.look(self.config, operation)
+        except JitidError as error:
+            raise UnexaminedError(error.message) from error
 
     def place(self) -> str:
         """Return the folder of keys and policy. Raises UnexaminedError if there is none to examine."""
@@ -242,9 +261,7 @@ def _ledger(installation: Installation) -> Iterator[Check]:
 
 def _leftovers(installation: Installation) -> Iterator[Check]:
     """Report temporary files that a killed process has left in the ledger's folder or beside it."""
-    if installation.where().in_database:
-        raise UnexaminedError("the ledger is in a database")
-    path = os.path.abspath(installation.place())
+    path = os.path.abspath(installation.own_folder())
     parent, name = os.path.split(path)
     leftovers = [
         os.path.join(path, file_name) for file_name in os.listdir(path) if _IN_IT.fullmatch(file_name)
@@ -288,9 +305,7 @@ def _is_held(path: str) -> bool:
 
 def _log(installation: Installation) -> Iterator[Check]:
     """Report the size of the write-ahead log, which has data that is not in the database file yet."""
-    if installation.where().in_database:
-        raise UnexaminedError("the ledger is in a database")
-    path = os.path.join(installation.place(), folder.DATABASE)
+    path = os.path.join(installation.own_folder(), folder.DATABASE)
     try:
         size = os.stat(f"{path}-wal", follow_symlinks=False).st_size
     except FileNotFoundError:
@@ -351,22 +366,11 @@ def _examination(installation: Installation) -> Iterator[Check]:
 
 
 def _processes(installation: Installation) -> Iterator[Check]:
-    if not installation.where().in_database:
-        installation.place()
-    try:
-        page = open_local.look(
-            installation.config,
-            ListCredentials(
-                chosen=Filter(live=True, bound=True),
-                sort="issued_at",
-                descending=False,
-                after=None,
-                limit=MANY,
-            ),
+    page = installation.look(
+        ListCredentials(
+            chosen=Filter(live=True, bound=True), sort="issued_at", descending=False, after=None, limit=MANY
         )
-    except JitidError as error:
-        # The checks of the ledger report this error.
-        raise UnexaminedError(error.message) from error
+    )
     orphaned = orphans(page.credentials, page.now)
     for row in orphaned:
         yield warning(
@@ -393,7 +397,7 @@ def _processes(installation: Installation) -> Iterator[Check]:
 
 def _policy(installation: Installation) -> Iterator[Check]:
     installation.known("policy")
-    from jitid.config.policy_files import USE, read_named
+    from jitid.config.policy_files import read_use
     from jitid.policy.check import must_be_valid
     from jitid.policy.evaluate import Policy
 
@@ -405,9 +409,7 @@ def _policy(installation: Installation) -> Iterator[Check]:
         if os.path.islink(policy_folder):
             raise UnexaminedError(f"{policy_folder} is a symbolic link, and none is followed here")
     files = open_local.policy_files(config, path)
-    use = (
-        read_named(policy_folder, [USE])[0][1] if os.path.lexists(os.path.join(policy_folder, USE)) else None
-    )
+    use = read_use(policy_folder)
     try:
         rules = must_be_valid(files, use, policy_folder)
         policy = Policy(files)
@@ -437,13 +439,7 @@ def _targets(installation: Installation) -> Iterator[Check]:
     if not installation.config.targets():
         yield ok("targets", "the configuration has none")
         return
-    if not installation.where().in_database:
-        installation.place()
-    try:
-        yield from open_local.look(installation.config, ExamineTargets())
-    except JitidError as error:
-        # The checks of the ledger report this error.
-        raise UnexaminedError(error.message) from error
+    yield from installation.look(ExamineTargets())
 
 
 HERE: Named[Installation] = (

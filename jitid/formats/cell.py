@@ -82,3 +82,15 @@ def mean(number: float | None) -> str:
 def duration(seconds: int | None) -> str:
     """Return a duration such as `8h` or `1d4h`, spelled as everywhere."""
     return NONE if seconds is None else brief_duration(seconds)
+
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+_STEP = 1000
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in a unit for people."""
+    amount, unit = float(count), 0
+    while amount >= _STEP and unit < len(_UNITS) - 1:
+        amount, unit = amount / _STEP, unit + 1
+    return f"{count} {_UNITS[0]}" if unit == 0 else f"{amount:.3g} {_UNITS[unit]}"

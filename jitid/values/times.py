@@ -91,6 +91,11 @@ def format_duration(seconds: int) -> str:
     return "".join(parts) or "0s"
 
 
+def optional_duration(seconds: int | None) -> str | None:
+    """Return a duration in the form of `format_duration`, or None."""
+    return None if seconds is None else format_duration(seconds)
+
+
 def brief_duration(seconds: int) -> str:
     """Return a shortened duration for display: the largest unit and the next smaller one, as `29d4h`.
 
@@ -196,6 +201,11 @@ def check_times(*times: object) -> None:
 
 # Many rows have the same few times.
 @lru_cache(maxsize=4096)
+def optional_time(seconds: int | None) -> str | None:
+    """Return a time in the form of `format_time`, or None."""
+    return None if seconds is None else format_time(seconds)
+
+
 def format_time(seconds: int) -> str:
     """Return seconds since the epoch as a time of RFC 3339 in UTC, such as `2026-11-24T12:00:00Z`.
 

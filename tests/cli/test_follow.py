@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from jitid.capabilities.audit.audit_log import LogFilter
-from jitid.cli.ledger.audit_verbs import follow
+from jitid.capabilities.integrity.follow_log import follow
 from jitid.errors import BusyError, IntegrityError
 from tests.builders import World, edit
 from tests.real import Shell
@@ -186,17 +186,19 @@ def test_a_busy_ledger_is_waited_for(tmp_path: Path) -> None:
         if trouble is not None:
             raise trouble
 
-    with World(tmp_path / "ledger") as world, output_to(os.devnull):
-        batches = follow(world.authority, check, LogFilter(), None, start=False, members=False)
+    with World(tmp_path / "ledger") as world:
+        batches = follow(world.authority, check, time.sleep, LogFilter(), None, start=False, members=False)
         assert [event["op"] for event in next(batches)[0]] == ["init"]
         world.issue()
         assert [event["op"] for event in next(batches)[0]] == ["issue"]
 
 
 def test_a_log_that_became_shorter_ends_it(tmp_path: Path) -> None:
-    with World(tmp_path / "ledger") as world, output_to(os.devnull):
+    with World(tmp_path / "ledger") as world:
         world.issue()
-        batches = follow(world.authority, lambda: None, LogFilter(), None, start=False, members=False)
+        batches = follow(
+            world.authority, lambda: None, time.sleep, LogFilter(), None, start=False, members=False
+        )
         assert next(batches)[1] == 2
         edit(world.path, "DELETE FROM audit_event WHERE seq = 2")
         with pytest.raises(IntegrityError, match="ended at event 2"):
@@ -205,23 +207,16 @@ def test_a_log_that_became_shorter_ends_it(tmp_path: Path) -> None:
 
 def test_what_does_not_match_is_not_looked_at_twice(tmp_path: Path) -> None:
     """Otherwise a filter that rarely matches would cost more and more on a busy ledger."""
-    with World(tmp_path / "ledger") as world, output_to(os.devnull):
+    with World(tmp_path / "ledger") as world:
         batches = follow(
-            world.authority, lambda: None, LogFilter(operation="retire"), None, start=False, members=False
+            world.authority,
+            lambda: None,
+            time.sleep,
+            LogFilter(operation="retire"),
+            None,
+            start=False,
+            members=False,
         )
         for seq in (1, 2, 3):
             assert next(batches) == ([], seq)
             world.issue()
-
-
-@contextmanager
-def output_to(path: str) -> Iterator[None]:
-    """Redirect standard output to a file for the length of the block, even if pytest captures it."""
-    kept, file = os.dup(1), os.open(path, os.O_WRONLY)
-    os.dup2(file, 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(file)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from jitid.capabilities.leak import operations as leak_operations
+from jitid.capabilities.sweep import scan_result
 from jitid.cli.invocation import Invocation
-from jitid.cli.leak import scan_work
 from jitid.cli.leak.commands import ScanCommand
 from jitid.cli.leak.scan import scan
 from jitid.errors import UsageError
@@ -55,7 +55,7 @@ def test_strings_that_are_made_up_hide_none_that_is_ours(
     world: World, made: Made, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Of the strings unknown to the ledger, some are reported, and a note says that there are more."""
-    monkeypatch.setattr(scan_work, "_MOST_UNKNOWN", 5)
+    monkeypatch.setattr(scan_result, "_MOST_UNKNOWN", 5)
     many = "\n".join(opaque(number) for number in range(50))
     made.commit({"made up": many, "ours": world.issue(kind="opaque").token})
     status, document = told(capfd, world, made)

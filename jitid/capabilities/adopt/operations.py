@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from jitid.formats.columns import Columns
 from jitid.model.adopted import ADOPTED_NAME, MOST_SECRETS, StandingSecret
 from jitid.operation.base import READS, Operation
-from jitid.values.declaration import args, records, required_opt, value, values
-from jitid.values.field_types import COUNT, FILTER, REASON, ROWS, kept_text, pattern, typed_as
+from jitid.values.declaration import args, flag, local, opt, records, required_opt, value, values
+from jitid.values.field_types import COUNT, DELEGATOR, LIMIT, REASON, filtered, kept_text, pattern, typed_as
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 _PROOF = typed_as(REASON, parse=kept_text(1_000, "the proof").parse)
 """The action that ended a secret, in words."""
+
+
+ADOPTED_FIELDS = (
+    "name state owner=credential.delegator owner_state=credential.delegator_state agent place=adopted.place purpose "
+    "sensitivity target reference prefix=adopted.prefix length=adopted.length adopted_at=credential.issued_at "
+    "expires_at ended_at=credential.ended_at confirmed_at proof id jti fingerprint"
+)
 
 
 class Adopt(Operation["Adoption"]):
@@ -71,20 +78,30 @@ class AdoptedPage(Record):
 
 
 class ListAdopted(Operation["AdoptedPage"]):
-    """List adopted secrets, the oldest first, a page at a time."""
+    """List adopted secrets, the oldest first.
+
+    `standing` is what is alive; `ended` what is known to have ended where it is kept; `unconfirmed` what has ended
+    here, and may work there all the same.
+    """
 
     roles = ("responder", "auditor", "admin")
+    verb = "adopt list"
+    function = "leak.adopt_verbs:list_"
     effect = READS
+    view = Columns("jitid.adopt-list/1", ADOPTED_FIELDS, brief="name state owner place")
 
     names: tuple[str, ...] = values(ADOPTED_NAME, default=())
     """Only secrets of these names, the latest of each name."""
-    owner: str | None = value(FILTER, default=None)
+    owner: str | None = opt(
+        filtered(DELEGATOR), "--owner", help="Who answers for it.", metavar="DELEGATOR", default=None
+    )
     """The owner, by any of their names."""
-    live: bool = False
+    live: bool = flag("--live", help="Only what may still work where it is kept.", default=False)
     """Only secrets that may still work: live here, or not known to have ended where they are kept."""
     after: int = value(COUNT, default=0)
     """The ledger's number of the last secret already seen."""
-    limit: int = value(ROWS)
+    limit: int = opt(LIMIT, "--limit", help="At most N rows.", absent=0)
+    """The maximum number of secrets; on a line 0 for the usual number."""
 
 
 class ProbeAdopted(Operation["list[Probed]"]):
@@ -111,9 +128,19 @@ class Probed(Record):
 
 
 class SuggestReplacements(Operation["list[SecretReplacement]"]):
-    """Tell what could take the place of adopted secrets, and what has to be set up for that."""
+    """Tell what can take the place of adopted secrets, and write what it needs.
+
+    For each it names a kind that is made just in time, with the target for the configuration, a policy that permits
+    just that, and the commands that use it and then end the secret. Where nothing fits, it says so.
+    """
 
     roles = ("responder", "auditor", "admin")
+    verb = "adopt suggest"
+    function = "leak.adopt_verbs:suggest"
     effect = READS
+    view = Columns("jitid.adopt-suggest/1", "name kind why configuration policy commands")
 
-    names: tuple[str, ...] = values(ADOPTED_NAME, least=1, most=100)
+    names: tuple[str, ...] = args(
+        ADOPTED_NAME, "[NAME]...", help="Names of adopted secrets.", least=1, most=100
+    )
+    all_: bool = local(flag("--all", help="All that may still work where they are kept."))

@@ -36,7 +36,7 @@ from jitid.values.record import Record
 from jitid.values.scope import Scope
 from jitid.values.secret import Secret
 from jitid.values.text import quote
-from jitid.values.times import format_duration, format_time
+from jitid.values.times import format_time, optional_duration
 
 Files = Sequence[tuple[str, str]]
 
@@ -389,7 +389,7 @@ def _differences(
         ("decision", old_outcome.decision, new_outcome.decision),
         ("rules", old_outcome.rules, new_outcome.rules),
         ("granted", old_outcome.granted, new_outcome.granted),
-        ("lifetime", _duration(old_outcome.lifetime), _duration(new_outcome.lifetime)),
+        ("lifetime", optional_duration(old_outcome.lifetime), optional_duration(new_outcome.lifetime)),
         ("needs", old_outcome.needs, new_outcome.needs),
         ("policy", document.get("policy"), today.policy.digest),
         ("sensitivity", request.sensitivity, current.sensitivity),
@@ -402,10 +402,6 @@ def _differences(
     for label, old_value, new_value in pairs:
         if old_value != new_value:
             yield ChangedInput(label, _words(old_value), _words(new_value))
-
-
-def _duration(seconds: int | None) -> str | None:
-    return None if seconds is None else format_duration(seconds)
 
 
 def _words(value: object) -> str:

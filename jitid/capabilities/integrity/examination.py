@@ -173,7 +173,8 @@ def _schema(subject: _Subject) -> Iterator[Check]:
         )
     else:
         yield ok("schema", f"schema {version}")
-    yield from _database(subject)
+    for remark, repair in subject.condition.remarks():
+        yield ok("database", remark) if repair is None else warning("database", remark, repair)
 
 
 def _names(subject: _Subject) -> Iterator[Check]:
@@ -196,11 +197,6 @@ def _size(subject: _Subject) -> Iterator[Check]:
         yield warning("size", f"little room: {detail}", "make room on its file system")
     else:
         yield ok("size", detail)
-
-
-def _database(subject: _Subject) -> Iterator[Check]:
-    for remark, repair in subject.condition.remarks():
-        yield ok("database", remark) if repair is None else warning("database", remark, repair)
 
 
 def _clock(subject: _Subject) -> Iterator[Check]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
-from jitid.operation.base import READS, Operation, PagedOperation, private_out_opt
-from jitid.values.declaration import local, value
-from jitid.values.field_types import DURATION, MAX_ROWS, ROWS, number, text
+from jitid.operation.base import READS, Operation, PagedOperation, dry_run_flag, private_out_opt
+from jitid.values.declaration import local, opt, value
+from jitid.values.field_types import DURATION, FILE, FOLDER, MAX_ROWS, ROWS, number, text
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
@@ -27,28 +27,62 @@ def is_event(document: dict[str, Any]) -> bool:
 
 
 class VerifyLog(Operation["Verification"]):
-    """Check the audit chain and the rows that it accounts for."""
+    """Check the audit chain, and the ledger's rows against it.
+
+    Any event that was edited, removed, inserted or moved is found. With --file an export is checked, for
+    which no ledger is needed. Exit status 7 says that it does not hold.
+    """
 
     roles = ("auditor",)
     effect = READS
     slow = True
+    verb = "audit verify"
+    function = "ledger.audit_verbs:verify"
+    view = Columns("jitid.audit-verify/1", "events members head", single=True)
 
+    expect_head: str | None = local(opt(FILE, "--expect-head", help="A signed head kept earlier."))
     expected_head: str | None = value(text(16_384, "the head"), default=None)
+    file: str | None = local(opt(FILE, "--file", help="An exported log instead of the ledger's."))
 
 
 class Prune(Operation["Pruning"]):
-    """Let go of the rows of what has been dead for long enough."""
+    """Let go of what has been over for long enough.
+
+    Rows of identities go whose credentials have ended and expired before --rows-after (30d unless configured), with all
+    that descends from them. What leaked stays, and so do tasks, whose names are never used again. With --export, audit
+    events from before --evidence-after (400d unless configured) are written into a file, read again, and cut, but for
+    those that rows remember. The log and the rows are checked before. If it is broken off, the same command goes on.
+    """
 
     roles = ("admin",)
     slow = True
+    verb = "prune"
+    function = "ledger.ledger_verbs:prune"
+    view = Columns(
+        "jitid.prune/1",
+        "before identities credentials rows event left dry_run evidence_before exported kept cut_event file",
+        single=True,
+    )
 
-    rows_after: int | None = value(DURATION)
+    rows_after: int | None = opt(
+        DURATION, "--rows-after", help="How long rows of the dead are kept (default: 30d)."
+    )
     """Seconds for which rows of ended credentials are kept; None only continues an earlier pruning."""
+    evidence_after: int | None = local(
+        opt(
+            DURATION,
+            "--evidence-after",
+            help="How long audit events are kept, with --export (default: 400d).",
+        )
+    )
+    export: str | None = local(
+        opt(FOLDER, "--export", help="Export older audit events into this folder, and cut them.")
+    )
     leaks_after: int | None = value(DURATION, default=None)
     """Seconds for which a leak is kept after it was closed and proved refused; None keeps it for ever."""
     seconds: int = value(number(1, 3_600), default=20)
     """Seconds of deletion after which the operation returns, with the number of identities that are left."""
-    dry_run: bool = False
+    dry_run: bool = dry_run_flag()
     accept_clock: bool = False
 
 

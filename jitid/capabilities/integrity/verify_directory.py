@@ -323,7 +323,10 @@ def _before(seq: int, event: Mapping[str, Any], delegator: Delegator) -> Delegat
                 return None
         case "delegator-change":
             if all(recorded[field] == value for field, value in event["now"].items()):
-                was: dict[str, Any] = {field: _value(value) for field, value in event["was"].items()}
+                was: dict[str, Any] = {
+                    field: tuple(value) if isinstance(value, list) else value
+                    for field, value in event["was"].items()
+                }
                 return delegator._replace(**was)
         case "delegator-disable":
             if event.get("again"):
@@ -349,7 +352,3 @@ _ABSENT: Mapping[str, Any] = {
     "aliases": [],
 }
 """The values of fields that an event which adds a delegator leaves out."""
-
-
-def _value(recorded: object) -> object:
-    return tuple(recorded) if isinstance(recorded, list) else recorded

@@ -65,6 +65,11 @@ class Leaked(Record):
         return None if accepted_until is None else max(accepted_until - self.leak.reported_at, 0)
 
     @property
+    def has_live_identity(self) -> bool:
+        """Whether the credential of an open leak has ended while its identity is still live."""
+        return self.leak.closed_at is None and self.leak.has_live_kin
+
+    @property
     def offline_until(self) -> int | None:
         """When it expires, if it is signed and has not expired; `acceptance` says until when verifiers accept it."""
         lasts = self.credential.claims_hash is not None and self.credential.expires_at > self.now

@@ -27,6 +27,9 @@ LEAK_FIELDS = (
     "offline_until proved_at closed_at successors delegated lives_until=leak.kin_until places=place_count place "
     "refused_since accepted_until exposure_verifiers"
 )
+LEAK_BRIEF = "leak jti agent source state exposure"
+"""Columns for a terminal of 80 columns, if the source is short."""
+LEAKS = Columns("jitid.leak-list/1", LEAK_FIELDS, brief=LEAK_BRIEF)
 
 
 class Trace(Operation["Traced"]):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from jitid.capabilities.scan.hits import Item, hole_after, is_sparse
 from jitid.search.find import AFTER
+from jitid.search.strings import is_wide
 
 if TYPE_CHECKING:
     import zipfile
@@ -71,6 +72,11 @@ def is_archive(beginning: bytes) -> bool:
 def is_other(beginning: bytes) -> bool:
     """Return whether data with this beginning is compressed in a format that jitid does not open."""
     return beginning.startswith(OTHERS)
+
+
+def is_special(beginning: bytes) -> bool:
+    """Return whether data with this beginning is compressed or UTF-16."""
+    return is_archive(beginning) or is_other(beginning) or is_wide(beginning)
 
 
 def search(searcher: Searcher, descriptor: int, item: Item, beginning: bytes) -> Iterator[None]:

@@ -23,7 +23,6 @@ from jitid.capabilities.scan.history import (
 )
 from jitid.capabilities.scan.hits import CHUNK, Hit, Item, Origin, ScanTally, Searcher
 from jitid.errors import StorageError
-from jitid.search.strings import is_wide
 
 _LONG = CHUNK // 4
 """Maximum bytes of an object that is searched together with others."""
@@ -224,7 +223,7 @@ class BlobReading:
                 beginning = bytes(window[begin : min(end - 1, begin + _BEGINNING)])
                 if Searcher.may_be_alone(length, beginning):
                     self._searcher.alone(self._item(self._done), bytes(window[begin : end - 1]))
-                if not _is_special(beginning):
+                if not archives.is_special(beginning):
                     self._starts.append(begin)
                     self._numbers.append(self._done)
                     self._bytes += length
@@ -311,8 +310,3 @@ def _pieces(pipe: int, remaining: int) -> Iterator[bytes]:
             return
         remaining -= len(piece)
         yield piece
-
-
-def _is_special(beginning: bytes) -> bool:
-    """Return whether an object with this beginning is compressed or UTF-16."""
-    return archives.is_archive(beginning) or archives.is_other(beginning) or is_wide(beginning)

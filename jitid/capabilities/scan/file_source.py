@@ -19,7 +19,6 @@ from jitid.capabilities.scan.workers import Sharing
 from jitid.crypto.private_key import SEED
 from jitid.errors import UsageError
 from jitid.redaction.token_format import MAX_TOKEN
-from jitid.search.strings import is_wide
 from jitid.values.text import quote, token_warning
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -100,7 +99,7 @@ class FileReading:
                 # The usual case first: plain text, according to its beginning.
                 usual = window[start] not in _FIRST and window.find(b"\0", start, start + _BEGINNING) < 0
                 if count < _WINDOW - start and (
-                    usual or not _is_special(bytes(view[start : start + min(count, _BEGINNING)]))
+                    usual or not archives.is_special(bytes(view[start : start + min(count, _BEGINNING)]))
                 ):
                     if count <= _SMALL and (count == SEED or window[start] == _FIRST_ZERO):
                         self.searcher.alone(Item(prefix + name), bytes(view[start : start + count]))
@@ -146,11 +145,6 @@ class FileReading:
 
 def _item(names: tuple[str, str]) -> Item:
     return Item("".join(names))
-
-
-def _is_special(beginning: bytes) -> bool:
-    """Return whether a file with this beginning is compressed or UTF-16."""
-    return archives.is_archive(beginning) or archives.is_other(beginning) or is_wide(beginning)
 
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK

@@ -432,7 +432,7 @@ class Source(Protocol):
     root: str
     """A sentence that names the folder to which the paths of items are relative."""
     processes: int | None
-    """Number of processes that should search; None for one per processor, up to `MOST_PROCESSES`."""
+    """Number of processes that should search; None for one per processor, up to a maximum."""
 
     def prepare(self, processes: int) -> None:
         """Prepare the data that the processes share, before they are forked. Raises UsageError.

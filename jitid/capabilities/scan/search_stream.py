@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import marshal
 import os
-import signal
 import stat
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from jitid.errors import StorageError, UsageError
+from jitid.capabilities.scan import helper_process
+from jitid.errors import IncompleteError, StorageError, UsageError
 from jitid.search.find import Finds, SecretSearch, Shapes
 from jitid.search.hidden import AFTER, BEFORE, HiddenSearch
 from jitid.search.pasted import LONGEST, search_pasted
@@ -25,7 +25,6 @@ CHUNK = 1 << 19
 """Number of bytes that are searched at once; they fit into the cache of one processor."""
 
 _WORTH_SHARING = 1 << 22
-_MOST_PROCESSES = 4
 _BATCH = 100_000
 """Maximum number of distinct strings that are looked up together, and held in memory."""
 
@@ -77,7 +76,7 @@ class StreamSearch:
         self._path = path
         self._label = label
         self._command = command
-        self._processes = min(processors(), _MOST_PROCESSES) if processes is None else processes
+        self._processes = helper_process.usual_number() if processes is None else processes
         self._descriptor = -1
         self._window = bytearray(BEFORE + chunk + AFTER)
         self._shapes = shapes
@@ -117,9 +116,7 @@ class StreamSearch:
     def close(self) -> None:
         """Kill the helper processes that still search, and close the file."""
         for pid, pipe in self._helpers:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            os.close(pipe)
+            helper_process.stop(pid, pipe)
         self._helpers.clear()
         for descriptor in (self._descriptor, self._lock or 0):
             if descriptor > 0:
@@ -138,6 +135,10 @@ class StreamSearch:
         """
         for batch in spared(self._found()):
             yield from (batch,) if room is None else batch.parts(room)
+
+    def shortcoming(self) -> IncompleteError | None:
+        """Return the error for a text of which a part was not searched; None if all was."""
+        return incomplete(self.missed, self.caveat, self._command) if self.missed else None
 
     def _found(self) -> Iterator[Finds]:
         if self._short is not None:
@@ -192,10 +193,8 @@ class StreamSearch:
             self._left = mmap.mmap(-1, _STATE.size + _KEPT)
             self._lock = os.memfd_create("jitid")
         self._leave(ended, 0, 0, size)
-        # The system may allow no more processes: then fewer of them take turns.
-        with suppress(OSError):
-            for _ in range(helpers):
-                self._helpers.append(start_helper(self._help))
+        for _ in range(helpers):
+            self._start_helper()
 
     def _is_long(self) -> bool:
         status = os.fstat(self._descriptor)
@@ -290,6 +289,11 @@ class StreamSearch:
                 else:
                     return
 
+    def _start_helper(self) -> None:
+        # The system may allow no more processes: then fewer of them take turns.
+        with suppress(OSError):
+            self._helpers.append(helper_process.start(self._help))
+
     def _help(self, writer: int) -> None:
         with os.fdopen(writer, "wb") as file:
             failure = 0
@@ -302,6 +306,16 @@ class StreamSearch:
                 failure = error.errno or -1
             marshal.dump(dict(self.missed), file)
             marshal.dump(failure, file)
+
+
+def incomplete(missed: Collection[str], caveat: str | None, command: str) -> IncompleteError:
+    """Return the error for a text of which parts were not searched, for these reasons."""
+    hint = f"decode that part, and search the result: base64 -d FILE | {command}"
+    if COMPRESSED in missed:
+        hint = caveat or hint
+    elif UNKNOWN_FORM in missed:
+        hint = "search the part around the leak, in a smaller text"
+    return IncompleteError(f"the search is incomplete; not searched: {', '.join(sorted(missed))}", hint)
 
 
 def _is_full(finds: Finds) -> bool:
@@ -328,34 +342,3 @@ def _widen(descriptor: int) -> None:
 
         with suppress(OSError, AttributeError):
             fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE)
-
-
-def start_helper(work: Callable[[int], None]) -> tuple[int, int]:
-    """Start a process that gives `work` the writing end of a pipe; return its id and the reading end.
-
-    Raises OSError if the system allows no more processes.
-    """
-    reader, writer = os.pipe()
-    try:
-        pid = os.fork()
-    except OSError:
-        os.close(reader)
-        os.close(writer)
-        raise
-    if pid == 0:
-        try:
-            for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(signal_number, signal.SIG_DFL)
-            work(writer)
-        finally:
-            # Even after an error, the child must not continue the parent's work.
-            os._exit(0)
-    os.close(writer)
-    return pid, reader
-
-
-def processors() -> int:
-    """Return the number of processors that can share the work; 1 if the system lacks the functions for it."""
-    if not hasattr(os, "memfd_create") or not hasattr(os, "sched_getaffinity"):
-        return 1
-    return len(os.sched_getaffinity(0))

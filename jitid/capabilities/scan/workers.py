@@ -10,7 +10,6 @@ import marshal
 import mmap
 import os
 import select
-import signal
 import socket
 import struct
 import time
@@ -19,8 +18,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+from jitid.capabilities.scan import helper_process
 from jitid.capabilities.scan.hits import KINDS, Batch, Searcher, Source
-from jitid.capabilities.scan.search_stream import processors, start_helper
 from jitid.errors import StorageError
 from jitid.search.find import SecretSearch
 
@@ -37,7 +36,6 @@ def readable(descriptors: Iterable[int], patience: float | None) -> list[int]:
     return [descriptor for descriptor, _ in ready]
 
 
-MOST_PROCESSES = 4
 # Messages between the processes have no common type.
 # ruff: noqa: ANN401
 
@@ -58,12 +56,12 @@ class Search:
     ) -> None:
         """Search `source` for strings of the kinds `kinds`, in `processes` processes.
 
-        `secret_search` finds adopted secrets. By default there is one process per processor, up to `MOST_PROCESSES`.
+        `secret_search` finds adopted secrets. By default there is one process per processor, up to a maximum.
         """
         self._source = source
         self._kinds = kinds
         self._secret_search = secret_search
-        self._processes = min(processors(), MOST_PROCESSES) if processes is None else processes
+        self._processes = helper_process.usual_number() if processes is None else processes
         self._parent = os.getpid()
         self._helpers: dict[int, int] = {}
         """The helper processes, by the descriptor of their messages."""
@@ -73,8 +71,7 @@ class Search:
         self._source.prepare(self._processes)
         try:
             for _ in range(1, self._processes):
-                pid, receiving = start_helper(self._search)
-                self._helpers[receiving] = pid
+                self._start()
         except OSError:
             # The system may refuse more processes: then this process searches alone.
             self.close()
@@ -89,9 +86,7 @@ class Search:
     def close(self) -> None:
         """Stop the helpers that still search."""
         for descriptor, pid in self._helpers.items():
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            os.close(descriptor)
+            helper_process.stop(pid, descriptor)
         self._helpers.clear()
 
     def batches(self) -> Iterator[Batch]:
@@ -125,9 +120,16 @@ class Search:
             os.waitpid(self._helpers.pop(descriptor), 0)
             os.close(descriptor)
 
-    def _search(self, pipe: int) -> None:
+    def _start(self) -> None:
+        pid, descriptor = helper_process.start(self._help)
+        self._helpers[descriptor] = pid
+
+    def _help(self, pipe: int) -> None:
         for descriptor in self._helpers:
             os.close(descriptor)
+        self._search(pipe)
+
+    def _search(self, pipe: int) -> None:
         searcher = Searcher(self._kinds, self._secret_search)
         reported_at = time.monotonic()
         for _ in self._source.search(searcher):

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.formats.columns import Columns
 from jitid.operation.base import READS, Operation, public_out_opt
-from jitid.values.declaration import local, opt, value, values
+from jitid.values.declaration import computed, local, opt, optional_arg, value, values
 from jitid.values.field_types import (
     ALGORITHM,
     COUNT,
     DURATION,
+    FILE,
     FILTER,
     KEY_USE,
     MAX_CHAIN,
     REASON,
+    TEXT,
     number,
     pattern,
     text,
+    typed_as,
 )
 from jitid.values.record import Record
 
@@ -28,6 +31,14 @@ if TYPE_CHECKING:
     from jitid.capabilities.trust.rotation import KeyChange
     from jitid.capabilities.trust.x509_authority import Bundle, Imported, Requested, RevocationList
     from jitid.model.ledger_rows import SigningKey
+
+
+_TRANSIT = typed_as(
+    pattern("none|[A-Za-z0-9._-]{1,64}/[A-Za-z0-9._-]{1,64}", "TARGET/KEY, or none"),
+    "TARGET/KEY",
+    parse=TEXT.parse,
+)
+"""`TARGET/KEY` of the transit engine that keeps a key, or `none` for a file."""
 
 
 class KeyRow(Record):
@@ -62,16 +73,25 @@ class ListKeys(Operation["list[KeyRow]"]):
 
 
 class RotateKey(Operation["KeyChange"]):
-    """Sign with a new key from now on."""
+    """Sign with a new key from now on.
+
+    What older keys signed stays valid; their private halves are removed. With --transit the private half of the new
+    one is made and kept by the transit engine of an OpenBao, and never leaves it; so are its successors.
+    """
 
     roles = ("admin",)
+    verb = "keys rotate"
+    function = "ledger.keys_verbs:rotate"
+    view = Columns("jitid.keys-rotate/1", "kid use algorithm retired event", single=True)
 
-    algorithm: str = value(ALGORITHM)
-    use: str = value(KEY_USE, default="jws")
-    transit: str | None = value(
-        pattern("none|[A-Za-z0-9._-]{1,64}/[A-Za-z0-9._-]{1,64}", "TARGET/KEY, or none"), default=None
+    algorithm: str = opt(ALGORITHM, "--algorithm", help="EdDSA (default) or ES256.", absent="")
+    use: str = opt(KEY_USE, "--use", help="What the key signs: jws (default), x509 or ssh.", default="jws")
+    transit: str | None = opt(
+        _TRANSIT,
+        "--transit",
+        help="Let a transit engine keep the key; `none`: a file (default: as the key before).",
+        default=None,
     )
-    """`TARGET/KEY` of the transit engine that keeps it, or `none` for a file; by default, where its predecessor is."""
     accept_clock: bool = False
 
 
@@ -157,12 +177,23 @@ class RequestAuthority(Operation["Requested"]):
 
 
 class ImportAuthority(Operation["Imported"]):
-    """Certify from now on as an authority under a root."""
+    """Certify under a root, with the certificate that was asked for.
+
+    FILE has the certificate of the key, those above it, and the root as the last, in PEM. The authority that
+    certified until now is retired: what it certified stays valid.
+    """
 
     roles = ("admin",)
+    verb = "keys import"
+    function = "ledger.keys_verbs:import_"
+    view = Columns("jitid.keys-import/1", "kid retired expires_at event", single=True)
 
-    chain: str = value(text(MAX_CHAIN, "the certificates"))
-    """The key's own certificate and the certificates above it up to the root, in PEM."""
+    file: str | None = local(
+        optional_arg(
+            FILE, "[FILE]", help="A file with the certificates in PEM; standard input if absent or `-`."
+        )
+    )
+    chain: str = computed(text(MAX_CHAIN, "the certificates"), absent="")
     accept_clock: bool = False
 
 

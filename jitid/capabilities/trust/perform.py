@@ -136,14 +136,7 @@ def _documents(context: Context, kids: tuple[str, ...]) -> Iterator[publication.
     terms = context.terms()
     with context.ledger.read() as snapshot:
         contract.refuse_if_sealed(snapshot)
-        yield from publication.documents(
-            snapshot,
-            context.ledger.names,
-            context.keyring,
-            url=terms.publish_url,
-            lifetime=terms.publish_lifetime,
-            kids=kids,
-        )
+        yield from publication.documents(snapshot, context.ledger.names, context.keyring, terms, kids)
 
 
 def make_status_list(context: Context, operation: ops.MakeStatusList) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from jitid.capabilities.trust import rotation, status_lists
@@ -23,6 +23,9 @@ from jitid.model.ledger_rows import Names, SigningKey
 from jitid.values import strict_json
 from jitid.values.ids import credential_id
 from jitid.values.record import Record
+
+if TYPE_CHECKING:
+    from jitid.operation.terms import Terms
 
 INDEX = "jitid.json"
 KEYS = "jwks.json"
@@ -125,25 +128,14 @@ def number_of(name: str) -> int:
 
 
 def documents(
-    snapshot: View,
-    names: Names,
-    keyring: Keyring,
-    *,
-    url: str | None,
-    lifetime: int,
-    kids: Collection[str] = (),
+    snapshot: View, names: Names, keyring: Keyring, terms: Terms, kids: Collection[str]
 ) -> Iterator[Document]:
     """Yield the documents to publish; each must be put into its place in this order.
 
-    Args:
-        snapshot: the view that all documents are made from.
-        names: the names of the ledger.
-        keyring: signs the status lists.
-        url: where the documents will be served; without it there are no status lists.
-        lifetime: for how many seconds a list is valid.
-        kids: the keys of the status lists that are published already. They stay published as long as these lists do.
-
+    Without an address where they will be served, there are no status lists. `kids` are the keys of the status lists
+    that are published already. They stay published as long as these lists do.
     """
+    url = terms.publish_url
     members = {"issuer": names.issuer, "trust_domain": names.trust_domain, **_former(names, snapshot.now)}
     yield Document(INDEX, _text({"schema": SCHEMA, "ledger": names.uuid, "url": url, **members}))
     keys = rotation.published(snapshot)
@@ -151,7 +143,7 @@ def documents(
     wider_key_set = _text({"keys": [*keys["keys"], *_named(snapshot, keys, kids)]})
     yield Document(KEYS, wider_key_set)
     if url is not None:
-        lists = status_lists.signed_lists(snapshot, keyring, url, lifetime)
+        lists = status_lists.signed_lists(snapshot, keyring, url, terms.publish_lifetime)
         yield from (Document(name, text.encode()) for name, text in lists)
     yield from _for_ssh(snapshot, names)
     yield from _for_spiffe(snapshot, names, keyring)

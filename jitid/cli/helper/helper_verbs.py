@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import time
-import unicodedata
-from base64 import b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.inventory.operations import Inspect
@@ -20,11 +16,13 @@ from jitid.cli.invocation import Invocation
 from jitid.cli.issue.obtain import hand_over, obtain
 from jitid.crypto import openssh
 from jitid.errors import JitidError, UsageError
+from jitid.formats import git_credential
 from jitid.formats.json import dumps
 from jitid.issuers.aws_sts import credential_process
 from jitid.model.credential import USUAL_KIND, named_kind
 from jitid.system import output, ssh_agent
 from jitid.system.files import write_private
+from jitid.system.program_request import origin, read_request
 from jitid.values import strict_json
 from jitid.values.text import quote
 
@@ -160,72 +158,6 @@ def _slot(cli: Invocation, request_words: Iterable[str | None]) -> str:
     return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-_MOST = 65_536
-"""Maximum number of bytes in a request; requests of git and docker need a thousandth of it."""
-
-_NEVER = ("Cc", "Cf", "Zl", "Zp", "Cs")
-"""Control and format characters, and separators of lines and paragraphs (Unicode, table 4-4)."""
-
-_UNPRINTABLE = re.compile(rb"[^ -~]")
-
-_AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
-"""Host and port, in a form that all parsers read alike."""
-
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
-
-
-def read_request(label: str, of_servers: str | None = None) -> str:
-    """Return the request that a program writes to standard input. It has no control characters but line feeds.
-
-    An attacker may control parts of it, such as the user in an address for `git clone`. If a character ended a line
-    for jitid but not for the program, the attacker could name another server than the receiver of the token. Lines
-    that begin with `of_servers` repeat a header of a server. A header may contain any byte (RFC 9110, section 5.5) and
-    names no server, so each byte that is not printable ASCII becomes a space.
-
-    Raises UsageError for an invalid or too long request.
-    """
-    from jitid.system.read_input import read
-
-    data = read("-", _MOST, label)
-    if len(data) > _MOST:
-        raise UsageError(f"{label} has more than {_MOST} bytes")
-    if of_servers is not None:
-        data = b"\n".join(
-            _UNPRINTABLE.sub(b" ", line) if line.startswith(of_servers.encode()) else line
-            for line in data.split(b"\n")
-        )
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        raise UsageError(f"{label} is not UTF-8") from None
-    if any(unicodedata.category(character) in _NEVER and character != "\n" for character in text):
-        raise UsageError(
-            f"{label} has a character that no address has; no credential was made",
-            "somebody may want the token of one server to reach another: look at the address",
-        )
-    return text
-
-
-def origin(url: str) -> str:
-    """Return scheme, host and port of a URL, the audience of a token for that server.
-
-    Raises UsageError for an invalid address, or if the token would be sent unencrypted to another machine.
-    """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        host, port, parts = "", None, urlsplit("")
-    if not host or parts.scheme not in ("https", "http") or not _AUTHORITY.fullmatch(parts.netloc):
-        raise UsageError(f"{quote(url, 200)} is no address with a host", "such as https://git.example")
-    if parts.scheme == "http" and host not in _LOOPBACK:
-        raise UsageError(
-            f"a token for {quote(host)} would cross the network unencrypted; none was made", "use https"
-        )
-    url_host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{url_host}" + ("" if port is None else f":{port}")
-
-
 def token_of(kind: str, secret: Secret, consumer: str) -> str:
     """Return the token of a credential. Raises UsageError if its secret has another form."""
     if secret.names != ("token",):
@@ -261,18 +193,6 @@ def _docker_answer(server: str, issued: Issued) -> str:
 
 OPERATIONS = ("get", "store", "erase")
 
-_GIT_USERNAME = "jitid"
-"""The user name beside the token as password, if the address has no user."""
-
-_CHALLENGES = "wwwauth[]"
-"""A `WWW-Authenticate` header of the server; git 2.41 and later repeat each (git-credential(1))."""
-
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)')
-"""A quoted string (RFC 9110, section 5.6.4). Without a closing quote it extends to the end of the text."""
-
-_CHALLENGE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?![^ ])(?! *=)")
-"""A scheme, also in the place of a parameter: no `=` follows it (RFC 9110, section 11.6.1)."""
-
 
 def git(cli: Invocation, args: commands.HelperGitCommand) -> None:
     """Perform `jitid helper git`."""
@@ -282,70 +202,19 @@ def git(cli: Invocation, args: commands.HelperGitCommand) -> None:
         # Later versions of git may call other operations. A helper ignores unknown ones (gitcredentials(7)).
         cli.detail(f"{quote(operation)} is nothing that this helper does")
         return
-    request = _attributes(read_request("what git says", of_servers=f"{_CHALLENGES}="))
+    request = git_credential.request_of(
+        read_request("what git says", of_servers=f"{git_credential.CHALLENGES}=")
+    )
     if operation != "get":
         return
-    server = origin(_url(request))
+    server = origin(git_credential.url_of(request))
     issued = obtain(cli, args, args.kind or USUAL_KIND, args.audience or (server,))
-    hand_over(cli, issued, lambda: output.write(_git_answer(request, issued)))
 
+    def show() -> None:
+        token = token_of(issued.kind, issued.credentials[0].secret, "git")
+        output.write(git_credential.answer(request, token, issued.expires_at))
 
-def _git_answer(request: dict[str, list[str]], issued: Issued) -> str:
-    token = token_of(issued.kind, issued.credentials[0].secret, "git")
-    user = request.get("username", [_GIT_USERNAME])[-1]
-    if "authtype" not in request.get("capability[]", []):
-        attributes = {"username": user, "password": token}
-    else:
-        # If the server offers both, use the Bearer scheme, which is for tokens (RFC 6750): no server or log takes the
-        # token for the password of a person. The order of challenges has no meaning (RFC 9110, section 11.6.1).
-        if "bearer" in _schemes(request.get(_CHALLENGES, [])):
-            attributes = {"authtype": "Bearer", "credential": token}
-        else:
-            # git-credential-store would write a `password` to a file, even an ephemeral one.
-            attributes = {
-                "authtype": "Basic",
-                "credential": b64encode(f"{user}:{token}".encode()).decode("ascii"),
-            }
-        attributes = {"capability[]": "authtype", **attributes, "ephemeral": "1"}
-    attributes["password_expiry_utc"] = str(issued.expires_at)
-    return "".join([f"{name}={value}\n" for name, value in attributes.items()])
-
-
-def _schemes(challenges: list[str]) -> set[str]:
-    """Return the schemes that a server offers, in lower case (RFC 9110, sections 11.1 and 11.6.1)."""
-    elements = [
-        element.strip() for challenge in challenges for element in _QUOTED.sub('""', challenge).split(",")
-    ]
-    return {match[1].lower() for element in elements if (match := _CHALLENGE.match(element))}
-
-
-def _url(request: dict[str, list[str]]) -> str:
-    protocol, host = (request.get(name, [""])[-1] for name in ("protocol", "host"))
-    if not protocol or not host:
-        raise UsageError("git does not say for which server it wants a credential: protocol and host")
-    if any(character in "/?#" for character in host):
-        raise UsageError("git names a server that is no host; no credential was made", "look at the address")
-    return f"{protocol}://{host}"
-
-
-def _attributes(text: str) -> dict[str, list[str]]:
-    """Return the attributes from git, by name. Only a name that ends in `[]` has several values. Raises UsageError."""
-    attributes: dict[str, list[str]] = {}
-    for line in text.split("\n"):
-        if not line:
-            break
-        name, equals, value = line.partition("=")
-        if not equals:
-            raise UsageError("what git says has a line without `=`")
-        if not name.endswith("[]"):
-            attributes[name] = []
-        values = attributes.setdefault(name, [])
-        if value:
-            values.append(value)
-        else:
-            # An empty value resets the list.
-            values.clear()
-    return {name: values for name, values in attributes.items() if values}
+    hand_over(cli, issued, show)
 
 
 _INFO = "KUBERNETES_EXEC_INFO"

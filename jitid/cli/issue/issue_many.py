@@ -95,7 +95,8 @@ def issue(cli: Invocation, args: commands.IssueCommand, template: IssueRequest, 
         if not issued_count:
             cli.note("there was nothing to issue: the list of tasks is empty")
     finally:
-        _progress_done(cli, issued_count, args.count)
+        if issued_count:
+            _progress(cli, issued_count, args.count, "\n")
         for note, times in notes.items():
             cli.note(note if times == 1 else f"{note} ({times} times)")
 
@@ -290,15 +291,8 @@ def _value(name: str, value: object) -> Any:  # noqa: ANN401 - a value of the fi
     return tuple([field.type.parse(text, name) for text in texts])
 
 
-def _progress(cli: Invocation, issued_count: int, count: int | None) -> None:
+def _progress(cli: Invocation, issued_count: int, count: int | None, end: str = "") -> None:
     # If the lines go to the terminal, they show the progress themselves.
     if os.isatty(2) and not cli.quiet and not output.is_terminal():
         total = f" of {count}" if count is not None else ""
-        os.write(2, f"\rjitid: issued {issued_count}{total}".encode())
-
-
-def _progress_done(cli: Invocation, issued_count: int, count: int | None) -> None:
-    if issued_count:
-        _progress(cli, issued_count, count)
-        if os.isatty(2) and not cli.quiet and not output.is_terminal():
-            os.write(2, b"\n")
+        os.write(2, f"\rjitid: issued {issued_count}{total}{end}".encode())

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from jitid.authority.open import open_authority, open_for_preview, open_or_creat
 from jitid.capabilities.adopt import operations as ops
 from jitid.capabilities.adopt import read_secret
 from jitid.capabilities.adopt.adoption import Amended
-from jitid.capabilities.adopt.operations import ListAdopted, SuggestReplacements
 from jitid.capabilities.adopt.read_secret import STATED, check_elsewhere, read, standing_secret
 from jitid.cli.invocation import Invocation
 from jitid.cli.leak.trace import some
@@ -43,12 +43,8 @@ def add(cli: Invocation, args: commands.AdoptAddCommand) -> None:
     facts = {name: getattr(args, name) for name in STATED}
     content = None
     if args.from_file is not None:
-        if (
-            args.file is not None
-            or args.fingerprint is not None
-            or args.public_key is not None
-            or args.name is not None
-        ):
+        others = (args.file, args.fingerprint, args.public_key, args.name)
+        if any(other is not None for other in others):
             raise UsageError("--from-file names all that is adopted", "leave the name and the secret out")
         secrets, content = read(args.from_file, args.as_, args.fields, facts)
     else:
@@ -62,8 +58,7 @@ def add(cli: Invocation, args: commands.AdoptAddCommand) -> None:
                 "say what it is called, who answers for it, where it is kept and what for: "
                 "jitid adopt add NAME --owner DELEGATOR --place TEXT --purpose TEXT",
             )
-        secret = _kept(args.file, args.fingerprint, args.public_key, args.prefix, facts)
-        secrets = (standing_secret(0, facts, secret),)
+        secrets = (standing_secret(0, facts, _kept(args, facts)),)
     operation = ops.Adopt(
         secrets=secrets, content=content, dry_run=args.dry_run, accept_clock=cli.accept_clock
     )
@@ -72,25 +67,19 @@ def add(cli: Invocation, args: commands.AdoptAddCommand) -> None:
     _report(cli, authority.perform(operation), args)
 
 
-def _kept(
-    file: str | None,
-    fingerprint: str | None,
-    public_key: str | None,
-    prefix: str | None,
-    facts: Mapping[str, Any],
-) -> KeptSecret:
+def _kept(args: commands.AdoptAddCommand, facts: Mapping[str, Any]) -> KeptSecret:
     """Return the facts to store about the secret. Raises UsageError unless it is given in exactly one way."""
-    if sum(way is not None for way in (file, fingerprint, public_key)) > 1:
+    if sum(way is not None for way in (args.file, args.fingerprint, args.public_key)) > 1:
         raise UsageError(
             "--file, --fingerprint and --public-key are three ways to say the same", "give one of them"
         )
-    if fingerprint is not None:
-        return read_secret.of_fingerprint(fingerprint, prefix)
-    if public_key is not None:
+    if args.fingerprint is not None:
+        return read_secret.of_fingerprint(args.fingerprint, args.prefix)
+    if args.public_key is not None:
         return read_secret.of_public(
-            unmarked(public_key, MOST_SECRET, "the public key").decode("ascii", "replace")
+            unmarked(args.public_key, MOST_SECRET, "the public key").decode("ascii", "replace")
         )
-    data = read_input.read(file or "-", MOST_SECRET + 2, "the secret")
+    data = read_input.read(args.file or "-", MOST_SECRET + 2, "the secret")
     if mark := mark_of(data):
         raise UsageError(
             f"the secret begins with {mark}; nothing was changed", "save it as UTF-8 without the mark"
@@ -98,26 +87,22 @@ def _kept(
     try:
         text = data.decode("utf-8")
         check_elsewhere(facts, text)
-        return read_secret.of_secret(text, prefix)
+        return read_secret.of_secret(text, args.prefix)
     except UnicodeDecodeError:
         raise UsageError("the secret is no UTF-8 text", "give its SHA-256 with --fingerprint") from None
 
 
 def _report(cli: Invocation, adoption: Adoption, args: commands.AdoptAddCommand) -> None:
-    def computed(adoption: Adoption) -> dict[str, Any]:
-        # Only a single new secret has ids.
-        single = adoption.taken[0] if len(adoption.taken) == 1 and adoption.new == 1 else None
-        return {
-            "name": args.name,
-            "id": None if single is None else single.id,
-            "jti": None if single is None else single.jti,
-            "dry_run": args.dry_run,
-        }
-
-    if cli.field is not None or cli.format_name() is not None:
-        cli.show_records(args.view, [adoption], computed)
-    else:
-        output.write(_sentence(adoption, args.name, dry_run=args.dry_run) + "\n")
+    # Only a single new secret has ids.
+    single = adoption.taken[0] if len(adoption.taken) == 1 and adoption.new == 1 else None
+    computed = {
+        "name": args.name,
+        "id": None if single is None else single.id,
+        "jti": None if single is None else single.jti,
+        "dry_run": args.dry_run,
+    }
+    sentence = _sentence(adoption, args.name, dry_run=args.dry_run)
+    cli.show_record(args.view, adoption, f"{sentence}\n", computed)
     for reason in adoption.unseen:
         cli.note(f"whether it works there is not known: {reason}")
     if adoption.unverified:
@@ -143,25 +128,29 @@ def _sentence(adoption: Adoption, name: str | None, *, dry_run: bool) -> str:
     return f"adopted {subject}{as_jti} (audit event {adoption.event}){also}"
 
 
-def list_(cli: Invocation, args: commands.AdoptListCommand) -> None:
+def list_(cli: Invocation, operation: ops.ListAdopted) -> None:
     """Perform `jitid adopt list`."""
-    max_count = args.limit or _DEFAULT_LIMIT
-    authority = open_authority(cli.config())
-    secrets: list[AdoptedSecret] = []
-    after_key = now = 0
-    while len(secrets) < max_count:
-        size = min(_PAGE, max_count - len(secrets))
-        page = authority.perform(
-            ops.ListAdopted(owner=args.owner, live=args.live, after=after_key, limit=size)
-        )
-        secrets += page.secrets
-        now = page.now
-        if len(page.secrets) < size:
-            break
-        after_key = page.secrets[-1].credential.key
-    cli.show_records(args.view, secrets, partial(_computed, now=now))
-    if args.limit is None and len(secrets) == max_count:
+    max_count = operation.limit or _DEFAULT_LIMIT
+    pages = list(_pages(open_authority(cli.config()), operation, max_count))
+    secrets = [secret for page in pages for secret in page.secrets]
+    cli.show_records(operation.view, secrets, partial(_computed, now=pages[-1].now))
+    if not operation.limit and len(secrets) == max_count:
         cli.note(f"there may be more than {max_count}: say how many with --limit")
+
+
+def _pages(
+    authority: Authority, operation: ops.ListAdopted, max_count: int = sys.maxsize
+) -> Iterator[ops.AdoptedPage]:
+    """Yield pages with at most `max_count` adopted secrets, at least one page."""
+    remaining = max_count
+    while remaining:
+        size = min(_PAGE, remaining)
+        page = authority.perform(operation.replace(limit=size))
+        yield page
+        if len(page.secrets) < size:
+            return
+        remaining -= size
+        operation = operation.replace(after=page.secrets[-1].credential.key)
 
 
 def show(cli: Invocation, args: commands.AdoptShowCommand) -> None:
@@ -205,16 +194,14 @@ def ended(cli: Invocation, operation: ops.EndAdopted) -> None:
     """Perform `jitid adopt ended`."""
     operation = operation.replace(names=_named(operation.names))
     result = open_authority(cli.config()).perform(operation)
-    if cli.field is not None or cli.format_name() is not None:
-        cli.show_records(operation.view, [result])
-    elif result.event is None:
-        output.write(f"{some(list(operation.names))} had ended already\n")
+    names = some(list(operation.names))
+    if result.event is None:
+        sentence = f"{names} had ended already"
+    elif result.done == 1:
+        sentence = f"{names} ended where it is kept (audit event {result.event})"
     else:
-        output.write(
-            f"{some(list(operation.names))} ended where it is kept (audit event {result.event})\n"
-            if result.done == 1
-            else f"{result.done} secrets ended where they are kept (audit event {result.event})\n"
-        )
+        sentence = f"{result.done} secrets ended where they are kept (audit event {result.event})"
+    cli.show_record(operation.view, result, f"{sentence}\n")
     if result.unproved is not None:
         cli.warn(f"it is not proved that the ledger refuses what leaked of it: {result.unproved}")
 
@@ -227,42 +214,32 @@ _AT_ONCE = 100
 _WIDTH = 100
 
 
-def suggest(cli: Invocation, args: commands.AdoptSuggestCommand) -> None:
+def suggest(cli: Invocation, operation: ops.SuggestReplacements) -> None:
     """Perform `jitid adopt suggest`."""
-    if bool(args.names) is args.all_:
+    if bool(operation.names) is operation.all_:
         raise UsageError(
-            "nothing is named" if not args.names else "--all and names contradict each other",
+            "nothing is named" if not operation.names else "--all and names contradict each other",
             "name adopted secrets, or all of them with --all",
         )
     authority = open_authority(cli.config())
-    chosen_names = list(dict.fromkeys(args.names)) or list(_live_names(authority))
+    chosen_names = _named(operation.names) or _live_names(authority)
     if not chosen_names:
         raise NotFoundError("nothing is adopted that may still work", "see: jitid adopt list")
     replacements = [
         replacement
         for start in range(0, len(chosen_names), _AT_ONCE)
-        for replacement in authority.perform(
-            SuggestReplacements(names=tuple(chosen_names[start : start + _AT_ONCE]))
-        )
+        for replacement in authority.perform(operation.replace(names=chosen_names[start : start + _AT_ONCE]))
     ]
     if cli.field is not None or cli.format_name() is not None:
-        cli.show_records(args.view, replacements, partial(_as_commands, cli))
+        cli.show_records(operation.view, replacements, partial(_as_commands, cli))
     else:
         output.write("\n".join(_text(cli, replacement) for replacement in replacements))
 
 
-def _live_names(authority: Authority) -> Iterator[str]:
-    """Yield the names of all secrets that may still work, each once."""
-    after_key, seen_names = 0, set()
-    while True:
-        page = authority.perform(ListAdopted(live=True, after=after_key, limit=1_000))
-        for secret in page.secrets:
-            if secret.name not in seen_names:
-                seen_names.add(secret.name)
-                yield secret.name
-        if len(page.secrets) < 1_000:
-            return
-        after_key = page.secrets[-1].credential.key
+def _live_names(authority: Authority) -> tuple[str, ...]:
+    """Return the names of all secrets that may still work, each once."""
+    pages = _pages(authority, ops.ListAdopted(live=True, limit=_PAGE))
+    return _named([secret.name for page in pages for secret in page.secrets])
 
 
 def _as_commands(cli: Invocation, replacement: SecretReplacement) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jitid.capabilities.leak.operations import LEAK_FIELDS
+from jitid.capabilities.adopt.operations import ADOPTED_FIELDS
+from jitid.capabilities.leak.operations import LEAK_BRIEF, LEAK_FIELDS, LEAKS
 from jitid.formats.columns import Columns
 from jitid.model.adopted import ACCESS_KEY_ID, ADOPTED_NAME, OWNER, PLACE, PURPOSE, REFERENCE, TARGET
 from jitid.model.types import SENSITIVITY, TASK
@@ -10,21 +11,12 @@ from jitid.operation.base import READS, Verb, dry_run_flag, limit_opt, max_opt, 
 from jitid.values.declaration import Declared, arg, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import (
     AGENT,
-    DELEGATOR,
     FILE,
     ID_OR_FILE,
     TEXT,
     TIME,
     URL,
     choice,
-)
-
-_LEAK_BRIEF = "leak jti agent source state exposure"
-"""Columns for a terminal of 80 columns, if the source is short."""
-_ADOPTED = (
-    "name state owner=credential.delegator owner_state=credential.delegator_state agent place=adopted.place purpose "
-    "sensitivity target reference prefix=adopted.prefix length=adopted.length adopted_at=credential.issued_at "
-    "expires_at ended_at=credential.ended_at confirmed_at proof id jti fingerprint"
 )
 
 
@@ -141,7 +133,7 @@ class LeakAddCommand(Verb):
 
     verb = "leak add"
     function = "leak.leak_add:add"
-    view = Columns("jitid.leak-add/1", LEAK_FIELDS, brief=_LEAK_BRIEF)
+    view = Columns("jitid.leak-add/1", LEAK_FIELDS, brief=LEAK_BRIEF)
 
     file: str | None = optional_arg(
         FILE, "[FILE]", help="A file with any text; standard input if absent or `-`."
@@ -181,7 +173,7 @@ class LeakListCommand(Verb):
     verb = "leak list"
     function = "leak.leak_verbs:list_"
     effect = READS
-    view = Columns("jitid.leak-list/1", LEAK_FIELDS, brief=_LEAK_BRIEF)
+    view = LEAKS
 
     open_: bool = flag("--open", help="Only those that nobody has closed.")
     valid: bool = flag("--valid", help="Only those that still work.")
@@ -241,30 +233,13 @@ class AdoptAddCommand(AdoptedSecretOptions, Verb):
     dry_run: bool = dry_run_flag()
 
 
-class AdoptListCommand(Verb):
-    """List adopted secrets, the oldest first.
-
-    `standing` is what is alive; `ended` what is known to have ended where it is kept; `unconfirmed` what has ended
-    here, and may work there all the same.
-    """
-
-    verb = "adopt list"
-    function = "leak.adopt_verbs:list_"
-    effect = READS
-    view = Columns("jitid.adopt-list/1", _ADOPTED, brief="name state owner place")
-
-    owner: str | None = opt(DELEGATOR, "--owner", help="Who answers for it.", metavar="DELEGATOR")
-    live: bool = flag("--live", help="Only what may still work where it is kept.")
-    limit: int | None = limit_opt()
-
-
 class AdoptShowCommand(Verb):
     """Tell everything about an adopted secret."""
 
     verb = "adopt show"
     function = "leak.adopt_verbs:show"
     effect = READS
-    view = Columns("jitid.adopt-show/1", _ADOPTED, single=True)
+    view = Columns("jitid.adopt-show/1", ADOPTED_FIELDS, single=True)
 
     name: str = arg(ADOPTED_NAME, "NAME", help="The name of an adopted secret.")
 
@@ -277,22 +252,6 @@ class AdoptChangeCommand(AdoptedSecretOptions, Verb):
 
     verb = "adopt change"
     function = "leak.adopt_verbs:change"
-    view = Columns("jitid.adopt-change/1", _ADOPTED)
+    view = Columns("jitid.adopt-change/1", ADOPTED_FIELDS)
 
     names: tuple[str, ...] = args(ADOPTED_NAME, "NAME...", help="Names of adopted secrets.", required=True)
-
-
-class AdoptSuggestCommand(Verb):
-    """Tell what can take the place of adopted secrets, and write what it needs.
-
-    For each it names a kind that is made just in time, with the target for the configuration, a policy that permits
-    just that, and the commands that use it and then end the secret. Where nothing fits, it says so.
-    """
-
-    verb = "adopt suggest"
-    function = "leak.adopt_verbs:suggest"
-    effect = READS
-    view = Columns("jitid.adopt-suggest/1", "name kind why configuration policy commands")
-
-    names: tuple[str, ...] = args(ADOPTED_NAME, "[NAME]...", help="Names of adopted secrets.")
-    all_: bool = flag("--all", help="All that may still work where they are kept.")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.open import open_authority, room
 from jitid.authority.settle_at_targets import must_be_confirmed
 from jitid.capabilities.inventory.operations import Revoke
+from jitid.capabilities.leak.leak_rows import exposures
+from jitid.capabilities.leak.leak_sources import ReportSearch, TextSearch
 from jitid.capabilities.leak.leaks import LeakReport, check_source
 from jitid.capabilities.leak.operations import AddLeaks
 from jitid.capabilities.leak.trace_result import first_of
@@ -16,8 +18,7 @@ from jitid.capabilities.scan.reports.any_report import ReportFormat
 from jitid.cli.hints import OTHER_LEDGER
 from jitid.cli.identity import revoke
 from jitid.cli.identity.revoke import row, sentence
-from jitid.cli.leak.leak_sources import ReportSearch, TextSearch
-from jitid.cli.leak.leak_verbs import exposures, has_live_identity, pages
+from jitid.cli.leak.leak_verbs import pages
 from jitid.cli.leak.trace import nothing, shapes_of, some, warn_of_thieves
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
 from jitid.model.leak import LeakFilter
@@ -72,7 +73,7 @@ class _Total:
     def see(self, leaked: Leaked) -> None:
         """Count a shown leak if its credential or its identity is still live."""
         self.alive += leaked.leak.dead_at is None
-        self.with_live_identity += has_live_identity(leaked)
+        self.with_live_identity += leaked.has_live_identity
 
     @property
     def already(self) -> int:
@@ -86,28 +87,7 @@ class _Total:
 
 
 def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
-    """Perform `jitid leak add`."""
-    if args.file is not None and args.from_ is not None:
-        raise UsageError("a text and a scanner's report are two reports", "give one at a time")
-    if args.report_format is not None and args.from_ is None:
-        raise UsageError("--report-format goes with --from")
-    path = args.file or "-" if args.from_ is None else args.from_
-    report_format = None if args.report_format is None else ReportFormat(args.report_format)
-    _add(
-        cli,
-        TextSearch(path, lambda: shapes_of(cli)) if args.from_ is None else ReportSearch(path, report_format),
-        ("stdin" if path == "-" else path) if args.source is None else args.source,
-        args,
-    )
-
-
-def _add(
-    cli: Invocation,
-    searched: TextSearch | ReportSearch,
-    source: str,
-    args: commands.LeakAddCommand,
-) -> None:
-    """Report the credentials in a text or in a scanner's report, and revoke them if requested.
+    """Perform `jitid leak add`: report the credentials in a text or a scanner's report, and revoke them if requested.
 
     Raises:
         UsageError: the line is invalid, or no leak is proved; nothing was changed.
@@ -115,6 +95,16 @@ def _add(
         PartialError: some leaks were recorded; others were not, or did not end.
 
     """
+    if args.file is not None and args.from_ is not None:
+        raise UsageError("a text and a scanner's report are two reports", "give one at a time")
+    if args.report_format is not None and args.from_ is None:
+        raise UsageError("--report-format goes with --from")
+    path = args.file or "-" if args.from_ is None else args.from_
+    report_format = None if args.report_format is None else ReportFormat(args.report_format)
+    searched = (
+        TextSearch(path, lambda: shapes_of(cli)) if args.from_ is None else ReportSearch(path, report_format)
+    )
+    source = ("stdin" if path == "-" else path) if args.source is None else args.source
     max_count = _most(cli, args)
     report = LeakReport(check_source(source), args.at, args.yes)
     total = _Total()

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 from jitid.capabilities.scan.rules.rule_file import RuleFormat, rules
 from jitid.capabilities.scan.rules.token_patterns import check_place
-from jitid.errors import UsageError
+from jitid.errors import JitidError, UsageError
 from jitid.system import output
 
 if TYPE_CHECKING:
     from jitid.capabilities.scan.hits import Source
+    from jitid.capabilities.sweep.scan_result import Action
     from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands
+    from jitid.config.effective import Config
 
 
 FORMS: dict[str, frozenset[str]] = {
@@ -48,7 +50,7 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
     if args.rules is not None or args.authority is not None:
         print_rules(cli, args.rules, args.authority, searches=scans or args.install_hook or bool(args.paths))
         return
-    from jitid.cli.leak import scan_rows, scan_work
+    from jitid.cli.leak import scan_work
 
     if args.install_hook:
         if scans:
@@ -56,30 +58,24 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
         install_hook(cli, args.paths)
         return
     categories = frozenset[str]().union(*(FORMS[name] for name in args.only or FORMS))
-    check(
-        args.commits,
-        git=args.git,
-        staged=args.staged,
-        unreachable=args.unreachable,
-        for_files=args.no_ignore or args.one_file_system,
-    )
+    check(args)
     source_paths = named(args.paths) if args.git or args.staged else args.paths
-    action = scan_rows.action(cli, source_paths, args)
+    action = _action(cli, source_paths, args)
     if args.staged:
         scanned = staged(args.paths)
     elif args.git:
         scanned = history(args.paths, args.commits, unreachable=args.unreachable)
     else:
-        scanned = _source(cli, args.paths, args.no_ignore, args.one_file_system)
+        scanned = _source(cli, args)
     scan_work.run(cli, args, action, scanned, categories)
 
 
-def _source(cli: Invocation, paths: Sequence[str], no_ignore: bool, one_file_system: bool) -> Source:
+def _source(cli: Invocation, args: commands.ScanCommand) -> Source:
     """Return the files to search. Raises UsageError."""
     from jitid.capabilities.scan.file_source import FileSource
-    from jitid.cli.leak.scan_rows import own_folder
     from jitid.system.read_input import check_one_stdin
 
+    paths = args.paths
     if not paths:
         raise UsageError(
             "nothing is named to be scanned", "name files or folders, `.` for this one; `-`: stdin"
@@ -91,27 +87,68 @@ def _source(cli: Invocation, paths: Sequence[str], no_ignore: bool, one_file_sys
             "pipe it in, or name files",
         )
     return FileSource(
-        paths, ignore=not no_ignore, one_file_system=one_file_system, spared=own_folder(cli.config())
+        paths,
+        ignore=not args.no_ignore,
+        one_file_system=args.one_file_system,
+        spared=_own_folder(cli.config()),
     )
+
+
+def _own_folder(config: Config) -> frozenset[tuple[int, int]]:
+    """Return device and inode of the folder of ledger and keys, where secrets are in their proper place."""
+    from jitid.authority.open_local import home_path
+
+    if config.remote is not None:
+        return frozenset()
+    try:
+        status = os.stat(home_path(config))
+    except (OSError, JitidError):
+        return frozenset()
+    return frozenset({(status.st_dev, status.st_ino)})
+
+
+def _action(cli: Invocation, paths: Sequence[str], args: commands.ScanCommand) -> Action | None:
+    """Return the requested action, or None. Raises UsageError for guards without an action."""
+    if args.yes and args.max_ is not None:
+        raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
+    if not args.revoke and (args.reason is not None or args.max_ is not None or args.yes):
+        raise UsageError("--reason, --max and --yes go with --revoke", "add --revoke, or leave them out")
+    if not args.report and args.source is not None:
+        raise UsageError("--source goes with --report", "add --report, or leave it out")
+    if not (args.report or args.revoke):
+        if args.dry_run:
+            raise UsageError("--dry-run goes with --revoke or --report", "add one, or leave it out")
+        return None
+    # Most scans do not need these imports.
+    from jitid.capabilities.leak.leaks import LONGEST_SOURCE, LeakReport, check_source
+    from jitid.capabilities.sweep.scan_result import Action
+
+    max_count: int | None = None
+    if args.revoke:
+        max_count = cli.most(args.max_, yes=args.yes)
+    joined_paths = " ".join("stdin" if path == "-" else path for path in paths)
+    source_name = args.source if args.source is not None else joined_paths[:LONGEST_SOURCE]
+    report = LeakReport(check_source(source_name), None) if args.report else None
+    return Action(report, args.revoke, args.reason, max_count, args.dry_run)
 
 
 HOOK = ("path", "state")
 """Fields of an installed hook."""
 
 
-def check(commits: Sequence[str], *, git: bool, staged: bool, unreachable: bool, for_files: bool) -> None:
+def check(args: commands.ScanCommand) -> None:
     """Raise UsageError for options that contradict each other."""
-    if git and staged:
+    if args.git and args.staged:
         raise UsageError(
             "--git and --staged contradict each other", "--git searches what is staged too: leave one out"
         )
-    if (git or staged) and for_files:
+    if (args.git or args.staged) and (args.no_ignore or args.one_file_system):
         raise UsageError(
             "--no-ignore and --one-file-system are for files", "leave them out, or --git and --staged"
         )
-    if not git and (commits or unreachable):
+    if not args.git and (args.commits or args.unreachable):
         raise UsageError("--commits and --unreachable go with --git", "add --git, or leave them out")
-    if commits and unreachable:
+    if args.commits and args.unreachable:
         raise UsageError(
             "--commits and --unreachable contradict each other", "what no ref leads to is in no range"
         )
@@ -139,8 +176,8 @@ def install_hook(cli: Invocation, paths: Sequence[str]) -> None:
     """Install the pre-commit hook. Raises UsageError, RefusedError, StorageError and OutputError."""
     from jitid.capabilities.scan.git_repository import Repository
     from jitid.capabilities.scan.hook import install
-    from jitid.cli.setup.installation import check_words, program
     from jitid.formats.display import Display
+    from jitid.system.installation import check_words, program
 
     cli.expect(HOOK)
     words = program()

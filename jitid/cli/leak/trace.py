@@ -4,19 +4,16 @@ from __future__ import annotations
 
 # Modules about the ledger are imported later, while other processes search already.
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-from jitid.capabilities.leak.trace_result import first_of, honour
+from jitid.capabilities.leak.trace_rows import for_eyes, rows_of, summary
 from jitid.cli.hints import OTHER_LEDGER
 from jitid.cli.leak.commands import TraceCommand
-from jitid.errors import IncompleteError, JitidError, NotFoundError, PartialError, UsageError
+from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
 from jitid.model.access import AccessState
-from jitid.model.credential import Credential, State
 from jitid.redaction.token_format import bare
 from jitid.search.find import Finds, Shapes
-from jitid.values.text import number_of
-from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation_result import Ended
@@ -43,13 +40,15 @@ def trace(cli: Invocation, args: commands.TraceCommand) -> None:
             "--reason, --dry-run, --max and --yes go with --revoke", "add --revoke, or leave them out"
         )
     authority, traced, search = _traced(cli, args.subject)
+    shortcoming = None if search is None else search.shortcoming()
     ended: Ended | None = None
     failure: JitidError | None = None
     if args.revoke:
         try:
             revocable, failure = _sure(traced, yes=args.yes)
             if revocable:
-                ended = _end(cli, authority, revocable, args.reason, max_count, dry_run=args.dry_run)
+                jtis = [match.credential.jti for match in revocable]
+                ended = end(cli, authority, jtis, args.reason, max_count, dry_run=args.dry_run)
         except JitidError as error:
             failure = error
         if ended is not None and not args.dry_run:
@@ -61,15 +60,15 @@ def trace(cli: Invocation, args: commands.TraceCommand) -> None:
         # Report the revocation even if writing the rows fails.
         _report(cli, traced, ended, revoke=args.revoke and failure is None, dry_run=args.dry_run)
     if failure is not None:
-        if search is not None and search.missed:
-            cli.warn(incomplete(search.missed, search.caveat).message)
+        if shortcoming is not None:
+            cli.warn(shortcoming.message)
         raise failure
     if ended is not None:
         from jitid.authority.settle_at_targets import must_be_confirmed
 
         must_be_confirmed(ended)
-    if search is not None and search.missed:
-        raise incomplete(search.missed, search.caveat)
+    if shortcoming is not None:
+        raise shortcoming
     if not traced.matches and not any(stray.access for stray in traced.strays):
         raise nothing(cli, traced.strays, traced.words, None if search is None else search.caveat)
 
@@ -126,21 +125,22 @@ def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]
     return revocable, UsageError(f"{message}; nothing was changed", hint)
 
 
-def _end(
+def end(
     cli: Invocation,
     authority: Authority,
-    matches: Iterable[Match],
+    jtis: Iterable[str],
     reason: str | None,
     max_count: int | None,
     *,
     dry_run: bool,
 ) -> Ended:
+    """Revoke credentials that were found, with all below them. Raises the errors of a revocation."""
     from jitid.capabilities.inventory.operations import Revoke
     from jitid.cli.identity.revoke import perform
     from jitid.model.ledger_rows import Selection
 
     operation = Revoke(
-        selection=Selection(ids=tuple(match.credential.jti for match in matches)),
+        selection=Selection(ids=tuple(jtis)),
         reason=reason,
         most=max_count,
         dry_run=dry_run,
@@ -164,14 +164,13 @@ def _refreshed(authority: Authority, traced: Traced) -> Traced:
 
 
 def _show(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:
-    from jitid.cli.leak.commands import TraceCommand
     from jitid.formats.display import Display
     from jitid.system import output
 
     view = TraceCommand.view
     rows = [
         {**trace_row, "revoke": trace_row["revoke"] and cli.command(trace_row["revoke"])}
-        for trace_row in rows_of(traced)
+        for trace_row in rows_of(traced, view)
     ]
     if not cli.by_eye():
         document: dict[str, Any] | None = None
@@ -210,35 +209,6 @@ def _report(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: boo
 
 _NAMED = 5
 """Maximum number of names in a sentence."""
-_UNPROVED = "none: anybody could have written this"
-_FIRST = ("state", "reason", "match", "proof", "honoured_by", "honoured_until")
-"""The first fields for people."""
-
-
-def rows_of(traced: Traced) -> Iterator[dict[str, Any]]:
-    """Yield a row for each credential, live ones first, and then for unknown strings."""
-    matches = sorted(traced.matches, key=lambda match: _sort_key(match))
-    strays = first_of(traced.strays) or ([] if matches else traced.words)
-    yield from (_match(match, traced.now) for match in matches)
-    yield from map(_stray, strays)
-
-
-def summary(traced: Traced) -> str:
-    """Return a sentence with the numbers of found strings and credentials."""
-    matches = traced.matches
-    strings = sum(match.evidence.strings for match in matches)
-    alive = sum(match.reason is None for match in matches)
-    unknown = traced.unknown or (0 if matches else len(traced.words))
-    access_tokens = sum(stray.access is not None for stray in traced.strays)
-    keys = sum(stray.match == "private-key" for stray in traced.strays)
-    if keys and not matches and not unknown:
-        return f"found {number_of(keys, 'key')} by which the ledger itself signs"
-    if access_tokens and not matches and not unknown:
-        return f"found {number_of(access_tokens, 'bearer')} by which somebody asks the authority"
-    if not matches:
-        return f"found {number_of(unknown, 'string')} that the ledger does not know"
-    text = f"found {number_of(strings, 'string')} of {number_of(len(matches), 'credential')}, {alive} alive"
-    return text + (f"; and {number_of(unknown, 'string')} that the ledger does not know" if unknown else "")
 
 
 def some(names: list[str]) -> str:
@@ -286,91 +256,6 @@ def nothing(cli: Invocation, strays: list[Stray], words: list[Stray], caveat: st
         "nothing of ours was found: no token or part of one, no id, no fingerprint, no private key",
         caveat or hint,
     )
-
-
-def incomplete(
-    missed: Mapping[str, int], caveat: str | None, command: str = "jitid trace"
-) -> IncompleteError:
-    """Return the error for a text of which a part was not searched."""
-    from jitid.capabilities.scan.search_stream import COMPRESSED, UNKNOWN_FORM
-
-    hint = f"decode that part, and search the result: base64 -d FILE | {command}"
-    if COMPRESSED in missed:
-        hint = caveat or hint
-    elif UNKNOWN_FORM in missed:
-        hint = "search the part around the leak, in a smaller text"
-    return IncompleteError(f"the search is incomplete; not searched: {', '.join(sorted(missed))}", hint)
-
-
-def for_eyes(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the non-empty fields of a row for people, with a note if the proof is missing."""
-    fields = {name: row[name] for name in (*_FIRST, *row) if name != "active"}
-    fields["proof"] = row["proof"] or _UNPROVED
-    return {name: value for name, value in fields.items() if value not in (None, "", [], ())}
-
-
-def _sort_key(match: Match) -> tuple[bool, bool, bool, int]:
-    honoured_until = honour(match)[1]
-    return match.reason is not None, not match.endable, honoured_until is None, -match.credential.key
-
-
-def _match(match: Match, now: int) -> dict[str, Any]:
-    credential, event = match.credential, match.ended_event or {}
-    honoured_by, honoured_until = honour(match)
-    state = match.state_at(now)
-    computed = {
-        "task_state": match.task.state_at(now),
-        "state": state,
-        "active": match.reason is None,
-        "age": format_duration(now - credential.issued_at),
-        "ended_at": _ended_at(credential, state),
-        # An expired or superseded credential ended by itself: the caller of that event did not end it.
-        "ended_by": None if state in (State.EXPIRED, State.SUPERSEDED) else event.get("by"),
-        "ended_reason": event.get("reason"),
-        "audiences": list(credential.audiences),
-        "honoured_by": honoured_by,
-        "honoured_until": honoured_until,
-        "revoke": f"jitid revoke {credential.jti}" if match.endable else None,
-    }
-    return TraceCommand.view.row(match, computed)
-
-
-def _ended_at(credential: Credential, state: str) -> int | None:
-    """Return the end of a credential, even if the ledger has not recorded it yet."""
-    if credential.ended_at is not None:
-        return credential.ended_at
-    if state == State.SUPERSEDED:
-        return credential.superseded_at
-    return credential.expires_at if state == State.EXPIRED else None
-
-
-def _stray(stray: Stray) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(TraceCommand.view.fields)
-    if stray.access is not None:
-        alive = stray.state == AccessState.ACTIVE
-        return row | {
-            "match": stray.match,
-            "proof": "fingerprint",
-            "delegator": stray.whose,
-            "state": stray.state,
-            "active": alive,
-            "reason": stray.reason,
-            "occurrences": stray.occurrences,
-            "revoke": f"jitid access revoke {stray.access}" if alive else None,
-        }
-    name = stray.name or ""
-    row |= {
-        "match": stray.match,
-        "proof": "fingerprint" if stray.match == "private-key" else stray.signed_by and "signature",
-        "id": stray.name if name.startswith("jid_") else None,
-        "jti": stray.name if name.startswith("jti_") else None,
-        "state": "unknown",
-        "active": False,
-        "reason": stray.reason,
-        "occurrences": stray.occurrences,
-        "revoke": None if stray.signed_by is None else f"jitid keys revoke {stray.signed_by}",
-    }
-    return row
 
 
 def shapes_of(cli: Invocation) -> Shapes | None:

@@ -6,20 +6,19 @@ With --follow, events are printed when they are committed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError
 from jitid.capabilities.integrity.audit_export import verify_export
-from jitid.capabilities.integrity.operations import ExportLog, FollowLog, ReadLog, SignHead, VerifyLog
+from jitid.capabilities.integrity.operations import ExportLog, ReadLog, SignHead, VerifyLog
 from jitid.cli.invocation import Invocation
-from jitid.errors import BusyError, IntegrityError, PartialError, UsageError
+from jitid.errors import IntegrityError, PartialError, UsageError
 from jitid.formats.display import Display
 from jitid.model.event import Event
-from jitid.operation.base import Authority
 from jitid.redaction.token_format import MAX_TOKEN, bare
-from jitid.system import output, read_input, time_limit
+from jitid.system import output, read_input
 from jitid.system.read_input import check_one_stdin, unmarked
 from jitid.values.strict_json import loads
 
@@ -155,6 +154,7 @@ def _decided(use: RecordedUse, page: UsePage) -> dict[str, Any]:
 
 def _follow(cli: Invocation, args: commands.AuditLogCommand, log_filter: LogFilter, view: Columns) -> None:
     from jitid.authority.open_local import watch
+    from jitid.capabilities.integrity.follow_log import follow
     from jitid.formats.display import Format
     from jitid.formats.stream import Stream
 
@@ -166,7 +166,7 @@ def _follow(cli: Invocation, args: commands.AuditLogCommand, log_filter: LogFilt
     authority = open_authority(config)
     start = args.after is not None or args.since is not None
     for documents, last_event in follow(
-        authority, check, log_filter, args.limit, start=start, members=args.members
+        authority, check, output.wait, log_filter, args.limit, start=start, members=args.members
     ):
         text = ""
         if stream is None:
@@ -207,15 +207,16 @@ def head(cli: Invocation, operation: SignHead) -> None:
         cli.show_records(operation.view, [{"head": signed_head}])
 
 
-def verify(cli: Invocation, args: commands.AuditVerifyCommand) -> None:
+def verify(cli: Invocation, operation: VerifyLog) -> None:
     """Perform `jitid audit verify`."""
-    check_one_stdin(args.file, args.expect_head)
-    expected = None if args.expect_head is None else _head(args.expect_head)
+    file, expect_head = operation.file, operation.expect_head
+    check_one_stdin(file, expect_head)
+    expected = None if expect_head is None else _head(expect_head)
     try:
-        if args.file is None:
-            result = open_authority(cli.config()).perform(VerifyLog(expected_head=expected))
+        if file is None:
+            result = open_authority(cli.config()).perform(operation.replace(expected_head=expected))
         else:
-            result = verify_export((text for _, text in read_input.lines(args.file, "the export")), expected)
+            result = verify_export((text for _, text in read_input.lines(file, "the export")), expected)
     except UnreadableHeadError as error:
         error.hint = "if it is the right file, verify without it (jitid audit verify), and put it away"
         raise
@@ -226,9 +227,9 @@ def verify(cli: Invocation, args: commands.AuditVerifyCommand) -> None:
         raise
     head_hash = result.head.hash.hex()
     # An export has only events.
-    compared = "" if args.file else f", and the ledger's rows agree ({result.members} issues and ends)"
+    compared = "" if file else f", and the ledger's rows agree ({result.members} issues and ends)"
     sentence = f"the audit chain holds: {result.events} events{compared}; head {head_hash}\n"
-    cli.show_record(args.view, result, sentence, {"head": head_hash})
+    cli.show_record(operation.view, result, sentence, {"head": head_hash})
     if result.cut is not None:
         raise PartialError(
             f"what is here holds, but event {result.cut}, which the remembered head tells of, was cut: "
@@ -259,58 +260,3 @@ def _events(lines: Iterable[str]) -> Iterator[Event]:
         record = loads(line)
         if record["type"] == "event":
             yield Event(record["seq"], record["body"].encode(), bytes.fromhex(record["hash"]))
-
-
-PAUSE = 0.5
-"""Seconds between two reads of the log; a read takes a fraction of a millisecond."""
-
-_FIRST = 10
-"""Number of events at the start, if no option says where to start."""
-
-_PAGE = 1_000
-
-
-def follow(
-    authority: Authority,
-    check: Callable[[], None],
-    log_filter: LogFilter,
-    limit: int | None,
-    *,
-    start: bool,
-    members: bool,
-) -> Iterator[tuple[list[dict[str, Any]], int]]:
-    """Yield the matching events in batches, each with the last event that was read; at most `limit` events.
-
-    Start at the first match, or at the last ten. Wait for more events between the batches. `check` raises an error
-    when the ledger is no longer there. Raises OutputError when the reader of the output is gone, and IntegrityError
-    when the log has become shorter.
-    """
-    # The command waits for events until it is interrupted.
-    time_limit.lift()
-    remaining = limit
-    read_last = not start
-    last_event = 0
-    while remaining is None or remaining > 0:
-        size = min(_FIRST if read_last else _PAGE, _PAGE if remaining is None else remaining)
-        try:
-            check()
-            page = authority.perform(
-                FollowLog(chosen=log_filter, limit=size, last=read_last, members=members)
-            )
-        except BusyError:
-            # Another process holds the ledger for a while.
-            output.wait(PAUSE)
-            continue
-        if page.seen < last_event:
-            raise IntegrityError(
-                f"the audit log ended at event {last_event}, and now it ends at event {page.seen}",
-                "compare it with an export or a backup",
-            )
-        read_last = False
-        last_event = page.seen
-        log_filter = log_filter._replace(after=max(log_filter.after, last_event))
-        yield page.events, last_event
-        if remaining is not None:
-            remaining -= len(page.events)
-        if len(page.events) < size and remaining != 0:
-            output.wait(PAUSE)

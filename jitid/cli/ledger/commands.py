@@ -17,14 +17,12 @@ from jitid.values.declaration import arg, flag, opt, optional_arg, required_opt
 from jitid.values.field_types import (
     AFTER_EVENT,
     AGENT,
-    ALGORITHM,
     DELEGATOR,
     DURATION,
     EVENT,
     FILE,
     FOLDER,
     KEY_ID,
-    KEY_USE,
     NAME,
     TEXT,
     TIME,
@@ -108,43 +106,6 @@ class AuditLogCommand(Verb):
         return ACTIONS if self.shows_actions else EVENTS_WITH_MEMBERS if self.members else EVENTS
 
 
-class AuditVerifyCommand(Verb):
-    """Check the audit chain, and the ledger's rows against it.
-
-    Any event that was edited, removed, inserted or moved is found. With --file an export is checked, for
-    which no ledger is needed. Exit status 7 says that it does not hold.
-    """
-
-    verb = "audit verify"
-    function = "ledger.audit_verbs:verify"
-    effect = READS
-    view = Columns("jitid.audit-verify/1", "events members head", single=True)
-
-    expect_head: str | None = opt(FILE, "--expect-head", help="A signed head kept earlier.")
-    file: str | None = opt(FILE, "--file", help="An exported log instead of the ledger's.")
-
-
-class KeysRotateCommand(Verb):
-    """Sign with a new key from now on.
-
-    What older keys signed stays valid; their private halves are removed. With --transit the private half of the new
-    one is made and kept by the transit engine of an OpenBao, and never leaves it; so are its successors.
-    """
-
-    verb = "keys rotate"
-    function = "ledger.keys_verbs:rotate"
-    view = Columns("jitid.keys-rotate/1", "kid use algorithm retired event", single=True)
-
-    algorithm: str | None = opt(ALGORITHM, "--algorithm", help="EdDSA (default) or ES256.")
-    use: str = opt(KEY_USE, "--use", help="What the key signs: jws (default), x509 or ssh.", absent="jws")
-    transit: str | None = opt(
-        TEXT,
-        "--transit",
-        help="Let a transit engine keep the key; `none`: a file (default: as the key before).",
-        metavar="TARGET/KEY",
-    )
-
-
 class KeysRevokeCommand(Verb):
     """End a leaked signing key with all that it signed.
 
@@ -181,51 +142,6 @@ class PublishCommand(Verb):
     view = Columns("jitid.publish/1", "file=name state bytes")
 
     folder: str = arg(FOLDER, "DIR", help="The folder; it is made if it is not there.")
-    dry_run: bool = dry_run_flag()
-
-
-class KeysImportCommand(Verb):
-    """Certify under a root, with the certificate that was asked for.
-
-    FILE has the certificate of the key, those above it, and the root as the last, in PEM. The authority that
-    certified until now is retired: what it certified stays valid.
-    """
-
-    verb = "keys import"
-    function = "ledger.keys_verbs:import_"
-    view = Columns("jitid.keys-import/1", "kid retired expires_at event", single=True)
-
-    chain: str | None = optional_arg(
-        FILE, "[FILE]", help="A file with the certificates in PEM; standard input if absent or `-`."
-    )
-
-
-class PruneCommand(Verb):
-    """Let go of what has been over for long enough.
-
-    Rows of identities go whose credentials have ended and expired before --rows-after (30d unless configured), with all
-    that descends from them. What leaked stays, and so do tasks, whose names are never used again. With --export, audit
-    events from before --evidence-after (400d unless configured) are written into a file, read again, and cut, but for
-    those that rows remember. The log and the rows are checked before. If it is broken off, the same command goes on.
-    """
-
-    verb = "prune"
-    function = "ledger.ledger_verbs:prune"
-    view = Columns(
-        "jitid.prune/1",
-        "before identities credentials rows event left dry_run evidence_before exported kept cut_event file",
-        single=True,
-    )
-
-    rows_after: int | None = opt(
-        DURATION, "--rows-after", help="How long rows of the dead are kept (default: 30d)."
-    )
-    evidence_after: int | None = opt(
-        DURATION, "--evidence-after", help="How long audit events are kept, with --export (default: 400d)."
-    )
-    export: str | None = opt(
-        FOLDER, "--export", help="Export older audit events into this folder, and cut them."
-    )
     dry_run: bool = dry_run_flag()
 
 

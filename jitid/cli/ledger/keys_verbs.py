@@ -132,13 +132,12 @@ def put(content: str | bytes, out: str | None) -> None:
         output.write_bytes(content)
 
 
-def rotate(cli: Invocation, args: commands.KeysRotateCommand) -> None:
+def rotate(cli: Invocation, operation: RotateKey) -> None:
     """Perform `jitid keys rotate`."""
-    algorithm = args.algorithm or USES[args.use][0]
-    change = open_authority(cli.config()).perform(
-        RotateKey(algorithm=algorithm, use=args.use, transit=args.transit, accept_clock=cli.accept_clock)
-    )
-    cli.show_record(args.view, change, f"{change.kid}\n", {"use": args.use, "algorithm": algorithm})
+    operation = operation.replace(algorithm=operation.algorithm or USES[operation.use][0])
+    change = open_authority(cli.config()).perform(operation)
+    stated = {"use": operation.use, "algorithm": operation.algorithm}
+    cli.show_record(operation.view, change, f"{change.kid}\n", stated)
     for kid in change.retired:
         cli.note(f"{kid} signs nothing more, and still verifies what it signed")
 
@@ -194,12 +193,11 @@ def request(cli: Invocation, operation: RequestAuthority) -> None:
     cli.note(f"{requested.kid} waits for its certificate: jitid keys import CHAIN")
 
 
-def import_(cli: Invocation, args: commands.KeysImportCommand) -> None:
+def import_(cli: Invocation, operation: ImportAuthority) -> None:
     """Perform `jitid keys import`."""
-    chain = unmarked(args.chain or "-", MAX_CHAIN, "the chain of certificates")
-    imported = open_authority(cli.config()).perform(
-        ImportAuthority(chain=chain.decode("ascii", "replace"), accept_clock=cli.accept_clock)
-    )
-    cli.show_record(args.view, imported, f"{imported.kid}\n")
+    chain = unmarked(operation.file or "-", MAX_CHAIN, "the chain of certificates")
+    operation = operation.replace(chain=chain.decode("ascii", "replace"))
+    imported = open_authority(cli.config()).perform(operation)
+    cli.show_record(operation.view, imported, f"{imported.kid}\n")
     for kid in imported.retired:
         cli.note(f"{kid} certifies nothing more, and what it certified stays valid")

@@ -231,16 +231,13 @@ def copy(cli: Invocation, args: commands.LedgerCopyCommand) -> None:
     target = safe(place_text(args.to))
     copied_rows: dict[str, int] = {}
 
-    def progress(table: str, rows: int) -> None:
-        copied_rows[table] = copied_rows.get(table, 0) + rows
-        if os.isatty(2) and not cli.quiet:
-            os.write(2, f"\r\033[Kjitid: copying {table}: {copied_rows[table]}".encode())
+    with stages(cli) as display:
 
-    try:
+        def progress(table: str, rows: int) -> None:
+            copied_rows[table] = copied_rows.get(table, 0) + rows
+            display.stage(f"copying {table}: {copied_rows[table]}")
+
         result = copy_ledger(config, request, progress, cli.note)
-    finally:
-        if copied_rows and os.isatty(2) and not cli.quiet:
-            os.write(2, b"\r\033[K")
     counts = {copied_table.table: copied_table.rows for copied_table in result.tables}
     row_count = sum(counts.values()) if counts else None
     row = args.view.row(
@@ -330,63 +327,57 @@ _MANY = 100_000
 """Number of deleted rows from which a note says that the file does not shrink by itself."""
 
 
-def prune(cli: Invocation, args: commands.PruneCommand) -> None:
+def prune(cli: Invocation, operation: Prune) -> None:
     """Perform `jitid prune`."""
     config = cli.config()
-    rows_seconds = config.number("retain_rows") if args.rows_after is None else args.rows_after
+    export, dry_run = operation.export, operation.dry_run
+    rows_seconds = config.number("retain_rows") if operation.rows_after is None else operation.rows_after
     evidence_seconds = (
-        config.number("retain_evidence") if args.evidence_after is None else args.evidence_after
+        config.number("retain_evidence") if operation.evidence_after is None else operation.evidence_after
     )
-    if args.export is None and args.evidence_after is not None:
+    if export is None and operation.evidence_after is not None:
         raise UsageError(
             "audit events are cut only once they are exported; nothing was changed",
             "say where to: --export DIR",
         )
     authority = open_authority(config)
-    if args.export is not None and config.remote is not None:
+    if export is not None and config.remote is not None:
         raise UsageError(
             "audit events are exported and cut on the machine of the ledger; nothing was changed",
             "run it there, or leave --export out",
         )
     # Leaks are evidence: they are deleted together with their events.
-    leaks_seconds = None if args.export is None else max(evidence_seconds, rows_seconds)
-    operation = Prune(
-        rows_after=rows_seconds,
-        leaks_after=leaks_seconds,
-        dry_run=args.dry_run,
-        accept_clock=cli.accept_clock,
-    )
-    pruning = authority.perform(operation)
+    leaks_seconds = None if export is None else max(evidence_seconds, rows_seconds)
+    pruning = authority.perform(operation.replace(rows_after=rows_seconds, leaks_after=leaks_seconds))
     pruning = _finish(cli, authority, pruning)
     cut = None
-    if args.export is not None:
-        folder = os.path.abspath(args.export)
+    if export is not None:
         cut = authority.perform(
             CutLog(
                 evidence_after=evidence_seconds,
-                folder=folder,
-                dry_run=args.dry_run,
+                folder=os.path.abspath(export),
+                dry_run=dry_run,
                 accept_clock=cli.accept_clock,
             )
         )
-    _report(cli, args, pruning, cut)
+    _report(cli, operation, pruning, cut)
     count = sum(pruning.rows.values())
     if pruning.event is not None and count >= _MANY and config.remote is None and "://" not in config.ledger:
         cli.note("the ledger's file has room for others now; it gets smaller by: jitid ledger vacuum")
 
 
-def _report(cli: Invocation, args: commands.PruneCommand, pruning: Pruning, cut: Cut | None) -> None:
-    sentences = _sentence(pruning, dry_run=args.dry_run) + "\n"
+def _report(cli: Invocation, operation: Prune, pruning: Pruning, cut: Cut | None) -> None:
+    sentences = _sentence(pruning, dry_run=operation.dry_run) + "\n"
     if cut is not None:
-        sentences += _cut(cut, dry_run=args.dry_run) + "\n"
-    row = args.view.row(
+        sentences += _cut(cut, dry_run=operation.dry_run) + "\n"
+    row = operation.view.row(
         pruning,
         {
             "before": format_time(pruning.before),
             "identities": pruning.rows.get("identities", 0),
             "credentials": pruning.rows.get("credentials", 0),
             "rows": sum(pruning.rows.values()),
-            "dry_run": args.dry_run,
+            "dry_run": operation.dry_run,
             "evidence_before": cut and cut.before,
             "exported": cut and cut.exported,
             "kept": cut and cut.kept,
@@ -394,7 +385,7 @@ def _report(cli: Invocation, args: commands.PruneCommand, pruning: Pruning, cut:
             "file": cut and cut.file,
         },
     )
-    cli.show_record(args.view, row, sentences, document={**row, "tables": dict(pruning.rows)})
+    cli.show_record(operation.view, row, sentences, document={**row, "tables": dict(pruning.rows)})
 
 
 def _cut(cut: Cut, *, dry_run: bool) -> str:
@@ -412,15 +403,12 @@ def _cut(cut: Cut, *, dry_run: bool) -> str:
 
 def _finish(cli: Invocation, authority: Authority, pruning: Pruning) -> Pruning:
     """Delete the remaining rows of pruned identities, until none can be deleted any more."""
-    visible = os.isatty(2) and not cli.quiet
     last_left = None
-    while pruning.left and pruning.left != last_left:
-        last_left = pruning.left
-        if visible:
-            os.write(2, f"\r\033[Kjitid: deleting the rows of {last_left} identities".encode())
-        pruning = pruning._replace(left=authority.perform(Prune(rows_after=None)).left)
-    if last_left is not None and visible:
-        os.write(2, b"\r\033[K")
+    with stages(cli) as display:
+        while pruning.left and pruning.left != last_left:
+            last_left = pruning.left
+            display.stage(f"deleting the rows of {last_left} identities")
+            pruning = pruning._replace(left=authority.perform(Prune(rows_after=None)).left)
     return pruning
 
 

@@ -10,37 +10,46 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.decisions.operations import ReplayDecisions
+from jitid.authority.open_local import home_path, policy_files, policy_place
+from jitid.capabilities.decisions.operations import ReplayDecisions, StoredPolicy
 from jitid.cli.invocation import Invocation
-from jitid.cli.policy.policy_place import SHIPPED, compared, grouped, in_force, named, place_of, usable
-from jitid.config.policy_files import CASES, Folder, look_into
+from jitid.config.policy_files import (
+    CASES,
+    CEDAR,
+    Folder,
+    grouped,
+    look_into,
+    must_hold_rules,
+    named,
+    place_of,
+    read_use,
+    usable,
+)
 from jitid.config.settings import zone
 from jitid.errors import ConfigurationError, ExitStatus, NotFoundError, UsageError
 from jitid.formats import checklist
 from jitid.formats.cell import counted
 from jitid.policy.cases import Result, attempt, read_cases, unreached
+from jitid.policy.default import default_files, example_files
 from jitid.system import output
 from jitid.values.text import quote, safe
-from jitid.values.times import format_duration
+from jitid.values.times import optional_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jitid.capabilities.decisions.replay import DecisionChange, Replayed
     from jitid.cli.policy import commands
-    from jitid.policy.classes import DistinctNames
-    from jitid.policy.decision import PolicyLooks, PolicyOutcome
     from jitid.policy.policy_text import PolicyRule
     from jitid.policy.position import CataloguedRule
+
+_SHIPPED = "the policy that jitid ships"
 
 
 def check(cli: Invocation, args: commands.PolicyCheckCommand) -> None:
     """Perform `jitid policy check`."""
-    from jitid.cli.policy.policy_place import grouped, in_force, must_hold_rules, place_of
-    from jitid.config.policy_files import CEDAR
     from jitid.policy.check import check as examine
 
-    folders = grouped(args.paths, CEDAR) if args.paths else [in_force(cli)]
+    folders = grouped(args.paths, CEDAR) if args.paths else [_in_force(cli)]
     problems: list[dict[str, Any]] = []
     rules = files = 0
     for folder in folders:
@@ -109,7 +118,6 @@ def _is_unusable(folder: Folder) -> bool:
 
 def show(cli: Invocation, args: commands.PolicyShowCommand) -> None:
     """Perform `jitid policy show`."""
-    from jitid.cli.policy.policy_place import in_force, must_hold_rules, shipped, stored, usable
     from jitid.policy.position import catalogue
 
     if args.text and args.rule is not None:
@@ -118,7 +126,9 @@ def show(cli: Invocation, args: commands.PolicyShowCommand) -> None:
         raise UsageError("--default and --digest name two policies", "leave one of them out")
     if args.text:
         cli.expect_own_form()
-    folder = shipped() if args.default else in_force(cli) if args.digest is None else stored(cli, args.digest)
+    folder = (
+        _shipped() if args.default else _in_force(cli) if args.digest is None else _stored(cli, args.digest)
+    )
     must_hold_rules(folder)
     if args.text:
         source_text = "\n".join(f"// {file}\n{body}" for file, body in folder.files)
@@ -147,7 +157,6 @@ def init(cli: Invocation, args: commands.PolicyInitCommand) -> None:
     from shlex import quote as word
 
     from jitid.config.policy_files import write_new
-    from jitid.policy.default import example_files
 
     files = example_files(with_default=args.with_default)
     write_new(args.folder, sorted(files))
@@ -166,11 +175,7 @@ def init(cli: Invocation, args: commands.PolicyInitCommand) -> None:
 
 
 def _of_rule(entry: CataloguedRule) -> dict[str, Any]:
-    max_ttl = entry.rule.max_ttl
-    return {
-        "actions": list(entry.rule.facts),
-        "max_ttl": None if max_ttl is None else format_duration(max_ttl),
-    }
+    return {"actions": list(entry.rule.facts), "max_ttl": optional_duration(entry.rule.max_ttl)}
 
 
 def _show_rule(cli: Invocation, args: commands.PolicyShowCommand, entries: list[CataloguedRule]) -> None:
@@ -242,9 +247,9 @@ def test(cli: Invocation, args: commands.PolicyTestCommand) -> None:
 def _sources(cli: Invocation, paths: Sequence[str], policy: str | None) -> list[tuple[Folder, Folder]]:
     """Return folders with cases, each with the policy that its cases test."""
     tested_folder = None if policy is None else named(policy)
-    folders = grouped(paths, CASES) if paths else [tested_folder or in_force(cli)]
+    folders = grouped(paths, CASES) if paths else [tested_folder or _in_force(cli)]
     for folder in folders:
-        if not folder.cases and folder.path == SHIPPED:
+        if not folder.cases and folder.path == _SHIPPED:
             raise NotFoundError(
                 "the policy that jitid ships has no cases, and it is the one in force",
                 "begin one of your own: jitid policy init DIR; or name a folder with cases",
@@ -258,34 +263,24 @@ def _sources(cli: Invocation, paths: Sequence[str], policy: str | None) -> list[
 
 
 def _outcome(result: Result) -> dict[str, Any]:
-    lifetime = result.answer.lifetime
     return {
         "result": "passed" if result.passed else "failed",
-        "lifetime": None if lifetime is None else format_duration(lifetime),
+        "lifetime": optional_duration(result.answer.lifetime),
         "expected": {difference.what: difference.expected for difference in result.differences} or None,
     }
 
 
-_SENTENCES = {
-    "refused": "would be refused",
-    "approval": "would need an approval",
-    "permitted": "would be permitted",
-    "lifetime": "would live for another time",
-    "scopes": "would hold other scopes",
-    "needs": "would need another approval",
-}
-"""Words for each value of `change`."""
-
-
 def diff(cli: Invocation, args: commands.PolicyDiffCommand) -> None:
     """Perform `jitid policy diff`."""
-    old_policy, new_policy = compared(cli, args.old), compared(cli, args.new)
+    from jitid.capabilities.decisions.replay_rows import row_of, summary
+
+    old_policy, new_policy = _compared(cli, args.old), _compared(cli, args.new)
     looks = usable(old_policy).looks.with_(usable(new_policy).looks)
     replayed = open_authority(cli.config()).perform(
         ReplayDecisions(old=tuple(old_policy.files), new=tuple(new_policy.files), since=args.since)
     )
-    rows = [args.view.row(_row(change, looks)) for change in replayed.changes[: args.limit]]
-    sentences = _summary(replayed)
+    rows = [args.view.row(row_of(change, looks)) for change in replayed.changes[: args.limit]]
+    sentences = summary(replayed)
     by_eye = cli.by_eye()
     if rows or not by_eye:
         document = {
@@ -307,86 +302,53 @@ def diff(cli: Invocation, args: commands.PolicyDiffCommand) -> None:
         cli.status = ExitStatus.FINDINGS
 
 
-def _row(change: DecisionChange, looks: PolicyLooks) -> dict[str, Any]:
-    """Return the fields of a change.
+def _in_force(cli: Invocation) -> Folder:
+    """Return the policy in force for this line, with the same file checks as for issuing.
 
-    A fact that neither policy reads is left out, because it may differ between the merged requests.
+    Raises:
+        ConfigurationError: there is none.
+        IntegrityError: a file of it is a link, or others can write to it.
+        StorageError: it cannot be read.
+
     """
-    document, old, new = change.document, change.old, change.new
-    facts, classes = looks.facts, looks.classes
-    task = (looks.task or "task" in facts) and _is_distinguished(classes.task, document["task"])
-    owner = document.get("opener", document["delegator"])
-    included = {
-        "agent": (looks.agent or "agent" in facts) and _is_distinguished(classes.agent, document["agent"]),
-        "delegator": not facts.isdisjoint(("delegator", "delegator_name", "delegator_kind"))
-        and _is_distinguished(classes.delegator, document["delegator"]),
-        "proof": "delegator_proof" in facts,
-        "task": task,
-        "purpose": task or (classes.purpose and (looks.task or "purpose" in facts)),
-        "kind": "kind" in facts,
-        "template": "template" in facts,
-        "depth": not facts.isdisjoint(("depth", "delegated")),
-        "scopes": looks.scope or any("*" in scope for scope in document.get("scopes", ())),
-        "audiences": "audiences" in facts,
-    }
-    return {
-        "change": _word(old, new),
-        "count": change.credentials,
-        "recorded": document["op"],
-        "old": old.decision,
-        "new": new.decision,
-        "old_rules": list(old.rules),
-        "new_rules": list(new.rules),
-        "old_granted": list(old.granted),
-        "new_granted": list(new.granted),
-        "old_lifetime": _duration(old.lifetime),
-        "new_lifetime": _duration(new.lifetime),
-        "needs": list(new.needs),
-        **{
-            name: document.get(name, 0 if name == "depth" else None) if is_read else None
-            for name, is_read in included.items()
-        },
-        "sensitivity": document.get("judged", document["sensitivity"]),
-        "ttl": _duration(document.get("ttl", document.get("lifetime"))),
-        "at": document["at"],
-        "reason": new.reason,
-        "event": change.event,
-        "task_owner": owner if _is_distinguished(classes.task_owner, owner) else None,
-    }
+    config = cli.config()
+    home = home_path(config)
+    policy_path, files = policy_place(config, home), policy_files(config, home)
+    if policy_path is None:
+        return _shipped()
+    return look_into(policy_path)._replace(files=files, use=read_use(policy_path))
 
 
-def _is_distinguished(names: DistinctNames | None, name: str) -> bool:
-    """Return whether a policy distinguishes a name from all others, so that all merged requests have this name."""
-    return names is None or name in names.values
+def _shipped() -> Folder:
+    """Return the default policy, which has no cases."""
+    return Folder(_SHIPPED, list(default_files()), None, [], [])
 
 
-def _summary(replayed: Replayed) -> list[str]:
-    """Return sentences about the number of decisions, and their changes."""
-    decided = counted(replayed.credentials, "credential")
-    if replayed.denials:
-        decided += f" and {counted(replayed.denials, 'denial')}"
-    verb = "was" if replayed.credentials == 1 and not replayed.denials else "were"
-    lines = [f"{decided} {verb} decided, {counted(replayed.requests, 'distinct request')}"]
-    totals: dict[tuple[str, bool], tuple[int, int]] = {}
-    for change in replayed.changes:
-        key = (_word(change.old, change.new), change.denied)
-        count, requests = totals.get(key, (0, 0))
-        totals[key] = count + change.credentials, requests + 1
-    for (word, denied), (count, requests) in totals.items():
-        subject = counted(count, "denied request" if denied else "credential")
-        lines.append(f"{subject} {_SENTENCES[word]} ({counted(requests, 'distinct request')})")
-    if not replayed.changes:
-        lines.append("nothing would change")
-    return lines
+def _stored(cli: Invocation, digest: str) -> Folder:
+    """Return an earlier policy from the ledger, by its digest.
+
+    Raises:
+        NotFoundError: there is none.
+        UsageError: several policies match the digest, or it is invalid.
+
+    """
+    files = open_authority(cli.config()).perform(StoredPolicy(digest=digest))
+    return Folder(f"the ledger's policy {digest}", list(files), None, [], [])
 
 
-def _word(old: PolicyOutcome, new: PolicyOutcome) -> str:
-    if old.decision != new.decision:
-        return {"permit": "permitted", "deny": "refused", "approval": "approval"}[new.decision]
-    if old.needs != new.needs:
-        return "needs"
-    return "scopes" if set(old.granted) != set(new.granted) else "lifetime"
+def _compared(cli: Invocation, word: str) -> Folder:
+    """Return the policy that a line names: `current`, `default`, a folder, a file, or a digest in the ledger.
 
-
-def _duration(seconds: int | None) -> str | None:
-    return None if seconds is None else format_duration(seconds)
+    Raises UsageError and NotFoundError for any other word.
+    """
+    if word == "current":
+        return _in_force(cli)
+    if word == "default":
+        return _shipped()
+    if os.path.lexists(word):
+        return named(word)
+    if len(word) >= 4 and set(word.lower()) <= set("0123456789abcdef"):
+        return _stored(cli, word)
+    raise UsageError(
+        f"{quote(word, 200)} is no policy", "name a folder, a file, `current`, `default` or a digest"
+    )

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from jitid.cli.invocation import Invocation
 from jitid.errors import JitidError, NotFoundError, OutputError, PartialError
-from jitid.system import installed_files, output
-from jitid.system.installed_files import Reader, Shipped
+from jitid.system import installed_files, output, shell_setup
+from jitid.system.installed_files import Reader
 
 if TYPE_CHECKING:
     from jitid.cli.setup import commands
-
-_BASH_COMPLETION = (
-    "/usr/share/bash-completion/bash_completion",
-    "/usr/local/share/bash-completion/bash_completion",
-    "/opt/homebrew/share/bash-completion/bash_completion",
-    "/etc/bash_completion",
-)
 
 
 def show(cli: Invocation, args: commands.CompletionShowCommand) -> None:  # noqa: ARG001 - every verb gets it
@@ -29,7 +21,7 @@ def show(cli: Invocation, args: commands.CompletionShowCommand) -> None:  # noqa
 
 def install(cli: Invocation, args: commands.CompletionInstallCommand) -> None:
     """Perform `jitid completion install`."""
-    shells = [_reader(name) for name in args.shell] or _present(os.environ)
+    shells = [_reader(name) for name in args.shell] or shell_setup.present()
     if not shells:
         raise NotFoundError(
             "neither bash nor zsh nor fish is installed; nothing was changed", "name one with --shell"
@@ -49,7 +41,7 @@ def install(cli: Invocation, args: commands.CompletionInstallCommand) -> None:
             state = "failed"
         rows.append({"for": file.reader, "path": path, "state": state})
     installed = [file for file, row in zip(files, rows, strict=True) if row["state"] != "failed"]
-    next_steps = list(_left_to_do(installed, os.environ))
+    next_steps = list(shell_setup.left_to_do(installed))
     shown_rows = _brief(rows) if cli.by_eye() else rows
     cli.show_records(args.view, shown_rows, document={"files": rows, "left_to_do": next_steps})
     for sentence in next_steps:
@@ -76,89 +68,3 @@ def _brief(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 def _reader(name: str) -> Reader:
     return next(shell for shell in installed_files.SHELLS if shell == name)
-
-
-def _present(environ: Mapping[str, str]) -> list[Reader]:
-    """Return the installed shells, and in any case the user's own shell."""
-    own_shell = os.path.basename(environ.get("SHELL", ""))
-    return [
-        shell
-        for shell in installed_files.SHELLS
-        if shell == own_shell or installed_files.which(shell, environ)
-    ]
-
-
-def _left_to_do(files: list[Shipped], environ: Mapping[str, str]) -> Iterator[str]:
-    readers = {file.reader: file for file in files}
-    if "bash" in readers:
-        yield from _left_for_bash(installed_files.target(readers["bash"], environ))
-    if "zsh" in readers:
-        yield from _left_for_zsh(os.path.dirname(installed_files.target(readers["zsh"], environ)), environ)
-    if "man" in readers:
-        yield from _left_for_man(
-            os.path.dirname(os.path.dirname(installed_files.target(readers["man"], environ))), environ
-        )
-    if readers.keys() & {"bash", "zsh"}:
-        yield "shells that are started from now on complete; to start this one anew: exec $SHELL"
-    if readers.keys() - {"man"} and not installed_files.which(installed_files.PROGRAM, environ):
-        yield "ids and names complete only where `jitid` is in PATH, and here it is not"
-
-
-def _left_for_bash(path: str) -> Iterator[str]:
-    if not any(os.path.exists(script) for script in _BASH_COMPLETION):
-        yield (
-            "bash: bash-completion, which loads the file by itself, is not installed here; install it, or put into "
-            f"~/.bashrc: source {_word(path)}"
-        )
-
-
-def _left_for_zsh(folder: str, environ: Mapping[str, str]) -> Iterator[str]:
-    script = os.path.join(environ.get("ZDOTDIR") or "~", ".zshrc")
-    lines = _lines(os.path.expanduser(script))
-    if folder not in environ.get("FPATH", "").split(":") and not any(_adds(folder, line) for line in lines):
-        yield f"zsh: put into {script}, before `compinit` runs: fpath=({_word(folder)} $fpath)"
-    if any("compinit" in line for line in lines):
-        yield "zsh: if it does not notice the new file: rm -f ~/.zcompdump*"
-    else:
-        yield (
-            f"zsh: {script} says nothing of `compinit`; unless something that it reads does, put there too: "
-            "autoload -Uz compinit && compinit"
-        )
-
-
-def _left_for_man(folder: str, environ: Mapping[str, str]) -> Iterator[str]:
-    man_page = next((file for file in installed_files.installed(environ) if file.reader == "man"), None)
-    if folder not in installed_files.folders("man", environ) and not (man_page and man_page.current):
-        yield f'man: put into the start-up file of your shell: export MANPATH="{folder}:$MANPATH"'
-
-
-def _adds(folder: str, line: str) -> bool:
-    """Return whether a line of a start-up file adds the folder to `fpath`, judging by its text."""
-    if "fpath" not in line.lower():
-        return False
-    home = os.path.expanduser("~")
-    below = folder.removeprefix(home) if folder.startswith(f"{home}/") else None
-    spellings = (
-        [folder] if below is None else [f"{start}{below}" for start in (home, "~", "$HOME", "${HOME}")]
-    )
-    return any(spelling in line for spelling in spellings) or (
-        "XDG_DATA_HOME" in line and "/zsh/site-functions" in line
-    )
-
-
-def _lines(path: str) -> list[str]:
-    """Return the lines of a start-up file that are not comments."""
-    # A pipe may never end.
-    if not os.path.isfile(path):
-        return []
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return [line for line in file.read(1 << 20).splitlines() if not line.lstrip().startswith("#")]
-    except OSError:
-        return []
-
-
-def _word(path: str) -> str:
-    from shlex import quote as quote_word
-
-    return quote_word(path)

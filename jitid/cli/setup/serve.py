@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 
 from jitid.authority.open_local import home_path, open_or_create_local
 from jitid.cli.invocation import Invocation
-from jitid.cli.setup import installation
 from jitid.config.effective import here
 from jitid.config.settings import absolute, convert, named
 from jitid.errors import ConfigurationError, UsageError
 from jitid.formats import systemd_unit
-from jitid.system import output, time_limit
+from jitid.system import installation, output, time_limit
 
 if TYPE_CHECKING:
     from jitid.authority.local import LocalAuthority
@@ -42,7 +41,7 @@ def text(cli: Invocation, config: Config, settings: Mapping[str, str | None], wo
         UsageError: a unit cannot contain them.
 
     """
-    command, needs = installation.beginning(cli, config)
+    command, needs = installation.beginning(config.path, cli.profile)
     _name_ledger(config, command)
     folder = home_path(config)
     command += ["--no-input", "serve", *_options(config, settings, workers)]
@@ -237,9 +236,9 @@ def _run(cli: Invocation, plan: StartPlan) -> None:
     # A core dump of this process would contain secrets.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _raise_descriptors(plan.limits.connections)
-    addresses = [
-        f"{'https' if plan.tls else 'http'}://{_name(listener.getsockname())}" for listener in plan.tcp
-    ]
+    scheme = "https" if plan.tls else "http"
+    names = [listener.getsockname() for listener in plan.tcp]
+    addresses = [f"{scheme}://{_host(name[0])}:{name[1]}" for name in names]
     if plan.unix is not None:
         addresses.append(f"unix://{plan.unix.getsockname()}")
 
@@ -247,10 +246,6 @@ def _run(cli: Invocation, plan: StartPlan) -> None:
         output.print_message(f"jitid: listening on {' and '.join(addresses)}")
 
     cli.status = Supervisor(plan, Metrics(route_paths(plan), plan.workers), announce).run()
-
-
-def _name(address: tuple[object, ...]) -> str:
-    return f"{_host(str(address[0]))}:{address[1]}"
 
 
 def _host(host: str) -> str:

@@ -121,8 +121,10 @@ class ScheduleSystemdCommand(Verb):
     changes_with = ("folder",)
 
     option: tuple[str, ...] = args(TEXT, "[OPTION]...", help="Options of `jitid sweep`, after `--`.")
-    every: int | None = opt(DURATION, "--every", help="How often it runs (default: 10m).")
-    name: str | None = opt(NAME, "--name", help="The name of the units (default: jitid-sweep).")
+    every: int = opt(DURATION, "--every", help="How often it runs (default: 10m).", absent=600)
+    name: str = opt(
+        NAME, "--name", help="The name of the units (default: jitid-sweep).", absent="jitid-sweep"
+    )
     folder: str | None = opt(FOLDER, "--out", help="Write both units into DIR, instead of printing them.")
 
 
@@ -138,4 +140,4 @@ class ScheduleCronCommand(Verb):
     effect = READS
 
     option: tuple[str, ...] = args(TEXT, "[OPTION]...", help="Options of `jitid sweep`, after `--`.")
-    every: int | None = opt(DURATION, "--every", help="How often it runs (default: 10m).")
+    every: int = opt(DURATION, "--every", help="How often it runs (default: 10m).", absent=600)

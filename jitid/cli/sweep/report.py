@@ -10,7 +10,7 @@ from jitid.capabilities.report.sprawl_report import DEFAULT_DAYS, Report
 from jitid.cli import progress
 from jitid.cli.invocation import Invocation
 from jitid.cli.sweep.commands import ReportCommand
-from jitid.cli.sweep.findings_output import remedy
+from jitid.cli.sweep.findings_output import remedy_of
 from jitid.errors import UsageError
 from jitid.formats.display import Display, Format
 from jitid.system import output
@@ -52,10 +52,8 @@ def _with_commands(cli: Invocation, sprawl_report: Report) -> Report:
     """Return the report with remedies that act on the same ledger from any shell."""
     if sprawl_report.offenders is None:
         return sprawl_report
-    max_count = cli.config().number("max")
-    offenders = (
-        offender._replace(remedy=remedy(cli, offender, max_count)) for offender in sprawl_report.offenders
-    )
+    command = remedy_of(cli)
+    offenders = (offender._replace(remedy=command(offender)) for offender in sprawl_report.offenders)
     return sprawl_report._replace(offenders=tuple(offenders))
 
 

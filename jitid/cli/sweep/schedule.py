@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open_local import caller, place_of
 from jitid.cli.invocation import Invocation
-from jitid.cli.setup import installation
 from jitid.config.settings import SETTINGS
 from jitid.errors import UsageError
 from jitid.formats import systemd_unit
-from jitid.system import output
+from jitid.system import installation, output
 from jitid.system.files import write_public
 from jitid.values.record import Record
 from jitid.values.text import quote
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from jitid.cli.invocation import GivenOption
     from jitid.cli.sweep import commands
 
-_EVERY = 600
-_NAME = "jitid-sweep"
 _ABOUT = "Find credentials that should not be alive"
 # systemd.unit(5); an @ would make the unit a template.
 _UNIT_NAME = re.compile(r"[A-Za-z0-9:_.][A-Za-z0-9:_.-]{0,199}", re.ASCII)
@@ -35,11 +32,9 @@ _WRITTEN_ONLY_WITH = {"--baseline": "--update-baseline"}
 
 def systemd(cli: Invocation, args: commands.ScheduleSystemdCommand) -> None:
     """Perform `jitid schedule systemd`."""
-    name = args.name
     folder = args.folder
     cli.expect_own_form()
-    seconds = _EVERY if args.every is None else args.every
-    name = _NAME if name is None else _unit_name(name)
+    name = _unit_name(args.name)
     work = _work(cli, args.option)
     installation.check_for_systemd(work.command)
     job = systemd_unit.Job(
@@ -53,7 +48,7 @@ def systemd(cli: Invocation, args: commands.ScheduleSystemdCommand) -> None:
     )
     files = {
         f"{name}.service": systemd_unit.service(job),
-        f"{name}.timer": systemd_unit.timer(_ABOUT, name, seconds),
+        f"{name}.timer": systemd_unit.timer(_ABOUT, name, args.every),
     }
     if folder is None:
         output.write("\n".join(f"# /etc/systemd/system/{file}\n{text}" for file, text in files.items()))
@@ -69,7 +64,7 @@ def systemd(cli: Invocation, args: commands.ScheduleSystemdCommand) -> None:
 def cron(cli: Invocation, args: commands.ScheduleCronCommand) -> None:
     """Perform `jitid schedule cron`."""
     cli.expect_own_form()
-    seconds = _EVERY if args.every is None else args.every
+    seconds = args.every
     if seconds not in systemd_unit.TIMES:
         raise UsageError(
             f"cron cannot say every {format_duration(seconds)}",
@@ -103,7 +98,7 @@ def _work(cli: Invocation, words: Sequence[str]) -> _ScheduledWork:
     ledger_place = place_of(config)
     ledger = ledger_place.home
     sweep_options = _checked(cli, words)
-    command, needs = installation.beginning(cli, config)
+    command, needs = installation.beginning(config.path, cli.profile)
     needs.append(ledger)
     address = config.ledger if ledger_place.in_database else ledger
     command += ["--ledger", address, "--no-input", "--quiet", "sweep", *_absolute(words, sweep_options)]
@@ -147,9 +142,9 @@ def _checked(cli: Invocation, words: Sequence[str]) -> Mapping[str, GivenOption]
 
 def _check_values(values: Mapping[str, Any]) -> None:
     """Raise UsageError for values that the sweep itself would refuse."""
+    from jitid.capabilities.sweep.baseline import entries
     from jitid.cli.sweep import sweep
     from jitid.cli.sweep.commands import FINDINGS, SweepCommand
-    from jitid.cli.sweep.sweep_work import entries
     from jitid.config.settings import FORMATS
     from jitid.formats.display import no_such_field
 

@@ -1,29 +1,50 @@
-"""`jitid sweep`: find credentials that should not be live, and revoke them with --fix."""
+"""`jitid sweep`: find credentials that should not be live, and revoke them with --fix; the verb and its steps."""
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from jitid.authority.open import open_authority, sweep_limits
 from jitid.authority.open_local import sweep_head
 from jitid.capabilities.audit.kept_heads import keep_head, keep_own_head, kept_heads
-from jitid.capabilities.sweep.finding import KnownFindings, Severity
-from jitid.capabilities.sweep.findings_view import SWEEP, RuleInfo
+from jitid.capabilities.identity import revocation_result
+from jitid.capabilities.leak.operations import ProveLeaks
+from jitid.capabilities.sweep.baseline import NewBaseline, known_findings
+from jitid.capabilities.sweep.finding import Coverage, Finding, KnownFindings, Remedied, Severity
+from jitid.capabilities.sweep.findings_view import SWEEP, RecordConverter, RuleInfo, new_run
+from jitid.capabilities.sweep.operations import Fix, FlyCanaries, ForeseeFix, Sweep
 from jitid.capabilities.sweep.rules import NAMES, rule_of
+from jitid.capabilities.targets.operations import Settle
+from jitid.cli import input_lines, progress
 from jitid.cli.invocation import Invocation
 from jitid.cli.sweep.commands import EXPLAINED, FINDINGS
-from jitid.cli.sweep.findings_output import FindingsOutput, RecordConverter
-from jitid.cli.sweep.sweep_work import NewBaseline, Work, entries, in_time
-from jitid.errors import ExitStatus, OutputError, PartialError, UsageError
+from jitid.cli.sweep.findings_output import FindingsOutput, remedy_of
+from jitid.errors import (
+    ClockError,
+    ExitStatus,
+    IntegrityError,
+    JitidError,
+    OutputError,
+    PartialError,
+    RefusedError,
+    StorageError,
+    UsageError,
+)
 from jitid.formats.display import Display
-from jitid.system import output
+from jitid.system import output, time_limit
 from jitid.system.output_place import check_output
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
-    from jitid.capabilities.sweep.finding import Remedied, Unfixed
+    from jitid.capabilities.sweep.finding import Canary, Swept, Unfixed
+    from jitid.capabilities.sweep.remedies import ForeseenFix
+    from jitid.capabilities.targets.operations import SettledTargets
     from jitid.cli.sweep import commands
+    from jitid.operation.base import Authority
 
 _CANARY = "canary"
 
@@ -31,7 +52,6 @@ _CANARY = "canary"
 def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
     """Perform `jitid sweep`."""
     rule_names = chosen_rules(args.rule, args.skip, args.head_out, canary=args.canary)
-    limit = args.target_timeout
     if args.list_rules:
         _explain(cli, rule_names if args.rule or args.skip else NAMES)
         return
@@ -50,27 +70,28 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
     )
     for path in (args.head_out, args.baseline if args.update_baseline else None):
         check_output(path)
-    known_findings = _known_findings(args.baseline, new=args.update_baseline)
+    known = known_findings(args.baseline, new=args.update_baseline)
     with in_time():
-        work = Work(cli, rule_names, known_findings, args.since, tuple(args.target), limit)
+        work = Work(cli, args, rule_names, known)
         heads = kept_heads(sweep_head(cli.config()), args.head_out)
         if not args.dry_run:
-            work.settle(tuple(args.target), limit)
+            work.settle(args.target, args.target_timeout)
         remedied: Iterable[Remedied | Unfixed] = ()
         if args.fix:
             ending = tuple(name for name in rule_names if args.rule or rule_of(name).mended)
-            remedied = work.fix(ending, cli.most(args.max_, yes=args.yes), dry_run=args.dry_run)
+            remedied = work.fix(ending, cli.most(args.max_, yes=args.yes))
         with NewBaseline(args.baseline if args.update_baseline else None) as new_baseline:
             converter = RecordConverter(
-                cli, work.name, Severity(args.fail_on), known_findings, work.since, new_baseline.add
+                Severity(args.fail_on),
+                remedy_of(cli),
+                sweep=work.name,
+                known=known,
+                since=args.since,
+                keep=new_baseline.add,
             )
             unfinished = iter(remedied)
-            results = work.sweep(
-                heads,
-                reread=args.head_out is not None and args.head_out not in dict(heads),
-                canary=args.canary,
-                dry_run=args.dry_run,
-            )
+            reread = args.head_out is not None and args.head_out not in dict(heads)
+            results = work.sweep(heads, reread=reread)
             try:
                 rules = [_info(name) for name in rule_names]
                 findings = FindingsOutput(FINDINGS, rules, SWEEP, quiet_hides_info=True)
@@ -89,15 +110,6 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
             work.settle()
         kept_head = _keep_head(cli, converter, args.head_out)
         _conclude(cli, converter, kept_head, undone=work.undone)
-
-
-def _known_findings(baseline: str | None, *, new: bool) -> KnownFindings:
-    """Return the findings of a baseline file; none without a file. With `new`, the file need not exist."""
-    if baseline is None:
-        return KnownFindings(())
-    return KnownFindings(
-        (int(entry.fingerprint, 16), entry.credentials) for entry in entries(baseline, new=new)
-    )
 
 
 def chosen_rules(
@@ -212,3 +224,206 @@ def _conclude(cli: Invocation, converter: RecordConverter, kept_head: _KeptHead,
         cli.status = ExitStatus.FINDINGS
     elif undone or not kept_head.asked:
         cli.status = ExitStatus.PARTIAL
+
+
+class Work:
+    """The operations of one sweep."""
+
+    def __init__(
+        self, cli: Invocation, args: commands.SweepCommand, rules: tuple[str, ...], known: KnownFindings
+    ) -> None:
+        """Take the line, the rules that it chooses, and the known findings."""
+        self._cli = cli
+        self._args = args
+        self._rules = rules
+        self._known = known
+        self.undone = False
+        """Whether a requested step was not done, as when more credentials than permitted would end."""
+        self.ended = 0
+        """Number of credentials that --fix has ended so far."""
+        self._limits = sweep_limits(cli.config())
+        self._authority: Authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
+        self.name = new_run()
+
+    def settle(self, targets: tuple[str, ...] = (), limit: int = 60) -> None:
+        """End at targets the credentials that have ended in the ledger and are due; by default at all targets.
+
+        Unconfirmed credentials stay in the queue, and the rules report them. Each target has `limit` seconds.
+        """
+        for target in targets or (None,):
+            try:
+                with self._waiting("ending at targets what has ended"):
+                    settled = self._authority.perform(
+                        Settle(target=target, limit=_share(limit), accept_clock=self._cli.accept_clock)
+                    )
+            except RefusedError:
+                # A caller with read-only access changes nothing.
+                return
+            except JitidError as error:
+                self.undone = True
+                self._cli.warn(f"what had ended was not ended at its target: {error.message}")
+                return
+            if settled.done or settled.unsupported or settled.left:
+                self._cli.note(_settled(settled))
+            if settled.left and self.ended:
+                # A credential that --fix ended may still work at its target.
+                self.undone = True
+
+    def sweep(
+        self, heads: tuple[tuple[str, str], ...], *, reread: bool
+    ) -> Iterator[Finding | Coverage | Swept]:
+        """Issue the canaries if requested, and yield the results of the rules."""
+        canaries: tuple[Canary, ...] = ()
+        if self._args.canary:
+            flown = self._authority.perform(
+                FlyCanaries(targets=self._args.target, limit=_share(self._args.target_timeout))
+            )
+            canaries = tuple(flown)
+        operation = Sweep(
+            rules=self._rules,
+            limits=self._limits,
+            heads=heads,
+            reread=reread,
+            most=self._cli.config().number("max"),
+            canaries=canaries,
+            targets=self._args.target,
+            target_timeout=_share(self._args.target_timeout),
+            dry_run=self._args.dry_run,
+            accept_clock=self._cli.accept_clock,
+        )
+        examined: set[str] = set()
+        try:
+            results = self._authority.perform(operation)
+            for result in progress.waiting(
+                self._cli, results, lambda: f"{len(examined)} of {len(self._rules)} rules examined"
+            ):
+                if isinstance(result, Coverage):
+                    examined.add(result.rule)
+                yield result
+        except StorageError:
+            if time_limit.has_expired():
+                for rule in self._rules:
+                    if rule not in examined:
+                        yield Coverage(rule, "nothing", ("the time that --timeout gives was over",))
+            raise
+
+    def _waiting(self, reason: str) -> progress.Waiting:
+        return progress.Waiting(self._cli, lambda: reason)
+
+    def fix(self, rules: tuple[str, ...], max_count: int | None) -> Iterable[Remedied | Unfixed]:
+        """End the findings of these rules, unless more than `max_count` credentials would end; --dry-run ends none."""
+        cli = self._cli
+        operation = ForeseeFix(
+            rules=rules,
+            limits=self._limits,
+            since=self._args.since,
+            known=self._known,
+            accept_clock=cli.accept_clock,
+        )
+        with self._waiting("counting what --fix would end"):
+            foreseen = self._authority.perform(operation)
+        if self._args.dry_run:
+            output.print_message(
+                f"jitid: --fix would end {revocation_result.blast(foreseen.radius)}; nothing was changed"
+            )
+            return ()
+        if max_count is not None and foreseen.radius.credentials > max_count:
+            if cli.no_input or not (os.isatty(0) and os.isatty(2)):
+                self._refuse(foreseen, max_count)
+                return ()
+            max_count = _confirmed(foreseen)
+        return self._end(foreseen.rules, max_count)
+
+    def _refuse(self, foreseen: ForeseenFix, max_count: int) -> None:
+        """Warn that nothing is ended. The sweep still reports its findings: no user may be there to confirm."""
+        try:
+            revocation_result.guard(foreseen.radius, max_count)
+        except UsageError as error:
+            self.undone = True
+            self._cli.warn(f"--fix was refused: {error.message}; {error.hint}")
+
+    def _end(self, rules: tuple[str, ...], max_count: int | None) -> Iterator[Remedied | Unfixed]:
+        if rules:
+            operation = Fix(
+                rules=rules,
+                limits=self._limits,
+                sweep=self.name,
+                since=self._args.since,
+                known=self._known,
+                most=max_count,
+                targets=self._args.target,
+                target_timeout=_share(self._args.target_timeout),
+                accept_clock=self._cli.accept_clock,
+            )
+            ended = self._authority.perform(operation)
+            for outcome in progress.waiting(self._cli, ended, lambda: f"{self.ended} credentials ended"):
+                if isinstance(outcome, Remedied):
+                    self.ended += outcome.credentials
+                yield outcome
+        self._prove()
+
+    def _prove(self) -> None:
+        """Prove that the ledger refuses all leaked credentials, even if they ended before this sweep."""
+        try:
+            self._authority.perform(ProveLeaks(accept_clock=self._cli.accept_clock))
+        except (StorageError, ClockError) as error:
+            if not self.ended:
+                raise
+            raise PartialError(
+                f"{error.message.removesuffix('; nothing was changed')}; {self.ended} had ended before "
+                f"(sweep {self.name})",
+                "the next sweep --fix proves that the ledger refuses what leaked",
+            ) from error
+        except IntegrityError as error:
+            # An unreadable row must not suppress the report of all others.
+            self.undone = True
+            self._cli.warn(f"it is not proved that the ledger refuses what leaked: {error.message}")
+
+    def warn_of_ended(self) -> None:
+        """Warn of the credentials that --fix has ended, if its report broke off."""
+        if self.ended:
+            command = self._cli.command(f"jitid audit log --members --sweep {self.name}")
+            self._cli.warn(
+                f"the report of --fix broke off; it had ended {self.ended} (sweep {self.name}): {command}"
+            )
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Mark the error of a sweep as incomplete if the command's time limit has passed."""
+    try:
+        yield
+    except StorageError as error:
+        if time_limit.has_expired():
+            error.message = f"the sweep is incomplete, its time is over: {error.message}"
+            error.exit_status = ExitStatus.INCOMPLETE
+        raise
+
+
+def _share(limit: int) -> int:
+    """Return the seconds for targets: at most half of the time left, because other steps follow."""
+    seconds = time_limit.left(limit * 2) / 2
+    return max(1, int(seconds))
+
+
+def _settled(settled: SettledTargets) -> str:
+    """Return the result of ending credentials at targets in words."""
+    ended = f"{settled.done} that had ended {'is' if settled.done == 1 else 'are'} gone at targets by now"
+    lasting = f"{settled.unsupported} cannot be ended there" if settled.unsupported else ""
+    open_text = f"{settled.open} are still to be ended there" if settled.open else ""
+    example = next(
+        (f" ({credential.jti} at {credential.target}: {credential.seen})" for credential in settled.left), ""
+    )
+    return ", ".join(filter(None, (ended, lasting, open_text))) + example
+
+
+def _confirmed(foreseen: ForeseenFix) -> int:
+    """Return the number of credentials that may end if the user types it. Raises UsageError for another answer."""
+    count = foreseen.radius.credentials
+    output.print_message(f"jitid: --fix would end {revocation_result.blast(foreseen.radius)}")
+    output.print_message(
+        f"jitid: type the number of credentials, {count}, to end them; anything else ends none"
+    )
+    if input_lines.answer() != str(count):
+        raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")
+    return count

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from jitid.capabilities.issue import operations as issue_operations
+from jitid.capabilities.leak import leak_rows, timeline_text
 from jitid.capabilities.leak import operations as leak_operations
-from jitid.capabilities.leak import timeline_text
 from jitid.capabilities.leak.leaks import LeakReport
 from jitid.capabilities.leak.timeline import MOST, Account
 from jitid.capabilities.use.authorization import UseRequest
 from jitid.capabilities.use.operations import Authorize
-from jitid.cli.leak import leak_verbs
 from jitid.errors import NotFoundError, UsageError
 from jitid.formats.markdown import code
 from jitid.model.credential import LEEWAY
@@ -118,7 +117,7 @@ def test_an_incident_is_told_from_the_issue_to_the_close(world: World) -> None:
     ]
     assert [(one.state, one.credentials, one.own) for one in aftermath.over] == [("revoked", 2, True)]
     assert (account.exposure, account.proof is not None, account.first_seen_at) == (2, True, NOW + 1)
-    seconds = leak_verbs.document(account)["seconds"]
+    seconds = leak_rows.document(account)["seconds"]
     assert seconds == {
         "reported_to_proved": 2,
         "reported_to_dead": 2,
@@ -132,7 +131,7 @@ def test_an_incident_is_told_from_the_issue_to_the_close(world: World) -> None:
         _is_harmless(text)
         assert code(HOSTILE) in text
         assert width is None or max(map(len, text.replace(code(HOSTILE), "").splitlines())) <= width + 20
-    json.dumps(leak_verbs.document(account))
+    json.dumps(leak_rows.document(account))
 
 
 def _is_harmless(text: str) -> None:

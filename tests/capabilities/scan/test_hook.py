@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from jitid.capabilities.scan.hits import Hit, Searcher
 from jitid.capabilities.scan.hook import install, text_of
 from jitid.capabilities.scan.staged import Staged
 from jitid.cli.leak import scan
+from jitid.cli.leak.commands import ScanCommand
 from jitid.errors import OutputError, UsageError
 from tests.capabilities.scan.gitrepo import Made, opaque
 from tests.real import surroundings
@@ -216,8 +218,8 @@ def test_where_no_hook_can_be_is_told(made: Made, tmp_path: Path) -> None:
     "options",
     [
         {"git": True, "staged": True},
-        {"staged": True, "for_files": True},
-        {"git": True, "for_files": True},
+        {"staged": True, "no_ignore": True},
+        {"git": True, "one_file_system": True},
         {"commits": ["main.."]},
         {"staged": True, "unreachable": True},
         {"git": True, "commits": ["main.."], "unreachable": True},
@@ -225,6 +227,8 @@ def test_where_no_hook_can_be_is_told(made: Made, tmp_path: Path) -> None:
     ids=lambda options: " ".join(options),
 )
 def test_options_that_contradict_each_other_are_refused(options: dict[str, object]) -> None:
-    given = {"commits": [], "git": False, "staged": False, "unreachable": False, "for_files": False}
+    values: dict[str, Any] = {
+        name: options.get(name, field.absent) for name, field in ScanCommand.fields.items()
+    }
     with pytest.raises(UsageError):
-        scan.check(**{**given, **options})  # type: ignore[arg-type]
+        scan.check(ScanCommand(**values))

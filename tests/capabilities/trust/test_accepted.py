@@ -21,7 +21,9 @@ from jitid.capabilities.issue.token_operations import Exchange
 from jitid.capabilities.leak import operations as leak_operations
 from jitid.capabilities.leak import timeline_text, trace_result
 from jitid.capabilities.leak.exposure import Leaked
+from jitid.capabilities.leak.leak_rows import exposures
 from jitid.capabilities.leak.leaks import LeakReport
+from jitid.capabilities.leak.operations import LEAKS
 from jitid.capabilities.report import operations as report_operations
 from jitid.capabilities.scan.hits import Hit
 from jitid.capabilities.sweep.finding import Thresholds
@@ -32,8 +34,6 @@ from jitid.capabilities.trust.operations import MakePublication
 from jitid.capabilities.trust.publication import Document
 from jitid.cli.identity import inspect as inspecting
 from jitid.cli.identity.revoke import row, sentence
-from jitid.cli.leak.commands import LeakListCommand
-from jitid.cli.leak.leak_verbs import exposures
 from jitid.errors import InvalidCredentialError
 from jitid.model import credential
 from jitid.model.credential import LEEWAY
@@ -192,7 +192,7 @@ def check(incident: Incident, verifier: Verifier) -> Leaked:
     accepted = [text for text in incident.strings if verifier(text)]
     (account,) = world.authority.perform(leak_operations.RecountLeaks(numbers=(1,)))
     text = "".join(timeline_text.text([account]))
-    told = LeakListCommand.view.row(one, exposures(one))
+    told = LEAKS.row(one, exposures(one))
     again = world.authority.perform(
         inventory_operations.Revoke(selection=one_selection(incident.leaked.id), most=None, dry_run=True)
     )

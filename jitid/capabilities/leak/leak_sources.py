@@ -12,7 +12,7 @@ from typing import Self
 from jitid.capabilities.leak.trace_result import kept_places, place_parts
 from jitid.capabilities.scan.reports.any_report import REDACTED, REPORT_LABEL, ReportFormat, parse
 from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
-from jitid.capabilities.scan.search_stream import StreamSearch
+from jitid.capabilities.scan.search_stream import StreamSearch, incomplete
 from jitid.errors import JitidError, PartialError, UsageError
 from jitid.model.leak import MOST_PLACES, Sighting
 from jitid.search.find import MARK, Finds, Shapes, mark
@@ -23,7 +23,8 @@ from jitid.system.read_input import check_text_file, opened, piece_of, unreadabl
 from jitid.values.record import Record
 
 _PIECE = 1 << 18
-_AS_TEXT = "any text can be searched, without places: jitid leak add FILE"
+COMMAND = "jitid leak add"
+_AS_TEXT = f"any text can be searched, without places: {COMMAND} FILE"
 _BATCH = 50_000
 """Maximum number of findings that are looked up together, and held in memory."""
 _BATCH_TEXT = 1 << 24
@@ -49,7 +50,7 @@ class TextSearch:
         `shapes` returns the forms of adopted secrets.
         """
         check_text_file(path)
-        self._text = StreamSearch(path, "the text", command="jitid leak add", shapes=shapes)
+        self._text = StreamSearch(path, "the text", command=COMMAND, shapes=shapes)
 
     def __enter__(self) -> Self:
         """Read the beginning of the text. Raises UsageError."""
@@ -75,11 +76,7 @@ class TextSearch:
 
     def shortcoming(self) -> JitidError | None:
         """Return the error for a text of which a part was not searched; None if all was."""
-        if not self._text.missed:
-            return None
-        from jitid.cli.leak.trace import incomplete
-
-        return incomplete(self._text.missed, self._text.caveat, "jitid leak add")
+        return self._text.shortcoming()
 
     def nothing_recorded(self, error: JitidError) -> JitidError:
         """Return the error unchanged."""
@@ -179,9 +176,7 @@ class ReportSearch:
         subject = "finding does" if self.redacted == 1 else "findings do"
         redacted = f"{self.redacted} {subject} not show what was found, and could not be looked up"
         if self._missed:
-            from jitid.cli.leak.trace import incomplete
-
-            error = incomplete(self._missed, None, "jitid leak add")
+            error = incomplete(self._missed, None, COMMAND)
             error.message += f"; {redacted}" if self.redacted else ""
             return error
         return PartialError(redacted, REDACTED) if self.redacted else None

@@ -6,31 +6,28 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import jitid
-from jitid.authority.open_local import caller
 from jitid.errors import ConfigurationError, UsageError
 from jitid.values.text import quote
-
-if TYPE_CHECKING:
-    from jitid.cli.invocation import Invocation
-    from jitid.config.effective import Config
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOMES = ("/home", "/root", "/run/user")
 _TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - looked for, not used
 
 
-def beginning(cli: Invocation, config: Config) -> tuple[list[str], list[str]]:
-    """Return the words that start this jitid with the configuration of this line, and the paths that they need."""
+def beginning(config_file: str, profile: str | None) -> tuple[list[str], list[str]]:
+    """Return the words that start this jitid with a configuration, and the paths that they need.
+
+    Without a `profile`, it is that of the environment.
+    """
     started = program()
     command = [*started]
     needs = [*started, sys.prefix, os.path.realpath(sys.executable), os.path.dirname(jitid.__file__)]
-    if os.path.isfile(config.path):
-        command += ["--config", config.path]
-        needs.append(config.path)
-    profile = cli.profile or os.environ.get("JITID_PROFILE")
+    if os.path.isfile(config_file):
+        command += ["--config", config_file]
+        needs.append(config_file)
+    profile = profile or os.environ.get("JITID_PROFILE")
     if profile:
         command += ["--profile", profile]
     return command, needs
@@ -75,13 +72,13 @@ def owner(ledger: str) -> str:
     import pwd
 
     try:
-        owner = os.stat(there(ledger)).st_uid
+        user = os.stat(there(ledger)).st_uid
     except OSError:
-        return caller()
+        user = os.getuid()
     try:
-        return pwd.getpwuid(owner).pw_name
+        return pwd.getpwuid(user).pw_name
     except KeyError:
-        return str(owner)
+        return str(user)
 
 
 def there(path: str) -> str:

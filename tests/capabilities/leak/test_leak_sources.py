@@ -13,11 +13,11 @@ import pytest
 from jitid.capabilities.adopt.operations import Adopt
 from jitid.capabilities.identity.revocation_result import TooManyError
 from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.leak import leak_sources
 from jitid.capabilities.leak import operations as leak_operations
+from jitid.capabilities.leak.leak_sources import ReportSearch
 from jitid.capabilities.leak.leaks import LeakReport, ReportedLeaks
 from jitid.cli.identity import revoke
-from jitid.cli.leak import leak_sources
-from jitid.cli.leak.leak_sources import ReportSearch
 from jitid.errors import IncompleteError, PartialError, UsageError
 from jitid.model.leak import MOST_PLACES, LeakFilter, Sighting
 from jitid.model.ledger_rows import Selection
