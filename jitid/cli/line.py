@@ -53,6 +53,7 @@ def bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Verb:
     for name, field in fields.items():
         if field.stated and field.is_option and name not in texts:
             raise UsageError(f"{field.label} is missing", f"see: jitid {line.verb.verb} --help")
+    cli.stated = frozenset(texts)
     values = {
         name: _converted(field, texts[name]) if name in texts else field.absent
         for name, field in fields.items()

@@ -218,8 +218,6 @@ ID_OR_FILE = only_typed("[ID|FILE]", "ids", "files")
 COMMAND = only_typed("CMD", "command")
 """A nested command line: the rest of the line is completed like a separate command."""
 KEY_ID = only_typed("KID", "keys")
-STATED_ID = only_typed("ID", "ids")
-"""An id that the verb checks, with a hint for a token or a file in its place."""
 KNOWN_DELEGATOR = only_typed("NAME", "known")
 """A delegator in the directory, by any name."""
 
@@ -253,6 +251,8 @@ SHARE_NAME = typed_as(AGENT, "WHO", "delegators", parse=lambda text, _label: che
 """A delegator, or a group as `group:NAME`."""
 TEMPLATE = name("template", "TEMPLATE")
 ID = texts(_id, "ID", {"pattern": "^(jid|jti)_[0-9a-v]{26}$"}, "ids")
+STATED_ID = typed_as(ID, parse=lambda text, _label: text)
+"""An id that the verb checks, with a hint for a token or a file in its place."""
 ACCESS_ID = texts(_access_id, "ACCESS", {"pattern": "^acc_[0-9a-v]{26}$"}, "access")
 APPROVAL_ID = texts(_approval_id, "REQUEST", {}, "approvals")
 
