@@ -5,15 +5,12 @@ And `jitid explain`: the reasons for a recorded decision, and the decision that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.decisions.operations import Explain
-from jitid.capabilities.inventory.operations import Inspect, Inspection
 from jitid.cli import hints, record_rows
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
-from jitid.formats.display import Display
 from jitid.issuers.issuer import spec_of
 from jitid.model.credential import (
     PROOFS,
@@ -32,27 +29,32 @@ from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.explanation import Explanation, RuleText
-    from jitid.cli.identity import commands
+    from jitid.capabilities.decisions.operations import Explain
+    from jitid.capabilities.inventory.operations import Inspect, Inspection
     from jitid.policy.decision import PolicyOutcome
     from jitid.policy.policy_request import PolicyRequest
 
 
-def inspect(cli: Invocation, args: commands.InspectCommand) -> None:
+_Chosen = TypeVar("_Chosen", "Inspect", "Explain")
+
+
+def inspect(cli: Invocation, operation: Inspect) -> None:
     """Perform `jitid inspect`."""
-    if args.subject is not None and args.subject.startswith(("jid_", "jti_")):
-        operation = Inspect(id=args.subject)
-    else:
-        operation = Inspect(token=hints.subject(args.subject))
+    operation = _chosen(operation)
     with hints.advised():
         inspection = open_authority(cli.config()).perform(operation)
-    row = args.view.row(inspection, _computed(inspection))
-    if not cli.by_eye():
-        cli.show(Display(args.view.schema, args.view.fields, [row], one=True))
-        return
-    for name in ("exp", "iat", "nbf"):
-        row[name] = f"{row[name]} ({record_rows.time(row[name])})"
-    columns = tuple(name for name in row if row[name] not in (None, "", []))
-    cli.show(Display(args.view.schema, columns, [row], one=True))
+    row = operation.view.row(inspection, _computed(inspection))
+    if cli.by_eye():
+        for name in ("exp", "iat", "nbf"):
+            row[name] = f"{row[name]} ({record_rows.time(row[name])})"
+    cli.show_row(operation.view, row, empty=(None, "", []))
+
+
+def _chosen(operation: _Chosen) -> _Chosen:
+    """Return an operation with the id or the token that the line names."""
+    if operation.subject is not None and operation.subject.startswith(("jid_", "jti_")):
+        return operation.replace(id=operation.subject)
+    return operation.replace(token=hints.subject(operation.subject))
 
 
 def _computed(inspection: Inspection) -> dict[str, Any]:
@@ -178,26 +180,22 @@ def _token_type(credential: Credential) -> str:
     return "N_A" if credential.token_use == TokenUse.IDENTITY else "Bearer"
 
 
-def explain(cli: Invocation, args: commands.ExplainCommand) -> None:
+def explain(cli: Invocation, operation: Explain) -> None:
     """Perform `jitid explain`."""
-    if args.event is not None:
-        if args.subject is not None:
-            raise UsageError("an event and a credential are named", "leave one of them out")
-        operation = Explain(event=args.event)
-    elif args.subject is not None and args.subject.startswith(("jid_", "jti_")):
-        operation = Explain(id=args.subject)
-    else:
-        operation = Explain(token=hints.subject(args.subject))
+    if operation.event is None:
+        operation = _chosen(operation)
+    elif operation.subject is not None:
+        raise UsageError("an event and a credential are named", "leave one of them out")
     with hints.advised():
         explanation = open_authority(cli.config()).perform(operation)
     if explanation.lost is not None:
         cli.warn(explanation.lost)
-    row = args.view.row(explanation, _decision_values(explanation))
+    row = operation.view.row(explanation, _decision_values(explanation))
     if not cli.by_eye():
-        cli.show(Display(args.view.schema, args.view.fields, [row], one=True))
+        cli.show_row(operation.view, row)
         return
-    columns = tuple(name for name in row if name != "texts" and row[name] not in (None, "", [], {}))
-    cli.show(Display(args.view.schema, columns, [row], one=True))
+    # The texts of the rules are below the table.
+    cli.show_row(operation.view, row | {"texts": None})
     output.write("".join(_text(rule) for rule in explanation.rules))
 
 

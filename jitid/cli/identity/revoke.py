@@ -24,46 +24,43 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jitid.capabilities.identity.revocation_result import Ended
-    from jitid.cli.identity import commands
     from jitid.operation.base import Authority
 
 
-def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
+def revoke(cli: Invocation, operation: Revoke) -> None:
     """Perform `jitid revoke`."""
-    check_one_stdin(args.ids_file, *args.token_file)
+    check_one_stdin(operation.ids_file, *operation.token_file)
     listed_ids = (
-        [] if args.ids_file is None else [text for _, text in lines(args.ids_file, "the list of ids")]
+        []
+        if operation.ids_file is None
+        else [text for _, text in lines(operation.ids_file, "the list of ids")]
     )
-    hints.check_ids(args.ids, token_files=True)
+    hints.check_ids(operation.ids, token_files=True)
     for text in listed_ids:
         parse_id(text)
-    if args.ids_file is not None and not listed_ids:
+    if operation.ids_file is not None and not listed_ids:
         raise UsageError(
             "the list of ids is empty; nothing was changed", "an empty selection never means everything"
         )
-    selection = Selection(
-        ids=tuple(dict.fromkeys([*args.ids, *listed_ids])),
-        tasks=args.task,
-        delegators=args.delegator,
-        agents=args.agent,
-        trees=args.tree,
+    operation = operation.replace(
+        selection=Selection(
+            ids=tuple(dict.fromkeys([*operation.ids, *listed_ids])),
+            tasks=operation.task,
+            delegators=operation.delegator,
+            agents=operation.agent,
+            trees=operation.tree,
+        ),
+        tokens=tuple(token(path, "the token") for path in operation.token_file),
+        most=cli.most(operation.max_, yes=operation.yes),
     )
-    operation = Revoke(
-        selection=selection,
-        tokens=tuple(token(path, "the token") for path in args.token_file),
-        reason=args.reason,
-        most=cli.most(args.max_, yes=args.yes),
-        dry_run=args.dry_run,
-        accept_clock=cli.accept_clock,
-    )
-    if not any(selection) and not operation.tokens:
+    if not any(operation.selection) and not operation.tokens:
         raise UsageError(
             "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
         )
     authority = open_authority(cli.config())
     with hints.advised():
-        ended = perform(cli, authority, operation, args.wait)
-    report_ended(cli, ended, dry_run=args.dry_run)
+        ended = perform(cli, authority, operation, operation.wait)
+    report_ended(cli, ended, dry_run=operation.dry_run)
 
 
 def retire(cli: Invocation, operation: Retire) -> None:
