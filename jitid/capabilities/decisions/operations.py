@@ -60,7 +60,8 @@ class Explain(Operation["Explanation"]):
     view = Columns(
         "jitid.explain/1",
         "decision=then.decision reason event operation at by id jti count rules=then.rules granted=then.granted "
-        "refused lifetime needs=then.needs asked approvers policy stored texts now differs",
+        "refused lifetime=then.lifetime needs=then.needs asked approvers policy stored texts now differs",
+        durations="lifetime",
         single=True,
     )
 

@@ -195,17 +195,10 @@ class ResumeAgent(Operation["KeptAgent"]):
     accept_clock: bool = False
 
 
-class SuspendAgent(Operation["WithdrawnAgent"]):
-    """Issue nothing to an agent until it is resumed, and end what it holds.
-
-    What it delegated ends too, unless all that is to live on with --keep-live. More than --max (100 unless
-    configured) needs --yes.
-    """
+class _WithdrawOperation(Operation["WithdrawnAgent"]):
+    """An operation that takes an agent out of service, and ends what it holds."""
 
     roles = ("admin",)
-    verb = "agent suspend"
-    function = "directory.agent_verbs:suspend"
-    view = Columns("jitid.agent-suspend/1", _WITHDRAWN, single=True)
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     keep_live: bool = flag("--keep-live", help="Let what it holds live on.", default=False)
@@ -218,26 +211,28 @@ class SuspendAgent(Operation["WithdrawnAgent"]):
     accept_clock: bool = False
 
 
-class UnregisterAgent(Operation["WithdrawnAgent"]):
+class SuspendAgent(_WithdrawOperation):
+    """Issue nothing to an agent until it is resumed, and end what it holds.
+
+    What it delegated ends too, unless all that is to live on with --keep-live. More than --max (100 unless
+    configured) needs --yes.
+    """
+
+    verb = "agent suspend"
+    function = "directory.agent_verbs:suspend"
+    view = Columns("jitid.agent-suspend/1", _WITHDRAWN, single=True)
+
+
+class UnregisterAgent(_WithdrawOperation):
     """End the record of an agent, and what it holds.
 
     What it delegated ends too, unless all that is to live on with --keep-live. Nothing is issued under its name
     any more, unless it is registered again. More than --max (100 unless configured) needs --yes.
     """
 
-    roles = ("admin",)
     verb = "agent unregister"
     function = "directory.agent_verbs:unregister"
     view = Columns("jitid.agent-unregister/1", _WITHDRAWN, single=True)
-
-    name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
-    keep_live: bool = flag("--keep-live", help="Let what it holds live on.", default=False)
-    reason: str | None = reason_opt()
-    most: int | None = computed(COUNT, absent=0)
-    dry_run: bool = dry_run_flag()
-    max_: int | None = local(max_opt())
-    yes: bool = local(yes_flag())
-    accept_clock: bool = False
 
 
 class AgentDetails(Record):

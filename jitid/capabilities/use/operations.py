@@ -31,7 +31,8 @@ class Authorize(Operation["RecordedUses"]):
     function = "identity.authorize:authorize"
     view = Columns(
         "jitid.authorize/1",
-        "decision reason rules scope identity jti agent delegator chain task action resource at event",
+        "decision reason rules scope identity=credential.id jti=credential.jti agent=credential.agent "
+        "delegator=credential.delegator chain task=credential.task action resource at event",
         single=True,
     )
 

@@ -18,7 +18,7 @@ from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.system import output
-from jitid.values.text import operand
+from jitid.values.text import number_of, operand
 
 if TYPE_CHECKING:
     from jitid.capabilities.directory.delegators import Departure, Disabled, Edited, Enabled
@@ -57,20 +57,17 @@ def departed(departure: Departure, *, would: bool) -> list[str]:
     if radius.credentials:
         parts.append(f"{'end' if would else 'ended'} {revocation_result.blast(radius)}")
     if ties.agents:
-        agents = "agent" if len(ties.agents) == 1 else "agents"
-        parts.append(
-            f"{'suspend' if would else 'suspended'} {len(ties.agents)} {agents} ({first_of(ties.agents)})"
-        )
+        agents = number_of(len(ties.agents), "agent")
+        parts.append(f"{'suspend' if would else 'suspended'} {agents} ({first_of(ties.agents)})")
     withdrawn = [
-        f"{count} {noun}{'' if count == 1 else 's'}"
+        number_of(count, noun)
         for count, noun in ((ties.requests, "open request"), (ties.grants, "unused approval"))
         if count
     ]
     if withdrawn:
         parts.append(f"{'withdraw' if would else 'withdrew'} {' and '.join(withdrawn)}")
     if ties.access:
-        credentials = "credential" if ties.access == 1 else "credentials"
-        parts.append(f"{'end' if would else 'ended'} {ties.access} access {credentials}")
+        parts.append(f"{'end' if would else 'ended'} {number_of(ties.access, 'access credential')}")
     return parts
 
 

@@ -47,32 +47,16 @@ if TYPE_CHECKING:
 
 def row_of(request: UseRequest, verdict: UseVerdict, decided_at: str | None, event: int) -> dict[str, Any]:
     """Return the verdict on an action as a row with the fields of the view."""
-    row: dict[str, Any] = dict.fromkeys(Authorize.view.fields)
-    row |= {
+    credential, ancestors = verdict.credential, [ancestor.agent for ancestor in reversed(verdict.lineage)]
+    computed = {
         "decision": "allow" if verdict.allowed else "deny",
-        "reason": verdict.reason,
-        "rules": verdict.rules,
-        "scope": verdict.scope,
         "action": request.action,
         "resource": request.resource,
+        "chain": None if credential is None else (credential.delegator, *ancestors, credential.agent),
         "at": decided_at,
         "event": event,
     }
-    credential = verdict.credential
-    if credential is not None:
-        row |= {
-            "identity": credential.id,
-            "jti": credential.jti,
-            "agent": credential.agent,
-            "delegator": credential.delegator,
-            "chain": (
-                credential.delegator,
-                *[ancestor.agent for ancestor in reversed(verdict.lineage)],
-                credential.agent,
-            ),
-            "task": credential.task,
-        }
-    return row
+    return Authorize.view.row(verdict, computed)
 
 
 _LONGEST_CONTEXT = 1 << 16

@@ -182,25 +182,20 @@ def _part(operation: Revoke, ids: tuple[str, ...], *, dry_run: bool) -> Revoke:
 def _together(parts: Sequence[Ended]) -> Ended:
     """Return the combined result of several revocations."""
     radii = [part.radius for part in parts]
-    offline_times = [radius.offline_until for radius in radii if radius.offline_until is not None]
     refusal_times = [radius.refused_since for radius in radii]
-    acceptance_times = [radius.accepted_until for radius in radii if radius.accepted_until is not None]
-    target_times = [radius.at_targets for radius in radii if radius.at_targets is not None]
     combined = Radius(
         matched=sum(radius.matched for radius in radii),
         identities=sum(radius.identities for radius in radii),
         credentials=sum(radius.credentials for radius in radii),
         tasks=max(radius.tasks for radius in radii),
         delegators=max(radius.delegators for radius in radii),
-        offline_until=max(offline_times, default=None),
+        offline_until=_latest(radius.offline_until for radius in radii),
         signed=sum(radius.signed for radius in radii),
         # If one part is still accepted, so is the whole.
-        refused_since=None
-        if None in refusal_times
-        else max(time for time in refusal_times if time is not None),
-        accepted_until=max(acceptance_times, default=None),
+        refused_since=None if None in refusal_times else _latest(refusal_times),
+        accepted_until=_latest(radius.accepted_until for radius in radii),
         at=max(radius.at for radius in radii),
-        at_targets=max(target_times, default=None),
+        at_targets=_latest(radius.at_targets for radius in radii),
     )
     return parts[-1]._replace(
         radius=combined,
@@ -213,8 +208,12 @@ def _together(parts: Sequence[Ended]) -> Ended:
         left=tuple(unconfirmed for part in parts for unconfirmed in part.left),
         unsaid=_first(part.unsaid for part in parts),
         unproved=_first(part.unproved for part in parts),
-        settled_at=max((part.settled_at for part in parts if part.settled_at is not None), default=None),
+        settled_at=_latest(part.settled_at for part in parts),
     )
+
+
+def _latest(times: Iterable[int | None]) -> int | None:
+    return max((time for time in times if time is not None), default=None)
 
 
 def _first(texts: Iterable[str | None]) -> str | None:

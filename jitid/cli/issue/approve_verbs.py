@@ -201,6 +201,12 @@ class _Progress:
 _PAGE = 1_000
 _MOST_SCOPES = 10
 """Maximum number of scopes in a sentence."""
+_UNSTATED: Mapping[str, Any] = {
+    **dict.fromkeys(("purpose", "parent", "public_key", "process", "task_sensitivity", "acting")),
+    "scopes": [],
+    "details": [],
+}
+"""The values of a request that does not state them."""
 _WORD = Columns("", "group said approver proof decided_at expires_at counts")
 
 
@@ -297,21 +303,12 @@ def _facts(cli: Invocation, approval: Approval, now: int) -> dict[str, Any]:
     usable_until = approval.usable_until_at(now)
     live = state in (ApprovalState.OPEN, ApprovalState.GRANTED)
     return {
+        **_UNSTATED,
+        **request,
         "approval": approval.id,
         "state": state,
-        "task": request["task"],
-        "agent": request["agent"],
-        "delegator": request["delegator"],
         "delegator_proof": request["proof"],
-        "kind": request["kind"],
-        "sensitivity": request["sensitivity"],
-        "scopes": request.get("scopes", []),
-        "audiences": request["audiences"],
-        "purpose": request.get("purpose"),
         "ttl": format_duration(request["ttl"]),
-        "copies": request["copies"],
-        "depth": request["depth"],
-        "parent": request.get("parent"),
         "groups": _cell(cli, approval.groups),
         "missing": _cell(cli, approval.missing_at(now) if live else ()),
         "usable_until": usable_until,
@@ -340,13 +337,8 @@ def _details(cli: Invocation, approval_details: ApprovalDetails) -> dict[str, An
         else "known",
         "task_state": "new" if approval_details.task is None else approval_details.task.state_at(now),
         "deadline": deadline,
-        "details": request.get("details", []),
-        "public_key": request.get("public_key"),
         "allow_narrower": request.get("narrower"),
-        "process": request.get("process"),
-        "task_sensitivity": request.get("task_sensitivity"),
         "chain": [request["delegator"], *reversed(request.get("chain", [])), request["agent"]],
-        "acting": request.get("acting"),
         "words": [_WORD.row(word, _decision(word)) for word in approval.words],
         "reason": approval_details.event.get("reason"),
         "rules": [{"name": name, "file": file, "text": text} for name, file, text in approval_details.rules],
