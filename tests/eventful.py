@@ -229,8 +229,8 @@ def _serve(world: World) -> None:
     agent = world.issue(task="T17", agent="reader")
     world.authority.tally.read(Caller("agent:reader", frozenset(), identity=agent.id), "WhoAmI")
     world.authority.tally.record(world.ledger)
-    world.authority.perform(BootstrapAccess())
-    made = world.authority.perform(BootstrapAccess())
+    world.authority.perform(BootstrapAccess(file="root.token"))
+    made = world.authority.perform(BootstrapAccess(file="root.token"))
     assert made.secret is not None
     first = world.authority.perform(Authenticate(bearer=made.secret))
     admin = AccessRequest("user:root", ("admin",))

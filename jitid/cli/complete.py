@@ -50,9 +50,9 @@ def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) ->
         if candidate_type == "kinds":
             from jitid.cli.complete_kinds import kinds
 
-            return _lines(kinds(words, environ), current, ())
+            return _lines(kinds(_options(words), environ), current, ())
         candidates = _CANDIDATES[candidate_type]
-        db = _opened(_ledger(words, environ))
+        db = _opened(_ledger(_options(words), environ))
         # An id that is on the line already is not offered again.
         return _lines(candidates(db, current), current, words if candidate_type == "ids" else ())
     except Exception:  # noqa: BLE001 - the verb itself will report the error
@@ -74,8 +74,8 @@ def _lines(candidates: Candidates, current: str, used: Sequence[str]) -> str:
     return "".join(f"{name}\t{text}\n" if text else f"{name}\n" for name, text in offered.items())
 
 
-def _ledger(words: Sequence[str], environ: Mapping[str, str]) -> str:
-    """Return the folder of the ledger from the line, environment or configuration. Raises configuration errors."""
+def _options(words: Sequence[str]) -> dict[str, str | None]:
+    """Return the options of a line that choose the ledger and the configuration."""
     options: dict[str, str | None] = dict.fromkeys(("--ledger", "--remote", "--config", "--profile"))
     remaining = iter(words)
     for word in remaining:
@@ -84,6 +84,11 @@ def _ledger(words: Sequence[str], environ: Mapping[str, str]) -> str:
         name, equals, value = word.partition("=")
         if name in options:
             options[name] = value if equals else next(remaining, None)
+    return options
+
+
+def _ledger(options: Mapping[str, str | None], environ: Mapping[str, str]) -> str:
+    """Return the folder of the ledger from the line, environment or configuration. Raises configuration errors."""
     if options["--remote"] or (environ.get("JITID_REMOTE") and not options["--ledger"]):
         raise LookupError("an authority elsewhere is not asked at a TAB")
     ledger = options["--ledger"] or environ.get("JITID_LEDGER")

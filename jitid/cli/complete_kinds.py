@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from jitid.model.credential import MADE, Kind
 
 KINDS = tuple(kind.value for kind in MADE if kind is not Kind.EXEC)
 
 
-def kinds(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def kinds(options: Mapping[str, str | None], environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the kinds, then the kinds with their templates, which need a readable configuration."""
     yield from ((kind, "") for kind in KINDS)
-    for target_name, table in _targets(words, environ):
+    for target_name, table in _targets(options, environ):
         kind = table.get("kind")
         if not isinstance(kind, str) or kind not in (*KINDS, "exec"):
             continue
@@ -24,17 +24,11 @@ def kinds(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[st
             yield f"{candidate}:{template}", f"at {target_name}"
 
 
-def _targets(words: Sequence[str], environ: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, object]]]:
+def _targets(
+    options: Mapping[str, str | None], environ: Mapping[str, str]
+) -> Iterator[tuple[str, Mapping[str, object]]]:
     from jitid.config.effective import load
 
-    options: dict[str, str | None] = {"--config": None, "--profile": None}
-    remaining = iter(words)
-    for word in remaining:
-        if word == "--":
-            break
-        name, equals, value = word.partition("=")
-        if name in options:
-            options[name] = value if equals else next(remaining, None)
     try:
         targets = load(file=options["--config"], profile=options["--profile"], environ=environ).targets()
     except Exception:  # noqa: BLE001 - the verb itself will report the error

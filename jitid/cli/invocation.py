@@ -55,6 +55,8 @@ class Invocation:
         """Whether the ledger's time mark may be lowered to the clock."""
         self.from_environment: frozenset[str] = frozenset()
         """Names of the verb's parameters that came from environment variables."""
+        self.stated: frozenset[str] = frozenset()
+        """Names of the verb's parameters that the line or an environment variable states."""
         self.status = 0
         """Exit status if no error was raised: the status of a command that was run, or of a verdict."""
         self.changes = False
@@ -232,6 +234,16 @@ class Invocation:
         else:
             self.show_records(view, [record], lambda _: computed or {}, document=document)
 
+    def show_row(
+        self, view: Columns, row: Mapping[str, Any], *, empty: tuple[object, ...] = (None, "", [], {})
+    ) -> None:
+        """Show the row of a single record; in a table for people, without its empty fields."""
+        from jitid.formats.display import Display
+
+        if self.by_eye():
+            row = {name: value for name, value in row.items() if value not in empty}
+        self.show(Display(view.schema, tuple(row), [row], one=True))
+
     def most(self, max_: int | None, *, yes: bool) -> int | None:
         """Return the most credentials that a verb may revoke: the value of `--max`; None for any, with `--yes`."""
         if yes:
@@ -288,6 +300,11 @@ class Invocation:
         """Print a note on standard error, unless `--quiet`."""
         if not self.quiet:
             output.print_message(f"jitid: note: {safe(text)}")
+
+    def note_more(self, shown: int, limit: int, advice: str = "say how many with --limit") -> None:
+        """Note that there may be more rows if all that are shown by default are shown."""
+        if "limit" not in self.stated and shown == limit:
+            self.note(f"there may be more than {limit}: {advice}")
 
     def warn(self, text: str) -> None:
         """Print a warning about a possible mistake on standard error, even with `--quiet`."""

@@ -54,6 +54,7 @@ def bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Verb:
     for name, field in fields.items():
         if name in texts and (field.type is None or field.type.sources != ("command",)):
             _check_texts(field, texts[name])
+    cli.stated = frozenset(texts)
     help_hint = f"see: jitid {line.verb.verb} --help"
     values = {}
     for name, field in fields.items():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from jitid.values.times import format_time
+from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.formats.display import Display
@@ -27,13 +27,21 @@ class Columns:
     RFC 3339 text. A verb adds only the values that it computes.
     """
 
-    __slots__ = ("_paths", "brief", "fields", "more", "named", "schema", "single")
+    __slots__ = ("_durations", "_paths", "brief", "fields", "more", "named", "schema", "single")
 
     def __init__(
-        self, schema: str, fields: str, *, brief: str = "", more: str = "", single: bool = False
+        self,
+        schema: str,
+        fields: str,
+        *,
+        brief: str = "",
+        more: str = "",
+        durations: str = "",
+        single: bool = False,
     ) -> None:
         """Names are separated by blanks; `task=task.name` names a field and the path of its value in the record.
 
+        If a part of its path has no value, the field is empty. `durations`: fields whose seconds are shown as `1h30m`.
         `single`: the only row is the answer itself, and not a list with one item.
         """
         self.schema = schema
@@ -46,6 +54,7 @@ class Columns:
         """The columns of a table on a terminal of 80 columns."""
         self.more = tuple(more.split())
         """Fields that are shown by name, or in brief, only."""
+        self._durations = durations.split()
         self.named = (*self.fields, *self.more)
         """All names that `--field` takes."""
         self.single = single
@@ -59,7 +68,9 @@ class Columns:
         for name in names or self.named:
             value = computed[name] if name in computed else self._value(record, name)
             # Most values: the call would take longer than the rest.
-            row[name] = value if value is None or type(value) is str else shown(name, value)
+            if value is not None and type(value) is not str:
+                value = format_duration(value) if name in self._durations else shown(name, value)
+            row[name] = value
         return row
 
     def _value(self, record: Any, name: str) -> Any:
@@ -67,7 +78,7 @@ class Columns:
             return record.get(name)
         if name in self._paths:
             for part in self._paths[name].split("."):
-                record = getattr(record, part)
+                record = None if record is None else getattr(record, part)
             return record
         return _value(record, name)
 

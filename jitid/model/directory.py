@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 from jitid.errors import UsageError
-from jitid.values.field_types import KNOWN_DELEGATOR, POSITIVE, texts, typed_as
+from jitid.values.declaration import FieldType
+from jitid.values.field_types import KNOWN_DELEGATOR, POSITIVE, choice, texts, typed_as
 from jitid.values.names import MAX_NAME, MAX_URI, check_delegator
 from jitid.values.record import Record
 from jitid.values.text import check_text, quote, safe
@@ -217,3 +218,11 @@ def _concurrency(text: str, label: str) -> int:
 OWNER = typed_as(KNOWN_DELEGATOR, "DELEGATOR", parse=_owner)
 """The owner of an agent: a delegator in the directory, now or earlier."""
 CONCURRENCY = typed_as(POSITIVE, parse=_concurrency)
+_STATES = choice(*AgentState, metavar="STATE", label="state of an agent")
+AGENT_STATE: FieldType[AgentState] = FieldType(
+    lambda text, label: AgentState(_STATES.parse(text, label)),
+    _STATES.metavar,
+    AgentState,
+    _STATES.schema,
+    words=_STATES.words,
+)

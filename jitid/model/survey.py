@@ -336,3 +336,8 @@ class Practice(Record):
     """
     templates: frozenset[str] = frozenset({""})
     """The templates of its credentials and of the kinds it may obtain, as `TARGET/TEMPLATE`; blank for no template."""
+
+    @property
+    def scopes_from(self) -> str:
+        """`used` or `granted`."""
+        return "used" if self.reported else "granted"

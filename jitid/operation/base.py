@@ -10,8 +10,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Protocol, Self, TypeVar
 
-from jitid.values.declaration import Declared, flag, opt
-from jitid.values.field_types import COUNT, FILE, LIMIT, MAX_ROWS, SHORT_REASON
+from jitid.values.declaration import Declared, flag, opt, optional_arg
+from jitid.values.field_types import COUNT, FILE, ID_OR_FILE, LIMIT, MAX_ROWS, SHORT_REASON
 
 if TYPE_CHECKING:
     from jitid.formats.columns import Columns
@@ -89,6 +89,21 @@ def reason_opt() -> str | None:
 def limit_opt() -> int | None:
     """Declare `--limit`, the number of rows."""
     return opt(LIMIT, "--limit", help="At most N rows.")
+
+
+def rows_opt() -> int:
+    """Declare `--limit` of an operation, which shows 1,000 rows without it."""
+    return opt(LIMIT, "--limit", help="At most N rows.", absent=1_000)
+
+
+def subject_arg() -> str | None:
+    """Declare the argument that is an id, or a file with a token."""
+    return optional_arg(
+        ID_OR_FILE,
+        "[ID|FILE]",
+        help="An id, or a file with a token; `-`: standard input.",
+        verb_refuses_tokens=True,
+    )
 
 
 def public_out_opt() -> str | None:

@@ -134,6 +134,9 @@ class Field:
         """The value of a record that is made without one."""
         self.absent = default if absent is _REQUIRED else absent
         """The value for a line that states none."""
+        if self.absent is _REQUIRED and not (flags or help_):
+            # A line has no place for it: the verb's function makes it, and fails with None if it does not.
+            self.absent = None
         self.verb_refuses_tokens = verb_refuses_tokens
         """Whether the verb itself refuses a token in place of a file, with a hint; else the parser refuses it."""
 
@@ -307,12 +310,12 @@ def value(type_: FieldType[Any], *, default: object = _REQUIRED) -> Any:
     return Field(type_, default=default)
 
 
-def computed(type_: FieldType[T], *, absent: T) -> T:
+def computed(type_: FieldType[T], *, absent: T, default: T | None = _REQUIRED) -> T:
     """Declare a value that the verb computes, such as from local options.
 
     A line has `absent`, which must refuse: a verb that forgets the value then does nothing, and not too much.
     """
-    return _field(type_, absent=absent)
+    return _field(type_, absent=absent, default=default)
 
 
 def values(

@@ -249,6 +249,8 @@ SHARE_NAME = typed_as(AGENT, "WHO", "delegators", parse=lambda text, _label: che
 """A delegator, or a group as `group:NAME`."""
 TEMPLATE = name("template", "TEMPLATE")
 ID = texts(_parsed(parse_id), "ID", {"pattern": "^(jid|jti)_[0-9a-v]{26}$"}, "ids")
+STATED_ID = typed_as(ID, parse=lambda text, _label: text)
+"""An id that the verb checks, with a hint for a token or a file in its place."""
 ACCESS_ID = texts(_parsed(parse_access_id), "ACCESS", {"pattern": "^acc_[0-9a-v]{26}$"}, "access")
 APPROVAL_ID = texts(_parsed(parse_approval_id), "REQUEST", {}, "approvals")
 

@@ -221,7 +221,7 @@ def plain(scene: Scene) -> dict[str, Operation]:
         ),
         "Adopt": adoptions.Adopt(secrets=(standing("other", "correct-Horse-battery-5taple-9"),)),
         "AdoptedShapes": shape_operations.AdoptedShapes(),
-        "BootstrapAccess": access.BootstrapAccess(),
+        "BootstrapAccess": access.BootstrapAccess(file="root.token"),
         "ChangeAdopted": adoptions.ChangeAdopted(names=("legacy",), amended=Amended(purpose="builds")),
         "ChangeAgent": directory_operations.ChangeAgent(name="bot", stated=StatedAgent(purpose="more")),
         "ChangeDelegator": directory_operations.ChangeDelegator(

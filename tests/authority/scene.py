@@ -135,7 +135,9 @@ def _people(scene: Scene) -> None:
     world.know("user:carol", groups=("security",))
     world.know("user:dora", groups=("catering",))
     world.know("user:gone", disabled_at=world.clock.now)
-    scene.callers["bootstrap"] = _known(scene, world.authority.perform(BootstrapAccess()).secret)
+    scene.callers["bootstrap"] = _known(
+        scene, world.authority.perform(BootstrapAccess(file="root.token")).secret
+    )
     scene.callers["stranger"] = Caller("eve", frozenset(), "user:eve", "os-user")
     granted: dict[str, AccessRequest] = {
         "owner": AccessRequest("user:alice"),

@@ -411,7 +411,7 @@ def test_a_credential_for_others_is_none_here(world: World) -> None:
 
 
 def test_the_first_administrator_is_let_in_once(world: World) -> None:
-    first = world.authority.perform(ops.BootstrapAccess())
+    first = world.authority.perform(ops.BootstrapAccess(file="root.token"))
     found = who(world, first)
     assert (found.name, found.delegator) == ("system:bootstrap", None)
     for operation in _some(
@@ -429,12 +429,12 @@ def test_the_first_administrator_is_let_in_once(world: World) -> None:
     with pytest.raises(RefusedError):
         ask(world, found, ops.GrantAccess(wanted=AccessRequest("user:mallory", ("admin",))))
     with pytest.raises(UsageError, match="has the role admin already"):
-        world.authority.perform(ops.BootstrapAccess())
+        world.authority.perform(ops.BootstrapAccess(file="root.token"))
 
 
 def test_a_bootstrap_credential_ends_after_an_hour_or_by_the_next(world: World) -> None:
-    first = world.authority.perform(ops.BootstrapAccess())
-    second = world.authority.perform(ops.BootstrapAccess())
+    first = world.authority.perform(ops.BootstrapAccess(file="root.token"))
+    second = world.authority.perform(ops.BootstrapAccess(file="root.token"))
     assert [is_known(world, each) for each in (first, second)] == [False, True]
     world.clock.now += 3600
     assert not is_known(world, second)
@@ -558,8 +558,8 @@ _FORGED = """INSERT INTO access SELECT zeroblob(16), 'user:mallory', roles, zero
 
 def _history(world: World) -> None:
     """Grant, rotate, revoke and spend access; let it expire, and end with its delegator."""
-    first = world.authority.perform(ops.BootstrapAccess())
-    second = world.authority.perform(ops.BootstrapAccess())
+    first = world.authority.perform(ops.BootstrapAccess(file="root.token"))
+    second = world.authority.perform(ops.BootstrapAccess(file="root.token"))
     ask(world, who(world, second), ops.GrantAccess(wanted=AccessRequest("user:root", ("admin",))))
     one = grant(world, "user:alice", "verifier")
     world.authority.perform(ops.RotateAccess(id=one.access.id, overlap=300))

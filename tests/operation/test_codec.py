@@ -84,7 +84,7 @@ def test_every_operation_travels_or_is_said_to_be_local() -> None:
     stated = {
         match[1]
         for path in (folder / "operation" / "base.py", *folder.rglob("*operations.py"))
-        for match in re.finditer(r"^class (\w+)\(\w*Operation\[\"?[A-Z\"a-z]", path.read_text(), re.MULTILINE)
+        for match in re.finditer(r"^class (\w+)\((?:\w+, )?\w*Operation[\[)]", path.read_text(), re.MULTILINE)
         if not match[1].endswith("Operation")
     }
     assert set(operations()) == stated

@@ -21,7 +21,7 @@ def test_an_operation_has_its_function_which_returns_its_answer(name: str) -> No
     signature = inspect.signature(function)
     annotations = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     assert annotations == {"context": "Context", "operation": f"ops.{name}"}
-    answer: Any = kind.__orig_bases__[0]  # type: ignore[attr-defined]
+    answer: Any = kind.__orig_bases__[-1]  # type: ignore[attr-defined]
     result = answer.result if isinstance(answer.result, str) else answer.result.__name__
     # The name of a record may follow the name of its module: `ops.TaskRow`.
     assert re.sub(r"\w+\.", "", signature.return_annotation) == re.sub(r"\w+\.", "", result)

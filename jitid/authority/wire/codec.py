@@ -242,7 +242,7 @@ def _annotated(hint: Any) -> WireField:
 
 def result_of(operation: type[Operation[Any]]) -> Any:
     """Return the type of an operation's answer."""
-    base: Answering = operation.__orig_bases__[0]  # type: ignore[attr-defined] # set by `Answering.__mro_entries__`, which mypy cannot follow
+    base: Answering = operation.__orig_bases__[-1]  # type: ignore[attr-defined] # set by `Answering.__mro_entries__`, which mypy cannot follow
     if not isinstance(base.result, str):
         return base.result
     return eval(base.result, {}, _names_in(operation.__module__))  # noqa: S307 - the text is an annotation in a module of jitid, no input

@@ -206,7 +206,7 @@ def _heading(practice: Practice, scopes: _Scopes, times: str) -> str:
     if practice.reported:
         usage = f"{practice.uses:,} uses of {practice.identities:,} identities"
     first, last = map(format_time, (practice.first_at, practice.last_at))
-    scopes_line = f"Scopes: those {'used' if practice.reported else 'granted'}, {len(practice.scopes)}"
+    scopes_line = f"Scopes: those {practice.scopes_from}, {len(practice.scopes)}"
     if scopes.patterns:
         scopes_line += f"; where more than {ALIKE} differ in one segment, what they have in common"
     end_name = "last use" if practice.reported else "end"

@@ -75,6 +75,11 @@ class Need(Record):
     max_ttl: int
     concurrency: int
 
+    @property
+    def scopes_from(self) -> str:
+        """`used` or `granted`."""
+        return "used" if self.reported else "granted"
+
     def command(self, name: str, owner: str | None = None) -> str:
         """Return the command that registers the agent with these limits; `owner` overrides the suggested owner."""
         dashed = name.startswith("-")

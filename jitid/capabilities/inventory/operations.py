@@ -6,18 +6,41 @@ from typing import TYPE_CHECKING, Any, Self
 
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
-from jitid.operation.base import IDEMPOTENT, READS, Operation, PagedOperation, dry_run_flag, reason_opt
-from jitid.values.declaration import arg, authority_only, flag, local, opt, opts, required_opt, value, values
+from jitid.operation.base import (
+    IDEMPOTENT,
+    READS,
+    Operation,
+    PagedOperation,
+    dry_run_flag,
+    max_opt,
+    reason_opt,
+    rows_opt,
+    subject_arg,
+    yes_flag,
+)
+from jitid.values.declaration import (
+    arg,
+    args,
+    authority_only,
+    computed,
+    flag,
+    local,
+    opt,
+    opts,
+    required_opt,
+    value,
+)
 from jitid.values.field_types import (
+    AGENT,
     COUNT,
     DELEGATOR,
     DURATION,
+    FILE,
     FILTER,
     ID,
-    LIMIT,
-    REASON,
     ROWS,
     SHARE_NAME,
+    STATED_ID,
     choice,
     text,
     typed_as,
@@ -35,6 +58,10 @@ if TYPE_CHECKING:
     from jitid.model.task import Task
     from jitid.model.use import Used
     from jitid.values.secret import Secret
+
+
+def _wait_opt() -> int | None:
+    return opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
 
 
 class Inspection(Record):
@@ -60,12 +87,28 @@ class Inspection(Record):
 
 
 class Inspect(Operation["Inspection"]):
-    """Tell everything about a credential, named by its id or by itself."""
+    """Tell everything about a token or an id.
+
+    Claims, chain, state, task, the decision behind it and how many descend from it; the names are those of
+    RFC 7662. A token comes from a file or standard input, never from the command line.
+    """
 
     roles = ("responder", "auditor")
     for_own = True
     effect = READS
+    verb = "inspect"
+    function = "identity.inspect:inspect"
+    view = Columns(
+        "jitid.inspect/1",
+        "active reason state sub act chain scope aud iss=issuer exp iat nbf jti client_id=credential.agent "
+        "token_type txn=credential.task delegator_proof delegator_state authorization_details id parent depth kind "
+        "sensitivity purpose task descendants live_descendants last_used_at scopes_used decision ended "
+        "kid=credential.signed_by process template at_target revocation_list delegated may_kind token_use may_audience "
+        "may_act",
+        single=True,
+    )
 
+    subject: str | None = local(subject_arg())
     id: str | None = value(ID, default=None)
     token: Secret | None = None
 
@@ -105,38 +148,36 @@ class ListCredentials(PagedOperation["Page"]):
 
 
 class ShowTree(Operation["Page"]):
-    """Show who delegated to whom, from the root of an id's tree or of all a task's trees down."""
+    """Show who delegated to whom.
+
+    From the root of each ID's tree down, or all the trees of a task. On a terminal it is drawn; elsewhere
+    there is a line an identity, parents first. `--format mermaid` and `--format dot` (or --as) write the
+    source of a drawing.
+    """
 
     roles = ("responder", "auditor")
     for_own = True
     effect = READS
     task_in = "task"
+    verb = "tree"
+    function = "identity.list:tree"
+    view = Columns("jitid.tree/1", "depth id parent agent task delegator state scopes expires_at")
+    formats = ("mermaid", "dot")
 
-    ids: tuple[str, ...] = values(ID, default=())
-    task: str | None = value(TASK, default=None)
-    limit: int = value(ROWS)
+    ids: tuple[str, ...] = args(STATED_ID, "[ID]...", help="Identities or credentials.", default=())
+    task: str | None = opt(TASK, "--task", help="Of this task.", default=None)
+    shape: str | None = local(
+        opt(
+            choice("mermaid", "dot", metavar="SHAPE", label="shape"),
+            "--as",
+            help="mermaid or dot: the tree as a drawing's source.",
+        )
+    )
+    limit: int = rows_opt()
     delegator: str | None = authority_only(default=None)
     """Only descendants of this root delegator."""
     under: str | None = authority_only(default=None)
     """The id of an identity: only that identity and its descendants."""
-
-
-class Revoke(Operation["Ended"]):
-    """End credentials before their time, with everything that descends from them."""
-
-    roles = ("responder",)
-    for_own = True
-    effect = IDEMPOTENT
-    task_in = "selection.tasks"
-
-    selection: Selection
-    tokens: tuple[Secret, ...] = ()
-    """Tokens whose identities are revoked as well."""
-    reason: str | None = value(REASON, default=None)
-    most: int | None = value(COUNT)
-    """The maximum number of live credentials that may end; None for any number."""
-    dry_run: bool = False
-    accept_clock: bool = False
 
 
 REVOKED = Columns(
@@ -146,6 +187,56 @@ REVOKED = Columns(
     single=True,
 )
 """The outcome of a revocation."""
+
+
+class Revoke(Operation["Ended"]):
+    """End credentials before their time, with everything that descends from them.
+
+    Values of one sort are alternatives, different sorts narrow one another: `--task A --agent b` is b's on A.
+    What was already dead is no error. More than --max (100 unless configured) needs --yes. What a target has made
+    ends there too; --wait tries again what the target does not confirm.
+    """
+
+    roles = ("responder",)
+    for_own = True
+    effect = IDEMPOTENT
+    task_in = "selection.tasks"
+    verb = "revoke"
+    function = "identity.revoke:revoke"
+    view = REVOKED
+
+    ids: tuple[str, ...] = local(
+        args(STATED_ID, "[ID]...", help="Identities or credentials.", verb_refuses_tokens=True)
+    )
+    task: tuple[str, ...] = local(opts(TASK, "--task", help="Those of a task; repeatable."))
+    delegator: tuple[str, ...] = local(
+        opts(
+            DELEGATOR,
+            "--delegator",
+            help="Those of a root delegator, or what agent:NAME delegated; repeatable.",
+        )
+    )
+    agent: tuple[str, ...] = local(opts(AGENT, "--agent", help="Those of an agent; repeatable."))
+    tree: tuple[str, ...] = local(
+        opts(STATED_ID, "--tree", help="The whole tree of ID, from its root down; repeatable.")
+    )
+    token_file: tuple[str, ...] = local(
+        opts(FILE, "--token-file", help="The one whose token is in FILE; `-` is standard input.")
+    )
+    ids_file: str | None = local(
+        opt(FILE, "--ids-file", help="A file with an id a line; `-` is standard input.")
+    )
+    selection: Selection
+    tokens: tuple[Secret, ...] = ()
+    """Tokens whose identities are revoked as well."""
+    reason: str | None = reason_opt()
+    most: int | None = computed(COUNT, absent=0)
+    """The maximum number of live credentials that may end; None for any number."""
+    dry_run: bool = dry_run_flag()
+    max_: int | None = local(max_opt())
+    yes: bool = local(yes_flag())
+    wait: int | None = local(_wait_opt())
+    accept_clock: bool = False
 
 
 class Retire(Operation["Ended"]):
@@ -167,9 +258,7 @@ class Retire(Operation["Ended"]):
     task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
     reason: str | None = reason_opt()
     dry_run: bool = dry_run_flag()
-    wait: int | None = local(
-        opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
-    )
+    wait: int | None = local(_wait_opt())
     accept_clock: bool = False
 
 
@@ -224,7 +313,7 @@ class ListTasks(PagedOperation["list[TaskRow]"]):
         "--state",
         help="open, overdue or ended.",
     )
-    limit: int = opt(LIMIT, "--limit", help="At most N rows.", absent=1_000)
+    limit: int = rows_opt()
     after: str | None = opt(TASK, "--after", metavar="TASK", help="Go on after this task.")
     within: tuple[str, ...] = authority_only(default=())
     """Only tasks that one of these names owns, or that are shared with one of them; empty for all."""

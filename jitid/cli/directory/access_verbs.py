@@ -15,36 +15,33 @@ from jitid.capabilities.access.operations import (
     RevokeAccess,
     RotateAccess,
 )
-from jitid.cli.identity.list import DEFAULT_LIMIT
 from jitid.cli.invocation import Invocation
 from jitid.errors import JitidError, OutputError, StorageError, UsageError
 from jitid.model.access import Access, AccessState
 from jitid.system import output, time_limit
 from jitid.system.files import write_private
 from jitid.system.output_place import check_output
-from jitid.values.text import decoded, quote
+from jitid.values.text import decoded, number_of, quote
 from jitid.values.times import format_duration, format_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.access.grant import Granted
-    from jitid.cli.directory import commands
     from jitid.formats.columns import Columns
     from jitid.operation.base import Authority
 
 
-def grant(cli: Invocation, args: commands.AccessGrantCommand) -> None:
+def grant(cli: Invocation, operation: GrantAccess) -> None:
     """Perform `jitid access grant`."""
     request = AccessRequest(
-        args.name,
-        args.role,
-        args.ttl,
-        None if args.key is None else _key(args.key),
-        tuple(dict.fromkeys(args.audience)),
-        args.all_audiences,
+        operation.name,
+        operation.role,
+        operation.ttl,
+        None if operation.key is None else _key(operation.key),
+        tuple(dict.fromkeys(operation.audience)),
+        operation.all_audiences,
     )
     authority = open_or_create_authority(cli.config(), cli.note)
-    granted = authority.perform(GrantAccess(wanted=request, accept_clock=cli.accept_clock))
-    _hand_out(cli, args, authority, granted)
+    _hand_out(cli, operation, authority, authority.perform(operation.replace(wanted=request)))
 
 
 def rotate(cli: Invocation, operation: RotateAccess) -> None:
@@ -63,33 +60,29 @@ def list_(cli: Invocation, operation: ListAccess) -> None:
         return {"state": state, "left": left}
 
     cli.show_records(operation.view, page.found, computed)
-    if len(page.found) == operation.limit == DEFAULT_LIMIT:
-        cli.note(f"there may be more than {DEFAULT_LIMIT}: say how many with --limit")
+    cli.note_more(len(page.found), operation.limit)
 
 
-def revoke(cli: Invocation, args: commands.AccessRevokeCommand) -> None:
+def revoke(cli: Invocation, operation: RevokeAccess) -> None:
     """Perform `jitid access revoke`."""
-    ids = tuple(text for text in args.whose if text.startswith("acc_"))
-    names = tuple(text for text in args.whose if text not in ids)
-    revoked = open_authority(cli.config()).perform(
-        RevokeAccess(ids=ids, names=names, reason=args.reason, accept_clock=cli.accept_clock)
+    ids = tuple(text for text in operation.whose if text.startswith("acc_"))
+    names = tuple(text for text in operation.whose if text not in ids)
+    revoked = open_authority(cli.config()).perform(operation.replace(ids=ids, names=names))
+    credentials = number_of(len(revoked.ids), "access credential")
+    sentence = (
+        f"ended {credentials} (audit event {revoked.event})"
+        if revoked.ids
+        else "nothing of that counted any longer"
     )
-    if cli.field is not None or cli.format_name() is not None:
-        cli.show_records(args.view, [revoked])
-    elif not revoked.ids:
-        output.write("nothing of that counted any longer\n")
-    else:
-        noun = "credential" if len(revoked.ids) == 1 else "credentials"
-        output.write(f"ended {len(revoked.ids)} access {noun} (audit event {revoked.event})\n")
+    cli.show_record(operation.view, revoked, f"{sentence}\n")
 
 
-def bootstrap(cli: Invocation, args: commands.AccessBootstrapCommand) -> None:
+def bootstrap(cli: Invocation, operation: BootstrapAccess) -> None:
     """Perform `jitid access bootstrap`."""
-    authority = open_or_create_local(cli.config(), cli.note)
-    write_bootstrap(cli, authority, args.file, accept_clock=cli.accept_clock)
+    write_bootstrap(cli, open_or_create_local(cli.config(), cli.note), operation)
 
 
-def write_bootstrap(cli: Invocation, authority: Authority, path: str, *, accept_clock: bool = False) -> None:
+def write_bootstrap(cli: Invocation, authority: Authority, operation: BootstrapAccess) -> None:
     """Write a bootstrap credential into a new file with mode 0600.
 
     Raises:
@@ -97,13 +90,14 @@ def write_bootstrap(cli: Invocation, authority: Authority, path: str, *, accept_
         OutputError: the file could not be written; the credential was revoked.
 
     """
+    path = operation.file
     if os.path.lexists(path):
         raise UsageError(
             f"{quote(path)} is there already, and nothing is written over it",
             "name a new file; or take the old one away, if it is of no use any longer",
         )
     check_output(path)
-    granted = authority.perform(BootstrapAccess(accept_clock=accept_clock))
+    granted = authority.perform(operation)
     try:
         _write_new(path, granted)
     except BaseException:
@@ -141,14 +135,11 @@ def _key(path: str) -> str:
 
 
 def _hand_out(
-    cli: Invocation,
-    args: commands.AccessGrantCommand | RotateAccess,
-    authority: Authority,
-    granted: Granted,
+    cli: Invocation, operation: GrantAccess | RotateAccess, authority: Authority, granted: Granted
 ) -> None:
     """Show a new access credential. On any error, revoke it: an unshown credential must not stay valid."""
     try:
-        _show(cli, args.view, granted, args.out)
+        _show(cli, operation.view, granted, operation.out)
     except BaseException as error:
         _end(cli, authority, granted, error)
         if isinstance(error, OutputError):

@@ -5,63 +5,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.authority.settle_at_targets import settle_event
-from jitid.capabilities.decisions.operations import SuggestPolicy
 from jitid.capabilities.directory import operations as directory_operations
-from jitid.capabilities.directory.operations import ClassifyAgents
 from jitid.capabilities.directory.recurrence import DAYS, RecurrenceRule
 from jitid.capabilities.directory.registry import Due, StatedAgent
 from jitid.capabilities.identity import revocation_result
 from jitid.cli.identity import revoke
-from jitid.cli.identity.list import DEFAULT_LIMIT
 from jitid.cli.invocation import Invocation
 from jitid.config.settings import nearest
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
-from jitid.formats.display import Display
 from jitid.system import output
 from jitid.values.text import number_of, operand, quote
-from jitid.values.times import format_duration, format_time, parse_moment
+from jitid.values.times import format_time, parse_moment
 
 if TYPE_CHECKING:
+    from jitid.capabilities.decisions.operations import SuggestPolicy
     from jitid.capabilities.directory.recurrence import RecurrenceVerdict
     from jitid.capabilities.directory.registry import Described, KeptAgent, WithdrawnAgent
-    from jitid.cli.directory import commands
     from jitid.model.credential import Credential
 
 
 CLEARED = ("scope", "audience", "concurrency", "may-use")
 _ISSUES = "jti task delegator scopes issued_at state"
 """Fields of an agent's latest credentials."""
-_LATEST = 5
-"""The maximum number of an agent's latest credentials that are shown."""
 
 
-def register(cli: Invocation, args: commands.AgentRegisterCommand) -> None:
+def register(cli: Invocation, operation: directory_operations.RegisterAgent) -> None:
     """Perform `jitid agent register`."""
-    if args.owner is None or args.purpose is None:
+    if operation.owner is None or operation.purpose is None:
         raise UsageError(
             "an agent needs an owner and a purpose; nothing was changed",
             "say who answers for it and what it is for: --owner DELEGATOR --purpose TEXT",
         )
-    operation = directory_operations.RegisterAgent(
-        name=args.name,
-        stated=_stated(args),
-        due=_due(args.review),
-        most=cli.most(args.max_, yes=args.yes),
-        accept_clock=cli.accept_clock,
+    operation = operation.replace(
+        stated=_stated(operation),
+        due=_due(operation.review),
+        most=cli.most(operation.max_, yes=operation.yes),
     )
     authority = open_authority(cli.config())
     stored = authority.perform(operation)
     review_date = format_time(stored.agent.review_at)
     _report(
         cli,
-        args,
+        operation.view,
         stored,
         f"registered agent {stored.agent.name}; {stored.agent.owner} is to review it by {review_date}",
     )
@@ -71,14 +62,13 @@ def register(cli: Invocation, args: commands.AgentRegisterCommand) -> None:
         settle_event(authority, stored.event, cli.warn)
 
 
-def change(cli: Invocation, args: commands.AgentChangeCommand) -> None:
+def change(cli: Invocation, operation: directory_operations.ChangeAgent) -> None:
     """Perform `jitid agent change`."""
-    operation = directory_operations.ChangeAgent(
-        name=args.name, stated=_cleared(_stated(args), args.clear), accept_clock=cli.accept_clock
-    )
-    stored = open_authority(cli.config()).perform(operation)
+    stated = _cleared(_stated(operation), operation.clear)
+    stored = open_authority(cli.config()).perform(operation.replace(stated=stated))
     unchanged = f"agent {stored.agent.name} is so already"
-    _report(cli, args, stored, unchanged if stored.event is None else f"changed agent {stored.agent.name}")
+    sentence = unchanged if stored.event is None else f"changed agent {stored.agent.name}"
+    _report(cli, operation.view, stored, sentence)
     if stored.event is not None and stored.live:
         cli.note(
             f"{stored.live} of its identities live, and what they hold stays as it was issued; to end that: "
@@ -86,58 +76,37 @@ def change(cli: Invocation, args: commands.AgentChangeCommand) -> None:
         )
 
 
-def show(cli: Invocation, args: commands.AgentShowCommand) -> None:
+def show(cli: Invocation, operation: directory_operations.ShowAgent) -> None:
     """Perform `jitid agent show`."""
-    operation = directory_operations.ShowAgent(name=args.name, issues=_LATEST)
     details = open_authority(cli.config()).perform(operation)
-    issues = Columns(args.view.schema, _ISSUES, brief="task delegator issued_at state")
+    issues = Columns(operation.view.schema, _ISSUES, brief="task delegator issued_at state")
 
     def computed(issue: Credential) -> dict[str, Any]:
         return {"state": issue.state_at(details.now)}
 
-    if not cli.by_eye():
-        rows = [issues.row(issue, computed(issue)) for issue in details.issues]
-        cli.show_records(
-            args.view, [details.record], lambda record: {**_computed(record, details.now), "issues": rows}
-        )
-        return
-    _show_record(cli, args.view.row(details.record, {**_computed(details.record, details.now), "issues": ()}))
-    if details.issues:
+    rows = [] if cli.by_eye() else [issues.row(issue, computed(issue)) for issue in details.issues]
+    _show_details(cli, operation.view, details, issues=rows)
+    if cli.by_eye() and details.issues:
         output.write("\n")
         cli.show_records(issues, details.issues, computed)
 
 
-def list_(cli: Invocation, args: commands.AgentListCommand) -> None:
+def list_(cli: Invocation, operation: directory_operations.ListAgents) -> None:
     """Perform `jitid agent list`."""
-    from jitid.model.directory import AgentState
-
-    limit = args.limit or DEFAULT_LIMIT
-    operation = directory_operations.ListAgents(
-        owner=args.owner,
-        state=None if args.state is None else AgentState(args.state),
-        after=args.after,
-        limit=limit,
-    )
     page = open_authority(cli.config()).perform(operation)
-    cli.show_records(args.view, page.records, partial(_computed, now=page.now))
-    if args.limit is None and len(page.records) == limit:
-        cli.note(f"there may be more than {limit}: go on with --after {page.records[-1].agent.name}")
+    cli.show_records(operation.view, page.records, partial(_computed, now=page.now))
+    last = page.records[-1].agent.name if page.records else ""
+    cli.note_more(len(page.records), operation.limit, f"go on with --after {last}")
 
 
-def review(cli: Invocation, args: commands.AgentReviewCommand) -> None:
+def review(cli: Invocation, operation: directory_operations.ReviewAgent) -> None:
     """Perform `jitid agent review`."""
     authority = open_authority(cli.config())
-    stored = authority.perform(
-        directory_operations.ReviewAgent(name=args.name, due=_due(args.next_), accept_clock=cli.accept_clock)
-    )
-    details = authority.perform(directory_operations.ShowAgent(name=args.name, issues=0))
-    computed = {**_computed(details.record, details.now), "event": stored.event}
-    if cli.by_eye():
-        _show_record(cli, args.view.row(details.record, computed))
-    else:
-        cli.show_records(args.view, [details.record], lambda _: computed)
+    stored = authority.perform(operation.replace(due=_due(operation.next_)))
+    details = authority.perform(directory_operations.ShowAgent(name=operation.name, issues=0))
+    _show_details(cli, operation.view, details, event=stored.event)
     cli.note(
-        f"reviewed agent {args.name}; the next review is due at {format_time(stored.agent.review_at)} "
+        f"reviewed agent {operation.name}; the next review is due at {format_time(stored.agent.review_at)} "
         f"(audit event {stored.event})"
     )
 
@@ -146,12 +115,8 @@ def resume(cli: Invocation, operation: directory_operations.ResumeAgent) -> None
     """Perform `jitid agent resume`."""
     stored = open_authority(cli.config()).perform(operation)
     name = stored.agent.name
-    _report(
-        cli,
-        operation,
-        stored,
-        f"agent {name} was not suspended" if stored.event is None else f"resumed agent {name}",
-    )
+    sentence = f"agent {name} was not suspended" if stored.event is None else f"resumed agent {name}"
+    _report(cli, operation.view, stored, sentence)
     if stored.now >= stored.agent.review_at:
         cli.note(f"its review is overdue: {cli.command(f'jitid agent review {operand(name)}')}")
 
@@ -184,7 +149,8 @@ def _withdraw(
         withdrawal = authority.perform(operation.replace(most=limit))
         settle_event(authority, withdrawal.ended.event, cli.warn)
     if cli.field is None and cli.format_name() is None:
-        output.write(_sentence(withdrawal, verb, dry_run=operation.dry_run) + "\n")
+        sentence = _foreseen_sentence if operation.dry_run else _done_sentence
+        output.write(sentence(withdrawal, verb) + "\n")
         return
     state = withdrawal.agent.state_at(withdrawal.now)
     ended = revoke.row(withdrawal.ended, dry_run=operation.dry_run)
@@ -194,45 +160,38 @@ def _withdraw(
 
 
 def _computed(described: Described, now: int) -> dict[str, Any]:
-    agent = described.agent
-    return {"state": agent.state_at(now), "max_ttl": format_duration(agent.max_ttl)}
+    return {"state": described.agent.state_at(now)}
 
 
-def _show_record(cli: Invocation, row: dict[str, object]) -> None:
-    """Show a record in a table, without its empty fields."""
-    filled = {field: value for field, value in row.items() if value not in (None, "", ())}
-    cli.show(Display("jitid.agent/1", tuple(filled), [filled], one=True))
-
-
-def _report(
-    cli: Invocation,
-    args: commands.AgentRegisterCommand | commands.AgentChangeCommand | directory_operations.ResumeAgent,
-    stored: KeptAgent,
-    sentence: str,
+def _show_details(
+    cli: Invocation, view: Columns, details: directory_operations.AgentDetails, **more: object
 ) -> None:
+    """Show the record of an agent; in a table, without its empty fields."""
+    row = view.row(details.record, {**_computed(details.record, details.now), **more})
+    cli.show_row(view, row, empty=(None, "", (), []))
+
+
+def _report(cli: Invocation, view: Columns, stored: KeptAgent, sentence: str) -> None:
     """Show a stored record, as a sentence or in the requested format."""
-    if cli.field is not None or cli.format_name() is not None:
-        cli.show_records(args.view, [stored], lambda _: {"state": stored.agent.state_at(stored.now)})
-    else:
-        event = "" if stored.event is None else f" (audit event {stored.event})"
-        output.write(f"{sentence}{event}\n")
+    event = "" if stored.event is None else f" (audit event {stored.event})"
+    cli.show_record(view, stored, f"{sentence}{event}\n", {"state": stored.agent.state_at(stored.now)})
 
 
-def _stated(args: commands.AgentRegisterCommand | commands.AgentChangeCommand) -> StatedAgent:
+def _stated(options: directory_operations.AgentOptions) -> StatedAgent:
     """Return the fields of an agent that options state."""
     return StatedAgent(
-        args.owner,
-        args.purpose,
-        args.scope or None,
-        tuple(dict.fromkeys(args.audience)) or None,
-        tuple(dict.fromkeys(args.kind)) or None,
-        args.max_ttl,
-        args.concurrency,
-        tuple(dict.fromkeys(args.may_use)) or None,
+        options.owner,
+        options.purpose,
+        options.scope or None,
+        tuple(dict.fromkeys(options.audience)) or None,
+        tuple(dict.fromkeys(options.kind)) or None,
+        options.max_ttl,
+        options.concurrency,
+        tuple(dict.fromkeys(options.may_use)) or None,
     )
 
 
-def _cleared(stated_agent: StatedAgent, clear: Sequence[str]) -> StatedAgent:
+def _cleared(stated_agent: StatedAgent, clear: tuple[str, ...]) -> StatedAgent:
     """Return the stated fields, with empty values for the cleared ones. Raises UsageError."""
     stated_values = {
         "scope": stated_agent.scopes,
@@ -259,11 +218,6 @@ def _due(text: str | None) -> Due:
         return Due()
     moment, delay = parse_moment(text, "the review date", "now")
     return Due(moment) if delay is None else Due(None, delay)
-
-
-def _sentence(withdrawal: WithdrawnAgent, verb: str, *, dry_run: bool) -> str:
-    """Return the result of withdrawing an agent in words; `verb` is `suspend` or `unregister`."""
-    return _foreseen_sentence(withdrawal, verb) if dry_run else _done_sentence(withdrawal, verb)
 
 
 def _kept_clause(withdrawal: WithdrawnAgent) -> str:
@@ -298,23 +252,14 @@ def _done_sentence(withdrawal: WithdrawnAgent, verb: str) -> str:
     return text if ended.unproved is None else f"{text}; {revoke.unproved(ended.unproved)}"
 
 
-_DAY = 86_400
-
-
-def classify(cli: Invocation, args: commands.AgentClassifyCommand) -> None:
+def classify(cli: Invocation, operation: directory_operations.ClassifyAgents) -> None:
     """Perform `jitid agent classify`."""
     config = cli.config()
-    rule = RecurrenceRule(
-        config.number("recurs_tasks"), config.number("recurs_days"), DAYS if args.days is None else args.days
-    )
-    operation = ClassifyAgents(
-        names=args.names,
-        rule=rule,
-        limit=args.limit or DEFAULT_LIMIT,
-    )
-    classification = open_authority(config).perform(operation)
+    days = DAYS if operation.days is None else operation.days
+    rule = RecurrenceRule(config.number("recurs_tasks"), config.number("recurs_days"), days)
+    classification = open_authority(config).perform(operation.replace(rule=rule))
     verdicts = classification.verdicts
-    cli.show_records(args.view, verdicts, partial(_verdict_values, cli))
+    cli.show_records(operation.view, verdicts, partial(_verdict_values, cli))
     if cli.by_eye():
         commands = [cli.command(verdict.command) for verdict in verdicts if verdict.command is not None]
         output.write("".join(f"{command}\n" for command in ["", *commands]) if commands else "")
@@ -328,88 +273,31 @@ def classify(cli: Invocation, args: commands.AgentClassifyCommand) -> None:
         )
 
 
-def suggest(cli: Invocation, args: commands.AgentSuggestCommand) -> None:
+def suggest(cli: Invocation, operation: SuggestPolicy) -> None:
     """Perform `jitid agent suggest`."""
-    if args.name is None and args.task is None:
+    if operation.agent is None and operation.task is None:
         raise UsageError("nothing is named to be looked at", "name an agent, or a task with --task")
-    operation = SuggestPolicy(
-        agent=args.name,
-        task=args.task,
-        days=DAYS if args.days is None else args.days,
-    )
     suggestions = open_authority(cli.config()).perform(operation)
     if cli.field is not None or cli.format_name() is not None:
         cli.show_records(
-            args.view,
+            operation.view,
             suggestions,
-            lambda suggestion: {
-                "scopes_from": "used" if suggestion.practice.reported else "granted",
-                "max_ttl": format_duration(suggestion.max_ttl),
-                "delegators": sorted(suggestion.practice.delegators),
-            },
+            lambda suggestion: {"delegators": sorted(suggestion.practice.delegators)},
         )
     else:
         output.write("\n".join(suggestion.policy for suggestion in suggestions))
 
 
+_DAY = 86_400
+_NO_HISTORY = {"identities": 0, "live": 0, "tasks": 0, "days": 0, "scopes": (), "audiences": (), "kinds": ()}
+
+
 def _verdict_values(cli: Invocation, verdict: RecurrenceVerdict) -> dict[str, Any]:
-    past, need = verdict.past, verdict.need
-    row: dict[str, Any] = dict.fromkeys(_OF_HISTORY) | {
+    days = None if verdict.past is None else verdict.past.intervals
+    return {
         "command": None if verdict.command is None else cli.command(verdict.command),
         "state": verdict.state or "ephemeral",
-        "identities": 0,
-        "live": 0,
-        "tasks": 0,
-        "days": 0,
-        "scopes": (),
-        "audiences": (),
-        "kinds": (),
+        "interval": None if days is None or days.p50 is None else days.p50 * _DAY,
+        "longest_interval": None if days is None or days.longest is None else days.longest * _DAY,
+        **(_NO_HISTORY if verdict.past is None else {}),
     }
-    if past is None or need is None:
-        return row
-    return row | {
-        "identities": past.identities,
-        "live": past.live,
-        "tasks": past.tasks,
-        "days": past.days,
-        "interval": _of_days(past.intervals.p50),
-        "longest_interval": _of_days(past.intervals.longest),
-        "first_issued_at": past.first_at,
-        "run_time_p50": _duration(past.run_time.p50),
-        "run_time_p95": _duration(past.run_time.p95),
-        "run_time_longest": _duration(past.run_time.longest),
-        "concurrency": past.concurrency,
-        "delegators": past.delegators,
-        "delegator": past.delegator,
-        "delegated": past.delegated,
-        "scopes": need.scopes,
-        "scopes_from": "used" if need.reported else "granted",
-        "audiences": need.audiences,
-        "kinds": need.kinds,
-        "max_ttl": format_duration(need.max_ttl),
-    }
-
-
-_OF_HISTORY = (
-    "interval",
-    "longest_interval",
-    "first_issued_at",
-    "run_time_p50",
-    "run_time_p95",
-    "run_time_longest",
-    "concurrency",
-    "delegators",
-    "delegator",
-    "delegated",
-    "scopes_from",
-    "max_ttl",
-)
-"""Fields that an agent without a history lacks."""
-
-
-def _of_days(days: int | None) -> str | None:
-    return None if days is None else format_duration(days * _DAY)
-
-
-def _duration(seconds: int | None) -> str | None:
-    return None if seconds is None else format_duration(seconds)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from jitid.authority.open import open_for_preview, open_or_create_authority
 from jitid.authority.settle_at_targets import settle_event
 from jitid.capabilities.directory import roster_diff
-from jitid.capabilities.directory.operations import ImportDelegators
 from jitid.capabilities.directory.roster.roster_file import form_of, read
 from jitid.cli.directory import delegator_verbs
 from jitid.cli.identity.revoke import unproved
@@ -18,8 +17,8 @@ from jitid.system import output
 from jitid.values.text import number_of
 
 if TYPE_CHECKING:
+    from jitid.capabilities.directory.operations import ImportDelegators
     from jitid.capabilities.directory.roster_diff import Reconciled
-    from jitid.cli.directory import commands
     from jitid.operation.base import Authority
 
 
@@ -34,28 +33,20 @@ _SENTENCE_VERBS = {
 }
 
 
-def import_(cli: Invocation, args: commands.DelegatorImportCommand) -> None:
+def import_(cli: Invocation, operation: ImportDelegators) -> None:
     """Perform `jitid delegator import`."""
-    form = form_of(args.file, args.as_)
-    limit = cli.most(args.max_, yes=args.yes)
-    roster, source = read(args.file, form)
+    form = form_of(operation.file, operation.as_)
+    limit = cli.most(operation.max_, yes=operation.yes)
+    roster, source = read(operation.file, form)
     for note in roster.notes:
         cli.note(note)
-    operation = ImportDelegators(
-        roster=roster,
-        source=source,
-        full=args.full,
-        reason=args.reason,
-        most=limit,
-        dry_run=args.dry_run,
-        accept_clock=cli.accept_clock,
-    )
+    operation = operation.replace(roster=roster, source=source, most=limit)
     config = cli.config()
-    authority = open_for_preview(config) if args.dry_run else open_or_create_authority(config, cli.note)
+    authority = open_for_preview(config) if operation.dry_run else open_or_create_authority(config, cli.note)
     reconciled = _perform(cli, authority, operation)
-    if not args.dry_run:
+    if not operation.dry_run:
         settle_event(authority, reconciled.event, cli.warn)
-    _report(cli, args, reconciled)
+    _report(cli, operation, reconciled)
 
 
 def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators) -> Reconciled:
@@ -75,12 +66,12 @@ def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators)
     return authority.perform(operation.replace(most=smallest_limit))
 
 
-def _report(cli: Invocation, args: commands.DelegatorImportCommand, reconciled: Reconciled) -> None:
-    dry_run = args.dry_run
+def _report(cli: Invocation, operation: ImportDelegators, reconciled: Reconciled) -> None:
+    dry_run = operation.dry_run
     if cli.field is not None or cli.format_name() is not None:
         delegator_verbs.show_row(
             cli,
-            args.view,
+            operation.view,
             reconciled,
             ended=0 if reconciled.event is None else reconciled.departure.radius.credentials,
             names={name: getattr(reconciled, name).first for name in roster_diff.CHANGED_GROUPS},

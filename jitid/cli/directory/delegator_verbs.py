@@ -13,18 +13,16 @@ from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator
 from jitid.capabilities.directory.roster.spreadsheet import NO_SCOPE, POLICY_ALONE, joined
 from jitid.capabilities.identity import revocation_result
-from jitid.cli.identity.list import DEFAULT_LIMIT
 from jitid.cli.identity.revoke import confirmed, unproved
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.system import output
-from jitid.values.text import operand
+from jitid.values.text import number_of, operand
 
 if TYPE_CHECKING:
-    from jitid.capabilities.directory.delegators import Departure, Disabled, Edited
+    from jitid.capabilities.directory.delegators import Departure, Disabled, Edited, Enabled
     from jitid.capabilities.directory.roster_diff import DelegatorChange
-    from jitid.cli.directory import commands
     from jitid.formats.columns import Columns
     from jitid.operation.base import Authority, Operation, Result
 
@@ -59,20 +57,17 @@ def departed(departure: Departure, *, would: bool) -> list[str]:
     if radius.credentials:
         parts.append(f"{'end' if would else 'ended'} {revocation_result.blast(radius)}")
     if ties.agents:
-        agents = "agent" if len(ties.agents) == 1 else "agents"
-        parts.append(
-            f"{'suspend' if would else 'suspended'} {len(ties.agents)} {agents} ({first_of(ties.agents)})"
-        )
+        agents = number_of(len(ties.agents), "agent")
+        parts.append(f"{'suspend' if would else 'suspended'} {agents} ({first_of(ties.agents)})")
     withdrawn = [
-        f"{count} {noun}{'' if count == 1 else 's'}"
+        number_of(count, noun)
         for count, noun in ((ties.requests, "open request"), (ties.grants, "unused approval"))
         if count
     ]
     if withdrawn:
         parts.append(f"{'withdraw' if would else 'withdrew'} {' and '.join(withdrawn)}")
     if ties.access:
-        credentials = "credential" if ties.access == 1 else "credentials"
-        parts.append(f"{'end' if would else 'ended'} {ties.access} access {credentials}")
+        parts.append(f"{'end' if would else 'ended'} {number_of(ties.access, 'access credential')}")
     return parts
 
 
@@ -116,69 +111,67 @@ _SHOWN = 5
 """Maximum number of suspended agents that are reported one by one."""
 
 
-def add(cli: Invocation, args: commands.DelegatorAddCommand) -> None:
+def add(cli: Invocation, operation: directory_operations.AddDelegator) -> None:
     """Perform `jitid delegator add`."""
-    operation = directory_operations.AddDelegator(
-        stated=StatedDelegator(
-            "",
-            args.name,
-            entitlements=roster_entry.entitlements(args.entitlement)
-            if args.entitlement or args.no_entitlements
-            else KEEP,
-            sensitivity=args.sensitivity or KEEP,
-            groups=roster_entry.groups(args.group),
-            manager=args.manager,
-            aliases=roster_entry.aliases((*args.alias, *args.subject)),
-            imported=False,
-        ),
-        accept_clock=cli.accept_clock,
+    stated = StatedDelegator(
+        "",
+        operation.name,
+        entitlements=roster_entry.entitlements(operation.entitlement)
+        if operation.entitlement or operation.no_entitlements
+        else KEEP,
+        sensitivity=operation.sensitivity or KEEP,
+        groups=roster_entry.groups(operation.group),
+        manager=operation.manager,
+        aliases=roster_entry.aliases((*operation.alias, *operation.subject)),
+        imported=False,
     )
-    edited = _performed(cli, open_or_create_authority(cli.config(), cli.note), operation)
-    _show_edited(cli, args, edited, f"added {edited.delegator.name} (audit event {edited.event})")
+    authority = open_or_create_authority(cli.config(), cli.note)
+    edited = _performed(cli, authority, operation.replace(stated=stated))
+    _report(cli, operation.view, edited, f"added {edited.delegator.name} (audit event {edited.event})")
 
 
-def change(cli: Invocation, args: commands.DelegatorChangeCommand) -> None:
+def change(cli: Invocation, operation: directory_operations.ChangeDelegator) -> None:
     """Perform `jitid delegator change`."""
-    if args.policy_alone and (args.entitlement or args.no_entitlements or args.remove_entitlement):
+    if operation.policy_alone and (
+        operation.entitlement or operation.no_entitlements or operation.remove_entitlement
+    ):
         raise UsageError(
             "--policy-alone and entitlements contradict each other", "without any the policy alone decides"
         )
-    if args.manager is not None and args.no_manager:
+    if operation.manager is not None and operation.no_manager:
         raise UsageError("--manager and --no-manager contradict each other", "leave one of them out")
     edit = Edit(
         entitlements=Amendment(
-            args.no_entitlements,
-            roster_entry.entitlements(args.entitlement),
-            roster_entry.entitlements(args.remove_entitlement),
+            operation.no_entitlements,
+            roster_entry.entitlements(operation.entitlement),
+            roster_entry.entitlements(operation.remove_entitlement),
         ),
-        policy_alone=args.policy_alone,
-        sensitivity=args.sensitivity,
+        policy_alone=operation.policy_alone,
+        sensitivity=operation.sensitivity,
         groups=Amendment(
-            args.no_groups,
-            roster_entry.groups(args.group),
-            roster_entry.groups(args.remove_group),
+            operation.no_groups,
+            roster_entry.groups(operation.group),
+            roster_entry.groups(operation.remove_group),
         ),
-        manager=args.manager,
-        no_manager=args.no_manager,
+        manager=operation.manager,
+        no_manager=operation.no_manager,
         aliases=Amendment(
-            args.no_aliases,
-            roster_entry.aliases((*args.alias, *args.subject)),
-            roster_entry.aliases(args.remove_alias),
+            operation.no_aliases,
+            roster_entry.aliases((*operation.alias, *operation.subject)),
+            roster_entry.aliases(operation.remove_alias),
         ),
     )
     if edit == Edit():
         raise UsageError(
             "nothing is to be changed", "say what, such as --group sre; see: jitid delegator change --help"
         )
-    operation = directory_operations.ChangeDelegator(name=args.name, edit=edit, accept_clock=cli.accept_clock)
-    edited = _performed(cli, open_authority(cli.config()), operation)
+    edited = _performed(cli, open_authority(cli.config()), operation.replace(edit=edit))
     main_name = edited.delegator.name
     if not edited.changed:
-        _show_edited(cli, args, edited, f"nothing to change: {main_name} is so already")
+        _report(cli, operation.view, edited, f"nothing to change: {main_name} is so already")
         return
-    _show_edited(
-        cli, args, edited, f"changed {main_name}: {', '.join(edited.changed)} (audit event {edited.event})"
-    )
+    sentence = f"changed {main_name}: {', '.join(edited.changed)} (audit event {edited.event})"
+    _report(cli, operation.view, edited, sentence)
     if edited.live and {"entitlements", "sensitivity"} & {*edited.changed}:
         cli.note(
             f"what was issued keeps what it holds: {_live(edited.live)} from {main_name}; to end that: "
@@ -214,12 +207,8 @@ def enable(cli: Invocation, operation: directory_operations.EnableDelegator) -> 
     """Perform `jitid delegator enable`."""
     result = open_authority(cli.config()).perform(operation)
     main_name = result.delegator.name
-    if cli.field is not None or cli.format_name() is not None:
-        show_row(cli, operation.view, result)
-    elif result.event is None:
-        output.write(f"{main_name} was not disabled\n")
-    else:
-        output.write(f"enabled {main_name} (audit event {result.event})\n")
+    done = f"enabled {main_name} (audit event {result.event})"
+    _report(cli, operation.view, result, f"{main_name} was not disabled" if result.event is None else done)
     for agent in result.suspended[:_SHOWN]:
         cli.note(f"agent {agent} stays suspended: {cli.command(f'jitid agent resume {operand(agent)}')}")
     if len(result.suspended) > _SHOWN:
@@ -234,45 +223,35 @@ def show(cli: Invocation, operation: directory_operations.ShowDelegator) -> None
         "agents": tuple(agent.name for agent in details.agents),
         "suspended": tuple(agent.name for agent in details.agents if agent.suspended_at is not None),
     }
-    row = shown(cli, operation.view.row(details, computed))
-    if cli.by_eye():
-        row = {name: value for name, value in row.items() if value not in (None, "")}
-    cli.show(Display(operation.view.schema, tuple(row), [row], one=True))
+    cli.show_row(operation.view, shown(cli, operation.view.row(details, computed)))
 
 
-def list_(cli: Invocation, args: commands.DelegatorListCommand) -> None:
+def list_(cli: Invocation, operation: directory_operations.ListDelegators) -> None:
     """Perform `jitid delegator list`."""
-    if args.disabled and args.enabled:
+    if operation.only_disabled and operation.only_enabled:
         raise UsageError("--disabled and --enabled contradict each other", "without either all are listed")
-    max_count = args.limit or DEFAULT_LIMIT
+    if operation.only_disabled or operation.only_enabled:
+        operation = operation.replace(disabled=operation.only_disabled)
     authority = open_authority(cli.config())
-    only_disabled = True if args.disabled else False if args.enabled else None
-    cursor = args.after
-    columns = args.view.brief if cli.by_eye() and not cli.verbose else args.view.fields
+    cursor = operation.after
+    columns = operation.view.brief if cli.by_eye() and not cli.verbose else operation.view.fields
     count = 0
 
     def rows() -> Iterator[dict[str, Any]]:
         nonlocal count, cursor
-        while count < max_count:
-            size = min(_PAGE, max_count - count)
-            page = authority.perform(
-                directory_operations.ListDelegators(
-                    group=args.group, disabled=only_disabled, after=cursor, limit=size
-                )
-            )
+        while count < operation.limit:
+            size = min(_PAGE, operation.limit - count)
+            page = authority.perform(operation.replace(after=cursor, limit=size))
             for delegator in page:
                 count += 1
-                row = shown(cli, args.view.row(delegator))
+                row = shown(cli, operation.view.row(delegator))
                 yield {name: row[name] for name in columns}
             if len(page) < size:
                 return
             cursor = page[-1].name
 
-    cli.show(Display(args.view.schema, columns, rows()))
-    if args.limit is None and count == DEFAULT_LIMIT:
-        cli.note(
-            f"there may be more than {DEFAULT_LIMIT}: go on with --after {cursor}, or say how many with --limit"
-        )
+    cli.show(Display(operation.view.schema, columns, rows()))
+    cli.note_more(count, operation.limit, f"go on with --after {cursor}, or say how many with --limit")
 
 
 def _performed(cli: Invocation, authority: Authority, operation: Operation[Result]) -> Result:
@@ -284,16 +263,12 @@ def _performed(cli: Invocation, authority: Authority, operation: Operation[Resul
         raise
 
 
-def _show_edited(
-    cli: Invocation,
-    args: commands.DelegatorAddCommand | commands.DelegatorChangeCommand,
-    edited: Edited,
-    sentence: str,
-) -> None:
+def _report(cli: Invocation, view: Columns, record: Edited | Enabled, sentence: str) -> None:
+    """Show the outcome of a change, as a sentence or in the requested format."""
     if cli.field is None and cli.format_name() is None:
         output.write(sentence + "\n")
     else:
-        show_row(cli, args.view, edited)
+        show_row(cli, view, record)
 
 
 def _disable(

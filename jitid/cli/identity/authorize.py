@@ -21,7 +21,6 @@ from jitid.capabilities.use.authorization import (
 )
 from jitid.capabilities.use.operations import Authorize
 from jitid.cli import input_lines, record_rows
-from jitid.cli.identity.commands import AuthorizeCommand
 from jitid.cli.invocation import Invocation
 from jitid.errors import (
     ConfigurationError,
@@ -32,7 +31,6 @@ from jitid.errors import (
     StorageError,
     UsageError,
 )
-from jitid.formats.display import Display
 from jitid.formats.json import dumps
 from jitid.system import output, read_input
 from jitid.system.read_input import check_one_stdin, read
@@ -43,72 +41,54 @@ from jitid.values.text import quote, refuse_token
 
 if TYPE_CHECKING:
     from jitid.capabilities.use.authorization import RecordedUses, UseVerdict
-    from jitid.cli.identity import commands
     from jitid.operation.base import Authority
 
 
 def row_of(request: UseRequest, verdict: UseVerdict, decided_at: str | None, event: int) -> dict[str, Any]:
     """Return the verdict on an action as a row with the fields of the view."""
-    row: dict[str, Any] = dict.fromkeys(AuthorizeCommand.view.fields)
-    row |= {
+    credential, ancestors = verdict.credential, [ancestor.agent for ancestor in reversed(verdict.lineage)]
+    computed = {
         "decision": "allow" if verdict.allowed else "deny",
-        "reason": verdict.reason,
-        "rules": verdict.rules,
-        "scope": verdict.scope,
         "action": request.action,
         "resource": request.resource,
+        "chain": None if credential is None else (credential.delegator, *ancestors, credential.agent),
         "at": decided_at,
         "event": event,
     }
-    credential = verdict.credential
-    if credential is not None:
-        row |= {
-            "identity": credential.id,
-            "jti": credential.jti,
-            "agent": credential.agent,
-            "delegator": credential.delegator,
-            "chain": (
-                credential.delegator,
-                *[ancestor.agent for ancestor in reversed(verdict.lineage)],
-                credential.agent,
-            ),
-            "task": credential.task,
-        }
-    return row
+    return Authorize.view.row(verdict, computed)
 
 
 _LONGEST_CONTEXT = 1 << 16
 """Maximum number of bytes of a context; its canonical form may be shorter."""
 
 
-def authorize(cli: Invocation, args: commands.AuthorizeCommand) -> None:
+def authorize(cli: Invocation, operation: Authorize) -> None:
     """Perform `jitid authorize`."""
-    audiences = args.audience
-    if args.batch:
-        if any(value is not None for value in (args.token_file, args.action, args.resource, args.context)):
+    token_file, action, resource, context = (
+        operation.token_file,
+        operation.action,
+        operation.resource,
+        operation.context,
+    )
+    if operation.batch:
+        if any(value is not None for value in (token_file, action, resource, context)):
             raise UsageError(
                 "with --batch each line says what is asked", "of the other options --audience alone counts"
             )
-        batch(cli, audiences)
+        batch(cli, operation)
         return
-    if args.action is None or args.resource is None:
-        missing = "--action" if args.action is None else "--resource"
+    if action is None or resource is None:
+        missing = "--action" if action is None else "--resource"
         raise UsageError(f"`{missing}` is missing", "say what is to be done, and to what")
-    path = args.token_file or "-"
-    context_text = EMPTY if args.context is None else _context(args.context, path)
+    path = token_file or "-"
+    context_text = EMPTY if context is None else _context(context, path)
     request = UseRequest(
-        read_input.token(path, "the token"),
-        check_action(args.action),
-        check_resource(args.resource),
-        context_text,
+        read_input.token(path, "the token"), check_action(action), check_resource(resource), context_text
     )
-    decided = open_authority(cli.config()).perform(
-        Authorize(asked=(request,), audiences=audiences, accept_clock=cli.accept_clock)
-    )
+    decided = open_authority(cli.config()).perform(operation.replace(asked=(request,)))
     (verdict,) = decided.verdicts
     row = row_of(request, verdict, record_rows.time(decided.at), decided.event)
-    columns = tuple(name for name in row if row[name] not in (None, ())) if cli.by_eye() else tuple(row)
-    cli.show(Display(args.view.schema, columns, [row], one=True))
+    cli.show_row(operation.view, row, empty=(None, ()))
     if not verdict.allowed:
         cli.status = ExitStatus.DENIED if verdict.valid else ExitStatus.INVALID
 
@@ -144,7 +124,7 @@ class _ReadLine(Record):
     error: JitidError | None
 
 
-def batch(cli: Invocation, audiences: tuple[str, ...]) -> None:
+def batch(cli: Invocation, operation: Authorize) -> None:
     """Answer lines until the input ends.
 
     Lines that are available together are decided and recorded together, and answered after that. An action that cannot
@@ -162,7 +142,7 @@ def batch(cli: Invocation, audiences: tuple[str, ...]) -> None:
             "answers are written as JSON lines and in no other format",
             "leave --format and --field out, and give the lines to jq",
         )
-    deciding = _Deciding(cli, audiences)
+    deciding = _Deciding(cli, operation)
     # Reference counting frees the objects of a line. The cycle collector need not run every few lines.
     gc.set_threshold(input_lines.GC_THRESHOLD)
     lines = input_lines.Lines("the list of actions")
@@ -186,14 +166,12 @@ def batch(cli: Invocation, audiences: tuple[str, ...]) -> None:
 class _Deciding:
     """Decisions by the current ledger and the current policy."""
 
-    def __init__(self, cli: Invocation, audiences: tuple[str, ...]) -> None:
-        self._cli = cli
-        self._audiences = audiences
+    def __init__(self, cli: Invocation, operation: Authorize) -> None:
+        self._operation = operation
         self._config = cli.config()
         self._mark, self._next_policy_check = policy_mark(self._config), monotonic()
         self._authority: Authority = open_authority(self._config)
         self._check = watch(self._config)
-        self._accept_clock = cli.accept_clock
         self._decided = False
         self.failed: JitidError | None = None
         """The last error that denied actions which might have been allowed."""
@@ -226,10 +204,9 @@ class _Deciding:
             self.fatal_error = error
             raise
         self._follow_policy()
+        decided = self._authority.perform(self._operation.replace(asked=requests))
         # --accept-clock covers one jump of the clock, not later ones.
-        operation = Authorize(asked=requests, audiences=self._audiences, accept_clock=self._accept_clock)
-        decided = self._authority.perform(operation)
-        self._accept_clock, self._decided = False, True
+        self._operation, self._decided = self._operation.replace(accept_clock=False), True
         return decided
 
     def _follow_policy(self) -> None:

@@ -5,15 +5,13 @@ And `jitid explain`: the reasons for a recorded decision, and the decision that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.decisions.operations import Explain
-from jitid.capabilities.inventory.operations import Inspect, Inspection
 from jitid.cli import hints, record_rows
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
-from jitid.formats.display import Display
+from jitid.formats.columns import Columns
 from jitid.issuers.issuer import spec_of
 from jitid.model.credential import (
     PROOFS,
@@ -28,31 +26,48 @@ from jitid.model.credential import (
 from jitid.model.delegation import act_claim, actors_of
 from jitid.system import output
 from jitid.values.text import safe
-from jitid.values.times import format_duration
 
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.explanation import Explanation, RuleText
-    from jitid.cli.identity import commands
-    from jitid.policy.decision import PolicyOutcome
-    from jitid.policy.policy_request import PolicyRequest
+    from jitid.capabilities.decisions.operations import Explain
+    from jitid.capabilities.inventory.operations import Inspect, Inspection
 
 
-def inspect(cli: Invocation, args: commands.InspectCommand) -> None:
+_Chosen = TypeVar("_Chosen", "Inspect", "Explain")
+
+_TASK = Columns("", "name state purpose sensitivity deadline opened_at ended_at")
+_AT_TARGET = Columns(
+    "",
+    "target=record.target name=record.name reference=record.reference facts settlement proof attempts tried_at "
+    "settled_at next_at honoured_until event",
+)
+_REQUEST = Columns(
+    "",
+    "agent delegator proof=delegator_proof task task_owner purpose sensitivity kind depth scopes audiences "
+    "ttl=lifetime zone known=standing.known groups=standing.groups manager=standing.manager "
+    "registered=standing.registered owner=standing.owner",
+    durations="ttl",
+)
+_OUTCOME = Columns("", "decision reason rules granted lifetime needs", durations="lifetime")
+
+
+def inspect(cli: Invocation, operation: Inspect) -> None:
     """Perform `jitid inspect`."""
-    if args.subject is not None and args.subject.startswith(("jid_", "jti_")):
-        operation = Inspect(id=args.subject)
-    else:
-        operation = Inspect(token=hints.subject(args.subject))
+    operation = _chosen(operation)
     with hints.advised():
         inspection = open_authority(cli.config()).perform(operation)
-    row = args.view.row(inspection, _computed(inspection))
-    if not cli.by_eye():
-        cli.show(Display(args.view.schema, args.view.fields, [row], one=True))
-        return
-    for name in ("exp", "iat", "nbf"):
-        row[name] = f"{row[name]} ({record_rows.time(row[name])})"
-    columns = tuple(name for name in row if row[name] not in (None, "", []))
-    cli.show(Display(args.view.schema, columns, [row], one=True))
+    row = operation.view.row(inspection, _computed(inspection))
+    if cli.by_eye():
+        for name in ("exp", "iat", "nbf"):
+            row[name] = f"{row[name]} ({record_rows.time(row[name])})"
+    cli.show_row(operation.view, row, empty=(None, "", []))
+
+
+def _chosen(operation: _Chosen) -> _Chosen:
+    """Return an operation with the id or the token that the line names."""
+    if operation.subject is not None and operation.subject.startswith(("jid_", "jti_")):
+        return operation.replace(id=operation.subject)
+    return operation.replace(token=hints.subject(operation.subject))
 
 
 def _computed(inspection: Inspection) -> dict[str, Any]:
@@ -78,15 +93,7 @@ def _computed(inspection: Inspection) -> dict[str, Any]:
         "authorization_details": None
         if credential.details is None
         else strict_json.loads(credential.details),
-        "task": {
-            "name": task.name,
-            "state": "ended" if task.ended_at is not None else "open",
-            "purpose": task.purpose,
-            "sensitivity": task.sensitivity,
-            "deadline": record_rows.time(task.deadline),
-            "opened_at": record_rows.time(task.opened_at),
-            "ended_at": record_rows.time(task.ended_at),
-        },
+        "task": _TASK.row(task, {"state": "ended" if task.ended_at is not None else "open"}),
         "last_used_at": max((use.last_at for use in inspection.used), default=None),
         "scopes_used": [use.scope for use in inspection.used],
         "decision": {
@@ -137,20 +144,8 @@ def _at_target(inspection: Inspection) -> dict[str, Any] | None:
     outside = inspection.outside
     if outside is None:
         return None
-    return {
-        "target": outside.record.target,
-        "name": outside.record.name,
-        "reference": outside.record.reference,
-        "facts": dict(outside.facts),
-        "settlement": outside.settlement,
-        "proof": outside.proof,
-        "attempts": outside.attempts,
-        "tried_at": record_rows.time(outside.tried_at),
-        "settled_at": record_rows.time(outside.settled_at),
-        "next_at": record_rows.time(outside.next_at) if outside.settled_at is None and outside.dead else None,
-        "honoured_until": record_rows.time(outside.honoured_until),
-        "event": outside.event,
-    }
+    next_at = outside.next_at if outside.settled_at is None and outside.dead else None
+    return _AT_TARGET.row(outside, {"facts": dict(outside.facts), "next_at": next_at})
 
 
 def _process(inspection: Inspection) -> dict[str, Any] | None:
@@ -178,26 +173,22 @@ def _token_type(credential: Credential) -> str:
     return "N_A" if credential.token_use == TokenUse.IDENTITY else "Bearer"
 
 
-def explain(cli: Invocation, args: commands.ExplainCommand) -> None:
+def explain(cli: Invocation, operation: Explain) -> None:
     """Perform `jitid explain`."""
-    if args.event is not None:
-        if args.subject is not None:
-            raise UsageError("an event and a credential are named", "leave one of them out")
-        operation = Explain(event=args.event)
-    elif args.subject is not None and args.subject.startswith(("jid_", "jti_")):
-        operation = Explain(id=args.subject)
-    else:
-        operation = Explain(token=hints.subject(args.subject))
+    if operation.event is None:
+        operation = _chosen(operation)
+    elif operation.subject is not None:
+        raise UsageError("an event and a credential are named", "leave one of them out")
     with hints.advised():
         explanation = open_authority(cli.config()).perform(operation)
     if explanation.lost is not None:
         cli.warn(explanation.lost)
-    row = args.view.row(explanation, _decision_values(explanation))
+    row = operation.view.row(explanation, _decision_values(explanation))
     if not cli.by_eye():
-        cli.show(Display(args.view.schema, args.view.fields, [row], one=True))
+        cli.show_row(operation.view, row)
         return
-    columns = tuple(name for name in row if name != "texts" and row[name] not in (None, "", [], {}))
-    cli.show(Display(args.view.schema, columns, [row], one=True))
+    # The texts of the rules are below the table.
+    cli.show_row(operation.view, row | {"texts": None}, empty=(None, "", [], (), {}))
     output.write("".join(_text(rule) for rule in explanation.rules))
 
 
@@ -211,14 +202,10 @@ def _decision_values(explanation: Explanation) -> dict[str, Any]:
         "id": document.get("id") if credential is None else credential.id,
         "jti": document.get("jti") if credential is None else credential.jti,
         "count": document.get("count"),
-        "rules": list(explanation.then.rules),
-        "granted": list(explanation.then.granted),
         "refused": document.get("refused", []),
-        "lifetime": _duration(explanation.then.lifetime),
-        "needs": list(explanation.then.needs),
         "asked": None
         if explanation.request is None
-        else _request_row(explanation.request, document.get("zone", "UTC")),
+        else _REQUEST.row(explanation.request, {"zone": document.get("zone", "UTC")}),
         "approvers": document.get("approvers"),
         "policy": document.get("policy"),
         "stored": None if "policy" not in document else explanation.lost is None,
@@ -231,45 +218,10 @@ def _decision_values(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def _request_row(request: PolicyRequest, zone: str) -> dict[str, Any]:
-    directory_facts = request.standing
-    return {
-        "agent": request.agent,
-        "delegator": request.delegator,
-        "proof": request.delegator_proof,
-        "task": request.task,
-        "task_owner": request.task_owner,
-        "purpose": request.purpose,
-        "sensitivity": request.sensitivity,
-        "kind": request.kind,
-        "depth": request.depth,
-        "scopes": list(request.scopes),
-        "audiences": list(request.audiences),
-        "ttl": _duration(request.lifetime),
-        "zone": zone,
-        "known": directory_facts.known,
-        "groups": list(directory_facts.groups),
-        "manager": directory_facts.manager,
-        "registered": directory_facts.registered,
-        "owner": directory_facts.owner,
-    }
-
-
 def _now(explanation: Explanation) -> dict[str, Any] | None:
     if explanation.now is None:
         return None if explanation.trouble is None else {"decision": "unknown", "reason": explanation.trouble}
-    return {**_outcome(explanation.now), "hint": explanation.nearest, "policy": explanation.policy_now}
-
-
-def _outcome(outcome: PolicyOutcome) -> dict[str, Any]:
-    return {
-        "decision": outcome.decision,
-        "reason": outcome.reason,
-        "rules": list(outcome.rules),
-        "granted": list(outcome.granted),
-        "lifetime": _duration(outcome.lifetime),
-        "needs": list(outcome.needs),
-    }
+    return {**_OUTCOME.row(explanation.now), "hint": explanation.nearest, "policy": explanation.policy_now}
 
 
 def _text(rule: RuleText) -> str:
@@ -288,7 +240,3 @@ _NOW = {
     "unknown": "and today's policy cannot be read",
 }
 """Text for each value of `RuleText.now`."""
-
-
-def _duration(seconds: int | None) -> str | None:
-    return None if seconds is None else format_duration(seconds)

@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity.filter_store import Filter
-from jitid.capabilities.inventory.operations import ListCredentials, ShowTree
+from jitid.capabilities.inventory.operations import ListCredentials
 from jitid.cli import record_rows
 from jitid.cli.identity.commands import BOUND, CREDENTIAL
+from jitid.cli.identity.revoke import check_ids
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
-from jitid.formats.display import Display
 from jitid.system.processes import orphans
 
 if TYPE_CHECKING:
+    from jitid.capabilities.inventory.operations import ShowTree
     from jitid.cli.identity import commands
 
 
-DEFAULT_LIMIT = 1_000
 _ALL = 1 << 31
 
 
 def list_(cli: Invocation, args: commands.ListCommand) -> None:
     """Perform `jitid list`."""
     chosen = Filter(**{name: getattr(args, name) for name in Filter.fields})
-    limit, process = args.limit or DEFAULT_LIMIT, args.process
+    limit, process = args.limit, args.process
     if process is not None:
         # Only this machine can check which of its processes are alive, so it needs all rows.
         chosen, limit = chosen._replace(live=True, bound=True), _ALL
@@ -45,28 +45,29 @@ def list_(cli: Invocation, args: commands.ListCommand) -> None:
     credentials = page.credentials
     if process is not None:
         credentials = [row for row in credentials if record_rows.process_state(row, page.now) == process]
-        credentials = credentials[: args.limit or DEFAULT_LIMIT]
+        credentials = credentials[: args.limit]
     bound = any(row.process is not None and row.ended_at is None for row in credentials)
     cli.show_records(BOUND if bound else args.view, credentials, partial(record_rows.computed, now=page.now))
     if cli.field is None:
         record_rows.warn_of_orphans(cli, orphans(credentials, page.now))
-    if process is None and args.limit is None and len(credentials) == DEFAULT_LIMIT:
-        cli.note(f"there may be more than {DEFAULT_LIMIT}: go on with --after {credentials[-1].jti}")
+    if process is None and credentials:
+        cli.note_more(len(credentials), limit, f"go on with --after {credentials[-1].jti}")
 
 
-def tree(cli: Invocation, args: commands.TreeCommand) -> None:
+def tree(cli: Invocation, operation: ShowTree) -> None:
     """Perform `jitid tree`."""
-    shape = cli.special_format or args.shape
-    if not args.ids and args.task is None:
+    shape = cli.special_format or operation.shape
+    if not operation.ids and operation.task is None:
         raise UsageError(
             "nothing says which tree to show",
             "give the id of an identity or a credential in it, or a task with --task NAME; see: jitid list",
         )
-    page = open_authority(cli.config()).perform(ShowTree(ids=args.ids, task=args.task, limit=args.limit))
+    check_ids(operation.ids, token_files=False)
+    page = open_authority(cli.config()).perform(operation)
     from jitid.formats import drawing
     from jitid.system import output
 
-    rows = (args.view.row(row, record_rows.computed(row, page.now)) for row in page.credentials)
+    rows = (operation.view.row(row, record_rows.computed(row, page.now)) for row in page.credentials)
     # In a JSON document, in the order of all fields of a credential.
     nodes = [{name: row[name] for name in CREDENTIAL.split() if name in row} for row in rows]
     if shape == "mermaid":
@@ -76,8 +77,6 @@ def tree(cli: Invocation, args: commands.TreeCommand) -> None:
     elif cli.by_eye():
         output.write(drawing.text(nodes, cli.coloured()))
     else:
-        cli.show(
-            Display(args.view.schema, args.view.fields, nodes, document={"trees": drawing.nested(nodes)})
-        )
-    if len(page.credentials) == args.limit:
-        cli.note(f"no more than {args.limit} are shown, and there may be more: raise --limit")
+        cli.show(operation.view.display(nodes, document={"trees": drawing.nested(nodes)}))
+    if len(page.credentials) == operation.limit:
+        cli.note(f"no more than {operation.limit} are shown, and there may be more: raise --limit")

@@ -15,56 +15,68 @@ from jitid.cli.invocation import Invocation
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.system import output
+from jitid.values.ids import parse_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jitid.capabilities.identity.revocation_result import Ended
-    from jitid.cli.identity import commands
     from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 
 
-def revoke(cli: Invocation, args: commands.RevokeCommand) -> None:
+def revoke(cli: Invocation, operation: Revoke) -> None:
     """Perform `jitid revoke`."""
     listed_ids: list[str] = []
     tokens: tuple[Secret, ...] = ()
-    if args.ids_file is not None or args.token_file:
-        listed_ids, tokens = _from_files(args.ids_file, args.token_file)
-    selection = Selection(
-        ids=tuple(dict.fromkeys([*args.ids, *listed_ids])),
-        tasks=args.task,
-        delegators=args.delegator,
-        agents=args.agent,
-        trees=args.tree,
-    )
-    operation = Revoke(
-        selection=selection,
+    if operation.ids_file is not None or operation.token_file:
+        listed_ids, tokens = _from_files(operation.ids_file, operation.token_file)
+    check_ids(operation.ids, token_files=True)
+    check_ids(operation.tree, token_files=False)
+    operation = operation.replace(
+        selection=Selection(
+            ids=tuple(dict.fromkeys([*operation.ids, *listed_ids])),
+            tasks=operation.task,
+            delegators=operation.delegator,
+            agents=operation.agent,
+            trees=operation.tree,
+        ),
         tokens=tokens,
-        reason=args.reason,
-        most=cli.most(args.max_, yes=args.yes),
-        dry_run=args.dry_run,
-        accept_clock=cli.accept_clock,
+        most=cli.most(operation.max_, yes=operation.yes),
     )
-    if not any(selection) and not operation.tokens:
+    if not any(operation.selection) and not operation.tokens:
         raise UsageError(
             "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
         )
     authority = open_authority(cli.config())
     try:
-        ended = perform(cli, authority, operation, args.wait)
+        ended = perform(cli, authority, operation, operation.wait)
     except InvalidCredentialError as error:
         from jitid.cli.hints import advise
 
         advise(error)
         raise
-    report_ended(cli, ended, dry_run=args.dry_run)
+    report_ended(cli, ended, dry_run=operation.dry_run)
+
+
+def check_ids(texts: Iterable[str], *, token_files: bool) -> None:
+    """Raise UsageError for a word that is not an id. The hint names the option for such a word.
+
+    `token_files`: the verb has --token-file, besides --task.
+    """
+    for text in texts:
+        try:
+            parse_id(text)
+        except UsageError as error:
+            from jitid.cli.hints import hint_for_word
+
+            error.hint = error.hint or hint_for_word(text, token_files=token_files)
+            raise
 
 
 def _from_files(ids_file: str | None, token_files: Sequence[str]) -> tuple[list[str], tuple[Secret, ...]]:
     """Return the ids and the tokens in files. Raises UsageError."""
     from jitid.system.read_input import check_one_stdin, lines, token
-    from jitid.values.ids import parse_id
 
     check_one_stdin(ids_file, *token_files)
     listed_ids = [] if ids_file is None else [text for _, text in lines(ids_file, "the list of ids")]
@@ -207,25 +219,20 @@ def _part(operation: Revoke, ids: tuple[str, ...], *, dry_run: bool) -> Revoke:
 def _together(parts: Sequence[Ended]) -> Ended:
     """Return the combined result of several revocations."""
     radii = [part.radius for part in parts]
-    offline_times = [radius.offline_until for radius in radii if radius.offline_until is not None]
     refusal_times = [radius.refused_since for radius in radii]
-    acceptance_times = [radius.accepted_until for radius in radii if radius.accepted_until is not None]
-    target_times = [radius.at_targets for radius in radii if radius.at_targets is not None]
     combined = Radius(
         matched=sum(radius.matched for radius in radii),
         identities=sum(radius.identities for radius in radii),
         credentials=sum(radius.credentials for radius in radii),
         tasks=max(radius.tasks for radius in radii),
         delegators=max(radius.delegators for radius in radii),
-        offline_until=max(offline_times, default=None),
+        offline_until=_latest(radius.offline_until for radius in radii),
         signed=sum(radius.signed for radius in radii),
         # If one part is still accepted, so is the whole.
-        refused_since=None
-        if None in refusal_times
-        else max(time for time in refusal_times if time is not None),
-        accepted_until=max(acceptance_times, default=None),
+        refused_since=None if None in refusal_times else _latest(refusal_times),
+        accepted_until=_latest(radius.accepted_until for radius in radii),
         at=max(radius.at for radius in radii),
-        at_targets=max(target_times, default=None),
+        at_targets=_latest(radius.at_targets for radius in radii),
     )
     return parts[-1]._replace(
         radius=combined,
@@ -238,8 +245,12 @@ def _together(parts: Sequence[Ended]) -> Ended:
         left=tuple(unconfirmed for part in parts for unconfirmed in part.left),
         unsaid=_first(part.unsaid for part in parts),
         unproved=_first(part.unproved for part in parts),
-        settled_at=max((part.settled_at for part in parts if part.settled_at is not None), default=None),
+        settled_at=_latest(part.settled_at for part in parts),
     )
+
+
+def _latest(times: Iterable[int | None]) -> int | None:
+    return max((time for time in times if time is not None), default=None)
 
 
 def _first(texts: Iterable[str | None]) -> str | None:

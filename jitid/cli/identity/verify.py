@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
-from jitid.capabilities.identity.operations import Verify
 from jitid.cli import hints
 from jitid.cli.invocation import Invocation
 from jitid.errors import InvalidCredentialError, UsageError
@@ -21,20 +20,20 @@ from jitid.values.times import format_time
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jitid.cli.identity import commands
+    from jitid.capabilities.identity.operations import Verify
 
 
-def verify(cli: Invocation, args: commands.VerifyCommand) -> None:
+def verify(cli: Invocation, operation: Verify) -> None:
     """Perform `jitid verify`."""
-    source = _place(args.published, args.jwks, args.status_list, args.issuer)
-    check_one_stdin(args.file or "-", args.jwks, args.status_list)
-    token = read_input.token(args.file or "-", "the token")
-    audiences = args.audience
+    path, jwks, status_list = operation.file or "-", operation.jwks, operation.status_list
+    source = _place(operation.published, jwks, status_list, operation.issuer)
+    check_one_stdin(path, jwks, status_list)
+    token = read_input.token(path, "the token")
     if source is not None:
-        _offline(cli, token.reveal(), source, audiences)
+        _offline(cli, token.reveal(), source, operation.audiences)
         return
     with hints.advised(token):
-        credential = open_authority(cli.config()).perform(Verify(token=token, audiences=audiences))
+        credential = open_authority(cli.config()).perform(operation.replace(token=token))
     cli.detail(f"valid: {credential.jti} of {credential.agent} on {credential.task}")
 
 

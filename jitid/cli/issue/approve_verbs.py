@@ -32,7 +32,6 @@ from jitid.errors import (
     UsageError,
 )
 from jitid.formats.columns import Columns
-from jitid.formats.display import Display
 from jitid.model.approval import Approval, ApprovalFilter, ApprovalState, Word
 from jitid.system import output
 from jitid.system import time_limit as bounds
@@ -44,9 +43,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.issue.approval_operations import ApprovalDetails, Decided
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.capabilities.issue.operations import Issue
-    from jitid.cli.issue import approve_commands
     from jitid.operation.base import Authority
-    from jitid.values.secret import Secret
 
 
 _FIRST, _LONGEST, _SLOWER = 0.2, 2.0, 1.5
@@ -201,34 +198,37 @@ class _Progress:
             os.write(2, b"\n")
 
 
-_DEFAULT_LIMIT = 1_000
 _PAGE = 1_000
 _MOST_SCOPES = 10
 """Maximum number of scopes in a sentence."""
+_UNSTATED: Mapping[str, Any] = {
+    **dict.fromkeys(("purpose", "parent", "public_key", "process", "task_sensitivity", "acting")),
+    "scopes": [],
+    "details": [],
+}
+"""The values of a request that does not state them."""
 _WORD = Columns("", "group said approver proof decided_at expires_at counts")
 
 
-def list_(cli: Invocation, args: approve_commands.ApproveListCommand) -> None:
+def list_(cli: Invocation, operation: ListApprovals) -> None:
     """Perform `jitid approve list`."""
-    if args.open_ and args.all_:
+    if operation.open_ and operation.all_:
         raise UsageError(
             "--open and --all contradict each other", "without either, what can still be used is listed"
         )
-    chosen = ApprovalFilter(waiting=args.open_, live=not args.all_, group=args.group)
-    limit = args.limit or _DEFAULT_LIMIT
+    chosen = ApprovalFilter(waiting=operation.open_, live=not operation.all_, group=operation.group)
     authority = open_authority(cli.config())
     count = 0
 
     def counted() -> Iterator[tuple[Approval, int]]:
         nonlocal count
-        for row in _pages(authority, chosen, limit):
+        for row in _pages(authority, operation.replace(chosen=chosen)):
             count += 1
             yield row
 
-    view = args.with_ended if args.all_ else args.view
+    view = operation.with_ended if operation.all_ else operation.view
     cli.show_records(view, counted(), lambda row: _facts(cli, *row))
-    if args.limit is None and count == limit:
-        cli.note(f"there may be more than {limit}: say how many with --limit")
+    cli.note_more(count, operation.limit)
 
 
 def show(cli: Invocation, operation: ShowApproval) -> None:
@@ -241,8 +241,7 @@ def show(cli: Invocation, operation: ShowApproval) -> None:
     row = operation.view.row(details, _details(cli, details))
     rules = row.pop("rules")
     row["words"] = _decisions_text(row["words"])
-    filled = {name: value for name, value in row.items() if value not in (None, "", [])}
-    cli.show(Display(operation.view.schema, tuple(filled), [filled], one=True))
+    cli.show_row(operation.view, row, empty=(None, "", []))
     for rule in rules:
         output.write(_rule(rule))
 
@@ -252,40 +251,20 @@ def _rule(rule: Mapping[str, str]) -> str:
     return f"\nrule {safe(rule['name'])} of {safe(rule['file'])}:\n{''.join(lines)}"
 
 
-def grant(cli: Invocation, args: approve_commands.ApproveGrantCommand) -> None:
+def grant(cli: Invocation, operation: GrantApproval) -> None:
     """Perform `jitid approve grant`."""
-    operation = GrantApproval(
-        id=args.request,
-        group=args.group,
-        lifetime=args.for_,
-        reason=args.reason,
-        approver_token=_token(args.delegator_token_file),
-        accept_clock=cli.accept_clock,
-    )
-    _decide(cli, args, operation)
+    _decide(cli, operation)
 
 
-def deny(cli: Invocation, args: approve_commands.ApproveDenyCommand) -> None:
+def deny(cli: Invocation, operation: DenyApproval) -> None:
     """Perform `jitid approve deny`."""
-    operation = DenyApproval(
-        id=args.request,
-        group=args.group,
-        reason=args.reason,
-        approver_token=_token(args.delegator_token_file),
-        accept_clock=cli.accept_clock,
-    )
-    _decide(cli, args, operation)
+    _decide(cli, operation)
 
 
-def _token(path: str | None) -> Secret | None:
-    return None if path is None else token(path, "the approver's ID token")
-
-
-def _decide(
-    cli: Invocation,
-    args: approve_commands.ApproveGrantCommand | approve_commands.ApproveDenyCommand,
-    operation: GrantApproval | DenyApproval,
-) -> None:
+def _decide(cli: Invocation, operation: GrantApproval | DenyApproval) -> None:
+    path = operation.delegator_token_file
+    if path is not None:
+        operation = operation.replace(approver_token=token(path, "the approver's ID token"))
     authority = open_authority(cli.config())
     try:
         decision = authority.perform(operation)
@@ -296,22 +275,19 @@ def _decide(
             error.hint = with_authority(cli, error.hint)
         raise
     try:
-        if cli.field is not None or cli.format_name() is not None:
-            cli.show_records(args.view, [decision], lambda decision: _decided(cli, decision))
-        else:
-            output.write(_sentence(decision) + "\n")
+        cli.show_record(operation.view, decision, _sentence(decision) + "\n", _decided(cli, decision))
     except OutputError as error:
         command = cli.command(f"jitid approve show {operation.id}")
         error.add(f"what you decided is recorded: {command}")
         raise
 
 
-def _pages(authority: Authority, chosen: ApprovalFilter, limit: int) -> Iterator[tuple[Approval, int]]:
-    """Yield at most `limit` requests, newest first, each with the time of its state; read them page by page."""
-    remaining = limit
+def _pages(authority: Authority, operation: ListApprovals) -> Iterator[tuple[Approval, int]]:
+    """Yield the requests, newest first, each with the time of its state; read them page by page."""
+    remaining, chosen = operation.limit, operation.chosen
     while remaining:
         size = min(_PAGE, remaining)
-        page = authority.perform(ListApprovals(chosen=chosen, limit=size))
+        page = authority.perform(operation.replace(chosen=chosen, limit=size))
         for approval in page.approvals:
             yield approval, page.now
         if len(page.approvals) < size:
@@ -327,21 +303,12 @@ def _facts(cli: Invocation, approval: Approval, now: int) -> dict[str, Any]:
     usable_until = approval.usable_until_at(now)
     live = state in (ApprovalState.OPEN, ApprovalState.GRANTED)
     return {
+        **_UNSTATED,
+        **request,
         "approval": approval.id,
         "state": state,
-        "task": request["task"],
-        "agent": request["agent"],
-        "delegator": request["delegator"],
         "delegator_proof": request["proof"],
-        "kind": request["kind"],
-        "sensitivity": request["sensitivity"],
-        "scopes": request.get("scopes", []),
-        "audiences": request["audiences"],
-        "purpose": request.get("purpose"),
         "ttl": format_duration(request["ttl"]),
-        "copies": request["copies"],
-        "depth": request["depth"],
-        "parent": request.get("parent"),
         "groups": _cell(cli, approval.groups),
         "missing": _cell(cli, approval.missing_at(now) if live else ()),
         "usable_until": usable_until,
@@ -370,13 +337,8 @@ def _details(cli: Invocation, approval_details: ApprovalDetails) -> dict[str, An
         else "known",
         "task_state": "new" if approval_details.task is None else approval_details.task.state_at(now),
         "deadline": deadline,
-        "details": request.get("details", []),
-        "public_key": request.get("public_key"),
         "allow_narrower": request.get("narrower"),
-        "process": request.get("process"),
-        "task_sensitivity": request.get("task_sensitivity"),
         "chain": [request["delegator"], *reversed(request.get("chain", [])), request["agent"]],
-        "acting": request.get("acting"),
         "words": [_WORD.row(word, _decision(word)) for word in approval.words],
         "reason": approval_details.event.get("reason"),
         "rules": [{"name": name, "file": file, "text": text} for name, file, text in approval_details.rules],

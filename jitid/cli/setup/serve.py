@@ -158,10 +158,11 @@ def _stated(config: Config, name: str, value: str | None) -> str | None:
 
 def _bootstrap(cli: Invocation, authority: LocalAuthority, path: str) -> None:
     """Write a bootstrap credential. If that is refused, as after a restart, the service starts without it."""
+    from jitid.capabilities.access.operations import BootstrapAccess
     from jitid.cli.directory.access_verbs import write_bootstrap
 
     try:
-        write_bootstrap(cli, authority, path)
+        write_bootstrap(cli, authority, BootstrapAccess(file=path))
     except UsageError as error:
         cli.note(f"no bootstrap credential was made: {error.message}")
 

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
+from jitid.capabilities.directory.operations import ListDelegators
 from jitid.capabilities.directory.roster import json_lines
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator, merged
-from jitid.cli.directory.commands import DelegatorListCommand
 from jitid.errors import UsageError
 from jitid.model.directory import Delegator
 from tests.builders import NOW
 
-VIEW = DelegatorListCommand.view
+VIEW = ListDelegators.view
 
 
 def read(*lines: str) -> list[StatedDelegator]:

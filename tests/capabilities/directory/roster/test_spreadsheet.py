@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jitid.capabilities.directory.operations import ListDelegators
 from jitid.capabilities.directory.roster import spreadsheet
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator, merged
 from jitid.cli.directory import delegator_verbs
-from jitid.cli.directory.commands import DelegatorListCommand
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats import csv as csv_format
@@ -17,7 +17,7 @@ from jitid.formats.display import Display
 from jitid.model.directory import Delegator, check_group
 from tests.builders import NOW
 
-VIEW = DelegatorListCommand.view
+VIEW = ListDelegators.view
 
 
 def read(*lines: str) -> list[StatedDelegator]:
