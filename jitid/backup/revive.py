@@ -10,10 +10,10 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from tarfile import TarError
-from typing import Any
 
 from jitid.backup import archive
 from jitid.backup.archive import Manifest, read_manifest
+from jitid.backup.store import live_on_adopted_tasks, open_tasks
 from jitid.capabilities.access import grant
 from jitid.capabilities.access.store import AccessChanges
 from jitid.capabilities.identity import revocation
@@ -29,12 +29,9 @@ from jitid.ledger.sqlite import folder
 from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.ledger import SqliteLedger
 from jitid.ledger.transaction import Transaction
-from jitid.ledger.view import View
 from jitid.model.ledger_rows import RESTORED, Names, Selection, SigningKey
-from jitid.model.task import written_task
 from jitid.redaction.token_format import bare
 from jitid.system.files import sync_folder
-from jitid.values.ids import credential_id
 from jitid.values.record import Record
 from jitid.values.text import quote
 
@@ -214,11 +211,11 @@ def _end(
     restored: Restored,
 ) -> Restored:
     credentials = 0
-    tasks = list(_open_tasks(transaction))
+    tasks = list(open_tasks(transaction))
     for name in tasks:
         # The task too, so that no credentials are issued on it: a task that was ended since would be open again.
         credentials += task_sharing.retire(transaction, name, REASON).credentials
-    while issued := _live_on_adopted_tasks(transaction):
+    while issued := live_on_adopted_tasks(transaction):
         credentials += revocation.revoke(transaction, Selection(ids=issued), REASON, None).credentials
     access = 0
     while live_access := AccessChanges(transaction).some(live=True, name=None, after=None, limit=_AT_ONCE):
@@ -230,38 +227,3 @@ def _end(
             rotation.revoke(transaction, names, keyring, key.kid, REASON, None)
             revoked.append(key.kid)
     return restored._replace(credentials=credentials, tasks=len(tasks), access=access, revoked=tuple(revoked))
-
-
-_SOME = 1_000
-"""The number of ids that are returned at once."""
-
-
-def _open_tasks(snapshot: View) -> Iterator[str]:
-    """Yield the names of the tasks with live credentials, or on which credentials may still be issued.
-
-    Tasks of adopted secrets are left out: a restore cannot end an adopted secret, which works without the ledger.
-    """
-    rows: Iterator[Any] = snapshot.query(
-        # Each subquery runs once, since no index leads from a task to its credentials.
-        """SELECT t.name, o.text FROM task t JOIN term o ON o.id = t.opener
-            WHERE t.ended_at IS NULL
-              AND (t.deadline > :now OR t.id IN (SELECT c.task FROM credential c WHERE c.ended_at IS NULL))
-              AND t.id NOT IN (SELECT c.task FROM adopted a JOIN credential c ON c.id = a.credential)
-            ORDER BY t.id""",
-        {},
-    )
-    # All rows are read at once: the caller changes the tables that the query reads.
-    return iter([written_task(opener, name) for name, opener in list(rows)])
-
-
-def _live_on_adopted_tasks(snapshot: View) -> tuple[str, ...]:
-    """Return the ids of some live credentials on the tasks of adopted secrets, except the adopted secrets."""
-    rows: Iterator[Any] = snapshot.query(
-        """SELECT c.jti FROM credential c
-             WHERE c.ended_at IS NULL AND c.task IN (
-                   SELECT o.task FROM adopted a JOIN credential o ON o.id = a.credential)
-               AND NOT EXISTS (SELECT 1 FROM adopted a WHERE a.credential = c.id)
-             LIMIT :limit""",
-        {"limit": _SOME},
-    )
-    return tuple([credential_id(jti) for (jti,) in list(rows)])

@@ -21,28 +21,9 @@ from jitid.ledger.lineage import LIVE_TREES, below
 from jitid.ledger.select import LIVE, NO_PRUNED_LEAKS, PrunedLeaks, bounds, dialect_of, left
 from jitid.ledger.transaction import Changes, Transaction
 from jitid.ledger.view import Store
+from jitid.model import leak as model
 from jitid.model.credential import State
 from jitid.model.event import sighted_digest
-from jitid.model.leak import (
-    MOST_PLACES,
-    Acted,
-    Aftermath,
-    AtTarget,
-    EndedByEvent,
-    Kin,
-    Leak,
-    LeakFilter,
-    LeakPlaces,
-    LeakRow,
-    MadeAfterLeak,
-    NewPlaces,
-    Noted,
-    Printed,
-    RecordedLeaks,
-    RefusedLeaks,
-    SeenPlace,
-    Sighting,
-)
 from jitid.values.ids import credential_id, identity_id
 from jitid.values.times import check_times
 
@@ -129,7 +110,7 @@ _AT_TARGETS = f"""{_BELOW}
 _GIVEN = """credential INTEGER, nth INTEGER, place TEXT, line INTEGER, revision TEXT, found_at INTEGER, finder TEXT,
     PRIMARY KEY (credential, nth)"""
 _GIVEN_PLACES = {"given_place": _GIVEN, "given_met": "credential INTEGER PRIMARY KEY, met INTEGER"}
-_PLACE_COLUMNS = ("credential", "nth", *Sighting._fields)
+_PLACE_COLUMNS = ("credential", "nth", *model.Sighting._fields)
 
 _OPEN = "l.credential = g.credential AND l.source = :source AND l.closed_at IS NULL"
 _SAME = """s.leak = l.id AND s.place = g.place AND coalesce(s.line, 0) = coalesce(g.line, 0)
@@ -140,7 +121,7 @@ _DIGESTED = "s.leak, s.place, s.line, s.revision, s.found_at, s.finder, s.more"
 class LeakStore(Store):
     """Queries about leaks on a view of the ledger."""
 
-    def leaks(self, chosen: LeakFilter, limit: int) -> list[Leak]:
+    def leaks(self, chosen: model.LeakFilter, limit: int) -> list[model.Leak]:
         """Return leaks, the newest first."""
         select.give(self._db, chosen.jtis, (), credentials=chosen.credentials, leaks=chosen.numbers)
         conditions = {
@@ -162,7 +143,7 @@ class LeakStore(Store):
         )
         return self._leaks(rows.fetchall())
 
-    def printed(self, fingerprints: Iterable[bytes]) -> Printed:
+    def printed(self, fingerprints: Iterable[bytes]) -> model.Printed:
         """Return the records that have these fingerprints; there may be very many fingerprints."""
         select.give(self._db, (), sorted(fingerprints))
         credentials = self._db.execute(
@@ -177,7 +158,7 @@ class LeakStore(Store):
                       WHERE substr(p.fingerprint, 1, 8) = substr(g.fingerprint, 1, 8)
                         AND p.fingerprint = g.fingerprint"""
         ).fetchall()
-        return Printed(credentials, {print_ for (print_,) in others})
+        return model.Printed(credentials, {print_ for (print_,) in others})
 
     def reported(self, credentials: Iterable[int], source: str) -> set[int]:
         """Return the given credentials that are in an open report from that source."""
@@ -189,7 +170,7 @@ class LeakStore(Store):
         )
         return {key for (key,) in rows.fetchall()}
 
-    def unproved_leaks(self, after: int, limit: int) -> list[Leak]:
+    def unproved_leaks(self, after: int, limit: int) -> list[model.Leak]:
         """Return the leaks above the number `after` whose credential has ended, without a proof yet, in order.
 
         A credential that may work at its target, or where it was kept before its adoption, has not ended.
@@ -201,7 +182,7 @@ class LeakStore(Store):
         )
         return self._leaks(rows.fetchall())
 
-    def refused_leaks(self, after: int, limit: int) -> RefusedLeaks:
+    def refused_leaks(self, after: int, limit: int) -> model.RefusedLeaks:
         """Return the leaks above the number `after`, at most `limit`, without any live credential left.
 
         Their credential has ended, and so has every other credential of its identity and of the descendants; none of
@@ -211,7 +192,7 @@ class LeakStore(Store):
         dialect.temporaries(self._db, {"unproved": _UNPROVED_COLUMNS})
         gathered = self._db.execute(_GATHER, {"after": after, "limit": limit, "now": self._now}).rowcount
         if not gathered:
-            return RefusedLeaks([], [], None)
+            return model.RefusedLeaks([], [], None)
         dialect.counted(self._db, "unproved")
         # Most ledgers have nothing at targets, and a million rows to go through.
         targets = self._one("SELECT 1 FROM outside LIMIT 1") is not None
@@ -225,18 +206,18 @@ class LeakStore(Store):
             {"now": self._now},
         )
         rows = self._db.execute("SELECT leak, inactive FROM unproved ORDER BY leak").fetchall()
-        return RefusedLeaks(
+        return model.RefusedLeaks(
             [leak for leak, inactive in rows if inactive],
             [leak for leak, inactive in rows if not inactive],
             last_leak if gathered == limit else None,
         )
 
-    def _leaks(self, rows: list[Any]) -> list[Leak]:
+    def _leaks(self, rows: list[Any]) -> list[model.Leak]:
         if not rows:
             return []
         select.give(self._db, (), (), {identity for identity, *_ in rows})
         kins = {
-            identity: Kin(*members)
+            identity: model.Kin(*members)
             for identity, *members in self._db.execute(_KIN, {"now": self._now}).fetchall()
         }
         facts = expiry.refusal_facts(self._db, self._now)
@@ -245,7 +226,7 @@ class LeakStore(Store):
             kin = kins.get(identity)
             if kin is not None and columns[-1] is None:
                 kin = kin._replace(successors=kin.successors - 1)
-            leaks.append(Leak._make((key, credential_id(jti), *columns, kin, *facts[identity])))
+            leaks.append(model.Leak._make((key, credential_id(jti), *columns, kin, *facts[identity])))
         return leaks
 
     def leak_members(self, event: Mapping[str, Any]) -> list[str]:
@@ -257,7 +238,7 @@ class LeakStore(Store):
         )
         return [credential_id(jti) for (jti,) in rows]
 
-    def places(self, numbers: Iterable[int]) -> dict[int, LeakPlaces]:
+    def places(self, numbers: Iterable[int]) -> dict[int, model.LeakPlaces]:
         """Return a summary of the places of each of these leaks that was seen anywhere."""
         select.give(self._db, (), (), leaks=numbers)
         rows = self._db.execute(
@@ -268,23 +249,23 @@ class LeakStore(Store):
                  CROSS JOIN sighting f WHERE f.id = n.first"""
         )
         return {
-            leak: LeakPlaces(SeenPlace(Sighting(*sighting), event), count, kept)
+            leak: model.LeakPlaces(model.SeenPlace(model.Sighting(*sighting), event), count, kept)
             for leak, count, kept, *sighting, event in rows.fetchall()
         }
 
-    def sightings(self, numbers: Iterable[int]) -> dict[int, list[SeenPlace]]:
+    def sightings(self, numbers: Iterable[int]) -> dict[int, list[model.SeenPlace]]:
         """Return the places where each of these leaks was seen, in the order in which they were reported."""
         select.give(self._db, (), (), leaks=numbers)
-        seen_places: dict[int, list[SeenPlace]] = {}
+        seen_places: dict[int, list[model.SeenPlace]] = {}
         for leak, *sighting, event in self._db.execute(
             """SELECT s.leak, s.place, s.line, s.revision, s.found_at, s.finder, s.event
                  FROM given_leak g CROSS JOIN sighting s
                 WHERE s.leak = g.leak AND s.place IS NOT NULL ORDER BY s.id"""
         ).fetchall():
-            seen_places.setdefault(leak, []).append(SeenPlace(Sighting(*sighting), event))
+            seen_places.setdefault(leak, []).append(model.SeenPlace(model.Sighting(*sighting), event))
         return seen_places
 
-    def aftermath(self, identity: int, credential: int, reported_at: int, limit: int) -> Aftermath:
+    def aftermath(self, identity: int, credential: int, reported_at: int, limit: int) -> model.Aftermath:
         """Return the aftermath for an identity with a leaked credential, and for all its descendants."""
         values = {
             "identity": identity,
@@ -300,23 +281,24 @@ class LeakStore(Store):
 
         ((identities, credentials, later, live),) = query(_COUNTS)
         made_credentials = [
-            MadeAfterLeak(credential_id(jti), identity_id(uid), *rest) for jti, uid, *rest in query(_MADE)
+            model.MadeAfterLeak(credential_id(jti), identity_id(uid), *rest)
+            for jti, uid, *rest in query(_MADE)
         ]
         uses = [
-            Acted(agent, action, resource, allowed == 1, is_after == 1, *rest)
+            model.Acted(agent, action, resource, allowed == 1, is_after == 1, *rest)
             for agent, action, resource, allowed, is_after, *rest in query(_ACTED)
         ]
         ends = [
-            EndedByEvent(event, state, count, holders, includes_leaked == 1, first_at, last_at)
+            model.EndedByEvent(event, state, count, holders, includes_leaked == 1, first_at, last_at)
             for event, state, count, holders, includes_leaked, first_at, last_at in query(_ENDED)
         ]
-        at_targets = [AtTarget(*row) for row in query(_AT_TARGETS)]
+        at_targets = [model.AtTarget(*row) for row in query(_AT_TARGETS)]
         check_times(
             *(made.issued_at for made in made_credentials),
             *(use.first_at for use in uses),
             *(end.first_at for end in ends),
         )
-        return Aftermath(
+        return model.Aftermath(
             identities, credentials, later or 0, live or 0, made_credentials, uses, ends, at_targets
         )
 
@@ -333,14 +315,14 @@ class LeakStore(Store):
         )
         return ((event, tuple(members)) for event, *members in sighting_rows)
 
-    def leak_rows(self, without: PrunedLeaks = NO_PRUNED_LEAKS) -> Iterator[LeakRow]:
+    def leak_rows(self, without: PrunedLeaks = NO_PRUNED_LEAKS) -> Iterator[model.LeakRow]:
         """Yield every leak, in order."""
         rows = self._db.execute(
             f"""SELECT l.id, c.jti, l.source, l.reported_at, l.added_at, l.event, c.issued_at
                   FROM leak l LEFT JOIN credential c ON c.id = l.credential WHERE {left(without)} ORDER BY l.id""",
             {"leaks": without.before},
         )
-        return map(LeakRow._make, rows)
+        return map(model.LeakRow._make, rows)
 
     def closed_leaks(self, without: PrunedLeaks = NO_PRUNED_LEAKS) -> Iterator[tuple[int, int, bytes]]:
         """Yield (event, closed_at, jti) of every closed leak, ordered by the event that closed it."""
@@ -369,7 +351,7 @@ class LeakChanges(Changes, LeakStore):
         super().__init__(transaction)
         transaction.alone()
 
-    def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> RecordedLeaks:
+    def add_leaks(self, credentials: Iterable[int], source: str, reported_at: int) -> model.RecordedLeaks:
         """Record that these credentials leaked; an open report from that source stays unchanged."""
         select.give(self._db, (), (), credentials=sorted(credentials))
         (last_id,) = self._one("SELECT coalesce(max(id), 0) FROM leak")
@@ -403,16 +385,16 @@ class LeakChanges(Changes, LeakStore):
         )
         (credential_count,) = self._one("SELECT count(*) FROM given_credential")
         if credential_count == len(new_leaks):
-            return RecordedLeaks(new_leaks, moved, 0)
+            return model.RecordedLeaks(new_leaks, moved, 0)
         (later,) = self._one(
             """SELECT count(*) FROM given_credential g CROSS JOIN credential c CROSS JOIN leak l
                 WHERE c.id = g.credential AND l.credential = c.id AND l.source = :source AND l.id <= :last
                   AND l.closed_at IS NULL AND l.reported_at > :reported AND l.reported_at > c.issued_at""",
             **values,
         )
-        return RecordedLeaks(new_leaks, moved, later)
+        return model.RecordedLeaks(new_leaks, moved, later)
 
-    def add_places(self, source: str, new_places: NewPlaces) -> Noted:
+    def add_places(self, source: str, new_places: model.NewPlaces) -> model.Noted:
         """Record where credentials in open reports from that source were seen, as far as there is room for more places.
 
         Further places are only counted; a repeated report does not count them again.
@@ -438,7 +420,7 @@ class LeakChanges(Changes, LeakStore):
         for table in _GIVEN_PLACES:
             dialect.counted(self._db, table)
         (last_id,) = self._one("SELECT coalesce(max(id), 0) FROM sighting")
-        values = {"source": source, "event": self._transaction.next_seq(), "most": MOST_PLACES}
+        values = {"source": source, "event": self._transaction.next_seq(), "most": model.MOST_PLACES}
         self._db.execute(
             f"""INSERT INTO sighting (id, leak, place, line, revision, found_at, finder, more, event)
                 SELECT :last + row_number() OVER (ORDER BY leak, nth), leak, place, line, revision, found_at, finder, 0,
@@ -469,7 +451,7 @@ class LeakChanges(Changes, LeakStore):
         new_rows = self._db.execute(
             f"SELECT {_DIGESTED} FROM sighting s WHERE s.id > :last ORDER BY s.id", {"last": last_id}
         ).fetchall()
-        return Noted(
+        return model.Noted(
             len(new_rows),
             sighted_digest(new_rows),
             sum(further + (location is not None) for _, location, *_, further in new_rows),

@@ -83,7 +83,7 @@ _THIRD = (
 
 _FOURTH = (
     *_of_sqlite(7, end=-10),
-    # SQLite makes the table of tasks anew, since it cannot change a constraint.
+    # SQLite copies the tasks into another table, since it cannot change a constraint.
     "ALTER TABLE task ADD COLUMN opener BIGINT NOT NULL DEFAULT 0",
     "ALTER TABLE task ADD COLUMN event BIGINT NOT NULL DEFAULT 0",
     # For older tasks, no event names the owner: their `given_event` is 0.
