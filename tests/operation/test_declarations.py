@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 
 import jitid
+from jitid.authority.wire import codec
 from jitid.authority.wire.codec import fields_of, operations, result_of
 from jitid.authority.wire.shapes import RecordShape, Tagged, UnfitError
 from jitid.cli.verbs import all_verbs
@@ -120,7 +121,7 @@ def test_each_verb_is_in_the_index() -> None:
 
 def test_the_summary_of_an_operation_is_not_about_a_command_line() -> None:
     """A service prints nothing, and writes no file of the caller."""
-    summaries = {name: kind.summary or (kind.__doc__ or "") for name, kind in operations().items()}
+    summaries = {name: codec.described(name) for name in codec.names()}
     assert not [name for name, text in summaries.items() if text.startswith(("Print", "Write"))]
 
 

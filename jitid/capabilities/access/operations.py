@@ -69,6 +69,7 @@ class GrantAccess(_AccessOperation):
     """
 
     # The bootstrap credential has no role: it grants the first administrator access, which uses it up.
+    summary = "Grant a person or a service access to this authority."
     roles = ("admin", BOOTSTRAP)
     effect = KEYED
     verb = "access grant"

@@ -134,6 +134,7 @@ class SuggestReplacements(Operation["list[SecretReplacement]"]):
     just that, and the commands that use it and then end the secret. Where nothing fits, it says so.
     """
 
+    summary = "Tell what can take the place of adopted secrets, and what has to be set up for that."
     roles = ("responder", "auditor", "admin")
     verb = "adopt suggest"
     function = "leak.adopt_verbs:suggest"

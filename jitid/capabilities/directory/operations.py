@@ -167,6 +167,7 @@ class ReviewAgent(Operation["KeptAgent"]):
     themselves, and how many identities of it live.
     """
 
+    summary = "Record that an agent was reviewed."
     roles = ("admin",)
     verb = "agent review"
     function = "directory.agent_verbs:review"
@@ -524,6 +525,7 @@ class ImportDelegators(Operation["Reconciled"]):
     Whoever is disabled so is as by `delegator disable`. More than --max (100 unless configured) needs --yes.
     """
 
+    summary = "Make the directory say what a list of delegators says."
     roles = ("admin",)
     verb = "delegator import"
     function = "directory.delegator_import:import_"

@@ -23,6 +23,7 @@ class Verify(Operation["Credential"]):
     no ledger is asked: what was published says whether it was ended.
     """
 
+    summary = "Say whether a token is valid now."
     roles = ("verifier", "responder", "auditor")
     for_own = True
     effect = READS
