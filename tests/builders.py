@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from jitid.authority.local import LocalAuthority
-from jitid.capabilities.directory import delegator_facts
+from jitid.capabilities.directory import delegators
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.revocation_result import Ended
@@ -35,7 +35,7 @@ from jitid.model.directory import Agent, Delegator
 from jitid.model.ledger_rows import CredentialRow, IdentityRow, Names, Selection, SigningKey
 from jitid.model.request import IssueRequest
 from jitid.model.target import StatedTarget
-from jitid.operation.terms import Terms
+from jitid.operation.context import Terms
 from jitid.policy.default import default_files
 from jitid.policy.evaluate import Policy
 from jitid.values import strict_json
@@ -213,8 +213,8 @@ def put_delegator(transaction: Transaction, name: str = "user:alice", **fields: 
     transaction.append(
         "delegator-import",
         {
-            "directory": delegator_facts.digest(DirectoryStore(transaction)),
-            "digests": delegator_facts.FORM,
+            "directory": delegators.digest(DirectoryStore(transaction)),
+            "digests": delegators.FORM,
         },
     )
     now_there = DirectoryStore(transaction).find_delegator(name)

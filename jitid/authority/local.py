@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
     from jitid.ledger.transaction import Transaction
     from jitid.model.access import Caller, OidcIssuer
-    from jitid.operation.context import Context, Made
-    from jitid.operation.terms import Terms
+    from jitid.operation.context import Context, Made, Terms
     from jitid.values.secret import Secret
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jitid.ledger.contract import Ledger
     from jitid.ledger.place import LedgerPlace
     from jitid.model.ledger_condition import Check
-    from jitid.operation.terms import Terms
+    from jitid.operation.context import Terms
 
 DEFAULT_TRUST_DOMAIN = "jitid.local"
 
@@ -414,7 +414,7 @@ def _use(config: Config, path: str) -> str | None:
 
 def _terms(config: Config, path: str) -> Terms:
     from jitid.config.settings import zone
-    from jitid.operation.terms import Terms
+    from jitid.operation.context import Terms
     from jitid.policy.evaluate import Policy
     from jitid.values import strict_json
 

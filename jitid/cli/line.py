@@ -50,7 +50,7 @@ def bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Verb:
             if name not in texts:
                 texts[name] = environ[field.env].split() if field.many else environ[field.env]
                 cli.from_environment |= {name}
-    # All of them first: a token on the line is known to others, whatever else is wrong with the line.
+    # All of them first: a token on a line must be revoked, even if another value is invalid.
     for name, field in fields.items():
         if name in texts and (field.type is None or field.type.sources != ("command",)):
             _check_texts(field, texts[name])

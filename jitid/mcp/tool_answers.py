@@ -20,7 +20,7 @@ from jitid.values.text import quote, safe
 from jitid.values.times import format_duration, format_time, parse_duration
 
 if TYPE_CHECKING:
-    from jitid.capabilities.identity.hand_back import HandedBack
+    from jitid.capabilities.identity.revocation import HandedBack
     from jitid.capabilities.inventory.operations import Inspection
     from jitid.capabilities.issue.issue_result import Issued
     from jitid.errors import PolicyDeniedError

@@ -143,7 +143,7 @@ class Operation(Verb, Generic[Result]):
     slow = False
     """Whether it may read the whole ledger or wait for targets, and so take longer than others."""
     summary: ClassVar[str] = ""
-    """What it does for a client of the service; empty if the first line of its help says that."""
+    """A sentence for clients of the service; empty if the first line of its help is one."""
     local = False
     """Whether remote clients may not request it: it examines files of the ledger's machine, or authenticates them."""
     last_piece: ClassVar[str] = ""

@@ -1,20 +1,26 @@
-"""The parts of a local authority, for the modules that perform its operations."""
+"""The parts of a local authority, for the modules that perform its operations, and its terms of issuing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
+from jitid.errors import UsageError
 from jitid.keys.keyring import Keyring
 from jitid.ledger.contract import Ledger
+from jitid.model.credential import is_outside
+from jitid.model.request import named
 from jitid.values.record import Record
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
-    from jitid.issuers.targets import Targets
+    from datetime import tzinfo
+
+    from jitid.issuers.targets import ChosenTarget, Targets
     from jitid.ledger.transaction import Transaction
     from jitid.model.access import Caller, OidcIssuer
     from jitid.model.ledger_rows import Names
-    from jitid.operation.terms import Terms
+    from jitid.policy.evaluate import Policy
 
 
 Made = TypeVar("Made")
@@ -74,3 +80,90 @@ class Context(Record):
         if self.caller is not None:
             return self.caller.visible_audiences(stated_audiences)
         return stated_audiences or self.audiences or names.accepted(now)
+
+
+class Terms(Record):
+    """The configuration of issuing, which the requester cannot choose. Times are seconds."""
+
+    policy: Policy
+    policy_text: str
+    caller: str
+    """The login of this process's user; for a served caller, its name with its kind, such as `user:alice`."""
+    audiences: tuple[str, ...] = ()
+    ttl: int = 900
+    sensitivity: str = "moderate"
+    purpose: str | None = None
+    """The default purpose of a new task."""
+    task_deadline: int = 86_400
+    scope_floors: Mapping[str, str] = {}
+    """The minimum sensitivity for scopes that overlap a pattern."""
+    audience_floors: Mapping[str, str] = {}
+    overlap: int = 30
+    """Seconds for which a renewed credential still works."""
+    known_delegators_only: bool = False
+    """Whether a delegator must be in the directory."""
+    zone: tzinfo | None = None
+    """The time zone of the policy's `hour`, `minute` and `weekday`; None for UTC."""
+    zone_name: str | None = None
+    algorithms: Mapping[str, str] = {}
+    """Audience -> the signature algorithm that it requires."""
+    approval_lifetime: int = 900
+    """Maximum seconds for which an approval may be used."""
+    approval_patience: int = 86_400
+    """Seconds for which an approval request stays open."""
+    caller_proof: str | None = "os-user"
+    """The method that proves the caller to be the delegator of its name; None if the caller cannot be a delegator."""
+    any_delegator: bool = True
+    """Whether the caller may name any delegator; otherwise the delegator is the caller."""
+    publish_url: str | None = None
+    """The address of the files of `publish`: signed tokens refer to a status list there."""
+    targets: Callable[[], Targets] | None = None
+    """Supplies the external targets of the configuration."""
+    publish_lifetime: int = 900
+    """Seconds for which a status list is valid."""
+    places: tuple[str, ...] = ()
+    """The addresses at which the authority is served; none of them can be a service."""
+    identity: str | None = None
+    """The id of the served agent's identity; None for a person and for a service."""
+    bearer: str | None = None
+    """The `jti` of the credential that authenticated this agent."""
+    detail_types: tuple[str, ...] = ()
+    """The types of `authorization_details` that may be requested; empty: any."""
+
+    @property
+    def own_name(self) -> str | None:
+        """The delegator that the caller is proved to be; None if the caller cannot be a delegator."""
+        return None if self.caller_proof is None else named(self.caller)
+
+    @property
+    def requester(self) -> str:
+        """The requester: the id of an agent's identity, or the name of a person or a service with its kind."""
+        return self.identity or named(self.caller)
+
+    def serving(self, caller: Caller) -> Self:
+        """Return the terms for a served caller."""
+        return self._replace(
+            caller=caller.delegator or caller.name,
+            caller_proof=caller.proof if caller.delegator else None,
+            identity=caller.identity,
+            bearer=None if caller.agent is None else caller.credential,
+            any_delegator=caller.roles is None or "issuer" in caller.roles,
+        )
+
+    def chosen(self, kind: str, template: str | None) -> ChosenTarget | None:
+        """Return the target and template for a credential of a kind; None if jitid makes it without a template.
+
+        Raises:
+            UsageError: there is no such target or template, or the choice is ambiguous.
+            ConfigurationError: the target's table is invalid.
+
+        """
+        if template is None and not is_outside(kind):
+            return None
+        if self.targets is None:
+            raise UsageError(f"no target makes credentials of the kind {quote(kind)} here")
+        return self.targets().choose(kind, template)
+
+    def algorithm_for(self, audiences: Sequence[str]) -> str:
+        """Return the algorithm for a token to these audiences: Ed25519, unless one of them requires another."""
+        return next((self.algorithms[name] for name in audiences if name in self.algorithms), "EdDSA")

@@ -9,7 +9,7 @@ from jitid.errors import ShownError, UsageError
 from jitid.model.credential import SHOWN, TOKENS, Credential, Kind, TokenUse
 from jitid.model.ledger_rows import Names
 from jitid.model.request import AttachRequest, IssueRequest, MayAct
-from jitid.operation.terms import Terms
+from jitid.operation.context import Terms
 from jitid.values import audience, strict_json
 from jitid.values.record import Record
 from jitid.values.text import label, quote

@@ -17,7 +17,7 @@ from jitid.ledger.sqlite import ledger as sqlite_ledger
 from jitid.ledger.sqlite.schema import LIVE_INDEXES, SQLITE_STEPS
 from jitid.model.ledger_rows import Names
 from jitid.model.request import IssueRequest
-from jitid.operation.terms import Terms
+from jitid.operation.context import Terms
 from jitid.policy.default import default_files
 from jitid.policy.evaluate import Policy
 from jitid.values import strict_json

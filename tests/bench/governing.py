@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from jitid.capabilities.directory import delegator_facts
+from jitid.capabilities.directory import delegators
 from jitid.capabilities.directory.store import DirectoryChanges, DirectoryStore
 from jitid.ledger.sqlite import folder as ledger_folder
 from jitid.model.directory import Delegator
@@ -62,10 +62,10 @@ def govern(ledger: Path) -> None:
     held = ledger_folder.open_ledger(str(ledger), by="bench", timeout=30.0)
     with held.write() as transaction:
         DirectoryChanges(transaction).put_delegators(people)
-        directory = delegator_facts.digest(DirectoryStore(transaction))
+        directory = delegators.digest(DirectoryStore(transaction))
         transaction.append(
             "delegator-import",
-            {"people": len(people), "directory": directory, "digests": delegator_facts.FORM},
+            {"people": len(people), "directory": directory, "digests": delegators.FORM},
         )
     held.close()
     text = "".join(

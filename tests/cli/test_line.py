@@ -1,4 +1,4 @@
-"""From the texts of a line to the fields of its verb: what an error names, and which error comes first."""
+"""From the texts of a line to the fields of its verb: the names in an error, and the order of errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _refuses_tokens(field: Field) -> bool:
 
 
 @pytest.mark.parametrize("name", VERBS)
-def test_a_token_on_a_line_is_reported_whatever_else_is_wrong(name: str) -> None:
+def test_a_token_on_a_line_is_reported_even_if_another_value_is_invalid(name: str) -> None:
     """It is in the history of the shell by then, and must be revoked."""
     verb = VERBS[name]
     places = [field for field in verb.fields.values() if field.is_option or field.is_argument]

@@ -27,7 +27,7 @@ DECLARATIONS: dict[str, type[Verb]] = {
 
 
 def test_a_field_without_an_annotation_is_refused() -> None:
-    """Without an annotation it would be no field, and its value true."""
+    """Without an annotation its value would be the declaration, which is true."""
     with pytest.raises(TypeError, match=r"Counting\.most needs an annotation"):
         type("Counting", (Declared,), {"most": opt(COUNT, "--most", help="At most N.")})
 

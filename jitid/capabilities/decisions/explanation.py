@@ -26,7 +26,7 @@ from jitid.model.credential import FORMER_PROOF, Credential, named_kind
 from jitid.model.directory import Agent, DirectoryEntry
 from jitid.model.ledger_rows import Ancestor, Names
 from jitid.operation import reach
-from jitid.operation.terms import Terms
+from jitid.operation.context import Terms
 from jitid.policy.decision import PolicyOutcome, outcome
 from jitid.policy.evaluate import Policy
 from jitid.policy.policy_request import DirectoryFacts, PolicyRequest

@@ -1,16 +1,16 @@
 """Changes and lookups of single delegators: add, change, disable, enable, show.
 
-With a disabled delegator end the credentials, agents, requests and access that depend on it.
+With a disabled delegator end the credentials, agents, requests and access that depend on it. Audit events record facts
+about delegators, and an import the digest of the whole directory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from shlex import quote as word
 from typing import Annotated, Any, Self
 
-from jitid.capabilities.directory.delegator_facts import RECORDED_FIELDS, recorded_facts
 from jitid.capabilities.directory.delegator_store import SUSPENDED_AS
 from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.roster_entry import StatedDelegator, few, merged
@@ -25,6 +25,7 @@ from jitid.model.credential import State
 from jitid.model.directory import PERSON, Agent, Delegator, Ties
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.model.types import SENSITIVITY
+from jitid.values import strict_json
 from jitid.values.field_types import text
 from jitid.values.record import Record
 from jitid.values.scope import Scope, covers, may_overlap
@@ -411,3 +412,41 @@ def taken(name: str, own_name: str) -> UsageError:
         f"{label(name)} is an alias of {label(own_name)}; nothing was changed",
         f"if it is theirs no longer: jitid delegator change {own_name} --remove-alias {word(name)}",
     )
+
+
+MARK = b'"op":"delegator-'
+"""Bytes that every event about delegators contains, and no other event: inside a text the quotes would be escaped."""
+RECORDED_FIELDS = ("sensitivity", "entitlements", "groups", "manager", "aliases")
+"""The fields of a delegator that events record; the other fields follow from the event, or do not change."""
+FORM = 2
+"""Version of the digest in an import event. Version 2 includes `disabled_last`, which older ledgers did not record."""
+_PAGE = 5_000
+
+
+def recorded_facts(delegator: Delegator) -> dict[str, Any]:
+    """Return the facts about a delegator that events record."""
+    return {
+        field: list(value) if isinstance(value, tuple) else value
+        for field, value in ((field, getattr(delegator, field)) for field in RECORDED_FIELDS)
+    }
+
+
+def digest(snapshot: DirectoryStore) -> str:
+    r"""Return SHA-256, as hex, over all delegators in the order of their names: each as JSON, followed by `\n`."""
+    return _digest(_all_delegators(snapshot))
+
+
+def _digest(people: Iterator[Delegator], form: int = FORM) -> str:
+    checksum = sha256()
+    for person in people:
+        # The key is a row number of this ledger, not a fact about the delegator.
+        fields = person[1:] if form == FORM else person[1:-1]
+        checksum.update(strict_json.dumps(fields).encode() + b"\n")
+    return checksum.hexdigest()
+
+
+def _all_delegators(snapshot: DirectoryStore) -> Iterator[Delegator]:
+    after: str | None = None
+    while page := snapshot.delegators(group=None, disabled=None, after=after, limit=_PAGE):
+        yield from page
+        after = page[-1].name

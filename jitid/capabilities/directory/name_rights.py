@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jitid.model.credential import Credential
     from jitid.model.directory import Agent, DirectoryEntry
     from jitid.model.request import IssueRequest
-    from jitid.operation.terms import Terms
+    from jitid.operation.context import Terms
 
 BY_ROLE = "issuer"
 """The `named_by` value if the role issuer, or access to the ledger's key, gives the right to an agent's name."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jitid.model.directory import DirectoryEntry
     from jitid.model.request import IssueRequest
     from jitid.model.task import Task
-    from jitid.operation.terms import Terms
+    from jitid.operation.context import Terms
 
 
 GROUP = "group:"

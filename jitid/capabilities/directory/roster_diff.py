@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Any
 
-from jitid.capabilities.directory import delegator_facts, delegators
-from jitid.capabilities.directory.delegator_facts import recorded_facts
-from jitid.capabilities.directory.delegators import Departure, taken
+from jitid.capabilities.directory import delegators
+from jitid.capabilities.directory.delegators import Departure, recorded_facts, taken
 from jitid.capabilities.directory.roster.roster_entry import (
     KEEP,
     Keep,
@@ -415,8 +414,8 @@ def reconcile(
             "people": outcome.people,
             **{name: getattr(outcome, name).number or None for name in CHANGED_GROUPS},
             "members": delegators.named(comparison.members()),
-            "directory": delegator_facts.digest(DirectoryStore(transaction)),
-            "digests": delegator_facts.FORM,
+            "directory": delegators.digest(DirectoryStore(transaction)),
+            "digests": delegators.FORM,
             **outcome.departure.facts(),
         },
     )

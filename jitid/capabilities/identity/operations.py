@@ -10,7 +10,7 @@ from jitid.values.field_types import AUDIENCE, FILE, FOLDER, ID, REASON, texts
 from jitid.values.names import check_issuer
 
 if TYPE_CHECKING:
-    from jitid.capabilities.identity.hand_back import HandedBack
+    from jitid.capabilities.identity.revocation import HandedBack
     from jitid.model.credential import Credential
     from jitid.values.secret import Secret
 

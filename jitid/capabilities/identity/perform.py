@@ -8,7 +8,7 @@ from jitid.capabilities.identity import operations as ops
 from jitid.errors import InvalidCredentialError, PolicyDeniedError
 
 if TYPE_CHECKING:
-    from jitid.capabilities.identity.hand_back import HandedBack
+    from jitid.capabilities.identity.revocation import HandedBack
     from jitid.capabilities.identity.revocation_result import Ended
     from jitid.ledger.transaction import Transaction
     from jitid.model.credential import Credential
@@ -33,8 +33,8 @@ def verify(context: Context, operation: ops.Verify) -> Credential:
 
 def hand_back(context: Context, operation: ops.HandBack) -> HandedBack:
     """End the identity of a token's holder, or a descendant of that identity. Record a denial."""
-    from jitid.capabilities.identity.hand_back import hand_back as end_identity
     from jitid.capabilities.identity.record_denial import record_denial
+    from jitid.capabilities.identity.revocation import hand_back as end_identity
 
     ledger, accept_clock = context.ledger, operation.accept_clock
     try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from jitid.ledger.contract import Ledger
     from jitid.ledger.transaction import Transaction
-    from jitid.operation.terms import Terms
+    from jitid.operation.context import Terms
 
 
 def record_denial(

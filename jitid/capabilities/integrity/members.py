@@ -12,7 +12,7 @@ from typing import Any
 from jitid.capabilities.access import store as access_store
 from jitid.capabilities.access.store import AccessStore, PresentedStore
 from jitid.capabilities.adopt.store import AdoptedStore
-from jitid.capabilities.directory import delegator_facts
+from jitid.capabilities.directory import delegators
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.capabilities.identity.store import CredentialStore
 from jitid.capabilities.identity.task_store import TaskStore
@@ -255,7 +255,7 @@ class Members:
             self._tasks.take(seq, strict_json.loads(body, "audit event"))
         if verify_directory.MARK in body:
             self._agents.take(seq, strict_json.loads(body, "audit event"))
-        if delegator_facts.MARK in body:
+        if delegators.MARK in body:
             event = strict_json.loads(body, "audit event")
             self._delegators.take(seq, event)
             self._agents.take_leaving(event)

@@ -8,14 +8,14 @@ from hashlib import sha256
 from typing import Any
 
 from jitid.capabilities.access.store import AccessStore
-from jitid.capabilities.directory.delegator_facts import (
+from jitid.capabilities.directory.delegator_store import SUSPENDED_AS
+from jitid.capabilities.directory.delegators import (
     FORM,
     RECORDED_FIELDS,
     _all_delegators,
     _digest,
     recorded_facts,
 )
-from jitid.capabilities.directory.delegator_store import SUSPENDED_AS
 from jitid.capabilities.directory.store import DirectoryStore
 from jitid.errors import IntegrityError
 from jitid.model.access import Access, AccessState

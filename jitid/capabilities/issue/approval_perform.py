@@ -23,7 +23,7 @@ from jitid.ledger.policies import kept
 from jitid.ledger.transaction import Transaction
 from jitid.model.approval import Approval, ApprovalState
 from jitid.model.directory import Delegator
-from jitid.operation.terms import Terms
+from jitid.operation.context import Terms
 from jitid.policy.policy_text import text_of
 from jitid.values import strict_json
 from jitid.values.ids import parse_approval_id

@@ -28,8 +28,8 @@ from jitid.model.directory import Delegator
 from jitid.model.ledger_rows import Maker
 from jitid.model.request import IssueRequest, named
 from jitid.model.task import Task
+from jitid.operation.context import Terms
 from jitid.operation.reach import Reach
-from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision
 from jitid.policy.policy_request import PolicyRequest
 from jitid.values import strict_json

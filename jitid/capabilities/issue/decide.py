@@ -19,8 +19,8 @@ from jitid.model.delegation import Grant
 from jitid.model.directory import Agent, DirectoryEntry
 from jitid.model.ledger_rows import Names
 from jitid.model.task import Task
+from jitid.operation.context import Terms
 from jitid.operation.reach import Reach
-from jitid.operation.terms import Terms
 from jitid.policy.decision import Decision
 from jitid.policy.policy_request import PolicyRequest
 from jitid.values.record import Record

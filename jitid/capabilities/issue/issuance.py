@@ -40,7 +40,7 @@ from jitid.model.ledger_rows import CredentialRow, IdentityRow, Names
 from jitid.model.process import Process
 from jitid.model.request import IssueRequest, questions
 from jitid.model.task import Task
-from jitid.operation.terms import Terms
+from jitid.operation.context import Terms
 from jitid.values.ids import credential_id
 from jitid.values.record import Record
 

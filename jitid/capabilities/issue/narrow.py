@@ -15,7 +15,7 @@ from jitid.model.ledger_rows import Ancestor, Names
 from jitid.model.request import MOST_SCOPES, IssueRequest
 from jitid.model.task import Task, most_sensitive
 from jitid.operation import reach
-from jitid.operation.terms import Terms
+from jitid.operation.context import Terms
 from jitid.policy.decision import Decision
 from jitid.values.names import may_reach
 from jitid.values.record import Record

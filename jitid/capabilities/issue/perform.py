@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from jitid.ledger.transaction import Transaction
     from jitid.ledger.view import View
     from jitid.model.request import IssueRequest
-    from jitid.operation.context import Context
-    from jitid.operation.terms import Terms
+    from jitid.operation.context import Context, Terms
 
 
 def issue(context: Context, operation: ops.Issue) -> list[Issued]:

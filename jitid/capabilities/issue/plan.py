@@ -22,7 +22,7 @@ from jitid.model.ledger_rows import Ancestor, Names
 from jitid.model.request import IssueRequest
 from jitid.model.task import Task, most_sensitive
 from jitid.operation import reach
-from jitid.operation.terms import Terms
+from jitid.operation.context import Terms
 from jitid.policy.decision import Decision
 from jitid.values import strict_json
 from jitid.values.ids import parse_id

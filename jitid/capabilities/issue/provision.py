@@ -37,7 +37,7 @@ from jitid.model import event
 from jitid.model.credential import Credential, State, base_kind, is_outside, kept_kinds
 from jitid.model.ledger_rows import CredentialRow, Names
 from jitid.model.target import MadeCredential, Outside
-from jitid.operation.terms import Terms
+from jitid.operation.context import Terms
 from jitid.system import time_limit
 from jitid.values.ids import credential_id, parse_id
 from jitid.values.secret import Secret

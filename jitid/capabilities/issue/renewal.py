@@ -30,7 +30,7 @@ from jitid.model.delegation import Grant, actors_of
 from jitid.model.ledger_rows import Names
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.operation import reach
-from jitid.operation.terms import Terms
+from jitid.operation.context import Terms
 from jitid.policy.decision import Decision
 from jitid.values.ids import parse_id
 from jitid.values.scope import Scope, normalise

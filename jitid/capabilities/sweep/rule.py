@@ -27,7 +27,7 @@ from jitid.values.scope import Scope, parse_scope
 from jitid.values.text import number_of
 
 if TYPE_CHECKING:
-    from jitid.operation.terms import Terms
+    from jitid.operation.context import Terms
 
 
 class RuleGroup(StrEnum):

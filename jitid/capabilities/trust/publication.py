@@ -25,7 +25,7 @@ from jitid.values.ids import credential_id
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
-    from jitid.operation.terms import Terms
+    from jitid.operation.context import Terms
 
 INDEX = "jitid.json"
 KEYS = "jwks.json"

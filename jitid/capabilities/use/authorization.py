@@ -20,7 +20,7 @@ from jitid.model.directory import Agent, Delegator, DirectoryEntry
 from jitid.model.ledger_rows import Ancestor, Names
 from jitid.model.task import Task
 from jitid.operation import reach
-from jitid.operation.terms import Terms
+from jitid.operation.context import Terms
 from jitid.policy.decision import Decision, Misuse, PolicyUse
 from jitid.policy.policy_request import PolicyRequest
 from jitid.values import strict_json

@@ -20,8 +20,7 @@ from jitid.ledger.view import View
 from jitid.model.event import Event
 from jitid.model.ledger_rows import Names
 from jitid.model.use import NewUse
-from jitid.operation.context import Context
-from jitid.operation.terms import Terms
+from jitid.operation.context import Context, Terms
 from jitid.values.record import Record
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jitid.capabilities.identity.hand_back import HandedBack
 from jitid.capabilities.identity.operations import HandBack
+from jitid.capabilities.identity.revocation import HandedBack
 from jitid.capabilities.inventory.operations import Inspect
 from jitid.errors import InvalidCredentialError, PolicyDeniedError, UsageError
 from jitid.values.secret import Secret

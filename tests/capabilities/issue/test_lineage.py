@@ -26,7 +26,7 @@ from jitid.model.access import Caller
 from jitid.model.credential import Credential
 from jitid.model.request import AttachRequest, MayAct, RenewRequest
 from jitid.model.task import SENSITIVITIES, rank
-from jitid.operation.terms import Terms
+from jitid.operation.context import Terms
 from jitid.policy.default import default_files
 from jitid.values.names import may_reach
 from jitid.values.scope import Scope, may_overlap

@@ -28,7 +28,7 @@ from jitid.config.settings import zone
 from jitid.errors import PolicyDeniedError, UsageError
 from jitid.model.request import AttachRequest, RenewRequest
 from jitid.model.use import UseFilter
-from jitid.operation.terms import Terms
+from jitid.operation.context import Terms
 from jitid.policy.default import default_files
 from jitid.policy.evaluate import Policy
 from jitid.values import strict_json

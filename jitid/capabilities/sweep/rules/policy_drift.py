@@ -20,7 +20,7 @@ from jitid.ledger.select import LIVE
 from jitid.model.credential import USUAL_KINDS, read_kinds
 from jitid.model.directory import DirectoryEntry
 from jitid.model.ledger_rows import Selection
-from jitid.operation.terms import Terms
+from jitid.operation.context import Terms
 from jitid.policy.evaluate import Policy
 from jitid.values.ids import identity_id
 from jitid.values.record import Record
