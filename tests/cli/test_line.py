@@ -23,7 +23,7 @@ VERBS = all_verbs()
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run a line in an empty folder; return its status and what it wrote."""
+    """Run a line in an empty folder; return its status and its output."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
 
