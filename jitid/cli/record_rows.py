@@ -13,11 +13,6 @@ _MOST_ORPHANS = 5
 """Maximum number of orphans that are named one by one."""
 
 
-def time(seconds: int | None) -> str | None:
-    """Return a time as RFC 3339 text."""
-    return None if seconds is None else format_time(seconds)
-
-
 def process_state(row: Credential, now: int) -> str | None:
     """Return whether the process of a live credential exists, as far as this machine can see; else None."""
     if row.process is None or row.state_at(now) is not State.ACTIVE:

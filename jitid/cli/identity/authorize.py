@@ -20,7 +20,7 @@ from jitid.capabilities.use.authorization import (
     check_resource,
 )
 from jitid.capabilities.use.operations import Authorize
-from jitid.cli import input_lines, record_rows
+from jitid.cli import input_lines
 from jitid.cli.invocation import Invocation
 from jitid.errors import (
     ConfigurationError,
@@ -38,6 +38,7 @@ from jitid.values import strict_json
 from jitid.values.record import Record
 from jitid.values.secret import Secret
 from jitid.values.text import quote, refuse_token
+from jitid.values.times import optional_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.use.authorization import RecordedUses, UseVerdict
@@ -87,7 +88,7 @@ def authorize(cli: Invocation, operation: Authorize) -> None:
     )
     decided = open_authority(cli.config()).perform(operation.replace(asked=(request,)))
     (verdict,) = decided.verdicts
-    row = row_of(request, verdict, record_rows.time(decided.at), decided.event)
+    row = row_of(request, verdict, optional_time(decided.at), decided.event)
     cli.show_row(operation.view, row, empty=(None, ()))
     if not verdict.allowed:
         cli.status = ExitStatus.DENIED if verdict.valid else ExitStatus.INVALID
@@ -189,7 +190,7 @@ class _Deciding:
                 self._failed(error)
         if decided is None:
             return [_refused(line, line.error or self.failed) for line in lines]
-        decided_at, verdicts = record_rows.time(decided.at), iter(decided.verdicts)
+        decided_at, verdicts = optional_time(decided.at), iter(decided.verdicts)
         return [
             _refused(line, line.error)
             if line.asked is None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitid.authority.open import open_authority
-from jitid.cli import hints, record_rows
+from jitid.cli import hints
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
@@ -26,6 +26,7 @@ from jitid.model.credential import (
 from jitid.model.delegation import act_claim, actors_of
 from jitid.system import output
 from jitid.values.text import safe
+from jitid.values.times import optional_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.explanation import Explanation, RuleText
@@ -59,7 +60,7 @@ def inspect(cli: Invocation, operation: Inspect) -> None:
     row = operation.view.row(inspection, _computed(inspection))
     if cli.by_eye():
         for name in ("exp", "iat", "nbf"):
-            row[name] = f"{row[name]} ({record_rows.time(row[name])})"
+            row[name] = f"{row[name]} ({optional_time(row[name])})"
     cli.show_row(operation.view, row, empty=(None, "", []))
 
 
@@ -107,7 +108,7 @@ def _computed(inspection: Inspection) -> dict[str, Any]:
         "ended": None
         if ended is None
         else {
-            "at": record_rows.time(credential.ended_at),
+            "at": optional_time(credential.ended_at),
             "as": credential.ended_as,
             "event": credential.ended_event,
             "by": ended.get("by"),
@@ -133,9 +134,9 @@ def _revocation_list(inspection: Inspection) -> dict[str, Any] | None:
         "verb": spec.revocation_list,
         # As text: the number is wider than JSON numbers that every reader keeps exact (RFC 8259, section 6).
         "serial": str(spec.serial_of(credential.jti)),
-        "ended_at": record_rows.time(credential.ended_at),
+        "ended_at": optional_time(credential.ended_at),
         "event": credential.ended_event,
-        "honoured_until": record_rows.time(accepted_until(credential.expires_at)),
+        "honoured_until": optional_time(accepted_until(credential.expires_at)),
     }
 
 
@@ -197,7 +198,7 @@ def _decision_values(explanation: Explanation) -> dict[str, Any]:
     return {
         "reason": explanation.then.reason or None,
         "operation": document["op"],
-        "at": record_rows.time(document["at"]),
+        "at": optional_time(document["at"]),
         "by": document["by"],
         "id": document.get("id") if credential is None else credential.id,
         "jti": document.get("jti") if credential is None else credential.jti,
