@@ -94,7 +94,7 @@ def is_name(name: str) -> bool:
 
 
 def names_in(folder: str) -> list[str]:
-    """Return the names of a backup's members in the order of the  Raises OSError."""
+    """Return the names of a backup's members in the order of the archive. Raises OSError."""
     names = [DATABASE]
     for part in (KEYS, POLICY):
         path = os.path.join(folder, part)

@@ -38,6 +38,19 @@ def bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Verb:
     fields = line.verb.fields
     check_environment(environ)
     check_environment(environ, frozenset(field.env for field in fields.values() if field.env))
+    stated = [(GlobalOptions.fields[name], value) for name, value in line.global_values.items()]
+    stated += [(fields[name], value) for name, value in line.values.items() if not _is_command(fields[name])]
+    # All of them first: a token on a line must be revoked, even if another value is invalid.
+    _refuse_tokens((field, value) for field, value in stated if not field.verb_refuses_tokens)
+    try:
+        return _bound(line, environ, cli)
+    except UsageError:
+        _refuse_tokens(stated)
+        raise
+
+
+def _bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Verb:
+    fields = line.verb.fields
     for name, value in line.global_values.items():
         _check_texts(GlobalOptions.fields[name], value)
         setattr(cli, name, value)
@@ -50,10 +63,6 @@ def bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Verb:
             if name not in texts:
                 texts[name] = environ[field.env].split() if field.many else environ[field.env]
                 cli.from_environment |= {name}
-    # All of them first: a token on a line must be revoked, even if another value is invalid.
-    for name, field in fields.items():
-        if name in texts and (field.type is None or field.type.sources != ("command",)):
-            _check_texts(field, texts[name])
     cli.stated = frozenset(texts)
     help_hint = f"see: jitid {line.verb.verb} --help"
     values = {}
@@ -67,6 +76,8 @@ def bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Verb:
                 values[name] = field.absent
             continue
         try:
+            if not _is_command(field):
+                _check_texts(field, texts[name])
             values[name] = _converted(field, texts[name])
         except UsageError as error:
             if name in cli.from_environment:
@@ -84,20 +95,31 @@ def _converted(field: Field, value: Any) -> Any:  # noqa: ANN401 - a value of th
     return field.type.parse(value, field.label)
 
 
+def _is_command(field: Field) -> bool:
+    """Return whether its texts are another command, which is passed on unchanged."""
+    return field.type is not None and field.type.sources == ("command",)
+
+
+def _texts(value: Any) -> list[str]:  # noqa: ANN401 - a text, several, or True
+    return [text for text in (value if isinstance(value, list) else [value]) if text is not True]
+
+
+def _refuse_tokens(stated: Iterable[tuple[Field, Any]]) -> None:
+    """Raise UsageError if the text of a field is a token."""
+    for field, value in stated:
+        for text in _texts(value):
+            refuse_token(text, field.label)
+
+
 def _check_texts(field: Field, value: Any) -> None:  # noqa: ANN401 - a text, several, or True
-    """Raise UsageError for a text that is blank, a token, or not UTF-8."""
-    texts: Iterable[Any] = value if isinstance(value, list) else (value,)
-    for text in texts:
-        if text is True:
-            continue
+    """Raise UsageError for a text that is blank or not UTF-8."""
+    for text in _texts(value):
         if not text.strip():
             raise UsageError(
                 f"the value of {field.label} is blank", "an empty value is never taken for none: leave it out"
             )
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise UsageError(f"the value of {field.label} is not UTF-8")
-        if not field.verb_refuses_tokens:
-            refuse_token(text, field.label)
 
 
 def read(argv: Sequence[str]) -> Line | None:

@@ -214,7 +214,10 @@ def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:
     ).digest()
     if digest in _VERIFIED:
         return
-    if not verifier(alg, public)(parsed.signing_input, parsed.signature):
+    # A signature of another size is the token's fault, even if the key is damaged.
+    if len(parsed.signature) != SIGNATURE_SIZE or not verifier(alg, public)(
+        parsed.signing_input, parsed.signature
+    ):
         raise InvalidCredentialError("the token's signature does not verify")
     if len(_VERIFIED) >= _MOST_VERIFIED:
         _VERIFIED.clear()

@@ -408,7 +408,11 @@ class Declared:
         for name, member in vars(cls).items():
             if isinstance(member, Field):
                 raise TypeError(f"{cls.__name__}.{name} needs an annotation, which makes it a field")
-        cls.fields = {**cls.fields, **own}
+        bases = [base.fields for base in cls.__bases__ if issubclass(base, Declared)]
+        cls.fields = {name: field for fields in (*bases, own) for name, field in fields.items()}
+        for name in cls.fields.keys() - own.keys():
+            if name in vars(cls):
+                raise TypeError(f"{cls.__name__}.{name} is a field already, and needs an annotation, too")
 
     def __init__(self, **values: object) -> None:
         for name, field in self.fields.items():

@@ -199,13 +199,13 @@ def check_times(*times: object) -> None:
             )
 
 
-# Many rows have the same few times.
-@lru_cache(maxsize=4096)
 def optional_time(seconds: int | None) -> str | None:
     """Return a time in the form of `format_time`, or None."""
     return None if seconds is None else format_time(seconds)
 
 
+# Many rows have the same few times.
+@lru_cache(maxsize=4096)
 def format_time(seconds: int) -> str:
     """Return seconds since the epoch as a time of RFC 3339 in UTC, such as `2026-11-24T12:00:00Z`.
 

@@ -32,6 +32,26 @@ def test_a_field_without_an_annotation_is_refused() -> None:
         type("Counting", (Declared,), {"most": opt(COUNT, "--most", help="At most N.")})
 
 
+class _First(Declared):
+    first: int = opt(COUNT, "--first", help="One.", default=1)
+
+
+class _Second(Declared):
+    second: int = opt(COUNT, "--second", help="Another.", default=2)
+
+
+def test_a_class_has_the_fields_of_all_its_bases() -> None:
+    both: Any = type("Both", (_First, _Second), {})
+    assert [*both.fields] == ["first", "second"]
+    assert both(second=3).second == 3
+
+
+def test_a_field_is_not_replaced_by_a_value_without_an_annotation() -> None:
+    """The value of the class would differ from the default in requests."""
+    with pytest.raises(TypeError, match=r"Changed\.first is a field already"):
+        type("Changed", (_First,), {"first": 7})
+
+
 @pytest.mark.parametrize("name", DECLARATIONS)
 def test_a_declaration_sets_only_what_its_base_has(name: str) -> None:
     """A misspelt attribute such as `efect` would be ignored."""

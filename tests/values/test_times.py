@@ -14,6 +14,7 @@ from jitid.values.times import (
     brief_duration,
     format_duration,
     format_time,
+    optional_time,
     parse_duration,
     parse_time,
 )
@@ -233,3 +234,14 @@ def test_any_number_can_be_shown_as_a_time(seconds: int) -> None:
     """A foreign token may claim any expiry, and an operator must be able to see it."""
     assert format_time(seconds) == format_time(min(max(seconds, EARLIEST), LATEST))
     assert len(format_time(seconds)) == 20
+
+
+def test_a_time_that_was_shown_is_not_computed_again() -> None:
+    """Many rows have the same few times."""
+    format_time.cache_clear()
+    assert [optional_time(seconds) for seconds in (7, None, 7)] == [
+        "1970-01-01T00:00:07Z",
+        None,
+        "1970-01-01T00:00:07Z",
+    ]
+    assert format_time.cache_info().hits == 1

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from jitid.formats.columns import Columns
 from jitid.model.adopted import ADOPTED_NAME, MOST_SECRETS, StandingSecret
-from jitid.operation.base import READS, Operation
+from jitid.operation.base import READS, Operation, rows_opt
 from jitid.values.declaration import args, flag, local, opt, records, required_opt, value, values
-from jitid.values.field_types import COUNT, DELEGATOR, LIMIT, REASON, filtered, kept_text, pattern, typed_as
+from jitid.values.field_types import COUNT, DELEGATOR, REASON, filtered, kept_text, pattern, typed_as
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ class ListAdopted(Operation["AdoptedPage"]):
     """Only secrets that may still work: live here, or not known to have ended where they are kept."""
     after: int = value(COUNT, default=0)
     """The ledger's number of the last secret already seen."""
-    limit: int = opt(LIMIT, "--limit", help="At most N rows.", absent=0)
-    """The maximum number of secrets; on a line 0 for the usual number."""
+    limit: int = rows_opt()
+    """The maximum number of secrets."""
 
 
 class ProbeAdopted(Operation["list[Probed]"]):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jitid.operation.base import Authority
 
 
-_DEFAULT_LIMIT = _PAGE = 1_000
+_PAGE = 1_000
 _ONE = ("name", "owner", "place", "purpose")
 
 
@@ -130,12 +130,10 @@ def _sentence(adoption: Adoption, name: str | None, *, dry_run: bool) -> str:
 
 def list_(cli: Invocation, operation: ops.ListAdopted) -> None:
     """Perform `jitid adopt list`."""
-    max_count = operation.limit or _DEFAULT_LIMIT
-    pages = list(_pages(open_authority(cli.config()), operation, max_count))
+    pages = list(_pages(open_authority(cli.config()), operation, operation.limit))
     secrets = [secret for page in pages for secret in page.secrets]
     cli.show_records(operation.view, secrets, partial(_computed, now=pages[-1].now))
-    if not operation.limit and len(secrets) == max_count:
-        cli.note(f"there may be more than {max_count}: say how many with --limit")
+    cli.note_more(len(secrets), operation.limit)
 
 
 def _pages(
