@@ -65,6 +65,7 @@ def tree(cli: Invocation, operation: ShowTree) -> None:
     check_ids(operation.ids, token_files=False)
     page = open_authority(cli.config()).perform(operation)
     from jitid.formats import drawing
+    from jitid.formats.display import Display
     from jitid.system import output
 
     rows = (operation.view.row(row, record_rows.computed(row, page.now)) for row in page.credentials)
@@ -77,6 +78,7 @@ def tree(cli: Invocation, operation: ShowTree) -> None:
     elif cli.by_eye():
         output.write(drawing.text(nodes, cli.coloured()))
     else:
-        cli.show(operation.view.display(nodes, document={"trees": drawing.nested(nodes)}))
+        view = operation.view
+        cli.show(Display(view.schema, view.fields, nodes, document={"trees": drawing.nested(nodes)}))
     if len(page.credentials) == operation.limit:
         cli.note(f"no more than {operation.limit} are shown, and there may be more: raise --limit")
