@@ -14,6 +14,7 @@ from jitid.authority.wire import codec
 from jitid.authority.wire.codec import fields_of, operations, result_of
 from jitid.authority.wire.shapes import RecordShape, Tagged, UnfitError
 from jitid.cli.verbs import all_verbs
+from jitid.errors import UsageError
 from jitid.operation.base import IDEMPOTENT, KEYED, READS, Operation, Verb
 from jitid.values.declaration import Declared, opt
 from jitid.values.field_types import COUNT
@@ -172,3 +173,12 @@ def test_a_record_cannot_have_a_required_field_after_one_with_a_default() -> Non
 def test_a_record_cannot_have_its_own_new() -> None:
     with pytest.raises(TypeError, match="Own has its own __new__"):
         _RECORDS("Own", (_Base,), {"__new__": lambda cls: tuple.__new__(cls, (1,))})
+
+
+@pytest.mark.parametrize("name", [name for name, kind in operations().items() if not kind.local])
+def test_no_request_has_a_value_that_only_the_verb_or_the_authority_sets(name: str) -> None:
+    """A client with one role must not choose its own limits, by an option of the command line or otherwise."""
+    own = [field.name for field in operations()[name].fields.values() if field.local or field.authority_only]
+    for field in own:
+        with pytest.raises(UsageError, match=f"has no member `{field}`"):
+            codec.decode_operation(name, {field: None})
