@@ -15,8 +15,13 @@ from typing import NamedTuple
 import pytest
 
 import jitid
+from tests import user_texts
 
 ROOT = Path(jitid.__file__).parents[1]
+
+
+_PENDING: frozenset[str] = frozenset((Path(__file__).with_name("prose_pending.txt")).read_text().split())
+"""Folders with texts for users that are still to be rewritten."""
 
 
 class Pattern(NamedTuple):
@@ -41,9 +46,19 @@ class Pattern(NamedTuple):
 
 @cache
 def patterns() -> tuple[Pattern, ...]:
-    """Return the patterns of `prose.toml`."""
+    """Return the patterns of `prose.toml` for all prose."""
+    return _patterns("pattern")
+
+
+@cache
+def user_patterns() -> tuple[Pattern, ...]:
+    """Return the patterns of `prose.toml` for texts that users read."""
+    return patterns() + _patterns("user_pattern")
+
+
+def _patterns(table: str) -> tuple[Pattern, ...]:
     with Path(__file__).with_name("prose.toml").open("rb") as file:
-        tables = tomllib.load(file)["pattern"]
+        tables = tomllib.load(file)[table]
     return tuple(
         Pattern(
             each["name"],
@@ -96,11 +111,16 @@ def _comments(source: str) -> Iterator[tuple[int, str]]:
         yield begun, text
 
 
+def in_plain_words(text: str) -> str:
+    """Return a text on one line, with a placeholder for each piece of code and each quotation."""
+    return _QUOTED.sub('"x"', _CODE.sub("`x`", " ".join(text.split())))
+
+
 def old_idiom(path: str, source: str) -> list[str]:
     """Return a line for each docstring and comment of a file that has a habit of the old texts."""
     lines = []
     for number, text in sorted([*_docstrings(path, ast.parse(source)), *_comments(source)]):
-        plain = _QUOTED.sub('"x"', _CODE.sub("`x`", " ".join(text.split())))
+        plain = in_plain_words(text)
         for pattern in patterns():
             lines += [
                 f"{path}:{number}: {words!r}: better: {pattern.better}" for words in pattern.found_in(plain)
@@ -177,6 +197,16 @@ def test_names_are_terms_of_the_field(folder: str) -> None:
     for path in sorted((ROOT / folder).glob("*.py")):
         found += old_names(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("folder", [name for name in _folders() if name.startswith("jitid")])
+def test_texts_for_users_are_plain_and_short(folder: str) -> None:
+    files = [path for path in user_texts.files_in([folder]) if str(path.parent.relative_to(ROOT)) == folder]
+    found = [line for path in files for line in user_texts.problems(path)]
+    if folder in _PENDING:
+        assert found, f"{folder} is plain: it is no longer pending"
+    else:
+        assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(
