@@ -171,16 +171,16 @@ def by_flag(fields: Mapping[str, Field]) -> dict[str, Field]:
 
 def _verb(words: Iterator[str], global_values: dict[str, Any]) -> type[Verb] | None:
     """Return the verb of a line, and read the words up to it: only global options may precede it."""
-    first_word = ""
+    group = ""
     for word in words:
         if word.startswith("-"):
             if not _store(word, words, _GLOBALS, global_values):
                 return None
-        elif not first_word and word in GROUPS:
-            first_word = word
-        else:
-            verb = f"{first_word} {word}" if first_word else word
-            return verbs_of(first_word or word).get(verb)
+            continue
+        verb = f"{group} {word}" if group else word
+        if verb not in GROUPS:
+            return verbs_of(verb.partition(" ")[0]).get(verb)
+        group = verb
     return None
 
 

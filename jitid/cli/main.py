@@ -140,8 +140,11 @@ def _verb(argv: Sequence[str], cli: Invocation) -> Verb | None:
     try:
         line = read(argv)
         if line is None:
-            from jitid.cli import typer_parser
+            from jitid.cli import old_names, typer_parser
 
+            present = old_names.present(argv)
+            if present is not argv:
+                return _verb(present, cli)
             check_environment(os.environ)
             line = typer_parser.read(argv, cli)
         return None if line is None else bound(line, os.environ, cli)
@@ -161,8 +164,11 @@ def _read_line(argv: Sequence[str]) -> Mapping[str, GivenOption]:
     cli = Invocation()
     line = read(argv)
     if line is None:
-        from jitid.cli import typer_parser
+        from jitid.cli import old_names, typer_parser
 
+        present = old_names.present(argv)
+        if present is not argv:
+            return _read_line(present)
         line = typer_parser.read(argv, cli)
         assert line is not None, "it requests no help"
     command = bound(line, {}, cli)

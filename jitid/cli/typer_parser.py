@@ -15,7 +15,7 @@ from jitid import __version__
 from jitid.cli import help_text
 from jitid.cli.invocation import GlobalOptions, Invocation
 from jitid.cli.line import Line
-from jitid.cli.verbs import FIRST_WORDS, GROUPS, verbs_of
+from jitid.cli.verbs import GROUPS, next_words, verbs_of
 from jitid.errors import UsageError
 from jitid.operation.base import Verb
 from jitid.system import output
@@ -58,14 +58,14 @@ class _Reader:
 
     def read(self, words: list[str]) -> Line:
         context = self._context(_command("", _params((), root=True)), _PROGRAM, words, None)
-        first_word = self._word(context, "", FIRST_WORDS)
-        if first_word not in GROUPS:
-            return self._line(verbs_of(first_word)[first_word], first_word, context)
-        words = context.args[1:]
-        group = self._context(_command(first_word, _params(())), first_word, words, context)
-        commands = verbs_of(first_word)
-        second_word = self._word(group, first_word, [verb.partition(" ")[2] for verb in commands])
-        return self._line(commands[f"{first_word} {second_word}"], second_word, group)
+        group = ""
+        while True:
+            word = self._word(context, group, next_words(group))
+            verb = f"{group} {word}" if group else word
+            if verb not in GROUPS:
+                return self._line(verbs_of(verb.partition(" ")[0])[verb], word, context)
+            group = verb
+            context = self._context(_command(group, _params(())), word, context.args[1:], context)
 
     def _word(self, context: Any, group: str, words: Collection[str]) -> str:
         """Return the next word, which names a verb or a group. Raises UsageError with the nearest one."""

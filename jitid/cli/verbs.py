@@ -7,24 +7,38 @@ from importlib import import_module
 
 from jitid.operation.base import Verb
 
-GROUPS: Mapping[str, str] = {
-    "task": "Look at tasks.",
-    "leak": "Report what leaked, see whether it still works, and be done with it.",
-    "adopt": "Record standing secrets that exist already, look at them, and see what can take their place.",
-    "delegator": "Keep the directory of those who may delegate.",
-    "approve": "See who asks for an approval, and grant or deny it.",
-    "access": "Let people and services ask an authority, and end that.",
-    "agent": "Register agents that recur, review and suspend them, and see which do.",
-    "policy": "Check, try, show, begin and compare policies.",
-    "audit": "Read, sign, verify and export the audit log.",
-    "keys": "See, rotate, revoke and publish the signing keys, and those of the X.509 authority.",
-    "ledger": "Back up, restore, check and move the ledger.",
-    "helper": "Give programs credentials in the way that each asks for them.",
-    "schedule": "Let systemd or cron run `jitid sweep`.",
-    "config": "Read and change the settings.",
-    "completion": "Complete verbs, options, ids and names in bash, zsh and fish.",
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "Daily": ("run", "issue", "renew", "verify", "list", "inspect"),
+    "Watch": ("sweep", "report", "doctor", "schedule"),
+    "Respond": ("trace", "scan", "leak", "revoke", "retire"),
+    "Govern": ("policy", "agent", "delegator", "task", "approve", "authorize", "adopt"),
+    "Operate": ("serve", "access", "keys", "publish", "ledger", "audit", "config"),
 }
-"""The first words of verbs with two words, each with a sentence about them."""
+"""The sections of the help, and the first words of their verbs."""
+
+PLUMBING = ("helper", "mcp", "completion")
+"""First words that the help names in one line: other programs call them, or an installation does once."""
+
+GROUPS: Mapping[str, str] = {
+    "leak": "Record leaked secrets, and track them until they no longer work.",
+    "schedule": "Run `jitid sweep` from systemd or cron.",
+    "policy": "Check, test, show and compare policies.",
+    "agent": "Register recurring agents; review and suspend them.",
+    "delegator": "Manage the directory of delegators.",
+    "task": "Share a task, or give it to another owner.",
+    "approve": "List, grant and deny requests for approval.",
+    "adopt": "Record standing credentials, and plan their replacement.",
+    "access": "Manage access to an authority.",
+    "keys": "List, rotate, revoke and export signing keys.",
+    "keys export": "Print public keys, certificates and revocation lists.",
+    "keys ca": "Certify jitid's X.509 authority under a root.",
+    "ledger": "Back up, restore, check, prune and move the ledger.",
+    "audit": "Read, sign, verify and export the audit log.",
+    "config": "Read and change settings.",
+    "helper": "Supply credentials to git, docker, ssh, aws, kubectl, psql.",
+    "completion": "Install or print completion for bash, zsh and fish.",
+}
+"""The first words of verbs with several words, each with a sentence about them."""
 
 _MODULES: Mapping[str, tuple[str, ...]] = {
     "issue": ("cli.issue.commands",),
@@ -55,17 +69,17 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "audit": ("cli.ledger.commands", "capabilities.integrity.operations"),
     "keys": ("capabilities.trust.operations", "cli.ledger.commands"),
     "publish": ("cli.ledger.commands",),
-    "prune": ("capabilities.integrity.operations",),
-    "ledger": ("cli.ledger.commands",),
+    "ledger": ("cli.ledger.commands", "capabilities.integrity.operations"),
     "helper": ("cli.helper.commands",),
     "doctor": ("cli.ledger.commands",),
     "schedule": ("cli.sweep.commands",),
     "config": ("cli.setup.commands",),
     "completion": ("cli.setup.commands",),
 }
-"""First word of a verb -> the modules that declare the verbs which begin with it; in the order of the help."""
+"""First word of a verb -> the modules that declare the verbs which begin with it."""
 
-FIRST_WORDS = _MODULES.keys()
+FIRST_WORDS = tuple(word for words in (*SECTIONS.values(), PLUMBING) for word in words)
+"""The first words of all verbs, in the order of the help."""
 
 
 def verbs_of(first_word: str) -> dict[str, type[Verb]]:
@@ -80,6 +94,19 @@ def verbs_of(first_word: str) -> dict[str, type[Verb]]:
         and member.verb.partition(" ")[0] == first_word
     }
     return dict(sorted(verbs.items()))
+
+
+def next_words(group: str) -> tuple[str, ...]:
+    """Return the words that may follow a group's words; without a group, the first words of all verbs."""
+    if not group:
+        return FIRST_WORDS
+    beginning = f"{group} "
+    verbs = verbs_of(group.partition(" ")[0])
+    return tuple(
+        dict.fromkeys(
+            verb.removeprefix(beginning).partition(" ")[0] for verb in verbs if verb.startswith(beginning)
+        )
+    )
 
 
 def all_verbs() -> dict[str, type[Verb]]:

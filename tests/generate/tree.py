@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from jitid.cli import help_text
 from jitid.cli.invocation import GlobalOptions
-from jitid.cli.verbs import FIRST_WORDS, GROUPS, all_verbs, verbs_of
+from jitid.cli.verbs import FIRST_WORDS, GROUPS, all_verbs, next_words
 from jitid.values.declaration import Field, Source
 
 
@@ -42,7 +42,7 @@ class Argument(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """One verb of one or two words, or the first word of several."""
+    """One verb, or the first words of several."""
 
     name: str
     """The name, such as `issue` or `audit log`; of a group `audit`; of the root empty."""
@@ -53,7 +53,7 @@ class Verb(NamedTuple):
     """The verb's own options; the global options are those of the root."""
     arguments: tuple[Argument, ...]
     verbs: tuple[str, ...]
-    """The second words of a group, or the first words of the root."""
+    """The words that may follow those of a group, or the first words of the root."""
 
 
 def tree() -> list[Verb]:
@@ -68,8 +68,7 @@ def tree() -> list[Verb]:
     root_options = (*_options(GlobalOptions.fields.values()), version, help_)
     found = [Verb("", help_text.ROOT_SENTENCE, (), root_options, (), tuple(FIRST_WORDS))]
     for group, sentence in GROUPS.items():
-        second_words = tuple(verb.partition(" ")[2] for verb in verbs_of(group))
-        found.append(Verb(group, sentence, (), (), (), second_words))
+        found.append(Verb(group, sentence, (), (), (), next_words(group)))
     for verb, command in all_verbs().items():
         sentence, *paragraphs = (inspect.getdoc(command) or "").split("\n\n")
         fields = command.fields.values()

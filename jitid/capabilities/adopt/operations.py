@@ -59,7 +59,7 @@ class EndAdopted(Operation["Finished"]):
 
     # jitid stops looking for a secret that is recorded as ended.
     roles = ("responder", "admin")
-    verb = "adopt ended"
+    verb = "adopt end"
     function = "leak.adopt_verbs:ended"
     view = Columns("jitid.adopt-ended/1", "ended=done already revoked event", single=True)
 

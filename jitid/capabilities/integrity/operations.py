@@ -56,7 +56,7 @@ class Prune(Operation["Pruning"]):
 
     roles = ("admin",)
     slow = True
-    verb = "prune"
+    verb = "ledger prune"
     function = "ledger.ledger_verbs:prune"
     view = Columns(
         "jitid.prune/1",

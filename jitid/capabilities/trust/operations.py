@@ -115,7 +115,7 @@ class PublishKeys(Operation["dict[str, Any]"]):
     summary = "Return the JWKS (RFC 7517) that verifiers need."
     for_anybody = True
     effect = READS
-    verb = "keys jwks"
+    verb = "keys export jwks"
     function = "ledger.keys_verbs:jwks"
     only_formats = ("json",)
 
@@ -136,7 +136,7 @@ class PublishSshAuthorities(Operation["list[SshAuthority]"]):
     summary = "Return the keys whose certificates SSH hosts accept."
     for_anybody = True
     effect = READS
-    verb = "keys ssh"
+    verb = "keys export ssh"
     function = "ledger.keys_verbs:ssh"
     only_formats = ()
 
@@ -153,7 +153,7 @@ class PublishSshRevocations(Operation["SshRevocations"]):
     summary = "Return the key revocation list that SSH hosts read."
     for_anybody = True
     effect = READS
-    verb = "keys krl"
+    verb = "keys export krl"
     function = "ledger.keys_verbs:krl"
     only_formats = ()
 
@@ -168,7 +168,7 @@ class RequestAuthority(Operation["Requested"]):
     """
 
     roles = ("admin",)
-    verb = "keys request"
+    verb = "keys ca request"
     function = "ledger.keys_verbs:request"
     only_formats = ()
 
@@ -184,7 +184,7 @@ class ImportAuthority(Operation["Imported"]):
     """
 
     roles = ("admin",)
-    verb = "keys import"
+    verb = "keys ca import"
     function = "ledger.keys_verbs:import_"
     view = Columns("jitid.keys-import/1", "kid retired expires_at event", single=True)
 
@@ -208,7 +208,7 @@ class PublishBundle(Operation["Bundle"]):
     summary = "Return what verifiers of SVIDs trust."
     for_anybody = True
     effect = READS
-    verb = "keys bundle"
+    verb = "keys export bundle"
     function = "ledger.keys_verbs:bundle"
     only_formats = ("spiffe", "jwt", "pem", "json")
 
@@ -226,7 +226,7 @@ class PublishRevocations(Operation["list[RevocationList]"]):
     summary = "Return which certificates are revoked, signed by the authority of each."
     for_anybody = True
     effect = READS
-    verb = "keys crl"
+    verb = "keys export crl"
     function = "ledger.keys_verbs:crl"
     only_formats = ("pem", "der")
 
