@@ -112,7 +112,9 @@ def _debugs() -> bool:
 def _json_requested() -> bool:
     formats = [os.environ.get("JITID_FORMAT", "")]
     for word, following in zip(sys.argv, (*sys.argv[1:], ""), strict=True):
-        if word == "--format":
+        if word == "--json":
+            formats.append("json")
+        elif word == "--format":
             formats.append(following)
         elif word.startswith("--format="):
             formats.append(word.partition("=")[2])

@@ -152,6 +152,15 @@ def sweep_limits(config: Config) -> Thresholds:
     return Thresholds(**limits, known_only=config.text("delegators") == "known")  # type: ignore[arg-type]  # each as its setting converts it
 
 
+def shown_place(config: Config) -> str:
+    """Return the configured authority or ledger for display, without passwords."""
+    if config.remote is not None:
+        return config.remote
+    from jitid.authority.open_local import place_text
+
+    return place_text(config.ledger)
+
+
 def room(config: Config) -> int | None:
     """Return the maximum number of characters of strings in one request; None if unlimited."""
     # By default an authority accepts one mebibyte per request (serve_body).

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from textwrap import TextWrapper
 
-from jitid.cli.invocation import GlobalOptions
-from jitid.cli.verbs import FIRST_WORDS, GROUPS, verbs_of
+from jitid.cli.verbs import GROUPS, SECTIONS, next_words, verbs_of
 from jitid.operation.base import Verb
 from jitid.values.declaration import Field
 
@@ -16,13 +15,22 @@ _NAME_COLUMN = 30
 """Maximum width of the column of names; a longer name has a separate line."""
 HELP = ("-h, --help", "Show this help.")
 VERSION = ("-V, --version", "Show the version.")
-_EPILOG = "Global options, before or after the verb: see `jitid --help`."
+_EPILOG = "Options of every verb: jitid help options."
 ROOT_SENTENCE = "Just-in-time identity for AI agents."
-_ROOT_EPILOG = """Start with: jitid issue --task INC-4821 --delegator "$USER"
-
-Exit status: 0 done, 1 a bug, 2 usage, 3 not found, 4 denied by policy, 5 storage (try again), 6 refused,
-7 integrity, 8 credential not valid, 9 partly done, 10 findings, 11 not all was examined, 74 output not written
-(what was just made is revoked), 128+n ended by signal n."""
+TOPICS: Mapping[str, str] = {
+    "author": "Scripts and launchers of agents: issue, run, delegate, verify.",
+    "operator": "Sweeps, backups, keys and the daily round.",
+    "responder": "A leaked string, from paste to proof.",
+    "governor": "Policies, approvals, agents, delegators, audit.",
+    "fleet": "PostgreSQL, an authority, several machines.",
+    "scopes": "How scopes are written, covered and narrowed.",
+    "kinds": "The kinds of credentials, and what verifies them.",
+    "targets": "Databases, clouds and vaults that make credentials.",
+    "options": "The options of every verb.",
+    "exit-codes": "The exit statuses.",
+    "environment": "The environment variables.",
+}
+"""The topics of `jitid help`, each with a sentence."""
 
 
 def of(words: str) -> str:
@@ -34,7 +42,43 @@ def of(words: str) -> str:
         )
     if words:
         return _text(words, ["[OPTIONS]", "VERB", "..."], GROUPS[words], _EPILOG, None)
-    return _text("", ["[OPTIONS]", "VERB", "..."], ROOT_SENTENCE, _ROOT_EPILOG, None)
+    return _root()
+
+
+def _root() -> str:
+    """Return the help of the program: the verbs by section, and where the rest is."""
+    lines = ["Usage: jitid [OPTIONS] VERB ...", "", f"  {ROOT_SENTENCE}", ""]
+    width = max(len(word) for words in SECTIONS.values() for word in words) + 2
+    for section, words in SECTIONS.items():
+        lines.append(f"{section}:")
+        for word in words:
+            text = GROUPS.get(word) or sentence(verbs_of(word)[word].__doc__)
+            lines += [f"  {line}" for line in _row(word, width, text)]
+    return "\n".join([*lines, "", *_FOOTER.splitlines()]) + "\n"
+
+
+_FOOTER = """Options: --ledger URL, --remote URL, --json, --field NAME, -q, -v, --no-input, -V, -h;
+         all of them: jitid help options
+Also:    helper, mcp, completion, version
+Help:    jitid help VERB, or jitid help TOPIC:
+         author operator responder governor fleet
+         scopes kinds targets options exit-codes environment"""
+
+
+def _row(name: str, width: int, text: str) -> list[str]:
+    first, *others = _wrapped(text, 78 - width).splitlines()
+    return [f"{name:{width}}{first}", *(" " * width + line for line in others)]
+
+
+def rows(entries: Iterable[tuple[str, str]]) -> str:
+    """Return names and sentences in two columns."""
+    return "\n".join(_rows(((name, " ".join(text.split())) for name, text in entries), 78))
+
+
+def option_rows(fields: Iterable[Field]) -> str:
+    """Return the options among fields in two columns."""
+    entries = [(_names(field), field.help + _variable(field)) for field in fields if field.is_option]
+    return "\n".join(_rows([*entries, VERSION, HELP], 78))
 
 
 def sentence(doc: str | None) -> str:
@@ -49,9 +93,7 @@ def _text(words: str, usage: list[str], doc: str, epilog: str, command: type[Ver
     parts += [_paragraphs(doc, width)]
     if command is None:
         parts.append("Verbs:\n" + "\n".join(_rows(_verbs(words), width)))
-    fields = (
-        command.fields.values() if command is not None else () if words else GlobalOptions.fields.values()
-    )
+    fields = command.fields.values() if command is not None else ()
     options = [(_names(field), field.help + _variable(field)) for field in fields if field.is_option]
     arguments = [
         (field.metavar or "", field.help + ("  [required]" if field.stated else ""))
@@ -60,7 +102,7 @@ def _text(words: str, usage: list[str], doc: str, epilog: str, command: type[Ver
     ]
     if arguments:
         parts.append("Arguments:\n" + "\n".join(_rows(arguments, width)))
-    options += [HELP] if words else [VERSION, HELP]
+    options.append(HELP)
     parts.append("Options:\n" + "\n".join(_rows(options, width)))
     parts.append(_paragraphs(epilog, width))
     return "\n\n".join(parts) + "\n"
@@ -71,9 +113,11 @@ def _arguments(command: type[Verb]) -> list[str]:
 
 
 def _verbs(group: str) -> list[tuple[str, str]]:
-    if group:
-        return [(verb.partition(" ")[2], sentence(each.__doc__)) for verb, each in verbs_of(group).items()]
-    return [(word, GROUPS.get(word) or sentence(verbs_of(word)[word].__doc__)) for word in FIRST_WORDS]
+    verbs = verbs_of(group.partition(" ")[0])
+    return [
+        (word, GROUPS.get(verb) or sentence(verbs[verb].__doc__))
+        for word, verb in ((word, f"{group} {word}") for word in next_words(group))
+    ]
 
 
 def _names(field: Field) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jitid.errors import ConfigurationError, UsageError
 from jitid.system import output, time_limit
-from jitid.values.declaration import Declared, flag, opt
+from jitid.values.declaration import Declared, flag, opt, opts
 from jitid.values.field_types import FILE, FOLDER, NAME, TEXT
 from jitid.values.text import safe
 
@@ -43,8 +43,12 @@ class Invocation:
         self.credential_file: str | None = None
         self.credential_fd: str | None = None
         self.format: str | None = None
-        self.field: str | None = None
+        self.field: tuple[str, ...] = ()
+        """The only fields to show; empty for all."""
+        self.json = False
+        """Whether `--json` requests the format json."""
         self.timeout: str | None = None
+        self.no_pager = False
         self.no_color = False
         self.quiet = False
         self.verbose = False
@@ -146,7 +150,7 @@ class Invocation:
                 f"{quote(self.format)} is no format here",
                 f"choose one of: {', '.join((*FORMATS, *special_formats))}",
             )
-        if self.field is not None:
+        if self.field:
             raise UsageError(
                 "--field and --format cannot go together", "a field is shown as it is, one a line"
             )
@@ -166,14 +170,15 @@ class Invocation:
         ConfigurationError.
         """
         self.format_name()
-        if self.field is not None and self.format is not None:
+        if self.field and self.format is not None:
             raise UsageError(
                 "--field and --format cannot go together", "a field is shown as it is, one a line"
             )
-        if self.field is not None and self.field not in fields:
-            from jitid.formats.display import no_such_field
+        for name in self.field:
+            if name not in fields:
+                from jitid.formats.display import no_such_field
 
-            raise no_such_field(self.field, fields)
+                raise no_such_field(name, fields)
 
     def expect_own_form(self, *forms: str) -> str | None:
         """Return the form that `--format` requests of a verb with `forms` and no others; None without the flag.
@@ -182,17 +187,17 @@ class Invocation:
         configured for all verbs raises nothing.
         """
         name = self.format
-        if self.field is None and (name is None or name in forms):
+        if not self.field and (name is None or name in forms):
             from jitid.config.settings import FORMATS
 
             # Errors have the requested format if it is a usual one.
             self.format = name if name in FORMATS else None
             return name
-        if self.field is None and name is not None and len(forms) > 1:
+        if not self.field and name is not None and len(forms) > 1:
             from jitid.values.text import quote
 
             raise UsageError(f"{quote(name)} is no format here", f"choose one of: {', '.join(forms)}")
-        option = "--format" if self.field is None else "--field"
+        option = "--format" if not self.field else "--field"
         raise UsageError(
             f"{option} means nothing here",
             f"what is written is always {' or '.join(forms)}"
@@ -215,8 +220,8 @@ class Invocation:
         Raises OutputError too.
         """
         columns = (brief or view.brief) if self.by_eye() and not self.verbose else view.fields
-        if self.field in view.more:
-            columns = (self.field,)
+        if not set(self.field) <= set(columns):
+            columns = (*columns, *(name for name in self.field if name in view.more))
         self.show(view.display(records, compute, columns=columns, document=document))
 
     def show_record(
@@ -229,7 +234,7 @@ class Invocation:
         document: Mapping[str, Any] | None = None,
     ) -> None:
         """Write a sentence with its line end; if a format or a field is requested, the record with `computed`."""
-        if self.field is None and self.format_name() is None:
+        if not self.field and self.format_name() is None:
             output.write(sentence)
         else:
             self.show_records(view, [record], lambda _: computed or {}, document=document)
@@ -256,7 +261,7 @@ class Invocation:
 
     def by_eye(self) -> bool:
         """Return whether the output is a table for people: at a terminal, or by request."""
-        if self.field is not None:
+        if self.field:
             return False
         return self.format_name() == "table" or (self.format_name() is None and output.is_terminal())
 
@@ -382,13 +387,15 @@ class GlobalOptions(Declared):
     format: str | None = opt(
         TEXT, "--format", metavar="FMT", help="table, tsv, json, jsonl or csv. [env var: JITID_FORMAT]"
     )
-    field: str | None = opt(NAME, "--field", help="Print this field only, one value a line.")
+    json: bool = flag("--json", help="Same as --format json.")
+    field: tuple[str, ...] = opts(NAME, "--field", help="Print this field only; repeatable.")
     timeout: str | None = opt(
         TEXT,
         "--timeout",
         metavar="DURATION",
         help="Stop waiting after this time in all. [env var: JITID_TIMEOUT]",
     )
+    no_pager: bool = flag("--no-pager", help="Never start a pager.")
     no_color: bool = flag("--no-color", help="No colours, whatever the terminal.")
     quiet: bool = flag("--quiet", "-q", help="No notes on standard error.")
     verbose: bool = flag("--verbose", "-v", help="Tell more on standard error.")

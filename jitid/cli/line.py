@@ -53,7 +53,11 @@ def _bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Verb:
     fields = line.verb.fields
     for name, value in line.global_values.items():
         _check_texts(GlobalOptions.fields[name], value)
-        setattr(cli, name, value)
+        setattr(cli, name, tuple(value) if isinstance(value, list) else value)
+    if cli.json:
+        if cli.format not in (None, "json"):
+            raise UsageError("--json and --format cannot be combined", "use one of them")
+        cli.format = "json"
     cli.runs_command = line.verb.runs_command
     texts = dict(line.values)
     for name, field in fields.items():
@@ -147,8 +151,10 @@ def read(argv: Sequence[str]) -> Line | None:
 
 
 def requested_format(argv: Sequence[str]) -> str | None:
-    """Return the value of `--format` on a line that could not be parsed: its error has that format."""
+    """Return the format that a line requests which could not be parsed: its error has that format."""
     for index, word in enumerate(argv):
+        if word == "--json":
+            return "json"
         if word == "--format" and index + 1 < len(argv):
             return argv[index + 1]
         if word.startswith("--format="):

@@ -124,7 +124,22 @@ def _perform(verb: Verb, cli: Invocation) -> None:
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
     gc.enable()
-    run_verb(cli, verb)
+    if verb.may_page() and not cli.no_pager:
+        _page()
+    try:
+        run_verb(cli, verb)
+    finally:
+        output.finish()
+
+
+def _page() -> None:
+    """From now on, show long output in a pager if standard output is a terminal."""
+    if output.is_terminal():
+        from jitid.system import pager
+
+        words = pager.command()
+        if words is not None:
+            output.use_pager(words)
 
 
 def _verb(argv: Sequence[str], cli: Invocation) -> Verb | None:
@@ -135,7 +150,9 @@ def _verb(argv: Sequence[str], cli: Invocation) -> Verb | None:
     if argv and argv[-1] in ("--help", "-h") and " ".join(argv[:-1]) in ("", *GROUPS, *verbs_of(argv[0])):
         from jitid.cli import help_text
 
+        _page()
         output.write(help_text.of(" ".join(argv[:-1])))
+        output.finish()
         return None
     try:
         line = read(argv)

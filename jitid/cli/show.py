@@ -10,28 +10,32 @@ from jitid.system import output
 
 
 def show(
-    view: Display, output_format: Format | None = None, field: str | None = None, colour: bool | None = None
+    view: Display,
+    output_format: Format | None = None,
+    chosen: tuple[str, ...] = (),
+    colour: bool | None = None,
 ) -> None:
     """Write `view` to standard output.
 
-    `field` names a single field, shown alone, one value a line. Without a format, the output is a table on a terminal,
-    and tab-separated values without a header elsewhere. `colour` is True (always), False (never) or None (on a
-    terminal). Raises UsageError for a field that the view does not have, and OutputError.
+    `chosen` names the only fields to show: one line a row, with tabs between several values. Without a format, the
+    output is a table on a terminal, and tab-separated values without a header elsewhere. `colour` is True (always),
+    False (never) or None (on a terminal). Raises UsageError for a field that the view does not have, and
+    OutputError.
     """
     terminal = output.is_terminal()
     output.write_pieces(
         pieces(
             view,
             output_format or (Format.TABLE if terminal else Format.TSV),
-            field,
+            chosen,
             colour=terminal if colour is None else colour,
         )
     )
 
 
-def pieces(view: Display, output_format: Format, field: str | None, *, colour: bool) -> Iterator[str]:
+def pieces(view: Display, output_format: Format, chosen: tuple[str, ...], *, colour: bool) -> Iterator[str]:
     """Return `view` as pieces of text, row by row. Raises the same errors as `show`."""
-    return _text(view, output_format, colour) if field is None else _field(view, field)
+    return _chosen(view, chosen) if chosen else _text(view, output_format, colour)
 
 
 def _text(view: Display, output_format: Format, colour: bool) -> Iterator[str]:
@@ -60,9 +64,10 @@ def _text(view: Display, output_format: Format, colour: bool) -> Iterator[str]:
             assert_never(output_format)
 
 
-def _field(view: Display, field: str) -> Iterator[str]:
-    if field not in view.fields:
-        raise no_such_field(field, view.fields)
+def _chosen(view: Display, chosen: tuple[str, ...]) -> Iterator[str]:
+    for field in chosen:
+        if field not in view.fields:
+            raise no_such_field(field, view.fields)
     from jitid.formats.cell import cell
 
-    return (cell(row.get(field)) + "\n" for row in view.rows)
+    return ("\t".join([cell(row.get(field)) for field in chosen]) + "\n" for row in view.rows)

@@ -8,7 +8,7 @@ from importlib import import_module
 from jitid.operation.base import Verb
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "Daily": ("run", "issue", "renew", "verify", "list", "inspect"),
+    "Daily": ("run", "issue", "renew", "verify", "list", "inspect", "status", "whoami"),
     "Watch": ("sweep", "report", "doctor", "schedule"),
     "Respond": ("trace", "scan", "leak", "revoke", "retire"),
     "Govern": ("policy", "agent", "delegator", "task", "approve", "authorize", "adopt"),
@@ -16,7 +16,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """The sections of the help, and the first words of their verbs."""
 
-PLUMBING = ("helper", "mcp", "completion")
+PLUMBING = ("helper", "mcp", "completion", "help", "version")
 """First words that the help names in one line: other programs call them, or an installation does once."""
 
 GROUPS: Mapping[str, str] = {
@@ -56,6 +56,8 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "approve": ("capabilities.issue.approval_operations",),
     "access": ("capabilities.access.operations",),
     "list": ("cli.identity.commands",),
+    "status": ("cli.identity.commands",),
+    "whoami": ("cli.identity.commands",),
     "tree": ("capabilities.inventory.operations",),
     "revoke": ("capabilities.inventory.operations",),
     "retire": ("capabilities.inventory.operations",),
@@ -75,6 +77,8 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "schedule": ("cli.sweep.commands",),
     "config": ("cli.setup.commands",),
     "completion": ("cli.setup.commands",),
+    "help": ("cli.setup.commands",),
+    "version": ("cli.setup.commands",),
 }
 """First word of a verb -> the modules that declare the verbs which begin with it."""
 

@@ -19,17 +19,17 @@ class Stream:
         self,
         fields: tuple[str, ...],
         chosen: Format,
-        field: str | None,
+        chosen_fields: tuple[str, ...],
         *,
         widths: Mapping[str, int],
         colour: bool,
     ) -> None:
-        """Set the format. `field` is the only field to show, if any; a table takes `widths` as `Growing` does."""
+        """Set the format. `chosen_fields` are the only fields to show, if any; `widths` are those of a table."""
         self._fields = fields
         self._chosen = chosen
-        self._field = field
+        self._chosen_fields = chosen_fields
         self._table = None
-        if chosen is Format.TABLE and field is None:
+        if chosen is Format.TABLE and not chosen_fields:
             from jitid.formats.table import Growing
 
             self._table = Growing(fields, widths, colour)
@@ -38,12 +38,14 @@ class Stream:
         """Return the text before the first row."""
         if self._table is not None:
             return self._table.header()
-        return self._csv([]) if self._chosen is Format.CSV and self._field is None else ""
+        return self._csv([]) if self._chosen is Format.CSV and not self._chosen_fields else ""
 
     def lines(self, rows: Rows) -> str:
         """Return more rows as text."""
-        if self._field is not None:
-            return "".join([cell(row.get(self._field)) + "\n" for row in rows])
+        if self._chosen_fields:
+            return "".join(
+                ["\t".join([cell(row.get(name)) for name in self._chosen_fields]) + "\n" for row in rows]
+            )
         match self._chosen:
             case Format.TABLE:
                 return "" if self._table is None else self._table.lines(rows)

@@ -56,6 +56,10 @@ class Verb(Declared):
         """Return the fields of this line's output, if an option changes them; None if its output has one form."""
         return self.view
 
+    def may_page(self) -> bool:
+        """Return whether a terminal shows long output of this line in a pager."""
+        return self.effect == READS
+
     def may_change(self) -> bool:
         """Return whether this line may change data."""
         if any(getattr(self, name, None) for name in ("dry_run", "list_rules")):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from jitid.redaction.token_format import masked
 from jitid.system import time_limit
+
+if TYPE_CHECKING:
+    from jitid.system.pager import Pager
 
 DATA = 1
 TALK = 2
@@ -31,12 +35,34 @@ def claim_descriptors() -> None:
             os.open(os.devnull, mode)
 
 
+_pager: Pager | None = None
+
+
+def use_pager(words: list[str]) -> None:
+    """From now on, show output that is longer than the terminal in a pager with this command."""
+    global _pager
+    from jitid.system.pager import Pager
+
+    _pager = Pager(words)
+
+
+def finish() -> None:
+    """Write output that was held back for a pager, or wait until the user has left the pager. Raises OutputError."""
+    global _pager
+    if _pager is not None:
+        pager, _pager = _pager, None
+        write(pager.close())
+
+
 def write(text: str) -> None:
     """Write `text` to standard output as UTF-8, in one call if the system accepts that.
 
     Raises OutputError if not all of it can be written: a closed descriptor, a full device, or a reader that has gone
     away. In the last case the cause is a BrokenPipeError, and no message is needed.
     """
+    if _pager is not None:
+        _pager.write(text)
+        return
     try:
         _write_all(DATA, text)
     except OSError as error:

@@ -66,6 +66,15 @@ def data_folder(environ: Mapping[str, str] = os.environ) -> str:
     return f"{_folder('XDG_DATA_HOME', '.local/share', environ)}/{APPLICATION}"
 
 
+def state_folder(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of the user's records of past runs."""
+    if not _XDG:
+        from platformdirs import user_state_dir
+
+        return user_state_dir(APPLICATION, appauthor=False)
+    return f"{_folder('XDG_STATE_HOME', '.local/state', environ)}/{APPLICATION}"
+
+
 def default_ledger(environ: Mapping[str, str] = os.environ) -> str:
     """Return the folder of ledger and keys, unless the configuration names another.
 

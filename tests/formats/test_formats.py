@@ -90,9 +90,9 @@ WRITERS: dict[str, Callable[[str], str]] = {
     "tsv-one": lambda text: written(tsv.text, _row(text)._replace(one=True)),
     "tsv-list": lambda text: written(tsv.text, Display("", ("v",), [{"v": [text, "x"]}])),
     "csv": lambda text: written(csv.text, _row(text)),
-    "field": lambda text: "".join(show.pieces(_row(text), Format.TSV, "purpose", colour=False)),
-    "stream": lambda text: Stream(FIELDS, Format.TSV, None, widths={}, colour=False).lines(_row(text).rows),
-    "stream-field": lambda text: Stream(FIELDS, Format.TSV, "purpose", widths={}, colour=False).lines(
+    "field": lambda text: "".join(show.pieces(_row(text), Format.TSV, ("purpose",), colour=False)),
+    "stream": lambda text: Stream(FIELDS, Format.TSV, (), widths={}, colour=False).lines(_row(text).rows),
+    "stream-field": lambda text: Stream(FIELDS, Format.TSV, ("purpose",), widths={}, colour=False).lines(
         _row(text).rows
     ),
     "table": lambda text: written(lambda each: table.text(each, False), _row(text)),

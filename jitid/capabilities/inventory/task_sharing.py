@@ -13,6 +13,7 @@ from jitid.capabilities.identity.revocation_result import Ended
 from jitid.capabilities.identity.store import CredentialChanges, CredentialStore
 from jitid.capabilities.identity.task_store import ShareChanges, TaskChanges, TaskStore
 from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.inventory import status_operations
 from jitid.errors import NotFoundError, PolicyDeniedError, UsageError
 from jitid.model.credential import State
 from jitid.model.ledger_rows import Selection
@@ -279,6 +280,12 @@ def narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> o
             if caller.delegator is None:
                 return None
             # The stated values are overwritten: otherwise a caller could see the tree of another.
+            return operation.replace(under=None, delegator=caller.delegator)
+        case status_operations.ShowStatus():
+            if credential is not None:
+                return operation.replace(under=credential.id, delegator=None)
+            if caller.delegator is None:
+                return None
             return operation.replace(under=None, delegator=caller.delegator)
         case inventory_operations.ListTasks():
             if caller.delegator is None:

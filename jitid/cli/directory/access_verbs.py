@@ -156,7 +156,7 @@ def _hand_out(
 def _show(cli: Invocation, view: Columns, granted: Granted, out: str | None) -> None:
     token = None if granted.secret is None else granted.secret.reveal()
     line = f"{granted.access.id if token is None else token}\n"
-    plainly = cli.field is None and cli.format is None
+    plainly = not cli.field and cli.format is None
     if out is not None:
         write_private(out, line.encode())
         if plainly:

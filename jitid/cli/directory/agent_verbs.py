@@ -148,7 +148,7 @@ def _withdraw(
             limit = revoke.confirmed(cli, limit, lambda: authority.perform(preview).ended.radius)
         withdrawal = authority.perform(operation.replace(most=limit))
         settle_event(authority, withdrawal.ended.event, cli.warn)
-    if cli.field is None and cli.format_name() is None:
+    if not cli.field and cli.format_name() is None:
         sentence = _foreseen_sentence if operation.dry_run else _done_sentence
         output.write(sentence(withdrawal, verb) + "\n")
         return
@@ -278,7 +278,7 @@ def suggest(cli: Invocation, operation: SuggestPolicy) -> None:
     if operation.agent is None and operation.task is None:
         raise UsageError("nothing is named to be looked at", "name an agent, or a task with --task")
     suggestions = open_authority(cli.config()).perform(operation)
-    if cli.field is not None or cli.format_name() is not None:
+    if cli.field or cli.format_name() is not None:
         cli.show_records(
             operation.view,
             suggestions,

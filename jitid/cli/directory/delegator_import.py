@@ -68,7 +68,7 @@ def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators)
 
 def _report(cli: Invocation, operation: ImportDelegators, reconciled: Reconciled) -> None:
     dry_run = operation.dry_run
-    if cli.field is not None or cli.format_name() is not None:
+    if cli.field or cli.format_name() is not None:
         delegator_verbs.show_row(
             cli,
             operation.view,

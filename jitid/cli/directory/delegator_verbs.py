@@ -42,7 +42,7 @@ def shown(cli: Invocation, row: dict[str, Any]) -> dict[str, Any]:
     JSON keeps lists. Other formats join the values with semicolons, because names of groups contain blanks. They also
     distinguish an empty list of entitlements from entitlements that the policy alone decides.
     """
-    if cli.field is None and cli.format_name() in ("json", "jsonl"):
+    if not cli.field and cli.format_name() in ("json", "jsonl"):
         return row
     cells = {name: joined(value) if isinstance(value, tuple) else value for name, value in row.items()}
     if not row.get("entitlements", True):
@@ -186,7 +186,7 @@ def disable(cli: Invocation, operation: directory_operations.DisableDelegator) -
     result = _disable(cli, authority, operation)
     if not operation.dry_run:
         settle_event(authority, result.event, cli.warn)
-    if cli.field is not None or cli.format_name() is not None:
+    if cli.field or cli.format_name() is not None:
         departure = result.departure
         show_row(
             cli,
@@ -265,7 +265,7 @@ def _performed(cli: Invocation, authority: Authority, operation: Operation[Resul
 
 def _report(cli: Invocation, view: Columns, record: Edited | Enabled, sentence: str) -> None:
     """Show the outcome of a change, as a sentence or in the requested format."""
-    if cli.field is None and cli.format_name() is None:
+    if not cli.field and cli.format_name() is None:
         output.write(sentence + "\n")
     else:
         show_row(cli, view, record)

@@ -138,7 +138,7 @@ def batch(cli: Invocation, operation: Authorize) -> None:
         OutputError: the reader of the answers is gone.
 
     """
-    if cli.field is not None or cli.format not in (None, "jsonl"):
+    if cli.field or cli.format not in (None, "jsonl"):
         raise UsageError(
             "answers are written as JSON lines and in no other format",
             "leave --format and --field out, and give the lines to jq",

@@ -6,7 +6,7 @@ from jitid.capabilities.identity.filter_store import SORT_KEYS, Filter
 from jitid.formats.columns import Columns
 from jitid.operation.base import READS, Verb, rows_opt
 from jitid.values.declaration import opt
-from jitid.values.field_types import ID, choice
+from jitid.values.field_types import DURATION, ID, choice
 
 CREDENTIAL = (
     "id jti task agent delegator delegated_by delegator_proof kind state sensitivity scopes audiences purpose depth "
@@ -50,3 +50,39 @@ class ListCommand(Filter, Verb):
     )
     limit: int = rows_opt()
     after: str | None = opt(ID, "--after", help="Go on after ID, the last one seen.")
+
+
+class StatusCommand(Verb):
+    """Show what is live, what expires soon, and what needs attention.
+
+    It ends with one command to run next. Without a role at an authority, it counts only your own credentials.
+    """
+
+    verb = "status"
+    function = "identity.status:status"
+    effect = READS
+    view = Columns(
+        "jitid.status/1",
+        "live expiring next_expiry open_tasks overdue_tasks leaked standing unsettled approvals swept_at "
+        "findings ledger issuer next",
+        single=True,
+    )
+
+    soon: int = opt(DURATION, "--soon", help="Count credentials that expire within (15m).", absent=900)
+
+
+class WhoamiCommand(Verb):
+    """Show who you are to jitid here, and what you may do.
+
+    Login, ledger or authority, roles, the credential that `issue` delegates from, and whether this user can read
+    the signing key or act as a person.
+    """
+
+    verb = "whoami"
+    function = "identity.status:whoami"
+    effect = READS
+    view = Columns(
+        "jitid.whoami/1",
+        "caller delegator proof roles agent task expires_at ledger issuer confinement reason",
+        single=True,
+    )

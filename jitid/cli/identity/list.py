@@ -48,7 +48,7 @@ def list_(cli: Invocation, args: commands.ListCommand) -> None:
         credentials = credentials[: args.limit]
     bound = any(row.process is not None and row.ended_at is None for row in credentials)
     cli.show_records(BOUND if bound else args.view, credentials, partial(record_rows.computed, now=page.now))
-    if cli.field is None:
+    if not cli.field:
         record_rows.warn_of_orphans(cli, orphans(credentials, page.now))
     if process is None and credentials:
         cli.note_more(len(credentials), limit, f"go on with --after {credentials[-1].jti}")

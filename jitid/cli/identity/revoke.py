@@ -141,7 +141,7 @@ def confirmed(cli: Invocation, limit: int | None, foresee: Callable[[], Radius])
 
 def report_ended(cli: Invocation, ended: Ended, *, dry_run: bool) -> None:
     """Show the result of a revocation, as a sentence or in the requested format."""
-    if cli.field is not None or cli.format_name() is not None:
+    if cli.field or cli.format_name() is not None:
         cli.show_records(REVOKED, [ended], lambda _: {"dry_run": dry_run})
         if ended.unproved is not None:
             cli.warn(unproved(ended.unproved))

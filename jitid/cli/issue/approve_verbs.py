@@ -366,7 +366,7 @@ def _decided(cli: Invocation, decision: Decided) -> dict[str, Any]:
 
 def _cell(cli: Invocation, groups: Sequence[str]) -> str | list[str]:
     """Return groups joined in one cell, because their names may contain blanks; in JSON as a list."""
-    if cli.field is None and cli.format_name() in ("json", "jsonl"):
+    if not cli.field and cli.format_name() in ("json", "jsonl"):
         return list(groups)
     return joined(groups)
 

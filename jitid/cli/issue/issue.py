@@ -83,7 +83,8 @@ def _check(cli: Invocation, args: commands.IssueCommand, *, many: bool) -> None:
     if args.dry_run and not many:
         cli.expect(args.decided.fields)
     else:
-        cli.expect((*args.issued.fields, *_parts(cli, args)))
+        # A part of a secret is shown alone.
+        cli.expect((*args.issued.fields, *(_parts(cli, args) if len(cli.field) == 1 else ())))
     check_one_stdin(args.parent_file, args.from_file, args.delegator_token_file, args.public_key)
     if args.dry_run and args.wait is not None:
         raise UsageError("a dry run asks for no approval, and so there is no --wait for one")
@@ -97,16 +98,16 @@ def _check(cli: Invocation, args: commands.IssueCommand, *, many: bool) -> None:
 def _parts(cli: Invocation, args: commands.IssueCommand) -> tuple[str, ...]:
     """Return the parts of the secret that can be shown alone."""
     kind = "" if args.kind is None else args.kind.kind.partition(":")[0]
-    if kind in ("openbao-lease", "exec") and cli.field is not None:
+    if kind in ("openbao-lease", "exec") and cli.field:
         # Its maker decides which parts it has.
-        return (cli.field,)
+        return cli.field
     return PARTS.get(kind, ())
 
 
 def _show(cli: Invocation, issued: Issued, args: commands.IssueCommand) -> None:
     secret = issued.credentials[0].secret
     ends_at = usable_until(issued.expires_at, issued.credentials[0].facts)
-    plain = cli.field is None and cli.format is None
+    plain = not cli.field and cli.format is None
     if args.out is not None:
         for path, text in files_of(issued.kind, secret, ends_at, args.out).items():
             write_private(path, text.encode())
@@ -114,10 +115,11 @@ def _show(cli: Invocation, issued: Issued, args: commands.IssueCommand) -> None:
         output.write(text_of(issued.kind, secret, ends_at))
     if plain:
         return
-    if cli.field is not None and cli.field not in args.issued.fields and cli.field in secret.names:
+    name = cli.field[0] if len(cli.field) == 1 else ""
+    if name in secret.names and name not in args.issued.fields:
         # With --out, the secret is in the file, and nowhere else.
         if args.out is None:
-            output.write(with_final_newline(secret.reveal(cli.field)))
+            output.write(with_final_newline(secret.reveal(name)))
         return
     cli.show_records(args.issued, [issued], lambda issued: secret_fields(issued, shown=args.out is None))
 
@@ -205,14 +207,14 @@ def _hand_out(cli: Invocation, args: commands.RenewCommand, issued: Issued, targ
     secret = issued.credentials[0].secret
     if target is not None:
         write_private(target, f"{secret.reveal()}\n".encode())
-    elif cli.field is None and cli.format is None:
+    elif not cli.field and cli.format is None:
         output.write(f"{secret.reveal()}\n")
     else:
         _show_successor(cli, args, issued, shown=True)
 
 
 def _show_successor(cli: Invocation, args: commands.RenewCommand, issued: Issued, *, shown: bool) -> None:
-    if cli.field is not None or cli.format is not None:
+    if cli.field or cli.format is not None:
         cli.show_records(args.view, [issued], lambda issued: secret_fields(issued, shown=shown))
 
 

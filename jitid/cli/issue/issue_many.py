@@ -103,7 +103,7 @@ def issue(cli: Invocation, args: commands.IssueCommand, template: IssueRequest, 
 
 def _check_options(cli: Invocation, args: commands.IssueCommand) -> None:
     """Raise UsageError for options that a list of credentials cannot have."""
-    if cli.field is not None or cli.format not in (None, "jsonl"):
+    if cli.field or cli.format not in (None, "jsonl"):
         raise UsageError(
             "many credentials are written as JSON lines and in no other format",
             "leave --format and --field out, and give the lines to jq",

@@ -272,7 +272,7 @@ class _Start:
 
 def _check(cli: Invocation, args: commands.RunCommand) -> None:
     """Raise UsageError for options that contradict each other, before any credential is issued."""
-    if cli.field is not None:
+    if cli.field:
         raise UsageError("`run` shows nothing of its own, so there is no --field")
     if args.env is not None and args.file is not None:
         raise UsageError(

@@ -176,7 +176,7 @@ def change(cli: Invocation, args: commands.AdoptChangeCommand) -> None:
         raise UsageError("nothing is stated that should change; nothing was changed", "see: jitid adopt show")
     operation = ops.ChangeAdopted(names=_named(args.names), amended=amended, accept_clock=cli.accept_clock)
     page = open_authority(cli.config()).perform(operation)
-    if cli.field is not None or cli.format_name() is not None:
+    if cli.field or cli.format_name() is not None:
         # All columns, even in a table.
         cli.show(args.view.display(page.secrets, partial(_computed, now=page.now)))
         return
@@ -228,7 +228,7 @@ def suggest(cli: Invocation, operation: ops.SuggestReplacements) -> None:
         for start in range(0, len(chosen_names), _AT_ONCE)
         for replacement in authority.perform(operation.replace(names=chosen_names[start : start + _AT_ONCE]))
     ]
-    if cli.field is not None or cli.format_name() is not None:
+    if cli.field or cli.format_name() is not None:
         cli.show_records(operation.view, replacements, partial(_as_commands, cli))
     else:
         output.write("\n".join(_text(cli, replacement) for replacement in replacements))

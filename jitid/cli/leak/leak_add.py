@@ -216,7 +216,7 @@ def _show(
 ) -> None:
     leaks = _leaks(authority, total, report.source)
     document: dict[str, Any] | None = None
-    if cli.field is None and cli.format_name() == "json":
+    if not cli.field and cli.format_name() == "json":
         document = {
             "items": [args.view.row(leaked, exposures(leaked)) for leaked in leaks],
             "source": report.source,

@@ -138,11 +138,11 @@ def timeline(cli: Invocation, operation: RecountLeaks) -> None:
     if cli.special_format is not None:
         output.write_pieces(text(accounts))
         return
-    if cli.field is None and cli.format_name() is None and output.is_terminal():
+    if not cli.field and cli.format_name() is None and output.is_terminal():
         output.write_pieces(text(accounts, terminal_width()))
         return
     rows = (row for account in accounts for row in rows_of_steps(account))
     items = None
-    if cli.field is None and cli.format_name() == "json":
+    if not cli.field and cli.format_name() == "json":
         items = {"items": [document(account) for account in accounts]}
     cli.show(Display(operation.view.schema, operation.view.fields, rows, document=items))

@@ -60,14 +60,14 @@ def log(cli: Invocation, args: commands.AuditLogCommand) -> None:
     if args.follow:
         if args.event is not None:
             raise UsageError("--follow and --event cannot go together", "a single event has nothing after it")
-        if cli.format_name() == "json" and cli.field is None:
+        if cli.format_name() == "json" and not cli.field:
             raise UsageError("a JSON document has an end, and --follow has none", "use --format jsonl")
         _follow(cli, args, log_filter, view)
         return
     documents = open_authority(cli.config()).perform(
         ReadLog(chosen=log_filter, limit=args.limit, members=args.members)
     )
-    if cli.format_name() in ("json", "jsonl") and cli.field is None:
+    if cli.format_name() in ("json", "jsonl") and not cli.field:
         all_fields = dict.fromkeys((*view.fields, *(name for document in documents for name in document)))
         cli.show(Display(view.schema, tuple(all_fields), documents))
     elif args.event is not None and len(documents) == 1 and cli.by_eye():
@@ -187,7 +187,7 @@ def _follow(cli: Invocation, args: commands.AuditLogCommand, log_filter: LogFilt
                 colour=cli.coloured(),
             )
             text = stream.header()
-        unfiltered = format_ == "jsonl" and cli.field is None
+        unfiltered = format_ == "jsonl" and not cli.field
         text += stream.lines(
             documents if unfiltered else [view.row(document, _count(document)) for document in documents]
         )
@@ -201,7 +201,7 @@ def head(cli: Invocation, operation: SignHead) -> None:
         cli.expect_own_form()
     signed_head = open_authority(cli.config()).perform(operation)
     # The configured format does not apply: the stored head must have the form that --expect-head reads.
-    if cli.field is None and cli.format is None:
+    if not cli.field and cli.format is None:
         output.put([f"{signed_head}\n"], operation.out)
     else:
         cli.show_records(operation.view, [{"head": signed_head}])

@@ -101,6 +101,10 @@ class AuditLogCommand(Verb):
         """Whether it shows actions instead of events."""
         return any(each is not None for each in (self.at, self.within, self.action, self.resource))
 
+    def may_page(self) -> bool:
+        """Return whether the output ends."""
+        return not self.follow
+
     def shown_view(self) -> Columns:
         """Return the fields of actions, or of events."""
         return ACTIONS if self.shows_actions else EVENTS_WITH_MEMBERS if self.members else EVENTS

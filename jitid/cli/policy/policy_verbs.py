@@ -67,7 +67,7 @@ def check(cli: Invocation, args: commands.PolicyCheckCommand) -> None:
         _note_approvals(cli, checked.rules)
     errors = sum(row["severity"] == "error" for row in problems)
     totals = f"{counted(rules, 'rule')} in {counted(files, 'file')}"
-    if cli.field is not None or cli.format_name() is not None:
+    if cli.field or cli.format_name() is not None:
         folder_paths = [folder.path for folder in folders]
         document = {
             "places": folder_paths,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jitid.formats.columns import Columns
 from jitid.operation.base import READS, Verb
-from jitid.values.declaration import arg, flag, opt, opts
+from jitid.values.declaration import arg, args, flag, opt, opts
 from jitid.values.field_types import COUNT, FILE, TEXT, URL, choice, number_within, texts
 
 
@@ -204,3 +204,27 @@ class CompletionInstallCommand(Verb):
         "--shell",
         help="bash, zsh or fish; repeatable (default: those that are installed).",
     )
+
+
+class HelpCommand(Verb):
+    """Show the help of a verb, or a topic.
+
+    Topics: author, operator, responder, governor, fleet, scopes, kinds, targets, options, exit-codes, environment.
+    """
+
+    verb = "help"
+    function = "setup.help:help_"
+    effect = READS
+    only_formats = ()
+    repairs_configuration = True
+
+    words: tuple[str, ...] = args(TEXT, "[VERB|TOPIC]...", help="A verb, or a topic.")
+
+
+class VersionCommand(Verb):
+    """Show the version of jitid."""
+
+    verb = "version"
+    function = "setup.help:version"
+    effect = READS
+    view = Columns("jitid.version/1", "version python", single=True)

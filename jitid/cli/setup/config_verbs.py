@@ -72,7 +72,7 @@ def unset(cli: Invocation, args: commands.ConfigUnsetCommand) -> None:
 
 def path(cli: Invocation) -> None:
     """Perform `jitid config path`."""
-    if cli.field is None and cli.format is None:
+    if not cli.field and cli.format is None:
         output.write(safe(own_file(cli.config_file)) + "\n")
         return
     # The user may be about to repair the file.

@@ -71,7 +71,7 @@ class FindingsOutput(Record):
 
     def _text(self, cli: Invocation, records: SweptRows, out: str | None) -> Iterator[str]:
         rules, wording = self.rules, self.wording
-        if cli.field is not None:
+        if cli.field:
             return self._table(
                 (self.row(record) for record in records if "state" in record), Format.TSV, cli.field
             )
@@ -104,9 +104,9 @@ class FindingsOutput(Record):
                 return self._table(self._rows_with_coverage(records, quiet=cli.quiet), Format(other))
 
     def _table(
-        self, rows: Iterable[Mapping[str, Any]], form: Format, field: str | None = None
+        self, rows: Iterable[Mapping[str, Any]], form: Format, fields: tuple[str, ...] = ()
     ) -> Iterator[str]:
-        return pieces(Display(self.view.schema, self.view.fields, rows), form, field, colour=False)
+        return pieces(Display(self.view.schema, self.view.fields, rows), form, fields, colour=False)
 
     def _rows_with_coverage(self, records: SweptRows, *, quiet: bool) -> Iterator[Mapping[str, Any]]:
         """Yield records as rows with the same fields, for formats that have no other place for the coverage.

@@ -68,7 +68,7 @@ def _text(cli: Invocation, sprawl_report: Report, own_format: str | None, out: s
         return report_figures.exposition(sprawl_report)
     name = cli.format_name()
     shape = Format(name) if name else Format.TABLE if out is None and output.is_terminal() else Format.TSV
-    if cli.field is not None:
+    if cli.field:
         from jitid.cli import show
 
         totals = ReportCommand.view.display([sprawl_report.survey.totals])
@@ -86,4 +86,4 @@ def _text(cli: Invocation, sprawl_report: Report, own_format: str | None, out: s
         report_figures.rows(sprawl_report),
         document=report_document.document(sprawl_report) if shape is Format.JSON else None,
     )
-    return show.pieces(view, shape, None, colour=False)
+    return show.pieces(view, shape, (), colour=False)

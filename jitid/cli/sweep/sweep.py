@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jitid.authority.open import open_authority, sweep_limits
+from jitid.authority.open import open_authority, shown_place, sweep_limits
 from jitid.authority.open_local import sweep_head
 from jitid.capabilities.audit.kept_heads import keep_head, keep_own_head, kept_heads
 from jitid.capabilities.identity import revocation_result
@@ -108,8 +108,21 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
             new_baseline.finish(converter.complete if args.since is None else {})
         if work.ended:
             work.settle()
+        if not (args.rule or args.skip or args.since is not None):
+            _remember(cli, converter)
         kept_head = _keep_head(cli, converter, args.head_out)
         _conclude(cli, converter, kept_head, undone=work.undone)
+
+
+def _remember(cli: Invocation, converter: RecordConverter) -> None:
+    """Record the outcome for `jitid status`."""
+    from time import time
+
+    from jitid.capabilities.sweep import last_sweep
+
+    counts = {severity.value: converter.counts[severity] for severity in reversed(Severity)}
+    place = shown_place(cli.config())
+    last_sweep.remember(place, last_sweep.LastSweep(int(time()), counts, not converter.incomplete))
 
 
 def chosen_rules(

@@ -1,0 +1,99 @@
+"""`jitid help`: the help of a verb, or a topic. And `jitid version`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jitid import __version__
+from jitid.cli import help_text, old_names
+from jitid.cli.help_text import TOPICS
+from jitid.cli.invocation import GlobalOptions, Invocation
+from jitid.cli.verbs import GROUPS, verbs_of
+from jitid.errors import UsageError
+from jitid.system import output
+from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.cli.setup import commands
+
+
+def help_(_: Invocation, args: commands.HelpCommand) -> None:
+    """Perform `jitid help`."""
+    words = " ".join(args.words)
+    if words in TOPICS:
+        output.write(_DERIVED[words]() if words in _DERIVED else _text(words))
+        return
+    present = " ".join(old_names.present(args.words))
+    verb = present.partition(" --")[0]
+    if verb and verb not in GROUPS and verb not in verbs_of(verb.partition(" ")[0]):
+        raise UsageError(f"{quote(words)} is neither a verb nor a topic", "list both: jitid help")
+    renamed = f"`jitid {words}` is now `jitid {present}`.\n\n" if present != words else ""
+    output.write(renamed + help_text.of(verb))
+
+
+def version(cli: Invocation) -> None:
+    """Perform `jitid version`."""
+    from jitid.cli.setup.commands import VersionCommand
+
+    python = platform.python_version()
+    if cli.field or cli.format_name() is not None:
+        cli.show_row(VersionCommand.view, {"version": __version__, "python": python})
+    else:
+        output.write(f"jitid {__version__}\n")
+
+
+def _text(topic: str) -> str:
+    path = os.path.join(os.path.dirname(os.path.dirname(__file__)), "topics", f"{topic}.txt")
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def _page() -> Mapping[str, Any]:
+    """Return the texts of jitid(1) besides the declarations."""
+    import tomllib
+
+    with open(os.path.join(os.path.dirname(os.path.dirname(__file__)), "pages", "jitid.toml"), "rb") as file:
+        return tomllib.load(file)
+
+
+def _exit_codes() -> str:
+    page = _page()
+    rows = [*page["statuses"].items(), ("128+n", page["signal"])]
+    of_run = page["statuses_of_run"].items()
+    return (
+        f"{help_text.rows(rows)}\n\nOf `jitid run`, besides the status of its command:\n"
+        f"{help_text.rows(of_run)}\n"
+    )
+
+
+def _environment() -> str:
+    from jitid.cli.verbs import all_verbs
+    from jitid.config.settings import SETTINGS
+
+    variables = {
+        field.env: f"{field.flags[0]} of `{verb}`."
+        for verb, command in reversed(all_verbs().items())
+        for field in command.fields.values()
+        if field.env
+    }
+    variables |= {
+        f"JITID_{name.upper()}": f"The setting `{name}`."
+        for name, each in SETTINGS.items()
+        if each.environment
+    }
+    return help_text.rows([*sorted(variables.items()), *_page()["environment"].items()]) + "\n"
+
+
+def _options() -> str:
+    return help_text.option_rows(GlobalOptions.fields.values()) + "\n"
+
+
+_DERIVED: Mapping[str, Callable[[], str]] = {
+    "exit-codes": _exit_codes,
+    "environment": _environment,
+    "options": _options,
+}
+"""The topics whose texts come from declarations."""
