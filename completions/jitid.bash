@@ -7,203 +7,149 @@
 # A SOURCE is `:WORD,WORD`, or any of ids tasks agents records delegators known keys approvals access adopted leaks
 # kinds files folders command setting, joined by `/`.
 __jitid_table() {
-    local everywhere="--config=files --profile=nothing --ledger=folders --remote=folders --credential-file=files --credential-fd=nothing --format=:table,tsv,json,jsonl,csv --field=nothing --timeout=nothing --no-color --quiet|-q --verbose|-v --debug --no-input --accept-clock --help|-h"
+    local everywhere="--config=files --profile=nothing --ledger=folders --remote=folders --credential-file=files --credential-fd=nothing --format=:table,tsv,json,jsonl,csv --json --field+=nothing --timeout=nothing --no-pager --no-color --quiet|-q --verbose|-v --debug --no-input --accept-clock --help|-h"
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='issue run mcp serve renew verify authorize inspect trace scan leak adopt approve access list tree revoke retire sweep report explain policy task delegator agent audit keys publish prune ledger helper doctor schedule config completion'
+        verbs='run issue renew verify list inspect status whoami sweep report doctor schedule trace scan leak revoke retire policy agent delegator task approve authorize adopt serve access keys publish ledger audit config helper mcp completion help version'
         options="--version|-V $everywhere"
-        ;;
-    'task')
-        verbs='give list share show'
         ;;
     'leak')
         verbs='add close list show timeline'
         ;;
-    'adopt')
-        verbs='add change ended list probe show suggest'
-        ;;
-    'delegator')
-        verbs='add change disable enable import list show'
-        ;;
-    'approve')
-        verbs='deny grant list show'
-        ;;
-    'access')
-        verbs='bootstrap grant list revoke rotate'
-        ;;
-    'agent')
-        verbs='change classify list register resume review show suggest suspend unregister'
+    'schedule')
+        verbs='cron systemd'
         ;;
     'policy')
         verbs='check diff init show test'
         ;;
-    'audit')
-        verbs='export head log verify'
+    'agent')
+        verbs='change classify list register resume review show suggest suspend unregister'
+        ;;
+    'delegator')
+        verbs='add change disable enable import list show'
+        ;;
+    'task')
+        verbs='give list share show'
+        ;;
+    'approve')
+        verbs='deny grant list show'
+        ;;
+    'adopt')
+        verbs='add change end list probe show suggest'
+        ;;
+    'access')
+        verbs='bootstrap grant list revoke rotate'
         ;;
     'keys')
-        verbs='bundle crl import jwks krl list request revoke rotate ssh'
+        verbs='ca export list revoke rotate'
+        ;;
+    'keys export')
+        verbs='bundle crl jwks krl ssh'
+        ;;
+    'keys ca')
+        verbs='import request'
         ;;
     'ledger')
-        verbs='backup check copy issuer restore vacuum'
+        verbs='backup check copy issuer prune restore vacuum'
         ;;
-    'helper')
-        verbs='aws docker git kube pgpass ssh'
-        ;;
-    'schedule')
-        verbs='cron systemd'
+    'audit')
+        verbs='export head log verify'
         ;;
     'config')
         verbs='get path set show unset'
         ;;
+    'helper')
+        verbs='aws docker git kube pgpass ssh'
+        ;;
     'completion')
         verbs='install show'
-        ;;
-    'issue')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --may-audience+=nothing --may-act+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --yes --dry-run --as-of=nothing --wait=nothing --public-key=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret,may_audience,may_act $everywhere"
         ;;
     'run')
         options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --may-audience+=nothing --may-act+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing --secret+=nothing $everywhere"
         arguments='command+'
         ;;
-    'mcp')
-        options="--token-file=files --most=nothing --rate=nothing --keep --format=:json $everywhere"
-        ;;
-    'serve')
-        options="--bind=nothing --socket=files --socket-mode=nothing --tls-cert=files --tls-key=files --workers=nothing --public-url=nothing --log-format=:json,text,none --bootstrap=files --print-unit $everywhere"
+    'issue')
+        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --may-audience+=nothing --may-act+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --yes --dry-run --as-of=nothing --wait=nothing --public-key=files --field+=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret,may_audience,may_act $everywhere"
         ;;
     'renew')
-        options="--token-file=files --ttl=nothing --allow-narrower --out=files --field=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret,may_audience,may_act $everywhere"
+        options="--token-file=files --ttl=nothing --allow-narrower --out=files --field+=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret,may_audience,may_act $everywhere"
         ;;
     'verify')
         options="--audience+=nothing --status-list=files --jwks=files --published=folders --issuer=nothing $everywhere"
         arguments='files'
         ;;
-    'authorize')
-        options="--token-file=files --action=nothing --resource=nothing --context=nothing --audience+=nothing --batch --field=:decision,reason,rules,scope,identity,jti,agent,delegator,chain,task,action,resource,at,event $everywhere"
+    'list')
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --state=:pending,active,expired,revoked,retired,superseded --live --unsettled --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,credential,oidc,parent --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --process=:alive,gone,unknown --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field+=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,delegated,left $everywhere"
         ;;
     'inspect')
-        options="--field=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process,template,at_target,revocation_list,delegated,may_kind,token_use,may_audience,may_act $everywhere"
+        options="--field+=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process,template,at_target,revocation_list,delegated,may_kind,token_use,may_audience,may_act $everywhere"
         arguments='ids/files'
         ;;
+    'status')
+        options="--soon=nothing --field+=:live,expiring,next_expiry,open_tasks,overdue_tasks,leaked,standing,unsettled,approvals,swept_at,findings,ledger,issuer,next $everywhere"
+        ;;
+    'whoami')
+        options="--field+=:caller,delegator,proof,roles,agent,task,expires_at,ledger,issuer,confinement,reason $everywhere"
+        ;;
+    'sweep')
+        options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --target+=nothing --target-timeout=nothing --fail-on=:info,low,medium,high,critical --since=nothing --baseline=files --update-baseline --fix --dry-run --max=nothing --yes --out=files --head-out=files --canary --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field+=:state,severity,rule,subject,since,credentials,summary,remedy,event,ended_at,ended_credentials,sweep,proof,offline_until,fingerprint,evidence $everywhere"
+        ;;
+    'report')
+        options="--at=nothing --days=nothing --out=files --format=:table,tsv,json,jsonl,csv,html,prometheus --field+=:issued,identities,live,live_identities,tasks,tasks_open,tasks_overdue,tasks_ended,delegators,agents,agents_registered $everywhere"
+        ;;
+    'doctor')
+        options="--field+=:check,status,detail,repair $everywhere"
+        ;;
+    'schedule cron')
+        options="--every=nothing $everywhere"
+        arguments='nothing+'
+        ;;
+    'schedule systemd')
+        options="--every=nothing --name=nothing --out=folders $everywhere"
+        arguments='nothing+'
+        ;;
     'trace')
-        options="--revoke --reason=nothing --dry-run --max=nothing --yes --field=:match,proof,id,jti,kind,task,task_state,purpose,agent,delegator,chain,state,active,reason,issued_at,age,expires_at,ended_at,ended_by,ended_reason,descendants,live_descendants,audiences,honoured_by,honoured_until,occurrences,revoke $everywhere"
+        options="--revoke --reason=nothing --dry-run --max=nothing --yes --field+=:match,proof,id,jti,kind,task,task_state,purpose,agent,delegator,chain,state,active,reason,issued_at,age,expires_at,ended_at,ended_by,ended_reason,descendants,live_descendants,audiences,honoured_by,honoured_until,occurrences,revoke $everywhere"
         arguments='ids/files'
         ;;
     'scan')
-        options="--git --commits+=nothing --unreachable --staged --install-hook --only+=:opaque,jwt,certificate,private-key,adopted --no-ignore --one-file-system --fail-on=:info,low,medium,high,critical --report --source=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --out=files --rules=:gitleaks,kingfisher,betterleaks --authority=nothing --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field=:state,severity,rule,subject,summary,remedy,path,line,commit,inside,match,proof,jti,id,kind,agent,task,delegator,chain,life,fingerprint $everywhere"
+        options="--git --commits+=nothing --unreachable --staged --install-hook --only+=:opaque,jwt,certificate,private-key,adopted --no-ignore --one-file-system --fail-on=:info,low,medium,high,critical --report --source=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --out=files --rules=:gitleaks,kingfisher,betterleaks --authority=nothing --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field+=:state,severity,rule,subject,summary,remedy,path,line,commit,inside,match,proof,jti,id,kind,agent,task,delegator,chain,life,fingerprint $everywhere"
         arguments='files+'
         ;;
     'leak add')
-        options="--source=nothing --at=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --from=files --report-format=:gitleaks,kingfisher,betterleaks,trufflehog,sarif --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers $everywhere"
+        options="--source=nothing --at=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --from=files --report-format=:gitleaks,kingfisher,betterleaks,trufflehog,sarif --field+=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers $everywhere"
         arguments='files'
         ;;
     'leak close')
-        options="--reason=nothing --yes --field=:closed,already,valid,living,event $everywhere"
+        options="--reason=nothing --yes --field+=:closed,already,valid,living,event $everywhere"
         arguments='leaks+'
         ;;
     'leak list')
-        options="--open --valid --source=nothing --task=tasks --since=nothing --until=nothing --limit=nothing --field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers $everywhere"
+        options="--open --valid --source=nothing --task=tasks --since=nothing --until=nothing --limit=nothing --field+=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers $everywhere"
         ;;
     'leak show')
-        options="--field=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers,reason,purpose,chain,issued_at,expires_at,added_by,event,ended_by,ended_reason,ended_event,closed_by,closed_reason,closed_event,revoke,sightings $everywhere"
+        options="--field+=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers,reason,purpose,chain,issued_at,expires_at,added_by,event,ended_by,ended_reason,ended_event,closed_by,closed_reason,closed_event,revoke,sightings $everywhere"
         arguments='leaks'
         ;;
     'leak timeline')
-        options="--format=:table,tsv,json,jsonl,csv,markdown --field=:at,leak,what,by,event,told $everywhere"
+        options="--format=:table,tsv,json,jsonl,csv,markdown --field+=:at,leak,what,by,event,told $everywhere"
         arguments='leaks+'
         ;;
-    'adopt add')
-        options="--owner=known --place=nothing --purpose=nothing --agent=agents --expires=nothing --target=nothing --reference=nothing --sensitivity=:low,moderate,high,critical --prefix=nothing --access-key-id=nothing --file=files --fingerprint=nothing --public-key=files --from-file=files --as=:csv,jsonl --dry-run --field=:name,id,jti,new,already,unverified,event,dry_run $everywhere"
-        arguments='adopted'
-        ;;
-    'adopt change')
-        options="--owner=known --place=nothing --purpose=nothing --agent=agents --expires=nothing --target=nothing --reference=nothing --field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
-        arguments='adopted+'
-        ;;
-    'adopt ended')
-        options="--proof=nothing --field=:ended,already,revoked,event $everywhere"
-        arguments='adopted+'
-        ;;
-    'adopt list')
-        options="--owner=delegators --live --limit=nothing --field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
-        ;;
-    'adopt probe')
-        options="--field=:name,life,seen $everywhere"
-        arguments='adopted+'
-        ;;
-    'adopt show')
-        options="--field=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
-        arguments='adopted'
-        ;;
-    'adopt suggest')
-        options="--all --field=:name,kind,why,configuration,policy,commands $everywhere"
-        arguments='adopted+'
-        ;;
-    'approve deny')
-        options="--group=nothing --reason=nothing --delegator-token-file=files --field=:approval,state,groups,missing,approver,usable_until,event $everywhere"
-        arguments='approvals'
-        ;;
-    'approve grant')
-        options="--for=nothing --group=nothing --reason=nothing --delegator-token-file=files --field=:approval,state,groups,missing,approver,usable_until,event $everywhere"
-        arguments='approvals'
-        ;;
-    'approve list')
-        options="--open --all --group=nothing --limit=nothing --field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,left $everywhere"
-        ;;
-    'approve show')
-        options="--field=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,delegator_state,task_state,deadline,details,public_key,allow_narrower,process,task_sensitivity,chain,acting,words,reason,rules,policy,event,ended_at,ended_reason,ended_event,identity,grant $everywhere"
-        arguments='approvals'
-        ;;
-    'access bootstrap')
-        arguments='files'
-        ;;
-    'access grant')
-        options="--role+=:issuer,verifier,responder,sweeper,auditor,admin --audience+=nothing --all-audiences --ttl=nothing --key=files --out=files --field=:token,id,name,roles,by,issued_at,expires_at,predecessor,event,audiences $everywhere"
-        arguments='delegators'
-        ;;
-    'access list')
-        options="--all --name=delegators --limit=nothing --field=:id,name,roles,state,by,issued_at,expires_at,ends_at,ended_at,predecessor,event,ended_event,audiences,left $everywhere"
-        ;;
-    'access revoke')
-        options="--reason=nothing --field=:ended,event $everywhere"
-        arguments='access+'
-        ;;
-    'access rotate')
-        options="--ttl=nothing --overlap=nothing --out=files --field=:token,id,name,roles,by,issued_at,expires_at,predecessor,event,audiences $everywhere"
-        arguments='access'
-        ;;
-    'list')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --state=:pending,active,expired,revoked,retired,superseded --live --unsettled --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,credential,oidc,parent --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --process=:alive,gone,unknown --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,delegated,left $everywhere"
-        ;;
-    'tree')
-        options="--task=tasks --as=:mermaid,dot --limit=nothing --format=:table,tsv,json,jsonl,csv,mermaid,dot --field=:depth,id,parent,agent,task,delegator,state,scopes,expires_at $everywhere"
-        arguments='ids+'
-        ;;
     'revoke')
-        options="--task+=tasks --delegator+=delegators --agent+=agents --tree+=ids --token-file+=files --ids-file=files --reason=nothing --dry-run --max=nothing --yes --wait=nothing --field=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
+        options="--task+=tasks --delegator+=delegators --agent+=agents --tree+=ids --token-file+=files --ids-file=files --reason=nothing --dry-run --max=nothing --yes --wait=nothing --field+=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='ids+'
         ;;
     'retire')
-        options="--reason=nothing --dry-run --wait=nothing --field=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
+        options="--reason=nothing --dry-run --wait=nothing --field+=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='tasks'
         ;;
-    'sweep')
-        options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --target+=nothing --target-timeout=nothing --fail-on=:info,low,medium,high,critical --since=nothing --baseline=files --update-baseline --fix --dry-run --max=nothing --yes --out=files --head-out=files --canary --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field=:state,severity,rule,subject,since,credentials,summary,remedy,event,ended_at,ended_credentials,sweep,proof,offline_until,fingerprint,evidence $everywhere"
-        ;;
-    'report')
-        options="--at=nothing --days=nothing --out=files --format=:table,tsv,json,jsonl,csv,html,prometheus --field=:issued,identities,live,live_identities,tasks,tasks_open,tasks_overdue,tasks_ended,delegators,agents,agents_registered $everywhere"
-        ;;
-    'explain')
-        options="--event=nothing --field=:decision,reason,event,operation,at,by,id,jti,count,rules,granted,refused,lifetime,needs,asked,approvers,policy,stored,texts,now,differs $everywhere"
-        arguments='ids/files'
-        ;;
     'policy check')
-        options="--field=:file,line,column,severity,rule,message $everywhere"
+        options="--field+=:file,line,column,severity,rule,message $everywhere"
         arguments='files+'
         ;;
     'policy diff')
-        options="--since=nothing --limit=nothing --exit-code --field=:change,count,recorded,old,new,old_rules,new_rules,old_granted,new_granted,old_lifetime,new_lifetime,needs,agent,delegator,proof,task,purpose,sensitivity,kind,template,depth,scopes,audiences,ttl,at,reason,event,task_owner $everywhere"
+        options="--since=nothing --limit=nothing --exit-code --field+=:change,count,recorded,old,new,old_rules,new_rules,old_granted,new_granted,old_lifetime,new_lifetime,needs,agent,delegator,proof,task,purpose,sensitivity,kind,template,depth,scopes,audiences,ttl,at,reason,event,task_owner $everywhere"
         arguments='files files'
         ;;
     'policy init')
@@ -211,166 +157,248 @@ __jitid_table() {
         arguments='folders'
         ;;
     'policy show')
-        options="--digest=nothing --default --text --field=:rule,effect,actions,max_ttl,approval,reads,file,line,sha256,text $everywhere"
+        options="--digest=nothing --default --text --field+=:rule,effect,actions,max_ttl,approval,reads,file,line,sha256,text $everywhere"
         arguments='nothing'
         ;;
     'policy test')
-        options="--policy=files --require-coverage --field=:file,line,case,result,decision,rules,granted,lifetime,needs,expected,reason $everywhere"
+        options="--policy=files --require-coverage --field+=:file,line,case,result,decision,rules,granted,lifetime,needs,expected,reason $everywhere"
         arguments='files+'
         ;;
-    'task give')
-        options="--to=known --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
-        arguments='tasks'
-        ;;
-    'task list')
-        options="--state=:open,overdue,ended --limit=nothing --after=tasks --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
-        ;;
-    'task share')
-        options="--with+=delegators --end --field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
-        arguments='tasks'
-        ;;
-    'task show')
-        options="--field=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
-        arguments='tasks'
-        ;;
-    'delegator add')
-        options="--entitlement+=nothing --no-entitlements --group+=nothing --manager=delegators --alias+=nothing --subject+=nothing --sensitivity=:low,moderate,high,critical --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,changed,live,event $everywhere"
-        arguments='delegators'
-        ;;
-    'delegator change')
-        options="--entitlement+=nothing --no-entitlements --group+=nothing --manager=delegators --alias+=nothing --subject+=nothing --policy-alone --remove-entitlement+=nothing --sensitivity=:low,moderate,high,critical --no-groups --remove-group+=nothing --no-manager --no-aliases --remove-alias+=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,changed,live,event $everywhere"
-        arguments='known'
-        ;;
-    'delegator disable')
-        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:name,ended,credentials,identities,tasks,offline_until,kept_live,agents,others,requests,grants,access,event,dry_run $everywhere"
-        arguments='known'
-        ;;
-    'delegator enable')
-        options="--reason=nothing --field=:name,suspended,event $everywhere"
-        arguments='known'
-        ;;
-    'delegator import')
-        options="--as=:csv,scim,jsonl --full --reason=nothing --dry-run --max=nothing --yes --field=:people,added,changed,enabled,disabled,missing,staying,ended,credentials,identities,offline_until,agents,requests,grants,access,names,changes,event,dry_run $everywhere"
-        arguments='files'
-        ;;
-    'delegator list')
-        options="--group=nothing --disabled --enabled --after=known --limit=nothing --field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at $everywhere"
-        ;;
-    'delegator show')
-        options="--field=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,live,agents,suspended,requests,grants,access $everywhere"
-        arguments='known'
-        ;;
     'agent change')
-        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --clear+=:scope,audience,concurrency,may-use --field=:agent,state,owner,live,review_at,event $everywhere"
+        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --clear+=:scope,audience,concurrency,may-use --field+=:agent,state,owner,live,review_at,event $everywhere"
         arguments='records'
         ;;
     'agent classify')
-        options="--days=nothing --limit=nothing --field=:agent,advice,why,command,state,identities,live,tasks,days,interval,longest_interval,first_issued_at,last_issued_at,run_time_p50,run_time_p95,run_time_longest,concurrency,delegators,delegator,delegated,scopes,scopes_from,audiences,kinds,max_ttl $everywhere"
+        options="--days=nothing --limit=nothing --field+=:agent,advice,why,command,state,identities,live,tasks,days,interval,longest_interval,first_issued_at,last_issued_at,run_time_p50,run_time_p95,run_time_longest,concurrency,delegators,delegator,delegated,scopes,scopes_from,audiences,kinds,max_ttl $everywhere"
         arguments='agents+'
         ;;
     'agent list')
-        options="--owner=known --state=:registered,overdue,suspended,unregistered --limit=nothing --after=records --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users $everywhere"
+        options="--owner=known --state=:registered,overdue,suspended,unregistered --limit=nothing --after=records --field+=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users $everywhere"
         ;;
     'agent register')
-        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --review=nothing --max=nothing --yes --field=:agent,state,owner,live,review_at,event $everywhere"
+        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --review=nothing --max=nothing --yes --field+=:agent,state,owner,live,review_at,event $everywhere"
         arguments='agents'
         ;;
     'agent resume')
-        options="--field=:agent,state,owner,live,review_at,event $everywhere"
+        options="--field+=:agent,state,owner,live,review_at,event $everywhere"
         arguments='records'
         ;;
     'agent review')
-        options="--next=nothing --field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users,event $everywhere"
+        options="--next=nothing --field+=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users,event $everywhere"
         arguments='records'
         ;;
     'agent show')
-        options="--field=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users,issues $everywhere"
+        options="--field+=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users,issues $everywhere"
         arguments='records'
         ;;
     'agent suggest')
-        options="--task=tasks --days=nothing --field=:agent,policy,rules,scopes,scopes_from,max_ttl,delegators,identities,credentials,uses,first_at,last_at $everywhere"
+        options="--task=tasks --days=nothing --field+=:agent,policy,rules,scopes,scopes_from,max_ttl,delegators,identities,credentials,uses,first_at,last_at $everywhere"
         arguments='agents'
         ;;
     'agent suspend')
-        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
+        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field+=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='records'
         ;;
     'agent unregister')
-        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
+        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field+=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='records'
+        ;;
+    'delegator add')
+        options="--entitlement+=nothing --no-entitlements --group+=nothing --manager=delegators --alias+=nothing --subject+=nothing --sensitivity=:low,moderate,high,critical --field+=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,changed,live,event $everywhere"
+        arguments='delegators'
+        ;;
+    'delegator change')
+        options="--entitlement+=nothing --no-entitlements --group+=nothing --manager=delegators --alias+=nothing --subject+=nothing --policy-alone --remove-entitlement+=nothing --sensitivity=:low,moderate,high,critical --no-groups --remove-group+=nothing --no-manager --no-aliases --remove-alias+=nothing --field+=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,changed,live,event $everywhere"
+        arguments='known'
+        ;;
+    'delegator disable')
+        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field+=:name,ended,credentials,identities,tasks,offline_until,kept_live,agents,others,requests,grants,access,event,dry_run $everywhere"
+        arguments='known'
+        ;;
+    'delegator enable')
+        options="--reason=nothing --field+=:name,suspended,event $everywhere"
+        arguments='known'
+        ;;
+    'delegator import')
+        options="--as=:csv,scim,jsonl --full --reason=nothing --dry-run --max=nothing --yes --field+=:people,added,changed,enabled,disabled,missing,staying,ended,credentials,identities,offline_until,agents,requests,grants,access,names,changes,event,dry_run $everywhere"
+        arguments='files'
+        ;;
+    'delegator list')
+        options="--group=nothing --disabled --enabled --after=known --limit=nothing --field+=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at $everywhere"
+        ;;
+    'delegator show')
+        options="--field+=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,live,agents,suspended,requests,grants,access $everywhere"
+        arguments='known'
+        ;;
+    'task give')
+        options="--to=known --field+=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
+        arguments='tasks'
+        ;;
+    'task list')
+        options="--state=:open,overdue,ended --limit=nothing --after=tasks --field+=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
+        ;;
+    'task share')
+        options="--with+=delegators --end --field+=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
+        arguments='tasks'
+        ;;
+    'task show')
+        options="--field+=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
+        arguments='tasks'
+        ;;
+    'approve deny')
+        options="--group=nothing --reason=nothing --delegator-token-file=files --field+=:approval,state,groups,missing,approver,usable_until,event $everywhere"
+        arguments='approvals'
+        ;;
+    'approve grant')
+        options="--for=nothing --group=nothing --reason=nothing --delegator-token-file=files --field+=:approval,state,groups,missing,approver,usable_until,event $everywhere"
+        arguments='approvals'
+        ;;
+    'approve list')
+        options="--open --all --group=nothing --limit=nothing --field+=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,left $everywhere"
+        ;;
+    'approve show')
+        options="--field+=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,delegator_state,task_state,deadline,details,public_key,allow_narrower,process,task_sensitivity,chain,acting,words,reason,rules,policy,event,ended_at,ended_reason,ended_event,identity,grant $everywhere"
+        arguments='approvals'
+        ;;
+    'authorize')
+        options="--token-file=files --action=nothing --resource=nothing --context=nothing --audience+=nothing --batch --field+=:decision,reason,rules,scope,identity,jti,agent,delegator,chain,task,action,resource,at,event $everywhere"
+        ;;
+    'adopt add')
+        options="--owner=known --place=nothing --purpose=nothing --agent=agents --expires=nothing --target=nothing --reference=nothing --sensitivity=:low,moderate,high,critical --prefix=nothing --access-key-id=nothing --file=files --fingerprint=nothing --public-key=files --from-file=files --as=:csv,jsonl --dry-run --field+=:name,id,jti,new,already,unverified,event,dry_run $everywhere"
+        arguments='adopted'
+        ;;
+    'adopt change')
+        options="--owner=known --place=nothing --purpose=nothing --agent=agents --expires=nothing --target=nothing --reference=nothing --field+=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
+        arguments='adopted+'
+        ;;
+    'adopt end')
+        options="--proof=nothing --field+=:ended,already,revoked,event $everywhere"
+        arguments='adopted+'
+        ;;
+    'adopt list')
+        options="--owner=delegators --live --limit=nothing --field+=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
+        ;;
+    'adopt probe')
+        options="--field+=:name,life,seen $everywhere"
+        arguments='adopted+'
+        ;;
+    'adopt show')
+        options="--field+=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
+        arguments='adopted'
+        ;;
+    'adopt suggest')
+        options="--all --field+=:name,kind,why,configuration,policy,commands $everywhere"
+        arguments='adopted+'
+        ;;
+    'serve')
+        options="--bind=nothing --socket=files --socket-mode=nothing --tls-cert=files --tls-key=files --workers=nothing --public-url=nothing --log-format=:json,text,none --bootstrap=files --print-unit $everywhere"
+        ;;
+    'access bootstrap')
+        arguments='files'
+        ;;
+    'access grant')
+        options="--role+=:issuer,verifier,responder,sweeper,auditor,admin --audience+=nothing --all-audiences --ttl=nothing --key=files --out=files --field+=:token,id,name,roles,by,issued_at,expires_at,predecessor,event,audiences $everywhere"
+        arguments='delegators'
+        ;;
+    'access list')
+        options="--all --name=delegators --limit=nothing --field+=:id,name,roles,state,by,issued_at,expires_at,ends_at,ended_at,predecessor,event,ended_event,audiences,left $everywhere"
+        ;;
+    'access revoke')
+        options="--reason=nothing --field+=:ended,event $everywhere"
+        arguments='access+'
+        ;;
+    'access rotate')
+        options="--ttl=nothing --overlap=nothing --out=files --field+=:token,id,name,roles,by,issued_at,expires_at,predecessor,event,audiences $everywhere"
+        arguments='access'
+        ;;
+    'keys ca import')
+        options="--field+=:kid,retired,expires_at,event $everywhere"
+        arguments='files'
+        ;;
+    'keys ca request')
+        options="--out=files $everywhere"
+        ;;
+    'keys export bundle')
+        options="--out=files --format=:spiffe,jwt,pem,json $everywhere"
+        ;;
+    'keys export crl')
+        options="--lifetime=nothing --out=files --format=:pem,der $everywhere"
+        ;;
+    'keys export jwks')
+        options="--out=files --format=:json $everywhere"
+        ;;
+    'keys export krl')
+        options="--out=files $everywhere"
+        ;;
+    'keys export ssh')
+        options="--out=files $everywhere"
+        ;;
+    'keys list')
+        options="--field+=:kid,use,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
+        ;;
+    'keys revoke')
+        options="--reason=nothing --dry-run --max=nothing --yes --field+=:kid,ended,identities,successor,offline_until,event $everywhere"
+        arguments='keys'
+        ;;
+    'keys rotate')
+        options="--algorithm=:ES256,EdDSA --use=:jws,x509,ssh --transit=nothing --field+=:kid,use,algorithm,retired,event $everywhere"
+        ;;
+    'publish')
+        options="--dry-run --field+=:file,state,bytes $everywhere"
+        arguments='folders'
+        ;;
+    'ledger backup')
+        options="--keys --no-verify --field+=:backup,ledger,events,head,made_at,size,keys,verified $everywhere"
+        arguments='files'
+        ;;
+    'ledger check')
+        options="--field+=:check,status,detail,repair $everywhere"
+        arguments='files'
+        ;;
+    'ledger copy')
+        options="--to=folders --issuer=folders --keys --field+=:to,events,credentials,rows,head,event,resumed $everywhere"
+        ;;
+    'ledger issuer')
+        options="--yes --field+=:issuer,state,until $everywhere"
+        arguments=':show,set folders'
+        ;;
+    'ledger prune')
+        options="--rows-after=nothing --evidence-after=nothing --export=folders --dry-run --field+=:before,identities,credentials,rows,event,left,dry_run,evidence_before,exported,kept,cut_event,file $everywhere"
+        ;;
+    'ledger restore')
+        options="--replace --keep-live --expect-head=files --field+=:path,ledger,made_at,events,lost,kept,ended,tasks,access,revoked,retired,trusted,replaced,event $everywhere"
+        arguments='files'
+        ;;
+    'ledger vacuum')
+        options="--field+=:before,after,saved,log $everywhere"
         ;;
     'audit export')
         options="--out=files --format=:jsonl,syslog $everywhere"
         ;;
     'audit head')
-        options="--out=files --field=:head $everywhere"
+        options="--out=files --field+=:head $everywhere"
         ;;
     'audit log')
-        options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --trace=nothing --since=nothing --until=nothing --event=nothing --at=nothing --within=nothing --action=nothing --resource=nothing --after=nothing --members --limit=nothing --follow|-f --field=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members,decision,chain,purpose,action,resource,scope,id,jti,event $everywhere"
+        options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --trace=nothing --since=nothing --until=nothing --event=nothing --at=nothing --within=nothing --action=nothing --resource=nothing --after=nothing --members --limit=nothing --follow|-f --field+=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members,decision,chain,purpose,action,resource,scope,id,jti,event $everywhere"
         ;;
     'audit verify')
-        options="--expect-head=files --file=files --field=:events,members,head $everywhere"
+        options="--expect-head=files --file=files --field+=:events,members,head $everywhere"
         ;;
-    'keys bundle')
-        options="--out=files --format=:spiffe,jwt,pem,json $everywhere"
+    'config get')
+        options="--field+=:key,value,origin $everywhere"
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
         ;;
-    'keys crl')
-        options="--lifetime=nothing --out=files --format=:pem,der $everywhere"
+    'config path')
+        options="--field+=:path $everywhere"
         ;;
-    'keys import')
-        options="--field=:kid,retired,expires_at,event $everywhere"
-        arguments='files'
+    'config set')
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color setting'
         ;;
-    'keys jwks')
-        options="--out=files --format=:json $everywhere"
+    'config show')
+        options="--origin --field+=:key,value,origin $everywhere"
         ;;
-    'keys krl')
-        options="--out=files $everywhere"
-        ;;
-    'keys list')
-        options="--field=:kid,use,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
-        ;;
-    'keys request')
-        options="--out=files $everywhere"
-        ;;
-    'keys revoke')
-        options="--reason=nothing --dry-run --max=nothing --yes --field=:kid,ended,identities,successor,offline_until,event $everywhere"
-        arguments='keys'
-        ;;
-    'keys rotate')
-        options="--algorithm=:ES256,EdDSA --use=:jws,x509,ssh --transit=nothing --field=:kid,use,algorithm,retired,event $everywhere"
-        ;;
-    'keys ssh')
-        options="--out=files $everywhere"
-        ;;
-    'publish')
-        options="--dry-run --field=:file,state,bytes $everywhere"
-        arguments='folders'
-        ;;
-    'prune')
-        options="--rows-after=nothing --evidence-after=nothing --export=folders --dry-run --field=:before,identities,credentials,rows,event,left,dry_run,evidence_before,exported,kept,cut_event,file $everywhere"
-        ;;
-    'ledger backup')
-        options="--keys --no-verify --field=:backup,ledger,events,head,made_at,size,keys,verified $everywhere"
-        arguments='files'
-        ;;
-    'ledger check')
-        options="--field=:check,status,detail,repair $everywhere"
-        arguments='files'
-        ;;
-    'ledger copy')
-        options="--to=folders --issuer=folders --keys --field=:to,events,credentials,rows,head,event,resumed $everywhere"
-        ;;
-    'ledger issuer')
-        options="--yes --field=:issuer,state,until $everywhere"
-        arguments=':show,set folders'
-        ;;
-    'ledger restore')
-        options="--replace --keep-live --expect-head=files --field=:path,ledger,made_at,events,lost,kept,ended,tasks,access,revoked,retired,trusted,replaced,event $everywhere"
-        arguments='files'
-        ;;
-    'ledger vacuum')
-        options="--field=:before,after,saved,log $everywhere"
+    'config unset')
+        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
         ;;
     'helper aws')
         options="--template=nothing --task=tasks --delegator=delegators --agent=agents --scope+=nothing --ttl=nothing --parent-file=files $everywhere"
@@ -392,38 +420,20 @@ __jitid_table() {
     'helper ssh')
         options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
-    'doctor')
-        options="--field=:check,status,detail,repair $everywhere"
-        ;;
-    'schedule cron')
-        options="--every=nothing $everywhere"
-        arguments='nothing+'
-        ;;
-    'schedule systemd')
-        options="--every=nothing --name=nothing --out=folders $everywhere"
-        arguments='nothing+'
-        ;;
-    'config get')
-        options="--field=:key,value,origin $everywhere"
-        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
-        ;;
-    'config path')
-        options="--field=:path $everywhere"
-        ;;
-    'config set')
-        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color setting'
-        ;;
-    'config show')
-        options="--origin --field=:key,value,origin $everywhere"
-        ;;
-    'config unset')
-        arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
+    'mcp')
+        options="--token-file=files --most=nothing --rate=nothing --keep --format=:json $everywhere"
         ;;
     'completion install')
-        options="--shell+=:bash,zsh,fish --field=:for,path,state $everywhere"
+        options="--shell+=:bash,zsh,fish --field+=:for,path,state $everywhere"
         ;;
     'completion show')
         arguments=':bash,zsh,fish'
+        ;;
+    'help')
+        arguments='nothing+'
+        ;;
+    'version')
+        options="--field+=:version,python $everywhere"
         ;;
     esac
 }

@@ -25,8 +25,8 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --out --count --from-file --as-of --wait --public-key --env --file --on-exit --grace --secret --token-file --most --rate --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --status-list --jwks --published --issuer --action --resource --context --reason --max --commits --only --fail-on --source --rules --authority --at --from --report-format --since --until --limit --owner --place --expires --target --reference --prefix --access-key-id --fingerprint --as --proof --group --for --role --key --name --overlap --state --id --parent --depth --signed-by --expires-before --expires-after --process --sort --after --tree --ids-file --rule --skip --target-timeout --baseline --head-out --days --event --digest --policy --to --with --entitlement --manager --alias --subject --remove-entitlement --remove-group --remove-alias --max-ttl --concurrency --may-use --clear --review --next --operation --by --sweep --trace --within --expect-head --lifetime --algorithm --use --transit --rows-after --evidence-after --export --template --service --every --shell
-    set -l groups '' 'task' 'leak' 'adopt' 'delegator' 'approve' 'access' 'agent' 'policy' 'audit' 'keys' 'ledger' 'helper' 'schedule' 'config' 'completion'
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --env --file --on-exit --grace --wait --secret --out --count --from-file --as-of --public-key --token-file --status-list --jwks --published --issuer --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --process --sort --limit --after --soon --rule --skip --target --target-timeout --fail-on --baseline --max --head-out --at --days --every --name --reason --commits --only --source --rules --authority --from --report-format --tree --ids-file --digest --policy --owner --max-ttl --concurrency --may-use --clear --review --next --entitlement --group --manager --alias --subject --remove-entitlement --remove-group --remove-alias --as --to --with --for --action --resource --context --place --expires --reference --prefix --access-key-id --fingerprint --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --role --key --overlap --lifetime --algorithm --use --transit --rows-after --evidence-after --export --expect-head --operation --by --sweep --trace --event --within --template --service --most --rate --shell
+    set -l groups '' 'leak' 'schedule' 'policy' 'agent' 'delegator' 'task' 'approve' 'adopt' 'access' 'keys' 'keys export' 'keys ca' 'ledger' 'audit' 'config' 'helper' 'completion'
     set -l commands 'run'
     set -l waiting ''
     set -l rest 0
@@ -126,8 +126,10 @@ complete -c jitid -n '__jitid_at "*" --remote' -l remote -r -fka '(__fish_comple
 complete -c jitid -n '__jitid_at "*" --credential-file' -l credential-file -r -F -d 'The credential to ask it with'
 complete -c jitid -n '__jitid_at "*" --credential-fd' -l credential-fd -x -d 'Read that credential from descriptor N'
 complete -c jitid -n '__jitid_at "*" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat' -d 'table, tsv, json, jsonl or csv'
-complete -c jitid -n '__jitid_at "*" --field' -l field -x -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "*" --json' -l json -d 'Same as --format json'
+complete -c jitid -n '__jitid_at "*"' -l field -x -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "*" --timeout' -l timeout -x -d 'Stop waiting after this time in all'
+complete -c jitid -n '__jitid_at "*" --no-pager' -l no-pager -d 'Never start a pager'
 complete -c jitid -n '__jitid_at "*" --no-color' -l no-color -d 'No colours, whatever the terminal'
 complete -c jitid -n '__jitid_at "*" --quiet -q' -l quiet -s q -d 'No notes on standard error'
 complete -c jitid -n '__jitid_at "*" --verbose -v' -l verbose -s v -d 'Tell more on standard error'
@@ -137,48 +139,43 @@ complete -c jitid -n '__jitid_at "*" --accept-clock' -l accept-clock -d 'Believe
 complete -c jitid -n '__jitid_at "*" --help -h' -l help -s h -d 'Show this help'
 
 # jitid
-complete -c jitid -n '__jitid_at ""' -a issue -d 'Issue a task-scoped credential and print its token, alone on a line'
 complete -c jitid -n '__jitid_at ""' -a run -d 'Run a command that has an identity of its own while it runs'
-complete -c jitid -n '__jitid_at ""' -a mcp -d 'Serve an agent on standard input and output, by the Model Context Protocol'
-complete -c jitid -n '__jitid_at ""' -a serve -d 'Serve the authority over HTTP, or on a Unix socket'
+complete -c jitid -n '__jitid_at ""' -a issue -d 'Issue a task-scoped credential and print its token, alone on a line'
 complete -c jitid -n '__jitid_at ""' -a renew -d 'Renew a credential: its successor belongs to the same identity'
 complete -c jitid -n '__jitid_at ""' -a verify -d 'Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not'
-complete -c jitid -n '__jitid_at ""' -a authorize -d 'Say whether a token may be used for an action now, and record the action'
-complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a token or an id'
-complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
-complete -c jitid -n '__jitid_at ""' -a scan -d 'Find our own secrets in files, and end them with --revoke'
-complete -c jitid -n '__jitid_at ""' -a leak -d 'Report what leaked, see whether it still works, and be done with it'
-complete -c jitid -n '__jitid_at ""' -a adopt -d 'Record standing secrets that exist already, look at them, and see what can take their place'
-complete -c jitid -n '__jitid_at ""' -a approve -d 'See who asks for an approval, and grant or deny it'
-complete -c jitid -n '__jitid_at ""' -a access -d 'Let people and services ask an authority, and end that'
 complete -c jitid -n '__jitid_at ""' -a list -d 'List credentials'
-complete -c jitid -n '__jitid_at ""' -a tree -d 'Show who delegated to whom'
-complete -c jitid -n '__jitid_at ""' -a revoke -d 'End credentials before their time, with everything that descends from them'
-complete -c jitid -n '__jitid_at ""' -a retire -d 'End a task, with every identity and credential of it'
+complete -c jitid -n '__jitid_at ""' -a inspect -d 'Tell everything about a token or an id'
+complete -c jitid -n '__jitid_at ""' -a status -d 'Show what is live, what expires soon, and what needs attention'
+complete -c jitid -n '__jitid_at ""' -a whoami -d 'Show who you are to jitid here, and what you may do'
 complete -c jitid -n '__jitid_at ""' -a sweep -d 'Find what should not be alive, and end it with --fix'
 complete -c jitid -n '__jitid_at ""' -a report -d 'Tell the state of identity sprawl'
-complete -c jitid -n '__jitid_at ""' -a explain -d 'Explain a decision: its inputs, its rules, and what would be decided now'
-complete -c jitid -n '__jitid_at ""' -a policy -d 'Check, try, show, begin and compare policies'
-complete -c jitid -n '__jitid_at ""' -a task -d 'Look at tasks'
-complete -c jitid -n '__jitid_at ""' -a delegator -d 'Keep the directory of those who may delegate'
-complete -c jitid -n '__jitid_at ""' -a agent -d 'Register agents that recur, review and suspend them, and see which do'
-complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
-complete -c jitid -n '__jitid_at ""' -a keys -d 'See, rotate, revoke and publish the signing keys, and those of the X.509 authority'
-complete -c jitid -n '__jitid_at ""' -a publish -d 'Write keys, status lists and what else verifiers need into DIR, for any web server to serve'
-complete -c jitid -n '__jitid_at ""' -a prune -d 'Let go of what has been over for long enough'
-complete -c jitid -n '__jitid_at ""' -a ledger -d 'Back up, restore, check and move the ledger'
-complete -c jitid -n '__jitid_at ""' -a helper -d 'Give programs credentials in the way that each asks for them'
 complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger, its keys and the targets of the configuration'
-complete -c jitid -n '__jitid_at ""' -a schedule -d 'Let systemd or cron run `jitid sweep`'
-complete -c jitid -n '__jitid_at ""' -a config -d 'Read and change the settings'
-complete -c jitid -n '__jitid_at ""' -a completion -d 'Complete verbs, options, ids and names in bash, zsh and fish'
+complete -c jitid -n '__jitid_at ""' -a schedule -d 'Run `jitid sweep` from systemd or cron'
+complete -c jitid -n '__jitid_at ""' -a trace -d 'Tell where a leaked string comes from, and end it with --revoke'
+complete -c jitid -n '__jitid_at ""' -a scan -d 'Find our own secrets in files, and end them with --revoke'
+complete -c jitid -n '__jitid_at ""' -a leak -d 'Record leaked secrets, and track them until they no longer work'
+complete -c jitid -n '__jitid_at ""' -a revoke -d 'End credentials before their time, with everything that descends from them'
+complete -c jitid -n '__jitid_at ""' -a retire -d 'End a task, with every identity and credential of it'
+complete -c jitid -n '__jitid_at ""' -a policy -d 'Check, test, show and compare policies'
+complete -c jitid -n '__jitid_at ""' -a agent -d 'Register recurring agents; review and suspend them'
+complete -c jitid -n '__jitid_at ""' -a delegator -d 'Manage the directory of delegators'
+complete -c jitid -n '__jitid_at ""' -a task -d 'Share a task, or give it to another owner'
+complete -c jitid -n '__jitid_at ""' -a approve -d 'List, grant and deny requests for approval'
+complete -c jitid -n '__jitid_at ""' -a authorize -d 'Say whether a token may be used for an action now, and record the action'
+complete -c jitid -n '__jitid_at ""' -a adopt -d 'Record standing credentials, and plan their replacement'
+complete -c jitid -n '__jitid_at ""' -a serve -d 'Serve the authority over HTTP, or on a Unix socket'
+complete -c jitid -n '__jitid_at ""' -a access -d 'Manage access to an authority'
+complete -c jitid -n '__jitid_at ""' -a keys -d 'List, rotate, revoke and export signing keys'
+complete -c jitid -n '__jitid_at ""' -a publish -d 'Write keys, status lists and what else verifiers need into DIR, for any web server to serve'
+complete -c jitid -n '__jitid_at ""' -a ledger -d 'Back up, restore, check, prune and move the ledger'
+complete -c jitid -n '__jitid_at ""' -a audit -d 'Read, sign, verify and export the audit log'
+complete -c jitid -n '__jitid_at ""' -a config -d 'Read and change settings'
+complete -c jitid -n '__jitid_at ""' -a helper -d 'Supply credentials to git, docker, ssh, aws, kubectl, psql'
+complete -c jitid -n '__jitid_at ""' -a mcp -d 'Serve an agent on standard input and output, by the Model Context Protocol'
+complete -c jitid -n '__jitid_at ""' -a completion -d 'Install or print completion for bash, zsh and fish'
+complete -c jitid -n '__jitid_at ""' -a help -d 'Show the help of a verb, or a topic'
+complete -c jitid -n '__jitid_at ""' -a version -d 'Show the version of jitid'
 complete -c jitid -n '__jitid_at "" --version -V' -l version -s V -d 'Show the version'
-
-# jitid task
-complete -c jitid -n '__jitid_at "task"' -a give -d 'Give a task to another owner'
-complete -c jitid -n '__jitid_at "task"' -a list -d 'List tasks, newest first'
-complete -c jitid -n '__jitid_at "task"' -a share -d 'Let others issue on a task, or end that'
-complete -c jitid -n '__jitid_at "task"' -a show -d 'Show one task'
 
 # jitid leak
 complete -c jitid -n '__jitid_at "leak"' -a add -d 'Report that tokens of ours leaked, and end them with --revoke'
@@ -187,36 +184,16 @@ complete -c jitid -n '__jitid_at "leak"' -a list -d 'List what leaked, and wheth
 complete -c jitid -n '__jitid_at "leak"' -a show -d 'Tell everything about a leak'
 complete -c jitid -n '__jitid_at "leak"' -a timeline -d 'Tell what became of leaks, for the report of an incident'
 
-# jitid adopt
-complete -c jitid -n '__jitid_at "adopt"' -a add -d 'Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose'
-complete -c jitid -n '__jitid_at "adopt"' -a change -d 'Change what is known of adopted secrets: whose they are, where, and what ends them'
-complete -c jitid -n '__jitid_at "adopt"' -a ended -d 'Record that adopted secrets have ended where they are kept'
-complete -c jitid -n '__jitid_at "adopt"' -a list -d 'List adopted secrets, the oldest first'
-complete -c jitid -n '__jitid_at "adopt"' -a probe -d 'Ask targets whether adopted secrets work there'
-complete -c jitid -n '__jitid_at "adopt"' -a show -d 'Tell everything about an adopted secret'
-complete -c jitid -n '__jitid_at "adopt"' -a suggest -d 'Tell what can take the place of adopted secrets, and write what it needs'
+# jitid schedule
+complete -c jitid -n '__jitid_at "schedule"' -a cron -d 'Print a crontab line that runs `jitid sweep`'
+complete -c jitid -n '__jitid_at "schedule"' -a systemd -d 'Print a hardened systemd service and its timer that run `jitid sweep`'
 
-# jitid delegator
-complete -c jitid -n '__jitid_at "delegator"' -a add -d 'Add a delegator to the directory'
-complete -c jitid -n '__jitid_at "delegator"' -a change -d 'Change what a delegator may hand out, and who they are'
-complete -c jitid -n '__jitid_at "delegator"' -a disable -d 'Disable a delegator, and end all credentials that descend from that delegator'
-complete -c jitid -n '__jitid_at "delegator"' -a enable -d 'Let a disabled delegator delegate again'
-complete -c jitid -n '__jitid_at "delegator"' -a import -d 'Make the directory say what a list of delegators says (CSV, SCIM, JSON lines)'
-complete -c jitid -n '__jitid_at "delegator"' -a list -d 'List delegators'
-complete -c jitid -n '__jitid_at "delegator"' -a show -d 'Tell everything about a delegator'
-
-# jitid approve
-complete -c jitid -n '__jitid_at "approve"' -a deny -d 'Deny a request, granted or not, and end it'
-complete -c jitid -n '__jitid_at "approve"' -a grant -d 'Grant a request: what it asks for can be issued once'
-complete -c jitid -n '__jitid_at "approve"' -a list -d 'List requests for approval'
-complete -c jitid -n '__jitid_at "approve"' -a show -d 'Tell all that an approver has to know about a request'
-
-# jitid access
-complete -c jitid -n '__jitid_at "access"' -a bootstrap -d 'Write the bootstrap credential, which grants access to the first administrator'
-complete -c jitid -n '__jitid_at "access"' -a grant -d 'Grant a person or a service access to an authority, and print the access token'
-complete -c jitid -n '__jitid_at "access"' -a list -d 'List access to an authority, the newest first'
-complete -c jitid -n '__jitid_at "access"' -a revoke -d 'Revoke access: one by its id, or all access of a person or a service'
-complete -c jitid -n '__jitid_at "access"' -a rotate -d 'Replace an access token, and print the new one'
+# jitid policy
+complete -c jitid -n '__jitid_at "policy"' -a check -d 'Check that policies are in order: their syntax, and by the schema'
+complete -c jitid -n '__jitid_at "policy"' -a diff -d 'Replay what was decided under two policies, and tell what changes'
+complete -c jitid -n '__jitid_at "policy"' -a init -d 'Begin a policy of your own: write an example with its cases into a folder that is new or empty'
+complete -c jitid -n '__jitid_at "policy"' -a show -d 'Show a policy: its rules, what each one does and what it looks at, or the text of one'
+complete -c jitid -n '__jitid_at "policy"' -a test -d 'Try a policy with cases: what is asked, and what the answer is to be'
 
 # jitid agent
 complete -c jitid -n '__jitid_at "agent"' -a change -d 'Change what is recorded of an agent'
@@ -230,12 +207,69 @@ complete -c jitid -n '__jitid_at "agent"' -a suggest -d 'Write the policy that p
 complete -c jitid -n '__jitid_at "agent"' -a suspend -d 'Issue nothing to an agent until it is resumed, and end what it holds'
 complete -c jitid -n '__jitid_at "agent"' -a unregister -d 'End the record of an agent, and what it holds'
 
-# jitid policy
-complete -c jitid -n '__jitid_at "policy"' -a check -d 'Check that policies are in order: their syntax, and by the schema'
-complete -c jitid -n '__jitid_at "policy"' -a diff -d 'Replay what was decided under two policies, and tell what changes'
-complete -c jitid -n '__jitid_at "policy"' -a init -d 'Begin a policy of your own: write an example with its cases into a folder that is new or empty'
-complete -c jitid -n '__jitid_at "policy"' -a show -d 'Show a policy: its rules, what each one does and what it looks at, or the text of one'
-complete -c jitid -n '__jitid_at "policy"' -a test -d 'Try a policy with cases: what is asked, and what the answer is to be'
+# jitid delegator
+complete -c jitid -n '__jitid_at "delegator"' -a add -d 'Add a delegator to the directory'
+complete -c jitid -n '__jitid_at "delegator"' -a change -d 'Change what a delegator may hand out, and who they are'
+complete -c jitid -n '__jitid_at "delegator"' -a disable -d 'Disable a delegator, and end all credentials that descend from that delegator'
+complete -c jitid -n '__jitid_at "delegator"' -a enable -d 'Let a disabled delegator delegate again'
+complete -c jitid -n '__jitid_at "delegator"' -a import -d 'Make the directory say what a list of delegators says (CSV, SCIM, JSON lines)'
+complete -c jitid -n '__jitid_at "delegator"' -a list -d 'List delegators'
+complete -c jitid -n '__jitid_at "delegator"' -a show -d 'Tell everything about a delegator'
+
+# jitid task
+complete -c jitid -n '__jitid_at "task"' -a give -d 'Give a task to another owner'
+complete -c jitid -n '__jitid_at "task"' -a list -d 'List tasks, newest first'
+complete -c jitid -n '__jitid_at "task"' -a share -d 'Let others issue on a task, or end that'
+complete -c jitid -n '__jitid_at "task"' -a show -d 'Show one task'
+
+# jitid approve
+complete -c jitid -n '__jitid_at "approve"' -a deny -d 'Deny a request, granted or not, and end it'
+complete -c jitid -n '__jitid_at "approve"' -a grant -d 'Grant a request: what it asks for can be issued once'
+complete -c jitid -n '__jitid_at "approve"' -a list -d 'List requests for approval'
+complete -c jitid -n '__jitid_at "approve"' -a show -d 'Tell all that an approver has to know about a request'
+
+# jitid adopt
+complete -c jitid -n '__jitid_at "adopt"' -a add -d 'Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose'
+complete -c jitid -n '__jitid_at "adopt"' -a change -d 'Change what is known of adopted secrets: whose they are, where, and what ends them'
+complete -c jitid -n '__jitid_at "adopt"' -a end -d 'Record that adopted secrets have ended where they are kept'
+complete -c jitid -n '__jitid_at "adopt"' -a list -d 'List adopted secrets, the oldest first'
+complete -c jitid -n '__jitid_at "adopt"' -a probe -d 'Ask targets whether adopted secrets work there'
+complete -c jitid -n '__jitid_at "adopt"' -a show -d 'Tell everything about an adopted secret'
+complete -c jitid -n '__jitid_at "adopt"' -a suggest -d 'Tell what can take the place of adopted secrets, and write what it needs'
+
+# jitid access
+complete -c jitid -n '__jitid_at "access"' -a bootstrap -d 'Write the bootstrap credential, which grants access to the first administrator'
+complete -c jitid -n '__jitid_at "access"' -a grant -d 'Grant a person or a service access to an authority, and print the access token'
+complete -c jitid -n '__jitid_at "access"' -a list -d 'List access to an authority, the newest first'
+complete -c jitid -n '__jitid_at "access"' -a revoke -d 'Revoke access: one by its id, or all access of a person or a service'
+complete -c jitid -n '__jitid_at "access"' -a rotate -d 'Replace an access token, and print the new one'
+
+# jitid keys
+complete -c jitid -n '__jitid_at "keys"' -a ca -d 'Certify jitid\'s X.509 authority under a root'
+complete -c jitid -n '__jitid_at "keys"' -a export -d 'Print public keys, certificates and revocation lists'
+complete -c jitid -n '__jitid_at "keys"' -a list -d 'List the signing keys that there ever were'
+complete -c jitid -n '__jitid_at "keys"' -a revoke -d 'End a leaked signing key with all that it signed'
+complete -c jitid -n '__jitid_at "keys"' -a rotate -d 'Sign with a new key from now on'
+
+# jitid keys export
+complete -c jitid -n '__jitid_at "keys export"' -a bundle -d 'Print what verifiers of SVIDs trust'
+complete -c jitid -n '__jitid_at "keys export"' -a crl -d 'Print which certificates are revoked'
+complete -c jitid -n '__jitid_at "keys export"' -a jwks -d 'Print the public keys that verifiers need (RFC 7517)'
+complete -c jitid -n '__jitid_at "keys export"' -a krl -d 'Write the list of SSH certificates that ended before their expiry (RevokedKeys)'
+complete -c jitid -n '__jitid_at "keys export"' -a ssh -d 'Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys)'
+
+# jitid keys ca
+complete -c jitid -n '__jitid_at "keys ca"' -a import -d 'Certify under a root, with the certificate that was asked for'
+complete -c jitid -n '__jitid_at "keys ca"' -a request -d 'Ask for a certificate that makes a key an X.509 authority'
+
+# jitid ledger
+complete -c jitid -n '__jitid_at "ledger"' -a backup -d 'Make a backup of the ledger as it is now, while others go on using it'
+complete -c jitid -n '__jitid_at "ledger"' -a check -d 'Check the ledger itself: its files, its database, its keys and its audit log'
+complete -c jitid -n '__jitid_at "ledger"' -a copy -d 'Move the ledger to another place: copy it, whole and verified, and seal the source'
+complete -c jitid -n '__jitid_at "ledger"' -a issuer -d 'Show the issuer (`iss`) of the ledger\'s credentials, or change it: jitid ledger issuer set URL'
+complete -c jitid -n '__jitid_at "ledger"' -a prune -d 'Let go of what has been over for long enough'
+complete -c jitid -n '__jitid_at "ledger"' -a restore -d 'Put the ledger of a backup back, and end what lived in it'
+complete -c jitid -n '__jitid_at "ledger"' -a vacuum -d 'Give the room that rows have left back to the file system'
 
 # jitid audit
 complete -c jitid -n '__jitid_at "audit"' -a export -d 'Write the audit log as JSON lines, or for syslog'
@@ -243,25 +277,12 @@ complete -c jitid -n '__jitid_at "audit"' -a head -d 'Print the signed last link
 complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
 complete -c jitid -n '__jitid_at "audit"' -a verify -d 'Check the audit chain, and the ledger\'s rows against it'
 
-# jitid keys
-complete -c jitid -n '__jitid_at "keys"' -a bundle -d 'Print what verifiers of SVIDs trust'
-complete -c jitid -n '__jitid_at "keys"' -a crl -d 'Print which certificates are revoked'
-complete -c jitid -n '__jitid_at "keys"' -a import -d 'Certify under a root, with the certificate that was asked for'
-complete -c jitid -n '__jitid_at "keys"' -a jwks -d 'Print the public keys that verifiers need (RFC 7517)'
-complete -c jitid -n '__jitid_at "keys"' -a krl -d 'Write the list of SSH certificates that ended before their expiry (RevokedKeys)'
-complete -c jitid -n '__jitid_at "keys"' -a list -d 'List the signing keys that there ever were'
-complete -c jitid -n '__jitid_at "keys"' -a request -d 'Ask for a certificate that makes a key an X.509 authority'
-complete -c jitid -n '__jitid_at "keys"' -a revoke -d 'End a leaked signing key with all that it signed'
-complete -c jitid -n '__jitid_at "keys"' -a rotate -d 'Sign with a new key from now on'
-complete -c jitid -n '__jitid_at "keys"' -a ssh -d 'Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys)'
-
-# jitid ledger
-complete -c jitid -n '__jitid_at "ledger"' -a backup -d 'Make a backup of the ledger as it is now, while others go on using it'
-complete -c jitid -n '__jitid_at "ledger"' -a check -d 'Check the ledger itself: its files, its database, its keys and its audit log'
-complete -c jitid -n '__jitid_at "ledger"' -a copy -d 'Move the ledger to another place: copy it, whole and verified, and seal the source'
-complete -c jitid -n '__jitid_at "ledger"' -a issuer -d 'Show the issuer (`iss`) of the ledger\'s credentials, or change it: jitid ledger issuer set URL'
-complete -c jitid -n '__jitid_at "ledger"' -a restore -d 'Put the ledger of a backup back, and end what lived in it'
-complete -c jitid -n '__jitid_at "ledger"' -a vacuum -d 'Give the room that rows have left back to the file system'
+# jitid config
+complete -c jitid -n '__jitid_at "config"' -a get -d 'Print the value of one setting'
+complete -c jitid -n '__jitid_at "config"' -a path -d 'Print the path of the user\'s file'
+complete -c jitid -n '__jitid_at "config"' -a set -d 'Write one setting to the user\'s file'
+complete -c jitid -n '__jitid_at "config"' -a show -d 'Show the settings in force'
+complete -c jitid -n '__jitid_at "config"' -a unset -d 'Take one setting out of the user\'s file'
 
 # jitid helper
 complete -c jitid -n '__jitid_at "helper"' -a aws -d 'Give AWS\'s command line and SDKs a session of a role, as their credential_process'
@@ -271,48 +292,9 @@ complete -c jitid -n '__jitid_at "helper"' -a kube -d 'Give kubectl a token or a
 complete -c jitid -n '__jitid_at "helper"' -a pgpass -d 'Give psql, and whatever else uses libpq, a role of its own, as a password file or a service file'
 complete -c jitid -n '__jitid_at "helper"' -a ssh -d 'Let the ssh-agent at $SSH_AUTH_SOCK have a key with a certificate'
 
-# jitid schedule
-complete -c jitid -n '__jitid_at "schedule"' -a cron -d 'Print a crontab line that runs `jitid sweep`'
-complete -c jitid -n '__jitid_at "schedule"' -a systemd -d 'Print a hardened systemd service and its timer that run `jitid sweep`'
-
-# jitid config
-complete -c jitid -n '__jitid_at "config"' -a get -d 'Print the value of one setting'
-complete -c jitid -n '__jitid_at "config"' -a path -d 'Print the path of the user\'s file'
-complete -c jitid -n '__jitid_at "config"' -a set -d 'Write one setting to the user\'s file'
-complete -c jitid -n '__jitid_at "config"' -a show -d 'Show the settings in force'
-complete -c jitid -n '__jitid_at "config"' -a unset -d 'Take one setting out of the user\'s file'
-
 # jitid completion
 complete -c jitid -n '__jitid_at "completion"' -a install -d 'Put completions and man pages where shells and `man` look for them'
 complete -c jitid -n '__jitid_at "completion"' -a show -d 'Print the completion script of a shell'
-
-# jitid issue
-complete -c jitid -n '__jitid_at "issue" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
-complete -c jitid -n '__jitid_at "issue" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
-complete -c jitid -n '__jitid_at "issue" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves the delegator; `-` is standard input'
-complete -c jitid -n '__jitid_at "issue" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
-complete -c jitid -n '__jitid_at "issue" --kind' -l kind -r -fka '(__jitid_ask kinds)' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
-complete -c jitid -n '__jitid_at "issue"' -l scope -x -d 'A right, as segment:segment; repeatable'
-complete -c jitid -n '__jitid_at "issue"' -l audience -x -d 'A service that it is shown to; repeatable (default: an identity token)'
-complete -c jitid -n '__jitid_at "issue"' -l may-audience -x -d 'A service it may obtain tokens for, as https://*.example.com; repeatable'
-complete -c jitid -n '__jitid_at "issue"' -l may-act -x -d 'Let CALLER exchange it for tokens for AUD,…; repeat for the next in a chain'
-complete -c jitid -n '__jitid_at "issue"' -l may-kind -r -fka 'jwt\\tmay-kind opaque\\tmay-kind jwt-svid\\tmay-kind x509-svid\\tmay-kind ssh-cert\\tmay-kind aws-sts\\tmay-kind postgres-role\\tmay-kind openbao-lease\\tmay-kind exec\\tmay-kind adopted\\tmay-kind' -d 'A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque)'
-complete -c jitid -n '__jitid_at "issue" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
-complete -c jitid -n '__jitid_at "issue" --purpose' -l purpose -x -d 'Why; fixed by a task\'s first issue'
-complete -c jitid -n '__jitid_at "issue" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'low, moderate (default), high or critical'
-complete -c jitid -n '__jitid_at "issue" --deadline' -l deadline -x -d 'When a new task ends: a duration (24h) or a time'
-complete -c jitid -n '__jitid_at "issue" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
-complete -c jitid -n '__jitid_at "issue"' -l detail -x -d 'An authorization detail (RFC 9396); repeatable'
-complete -c jitid -n '__jitid_at "issue" --allow-narrower' -l allow-narrower -d 'Take the scopes that are permitted, and say which are not'
-complete -c jitid -n '__jitid_at "issue" --out' -l out -r -F -d 'Write the token to FILE, mode 0600'
-complete -c jitid -n '__jitid_at "issue" --count' -l count -x -d 'Issue N credentials, one JSON line each'
-complete -c jitid -n '__jitid_at "issue" --from-file' -l from-file -r -F -d 'Issue one for each JSON line; `-` is standard input'
-complete -c jitid -n '__jitid_at "issue" --yes' -l yes -d 'Issue as many as --count or --from-file says without asking'
-complete -c jitid -n '__jitid_at "issue" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "issue" --as-of' -l as-of -x -d 'With --dry-run: what the policy would say at TIME (RFC 3339)'
-complete -c jitid -n '__jitid_at "issue" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
-complete -c jitid -n '__jitid_at "issue" --public-key' -l public-key -r -F -d 'The key for a certificate, made by you; `-` is standard input'
-complete -c jitid -n '__jitid_at "issue" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield template\\tfield secret\\tfield may_audience\\tfield may_act\\tfield' -d 'Print this field only, one value a line'
 
 # jitid run
 complete -c jitid -n '__jitid_at "run" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
@@ -340,31 +322,40 @@ complete -c jitid -n '__jitid_at "run" --wait' -l wait -x -d 'Wait so long for a
 complete -c jitid -n '__jitid_at "run"' -l secret -x -d 'A further credential for the command, as NAME=KIND[:TEMPLATE]; repeatable'
 complete -c jitid -n '__jitid_read; and test \'run\' = $__jitid_verb' -xa '(__jitid_command_line)'
 
-# jitid mcp
-complete -c jitid -n '__jitid_at "mcp" --token-file' -l token-file -r -F -d 'The token of the agent\'s own credential, read anew for each call'
-complete -c jitid -n '__jitid_at "mcp" --most' -l most -x -d 'Give out at most N identities at a time (default 100)'
-complete -c jitid -n '__jitid_at "mcp" --rate' -l rate -x -d 'Write to the ledger at most N times a second (default 5), and 10 N at once'
-complete -c jitid -n '__jitid_at "mcp" --keep' -l keep -d 'At the end, leave alive what was given and not handed back'
-complete -c jitid -n '__jitid_at "mcp" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl or csv'
-
-# jitid serve
-complete -c jitid -n '__jitid_at "serve" --bind' -l bind -x -d 'Listen there (default 127.0.0.1:8477, unless there is a socket); beyond loopback only with TLS'
-complete -c jitid -n '__jitid_at "serve" --socket' -l socket -r -F -d 'Listen on a Unix socket; the kernel says who connects'
-complete -c jitid -n '__jitid_at "serve" --socket-mode' -l socket-mode -x -d 'The mode of that socket (default 0660)'
-complete -c jitid -n '__jitid_at "serve" --tls-cert' -l tls-cert -r -F -d 'The certificate, and those above it (PEM)'
-complete -c jitid -n '__jitid_at "serve" --tls-key' -l tls-key -r -F -d 'Its private key (PEM), readable by its owner alone'
-complete -c jitid -n '__jitid_at "serve" --workers' -l workers -x -d 'How many processes answer (default 1)'
-complete -c jitid -n '__jitid_at "serve" --public-url' -l public-url -x -d 'How clients reach it, where that is another address'
-complete -c jitid -n '__jitid_at "serve" --log-format' -l log-format -r -fka 'json\\tlog-format text\\tlog-format none\\tlog-format' -d 'How requests are logged: json (default), text or none'
-complete -c jitid -n '__jitid_at "serve" --bootstrap' -l bootstrap -r -F -d 'Where there is no administrator yet: write into FILE, a new one, what lets the first one in'
-complete -c jitid -n '__jitid_at "serve" --print-unit' -l print-unit -d 'Print a hardened systemd service that runs this line, and serve nothing'
+# jitid issue
+complete -c jitid -n '__jitid_at "issue" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'The task the identity is for'
+complete -c jitid -n '__jitid_at "issue" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Who asks: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "issue" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves the delegator; `-` is standard input'
+complete -c jitid -n '__jitid_at "issue" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who acts (default: agent)'
+complete -c jitid -n '__jitid_at "issue" --kind' -l kind -r -fka '(__jitid_ask kinds)' -d 'What to make: jwt (default), opaque … or KIND:TEMPLATE'
+complete -c jitid -n '__jitid_at "issue"' -l scope -x -d 'A right, as segment:segment; repeatable'
+complete -c jitid -n '__jitid_at "issue"' -l audience -x -d 'A service that it is shown to; repeatable (default: an identity token)'
+complete -c jitid -n '__jitid_at "issue"' -l may-audience -x -d 'A service it may obtain tokens for, as https://*.example.com; repeatable'
+complete -c jitid -n '__jitid_at "issue"' -l may-act -x -d 'Let CALLER exchange it for tokens for AUD,…; repeat for the next in a chain'
+complete -c jitid -n '__jitid_at "issue"' -l may-kind -r -fka 'jwt\\tmay-kind opaque\\tmay-kind jwt-svid\\tmay-kind x509-svid\\tmay-kind ssh-cert\\tmay-kind aws-sts\\tmay-kind postgres-role\\tmay-kind openbao-lease\\tmay-kind exec\\tmay-kind adopted\\tmay-kind' -d 'A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque)'
+complete -c jitid -n '__jitid_at "issue" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
+complete -c jitid -n '__jitid_at "issue" --purpose' -l purpose -x -d 'Why; fixed by a task\'s first issue'
+complete -c jitid -n '__jitid_at "issue" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'low, moderate (default), high or critical'
+complete -c jitid -n '__jitid_at "issue" --deadline' -l deadline -x -d 'When a new task ends: a duration (24h) or a time'
+complete -c jitid -n '__jitid_at "issue" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
+complete -c jitid -n '__jitid_at "issue"' -l detail -x -d 'An authorization detail (RFC 9396); repeatable'
+complete -c jitid -n '__jitid_at "issue" --allow-narrower' -l allow-narrower -d 'Take the scopes that are permitted, and say which are not'
+complete -c jitid -n '__jitid_at "issue" --out' -l out -r -F -d 'Write the token to FILE, mode 0600'
+complete -c jitid -n '__jitid_at "issue" --count' -l count -x -d 'Issue N credentials, one JSON line each'
+complete -c jitid -n '__jitid_at "issue" --from-file' -l from-file -r -F -d 'Issue one for each JSON line; `-` is standard input'
+complete -c jitid -n '__jitid_at "issue" --yes' -l yes -d 'Issue as many as --count or --from-file says without asking'
+complete -c jitid -n '__jitid_at "issue" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "issue" --as-of' -l as-of -x -d 'With --dry-run: what the policy would say at TIME (RFC 3339)'
+complete -c jitid -n '__jitid_at "issue" --wait' -l wait -x -d 'Wait so long for an approval, if one is needed'
+complete -c jitid -n '__jitid_at "issue" --public-key' -l public-key -r -F -d 'The key for a certificate, made by you; `-` is standard input'
+complete -c jitid -n '__jitid_at "issue"' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield template\\tfield secret\\tfield may_audience\\tfield may_act\\tfield' -d 'Print this field only; repeatable'
 
 # jitid renew
 complete -c jitid -n '__jitid_at "renew" --token-file' -l token-file -r -F -d 'The token to renew; FILE is rewritten in place. Standard input if absent or `-`'
 complete -c jitid -n '__jitid_at "renew" --ttl' -l ttl -x -d 'How long the successor lives (default: as its predecessor)'
 complete -c jitid -n '__jitid_at "renew" --allow-narrower' -l allow-narrower -d 'Take the scopes that are permitted, and say which are not'
 complete -c jitid -n '__jitid_at "renew" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
-complete -c jitid -n '__jitid_at "renew" --field' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield template\\tfield secret\\tfield may_audience\\tfield may_act\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "renew"' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield template\\tfield secret\\tfield may_audience\\tfield may_act\\tfield' -d 'Print this field only; repeatable'
 
 # jitid verify
 complete -c jitid -n '__jitid_at "verify"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
@@ -373,202 +364,6 @@ complete -c jitid -n '__jitid_at "verify" --jwks' -l jwks -r -F -d 'With --statu
 complete -c jitid -n '__jitid_at "verify" --published' -l published -r -fka '(__fish_complete_directories)' -d 'Ask no ledger but what `jitid publish` wrote into DIR'
 complete -c jitid -n '__jitid_at "verify" --issuer' -l issuer -x -d 'Without a ledger: whose tokens are taken (default: the setting)'
 complete -c jitid -n '__jitid_at "verify"; and test $__jitid_count = 0' -F
-
-# jitid authorize
-complete -c jitid -n '__jitid_at "authorize" --token-file' -l token-file -r -F -d 'The token; standard input if absent or `-`'
-complete -c jitid -n '__jitid_at "authorize" --action' -l action -x -d 'What is to be done, as s3:GetObject'
-complete -c jitid -n '__jitid_at "authorize" --resource' -l resource -x -d 'What it is done to'
-complete -c jitid -n '__jitid_at "authorize" --context' -l context -x -d 'What policies may know of it: an object, or @FILE'
-complete -c jitid -n '__jitid_at "authorize"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
-complete -c jitid -n '__jitid_at "authorize" --batch' -l batch -d 'Answer each JSON line of standard input with another'
-complete -c jitid -n '__jitid_at "authorize" --field' -l field -r -fka 'decision\\tfield reason\\tfield rules\\tfield scope\\tfield identity\\tfield jti\\tfield agent\\tfield delegator\\tfield chain\\tfield task\\tfield action\\tfield resource\\tfield at\\tfield event\\tfield' -d 'Print this field only, one value a line'
-
-# jitid inspect
-complete -c jitid -n '__jitid_at "inspect" --field' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield template\\tfield at_target\\tfield revocation_list\\tfield delegated\\tfield may_kind\\tfield token_use\\tfield may_audience\\tfield may_act\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "inspect"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
-
-# jitid trace
-complete -c jitid -n '__jitid_at "trace" --revoke' -l revoke -d 'End what was found, and all below it'
-complete -c jitid -n '__jitid_at "trace" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "trace" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "trace" --max' -l max -x -d 'Refuse to end more than N without --yes'
-complete -c jitid -n '__jitid_at "trace" --yes' -l yes -d 'End also what is not proved, and however many'
-complete -c jitid -n '__jitid_at "trace" --field' -l field -r -fka 'match\\tfield proof\\tfield id\\tfield jti\\tfield kind\\tfield task\\tfield task_state\\tfield purpose\\tfield agent\\tfield delegator\\tfield chain\\tfield state\\tfield active\\tfield reason\\tfield issued_at\\tfield age\\tfield expires_at\\tfield ended_at\\tfield ended_by\\tfield ended_reason\\tfield descendants\\tfield live_descendants\\tfield audiences\\tfield honoured_by\\tfield honoured_until\\tfield occurrences\\tfield revoke\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "trace"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
-
-# jitid scan
-complete -c jitid -n '__jitid_at "scan" --git' -l git -d 'The history of the git repository PATH, or of the one here'
-complete -c jitid -n '__jitid_at "scan"' -l commits -x -d 'With --git: what these bring, as main..HEAD; repeatable'
-complete -c jitid -n '__jitid_at "scan" --unreachable' -l unreachable -d 'With --git: also what no ref leads to any more'
-complete -c jitid -n '__jitid_at "scan" --staged' -l staged -d 'What is about to be committed there and is new in it'
-complete -c jitid -n '__jitid_at "scan" --install-hook' -l install-hook -d 'Scan nothing: let git look before each commit there'
-complete -c jitid -n '__jitid_at "scan"' -l only -r -fka 'opaque\\tonly jwt\\tonly certificate\\tonly private-key\\tonly adopted\\tonly' -d 'Look for this alone: opaque, jwt, certificate …; repeatable'
-complete -c jitid -n '__jitid_at "scan" --no-ignore' -l no-ignore -d 'Also what .gitignore names, and folders of git'
-complete -c jitid -n '__jitid_at "scan" --one-file-system' -l one-file-system -d 'Enter no other file system than each PATH\'s'
-complete -c jitid -n '__jitid_at "scan" --fail-on' -l fail-on -r -fka 'info\\tfail-on low\\tfail-on medium\\tfail-on high\\tfail-on critical\\tfail-on' -d 'End with 10 if a finding is so grave or graver (default: high)'
-complete -c jitid -n '__jitid_at "scan" --report' -l report -d 'Record as leaks what is proved, with its places'
-complete -c jitid -n '__jitid_at "scan" --source' -l source -x -d 'With --report: where that was (default: the paths)'
-complete -c jitid -n '__jitid_at "scan" --revoke' -l revoke -d 'End what is proved to be ours, and all below it'
-complete -c jitid -n '__jitid_at "scan" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "scan" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "scan" --max' -l max -x -d 'Refuse to end more than N without --yes'
-complete -c jitid -n '__jitid_at "scan" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "scan" --out' -l out -r -F -d 'Write to FILE, whole or not at all (0600; prometheus: 0644)'
-complete -c jitid -n '__jitid_at "scan" --rules' -l rules -r -fka 'gitleaks\\trules kingfisher\\trules betterleaks\\trules' -d 'Scan nothing: print rules for gitleaks, kingfisher or betterleaks'
-complete -c jitid -n '__jitid_at "scan" --authority' -l authority -x -d 'With --rules: where the scanner asks about what it finds, and ends it'
-complete -c jitid -n '__jitid_at "scan" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
-complete -c jitid -n '__jitid_at "scan" --field' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield summary\\tfield remedy\\tfield path\\tfield line\\tfield commit\\tfield inside\\tfield match\\tfield proof\\tfield jti\\tfield id\\tfield kind\\tfield agent\\tfield task\\tfield delegator\\tfield chain\\tfield life\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "scan"' -F
-
-# jitid leak add
-complete -c jitid -n '__jitid_at "leak add" --source' -l source -x -d 'Where it was found (default: the file\'s name, or stdin)'
-complete -c jitid -n '__jitid_at "leak add" --at' -l at -x -d 'When that was reported (RFC 3339; default: now)'
-complete -c jitid -n '__jitid_at "leak add" --revoke' -l revoke -d 'End what leaked, and all below it'
-complete -c jitid -n '__jitid_at "leak add" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "leak add" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "leak add" --max' -l max -x -d 'Refuse to end more than N without --yes'
-complete -c jitid -n '__jitid_at "leak add" --yes' -l yes -d 'Record and end also what is not proved, and however many'
-complete -c jitid -n '__jitid_at "leak add" --from' -l from -r -F -d 'What a scanner reported (`-`: standard input), with its places'
-complete -c jitid -n '__jitid_at "leak add" --report-format' -l report-format -r -fka 'gitleaks\\treport-format kingfisher\\treport-format betterleaks\\treport-format trufflehog\\treport-format sarif\\treport-format' -d 'Whose report that is (default: told by its content)'
-complete -c jitid -n '__jitid_at "leak add" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield refused_since\\tfield accepted_until\\tfield exposure_verifiers\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "leak add"; and test $__jitid_count = 0' -F
-
-# jitid leak close
-complete -c jitid -n '__jitid_at "leak close" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "leak close" --yes' -l yes -d 'Close also what still works'
-complete -c jitid -n '__jitid_at "leak close" --field' -l field -r -fka 'closed\\tfield already\\tfield valid\\tfield living\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "leak close"' -fka '(__jitid_ask leaks)'
-
-# jitid leak list
-complete -c jitid -n '__jitid_at "leak list" --open' -l open -d 'Only those that nobody has closed'
-complete -c jitid -n '__jitid_at "leak list" --valid' -l valid -d 'Only those that still work'
-complete -c jitid -n '__jitid_at "leak list" --source' -l source -x -d 'Found there'
-complete -c jitid -n '__jitid_at "leak list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
-complete -c jitid -n '__jitid_at "leak list" --since' -l since -x -d 'From TIME on (RFC 3339)'
-complete -c jitid -n '__jitid_at "leak list" --until' -l until -x -d 'Before TIME (RFC 3339)'
-complete -c jitid -n '__jitid_at "leak list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "leak list" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield refused_since\\tfield accepted_until\\tfield exposure_verifiers\\tfield' -d 'Print this field only, one value a line'
-
-# jitid leak show
-complete -c jitid -n '__jitid_at "leak show" --field' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield refused_since\\tfield accepted_until\\tfield exposure_verifiers\\tfield reason\\tfield purpose\\tfield chain\\tfield issued_at\\tfield expires_at\\tfield added_by\\tfield event\\tfield ended_by\\tfield ended_reason\\tfield ended_event\\tfield closed_by\\tfield closed_reason\\tfield closed_event\\tfield revoke\\tfield sightings\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "leak show"; and test $__jitid_count = 0' -fka '(__jitid_ask leaks)'
-
-# jitid leak timeline
-complete -c jitid -n '__jitid_at "leak timeline" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat markdown\\tformat' -d 'table, tsv, json, jsonl or csv'
-complete -c jitid -n '__jitid_at "leak timeline" --field' -l field -r -fka 'at\\tfield leak\\tfield what\\tfield by\\tfield event\\tfield told\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "leak timeline"' -fka '(__jitid_ask leaks)'
-
-# jitid adopt add
-complete -c jitid -n '__jitid_at "adopt add" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it'
-complete -c jitid -n '__jitid_at "adopt add" --place' -l place -x -d 'Where it is kept, as \'vault kv/prod/github\''
-complete -c jitid -n '__jitid_at "adopt add" --purpose' -l purpose -x -d 'What it is for'
-complete -c jitid -n '__jitid_at "adopt add" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who uses it (default: the name of the secret)'
-complete -c jitid -n '__jitid_at "adopt add" --expires' -l expires -x -d 'When it ends by itself (RFC 3339; default: never)'
-complete -c jitid -n '__jitid_at "adopt add" --target' -l target -x -d 'The target of the configuration that can end it'
-complete -c jitid -n '__jitid_at "adopt add" --reference' -l reference -x -d 'What it is called there: a role, a key\'s id, an accessor'
-complete -c jitid -n '__jitid_at "adopt add" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'low, moderate (default), high or critical'
-complete -c jitid -n '__jitid_at "adopt add" --prefix' -l prefix -x -d 'How it begins, as far as that is no secret, as ghp_'
-complete -c jitid -n '__jitid_at "adopt add" --access-key-id' -l access-key-id -x -d 'Of a key of AWS: the part that is no secret'
-complete -c jitid -n '__jitid_at "adopt add" --file' -l file -r -F -d 'A file with the secret; standard input if absent or `-`'
-complete -c jitid -n '__jitid_at "adopt add" --fingerprint' -l fingerprint -x -d 'SHA-256 of the secret, instead of the secret'
-complete -c jitid -n '__jitid_at "adopt add" --public-key' -l public-key -r -F -d 'A public key or a certificate, instead of a secret'
-complete -c jitid -n '__jitid_at "adopt add" --from-file' -l from-file -r -F -d 'Adopt all that FILE names; `-`: standard input'
-complete -c jitid -n '__jitid_at "adopt add" --as' -l as -r -fka 'csv\\tas jsonl\\tas' -d 'csv or jsonl (default: by how FILE\'s name ends)'
-complete -c jitid -n '__jitid_at "adopt add" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "adopt add" --field' -l field -r -fka 'name\\tfield id\\tfield jti\\tfield new\\tfield already\\tfield unverified\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "adopt add"; and test $__jitid_count = 0' -fka '(__jitid_ask adopted)'
-
-# jitid adopt change
-complete -c jitid -n '__jitid_at "adopt change" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it'
-complete -c jitid -n '__jitid_at "adopt change" --place' -l place -x -d 'Where it is kept, as \'vault kv/prod/github\''
-complete -c jitid -n '__jitid_at "adopt change" --purpose' -l purpose -x -d 'What it is for'
-complete -c jitid -n '__jitid_at "adopt change" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who uses it (default: the name of the secret)'
-complete -c jitid -n '__jitid_at "adopt change" --expires' -l expires -x -d 'When it ends by itself (RFC 3339; default: never)'
-complete -c jitid -n '__jitid_at "adopt change" --target' -l target -x -d 'The target of the configuration that can end it'
-complete -c jitid -n '__jitid_at "adopt change" --reference' -l reference -x -d 'What it is called there: a role, a key\'s id, an accessor'
-complete -c jitid -n '__jitid_at "adopt change" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "adopt change"' -fka '(__jitid_ask adopted)'
-
-# jitid adopt ended
-complete -c jitid -n '__jitid_at "adopt ended" --proof' -l proof -x -d 'What was done; the audit log keeps it'
-complete -c jitid -n '__jitid_at "adopt ended" --field' -l field -r -fka 'ended\\tfield already\\tfield revoked\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "adopt ended"' -fka '(__jitid_ask adopted)'
-
-# jitid adopt list
-complete -c jitid -n '__jitid_at "adopt list" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Who answers for it'
-complete -c jitid -n '__jitid_at "adopt list" --live' -l live -d 'Only what may still work where it is kept'
-complete -c jitid -n '__jitid_at "adopt list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "adopt list" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
-
-# jitid adopt probe
-complete -c jitid -n '__jitid_at "adopt probe" --field' -l field -r -fka 'name\\tfield life\\tfield seen\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "adopt probe"' -fka '(__jitid_ask adopted)'
-
-# jitid adopt show
-complete -c jitid -n '__jitid_at "adopt show" --field' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "adopt show"; and test $__jitid_count = 0' -fka '(__jitid_ask adopted)'
-
-# jitid adopt suggest
-complete -c jitid -n '__jitid_at "adopt suggest" --all' -l all -d 'All that may still work where they are kept'
-complete -c jitid -n '__jitid_at "adopt suggest" --field' -l field -r -fka 'name\\tfield kind\\tfield why\\tfield configuration\\tfield policy\\tfield commands\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "adopt suggest"' -fka '(__jitid_ask adopted)'
-
-# jitid approve deny
-complete -c jitid -n '__jitid_at "approve deny" --group' -l group -x -d 'Speak for this group alone (default: all of your own)'
-complete -c jitid -n '__jitid_at "approve deny" --reason' -l reason -x -d 'Why; shown to whoever asks, and kept in the audit log'
-complete -c jitid -n '__jitid_at "approve deny" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves who you are (default: your login does); `-` is standard input'
-complete -c jitid -n '__jitid_at "approve deny" --field' -l field -r -fka 'approval\\tfield state\\tfield groups\\tfield missing\\tfield approver\\tfield usable_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "approve deny"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
-
-# jitid approve grant
-complete -c jitid -n '__jitid_at "approve grant" --for' -l for -x -d 'How long it may be used (default and most: approval_lifetime)'
-complete -c jitid -n '__jitid_at "approve grant" --group' -l group -x -d 'Speak for this group alone (default: all of your own)'
-complete -c jitid -n '__jitid_at "approve grant" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "approve grant" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves who you are (default: your login does); `-` is standard input'
-complete -c jitid -n '__jitid_at "approve grant" --field' -l field -r -fka 'approval\\tfield state\\tfield groups\\tfield missing\\tfield approver\\tfield usable_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "approve grant"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
-
-# jitid approve list
-complete -c jitid -n '__jitid_at "approve list" --open' -l open -d 'Only those that wait for somebody\'s word'
-complete -c jitid -n '__jitid_at "approve list" --all' -l all -d 'Also those that were used or denied, or expired'
-complete -c jitid -n '__jitid_at "approve list" --group' -l group -x -d 'Only those that this group has to approve'
-complete -c jitid -n '__jitid_at "approve list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "approve list" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield left\\tfield' -d 'Print this field only, one value a line'
-
-# jitid approve show
-complete -c jitid -n '__jitid_at "approve show" --field' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield delegator_state\\tfield task_state\\tfield deadline\\tfield details\\tfield public_key\\tfield allow_narrower\\tfield process\\tfield task_sensitivity\\tfield chain\\tfield acting\\tfield words\\tfield reason\\tfield rules\\tfield policy\\tfield event\\tfield ended_at\\tfield ended_reason\\tfield ended_event\\tfield identity\\tfield grant\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "approve show"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
-
-# jitid access bootstrap
-complete -c jitid -n '__jitid_at "access bootstrap"; and test $__jitid_count = 0' -F
-
-# jitid access grant
-complete -c jitid -n '__jitid_at "access grant"' -l role -r -fka 'issuer\\trole verifier\\trole responder\\trole sweeper\\trole auditor\\trole admin\\trole' -d 'What they may do: issuer, verifier, responder, sweeper, auditor, admin; repeatable'
-complete -c jitid -n '__jitid_at "access grant"' -l audience -x -d 'An audience of its own; repeatable. It sees tokens for these alone'
-complete -c jitid -n '__jitid_at "access grant" --all-audiences' -l all-audiences -d 'Let it see tokens for any audience'
-complete -c jitid -n '__jitid_at "access grant" --ttl' -l ttl -x -d 'For how long (default: a token 12h and at most 30d, a key 30d and at most 365d)'
-complete -c jitid -n '__jitid_at "access grant" --key' -l key -r -F -d 'Register the public key in FILE (JWK, PEM, OpenSSH); no access token is made'
-complete -c jitid -n '__jitid_at "access grant" --out' -l out -r -F -d 'Write the access token to FILE, mode 0600'
-complete -c jitid -n '__jitid_at "access grant" --field' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield audiences\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "access grant"; and test $__jitid_count = 0' -fka '(__jitid_ask delegators)'
-
-# jitid access list
-complete -c jitid -n '__jitid_at "access list" --all' -l all -d 'Also expired, rotated and revoked access'
-complete -c jitid -n '__jitid_at "access list" --name' -l name -r -fka '(__jitid_ask delegators)' -d 'Only what this person or service has'
-complete -c jitid -n '__jitid_at "access list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "access list" --field' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield audiences\\tfield left\\tfield' -d 'Print this field only, one value a line'
-
-# jitid access revoke
-complete -c jitid -n '__jitid_at "access revoke" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "access revoke" --field' -l field -r -fka 'ended\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "access revoke"' -fka '(__jitid_ask access)'
-
-# jitid access rotate
-complete -c jitid -n '__jitid_at "access rotate" --ttl' -l ttl -x -d 'For how long (default: a token 12h and at most 30d, a key 30d and at most 365d)'
-complete -c jitid -n '__jitid_at "access rotate" --overlap' -l overlap -x -d 'How long the old token stays valid (default: not at all)'
-complete -c jitid -n '__jitid_at "access rotate" --out' -l out -r -F -d 'Write the access token to FILE, mode 0600'
-complete -c jitid -n '__jitid_at "access rotate" --field' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield audiences\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "access rotate"; and test $__jitid_count = 0' -fka '(__jitid_ask access)'
 
 # jitid list
 complete -c jitid -n '__jitid_at "list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
@@ -595,37 +390,18 @@ complete -c jitid -n '__jitid_at "list" --process' -l process -r -fka 'alive\\tp
 complete -c jitid -n '__jitid_at "list" --sort' -l sort -r -fka 'issued_at\\tsort expires_at\\tsort task\\tsort agent\\tsort delegator\\tsort depth\\tsort id\\tsort -issued_at\\tsort -expires_at\\tsort -task\\tsort -agent\\tsort -delegator\\tsort -depth\\tsort -id\\tsort' -d 'Sort by FIELD; -FIELD turns it round (-issued_at)'
 complete -c jitid -n '__jitid_at "list" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "list" --after' -l after -r -fka '(__jitid_ask ids)' -d 'Go on after ID, the last one seen'
-complete -c jitid -n '__jitid_at "list" --field' -l field -r -fka 'id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegated_by\\tfield delegator_proof\\tfield kind\\tfield state\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield depth\\tfield parent\\tfield issued_at\\tfield expires_at\\tfield ended_at\\tfield signed_by\\tfield process\\tfield delegator_state\\tfield delegated\\tfield left\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "list"' -l field -r -fka 'id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegated_by\\tfield delegator_proof\\tfield kind\\tfield state\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield depth\\tfield parent\\tfield issued_at\\tfield expires_at\\tfield ended_at\\tfield signed_by\\tfield process\\tfield delegator_state\\tfield delegated\\tfield left\\tfield' -d 'Print this field only; repeatable'
 
-# jitid tree
-complete -c jitid -n '__jitid_at "tree" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
-complete -c jitid -n '__jitid_at "tree" --as' -l as -r -fka 'mermaid\\tas dot\\tas' -d 'mermaid or dot: the tree as a drawing\'s source'
-complete -c jitid -n '__jitid_at "tree" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "tree" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat mermaid\\tformat dot\\tformat' -d 'table, tsv, json, jsonl or csv'
-complete -c jitid -n '__jitid_at "tree" --field' -l field -r -fka 'depth\\tfield id\\tfield parent\\tfield agent\\tfield task\\tfield delegator\\tfield state\\tfield scopes\\tfield expires_at\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "tree"' -fka '(__jitid_ask ids)'
+# jitid inspect
+complete -c jitid -n '__jitid_at "inspect"' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield template\\tfield at_target\\tfield revocation_list\\tfield delegated\\tfield may_kind\\tfield token_use\\tfield may_audience\\tfield may_act\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "inspect"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
 
-# jitid revoke
-complete -c jitid -n '__jitid_at "revoke"' -l task -r -fka '(__jitid_ask tasks)' -d 'Those of a task; repeatable'
-complete -c jitid -n '__jitid_at "revoke"' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Those of a root delegator, or what agent:NAME delegated; repeatable'
-complete -c jitid -n '__jitid_at "revoke"' -l agent -r -fka '(__jitid_ask agents)' -d 'Those of an agent; repeatable'
-complete -c jitid -n '__jitid_at "revoke"' -l tree -r -fka '(__jitid_ask ids)' -d 'The whole tree of ID, from its root down; repeatable'
-complete -c jitid -n '__jitid_at "revoke"' -l token-file -r -F -d 'The one whose token is in FILE; `-` is standard input'
-complete -c jitid -n '__jitid_at "revoke" --ids-file' -l ids-file -r -F -d 'A file with an id a line; `-` is standard input'
-complete -c jitid -n '__jitid_at "revoke" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "revoke" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "revoke" --max' -l max -x -d 'Refuse to end more than N without --yes'
-complete -c jitid -n '__jitid_at "revoke" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "revoke" --wait' -l wait -x -d 'Try so long until targets confirm that nothing is left'
-complete -c jitid -n '__jitid_at "revoke" --field' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "revoke"' -fka '(__jitid_ask ids)'
+# jitid status
+complete -c jitid -n '__jitid_at "status" --soon' -l soon -x -d 'Count credentials that expire within (15m)'
+complete -c jitid -n '__jitid_at "status"' -l field -r -fka 'live\\tfield expiring\\tfield next_expiry\\tfield open_tasks\\tfield overdue_tasks\\tfield leaked\\tfield standing\\tfield unsettled\\tfield approvals\\tfield swept_at\\tfield findings\\tfield ledger\\tfield issuer\\tfield next\\tfield' -d 'Print this field only; repeatable'
 
-# jitid retire
-complete -c jitid -n '__jitid_at "retire" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "retire" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "retire" --wait' -l wait -x -d 'Try so long until targets confirm that nothing is left'
-complete -c jitid -n '__jitid_at "retire" --field' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "retire"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+# jitid whoami
+complete -c jitid -n '__jitid_at "whoami"' -l field -r -fka 'caller\\tfield delegator\\tfield proof\\tfield roles\\tfield agent\\tfield task\\tfield expires_at\\tfield ledger\\tfield issuer\\tfield confinement\\tfield reason\\tfield' -d 'Print this field only; repeatable'
 
 # jitid sweep
 complete -c jitid -n '__jitid_at "sweep"' -l rule -r -fka 'orphaned-task\\trule orphaned-parent\\trule orphaned-process\\trule orphaned-delegator\\trule pending\\trule leaked-live\\trule renewed-twice\\trule revoked-live\\trule revocation-stuck\\trule orphaned-untracked\\trule offline-valid\\trule expired-unretired\\trule standing\\trule duplicate\\trule sprawl\\trule unproved-delegator\\trule ownerless\\trule review-overdue\\trule standing-access\\trule over-privileged\\trule policy-drift\\trule never-used\\trule over-scoped\\trule orphaned-ledger-only\\trule key-overdue\\trule canary\\trule audit-gap\\trule clock\\trule' -d 'Ask this rule only; repeatable'
@@ -645,29 +421,128 @@ complete -c jitid -n '__jitid_at "sweep" --head-out' -l head-out -r -F -d 'Read 
 complete -c jitid -n '__jitid_at "sweep" --canary' -l canary -d 'Make, see, revoke and see again a credential without rights of each kind'
 complete -c jitid -n '__jitid_at "sweep" --list-rules' -l list-rules -d 'Explain the rules, and ask none'
 complete -c jitid -n '__jitid_at "sweep" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
-complete -c jitid -n '__jitid_at "sweep" --field' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield since\\tfield credentials\\tfield summary\\tfield remedy\\tfield event\\tfield ended_at\\tfield ended_credentials\\tfield sweep\\tfield proof\\tfield offline_until\\tfield fingerprint\\tfield evidence\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "sweep"' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield since\\tfield credentials\\tfield summary\\tfield remedy\\tfield event\\tfield ended_at\\tfield ended_credentials\\tfield sweep\\tfield proof\\tfield offline_until\\tfield fingerprint\\tfield evidence\\tfield' -d 'Print this field only; repeatable'
 
 # jitid report
 complete -c jitid -n '__jitid_at "report" --at' -l at -x -d 'Report that time from what the ledger remembers (default: now)'
 complete -c jitid -n '__jitid_at "report" --days' -l days -x -d 'For how many days to tell the trend (default 30)'
 complete -c jitid -n '__jitid_at "report" --out' -l out -r -F -d 'Write it to FILE: mode 0600, and 0644 what is for Prometheus'
 complete -c jitid -n '__jitid_at "report" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat html\\tformat prometheus\\tformat' -d 'table, tsv, json, jsonl or csv'
-complete -c jitid -n '__jitid_at "report" --field' -l field -r -fka 'issued\\tfield identities\\tfield live\\tfield live_identities\\tfield tasks\\tfield tasks_open\\tfield tasks_overdue\\tfield tasks_ended\\tfield delegators\\tfield agents\\tfield agents_registered\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "report"' -l field -r -fka 'issued\\tfield identities\\tfield live\\tfield live_identities\\tfield tasks\\tfield tasks_open\\tfield tasks_overdue\\tfield tasks_ended\\tfield delegators\\tfield agents\\tfield agents_registered\\tfield' -d 'Print this field only; repeatable'
 
-# jitid explain
-complete -c jitid -n '__jitid_at "explain" --event' -l event -x -d 'The decision of audit event N, such as a denial'
-complete -c jitid -n '__jitid_at "explain" --field' -l field -r -fka 'decision\\tfield reason\\tfield event\\tfield operation\\tfield at\\tfield by\\tfield id\\tfield jti\\tfield count\\tfield rules\\tfield granted\\tfield refused\\tfield lifetime\\tfield needs\\tfield asked\\tfield approvers\\tfield policy\\tfield stored\\tfield texts\\tfield now\\tfield differs\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "explain"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
+# jitid doctor
+complete -c jitid -n '__jitid_at "doctor"' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only; repeatable'
+
+# jitid schedule cron
+complete -c jitid -n '__jitid_at "schedule cron" --every' -l every -x -d 'How often it runs (default: 10m)'
+
+# jitid schedule systemd
+complete -c jitid -n '__jitid_at "schedule systemd" --every' -l every -x -d 'How often it runs (default: 10m)'
+complete -c jitid -n '__jitid_at "schedule systemd" --name' -l name -x -d 'The name of the units (default: jitid-sweep)'
+complete -c jitid -n '__jitid_at "schedule systemd" --out' -l out -r -fka '(__fish_complete_directories)' -d 'Write both units into DIR, instead of printing them'
+
+# jitid trace
+complete -c jitid -n '__jitid_at "trace" --revoke' -l revoke -d 'End what was found, and all below it'
+complete -c jitid -n '__jitid_at "trace" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "trace" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "trace" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "trace" --yes' -l yes -d 'End also what is not proved, and however many'
+complete -c jitid -n '__jitid_at "trace"' -l field -r -fka 'match\\tfield proof\\tfield id\\tfield jti\\tfield kind\\tfield task\\tfield task_state\\tfield purpose\\tfield agent\\tfield delegator\\tfield chain\\tfield state\\tfield active\\tfield reason\\tfield issued_at\\tfield age\\tfield expires_at\\tfield ended_at\\tfield ended_by\\tfield ended_reason\\tfield descendants\\tfield live_descendants\\tfield audiences\\tfield honoured_by\\tfield honoured_until\\tfield occurrences\\tfield revoke\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "trace"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
+
+# jitid scan
+complete -c jitid -n '__jitid_at "scan" --git' -l git -d 'The history of the git repository PATH, or of the one here'
+complete -c jitid -n '__jitid_at "scan"' -l commits -x -d 'With --git: what these bring, as main..HEAD; repeatable'
+complete -c jitid -n '__jitid_at "scan" --unreachable' -l unreachable -d 'With --git: also what no ref leads to any more'
+complete -c jitid -n '__jitid_at "scan" --staged' -l staged -d 'What is about to be committed there and is new in it'
+complete -c jitid -n '__jitid_at "scan" --install-hook' -l install-hook -d 'Scan nothing: let git look before each commit there'
+complete -c jitid -n '__jitid_at "scan"' -l only -r -fka 'opaque\\tonly jwt\\tonly certificate\\tonly private-key\\tonly adopted\\tonly' -d 'Look for this alone: opaque, jwt, certificate …; repeatable'
+complete -c jitid -n '__jitid_at "scan" --no-ignore' -l no-ignore -d 'Also what .gitignore names, and folders of git'
+complete -c jitid -n '__jitid_at "scan" --one-file-system' -l one-file-system -d 'Enter no other file system than each PATH\'s'
+complete -c jitid -n '__jitid_at "scan" --fail-on' -l fail-on -r -fka 'info\\tfail-on low\\tfail-on medium\\tfail-on high\\tfail-on critical\\tfail-on' -d 'End with 10 if a finding is so grave or graver (default: high)'
+complete -c jitid -n '__jitid_at "scan" --report' -l report -d 'Record as leaks what is proved, with its places'
+complete -c jitid -n '__jitid_at "scan" --source' -l source -x -d 'With --report: where that was (default: the paths)'
+complete -c jitid -n '__jitid_at "scan" --revoke' -l revoke -d 'End what is proved to be ours, and all below it'
+complete -c jitid -n '__jitid_at "scan" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "scan" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "scan" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "scan" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "scan" --out' -l out -r -F -d 'Write to FILE, whole or not at all (0600; prometheus: 0644)'
+complete -c jitid -n '__jitid_at "scan" --rules' -l rules -r -fka 'gitleaks\\trules kingfisher\\trules betterleaks\\trules' -d 'Scan nothing: print rules for gitleaks, kingfisher or betterleaks'
+complete -c jitid -n '__jitid_at "scan" --authority' -l authority -x -d 'With --rules: where the scanner asks about what it finds, and ends it'
+complete -c jitid -n '__jitid_at "scan" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "scan"' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield summary\\tfield remedy\\tfield path\\tfield line\\tfield commit\\tfield inside\\tfield match\\tfield proof\\tfield jti\\tfield id\\tfield kind\\tfield agent\\tfield task\\tfield delegator\\tfield chain\\tfield life\\tfield fingerprint\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "scan"' -F
+
+# jitid leak add
+complete -c jitid -n '__jitid_at "leak add" --source' -l source -x -d 'Where it was found (default: the file\'s name, or stdin)'
+complete -c jitid -n '__jitid_at "leak add" --at' -l at -x -d 'When that was reported (RFC 3339; default: now)'
+complete -c jitid -n '__jitid_at "leak add" --revoke' -l revoke -d 'End what leaked, and all below it'
+complete -c jitid -n '__jitid_at "leak add" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "leak add" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "leak add" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "leak add" --yes' -l yes -d 'Record and end also what is not proved, and however many'
+complete -c jitid -n '__jitid_at "leak add" --from' -l from -r -F -d 'What a scanner reported (`-`: standard input), with its places'
+complete -c jitid -n '__jitid_at "leak add" --report-format' -l report-format -r -fka 'gitleaks\\treport-format kingfisher\\treport-format betterleaks\\treport-format trufflehog\\treport-format sarif\\treport-format' -d 'Whose report that is (default: told by its content)'
+complete -c jitid -n '__jitid_at "leak add"' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield refused_since\\tfield accepted_until\\tfield exposure_verifiers\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "leak add"; and test $__jitid_count = 0' -F
+
+# jitid leak close
+complete -c jitid -n '__jitid_at "leak close" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "leak close" --yes' -l yes -d 'Close also what still works'
+complete -c jitid -n '__jitid_at "leak close"' -l field -r -fka 'closed\\tfield already\\tfield valid\\tfield living\\tfield event\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "leak close"' -fka '(__jitid_ask leaks)'
+
+# jitid leak list
+complete -c jitid -n '__jitid_at "leak list" --open' -l open -d 'Only those that nobody has closed'
+complete -c jitid -n '__jitid_at "leak list" --valid' -l valid -d 'Only those that still work'
+complete -c jitid -n '__jitid_at "leak list" --source' -l source -x -d 'Found there'
+complete -c jitid -n '__jitid_at "leak list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Of this task'
+complete -c jitid -n '__jitid_at "leak list" --since' -l since -x -d 'From TIME on (RFC 3339)'
+complete -c jitid -n '__jitid_at "leak list" --until' -l until -x -d 'Before TIME (RFC 3339)'
+complete -c jitid -n '__jitid_at "leak list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "leak list"' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield refused_since\\tfield accepted_until\\tfield exposure_verifiers\\tfield' -d 'Print this field only; repeatable'
+
+# jitid leak show
+complete -c jitid -n '__jitid_at "leak show"' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield refused_since\\tfield accepted_until\\tfield exposure_verifiers\\tfield reason\\tfield purpose\\tfield chain\\tfield issued_at\\tfield expires_at\\tfield added_by\\tfield event\\tfield ended_by\\tfield ended_reason\\tfield ended_event\\tfield closed_by\\tfield closed_reason\\tfield closed_event\\tfield revoke\\tfield sightings\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "leak show"; and test $__jitid_count = 0' -fka '(__jitid_ask leaks)'
+
+# jitid leak timeline
+complete -c jitid -n '__jitid_at "leak timeline" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat markdown\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "leak timeline"' -l field -r -fka 'at\\tfield leak\\tfield what\\tfield by\\tfield event\\tfield told\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "leak timeline"' -fka '(__jitid_ask leaks)'
+
+# jitid revoke
+complete -c jitid -n '__jitid_at "revoke"' -l task -r -fka '(__jitid_ask tasks)' -d 'Those of a task; repeatable'
+complete -c jitid -n '__jitid_at "revoke"' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Those of a root delegator, or what agent:NAME delegated; repeatable'
+complete -c jitid -n '__jitid_at "revoke"' -l agent -r -fka '(__jitid_ask agents)' -d 'Those of an agent; repeatable'
+complete -c jitid -n '__jitid_at "revoke"' -l tree -r -fka '(__jitid_ask ids)' -d 'The whole tree of ID, from its root down; repeatable'
+complete -c jitid -n '__jitid_at "revoke"' -l token-file -r -F -d 'The one whose token is in FILE; `-` is standard input'
+complete -c jitid -n '__jitid_at "revoke" --ids-file' -l ids-file -r -F -d 'A file with an id a line; `-` is standard input'
+complete -c jitid -n '__jitid_at "revoke" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "revoke" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "revoke" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "revoke" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "revoke" --wait' -l wait -x -d 'Try so long until targets confirm that nothing is left'
+complete -c jitid -n '__jitid_at "revoke"' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "revoke"' -fka '(__jitid_ask ids)'
+
+# jitid retire
+complete -c jitid -n '__jitid_at "retire" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "retire" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "retire" --wait' -l wait -x -d 'Try so long until targets confirm that nothing is left'
+complete -c jitid -n '__jitid_at "retire"' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "retire"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
 # jitid policy check
-complete -c jitid -n '__jitid_at "policy check" --field' -l field -r -fka 'file\\tfield line\\tfield column\\tfield severity\\tfield rule\\tfield message\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "policy check"' -l field -r -fka 'file\\tfield line\\tfield column\\tfield severity\\tfield rule\\tfield message\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "policy check"' -F
 
 # jitid policy diff
 complete -c jitid -n '__jitid_at "policy diff" --since' -l since -x -d 'Only what was decided from TIME on (RFC 3339)'
 complete -c jitid -n '__jitid_at "policy diff" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "policy diff" --exit-code' -l exit-code -d 'End with 10 if something would change'
-complete -c jitid -n '__jitid_at "policy diff" --field' -l field -r -fka 'change\\tfield count\\tfield recorded\\tfield old\\tfield new\\tfield old_rules\\tfield new_rules\\tfield old_granted\\tfield new_granted\\tfield old_lifetime\\tfield new_lifetime\\tfield needs\\tfield agent\\tfield delegator\\tfield proof\\tfield task\\tfield purpose\\tfield sensitivity\\tfield kind\\tfield template\\tfield depth\\tfield scopes\\tfield audiences\\tfield ttl\\tfield at\\tfield reason\\tfield event\\tfield task_owner\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "policy diff"' -l field -r -fka 'change\\tfield count\\tfield recorded\\tfield old\\tfield new\\tfield old_rules\\tfield new_rules\\tfield old_granted\\tfield new_granted\\tfield old_lifetime\\tfield new_lifetime\\tfield needs\\tfield agent\\tfield delegator\\tfield proof\\tfield task\\tfield purpose\\tfield sensitivity\\tfield kind\\tfield template\\tfield depth\\tfield scopes\\tfield audiences\\tfield ttl\\tfield at\\tfield reason\\tfield event\\tfield task_owner\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "policy diff"; and test $__jitid_count = 0' -F
 complete -c jitid -n '__jitid_at "policy diff"; and test $__jitid_count = 1' -F
 
@@ -679,34 +554,91 @@ complete -c jitid -n '__jitid_at "policy init"; and test $__jitid_count = 0' -fk
 complete -c jitid -n '__jitid_at "policy show" --digest' -l digest -x -d 'One that decided once: its digest, or how that begins'
 complete -c jitid -n '__jitid_at "policy show" --default' -l default -d 'The one that jitid ships'
 complete -c jitid -n '__jitid_at "policy show" --text' -l text -d 'The text of its files'
-complete -c jitid -n '__jitid_at "policy show" --field' -l field -r -fka 'rule\\tfield effect\\tfield actions\\tfield max_ttl\\tfield approval\\tfield reads\\tfield file\\tfield line\\tfield sha256\\tfield text\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "policy show"' -l field -r -fka 'rule\\tfield effect\\tfield actions\\tfield max_ttl\\tfield approval\\tfield reads\\tfield file\\tfield line\\tfield sha256\\tfield text\\tfield' -d 'Print this field only; repeatable'
 
 # jitid policy test
 complete -c jitid -n '__jitid_at "policy test" --policy' -l policy -r -F -d 'Try this policy (default: the one in the folder of the cases)'
 complete -c jitid -n '__jitid_at "policy test" --require-coverage' -l require-coverage -d 'End with 10 if a rule is reached by no case'
-complete -c jitid -n '__jitid_at "policy test" --field' -l field -r -fka 'file\\tfield line\\tfield case\\tfield result\\tfield decision\\tfield rules\\tfield granted\\tfield lifetime\\tfield needs\\tfield expected\\tfield reason\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "policy test"' -l field -r -fka 'file\\tfield line\\tfield case\\tfield result\\tfield decision\\tfield rules\\tfield granted\\tfield lifetime\\tfield needs\\tfield expected\\tfield reason\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "policy test"' -F
 
-# jitid task give
-complete -c jitid -n '__jitid_at "task give" --to' -l to -r -fka '(__jitid_ask known)' -d 'The new owner of the task'
-complete -c jitid -n '__jitid_at "task give" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "task give"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+# jitid agent change
+complete -c jitid -n '__jitid_at "agent change" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it: a known delegator'
+complete -c jitid -n '__jitid_at "agent change" --purpose' -l purpose -x -d 'What it is for'
+complete -c jitid -n '__jitid_at "agent change"' -l scope -x -d 'What covers what it may hold; repeatable'
+complete -c jitid -n '__jitid_at "agent change"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
+complete -c jitid -n '__jitid_at "agent change"' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
+complete -c jitid -n '__jitid_at "agent change" --max-ttl' -l max-ttl -x -d 'How long a credential lives at most (default: 1h)'
+complete -c jitid -n '__jitid_at "agent change" --concurrency' -l concurrency -x -d 'How many identities may live at once (default: any number)'
+complete -c jitid -n '__jitid_at "agent change"' -l may-use -r -fka '(__jitid_ask delegators)' -d 'A delegator, group:NAME or agent:NAME that may use the name; repeatable'
+complete -c jitid -n '__jitid_at "agent change"' -l clear -r -fka 'scope\\tclear audience\\tclear concurrency\\tclear may-use\\tclear' -d 'Let it have no scope, audience or concurrency; repeatable'
+complete -c jitid -n '__jitid_at "agent change"' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "agent change"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
-# jitid task list
-complete -c jitid -n '__jitid_at "task list" --state' -l state -r -fka 'open\\tstate overdue\\tstate ended\\tstate' -d 'open, overdue or ended'
-complete -c jitid -n '__jitid_at "task list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "task list" --after' -l after -r -fka '(__jitid_ask tasks)' -d 'Go on after this task'
-complete -c jitid -n '__jitid_at "task list" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
+# jitid agent classify
+complete -c jitid -n '__jitid_at "agent classify" --days' -l days -x -d 'For how many days to look back (default: 90)'
+complete -c jitid -n '__jitid_at "agent classify" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "agent classify"' -l field -r -fka 'agent\\tfield advice\\tfield why\\tfield command\\tfield state\\tfield identities\\tfield live\\tfield tasks\\tfield days\\tfield interval\\tfield longest_interval\\tfield first_issued_at\\tfield last_issued_at\\tfield run_time_p50\\tfield run_time_p95\\tfield run_time_longest\\tfield concurrency\\tfield delegators\\tfield delegator\\tfield delegated\\tfield scopes\\tfield scopes_from\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "agent classify"' -fka '(__jitid_ask agents)'
 
-# jitid task share
-complete -c jitid -n '__jitid_at "task share"' -l with -r -fka '(__jitid_ask delegators)' -d 'A delegator, or a group as group:NAME; repeatable'
-complete -c jitid -n '__jitid_at "task share" --end' -l end -d 'End the share instead'
-complete -c jitid -n '__jitid_at "task share" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "task share"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+# jitid agent list
+complete -c jitid -n '__jitid_at "agent list" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Of this owner'
+complete -c jitid -n '__jitid_at "agent list" --state' -l state -r -fka 'registered\\tstate overdue\\tstate suspended\\tstate unregistered\\tstate' -d 'registered, overdue, suspended or unregistered'
+complete -c jitid -n '__jitid_at "agent list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "agent list" --after' -l after -r -fka '(__jitid_ask records)' -d 'Go on after the agent NAME'
+complete -c jitid -n '__jitid_at "agent list"' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield' -d 'Print this field only; repeatable'
 
-# jitid task show
-complete -c jitid -n '__jitid_at "task show" --field' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "task show"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+# jitid agent register
+complete -c jitid -n '__jitid_at "agent register" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it: a known delegator'
+complete -c jitid -n '__jitid_at "agent register" --purpose' -l purpose -x -d 'What it is for'
+complete -c jitid -n '__jitid_at "agent register"' -l scope -x -d 'What covers what it may hold; repeatable'
+complete -c jitid -n '__jitid_at "agent register"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
+complete -c jitid -n '__jitid_at "agent register"' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
+complete -c jitid -n '__jitid_at "agent register" --max-ttl' -l max-ttl -x -d 'How long a credential lives at most (default: 1h)'
+complete -c jitid -n '__jitid_at "agent register" --concurrency' -l concurrency -x -d 'How many identities may live at once (default: any number)'
+complete -c jitid -n '__jitid_at "agent register"' -l may-use -r -fka '(__jitid_ask delegators)' -d 'A delegator, group:NAME or agent:NAME that may use the name; repeatable'
+complete -c jitid -n '__jitid_at "agent register" --review' -l review -x -d 'When it is to be reviewed: a duration or a time (default: 90d)'
+complete -c jitid -n '__jitid_at "agent register" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "agent register" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "agent register"' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "agent register"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
+
+# jitid agent resume
+complete -c jitid -n '__jitid_at "agent resume"' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "agent resume"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent review
+complete -c jitid -n '__jitid_at "agent review" --next' -l next -x -d 'When that is due again: a duration or a time (default: 90d)'
+complete -c jitid -n '__jitid_at "agent review"' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield event\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "agent review"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent show
+complete -c jitid -n '__jitid_at "agent show"' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield issues\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "agent show"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent suggest
+complete -c jitid -n '__jitid_at "agent suggest" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'What was issued on this task alone'
+complete -c jitid -n '__jitid_at "agent suggest" --days' -l days -x -d 'For how many days to look back (default: 90)'
+complete -c jitid -n '__jitid_at "agent suggest"' -l field -r -fka 'agent\\tfield policy\\tfield rules\\tfield scopes\\tfield scopes_from\\tfield max_ttl\\tfield delegators\\tfield identities\\tfield credentials\\tfield uses\\tfield first_at\\tfield last_at\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "agent suggest"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
+
+# jitid agent suspend
+complete -c jitid -n '__jitid_at "agent suspend" --keep-live' -l keep-live -d 'Let what it holds live on'
+complete -c jitid -n '__jitid_at "agent suspend" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "agent suspend" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "agent suspend" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "agent suspend" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "agent suspend"' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "agent suspend"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+
+# jitid agent unregister
+complete -c jitid -n '__jitid_at "agent unregister" --keep-live' -l keep-live -d 'Let what it holds live on'
+complete -c jitid -n '__jitid_at "agent unregister" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "agent unregister" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "agent unregister" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "agent unregister" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "agent unregister"' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "agent unregister"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid delegator add
 complete -c jitid -n '__jitid_at "delegator add"' -l entitlement -x -d 'They may hand out what SCOPE covers, and nothing that none covers; repeatable'
@@ -716,7 +648,7 @@ complete -c jitid -n '__jitid_at "delegator add" --manager' -l manager -r -fka '
 complete -c jitid -n '__jitid_at "delegator add"' -l alias -x -d 'Another name of theirs; repeatable'
 complete -c jitid -n '__jitid_at "delegator add"' -l subject -x -d 'Who they are in ID tokens, as \'ISS SUB\', the `iss` and the `sub`; repeatable'
 complete -c jitid -n '__jitid_at "delegator add" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'The highest that they may hand out (default: critical)'
-complete -c jitid -n '__jitid_at "delegator add" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield changed\\tfield live\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator add"' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield changed\\tfield live\\tfield event\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "delegator add"; and test $__jitid_count = 0' -fka '(__jitid_ask delegators)'
 
 # jitid delegator change
@@ -734,7 +666,7 @@ complete -c jitid -n '__jitid_at "delegator change"' -l remove-group -x -d 'They
 complete -c jitid -n '__jitid_at "delegator change" --no-manager' -l no-manager -d 'Remove the manager'
 complete -c jitid -n '__jitid_at "delegator change" --no-aliases' -l no-aliases -d 'They have no alias but by an --alias or --subject beside it'
 complete -c jitid -n '__jitid_at "delegator change"' -l remove-alias -x -d 'NAME or \'ISS SUB\' is theirs no longer; repeatable'
-complete -c jitid -n '__jitid_at "delegator change" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield changed\\tfield live\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator change"' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield changed\\tfield live\\tfield event\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "delegator change"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
 
 # jitid delegator disable
@@ -743,12 +675,12 @@ complete -c jitid -n '__jitid_at "delegator disable" --reason' -l reason -x -d '
 complete -c jitid -n '__jitid_at "delegator disable" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "delegator disable" --max' -l max -x -d 'Refuse to end more than N without --yes'
 complete -c jitid -n '__jitid_at "delegator disable" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "delegator disable" --field' -l field -r -fka 'name\\tfield ended\\tfield credentials\\tfield identities\\tfield tasks\\tfield offline_until\\tfield kept_live\\tfield agents\\tfield others\\tfield requests\\tfield grants\\tfield access\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator disable"' -l field -r -fka 'name\\tfield ended\\tfield credentials\\tfield identities\\tfield tasks\\tfield offline_until\\tfield kept_live\\tfield agents\\tfield others\\tfield requests\\tfield grants\\tfield access\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "delegator disable"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
 
 # jitid delegator enable
 complete -c jitid -n '__jitid_at "delegator enable" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "delegator enable" --field' -l field -r -fka 'name\\tfield suspended\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator enable"' -l field -r -fka 'name\\tfield suspended\\tfield event\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "delegator enable"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
 
 # jitid delegator import
@@ -758,7 +690,7 @@ complete -c jitid -n '__jitid_at "delegator import" --reason' -l reason -x -d 'W
 complete -c jitid -n '__jitid_at "delegator import" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
 complete -c jitid -n '__jitid_at "delegator import" --max' -l max -x -d 'Refuse to disable or end more than N without --yes'
 complete -c jitid -n '__jitid_at "delegator import" --yes' -l yes -d 'Disable and end without asking, however many'
-complete -c jitid -n '__jitid_at "delegator import" --field' -l field -r -fka 'people\\tfield added\\tfield changed\\tfield enabled\\tfield disabled\\tfield missing\\tfield staying\\tfield ended\\tfield credentials\\tfield identities\\tfield offline_until\\tfield agents\\tfield requests\\tfield grants\\tfield access\\tfield names\\tfield changes\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator import"' -l field -r -fka 'people\\tfield added\\tfield changed\\tfield enabled\\tfield disabled\\tfield missing\\tfield staying\\tfield ended\\tfield credentials\\tfield identities\\tfield offline_until\\tfield agents\\tfield requests\\tfield grants\\tfield access\\tfield names\\tfield changes\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "delegator import"; and test $__jitid_count = 0' -F
 
 # jitid delegator list
@@ -767,89 +699,252 @@ complete -c jitid -n '__jitid_at "delegator list" --disabled' -l disabled -d 'On
 complete -c jitid -n '__jitid_at "delegator list" --enabled' -l enabled -d 'Only those who are not'
 complete -c jitid -n '__jitid_at "delegator list" --after' -l after -r -fka '(__jitid_ask known)' -d 'Go on after the delegator NAME'
 complete -c jitid -n '__jitid_at "delegator list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "delegator list" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator list"' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield' -d 'Print this field only; repeatable'
 
 # jitid delegator show
-complete -c jitid -n '__jitid_at "delegator show" --field' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield live\\tfield agents\\tfield suspended\\tfield requests\\tfield grants\\tfield access\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "delegator show"' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield live\\tfield agents\\tfield suspended\\tfield requests\\tfield grants\\tfield access\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "delegator show"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
 
-# jitid agent change
-complete -c jitid -n '__jitid_at "agent change" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it: a known delegator'
-complete -c jitid -n '__jitid_at "agent change" --purpose' -l purpose -x -d 'What it is for'
-complete -c jitid -n '__jitid_at "agent change"' -l scope -x -d 'What covers what it may hold; repeatable'
-complete -c jitid -n '__jitid_at "agent change"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
-complete -c jitid -n '__jitid_at "agent change"' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
-complete -c jitid -n '__jitid_at "agent change" --max-ttl' -l max-ttl -x -d 'How long a credential lives at most (default: 1h)'
-complete -c jitid -n '__jitid_at "agent change" --concurrency' -l concurrency -x -d 'How many identities may live at once (default: any number)'
-complete -c jitid -n '__jitid_at "agent change"' -l may-use -r -fka '(__jitid_ask delegators)' -d 'A delegator, group:NAME or agent:NAME that may use the name; repeatable'
-complete -c jitid -n '__jitid_at "agent change"' -l clear -r -fka 'scope\\tclear audience\\tclear concurrency\\tclear may-use\\tclear' -d 'Let it have no scope, audience or concurrency; repeatable'
-complete -c jitid -n '__jitid_at "agent change" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent change"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+# jitid task give
+complete -c jitid -n '__jitid_at "task give" --to' -l to -r -fka '(__jitid_ask known)' -d 'The new owner of the task'
+complete -c jitid -n '__jitid_at "task give"' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "task give"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
-# jitid agent classify
-complete -c jitid -n '__jitid_at "agent classify" --days' -l days -x -d 'For how many days to look back (default: 90)'
-complete -c jitid -n '__jitid_at "agent classify" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "agent classify" --field' -l field -r -fka 'agent\\tfield advice\\tfield why\\tfield command\\tfield state\\tfield identities\\tfield live\\tfield tasks\\tfield days\\tfield interval\\tfield longest_interval\\tfield first_issued_at\\tfield last_issued_at\\tfield run_time_p50\\tfield run_time_p95\\tfield run_time_longest\\tfield concurrency\\tfield delegators\\tfield delegator\\tfield delegated\\tfield scopes\\tfield scopes_from\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent classify"' -fka '(__jitid_ask agents)'
+# jitid task list
+complete -c jitid -n '__jitid_at "task list" --state' -l state -r -fka 'open\\tstate overdue\\tstate ended\\tstate' -d 'open, overdue or ended'
+complete -c jitid -n '__jitid_at "task list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "task list" --after' -l after -r -fka '(__jitid_ask tasks)' -d 'Go on after this task'
+complete -c jitid -n '__jitid_at "task list"' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only; repeatable'
 
-# jitid agent list
-complete -c jitid -n '__jitid_at "agent list" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Of this owner'
-complete -c jitid -n '__jitid_at "agent list" --state' -l state -r -fka 'registered\\tstate overdue\\tstate suspended\\tstate unregistered\\tstate' -d 'registered, overdue, suspended or unregistered'
-complete -c jitid -n '__jitid_at "agent list" --limit' -l limit -x -d 'At most N rows'
-complete -c jitid -n '__jitid_at "agent list" --after' -l after -r -fka '(__jitid_ask records)' -d 'Go on after the agent NAME'
-complete -c jitid -n '__jitid_at "agent list" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield' -d 'Print this field only, one value a line'
+# jitid task share
+complete -c jitid -n '__jitid_at "task share"' -l with -r -fka '(__jitid_ask delegators)' -d 'A delegator, or a group as group:NAME; repeatable'
+complete -c jitid -n '__jitid_at "task share" --end' -l end -d 'End the share instead'
+complete -c jitid -n '__jitid_at "task share"' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "task share"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
-# jitid agent register
-complete -c jitid -n '__jitid_at "agent register" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it: a known delegator'
-complete -c jitid -n '__jitid_at "agent register" --purpose' -l purpose -x -d 'What it is for'
-complete -c jitid -n '__jitid_at "agent register"' -l scope -x -d 'What covers what it may hold; repeatable'
-complete -c jitid -n '__jitid_at "agent register"' -l audience -x -d 'Who its credentials may be meant for; repeatable (default: as usual)'
-complete -c jitid -n '__jitid_at "agent register"' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'What it may be given; repeatable (default: jwt and opaque)'
-complete -c jitid -n '__jitid_at "agent register" --max-ttl' -l max-ttl -x -d 'How long a credential lives at most (default: 1h)'
-complete -c jitid -n '__jitid_at "agent register" --concurrency' -l concurrency -x -d 'How many identities may live at once (default: any number)'
-complete -c jitid -n '__jitid_at "agent register"' -l may-use -r -fka '(__jitid_ask delegators)' -d 'A delegator, group:NAME or agent:NAME that may use the name; repeatable'
-complete -c jitid -n '__jitid_at "agent register" --review' -l review -x -d 'When it is to be reviewed: a duration or a time (default: 90d)'
-complete -c jitid -n '__jitid_at "agent register" --max' -l max -x -d 'Refuse to end more than N without --yes'
-complete -c jitid -n '__jitid_at "agent register" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "agent register" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent register"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
+# jitid task show
+complete -c jitid -n '__jitid_at "task show"' -l field -r -fka 'task\\tfield state\\tfield sensitivity\\tfield purpose\\tfield opened_at\\tfield deadline\\tfield ended_at\\tfield credentials\\tfield live\\tfield opener\\tfield shared\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "task show"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
 
-# jitid agent resume
-complete -c jitid -n '__jitid_at "agent resume" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent resume"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+# jitid approve deny
+complete -c jitid -n '__jitid_at "approve deny" --group' -l group -x -d 'Speak for this group alone (default: all of your own)'
+complete -c jitid -n '__jitid_at "approve deny" --reason' -l reason -x -d 'Why; shown to whoever asks, and kept in the audit log'
+complete -c jitid -n '__jitid_at "approve deny" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves who you are (default: your login does); `-` is standard input'
+complete -c jitid -n '__jitid_at "approve deny"' -l field -r -fka 'approval\\tfield state\\tfield groups\\tfield missing\\tfield approver\\tfield usable_until\\tfield event\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "approve deny"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
 
-# jitid agent review
-complete -c jitid -n '__jitid_at "agent review" --next' -l next -x -d 'When that is due again: a duration or a time (default: 90d)'
-complete -c jitid -n '__jitid_at "agent review" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent review"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+# jitid approve grant
+complete -c jitid -n '__jitid_at "approve grant" --for' -l for -x -d 'How long it may be used (default and most: approval_lifetime)'
+complete -c jitid -n '__jitid_at "approve grant" --group' -l group -x -d 'Speak for this group alone (default: all of your own)'
+complete -c jitid -n '__jitid_at "approve grant" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "approve grant" --delegator-token-file' -l delegator-token-file -r -F -d 'An ID token that proves who you are (default: your login does); `-` is standard input'
+complete -c jitid -n '__jitid_at "approve grant"' -l field -r -fka 'approval\\tfield state\\tfield groups\\tfield missing\\tfield approver\\tfield usable_until\\tfield event\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "approve grant"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
 
-# jitid agent show
-complete -c jitid -n '__jitid_at "agent show" --field' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield issues\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent show"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+# jitid approve list
+complete -c jitid -n '__jitid_at "approve list" --open' -l open -d 'Only those that wait for somebody\'s word'
+complete -c jitid -n '__jitid_at "approve list" --all' -l all -d 'Also those that were used or denied, or expired'
+complete -c jitid -n '__jitid_at "approve list" --group' -l group -x -d 'Only those that this group has to approve'
+complete -c jitid -n '__jitid_at "approve list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "approve list"' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield left\\tfield' -d 'Print this field only; repeatable'
 
-# jitid agent suggest
-complete -c jitid -n '__jitid_at "agent suggest" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'What was issued on this task alone'
-complete -c jitid -n '__jitid_at "agent suggest" --days' -l days -x -d 'For how many days to look back (default: 90)'
-complete -c jitid -n '__jitid_at "agent suggest" --field' -l field -r -fka 'agent\\tfield policy\\tfield rules\\tfield scopes\\tfield scopes_from\\tfield max_ttl\\tfield delegators\\tfield identities\\tfield credentials\\tfield uses\\tfield first_at\\tfield last_at\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent suggest"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
+# jitid approve show
+complete -c jitid -n '__jitid_at "approve show"' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield delegator_state\\tfield task_state\\tfield deadline\\tfield details\\tfield public_key\\tfield allow_narrower\\tfield process\\tfield task_sensitivity\\tfield chain\\tfield acting\\tfield words\\tfield reason\\tfield rules\\tfield policy\\tfield event\\tfield ended_at\\tfield ended_reason\\tfield ended_event\\tfield identity\\tfield grant\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "approve show"; and test $__jitid_count = 0' -fka '(__jitid_ask approvals)'
 
-# jitid agent suspend
-complete -c jitid -n '__jitid_at "agent suspend" --keep-live' -l keep-live -d 'Let what it holds live on'
-complete -c jitid -n '__jitid_at "agent suspend" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "agent suspend" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "agent suspend" --max' -l max -x -d 'Refuse to end more than N without --yes'
-complete -c jitid -n '__jitid_at "agent suspend" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "agent suspend" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent suspend"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+# jitid authorize
+complete -c jitid -n '__jitid_at "authorize" --token-file' -l token-file -r -F -d 'The token; standard input if absent or `-`'
+complete -c jitid -n '__jitid_at "authorize" --action' -l action -x -d 'What is to be done, as s3:GetObject'
+complete -c jitid -n '__jitid_at "authorize" --resource' -l resource -x -d 'What it is done to'
+complete -c jitid -n '__jitid_at "authorize" --context' -l context -x -d 'What policies may know of it: an object, or @FILE'
+complete -c jitid -n '__jitid_at "authorize"' -l audience -x -d 'Accept tokens meant for AUD; repeatable'
+complete -c jitid -n '__jitid_at "authorize" --batch' -l batch -d 'Answer each JSON line of standard input with another'
+complete -c jitid -n '__jitid_at "authorize"' -l field -r -fka 'decision\\tfield reason\\tfield rules\\tfield scope\\tfield identity\\tfield jti\\tfield agent\\tfield delegator\\tfield chain\\tfield task\\tfield action\\tfield resource\\tfield at\\tfield event\\tfield' -d 'Print this field only; repeatable'
 
-# jitid agent unregister
-complete -c jitid -n '__jitid_at "agent unregister" --keep-live' -l keep-live -d 'Let what it holds live on'
-complete -c jitid -n '__jitid_at "agent unregister" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "agent unregister" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "agent unregister" --max' -l max -x -d 'Refuse to end more than N without --yes'
-complete -c jitid -n '__jitid_at "agent unregister" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "agent unregister" --field' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "agent unregister"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
+# jitid adopt add
+complete -c jitid -n '__jitid_at "adopt add" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it'
+complete -c jitid -n '__jitid_at "adopt add" --place' -l place -x -d 'Where it is kept, as \'vault kv/prod/github\''
+complete -c jitid -n '__jitid_at "adopt add" --purpose' -l purpose -x -d 'What it is for'
+complete -c jitid -n '__jitid_at "adopt add" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who uses it (default: the name of the secret)'
+complete -c jitid -n '__jitid_at "adopt add" --expires' -l expires -x -d 'When it ends by itself (RFC 3339; default: never)'
+complete -c jitid -n '__jitid_at "adopt add" --target' -l target -x -d 'The target of the configuration that can end it'
+complete -c jitid -n '__jitid_at "adopt add" --reference' -l reference -x -d 'What it is called there: a role, a key\'s id, an accessor'
+complete -c jitid -n '__jitid_at "adopt add" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'low, moderate (default), high or critical'
+complete -c jitid -n '__jitid_at "adopt add" --prefix' -l prefix -x -d 'How it begins, as far as that is no secret, as ghp_'
+complete -c jitid -n '__jitid_at "adopt add" --access-key-id' -l access-key-id -x -d 'Of a key of AWS: the part that is no secret'
+complete -c jitid -n '__jitid_at "adopt add" --file' -l file -r -F -d 'A file with the secret; standard input if absent or `-`'
+complete -c jitid -n '__jitid_at "adopt add" --fingerprint' -l fingerprint -x -d 'SHA-256 of the secret, instead of the secret'
+complete -c jitid -n '__jitid_at "adopt add" --public-key' -l public-key -r -F -d 'A public key or a certificate, instead of a secret'
+complete -c jitid -n '__jitid_at "adopt add" --from-file' -l from-file -r -F -d 'Adopt all that FILE names; `-`: standard input'
+complete -c jitid -n '__jitid_at "adopt add" --as' -l as -r -fka 'csv\\tas jsonl\\tas' -d 'csv or jsonl (default: by how FILE\'s name ends)'
+complete -c jitid -n '__jitid_at "adopt add" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "adopt add"' -l field -r -fka 'name\\tfield id\\tfield jti\\tfield new\\tfield already\\tfield unverified\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "adopt add"; and test $__jitid_count = 0' -fka '(__jitid_ask adopted)'
+
+# jitid adopt change
+complete -c jitid -n '__jitid_at "adopt change" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Who answers for it'
+complete -c jitid -n '__jitid_at "adopt change" --place' -l place -x -d 'Where it is kept, as \'vault kv/prod/github\''
+complete -c jitid -n '__jitid_at "adopt change" --purpose' -l purpose -x -d 'What it is for'
+complete -c jitid -n '__jitid_at "adopt change" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Who uses it (default: the name of the secret)'
+complete -c jitid -n '__jitid_at "adopt change" --expires' -l expires -x -d 'When it ends by itself (RFC 3339; default: never)'
+complete -c jitid -n '__jitid_at "adopt change" --target' -l target -x -d 'The target of the configuration that can end it'
+complete -c jitid -n '__jitid_at "adopt change" --reference' -l reference -x -d 'What it is called there: a role, a key\'s id, an accessor'
+complete -c jitid -n '__jitid_at "adopt change"' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "adopt change"' -fka '(__jitid_ask adopted)'
+
+# jitid adopt end
+complete -c jitid -n '__jitid_at "adopt end" --proof' -l proof -x -d 'What was done; the audit log keeps it'
+complete -c jitid -n '__jitid_at "adopt end"' -l field -r -fka 'ended\\tfield already\\tfield revoked\\tfield event\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "adopt end"' -fka '(__jitid_ask adopted)'
+
+# jitid adopt list
+complete -c jitid -n '__jitid_at "adopt list" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Who answers for it'
+complete -c jitid -n '__jitid_at "adopt list" --live' -l live -d 'Only what may still work where it is kept'
+complete -c jitid -n '__jitid_at "adopt list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "adopt list"' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only; repeatable'
+
+# jitid adopt probe
+complete -c jitid -n '__jitid_at "adopt probe"' -l field -r -fka 'name\\tfield life\\tfield seen\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "adopt probe"' -fka '(__jitid_ask adopted)'
+
+# jitid adopt show
+complete -c jitid -n '__jitid_at "adopt show"' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "adopt show"; and test $__jitid_count = 0' -fka '(__jitid_ask adopted)'
+
+# jitid adopt suggest
+complete -c jitid -n '__jitid_at "adopt suggest" --all' -l all -d 'All that may still work where they are kept'
+complete -c jitid -n '__jitid_at "adopt suggest"' -l field -r -fka 'name\\tfield kind\\tfield why\\tfield configuration\\tfield policy\\tfield commands\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "adopt suggest"' -fka '(__jitid_ask adopted)'
+
+# jitid serve
+complete -c jitid -n '__jitid_at "serve" --bind' -l bind -x -d 'Listen there (default 127.0.0.1:8477, unless there is a socket); beyond loopback only with TLS'
+complete -c jitid -n '__jitid_at "serve" --socket' -l socket -r -F -d 'Listen on a Unix socket; the kernel says who connects'
+complete -c jitid -n '__jitid_at "serve" --socket-mode' -l socket-mode -x -d 'The mode of that socket (default 0660)'
+complete -c jitid -n '__jitid_at "serve" --tls-cert' -l tls-cert -r -F -d 'The certificate, and those above it (PEM)'
+complete -c jitid -n '__jitid_at "serve" --tls-key' -l tls-key -r -F -d 'Its private key (PEM), readable by its owner alone'
+complete -c jitid -n '__jitid_at "serve" --workers' -l workers -x -d 'How many processes answer (default 1)'
+complete -c jitid -n '__jitid_at "serve" --public-url' -l public-url -x -d 'How clients reach it, where that is another address'
+complete -c jitid -n '__jitid_at "serve" --log-format' -l log-format -r -fka 'json\\tlog-format text\\tlog-format none\\tlog-format' -d 'How requests are logged: json (default), text or none'
+complete -c jitid -n '__jitid_at "serve" --bootstrap' -l bootstrap -r -F -d 'Where there is no administrator yet: write into FILE, a new one, what lets the first one in'
+complete -c jitid -n '__jitid_at "serve" --print-unit' -l print-unit -d 'Print a hardened systemd service that runs this line, and serve nothing'
+
+# jitid access bootstrap
+complete -c jitid -n '__jitid_at "access bootstrap"; and test $__jitid_count = 0' -F
+
+# jitid access grant
+complete -c jitid -n '__jitid_at "access grant"' -l role -r -fka 'issuer\\trole verifier\\trole responder\\trole sweeper\\trole auditor\\trole admin\\trole' -d 'What they may do: issuer, verifier, responder, sweeper, auditor, admin; repeatable'
+complete -c jitid -n '__jitid_at "access grant"' -l audience -x -d 'An audience of its own; repeatable. It sees tokens for these alone'
+complete -c jitid -n '__jitid_at "access grant" --all-audiences' -l all-audiences -d 'Let it see tokens for any audience'
+complete -c jitid -n '__jitid_at "access grant" --ttl' -l ttl -x -d 'For how long (default: a token 12h and at most 30d, a key 30d and at most 365d)'
+complete -c jitid -n '__jitid_at "access grant" --key' -l key -r -F -d 'Register the public key in FILE (JWK, PEM, OpenSSH); no access token is made'
+complete -c jitid -n '__jitid_at "access grant" --out' -l out -r -F -d 'Write the access token to FILE, mode 0600'
+complete -c jitid -n '__jitid_at "access grant"' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield audiences\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "access grant"; and test $__jitid_count = 0' -fka '(__jitid_ask delegators)'
+
+# jitid access list
+complete -c jitid -n '__jitid_at "access list" --all' -l all -d 'Also expired, rotated and revoked access'
+complete -c jitid -n '__jitid_at "access list" --name' -l name -r -fka '(__jitid_ask delegators)' -d 'Only what this person or service has'
+complete -c jitid -n '__jitid_at "access list" --limit' -l limit -x -d 'At most N rows'
+complete -c jitid -n '__jitid_at "access list"' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield audiences\\tfield left\\tfield' -d 'Print this field only; repeatable'
+
+# jitid access revoke
+complete -c jitid -n '__jitid_at "access revoke" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "access revoke"' -l field -r -fka 'ended\\tfield event\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "access revoke"' -fka '(__jitid_ask access)'
+
+# jitid access rotate
+complete -c jitid -n '__jitid_at "access rotate" --ttl' -l ttl -x -d 'For how long (default: a token 12h and at most 30d, a key 30d and at most 365d)'
+complete -c jitid -n '__jitid_at "access rotate" --overlap' -l overlap -x -d 'How long the old token stays valid (default: not at all)'
+complete -c jitid -n '__jitid_at "access rotate" --out' -l out -r -F -d 'Write the access token to FILE, mode 0600'
+complete -c jitid -n '__jitid_at "access rotate"' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield audiences\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "access rotate"; and test $__jitid_count = 0' -fka '(__jitid_ask access)'
+
+# jitid keys ca import
+complete -c jitid -n '__jitid_at "keys ca import"' -l field -r -fka 'kid\\tfield retired\\tfield expires_at\\tfield event\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "keys ca import"; and test $__jitid_count = 0' -F
+
+# jitid keys ca request
+complete -c jitid -n '__jitid_at "keys ca request" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+
+# jitid keys export bundle
+complete -c jitid -n '__jitid_at "keys export bundle" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+complete -c jitid -n '__jitid_at "keys export bundle" --format' -l format -r -fka 'spiffe\\tformat jwt\\tformat pem\\tformat json\\tformat' -d 'table, tsv, json, jsonl or csv'
+
+# jitid keys export crl
+complete -c jitid -n '__jitid_at "keys export crl" --lifetime' -l lifetime -x -d 'How long the list counts (default: 24h)'
+complete -c jitid -n '__jitid_at "keys export crl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+complete -c jitid -n '__jitid_at "keys export crl" --format' -l format -r -fka 'pem\\tformat der\\tformat' -d 'table, tsv, json, jsonl or csv'
+
+# jitid keys export jwks
+complete -c jitid -n '__jitid_at "keys export jwks" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+complete -c jitid -n '__jitid_at "keys export jwks" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl or csv'
+
+# jitid keys export krl
+complete -c jitid -n '__jitid_at "keys export krl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+
+# jitid keys export ssh
+complete -c jitid -n '__jitid_at "keys export ssh" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
+
+# jitid keys list
+complete -c jitid -n '__jitid_at "keys list"' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield state\\tfield created_at\\tfield retired_at\\tfield revoked_at\\tfield needed_until\\tfield' -d 'Print this field only; repeatable'
+
+# jitid keys revoke
+complete -c jitid -n '__jitid_at "keys revoke" --reason' -l reason -x -d 'Why; kept in the audit log'
+complete -c jitid -n '__jitid_at "keys revoke" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "keys revoke" --max' -l max -x -d 'Refuse to end more than N without --yes'
+complete -c jitid -n '__jitid_at "keys revoke" --yes' -l yes -d 'End them without asking, however many'
+complete -c jitid -n '__jitid_at "keys revoke"' -l field -r -fka 'kid\\tfield ended\\tfield identities\\tfield successor\\tfield offline_until\\tfield event\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "keys revoke"; and test $__jitid_count = 0' -fka '(__jitid_ask keys)'
+
+# jitid keys rotate
+complete -c jitid -n '__jitid_at "keys rotate" --algorithm' -l algorithm -r -fka 'ES256\\talgorithm EdDSA\\talgorithm' -d 'EdDSA (default) or ES256'
+complete -c jitid -n '__jitid_at "keys rotate" --use' -l use -r -fka 'jws\\tuse x509\\tuse ssh\\tuse' -d 'What the key signs: jws (default), x509 or ssh'
+complete -c jitid -n '__jitid_at "keys rotate" --transit' -l transit -x -d 'Let a transit engine keep the key; `none`: a file (default: as the key before)'
+complete -c jitid -n '__jitid_at "keys rotate"' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield retired\\tfield event\\tfield' -d 'Print this field only; repeatable'
+
+# jitid publish
+complete -c jitid -n '__jitid_at "publish" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "publish"' -l field -r -fka 'file\\tfield state\\tfield bytes\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "publish"; and test $__jitid_count = 0' -fka '(__fish_complete_directories)'
+
+# jitid ledger backup
+complete -c jitid -n '__jitid_at "ledger backup" --keys' -l keys -d 'Put the private keys into it too'
+complete -c jitid -n '__jitid_at "ledger backup" --no-verify' -l no-verify -d 'Do not examine the copy; restoring it does in any case'
+complete -c jitid -n '__jitid_at "ledger backup"' -l field -r -fka 'backup\\tfield ledger\\tfield events\\tfield head\\tfield made_at\\tfield size\\tfield keys\\tfield verified\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "ledger backup"; and test $__jitid_count = 0' -F
+
+# jitid ledger check
+complete -c jitid -n '__jitid_at "ledger check"' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "ledger check"; and test $__jitid_count = 0' -F
+
+# jitid ledger copy
+complete -c jitid -n '__jitid_at "ledger copy" --to' -l to -r -fka '(__fish_complete_directories)' -d 'Where the copy is to be: a folder that is not there yet, or postgresql://…'
+complete -c jitid -n '__jitid_at "ledger copy" --issuer' -l issuer -r -fka '(__fish_complete_directories)' -d 'The issuer that new credentials of the copy name; those under the earlier one stay valid'
+complete -c jitid -n '__jitid_at "ledger copy" --keys' -l keys -d 'Copy the private keys too, for a database into the folder that `home` names (mode 0600)'
+complete -c jitid -n '__jitid_at "ledger copy"' -l field -r -fka 'to\\tfield events\\tfield credentials\\tfield rows\\tfield head\\tfield event\\tfield resumed\\tfield' -d 'Print this field only; repeatable'
+
+# jitid ledger issuer
+complete -c jitid -n '__jitid_at "ledger issuer" --yes' -l yes -d 'Change the issuer without asking, though credentials are live'
+complete -c jitid -n '__jitid_at "ledger issuer"' -l field -r -fka 'issuer\\tfield state\\tfield until\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 0' -fka 'show\\taction set\\taction'
+complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 1' -fka '(__fish_complete_directories)'
+
+# jitid ledger prune
+complete -c jitid -n '__jitid_at "ledger prune" --rows-after' -l rows-after -x -d 'How long rows of the dead are kept (default: 30d)'
+complete -c jitid -n '__jitid_at "ledger prune" --evidence-after' -l evidence-after -x -d 'How long audit events are kept, with --export (default: 400d)'
+complete -c jitid -n '__jitid_at "ledger prune" --export' -l export -r -fka '(__fish_complete_directories)' -d 'Export older audit events into this folder, and cut them'
+complete -c jitid -n '__jitid_at "ledger prune" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
+complete -c jitid -n '__jitid_at "ledger prune"' -l field -r -fka 'before\\tfield identities\\tfield credentials\\tfield rows\\tfield event\\tfield left\\tfield dry_run\\tfield evidence_before\\tfield exported\\tfield kept\\tfield cut_event\\tfield file\\tfield' -d 'Print this field only; repeatable'
+
+# jitid ledger restore
+complete -c jitid -n '__jitid_at "ledger restore" --replace' -l replace -d 'Move the ledger that is there aside, and keep it'
+complete -c jitid -n '__jitid_at "ledger restore" --keep-live' -l keep-live -d 'End nothing: nothing was ended since the backup was made'
+complete -c jitid -n '__jitid_at "ledger restore" --expect-head' -l expect-head -r -F -d 'A signed head kept earlier'
+complete -c jitid -n '__jitid_at "ledger restore"' -l field -r -fka 'path\\tfield ledger\\tfield made_at\\tfield events\\tfield lost\\tfield kept\\tfield ended\\tfield tasks\\tfield access\\tfield revoked\\tfield retired\\tfield trusted\\tfield replaced\\tfield event\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "ledger restore"; and test $__jitid_count = 0' -F
+
+# jitid ledger vacuum
+complete -c jitid -n '__jitid_at "ledger vacuum"' -l field -r -fka 'before\\tfield after\\tfield saved\\tfield log\\tfield' -d 'Print this field only; repeatable'
 
 # jitid audit export
 complete -c jitid -n '__jitid_at "audit export" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
@@ -857,7 +952,7 @@ complete -c jitid -n '__jitid_at "audit export" --format' -l format -r -fka 'jso
 
 # jitid audit head
 complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write it to FILE, for its owner alone (0600)'
-complete -c jitid -n '__jitid_at "audit head" --field' -l field -r -fka 'head\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "audit head"' -l field -r -fka 'head\\tfield' -d 'Print this field only; repeatable'
 
 # jitid audit log
 complete -c jitid -n '__jitid_at "audit log" --operation' -l operation -x -d 'Of this operation, as issue or denial'
@@ -879,99 +974,30 @@ complete -c jitid -n '__jitid_at "audit log" --after' -l after -x -d 'Go on afte
 complete -c jitid -n '__jitid_at "audit log" --members' -l members -d 'Name the credentials each event issued and ended'
 complete -c jitid -n '__jitid_at "audit log" --limit' -l limit -x -d 'At most N rows'
 complete -c jitid -n '__jitid_at "audit log" --follow -f' -l follow -s f -d 'Go on with new events as they are committed'
-complete -c jitid -n '__jitid_at "audit log" --field' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield decision\\tfield chain\\tfield purpose\\tfield action\\tfield resource\\tfield scope\\tfield id\\tfield jti\\tfield event\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "audit log"' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield decision\\tfield chain\\tfield purpose\\tfield action\\tfield resource\\tfield scope\\tfield id\\tfield jti\\tfield event\\tfield' -d 'Print this field only; repeatable'
 
 # jitid audit verify
 complete -c jitid -n '__jitid_at "audit verify" --expect-head' -l expect-head -r -F -d 'A signed head kept earlier'
 complete -c jitid -n '__jitid_at "audit verify" --file' -l file -r -F -d 'An exported log instead of the ledger\'s'
-complete -c jitid -n '__jitid_at "audit verify" --field' -l field -r -fka 'events\\tfield members\\tfield head\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "audit verify"' -l field -r -fka 'events\\tfield members\\tfield head\\tfield' -d 'Print this field only; repeatable'
 
-# jitid keys bundle
-complete -c jitid -n '__jitid_at "keys bundle" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-complete -c jitid -n '__jitid_at "keys bundle" --format' -l format -r -fka 'spiffe\\tformat jwt\\tformat pem\\tformat json\\tformat' -d 'table, tsv, json, jsonl or csv'
+# jitid config get
+complete -c jitid -n '__jitid_at "config get"' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
 
-# jitid keys crl
-complete -c jitid -n '__jitid_at "keys crl" --lifetime' -l lifetime -x -d 'How long the list counts (default: 24h)'
-complete -c jitid -n '__jitid_at "keys crl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-complete -c jitid -n '__jitid_at "keys crl" --format' -l format -r -fka 'pem\\tformat der\\tformat' -d 'table, tsv, json, jsonl or csv'
+# jitid config path
+complete -c jitid -n '__jitid_at "config path"' -l field -r -fka 'path\\tfield' -d 'Print this field only; repeatable'
 
-# jitid keys import
-complete -c jitid -n '__jitid_at "keys import" --field' -l field -r -fka 'kid\\tfield retired\\tfield expires_at\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "keys import"; and test $__jitid_count = 0' -F
+# jitid config set
+complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
+complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka '(__jitid_setting)'
 
-# jitid keys jwks
-complete -c jitid -n '__jitid_at "keys jwks" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-complete -c jitid -n '__jitid_at "keys jwks" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl or csv'
+# jitid config show
+complete -c jitid -n '__jitid_at "config show" --origin' -l origin -d 'Say where each value came from'
+complete -c jitid -n '__jitid_at "config show"' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only; repeatable'
 
-# jitid keys krl
-complete -c jitid -n '__jitid_at "keys krl" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-
-# jitid keys list
-complete -c jitid -n '__jitid_at "keys list" --field' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield state\\tfield created_at\\tfield retired_at\\tfield revoked_at\\tfield needed_until\\tfield' -d 'Print this field only, one value a line'
-
-# jitid keys request
-complete -c jitid -n '__jitid_at "keys request" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-
-# jitid keys revoke
-complete -c jitid -n '__jitid_at "keys revoke" --reason' -l reason -x -d 'Why; kept in the audit log'
-complete -c jitid -n '__jitid_at "keys revoke" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "keys revoke" --max' -l max -x -d 'Refuse to end more than N without --yes'
-complete -c jitid -n '__jitid_at "keys revoke" --yes' -l yes -d 'End them without asking, however many'
-complete -c jitid -n '__jitid_at "keys revoke" --field' -l field -r -fka 'kid\\tfield ended\\tfield identities\\tfield successor\\tfield offline_until\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "keys revoke"; and test $__jitid_count = 0' -fka '(__jitid_ask keys)'
-
-# jitid keys rotate
-complete -c jitid -n '__jitid_at "keys rotate" --algorithm' -l algorithm -r -fka 'ES256\\talgorithm EdDSA\\talgorithm' -d 'EdDSA (default) or ES256'
-complete -c jitid -n '__jitid_at "keys rotate" --use' -l use -r -fka 'jws\\tuse x509\\tuse ssh\\tuse' -d 'What the key signs: jws (default), x509 or ssh'
-complete -c jitid -n '__jitid_at "keys rotate" --transit' -l transit -x -d 'Let a transit engine keep the key; `none`: a file (default: as the key before)'
-complete -c jitid -n '__jitid_at "keys rotate" --field' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield retired\\tfield event\\tfield' -d 'Print this field only, one value a line'
-
-# jitid keys ssh
-complete -c jitid -n '__jitid_at "keys ssh" --out' -l out -r -F -d 'Write it to FILE, for everybody to read (0644)'
-
-# jitid publish
-complete -c jitid -n '__jitid_at "publish" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "publish" --field' -l field -r -fka 'file\\tfield state\\tfield bytes\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "publish"; and test $__jitid_count = 0' -fka '(__fish_complete_directories)'
-
-# jitid prune
-complete -c jitid -n '__jitid_at "prune" --rows-after' -l rows-after -x -d 'How long rows of the dead are kept (default: 30d)'
-complete -c jitid -n '__jitid_at "prune" --evidence-after' -l evidence-after -x -d 'How long audit events are kept, with --export (default: 400d)'
-complete -c jitid -n '__jitid_at "prune" --export' -l export -r -fka '(__fish_complete_directories)' -d 'Export older audit events into this folder, and cut them'
-complete -c jitid -n '__jitid_at "prune" --dry-run' -l dry-run -d 'Say what would be done, and do nothing'
-complete -c jitid -n '__jitid_at "prune" --field' -l field -r -fka 'before\\tfield identities\\tfield credentials\\tfield rows\\tfield event\\tfield left\\tfield dry_run\\tfield evidence_before\\tfield exported\\tfield kept\\tfield cut_event\\tfield file\\tfield' -d 'Print this field only, one value a line'
-
-# jitid ledger backup
-complete -c jitid -n '__jitid_at "ledger backup" --keys' -l keys -d 'Put the private keys into it too'
-complete -c jitid -n '__jitid_at "ledger backup" --no-verify' -l no-verify -d 'Do not examine the copy; restoring it does in any case'
-complete -c jitid -n '__jitid_at "ledger backup" --field' -l field -r -fka 'backup\\tfield ledger\\tfield events\\tfield head\\tfield made_at\\tfield size\\tfield keys\\tfield verified\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "ledger backup"; and test $__jitid_count = 0' -F
-
-# jitid ledger check
-complete -c jitid -n '__jitid_at "ledger check" --field' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "ledger check"; and test $__jitid_count = 0' -F
-
-# jitid ledger copy
-complete -c jitid -n '__jitid_at "ledger copy" --to' -l to -r -fka '(__fish_complete_directories)' -d 'Where the copy is to be: a folder that is not there yet, or postgresql://…'
-complete -c jitid -n '__jitid_at "ledger copy" --issuer' -l issuer -r -fka '(__fish_complete_directories)' -d 'The issuer that new credentials of the copy name; those under the earlier one stay valid'
-complete -c jitid -n '__jitid_at "ledger copy" --keys' -l keys -d 'Copy the private keys too, for a database into the folder that `home` names (mode 0600)'
-complete -c jitid -n '__jitid_at "ledger copy" --field' -l field -r -fka 'to\\tfield events\\tfield credentials\\tfield rows\\tfield head\\tfield event\\tfield resumed\\tfield' -d 'Print this field only, one value a line'
-
-# jitid ledger issuer
-complete -c jitid -n '__jitid_at "ledger issuer" --yes' -l yes -d 'Change the issuer without asking, though credentials are live'
-complete -c jitid -n '__jitid_at "ledger issuer" --field' -l field -r -fka 'issuer\\tfield state\\tfield until\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 0' -fka 'show\\taction set\\taction'
-complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 1' -fka '(__fish_complete_directories)'
-
-# jitid ledger restore
-complete -c jitid -n '__jitid_at "ledger restore" --replace' -l replace -d 'Move the ledger that is there aside, and keep it'
-complete -c jitid -n '__jitid_at "ledger restore" --keep-live' -l keep-live -d 'End nothing: nothing was ended since the backup was made'
-complete -c jitid -n '__jitid_at "ledger restore" --expect-head' -l expect-head -r -F -d 'A signed head kept earlier'
-complete -c jitid -n '__jitid_at "ledger restore" --field' -l field -r -fka 'path\\tfield ledger\\tfield made_at\\tfield events\\tfield lost\\tfield kept\\tfield ended\\tfield tasks\\tfield access\\tfield revoked\\tfield retired\\tfield trusted\\tfield replaced\\tfield event\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "ledger restore"; and test $__jitid_count = 0' -F
-
-# jitid ledger vacuum
-complete -c jitid -n '__jitid_at "ledger vacuum" --field' -l field -r -fka 'before\\tfield after\\tfield saved\\tfield log\\tfield' -d 'Print this field only, one value a line'
+# jitid config unset
+complete -c jitid -n '__jitid_at "config unset"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
 
 # jitid helper aws
 complete -c jitid -n '__jitid_at "helper aws" --template' -l template -x -d 'What it is made from: the name of a template, or TARGET/TEMPLATE'
@@ -1034,38 +1060,21 @@ complete -c jitid -n '__jitid_at "helper ssh"' -l scope -x -d 'A right, as segme
 complete -c jitid -n '__jitid_at "helper ssh" --ttl' -l ttl -x -d 'How long it lives, as 90s or 15m (default)'
 complete -c jitid -n '__jitid_at "helper ssh" --parent-file' -l parent-file -r -F -d 'The token to delegate from; `-` is standard input'
 
-# jitid doctor
-complete -c jitid -n '__jitid_at "doctor" --field' -l field -r -fka 'check\\tfield status\\tfield detail\\tfield repair\\tfield' -d 'Print this field only, one value a line'
-
-# jitid schedule cron
-complete -c jitid -n '__jitid_at "schedule cron" --every' -l every -x -d 'How often it runs (default: 10m)'
-
-# jitid schedule systemd
-complete -c jitid -n '__jitid_at "schedule systemd" --every' -l every -x -d 'How often it runs (default: 10m)'
-complete -c jitid -n '__jitid_at "schedule systemd" --name' -l name -x -d 'The name of the units (default: jitid-sweep)'
-complete -c jitid -n '__jitid_at "schedule systemd" --out' -l out -r -fka '(__fish_complete_directories)' -d 'Write both units into DIR, instead of printing them'
-
-# jitid config get
-complete -c jitid -n '__jitid_at "config get" --field' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only, one value a line'
-complete -c jitid -n '__jitid_at "config get"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
-
-# jitid config path
-complete -c jitid -n '__jitid_at "config path" --field' -l field -r -fka 'path\\tfield' -d 'Print this field only, one value a line'
-
-# jitid config set
-complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
-complete -c jitid -n '__jitid_at "config set"; and test $__jitid_count = 1' -fka '(__jitid_setting)'
-
-# jitid config show
-complete -c jitid -n '__jitid_at "config show" --origin' -l origin -d 'Say where each value came from'
-complete -c jitid -n '__jitid_at "config show" --field' -l field -r -fka 'key\\tfield value\\tfield origin\\tfield' -d 'Print this field only, one value a line'
-
-# jitid config unset
-complete -c jitid -n '__jitid_at "config unset"; and test $__jitid_count = 0' -fka 'ledger\\tkey remote\\tkey remote_ca\\tkey remote_credential_file\\tkey home\\tkey issuer\\tkey trust_domain\\tkey audience\\tkey task\\tkey agent\\tkey purpose\\tkey sensitivity\\tkey ttl\\tkey task_deadline\\tkey overlap\\tkey max\\tkey max_issue\\tkey sweep_standing_low\\tkey sweep_standing_moderate\\tkey sweep_standing_high\\tkey sweep_standing_critical\\tkey sweep_duplicates\\tkey sweep_identities\\tkey sweep_agents_per_person\\tkey sweep_pending\\tkey sweep_key_age\\tkey sweep_asserted\\tkey sweep_unused\\tkey policy\\tkey delegators\\tkey timezone\\tkey approval_lifetime\\tkey approval_patience\\tkey recurs_tasks\\tkey recurs_days\\tkey detail_types\\tkey publish_url\\tkey publish_lifetime\\tkey retain_rows\\tkey retain_evidence\\tkey timeout\\tkey serve_bind\\tkey serve_socket\\tkey serve_socket_mode\\tkey serve_tls_cert\\tkey serve_tls_key\\tkey serve_public_url\\tkey serve_workers\\tkey serve_log\\tkey serve_connections\\tkey serve_requests\\tkey serve_threads\\tkey serve_rate\\tkey serve_body\\tkey serve_time\\tkey serve_long_time\\tkey serve_stop\\tkey serve_hung\\tkey format\\tkey color\\tkey'
+# jitid mcp
+complete -c jitid -n '__jitid_at "mcp" --token-file' -l token-file -r -F -d 'The token of the agent\'s own credential, read anew for each call'
+complete -c jitid -n '__jitid_at "mcp" --most' -l most -x -d 'Give out at most N identities at a time (default 100)'
+complete -c jitid -n '__jitid_at "mcp" --rate' -l rate -x -d 'Write to the ledger at most N times a second (default 5), and 10 N at once'
+complete -c jitid -n '__jitid_at "mcp" --keep' -l keep -d 'At the end, leave alive what was given and not handed back'
+complete -c jitid -n '__jitid_at "mcp" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl or csv'
 
 # jitid completion install
 complete -c jitid -n '__jitid_at "completion install"' -l shell -r -fka 'bash\\tshell zsh\\tshell fish\\tshell' -d 'bash, zsh or fish; repeatable (default: those that are installed)'
-complete -c jitid -n '__jitid_at "completion install" --field' -l field -r -fka 'for\\tfield path\\tfield state\\tfield' -d 'Print this field only, one value a line'
+complete -c jitid -n '__jitid_at "completion install"' -l field -r -fka 'for\\tfield path\\tfield state\\tfield' -d 'Print this field only; repeatable'
 
 # jitid completion show
 complete -c jitid -n '__jitid_at "completion show"; and test $__jitid_count = 0' -fka 'bash\\tshell zsh\\tshell fish\\tshell'
+
+# jitid help
+
+# jitid version
+complete -c jitid -n '__jitid_at "version"' -l field -r -fka 'version\\tfield python\\tfield' -d 'Print this field only; repeatable'

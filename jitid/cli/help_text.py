@@ -57,7 +57,7 @@ def _root() -> str:
     return "\n".join([*lines, "", *_FOOTER.splitlines()]) + "\n"
 
 
-_FOOTER = """Options: --ledger URL, --remote URL, --json, --field NAME, -q, -v, --no-input, -V, -h;
+_FOOTER = """Options: --ledger URL, --remote URL, --json, --field NAME, -q, -v, -V, -h;
          all of them: jitid help options
 Also:    helper, mcp, completion, version
 Help:    jitid help VERB, or jitid help TOPIC:

@@ -18,6 +18,7 @@ from jitid.redaction.token_format import name_holds_token
 from jitid.values.declaration import Field
 from jitid.values.record import Record
 from jitid.values.text import refuse_token
+from jitid.values.times import parse_duration
 
 
 class Line(Record):
@@ -94,9 +95,23 @@ def _bound(line: Line, environ: Mapping[str, str], cli: Invocation) -> Verb:
 def _converted(field: Field, value: Any) -> Any:  # noqa: ANN401 - a value of the field's type
     if field.type is None:
         return not field.absent
+    if field.type.direction and (seconds := _relative(value)) is not None:
+        import time
+
+        return int(time.time()) + field.type.direction * seconds
     if field.many:
         return tuple([field.type.parse(text, field.label) for text in value])
     return field.type.parse(value, field.label)
+
+
+def _relative(text: str) -> int | None:
+    """Return the seconds of a duration such as `1h30m`; None for any other text. A bare number has no unit."""
+    if not text[:1].isdigit() or text.isdigit() or "T" in text.upper():
+        return None
+    try:
+        return parse_duration(text)
+    except UsageError:
+        return None
 
 
 def _is_command(field: Field) -> bool:

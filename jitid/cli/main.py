@@ -154,6 +154,8 @@ def _verb(argv: Sequence[str], cli: Invocation) -> Verb | None:
         output.write(help_text.of(" ".join(argv[:-1])))
         output.finish()
         return None
+    if not argv:
+        return _verb(["status"], cli)
     try:
         line = read(argv)
         if line is None:

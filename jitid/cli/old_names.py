@@ -28,7 +28,7 @@ _VALUED = frozenset(
 def present(argv: Sequence[str]) -> Sequence[str]:
     """Return a command line with the present name of its verb. Any other line is returned unchanged."""
     before = _options(argv)
-    words = argv[before:]
+    words = list(argv[before:])
     if not words or words[0] not in _FIRST_WORDS:
         return argv
     between = _options(words[1:])

@@ -78,7 +78,7 @@ class _Reader:
         if word not in words:
             raise UsageError(
                 f"there is no verb {quote(f'{group} {word}' if group else word)}",
-                f"{_guess(get_close_matches(word[:100], words, n=2))}see: {context.command_path} --help",
+                f"{_guess(suggested(word, words))}see: {context.command_path} --help",
             )
         return word
 
@@ -177,6 +177,68 @@ def _at(context: Any) -> Iterator[None]:
         raise
 
 
+_DESTRUCTIVE = frozenset({"revoke", "retire", "disable", "suspend", "unregister", "prune", "close", "end"})
+"""Second or first words of verbs that end something: no typing error may lead to them."""
+
+_CLOSE = 0.75
+"""The least similarity of a suggestion, from 0 to 1: `difflib` counts the letters that two words have in common."""
+
+_MEANT: Mapping[str, str] = {
+    "create": "issue",
+    "new": "issue",
+    "mint": "issue",
+    "token": "issue",
+    "delegate": "issue",
+    "exec": "run",
+    "start": "run",
+    "ls": "list",
+    "ps": "status",
+    "show": "inspect",
+    "get": "inspect",
+    "describe": "inspect",
+    "decode": "inspect",
+    "introspect": "inspect",
+    "validate": "verify",
+    "check": "verify",
+    "id": "whoami",
+    "who": "whoami",
+    "find": "trace",
+    "search": "trace",
+    "lookup": "trace",
+    "refresh": "renew",
+    "log": "audit",
+    "logs": "audit",
+    "history": "audit",
+    "rotate": "keys",
+    "jwks": "keys",
+    "backup": "ledger",
+    "restore": "ledger",
+    "settings": "config",
+    "set": "config",
+    "server": "serve",
+    "daemon": "serve",
+    "user": "delegator",
+    "users": "delegator",
+    "agents": "agent",
+    "tasks": "task",
+}
+"""Words for verbs that other programs use -> the verb here."""
+
+
+def suggested(word: str, names: Collection[str]) -> list[str]:
+    """Return the names that a mistyped word may stand for: close ones, and none that ends something."""
+    harmless = [name for name in names if name not in _DESTRUCTIVE]
+    meant = _MEANT.get(word.lower())
+    if meant in harmless:
+        return [meant]
+    return get_close_matches(word[:100].lower(), harmless, n=2, cutoff=_CLOSE)
+
+
+def _suggested_options(word: str, names: Collection[str]) -> list[str]:
+    """Return the options that a mistyped one may stand for."""
+    return get_close_matches(word[:100], names, n=2, cutoff=_CLOSE)
+
+
 def _guess(names: Iterable[str]) -> str:
     guesses = " or ".join(f"`{name}`" for name in sorted(names))
     return f"did you mean {guesses}? " if guesses else ""
@@ -187,9 +249,9 @@ def _usage_error(error: typer.TyperException) -> UsageError:
     help_hint = f"see: {context.command_path if context else _PROGRAM} --help"
     option = getattr(error, "option_name", None)
     if option and hasattr(error, "possibilities"):
-        # None for a short option.
+        names = [name for param in (context.command.params if context else ()) for name in param.opts]
         return UsageError(
-            f"there is no option {quote(option)}", _guess(error.possibilities or ()) + help_hint
+            f"there is no option {quote(option)}", _guess(_suggested_options(option, names)) + help_hint
         )
     message = " ".join(starred(error.format_message()).split())[:300].rstrip(".")
     message = message.removeprefix("Got ").replace("extra argument(s)", "arguments")

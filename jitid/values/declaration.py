@@ -44,7 +44,7 @@ _REQUIRED: Any = object()
 class FieldType(Generic[T]):
     """A type of values: its parser, its placeholder and completion, and its form in a request over the network."""
 
-    __slots__ = ("_words", "check", "metavar", "parse", "schema", "sources")
+    __slots__ = ("_words", "check", "direction", "metavar", "parse", "schema", "sources")
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class FieldType(Generic[T]):
         *,
         words: Sequence[str] | Callable[[], Sequence[str]] = (),
         sources: tuple[Source, ...] = (),
+        direction: Literal[-1, 0, 1] = 0,
     ) -> None:
         """`words` are fixed candidates, or a function that returns them if listing them loads modules."""
         self.parse = parse
@@ -65,6 +66,8 @@ class FieldType(Generic[T]):
         self.schema = schema
         """The part of the check that JSON Schema can express."""
         self.sources = sources
+        self.direction = direction
+        """Of a time: -1 if a duration on the command line is one ago, 1 if it is one from now; otherwise 0."""
         self._words = words
 
     @property

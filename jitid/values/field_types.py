@@ -230,8 +230,15 @@ LIMIT = ROWS
 
 # Times, in seconds: since the epoch, or long.
 TIME: FieldType[int] = FieldType(
-    lambda value, _label: parse_time(value), "TIME", _within(0, LAST), {"minimum": 0, "maximum": LAST}
+    lambda value, _label: parse_time(value),
+    "TIME",
+    _within(0, LAST),
+    {"minimum": 0, "maximum": LAST},
+    direction=-1,
 )
+"""A time; on a command line also a duration ago."""
+TIME_AHEAD: FieldType[int] = FieldType(TIME.parse, "TIME", TIME.check, TIME.schema, direction=1)
+"""A time; on a command line also a duration from now."""
 DURATION: FieldType[int] = FieldType(
     lambda value, _label: parse_duration(value),
     "DURATION",

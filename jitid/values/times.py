@@ -20,7 +20,7 @@ NO_EXPIRY = LATEST
 _DAY = 86_400
 _UNITS = {"d": _DAY, "h": 3600, "m": 60, "s": 1}
 _DURATION_SHAPE = "write seconds, or 90s, 15m, 1h30m, 2d"
-_TIME_SHAPE = "write it as 2026-11-24T12:00:00Z"
+_TIME_SHAPE = "write 2026-11-24T12:00:00Z, or a duration such as 1h"
 _DAYS_IN_MONTH = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 

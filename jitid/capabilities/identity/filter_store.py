@@ -20,6 +20,7 @@ from jitid.values.field_types import (
     SCOPE,
     TASK_FILTER,
     TIME,
+    TIME_AHEAD,
     choice,
     filtered,
     text,
@@ -207,10 +208,10 @@ class Filter(Declared):
     issued_since: int | None = _where("c.issued_at >= :it", TIME, "--since", help="From TIME on (RFC 3339).")
     issued_until: int | None = _where("c.issued_at < :it", TIME, "--until", help="Before TIME (RFC 3339).")
     expires_before: int | None = _where(
-        "c.expires_at < :it", TIME, "--expires-before", help="Expiring before TIME (RFC 3339)."
+        "c.expires_at < :it", TIME_AHEAD, "--expires-before", help="Expiring before TIME (RFC 3339)."
     )
     expires_after: int | None = _where(
-        "c.expires_at >= :it", TIME, "--expires-after", help="Expiring at TIME or later (RFC 3339)."
+        "c.expires_at >= :it", TIME_AHEAD, "--expires-after", help="Expiring at TIME or later (RFC 3339)."
     )
     under: str | None = _where("i.id IN {UNDER}", ID, few=True)
     """The id of an identity: selects the identity and all its descendants."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, open_if_there, shown_place
@@ -43,9 +44,7 @@ def status(cli: Invocation, args: commands.StatusCommand) -> None:
         "next": cli.command(_next(found, swept)),
     }
     if cli.by_eye() and cli.format is None:
-        lines = _lines(found, swept, shown_place(config), args.soon)
-        output.write("".join(f"{name:<10} {safe(text)}\n" for name, text in lines))
-        output.write(f"{'next':<10} {safe(row['next'])}\n")
+        _write([*_lines(found, swept, shown_place(config), args.soon), ("next", row["next"])])
     else:
         cli.show_row(args.view, row)
 
@@ -55,11 +54,13 @@ def _show_nothing(cli: Invocation, args: commands.StatusCommand) -> None:
     place = shown_place(cli.config())
     row: dict[str, Any] = {**dict.fromkeys(args.view.fields), "ledger": place, "live": 0, "next": _FIRST}
     if cli.by_eye() and cli.format is None:
-        output.write(
-            f"ledger     {safe(row['ledger'])}: none yet; the first issue creates it\nnext       {_FIRST}\n"
-        )
+        _write([("ledger", f"{place}: none yet; the first issue creates it"), ("next", _FIRST)])
     else:
         cli.show_row(args.view, row)
+
+
+def _write(lines: Iterable[tuple[str, str]]) -> None:
+    output.write("".join(f"{name:<10} {safe(text)}\n" for name, text in (*lines, ("help", "jitid --help"))))
 
 
 def _lines(found: LedgerStatus, swept: LastSweep | None, where: str, soon: int) -> list[tuple[str, str]]:
