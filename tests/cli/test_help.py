@@ -74,7 +74,7 @@ def test_an_unknown_topic_is_an_error(capfd: pytest.CaptureFixture[str]) -> None
 def _commands(topic: str) -> list[str]:
     """Return the commands of a topic, each on one line."""
     text = Path(help_.__file__).parent.parent.joinpath("topics", f"{topic}.txt").read_text()
-    return re.findall(r"^  \$ (.*(?:\\\n.*)*)", text, re.MULTILINE)
+    return re.findall(r"^  \$ ((?:.*\\\n)*.*)", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("topic", sorted(TOPICS.keys() - {"options", "exit-codes", "environment"}))
