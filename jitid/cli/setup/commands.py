@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.operation.base import READS, Verb
-from jitid.values.declaration import arg, args, flag, opt, opts
+from jitid.values.declaration import arg, args, flag, opt, optional_arg, opts
 from jitid.values.field_types import COUNT, FILE, TEXT, URL, choice, number_within, texts
+from jitid.values.text import quote
 
 
 def _settings() -> Sequence[str]:
@@ -219,6 +221,36 @@ class HelpCommand(Verb):
     repairs_configuration = True
 
     words: tuple[str, ...] = args(TEXT, "[VERB|TOPIC]...", help="A verb, or a topic.")
+
+
+def _examples() -> Sequence[str]:
+    from jitid.cli.setup.example import EXAMPLES
+
+    return tuple(EXAMPLES)
+
+
+def _example(value: str) -> str:
+    from jitid.cli.setup.example import EXAMPLES
+
+    if value not in EXAMPLES:
+        raise UsageError(f"there is no example {quote(value)}", f"choose one of: {', '.join(EXAMPLES)}")
+    return value
+
+
+class ExampleCommand(Verb):
+    """Print an example to copy: a verifier, alert rules, units.
+
+    Without a name, list the examples.
+    """
+
+    verb = "example"
+    function = "setup.example:example"
+    effect = READS
+    view = Columns("jitid.example/1", "example about")
+
+    name: str | None = optional_arg(
+        texts(_example, "NAME", {}, words=_examples), "[NAME]", help="The name of an example."
+    )
 
 
 class VersionCommand(Verb):

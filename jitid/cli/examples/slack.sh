@@ -1,0 +1,23 @@
+#!/bin/sh
+# Post the open findings of a sweep to Slack. Run it from cron in place of `jitid sweep`.
+# The address of the webhook is a secret: keep it in a file of mode 0600 with this line:
+#   url = "https://hooks.slack.com/services/..."
+set -eu
+webhook=${1:-"$HOME/.config/jitid/slack.curl"}
+
+status=0
+findings=$(jitid --quiet --no-input sweep --json) || status=$?
+case $status in
+0 | 10 | 11) ;;
+*) exit "$status" ;; # jitid has printed the error
+esac
+[ "$status" = 0 ] && exit 0
+
+printf '%s' "$findings" | jq '
+    [.findings[] | select(.state == "open" and .severity != "info" and .severity != "low")] as $open
+    | {text: ("jitid: \($open | length) open findings\n"
+        + ($open[:20] | map("*\(.severity)* \(.rule): \(.summary)" + (if .remedy then "\n`\(.remedy)`" else "" end))
+          | join("\n")))}' |
+    curl --silent --show-error --fail --max-time 20 --config "$webhook" \
+        --header 'Content-Type: application/json' --data @- >/dev/null
+exit "$status"
