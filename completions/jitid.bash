@@ -11,7 +11,7 @@ __jitid_table() {
     verbs='' options=$everywhere arguments=''
     case $1 in
     '')
-        verbs='run issue renew verify list inspect status whoami sweep report doctor schedule trace scan leak revoke retire policy agent delegator task approve authorize adopt serve access keys publish ledger audit config helper mcp completion help version'
+        verbs='run issue renew verify list inspect status whoami sweep report doctor schedule trace scan leak revoke retire example policy agent delegator task approve authorize adopt serve access keys publish ledger audit config helper mcp completion help version'
         options="--version|-V $everywhere"
         ;;
     'leak')
@@ -143,6 +143,10 @@ __jitid_table() {
     'retire')
         options="--reason=nothing --dry-run --wait=nothing --field+=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='tasks'
+        ;;
+    'example')
+        options="--field+=:example,about $everywhere"
+        arguments=':verifier.py,prometheus-rules.yml,slack.sh,webhook.sh,systemd.sh,Containerfile'
         ;;
     'policy check')
         options="--field+=:file,line,column,severity,rule,message $everywhere"

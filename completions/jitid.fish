@@ -156,6 +156,7 @@ complete -c jitid -n '__jitid_at ""' -a scan -d 'Find our own secrets in files, 
 complete -c jitid -n '__jitid_at ""' -a leak -d 'Record leaked secrets, and track them until they no longer work'
 complete -c jitid -n '__jitid_at ""' -a revoke -d 'End credentials before their time, with everything that descends from them'
 complete -c jitid -n '__jitid_at ""' -a retire -d 'End a task, with every identity and credential of it'
+complete -c jitid -n '__jitid_at ""' -a example -d 'Print an example to copy: a verifier, alert rules, units'
 complete -c jitid -n '__jitid_at ""' -a policy -d 'Check, test, show and compare policies'
 complete -c jitid -n '__jitid_at ""' -a agent -d 'Register recurring agents; review and suspend them'
 complete -c jitid -n '__jitid_at ""' -a delegator -d 'Manage the directory of delegators'
@@ -533,6 +534,10 @@ complete -c jitid -n '__jitid_at "retire" --dry-run' -l dry-run -d 'Say what wou
 complete -c jitid -n '__jitid_at "retire" --wait' -l wait -x -d 'Try so long until targets confirm that nothing is left'
 complete -c jitid -n '__jitid_at "retire"' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "retire"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
+
+# jitid example
+complete -c jitid -n '__jitid_at "example"' -l field -r -fka 'example\\tfield about\\tfield' -d 'Print this field only; repeatable'
+complete -c jitid -n '__jitid_at "example"; and test $__jitid_count = 0' -fka 'verifier.py\\tname prometheus-rules.yml\\tname slack.sh\\tname webhook.sh\\tname systemd.sh\\tname Containerfile\\tname'
 
 # jitid policy check
 complete -c jitid -n '__jitid_at "policy check"' -l field -r -fka 'file\\tfield line\\tfield column\\tfield severity\\tfield rule\\tfield message\\tfield' -d 'Print this field only; repeatable'

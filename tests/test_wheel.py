@@ -67,7 +67,9 @@ LINES = (
     f"{ISSUE} > p && jitid renew < p > t && jitid verify t",
     f"{ISSUE} > p && jitid authorize --token-file p --action a:b --resource r",
     "jitid config set ttl 5m && jitid config set max 7 && jitid config unset max && jitid config show",
-    "jitid --help && jitid issue --help",
+    "jitid --help && jitid issue --help && jitid help responder && jitid help exit-codes",
+    "jitid example slack.sh | grep -q curl && jitid status && jitid whoami && jitid version",
+    "jitid completion install --shell bash | grep 'man (' && test -f .local/share/man/man7/jitid-policy.7",
     "jitid sweep --format table && jitid report",
     "jitid report --format html | grep -q '</html>' && jitid sweep --format html | grep -q '</html>'",
     "jitid policy check && jitid keys jwks && jitid audit verify",
@@ -82,8 +84,12 @@ def test_the_wheel_works_with_the_lowest_versions_that_it_says_will_do(tmp_path:
     need("ssh-keygen")
     wheel = _wheel(tmp_path)
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"jitid/py.typed", "jitid/policy/default.cedar", "jitid/share/man/jitid.1"} <= set(names)
-    templates = [file for end in ("html", "svg", "css") for file in (ROOT / "jitid").rglob(f"*.{end}")]
+    assert {"jitid/py.typed", "jitid/policy/default.cedar"} <= set(names)
+    pages = [Path(name).name for name in names if Path(name).suffix in (".1", ".5", ".7")]
+    assert sorted(pages) == sorted(path.name for path in (ROOT / "man").iterdir())
+    templates = [
+        file for end in ("html", "svg", "css", "txt", "toml") for file in (ROOT / "jitid").rglob(f"*.{end}")
+    ]
     assert {str(file.relative_to(ROOT)) for file in templates} <= set(names)
     assert not [name for name in names if name.startswith("tests/")]
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=_INSTALLING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Literal, assert_never
 
@@ -20,9 +21,19 @@ PROGRAM = "jitid"
 _MARK = b"generated from the command tree"
 """A text in each of jitid's completions."""
 
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PAGE = re.compile(r"jitid[a-z0-9-]*\.[157]")
+
 SHELLS: tuple[Reader, ...] = ("bash", "zsh", "fish")
 
 _SOURCES: dict[Reader, str] = {"bash": "jitid.bash", "zsh": "_jitid", "fish": "jitid.fish"}
+SHARED: dict[Reader, str] = {
+    "bash": "share/bash-completion/completions/jitid",
+    "zsh": "share/zsh/site-functions/_jitid",
+    "fish": "share/fish/vendor_completions.d/jitid.fish",
+    "man": "share/man",
+}
+"""The path of a completion, and the folder of the pages, below the prefix of an installation."""
 _NAMES: dict[Reader, str] = {"bash": "jitid", "zsh": "_jitid", "fish": "jitid.fish"}
 
 
@@ -55,19 +66,29 @@ class InstalledFile(Record):
 
 def completion(shell: Reader) -> Shipped:
     """Return the completion of a shell. Raises NotFoundError if this installation lacks it."""
-    return Shipped(shell, os.path.join(_root(), "completions", _SOURCES[shell]), _NAMES[shell])
+    checkout = _checkout()
+    if checkout is not None:
+        return Shipped(shell, os.path.join(checkout, "completions", _SOURCES[shell]), _NAMES[shell])
+    return Shipped(shell, os.path.join(_prefix(), SHARED[shell]), _NAMES[shell])
 
 
 def man_pages() -> list[Shipped]:
     """Return the pages sorted by name. Raises NotFoundError if this installation lacks its completions."""
-    folder = os.path.join(_root(), "man")
-    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    checkout = _checkout()
+    if checkout is not None:
+        folders_of_pages = [os.path.join(checkout, "man")]
+    else:
+        parent = os.path.join(_prefix(), SHARED["man"])
+        folders_of_pages = [os.path.join(parent, section) for section in ("man1", "man5", "man7")]
+    found = {
+        name: os.path.join(folder, name)
+        for folder in folders_of_pages
+        if os.path.isdir(folder)
+        for name in os.listdir(folder)
+        if _PAGE.fullmatch(name)
+    }
     # jitid.1 belongs into man1.
-    return [
-        Shipped("man", os.path.join(folder, name), f"man{name.rpartition('.')[2]}/{name}")
-        for name in names
-        if name.startswith("jitid") and name[-2:-1] == "." and name[-1].isdigit()
-    ]
+    return [Shipped("man", path, f"man{name[-1]}/{name}") for name, path in sorted(found.items())]
 
 
 def folders(reader: Reader, environ: Mapping[str, str] = os.environ) -> list[str]:
@@ -107,7 +128,9 @@ def folders(reader: Reader, environ: Mapping[str, str] = os.environ) -> list[str
         case "man":
             # Like man-db: an empty part of MANPATH means the default folders.
             prefixed = [
-                f"{prefix}/{subfolder}" for prefix in _prefixes(environ) for subfolder in ("man", "share/man")
+                f"{prefix}/{subfolder}"
+                for prefix in _prefixes(environ, linked=False)
+                for subfolder in ("man", "share/man")
             ]
             default_folders = [*prefixed, "/usr/local/man", "/usr/local/share/man", "/usr/share/man"]
             search_path = environ.get("MANPATH") or ":"
@@ -187,12 +210,23 @@ def _installed(files: list[Shipped], environ: Mapping[str, str]) -> InstalledFil
     return InstalledFile(first_file.reader, paths, f"{found_folder}/{first_file.name}", current)
 
 
-def _root() -> str:
-    """Return the folder with `completions` and `man`: inside an installed package, beside a checked-out one."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    for root in (os.path.join(package, "share"), os.path.dirname(package)):
-        if os.path.isfile(os.path.join(root, "completions", _SOURCES["bash"])):
-            return root
+def _checkout() -> str | None:
+    """Return the checkout that the package is part of; None for an installed package."""
+    checkout = os.path.dirname(_PACKAGE)
+    is_one = os.path.isfile(os.path.join(checkout, "completions", _SOURCES["bash"]))
+    return checkout if is_one else None
+
+
+def _prefix() -> str:
+    """Return the folder whose `share` the installation has filled, such as that of a virtual environment.
+
+    Raises NotFoundError if no folder above the package has the files.
+    """
+    folder = _PACKAGE
+    while folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+        if os.path.isfile(os.path.join(folder, SHARED["bash"])):
+            return folder
     raise NotFoundError(
         "this jitid came without its completions and man pages", "install it again, from its wheel"
     )
@@ -223,17 +257,17 @@ def _make_folder(path: str) -> None:
         raise OutputError(f"the folder {quote(path, 200)} could not be made: {reason}") from error
 
 
-def _prefixes(environ: Mapping[str, str], *names: str) -> list[str]:
+def _prefixes(environ: Mapping[str, str], *names: str, linked: bool = True) -> list[str]:
     """Return the parents of the folders in PATH: `/usr` for `/usr/bin`.
 
-    With `names`, only of folders with these names.
+    With `names`, only of folders with these names. If `linked`, also that of the file that the command is a link to:
+    bash-completion follows the link, and `man` does not.
     """
     path_folders = [
         folder.rstrip("/") for folder in environ.get("PATH", "").split(":") if folder.startswith("/")
     ]
-    command = which(PROGRAM, environ)
+    command = which(PROGRAM, environ) if linked else None
     if command:
-        # The command may be a link to a separate environment.
         path_folders.append(os.path.dirname(os.path.realpath(command)))
     return _once(
         [os.path.dirname(folder) for folder in path_folders if not names or os.path.basename(folder) in names]

@@ -10,24 +10,18 @@ from jitid.system import installed_files
 
 _TARGET = "tool.hatch.build.targets.wheel"
 _COMPLETIONS = {
-    "completions/jitid.bash": "share/bash-completion/completions/jitid",
-    "completions/_jitid": "share/zsh/site-functions/_jitid",
-    "completions/jitid.fish": "share/fish/vendor_completions.d/jitid.fish",
+    "completions/jitid.bash": installed_files.SHARED["bash"],
+    "completions/_jitid": installed_files.SHARED["zsh"],
+    "completions/jitid.fish": installed_files.SHARED["fish"],
 }
 
 
 def text(path: Path) -> str:
-    """Return the text of the file with both tables up to date; the rest stays unchanged."""
+    """Return the text of the file with the table up to date; the rest stays unchanged."""
     pages = {
         f"man/{page.name.partition('/')[2]}": f"share/man/{page.name}" for page in installed_files.man_pages()
     }
-    shared = {**_COMPLETIONS, **pages}
-    inside = {
-        folder: f"jitid/share/{folder}" for folder in dict.fromkeys(name.partition("/")[0] for name in shared)
-    }
-    return _with_table(
-        _with_table(path.read_text(encoding="utf-8"), "force-include", inside), "shared-data", shared
-    )
+    return _with_table(path.read_text(encoding="utf-8"), "shared-data", {**_COMPLETIONS, **pages})
 
 
 def _with_table(whole: str, name: str, entries: Mapping[str, str]) -> str:

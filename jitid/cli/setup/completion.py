@@ -42,7 +42,7 @@ def install(cli: Invocation, args: commands.CompletionInstallCommand) -> None:
         rows.append({"for": file.reader, "path": path, "state": state})
     installed = [file for file, row in zip(files, rows, strict=True) if row["state"] != "failed"]
     next_steps = list(shell_setup.left_to_do(installed))
-    shown_rows = _brief(rows) if cli.by_eye() else rows
+    shown_rows = rows if cli.verbose else _brief(rows)
     cli.show_records(args.view, shown_rows, document={"files": rows, "left_to_do": next_steps})
     for sentence in next_steps:
         cli.note(sentence)
@@ -56,7 +56,7 @@ def install(cli: Invocation, args: commands.CompletionInstallCommand) -> None:
 
 
 def _brief(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Return the rows for people: the man pages are in one row for each of their states."""
+    """Return the rows without --verbose: the man pages are in one row for each of their states."""
     brief = [row for row in rows if row["for"] != "man"]
     pages = [row for row in rows if row["for"] == "man"]
     for state in dict.fromkeys(row["state"] for row in pages):

@@ -280,9 +280,7 @@ def test_man_looks_where_we_believe(tmp_path: Path, manpath: str | None) -> None
 
 
 def test_an_installation_without_its_files_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        installed_files, "__file__", str(tmp_path / "lib" / "jitid" / "system" / "installed_files.py")
-    )
+    monkeypatch.setattr(installed_files, "_PACKAGE", str(tmp_path / "lib" / "jitid"))
     with pytest.raises(NotFoundError, match="came without its completions"):
         installed_files.installed({"HOME": "/"})
 
@@ -301,5 +299,45 @@ def test_the_wheel_and_the_source_archive_hold_every_file() -> None:
     }
     folders = sorted({path.partition("/")[0] for path in wanted})
     assert wheel["shared-data"] == wanted
-    assert wheel["force-include"] == {folder: f"jitid/share/{folder}" for folder in folders}
+    # Each file is in the wheel once.
+    assert "force-include" not in wheel
     assert set(folders) <= set(targets["sdist"]["include"])
+
+
+def test_an_installation_finds_its_files_below_its_prefix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wheel puts them beside `bin` and `lib`, the pages by their sections."""
+    for shell in installed_files.SHELLS:
+        path = tmp_path / installed_files.SHARED[shell]
+        path.parent.mkdir(parents=True)
+        path.write_text(f"completion of {shell}")
+    for name in ("jitid.1", "jitid-policy.7", "jitid-ledger.5", "other.1"):
+        page = tmp_path / "share" / "man" / f"man{name[-1]}" / name
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(name)
+    package = tmp_path / "lib" / "python3" / "site-packages" / "jitid"
+    monkeypatch.setattr(installed_files, "_PACKAGE", str(package))
+    assert [installed_files.completion(shell).text() for shell in installed_files.SHELLS] == [
+        f"completion of {shell}" for shell in installed_files.SHELLS
+    ]
+    assert [page.name for page in installed_files.man_pages()] == [
+        "man5/jitid-ledger.5",
+        "man7/jitid-policy.7",
+        "man1/jitid.1",
+    ]
+
+
+def test_man_does_not_follow_a_link_to_the_command(tmp_path: Path) -> None:
+    """`man` searches beside the folders in PATH: where a link leads is none of them."""
+    real = tmp_path / "venv" / "bin" / "jitid"
+    real.parent.mkdir(parents=True)
+    real.write_text("")
+    real.chmod(0o755)
+    linked = tmp_path / "tools" / "bin"
+    linked.mkdir(parents=True)
+    (linked / "jitid").symlink_to(real)
+    environ = {"HOME": str(tmp_path), "PATH": f"{linked}:/usr/bin"}
+    assert f"{tmp_path}/tools/share/man" in installed_files.folders("man", environ)
+    assert f"{tmp_path}/venv/share/man" not in installed_files.folders("man", environ)
+    assert any(folder.startswith(f"{tmp_path}/venv/") for folder in installed_files.folders("bash", environ))
