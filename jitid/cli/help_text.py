@@ -32,6 +32,16 @@ TOPICS: Mapping[str, str] = {
 }
 """The topics of `jitid help`, each with a sentence."""
 
+EXAMPLES: Mapping[str, str] = {
+    "verifier.py": "A service that verifies tokens with PyJWT and the published keys.",
+    "prometheus-rules.yml": "Alert rules for the figures of sweep and report.",
+    "slack.sh": "Post the findings of a sweep to Slack.",
+    "webhook.sh": "Post each finding of a sweep to a webhook.",
+    "systemd.sh": "Install systemd units of an authority and its sweep.",
+    "Containerfile": "An authority in a container.",
+}
+"""The files of `jitid example`, each with a sentence."""
+
 
 def of(words: str) -> str:
     """Return the help of a verb or a group; without words, of the program."""

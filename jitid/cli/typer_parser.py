@@ -96,7 +96,10 @@ class _Reader:
             for name, value in context.params.items()
             if name.startswith(_GLOBAL)
         }
-        self._global_values.update(_stated(values))
+        for field, value in _stated(values).items():
+            # The values of a repeatable option add up, before and after the verb.
+            before = self._global_values.get(field, [])
+            self._global_values[field] = [*before, *value] if isinstance(value, list) else value
         return context
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from jitid.cli.setup.example import EXAMPLES, FOLDER
+from jitid.cli.help_text import EXAMPLES
+from jitid.cli.setup.example import FOLDER
 from jitid.cli.setup.example import FOLDER as EXAMPLE_FOLDER
 from tests.real import Shell, need, surroundings
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jitid.capabilities.directory import ownership
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory import status_operations as ops
-from jitid.capabilities.inventory.status_store import StatusStore
+from jitid.capabilities.inventory.status_store import CountStore
 
 if TYPE_CHECKING:
     from jitid.operation.context import Context
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def show_status(context: Context, operation: ops.ShowStatus) -> ops.LedgerStatus:
     """Return the counts of the present state; narrowed to own objects, no counts of what needs attention."""
     with context.ledger.read() as snapshot:
-        store = StatusStore(snapshot)
+        store = CountStore(snapshot)
         own = operation.delegator is not None or operation.under is not None
         live, expiring, next_expiry = store.live(
             Filter(delegator=operation.delegator, under=operation.under), operation.soon

@@ -20,7 +20,7 @@ _ATTENTION = {
 }
 
 
-class StatusStore(Store):
+class CountStore(Store):
     """Counts on a view of the ledger."""
 
     def live(self, chosen: Filter, soon: int) -> tuple[int, int, int | None]:

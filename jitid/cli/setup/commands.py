@@ -224,13 +224,13 @@ class HelpCommand(Verb):
 
 
 def _examples() -> Sequence[str]:
-    from jitid.cli.setup.example import EXAMPLES
+    from jitid.cli.help_text import EXAMPLES
 
     return tuple(EXAMPLES)
 
 
 def _example(value: str) -> str:
-    from jitid.cli.setup.example import EXAMPLES
+    from jitid.cli.help_text import EXAMPLES
 
     if value not in EXAMPLES:
         raise UsageError(f"there is no example {quote(value)}", f"choose one of: {', '.join(EXAMPLES)}")

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from jitid.cli.help_text import EXAMPLES
 from jitid.cli.invocation import Invocation
 from jitid.system import output
 
 if TYPE_CHECKING:
     from jitid.cli.setup import commands
-
-EXAMPLES: Mapping[str, str] = {
-    "verifier.py": "A service that verifies tokens with PyJWT and the published keys.",
-    "prometheus-rules.yml": "Alert rules for the figures of sweep and report.",
-    "slack.sh": "Post the findings of a sweep to Slack.",
-    "webhook.sh": "Post each finding of a sweep to a webhook.",
-    "systemd.sh": "Install systemd units of an authority and its sweep.",
-    "Containerfile": "An authority in a container.",
-}
-"""Name of each example -> a sentence about it."""
 
 
 def example(cli: Invocation, args: commands.ExampleCommand) -> None:
