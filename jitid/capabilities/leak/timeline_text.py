@@ -237,9 +237,9 @@ def _verifiers(details: LeakDetails) -> Iterator[str]:
     elif until is None:
         yield "unknown: the target has not confirmed the revocation"
     elif until > now:
-        yield f"offline verifiers accept them until {format_time(until)}, {LEEWAY_TEXT} after the last signed expiry"
+        yield f"offline verifiers accept some until {format_time(until)}, {LEEWAY_TEXT} after the last signed expiry"
     else:
-        yield f"no verifier accepts them since {format_time(until)}"
+        yield f"accepted by no verifier since {format_time(until)}"
 
 
 def _rights(account: Account) -> Iterator[str]:

@@ -41,7 +41,7 @@ from jitid.values.secret import fingerprint
 _OF_A_FORM = frozenset({"jwt", "jwt-svid", "opaque"})
 _UNKNOWN = "the ledger does not know this credential"
 _UNKNOWN_KEY = "the token is signed by a key that the ledger does not know"
-_LOCKED = "an encrypted private key, in a format that does not contain its public key"
+_LOCKED = "a private key with a passphrase, in a format that does not contain its public key"
 _PUBLIC = frozenset(
     {
         "access_key_id",
