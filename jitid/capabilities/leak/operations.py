@@ -101,10 +101,10 @@ class ShowLeaks(Operation["list[LeakDetails]"]):
 
 
 class RecountLeaks(Operation["list[Account]"]):
-    """Report the history of leaks, for an incident report.
+    """Show the history of leaks, for an incident report.
 
-    Report the delegation chain, purpose and rights of each credential, and the places where it was found. Report its
-    uses before and after the report, its end, the credentials that ended with it, and the exposure. Each step names its
+    Show the delegation chain, purpose and rights of each credential, and the places where it was found. Show its uses
+    before and after the report, its end, the credentials that ended with it, and the exposure. Each step names its
     audit event. The output is Markdown at a terminal and with --format markdown.
     """
 

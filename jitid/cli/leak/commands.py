@@ -51,7 +51,7 @@ class TraceCommand(Verb):
     reason: str | None = reason_opt()
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
-    yes: bool = flag("--yes", help="Also revoke unproved ones; set no limit.")
+    yes: bool = flag("--yes", help="Include unproved ones, without a limit.")
 
 
 class ScanCommand(Verb):
@@ -139,7 +139,7 @@ class LeakAddCommand(Verb):
     reason: str | None = reason_opt()
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
-    yes: bool = flag("--yes", help="Include unproved leaks; set no limit.")
+    yes: bool = flag("--yes", help="Include unproved leaks, without a limit.")
     from_: str | None = opt(FILE, "--from", help="Report of a scanner (`-`: stdin).")
     report_format: str | None = opt(
         choice(
