@@ -30,6 +30,8 @@ _QUERY_HELP = """\
 """
 
 _EXPECTED = f'replace: "{OPAQUE_PREFIX}", "" | prefix: {RANDOM_LENGTH} | crc32 | base62: {CHECKSUM_LENGTH}'
+_SCHEME = "Bearer"
+"""The scheme of the header (RFC 6750)."""
 # Single quotes protect all characters that have a meaning in Liquid or YAML.
 _CHECKSUM = f"""\
     pattern_requirements:
@@ -70,7 +72,7 @@ def _requests(address: str) -> str:
 method: GET
 url: '{address}{STATUS}'
 headers:
-  Authorization: 'Bearer {{{{ TOKEN }}}}'
+  Authorization: '{_SCHEME} {{{{ TOKEN }}}}'
 response_matcher:
   - type: StatusMatch
     status: [%d]
@@ -81,7 +83,7 @@ response_matcher:
 method: POST
 url: '{address}{REVOKE}'
 headers:
-  Authorization: 'Bearer {{{{ TOKEN }}}}'
+  Authorization: '{_SCHEME} {{{{ TOKEN }}}}'
   Content-Type: application/x-www-form-urlencoded
 body: 'token={{{{ TOKEN }}}}'
 response_matcher:
