@@ -148,7 +148,7 @@ def exposures(account: Account) -> Iterator[tuple[str, str]]:
     if leak.refused_since is None:
         until_now = max(leaked.now - leak.reported_at, 0)
         yield (
-            "from the report until now: the ledger still accepts credentials of its identity or below",
+            "from the report until now, while the ledger accepts credentials of its identity or below",
             format_duration(until_now),
         )
     else:
@@ -203,7 +203,7 @@ def facts(account: Account) -> Iterator[tuple[str, Words]]:
     below = f"{credentials} of its identity and of {identities} below"
     yield (
         "Derived from it",
-        [f"{below}, {aftermath.later} of them after the report; {aftermath.live} live now"],
+        [f"{below}, {aftermath.later} of them after the report; {aftermath.live} live now, itself included"],
     )
     if aftermath.at_targets:
         yield "At targets", list(_at_targets(aftermath))
