@@ -154,7 +154,7 @@ def test_what_ended_without_its_proof_is_told(incident: Incident) -> None:
     assert "warning: it is not proved that the ledger refuses what leaked of it: " in done.stderr
     done = incident.shell.run("leak", "add", "p.jwt", "--revoke", "--field", "state")
     assert (done.returncode, done.stdout) == (9, "revoked\n")
-    assert "error: it is not proved that the ledger refuses what ended: " in done.stderr
+    assert "error: there is no proof that the ledger refuses the revoked credentials: " in done.stderr
     (key,) = json.loads(incident.shell.good("keys", "list", "--format", "json"))["items"]
     done = incident.shell.run("keys", "revoke", key["kid"])
     assert done.returncode == 0
@@ -169,8 +169,8 @@ def test_what_is_to_be_ended_is_told_and_nothing_else(incident: Incident) -> Non
         lines = incident.shell.run("leak", "add", "--source", "x", file).stderr.splitlines()
         return [line.removeprefix("jitid: note: ") for line in lines if "recorded" not in line]
 
-    alive = "nothing was ended: 1 leaked credential still lives, and --revoke ends it"
-    dead = "1 leaked credential had ended already; its identity lives on: --revoke ends that too"
+    alive = "nothing was revoked: 1 leaked credential is live; to revoke it: --revoke"
+    dead = "1 leaked credential had ended already, but its identity is live; to revoke it too: --revoke"
     assert notes("c.tok") == [alive]
     with World(incident.shell.ledger, now=int(time.time()), overlap=0) as world:
         renewed = world.authority.perform(Renew(request=RenewRequest(Secret.single(incident.planner))))
@@ -178,7 +178,7 @@ def test_what_is_to_be_ended_is_told_and_nothing_else(incident: Incident) -> Non
     assert notes("p.jwt") == [dead]
     listed = incident.shell.run("leak", "list", "--field", "lives_until")
     assert (len(listed.stdout.split()), listed.returncode) == (2, 0)
-    assert "1 open leak's credential has ended, and its identity lives on" in listed.stderr
+    assert "1 open leak's credential has ended, but its identity is still live" in listed.stderr
     assert incident.shell.good("leak", "show", "2", "--field", "revoke").startswith("jitid ")
     both = incident.shell.run("leak", "add", "--source", "y", stdin=f"{incident.coder} {incident.planner}")
     assert both.stderr.splitlines()[1:] == [f"jitid: note: {alive}", f"jitid: note: {dead}"]
@@ -215,7 +215,7 @@ def test_more_than_max_is_recorded_and_does_not_end(incident: Incident) -> None:
     line = ("leak", "add", "p.jwt", "--revoke", "--max", "1")
     done = incident.shell.run(*line)
     assert done.returncode == 9
-    assert "what leaked is recorded, and nothing has ended" in done.stderr
+    assert "the leaks were recorded, and nothing was revoked" in done.stderr
     assert "nothing was changed" not in done.stderr
     assert [row["valid"] for row in incident.listed()] == [True]
     again = incident.shell.run(*line)
@@ -243,7 +243,7 @@ def test_what_is_not_proved_is_left_alone_without_yes(incident: Incident) -> Non
     assert "nothing was recorded" in done.stderr
     done = incident.shell.run("leak", "add", "--revoke", stdin=f"{cut} {incident.coder}")
     assert done.returncode == 9
-    assert "that was not recorded" in done.stderr
+    assert "these were not recorded" in done.stderr
     assert [(row["agent"], row["state"]) for row in incident.listed()] == [("coder", "revoked")]
     assert incident.shell.run("verify", "p.jwt").returncode == 0
     assert incident.shell.run("leak", "add", "--revoke", "--yes", stdin=cut).returncode == 0
@@ -375,10 +375,10 @@ def test_ids_alone_are_no_leak(incident: Incident) -> None:
     for more in ((), ("--yes", "--revoke")):
         done = incident.shell.run("leak", "add", *more, stdin=jti)
         assert done.returncode == 3
-        assert "an id is no secret" in done.stderr
+        assert "an id is not secret" in done.stderr
     done = incident.shell.run("leak", "add", stdin=jti + incident.planner)
     assert done.returncode == 0
-    assert "1 id in the text did not count" in done.stderr
+    assert "1 id in the text ignored" in done.stderr
     assert incident.shell.run("leak", "add", stdin="nothing here").returncode == 3
 
 
@@ -500,7 +500,7 @@ def test_closing_needs_a_reason_and_the_end(incident: Incident) -> None:
     assert f"jitid --ledger {incident.shell.ledger} revoke jti_" in done.stderr
     incident.shell.good("leak", "close", "1", "--reason", "x", "--yes")
     assert incident.shell.good("leak", "close", "1", "--reason", "y") == (
-        "nothing was open: it had been closed already\n"
+        "nothing was closed: all leaks were closed already\n"
     )
     assert incident.shell.good("leak", "show", "1", "--field", "closed_reason") == "x\n"
 

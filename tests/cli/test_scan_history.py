@@ -107,7 +107,7 @@ def test_of_many_repositories_a_few_are_named_and_the_others_counted(shell: Shel
     *scans, more = noted(done.stderr)
     assert len(scans) == 3
     assert all(scan.startswith("jitid scan --git all/repo") for scan in scans)
-    assert more == "and so for 4 more"
+    assert more == "and 4 more"
     assert "the history of 7 git repositories" in done.stderr
 
 

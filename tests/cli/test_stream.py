@@ -149,7 +149,7 @@ def test_a_helper_that_is_killed_is_no_silent_loss(file: tuple[Path, Strings], t
     with filling(tmp_path / "pipe", file[0]), StreamSearch(str(tmp_path / "pipe"), WHAT, 2) as search:
         ((pid, _),) = search._helpers
         os.kill(pid, signal.SIGKILL)
-        with pytest.raises(StorageError, match="was ended"):
+        with pytest.raises(StorageError, match="was killed"):
             together(search.finds())
 
 
@@ -225,8 +225,8 @@ def test_many_long_tokens_come_in_batches(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"\x1f\x8b\x08", "it is compressed: zcat FILE | jitid trace"),
-        (LINE * 700, "of private keys, only those in PEM are found in a text of more than 64 KiB"),
+        (b"\x1f\x8b\x08", "the text is compressed: zcat FILE | jitid trace"),
+        (LINE * 700, "in a text of more than 64 KiB, only private keys in PEM are found"),
         (LINE, None),
         (b"", None),
     ],

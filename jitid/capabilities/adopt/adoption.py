@@ -172,7 +172,7 @@ def _compared(snapshot: View, secrets: Sequence[StandingSecret]) -> tuple[list[S
     new_secrets, already = [], 0
     for secret in secrets:
         if secret.expires_at is not None and secret.expires_at <= snapshot.now:
-            raise wrong(secret, f"its end {format_time(secret.expires_at)} has passed")
+            raise wrong(secret, f"its expiry {format_time(secret.expires_at)} has passed")
         existing, task = by_print.get(secret.fingerprint), tasks.get(secret.name)
         if existing is not None:
             _must_be_alike(secret, existing, adopted_by_key)
@@ -211,9 +211,9 @@ def _must_differ(secrets: Sequence[StandingSecret]) -> None:
     prints: dict[bytes, int] = {}
     for secret in secrets:
         if secret.name in names:
-            raise wrong(secret, f"the name {label(secret.name)} stands in line {names[secret.name]} already")
+            raise wrong(secret, f"the name {label(secret.name)} is in line {names[secret.name]} already")
         if secret.fingerprint in prints:
-            raise wrong(secret, f"the same secret stands in line {prints[secret.fingerprint]} already")
+            raise wrong(secret, f"the same secret is in line {prints[secret.fingerprint]} already")
         names[secret.name] = prints[secret.fingerprint] = secret.line
 
 
@@ -226,8 +226,8 @@ def owners_of(snapshot: View, secrets: Sequence[StandingSecret]) -> Iterator[str
             if person is not None and person.disabled_at is not None:
                 raise wrong(
                     secret,
-                    f"{person.name} was disabled at {format_time(person.disabled_at)} and answers for nothing",
-                    "name somebody else as the owner",
+                    f"the owner {person.name} was disabled at {format_time(person.disabled_at)}",
+                    "name another owner",
                 )
             own_names[secret.owner] = secret.owner if person is None else person.name
         yield own_names[secret.owner]
@@ -241,15 +241,14 @@ def _must_be_alike(
     if previous is None:
         raise wrong(
             secret,
-            f"this is the secret of {existing.jti}, which this ledger issued itself",
+            f"this is the secret of {existing.jti}, which this ledger issued",
             f"see: jitid inspect {existing.jti}",
         )
     if existing.ended_as is not None:
         raise wrong(
             secret,
-            f"this secret was adopted as {label(previous.name)} and has ended: what has ended stays so",
-            "let its place have another secret, and adopt that; see: "
-            f"jitid adopt show {operand(previous.name)}",
+            f"this secret was adopted as {label(previous.name)} and has ended: it cannot be adopted again",
+            f"replace the secret, and adopt the new one; see: jitid adopt show {operand(previous.name)}",
         )
     if previous.name != secret.name:
         raise wrong(
@@ -263,7 +262,7 @@ def _must_be_alike(
         ("purpose", secret.purpose, existing.purpose),
         ("agent", secret.agent, existing.agent),
         ("sensitivity", secret.sensitivity, existing.sensitivity),
-        ("end", secret.expires_at or NO_EXPIRY, existing.expires_at),
+        ("expiry", secret.expires_at or NO_EXPIRY, existing.expires_at),
         ("target", secret.target or BY_HAND, previous.outside.record.target),
         ("prefix", secret.prefix, previous.adopted.prefix),
     ):
@@ -271,7 +270,7 @@ def _must_be_alike(
             raise wrong(
                 secret,
                 f"{label(secret.name)} is adopted already, with another {attribute}",
-                f"see: jitid adopt show {operand(secret.name)}; if that has changed: jitid adopt change",
+                f"see: jitid adopt show {operand(secret.name)}; to change it: jitid adopt change",
             )
 
 
@@ -280,23 +279,25 @@ def _must_be_free(secret: StandingSecret, task: Task, previous: AdoptedSecret | 
     if not task.is_open_at(now):
         raise wrong(
             secret,
-            f"the task {label(task.name)} has ended, and its name is never used again",
+            f"the task {label(task.name)} has ended, and its name cannot be used again",
             "choose another name",
         )
     if previous is None:
         raise wrong(
-            secret, f"there is a task {label(task.name)} already, of something else", "choose another name"
+            secret,
+            f"there is a task {label(task.name)} already, without an adopted secret",
+            "choose another name",
         )
     if previous.credential.ended_as is None:
         raise wrong(
             secret,
-            f"{label(secret.name)} is adopted already, with another secret that is not known to have ended",
-            f"if this one has taken its place: jitid adopt ended {operand(secret.name)} --proof TEXT",
+            f"{label(secret.name)} is adopted already, with another secret that has not ended",
+            f"if the new secret has replaced it: jitid adopt ended {operand(secret.name)} --proof TEXT",
         )
     if (secret.purpose, secret.sensitivity) != (task.purpose, task.sensitivity):
         raise wrong(
             secret,
-            f"{label(secret.name)} was adopted before for another purpose, or as another sensitivity",
+            f"{label(secret.name)} was adopted before with another purpose or sensitivity",
             "choose another name",
         )
 
@@ -321,7 +322,7 @@ def row_of(secret: StandingSecret, key: int, kinds: dict[str, str]) -> AdoptedRo
     parts = {} if secret.access_key_id is None else {"access_key_id": fingerprint(secret.access_key_id)}
     kept = (key, secret.place, secret.prefix, secret.length)
     if secret.target is None:
-        notice = f"somebody has to end it at {safe(secret.place)}, and say so: jitid adopt ended {operand(secret.name)}"
+        notice = f"an operator must end it at {safe(secret.place)}, then run: jitid adopt ended {operand(secret.name)}"
         return AdoptedRow(*kept, BY_HAND, secret.name, None, {}, parts, notice[:500])
     kind, name = kinds[secret.target], secret.reference or secret.access_key_id
     assert name is not None
@@ -376,12 +377,12 @@ def amend(
     for secret in secrets:
         if secret.credential.ended_as is not None or secret.credential.expires_at <= transaction.now:
             raise UsageError(
-                f"{label(secret.name)} has ended, and what is known of it stays as it is; nothing was changed",
+                f"{label(secret.name)} has ended, and its record cannot change; nothing was changed",
                 f"see: jitid adopt show {operand(secret.name)}",
             )
         standing = _amended(secret, amended)
         if amended.expires_at is not None and amended.expires_at <= transaction.now:
-            raise wrong(standing, f"its end {format_time(amended.expires_at)} has passed")
+            raise wrong(standing, f"its expiry {format_time(amended.expires_at)} has passed")
         (owner,) = owners_of(transaction, [standing])
         standing = standing._replace(owner=owner)
         kinds = {standing.target: kind or str(secret.outside.facts.get("kind"))} if standing.target else {}
@@ -513,7 +514,7 @@ def find(snapshot: View, names: Sequence[str]) -> list[AdoptedSecret]:
     keys = AdoptedStore(snapshot).on_tasks(ADOPTED + name for name in names)
     for name in names:
         if ADOPTED + name not in keys:
-            raise NotFoundError(f"nothing is adopted under the name {label(name)}", "see: jitid adopt list")
+            raise NotFoundError(f"there is no adopted secret {label(name)}", "see: jitid adopt list")
     return described(snapshot, [keys[ADOPTED + name] for name in dict.fromkeys(names)])
 
 

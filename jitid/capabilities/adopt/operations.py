@@ -29,7 +29,7 @@ ADOPTED_FIELDS = (
 
 
 class Adopt(Operation["Adoption"]):
-    """Record standing secrets that exist already, all of them or none."""
+    """Adopt existing standing secrets, all or none."""
 
     # Adoption sets the owner of a secret and its means of revocation.
     roles = ("admin",)
@@ -42,7 +42,7 @@ class Adopt(Operation["Adoption"]):
 
 
 class ChangeAdopted(Operation["AdoptedPage"]):
-    """Change what is known of adopted secrets."""
+    """Change the recorded properties of adopted secrets."""
 
     roles = ("admin",)
 
@@ -54,7 +54,7 @@ class ChangeAdopted(Operation["AdoptedPage"]):
 class EndAdopted(Operation["Finished"]):
     """Record that adopted secrets have ended where they are kept.
 
-    --proof describes how they ended. They end in the ledger too; a leak of them counts as dead from then on.
+    --proof describes how they ended. jitid revokes them in the ledger too, and then records proof for their leaks.
     """
 
     # jitid stops looking for a secret that is recorded as ended.
@@ -66,7 +66,7 @@ class EndAdopted(Operation["Finished"]):
     names: tuple[str, ...] = args(
         ADOPTED_NAME, "NAME...", help="Names of adopted secrets.", required=True, least=1
     )
-    proof: str = required_opt(_PROOF, "--proof", help="What was done; the audit log keeps it.")
+    proof: str = required_opt(_PROOF, "--proof", help="How it ended, for the audit log.")
     accept_clock: bool = False
 
 
@@ -80,8 +80,8 @@ class AdoptedPage(Record):
 class ListAdopted(Operation["AdoptedPage"]):
     """List adopted secrets, the oldest first.
 
-    `standing` is what is alive; `ended` what is known to have ended where it is kept; `unconfirmed` what has ended
-    here, and may work there all the same.
+    The state is `standing` for a live secret, and `ended` for a secret that ended where it is kept. It is `unconfirmed`
+    for a secret that ended in the ledger and may still work where it is kept.
     """
 
     roles = ("responder", "auditor", "admin")
@@ -93,10 +93,10 @@ class ListAdopted(Operation["AdoptedPage"]):
     names: tuple[str, ...] = values(ADOPTED_NAME, default=())
     """Only secrets of these names, the latest of each name."""
     owner: str | None = opt(
-        filtered(DELEGATOR), "--owner", help="Who answers for it.", metavar="DELEGATOR", default=None
+        filtered(DELEGATOR), "--owner", help="Only secrets of this owner.", metavar="DELEGATOR", default=None
     )
     """The owner, by any of their names."""
-    live: bool = flag("--live", help="Only what may still work where it is kept.", default=False)
+    live: bool = flag("--live", help="Only secrets that may still work.", default=False)
     """Only secrets that may still work: live here, or not known to have ended where they are kept."""
     after: int = value(COUNT, default=0)
     """The ledger's number of the last secret already seen."""
@@ -105,9 +105,9 @@ class ListAdopted(Operation["AdoptedPage"]):
 
 
 class ProbeAdopted(Operation["list[Probed]"]):
-    """Ask targets whether adopted secrets work there.
+    """Check at targets whether adopted secrets work.
 
-    Nothing is changed, and no secret is needed for it. What cannot be asked is `unknown`, which is not `dead`.
+    No secret is needed, and nothing is changed. A secret without an answer from its target is `unknown`, not `dead`.
     """
 
     roles = ("responder", "auditor", "admin")
@@ -128,13 +128,13 @@ class Probed(Record):
 
 
 class SuggestReplacements(Operation["list[SecretReplacement]"]):
-    """Tell what can take the place of adopted secrets, and write what it needs.
+    """Suggest replacements for adopted secrets.
 
-    For each it names a kind that is made just in time, with the target for the configuration, a policy that permits
-    just that, and the commands that use it and then end the secret. Where nothing fits, it says so.
+    For each secret, print a kind of just-in-time credential, the target for the configuration, and a narrow policy.
+    Print the commands that use the replacement and then end the secret. If no kind fits, print the reason.
     """
 
-    summary = "Tell what can take the place of adopted secrets, and what has to be set up for that."
+    summary = "Suggest replacements for adopted secrets, with configuration, policy and commands."
     roles = ("responder", "auditor", "admin")
     verb = "adopt suggest"
     function = "leak.adopt_verbs:suggest"
@@ -144,4 +144,4 @@ class SuggestReplacements(Operation["list[SecretReplacement]"]):
     names: tuple[str, ...] = args(
         ADOPTED_NAME, "[NAME]...", help="Names of adopted secrets.", least=1, most=100
     )
-    all_: bool = local(flag("--all", help="All that may still work where they are kept."))
+    all_: bool = local(flag("--all", help="All secrets that may still work."))

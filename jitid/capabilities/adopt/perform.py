@@ -32,7 +32,7 @@ def adopt(context: Context, operation: ops.Adopt) -> Adoption:
     """Record standing secrets. Raises UsageError if a target has no such secret; nothing was changed."""
     secrets = operation.secrets
     if not secrets:
-        raise UsageError("there is nothing to adopt; nothing was changed")
+        raise UsageError("there is no secret to adopt; nothing was changed")
     targets = targets_of(context)
     kinds = _kinds(targets, secrets)
     unseen = _must_be_there(targets, kinds, [secret for secret in secrets if secret.target is not None])
@@ -64,8 +64,8 @@ def _must_be_there(
         if probe.life is Life.DEAD:
             raise adoption.wrong(
                 secret,
-                f"target {quote(secret.target)} has no such secret that works: {safe(probe.seen)}",
-                "say with --reference what it is called there",
+                f"target {quote(secret.target)} has no such working secret: {safe(probe.seen)}",
+                "state its name at the target with --reference",
             )
         if probe.life is Life.UNKNOWN:
             unseen.append(f"{secret.name}: {safe(probe.seen)}")
@@ -110,7 +110,7 @@ def change_adopted(context: Context, operation: ops.ChangeAdopted) -> ops.Adopte
         kind = targets_of(context).get(amended.target).kind
         reference_of(kind, amended.reference)
     elif amended.reference is not None:
-        raise UsageError("--reference says what it is called at a target: name that with --target too")
+        raise UsageError("--reference requires --target")
 
     def amend(transaction: Transaction) -> ops.AdoptedPage:
         secrets = adoption.amend(transaction, operation.names, amended, kind)
@@ -167,7 +167,7 @@ def _probe(targets: Targets, secret: AdoptedSecret) -> Probe:
     """Return the state of a secret at its target; after an error it is unknown."""
     record = secret.outside.record
     if record.target == BY_HAND:
-        return Probe(Life.UNKNOWN, f"nobody can be asked at {safe(secret.adopted.place)}")
+        return Probe(Life.UNKNOWN, f"no target can check it at {safe(secret.adopted.place)}")
     return _probe_at(targets, str(secret.outside.facts.get("kind")), record)
 
 
@@ -177,7 +177,7 @@ def _probe_at(targets: Targets, kind: str, record: TargetRecord) -> Probe:
         target = targets.get(record.target)
         if target.kind != kind:
             return Probe(
-                Life.UNKNOWN, f"target {quote(target.name)} makes credentials of the kind {target.kind} now"
+                Life.UNKNOWN, f"target {quote(target.name)} now makes credentials of the kind {target.kind}"
             )
         issuer = targets.open(target)
         try:

@@ -88,7 +88,7 @@ def of_secret(text: str, prefix: str | None) -> KeptSecret:
     if not text.strip():
         raise UsageError("the secret is empty")
     if "\0" in text:
-        raise UsageError("the secret has a NUL, which no text has", "give its SHA-256 with --fingerprint")
+        raise UsageError("the secret contains a NUL byte", "give its SHA-256 with --fingerprint")
     if len(text.encode("utf-8", "surrogatepass")) > MOST_SECRET:
         raise UsageError(f"the secret has more than {MOST_SECRET:,} bytes")
     if (
@@ -96,20 +96,22 @@ def of_secret(text: str, prefix: str | None) -> KeptSecret:
         or is_ssh_certificate(text.lstrip())
         or "PUBLIC KEY-----" in text
     ):
-        raise UsageError("what was given is public, and no secret", "give it with --public-key FILE")
+        raise UsageError(
+            "the input is public: a certificate or a public key", "give it with --public-key FILE"
+        )
     if _PRIVATE in text:
         return KeptSecret(_print(text), _public_of_private(text), _begins(text), None)
     if SIGNED_MARK in text or ("jitid_" in text and holds_token(text)):
         raise UsageError(
-            "this is a token of jitid, which its ledger knows already", "see what it is: jitid trace"
+            "the secret is a token of jitid, which its ledger knows already", "to identify it: jitid trace"
         )
     prefix = _checked_prefix(text, prefix)
     remainder = text.removeprefix(prefix or "")
     if len(remainder) < LEAST_SECRET or len(remainder) * math.log2(max(len(set(remainder)), 1)) < _BITS:
         raise UsageError(
-            f"the secret could be guessed: whoever reads the ledger could try others until one has its fingerprint; it "
-            f"has to have {LEAST_SECRET} characters or more, and not the same over and over",
-            "let its place have a longer one, made at random",
+            "the secret is too weak: a reader of the ledger could guess it from its fingerprint; "
+            f"it must have at least {LEAST_SECRET} characters, and not the same few repeated",
+            "replace it by a longer random secret",
         )
     return KeptSecret(_print(text), None, prefix, len(text.encode("utf-8", "surrogatepass")))
 
@@ -121,7 +123,9 @@ def of_public(text: str) -> KeptSecret:
     """
     text = bare(text)
     if _PRIVATE in text:
-        raise UsageError("a private key was given, which stays where it is", "give its public key")
+        raise UsageError(
+            "the input is a private key; expected a public key or a certificate", "give its public key"
+        )
     try:
         if text.startswith(CERTIFICATE):
             return _of_certificate(text)
@@ -142,9 +146,7 @@ def of_public(text: str) -> KeptSecret:
         raise
     except Exception as error:
         # An error of a parser could repeat the text.
-        raise UsageError(
-            "this is no public key and no certificate", "write PEM, or a line of OpenSSH"
-        ) from error
+        raise UsageError("not a public key or a certificate", "expected PEM, or a line of OpenSSH") from error
 
 
 def of_fingerprint(text: str, prefix: str | None) -> KeptSecret:
@@ -154,7 +156,9 @@ def of_fingerprint(text: str, prefix: str | None) -> KeptSecret:
     """
     raw = parse_fingerprint(text)
     if prefix is not None and _print(_well_formed(prefix)) == raw:
-        raise UsageError("the prefix is the secret itself, which is kept nowhere", "give less of it, or none")
+        raise UsageError(
+            "the prefix is the whole secret, which is never stored", "give a shorter prefix, or none"
+        )
     return KeptSecret(raw, None, prefix, None)
 
 
@@ -167,8 +171,8 @@ def parse_fingerprint(text: str) -> bytes:
         raw = b""
     if len(raw) != sha256().digest_size or len(digits) != 2 * len(raw):
         raise UsageError(
-            f"{quote(text)} is no fingerprint" if len(text) > 64 else "this is no fingerprint",
-            'write SHA-256 of the secret as 64 hexadecimal digits: printf %s "$SECRET" | sha256sum',
+            f"{quote(text)} is not a fingerprint" if len(text) > 64 else "not a fingerprint",
+            'expected SHA-256 of the secret as 64 hexadecimal digits: printf %s "$SECRET" | sha256sum',
         )
     return raw
 
@@ -200,7 +204,7 @@ def _well_formed(prefix: str) -> str:
         or not prefix.isprintable()
         or " " in prefix
     ):
-        raise UsageError(f"a prefix has 1 to {_LONGEST_STATED} printable characters and no blank")
+        raise UsageError(f"a prefix must have 1 to {_LONGEST_STATED} printable characters without spaces")
     return prefix
 
 
@@ -269,7 +273,7 @@ def read(
     """
     form = stated_form or _ENDINGS.get(os.path.splitext(path)[1].lower())
     if form is None:
-        raise UsageError("nothing says which form the list has", "say it with --as: csv, jsonl")
+        raise UsageError("the format of the list is unknown", "state it with --as: csv, jsonl")
     descriptor = opened(path, _LABEL)
     try:
         with file_of(descriptor) as file:
@@ -289,7 +293,7 @@ def _few(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[tuple[int, dict
     for count, row in enumerate(rows):
         if count == MOST_SECRETS:
             raise UsageError(
-                f"the list names more than {MOST_SECRETS:,} secrets; nothing was changed",
+                f"the list has more than {MOST_SECRETS:,} secrets; nothing was changed",
                 "adopt them in parts",
             )
         yield row
@@ -314,7 +318,7 @@ def _csv(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
                 {name: cell for name, cell in zip(header, cells, strict=True) if cell.strip()},
             )
     except csv.Error as error:
-        raise misplaced(f"line {reader.line_num}", f"it is no CSV: {error}") from None
+        raise misplaced(f"line {reader.line_num}", f"it is not CSV: {error}") from None
     finally:
         csv.field_size_limit(limit)
 
@@ -328,9 +332,9 @@ def _jsonl(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[str, st
             row: Any = strict_json.loads(line, "it")
         except strict_json.StrictJSONError:
             # The parser's message might repeat a part of a secret.
-            raise misplaced(position, "it is no strict JSON") from None
+            raise misplaced(position, "it is not strict JSON") from None
         if not isinstance(row, dict):
-            raise misplaced(position, "it is no JSON object")
+            raise misplaced(position, "it is not a JSON object")
         _check_columns(row, line_number)
         wrong = next((name for name, value in row.items() if not isinstance(value, (str, type(None)))), None)
         if wrong is not None:
@@ -343,7 +347,7 @@ def _check_columns(names: Iterable[str], line: int) -> None:
     for name in names:
         if name not in COLUMNS:
             raise misplaced(
-                f"line {line}", f"there is no column {quote(name)}", f"there are: {', '.join(COLUMNS)}"
+                f"line {line}", f"there is no column {quote(name)}", f"the columns are: {', '.join(COLUMNS)}"
             )
     if len(set(names)) != len(names):
         raise misplaced(f"line {line}", "it names a column twice")
@@ -356,14 +360,14 @@ def _standing_secret(
         facts: dict[str, Any] = {name: row.get(name) or defaults.get(name) for name in STATED}
         for name in ("name", "owner", "place", "purpose"):
             if not facts[name]:
-                raise UsageError(f"it has no {name}")
+                raise UsageError(f"`{name}` is missing")
         secret_columns = [name for name in _SECRETS if name in row]
         if len(secret_columns) != 1:
             raise UsageError(
-                "it says twice which secret it is"
+                "more than one column identifies the secret"
                 if secret_columns
-                else "it does not say which secret it is",
-                f"give one of: {', '.join(_SECRETS)}",
+                else "no column identifies the secret",
+                f"give exactly one of: {', '.join(_SECRETS)}",
             )
         check_elsewhere(facts, row[secret_columns[0]])
         for name in STATED:
@@ -391,15 +395,15 @@ def check_elsewhere(facts: Mapping[str, Any], secret: str) -> None:
     for field, text in facts.items():
         if isinstance(text, str) and secret and secret in text:
             raise UsageError(
-                f"the secret stands in the {field.replace('_', ' ')}, which is kept and shown",
-                "leave it out there; on a command line it is in your shell's history now",
+                f"the {field.replace('_', ' ')} contains the secret, and is stored and shown",
+                "leave the secret out there; after a command line, delete it from the history of the shell",
             )
 
 
 def standing_secret(line: int, facts: Mapping[str, Any], secret: KeptSecret) -> StandingSecret:
     """Return one secret with its stated facts. Raises UsageError for a reference without a target."""
     if facts["reference"] is not None and facts["target"] is None:
-        raise UsageError("--reference says what it is called at a target", "name that with --target")
+        raise UsageError("--reference requires --target", "name the target with --target")
     stated = {name: facts[name] for name in STATED if name != "expires"}
     stated |= {
         "agent": facts["agent"] or facts["name"],

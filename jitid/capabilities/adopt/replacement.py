@@ -50,8 +50,8 @@ class _Fit(Record):
 
 
 _PROGRAM = (
-    "{service} makes such tokens for whoever proves to be an app, and they end by themselves: a program of your own "
-    "asks for one and ends it (jitid-exec(7))"
+    "{service} issues short-lived tokens to an app that authenticates. Write a program that requests such tokens and "
+    "revokes them (jitid-exec(7))"
 )
 _BY_PREFIX: tuple[tuple[tuple[str, ...], _Fit], ...] = (
     (
@@ -63,14 +63,14 @@ _BY_PREFIX: tuple[tuple[tuple[str, ...], _Fit], ...] = (
         ("hvs.", "hvb."),
         _Fit(
             Kind.OPENBAO_LEASE,
-            "it is a token of OpenBao: tokens and leases of a task take its place",
+            "it is a token of OpenBao: tokens and leases for single tasks replace it",
         ),
     ),
     (
         ("ssh-", "ecdsa-sha2-", "sk-ssh-", "-----BEGIN OPENSSH"),
         _Fit(
             Kind.SSH_CERT,
-            "it is an SSH key: certificates that hosts take for minutes take its place (jitid-ssh(7))",
+            "it is an SSH key: certificates that hosts accept for minutes replace it (jitid-ssh(7))",
             ("jitid keys ssh > jitid_ca.pub",),
         ),
     ),
@@ -78,8 +78,8 @@ _BY_PREFIX: tuple[tuple[tuple[str, ...], _Fit], ...] = (
         ("-----BEGIN",),
         _Fit(
             Kind.X509_SVID,
-            "it is a key or a certificate: X.509 certificates with a SPIFFE id take its place where TLS shows who asks "
-            "(jitid-svid(7)); for SSH, ssh-cert does",
+            "it is a key or a certificate: X.509 certificates with a SPIFFE id replace it for authentication in TLS "
+            "(jitid-svid(7)); for SSH, use ssh-cert",
             ("jitid keys bundle > trust.pem",),
         ),
     ),
@@ -91,22 +91,22 @@ _BY_WORD: tuple[tuple[tuple[str, ...], _Fit], ...] = (
         ("postgres", "postgresql", "psql", "pgbouncer"),
         _Fit(
             Kind.POSTGRES_ROLE,
-            "it opens a PostgreSQL database: a role of its own for each task takes its place",
+            "it opens a PostgreSQL database: a separate role for each task replaces it",
         ),
     ),
     (
         ("aws", "iam", "s3"),
-        _Fit(Kind.AWS_STS, "it is for AWS: sessions of a role take the place of a user's key"),
+        _Fit(Kind.AWS_STS, "it is for AWS: sessions of a role replace the key of a user"),
     ),
     (
         ("openbao", "bao"),
-        _Fit(Kind.OPENBAO_LEASE, "it is for OpenBao: tokens and leases of a task take its place"),
+        _Fit(Kind.OPENBAO_LEASE, "it is for OpenBao: tokens and leases for single tasks replace it"),
     ),
     (
         _OF_SSH,
         _Fit(
             Kind.SSH_CERT,
-            "it opens hosts by SSH: certificates that hosts take for minutes take its place (jitid-ssh(7))",
+            "it opens hosts by SSH: certificates that hosts accept for minutes replace it (jitid-ssh(7))",
             ("jitid keys ssh > jitid_ca.pub",),
         ),
     ),
@@ -116,18 +116,16 @@ _BY_WORD: tuple[tuple[tuple[str, ...], _Fit], ...] = (
 _BY_KIND: Mapping[str, _Fit] = {
     Kind.POSTGRES_ROLE: _Fit(
         Kind.POSTGRES_ROLE,
-        "its target makes roles for single tasks: members of this one, with its rights and no more",
+        "its target makes roles for single tasks: members of this role, with only its rights",
     ),
-    Kind.AWS_STS: _Fit(
-        Kind.AWS_STS, "its target makes sessions of roles: they take the place of a user's key"
-    ),
-    Kind.OPENBAO_LEASE: _Fit(Kind.OPENBAO_LEASE, "its target makes tokens and leases of single tasks"),
+    Kind.AWS_STS: _Fit(Kind.AWS_STS, "its target makes sessions of roles: they replace the key of a user"),
+    Kind.OPENBAO_LEASE: _Fit(Kind.OPENBAO_LEASE, "its target makes tokens and leases for single tasks"),
 }
 _NOTHING = _Fit(
     None,
-    "nothing that is made here is known to be taken there. If the service can check tokens itself, a `jwt` does "
-    "(jitid-oauth(7)); if it has an interface that makes and ends credentials, a program of your own does "
-    "(jitid-exec(7)); otherwise give it an end (--expires), and change it by then",
+    "no kind of jitid is known to replace it. If the service can verify tokens, use a `jwt` (jitid-oauth(7)). If it "
+    "has an API that creates and revokes credentials, write a program for that (jitid-exec(7)). Otherwise set an "
+    "expiry (--expires), and replace the secret before that",
 )
 
 
@@ -137,9 +135,7 @@ def suggest(secret: AdoptedSecret, targets: Mapping[str, str]) -> SecretReplacem
     if fit.kind is not None:
         existing_target = _target(secret, fit.kind, targets)
     if fit.kind is None:
-        return SecretReplacement(
-            secret.name, None, fit.why, "", "", tuple(_end(secret, "what took its place"))
-        )
+        return SecretReplacement(secret.name, None, fit.why, "", "", tuple(_end(secret, "another secret")))
     template = _plain(secret.name)
     target = existing_target or _NEW.get(fit.kind, fit.target)
     kind = f"{fit.kind}:{target}" if fit.kind is Kind.EXEC else fit.kind.value

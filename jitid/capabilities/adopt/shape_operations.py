@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class AdoptedShapes(Operation["Shapes"]):
-    """Tell how adopted secrets look, for whoever searches for them."""
+    """Return the shapes of adopted secrets, for a search."""
 
     roles = ("responder", "sweeper", "auditor", "admin")
     effect = READS

@@ -147,7 +147,7 @@ def find(snapshot: View, chosen: LeakFilter) -> list[Leak]:
 
     """
     if not chosen.numbers and not chosen.jtis:
-        raise UsageError("no leak is named", "name it by its number, or by the jti of what leaked")
+        raise UsageError("no leak is named", "name it by its number, or by the jti of its credential")
     leaks = LeakStore(snapshot).leaks(chosen, _ALL)
     numbers, jtis = {leak.key for leak in leaks}, {leak.jti for leak in leaks}
     for number in chosen.numbers:
@@ -155,7 +155,7 @@ def find(snapshot: View, chosen: LeakFilter) -> list[Leak]:
             raise NotFoundError(f"there is no leak {number}", "see: jitid leak list")
     for jti in chosen.jtis:
         if jti not in jtis:
-            raise NotFoundError(f"nobody has reported that {jti} leaked", "see: jitid leak list")
+            raise NotFoundError(f"there is no leak of {jti}", "see: jitid leak list")
     return leaks
 
 
@@ -184,5 +184,7 @@ def credentials_of(snapshot: View, leaks: Iterable[Leak]) -> dict[str, Credentia
         for credential in CredentialStore(snapshot).credentials_of_leaks(leak.key for leak in leaks)
     }
     if missing := jtis - credentials.keys():
-        raise IntegrityError(f"the ledger lacks {missing.pop()}, which leaked", "run: jitid audit verify")
+        raise IntegrityError(
+            f"the ledger lacks the leaked credential {missing.pop()}", "run: jitid audit verify"
+        )
     return credentials

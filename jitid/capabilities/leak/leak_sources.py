@@ -24,7 +24,7 @@ from jitid.values.record import Record
 
 _PIECE = 1 << 18
 COMMAND = "jitid leak add"
-_AS_TEXT = f"any text can be searched, without places: {COMMAND} FILE"
+_AS_TEXT = f"to search the file as text, without places: {COMMAND} FILE"
 _BATCH = 50_000
 """Maximum number of findings that are looked up together, and held in memory."""
 _BATCH_TEXT = 1 << 24
@@ -158,7 +158,8 @@ class ReportSearch:
                 finds, sightings, size = Finds(), {}, 0
         if self.redacted == self.findings and self.findings:
             raise UsageError(
-                f"{REPORT_LABEL} does not show what was found: it is redacted; nothing was recorded", REDACTED
+                f"{REPORT_LABEL} is redacted, and does not show the found strings; nothing was recorded",
+                REDACTED,
             )
         yield from self._yielded(finds, sightings, room)
 
@@ -173,8 +174,8 @@ class ReportSearch:
 
     def shortcoming(self) -> JitidError | None:
         """Return the error for redacted or incompletely searched findings; None if there are none."""
-        subject = "finding does" if self.redacted == 1 else "findings do"
-        redacted = f"{self.redacted} {subject} not show what was found, and could not be looked up"
+        subject = "finding is" if self.redacted == 1 else "findings are"
+        redacted = f"{self.redacted} {subject} redacted, and could not be looked up"
         if self._missed:
             error = incomplete(self._missed, None, COMMAND)
             error.message += f"; {redacted}" if self.redacted else ""
@@ -189,8 +190,9 @@ class ReportSearch:
 
     def sentence(self) -> str:
         """Return a sentence with the number of findings that the ledger issued."""
-        verb = "is" if self.issued_findings == 1 else "are"
-        return f"{self.issued_findings} of {self.findings} finding{'' if self.findings == 1 else 's'} {verb} ours"
+        verb = "shows" if self.issued_findings == 1 else "show"
+        findings = f"{self.findings} finding{'' if self.findings == 1 else 's'}"
+        return f"{self.issued_findings} of {findings} {verb} a secret of this ledger"
 
     def _yielded(
         self, finds: Finds, string_sightings: Mapping[bytes, Mapping[_Place, Sighting]], room: int | None

@@ -96,10 +96,11 @@ def check_source(text: str) -> str:
     """Return a source. Raises UsageError for a token, and unless it is a short text."""
     check_text(text, "the source")
     if not text.strip():
-        raise UsageError("the source is blank", "say where it was found: --source TEXT")
+        raise UsageError("the source is blank", "state where it was found: --source TEXT")
     if len(text) > LONGEST_SOURCE:
         raise UsageError(
-            f"the source is longer than {LONGEST_SOURCE} characters", "say where it was found: --source TEXT"
+            f"the source is longer than {LONGEST_SOURCE} characters",
+            "state where it was found: --source TEXT",
         )
     return text
 
@@ -334,7 +335,7 @@ def _check_time(report: LeakReport, now: int) -> int:
     if report.reported_at > now:
         raise UsageError(
             f"the time of the report, {format_time(report.reported_at)}, is in the future; nothing was recorded",
-            f"it is {format_time(now)} by the ledger",
+            f"the time of the ledger is {format_time(now)}",
         )
     return report.reported_at
 

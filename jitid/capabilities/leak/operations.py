@@ -33,7 +33,7 @@ LEAKS = Columns("jitid.leak-list/1", LEAK_FIELDS, brief=LEAK_BRIEF)
 
 
 class Trace(Operation["Traced"]):
-    """Tell whose credentials strings are that were found somewhere."""
+    """Identify the credentials of found strings."""
 
     roles = ("responder", "auditor")
     effect = READS
@@ -42,7 +42,7 @@ class Trace(Operation["Traced"]):
 
 
 class AddLeaks(Operation["ReportedLeaks"]):
-    """Record that what was found in a text has leaked; ids in it do not count."""
+    """Record the credentials of found strings as leaked; ids are ignored."""
 
     roles = ("responder",)
 
@@ -59,12 +59,12 @@ class AddLeaks(Operation["ReportedLeaks"]):
         """Return the request. Raises UsageError for a mark in another form."""
         for mark in self.sightings:
             if len(mark) != 32 or mark.strip("0123456789abcdef"):
-                raise UsageError("a mark of 32 hexadecimal digits is wanted")
+                raise UsageError("a mark must have 32 hexadecimal digits")
         return self
 
 
 class ListLeaks(Operation["LeakPage"]):
-    """List leaks, the newest first, a page at a time."""
+    """Return a page of leaks, the newest first."""
 
     roles = ("responder", "auditor")
     effect = READS
@@ -77,12 +77,12 @@ class ListLeaks(Operation["LeakPage"]):
 
 
 class ShowLeaks(Operation["list[LeakDetails]"]):
-    """Tell everything about a leak.
+    """Show all facts about a leak.
 
-    By the jti of what leaked it tells of each place where that was found.
+    A jti shows each leak of that credential.
     """
 
-    summary = "Tell everything about leaks, by their numbers or by what leaked."
+    summary = "Return all facts about leaks, by their numbers or by the jtis of their credentials."
     roles = ("responder", "auditor")
     effect = READS
     verb = "leak show"
@@ -95,17 +95,17 @@ class ShowLeaks(Operation["list[LeakDetails]"]):
         "closed_reason closed_event=leaked.leak.closed_event revoke sightings",
     )
 
-    leak: int | str = local(arg(LEAK, "ID", help="The number of a leak, or the jti of what leaked."))
+    leak: int | str = local(arg(LEAK, "ID", help="Number of a leak, or jti of its credential."))
     numbers: tuple[int, ...] = values(COUNT, default=())
     jtis: tuple[str, ...] = values(ID, default=())
 
 
 class RecountLeaks(Operation["list[Account]"]):
-    """Tell what became of leaks, for the report of an incident.
+    """Show the history of leaks, for an incident report.
 
-    Who delegated, for what and with which rights, where it was found and what it was used for before the report and
-    after it, when it ended and what ended with it, and for how long it was exposed; each step with its audit event.
-    At a terminal and with --format markdown it is Markdown.
+    Show the delegation chain, purpose and rights of each credential, and the places where it was found. Show its uses
+    before and after the report, its end, the credentials that ended with it, and the exposure. Each step names its
+    audit event. The output is Markdown at a terminal and with --format markdown.
     """
 
     roles = ("responder", "auditor")
@@ -120,7 +120,7 @@ class RecountLeaks(Operation["list[Account]"]):
         args(
             LEAK,
             "ID...",
-            help="The number of a leak, or the jti of what leaked.",
+            help="Number of a leak, or jti of its credential.",
             required=True,
             verb_refuses_tokens=True,
         )
@@ -130,9 +130,10 @@ class RecountLeaks(Operation["list[Account]"]):
 
 
 class CloseLeaks(Operation["ClosedLeaks"]):
-    """Close leaks: somebody is done with them.
+    """Close leaks that need no further action.
 
-    The reason must be given. What still works is not closed without --yes. A jti closes all its leaks.
+    --reason is required. While the credential still works, closing its leak requires --yes. A jti closes all leaks of
+    that credential.
     """
 
     roles = ("responder",)
@@ -141,17 +142,17 @@ class CloseLeaks(Operation["ClosedLeaks"]):
     view = Columns("jitid.leak-close/1", "closed already valid living event", single=True)
 
     leaks: tuple[int | str, ...] = local(
-        args(LEAK, "ID...", help="The number of a leak, or the jti of what leaked.", required=True)
+        args(LEAK, "ID...", help="Number of a leak, or jti of its credential.", required=True)
     )
     numbers: tuple[int, ...] = values(COUNT, default=())
     jtis: tuple[str, ...] = values(ID, default=())
-    reason: str = required_opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.")
-    valid_too: bool = flag("--yes", help="Close also what still works.", default=False)
+    reason: str = required_opt(SHORT_REASON, "--reason", help="Reason for the audit log.")
+    valid_too: bool = flag("--yes", help="Also close leaks of working credentials.", default=False)
     accept_clock: bool = False
 
 
 class ProveLeaks(Operation[int]):
-    """Prove of what leaked and is dead that no verifier takes it that asks the ledger, and count it."""
+    """Record proof that the ledger refuses leaked credentials that have ended; return the number of new proofs."""
 
     roles = ("responder", "sweeper")
     effect = IDEMPOTENT

@@ -86,8 +86,8 @@ def accounts(snapshot: View, chosen: LeakFilter) -> list[Account]:
     all_details = exposure.details(snapshot, chosen)
     if len(all_details) > MOST:
         raise UsageError(
-            f"these are {len(all_details)} leaks, more than {MOST} that are told of at once",
-            "name some of them by their numbers: jitid leak list",
+            f"{len(all_details)} leaks are too many for one timeline: the maximum is {MOST}",
+            "name some of them by their numbers; see: jitid leak list",
         )
     proofs = _proofs(snapshot, [details.leaked.leak for details in all_details])
     return [_account(snapshot, details, proofs) for details in reversed(all_details)]

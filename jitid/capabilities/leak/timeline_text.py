@@ -29,7 +29,7 @@ Words = Sequence[str]
 _SHORT_REVISION = 12
 _ENDED = {
     "revoked": "revoked",
-    "retired": "ended with its task",
+    "retired": "retired with its task",
     "expired": "expired",
     "superseded": "superseded by its successor",
 }
@@ -61,12 +61,16 @@ def words(step: Step) -> Words:
         case "settled":
             if facts["target"] == BY_HAND:
                 return [
-                    f"{number_of(facts['credentials'], 'credential')} where it was kept: somebody said so"
+                    f"{number_of(facts['credentials'], 'credential')} ended where kept: confirmed by an operator"
                 ]
             subject = f"{number_of(facts['credentials'], 'credential')} at the target "
             return [subject, Foreign(facts["target"]), f": {facts['settlement'] or 'settled'}"]
         case "proved":
-            return ["proved", *_by(step), ": the ledger refuses it and all that was made with it"]
+            return [
+                "proved",
+                *_by(step),
+                ": the ledger refuses the credential and all credentials derived from it",
+            ]
         case "lapsed":
             return [
                 f"accepted by no verifier any more: {LEEWAY_TEXT} have passed since the last signed expiry"
@@ -97,9 +101,9 @@ def _end(step: Step) -> Words:
     if facts["own"]:
         parts: list[str] = [how]
         if others:
-            parts.append(f", with {number_of(others, 'credential')} more of it and below it")
+            parts.append(f", with {number_of(others, 'other credential')} of its identity or below")
     else:
-        parts = [f"{number_of(others, 'credential')} of it and below it: {how}"]
+        parts = [f"{number_of(others, 'other credential')} of its identity or below: {how}"]
     return [*parts, *_by(step), *_reason(facts)]
 
 
@@ -130,7 +134,7 @@ def state_sentence(account: Account) -> str:
     """Return the current state of a leak, in a sentence."""
     leak, live = account.leak, account.aftermath.live
     if live:
-        text = f"ALIVE: {number_of(live, 'credential')} of it and below it still work"
+        text = f"LIVE: {number_of(live, 'credential')} of its identity or below still work"
         return f"{text}s" if live == 1 else text
     proof = "not proved yet" if leak.proved_at is None else "proved"
     text = sentence(leak, account.details.leaked.now)
@@ -143,23 +147,32 @@ def exposures(account: Account) -> Iterator[tuple[str, str]]:
     leak, credential = account.leak, leaked.credential
     if leak.refused_since is None:
         until_now = max(leaked.now - leak.reported_at, 0)
-        yield "from the report until now: the ledger accepts some of it", format_duration(until_now)
+        yield (
+            "from the report until now, while the ledger accepts credentials of its identity or below",
+            format_duration(until_now),
+        )
     else:
         refused = max(leak.refused_since - leak.reported_at, 0)
-        yield "from the report until the ledger refused all of it", format_duration(refused)
+        yield (
+            "from the report until the ledger refused all credentials of its identity and below",
+            format_duration(refused),
+        )
         if leaked.exposure_verifiers is None:
             yield (
-                "from the report until no verifier accepts it",
-                "not known: the target has not confirmed the end",
+                "from the report until no verifier accepts any of them",
+                "unknown: the target has not confirmed the revocation",
             )
         else:
-            yield "from the report until no verifier accepts it", format_duration(leaked.exposure_verifiers)
+            yield (
+                "from the report until no verifier accepts any of them",
+                format_duration(leaked.exposure_verifiers),
+            )
     if leak.proved_at is not None:
         yield "from the report to the proof that the ledger refuses it", format_duration(account.exposure)
     for period, start in (
-        ("from the report to its end", leak.reported_at),
-        ("from the first sighting to its end", account.first_seen_at),
-        ("from the issue to its end", credential.issued_at),
+        ("from the report to the end of the credential", leak.reported_at),
+        ("from the first sighting to the end of the credential", account.first_seen_at),
+        ("from the issue to the end of the credential", credential.issued_at),
     ):
         seconds = between(start, leak.dead_at)
         if seconds is not None:
@@ -178,7 +191,7 @@ def facts(account: Account) -> Iterator[tuple[str, Words]]:
     purpose = [", ", Foreign(credential.purpose)] if credential.purpose else []
     yield "For", ["task ", Foreign(credential.task), *purpose, f" ({credential.sensitivity})"]
     yield "Rights", list(_rights(account))
-    yield "Used for", list(_used(aftermath))
+    yield "Uses", list(_used(aftermath))
     yield "Found", list(_found(details))
     reporter = details.event.get("by")
     by_reporter = [" by ", Foreign(reporter)] if reporter else []
@@ -187,13 +200,16 @@ def facts(account: Account) -> Iterator[tuple[str, Words]]:
     yield "Ended", list(_ended(details))
     credentials = number_of(aftermath.credentials - 1, "credential")
     identities = number_of(aftermath.identities, "identity", "identities")
-    below = f"{credentials} of it and of {identities} below"
-    yield "Made with it", [f"{below}, {aftermath.later} of them after the report; {aftermath.live} live now"]
+    below = f"{credentials} of its identity and of {identities} below"
+    yield (
+        "Derived from it",
+        [f"{below}, {aftermath.later} of them after the report; {aftermath.live} live now, itself included"],
+    )
     if aftermath.at_targets:
         yield "At targets", list(_at_targets(aftermath))
     yield "Verifiers", list(_verifiers(details))
     if leak.kin is not None:
-        yield "To end it", [Foreign(f"jitid revoke {credential.jti}")]
+        yield "To revoke", [Foreign(f"jitid revoke {credential.jti}")]
 
 
 def _ended(details: LeakDetails) -> Iterator[str]:
@@ -215,15 +231,15 @@ def _verifiers(details: LeakDetails) -> Iterator[str]:
     until = leak.accepted_until
     if leak.refused_since is None:
         offline = details.leaked.offline_until
-        yield "the ledger accepts some of it"
+        yield "the ledger still accepts credentials of its identity or below"
         if offline is not None:
             yield f"; offline verifiers accept this credential until {format_time(accepted_until(offline))}"
     elif until is None:
-        yield "not known: the target has not confirmed the end"
+        yield "unknown: the target has not confirmed the revocation"
     elif until > now:
-        yield f"offline verifiers accept it until {format_time(until)}, {LEEWAY_TEXT} after the last signed expiry"
+        yield f"offline verifiers accept some until {format_time(until)}, {LEEWAY_TEXT} after the last signed expiry"
     else:
-        yield f"none accepts it since {format_time(until)}"
+        yield f"accepted by no verifier since {format_time(until)}"
 
 
 def _rights(account: Account) -> Iterator[str]:
@@ -246,7 +262,7 @@ def _listed(texts: Sequence[str]) -> Iterator[str]:
 
 def _used(aftermath: Aftermath) -> Iterator[str]:
     if not aftermath.acted:
-        yield "nothing that was reported to the ledger"
+        yield "no use was reported to the ledger"
         return
     for after_report, when in ((False, "before the report"), (True, "after the report")):
         uses = [use for use in aftermath.acted if use.after is after_report]
@@ -265,7 +281,7 @@ _SHOWN = 10
 def _found(details: LeakDetails) -> Iterator[str]:
     leak_places = details.leaked.places
     if leak_places is None:
-        yield "where exactly nobody said"
+        yield "no exact place was reported"
         return
     yield number_of(leak_places.total, "place")
     for index, seen_place in enumerate(details.seen[:_SHOWN]):

@@ -169,18 +169,18 @@ def honour(match: Match) -> tuple[str, int | None]:
     """
     credential = match.credential
     if match.reason is None and credential.claims_hash is not None:
-        return "whoever verifies for its audiences", max(
+        return "verifiers of its audiences", max(
             accepted_until(credential.expires_at), match.offline_until or 0
         )
     if match.at_target and credential.kind == Kind.ADOPTED:
-        return "whoever takes it where it is kept", credential.expires_at
+        return "services that accept the secret", credential.expires_at
     if match.at_target:
         return "the target that made it", credential.superseded_at or credential.expires_at
     if match.reason is None:
-        return "whoever asks this ledger", credential.superseded_at or credential.expires_at
+        return "verifiers that query this ledger", credential.superseded_at or credential.expires_at
     if match.offline_until is not None:
-        return "verifiers that do not ask this ledger", match.offline_until
-    return "nobody", None
+        return "verifiers that do not query this ledger", match.offline_until
+    return "no verifier", None
 
 
 def joined(evidence: Evidence, other: Evidence) -> Evidence:

@@ -14,7 +14,7 @@ from jitid.values.times import format_duration
 if TYPE_CHECKING:
     from jitid.formats.columns import Columns
 
-_UNPROVED = "none: anybody could have written this"
+_UNPROVED = "none: this can be written without the secret"
 _FIRST = ("state", "reason", "match", "proof", "honoured_by", "honoured_until")
 """The first fields for people."""
 
@@ -36,12 +36,12 @@ def summary(traced: Traced) -> str:
     access_tokens = sum(stray.access is not None for stray in traced.strays)
     keys = sum(stray.match == "private-key" for stray in traced.strays)
     if keys and not matches and not unknown:
-        return f"found {number_of(keys, 'key')} by which the ledger itself signs"
+        return f"found {number_of(keys, 'signing key')} of the ledger"
     if access_tokens and not matches and not unknown:
-        return f"found {number_of(access_tokens, 'bearer')} by which somebody asks the authority"
+        return f"found {number_of(access_tokens, 'access token')} of the authority"
     if not matches:
         return f"found {number_of(unknown, 'string')} that the ledger does not know"
-    text = f"found {number_of(strings, 'string')} of {number_of(len(matches), 'credential')}, {alive} alive"
+    text = f"found {number_of(strings, 'string')} of {number_of(len(matches), 'credential')}, {alive} valid"
     return text + (f"; and {number_of(unknown, 'string')} that the ledger does not know" if unknown else "")
 
 

@@ -41,7 +41,7 @@ from jitid.values.secret import fingerprint
 _OF_A_FORM = frozenset({"jwt", "jwt-svid", "opaque"})
 _UNKNOWN = "the ledger does not know this credential"
 _UNKNOWN_KEY = "the token is signed by a key that the ledger does not know"
-_LOCKED = "a private key behind a passphrase, in a form that does not show whose it is"
+_LOCKED = "a private key with a passphrase, in a format that does not contain its public key"
 _PUBLIC = frozenset(
     {
         "access_key_id",
@@ -139,7 +139,7 @@ class _Trace:
                 if access_token is not None:
                     self._add_stray(access_token)
                     continue
-                reason = f"nothing of this ledger has the fingerprint {raw.hex()}"
+                reason = f"no record of this ledger has the fingerprint {raw.hex()}"
                 words.append(Stray("fingerprint", None, reason, count))
         for raw, count in finds.keys.items():
             self._here = "keys", raw
@@ -197,7 +197,7 @@ class _Trace:
         state = access.state_at(self._snapshot.now)
         roles = f", as {', '.join(access.roles)}" if access.roles else ""
         reason = (
-            f"the bearer of {access.id}, by which {access.name} may ask the authority{roles}: {state.value}"
+            f"the access token of {access.id}, with which {access.name} authenticates{roles}: {state.value}"
         )
         return Stray(match, None, reason, count, access=access.id, whose=access.name, state=state.value)
 
@@ -223,12 +223,12 @@ class _Trace:
         key = self._signing.get(raw)
         if key is None:
             return
-        description = f"the private half of our key {key.kid}, which signs {_SIGNED[key.use]}"
+        description = f"the private half of the ledger's key {key.kid}, which signs {_SIGNED[key.use]}"
         if key.revoked_at is not None:
-            self._add_stray(Stray("private-key", None, f"{description}, and was revoked", count))
+            self._add_stray(Stray("private-key", None, f"{description} and was revoked", count))
             return
         self._add_stray(
-            Stray("private-key", None, f"{description}: whoever has it can make any of them", count, key.kid)
+            Stray("private-key", None, f"{description}: its holder can forge any of them", count, key.kid)
         )
 
     def _take_secret(self, raw: bytes, count: int) -> None:
@@ -262,8 +262,8 @@ class _Trace:
             return
         if credential is None and self._may_be_pruned(parsed):
             reason = (
-                f"signed by our key {key.kid}, and expired before the ledger was pruned: what it was is told by the "
-                "audit log, if by anything"
+                f"signed by the ledger's key {key.kid}, and expired before the ledger was pruned: "
+                "only the audit log may still identify it"
             )
             self._add_stray(Stray("jwt", jti, reason, count))
             return
@@ -276,8 +276,8 @@ class _Trace:
         return pruned is not None and type(expires) is int and expires < pruned.before
 
     def _add_stolen(self, key: SigningKey, jti: str | None, *, known: bool, count: int) -> None:
-        claims = "other claims than its jti has" if known else "claims that the ledger does not know"
-        reason = f"signed by our key {key.kid}, with {claims}: somebody else has that key"
+        claims = "other claims than those of its jti" if known else "claims that the ledger does not know"
+        reason = f"signed by the ledger's key {key.kid}, with {claims}: another party has that key"
         leaked_kid = None if key.revoked_at is not None else key.kid
         self._add_stray(Stray("jwt", jti, reason, count, leaked_kid))
 

@@ -52,12 +52,12 @@ OTHERS = (
 )
 """First bytes of the files of bzip2, xz, zstd, 7-Zip, RAR, lz4 and compress."""
 
-BOMB = "archives that become too large when they are unpacked"
+BOMB = "archives that are too large when unpacked"
 DAMAGED = "archives that are damaged"
-DEEP = "archives inside of archives inside of archives"
-LOCKED = "members of archives that are encrypted, or compressed in another way"
-MANY = "archives of too many members"
-OTHER = "what is compressed in another way than gzip and zip"
+DEEP = "archives nested more than two deep"
+LOCKED = "members of archives that are encrypted, or compressed in an unknown format"
+MANY = "archives with too many members"
+OTHER = "compressed files other than gzip and zip"
 UNSEEKABLE = "zip files on standard input"
 
 Read = Callable[[int], bytes]

@@ -82,13 +82,13 @@ class Repository:
         """The folder in which git runs and from which it looks for the repository."""
         self._environment = _environment(naming=path is None)
         if not os.path.isdir(self.place):
-            raise UsageError(f"{quote(self.name, 200)} is no folder, and so no git repository")
+            raise UsageError(f"{quote(self.name, 200)} is not a folder, and so not a git repository")
         try:
             self._program = os.path.abspath(find_program("git", os.environ.get("PATH", os.defpath)))
         except NotRunError:
             raise UsageError(
-                "there is no git in PATH, which reads the history of a repository",
-                "install git, or scan the files alone: jitid scan PATH",
+                "git is required to read a repository, and is not in PATH",
+                "install git, or scan only the files: jitid scan PATH",
             ) from None
         answer = self.run(
             "rev-parse",
@@ -104,9 +104,9 @@ class Repository:
         lines = answer.output.split(b"\n")
         if lines[0].startswith(b"--"):
             # An older git prints an option back that it does not know.
-            raise UsageError(f"{quote(self._program, 200)} is too old", "git 2.31 or a later one is needed")
+            raise UsageError(f"{quote(self._program, 200)} is too old", "git 2.31 or later is required")
         if len(lines) != 6:
-            raise UsageError(f"the path of the repository {quote(self.name, 200)} has a line break in it")
+            raise UsageError(f"the path of the repository {quote(self.name, 200)} contains a line break")
         self.folder = os.fsdecode(lines[0])
         """The folder of the repository's data; for a worktree, of the data that only this worktree has."""
         self.common = os.fsdecode(lines[1])
@@ -139,7 +139,7 @@ class Repository:
                     f"git did not answer about {quote(self.name, 200)} in {_PATIENCE:.0f} seconds"
                 ) from None
         if len(output) > most:
-            raise StorageError(f"git answered more than {most} bytes about {quote(self.name, 200)}")
+            raise StorageError(f"git printed more than {most} bytes about {quote(self.name, 200)}")
         return GitAnswer(process.returncode, output, error.decode("utf-8", "replace"))
 
     @contextmanager
@@ -214,8 +214,8 @@ class Repository:
         commit_id = answer.output.decode("ascii", "replace").strip()
         if answer.status or not _ID.fullmatch(commit_id):
             raise UsageError(
-                f"{quote(word, 200)} names no commits of the repository {quote(self.name, 200)}",
-                "a range is FROM..TO; a clone that CI makes may need its whole history for it (fetch-depth: 0)",
+                f"{quote(word, 200)} is not a commit or a range of the repository {quote(self.name, 200)}",
+                "expected FROM..TO; in CI, the clone may need its full history (fetch-depth: 0)",
             )
         return commit_id
 
@@ -225,17 +225,17 @@ class Repository:
             match = re.search(r"repository at '(.*)'", answer.error)
             path = match[1] if match else os.path.abspath(self.name)
             return RefusedError(
-                f"the git repository {name} belongs to another user, and git does not read it",
+                f"the git repository {name} belongs to another user, and git refuses to read it",
                 f"if you trust its owner: git config --global --add safe.directory {safe(path)}",
             )
         if "not a git repository" in answer.error or "must be run in a work tree" in answer.error:
             return UsageError(
-                f"{name} is in no git repository",
+                f"{name} is not in a git repository",
                 "name one: jitid scan --git FOLDER; or scan files without --git",
             )
         lines = answer.error.strip().split("\n")
         return StorageError(
-            f"git cannot read the repository {name}: {safe(lines[-1])[:300] or 'it says not why'}"
+            f"git cannot read the repository {name}: {safe(lines[-1])[:300] or 'git gave no reason'}"
         )
 
 

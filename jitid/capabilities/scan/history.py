@@ -37,10 +37,10 @@ _FORM = "--batch-check=%(objecttype) %(objectname) %(objectsize) %(rest)"
 DAMAGED = "objects that git cannot read"
 MISSING = "objects that are missing or damaged here"
 SHALLOW = "commits whose history this shallow clone does not have"
-BROKEN_REF = "refs that lead to nothing"
-INDEX = "what is staged, since the index is damaged"
-BROKEN = "what git complains of"
-SUBMODULES = "submodules, which are repositories of their own"
+BROKEN_REF = "refs to missing objects"
+INDEX = "staged files, since the index is damaged"
+BROKEN = "errors that git reported"
+SUBMODULES = "submodules, which are separate repositories"
 
 
 class ObjectShare(Record):
@@ -202,7 +202,7 @@ def _after_damage(
                 if not check.wait():
                     return walk.returncode
             offset = _behind(names, offset, answered)
-        tally.miss(DAMAGED, "and others, for there are too many")
+        tally.miss(DAMAGED, "and others, too many to list")
     return walk.returncode
 
 

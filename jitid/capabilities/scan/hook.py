@@ -23,7 +23,7 @@ _OF_REPOSITORY = (b"local", b"worktree")
 _TEXT = """\
 #!/bin/sh
 {mark}
-# Looks through what is about to be committed for secrets of jitid.
+# Searches the staged changes for secrets of jitid.
 jitid() {{
     if [ -x {program} ]; then
         {command} "$@"
@@ -38,12 +38,12 @@ if [ "$status" -eq 0 ]; then
 fi
 printf '%s\\n' "$found" >&2
 if [ "$status" -eq 10 ]; then
-    echo 'jitid: this commit would hold a secret, and was not made: take it out and stage that;' >&2
-    echo 'jitid: whoever has seen it may use it, so end it too (jitid scan --staged --revoke).' >&2
+    echo 'jitid: commit rejected: it contains a secret; remove the secret, and stage that change' >&2
+    echo 'jitid: if another person may have seen the secret, revoke it: jitid scan --staged --revoke' >&2
 else
-    echo "jitid: it cannot be told whether this commit holds a secret (status $status); it was not made." >&2
+    echo "jitid: commit rejected: the scan failed (status $status), so the commit may contain a secret" >&2
 fi
-echo 'jitid: `git commit --no-verify` makes it all the same.' >&2
+echo 'jitid: to commit without the scan: git commit --no-verify' >&2
 exit 1
 """
 
@@ -83,8 +83,8 @@ def install(repository: Repository, program: Sequence[str]) -> InstalledHook:
             return InstalledHook(path, "present", hooks)
         if os.path.lexists(path) and (old_text is None or _MARK not in old_text.split("\n")[1:2]):
             raise UsageError(
-                f"there is another hook already, {quote(path, 200)}; nothing was changed",
-                "let it call ours: jitid scan --staged --fail-on medium || exit 1",
+                f"there is another hook already: {quote(path, 200)}; nothing was changed",
+                "add to it: jitid scan --staged --fail-on medium || exit 1",
             )
         os.makedirs(hooks.folder, exist_ok=True)
         _write(path, text, replaces=old_text is not None)
@@ -106,8 +106,8 @@ def hooks_of(repository: Repository) -> Hooks:
     """
     if repository.bare:
         raise UsageError(
-            f"the git repository {quote(repository.name, 200)} is bare, and no commit is made in it",
-            "install the hook where you commit; a server looks with: jitid scan --git --commits OLD..NEW",
+            f"the git repository {quote(repository.name, 200)} is bare, and no commits are made in it",
+            "install the hook where you commit; on a server: jitid scan --git --commits OLD..NEW",
         )
     answer = repository.run(
         "config", "--show-scope", "--null", "--type=path", "--get", _SETTING, keep_config=(_SETTING,)
@@ -120,9 +120,9 @@ def hooks_of(repository: Repository) -> Hooks:
         folder = os.path.join(os.fsdecode(top), os.fsdecode(value))
     if is_own and not any(_is_in(folder, parent) for parent in (_top(repository.place), repository.common)):
         raise UsageError(
-            f"the repository itself wants its hooks in {quote(folder, 200)}, outside of it; "
+            f"core.hooksPath of the repository is outside of the repository: {quote(folder, 200)}; "
             "nothing was changed",
-            "if that is right, let the hook there call ours: jitid scan --staged --fail-on medium || exit 1",
+            "if that is correct, add to the hook there: jitid scan --staged --fail-on medium || exit 1",
         )
     return Hooks(folder, own=is_own)
 

@@ -45,9 +45,9 @@ _OTHERS = (
     (b"\x04\x22\x4d\x18", "lz4cat"),
     (b"\x1f\x9d", "zcat"),
 )
-COMPRESSED = "the text is compressed"
+COMPRESSED = "compressed text"
 UNKNOWN_FORM = f"secrets of targets in a text of more than {LONGEST >> 10} KiB"
-_LONG = f"of private keys, only those in PEM are found in a text of more than {LONGEST >> 10} KiB"
+_LONG = f"in a text of more than {LONGEST >> 10} KiB, only private keys in PEM are found"
 
 
 class StreamSearch:
@@ -279,7 +279,7 @@ class StreamSearch:
                 try:
                     message = marshal.load(file)  # noqa: S302 - from a child of this process
                 except (EOFError, ValueError, TypeError):
-                    raise StorageError("a process that searched a part of the input was ended") from None
+                    raise StorageError("a process that searched a part of the input was killed") from None
                 if isinstance(message, dict):
                     self.missed.update(message)
                 elif isinstance(message, tuple):
@@ -314,7 +314,7 @@ def incomplete(missed: Collection[str], caveat: str | None, command: str) -> Inc
     if COMPRESSED in missed:
         hint = caveat or hint
     elif UNKNOWN_FORM in missed:
-        hint = "search the part around the leak, in a smaller text"
+        hint = "search only the part of the text around the leak"
     return IncompleteError(f"the search is incomplete; not searched: {', '.join(sorted(missed))}", hint)
 
 
@@ -331,7 +331,7 @@ def _is_wide(text: bytes | bytearray) -> bool:
 def _caveat(beginning: bytes, command: str, *, is_short: bool) -> str | None:
     for magic, program in (*_COMPRESSED.items(), *_OTHERS):
         if beginning.startswith(magic):
-            return f"it is compressed: {program} FILE | {command}"
+            return f"the text is compressed: {program} FILE | {command}"
     return None if is_short else _LONG
 
 

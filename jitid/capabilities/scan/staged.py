@@ -30,8 +30,8 @@ class Staged:
         """Keep the repository; `prepare` lists the files. Raises UsageError if the repository has no work tree."""
         if repository.bare:
             raise UsageError(
-                f"the git repository {quote(repository.name, 200)} is bare, and nothing is staged in it",
-                "its history is scanned by: jitid scan --git",
+                f"the git repository {quote(repository.name, 200)} is bare, and has no staged files",
+                "to scan its history: jitid scan --git",
             )
         self._repository = repository
         self._paths: dict[str, list[str]] = {}
@@ -62,12 +62,10 @@ class Staged:
                 path = next(entries, b"")
                 remaining -= len(path)
                 if remaining < 0:
-                    raise StorageError(
-                        f"the names of the files that are staged have more than {_MOST_NAMES} bytes"
-                    )
+                    raise StorageError(f"the names of the staged files have more than {_MOST_NAMES} bytes")
                 self._take(record[1:].split(b" "), path.decode("utf-8", "surrogateescape"))
             if process.wait():
-                raise StorageError("git cannot tell what is staged", "see: git status; git fsck")
+                raise StorageError("git cannot list the staged files", "see: git status; git fsck")
 
     def _take(self, words: list[bytes], path: str) -> None:
         """Note a changed file from its modes and ids, before and after the change."""

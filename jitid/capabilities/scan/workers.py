@@ -162,7 +162,7 @@ def _read(descriptor: int, size: int) -> bytes:
     while size:
         piece = os.read(descriptor, size)
         if not piece:
-            raise StorageError("a process that searched a part was ended", "scan again")
+            raise StorageError("a process that searched a part of the files was killed", "scan again")
         pieces.append(piece)
         size -= len(piece)
     return b"".join(pieces)

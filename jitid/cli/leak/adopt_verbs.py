@@ -45,17 +45,19 @@ def add(cli: Invocation, args: commands.AdoptAddCommand) -> None:
     if args.from_file is not None:
         others = (args.file, args.fingerprint, args.public_key, args.name)
         if any(other is not None for other in others):
-            raise UsageError("--from-file names all that is adopted", "leave the name and the secret out")
+            raise UsageError(
+                "--from-file cannot be combined with a name or a secret", "leave them out: the file has both"
+            )
         secrets, content = read(args.from_file, args.as_, args.fields, facts)
     else:
         if args.as_ is not None:
-            raise UsageError("--as says which form the file of --from-file has")
+            raise UsageError("--as requires --from-file")
         missing = [fact for fact in _ONE if not facts[fact]]
         if missing:
             raise UsageError(
-                f"a secret that is adopted needs {'a name' if missing[0] == 'name' else f'--{missing[0]}'}; "
+                f"an adopted secret requires {'a name' if missing[0] == 'name' else f'--{missing[0]}'}; "
                 "nothing was changed",
-                "say what it is called, who answers for it, where it is kept and what for: "
+                "state name, owner, place and purpose: "
                 "jitid adopt add NAME --owner DELEGATOR --place TEXT --purpose TEXT",
             )
         secrets = (standing_secret(0, facts, _kept(args, facts)),)
@@ -70,9 +72,7 @@ def add(cli: Invocation, args: commands.AdoptAddCommand) -> None:
 def _kept(args: commands.AdoptAddCommand, facts: Mapping[str, Any]) -> KeptSecret:
     """Return the facts to store about the secret. Raises UsageError unless it is given in exactly one way."""
     if sum(way is not None for way in (args.file, args.fingerprint, args.public_key)) > 1:
-        raise UsageError(
-            "--file, --fingerprint and --public-key are three ways to say the same", "give one of them"
-        )
+        raise UsageError("--file, --fingerprint and --public-key cannot be combined", "give one of them")
     if args.fingerprint is not None:
         return read_secret.of_fingerprint(args.fingerprint, args.prefix)
     if args.public_key is not None:
@@ -89,7 +89,7 @@ def _kept(args: commands.AdoptAddCommand, facts: Mapping[str, Any]) -> KeptSecre
         check_elsewhere(facts, text)
         return read_secret.of_secret(text, args.prefix)
     except UnicodeDecodeError:
-        raise UsageError("the secret is no UTF-8 text", "give its SHA-256 with --fingerprint") from None
+        raise UsageError("the secret is not UTF-8 text", "give its SHA-256 with --fingerprint") from None
 
 
 def _report(cli: Invocation, adoption: Adoption, args: commands.AdoptAddCommand) -> None:
@@ -104,12 +104,12 @@ def _report(cli: Invocation, adoption: Adoption, args: commands.AdoptAddCommand)
     sentence = _sentence(adoption, args.name, dry_run=args.dry_run)
     cli.show_record(args.view, adoption, f"{sentence}\n", computed)
     for reason in adoption.unseen:
-        cli.note(f"whether it works there is not known: {reason}")
+        cli.note(f"the target could not check the secret: {reason}")
     if adoption.unverified:
         cli.note(
-            "the directory does not know the owner"
+            "the owner is not in the directory"
             if adoption.unverified == adoption.new == 1
-            else f"of {adoption.unverified} the directory does not know the owner"
+            else f"the owners of {number_of(adoption.unverified, 'secret')} are not in the directory"
         )
 
 
@@ -117,11 +117,11 @@ def _sentence(adoption: Adoption, name: str | None, *, dry_run: bool) -> str:
     subject = number_of(adoption.new, "secret") if name is None else name
     if not adoption.new:
         return (
-            f"{name} is adopted so already"
+            f"{name} is adopted already"
             if name is not None
-            else f"{number_of(adoption.already, 'secret')} are adopted so already"
+            else f"{number_of(adoption.already, 'secret')} are adopted already"
         )
-    also = f"; {adoption.already} were so already" if adoption.already else ""
+    also = f"; {adoption.already} were adopted already" if adoption.already else ""
     if dry_run:
         return f"would adopt {subject}{also}; nothing was changed"
     as_jti = f" as {adoption.taken[0].jti}" if adoption.new == 1 else ""
@@ -173,7 +173,7 @@ def change(cli: Invocation, args: commands.AdoptChangeCommand) -> None:
         args.owner, args.place, args.purpose, args.agent, args.expires, args.target, args.reference
     )
     if amended == Amended():
-        raise UsageError("nothing is stated that should change; nothing was changed", "see: jitid adopt show")
+        raise UsageError("no new value is stated; nothing was changed", "see: jitid adopt show")
     operation = ops.ChangeAdopted(names=_named(args.names), amended=amended, accept_clock=cli.accept_clock)
     page = open_authority(cli.config()).perform(operation)
     if cli.field or cli.format_name() is not None:
@@ -181,11 +181,9 @@ def change(cli: Invocation, args: commands.AdoptChangeCommand) -> None:
         cli.show(args.view.display(page.secrets, partial(_computed, now=page.now)))
         return
     for secret in page.secrets:
-        ending = "somebody ends it there" if secret.target is None else f"target {secret.target} ends it"
+        ending = "revoked by hand" if secret.target is None else f"revoked by target {secret.target}"
         place = safe(secret.adopted.place)
-        output.write(
-            f"{secret.name}: {secret.credential.delegator} answers for it; it is kept at {place}; {ending}\n"
-        )
+        output.write(f"{secret.name}: owner {secret.credential.delegator}; kept at {place}; {ending}\n")
 
 
 def ended(cli: Invocation, operation: ops.EndAdopted) -> None:
@@ -196,12 +194,14 @@ def ended(cli: Invocation, operation: ops.EndAdopted) -> None:
     if result.event is None:
         sentence = f"{names} had ended already"
     elif result.done == 1:
-        sentence = f"{names} ended where it is kept (audit event {result.event})"
+        sentence = f"recorded that {names} ended where it is kept (audit event {result.event})"
     else:
-        sentence = f"{result.done} secrets ended where they are kept (audit event {result.event})"
+        sentence = (
+            f"recorded that {result.done} secrets ended where they are kept (audit event {result.event})"
+        )
     cli.show_record(operation.view, result, f"{sentence}\n")
     if result.unproved is not None:
-        cli.warn(f"it is not proved that the ledger refuses what leaked of it: {result.unproved}")
+        cli.warn(f"there is no proof that the ledger refuses the leaked secrets: {result.unproved}")
 
 
 def _named(names: Sequence[str]) -> tuple[str, ...]:
@@ -216,13 +216,13 @@ def suggest(cli: Invocation, operation: ops.SuggestReplacements) -> None:
     """Perform `jitid adopt suggest`."""
     if bool(operation.names) is operation.all_:
         raise UsageError(
-            "nothing is named" if not operation.names else "--all and names contradict each other",
-            "name adopted secrets, or all of them with --all",
+            "no secret is named" if not operation.names else "--all and names contradict each other",
+            "name adopted secrets, or use --all",
         )
     authority = open_authority(cli.config())
     chosen_names = _named(operation.names) or _live_names(authority)
     if not chosen_names:
-        raise NotFoundError("nothing is adopted that may still work", "see: jitid adopt list")
+        raise NotFoundError("there is no adopted secret that may still work", "see: jitid adopt list")
     replacements = [
         replacement
         for start in range(0, len(chosen_names), _AT_ONCE)
@@ -252,10 +252,10 @@ def _text(cli: Invocation, replacement: SecretReplacement) -> str:
     """Return a suggestion as a document with parts to copy into the configuration, the policy and a shell."""
     from textwrap import wrap
 
-    lines = [f"# {safe(replacement.name)}: {replacement.kind or 'nothing fits'}"]
+    lines = [f"# {safe(replacement.name)}: {replacement.kind or 'no replacement'}"]
     lines += [f"# {line}" for line in wrap(replacement.why, _WIDTH)]
     for title, text in (("the configuration", replacement.table), ("the policy", replacement.policy)):
         if text:
             lines += ["", f"# For {title}:", *text.rstrip("\n").split("\n")]
-    lines += ["", "# And then:", *(cli.command(command) for command in replacement.commands)]
+    lines += ["", "# Then run:", *(cli.command(command) for command in replacement.commands)]
     return "\n".join(lines) + "\n"

@@ -21,12 +21,12 @@ from jitid.values.field_types import (
 
 
 class TraceCommand(Verb):
-    """Tell where a leaked string comes from, and end it with --revoke.
+    """Identify a leaked string, and revoke it with --revoke.
 
-    A text of any length is searched for tokens, parts of signed tokens, private keys, ids and fingerprints; it
-    comes from a file or standard input, and no secret in it is shown. For each credential it says whose it is,
-    whether it lives, who may still honour it, and the command that ends it. What neither a signature nor a fingerprint
-    proves is revoked with --yes only.
+    Search a text of any length for tokens, parts of signed tokens, private keys, ids and fingerprints. The text comes
+    from a file or standard input, and no secret in it is printed. For each credential, print its owner, its state,
+    verifiers that may still accept it, and the command to revoke it. --yes is required to revoke credentials that
+    neither a signature nor a fingerprint proves.
     """
 
     verb = "trace"
@@ -44,25 +44,24 @@ class TraceCommand(Verb):
     subject: str | None = optional_arg(
         ID_OR_FILE,
         "[ID|FILE]",
-        help="An id or a fingerprint, or a file with any text; `-`: standard input.",
+        help="An id, a fingerprint or a file (`-`: stdin).",
         verb_refuses_tokens=True,
     )
-    revoke: bool = flag("--revoke", help="End what was found, and all below it.")
+    revoke: bool = flag("--revoke", help="Revoke found credentials and all below them.")
     reason: str | None = reason_opt()
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
-    yes: bool = flag("--yes", help="End also what is not proved, and however many.")
+    yes: bool = flag("--yes", help="Include unproved ones, without a limit.")
 
 
 class ScanCommand(Verb):
-    """Find our own secrets in files, and end them with --revoke.
+    """Find jitid's secrets in files and revoke them with --revoke.
 
-    Looks through files, folders, gzip and zip files, standard input, or with --git the whole history of a repository
-    for tokens, certificates, private keys and adopted secrets of the ledger, and says of each place whose that is and
-    whether it lives; without a ledger it goes by their form alone. What .gitignore names is passed over, and no link is
-    followed. Where only the files of a repository are searched, a note names the command for its history. The findings
-    come in the formats and with the statuses of `sweep`: 10 says that something is there at or above --fail-on, 11 that
-    not all was searched. What --revoke ends and --report records is what a fingerprint or a signature proves.
+    Search files, folders, gzip and zip files, standard input, or with --git the history of a repository. Find tokens,
+    certificates, private keys and adopted secrets, and report the owner and the state of each. Without a ledger, only
+    their form is known. Files that .gitignore names are skipped, and links are not followed. Formats and exit statuses
+    are those of `sweep`: 10 means findings at or above --fail-on, 11 an incomplete search. --revoke and --report apply
+    only to credentials that a fingerprint or a signature proves.
     """
 
     verb = "scan"
@@ -77,15 +76,15 @@ class ScanCommand(Verb):
     changes_with = ("revoke", "report", "install_hook")
 
     paths: tuple[str, ...] = args(
-        FILE, "[PATH...]", help="Files and folders; `-`: standard input.", verb_refuses_tokens=True
+        FILE, "[PATH...]", help="Files and folders (`-`: stdin).", verb_refuses_tokens=True
     )
-    git: bool = flag("--git", help="The history of the git repository PATH, or of the one here.")
+    git: bool = flag("--git", help="Search the history of a git repository.")
     commits: tuple[str, ...] = opts(
-        TEXT, "--commits", help="With --git: what these bring, as main..HEAD; repeatable.", metavar="RANGE"
+        TEXT, "--commits", help="With --git: a range (main..HEAD); repeatable.", metavar="RANGE"
     )
-    unreachable: bool = flag("--unreachable", help="With --git: also what no ref leads to any more.")
-    staged: bool = flag("--staged", help="What is about to be committed there and is new in it.")
-    install_hook: bool = flag("--install-hook", help="Scan nothing: let git look before each commit there.")
+    unreachable: bool = flag("--unreachable", help="With --git: also objects without a ref.")
+    staged: bool = flag("--staged", help="Search the staged changes of a repository.")
+    install_hook: bool = flag("--install-hook", help="Only install a pre-commit hook.")
     only: tuple[str, ...] = opts(
         choice(
             *("opaque", "jwt", "certificate", "private-key", "adopted"),
@@ -93,63 +92,55 @@ class ScanCommand(Verb):
             label="form of secrets",
         ),
         "--only",
-        help="Look for this alone: opaque, jwt, certificate …; repeatable.",
+        help="Only opaque, jwt, certificate, private-key or adopted; repeatable.",
     )
-    no_ignore: bool = flag("--no-ignore", help="Also what .gitignore names, and folders of git.")
-    one_file_system: bool = flag("--one-file-system", help="Enter no other file system than each PATH's.")
+    no_ignore: bool = flag("--no-ignore", help="Include ignored files and .git folders.")
+    one_file_system: bool = flag("--one-file-system", help="Stay on the file system of each PATH.")
     fail_on: str | None = opt(
         choice("info", "low", "medium", "high", "critical", metavar="SEVERITY", label="severity"),
         "--fail-on",
-        help="End with 10 if a finding is so grave or graver (default: high).",
+        help="Exit 10 if a finding has at least this severity (default: high).",
     )
-    report: bool = flag("--report", help="Record as leaks what is proved, with its places.")
-    source: str | None = opt(TEXT, "--source", help="With --report: where that was (default: the paths).")
-    revoke: bool = flag("--revoke", help="End what is proved to be ours, and all below it.")
+    report: bool = flag("--report", help="Record proved leaks and their places.")
+    source: str | None = opt(TEXT, "--source", help="With --report: the source (default: paths).")
+    revoke: bool = flag("--revoke", help="Revoke proved credentials and all below them.")
     reason: str | None = reason_opt()
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
     yes: bool = yes_flag()
-    out: str | None = opt(FILE, "--out", help="Write to FILE, whole or not at all (0600; prometheus: 0644).")
+    out: str | None = opt(FILE, "--out", help="Write FILE atomically (0600; prometheus: 0644).")
     rules: str | None = opt(
         choice(
             "gitleaks", "kingfisher", "betterleaks", metavar="SCANNER", label="scanner that rules are for"
         ),
         "--rules",
-        help="Scan nothing: print rules for gitleaks, kingfisher or betterleaks.",
+        help="Only print rules for gitleaks, kingfisher or betterleaks.",
     )
-    authority: str | None = opt(
-        URL, "--authority", help="With --rules: where the scanner asks about what it finds, and ends it."
-    )
+    authority: str | None = opt(URL, "--authority", help="With --rules: the authority to query.")
 
 
 class LeakAddCommand(Verb):
-    """Report that tokens of ours leaked, and end them with --revoke.
+    """Record leaked credentials, and revoke them with --revoke.
 
-    A text of any length is searched for tokens, parts of signed tokens, private keys and fingerprints; nothing
-    of it is kept but which credentials were there. What neither a signature nor a fingerprint proves is recorded
-    with --yes only, and an id proves nothing. The same from the same source again is no new leak while that one
-    is open. --from reads what a scanner reported: each finding with the place where it was seen, which is kept too.
+    Search a text of any length for tokens, parts of signed tokens, private keys and fingerprints. The ledger records
+    which credentials leaked, never the text. --yes is required to record credentials that neither a signature nor a
+    fingerprint proves; ids are ignored. While a leak is open, the same source does not record it again. --from reads
+    a scanner's report, and records the place of each finding too.
     """
 
     verb = "leak add"
     function = "leak.leak_add:add"
     view = Columns("jitid.leak-add/1", LEAK_FIELDS, brief=LEAK_BRIEF)
 
-    file: str | None = optional_arg(
-        FILE, "[FILE]", help="A file with any text; standard input if absent or `-`."
-    )
-    source: str | None = opt(
-        TEXT, "--source", help="Where it was found (default: the file's name, or stdin)."
-    )
-    at: int | None = opt(TIME, "--at", help="When that was reported (RFC 3339; default: now).")
-    revoke: bool = flag("--revoke", help="End what leaked, and all below it.")
+    file: str | None = optional_arg(FILE, "[FILE]", help="File with any text (default or `-`: stdin).")
+    source: str | None = opt(TEXT, "--source", help="Where it was found (default: FILE, or stdin).")
+    at: int | None = opt(TIME, "--at", help="Time of the report (RFC 3339; default: now).")
+    revoke: bool = flag("--revoke", help="Revoke leaked credentials and all below them.")
     reason: str | None = reason_opt()
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
-    yes: bool = flag("--yes", help="Record and end also what is not proved, and however many.")
-    from_: str | None = opt(
-        FILE, "--from", help="What a scanner reported (`-`: standard input), with its places."
-    )
+    yes: bool = flag("--yes", help="Include unproved leaks, without a limit.")
+    from_: str | None = opt(FILE, "--from", help="Report of a scanner (`-`: stdin).")
     report_format: str | None = opt(
         choice(
             *("gitleaks", "kingfisher", "betterleaks", "trufflehog", "sarif"),
@@ -157,17 +148,17 @@ class LeakAddCommand(Verb):
             label="format of reports",
         ),
         "--report-format",
-        help="Whose report that is (default: told by its content).",
+        help="Format of the report (default: detected).",
     )
 
 
 class LeakListCommand(Verb):
-    """List what leaked, and whether it still works.
+    """List leaks, and whether their credentials still work.
 
-    The newest first; every condition must hold, times are those of the report. The exposure goes from the report
-    to the end of the credential, or until now. Until `lives_until` it lives, or something else of its identity or
-    below that. `refused_since`: the ledger refuses all of that since then. `accepted_until`: from then on no verifier
-    accepts any of it.
+    The newest leaks are first. All conditions must match, and times are those of the report. `exposure` is the time
+    from the report to the end of the credential, or until now. `lives_until` is the last expiry of the live credentials
+    of its identity and below. Since `refused_since` the ledger refuses all of these. From `accepted_until` on no
+    verifier accepts any of them.
     """
 
     verb = "leak list"
@@ -175,79 +166,74 @@ class LeakListCommand(Verb):
     effect = READS
     view = LEAKS
 
-    open_: bool = flag("--open", help="Only those that nobody has closed.")
-    valid: bool = flag("--valid", help="Only those that still work.")
-    source: str | None = opt(TEXT, "--source", help="Found there.")
-    task: str | None = opt(TASK, "--task", help="Of this task.")
-    since: int | None = opt(TIME, "--since", help="From TIME on (RFC 3339).")
-    until: int | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
+    open_: bool = flag("--open", help="Only open leaks.")
+    valid: bool = flag("--valid", help="Only leaks whose credential still works.")
+    source: str | None = opt(TEXT, "--source", help="Only leaks from this source.")
+    task: str | None = opt(TASK, "--task", help="Only leaks of this task.")
+    since: int | None = opt(TIME, "--since", help="Reported at TIME or later (RFC 3339).")
+    until: int | None = opt(TIME, "--until", help="Reported before TIME (RFC 3339).")
     limit: int | None = limit_opt()
 
 
 class AdoptedSecretOptions(Declared):
     """The stated properties of an adopted secret."""
 
-    owner: str | None = opt(OWNER, "--owner", help="Who answers for it.")
+    owner: str | None = opt(OWNER, "--owner", help="Delegator responsible for the secret.")
     place: str | None = opt(PLACE, "--place", help="Where it is kept, as 'vault kv/prod/github'.")
-    purpose: str | None = opt(PURPOSE, "--purpose", help="What it is for.")
-    agent: str | None = opt(AGENT, "--agent", help="Who uses it (default: the name of the secret).")
-    expires: int | None = opt(TIME, "--expires", help="When it ends by itself (RFC 3339; default: never).")
-    target: str | None = opt(TARGET, "--target", help="The target of the configuration that can end it.")
-    reference: str | None = opt(
-        REFERENCE, "--reference", help="What it is called there: a role, a key's id, an accessor."
-    )
+    purpose: str | None = opt(PURPOSE, "--purpose", help="Purpose of the secret.")
+    agent: str | None = opt(AGENT, "--agent", help="Agent using it (default: the secret's name).")
+    expires: int | None = opt(TIME, "--expires", help="Expiry (RFC 3339; default: never).")
+    target: str | None = opt(TARGET, "--target", help="Configured target for its revocation.")
+    reference: str | None = opt(REFERENCE, "--reference", help="Name at the target: role, key id, accessor.")
 
 
 class AdoptAddCommand(AdoptedSecretOptions, Verb):
-    """Adopt a standing secret that exists already: its fingerprint, its owner, place and purpose.
+    """Adopt an existing secret: record owner, place and purpose.
 
-    The secret comes from standard input or a file, and nothing of it is kept but SHA-256. From then on it is found,
-    reported and ended like whatever jitid has issued. With --from-file thousands are adopted at once, or none.
+    The secret comes from standard input or a file, and the ledger keeps only its SHA-256. From then on jitid finds,
+    reports and revokes it like its own credentials. --from-file adopts thousands of secrets at once, or none.
     """
 
     verb = "adopt add"
     function = "leak.adopt_verbs:add"
     view = Columns("jitid.adopt-add/1", "name id jti new already unverified event dry_run", single=True)
 
-    name: str | None = optional_arg(ADOPTED_NAME, "[NAME]", help="The name of the secret, here.")
+    name: str | None = optional_arg(ADOPTED_NAME, "[NAME]", help="Name of the secret in jitid.")
     sensitivity: str | None = opt(
         SENSITIVITY, "--sensitivity", help="low, moderate (default), high or critical."
     )
-    prefix: str | None = opt(TEXT, "--prefix", help="How it begins, as far as that is no secret, as ghp_.")
-    access_key_id: str | None = opt(
-        ACCESS_KEY_ID, "--access-key-id", help="Of a key of AWS: the part that is no secret."
-    )
-    file: str | None = opt(FILE, "--file", help="A file with the secret; standard input if absent or `-`.")
+    prefix: str | None = opt(TEXT, "--prefix", help="Public beginning of the secret, as ghp_.")
+    access_key_id: str | None = opt(ACCESS_KEY_ID, "--access-key-id", help="Public id of an AWS access key.")
+    file: str | None = opt(FILE, "--file", help="File with the secret (default or `-`: stdin).")
     fingerprint: str | None = opt(
         TEXT, "--fingerprint", help="SHA-256 of the secret, instead of the secret.", metavar="HEX"
     )
-    public_key: str | None = opt(
-        FILE, "--public-key", help="A public key or a certificate, instead of a secret."
-    )
-    from_file: str | None = opt(FILE, "--from-file", help="Adopt all that FILE names; `-`: standard input.")
+    public_key: str | None = opt(FILE, "--public-key", help="Public key or certificate, instead of a secret.")
+    from_file: str | None = opt(FILE, "--from-file", help="Adopt all secrets in FILE (`-`: stdin).")
     as_: str | None = opt(
         choice("csv", "jsonl", metavar="FORM", label="form of a list"),
         "--as",
-        help="csv or jsonl (default: by how FILE's name ends).",
+        help="csv or jsonl (default: by FILE's extension).",
     )
     dry_run: bool = dry_run_flag()
 
 
 class AdoptShowCommand(Verb):
-    """Tell everything about an adopted secret."""
+    """Show all facts about an adopted secret."""
 
     verb = "adopt show"
     function = "leak.adopt_verbs:show"
     effect = READS
     view = Columns("jitid.adopt-show/1", ADOPTED_FIELDS, single=True)
 
-    name: str = arg(ADOPTED_NAME, "NAME", help="The name of an adopted secret.")
+    name: str = arg(ADOPTED_NAME, "NAME", help="Name of an adopted secret.")
 
 
 class AdoptChangeCommand(AdoptedSecretOptions, Verb):
-    """Change what is known of adopted secrets: whose they are, where, and what ends them.
+    """Change the owner, place or target of adopted secrets.
 
-    What is stated takes the place of what was there. Whoever leaves hands them over so: what a disabled owner has ends.
+    Each option replaces the recorded value. Before a person leaves, set another owner: disabling a person revokes the
+    secrets of that person.
     """
 
     verb = "adopt change"

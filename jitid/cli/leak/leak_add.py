@@ -96,9 +96,9 @@ def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
 
     """
     if args.file is not None and args.from_ is not None:
-        raise UsageError("a text and a scanner's report are two reports", "give one at a time")
+        raise UsageError("FILE and --from cannot be combined", "leave one out")
     if args.report_format is not None and args.from_ is None:
-        raise UsageError("--report-format goes with --from")
+        raise UsageError("--report-format requires --from")
     path = args.file or "-" if args.from_ is None else args.from_
     report_format = None if args.report_format is None else ReportFormat(args.report_format)
     searched = (
@@ -126,8 +126,8 @@ def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
             if not total.events:
                 raise search.nothing_recorded(error) from error
             raise PartialError(
-                f"{error.message}; what stood before it is recorded: {number_of(total.new, 'leak')}",
-                "report it again: what is recorded is recorded once",
+                f"{error.message}; recorded before that: {number_of(total.new, 'leak')}",
+                "repeat the command: no leak is recorded twice",
             ) from error
     failure = _left(total) or search.shortcoming()
     ended: Ended | None = None
@@ -154,11 +154,11 @@ def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
 def _most(cli: Invocation, args: commands.LeakAddCommand) -> int | None:
     """Return the maximum number of credentials to end, or None. Raises UsageError for guards without a revocation."""
     if args.yes and args.max_ is not None:
-        raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
+        raise UsageError("--yes and --max contradict each other", "--yes sets no limit: leave one out")
     if args.revoke:
         return cli.most(args.max_, yes=args.yes)
     if args.reason is not None or args.max_ is not None:
-        raise UsageError("--reason and --max go with --revoke", "add --revoke, or leave them out")
+        raise UsageError("--reason and --max require --revoke", "add --revoke, or leave them out")
     return None
 
 
@@ -167,9 +167,9 @@ def _left(total: _Total) -> JitidError | None:
     if not total.left:
         return None
     message = f"neither a signature nor a fingerprint proves {some(total.left)}"
-    hint = "look at it with jitid trace, and repeat this with --yes to record that too"
+    hint = "check them with jitid trace; to record these too, add --yes"
     if total.credentials:
-        return PartialError(f"{message}; that was not recorded", hint)
+        return PartialError(f"{message}; these were not recorded", hint)
     return UsageError(f"{message}; nothing was recorded", hint)
 
 
@@ -178,8 +178,8 @@ def _unproved(ended: Ended) -> JitidError | None:
     if ended.unproved is None:
         return None
     return PartialError(
-        f"it is not proved that the ledger refuses what ended: {ended.unproved}",
-        "repeat it: what is done is done once",
+        f"there is no proof that the ledger refuses the revoked credentials: {ended.unproved}",
+        "repeat the command: no step is done twice",
     )
 
 
@@ -200,7 +200,7 @@ def _end(
             raise
         # The guard's message is about the whole ledger, which the report has changed.
         message = error.message.replace(
-            "nothing was changed", "what leaked is recorded, and nothing has ended"
+            "nothing was changed", "the leaks were recorded, and nothing was revoked"
         )
         raise PartialError(message, error.hint) from error
 
@@ -262,8 +262,8 @@ def _report(
         cli.note(note)
     if total.later:
         cli.warn(
-            f"what was recorded before stays as it is, reported later than --at says "
-            f"({number_of(total.later, 'leak')}): another --source makes another report"
+            f"{number_of(total.later, 'leak')} recorded before with a later time than --at: unchanged; "
+            "for a separate report, use another --source"
         )
     if ended is not None:
         output.print_message(f"jitid: {sentence(ended, dry_run=args.dry_run)}")
@@ -290,41 +290,39 @@ def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:
     elif total.unknown:
         yield f"found {number_of(total.unknown, 'string')} that the ledger does not know"
     if len(total.credentials) > _LISTED:
-        yield f"the {_LISTED} newest are shown: jitid leak list has all of them"
+        yield f"only the newest {_LISTED} are shown; for all: jitid leak list"
     if total.moved:
-        yield f"{number_of(total.moved, 'credential')} issued only after that report: counted from the issue on"
+        yield f"{number_of(total.moved, 'credential')} issued after the report: the exposure counts from the issue"
     if total.ids:
-        yield f"{number_of(total.ids, 'id')} in the text did not count: an id is no secret"
+        yield f"{number_of(total.ids, 'id')} in the text ignored: an id is not secret"
 
 
 def _still_live(total: _Total) -> Iterator[str]:
     alive = total.alive if len(total.credentials) <= _LISTED else total.live_when_recorded
     if alive:
-        verb, pronoun = ("lives", "it") if alive == 1 else ("live", "them")
-        yield f"nothing was ended: {number_of(alive, 'leaked credential')} still {verb}, and --revoke ends {pronoun}"
+        verb, pronoun = ("is", "it") if alive == 1 else ("are", "them")
+        yield f"nothing was revoked: {number_of(alive, 'leaked credential')} {verb} live; to revoke {pronoun}: --revoke"
     if total.with_live_identity:
         verb, pronoun = (
-            ("its identity lives", "that")
-            if total.with_live_identity == 1
-            else ("their identities live", "those")
+            ("its identity is", "it") if total.with_live_identity == 1 else ("their identities are", "them")
         )
         leaks = number_of(total.with_live_identity, "leaked credential")
-        yield f"{leaks} had ended already; {verb} on: --revoke ends {pronoun} too"
+        yield f"{leaks} had ended already, but {verb} live; to revoke {pronoun} too: --revoke"
 
 
 def _nothing(cli: Invocation, total: _Total, search: TextSearch | ReportSearch) -> NotFoundError:
     if total.ids and not total.unknown:
         return NotFoundError(
-            "there are ids alone, and an id is no secret: nothing was recorded",
-            "see whose they are: jitid trace",
+            "only ids were found, and an id is not secret; nothing was recorded",
+            "to see their owners: jitid trace",
         )
     if total.unknown and not total.strays:
-        return NotFoundError("the ledger knows nothing of what was found", OTHER_LEDGER)
+        return NotFoundError("the ledger does not know the found strings", OTHER_LEDGER)
     if isinstance(search, ReportSearch):
         if not search.findings:
             return NotFoundError("the report has no findings; nothing was recorded")
         return NotFoundError(
-            "nothing in the report is ours: no token or part of one, no fingerprint, no secret",
-            "whatever a scanner has no rule for it does not report: jitid scan finds our own",
+            "no jitid secret is in the report: no token or part of a token, no fingerprint, no secret",
+            "the scanner may have no rule for them; to find jitid's secrets: jitid scan",
         )
     return nothing(cli, total.strays, [], search.caveat)

@@ -51,13 +51,13 @@ def list_(cli: Invocation, args: commands.LeakListCommand) -> None:
     cli.show_records(args.view, leaks(), exposures)
     if with_live_identity:
         leaks_have = "leak's credential has" if with_live_identity == 1 else "leaks' credentials have"
-        identities = "its identity lives" if with_live_identity == 1 else "their identities live"
+        identities = "its identity is" if with_live_identity == 1 else "their identities are"
         cli.note(
-            f"{with_live_identity} open {leaks_have} ended, and {identities} on: see lives_until, or "
+            f"{with_live_identity} open {leaks_have} ended, but {identities} still live: see lives_until, or "
             "jitid sweep --rule leaked-live"
         )
     if args.limit is None and count == max_count:
-        cli.note(f"there may be more than {max_count}: say how many with --limit")
+        cli.note(f"there may be more than {max_count}: set the number with --limit")
 
 
 def show(cli: Invocation, operation: ShowLeaks) -> None:
@@ -120,14 +120,16 @@ def pages(
 def _sentence(result: ClosedLeaks) -> str:
     """Return the result of closing leaks in words."""
     if not result.closed:
-        return "nothing was open: it had been closed already"
+        return "nothing was closed: all leaks were closed already"
     text = f"closed {number_of(result.closed, 'leak')}"
     if result.already:
         text += f", {result.already} had been closed already"
     if result.valid:
-        text += f", {result.valid} of what still works"
+        text += f", {number_of(result.valid, 'of them with a valid credential', 'of them with valid credentials')}"
     if result.living:
-        text += f", {result.living} of {'an identity that lives' if result.living == 1 else 'identities that live'} on"
+        text += (
+            f", {result.living} of them with {'a live identity' if result.living == 1 else 'live identities'}"
+        )
     return f"{text} (audit event {result.event})"
 
 

@@ -54,7 +54,9 @@ def scan(cli: Invocation, args: commands.ScanCommand) -> None:
 
     if args.install_hook:
         if scans:
-            raise UsageError("--install-hook scans nothing", "leave the other options out")
+            raise UsageError(
+                "--install-hook cannot be combined with options of a search", "leave the other options out"
+            )
         install_hook(cli, args.paths)
         return
     categories = frozenset[str]().union(*(FORMS[name] for name in args.only or FORMS))
@@ -78,13 +80,13 @@ def _source(cli: Invocation, args: commands.ScanCommand) -> Source:
     paths = args.paths
     if not paths:
         raise UsageError(
-            "nothing is named to be scanned", "name files or folders, `.` for this one; `-`: stdin"
+            "there is no path to scan", "name files or folders; `.` is this folder, `-` is standard input"
         )
     check_one_stdin(*paths)
     if "-" in paths and os.isatty(0):
         raise UsageError(
-            "what is to be scanned is expected on standard input, and that is a terminal",
-            "pipe it in, or name files",
+            "standard input is a terminal; expected a pipe or a file",
+            "pipe the text in, or name files",
         )
     return FileSource(
         paths,
@@ -110,14 +112,14 @@ def _own_folder(config: Config) -> frozenset[tuple[int, int]]:
 def _action(cli: Invocation, paths: Sequence[str], args: commands.ScanCommand) -> Action | None:
     """Return the requested action, or None. Raises UsageError for guards without an action."""
     if args.yes and args.max_ is not None:
-        raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
+        raise UsageError("--yes and --max contradict each other", "--yes sets no limit: leave one out")
     if not args.revoke and (args.reason is not None or args.max_ is not None or args.yes):
-        raise UsageError("--reason, --max and --yes go with --revoke", "add --revoke, or leave them out")
+        raise UsageError("--reason, --max and --yes require --revoke", "add --revoke, or leave them out")
     if not args.report and args.source is not None:
-        raise UsageError("--source goes with --report", "add --report, or leave it out")
+        raise UsageError("--source requires --report", "add --report, or leave it out")
     if not (args.report or args.revoke):
         if args.dry_run:
-            raise UsageError("--dry-run goes with --revoke or --report", "add one, or leave it out")
+            raise UsageError("--dry-run requires --revoke or --report", "add one, or leave it out")
         return None
     # Most scans do not need these imports.
     from jitid.capabilities.leak.leaks import LONGEST_SOURCE, LeakReport, check_source
@@ -140,17 +142,18 @@ def check(args: commands.ScanCommand) -> None:
     """Raise UsageError for options that contradict each other."""
     if args.git and args.staged:
         raise UsageError(
-            "--git and --staged contradict each other", "--git searches what is staged too: leave one out"
+            "--git and --staged contradict each other", "--git includes the staged files: leave one out"
         )
     if (args.git or args.staged) and (args.no_ignore or args.one_file_system):
         raise UsageError(
-            "--no-ignore and --one-file-system are for files", "leave them out, or --git and --staged"
+            "--no-ignore and --one-file-system apply only to files", "leave them out, or --git and --staged"
         )
     if not args.git and (args.commits or args.unreachable):
-        raise UsageError("--commits and --unreachable go with --git", "add --git, or leave them out")
+        raise UsageError("--commits and --unreachable require --git", "add --git, or leave them out")
     if args.commits and args.unreachable:
         raise UsageError(
-            "--commits and --unreachable contradict each other", "what no ref leads to is in no range"
+            "--commits and --unreachable contradict each other",
+            "a range has no unreachable objects: leave one out",
         )
 
 
@@ -185,9 +188,9 @@ def install_hook(cli: Invocation, paths: Sequence[str]) -> None:
     installed = install(Repository(_one(paths)), words)
     cli.show(Display("jitid.hook/1", HOOK, [{"path": installed.path, "state": installed.state}], one=True))
     if not installed.hooks.own:
-        cli.note("git looks there for the hooks of other repositories too, as core.hooksPath says")
+        cli.note("other repositories use this hook too: core.hooksPath names its folder")
     if installed.state != "present":
-        cli.note("git looks before each commit from now on; `git commit --no-verify` goes without")
+        cli.note("git runs the hook before each commit; to skip it: git commit --no-verify")
 
 
 def named(paths: Sequence[str]) -> list[str]:
@@ -199,10 +202,11 @@ def _one(paths: Sequence[str]) -> str | None:
     """Return the named repository, or None for the current one. Raises UsageError."""
     if len(paths) > 1:
         raise UsageError(
-            "one repository is scanned at a time", "name one folder, or none for the repository that is here"
+            "only one repository can be scanned at a time",
+            "name one folder, or none for the current repository",
         )
     if "-" in paths:
-        raise UsageError("a repository cannot come from standard input", "name its folder")
+        raise UsageError("a repository cannot be read from standard input", "name its folder")
     return paths[0] if paths else None
 
 
@@ -217,11 +221,11 @@ def print_rules(cli: Invocation, scanner: str | None, authority: str | None, *, 
     """
     if scanner is None:
         raise UsageError(
-            "--authority goes with --rules", "name a scanner with --rules, or leave --authority out"
+            "--authority requires --rules", "name a scanner with --rules, or leave --authority out"
         )
     if searches:
         raise UsageError(
-            "with --rules nothing is searched, and nothing else stands on the line",
+            "--rules cannot be combined with paths or options of a search",
             f"jitid scan --rules {scanner} > FILE",
         )
     cli.format = cli.special_format or cli.format
@@ -231,7 +235,7 @@ def print_rules(cli: Invocation, scanner: str | None, authority: str | None, *, 
     output.write(rules(format_, address))
     if address is None and format_.queries_authority:
         cli.note(
-            f"these find, and ask nobody: with --authority URL {format_} also tells what works, and ends it"
+            f"these rules query no authority: with --authority URL, {format_} can also check and revoke tokens"
         )
 
 
@@ -239,8 +243,8 @@ def _place(cli: Invocation, format_: RuleFormat, authority: str | None) -> str |
     if authority is not None:
         if not format_.queries_authority:
             raise UsageError(
-                f"{format_} asks nobody about what it finds",
-                "leave --authority out, or write rules for kingfisher",
+                f"{format_} cannot query an authority",
+                "leave --authority out, or use --rules kingfisher",
             )
         return check_place(authority)
     remote = cli.config().remote

@@ -124,7 +124,7 @@ def _report(
 ) -> None:
     """Report the actions on standard error."""
     if not with_ledger:
-        cli.note("there is no ledger here: what was found is told by its form alone")
+        cli.note("there is no ledger: findings are reported by their form alone")
     if result.tally.histories:
         cli.note(_unread(cli, result.tally))
     if action is None:
@@ -141,7 +141,7 @@ def _report(
 
         output.print_message(f"jitid: {sentence(ended, dry_run=action.dry_run)}")
     elif action.revoke and not failed:
-        output.print_message("jitid: nothing that is proved to be ours was live: nothing was ended")
+        output.print_message("jitid: nothing was revoked: no proved credential was live")
 
 
 def _unread(cli: Invocation, tally: ScanTally) -> str:
@@ -150,5 +150,5 @@ def _unread(cli: Invocation, tally: ScanTally) -> str:
 
     count, paths = tally.histories, tally.repositories
     commands = [cli.command(f"jitid scan --git {word(safe(path))}") for path in sorted(paths)]
-    more = f"; and so for {count - len(paths)} more" if count > len(paths) else ""
+    more = f"; and {count - len(paths)} more" if count > len(paths) else ""
     return f"the history of {repositories(count)} was not searched: {'; '.join(commands)}{more}"

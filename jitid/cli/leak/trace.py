@@ -32,12 +32,12 @@ def trace(cli: Invocation, args: commands.TraceCommand) -> None:
     """Perform `jitid trace`."""
     max_count: int | None = None
     if args.yes and args.max_ is not None:
-        raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
+        raise UsageError("--yes and --max contradict each other", "--yes sets no limit: leave one out")
     if args.revoke:
         max_count = cli.most(args.max_, yes=args.yes)
     elif args.reason is not None or args.dry_run or args.max_ is not None or args.yes:
         raise UsageError(
-            "--reason, --dry-run, --max and --yes go with --revoke", "add --revoke, or leave them out"
+            "--reason, --dry-run, --max and --yes require --revoke", "add --revoke, or leave them out"
         )
     authority, traced, search = _traced(cli, args.subject)
     shortcoming = None if search is None else search.shortcoming()
@@ -119,9 +119,9 @@ def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]
     if not unproved:
         return revocable, None
     message = f"neither a signature nor a fingerprint proves {some(unproved)}"
-    hint = "look at what was found, and repeat it with --yes to end that too"
+    hint = "check the findings; to revoke these too, add --yes"
     if revocable:
-        return revocable, PartialError(f"{message}; that was left alone", hint)
+        return revocable, PartialError(f"{message}; these were not revoked", hint)
     return revocable, UsageError(f"{message}; nothing was changed", hint)
 
 
@@ -196,7 +196,7 @@ def _report(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: boo
     warn_of_thieves(cli, traced.strays)
     forged = [match.credential.jti for match in traced.matches if match.evidence.match == "forged-jwt"]
     if forged:
-        cli.note(f"no key of ours signed the token of {some(forged)}: it was changed or made up")
+        cli.note(f"no key of this ledger signed the token of {some(forged)}: the token was changed or forged")
     if traced.matches or traced.strays or traced.words:
         cli.note(summary(traced))
     if ended is not None:
@@ -204,7 +204,7 @@ def _report(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: boo
 
         output.print_message(f"jitid: {sentence(ended, dry_run=dry_run)}")
     elif revoke and traced.matches:
-        output.print_message("jitid: nothing of it was live: it had ended already")
+        output.print_message("jitid: nothing was revoked: all found credentials had ended already")
 
 
 _NAMED = 5
@@ -224,12 +224,16 @@ def warn_of_thieves(cli: Invocation, strays: Collection[Stray]) -> None:
     for stray in strays:
         if stray.access is not None and stray.state == AccessState.ACTIVE:
             remedy = cli.command(f"jitid access revoke {stray.access}")
-            cli.warn(f"whoever has what was found asks the authority as {stray.whose}: {remedy}")
+            cli.warn(
+                f"the found access token authenticates as {stray.whose} at the authority; to revoke it: {remedy}"
+            )
     found_kids = {stray.signed_by for stray in strays if stray.match == "private-key"}
     for kid in dict.fromkeys(stray.signed_by for stray in strays if stray.signed_by is not None):
         remedy = cli.command(f"jitid keys revoke {kid}")
         signs = "can sign" if kid in found_kids else "signs"
-        cli.warn(f"somebody else has our key {kid}, and {signs} with it: {remedy}")
+        cli.warn(
+            f"another party has the ledger's key {kid}, and {signs} with it; to revoke the key: {remedy}"
+        )
 
 
 def nothing(cli: Invocation, strays: list[Stray], words: list[Stray], caveat: str | None) -> NotFoundError:
@@ -237,23 +241,23 @@ def nothing(cli: Invocation, strays: list[Stray], words: list[Stray], caveat: st
     leaked = next((stray for stray in strays if stray.signed_by is not None), None)
     if leaked is not None:
         return NotFoundError(
-            "what was found is no credential: it is the private half of a key by which the ledger signs"
+            "not a credential: the private half of a key with which the ledger signs"
             if leaked.match == "private-key"
-            else "the ledger knows nothing of what was found, and a key of ours signed it",
-            f"end the key with all that it signed: {cli.command(f'jitid keys revoke {leaked.signed_by}')}",
+            else "the ledger did not issue the found token, but a key of the ledger signed it",
+            f"revoke the key with all that it signed: {cli.command(f'jitid keys revoke {leaked.signed_by}')}",
         )
-    hint = "a signed token is found by any part of its payload's beginning, an opaque one only whole"
+    hint = "a signed token is found by any part of the beginning of its payload, an opaque token only whole"
     if strays and all(stray.mistyped for stray in strays):
-        return NotFoundError("what was found is cut or mistyped", hint)
+        return NotFoundError("the found token is cut or mistyped", hint)
     if any(stray.match == "private-key" for stray in strays):
         return NotFoundError(
-            "what was found is no credential: it is the private half of a key by which the ledger signed",
-            "nothing is left to be done: it was revoked with all that it had signed",
+            "not a credential: the private half of a revoked signing key of the ledger",
+            "no action is needed: the key was revoked with all that it had signed",
         )
     if strays or words:
-        return NotFoundError("the ledger knows nothing of what was found", OTHER_LEDGER)
+        return NotFoundError("the ledger does not know the found strings", OTHER_LEDGER)
     return NotFoundError(
-        "nothing of ours was found: no token or part of one, no id, no fingerprint, no private key",
+        "no jitid secret was found: no token or part of a token, no id, no fingerprint, no private key",
         caveat or hint,
     )
 

@@ -22,7 +22,7 @@ def test_a_secret_from_its_adoption_to_its_end(client: Shell, served: Served, tm
     many = "name,place,purpose,secret\n" + f"db,a wiki,why,{WORD}\nci,vault kv/prod,releases,{SECRET}\n"
     again = client.good("adopt", "add", "--from-file", "-", "--as", "csv", "--owner", "bob", stdin=many)
     assert "adopted 1 secret" in again
-    assert "1 were so already" in again
+    assert "1 were adopted already" in again
     assert client.good("trace", "--field", "task", stdin=f"x={SECRET}").split() == ["adopted/ci"]
     tree = client.home / "tree"
     tree.mkdir()

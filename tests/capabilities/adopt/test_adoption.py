@@ -111,7 +111,7 @@ def test_one_that_ends_soon_is_not_standing(world: World) -> None:
     assert found(world) == []
     world.clock.now += 600
     (late,) = found(world, "revocation-stuck")
-    assert "somebody has to end it at vault kv/prod/github" in late.summary
+    assert "an operator must end it at vault kv/prod/github" in late.summary
 
 
 @pytest.mark.parametrize("sensitivity", ["low", "critical"])
@@ -181,7 +181,7 @@ def test_adopting_twice_changes_nothing(world: World) -> None:
         ({"place": "elsewhere"}, "another place"),
         ({"owner": "user:bob"}, "another owner"),
         ({"purpose": "other"}, "another purpose"),
-        ({"expires_at": NOW + DAY}, "another end"),
+        ({"expires_at": NOW + DAY}, "another expiry"),
         ({"name": "other"}, "as `github-ci`"),
         ({"fingerprint": bytes(32)}, "another secret"),
     ],
@@ -196,13 +196,13 @@ def test_what_is_adopted_otherwise_is_refused(world: World, fields: dict[str, An
 def test_a_name_is_free_again_once_its_secret_has_ended_and_that_secret_never_is(world: World) -> None:
     adopt(world)
     ended(world)
-    with pytest.raises(UsageError, match="what has ended stays so"):
+    with pytest.raises(UsageError, match="has ended: it cannot be adopted again"):
         adopt(world)
     adopt(world, stated(OTHER))
     assert [one.credential.ended_as for one in listed(world)] == ["revoked", None]
     world.retire("adopted/github-ci")
     ended(world)
-    with pytest.raises(UsageError, match="never used again"):
+    with pytest.raises(UsageError, match="has ended, and its name cannot be used again"):
         adopt(world, stated("Another-0ne-that-is-long-enough"))
     world.check()
 
@@ -362,7 +362,7 @@ def test_a_target_must_be_there_and_know_what_is_meant(world: World, shop: Shop)
 
 
 def test_what_is_not_there_is_not_adopted_and_what_cannot_tell_is_believed(world: World, shop: Shop) -> None:
-    with pytest.raises(UsageError, match="no such secret that works"):
+    with pytest.raises(UsageError, match="no such working secret"):
         adopt(world, stated(target="shop", reference="key-1"))
     shop.fail("down", "probe")
     done = adopt(world, stated(target="shop", reference="key-1"))
@@ -427,7 +427,7 @@ def test_a_key_is_known_by_its_public_half(tmp_path: Path) -> None:
         assert read_secret.of_public(pem).public == public.public
     with pytest.raises(UsageError, match="private"):
         read_secret.of_public(key.read_text())
-    with pytest.raises(UsageError, match="no public key"):
+    with pytest.raises(UsageError, match="not a public key"):
         read_secret.of_public("ssh-ed25519 AAAA")
 
 

@@ -129,7 +129,7 @@ def test_a_key_that_was_found_has_leaked(world: World, kind: str) -> None:
     came = world.authority.perform(leak_operations.AddLeaks(finds=finds, report=LeakReport("wiki", None)))
     assert list(came.credentials.values()) == [made.jti]
     world.revoke(made.jti)
-    assert honour(one(world, key_of(made)))[0] != "nobody", "who does not ask the ledger takes it still"
+    assert honour(one(world, key_of(made)))[0] != "no verifier", "who does not ask the ledger takes it still"
     assert one(world, key_of(made)).reason == "the credential was revoked at 2026-11-24T12:00:00Z"
     world.check()
 

@@ -84,7 +84,7 @@ def test_each_finding_of_ours_is_told_by_its_place(world: World, tmp_path: Path)
         Sighting("src/app.py", 3, REVISION, 1_795_521_600, "gitleaks token"),
         Sighting("b.py", 1, None, None, "gitleaks token"),
     ]
-    assert search.sentence() == "3 of 4 findings are ours"
+    assert search.sentence() == "3 of 4 findings show a secret of this ledger"
     assert search.shortcoming() is None
 
 
@@ -124,13 +124,15 @@ def test_places_are_counted_however_many_batches_they_come_in(
 
 def test_a_report_without_the_secrets_is_told_to_be_so(world: World, tmp_path: Path) -> None:
     hidden = finding("REDACTED", "a.py")
-    with pytest.raises(UsageError, match="redacted; nothing was recorded"):
+    with pytest.raises(
+        UsageError, match="redacted, and does not show the found strings; nothing was recorded"
+    ):
         add(world, ReportSearch(written(tmp_path / "all.json", [hidden, hidden])))
     search = ReportSearch(written(tmp_path / "one.json", [hidden, finding(world.issue().token)]))
     assert len(add(world, search)[0].new) == 1
     failure = search.shortcoming()
     assert isinstance(failure, PartialError)
-    assert "1 finding does not show" in failure.message
+    assert "1 finding is redacted" in failure.message
 
 
 @pytest.mark.parametrize("kind", ["opaque", "jwt"])

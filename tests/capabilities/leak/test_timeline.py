@@ -160,7 +160,7 @@ def test_what_is_alive_is_told_to_be_so_with_what_ends_it(world: World) -> None:
     assert [one.leak.key for one in accounts] == [1, 2]
     text = "".join(timeline_text.text(accounts))
     assert f"`jitid revoke {made.jti}`" in text
-    assert text.count("ALIVE: 1 credential of it and below it still works") == 4
+    assert text.count("LIVE: 1 credential of its identity or below still works") == 4
     world.clock.now += 60
     (account,) = told(world, 1)
     assert steps(account)[-1] == (60, "ended", None, None)
@@ -195,7 +195,7 @@ def test_of_many_leaks_some_are_to_be_named(world: World) -> None:
     made = world.issue()
     for number in range(MOST + 1):
         report(world, made.token, source=f"s{number}")
-    with pytest.raises(UsageError, match=f"more than {MOST}"):
+    with pytest.raises(UsageError, match=f"the maximum is {MOST}"):
         world.authority.perform(leak_operations.RecountLeaks(jtis=(made.jti,)))
     assert len(told(world, 1, 2)) == 2
     with pytest.raises(NotFoundError):

@@ -170,12 +170,12 @@ def test_a_dead_one_with_something_alive_below_can_be_ended(world: World) -> Non
 @pytest.mark.parametrize(
     ("kind", "change", "who", "until"),
     [
-        ("jwt", "", "whoever verifies for its audiences", NOW + 900 + LEEWAY),
-        ("opaque", "", "whoever asks this ledger", NOW + 900),
-        ("jwt", "revoke", "verifiers that do not ask this ledger", NOW + 900 + LEEWAY),
-        ("opaque", "revoke", "nobody", None),
-        ("jwt", "expire", "verifiers that do not ask this ledger", NOW + 900 + LEEWAY),
-        ("jwt", "leeway", "nobody", None),
+        ("jwt", "", "verifiers of its audiences", NOW + 900 + LEEWAY),
+        ("opaque", "", "verifiers that query this ledger", NOW + 900),
+        ("jwt", "revoke", "verifiers that do not query this ledger", NOW + 900 + LEEWAY),
+        ("opaque", "revoke", "no verifier", None),
+        ("jwt", "expire", "verifiers that do not query this ledger", NOW + 900 + LEEWAY),
+        ("jwt", "leeway", "no verifier", None),
     ],
 )
 def test_who_still_honours_it_and_until_when(
@@ -241,7 +241,7 @@ def test_what_our_key_signed_and_we_did_not_says_that_the_key_is_stolen(
     found = traced(world, f"{UNKNOWN_JID} {forged}")
     assert found.matches == []
     assert (found.strays[0].signed_by, found.strays[0].match) == (header["kid"], "jwt")
-    assert "somebody else has that key" in found.strays[0].reason
+    assert "another party has that key" in found.strays[0].reason
     world.authority.perform(trust_operations.RevokeKey(kid=header["kid"], most=None))
     # A revoked key needs no further action.
     assert all(stray.signed_by is None for stray in traced(world, forged).strays)

@@ -121,15 +121,15 @@ def test_the_environment_of_git_is_none_of_a_named_repository(
 
 def test_what_is_no_repository_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without git gets an error too."""
-    with pytest.raises(UsageError, match="is in no git repository"):
+    with pytest.raises(UsageError, match="is not in a git repository"):
         Repository(str(tmp_path))
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         Repository(str(tmp_path / "nothing"))
     (tmp_path / ".git").write_text("gitdir: /nowhere\n")
-    with pytest.raises(UsageError, match="is in no git repository"):
+    with pytest.raises(UsageError, match="is not in a git repository"):
         Repository(str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UsageError, match="no git in PATH"):
+    with pytest.raises(UsageError, match="is not in PATH"):
         Repository(str(tmp_path))
 
 
@@ -178,7 +178,7 @@ def test_a_repository_that_gives_no_answer_is_given_up(made: Made, monkeypatch: 
 def test_a_range_that_means_no_commits_is_refused(made: Made, words: str) -> None:
     """It is not passed to git as an option either."""
     made.commit({"a": ""})
-    with pytest.raises(UsageError, match="names no commits"):
+    with pytest.raises(UsageError, match="is not a commit or a range"):
         Repository(str(made.path)).resolved([words])
 
 

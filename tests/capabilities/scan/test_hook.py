@@ -130,7 +130,7 @@ def test_git_commits_no_secret_when_it_has_the_hook(made: Made, tmp_path: Path) 
     refused = commit()
     assert refused.returncode == 1
     assert "  with a space:2\n" in refused.stderr
-    assert "jitid: this commit would hold a secret, and was not made" in refused.stderr
+    assert "jitid: commit rejected: it contains a secret" in refused.stderr
     assert opaque(1) not in refused.stderr
     assert made.git("log", "--format=%s", "topic") == "m\nwork"
     assert not (tmp_path / ".local").exists()
@@ -139,7 +139,9 @@ def test_git_commits_no_secret_when_it_has_the_hook(made: Made, tmp_path: Path) 
     (tree / "with a space").write_text("")
     refused = commit()
     assert refused.returncode == 1
-    assert "it cannot be told whether this commit holds a secret (status 127)" in refused.stderr
+    assert (
+        "commit rejected: the scan failed (status 127), so the commit may contain a secret" in refused.stderr
+    )
     assert commit("--no-verify").returncode == 0
 
 
@@ -158,7 +160,7 @@ def test_the_hook_is_brought_up_to_date_and_nobody_elses_is_touched(made: Made) 
         path.write_text(other)
         with pytest.raises(UsageError, match=r"another hook already.*nothing was changed") as refused:
             install(repository, PROGRAM)
-        assert refused.value.hint == "let it call ours: jitid scan --staged --fail-on medium || exit 1"
+        assert refused.value.hint == "add to it: jitid scan --staged --fail-on medium || exit 1"
         assert path.read_text() == other
     for target in ("../config", "nowhere"):
         path.unlink()
@@ -179,19 +181,19 @@ def test_the_hook_goes_where_git_looks(made: Made, tmp_path: Path) -> None:
     (made.path / "leads out").symlink_to(outside)
     for path in (str(outside), "../outside", "leads out", "~/outside"):
         made.git("config", "core.hooksPath", path)
-        with pytest.raises(UsageError, match="outside of it; nothing was changed"):
+        with pytest.raises(UsageError, match=r"outside of the repository: .*; nothing was changed"):
             install(repository, PROGRAM)
     assert not list(outside.iterdir())
     made.git("config", "core.worktree", str(tmp_path))
     made.git("config", "core.hooksPath", "outside")
-    with pytest.raises(UsageError, match="outside of it; nothing was changed"):
+    with pytest.raises(UsageError, match=r"outside of the repository: .*; nothing was changed"):
         install(repository, PROGRAM)
     made.git("config", "--unset", "core.worktree")
     made.git("config", "--unset", "core.hooksPath")
     hooks = made.path / ".git" / "hooks"
     hooks.rename(tmp_path / "moved")
     hooks.symlink_to(outside)
-    with pytest.raises(UsageError, match="outside of it; nothing was changed"):
+    with pytest.raises(UsageError, match=r"outside of the repository: .*; nothing was changed"):
         install(repository, PROGRAM)
     (tmp_path / ".gitconfig").write_text("[core]\nhooksPath = ~/outside\n")
     shared = install(repository, PROGRAM)
@@ -201,9 +203,9 @@ def test_the_hook_goes_where_git_looks(made: Made, tmp_path: Path) -> None:
 def test_where_no_hook_can_be_is_told(made: Made, tmp_path: Path) -> None:
     """No commit is made in a bare repository. There may be a file instead of the hooks folder."""
     bare = Made(tmp_path / "bare", "--bare")
-    with pytest.raises(UsageError, match="is bare, and no commit is made in it"):
+    with pytest.raises(UsageError, match="is bare, and no commits are made in it"):
         install(Repository(str(bare.path)), PROGRAM)
-    with pytest.raises(UsageError, match="is bare, and nothing is staged in it"):
+    with pytest.raises(UsageError, match="is bare, and has no staged files"):
         staged(bare.path)
     hooks = made.path / ".git" / "hooks"
     for sample in hooks.glob("*"):

@@ -18,7 +18,7 @@ from jitid.capabilities.scan.reports.reported_finding import ReportedFinding
 from jitid.errors import UsageError
 
 REPORT_LABEL = "the report"
-REDACTED = "scan the place itself with jitid scan, or let the scanner report again without --redact"
+REDACTED = "search the place with jitid scan, or repeat the report without --redact"
 """Hint for a report that hides the strings it found."""
 
 
@@ -32,7 +32,9 @@ class ReportFormat(StrEnum):
     SARIF = "sarif"
 
 
-_KNOWN = "known is JSON of gitleaks, kingfisher, betterleaks and trufflehog, and SARIF; for any text: jitid leak add"
+_KNOWN = (
+    "expected JSON of gitleaks, kingfisher, betterleaks or trufflehog, or SARIF; for any text: jitid leak add"
+)
 _READ = frozenset(
     (
         "RuleID",
@@ -95,7 +97,7 @@ class _Report:
             else:
                 raise reading.broken("is not JSON")
         if not self._seen:
-            raise UsageError(f"{REPORT_LABEL} is of no scanner that is known", _KNOWN)
+            raise UsageError(f"{REPORT_LABEL} is not in the format of a known scanner", _KNOWN)
 
     def _list(self) -> Iterator[ReportedFinding]:
         # An empty list is the report of a scan without findings.
@@ -143,7 +145,7 @@ class _Report:
         format_ = None if not isinstance(element, dict) else _format_of(element)
         if format_ is None or not isinstance(element, dict):
             raise UsageError(
-                f"{REPORT_LABEL} has what is no finding of a scanner that is known, before {self._reading.place()}",
+                f"{REPORT_LABEL} has an element that is not a known finding, before {self._reading.place()}",
                 _KNOWN,
             )
         self._must_be(format_)
@@ -166,8 +168,8 @@ class _Report:
             self._format = format_
         elif self._format is not format_:
             raise UsageError(
-                f"{REPORT_LABEL} is one of {format_}, and not of {self._format}, at {self._reading.place()}",
-                "each report goes into a file of its own",
+                f"{REPORT_LABEL} has the format {format_} instead of {self._format} at {self._reading.place()}",
+                "put each report into a separate file",
             )
 
 

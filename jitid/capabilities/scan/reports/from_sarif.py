@@ -45,7 +45,7 @@ def _run(reading: JsonReader) -> Iterator[ReportedFinding]:
 def _read(reading: JsonReader) -> dict[str, Any]:
     result = reading.value()
     if not isinstance(result, dict):
-        raise reading.broken("has a result that is no object")
+        raise reading.broken("has a result that is not an object")
     return result
 
 

@@ -30,7 +30,7 @@ _LONGEST_LITERAL = 6
 """Number of characters from which the end of a text cannot be a cut `false`, or a cut escape in a string."""
 _DECODER = json.JSONDecoder()
 _TOO_DEEP = f"is nested more than {MAX_DEPTH} levels deep"
-_MANY_DIGITS = "has a number of too many digits"
+_MANY_DIGITS = "has a number with too many digits"
 
 
 class JsonReader:
@@ -223,7 +223,7 @@ class JsonReader:
     def _cut(self) -> UsageError:
         self._at = len(self._text)
         return UsageError(
-            f"{self._label} is cut short: it ends at {self.place()}", "the scanner may have been ended"
+            f"{self._label} is cut short: it ends at {self.place()}", "the scanner may have been stopped"
         )
 
     def _grow(self) -> bool:

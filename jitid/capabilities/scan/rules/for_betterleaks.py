@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from jitid.capabilities.scan.rules.token_patterns import REVOKE, STATUS, Pattern
 
 _HEADING = """\
-# What jitid issues, for betterleaks 2:
+# Rules for the tokens of jitid, for betterleaks 2:
 #
 #   betterleaks git --config THIS --output found.json .
 #   jitid leak add --from found.json
 #
-# These are the only rules. Two lines below the title add those of betterleaks:  [extend]  and  useDefault = true
-# Private keys have no form of their own: jitid scan knows those that it issued for.
+# For the rules of betterleaks too, add two lines below the title:  [extend]  and  useDefault = true
+# Private keys have no fixed form: jitid scan finds those of its certificates.
 """
 _QUERY_HELP = """\
-# Each token is its own credential at {place}, and no other one is needed:
+# Each token authenticates itself at {place}:
 #
 #   betterleaks git --config THIS --validate .
 #   betterleaks revoke --config THIS --rule {name} < TOKEN-FILE

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from jitid.capabilities.scan.rules.token_patterns import Pattern
 
 _HEADING = """\
-# What jitid issues, for gitleaks 8:
+# Rules for the tokens of jitid, for gitleaks 8:
 #
 #   gitleaks git --config THIS --report-format json --report-path found.json .
 #   jitid leak add --from found.json
 #
-# These are the only rules. Two lines below the title add those of gitleaks:  [extend]  and  useDefault = true
-# Private keys have no form of their own: jitid scan knows those that it issued for.
+# For the rules of gitleaks too, add two lines below the title:  [extend]  and  useDefault = true
+# Private keys have no fixed form: jitid scan finds those of its certificates.
 
 title = "jitid"
 """

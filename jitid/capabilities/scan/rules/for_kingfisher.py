@@ -9,25 +9,29 @@ from jitid.redaction.token_format import OPAQUE_PREFIX, RANDOM_LENGTH
 
 _NAMESPACE = "custom."
 _HEADING = """\
-# What jitid issues, for kingfisher 2:
+# Rules for the tokens of jitid, for kingfisher 2:
 #
 #   kingfisher scan --rules-path THIS --load-builtins=false --format json --output found.json .
 #   jitid leak add --from found.json
 #
-# Without --load-builtins=false its own rules are there too. It tells one place of each token; --no-dedup tells all.
-# Private keys have no form of their own: jitid scan knows those that it issued for.
+# Without --load-builtins=false, the rules of kingfisher apply too. It reports one place of each token;
+# with --no-dedup, all places.
+# Private keys have no fixed form: jitid scan finds those of its certificates.
 """
 _QUERY_HELP = """\
 #
-# Each token is its own credential at {place}, and no other one is needed:
+# Each token authenticates itself at {place}:
 #
 #   kingfisher revoke --rules-path THIS --rule {name} - < TOKEN-FILE
 #
-# To ask there, kingfisher needs --allow-internal-ips if that is an address of your own network. The commands that it
-# suggests have the token on the line, where others see it: let it come from a file as here.
+# For private addresses, add --allow-internal-ips.
+# The commands that kingfisher suggests have the token on the command line, where other users see it.
+# Use a file instead, as above.
 """
 
 _EXPECTED = f'replace: "{OPAQUE_PREFIX}", "" | prefix: {RANDOM_LENGTH} | crc32 | base62: {CHECKSUM_LENGTH}'
+_SCHEME = "Bearer"
+"""The scheme of the header (RFC 6750)."""
 # Single quotes protect all characters that have a meaning in Liquid or YAML.
 _CHECKSUM = f"""\
     pattern_requirements:
@@ -68,7 +72,7 @@ def _requests(address: str) -> str:
 method: GET
 url: '{address}{STATUS}'
 headers:
-  Authorization: 'Bearer {{{{ TOKEN }}}}'
+  Authorization: '{_SCHEME} {{{{ TOKEN }}}}'
 response_matcher:
   - type: StatusMatch
     status: [%d]
@@ -79,7 +83,7 @@ response_matcher:
 method: POST
 url: '{address}{REVOKE}'
 headers:
-  Authorization: 'Bearer {{{{ TOKEN }}}}'
+  Authorization: '{_SCHEME} {{{{ TOKEN }}}}'
   Content-Type: application/x-www-form-urlencoded
 body: 'token={{{{ TOKEN }}}}'
 response_matcher:
@@ -95,9 +99,9 @@ response_matcher:
       type: HttpMultiStep
       content:
         steps:
-          - name: end it
+          - name: revoke the token
             request:
-{_indented(revoke, 14)}          - name: see that it works no longer
+{_indented(revoke, 14)}          - name: check that the token is refused
             request:
 {_indented(status % (401, "false"), 14)}"""
 

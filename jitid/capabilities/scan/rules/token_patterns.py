@@ -69,12 +69,13 @@ def check_place(text: str) -> str:
     address = parse_address(text)
     if address.is_socket:
         raise UsageError(
-            "scanners ask over TCP, and this authority is at a Unix socket",
-            "name its address with --authority https://HOST",
+            "scanners query authorities over TCP, and this authority is at a Unix socket",
+            "state its address with --authority https://HOST",
         )
     plain = str(address)
     if not _PLAIN.fullmatch(plain):
         raise UsageError(
-            f"{quote(text)} has characters that rules cannot hold", "write it without % and the like"
+            f"{quote(text)} has characters that rules cannot contain",
+            "use an address without % or special characters",
         )
     return plain

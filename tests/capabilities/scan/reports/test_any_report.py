@@ -151,11 +151,11 @@ def test_a_report_that_nothing_was_found_is_one(text: str) -> None:
         (" \n", "the report is empty"),
         ("\x1f\x8b\x08", "the report is not JSON"),
         (f"export TOKEN={TOKEN}", "the report is not JSON"),
-        ("{}", "the report is of no scanner that is known"),
-        ('{"a": 1}', "no finding of a scanner that is known, before character 9 (line 1)"),
-        ('[{"a": 1}]', "no finding of a scanner that is known"),
-        ("[1]", "no finding of a scanner that is known"),
-        ('{"runs": [{"results": [1]}]}', "a result that is no object"),
+        ("{}", "the report is not in the format of a known scanner"),
+        ('{"a": 1}', "an element that is not a known finding, before character 9 (line 1)"),
+        ('[{"a": 1}]', "an element that is not a known finding"),
+        ("[1]", "an element that is not a known finding"),
+        ('{"runs": [{"results": [1]}]}', "a result that is not an object"),
         ("[" + json.dumps(GITLEAKS), "is cut short: it ends at character"),
         (json.dumps([GITLEAKS])[:-30], "is cut short: it ends at character"),
         ('{"runs": [{"artifacts": ["x', "is cut short: it ends at character 28 (line 1)"),
@@ -166,8 +166,8 @@ def test_a_report_that_nothing_was_found_is_one(text: str) -> None:
         ('[{"a":' * 40 + "1", "is cut short"),
         ('[{"RuleID":"x","Secret":"' + "a" * (MAX_VALUE // 2), "is cut short"),
         ('[{"RuleID":"x","Secret":"' + "a" * (3 * MAX_VALUE), "a value of more than 4 million characters"),
-        ('[{"RuleID":"x","Secret":"","n":' + "9" * 5_000 + "}]", "a number of too many digits"),
-        (json.dumps([GITLEAKS]) + lines(KINGFISHER), "is one of kingfisher, and not of gitleaks"),
+        ('[{"RuleID":"x","Secret":"","n":' + "9" * 5_000 + "}]", "a number with too many digits"),
+        (json.dumps([GITLEAKS]) + lines(KINGFISHER), "the format kingfisher instead of gitleaks"),
     ],
 )
 def test_what_is_no_report_is_refused_with_its_place(text: str, why: str) -> None:
@@ -201,7 +201,7 @@ def test_results_that_wait_for_their_tool_come_before_what_is_wrong() -> None:
 def test_a_named_format_is_the_only_one() -> None:
     """A caller that names a format must learn that the report has another one."""
     assert read(_WHOLES["kingfisher"], ReportFormat.KINGFISHER)
-    with pytest.raises(UsageError, match="is one of kingfisher, and not of gitleaks"):
+    with pytest.raises(UsageError, match="the format kingfisher instead of gitleaks"):
         read(_WHOLES["kingfisher"], ReportFormat.GITLEAKS)
 
 
@@ -303,7 +303,7 @@ def test_a_long_report_needs_little_memory() -> None:
 
     tracemalloc.start()
     try:
-        with pytest.raises(UsageError, match="is one of gitleaks, and not of sarif"):
+        with pytest.raises(UsageError, match="the format gitleaks instead of sarif"):
             sum(1 for _ in parse(pieces()))
         assert sum(1 for _ in parse(piece.replace(b'"runs":[],', b"") for piece in pieces())) == 10_001
         assert tracemalloc.get_traced_memory()[1] < 8 << 20

@@ -95,9 +95,9 @@ def test_where_no_scanner_asks(address: str) -> None:
     ("line", "why"),
     [
         (("--rules", "semgrep"), "`semgrep` is no scanner"),
-        (("--rules", "kingfisher", "."), "with --rules nothing is searched"),
-        (("--authority", PLACE), "--authority goes with --rules"),
-        (("--rules", "gitleaks", "--authority", PLACE), "gitleaks asks nobody"),
+        (("--rules", "kingfisher", "."), "--rules cannot be combined with paths"),
+        (("--authority", PLACE), "--authority requires --rules"),
+        (("--rules", "gitleaks", "--authority", PLACE), "gitleaks cannot query an authority"),
     ],
 )
 def test_a_line_that_cannot_be_meant_is_refused(tmp_path: Path, line: tuple[str, ...], why: str) -> None:
@@ -114,5 +114,5 @@ def test_the_configured_authority_is_asked_and_no_ledger_is_made(tmp_path: Path)
     )
     alone = shell.run("scan", "--rules", "kingfisher")
     assert alone.stdout == rules(RuleFormat.KINGFISHER, None)
-    assert "with --authority URL kingfisher also tells what works" in alone.stderr
+    assert "with --authority URL, kingfisher can also check and revoke tokens" in alone.stderr
     assert not shell.ledger.exists()

@@ -172,7 +172,7 @@ def test_what_a_scanner_reports_is_recorded_with_its_places(tree: Tree) -> None:
         "leak", "add", "--from", "recorded.json", "--source", "git:tree", "--format", "json"
     )
     assert shown.returncode == 0
-    assert f"{findings - 1} of {findings} findings are ours" in shown.stderr
+    assert f"{findings - 1} of {findings} findings show a secret of this ledger" in shown.stderr
     document = json.loads(shown.stdout)
     assert document["recorded"] == len({one.token for one in tree.left})
     assert {one["place"] for one in document["items"]} == {f"{one.place}:{one.line}" for one in tree.left}
