@@ -10,6 +10,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,7 +73,26 @@ def _of_python(name: str, source: str) -> Iterator[Text]:
 
 
 def _is_prose(words: str) -> bool:
-    return " " in words.strip() and len(re.findall(r"[a-z]{2,}", words)) >= 3 and _SQL.search(words) is None
+    tokens = words.split()
+    return (
+        len(tokens) > 1
+        and len(re.findall(r"[a-z]{2,}", words)) >= 3
+        and _SQL.search(words) is None
+        and not (len(tokens) > 4 and all(map(_FIELD.fullmatch, tokens)) and _GRAMMAR.isdisjoint(tokens))
+        and words not in kept_texts()
+    )
+
+
+_FIELD = re.compile(r"[a-z_0-9.]+(=[a-z_0-9.]+)?")
+_GRAMMAR = frozenset("the a an of to is are in for and or not no with by".split())
+"""Words that a list of fields does not have."""
+
+
+@cache
+def kept_texts() -> frozenset[str]:
+    """Return the texts that keep their words: files of users, or other versions, contain them."""
+    with Path(__file__).with_name("prose.toml").open("rb") as file:
+        return frozenset(tomllib.load(file)["kept_texts"]["texts"])
 
 
 _NOT_PROSE = frozenset({"command", "related", "output", "before"})
