@@ -78,13 +78,15 @@ def _is_prose(words: str) -> bool:
         len(tokens) > 1
         and len(re.findall(r"[a-z]{2,}", words)) >= 3
         and _SQL.search(words) is None
-        and not (len(tokens) > 4 and all(map(_FIELD.fullmatch, tokens)) and _GRAMMAR.isdisjoint(tokens))
+        and not (len(tokens) > 2 and all(map(_FIELD.fullmatch, tokens)) and _GRAMMAR.isdisjoint(tokens))
         and words not in kept_texts()
     )
 
 
 _FIELD = re.compile(r"[a-z_0-9.]+(=[a-z_0-9.]+)?")
-_GRAMMAR = frozenset("the a an of to is are in for and or not no with by".split())
+_GRAMMAR = frozenset(
+    {"the", "a", "an", "of", "to", "is", "are", "in", "for", "and", "or", "not", "no", "with"}
+)
 """Words that a list of fields does not have."""
 
 

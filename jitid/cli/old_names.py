@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from jitid.cli.invocation import GlobalOptions
 
 RENAMED: Mapping[str, str] = {
+    "leak timeline": "leak show --timeline",
     "prune": "ledger prune",
     "adopt ended": "adopt end",
     "keys jwks": "keys export jwks",

@@ -9,7 +9,7 @@ from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.model.leak import LEAK, MOST_PLACES, LeakFilter, Sighting
 from jitid.operation.base import IDEMPOTENT, READS, Operation
-from jitid.values.declaration import arg, args, flag, leaves, local, required_opt, value, values
+from jitid.values.declaration import args, flag, leaves, local, required_opt, value, values
 from jitid.values.field_types import COUNT, ID, ROWS, SHORT_REASON
 
 if TYPE_CHECKING:
@@ -77,9 +77,11 @@ class ListLeaks(Operation["LeakPage"]):
 
 
 class ShowLeaks(Operation["list[LeakDetails]"]):
-    """Show all facts about a leak.
+    """Show all facts about leaks, or their history.
 
-    A jti shows each leak of that credential.
+    A jti shows each leak of that credential. --timeline shows a history for an incident report: the delegation chain
+    and rights, where the secret was found, what was done with it, its end, and the exposure. Each step names its audit
+    event. The history is Markdown at a terminal and with --format markdown.
     """
 
     summary = "Return all facts about leaks, by their numbers or by the jtis of their credentials."
@@ -94,26 +96,6 @@ class ShowLeaks(Operation["list[LeakDetails]"]):
         "event=leaked.leak.event ended_by ended_reason ended_event=leaked.credential.ended_event closed_by "
         "closed_reason closed_event=leaked.leak.closed_event revoke sightings",
     )
-
-    leak: int | str = local(arg(LEAK, "ID", help="Number of a leak, or jti of its credential."))
-    numbers: tuple[int, ...] = values(COUNT, default=())
-    jtis: tuple[str, ...] = values(ID, default=())
-
-
-class RecountLeaks(Operation["list[Account]"]):
-    """Show the history of leaks, for an incident report.
-
-    Show the delegation chain, purpose and rights of each credential, and the places where it was found. Show its uses
-    before and after the report, its end, the credentials that ended with it, and the exposure. Each step names its
-    audit event. The output is Markdown at a terminal and with --format markdown.
-    """
-
-    roles = ("responder", "auditor")
-    effect = READS
-    slow = True
-    verb = "leak timeline"
-    function = "leak.leak_verbs:timeline"
-    view = Columns("jitid.leak-timeline/1", "at leak what by event told")
     formats = ("markdown",)
 
     leaks: tuple[int | str, ...] = local(
@@ -125,6 +107,26 @@ class RecountLeaks(Operation["list[Account]"]):
             verb_refuses_tokens=True,
         )
     )
+    timeline: bool = local(flag("--timeline", help="Show the history, for an incident report."))
+    numbers: tuple[int, ...] = values(COUNT, default=())
+    jtis: tuple[str, ...] = values(ID, default=())
+
+    def shown_view(self) -> Columns | None:
+        """Return the fields of a leak, or of a step in its history."""
+        return TIMELINE if self.timeline else self.view
+
+
+TIMELINE = Columns("jitid.leak-timeline/1", "at leak what by event told")
+"""The fields of a step in the history of a leak."""
+
+
+class RecountLeaks(Operation["list[Account]"]):
+    """Return the history of leaks."""
+
+    roles = ("responder", "auditor")
+    effect = READS
+    slow = True
+
     numbers: tuple[int, ...] = values(COUNT, default=())
     jtis: tuple[str, ...] = values(ID, default=())
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.leak.leak_rows import all_of, document, exposures, rows_of_steps, some_sightings
-from jitid.capabilities.leak.operations import CloseLeaks, ListLeaks, RecountLeaks, ShowLeaks
+from jitid.capabilities.leak.operations import TIMELINE, CloseLeaks, ListLeaks, RecountLeaks, ShowLeaks
 from jitid.capabilities.leak.timeline_text import text
 from jitid.errors import UsageError
 from jitid.formats.display import Display
@@ -62,7 +62,12 @@ def list_(cli: Invocation, args: commands.LeakListCommand) -> None:
 
 def show(cli: Invocation, operation: ShowLeaks) -> None:
     """Perform `jitid leak show`."""
-    numbers, jtis = by_form([operation.leak])
+    numbers, jtis = by_form(operation.leaks)
+    if operation.timeline:
+        _timeline(cli, RecountLeaks(numbers=numbers, jtis=jtis))
+        return
+    if cli.special_format is not None:
+        raise UsageError("--format markdown requires --timeline", "add --timeline, or use another format")
     leaks = open_authority(cli.config()).perform(operation.replace(numbers=numbers, jtis=jtis))
 
     def computed(details: LeakDetails) -> dict[str, Any]:
@@ -70,7 +75,7 @@ def show(cli: Invocation, operation: ShowLeaks) -> None:
         return row | {"revoke": row["revoke"] and cli.command(row["revoke"])}
 
     if not cli.by_eye():
-        cli.show(operation.view.display(leaks, computed)._replace(one=bool(numbers)))
+        cli.show(operation.view.display(leaks, computed)._replace(one=bool(numbers) and len(leaks) == 1))
         return
     for index, details in enumerate(leaks):
         if index:
@@ -133,10 +138,9 @@ def _sentence(result: ClosedLeaks) -> str:
     return f"{text} (audit event {result.event})"
 
 
-def timeline(cli: Invocation, operation: RecountLeaks) -> None:
-    """Perform `jitid leak timeline`: Markdown at a terminal, or the requested format."""
-    numbers, jtis = by_form(operation.leaks)
-    accounts = open_authority(cli.config()).perform(operation.replace(numbers=numbers, jtis=jtis))
+def _timeline(cli: Invocation, operation: RecountLeaks) -> None:
+    """Show the history of leaks: as Markdown at a terminal, or in the requested format."""
+    accounts = open_authority(cli.config()).perform(operation)
     if cli.special_format is not None:
         output.write_pieces(text(accounts))
         return
@@ -147,4 +151,4 @@ def timeline(cli: Invocation, operation: RecountLeaks) -> None:
     items = None
     if not cli.field and cli.format_name() == "json":
         items = {"items": [document(account) for account in accounts]}
-    cli.show(Display(operation.view.schema, operation.view.fields, rows, document=items))
+    cli.show(Display(TIMELINE.schema, TIMELINE.fields, rows, document=items))
