@@ -189,7 +189,9 @@ SERIES: tuple[Figure, ...] = (
         "survey.retirement.still_live",
     ),
     Figure(
-        "identities_authorized", "Live identities with a permission by authorize", "survey.use.authorized"
+        "identities_authorized",
+        "Live identities with a permission by `jitid authorize`",
+        "survey.use.authorized",
     ),
     Figure(
         "identities_never_used",
