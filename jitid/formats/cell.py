@@ -33,7 +33,7 @@ def cell(value: object) -> str:
 
 
 def folded(words: str, width: int, first: str = "", rest: str | None = None) -> list[str]:
-    """Return words in lines after an indent; `rest` is that of the further lines, if it is another.
+    """Return words in lines after an indent; `rest` is the indent of further lines, if it differs.
 
     A word that is wider than a line is not broken: a path or an id must stay whole, and the terminal folds it.
     """
@@ -80,7 +80,7 @@ def mean(number: float | None) -> str:
 
 
 def duration(seconds: int | None) -> str:
-    """Return a duration such as `8h` or `1d4h`, spelled as everywhere."""
+    """Return a duration such as `8h` or `1d4h`."""
     return NONE if seconds is None else brief_duration(seconds)
 
 

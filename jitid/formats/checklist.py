@@ -61,7 +61,7 @@ def trials_text(
     )
     if unreached:
         names = ", ".join(f"`{row['rule']}` ({row['file']})" for row in unreached)
-        yield from _wrapped_trial(f"reached by no case: {cell(names)}", width, "")
+        yield from _wrapped_trial(f"rules without a case: {cell(names)}", width, "")
 
 
 def _wrapped_trial(words: str, width: int, indent: str = _INDENT) -> Iterator[str]:

@@ -56,7 +56,7 @@ class Columns:
         """Fields that are shown by name, or in brief, only."""
         self._durations = durations.split()
         self.named = (*self.fields, *self.more)
-        """All names that `--field` takes."""
+        """All names that `--field` accepts."""
         self.single = single
 
     def row(
@@ -117,4 +117,4 @@ def _value(record: Any, name: str) -> Any:
             value = getattr(part, name, _MISSING)
             if value is not _MISSING:
                 return value
-    raise AttributeError(f"{type(record).__name__} has no {name}, and the verb computes none")
+    raise AttributeError(f"{type(record).__name__} has no {name}, and the verb does not compute it")

@@ -28,7 +28,7 @@ def request_of(text: str) -> dict[str, list[str]]:
             break
         name, equals, value = line.partition("=")
         if not equals:
-            raise UsageError("what git says has a line without `=`")
+            raise UsageError("git's request has a line without `=`")
         if not name.endswith("[]"):
             attributes[name] = []
         values = attributes.setdefault(name, [])
@@ -44,9 +44,11 @@ def url_of(request: dict[str, list[str]]) -> str:
     """Return the address of the server that a request names. Raises UsageError."""
     protocol, host = (request.get(name, [""])[-1] for name in ("protocol", "host"))
     if not protocol or not host:
-        raise UsageError("git does not say for which server it wants a credential: protocol and host")
+        raise UsageError("git's request names no server: protocol and host are required")
     if any(character in "/?#" for character in host):
-        raise UsageError("git names a server that is no host; no credential was made", "look at the address")
+        raise UsageError(
+            "git's request has an invalid host; no credential was issued", "check the address of the remote"
+        )
     return f"{protocol}://{host}"
 
 

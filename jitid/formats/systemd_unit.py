@@ -37,9 +37,9 @@ Description={job.about}
 [Service]
 Type=oneshot
 User={job.user}
-# The colon keeps a dollar sign in a word from naming a variable.
+# The colon turns off the substitution of variables.
 ExecStart={word(":" + job.command[0])} {line(job.command[1:])}
-# Findings are an answer, not a failure of the service. What could not be examined (11) is one.
+# Findings (10) are not a failure of the service. An incomplete sweep (11) is a failure.
 SuccessExitStatus=10
 TimeoutStartSec=1h
 Nice=10
@@ -58,16 +58,15 @@ def server(job: Job, runtime: str | None, descriptors: int, stop: int) -> str:
     return f"""\
 [Unit]
 Description={job.about}
-Wants=network-online.target
-After=network-online.target
+{_NETWORK}
 
 [Service]
 Type=notify
 NotifyAccess=main
 User={job.user}
-# The colon keeps a dollar sign in a word from naming a variable.
+# The colon turns off the substitution of variables.
 ExecStart={word(":" + job.command[0])} {line(job.command[1:])}
-# It reads its certificate anew.
+# The server reads its certificate again.
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=1s
@@ -81,6 +80,9 @@ WantedBy=multi-user.target
 """
 
 
+_NETWORK = """\
+Wants=network-online.target
+After=network-online.target"""
 _ALONE = """\
 PrivateNetwork=yes
 RestrictAddressFamilies=AF_UNIX
@@ -91,18 +93,19 @@ _REACHABLE = "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"
 def _confined(job: Job, network: str) -> str:
     root = job.user == "root"
     return f"""\
-# The file system can be read, and written only where ledger and results are.
+# The file system is read-only, except for the folders of the ledger and the results.
 ProtectSystem=strict
 ReadWritePaths={" ".join(word("-" + folder) for folder in job.writes)}
 ProtectHome={"read-only" if job.reaches_homes else "yes"}
 PrivateTmp={"no" if job.reaches_temporary else "yes"}
 PrivateDevices=yes
-# Missing on purpose: ProtectProc=, ProcSubset=, PrivatePIDs= and PrivateUsers=. The rule orphaned-process looks in
-# /proc for the processes that credentials were given to: in a view of its own it would take them all for gone.
+# Omitted on purpose: ProtectProc=, ProcSubset=, PrivatePIDs= and PrivateUsers=. The rule orphaned-process must see
+# the processes of other services in /proc. Otherwise it would report them as ended.
 
 CapabilityBoundingSet={"CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER" if root else ""}
 NoNewPrivileges=yes
 {network}
+# Protection of the kernel.
 ProtectClock=yes
 ProtectControlGroups=yes
 ProtectHostname=yes
@@ -175,7 +178,7 @@ def nearest_interval(every: int) -> int:
 
 
 def crontab_line(every: int, words: Sequence[str]) -> str:
-    """Return the crontab_line that runs a command at an interval of `TIMES`; no word may hold a control character."""
+    """Return the crontab line that runs a command at an interval of `TIMES`; no word may hold a control character."""
     return f"{TIMES[every]} {crontab_command(words)}\n"
 
 

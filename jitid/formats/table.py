@@ -154,7 +154,7 @@ def ruled(
     header: str | None = None,
     gap: int = GAP,
 ) -> str:
-    """Draw rows in columns of just these widths, in which text is folded; `header` is the style of the names."""
+    """Draw rows in columns of exactly these widths, in which text is folded; `header` is the style of the names."""
     # No box: columns of plain words survive a copy, a serial line and a terminal without Unicode.
     table = Table(
         box=None,

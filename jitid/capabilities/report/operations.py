@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class MakeReport(Operation["Report"]):
-    """Report the state of identity sprawl, now or at a time that has passed."""
+    """Report identity sprawl, at present or at a past time."""
 
     roles = ("sweeper", "auditor")
     effect = READS

@@ -12,13 +12,13 @@ from jitid.model.credential import LEEWAY
 from jitid.model.survey import Breakdown, Day, Spread
 from jitid.values.times import format_time
 
-NO_OLD_LEAK = "no leak that worked when it was reported is five days old yet"
-NO_OFFENDERS_THEN = "offenders are found by looking at the present; a report of the past leaves them out"
+NO_OLD_LEAK = "no leaked secret that was valid at its report is five days old yet"
+NO_OFFENDERS_THEN = "findings are available only for the present; a report about the past omits them"
 
-NO_DIRECTORY_THEN = "what the directory has is counted for the present; a report of the past leaves it out"
+NO_DIRECTORY_THEN = "the directory is counted only for the present; a report about the past omits it"
 
-NOTHING_FOUND = "nothing was found that somebody should end; `jitid sweep` tells all that it finds"
-NOTHING_ALIVE = "nothing is alive"
+NOTHING_FOUND = "no finding is above `info`; `jitid sweep` lists all findings"
+NOTHING_ALIVE = "no live credentials"
 
 
 def no_identities(report: Report) -> str:
@@ -35,12 +35,14 @@ def accepted(report: Report) -> str:
     """Return in words how many leaked secrets the ledger refuses while a verifier may accept them."""
     figures = Figures(report)
     count = figures.shown("leaked_secrets_accepted_by_verifiers")
-    text = f"{count} that the ledger refuses may be accepted by verifiers"
+    text = f"verifiers may accept {count} that the ledger refuses"
     unconfirmed = "leaked_secrets_target_unconfirmed"
     if not figures[unconfirmed]:
         return text
     verb = "has" if figures[unconfirmed] == 1 else "have"
-    return f"{text}; {figures.shown(unconfirmed)} of them {verb} a target that has not confirmed the end"
+    return (
+        f"{text}; {figures.shown(unconfirmed)} of them {verb} a target that has not confirmed the revocation"
+    )
 
 
 def use_unknown(report: Report) -> str | None:
@@ -49,7 +51,7 @@ def use_unknown(report: Report) -> str | None:
     if not figures["identities_use_unknown"]:
         return None
     unknown = figures.shown("identities_use_unknown")
-    return f"not known of {unknown}: since their issue no use was reported for their audiences"
+    return f"unknown for {unknown}: no use was reported for their audiences since their issue"
 
 
 def over_scoped(report: Report) -> str | None:
@@ -61,12 +63,12 @@ def over_scoped(report: Report) -> str | None:
     verb = "holds" if count == 1 else "hold"
     text = (
         f"{figures.shown('credentials_over_scoped_ratio')} of the live credentials "
-        f"({figures.shown('credentials_over_scoped')}) {verb} scopes that nothing uses"
+        f"({figures.shown('credentials_over_scoped')}) {verb} unused scopes"
     )
     if report.excess.unknown is None:
         return text
     # A credential of unknown use must not count as free of excess.
-    return f"{text if count else 'none found'}; not known: {report.excess.unknown}"
+    return f"{text if count else 'none found'}; unknown: {report.excess.unknown}"
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -179,7 +181,7 @@ def _leaks(report: Report, figures: Figures) -> dict[str, Any]:
                 "source": sprawl.VALID_AFTER_FIVE_DAYS.source,
             },
         },
-        "younger": figures.members("dead=leaked_secrets_young.dead valid=leaked_secrets_young.valid"),
+        "younger": {state: figures[f"leaked_secrets_young.{state}"] for state in ("dead", "valid")},
         "leeway_seconds": LEEWAY,
         "judged": sprawl.JUDGED_TWICE,
     }

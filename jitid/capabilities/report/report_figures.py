@@ -96,9 +96,9 @@ def _spread(name: str, description: str, path: str) -> tuple[Figure, ...]:
     )
 
 
-def _counted(owner: str, lines: str) -> Iterator[Figure]:
+def _counted(owner: str, *lines: str) -> Iterator[Figure]:
     """Yield the counts of a record of the report; each line has a figure's name, its attribute and its description."""
-    for line in lines.strip().splitlines():
+    for line in lines:
         name, attribute, *description = line.split()
         yield Figure(name, " ".join(description), f"{owner}.{attribute}")
 
@@ -113,7 +113,7 @@ def _top(name: str) -> Figure:
         return (Sample({name: part.name}, part.live) for part in report.survey.live_by[name].top)
 
     words = name.replace("_", " ")
-    return Figure(f"credentials_live_by_{name}", f"Live credentials of each {words} that has most", samples)
+    return Figure(f"credentials_live_by_{name}", f"Live credentials of each top {words}", samples)
 
 
 def _others(name: str) -> Figure:
@@ -121,7 +121,7 @@ def _others(name: str) -> Figure:
         return (Sample({}, report.survey.live_by[name].others.live),)
 
     words = name.replace("_", " ")
-    return Figure(f"credentials_live_by_{name}_others", f"Live credentials of every other {words}", samples)
+    return Figure(f"credentials_live_by_{name}_others", f"Live credentials of any other {words}", samples)
 
 
 def _standing(report: Report) -> Iterator[Sample]:
@@ -137,100 +137,112 @@ _NAMED = ("task", "agent", "delegator")
 # Tasks, agents and delegators are not labels of time series. Their values do not recur, so that each would leave a
 # stale series; and a collector may not be permitted to know names.
 SERIES: tuple[Figure, ...] = (
-    Figure("report_timestamp_seconds", "The time that the report is about", "at", Unit.SECONDS),
-    Figure("report_complete", "Whether all was examined for what to end first", _complete),
-    Figure("credentials_issued", "Credentials that were ever issued", "survey.totals.issued"),
-    Figure("identities_issued", "Identities that were ever made", "survey.totals.identities"),
-    Figure("credentials_live", "Credentials that are alive", "survey.totals.live"),
+    Figure("report_timestamp_seconds", "Time of the report", "at", Unit.SECONDS),
+    Figure("report_complete", "Whether the sweep for the most severe findings was complete", _complete),
+    Figure("credentials_issued", "Credentials issued so far", "survey.totals.issued"),
+    Figure("identities_issued", "Identities created so far", "survey.totals.identities"),
+    Figure("credentials_live", "Live credentials", "survey.totals.live"),
     Figure("identities_live", "Identities that hold a live credential", "survey.totals.live_identities"),
     Figure(
         "tasks",
         "Tasks by state",
         {state: f"survey.totals.tasks_{state}" for state in ("open", "overdue", "ended")},
     ),
-    Figure("delegators_live", "Root delegators of whom something is alive", "survey.totals.delegators"),
-    Figure("agents_live", "Agents of whom something is alive", "survey.totals.agents"),
+    Figure("delegators_live", "Root delegators with live credentials", "survey.totals.delegators"),
+    Figure("agents_live", "Agents with live credentials", "survey.totals.agents"),
     Figure(
         "agents_live_registered",
-        "Registered agents of whom something is alive",
+        "Registered agents with live credentials",
         "survey.totals.agents_registered",
     ),
     *(_top(name) for name in PROPERTIES if name not in _NAMED),
-    Figure("people", "Persons of whom something is alive", "survey.people.people"),
-    Figure("identities_per_person_mean", "Live identities to a person on average", "per_person", Unit.MEAN),
+    Figure("people", "Persons with live credentials", "survey.people.people"),
+    Figure(
+        "identities_per_person_mean", "Mean number of live identities per person", "per_person", Unit.MEAN
+    ),
     Figure(
         "identities_per_person_highest",
-        "Live identities of the person with most",
+        "Largest number of live identities of one person",
         "survey.people.highest",
     ),
-    _published("identities_per_person_published", "Agents to a person", AGENTS_PER_PERSON),
+    _published("identities_per_person_published", "Agents per person", AGENTS_PER_PERSON),
     *_spread("lifetime", "Granted lifetime of the live credentials", "survey.lifetimes"),
     Figure(
-        "credentials_standing", "Live credentials with a lifetime over their sensitivity's limit", _standing
+        "credentials_standing",
+        "Live credentials with a lifetime above the limit of their sensitivity",
+        _standing,
     ),
     Figure(
         "credentials_standing_ratio",
-        "Share of the live credentials with a lifetime over their sensitivity's limit",
+        "Share of the live credentials with a lifetime above the limit of their sensitivity",
         "standing_share",
         Unit.SHARE,
     ),
-    *_spread("task_end_to_death", "Time from a task's end to its last death", "survey.retirement.delays"),
+    *_spread(
+        "task_end_to_death",
+        "Time from the end of a task to the end of its last credential",
+        "survey.retirement.delays",
+    ),
     Figure(
         "tasks_ended_with_live",
-        "Tasks that are over and have something alive",
+        "Ended tasks with live credentials",
         "survey.retirement.still_live",
     ),
-    Figure("identities_authorized", "Live identities that were allowed something", "survey.use.authorized"),
+    Figure(
+        "identities_authorized",
+        "Live identities with a permission by `jitid authorize`",
+        "survey.use.authorized",
+    ),
     Figure(
         "identities_never_used",
-        "Live identities neither renewed nor delegated from nor allowed anything",
+        "Live identities without a renewal, a delegation, or a permission by `jitid authorize`",
         "survey.use.never",
     ),
     Figure(
         "identities_never_used_ratio",
-        "Share of the live identities neither renewed nor delegated from nor allowed anything",
+        "Share of the live identities without a renewal, a delegation, or a permission by `jitid authorize`",
         "never_used",
         Unit.SHARE,
     ),
     Figure(
         "identities_use_unknown",
-        "Live identities without use on record for whose audiences no use is reported",
+        "Live identities without use on record, with audiences that report no use",
         "survey.use.unknown",
     ),
     Figure(
         "identities_use_unknown_ratio",
-        "Share of the live identities of which it is not known whether they are used",
+        "Share of the live identities with unknown use",
         "use_unknown",
         Unit.SHARE,
     ),
     Figure(
         "credentials_over_scoped",
-        "Live credentials with scopes that nothing uses, as far as use is reported",
+        "Live credentials with unused scopes, as far as use is reported",
         "excess.over_scoped",
         part="excess",
     ),
     Figure(
         "credentials_over_scoped_ratio",
-        "Share of the live credentials with scopes that nothing uses, as far as use is reported",
+        "Share of the live credentials with unused scopes, as far as use is reported",
         "over_scoped",
         Unit.SHARE,
         part="excess",
     ),
     Figure(
         "directory_agents_over_privileged",
-        "Registered agents whose record allows more than their owner may hand out",
+        "Registered agents whose record allows more than their owner may delegate",
         "excess.over_privileged",
         part="excess",
     ),
     Figure(
         "directory_delegators",
-        "Delegators that the directory has",
+        "Delegators in the directory",
         {"known": "directory.may_delegate", "disabled": "directory.disabled"},
         part="directory",
     ),
     Figure(
         "directory_agents",
-        "Agents that are registered",
+        "Registered agents",
         {
             "registered": "directory.active",
             "overdue": "directory.overdue",
@@ -240,67 +252,60 @@ SERIES: tuple[Figure, ...] = (
     ),
     Figure(
         "directory_owners",
-        "Delegators who own a registered agent",
+        "Owners of registered agents",
         "directory.owners",
         part="directory",
     ),
     Figure(
         "directory_agents_ownerless",
-        "Registered agents whose owner was disabled or is not in the directory",
+        "Registered agents with an owner who is disabled or not in the directory",
         "directory.ownerless",
         part="directory",
     ),
     *_counted(
         "survey.leaks",
-        """
-        leaked_secrets secrets Secrets that were reported leaked
-        leaked_secrets_valid valid Leaked secrets that still work
-        leaked_secrets_valid_closed valid_closed Leaked secrets that still work, and of which every report was closed
-        leaked_secrets_living_on living_on Leaked secrets that are dead, while their identity lives on
-        leaked_secrets_living_on_closed living_on_closed Dead leaked secrets with a living identity of which every \
-            report was closed
-        leaked_secrets_honoured_offline offline Leaked signed secrets that are revoked and not expired: offline \
-            verifiers accept them
-        leaked_secrets_proved_dead proved Leaked secrets of which it is proved that the ledger refuses them with \
-            all that was made with them
-        leaked_secrets_accepted_by_verifiers accepted Leaked secrets that the ledger refuses with all below, and \
-            that a verifier may accept
-        leaked_secrets_target_unconfirmed unsettled Leaked secrets that the ledger refuses with all below, and \
-            whose end a target has not confirmed
-        leaked_secrets_dead_before_report dead_before Leaked secrets dead before the report
-        """,
+        "leaked_secrets secrets Secrets that were reported leaked",
+        "leaked_secrets_valid valid Leaked secrets that are still valid",
+        "leaked_secrets_valid_closed valid_closed Leaked secrets that are still valid, with all reports closed",
+        "leaked_secrets_living_on living_on Ended leaked secrets with a live identity",
+        "leaked_secrets_living_on_closed living_on_closed Ended leaked secrets with a live identity, with all reports "
+        "closed",
+        "leaked_secrets_honoured_offline offline Leaked signed secrets that ended but have not expired: offline "
+        "verifiers accept them",
+        "leaked_secrets_proved_dead proved Leaked secrets that the ledger provably refuses, with all descendants",
+        "leaked_secrets_accepted_by_verifiers accepted Leaked secrets that the ledger refuses, with all descendants, "
+        "and that a verifier may accept",
+        "leaked_secrets_target_unconfirmed unsettled Leaked secrets that the ledger refuses, with all descendants: "
+        "a target has not confirmed the revocation",
+        "leaked_secrets_dead_before_report dead_before Leaked secrets that ended before the report",
     ),
-    *_spread(
-        "exposure", "Time from the report of a leak to the death in the ledger", "survey.leaks.exposure"
-    ),
+    *_spread("exposure", "Time from the report of a leak to its end in the ledger", "survey.leaks.exposure"),
     *_spread(
         "exposure_verifiers",
-        "Time from the report of a leak until no verifier accepts the secret or what was made with it",
+        "Time from the report of a leak until no verifier accepts the secret or its descendants",
         "survey.leaks.exposure_verifiers",
     ),
     Figure(
         "exposure_oldest_valid_seconds",
-        "How long the oldest leak that works is known",
+        "Time since the report of the oldest valid leak",
         "survey.leaks.oldest_valid",
         Unit.SECONDS,
     ),
     *_counted(
         "survey.leaks",
-        """
-        leaked_secrets_aged aged Leaked secrets reported at least five days ago, that worked then
-        leaked_secrets_aged_valid aged_valid Leaked secrets reported at least five days ago, that worked then and \
-            five days later
-        """,
+        "leaked_secrets_aged aged Leaked secrets reported at least five days ago, valid then",
+        "leaked_secrets_aged_valid aged_valid Leaked secrets reported at least five days ago, valid then and five days "
+        "later",
     ),
     Figure(
         "leaked_percent_valid",
-        "Percentage of leaked secrets that worked five days later, of those that worked when they were reported",
+        "Percentage of the leaked secrets valid at their report that were still valid five days later",
         "valid_after_five_days",
         Unit.PERCENT,
     ),
     Figure(
         "leaked_percent_accepted_by_verifiers",
-        "Percentage of leaked secrets that the ledger or another verifier may have accepted five days later",
+        "Percentage of leaked secrets that the ledger or a verifier may have accepted five days later",
         "accepted_after_five_days",
         Unit.PERCENT,
     ),
@@ -342,10 +347,10 @@ FIGURES: tuple[Figure, ...] = (
         for name in PROPERTIES
         for figure in ((_top(name), _others(name)) if name in _NAMED else (_others(name),))
     ),
-    Figure("not_examined", "What could not be examined", _missed),
+    Figure("not_examined", "Parts that could not be examined", _missed),
     Figure("day_issued", "Issued on a day", partial(_days, "issued")),
     Figure("day_ended", "Ended on a day", partial(_days, "ended")),
-    Figure("day_live", "Alive at the end of a day", partial(_days, "live")),
+    Figure("day_live", "Live at the end of a day", partial(_days, "live")),
     Figure("day_leaks", "Leaks reported on a day", partial(_days, "leaks")),
     Figure(
         "offender_credentials",

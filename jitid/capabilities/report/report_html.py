@@ -14,7 +14,7 @@ from jitid.model.survey import Breakdown
 from jitid.values.times import format_time
 
 _TREND = {
-    "live": ("Alive at the end of the day", "bar"),
+    "live": ("Live at the end of the day", "bar"),
     "issued": ("Issued", "bar"),
     "ended": ("Ended", "other"),
     "leaks": ("Leaked secrets reported", "warn"),
@@ -32,7 +32,7 @@ _HEADINGS = {
 }
 _USE_BEFORE = "task"
 """The card about use precedes this card: like the cards before it, it has few values."""
-_NOTHING = "Nothing is alive."
+_NOTHING = "No live credentials."
 
 
 def text(report: Report) -> Iterator[str]:
@@ -71,13 +71,13 @@ def _leaked(report: Report) -> Bars:
 
 
 def _agents_per_person(report: Report) -> Bars:
-    """Return the bars of live agent identities to a person: in this ledger, and as published for the industry."""
+    """Return the bars of live agent identities per person: in this ledger, and as published for the industry."""
     per_person, published = report.per_person, AGENTS_PER_PERSON
     parts = [Bar(f"Published, {published.source}", published.value, f"{published.value:g}", "other")]
     if per_person is not None:
         mark = "warn" if per_person > published.value else "bar"
         parts.insert(0, Bar("This ledger, mean", per_person, mean(per_person), mark))
-    return Bars("people", "Live agent identities to a person", parts, max(part.value for part in parts))
+    return Bars("people", "Live agent identities per person", parts, max(part.value for part in parts))
 
 
 def _trend(report: Report) -> Iterator[Card]:
@@ -85,7 +85,7 @@ def _trend(report: Report) -> Iterator[Card]:
     dates = _dates(report)
     for name, (title, mark) in _TREND.items():
         values = [getattr(day, name) for day in days]
-        whole = "" if name == "live" else f" {count(sum(values))} in all."
+        whole = "" if name == "live" else f" {count(sum(values))} in total."
         note = f"{count(values[-1])} on the last day, {count(max(values))} on the highest.{whole}"
         columns = ChartColumns(name, title, note, list(zip(dates, values, strict=True)), mark)
         yield Card(title, note, columns=columns)
@@ -94,8 +94,8 @@ def _trend(report: Report) -> Iterator[Card]:
 def _days(report: Report) -> CardTable:
     figures = [[count(getattr(day, name)) for name in _TREND] for day in report.survey.trend]
     return CardTable(
-        "By day of UTC; the last day goes up to the time of the report.",
-        ("Day", "Alive at its end", "Issued", "Ended", "Leaks reported"),
+        "By UTC day; the last day ends at the time of the report.",
+        ("Day", "Live at its end", "Issued", "Ended", "Leaks reported"),
         [(date, *cells) for date, cells in zip(_dates(report), figures, strict=True)],
     )
 
@@ -143,11 +143,11 @@ def _use(report: Report) -> Card:
     uses = (
         ("on record", use.identities - use.never, "bar"),
         ("none", use.never - use.unknown, "warn"),
-        ("not known", use.unknown, "other"),
+        ("unknown", use.unknown, "other"),
     )
     bars = [Bar(name, number, _share(number, use.identities), mark) for name, number, mark in uses]
     allowed = Figures(report).counted("identities_authorized", "identity", "identities")
-    note = f"{allowed} allowed something by `authorize`."
+    note = f"{allowed} with a permission by `authorize`."
     scope_note = over_scoped(report)
     if scope_note is not None:
         note += f" {sentence(scope_note)}"
@@ -172,16 +172,16 @@ def _directory(report: Report) -> Iterator[Card]:
     ]
     yield _counted("Delegators in the directory", "", Bars("delegators", "", people, counts.delegators))
     agents = [
-        _bar(figures, "May be given identities", "directory_agents.registered"),
+        _bar(figures, "May be issued credentials", "directory_agents.registered"),
         _bar(figures, "Overdue for review", "directory_agents.overdue", "warn"),
         _bar(figures, "Suspended", "directory_agents.suspended", "other"),
     ]
     owners = figures.counted("directory_owners", "owner")
     ownerless = figures.counted("directory_agents_ownerless", "agent")
-    note = f"Of {owners}; {ownerless} without an owner who may delegate."
+    note = f"{owners}; {ownerless} without an owner who may delegate."
     if report.excess is not None:
         more = figures.shown("directory_agents_over_privileged")
-        note += f" Allowed more than the owner may hand out: {more}."
+        note += f" Allowed more than the owner may delegate: {more}."
     yield _counted("Registered agents", note, Bars("agents", "", agents, counts.agents))
 
 
@@ -195,7 +195,7 @@ def _counted(title: str, note: str, bars: Bars) -> Card:
 
 def _granted(report: Report) -> Card:
     bands = report.survey.bands
-    title = "Granted lifetime of the live"
+    title = "Granted lifetime of live credentials"
     parts = []
     for band, lower in zip(bands, (None, *(band.up_to for band in bands)), strict=False):
         name = f"up to {duration(band.up_to)}" if band.up_to is not None else f"over {duration(lower)}"
@@ -205,7 +205,7 @@ def _granted(report: Report) -> Card:
 
 
 def _standing(report: Report) -> Card:
-    title = "Standing: over the limit of its sensitivity"
+    title = "Standing: above the limit of the sensitivity"
     parts, rows = [], []
     for counts in report.survey.sensitive:
         limit = duration(report.limits[counts.sensitivity])
@@ -220,12 +220,12 @@ def _standing(report: Report) -> Card:
 def _after_the_task(report: Report) -> Card:
     retirement = report.survey.retirement
     ended = retirement.delays.number
-    title = "From the end of a task to its last death"
+    title = "From the end of a task to the end of its last credential"
     late = ended - retirement.at_once - retirement.still_live
     parts = [
-        Bar("Nothing alive at the end", retirement.at_once, count(retirement.at_once)),
-        Bar("Dead later", late, count(late), "other"),
-        _bar(Figures(report), "Something still alive", "tasks_ended_with_live", "warn"),
+        Bar("No live credentials at the end", retirement.at_once, count(retirement.at_once)),
+        Bar("Last one ended later", late, count(late), "other"),
+        _bar(Figures(report), "Some still live", "tasks_ended_with_live", "warn"),
     ]
     note = f"{counted(ended, 'task')} retired or past the deadline."
     return Card(title, note, Bars("after", title, parts, max(ended, 1)), spread=retirement.delays)
@@ -233,13 +233,13 @@ def _after_the_task(report: Report) -> Card:
 
 def _exposure(report: Report) -> Card:
     leaks = report.survey.leaks
-    title = "Leaked secrets, from the report to the death in the ledger"
+    title = "Leaked secrets, from the report to the end in the ledger"
     refused_after = leaks.exposure.number
     figures = Figures(report)
     shown = figures.shown
     parts = [
-        _bar(figures, "Dead before the report", "leaked_secrets_dead_before_report"),
-        Bar("Dead after it", refused_after, count(refused_after), "other"),
+        _bar(figures, "Ended before the report", "leaked_secrets_dead_before_report"),
+        Bar("Ended after it", refused_after, count(refused_after), "other"),
         _bar(figures, "Still valid", "leaked_secrets_valid", "warn"),
     ]
     proved = f"{shown('leaked_secrets_proved_dead')} proved refused by the ledger"
@@ -247,8 +247,8 @@ def _exposure(report: Report) -> Card:
     ended, closed = "leaked_secrets_living_on", "leaked_secrets_living_on_closed"
     if figures[ended]:
         closed_note = f", {shown(closed)} of them closed" if figures[closed] else ""
-        note += f" Dead, and its identity lives on: {shown(ended)}{closed_note}."
+        note += f" Ended, but with a live identity: {shown(ended)}{closed_note}."
     oldest = "exposure_oldest_valid_seconds"
     if figures[oldest] is not None:
-        note += f" The oldest that is valid has been known for {shown(oldest)}."
+        note += f" The oldest valid one was reported {shown(oldest)} ago."
     return Card(title, note, Bars("exposure", title, parts, max(leaks.secrets, 1)), spread=leaks.exposure)

@@ -1,4 +1,4 @@
-"""The report for a terminal, drawn by Rich: figures, bars if there is room, and the findings to end first."""
+"""The report for a terminal, drawn by Rich: figures, bars if there is room, and the most severe findings."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def text(report: Report, colour: bool) -> Iterator[str]:
     yield page.figures(_totals(report))
     yield page.heading("Leaked secrets")
     yield from _leaks(report, page)
-    yield page.heading("Agents to a person")
+    yield page.heading("Agents per person")
     yield page.figures(_people(report))
     yield page.heading("Lifetimes")
     yield page.figures(_lifetimes(report))
@@ -56,27 +56,30 @@ def text(report: Report, colour: bool) -> Iterator[str]:
         yield page.bars([(part.name, part.live) for part in parts], breakdown.live)
     yield page.heading("Directory")
     yield from _directory(report, page)
-    yield page.heading(f"Last {counted(len(report.survey.trend), 'day')} of UTC")
+    yield page.heading(f"Last {counted(len(report.survey.trend), 'day')} (UTC)")
     yield from _left_out(report, page)
     yield page.trend(report)
-    yield page.heading("To end first")
+    yield page.heading("Most severe findings")
     yield from _offenders(report, page)
 
 
 def _totals(report: Report) -> FigureTexts:
     figures = Figures(report)
     counted, shown = figures.counted, figures.shown
-    for name, key in (("issued", "issued"), ("alive", "live")):
+    for name, key in (("issued", "issued"), ("live", "live")):
         identities = counted(f"identities_{key}", "identity", "identities")
         yield name, f"{counted(f'credentials_{key}', 'credential')} of {identities}"
     agents = f"{counted('agents_live', 'agent')} ({shown('agents_live_registered')} registered)"
-    yield "of", f"{agents} for {counted('delegators_live', 'delegator')}"
+    yield "held by", f"{agents} for {counted('delegators_live', 'delegator')}"
     overdue = f"{shown('tasks.overdue')} overdue, {shown('tasks.ended')} ended"
     yield "tasks", f"{shown('tasks.open')} open, {overdue}"
     if report.pruned_before is not None:
-        yield "pruned", f"of what had ended before {format_time(report.pruned_before)}: {sprawl.ROWS_LEFT}"
+        yield (
+            "pruned",
+            f"credentials that ended before {format_time(report.pruned_before)}: {sprawl.ROWS_LEFT}",
+        )
     if report.leaks_before is not None:
-        yield "pruned", f"before {format_time(report.leaks_before)}: {sprawl.LEAKS_LEFT}"
+        yield "pruned", f"leaks before {format_time(report.leaks_before)}: {sprawl.LEAKS_LEFT}"
     if report.never_used is None:
         yield "no use on record", document.NOTHING_ALIVE
         return
@@ -101,14 +104,14 @@ def _directory(report: Report, page: _ReportPage) -> Iterator[str]:
     overdue = f"{shown('directory_agents.overdue')} overdue for review, {shown('directory_agents.suspended')} suspended"
     if report.excess is not None:
         more = shown("directory_agents_over_privileged")
-        overdue += f"; {more} allowed more than their owners may hand out"
+        overdue += f"; {more} allowed more than their owners may delegate"
     disabled = f"{shown('directory_delegators.disabled')} of them disabled"
     ownerless = figures.counted("directory_agents_ownerless", "agent")
     yield page.figures(
         (
             ("delegators", f"{count(counts.delegators)}, {disabled}"),
             ("agents", f"{count(counts.agents)} registered; {overdue}"),
-            ("owners", f"{shown('directory_owners')}; {ownerless} without one who may delegate"),
+            ("owners", f"{shown('directory_owners')}; {ownerless} without an owner who may delegate"),
         )
     )
 
@@ -130,11 +133,13 @@ def _lifetimes(report: Report) -> FigureTexts:
     yield "granted", _spread(report.survey.lifetimes)
     figures = Figures(report)
     share = figures.shown("credentials_standing_ratio")
-    standing = f"{share} over their sensitivity's limit ({count(report.standing)})"
+    standing = f"{share} above the limit of their sensitivity ({count(report.standing)})"
     yield "standing", document.NOTHING_ALIVE if report.standing_share is None else standing
     yield "after a task's end", _spread(retirement.delays)
-    tasks = f"{count(retirement.at_once)} of {counted(retirement.delays.number, 'task')} had nothing alive"
-    yield "at the end", f"{tasks}; {figures.shown('tasks_ended_with_live')} still have"
+    tasks = (
+        f"{count(retirement.at_once)} of {counted(retirement.delays.number, 'task')} had no live credentials"
+    )
+    yield "at the end", f"{tasks}; {figures.shown('tasks_ended_with_live')} still have some"
 
 
 def _leaks(report: Report, page: _ReportPage) -> Iterator[str]:
@@ -170,17 +175,20 @@ def _leak_counts(report: Report) -> FigureTexts:
     def closed(name: str) -> str:
         return f", {shown(name)} of them closed" if figures[name] else ""
 
-    aged = f"{shown('leaked_secrets_aged')} of them worked then and were reported at least five days ago"
+    aged = f"{shown('leaked_secrets_aged')} of them valid then and reported at least five days ago"
     yield "reported", f"{figures.counted('leaked_secrets', 'secret')}, {aged}"
     oldest = "exposure_oldest_valid_seconds"
     since = "" if figures[oldest] is None else f", the oldest for {shown(oldest)}"
     yield "still valid", shown("leaked_secrets_valid") + closed("leaked_secrets_valid_closed") + since
-    ended = f"{shown('leaked_secrets_living_on')} of the dead, by a successor or what was delegated"
-    yield "identity lives on", ended + closed("leaked_secrets_living_on_closed")
-    young = f"{shown('leaked_secrets_young.dead')} dead, {shown('leaked_secrets_young.valid')} valid"
-    yield "younger", young
+    ended = f"{shown('leaked_secrets_living_on')} of the ended ones, by a successor or a delegated credential"
+    yield "identity still live", ended + closed("leaked_secrets_living_on_closed")
+    young = f"{shown('leaked_secrets_young.dead')} ended, {shown('leaked_secrets_young.valid')} valid"
+    yield "under five days", young
     before = f"{shown('leaked_secrets_dead_before_report')} before the report"
-    yield "refused by the ledger", f"{before}, {shown('leaked_secrets_proved_dead')} proved with all below"
+    yield (
+        "refused by the ledger",
+        f"{before}, {shown('leaked_secrets_proved_dead')} proved with all descendants",
+    )
     yield "accepted elsewhere", document.accepted(report)
 
 
@@ -221,7 +229,7 @@ def _left_out(report: Report, page: _ReportPage) -> Iterator[str]:
     omitted = len(report.survey.trend) - len(busy(report))
     if omitted:
         omitted_days = "the first day is" if omitted == 1 else f"the first {omitted} days are"
-        yield page.paragraph(f"{omitted_days} left out: nothing was alive, and nothing happened")
+        yield page.paragraph(f"{omitted_days} omitted: no live credentials and no events")
 
 
 class _ReportPage:

@@ -44,27 +44,24 @@ VALID_AFTER_FIVE_DAYS = PublishedFigure(91.6, "NHI Mgmt Group")
 """The percentage of leaked secrets that still work five days after their owner was notified."""
 
 JUDGED_TWICE = (
-    "by the ledger, a leaked secret ends when the ledger refuses it; by verifiers, when the last signed credential of "
-    f"its identity or below has expired, with {LEEWAY_TEXT} for clocks that differ"
+    "by the ledger: until the ledger refuses the leaked secret; by verifiers: until the last signed credential of its "
+    f"identity or descendants has expired, plus {LEEWAY_TEXT} of clock leeway"
 )
 """How the two figures about leaked secrets are measured."""
 
 COUNTED_AS_USE = (
-    "renewed, delegated from, or allowed something by `authorize`; what others accept unasked is not recorded"
+    "renewal, delegation, or permission by `authorize`; verifiers that do not query the ledger report no use"
 )
 """The uses of an identity that the ledger records."""
 
 RECORDED_NOW = (
-    "of a time that has passed, the states of delegators and the records of agents are told by what the directory has "
-    "now: what was undone since, such as a disabling, is not seen"
+    "in a report about the past, states of delegators and records of agents come from the present directory; changes "
+    "that were undone since then are not visible"
 )
 """The limits of a past report about the directory."""
-ROWS_LEFT = (
-    "what had ended by then and is gone counts neither as issued nor as outliving its task, and the trend begins "
-    "after it"
-)
+ROWS_LEFT = "deleted credentials count neither as issued nor as outliving their tasks; the trend begins after that time"
 """The limits of a report about a pruned ledger."""
-LEAKS_LEFT = "of what leaked, that which was closed and proved refused by then is gone, and counts no longer"
+LEAKS_LEFT = "leaks that were closed and proved refused by then are deleted and do not count"
 """The limits of a report about a ledger with pruned leaks."""
 
 
@@ -76,7 +73,7 @@ class Excess(Record):
     unknown: str | None = None
     """Which credentials may have unused scopes, since their use is not reported; None if there are none."""
     over_privileged: int = 0
-    """The number of agent records that allow more than their owners may hand out."""
+    """The number of agent records that allow more than their owners may delegate."""
 
 
 class Report(Record):
@@ -107,7 +104,7 @@ class Report(Record):
     def checked_answer(self) -> Self:
         """Return the report of an authority. Raises UsageError if it is not whole."""
         if not self.limits.keys() >= set(SENSITIVITIES):
-            raise UsageError("a report has the limit of each sensitivity")
+            raise UsageError("the report lacks the limit of a sensitivity")
         return self
 
     @property
@@ -178,7 +175,7 @@ def make(
 
     """
     if not 1 <= days <= MOST_DAYS:
-        raise UsageError(f"--days is from 1 to {MOST_DAYS}")
+        raise UsageError(f"--days must be from 1 to {MOST_DAYS}")
     now = snapshot.now
     if at is not None:
         _check_time(snapshot, at, now)
@@ -190,9 +187,9 @@ def make(
     if pruned_before is not None:
         if time < pruned_before:
             raise NotFoundError(
-                f"what lived at {format_time(time)} is no longer all in the ledger, which was pruned of what had "
-                f"ended before {format_time(pruned_before)}",
-                "ask for a later time, or a backup from before",
+                f"the ledger no longer has all credentials of {format_time(time)}: credentials that ended before "
+                f"{format_time(pruned_before)} were pruned",
+                "use a later --at, or a backup from before the pruning",
             )
         # The day of the pruning is left out, unless it is the only day.
         trend_start = max(trend_start, min(-(-pruned_before // _DAY), time // _DAY) * _DAY)
@@ -258,13 +255,13 @@ class _Seen:
 def _check_time(snapshot: View, time: int, now: int) -> None:
     if time > now:
         raise UsageError(
-            f"{format_time(time)} is in the future: for the ledger it is {format_time(now)}",
-            "leave out --at for the present",
+            f"{format_time(time)} is in the future: the time of the ledger is {format_time(now)}",
+            "omit --at to report the present",
         )
     first_event = snapshot.event(1)
     if first_event is None or time < (begun := int(first_event.document()["at"])):
         begins = "" if first_event is None else f": it begins at {format_time(begun)}"
-        raise UsageError(f"the ledger knows nothing of {format_time(time)}{begins}")
+        raise UsageError(f"the ledger has no records of {format_time(time)}{begins}")
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -1,4 +1,4 @@
-"""The baseline of a sweep: a file with findings that are known, and no news."""
+"""The baseline of a sweep: a file with known findings, which do not count."""
 
 from __future__ import annotations
 
@@ -93,16 +93,16 @@ def entries(path: str, *, new: bool) -> Iterator[BaselineEntry]:
     _, first_line = next(lines, (0, ""))
     schema = _parsed(first_line, path).get("schema")
     if schema != SCHEMA:
-        other = f": it says {quote(str(schema))}" if schema else ""
+        other = f": its schema is {quote(str(schema))}" if schema else ""
         raise UsageError(
-            f"{quote(path)} is no baseline of this version, {SCHEMA}{other}; nothing was changed",
+            f"{quote(path)} is not a baseline of version {SCHEMA}{other}; nothing was changed",
             "write another file: --baseline NEW --update-baseline",
         )
     for line_number, line in lines:
         row = _parsed(line, path)
         entry = _entry(row)
         if entry is None:
-            raise UsageError(f"line {line_number} of the baseline {quote(path)} is no finding")
+            raise UsageError(f"line {line_number} of the baseline {quote(path)} is not a finding")
         yield entry
 
 
@@ -121,7 +121,8 @@ def _parsed(text: str, path: str) -> dict[str, Any]:
         parsed = None
     if not isinstance(parsed, dict):
         raise UsageError(
-            f"{quote(path)} is no baseline; nothing was changed", "make one: --baseline NEW --update-baseline"
+            f"{quote(path)} is not a baseline; nothing was changed",
+            "create one: --baseline NEW --update-baseline",
         )
     return parsed
 

@@ -81,7 +81,7 @@ def _at(context: Context, targets: Targets, name: str, limit: int) -> Canary:
     except JitidError as error:
         return Canary(name, "", Fate.GROUNDED, safe(error.message))
     if not is_outside(target.kind):
-        return Canary(name, target.kind, Fate.PROVED, "its kind is made here, and has been tried")
+        return Canary(name, target.kind, Fate.PROVED, "jitid issues this kind itself: see its own canary")
     template = target.options.get("canary", "")
     return _Flight(context, targets, name, target.kind, f"{name}/{template}", limit).fly()
 
@@ -108,7 +108,7 @@ class _Flight:
             issued = self._make()
         except JitidError as error:
             self._clear()
-            return self._landed(Fate.GROUNDED, f"none could be made: {error.message}")
+            return self._landed(Fate.GROUNDED, f"no canary could be issued: {error.message}")
         made_in = _since(began)
         (credential,) = issued.credentials
         probe_before = self._look(credential.jti, credential.secret)
@@ -190,7 +190,7 @@ class _Flight:
             recognise_token.verify(snapshot, self._ledger.names, secret.reveal(part), None)
         except InvalidCredentialError as error:
             return Probe(Life.DEAD, error.message)
-        return Probe(Life.LIVE, "it verifies")
+        return Probe(Life.LIVE, "the credential is valid")
 
     def _await_refusal(self, jti: str, secret: Secret, began: float) -> Probe:
         while True:
@@ -215,11 +215,14 @@ def _judged(probe_before: Probe, probe_after: Probe, unconfirmed: str | None) ->
     if probe_after.life is Life.LIVE:
         return Fate.SURVIVED, f"{probe_after.seen}; {unconfirmed}" if unconfirmed else probe_after.seen
     if probe_before.life is not Life.LIVE:
-        return Fate.BLIND, f"before it was ended: {probe_before.seen}"
+        return Fate.BLIND, f"before its revocation: {probe_before.seen}"
     if probe_after.life is Life.UNKNOWN:
         return Fate.UNPROVED, probe_after.seen
     if unconfirmed is not None:
-        return Fate.UNPROVED, f"{probe_after.seen}, but the target has not confirmed its end: {unconfirmed}"
+        return (
+            Fate.UNPROVED,
+            f"{probe_after.seen}, but the target has not confirmed its revocation: {unconfirmed}",
+        )
     return Fate.PROVED, probe_after.seen
 
 

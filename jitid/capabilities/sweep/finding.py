@@ -89,7 +89,7 @@ class Coverage(Record):
 
 
 class Remedied(Record):
-    """The credentials that `--fix` has ended in one transaction."""
+    """The credentials that `--fix` ended in one transaction."""
 
     sweep: str
     """The sweep that did it, a UUID; the audit event names it too."""
@@ -111,7 +111,7 @@ class Remedied(Record):
 
 
 class Unfixed(Record):
-    """Findings that `--fix` could not end."""
+    """Findings that `--fix` could not fix."""
 
     rule: str
     findings: int
@@ -188,7 +188,7 @@ class Canary(Record):
     """The target, or the kind if jitid itself makes it."""
     kind: Annotated[str, text(80, "the kind")]
     fate: Fate
-    why: Annotated[str, text(LONG, "what was seen")]
+    why: Annotated[str, text(LONG, "the observation")]
     """The observation, in a few words."""
     jti: Annotated[str | None, ID] = None
     made_in: Annotated[int | None, COUNT] = None

@@ -45,7 +45,7 @@ def _facts(row: FindingRow) -> Iterator[tuple[str, object]]:
         "ended at": row["ended_at"],
         "audit event": row["event"],
         "proof": row["proof"],
-        "honoured elsewhere until": view.accepted_until(row),
+        "accepted offline until": view.accepted_until(row),
         **row["evidence"],
     }
     for name, value in facts.items():

@@ -43,7 +43,7 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -
         return
     yield from family(
         "jitid_sweep_findings",
-        "Findings of the last sweep; state known is in the baseline, ended is what the sweep has ended.",
+        "Findings of the last sweep by state: open, known (in the baseline), ended (fixed by the sweep).",
         (
             ({"rule": rule, "severity": severity, "state": state}, count)
             for (rule, severity, state), count in findings.items()
@@ -51,25 +51,25 @@ def text(rows: SweptRows, rules: Sequence[RuleInfo], wording: Wording = SWEEP) -
     )
     yield from family(
         "jitid_sweep_credentials",
-        "Credentials that the findings of the last sweep are about, without what it has ended.",
+        "Credentials of the open and known findings of the last sweep.",
         _by_rule(credentials),
     )
     yield from family(
-        "jitid_sweep_ended_credentials", "Credentials that the last sweep has ended.", _by_rule(ended)
+        "jitid_sweep_ended_credentials", "Credentials that the last sweep revoked or closed.", _by_rule(ended)
     )
     yield from family(
         "jitid_sweep_complete",
-        "Whether the last sweep has examined all that the rule looks at.",
+        "Whether the last sweep examined the rule completely.",
         _by_rule(complete),
     )
     yield from family(
         "jitid_sweep_unknown",
-        "Whether there is something that the rule cannot know, since the ledger is not told, as of use.",
+        "Whether the rule lacks facts that are not reported to the ledger, such as use.",
         _by_rule(unknown),
     )
     yield from family(
         "jitid_sweep_timestamp_seconds",
-        "When the last sweep looked, in seconds since the epoch.",
+        "Time of the last sweep, in seconds since the epoch.",
         (({}, time) for time in times),
     )
 
@@ -79,7 +79,7 @@ def _of_a_scan(
 ) -> Iterator[str]:
     yield from family(
         "jitid_scan_findings",
-        "Places of secrets that the last scan has found.",
+        "Places of secrets found by the last scan.",
         (
             ({"rule": rule, "severity": severity}, count)
             for (rule, severity, state), count in findings.items()
@@ -88,12 +88,12 @@ def _of_a_scan(
     )
     yield from family(
         "jitid_scan_complete",
-        "Whether the last scan has searched all that it was to search.",
+        "Whether the last scan was complete.",
         (({}, value) for value in complete.values()),
     )
     yield from family(
         "jitid_scan_timestamp_seconds",
-        "When the last scan was, in seconds since the epoch.",
+        "Time of the last scan, in seconds since the epoch.",
         (({}, time) for time in times),
     )
 

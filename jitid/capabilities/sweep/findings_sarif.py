@@ -76,8 +76,8 @@ def _result(row: view.FindingRow, rule_indexes: Mapping[str, int], wording: view
     if ended:
         message += f"; ended: {row['proof']}" if row["proof"] else "; ended"
     elif row["remedy"]:
-        message += f"; end it with: {row['remedy']}"
-    suppressions = [{"kind": "external", "status": "accepted", "justification": "known to the baseline"}]
+        message += f"; remedy: {row['remedy']}"
+    suppressions = [{"kind": "external", "status": "accepted", "justification": "in the baseline"}]
     properties = {
         name: row[name]
         for name in ("severity", "since", "credentials", "remedy", "evidence")

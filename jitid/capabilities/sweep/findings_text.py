@@ -88,13 +88,13 @@ class _FindingsPage:
             )
             rule_count = counted(len(closing.coverage), "rule")
             all_ = "all" if complete == len(closing.coverage) else complete
-            yield from self._wrapped(f"{rule_count} asked, {all_} examined completely", 0, hang=2)
+            yield from self._wrapped(f"{rule_count} run, {all_} examined completely", 0, hang=2)
             unknown: dict[str, list[str]] = {}
             for examined in closing.coverage:
                 if examined["unknown"] is not None:
                     unknown.setdefault(examined["unknown"], []).append(examined["rule"])
             for facts, names in unknown.items():
-                yield from self._wrapped(f"not known for {', '.join(names)}: {facts}", 0, hang=2)
+                yield from self._wrapped(f"unknown for {', '.join(names)}: {facts}", 0, hang=2)
         for examined in closing.coverage:
             for reason in examined["missed"]:
                 label = (
@@ -106,9 +106,9 @@ class _FindingsPage:
         if summary is None:
             yield self._in(_FAILURE, self._wording.broken) + "\n"
             return
-        outcome = counted(summary["open"], "finding") if summary["open"] else "nothing found"
+        outcome = counted(summary["open"], "finding") if summary["open"] else "no findings"
         if summary["worst"] is not None:
-            outcome += f", the gravest {summary['worst']}"
+            outcome += f", highest severity {summary['worst']}"
         if summary["known"]:
             outcome += f"; {summary['known']:,} in the baseline"
         if summary["ended"]:

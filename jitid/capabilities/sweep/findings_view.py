@@ -79,7 +79,7 @@ class Examined(TypedDict):
 def covered(examined: Examined) -> str:
     """Return the description of the examined part, followed by the unknown facts."""
     unknown = examined["unknown"]
-    return examined["examined"] if unknown is None else f"{examined['examined']}; not known: {unknown}"
+    return examined["examined"] if unknown is None else f"{examined['examined']}; unknown: {unknown}"
 
 
 @final
@@ -154,19 +154,19 @@ class Wording(Record):
 
 SWEEP = Wording(
     "sweep",
-    "What should not be alive",
+    "Credentials that should not be live",
     "jitid sweep --rule {rule} --format tsv",
-    "the sweep broke off: this is not all",
+    "the sweep was interrupted: these results are incomplete",
     "JITID-LEDGER",
-    "The names and ids of the ledger, which are no files.",
+    "Names and ids in the ledger, not files.",
 )
 SCAN = Wording(
     "scan",
-    "Secrets of ours that were found",
+    "jitid secrets found by the scan",
     "jitid scan PATH --format tsv",
-    "the scan broke off: this is not all",
+    "the scan was interrupted: these results are incomplete",
     "SCANROOT",
-    "The folder that the scan was run in.",
+    "The folder in which the scan ran.",
 )
 
 Command = Callable[[str], str]
@@ -353,11 +353,11 @@ class RecordConverter:
         return not all(self.complete.values())
 
     def _unfixed_reasons(self, rule: str) -> Iterator[str]:
-        """Yield the reasons why --fix could not end findings of a rule."""
+        """Yield the reasons why --fix could not fix findings of a rule."""
         for (unfixed_rule, reason), count in self._unfixed.items():
             if unfixed_rule == rule:
-                findings = number_of(count, "finding") if count else "what was found"
-                yield f"--fix could not end {findings}: {reason}"
+                findings = number_of(count, "finding") if count else "the findings"
+                yield f"--fix could not fix {findings}: {reason}"
 
     def _ended(self, finding: Finding, remedied: Remedied) -> FindingRow:
         row = self._row(finding, "ended")
@@ -429,12 +429,15 @@ def remedy(finding: Finding, most: int) -> str | None:
 
 def _proof(outcome: Remedied) -> str:
     if rule_of(outcome.rule).closes:
-        return "they were dead, and the ledger says so from now on"
+        return "they had already ended; the ledger now records it"
     if outcome.accepted is None:
-        return f"whether a verifier takes some of what event {outcome.event} ended could not be told"
+        return f"could not check whether a verifier accepts credentials that event {outcome.event} ended"
     if outcome.accepted:
-        return f"{outcome.accepted} of what event {outcome.event} ended are still taken"
-    return f"a verifier that asks this ledger takes none of the {outcome.credentials} that event {outcome.event} ended"
+        return (
+            f"verifiers still accept {outcome.accepted} of the credentials that event {outcome.event} ended"
+        )
+    ended = number_of(outcome.credentials, "credential")
+    return f"verifiers with this ledger refuse all: event {outcome.event} ended {ended}"
 
 
 def _formatted(name: str, value: object) -> object:

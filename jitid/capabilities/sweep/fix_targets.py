@@ -68,7 +68,7 @@ def mend(
         else:
             by_target.setdefault(record.target, []).append(_Wrong(finding, record))
     if nameless:
-        yield Unfixed(rule.name, nameless, "it bears no name of ours: whoever made it must end it")
+        yield Unfixed(rule.name, nameless, "it has no jitid name, so its owner must revoke it")
     for target, wrong in by_target.items():
         for start in range(0, len(wrong), _AT_ONCE):
             yield from _ended(ledger, targets, rule, target, wrong[start : start + _AT_ONCE], sweep)

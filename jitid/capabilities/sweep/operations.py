@@ -29,7 +29,7 @@ def _rule(value: str) -> str:
     from jitid.capabilities.sweep.rules import NAMES
 
     if value not in NAMES:
-        raise UsageError(f"there is no such rule; there are: {', '.join(NAMES)}")
+        raise UsageError(f"there is no such rule; the rules are: {', '.join(NAMES)}")
     return value
 
 
@@ -44,7 +44,7 @@ RULE = texts(_rule, "RULE", {"maxLength": 64}, words=_rules)
 
 
 class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
-    """Find what should not be alive; the answer comes piece by piece, out of one view of the ledger."""
+    """Find credentials that should not be live; stream the results from one view of the ledger."""
 
     last_piece = "Swept"
 
@@ -72,7 +72,7 @@ class Sweep(Operation["Iterator[Finding | Coverage | Swept]"]):
 
 
 class ForeseeFix(Operation["ForeseenFix"]):
-    """Say what ending all that some rules find would come to."""
+    """Count the credentials that a fix of some rules would revoke."""
 
     roles = ("sweeper",)
     effect = READS
@@ -88,7 +88,7 @@ class ForeseeFix(Operation["ForeseenFix"]):
 
 
 class Fix(Operation["Iterator[Remedied | Unfixed]"]):
-    """End what some rules find; the answer comes piece by piece, as it is done."""
+    """Revoke the findings of some rules; stream each result when it is durable."""
 
     roles = ("sweeper",)
     slow = True
@@ -107,7 +107,7 @@ class Fix(Operation["Iterator[Remedied | Unfixed]"]):
 
 
 class FlyCanaries(Operation["list[Canary]"]):
-    """Make a credential without rights of each kind, see it work, end it, and see it dead."""
+    """Issue a credential without rights of each kind; probe it before and after its revocation."""
 
     # A canary has no rights and is revoked at once.
     roles = ("sweeper", "admin")
@@ -116,4 +116,4 @@ class FlyCanaries(Operation["list[Canary]"]):
     targets: tuple[str, ...] = values(text(64, "a target"), default=())
     """The targets to try; empty for all, and for jitid's own kinds."""
     limit: int = value(number(1, 3_600), default=60)
-    """Seconds that each target has to end a canary."""
+    """Seconds that each target has to revoke a canary."""

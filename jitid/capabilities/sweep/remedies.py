@@ -32,7 +32,7 @@ from jitid.values.record import Record
 
 BATCH = 1_000
 """Number of findings that one transaction ends: enough to be quick, too few to make other processes wait."""
-_UNNAMED = "what the ledger says of it contradicts itself (run: jitid audit verify)"
+_UNNAMED = "the rows of the ledger contradict each other (run: jitid audit verify)"
 
 ContextFor = Callable[[View], RuleContext]
 FindingFilter = Callable[[Finding], bool]
@@ -129,12 +129,13 @@ def fix(
                 if not ended:
                     if type(error) is StorageError:
                         # If the outcome of a commit is unknown, only the name of the sweep leads to its credentials.
-                        error.hint = f"what ended nevertheless: jitid audit log --members --sweep {sweep}"
+                        listing = f"jitid audit log --members --sweep {sweep}"
+                        error.hint = f"to list credentials that ended nevertheless: {listing}"
                     raise
                 raise PartialError(
-                    f"{error.message.removesuffix('; nothing was changed')}; {ended} had ended before "
-                    f"(sweep {sweep})",
-                    f"what has ended: jitid audit log --members --sweep {sweep}",
+                    f"{error.message.removesuffix('; nothing was changed')}; {ended} credentials were revoked before "
+                    f"that (sweep {sweep})",
+                    f"to list the revoked credentials: jitid audit log --members --sweep {sweep}",
                 ) from error
             except JitidError as error:
                 # The rows of one rule are invalid; the other rules must not wait.

@@ -86,9 +86,9 @@ class Rule(Record):
     picks_among_all: bool = False
     """Whether `pick` reads all live credentials."""
     mended: bool = False
-    """Whether `--fix` ends its findings even if the command does not name the rule."""
+    """Whether `--fix` revokes its findings even if the command does not name the rule."""
     clears: bool = False
-    """Whether `--fix` has targets end the credentials of its findings."""
+    """Whether `--fix` has targets revoke the credentials of its findings."""
     abroad: bool = False
     """Whether it is about targets, which are queried before the ledger is read."""
     closes: bool = False
@@ -114,16 +114,16 @@ _DOUBTS = (
     ),
     (
         "c.task <> i.task OR c.delegator <> i.delegator",
-        "is of another task or delegator than its identity",
-        "are of another task or delegator than their identity",
+        "has another task or delegator than its identity",
+        "have another task or delegator than their identity",
     ),
     (
         " OR ".join(
             f"CAST(c.{column} AS BIGINT) <> c.{column}"
             for column in ("issued_at", "expires_at", "superseded_at")
         ),
-        "has a time that is none",
-        "have a time that is none",
+        "has an invalid time",
+        "have an invalid time",
     ),
 )
 """Conditions for rows that no ledger writes, and that queries may miss; with a text for one row and for several."""
@@ -245,7 +245,11 @@ class RuleContext:
         """
         if self._reported is None:
             self._reported = use_store.find(self.query, LIVE)
-            self._use_unknown = self._unreported() if self._reported else "use is reported nowhere"
+            self._use_unknown = (
+                self._unreported()
+                if self._reported
+                else "whether credentials are used: no audience reports use"
+            )
         if self._use_unknown is not None:
             self.not_known(self._use_unknown)
         return self._reported
@@ -254,7 +258,7 @@ class RuleContext:
         """Load the answers of targets into temporary tables (`store.load`), and record missing answers."""
         observed = self.observed
         if observed is None:
-            self.missed("targets were not asked")
+            self.missed("targets were not queried")
             observed = Observed()
         if not self._loaded:
             sweep_store.load(self.snapshot, observed)
@@ -278,8 +282,8 @@ class RuleContext:
         if reported == live:
             return None
         return (
-            f"whether {live - reported} of {live} live credentials are used: since their issue no use was reported for "
-            "their audiences"
+            f"whether {live - reported} of {live} live credentials are used: no use was reported for their audiences "
+            "since their issue"
         )
 
     def examined(self, part: str) -> None:
@@ -361,9 +365,7 @@ def reading_rows() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, AttributeError) as error:
-        raise IntegrityError(
-            "a row of the ledger holds what no ledger writes", "run: jitid audit verify"
-        ) from error
+        raise IntegrityError("a row of the ledger has an invalid value", "run: jitid audit verify") from error
 
 
 def _measured(rule: Rule, context: RuleContext, finding: Finding) -> Finding:
@@ -381,5 +383,5 @@ def check_clock(clock: ClockReading) -> None:
     if clock.jump > 0:
         raise ClockError(
             f"{jumped(clock.jump)}; nothing was examined or changed",
-            "set the clock right; if it is right, repeat the command with --accept-clock",
+            "correct the clock; if it is correct, repeat the command with --accept-clock",
         )

@@ -18,62 +18,61 @@ from jitid.model.leak import starred
 from jitid.search.find import Finds, mark
 from jitid.values.times import format_time
 
-_SPARED = "what is cut or mistyped, which is counted; and ids, which are no secrets"
+_SPARED = "cut or mistyped tokens, which are only counted; ids, which are not secret"
 
 RULES = (
     RuleInfo(
         "secret-live",
         Severity.CRITICAL,
         ("NHI2:2025",),
-        "Secrets of ours that work",
-        "a token, a private key or another secret of a credential that lives, or whose identity or what descends "
-        "from it does, or that somebody still honours",
-        "one that is dead everywhere: that is secret-dead",
+        "Valid jitid secrets",
+        "a secret of a credential that is still accepted anywhere, or that has a live identity or descendant",
+        "a secret that is refused everywhere: see `secret-dead`",
         "each place of each string that the ledger knows",
     ),
     RuleInfo(
         "signing-key",
         Severity.CRITICAL,
         ("NHI2:2025",),
-        "Signing keys that somebody else has",
-        "a private key that signs for the ledger, or a token that one signed and the ledger never issued",
-        "public keys, which are for everybody",
-        "each signed token whose key is ours, and each private key",
+        "Exposed signing keys",
+        "a private key that signs for the ledger, or a forged token: signed with such a key, but never issued",
+        "public keys",
+        "each token with the key id of a jitid key, and each private key",
     ),
     RuleInfo(
         "access-live",
         Severity.CRITICAL,
         ("NHI2:2025",),
-        "Bearers by which somebody asks the authority",
-        "the bearer of an access credential that counts",
-        "one that was revoked or has expired: that is secret-dead",
-        "each place of each string that the ledger knows as a bearer",
+        "Valid access tokens for an authority",
+        "an access token that an authority accepts",
+        "a revoked or expired access token: see `secret-dead`",
+        "each place of each access token that the ledger knows",
     ),
     RuleInfo(
         "standing-secret",
         Severity.HIGH,
         ("NHI2:2025", "NHI7:2025"),
-        "Standing secrets that were adopted and live",
-        "a secret that was adopted and has not ended",
-        "one that has ended: that is secret-dead",
-        "each place of each string that was adopted",
+        "Live adopted secrets",
+        "an adopted secret that has not ended",
+        "an adopted secret that has ended: see `secret-dead`",
+        "each place of each adopted secret",
     ),
     RuleInfo(
         "secret-unknown",
         Severity.MEDIUM,
         ("NHI2:2025",),
-        "Secrets of ours by their form, that this ledger does not know",
-        "a token that has our form and checksum and is another ledger's, or, where no ledger was asked, anybody's",
+        "Secrets in jitid's form that this ledger does not know",
+        "a token with jitid's form and checksum from another ledger, or from any ledger if none was queried",
         _SPARED,
-        "each place of each string of our forms",
+        "each place of each string in jitid's form",
     ),
     RuleInfo(
         "secret-dead",
         Severity.LOW,
         ("NHI2:2025",),
-        "Secrets of ours that are dead everywhere",
-        "a token or another secret of a credential that has ended, with its identity and all below it",
-        "one that anything still honours: that is secret-live",
+        "jitid secrets that are refused everywhere",
+        "a token or other secret of a credential that has ended, with its identity and all descendants",
+        "a secret that is still accepted anywhere: see `secret-live`",
         "each place of each string that the ledger knows",
     ),
 )
@@ -87,7 +86,7 @@ _FORMS = {
     "cut": "a part of a signed token",
     "prints": "a certificate",
     "keys": "a private key",
-    "locked": "a private key behind a passphrase",
+    "locked": "a private key with a passphrase",
     "secrets": "a secret",
 }
 _MATCHES = {
@@ -98,7 +97,7 @@ _MATCHES = {
     "locked": ("private-key", None),
     "secrets": ("secret", "fingerprint"),
 }
-NO_LEDGER = "no ledger was asked"
+NO_LEDGER = "no ledger was queried"
 _UNKNOWN = "this ledger does not know it"
 _JITID_FORMS = frozenset({"opaque", "signed", "cut"})
 """Types of strings in jitid's own form."""
@@ -199,20 +198,20 @@ def _state(match: Match) -> tuple[str, str]:
     """Return the rule for a found credential, and words about its state."""
     credential, (honoured_by, honoured_until) = match.credential, honour(match)
     if match.reason is None and credential.kind == "adopted":
-        return "standing-secret", "it lives"
+        return "standing-secret", "it is live"
     if match.reason is None:
-        return "secret-live", f"it lives{_end(credential, honoured_until)}"
+        return "secret-live", f"it is valid{_end(credential, honoured_until)}"
     if match.endable:
         below = match.family.live_below
-        identities = f"its identity and {below} below it live" if below else "its identity lives"
-        return "secret-live", f"{match.reason}, and {identities} on"
+        identities = f"its identity and {below} below it are live" if below else "its identity is live"
+        return "secret-live", f"{match.reason}, but {identities}"
     if honoured_until is not None and credential.kind == "adopted":
-        return "standing-secret", f"{match.reason}, and may work where it is kept all the same"
+        return "standing-secret", f"{match.reason}, but may still work where it is kept"
     if honoured_until is not None:
         # The ledger cannot do more.
         return (
             "secret-live",
-            f"{match.reason}, and {honoured_by} honour it until {format_time(honoured_until)}",
+            f"{match.reason}, but may be accepted until {format_time(honoured_until)} by {honoured_by}",
         )
     return "secret-dead", match.reason
 
@@ -271,8 +270,8 @@ def _history_note(hit: Hit) -> str:
     if hit.origin is None or hit.origin.in_head is not False:
         return ""
     if hit.revision is None:
-        return "; in no commit that a ref leads to was it found"
-    return "; it is in the history, and not in HEAD"
+        return "; not found in any commit that a ref reaches"
+    return "; in the history, but not in HEAD"
 
 
 def _shown(hit: Hit) -> Hit:
@@ -381,8 +380,8 @@ class FindingStore:
                 marshal.dump(_packed(finding), file)
             except OSError as error:
                 raise StorageError(
-                    f"there is no room for so many findings: {(error.strerror or 'error').lower()}",
-                    "make some, or name a folder that has it in TMPDIR",
+                    f"cannot store the findings in a temporary file: {(error.strerror or 'error').lower()}",
+                    "free some space, or set TMPDIR to a folder with more space",
                 ) from error
 
     def __iter__(self) -> Iterator[Finding]:

@@ -32,7 +32,7 @@ _NO_SECRETS = frozenset({"prints", "cut", "locked"})
 RULE = "scan"
 """Rule name in a scan's coverage, which is the same for all its rules."""
 _MOST_UNKNOWN = 100_000
-_OVERFLOWING = f"objects with strings beyond the first {_MOST_UNKNOWN:,} that the ledger does not know"
+_OVERFLOWING = f"objects with unknown strings beyond the first {_MOST_UNKNOWN:,}"
 _NAMED = 5
 
 
@@ -76,7 +76,7 @@ class ScanResult:
         """
         if authority is None and action is not None:
             raise UsageError(
-                "there is no ledger to ask; nothing was changed", "name one with --ledger or --remote"
+                "there is no ledger to query; nothing was changed", "name one with --ledger or --remote"
             )
         self._authority = authority
         self._source = source
@@ -122,8 +122,8 @@ class ScanResult:
         if not self.events or isinstance(error, PartialError):
             return
         raise PartialError(
-            f"{error.message}; what was found before is recorded: {number_of(len(self.recorded), 'leak')}",
-            "scan again: what is recorded is recorded once",
+            f"{error.message}; recorded before that: {number_of(len(self.recorded), 'leak')}",
+            "scan again: no leak is recorded twice",
         ) from error
 
     def _look_up_each(self, batches: Iterable[Batch]) -> None:
@@ -285,17 +285,15 @@ class ScanResult:
         searched = f"searched {counted(tally.items, self._source.unit)}, {size(tally.bytes)}"
         if tally.passed:
             passed = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(tally.passed.items()))
-            searched += f"; passed over: {passed}"
+            searched += f"; skipped: {passed}"
         if tally.histories:
             searched += f"; the history of {repositories(tally.histories)} was not searched"
         if self._mistyped:
             searched += f"; {counted(self._mistyped, 'token is', 'tokens are')} cut or mistyped"
         if self._unreported:
             more = counted(self._unreported, "more place", "more places")
-            searched += f"; {more} of strings of which the first places are told"
-        unknown = (
-            "whether what was found lives, for there is no ledger here" if self._authority is None else None
-        )
+            searched += f"; {more} of strings with many places"
+        unknown = "whether the secrets are valid: no ledger was queried" if self._authority is None else None
         return Coverage(RULE, searched, tuple(_missed(tally)), unknown)
 
 

@@ -36,7 +36,7 @@ def _rule(text: str, _label: str) -> str:
 def _timeout(text: str, label: str) -> int:
     seconds = DURATION.parse(text, label)
     if seconds > MAX_TIMEOUT:
-        raise UsageError("--target-timeout is an hour at most; nothing was asked")
+        raise UsageError("--target-timeout must be at most 1h; nothing was changed")
     return seconds
 
 
@@ -45,56 +45,52 @@ TIMEOUT = typed_as(DURATION, parse=_timeout)
 
 
 class SweepCommand(Verb):
-    """Find what should not be alive, and end it with --fix.
+    """Find credentials that should not be live; --fix revokes.
 
-    A sweep records what has expired. What has ended before is ended at its target too, where that is still to be
-    done. Nothing else is changed without --fix, which ends orphans and what leaked; what other rules find it ends
-    only if --rule names them. Exit status
-    10 says that something is left at or above --fail-on, 11 that something could not be examined; the output says
-    what. --list-rules explains each rule. --format takes sarif, prometheus and html as well. With --quiet, lines tell
-    of nothing that was examined completely, and of no `info`.
+    A sweep records expired credentials, and retries open revocations at targets. Only --fix changes more: it
+    revokes orphaned and leaked credentials, and findings of other rules if --rule names the rule. Exit status
+    10: findings at or above --fail-on are left; 11: the sweep is incomplete. --list-rules explains the rules.
+    --format also accepts sarif, prometheus and html. --quiet hides completed checks and `info` findings.
     """
 
     verb = "sweep"
     function = "sweep.sweep:sweep"
     formats = ("sarif", "prometheus", "html")
 
-    rule: tuple[str, ...] = opts(RULE_NAME, "--rule", help="Ask this rule only; repeatable.")
-    skip: tuple[str, ...] = opts(RULE_NAME, "--skip", help="Leave this rule out; repeatable.")
-    target: tuple[str, ...] = opts(NAME, "--target", help="Ask this target only; repeatable.")
+    rule: tuple[str, ...] = opts(RULE_NAME, "--rule", help="Run only this rule; repeatable.")
+    skip: tuple[str, ...] = opts(RULE_NAME, "--skip", help="Skip this rule; repeatable.")
+    target: tuple[str, ...] = opts(NAME, "--target", help="Query only this target; repeatable.")
     target_timeout: int = opt(
-        TIMEOUT, "--target-timeout", help="How long each target may take (default: 60s).", absent=60
+        TIMEOUT, "--target-timeout", help="Time limit for each target (default: 60s).", absent=60
     )
     fail_on: str = opt(
         choice("info", "low", "medium", "high", "critical", metavar="SEVERITY", label="severity"),
         "--fail-on",
-        help="End with 10 if a finding is so grave or graver (default: high).",
+        help="Lowest severity that exits 10 (default: high).",
         absent="high",
     )
-    since: int | None = opt(TIME, "--since", help="Only what has been so since TIME (RFC 3339) or later.")
-    baseline: str | None = opt(FILE, "--baseline", help="Findings that are in FILE are known, and no news.")
-    update_baseline: bool = flag("--update-baseline", help="Write what is left to the baseline.")
-    fix: bool = flag("--fix", help="End orphans and what leaked; others if --rule names them.")
+    since: int | None = opt(TIME, "--since", help="Only findings that began at TIME or later.")
+    baseline: str | None = opt(FILE, "--baseline", help="Do not count the known findings in FILE.")
+    update_baseline: bool = flag("--update-baseline", help="Write the findings to the baseline.")
+    fix: bool = flag("--fix", help="Revoke orphaned and leaked credentials.")
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
     yes: bool = yes_flag()
-    out: str | None = opt(FILE, "--out", help="Write to FILE, whole or not at all (0600; prometheus: 0644).")
+    out: str | None = opt(FILE, "--out", help="Write FILE atomically (0600; prometheus: 0644).")
     head_out: str | None = opt(
-        FILE, "--head-out", help="Read on from the signed audit head in FILE (all, if it is new); renew it."
+        FILE, "--head-out", help="Check the audit log from the head in FILE on; renew FILE."
     )
-    canary: bool = flag(
-        "--canary", help="Make, see, revoke and see again a credential without rights of each kind."
-    )
-    list_rules: bool = flag("--list-rules", help="Explain the rules, and ask none.")
+    canary: bool = flag("--canary", help="Issue, probe and revoke test credentials.")
+    list_rules: bool = flag("--list-rules", help="Explain the rules without running them.")
 
 
 class ReportCommand(Verb):
-    """Tell the state of identity sprawl.
+    """Report identity sprawl.
 
-    What is alive by kind, task, agent, delegator and sensitivity; how long it lives, how long it outlives its
-    task, how much of it was never used; how long leaked secrets went on working; what to end first. With
-    --format html it is one page that asks nothing of any network; with --format prometheus it is a file for the
-    node exporter's textfile collector.
+    The report has the live credentials by kind, task, agent, delegator and sensitivity; lifetimes, also after
+    the end of a task; unused identities; the exposure of leaked secrets; and the most severe findings.
+    --format html makes one self-contained page. --format prometheus makes a file for the textfile collector of
+    the node exporter.
     """
 
     verb = "report"
@@ -103,16 +99,17 @@ class ReportCommand(Verb):
     view = Columns("jitid.report/1", " ".join(Totals._fields), single=True)
     formats = ("html", "prometheus")
 
-    at: int | None = opt(TIME, "--at", help="Report that time from what the ledger remembers (default: now).")
-    days: int | None = opt(COUNT, "--days", help="For how many days to tell the trend (default 30).")
-    out: str | None = opt(FILE, "--out", help="Write it to FILE: mode 0600, and 0644 what is for Prometheus.")
+    at: int | None = opt(TIME, "--at", help="Report a past time (default: now).")
+    days: int | None = opt(COUNT, "--days", help="Number of days in the trend (default: 30).")
+    out: str | None = opt(FILE, "--out", help="Write FILE atomically (0600; prometheus: 0644).")
 
 
 class ScheduleSystemdCommand(Verb):
-    """Print a hardened systemd service and its timer that run `jitid sweep`.
+    """Print a systemd service and timer that run `jitid sweep`.
 
-    The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
-    line. The service belongs to the system and runs as the owner of the ledger; findings (10) are no failure of it.
+    Options after `--` are options of the sweep; they are checked now. The service uses the ledger and the
+    configuration of this command. It is a hardened system service, and runs as the owner of the ledger. Findings
+    (exit status 10) are not a failure of the service.
     """
 
     verb = "schedule systemd"
@@ -121,18 +118,17 @@ class ScheduleSystemdCommand(Verb):
     changes_with = ("folder",)
 
     option: tuple[str, ...] = args(TEXT, "[OPTION]...", help="Options of `jitid sweep`, after `--`.")
-    every: int = opt(DURATION, "--every", help="How often it runs (default: 10m).", absent=600)
-    name: str = opt(
-        NAME, "--name", help="The name of the units (default: jitid-sweep).", absent="jitid-sweep"
-    )
-    folder: str | None = opt(FOLDER, "--out", help="Write both units into DIR, instead of printing them.")
+    every: int = opt(DURATION, "--every", help="Interval (default: 10m).", absent=600)
+    name: str = opt(NAME, "--name", help="Name of the units (default: jitid-sweep).", absent="jitid-sweep")
+    folder: str | None = opt(FOLDER, "--out", help="Write both units to DIR instead of printing.")
 
 
 class ScheduleCronCommand(Verb):
     """Print a crontab line that runs `jitid sweep`.
 
-    The options of the sweep stand after `--`, and are checked now. Ledger and configuration are those of this
-    line. It is for the crontab of the ledger's owner; cron sends by mail what the sweep prints.
+    Options after `--` are options of the sweep; they are checked now. The line uses the ledger and the
+    configuration of this command. Add it to the crontab of the owner of the ledger. cron mails the output of the
+    sweep.
     """
 
     verb = "schedule cron"
@@ -140,4 +136,4 @@ class ScheduleCronCommand(Verb):
     effect = READS
 
     option: tuple[str, ...] = args(TEXT, "[OPTION]...", help="Options of `jitid sweep`, after `--`.")
-    every: int = opt(DURATION, "--every", help="How often it runs (default: 10m).", absent=600)
+    every: int = opt(DURATION, "--every", help="Interval (default: 10m).", absent=600)

@@ -56,7 +56,7 @@ class FindingsOutput(Record):
         # Errors must be raised before anything is written.
         first_record = next(records, None)
         records.check()
-        assert first_record is not None, "the last record says that it is"
+        assert first_record is not None, "a summary is the last record"
         text = self._text(cli, chain([first_record], records), out)
         if out is None:
             output.write_pieces(text)
@@ -159,7 +159,7 @@ class _UntilError:
 
 
 def remedy_of(cli: Invocation) -> Callable[[Finding], str | None]:
-    """Return a function that returns the command that ends a finding on this ledger."""
+    """Return a function that returns the command that fixes a finding on this ledger."""
     most = cli.config().number("max")
 
     def command(finding: Finding) -> str | None:

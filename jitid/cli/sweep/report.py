@@ -27,8 +27,8 @@ def report(cli: Invocation, args: commands.ReportCommand) -> None:
     own_format = cli.special_format
     if own_format == "prometheus" and args.at is not None:
         raise UsageError(
-            "--at and --format prometheus cannot go together",
-            "whoever collects metrics takes them for the present",
+            "--at and --format prometheus cannot be combined",
+            "a collector stores metrics as present values: omit --at",
         )
     operation = MakeReport(
         at=args.at,

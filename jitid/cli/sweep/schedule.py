@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jitid.cli.invocation import GivenOption
     from jitid.cli.sweep import commands
 
-_ABOUT = "Find credentials that should not be alive"
+_ABOUT = "Find credentials that should not be live"
 # systemd.unit(5); an @ would make the unit a template.
 _UNIT_NAME = re.compile(r"[A-Za-z0-9:_.][A-Za-z0-9:_.-]{0,199}", re.ASCII)
 _WRITTEN_ONLY_WITH = {"--baseline": "--update-baseline"}
@@ -57,7 +57,7 @@ def systemd(cli: Invocation, args: commands.ScheduleSystemdCommand) -> None:
         write_public(os.path.join(folder, file), text.encode())
     cli.note(f"wrote {name}.service and {name}.timer into {folder}")
     if os.path.realpath(folder) != "/etc/systemd/system":
-        cli.note("as root, put them into /etc/systemd/system")
+        cli.note("as root, copy them to /etc/systemd/system")
     cli.note(f"to start it, as root: systemctl daemon-reload && systemctl enable --now {name}.timer")
 
 
@@ -67,18 +67,18 @@ def cron(cli: Invocation, args: commands.ScheduleCronCommand) -> None:
     seconds = args.every
     if seconds not in systemd_unit.TIMES:
         raise UsageError(
-            f"cron cannot say every {format_duration(seconds)}",
-            f"the nearest that it can: --every {format_duration(systemd_unit.nearest_interval(seconds))}",
+            f"cron has no interval of {format_duration(seconds)}",
+            f"use the nearest: --every {format_duration(systemd_unit.nearest_interval(seconds))}",
         )
     work = _work(cli, args.option)
     if len(systemd_unit.crontab_command(work.command)) > systemd_unit.MAX_COMMAND:
         raise UsageError(
-            f"the command is longer than the {systemd_unit.MAX_COMMAND} characters that cron takes",
-            "put it into a script, and the script into the crontab",
+            f"the command is longer than cron's limit of {systemd_unit.MAX_COMMAND} characters",
+            "write the command to a script, and run the script from the crontab",
         )
     owner = installation.owner(work.ledger)
     if owner != caller():
-        cli.note(f"the line is for the crontab of {owner}, who owns the ledger")
+        cli.note(f"add the line to the crontab of {owner}, the owner of the ledger")
     output.write(systemd_unit.crontab_line(seconds, work.command))
 
 
@@ -108,7 +108,7 @@ def _work(cli: Invocation, words: Sequence[str]) -> _ScheduledWork:
         origin = config.origin(setting)
         if origin.startswith("environment ") and setting not in ("ledger", "format", "color"):
             cli.warn(
-                f"{origin.removeprefix('environment ')} is set here, and will not be where the sweep runs: "
+                f"{origin.removeprefix('environment ')} is set here, but not where the sweep runs: "
                 f"jitid config set {setting} VALUE"
             )
     return _ScheduledWork(
@@ -128,13 +128,13 @@ def _checked(cli: Invocation, words: Sequence[str]) -> Mapping[str, GivenOption]
     for name in ("--ledger", "--config", "--profile"):
         if name in sweep_options:
             raise UsageError(
-                f"{name} stands after `--`, and the ledger of this line is another one",
+                f"{name} is not allowed after `--`: the sweep uses the ledger of this command",
                 f"jitid {name} VALUE schedule …",
             )
     if "--accept-clock" in sweep_options:
         raise UsageError(
-            "--accept-clock cannot be scheduled: a clock that jumps would end what should live",
-            "give it by hand, once, to a sweep that was refused",
+            "--accept-clock cannot be scheduled: a clock that jumps would expire valid credentials",
+            "use it by hand, once, after a sweep was refused",
         )
     _check_values({name: option.value for name, option in sweep_options.items()})
     return sweep_options
@@ -149,10 +149,12 @@ def _check_values(values: Mapping[str, Any]) -> None:
     from jitid.formats.display import no_such_field
 
     if values.get("--list-rules"):
-        raise UsageError("--list-rules explains the rules, and asks none", "leave it out")
+        raise UsageError("--list-rules runs no rule", "omit --list-rules")
     forms = (*FORMATS, *SweepCommand.formats)
     if (form := values.get("--format")) not in (None, *forms):
-        raise UsageError(f"{quote(str(form))} is no format here", f"choose one of: {', '.join(forms)}")
+        raise UsageError(
+            f"{quote(str(form))} is not a format of `jitid sweep`", f"choose one of: {', '.join(forms)}"
+        )
     if (field := values.get("--field")) is not None and field not in FINDINGS.fields:
         raise no_such_field(field, FINDINGS.fields)
     sweep.chosen_rules(values.get("--rule", ()), values.get("--skip", ()), values.get("--head-out"))
@@ -166,7 +168,7 @@ def _check_values(values: Mapping[str, Any]) -> None:
     )
     if (baseline := values.get("--baseline")) is not None:
         if baseline == "-":
-            raise UsageError("a scheduled sweep has no standard input to read a baseline from", "name a file")
+            raise UsageError("a scheduled sweep cannot read the baseline from standard input", "name a file")
         deque(entries(baseline, new=bool(values.get("--update-baseline"))), maxlen=0)
 
 
@@ -209,6 +211,6 @@ def _unit_name(name: str) -> str:
     name = name.removesuffix(".service").removesuffix(".timer")
     if not _UNIT_NAME.fullmatch(name):
         raise UsageError(
-            f"{quote(name)} is no name of a unit", "letters, digits and `:_.-`, beginning with no `-`"
+            f"{quote(name)} is not a valid unit name", "use letters, digits and `:_.-`; do not begin with `-`"
         )
     return name

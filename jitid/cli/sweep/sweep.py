@@ -38,6 +38,7 @@ from jitid.formats.display import Display
 from jitid.system import output, time_limit
 from jitid.system.output_place import check_output
 from jitid.values.record import Record
+from jitid.values.text import number_of
 
 if TYPE_CHECKING:
     from jitid.capabilities.sweep.finding import Canary, Swept, Unfixed
@@ -56,9 +57,7 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
         _explain(cli, rule_names if args.rule or args.skip else NAMES)
         return
     if _CANARY in rule_names and not args.canary:
-        raise UsageError(
-            "the rule canary tells of canaries, and none is flown without --canary", "add --canary"
-        )
+        raise UsageError("the rule canary requires --canary", "add --canary")
     cli.expect(FINDINGS.fields)
     check_flags(
         fix=args.fix,
@@ -130,15 +129,17 @@ def chosen_rules(
 ) -> tuple[str, ...]:
     """Return the rules that these options choose. Raises UsageError."""
     if canary and _CANARY in skipped_rules:
-        raise UsageError("--canary goes with the rule canary, which is left out", "leave one of them out")
+        raise UsageError("--canary requires the rule canary, which --skip excludes", "omit one of them")
     # Without canaries, the rule would report that revocation never failed.
     default_rules = [name for name in NAMES if canary or name != _CANARY]
     requested = {*(named_rules or default_rules), *([_CANARY] if canary else ())}
     rule_names = tuple(name for name in NAMES if name in requested and name not in skipped_rules)
     if not rule_names:
-        raise UsageError("no rule is left to ask", "--skip leaves out what --rule names")
+        raise UsageError("no rule is left to run", "--skip excludes all rules that --rule names")
     if head_out is not None and "audit-gap" not in rule_names:
-        raise UsageError("--head-out goes with the rule audit-gap, which is left out", "ask it too")
+        raise UsageError(
+            "--head-out requires the rule audit-gap, which is excluded", "include it, or omit --head-out"
+        )
     return rule_names
 
 
@@ -147,12 +148,12 @@ def check_flags(
 ) -> None:
     """Raise UsageError for options that lack another option or contradict each other."""
     if not fix and (dry_run or yes or max_ is not None):
-        raise UsageError("--dry-run, --max and --yes go with --fix", "add --fix, or leave them out")
+        raise UsageError("--dry-run, --max and --yes require --fix", "add --fix, or omit them")
     if yes and max_ is not None:
-        raise UsageError("--yes and --max contradict each other", "--yes ends however many there are")
+        raise UsageError("--yes and --max cannot be combined", "--yes permits any number of credentials")
     if update and baseline in (None, "-"):
         raise UsageError(
-            "--update-baseline goes with --baseline FILE", "name the file; standard input cannot be written"
+            "--update-baseline requires --baseline FILE", "name a file; standard input cannot be written"
         )
 
 
@@ -200,11 +201,11 @@ def _keep_head(cli: Invocation, converter: RecordConverter, head_out: str | None
         reason = converter.unsigned
         if head_out is not None:
             explanation = (
-                reason or "the audit chain was not found whole, or a head that was kept cannot be read"
+                reason or "the audit chain was not verified completely, or a kept head is unreadable"
             )
-            cli.warn(f"{head_out} is as it was: {explanation}")
+            cli.warn(f"{head_out} is unchanged: {explanation}")
         elif own_path is not None and reason is not None:
-            cli.warn(f"the signed audit head was not kept: {reason}")
+            cli.warn(f"the signed audit head was not saved: {reason}")
         return _KeptHead(head_out is None, head_out is not None or own_path is None or reason is None)
     remembered = True
     if own_path is not None:
@@ -213,11 +214,11 @@ def _keep_head(cli: Invocation, converter: RecordConverter, head_out: str | None
         except OutputError as error:
             remembered = head_out is not None
             advice = (
-                "" if remembered else f"; keep one elsewhere: {cli.command('jitid sweep --head-out FILE')}"
+                "" if remembered else f"; save one elsewhere: {cli.command('jitid sweep --head-out FILE')}"
             )
             cli.warn(
-                f"the signed audit head was not kept: {error.message}; without it the next sweep misses a log that "
-                f"was cut, or replaced by an older copy{advice}"
+                f"the signed audit head was not saved: {error.message}; without it the next sweep cannot detect a cut "
+                f"audit log or an older copy{advice}"
             )
     if head_out is not None:
         keep_head(head_out, converter.head)
@@ -228,7 +229,7 @@ def _conclude(cli: Invocation, converter: RecordConverter, kept_head: _KeptHead,
     """Set the exit status by the remaining findings. If a step was not done, it is never success."""
     if converter.accepted:
         raise PartialError(
-            f"{converter.accepted} credentials that were ended are taken all the same",
+            f"verifiers still accept {converter.accepted} credentials that were revoked",
             "run: jitid audit verify",
         )
     if converter.incomplete or not kept_head.remembered:
@@ -259,13 +260,13 @@ class Work:
         self.name = new_run()
 
     def settle(self, targets: tuple[str, ...] = (), limit: int = 60) -> None:
-        """End at targets the credentials that have ended in the ledger and are due; by default at all targets.
+        """Revoke at targets the credentials that have ended in the ledger and are due; by default at all targets.
 
         Unconfirmed credentials stay in the queue, and the rules report them. Each target has `limit` seconds.
         """
         for target in targets or (None,):
             try:
-                with self._waiting("ending at targets what has ended"):
+                with self._waiting("revoking ended credentials at targets"):
                     settled = self._authority.perform(
                         Settle(target=target, limit=_share(limit), accept_clock=self._cli.accept_clock)
                     )
@@ -274,7 +275,7 @@ class Work:
                 return
             except JitidError as error:
                 self.undone = True
-                self._cli.warn(f"what had ended was not ended at its target: {error.message}")
+                self._cli.warn(f"ended credentials were not revoked at targets: {error.message}")
                 return
             if settled.done or settled.unsupported or settled.left:
                 self._cli.note(_settled(settled))
@@ -317,14 +318,14 @@ class Work:
             if time_limit.has_expired():
                 for rule in self._rules:
                     if rule not in examined:
-                        yield Coverage(rule, "nothing", ("the time that --timeout gives was over",))
+                        yield Coverage(rule, "nothing", ("the time limit of --timeout was reached",))
             raise
 
     def _waiting(self, reason: str) -> progress.Waiting:
         return progress.Waiting(self._cli, lambda: reason)
 
     def fix(self, rules: tuple[str, ...], max_count: int | None) -> Iterable[Remedied | Unfixed]:
-        """End the findings of these rules, unless more than `max_count` credentials would end; --dry-run ends none."""
+        """Fix the findings of these rules, unless more than `max_count` credentials would end; --dry-run fixes none."""
         cli = self._cli
         operation = ForeseeFix(
             rules=rules,
@@ -333,11 +334,11 @@ class Work:
             known=self._known,
             accept_clock=cli.accept_clock,
         )
-        with self._waiting("counting what --fix would end"):
+        with self._waiting("counting the credentials that --fix would revoke"):
             foreseen = self._authority.perform(operation)
         if self._args.dry_run:
             output.print_message(
-                f"jitid: --fix would end {revocation_result.blast(foreseen.radius)}; nothing was changed"
+                f"jitid: --fix would revoke {revocation_result.blast(foreseen.radius)}; nothing was changed"
             )
             return ()
         if max_count is not None and foreseen.radius.credentials > max_count:
@@ -369,7 +370,7 @@ class Work:
                 accept_clock=self._cli.accept_clock,
             )
             ended = self._authority.perform(operation)
-            for outcome in progress.waiting(self._cli, ended, lambda: f"{self.ended} credentials ended"):
+            for outcome in progress.waiting(self._cli, ended, lambda: f"{self.ended} credentials revoked"):
                 if isinstance(outcome, Remedied):
                     self.ended += outcome.credentials
                 yield outcome
@@ -383,21 +384,21 @@ class Work:
             if not self.ended:
                 raise
             raise PartialError(
-                f"{error.message.removesuffix('; nothing was changed')}; {self.ended} had ended before "
-                f"(sweep {self.name})",
-                "the next sweep --fix proves that the ledger refuses what leaked",
+                f"{error.message.removesuffix('; nothing was changed')}; {self.ended} credentials were revoked before "
+                f"that (sweep {self.name})",
+                "the next sweep --fix proves that the ledger refuses the leaked credentials",
             ) from error
         except IntegrityError as error:
             # An unreadable row must not suppress the report of all others.
             self.undone = True
-            self._cli.warn(f"it is not proved that the ledger refuses what leaked: {error.message}")
+            self._cli.warn(f"could not prove that the ledger refuses the leaked credentials: {error.message}")
 
     def warn_of_ended(self) -> None:
         """Warn of the credentials that --fix has ended, if its report broke off."""
         if self.ended:
             command = self._cli.command(f"jitid audit log --members --sweep {self.name}")
             self._cli.warn(
-                f"the report of --fix broke off; it had ended {self.ended} (sweep {self.name}): {command}"
+                f"--fix was interrupted after it had revoked {self.ended} (sweep {self.name}): {command}"
             )
 
 
@@ -408,7 +409,7 @@ def in_time() -> Iterator[None]:
         yield
     except StorageError as error:
         if time_limit.has_expired():
-            error.message = f"the sweep is incomplete, its time is over: {error.message}"
+            error.message = f"the sweep is incomplete, its time limit was reached: {error.message}"
             error.exit_status = ExitStatus.INCOMPLETE
         raise
 
@@ -420,10 +421,10 @@ def _share(limit: int) -> int:
 
 
 def _settled(settled: SettledTargets) -> str:
-    """Return the result of ending credentials at targets in words."""
-    ended = f"{settled.done} that had ended {'is' if settled.done == 1 else 'are'} gone at targets by now"
-    lasting = f"{settled.unsupported} cannot be ended there" if settled.unsupported else ""
-    open_text = f"{settled.open} are still to be ended there" if settled.open else ""
+    """Return the result of revoking ended credentials at targets in words."""
+    ended = f"{number_of(settled.done, 'ended credential')} revoked at targets"
+    lasting = f"{settled.unsupported} cannot be revoked there" if settled.unsupported else ""
+    open_text = f"{settled.open} not yet revoked there" if settled.open else ""
     example = next(
         (f" ({credential.jti} at {credential.target}: {credential.seen})" for credential in settled.left), ""
     )
@@ -433,10 +434,10 @@ def _settled(settled: SettledTargets) -> str:
 def _confirmed(foreseen: ForeseenFix) -> int:
     """Return the number of credentials that may end if the user types it. Raises UsageError for another answer."""
     count = foreseen.radius.credentials
-    output.print_message(f"jitid: --fix would end {revocation_result.blast(foreseen.radius)}")
+    output.print_message(f"jitid: --fix would revoke {revocation_result.blast(foreseen.radius)}")
     output.print_message(
-        f"jitid: type the number of credentials, {count}, to end them; anything else ends none"
+        f"jitid: type the number of credentials, {count}, to revoke them; any other answer changes nothing"
     )
     if input_lines.answer() != str(count):
-        raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")
+        raise UsageError("not confirmed; nothing was changed", "to revoke without confirmation: --yes")
     return count

@@ -23,14 +23,14 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         name = word(path)
         yield RULE.finding(
             path,
-            f"{problem.message} ({path}), so that it does not tell whether the tail of the audit log was cut",
+            f"{problem.message} ({path}); it cannot show whether the end of the audit log was cut off",
             remedy=f"jitid audit verify && mv {name} {word(f'{path}.unreadable')}",
         )
     try:
         head = _read_on(context)
     except _UntrueError as error:
         seq = put_back(context.snapshot)
-        why = "" if seq is None else f"; event {seq} tells that it was put back from a backup"
+        why = "" if seq is None else f"; event {seq} records that the ledger was restored from a backup"
         yield RULE.finding(
             "ledger",
             f"the audit log cannot be trusted: {error}{why}",
@@ -48,7 +48,7 @@ class _UntrueError(Exception):
     """A kept head that does not agree with the ledger."""
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{reason} (the head in {path})")
+        super().__init__(f"{reason} ({path})")
         self.place = path
 
 
@@ -105,7 +105,7 @@ def _marks(path: str, head: Head, chains: Sequence[Chain]) -> dict[int, bytes]:
     try:
         return marks(head, chains)
     except BrokenChainError as error:
-        raise _UntrueError(path, f"{error} that it tells of: the ledger is an older copy") from error
+        raise _UntrueError(path, f"{error} of the kept head: the ledger is an older copy") from error
 
 
 def _check(event: Event | None, seq: int, expected: list[tuple[str, bytes]]) -> None:
@@ -113,10 +113,10 @@ def _check(event: Event | None, seq: int, expected: list[tuple[str, bytes]]) -> 
         if event is None:
             raise _UntrueError(
                 path,
-                f"event {seq}, which it tells of, is missing: the tail was cut, or the ledger is an older copy",
+                f"event {seq} of the kept head is missing: the log was cut at its end, or the ledger is an older copy",
             )
         if event.hash != hash_:
-            raise _UntrueError(path, f"event {seq} is not the one that it tells of")
+            raise _UntrueError(path, f"event {seq} differs from the event of the kept head")
 
 
 RULE = Rule(
@@ -125,9 +125,9 @@ RULE = Rule(
     group=RuleGroup.HEALTH,
     owasp=(),
     title="the audit log is broken",
-    reports="an audit chain that does not hold from the last verified head on, or a kept head that cannot be read or "
-    "is not this ledger's",
-    spares="a chain that has grown; rows that disagree with their events are for `jitid audit verify`",
+    reports="an audit chain that is broken after the last verified head; a kept head that is unreadable or from "
+    "another ledger",
+    spares="a chain with new events; rows that disagree with their events (see `jitid audit verify`)",
     examines="audit events",
     find=_find,
 )

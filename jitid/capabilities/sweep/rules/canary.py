@@ -8,9 +8,9 @@ from jitid.capabilities.sweep.finding import Canary, Fate, Finding, Severity
 from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
 
 _MESSAGES = {
-    Fate.SURVIVED: "what is revoked there still works",
-    Fate.BLIND: "whether something works there cannot be seen",
-    Fate.UNPROVED: "that what is revoked there is dead cannot be seen",
+    Fate.SURVIVED: "a revoked credential still works",
+    Fate.BLIND: "the probe cannot see whether a credential works",
+    Fate.UNPROVED: "the probe cannot see whether a revoked credential is refused",
 }
 
 
@@ -33,13 +33,13 @@ def _find(context: RuleContext) -> Iterator[Finding]:
             )
     context.examined(f"canaries: {', '.join(proved)}" if proved else "canaries: none was proved")
     if not context.canaries:
-        context.not_known("none was flown, so that nothing shows whether revocation works")
+        context.not_known("whether revocation works: no canary was issued")
 
 
 def _timed(canary: Canary) -> str:
     if canary.dead_in is None:
         return f"{canary.place} ({canary.why})"
-    return f"{canary.place} dead in {canary.dead_in} ms"
+    return f"{canary.place} refused after {canary.dead_in} ms"
 
 
 RULE = Rule(
@@ -47,10 +47,9 @@ RULE = Rule(
     severity=Severity.CRITICAL,
     group=RuleGroup.HEALTH,
     owasp=("NHI1",),
-    title="revocation that does not work",
-    reports="a kind or a target whose canary (--canary) was revoked and works all the same, or was not seen to work "
-    "before or to be dead afterwards",
-    spares="a canary that worked, and was seen to be dead once it was revoked",
-    examines="a credential without rights of each kind, made, seen, revoked and seen again",
+    title="revocation does not work",
+    reports="a kind or target with a canary (--canary) that still works after its revocation, or that cannot be probed",
+    spares="a canary that worked before its revocation and was refused after it",
+    examines="a credential without rights for each kind: issued, probed, revoked and probed again",
     find=_find,
 )

@@ -20,7 +20,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         yield RULE.finding(
             "ledger",
             f"the clock is {brief_duration(mark - now)} behind {marked_by}, at {format_time(mark)}"
-            + ("; whatever writes is refused" if refused else ""),
+            + ("; all writes are refused" if refused else ""),
             severity=Severity.HIGH if refused else RULE.severity,
             since=mark,
             evidence={"clock_at": now, "mark_at": mark},
@@ -33,9 +33,9 @@ RULE = Rule(
     severity=Severity.MEDIUM,
     group=RuleGroup.HEALTH,
     owasp=(),
-    title="the clock is behind",
-    reports="a ledger whose last event is more than five seconds later than the clock",
-    spares="a difference that machines commonly have",
+    title="the clock is behind the ledger",
+    reports="a clock that is more than five seconds behind the last event of the ledger",
+    spares="a smaller difference, which is common between machines",
     examines="the clock against the ledger's time mark",
     find=_find,
 )

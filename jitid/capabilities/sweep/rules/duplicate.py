@@ -54,9 +54,10 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         task_name = written_task(opener, task)
         for agent, scopes, credentials, first_issued_at in groups:
             scopes_text = f"scopes {scopes}" if scopes else "no scopes"
+            listed = f"jitid list --live --task {word(task_name)} --agent {word(agent)} --limit 1000000 --format tsv"
             yield RULE.finding(
                 f"{agent} on {task_name}: {scopes}".removesuffix(": "),
-                f"{agent} is alive {credentials} times on {task} with {scopes_text}; {limit} is the limit",
+                f"{agent} has {credentials} live credentials on {task} with {scopes_text}; the limit is {limit}",
                 credentials=credentials,
                 evidence={
                     "agent": agent,
@@ -65,13 +66,12 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                     "limit": limit,
                     "first_issued_at": first_issued_at,
                 },
-                remedy=f"jitid list --live --task {word(task_name)} --agent {word(agent)} --limit 1000000 --format tsv "
-                f"| awk -F '\\t' {word(_those(scopes))} | jitid revoke --ids-file -",
+                remedy=f"{listed} | awk -F '\\t' {word(_awk_program(scopes))} | jitid revoke --ids-file -",
                 picked_by=(str(key), agent, scopes),
             )
 
 
-def _those(scopes: str) -> str:
+def _awk_program(scopes: str) -> str:
     """Return the awk program that prints ids of rows with exactly these scopes, the eleventh column of `list`."""
     escaped = scopes.replace("\\", "\\\\").replace('"', '\\"')
     return f'$11 == "{escaped}" {{print $1}}'
@@ -88,9 +88,9 @@ RULE = Rule(
     severity=Severity.MEDIUM,
     group=RuleGroup.SPRAWL,
     owasp=("NHI9",),
-    title="the same many times",
-    reports="an agent that is alive on one task with the same scopes more often than it may be (sweep_duplicates)",
-    spares="the same number with other scopes, and a credential beside its successor",
+    title="too many identical credentials",
+    reports="an agent with more than sweep_duplicates live credentials on one task with the same scopes",
+    spares="credentials with other scopes, and superseded credentials",
     examines="agents on tasks with many live credentials",
     find=_find,
     pick=_pick,

@@ -23,8 +23,8 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         subject = "1 credential has" if credentials == 1 else f"{credentials} credentials have"
         yield RULE.finding(
             "ledger",
-            f"{subject} expired or been superseded, the first at {format_time(since)}, and the ledger has not "
-            "recorded it" + ("" if context.unrecorded is None else f": {context.unrecorded}"),
+            f"{subject} expired or been superseded, the first at {format_time(since)}; the ledger has not recorded it"
+            + ("" if context.unrecorded is None else f": {context.unrecorded}"),
             since=since,
             credentials=credentials,
             evidence={"first_due_at": since},
@@ -37,10 +37,10 @@ RULE = Rule(
     severity=Severity.LOW,
     group=RuleGroup.VALID,
     owasp=("NHI1",),
-    title="expired, and not closed",
-    reports="credentials that have expired or were superseded with no event that records it: nothing wrote since",
-    spares="those that expired and were recorded; no verifier takes either sort",
-    examines="credentials that are due to be recorded as ended",
+    title="expired, but not recorded as ended",
+    reports="credentials that expired or were superseded without an event: there was no write to the ledger since",
+    spares="expired credentials that are recorded as ended; no verifier accepts either",
+    examines="credentials that must be recorded as ended",
     find=_find,
     closes=True,
 )

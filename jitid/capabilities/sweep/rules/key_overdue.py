@@ -18,8 +18,8 @@ def _find(context: RuleContext) -> Iterator[Finding]:
             key_kind = key.algorithm if key.use == "jws" else f"{key.use} {key.algorithm}"
             yield RULE.finding(
                 key.kid,
-                f"the {key_kind} key {key.kid} signs since {format_time(key.created_at)}; "
-                f"{format_duration(limit)} is the limit",
+                f"the {key_kind} key {key.kid} has signed since {format_time(key.created_at)}; "
+                f"the limit is {format_duration(limit)}",
                 since=key.created_at + limit,
                 evidence={"algorithm": key.algorithm, "created_at": key.created_at, "limit_seconds": limit},
                 remedy=replacing(key),
@@ -31,9 +31,9 @@ RULE = Rule(
     severity=Severity.MEDIUM,
     group=RuleGroup.HEALTH,
     owasp=("NHI7",),
-    title="a key that should be replaced",
+    title="a signing key that must be replaced",
     reports="a signing key that is older than sweep_key_age",
-    spares="a key of that age that signs nothing more",
+    spares="an old key that no longer signs",
     examines="signing keys",
     find=_find,
 )

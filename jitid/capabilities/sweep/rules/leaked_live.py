@@ -47,7 +47,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         yield _finding(
             context.now,
             row,
-            f", and is valid until {format_time(expires_at)}",
+            f", and is still valid until {format_time(expires_at)}",
             credentials=1,
             evidence={"expires_at": expires_at},
         )
@@ -57,7 +57,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         yield _finding(
             context.now,
             row,
-            f"; it ended, and what was made with it lives until {format_time(last_expires_at)}: {many}",
+            f"; it ended, but credentials made with it are valid until {format_time(last_expires_at)}: {many}",
             credentials=successors + delegated,
             evidence={
                 "died_at": died_at,
@@ -73,7 +73,7 @@ def _finding(now: int, row: list[Any], state: str, *, credentials: int, evidence
     credential = credential_id(jti)
     return RULE.finding(
         credential,
-        f"the {kind} of {agent} on {task} was reported as leaked {brief_duration(now - reported_at)} ago "
+        f"the {kind} of {agent} on {task} was reported leaked {brief_duration(now - reported_at)} ago "
         f"({quote(source)}){state}",
         since=reported_at,
         credentials=credentials,
@@ -97,11 +97,11 @@ RULE = Rule(
     severity=Severity.CRITICAL,
     group=RuleGroup.VALID,
     owasp=("NHI2",),
-    title="leaked, and still alive",
-    reports="a credential that was reported as leaked (`jitid leak add`) and is still valid, and one that has "
-    "ended while its identity lives on: whoever had it may have renewed it, or delegated from it",
-    spares="one of whose identity nothing is alive, nor of what descends from it; and one whose report was closed",
-    examines="credentials with an open report of a leak, their successors and what was delegated",
+    title="leaked and still valid",
+    reports="a leaked credential (`jitid leak add`) that is still valid; or that ended with live successors or "
+    "delegated credentials, which its thief may have made",
+    spares="a leaked identity without live credentials or live descendants, and a closed report",
+    examines="credentials with an open leak report, their successors and delegated credentials",
     find=_find,
     mended=True,
 )

@@ -34,8 +34,8 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         identity = identity_id(uid)
         yield RULE.finding(
             identity,
-            f"the {kind} of {agent} on {task} was issued at {format_time(issued_at)}, and nobody has used it in "
-            f"{format_duration(limit)}; it lives until {format_time(expires_at)}",
+            f"the {kind} of {agent} on {task} was issued at {format_time(issued_at)} and not used for more than "
+            f"{format_duration(limit)}; it is valid until {format_time(expires_at)}",
             since=issued_at,
             credentials=1,
             evidence={
@@ -58,11 +58,10 @@ RULE = Rule(
     severity=Severity.LOW,
     group=RuleGroup.SPRAWL,
     owasp=("NHI1",),
-    title="alive, and not used",
-    reports="a live credential that nobody has used for longer than sweep_unused since its issue, while use is "
-    "reported for its audience",
-    spares="one that was renewed or delegated from, one that is younger, and whatever is for an audience that reports "
-    "no use: of that it is not known",
+    title="live, but never used",
+    reports="a live credential without any use for longer than sweep_unused since its issue, if its audience reports "
+    "use",
+    spares="a credential that is younger, was renewed or was delegated from; an audience that reports no use",
     examines="live credentials for audiences that report use",
     find=_find,
 )

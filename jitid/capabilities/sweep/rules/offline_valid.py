@@ -37,7 +37,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         subject = "1 signed credential was" if credentials == 1 else f"{credentials} signed credentials were"
         yield RULE.finding(
             "superseded",
-            f"{subject} superseded, the first at {format_time(first_ended_at)}, which no event records yet; offline "
+            f"{subject} superseded, the first at {format_time(first_ended_at)}; no event records it yet; offline "
             f"verifiers accept some until {format_time(honoured_until)}",
             since=first_ended_at,
             credentials=credentials,
@@ -50,9 +50,11 @@ RULE = Rule(
     severity=Severity.INFO,
     group=RuleGroup.VALID,
     owasp=("NHI1",),
-    title="ended, and accepted offline",
-    reports="signed credentials that were ended early: verifiers that do not ask the ledger still accept them",
-    spares=f"an opaque one, which nobody takes unasked, and one that expired more than {LEEWAY_TEXT} ago",
-    examines=f"signed credentials that were ended early and have not expired, or less than {LEEWAY_TEXT} ago",
+    title="ended, but still accepted offline",
+    reports="signed credentials that ended before their expiry: verifiers that do not query the ledger still accept "
+    "them",
+    spares="opaque credentials, which no verifier accepts without the ledger, and signed credentials that expired more "
+    f"than {LEEWAY_TEXT} ago",
+    examines=f"signed credentials that ended before their expiry, until {LEEWAY_TEXT} after it",
     find=_find,
 )

@@ -55,7 +55,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         yield _finding(name, reason, names, sum(credentials), max(ends_at), disabled_at)
     if context.limits.known_only:
         for name, credentials, last_expires_at in context.query(_UNKNOWN):
-            reason = f"the directory has no {name}, and only known delegators may ask"
+            reason = f"{name} is not in the directory, and only known delegators may delegate"
             yield _finding(name, reason, (name,), credentials, last_expires_at, None)
 
 
@@ -69,7 +69,7 @@ def _finding(
 ) -> Finding:
     return RULE.finding(
         name,
-        f"{reason}; what descends from them lives until {format_time(last_expires_at)}",
+        f"{reason}; their credentials are valid until {format_time(last_expires_at)}",
         since=disabled_at,
         credentials=credentials,
         evidence={
@@ -88,10 +88,10 @@ RULE = Rule(
     severity=Severity.HIGH,
     group=RuleGroup.ORPHAN,
     owasp=("NHI1",),
-    title="alive after its delegator",
-    reports="a delegator who was disabled, or whom the directory lacks where only known ones may ask "
-    "(delegators), while something that descends from them lives",
-    spares="somebody unknown where any delegator may ask, and whoever was disabled with nothing alive",
+    title="live credentials of a disabled or unknown delegator",
+    reports="a disabled delegator with live credentials; if the setting `delegators` is `known`, also an unknown "
+    "delegator",
+    spares="an unknown delegator if any delegator is permitted, and a disabled one without live credentials",
     examines="delegators of live credentials",
     find=_find,
     mended=True,

@@ -33,8 +33,8 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         agent, task, kind, target, *_, expires_at = row
         yield RULE.finding(
             credential,
-            f"the {kind} of {agent} on {task} lives in the ledger until {format_time(expires_at)}, and target "
-            f"{safe(target)} takes it no longer",
+            f"the {kind} of {agent} on {task} is valid in the ledger until {format_time(expires_at)}, but target "
+            f"{safe(target)} no longer accepts it",
             since=None,
             credentials=1,
             evidence=dict(zip(_EVIDENCE, row, strict=True)),
@@ -47,9 +47,10 @@ RULE = Rule(
     severity=Severity.MEDIUM,
     group=RuleGroup.HEALTH,
     owasp=(),
-    title="alive in the ledger, and gone at its target",
-    reports="a credential that lives in the ledger and that its target has no longer: ended by hand, or put back",
-    spares="one that was made just now, and any at a target that cannot list what it has",
+    title="live in the ledger, but gone at its target",
+    reports="a live credential that its target no longer has: deleted there by hand, or lost when the target was "
+    "restored",
+    spares="a credential that was issued just now, and targets that cannot list their credentials",
     examines="live credentials at targets",
     find=_find,
     abroad=True,

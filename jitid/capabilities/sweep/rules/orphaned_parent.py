@@ -27,7 +27,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         parent = identity_id(uid)
         yield RULE.finding(
             parent,
-            f"{agent} on {task} is dead since {format_time(died_at)}, and what it delegated lives until "
+            f"{agent} on {task} ended at {format_time(died_at)}, but its delegated credentials are valid until "
             f"{format_time(last_expires_at)}",
             since=died_at,
             credentials=credentials,
@@ -47,9 +47,9 @@ RULE = Rule(
     severity=Severity.HIGH,
     group=RuleGroup.ORPHAN,
     owasp=("NHI1",),
-    title="alive after its parent",
-    reports="an identity of which nothing lives, while something that it delegated does",
-    spares="a parent that was renewed: its identity lives on",
+    title="live delegated credentials of an ended parent",
+    reports="an identity without live credentials that has delegated live credentials",
+    spares="a renewed parent: its identity has a live credential",
     examines="live credentials that were delegated by an agent",
     find=_find,
     suspect=f"""i.parent IS NOT NULL

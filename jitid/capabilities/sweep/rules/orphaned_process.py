@@ -46,8 +46,8 @@ def _find(context: RuleContext) -> Iterator[Finding]:
             observation = f"has not renewed since {format_time(issued_at)}" if silent else "is gone"
             yield RULE.finding(
                 identity,
-                f"the `run` of {agent} on {task} (process {pid} of {host}) {observation}, and what it gave lives until "
-                f"{format_time(last_expires_at)}",
+                f"the `run` of {agent} on {task} (process {pid} of {host}) {observation}, but its credentials are "
+                f"valid until {format_time(last_expires_at)}",
                 credentials=credentials,
                 evidence={
                     "agent": agent,
@@ -66,8 +66,8 @@ def _find(context: RuleContext) -> Iterator[Finding]:
     for host, count in unseen.items():
         wrappers = number_of(count, "wrapper")
         context.missed(
-            f"{wrappers} on {host} cannot be seen from here, and of what renews nothing its silence does not tell: "
-            "sweep there as well, in the same container, or leave this out with --skip orphaned-process"
+            f"{wrappers} on {host} cannot be seen from here and will not renew; sweep there too, in the same "
+            "container, or use --skip orphaned-process"
         )
 
 
@@ -76,11 +76,10 @@ RULE = Rule(
     severity=Severity.HIGH,
     group=RuleGroup.ORPHAN,
     owasp=("NHI1",),
-    title="alive after its process",
-    reports="an identity that `run` made, whose wrapper is no longer there to end it; one that runs elsewhere is gone "
-    "if it has not renewed when it should have",
-    spares="one whose wrapper runs or has renewed in time, or that was to outlive it (--on-exit keep)",
-    examines="wrappers of live credentials, as seen from this machine, and elsewhere by their last renewal",
+    title="live credentials of an ended process",
+    reports="a live identity of `run` without a running wrapper; on another machine, one with an overdue renewal",
+    spares="an identity with a wrapper that runs or renewed in time, and an identity kept by --on-exit keep",
+    examines="wrappers of live credentials: processes on this machine, the last renewal on others",
     find=_find,
     suspect="EXISTS (SELECT 1 FROM process p WHERE p.identity = c.identity AND p.kept = 0)",
     mended=True,

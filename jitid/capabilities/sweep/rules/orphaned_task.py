@@ -27,7 +27,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         task_name = written_task(opener, task)
         yield RULE.finding(
             task_name,
-            f"task {task} {how} at {format_time(since)}, and what was issued for it lives until {format_time(expiry)}",
+            f"task {task} {how} at {format_time(since)}, but its credentials are valid until {format_time(expiry)}",
             since=since,
             credentials=credentials,
             evidence={"task_ended_at": ended_at, "task_deadline_at": deadline, "last_expires_at": expiry},
@@ -41,9 +41,9 @@ RULE = Rule(
     severity=Severity.HIGH,
     group=RuleGroup.ORPHAN,
     owasp=("NHI1",),
-    title="alive after its task",
-    reports="a task that was retired or has passed its deadline, while something that was issued for it lives",
-    spares="a task that is over with nothing alive, and an open one",
+    title="live credentials of an ended task",
+    reports="a task with live credentials that was retired or has passed its deadline",
+    spares="an ended task without live credentials, and an open task",
     examines="tasks with live credentials",
     find=_find,
     mended=True,

@@ -19,13 +19,12 @@ _QUESTION = """
 def _find(context: RuleContext) -> Iterator[Finding]:
     context.load_targets()
     for target, name, jti, created_at, used_at, detail in context.query(_QUESTION):
-        origin = "bears a name of ours" if jti is not None else "is none of ours"
+        origin = "has a jitid name" if jti is not None else "has no jitid name"
         details = f" ({safe(detail)})" if detail else ""
         used = "" if used_at is None else f", last used at {format_time(used_at)}"
         yield RULE.finding(
             f"{target}/{name}",
-            f"target {safe(target)} takes {quote(name)}{details}, which {origin}, and the ledger knows nothing of "
-            f"it{used}",
+            f"target {safe(target)} accepts {quote(name)}{details}, which {origin} and is not in the ledger{used}",
             since=None if created_at is None else min(created_at, context.now),
             credentials=int(jti is not None),
             # Only the owner of a foreign credential knows whether it is needed.
@@ -38,7 +37,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                 "used_at": used_at,
                 "detail": detail,
             },
-            # A credential without a jitid name is not ended here: its owner must end it.
+            # A credential without a jitid name is not revoked here: its owner must revoke it.
             remedy=None if jti is None else f"jitid sweep --rule orphaned-untracked --target {target} --fix",
         )
 
@@ -49,10 +48,10 @@ RULE = Rule(
     severity=Severity.HIGH,
     group=RuleGroup.ORPHAN,
     owasp=("NHI1", "NHI7"),
-    title="alive at a target, and not in the ledger",
-    reports="what a target takes and the ledger has no row of: made by a ledger that was lost or put back, or by hand",
-    spares="what the ledger knows, dead or alive, and what the target takes no longer",
-    examines="what exists at targets",
+    title="valid at a target, but not in the ledger",
+    reports="a credential that a target accepts and the ledger lacks: from a lost or restored ledger, or made by hand",
+    spares="credentials in the ledger, and credentials that the target no longer accepts",
+    examines="credentials at targets",
     find=_find,
     clears=True,
     abroad=True,

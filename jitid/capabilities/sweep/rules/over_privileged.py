@@ -27,7 +27,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         if wider:
             yield RULE.finding(
                 agent,
-                f"the record of {agent} allows {', '.join(wider)}, which {owner}, who owns it, may not hand out",
+                f"the record of {agent} allows {', '.join(wider)}, which its owner {owner} may not delegate",
                 credentials=credentials,
                 evidence={
                     "owner": owner,
@@ -59,9 +59,9 @@ RULE = Rule(
     severity=Severity.MEDIUM,
     group=RuleGroup.GOVERNANCE,
     owasp=("NHI5",),
-    title="an agent that may more than its owner",
+    title="an agent with more rights than its owner",
     reports="a registered agent whose record allows scopes that its owner's entitlements do not cover",
-    spares="one whose owner has no entitlements stated, so that the policy alone decides, and one that is suspended",
+    spares="a suspended agent, and an owner without stated entitlements: the policy alone decides",
     examines="scopes of registered agents against the entitlements of their owners",
     find=_find,
 )

@@ -13,21 +13,21 @@ from jitid.values.record import Record
 from jitid.values.scope import Scope, overlap
 from jitid.values.text import operand
 
-_RIPE = f"""{LIVE} AND c.issued_at < :before AND c.superseded_at IS NULL AND c.scopes <> ''
+_RIPE = f"""WHERE {LIVE} AND c.issued_at < :before AND c.superseded_at IS NULL AND c.scopes <> ''
        AND r.audiences = c.audiences AND r.until >= c.issued_at AND i.id = c.identity"""
 # Grouped by agent and scopes: an identity may need a scope that a similar identity has used.
 _USES = f"""
     SELECT a.text, held.scopes, held.used
       FROM (SELECT i.agent AS agent, c.scopes AS scopes, u.scope AS used
               FROM credential c CROSS JOIN reporting r CROSS JOIN used u CROSS JOIN identity i
-             WHERE {_RIPE} AND u.identity = c.identity
+             {_RIPE} AND u.identity = c.identity
              GROUP BY i.agent, c.scopes, u.scope) held
      CROSS JOIN term a WHERE a.id = held.agent ORDER BY a.text, held.scopes, held.used"""
 _SIZES = f"""
     SELECT a.text, held.scopes, held.credentials, held.first
       FROM (SELECT i.agent AS agent, c.scopes AS scopes, count(*) AS credentials, min(c.issued_at) AS first
               FROM credential c CROSS JOIN reporting r CROSS JOIN identity i
-             WHERE {_RIPE} AND EXISTS (SELECT 1 FROM used u WHERE u.identity = c.identity)
+             {_RIPE} AND EXISTS (SELECT 1 FROM used u WHERE u.identity = c.identity)
              GROUP BY i.agent, c.scopes) held
      CROSS JOIN term a WHERE a.id = held.agent"""
 
@@ -60,7 +60,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         credentials, first_issued_at = sizes[agent, scopes_text]
         yield RULE.finding(
             f"{agent}: {scopes_text}",
-            f"{agent} uses {', '.join(used)}, and nothing has used {', '.join(unused)}, which it holds too",
+            f"{agent} uses {', '.join(used)}; it also holds {', '.join(unused)}, without any use",
             since=first_issued_at,
             credentials=credentials,
             evidence={
@@ -79,11 +79,10 @@ RULE = Rule(
     severity=Severity.LOW,
     group=RuleGroup.SPRAWL,
     owasp=("NHI5",),
-    title="scopes that nobody uses",
-    reports="scopes of an agent's live credentials that none of those with the same scopes has used for longer than "
-    "sweep_unused, while others were",
-    spares="credentials that were not used at all, and whatever is for an audience that reports no use: of that it is "
-    "not known",
+    title="unused scopes",
+    reports="scopes of an agent's live credentials that were not used for longer than sweep_unused, while other scopes "
+    "were",
+    spares="credentials without any use; credentials for audiences that report no use, so that use is unknown",
     examines="scopes of live credentials for audiences that report use",
     find=_find,
 )

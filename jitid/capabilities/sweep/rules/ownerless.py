@@ -21,9 +21,9 @@ def _find(context: RuleContext) -> Iterator[Finding]:
     for agent, owner, suspended_at, disabled_at, credentials in context.query(_QUESTION):
         suspended = suspended_at is not None
         owner_state = (
-            f"{owner}, who owns {agent}, is not in the directory"
+            f"{owner}, the owner of {agent}, is not in the directory"
             if disabled_at is None
-            else f"{owner}, who owns {agent}, was disabled at {format_time(disabled_at)}"
+            else f"{owner}, the owner of {agent}, was disabled at {format_time(disabled_at)}"
         )
         state = f"; the agent was suspended at {format_time(suspended_at)}" if suspended else ""
         # A suspended agent gets no new credentials: if it has none left, the finding is less urgent.
@@ -48,7 +48,7 @@ RULE = Rule(
     owasp=("NHI1",),
     title="an agent without an owner",
     reports="a registered agent whose owner was disabled, or is not in the directory",
-    spares="one that was unregistered, and one whose owner is known by another name",
+    spares="an unregistered agent, and an owner that the directory has under another name",
     examines="owners of registered agents",
     find=_find,
 )

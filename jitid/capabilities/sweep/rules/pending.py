@@ -25,8 +25,8 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         identity = identity_id(uid)
         yield RULE.finding(
             identity,
-            f"a {kind} for {agent} on {task} was begun at {format_time(issued_at)} and never confirmed: its secret may "
-            f"exist, until {format_time(expires_at)}",
+            f"a {kind} for {agent} on {task} was recorded at {format_time(issued_at)} and never confirmed; its secret "
+            f"may be valid until {format_time(expires_at)}",
             since=issued_at,
             credentials=1,
             evidence={
@@ -47,9 +47,9 @@ RULE = Rule(
     severity=Severity.MEDIUM,
     group=RuleGroup.ORPHAN,
     owasp=("NHI1",),
-    title="never confirmed",
-    reports="a credential that was recorded and not confirmed within the time that making one takes (sweep_pending)",
-    spares="one that is being made just now",
+    title="recorded, but never confirmed",
+    reports="a credential that was recorded and not confirmed within sweep_pending",
+    spares="a credential that is being issued now",
     examines="live credentials without a fingerprint",
     find=_find,
     mended=True,

@@ -170,13 +170,13 @@ def _find(context: RuleContext) -> Iterator[Finding]:
     try:
         terms = context.terms
     except JitidError as error:
-        context.missed(f"today's policy cannot be asked: {error.message}")
+        context.missed(f"today's policy cannot be evaluated: {error.message}")
         return
     for (rules, needs), alike in _refused_by_policy(context, terms).items():
         credential = alike.first.credential
         yield RULE.finding(
             ", ".join(rules) + (f" (approval by {', '.join(needs)})" if needs else ""),
-            f"today's policy would not issue {_counted(alike.credentials)}, such as {credential.jti}: "
+            f"today's policy would refuse {_counted(alike.credentials)}, such as {credential.jti}: "
             f"{alike.first.new.reason}",
             severity=Severity.INFO if needs else RULE.severity,
             credentials=alike.credentials,
@@ -265,12 +265,12 @@ RULE = Rule(
     severity=Severity.MEDIUM,
     group=RuleGroup.GOVERNANCE,
     owasp=("NHI5",),
-    title="what would not be issued today",
-    reports="live credentials that today's policy, or the limits of a delegator or an agent in the directory, would "
-    "refuse, asked for just what each holds at the time of its issue; what approval alone is lacking for is `info`",
-    spares="what was permitted or approved of, and would be again; a limit of how many may live at the same time, and "
-    "what other rules report: delegators who were disabled, reviews that are overdue",
-    examines="what live credentials hold, by today's policy and directory",
+    title="credentials that would be refused today",
+    reports="live credentials that today's policy or directory would refuse at their time of issue; "
+    "if only an approval is missing, the severity is `info`",
+    spares="credentials that are still permitted or approved; limits on the number of live credentials; "
+    "disabled delegators and overdue reviews, which other rules report",
+    examines="live credentials against today's policy and directory",
     find=_find,
     pick=_pick,
     picks_among_all=True,

@@ -26,7 +26,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         identity = identity_id(uid)
         yield RULE.finding(
             credential_id(jti),
-            f"{agent} on {task}: a second renewal was refused at {format_time(reused_at)}; the identity lives until "
+            f"{agent} on {task}: a second renewal was refused at {format_time(reused_at)}; the identity is valid until "
             f"{format_time(last_expires_at)}",
             since=reused_at,
             credentials=live,
@@ -49,8 +49,8 @@ RULE = Rule(
     group=RuleGroup.VALID,
     owasp=("NHI2", "NHI7"),
     title="renewed twice",
-    reports="a live identity with a credential that was presented for renewal after it had been renewed",
-    spares="a repetition of the same request by its Idempotency-Key, and an identity of which nothing lives",
+    reports="a live identity with a credential that was presented for renewal again after it had been renewed",
+    spares="a repeated request with the same Idempotency-Key, and an ended identity",
     examines="credentials that were presented for a second renewal",
     find=_find,
 )

@@ -21,8 +21,8 @@ def _find(context: RuleContext) -> Iterator[Finding]:
     for agent, owner, review_at, reviewed_at, credentials in context.query(_QUESTION):
         yield RULE.finding(
             agent,
-            f"{agent} was to be reviewed until {format_time(review_at)}: nothing is issued to it before {owner} has "
-            "reviewed it",
+            f"the review of {agent} was due at {format_time(review_at)}; no credential is issued to it until {owner} "
+            "reviews it",
             since=review_at,
             credentials=credentials,
             evidence={"owner": owner, "review_at": review_at, "reviewed_at": reviewed_at},
@@ -35,9 +35,9 @@ RULE = Rule(
     severity=Severity.MEDIUM,
     group=RuleGroup.GOVERNANCE,
     owasp=("NHI1",),
-    title="an agent that nobody has reviewed",
+    title="an agent with an overdue review",
     reports="a registered agent whose review date has passed",
-    spares="one that is suspended or was unregistered, and one whose review is still to come",
+    spares="a suspended or unregistered agent, and a review that is not due yet",
     examines="review dates of registered agents",
     find=_find,
 )

@@ -40,13 +40,13 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         tried = (
             "was never tried"
             if not attempts
-            else f"was tried {attempts} times"
+            else f"failed {attempts} times"
             if attempts > 1
-            else "was tried once"
+            else "failed once"
         )
         yield RULE.finding(
             credential,
-            f"the {kind} of {agent} on {task} is dead since {format_time(died_at)}, and to end it at target "
+            f"the {kind} of {agent} on {task} ended at {format_time(died_at)}, but its revocation at target "
             f"{safe(target)} {tried}{proof_text}",
             since=died_at,
             credentials=1,
@@ -58,8 +58,8 @@ def _find(context: RuleContext) -> Iterator[Finding]:
 def _by_hand(credential: str, name: str, agent: str, task: str, died_at: int, proof: str | None) -> Finding:
     return RULE.finding(
         credential,
-        f"the adopted secret {name} is dead in the ledger since {format_time(died_at)}, and nobody has said that it is "
-        f"where it is kept: {safe(proof or '')}",
+        f"the adopted secret {name} ended in the ledger at {format_time(died_at)}; its deletion where it is kept is "
+        f"not confirmed: {safe(proof or '')}",
         since=died_at,
         credentials=1,
         evidence={"agent": agent, "task": task, "kind": Kind.ADOPTED.value, "name": name, "died_at": died_at},
@@ -72,11 +72,11 @@ RULE = Rule(
     severity=Severity.HIGH,
     group=RuleGroup.VALID,
     owasp=("NHI1",),
-    title="dead, and not ended at its target",
-    reports="a credential that has ended in the ledger and that its target refuses to end, or has not for an hour; "
-    "and an adopted secret that somebody has to end, until `jitid adopt ended` says so",
-    spares="one that is to be tried again soon, and one whose end was confirmed",
-    examines="what is to be ended at targets",
+    title="ended, but not revoked at its target",
+    reports="an ended credential that its target refuses to revoke, or has not revoked for an hour; "
+    "an adopted secret that an operator must delete, until `jitid adopt ended` confirms it",
+    spares="a revocation that will soon be tried again, and a confirmed one",
+    examines="revocations that are due at targets",
     find=_find,
     mended=True,
     clears=True,

@@ -37,13 +37,13 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         falsely_confirmed = settled_at is not None and settlement == Settlement.DONE
         detail = ""
         if falsely_confirmed:
-            detail = f", though its end was confirmed at {format_time(settled_at)}"
+            detail = f", although its revocation was confirmed at {format_time(settled_at)}"
         elif honoured_until is not None:
-            detail = f", and cannot end it before {format_time(honoured_until)}"
+            detail = f", and cannot revoke it before {format_time(honoured_until)}"
         yield RULE.finding(
             credential_id(jti),
-            f"the {kind} of {agent} on {task} is dead since {format_time(died_at)}, and target {safe(target)} still "
-            f"takes it{detail}",
+            f"the {kind} of {agent} on {task} ended at {format_time(died_at)}, but target {safe(target)} still accepts "
+            f"it{detail}",
             since=died_at,
             credentials=1,
             severity=Severity.CRITICAL if falsely_confirmed else Severity.HIGH,
@@ -57,10 +57,11 @@ RULE = Rule(
     severity=Severity.HIGH,
     group=RuleGroup.VALID,
     owasp=("NHI1",),
-    title="dead, and taken at its target",
-    reports="a credential that has ended in the ledger and that its target takes, whatever was confirmed before",
-    spares="one that lives in the ledger, and one that ended after the target was asked",
-    examines="what exists at targets",
+    title="ended, but still accepted at its target",
+    reports="a credential that ended in the ledger and that its target still accepts, even if the revocation was "
+    "confirmed",
+    spares="a live credential, and a credential that ended after the target was queried",
+    examines="credentials at targets",
     find=_find,
     mended=True,
     clears=True,

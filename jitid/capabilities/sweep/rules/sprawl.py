@@ -36,7 +36,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         if credentials > limit:
             yield RULE.finding(
                 delegator,
-                f"{credentials} live credentials descend from {delegator}; {limit} is the limit",
+                f"{delegator} has {credentials} live credentials; the limit is {limit}",
                 credentials=credentials,
                 evidence={"limit": limit},
                 remedy=f"jitid revoke --delegator {word(delegator)}",
@@ -46,9 +46,8 @@ def _find(context: RuleContext) -> Iterator[Finding]:
     if theirs > context.limits.agents_per_person * persons:
         yield RULE.finding(
             "all persons",
-            f"{theirs} live credentials descend from {persons if persons > 1 else 'one'} "
-            f"{'persons' if persons > 1 else 'person'}, {theirs / persons:.1f} each on average; "
-            f"{context.limits.agents_per_person} is the limit",
+            f"{persons if persons > 1 else 'one'} {'persons have' if persons > 1 else 'person has'} {theirs} live "
+            f"credentials, {theirs / persons:.1f} per person; the limit is {context.limits.agents_per_person}",
             credentials=theirs,
             evidence={"persons": persons, "limit": context.limits.agents_per_person},
             remedy="jitid report",
@@ -60,10 +59,10 @@ RULE = Rule(
     severity=Severity.MEDIUM,
     group=RuleGroup.SPRAWL,
     owasp=("NHI1", "NHI5"),
-    title="too many for one delegator",
-    reports="a delegator from whom more descends than sweep_identities, and a fleet with more to a person than "
-    "sweep_agents_per_person",
-    spares="a delegator with just as many, what has ended, and standing secrets that were adopted",
+    title="too many credentials of one delegator",
+    reports="a delegator with more than sweep_identities live credentials, or more than sweep_agents_per_person per "
+    "person on average",
+    spares="a number equal to the limit, ended credentials, and adopted secrets",
     examines="delegators with live credentials",
     find=_find,
 )

@@ -28,16 +28,16 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         credential = credential_id(jti)
         lifetime = expires_at - issued_at
         limit = context.limits.max_lifetime(sensitivity)
-        lifetime_text = f"lives {format_duration(lifetime)}, until {format_time(expires_at)}"
+        lifetime_text = f"is valid for {format_duration(lifetime)}, until {format_time(expires_at)}"
         subject, remedy = f"the {kind} of {agent} on {task}", f"jitid revoke {credential}"
         if kind == Kind.ADOPTED:
             name = task.removeprefix(ADOPTED)
-            subject = f"the adopted secret {name} of {agent}, which is kept at {safe(location or '?')},"
+            subject = f"the adopted secret {name} of {agent} (kept at {safe(location or '?')})"
             remedy = f"jitid adopt suggest {operand(name)}"
-            lifetime_text = "never ends" if expires_at == NO_EXPIRY else lifetime_text
+            lifetime_text = "never expires" if expires_at == NO_EXPIRY else lifetime_text
         yield RULE.finding(
             credential,
-            f"{subject} {lifetime_text}; for sensitivity {sensitivity} {format_duration(limit)} is the limit",
+            f"{subject} {lifetime_text}; the limit for sensitivity {sensitivity} is {format_duration(limit)}",
             since=issued_at,
             credentials=1,
             evidence={
@@ -63,9 +63,9 @@ RULE = Rule(
     group=RuleGroup.SPRAWL,
     owasp=("NHI7",),
     title="a standing credential",
-    reports="a live credential whose lifetime is over the limit of its sensitivity (sweep_standing_low, …_critical), "
-    "as that of an adopted secret mostly is",
-    spares="one that lives just as long as its sensitivity permits, or that a successor soon replaces",
+    reports="a live credential with a lifetime above the limit of its sensitivity (sweep_standing_low, …_critical), "
+    "such as most adopted secrets",
+    spares="a lifetime equal to the limit, and a credential that a successor will soon replace",
     examines="live credentials",
     find=_find,
     # A superseded credential is valid for the overlap, which may be long.

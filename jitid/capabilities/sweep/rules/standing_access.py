@@ -30,14 +30,17 @@ def _find(context: RuleContext) -> Iterator[Finding]:
     rows = context.query(_QUESTION, long=_LONG, key_age=context.limits.key_age)
     for uid, name, roles, key, issued_at, expires_at, disabled_at in rows:
         access = access_id(uid)
-        may = f"{name} may ask an authority until {format_time(expires_at)}"
+        may = f"{name} has access to the authority until {format_time(expires_at)}"
         if disabled_at is not None:
-            summary, since = f"{may}, and was disabled at {format_time(disabled_at)}", disabled_at
+            summary, since = f"{may}, but was disabled at {format_time(disabled_at)}", disabled_at
         elif key:
-            summary, since = f"{may} by a key of {format_time(issued_at)}", issued_at + context.limits.key_age
+            summary, since = (
+                f"{may} with a key from {format_time(issued_at)}",
+                issued_at + context.limits.key_age,
+            )
         else:
             summary, since = (
-                f"{may} by a bearer that counts for {format_duration(expires_at - issued_at)}",
+                f"{may} with an access token that is valid for {format_duration(expires_at - issued_at)}",
                 issued_at,
             )
         yield RULE.finding(
@@ -62,8 +65,8 @@ RULE = Rule(
     group=RuleGroup.GOVERNANCE,
     owasp=("NHI1", "NHI7"),
     title="standing access to the authority",
-    reports="a bearer that counts for more than 7d, a key older than sweep_key_age, access of a disabled delegator",
-    spares="what has ended, and a bearer as long whose only roles are verifier and auditor",
-    examines="who may ask an authority, and until when",
+    reports="an access token valid for more than 7d, a key older than sweep_key_age, access of a disabled delegator",
+    spares="ended access, and a long access token with only the roles verifier and auditor",
+    examines="access to the authority, and its expiry",
     find=_find,
 )

@@ -39,7 +39,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         )
         yield RULE.finding(
             f"{delegator} ({sensitivity})",
-            f"that {delegator} delegates is merely stated, for live credentials of sensitivity {sensitivity}",
+            f"delegator {delegator} is unverified (only asserted) for live credentials of sensitivity {sensitivity}",
             since=first_issued_at,
             credentials=credentials,
             evidence={"delegator": delegator, "sensitivity": sensitivity, "first_issued_at": first_issued_at},
@@ -60,9 +60,9 @@ RULE = Rule(
     group=RuleGroup.SPRAWL,
     owasp=("NHI4",),
     title="a delegator without proof",
-    reports="a delegator who was merely asserted for live work of a sensitivity above sweep_asserted",
-    spares="the same work for a delegator who was proved: by login, by an access token or by ID token",
-    examines="how the delegators of live credentials were proved",
+    reports="a delegator who was only asserted, for live credentials with a sensitivity above sweep_asserted",
+    spares="a delegator who was proved by a login, an access token or an ID token",
+    examines="the proof of the delegators of live credentials",
     find=_find,
     suspect=f"i.proof = 'asserted' AND i.sensitivity IN ({_LEVELS})",
     values=_values,
