@@ -240,7 +240,7 @@ def test_a_kind_that_its_holder_may_obtain_is_beyond_the_record_too(world: World
     more = world.issue(agent="nightly", task="T3", may_kind=("jwt", "ssh-cert"))
     world.register("nightly", kinds=("jwt",))
     (finding,) = found(world, "policy-drift")
-    assert finding.evidence["reasons"] == ["agent `nightly` is given jwt only, not `ssh-cert`"]
+    assert finding.evidence["reasons"] == ["agent `nightly` may have jwt only, not `ssh-cert`"]
     assert (finding.evidence["rules"], finding.credentials) == (["agent-kind"], 1)
     fixed(world, "policy-drift")
     with pytest.raises(InvalidCredentialError):
