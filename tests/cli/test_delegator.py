@@ -69,8 +69,8 @@ def test_a_list_may_be_as_programs_write_it(shell: Shell, name: str, content: by
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("l.csv", "name,groups\nalice,É\n".encode("latin-1"), "line 2: it is not UTF-8"),
-        ("u.csv", "name\nalice\n".encode("utf-16"), "line 1: it is not UTF-8"),
+        ("l.csv", "name,groups\nalice,É\n".encode("latin-1"), "line 2: not UTF-8"),
+        ("u.csv", "name\nalice\n".encode("utf-16"), "line 1: not UTF-8"),
         ("b.jsonl", b'\xef\xbb\xbf{"name": "alice"}\n', "line 1: it starts with a byte order mark"),
         ("b.json", b'\xef\xbb\xbf[{"userName": "alice"}]', "the file starts with a byte order mark"),
         ("x.json", b'[{"userName": "\xff"}]', "the list is not UTF-8"),

@@ -31,7 +31,7 @@ def _ttl_opt() -> int | None:
     return opt(
         DURATION,
         "--ttl",
-        help="Lifetime (default: token 12h, key 30d; maximum: token 30d, key 365d).",
+        help="Lifetime (default: token 12h, key 30d).",
         default=None,
     )
 
@@ -61,8 +61,8 @@ class GrantAccess(_AccessOperation):
     No role includes another one. A caller without a role may use its own credentials: issue, delegate, renew and
     revoke them. It may also decide on approvals for its groups.
 
-    With --key a client authenticates with its private key (RFC 7523). FILE has the public key. The verb then prints
-    the id of the access credential.
+    With --key a client authenticates with its private key (RFC 7523). FILE has the public key: a JWK, PEM or a line of
+    OpenSSH. The verb then prints the id of the access credential.
     """
 
     # The bootstrap credential has no role: it grants the first administrator access, which uses it up.
@@ -78,11 +78,11 @@ class GrantAccess(_AccessOperation):
         opts(
             ROLE,
             "--role",
-            help="A role: issuer, verifier, responder, sweeper, auditor or admin; repeatable.",
+            help="issuer, verifier, responder, sweeper, auditor or admin; repeatable.",
         )
     )
     audience: tuple[str, ...] = local(
-        opts(AUDIENCE, "--audience", help="An audience of the service, the only tokens it sees; repeatable.")
+        opts(AUDIENCE, "--audience", help="Audience of the tokens it sees; repeatable.")
     )
     all_audiences: bool = local(flag("--all-audiences", help="Show it tokens for any audience."))
     ttl: int | None = local(_ttl_opt())
@@ -90,7 +90,7 @@ class GrantAccess(_AccessOperation):
         opt(
             FILE,
             "--key",
-            help="Register the public key in FILE (JWK, PEM, OpenSSH), without a token.",
+            help="Register the public key in FILE, without a token.",
         )
     )
     wanted: AccessRequest
@@ -134,7 +134,7 @@ class RotateAccess(_AccessOperation):
     overlap: int | None = opt(
         typed_as(COUNT, DURATION.metavar, parse=DURATION.parse),
         "--overlap",
-        help="Keep the old token valid for this long (default: 0).",
+        help="Overlap with the old token (default: none).",
         default=None,
     )
     """Seconds that the old token stays valid; None for 0, or for 60 if callers rotate their own token."""
@@ -153,7 +153,7 @@ class RevokeAccess(Operation["AccessEnded"]):
     """Revoke access by its id, or all access of a caller.
 
     For a caller with a role, an id also revokes the predecessors and successors that its holder created by rotation:
-    a thief may have created them. Those that an administrator created stay valid. A caller without a role revokes the
+    a thief may have created them. The ones from an administrator stay valid. A caller without a role revokes the
     id alone.
 
     Credentials that were issued to the holder stay valid. To revoke them, use jitid-revoke(1).

@@ -83,19 +83,19 @@ class AgentOptions(Declared):
 
     owner: str | None = local(opt(OWNER, "--owner", help="The owner, a known delegator."))
     purpose: str | None = local(opt(PURPOSE, "--purpose", help="The agent's purpose."))
-    scope: tuple[Scope, ...] = local(opts(SCOPE, "--scope", help="A permitted scope; repeatable."))
+    scope: tuple[Scope, ...] = local(opts(SCOPE, "--scope", help="Permitted scope; repeatable."))
     audience: tuple[str, ...] = local(
         opts(
             AUDIENCE,
             "--audience",
-            help="A permitted audience; repeatable.",
+            help="Permitted audience; repeatable.",
         )
     )
     kind: tuple[str, ...] = local(
-        opts(KIND, "--kind", help="A permitted kind (default: jwt and opaque); repeatable.")
+        opts(KIND, "--kind", help="Permitted kind (default: jwt, opaque); repeatable.")
     )
     max_ttl: int | None = local(
-        opt(DURATION, "--max-ttl", help="Maximum lifetime of a credential (default: 1h).")
+        opt(DURATION, "--max-ttl", help="Maximum lifetime of credentials (default: 1h).")
     )
     concurrency: int | None = local(
         opt(CONCURRENCY, "--concurrency", help="Limit of live identities (default: unlimited).")
@@ -104,7 +104,7 @@ class AgentOptions(Declared):
         opts(
             SHARE_NAME,
             "--may-use",
-            help="A permitted user of the name: a delegator, group:NAME or agent:NAME; repeatable.",
+            help="Permitted user of the name: a delegator, group:NAME, agent:NAME; repeatable.",
         )
     )
 
@@ -125,9 +125,7 @@ class RegisterAgent(AgentOptions, Operation["KeptAgent"]):
     view = KEPT
 
     name: str = arg(AGENT, "NAME", help="The name of an agent.")
-    review: str | None = local(
-        opt(WHEN, "--review", help="Date of its review: a duration or a time (default: 90d).")
-    )
+    review: str | None = local(opt(WHEN, "--review", help="Time of its review, or the delay (default: 90d)."))
     stated: StatedAgent
     due: Due
     most: int | None = computed(COUNT, absent=0, default=None)
@@ -177,7 +175,7 @@ class ReviewAgent(Operation["KeptAgent"]):
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     next_: str | None = local(
-        opt(WHEN, "--next", help="Date of the next review: a duration or a time (default: 90d).")
+        opt(WHEN, "--next", help="Time of the next review, or the delay (default: 90d).")
     )
     due: Due
     accept_clock: bool = False
@@ -288,7 +286,7 @@ class ListAgents(PagedOperation["AgentPage"]):
     owner: str | None = opt(filtered(OWNER), "--owner", help="Only agents of this owner.", default=None)
     """Any name of the owner."""
     state: AgentState | None = opt(
-        AGENT_STATE, "--state", help="registered, overdue, suspended or unregistered.", default=None
+        AGENT_STATE, "--state", help="registered, overdue, suspended, unregistered.", default=None
     )
     limit: int = rows_opt()
     after: str | None = opt(
@@ -343,7 +341,7 @@ class DelegatorOptions(Declared):
         opts(
             SCOPE,
             "--entitlement",
-            help="Permit the delegator to hand out SCOPE, and only such scopes; repeatable.",
+            help="Permitted scope (all others are refused); repeatable.",
         )
     )
     no_entitlements: bool = local(flag("--no-entitlements", help="Permit only scopes of --entitlement."))
@@ -354,7 +352,7 @@ class DelegatorOptions(Declared):
         opts(
             typed_as(ALIAS, "SUBJECT", parse=_subject),
             "--subject",
-            help="Subject in ID tokens: 'ISS SUB', from `iss` and `sub`; repeatable.",
+            help="Subject in ID tokens, 'ISS SUB'; repeatable.",
         )
     )
 
@@ -374,7 +372,7 @@ class AddDelegator(DelegatorOptions, Operation["Edited"]):
 
     name: str = local(arg(_NEW_PERSON, "NAME", help="The name: NAME, user:NAME or system:NAME."))
     sensitivity: str | None = local(
-        opt(SENSITIVITY, "--sensitivity", help="Highest permitted sensitivity (default: critical).")
+        opt(SENSITIVITY, "--sensitivity", help="Highest sensitivity (default: critical).")
     )
     stated: StatedDelegator
     accept_clock: bool = False
@@ -397,17 +395,15 @@ class ChangeDelegator(DelegatorOptions, Operation["Edited"]):
     remove_entitlement: tuple[Scope, ...] = local(
         opts(SCOPE, "--remove-entitlement", help="Remove this entitlement; repeatable.")
     )
-    sensitivity: str | None = local(opt(SENSITIVITY, "--sensitivity", help="Highest permitted sensitivity."))
+    sensitivity: str | None = local(opt(SENSITIVITY, "--sensitivity", help="Highest sensitivity."))
     no_groups: bool = local(flag("--no-groups", help="Remove all groups except those of --group."))
     remove_group: tuple[str, ...] = local(
         opts(GROUP, "--remove-group", help="Remove this group; repeatable.")
     )
     no_manager: bool = local(flag("--no-manager", help="Remove the manager."))
-    no_aliases: bool = local(
-        flag("--no-aliases", help="Remove all aliases except those of --alias and --subject.")
-    )
+    no_aliases: bool = local(flag("--no-aliases", help="Remove aliases except --alias and --subject."))
     remove_alias: tuple[str, ...] = local(
-        opts(ALIAS, "--remove-alias", help="Remove the alias NAME or the subject 'ISS SUB'; repeatable.")
+        opts(ALIAS, "--remove-alias", help="Remove NAME or subject 'ISS SUB'; repeatable.")
     )
     edit: Edit
     accept_clock: bool = False
@@ -534,12 +530,12 @@ class ImportDelegators(Operation["Reconciled"]):
         opt(
             choice("csv", "scim", "jsonl", metavar="FORM", label="form of a list"),
             "--as",
-            help="csv, scim or jsonl (default: by the ending of FILE).",
+            help="csv, scim, jsonl (default: by FILE's ending).",
         )
     )
     roster: Roster
     source: RosterSource
-    full: bool = flag("--full", help="Disable imported delegators that are not in FILE.", default=False)
+    full: bool = flag("--full", help="Disable imported delegators missing in FILE.", default=False)
     reason: str | None = reason_opt()
     most: int | None = computed(COUNT, absent=0)
     """The maximum number of delegators disabled, and of live credentials ended; None for any number."""
