@@ -372,10 +372,14 @@ def limits(person: Delegator | None, agent: Agent | None) -> list[tuple[str, Seq
     bounds: list[tuple[str, Sequence[str], str]] = []
     if person is not None and person.entitlements is not None:
         bounds.append(
-            ("delegator-entitlement", person.entitlements, f"{label(person.name)} may not hand it out")
+            (
+                "delegator-entitlement",
+                person.entitlements,
+                f"outside the entitlements of {label(person.name)}",
+            )
         )
     if agent is not None:
-        bounds.append(("agent-scope", agent.scopes, f"agent {label(agent.name)} may not hold it"))
+        bounds.append(("agent-scope", agent.scopes, f"outside the record of agent {label(agent.name)}"))
     return bounds
 
 

@@ -256,7 +256,7 @@ def _judged(
     if past is not None and past.intervals.longest is not None:
         min_silence = max(_INTERVALS * past.intervals.longest, _PATIENCE)
         if min_silence < allowed_days:
-            allowed_days, note = min_silence, f", and before at least every {_days(past.intervals.longest)}"
+            allowed_days, note = min_silence, f", but at least every {_days(past.intervals.longest)} before"
     if silent_days >= allowed_days:
         return verdict(
             Advice.UNREGISTER,

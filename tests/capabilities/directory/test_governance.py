@@ -156,17 +156,17 @@ CHANGES: dict[Callable[[World], None], tuple[str, str, str]] = {
     ),
     _other_scopes: (
         "agent-scope",
-        "agent `planner` may not hold it: scope `repo:*`",
+        "outside the record of agent `planner`: scope `repo:*`",
         "permitted scopes: `repo:read`, `log:*`",
     ),
     _entitle_less: (
         "delegator-entitlement",
-        "`user:alice` may not hand it out: scope `repo:*`",
+        "outside the entitlements of `user:alice`: scope `repo:*`",
         "permitted scopes: `repo:read`",
     ),
     _entitle_to_nothing: (
         "delegator-entitlement",
-        "`user:alice` may not hand it out: scope `repo:*`",
+        "outside the entitlements of `user:alice`: scope `repo:*`",
         "permitted scopes: none",
     ),
 }
@@ -348,8 +348,8 @@ def test_narrowing_leaves_out_what_the_directory_does_not_permit(lenient: World)
     made = lenient.issue(scopes=wanted, allow_narrower=True)
     assert made.issued.scopes == ("repo:read",)
     assert made.issued.notes == (
-        "without scope `mail:send`: `user:alice` may not hand it out (rule `delegator-entitlement`)",
-        "without scope `log:read`: agent `planner` may not hold it (rule `agent-scope`)",
+        "without scope `mail:send`: outside the entitlements of `user:alice` (rule `delegator-entitlement`)",
+        "without scope `log:read`: outside the record of agent `planner` (rule `agent-scope`)",
     )
     event = lenient.events()[-1]
     assert (event["scopes"], event["granted"]) == (["log:read", "mail:send", "repo:read"], ["repo:read"])

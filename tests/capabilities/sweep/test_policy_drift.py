@@ -253,7 +253,7 @@ def test_of_an_agent_just_those_end_that_its_record_refuses(world: World) -> Non
     narrow = world.issue(agent="nightly", task="T2", scopes=("repo:acme:read",))
     world.register("nightly", scopes=("repo:*:*",))
     (finding,) = found(world, "policy-drift")
-    assert finding.evidence["reasons"] == ["agent `nightly` may not hold it: scope `deploy:web`"]
+    assert finding.evidence["reasons"] == ["outside the record of agent `nightly`: scope `deploy:web`"]
     (done,) = fixed(world, "policy-drift")
     assert done.credentials == 1
     with pytest.raises(InvalidCredentialError):
