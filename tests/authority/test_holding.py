@@ -486,13 +486,13 @@ def test_the_address_of_the_authority_is_no_service(tmp_path: Path) -> None:
 
 
 def test_a_verifier_says_which_audiences_are_its_own(world: World) -> None:
-    with pytest.raises(UsageError, match="no audience is named"):
+    with pytest.raises(UsageError, match="the role verifier requires an audience"):
         world.authority.perform(GrantAccess(wanted=AccessRequest(GATE, ("verifier",))))
     with pytest.raises(UsageError, match="exclude each other"):
         world.authority.perform(
             GrantAccess(wanted=AccessRequest(GATE, ("verifier",), audiences=(API,), all_audiences=True))
         )
-    with pytest.raises(UsageError, match="not one audience"):
+    with pytest.raises(UsageError, match="not a single audience"):
         world.authority.perform(GrantAccess(wanted=AccessRequest(GATE, audiences=("https://*.example",))))
 
 

@@ -337,7 +337,7 @@ def test_a_name_that_several_share_is_an_error_that_lists_them(world: World) -> 
         issue(world, BOB, delegator=None, task=f"{owner.name}/INC-1")
     with pytest.raises(UsageError) as refused:
         issue(world, BOB, delegator=None, task="INC-1")
-    assert refused.value.hint == "name one of them: user:alice/INC-1, user:eve/INC-1"
+    assert refused.value.hint == "use one of: user:alice/INC-1, user:eve/INC-1"
     issue(world, BOB, delegator=None, task="user:bob/INC-1")
     issue(world, BOB, delegator=None, task="INC-1")
 
@@ -407,7 +407,7 @@ def test_an_agent_ends_the_task_that_it_opened_after_a_renewal_too(world: World)
 def test_roles_name_a_task_with_its_owner(world: World) -> None:
     for owner in (ALICE, BOB):
         issue(world, owner, delegator=None, task="INC-1")
-    with pytest.raises(UsageError, match="several tasks are called"):
+    with pytest.raises(UsageError, match="several tasks have the name"):
         ask(world, RESPONDER, inventory_operations.Retire(task="INC-1"))
     assert listed(world, RESPONDER, task="user:bob/INC-1") == ["user:bob INC-1"]
     assert ask(world, RESPONDER, inventory_operations.Retire(task="user:bob/INC-1")).credentials == 1

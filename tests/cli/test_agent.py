@@ -219,7 +219,7 @@ def test_what_is_told_of_a_name_that_begins_as_an_option_can_be_pasted(shell: Sh
     assert shell.good("agent", "show", "--field", "state", "--", name) == "suspended\n"
     refused = shell.run("issue", "--delegator", "alice", f"--agent={name}", "--task", "LATER")
     assert refused.returncode == 4
-    told = refused.stderr.strip().rpartition("in order again: ")[2]
+    told = refused.stderr.strip().rpartition("to resume the agent: ")[2]
     assert _pasted(shell, told).returncode == 0
     assert shell.good("agent", "show", "--field", "state", "--", name) == "registered\n"
 

@@ -69,8 +69,8 @@ def test_a_list_may_be_as_programs_write_it(shell: Shell, name: str, content: by
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("l.csv", "name,groups\nalice,É\n".encode("latin-1"), "line 2: it is not UTF-8"),
-        ("u.csv", "name\nalice\n".encode("utf-16"), "line 1: it is not UTF-8"),
+        ("l.csv", "name,groups\nalice,É\n".encode("latin-1"), "line 2: not UTF-8"),
+        ("u.csv", "name\nalice\n".encode("utf-16"), "line 1: not UTF-8"),
         ("b.jsonl", b'\xef\xbb\xbf{"name": "alice"}\n', "line 1: it starts with a byte order mark"),
         ("b.json", b'\xef\xbb\xbf[{"userName": "alice"}]', "the file starts with a byte order mark"),
         ("x.json", b'[{"userName": "\xff"}]', "the list is not UTF-8"),
@@ -78,10 +78,10 @@ def test_a_list_may_be_as_programs_write_it(shell: Shell, name: str, content: by
         ("deep.json", b"[" * 100_000, "the file is nested too deep"),
         ("nul.csv", b"name\nali\0ce\n", r"line 2: the delegator name `ali\x00ce`"),
         ("esc.csv", b"name,groups\nalice,\x1b[31mred\n", r"line 2: `\x1b[31mred` is no name of a group"),
-        ("eof.csv", b'name,groups\nalice,"sre\nbob,x\n', "line 2: the quotes do not fit"),
-        ("none.json", b"", "the list names nobody"),
+        ("eof.csv", b'name,groups\nalice,"sre\nbob,x\n', "line 2: invalid quotes"),
+        ("none.json", b"", "the list has no delegators"),
         ("none.csv", b"", "the file is empty"),
-        ("none.jsonl", b"\n\n", "the list names nobody"),
+        ("none.jsonl", b"\n\n", "the list has no delegators"),
     ],
 )
 def test_a_list_that_is_none_is_refused_and_nothing_shown_acts(
@@ -269,7 +269,7 @@ def test_a_hostile_subject_is_one_word_of_the_command_that_is_told(shell: Shell,
     given = ("bob", "--subject", subject) if verb == "add" else ("p.jsonl",)
     refused = shell.run("delegator", verb, *given)
     assert refused.returncode == 2
-    told = refused.stderr.strip().rpartition("theirs no longer: ")[2]
+    told = refused.stderr.strip().rpartition("to free the name: ")[2]
     script = "jitid() { " + subprocess.list2cmdline(command()) + ' "$@"; }\n' + told
     done = subprocess.run(
         ["bash", "-c", script], capture_output=True, text=True, env=shell.environment, cwd=shell.home

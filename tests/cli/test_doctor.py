@@ -438,7 +438,7 @@ def test_targets_are_visited_each_by_itself(shell: Shell, tmp_path: Path) -> Non
         ("shop", "ok"),
         ("down", "failure"),
         ("odd", "failure"),
-        ("1 credential that is dead in the ledger may still work at a target", "warning"),
+        ("1 ended credential may still work at a target", "warning"),
     ]
     assert "did you mean `program`?" in told["odd"]["repair"]
     assert shell.good("list", "--live", "--kind", "exec:shop", "--field", "jti") == ""

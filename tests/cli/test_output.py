@@ -108,7 +108,7 @@ CHANGING = [
     ("task share PIPE3 --with bob", "what the command did stands"),
     ("delegator add user:zoe", "what the command did stands"),
     ("keys rotate", "what the command did stands"),
-    ("access grant carol --role auditor", "what was just granted was revoked"),
+    ("access grant carol --role auditor", "the new access credential was revoked"),
     ("sweep --rule standing", "what the command did stands"),
     ("helper git get --task PIPE4 --delegator alice", "the credential just made was revoked"),
     ("renew", "the successor was ended; the old token works as before"),

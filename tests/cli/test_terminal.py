@@ -116,7 +116,7 @@ def test_an_import_that_disables_many_asks_for_the_number(shell: Shell) -> None:
     (shell.home / "few.csv").write_text("name\nmany-0\n")
     for answer, status, left in (("", 2, 4), ("y", 2, 4), ("3", 0, 1)):
         terminal = Terminal(shell, "delegator", "import", "few.csv", "--full", "--max", "2")
-        terminal.until("anything else changes nothing")
+        terminal.until("any other answer changes nothing")
         terminal.type(answer)
         done, shown = terminal.end()
         assert done == status, shown

@@ -72,7 +72,7 @@ def test_the_type_of_a_resource_belongs_to_its_name(asked: Asked) -> None:
     ("change", "reason"),
     [
         ({"action": {"name": "repo:write"}}, "no scope of the credential covers"),
-        ({"action": {"name": "repo:*"}}, "is no action"),
+        ({"action": {"name": "repo:*"}}, "is not a single action"),
         ({"resource": {"type": "resource", "id": "acme/api"}}, "no scope of the credential covers"),
         ({"subject": {"type": "user", "id": "alice"}}, "proved by a credential and never named"),
         ({"subject": {"type": "token", "id": "nonsense"}}, "three parts"),

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 _GRANTS = ("access-grant", "access-rotate", "access-bootstrap")
 
 
-_NOT_VALID = "what you came with is not valid here: unknown, expired or ended; nothing was done"
-_HINT = "get another from whoever has the role admin: jitid access grant"
+_NOT_VALID = "the access token is not valid here: unknown, expired or revoked; nothing was done"
+_HINT = "an administrator can grant a new one: jitid access grant"
 
 
 def must_hold(snapshot: View, caller: Caller) -> None:
@@ -66,7 +66,9 @@ def must_hold(snapshot: View, caller: Caller) -> None:
         except InvalidCredentialError:
             holds = False
     if not holds:
-        raise RefusedError(f"the access of {caller.name} has ended; nothing was changed", _HINT)
+        raise RefusedError(
+            f"the access of {caller.name} was revoked or has expired; nothing was changed", _HINT
+        )
 
 
 def authenticate(snapshot: View, names: Names, token: Secret, client: str | None = None) -> Caller:
@@ -89,8 +91,7 @@ def authenticate(snapshot: View, names: Names, token: Secret, client: str | None
             caller = caller_of(snapshot, presented)
             if client not in (None, caller.name, caller.credential):
                 raise UnauthenticatedError(
-                    "the client_id is not the name of the caller that the access token was granted to; "
-                    "nothing was done"
+                    "the access token was granted to a caller other than `client_id`; nothing was done"
                 )
             return caller
     if client is not None:
@@ -160,7 +161,7 @@ def must_be_recorded(access: Access, event: bytes | None) -> None:
         document.get(name) != value for name, value in recorded.items()
     ):
         raise IntegrityError(
-            f"the ledger says that {access.id} was granted, and its audit log does not",
+            f"{access.id} is in the ledger, but no audit event records that it was granted",
             "run: jitid audit verify",
         )
 
@@ -217,22 +218,24 @@ def parse_assertion(text: str) -> Assertion:
     _, claims = jws.decode_object(payload_part, "payload")
     signature = jws.decode_part(signature_part, "signature")
     if "crit" in header or "b64" in header:
-        raise InvalidCredentialError("the assertion asks for an extension")
+        raise InvalidCredentialError(
+            "the assertion's header has an extension (`crit` or `b64`), which is not supported"
+        )
     typ, alg = header.get("typ", "JWT"), header.get("alg")
     if type(typ) is not str or typ.upper().removeprefix("APPLICATION/") not in _TYPES:
         raise InvalidCredentialError("the assertion's type is not JWT")
     alg = _NAMES.get(alg, alg) if type(alg) is str else None
     if alg not in ALGORITHMS:
-        raise InvalidCredentialError(f"the assertion's algorithm is none of {', '.join(ALGORITHMS)}")
+        raise InvalidCredentialError(f"the assertion's algorithm must be one of {', '.join(ALGORITHMS)}")
     client, jti, expires_at = claims.get("sub"), claims.get("jti"), claims.get("exp")
     if type(client) is not str or not client or claims.get("iss") != client:
         # RFC 7523, section 3, and OpenID Connect Core, section 9.
-        raise InvalidCredentialError("the assertion's `iss` and `sub` are not both the client's name")
+        raise InvalidCredentialError("the assertion's `iss` and `sub` must both be the client's name")
     if type(jti) is not str or not 0 < len(jti) <= _LONGEST_ID or not jti.isascii():
-        raise InvalidCredentialError("the assertion has no `jti` by which it is known again")
+        raise InvalidCredentialError("the assertion has no valid `jti`")
     issued_at = claims.get("iat")
     if type(expires_at) is not int or not (issued_at is None or type(issued_at) is int):
-        raise InvalidCredentialError("the assertion's `exp` is missing, or a time of it is no integer")
+        raise InvalidCredentialError("the assertion's `exp` is required; `exp` and `iat` must be integers")
     # Common clients sign for an hour and use the assertion at once. With the shorter limit, the ledger need not
     # remember used assertions for an hour.
     ends_at = expires_at if issued_at is None else min(expires_at, issued_at + LONGEST)
@@ -255,24 +258,22 @@ def check_assertion(
     aud = assertion.claims.get("aud")
     audience = aud[0] if type(aud) is list and len(aud) == 1 else aud
     if type(audience) is not str or audience not in audiences:
-        raise InvalidCredentialError("the assertion's `aud` is not this authority alone")
+        raise InvalidCredentialError("the assertion's `aud` must be this authority alone")
     if now >= assertion.ends_at:
         raise InvalidCredentialError(
-            f"the assertion has expired, or was signed {LONGEST} seconds ago or more",
-            expiry_hint(assertion.ends_at, "sign a new one for each request"),
+            f"the assertion has expired, or was signed {LONGEST} seconds ago or earlier",
+            expiry_hint(assertion.ends_at, "sign a new assertion for each request"),
         )
     if assertion.ends_at > now + LONGEST + CLOCK_LEEWAY:
-        raise InvalidCredentialError(
-            f"the assertion is good for more than {LONGEST} seconds, and does not say when it was signed"
-        )
+        raise InvalidCredentialError(f"the assertion without `iat` is valid for more than {LONGEST} seconds")
     for name in ("iat", "nbf"):
         value = assertion.claims.get(name, now)
         if type(value) is not int or value > now + CLOCK_LEEWAY:
-            raise InvalidCredentialError(f"the assertion's `{name}` is to come, or no integer")
+            raise InvalidCredentialError(f"the assertion's `{name}` must be an integer and not in the future")
     for id_, jwk in keys.items():
         if _signed_by(assertion, jwk):
             return id_
-    raise InvalidCredentialError("the assertion is signed by none of the client's keys")
+    raise InvalidCredentialError("the assertion's signature does not match any key of the client")
 
 
 def _signed_by(assertion: Assertion, jwk: Mapping[str, Any]) -> bool:

@@ -97,7 +97,7 @@ def grant(
     if caller is not None and caller.roles is not None and BOOTSTRAP in caller.roles:
         if "admin" not in roles:
             raise RefusedError(
-                "the bootstrap credential grants nothing but the first role admin; nothing was changed",
+                "the bootstrap credential can grant the first role admin only; nothing was changed",
                 "jitid access grant NAME --role admin",
             )
         spent = caller.credential
@@ -122,7 +122,7 @@ def bootstrap(transaction: Transaction, name: str) -> Granted:
     if admins:
         raise UsageError(
             f"{quote(admins[0].name)} has the role admin already; nothing was changed",
-            "they grant others access; or on the machine of the ledger: jitid access grant NAME --role admin",
+            "this administrator can grant access; or on the ledger's machine: jitid access grant NAME --role admin",
         )
     # The new bootstrap credential replaces the previous one.
     previous_id = next((access.id for access in _live(transaction) if access.bootstrap), None)
@@ -159,11 +159,14 @@ def rotate(
         if not (again and access.expires_at > now and _was_taken_back(transaction, id_)):
             raise _rotated_twice(access)
     elif state is not AccessState.ACTIVE:
-        raise UsageError(f"{id_} is {state.value}; nothing was changed", f"jitid access grant {access.name}")
+        raise UsageError(
+            f"{id_} is {state.value}; nothing was changed",
+            f"to grant access again: jitid access grant {access.name}",
+        )
     if access.fingerprint is None or access.bootstrap:
         raise UsageError(
-            f"{id_} has no bearer that could be rotated; nothing was changed",
-            f"grant access with the new key, and revoke this: jitid access revoke {id_}",
+            f"{id_} has no access token to rotate; nothing was changed",
+            f"grant access with the new key, then: jitid access revoke {id_}",
         )
     _must_be_enabled(transaction, access.name)
     by_holder = caller is not None and caller.roles is not None and caller.credential == id_
@@ -176,8 +179,8 @@ def rotate(
     lag = (OWN_OVERLAP if by_holder else 0) if overlap is None else overlap
     if not 0 <= lag <= LONGEST_OVERLAP:
         raise UsageError(
-            f"an overlap is {format_duration(LONGEST_OVERLAP)} at most; nothing was changed",
-            "such as --overlap 5m",
+            f"the overlap must be at most {format_duration(LONGEST_OVERLAP)}; nothing was changed",
+            "for example: --overlap 5m",
         )
     new_access, secret = _make(
         transaction, access.name, expires_at, roles=access.roles, predecessor=id_, audiences=access.audiences
@@ -216,7 +219,9 @@ def revoke(
     """
     check_reason(reason)
     if not ids and not names:
-        raise UsageError("nothing is named", "name an id (acc_…), or whose access it is")
+        raise UsageError(
+            "an id or a name is required", "state an id (acc_…), or the name of a person or service"
+        )
     selected = [find(transaction, id_) for id_ in ids]
     if not alone:
         selected = _with_lines(transaction, selected)
@@ -225,7 +230,7 @@ def revoke(
         of_name = AccessChanges(transaction).some(live=False, name=name, after=None, limit=_ALL)
         if not of_name:
             raise NotFoundError(
-                f"nobody called {label(name)} was ever granted access; nothing was changed",
+                f"{label(name)} was never granted access; nothing was changed",
                 "see: jitid access list --all",
             )
         selected += of_name
@@ -244,7 +249,7 @@ def find(snapshot: View, id_: str) -> Access:
     """Return an access credential by its id. Raises NotFoundError, UsageError."""
     access = AccessStore(snapshot).find(parse_access_id(id_))
     if access is None:
-        raise NotFoundError(f"the ledger knows no access credential {quote(id_)}", "see: jitid access list")
+        raise NotFoundError(f"unknown access credential {quote(id_)}", "see: jitid access list")
     return access
 
 
@@ -254,12 +259,12 @@ ROTATED_TWICE = "rotated-twice"
 
 def _rotated_twice(access: Access) -> PolicyDeniedError:
     reason = (
-        f"rule `{ROTATED_TWICE}`: {access.id} was rotated already, and has one successor; "
+        f"rule `{ROTATED_TWICE}`: {access.id} was rotated already, and has a successor; "
         "if you did not rotate it, it was stolen"
     )
     return PolicyDeniedError(
         f"denied: {reason}; nothing was changed",
-        f"use the successor; or end all that {access.name} has: jitid access revoke {access.name}",
+        f"use the successor; or revoke all access of {access.name}: jitid access revoke {access.name}",
         {"delegator": access.name, "access": access.id, "rules": [ROTATED_TWICE], "reason": reason},
     )
 
@@ -347,7 +352,7 @@ def _named(snapshot: View, stated_name: str) -> str:
     name = check_delegator(stated_name)
     if name.startswith("agent:"):
         raise UsageError(
-            "an agent asks by the credential that it was issued, and is granted no access of its own",
+            "access cannot be granted to an agent: it authenticates with its identity token",
             "name a person or a service: user:NAME, system:NAME",
         )
     return DirectoryStore(snapshot).own_name(name)
@@ -359,7 +364,7 @@ def _must_be_enabled(snapshot: View, name: str) -> None:
         reason = f"rule `delegator-disabled`: {label(name)} is disabled"
         raise PolicyDeniedError(
             f"denied: {reason}; nothing was changed",
-            f"jitid delegator enable {name}",
+            f"to enable the delegator: jitid delegator enable {name}",
             {"delegator": name, "rules": ["delegator-disabled"], "reason": reason},
         )
 
@@ -367,7 +372,7 @@ def _must_be_enabled(snapshot: View, name: str) -> None:
 def _checked_roles(roles: Sequence[str]) -> tuple[str, ...]:
     for role in roles:
         if role not in ROLES:
-            raise UsageError(f"there is no role {quote(role)}", f"choose among: {', '.join(ROLES)}")
+            raise UsageError(f"unknown role {quote(role)}", f"use one of: {', '.join(ROLES)}")
     return tuple(sorted(set(roles)))
 
 
@@ -380,23 +385,26 @@ def _checked_audiences(
     """
     if request.all_audiences:
         if request.audiences:
-            raise UsageError("some audiences and all audiences exclude each other", "state one of the two")
+            raise UsageError("--audience and --all-audiences exclude each other", "use one of them")
         return ALL_AUDIENCES
     if not request.audiences:
         if "verifier" in roles:
             raise UsageError(
-                "a verifier sees tokens for its own audiences only, and no audience is named; nothing was changed",
-                "name them with --audience, such as https://api.example.com; or say --all-audiences",
+                "the role verifier requires an audience; nothing was changed",
+                "add --audience, such as --audience https://api.example.com; or --all-audiences",
             )
         return None
     for name in request.audiences:
         check_audience(name)
         if "*" in name:
-            raise UsageError(f"{quote(name)} is not one audience", "name each audience of its own")
+            raise UsageError(
+                f"{quote(name)} is not a single audience",
+                "state each audience of the service, without wildcards",
+            )
         if audience.is_named(name, own_names):
             raise UsageError(
-                f"{quote(name)} is this authority, and no service's audience; nothing was changed",
-                "name what agents obtain tokens of its own for, such as https://api.example.com",
+                f"{quote(name)} is this authority, not a service; nothing was changed",
+                "state the audience of the service's tokens, such as https://api.example.com",
             )
     return tuple(dict.fromkeys(request.audiences))
 
@@ -407,8 +415,9 @@ def _lifetime(ttl: int | None, *, key: bool) -> int:
         return usual
     if not 0 < ttl <= longest:
         raise UsageError(
-            f"access by a {'key' if key else 'bearer'} is for {format_duration(longest)} at most; nothing was changed",
-            f"such as --ttl {format_duration(usual)}; it can be granted again",
+            f"the lifetime of an access {'key' if key else 'token'} must be at most {format_duration(longest)}; "
+            "nothing was changed",
+            f"for example: --ttl {format_duration(usual)}; access can be granted again",
         )
     return ttl
 

@@ -79,8 +79,8 @@ class _FetchedAddress:
             wait = min(seconds, WAITING) - (0.0 if self._began is None else now - self._began)
             if not self._fetching.acquire(timeout=max(0.0, wait)):
                 raise StorageError(
-                    f"the key set {quote(self._address)} is being fetched, and its server is slow",
-                    "try again",
+                    f"the key set {quote(self._address)} is still being fetched: its server is slow",
+                    "try again later",
                 )
         try:
             return self._refresh(seconds, kid)
@@ -147,7 +147,7 @@ def read_key_set(location: str, timeout: float) -> KeySet:
         raise ConfigurationError(f"{name} is not a JSON object with a list of keys")
     kids = [key["kid"] for key in keys if "kid" in key]
     if not all(type(kid) is str for kid in kids) or len(set(kids)) != len(kids):
-        raise ConfigurationError(f"{name} has a key id twice, or one that is not a string")
+        raise ConfigurationError(f"{name} has a duplicate key id, or a key id that is not a string")
     return keys
 
 
@@ -157,7 +157,7 @@ def _read_file(path: str) -> bytes:
         # Without O_NONBLOCK, opening a pipe would block until a writer opens it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no such path is possible"
+        reason = error.strerror if isinstance(error, OSError) else "invalid path"
         raise ConfigurationError(f"{name} cannot be opened: {reason}") from None
     try:
         mode = os.fstat(descriptor).st_mode
@@ -187,8 +187,8 @@ def check_address(address: str) -> bool:
         valid = False
     if not valid or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
         raise ConfigurationError(
-            f"the key set's place {quote(address)} is neither a path nor an https address",
-            "http counts on this machine alone, as http://127.0.0.1:PORT/",
+            f"the location of the key set, {quote(address)}, is neither a path nor an https URL",
+            "http is accepted on this machine only: http://127.0.0.1:PORT/",
         )
     return loopback
 
@@ -212,7 +212,9 @@ def _fetch(address: str, timeout: float) -> bytes:
         with closing(Channel(endpoint, proxy=proxy)) as channel:
             answer = channel.exchange("GET", target, None, headers, seconds=timeout)
             if not 200 <= answer.status < 300:
-                raise StorageError(f"the key set {quote(address)} is answered with status {answer.status}")
+                raise StorageError(
+                    f"the server of the key set {quote(address)} answered with status {answer.status}"
+                )
             return answer.read_past(MAX_KEY_SET)
     except (LostError, IntegrityError, ValueError) as error:
         cause = error.__cause__ or error

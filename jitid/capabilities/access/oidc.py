@@ -126,7 +126,7 @@ def _clients(claims: dict[str, Any], issuer: OidcIssuer) -> tuple[str, ...]:
         if name in claims:
             client = claims[name]
             if type(client) is not str or not client:
-                raise InvalidCredentialError(f"the ID token's `{name}` is not a string with something in it")
+                raise InvalidCredentialError(f"the ID token's `{name}` must be a string that is not empty")
             clients.append(client)
     return tuple(client for client in dict.fromkeys(clients) if client != issuer.audience)
 
@@ -149,26 +149,28 @@ def _proved_at(claims: Mapping[str, Any]) -> int | None:
 def check_settings(issuer: OidcIssuer) -> OidcIssuer:
     """Return the issuer if its settings are valid. Raises ConfigurationError."""
     if not issuer.issuer:
-        raise ConfigurationError("an OIDC issuer has no name", "it is what ID tokens have as `iss`")
+        raise ConfigurationError("an OIDC issuer has no name", "the name is the `iss` of its ID tokens")
     name = f"the OIDC issuer {quote(issuer.issuer)}"
     for field in ("jwks", "audience", "claim"):
         if not getattr(issuer, field):
             key = f"oidc.{safe(issuer.issuer)}"
             raise ConfigurationError(
                 f"{name} has no `{field}`",
-                f"jitid config set {word(f'{key}.{field}')} VALUE; or, if it is none: jitid config unset {word(key)}",
+                f"jitid config set {word(f'{key}.{field}')} VALUE; or to remove it: jitid config unset {word(key)}",
             )
     if issuer.kind not in KINDS:
-        raise ConfigurationError(f"{name} proves {quote(issuer.kind)}, which is neither `user` nor `system`")
+        raise ConfigurationError(
+            f"{name} has the kind {quote(issuer.kind)}, which must be `user` or `system`"
+        )
     if not issuer.algorithms or not _FORMS.keys() >= set(issuer.algorithms):
-        raise ConfigurationError(f"{name} has algorithms that are not among {', '.join(_FORMS)}")
+        raise ConfigurationError(f"{name} has unsupported algorithms; supported: {', '.join(_FORMS)}")
     if not issuer.jwks.startswith("/"):
         key_sets.check_address(issuer.jwks)
     if any(character.isspace() for character in issuer.issuer):
         # The directory names a subject as `ISS SUB`, which must be unambiguous.
         raise ConfigurationError(f"{name} has white space in its name")
     if issuer.names is not None and not issuer.names:
-        raise ConfigurationError(f"{name} has an empty list `names`", "write patterns, such as *@example.com")
+        raise ConfigurationError(f"{name} has an empty list `names`", "state patterns, such as *@example.com")
     for pattern in issuer.names or ():
         check_pattern(pattern)
     for client, caller in issuer.clients:
@@ -176,7 +178,7 @@ def check_settings(issuer: OidcIssuer) -> OidcIssuer:
             check_delegator(caller)
         except UsageError as error:
             raise ConfigurationError(
-                f"{name} has a client {quote(client)} that is not a caller: {error.message}", error.hint
+                f"{name} has an invalid client {quote(client)}: {error.message}", error.hint
             ) from None
     return issuer
 
@@ -190,19 +192,21 @@ def check_names(issuer: OidcIssuer, issuers: Sequence[OidcIssuer]) -> OidcIssuer
         if other.issuer == issuer.issuer or other.kind != issuer.kind or not is_usable(other):
             continue
         both = (
-            f"the OIDC issuers {quote(issuer.issuer)} and {quote(other.issuer)} both prove a `{issuer.kind}`"
+            f"the OIDC issuers {quote(issuer.issuer)} and {quote(other.issuer)} both prove names "
+            f"of the kind `{issuer.kind}`"
         )
         if issuer.names is None:
             key = word(f"oidc.{safe(issuer.issuer)}.names")
             raise ConfigurationError(
-                f"{both}, and {quote(issuer.issuer)} has no `names`; it proves no delegator",
-                f"state which names it may prove: jitid config set {key} '*@example.com'",
+                f"{both}, and {quote(issuer.issuer)} has no `names`; its tokens are refused",
+                f"state the names that it may prove: jitid config set {key} '*@example.com'",
             )
         shared = common(issuer.names, other.names or ())
         if shared is not None:
             raise ConfigurationError(
-                f"{both}, and their `names` overlap: {quote(shared[0])} and {quote(shared[1])}; neither proves anybody",
-                "state names so that no name matches patterns of both",
+                f"{both}, and their `names` overlap: {quote(shared[0])} and {quote(shared[1])}; "
+                "tokens of both are refused",
+                "state patterns so that no name matches both",
             )
     return issuer
 
@@ -229,39 +233,45 @@ def _check_header(header: dict[str, Any], stated_type: TokenType) -> None:
     # RFC 7515, section 4.1.11: a verifier must reject critical extensions that it does not support; jitid supports
     # none.
     if "crit" in header or "b64" in header:
-        raise InvalidCredentialError("the ID token asks for an extension")
+        raise InvalidCredentialError(
+            "the ID token's header has an extension (`crit` or `b64`), which is not supported"
+        )
     typ = header.get("typ", "JWT")
     # Another type is another kind of token, such as an access token (RFC 8725, section 3.11).
     types, type_label = _TYPES[stated_type]
     if type(typ) is not str or typ.upper() not in types:
-        raise InvalidCredentialError(f"the ID token's type is not {type_label}")
+        raise InvalidCredentialError(f"the ID token's type must be {type_label}")
     if type(header.get("alg")) is not str or type(header.get("kid", "")) is not str:
-        raise InvalidCredentialError("the ID token's header has a member that is not a string")
+        raise InvalidCredentialError("the ID token's `alg` and `kid` must be strings")
 
 
 def _configured(claims: dict[str, Any], issuers: Sequence[OidcIssuer]) -> OidcIssuer:
     issuer_name = claims.get("iss")
     if type(issuer_name) is not str:
-        raise InvalidCredentialError("the ID token names no issuer")
+        raise InvalidCredentialError("the ID token has no valid `iss`")
     # Only the named issuer is checked: an issuer with invalid settings must not block the others.
     configured = [check_settings(issuer) for issuer in issuers if issuer.issuer == issuer_name]
     if not configured:
         hint = (
-            f"configured: {_some([issuer.issuer for issuer in issuers])}" if issuers else "none is configured"
+            f"configured: {_some([issuer.issuer for issuer in issuers])}"
+            if issuers
+            else "no issuer is configured"
         )
         raise InvalidCredentialError(
             f"the ID token is from the issuer {quote(issuer_name, _LONGEST)}, which is not configured",
-            f"{hint}; jitid-config-set(1) tells how to configure one",
+            f"{hint}; to configure one, see jitid-config-set(1)",
         )
     matching = [issuer for issuer in configured if claims.get("aud") in (issuer.audience, [issuer.audience])]
     if not matching:
         expected = " or ".join(quote(issuer.audience, _LONGEST) for issuer in configured)
         raise InvalidCredentialError(
             f"the ID token is for {_audience(claims.get('aud'))}, not for {expected} alone",
-            f"ask {quote(issuer_name, _LONGEST)} for one whose only audience is {expected}",
+            f"request a token from {quote(issuer_name, _LONGEST)} with the only audience {expected}",
         )
     if len(matching) > 1:
-        raise ConfigurationError(f"the OIDC issuer {quote(matching[0].issuer)} stands twice for one audience")
+        raise ConfigurationError(
+            f"the OIDC issuer {quote(matching[0].issuer)} is configured twice for one audience"
+        )
     return check_names(matching[0], issuers)
 
 
@@ -287,7 +297,7 @@ def _must_not_have_expired(claims: dict[str, Any], now: int) -> None:
         of_subject = f" of {quote(subject)}" if type(subject) is str else ""
         raise InvalidCredentialError(
             f"the ID token{of_subject} has expired: {jws.claimed_expiry(expires_at)}",
-            f"get a new one from {quote(claims['iss'], _LONGEST)}",
+            f"request a new token from {quote(claims['iss'], _LONGEST)}",
         )
 
 
@@ -306,9 +316,7 @@ def _delegator(claims: dict[str, Any], issuer: OidcIssuer) -> str:
     try:
         return check_delegator(f"{issuer.kind}:{value}")
     except UsageError:
-        raise InvalidCredentialError(
-            f"the ID token's {quote(issuer.claim)} is not a name that jitid can hold"
-        ) from None
+        raise InvalidCredentialError(f"the ID token's {quote(issuer.claim)} is not a valid name") from None
 
 
 class PublishedKey(Record):
@@ -333,13 +341,13 @@ def choose_key(
             f"{len(signing)} without an id" if signing else "none"
         )
         raise InvalidCredentialError(
-            "the ID token names no key that its issuer publishes for signing",
-            f"it names {'none' if kid is None else quote(kid)}; in {quote(source, _LONGEST)} there are: {published}",
+            "the ID token's `kid` is not a signing key that its issuer publishes",
+            f"its `kid`: {'none' if kid is None else quote(kid)}; keys in {quote(source, _LONGEST)}: {published}",
         )
     if header.get("alg") != matching[0].alg:
         raise InvalidCredentialError(
-            "the ID token's algorithm is not its key's",
-            f"it is {quote(header['alg'])}, and the key is for {matching[0].alg}",
+            "the ID token's algorithm is not that of its key",
+            f"the token has {quote(header['alg'])}, the key {matching[0].alg}",
         )
     return matching[0]
 
@@ -369,26 +377,26 @@ def registered_key(text: str) -> dict[str, Any]:
         UsageError: the text is not a usable public key, or contains a private key.
 
     """
-    hint = "a public key is one JWK, PEM (PUBLIC KEY) or a line of OpenSSH"
+    hint = "expected one public key: a JWK, PEM (PUBLIC KEY) or a line of OpenSSH"
     try:
         if len(text) > MAX_KEY:
-            raise UsageError("the key is longer than any key is", hint)
+            raise UsageError("the key is too long", hint)
         if "PRIVATE KEY-----" in text:
             raise _private_key()
         jwk = _as_jwk(text, hint) or strict_json.loads(text, "key")
     except strict_json.StrictJSONError as error:
-        raise UsageError(f"the key is no JWK: {error}", hint) from None
+        raise UsageError(f"the key is not a JWK: {error}", hint) from None
     keys = jwk.get("keys") if type(jwk) is dict else None
     if type(keys) is list and len(keys) == 1:
         (jwk,) = keys
     if type(jwk) is not dict:
-        raise UsageError("the key is no JWK: it is not an object", hint)
+        raise UsageError("the key is not a JWK: not an object", hint)
     if not _PRIVATE.isdisjoint(jwk):
         raise _private_key()
     key = _signing_key(jwk, tuple(_FORMS))
     try:
         if key is None:
-            raise UsageError(f"the key is for none of {', '.join(_FORMS)}", hint)
+            raise UsageError(f"the key is not for any of {', '.join(_FORMS)}", hint)
         _prepared(key.alg, strict_json.dumps(key.members))
     except ConfigurationError:
         raise UsageError("the key is damaged, too short or too long", hint) from None
@@ -397,8 +405,8 @@ def registered_key(text: str) -> dict[str, Any]:
 
 def _private_key() -> UsageError:
     return UsageError(
-        "the key is a private or a secret one, which stays where it was made; nothing was kept of it",
-        "give the public half alone: openssl pkey -pubout, or a JWK without d, p, q, dp, dq, qi and k",
+        "expected a public key, found a private or secret key; no part of the key was stored",
+        "export the public key: openssl pkey -pubout; or remove d, p, q, dp, dq, qi and k from the JWK",
     )
 
 
@@ -414,7 +422,7 @@ def _as_jwk(text: str, hint: str) -> dict[str, Any] | None:
     try:
         key = private_key.load(text)
     except ValueError:
-        raise UsageError("the key is no JWK, no PEM and no line of OpenSSH", hint) from None
+        raise UsageError("the key is not a JWK, PEM or line of OpenSSH", hint) from None
     match key:
         case ed25519.Ed25519PublicKey():
             return OKPAlgorithm.to_jwk(key, as_dict=True)
@@ -423,7 +431,7 @@ def _as_jwk(text: str, hint: str) -> dict[str, Any] | None:
         case rsa.RSAPublicKey():
             return RSAAlgorithm.to_jwk(key, as_dict=True)
         case _:
-            raise UsageError(f"the key is for none of {', '.join(_FORMS)}", hint)
+            raise UsageError(f"the key is not for any of {', '.join(_FORMS)}", hint)
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str | None:

@@ -31,7 +31,7 @@ def _ttl_opt() -> int | None:
     return opt(
         DURATION,
         "--ttl",
-        help="For how long (default: a token 12h and at most 30d, a key 30d and at most 365d).",
+        help="Lifetime (default: token 12h, key 30d).",
         default=None,
     )
 
@@ -41,7 +41,7 @@ def _out_opt() -> str | None:
 
 
 class _AccessOperation(Operation["Granted"]):
-    """An operation that makes an access credential, and hands out its token."""
+    """An operation that creates an access credential, and returns its token."""
 
     def fits(self, answer: Granted) -> bool:
         """Return whether the access token, if there is one, is a single text."""
@@ -53,23 +53,20 @@ class _AccessOperation(Operation["Granted"]):
 
 
 class GrantAccess(_AccessOperation):
-    """Grant a person or a service access to an authority, and print the access token.
+    """Grant a person or a service access to an authority.
 
-    The caller authenticates with the access token (jitid --remote, or the HTTP header Authorization). It is printed
-    once, alone on a line, and cannot be shown again.
+    The access token is printed once, alone on a line. It cannot be shown again. Callers send it with jitid --remote,
+    or in the HTTP header Authorization.
 
-    A caller without a role may issue for itself, delegate from, renew and hand back its own credentials, and decide
-    on approvals for its groups. Each role is granted separately; no role includes another.
+    No role includes another one. A caller without a role may use its own credentials: issue, delegate, renew and
+    revoke them. It may also decide on approvals for its groups.
 
-    A verifier sees tokens for its own audiences (--audience), or for any (--all-audiences). A service with an
-    audience of its own may exchange a token for that audience if `may_act` in the token names the service.
-
-    With --key a client authenticates with its private key (RFC 7523), and the verb prints the id. FILE has the
-    public key: a JWK, PEM, or a line of OpenSSH.
+    With --key a client authenticates with its private key (RFC 7523). FILE has the public key: a JWK, PEM or a line of
+    OpenSSH. The verb then prints the id of the access credential.
     """
 
     # The bootstrap credential has no role: it grants the first administrator access, which uses it up.
-    summary = "Grant a person or a service access to this authority."
+    summary = "Grant a person or a service access to an authority."
     roles = ("admin", BOOTSTRAP)
     effect = KEYED
     verb = "access grant"
@@ -81,21 +78,19 @@ class GrantAccess(_AccessOperation):
         opts(
             ROLE,
             "--role",
-            help="What they may do: issuer, verifier, responder, sweeper, auditor, admin; repeatable.",
+            help="issuer, verifier, responder, sweeper, auditor or admin; repeatable.",
         )
     )
     audience: tuple[str, ...] = local(
-        opts(
-            AUDIENCE, "--audience", help="An audience of its own; repeatable. It sees tokens for these alone."
-        )
+        opts(AUDIENCE, "--audience", help="Audience of the tokens it sees; repeatable.")
     )
-    all_audiences: bool = local(flag("--all-audiences", help="Let it see tokens for any audience."))
+    all_audiences: bool = local(flag("--all-audiences", help="Show it tokens for any audience."))
     ttl: int | None = local(_ttl_opt())
     key: str | None = local(
         opt(
             FILE,
             "--key",
-            help="Register the public key in FILE (JWK, PEM, OpenSSH); no access token is made.",
+            help="Register the public key in FILE, without a token.",
         )
     )
     wanted: AccessRequest
@@ -104,28 +99,28 @@ class GrantAccess(_AccessOperation):
 
 
 class BootstrapAccess(Operation["Granted"]):
-    """Write the bootstrap credential, which grants access to the first administrator.
+    """Write a credential for the first administrator's access.
 
-    It is written to a new FILE. For one hour it can grant the role admin, once, and nothing else. If an
-    administrator exists already, no bootstrap credential is made.
+    The bootstrap credential is written to a new FILE. It expires after one hour. It can grant the role admin once,
+    and has no other right. If an administrator exists already, this is an error.
     """
 
     local = True
     verb = "access bootstrap"
     function = "directory.access_verbs:bootstrap"
 
-    file: str = arg(FILE, "FILE", help="The file to make; it must not be there yet.")
+    file: str = arg(FILE, "FILE", help="A new file for the credential.")
     accept_clock: bool = False
 
 
 class RotateAccess(_AccessOperation):
     """Replace an access token, and print the new one.
 
-    For a caller that rotates its own, the new token expires when the old one would, and the old one is valid for
-    another minute, or for --overlap. A token is rotated once: a second rotation is refused, and recorded.
+    A token can be rotated once. A second rotation is refused and recorded. If callers rotate their own token, the new
+    token expires when the old one would. The old one stays valid for a minute, or for --overlap.
     """
 
-    summary = "Replace an access credential of the caller."
+    summary = "Replace an access token."
     roles = ("admin",)
     for_own = True
     effect = KEYED
@@ -139,7 +134,7 @@ class RotateAccess(_AccessOperation):
     overlap: int | None = opt(
         typed_as(COUNT, DURATION.metavar, parse=DURATION.parse),
         "--overlap",
-        help="How long the old token stays valid (default: not at all).",
+        help="Overlap with the old token (default: none).",
         default=None,
     )
     """Seconds that the old token stays valid; None for 0, or for 60 if callers rotate their own token."""
@@ -155,12 +150,13 @@ def _holder(text: str, _label: str) -> str:
 
 
 class RevokeAccess(Operation["AccessEnded"]):
-    """Revoke access: one by its id, or all access of a person or a service.
+    """Revoke access by its id, or all access of a caller.
 
-    For a caller with a role, an id also revokes the predecessors and successors that its holder made by rotation: a
-    thief may have made them. Those that a role rotated stay; a caller without a role revokes only the id itself.
+    For a caller with a role, an id also revokes the predecessors and successors that its holder created by rotation:
+    a thief may have created them. The ones from an administrator stay valid. A caller without a role revokes the
+    id alone.
 
-    Credentials that were issued to the caller stay valid: jitid-revoke(1) revokes them.
+    Credentials that were issued to the holder stay valid. To revoke them, use jitid-revoke(1).
     """
 
     roles = ("responder", "admin")
@@ -174,7 +170,7 @@ class RevokeAccess(Operation["AccessEnded"]):
         args(
             typed_as(ACCESS_ID, parse=_holder),
             "WHOSE...",
-            help="Ids of access credentials, or names.",
+            help="Ids of access credentials, or callers' names.",
             required=True,
         )
     )
@@ -186,14 +182,14 @@ class RevokeAccess(Operation["AccessEnded"]):
 
 
 class AccessPage(Record):
-    """Access credentials, and the time that their states are told for."""
+    """Access credentials, and the time of their states."""
 
     found: list[Access]
     now: int
 
 
 class ListAccess(Operation["AccessPage"]):
-    """List access to an authority, the newest first.
+    """List access to an authority, newest first.
 
     --all also lists expired, rotated and revoked access.
     """
@@ -210,14 +206,14 @@ class ListAccess(Operation["AccessPage"]):
         more="left",
     )
 
-    live: bool = flag("--all", help="Also expired, rotated and revoked access.", default=True)
-    name: str | None = opt(DELEGATOR, "--name", help="Only what this person or service has.", default=None)
+    live: bool = flag("--all", help="Include expired, rotated and revoked access.", default=True)
+    name: str | None = opt(DELEGATOR, "--name", help="Only access of this person or service.", default=None)
     after: str | None = value(ACCESS_ID, default=None)
     limit: int = rows_opt()
 
 
 class Authenticate(Operation["Caller"]):
-    """Find out who comes with a bearer."""
+    """Authenticate the caller that presents an access token."""
 
     # The serving process itself performs these on the authority; callers that it serves may not.
 
@@ -229,7 +225,7 @@ class Authenticate(Operation["Caller"]):
 
 
 class ClientKey(Record):
-    """A key by which a client proves itself (RFC 7523)."""
+    """A key with which a client authenticates (RFC 7523)."""
 
     id: str
     """The id of the access credential that registers the key."""
@@ -238,7 +234,7 @@ class ClientKey(Record):
 
 
 class FindClientKeys(Operation["list[ClientKey]"]):
-    """Return the keys of a client that count now; none where there is no such client."""
+    """Return the valid keys of a client; an empty list for an unknown client."""
 
     local = True
 
@@ -247,7 +243,7 @@ class FindClientKeys(Operation["list[ClientKey]"]):
 
 
 class UseAssertion(Operation["Caller"]):
-    """Find out who has proved themselves by what they signed; it counts once."""
+    """Authenticate the client that signed an assertion, which is accepted once."""
 
     local = True
 

@@ -106,7 +106,7 @@ def list_access(context: Context, operation: ops.ListAccess) -> ops.AccessPage:
 
 
 def authenticate(context: Context, operation: ops.Authenticate) -> Caller:
-    """Return the caller that a bearer authenticates."""
+    """Return the caller that an access token authenticates."""
     with context.ledger.read() as snapshot:
         return authentication.authenticate(snapshot, context.ledger.names, operation.bearer, operation.client)
 
@@ -121,30 +121,30 @@ def find_client_keys(context: Context, operation: ops.FindClientKeys) -> list[op
 
 
 def use_assertion(context: Context, operation: ops.UseAssertion) -> Caller:
-    """Return the caller that has signed an assertion, which counts once."""
+    """Return the caller that has signed an assertion, which is accepted once."""
     parse_access_id(operation.id)
     if not 0 < len(operation.jti) <= _LONGEST_ASSERTION_ID:
         raise UnauthenticatedError(
-            f"the id of a client's assertion has 1 to {_LONGEST_ASSERTION_ID} characters; nothing was done"
+            f"the assertion's `jti` must have 1 to {_LONGEST_ASSERTION_ID} characters; nothing was done"
         )
     with context.ledger.write() as transaction:
         presented = next(iter(AccessChanges(transaction).keys_of(operation.id)), None)
         if presented is None:
-            raise UnauthenticatedError("the client's key is unknown, expired or ended; nothing was done")
+            raise UnauthenticatedError("the client's key is unknown, expired or revoked; nothing was done")
         caller = authentication.caller_of(transaction, presented)
         if operation.expires_at > transaction.now + _LONGEST_ASSERTION:
-            raise UnauthenticatedError("the client's assertion is to live too long; nothing was done")
+            raise UnauthenticatedError("the assertion's `exp` is too far in the future; nothing was done")
         if operation.expires_at + ASSERTION_LEEWAY < transaction.now:
             # By the ledger's clock, which is ahead of the authority's, the mark of a use may be deleted already.
             raise UnauthenticatedError(
-                "the client's assertion has expired by the ledger's clock; nothing was done",
-                expiry_hint(operation.expires_at, "set the authority's clock right"),
+                "the assertion has expired by the ledger's clock; nothing was done",
+                expiry_hint(operation.expires_at, "correct the authority's clock"),
             )
         _must_follow(transaction, context.ledger.names, operation, caller)
         # The mark names the client, not the key: a key may be registered twice.
         if not AccessChanges(transaction).use_assertion(caller.name, operation.jti, operation.expires_at):
             raise UnauthenticatedError(
-                "the client's assertion was used before, and counts once; nothing was done"
+                "the assertion was used before, and is accepted once; nothing was done"
             )
         digest = assertion_digest(caller.name, operation.jti, operation.expires_at)
         transaction.append(
@@ -166,7 +166,7 @@ def _must_follow(snapshot: View, names: Names, operation: ops.UseAssertion, call
     signed_at = operation.expires_at - longest if operation.issued_at is None else operation.issued_at
     if any(floor is not None and signed_at <= floor for floor in floors):
         raise UnauthenticatedError(
-            "the client's assertion is from before it was disabled, the ledger was restored or its clock was set back; "
+            "the assertion is too old: the client was disabled, the ledger restored or its clock set back since; "
             "nothing was done",
-            "sign a new one",
+            "sign a new assertion",
         )

@@ -181,7 +181,7 @@ def _access(row: Any) -> Access:
             AccessState(access.ended_as)
     except (AttributeError, TypeError, ValueError) as error:
         raise IntegrityError(
-            "an access credential in the ledger holds what no ledger writes", "run: jitid audit verify"
+            "an access credential in the ledger has an invalid value", "run: jitid audit verify"
         ) from error
     return access
 
@@ -255,7 +255,7 @@ class PresentedChanges(Changes, PresentedStore):
         for mark in marks:
             if not self.add(mark, seq, self._transaction.now):
                 raise ConflictError(
-                    "the same foreign token is presented twice at the same time; nothing was changed",
+                    "the same token from another issuer is presented twice at once; nothing was changed",
                     "repeat the command",
                 )
         return [[mark.digest, mark.until] for mark in marks]
@@ -290,14 +290,14 @@ class PresentedMembers:
         try:
             self._recorded[seq] = {str(digest): int(until) for digest, until in event["presented"]}
         except ValueError as error:
-            raise IntegrityError(f"event {seq} does not tell what an event of its sort tells") from error
+            raise IntegrityError(f"event {seq} lacks the data of its kind of event") from error
 
     def compare_rows(self) -> None:
         """Compare the rows. Raises IntegrityError if a mark was edited, removed or inserted."""
         for mark, seq in self._presented.all():
             if self._recorded.get(seq, {}).pop(mark.digest, None) != mark.until:
                 raise IntegrityError(
-                    f"the mark of a foreign token that event {seq} recorded is not in the ledger as it says"
+                    f"the mark of a foreign token differs from event {seq}, which recorded it"
                 )
         for seq, missing in self._recorded.items():
             # Expired marks are deleted.

@@ -35,9 +35,7 @@ def delegator(row: Any, groups: Iterable[str], aliases: Iterable[str]) -> Delega
         or sensitivity not in SENSITIVITIES
         or not all(isinstance(text, str) for text in texts)
     ):
-        raise IntegrityError(
-            "a delegator in the ledger holds what no ledger writes", "run: jitid audit verify"
-        )
+        raise IntegrityError("a delegator in the ledger has an invalid value", "run: jitid audit verify")
     # Sorted by code point: the order of the database depends on its collation.
     return Delegator(
         key,

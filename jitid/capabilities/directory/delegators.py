@@ -124,7 +124,7 @@ class Edit(Record):
     def checked_request(self) -> Self:
         """Return the edit with its lists in their normal form. Raises UsageError for an invalid or doubtful one."""
         if self.manager is not None and self.no_manager:
-            raise UsageError("a manager and no manager contradict each other")
+            raise UsageError("a manager is both stated and removed; nothing was changed")
         # The edit itself does not say which field its values are for: each field has its own check.
         return self._replace(
             entitlements=_normal(self.entitlements, roster_entry.entitlements),
@@ -190,12 +190,14 @@ def add(transaction: Transaction, entry: StatedDelegator) -> Edited:
     """
     # The event does not record these fields, so the audit could not account for them.
     if entry.imported or entry.disabled is True or isinstance(entry.external, str) or entry.manager_external:
-        raise UsageError("whoever is added is neither imported nor disabled yet; nothing was changed")
+        raise UsageError(
+            "a new delegator must not be imported, disabled or have an external id; nothing was changed"
+        )
     holder = DirectoryStore(transaction).holders([entry.name]).get(entry.name)
     if holder is not None and holder.own == entry.name:
         raise UsageError(
             f"{label(entry.name)} is in the directory already; nothing was changed",
-            f"jitid delegator change {entry.name}",
+            f"to change the entry: jitid delegator change {entry.name}",
         )
     delegator = _resolved(transaction, merged(entry, None, transaction.now))
     _must_be_free(transaction, delegator)
@@ -265,8 +267,8 @@ def _must_be_removed(old: Delegator, new: Delegator, removed: tuple[str, ...]) -
     for scope in removed:
         if new.entitlements is None:
             raise UsageError(
-                f"{label(new.name)} has no entitlements to take away: the policy alone decides; nothing was changed",
-                "say all that they may hand out: --entitlement SCOPE, or --no-entitlements",
+                f"{label(new.name)} has no entitlements: the policy alone decides; nothing was changed",
+                "to limit the scopes: --entitlement SCOPE for each one, or --no-entitlements",
             )
         # An entitlement may be removed while parts of it are kept.
         # Removing a scope that only overlaps an entitlement is a mistake.
@@ -274,8 +276,9 @@ def _must_be_removed(old: Delegator, new: Delegator, removed: tuple[str, ...]) -
         for granted in map(Scope, new.entitlements):
             if covers(granted, Scope(scope)) or (not was_entitled and may_overlap(granted, Scope(scope))):
                 raise UsageError(
-                    f"{label(new.name)} would keep of {quote(scope)} what {quote(granted)} covers; nothing was changed",
-                    f"take that away: --remove-entitlement {word(granted)}; and say with --entitlement what they keep",
+                    f"cannot remove {quote(scope)} from {label(new.name)}: {quote(granted)} covers scopes in it; "
+                    "nothing was changed",
+                    f"add --remove-entitlement {word(granted)}, and --entitlement for each scope to keep",
                 )
 
 
@@ -364,7 +367,7 @@ def must_find(snapshot: View, name: str) -> Delegator:
     delegator = DirectoryStore(snapshot).find_delegator(name)
     if delegator is None:
         # `delegator add` does not accept the subject of an ID token as a name.
-        to_add = "" if " " in name else f"; or add them: jitid delegator add {name}"
+        to_add = "" if " " in name else f"; to add this one: jitid delegator add {name}"
         raise NotFoundError(
             f"the directory has no delegator {label(name)}", f"see: jitid delegator list{to_add}"
         )
@@ -405,12 +408,12 @@ def taken(name: str, own_name: str) -> UsageError:
     """Return the error for a name of another delegator; `own_name` is that delegator's own name."""
     if name == own_name:
         return UsageError(
-            f"{label(name)} is in the directory as somebody of their own; nothing was changed",
-            "one person has one entry, and their other names as aliases in it",
+            f"{label(name)} is another delegator in the directory; nothing was changed",
+            "each person has one entry, with all other names as aliases",
         )
     return UsageError(
         f"{label(name)} is an alias of {label(own_name)}; nothing was changed",
-        f"if it is theirs no longer: jitid delegator change {own_name} --remove-alias {word(name)}",
+        f"to free the name: jitid delegator change {own_name} --remove-alias {word(name)}",
     )
 
 

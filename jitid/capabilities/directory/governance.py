@@ -76,7 +76,7 @@ def foreign_subject(person: Delegator | None, subject: str | None, rule: str) ->
 
     return Objection(
         rule,
-        f"the directory binds {label(person.name)} to subjects of ID tokens, and {quote(subject)} is not one of them",
+        f"{label(person.name)} is bound to subjects of ID tokens, and {quote(subject)} is not one of them",
         f"if it is the same person: jitid delegator change {person.name} --subject {word(subject)}",
     )
 
@@ -112,8 +112,8 @@ def objections(
             refusals.append(
                 Objection(
                     "delegator-unknown",
-                    f"the directory has no {label(delegator)}, and the setting `delegators` takes known ones only",
-                    f"add them: jitid delegator add {delegator}",
+                    f"the directory has no {label(delegator)}, and the setting `delegators` requires known ones",
+                    f"to add this delegator: jitid delegator add {delegator}",
                 )
             )
     elif person.disabled_at is not None:
@@ -122,8 +122,8 @@ def objections(
         refusals.append(
             Objection(
                 "delegator-sensitivity",
-                f"{label(person.name)} may hand out up to {person.sensitivity}, and this is {sensitivity}",
-                "name a delegator who may hand out more",
+                f"{label(person.name)} may delegate up to {person.sensitivity}, and the sensitivity is {sensitivity}",
+                "name a delegator with a higher sensitivity limit",
             )
         )
     if agent is not None and agent.state_at(now) is not AgentState.REGISTERED:
@@ -136,7 +136,7 @@ def disabled(person: Delegator, instead: str = "name another delegator") -> Obje
     return Objection(
         "delegator-disabled",
         f"{label(person.name)} was disabled at {format_time(person.disabled_at or 0)}",
-        f"{instead}; or, if they may delegate again: jitid delegator enable {person.name}",
+        f"{instead}; or enable this one: jitid delegator enable {person.name}",
     )
 
 
@@ -148,7 +148,7 @@ def not_a_user(agent: Agent, caller: str) -> Objection:
     return Objection(
         USERS,
         f"agent {label(agent.name)} is registered, and its record does not let {label(caller)} use its name",
-        f"use another name; or {agent.owner} has them listed: "
+        f"use another name; or its owner {agent.owner} has the caller added: "
         f"jitid agent change {operand(agent.name)} --may-use {caller}",
     )
 
@@ -205,8 +205,8 @@ def must_follow(proved_at: int | None, event_time: int, event: str) -> None:
     """
     if proved_at is None or proved_at <= event_time:
         raise InvalidCredentialError(
-            f"the ID token is from before {event} (at {format_time(event_time)}), and counts no more",
-            "log in again, and get a new ID token",
+            f"the ID token was issued before {event} (at {format_time(event_time)}) and is no longer accepted",
+            "log in again for a new ID token",
         )
 
 
@@ -227,9 +227,9 @@ def _out_of_service(agent: Agent, now: int) -> Objection:
             "agent-suspended",
             f"agent {name} was suspended at {format_time(agent.suspended_at or 0)}{reason}",
             (
-                f"once its owner {agent.owner} may delegate again, or it has another one"
+                f"once its owner {agent.owner} is enabled, or the agent has another owner"
                 if agent.suspended_as == SUSPENDED_AS
-                else "once it is in order again"
+                else "to resume the agent"
             )
             + f": jitid agent resume {operand(agent.name)}",
         )
@@ -237,12 +237,12 @@ def _out_of_service(agent: Agent, now: int) -> Objection:
         return Objection(
             "agent-unregistered",
             f"agent {name} was unregistered at {format_time(agent.unregistered_at or 0)}",
-            f"use another name for another agent; or register it again: jitid agent register {operand(agent.name)}",
+            f"use another name, or register the agent again: jitid agent register {operand(agent.name)}",
         )
     return Objection(
         "agent-overdue",
         f"agent {name} was due for review at {format_time(agent.review_at)}",
-        f"its owner {agent.owner} reviews it: jitid agent review {operand(agent.name)}",
+        f"its owner {agent.owner} must review it: jitid agent review {operand(agent.name)}",
     )
 
 
@@ -250,7 +250,7 @@ def beyond_kinds(agent: Agent | None, kinds: Iterable[str]) -> dict[str, str]:
     """Return the kinds, with or without templates, that an agent's record does not permit, each with the reason."""
     if agent is None:
         return {}
-    reason = f"agent {label(agent.name)} is given {', '.join(agent.kinds)} only"
+    reason = f"agent {label(agent.name)} may have {', '.join(agent.kinds)} only"
     return {kind: reason for kind in kinds if bare_kind(kind) not in agent.kinds}
 
 
@@ -305,7 +305,7 @@ def beyond_limits(
             Objection(
                 "agent-kind",
                 f"{next(iter(excess_kinds.values()))}, not {lacking}",
-                f"ask for one of: {', '.join(agent.kinds)}",
+                f"permitted kinds: {', '.join(agent.kinds)}",
             )
         )
     allowed = agent.audiences or usual
@@ -317,11 +317,11 @@ def beyond_limits(
         refusals.append(
             Objection(
                 "agent-audience",
-                f"agent {name} is not given anything for {', '.join(map(quote, foreign[:5]))}",
-                f"ask for one of: {', '.join(agent.audiences)}"
+                f"agent {name} may not have credentials for {', '.join(map(quote, foreign[:5]))}",
+                f"permitted audiences: {', '.join(agent.audiences)}"
                 if agent.audiences
                 # The usual audience may be the authority alone, and callers do not name it as an audience.
-                else "leave it out; or list it in the record: "
+                else "omit it, or add it to the record: "
                 f"jitid agent change --audience {word(foreign[0])} {operand(agent.name)}",
             )
         )
@@ -330,9 +330,9 @@ def beyond_limits(
             Objection(
                 "agent-concurrency",
                 f"agent {name} has {live} live {'identity' if live == 1 else 'identities'} of at most "
-                f"{agent.concurrency}" + (f", and {more} more are asked for" if more > 1 else ""),
-                f"wait until one has ended, or end one: jitid list --live --agent {agent.name}; "
-                f"or let more live: jitid agent change --concurrency N {operand(agent.name)}",
+                f"{agent.concurrency}" + (f", and {more} more were requested" if more > 1 else ""),
+                f"wait until one expires, or revoke one: jitid list --live --agent {agent.name}; "
+                f"or raise the limit: jitid agent change --concurrency N {operand(agent.name)}",
             )
         )
     return refusals
@@ -372,10 +372,14 @@ def limits(person: Delegator | None, agent: Agent | None) -> list[tuple[str, Seq
     bounds: list[tuple[str, Sequence[str], str]] = []
     if person is not None and person.entitlements is not None:
         bounds.append(
-            ("delegator-entitlement", person.entitlements, f"{label(person.name)} may not hand it out")
+            (
+                "delegator-entitlement",
+                person.entitlements,
+                f"outside the entitlements of {label(person.name)}",
+            )
         )
     if agent is not None:
-        bounds.append(("agent-scope", agent.scopes, f"agent {label(agent.name)} may not hold it"))
+        bounds.append(("agent-scope", agent.scopes, f"outside the record of agent {label(agent.name)}"))
     return bounds
 
 
@@ -405,7 +409,7 @@ def permitted_scopes(
             objection = Objection(
                 rule,
                 f"{reason}: scope {listed}",
-                f"what would pass: the same within {', '.join(map(quote, allowed[:10])) or 'no scope at all'}",
+                f"permitted scopes: {', '.join(map(quote, allowed[:10])) or 'none'}",
             )
             must_not_object([objection], facts)
         notes.extend(f"without scope {quote(scope)}: {reason} (rule `{rule}`)" for scope in wider)
@@ -420,8 +424,8 @@ def beyond_scopes(person: Delegator | None, agent: Agent | None, details: Sequen
     return [
         Objection(
             rule,
-            f"{reason}: authorization details, which no scope bounds",
-            "ask for scopes, and leave --detail out",
+            f"{reason}: authorization details, which scopes do not limit",
+            "request scopes instead of --detail",
         )
         for rule, _, reason in limits(person, agent)
     ]

@@ -258,7 +258,7 @@ def _right_lost(snapshot: View, agent: Agent, credential: Credential) -> governa
         return governance.not_a_user(agent, f"agent:{lender.agent}")
     return governance.Objection(
         governance.USERS,
-        f"agent {label(agent.name)} is registered, and {lender.jti}, which lent its name to {credential.id}, "
-        "has ended or may not use it any more",
-        f"{agent.owner}, or whoever else its record lets use its name, renews it or issues another one",
+        f"{credential.id} may no longer use the name of the registered agent {label(agent.name)}; "
+        f"{lender.jti}, which lent it the name, has ended or lost that right",
+        f"{agent.owner}, or another user in the agent's record, must renew or reissue it",
     )

@@ -72,8 +72,8 @@ _KNOWN = typed_as(ALIAS, None, "known")
 def _subject(text: str, _label: str) -> str:
     if " " not in text:
         raise UsageError(
-            "a subject has no blank in it",
-            "write 'ISS SUB', its `iss` and its `sub` with one blank between them",
+            "not a subject: expected `iss` and `sub` with one space between them",
+            "write 'ISS SUB'",
         )
     return check_alias(text)
 
@@ -81,41 +81,42 @@ def _subject(text: str, _label: str) -> str:
 class AgentOptions(Declared):
     """The stated properties of an agent's record."""
 
-    owner: str | None = local(opt(OWNER, "--owner", help="Who answers for it: a known delegator."))
-    purpose: str | None = local(opt(PURPOSE, "--purpose", help="What it is for."))
-    scope: tuple[Scope, ...] = local(opts(SCOPE, "--scope", help="What covers what it may hold; repeatable."))
+    owner: str | None = local(opt(OWNER, "--owner", help="The owner, a known delegator."))
+    purpose: str | None = local(opt(PURPOSE, "--purpose", help="The agent's purpose."))
+    scope: tuple[Scope, ...] = local(opts(SCOPE, "--scope", help="Permitted scope; repeatable."))
     audience: tuple[str, ...] = local(
         opts(
             AUDIENCE,
             "--audience",
-            help="Who its credentials may be meant for; repeatable (default: as usual).",
+            help="Permitted audience; repeatable.",
         )
     )
     kind: tuple[str, ...] = local(
-        opts(KIND, "--kind", help="What it may be given; repeatable (default: jwt and opaque).")
+        opts(KIND, "--kind", help="Permitted kind (default: jwt, opaque); repeatable.")
     )
     max_ttl: int | None = local(
-        opt(DURATION, "--max-ttl", help="How long a credential lives at most (default: 1h).")
+        opt(DURATION, "--max-ttl", help="Maximum lifetime of credentials (default: 1h).")
     )
     concurrency: int | None = local(
-        opt(CONCURRENCY, "--concurrency", help="How many identities may live at once (default: any number).")
+        opt(CONCURRENCY, "--concurrency", help="Limit of live identities (default: unlimited).")
     )
     may_use: tuple[str, ...] = local(
         opts(
             SHARE_NAME,
             "--may-use",
-            help="A delegator, group:NAME or agent:NAME that may use the name; repeatable.",
+            help="Permitted user of the name: a delegator, group:NAME, agent:NAME; repeatable.",
         )
     )
 
 
 class RegisterAgent(AgentOptions, Operation["KeptAgent"]):
-    """Register an agent that recurs.
+    """Register a recurring agent.
 
-    Somebody known must own it, who may hand out all its scopes, and its purpose must be told. From then on
-    it is issued nothing beyond its record, and nothing while it is suspended or its review is overdue. What
-    lives under its name already ends, unless it was issued under an earlier record for a delegator who may use
-    the name now. More than --max (100 unless configured) needs --yes.
+    --owner and --purpose are required. The owner must be allowed to hand out all of the agent's scopes. Credentials
+    stay within the record. None are issued while the agent is suspended or its review is overdue.
+
+    Live credentials issued under this name before are revoked. Exception: an earlier record permitted them, and
+    their delegator may use the name now. More than --max (default: 100) requires --yes.
     """
 
     roles = ("admin",)
@@ -124,9 +125,7 @@ class RegisterAgent(AgentOptions, Operation["KeptAgent"]):
     view = KEPT
 
     name: str = arg(AGENT, "NAME", help="The name of an agent.")
-    review: str | None = local(
-        opt(WHEN, "--review", help="When it is to be reviewed: a duration or a time (default: 90d).")
-    )
+    review: str | None = local(opt(WHEN, "--review", help="Time of its review, or the delay (default: 90d)."))
     stated: StatedAgent
     due: Due
     most: int | None = computed(COUNT, absent=0, default=None)
@@ -137,10 +136,11 @@ class RegisterAgent(AgentOptions, Operation["KeptAgent"]):
 
 
 class ChangeAgent(AgentOptions, Operation["KeptAgent"]):
-    """Change what is recorded of an agent.
+    """Change the record of a registered agent.
 
-    What is stated takes the place of what was there, all its scopes that of all; the rest stays. What it holds
-    stays as it was issued, until it is renewed or ends; nothing more is obtained by it than the record has now.
+    An option replaces all earlier values of its field: --scope replaces all scopes. Other fields are unchanged.
+    Live credentials stay valid as issued until they expire or are renewed. New credentials obtained with them stay
+    within the new record.
     """
 
     roles = ("admin",)
@@ -153,7 +153,7 @@ class ChangeAgent(AgentOptions, Operation["KeptAgent"]):
         opts(
             choice("scope", "audience", "concurrency", "may-use", metavar="WHAT"),
             "--clear",
-            help="Let it have no scope, audience or concurrency; repeatable.",
+            help="Clear scope, audience, concurrency or may-use; repeatable.",
         )
     )
     stated: StatedAgent
@@ -161,13 +161,13 @@ class ChangeAgent(AgentOptions, Operation["KeptAgent"]):
 
 
 class ReviewAgent(Operation["KeptAgent"]):
-    """Record that somebody has looked at an agent, and show what it holds.
+    """Record the review of an agent, and show its record.
 
-    Shown is what there was to look at: who owns it, what it may hold, which of that its owner may not hand out
-    themselves, and how many identities of it live.
+    The output has the owner, the permitted scopes and the number of live identities. Scopes that the owner may not
+    hand out are listed as `beyond`.
     """
 
-    summary = "Record that an agent was reviewed."
+    summary = "Record the review of an agent."
     roles = ("admin",)
     verb = "agent review"
     function = "directory.agent_verbs:review"
@@ -175,16 +175,16 @@ class ReviewAgent(Operation["KeptAgent"]):
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
     next_: str | None = local(
-        opt(WHEN, "--next", help="When that is due again: a duration or a time (default: 90d).")
+        opt(WHEN, "--next", help="Time of the next review, or the delay (default: 90d).")
     )
     due: Due
     accept_clock: bool = False
 
 
 class ResumeAgent(Operation["KeptAgent"]):
-    """Let a suspended agent be issued to again.
+    """Resume a suspended agent.
 
-    Its owner must be known, and not disabled.
+    Credentials can then be issued to it again. Its owner must be in the directory, and not disabled.
     """
 
     roles = ("admin",)
@@ -197,12 +197,12 @@ class ResumeAgent(Operation["KeptAgent"]):
 
 
 class _WithdrawOperation(Operation["WithdrawnAgent"]):
-    """An operation that takes an agent out of service, and ends what it holds."""
+    """An operation that takes an agent out of service, and revokes its credentials."""
 
     roles = ("admin",)
 
     name: str = arg(REGISTERED_AGENT, "NAME", help="The name of an agent.")
-    keep_live: bool = flag("--keep-live", help="Let what it holds live on.", default=False)
+    keep_live: bool = flag("--keep-live", help="Do not revoke the agent's live credentials.", default=False)
     reason: str | None = reason_opt()
     most: int | None = computed(COUNT, absent=0)
     """The maximum number of live credentials that may end; None for any number."""
@@ -213,10 +213,10 @@ class _WithdrawOperation(Operation["WithdrawnAgent"]):
 
 
 class SuspendAgent(_WithdrawOperation):
-    """Issue nothing to an agent until it is resumed, and end what it holds.
+    """Suspend an agent, and revoke its credentials.
 
-    What it delegated ends too, unless all that is to live on with --keep-live. More than --max (100 unless
-    configured) needs --yes.
+    Credentials that the agent delegated are revoked too. --keep-live revokes none of them. No credentials are issued
+    to the agent until `agent resume`. More than --max (default: 100) requires --yes.
     """
 
     verb = "agent suspend"
@@ -225,10 +225,10 @@ class SuspendAgent(_WithdrawOperation):
 
 
 class UnregisterAgent(_WithdrawOperation):
-    """End the record of an agent, and what it holds.
+    """Unregister an agent, and revoke its credentials.
 
-    What it delegated ends too, unless all that is to live on with --keep-live. Nothing is issued under its name
-    any more, unless it is registered again. More than --max (100 unless configured) needs --yes.
+    Credentials that the agent delegated are revoked too. --keep-live revokes none of them. No credentials are issued
+    under its name until it is registered again. More than --max (default: 100) requires --yes.
     """
 
     verb = "agent unregister"
@@ -237,7 +237,7 @@ class UnregisterAgent(_WithdrawOperation):
 
 
 class AgentDetails(Record):
-    """All about an agent that is registered, or was."""
+    """The record of a registered or unregistered agent, with its latest credentials."""
 
     record: Described
     issues: list[Credential]
@@ -246,9 +246,9 @@ class AgentDetails(Record):
 
 
 class ShowAgent(Operation["AgentDetails"]):
-    """Tell everything about a registered agent.
+    """Show the record of a registered agent.
 
-    That is its record, what its owner is now, how many identities of it live, and what it was issued last.
+    The output also has the owner's state, the number of live identities and the latest credentials.
     """
 
     roles = ("responder", "auditor", "admin")
@@ -270,10 +270,9 @@ class AgentPage(Record):
 
 
 class ListAgents(PagedOperation["AgentPage"]):
-    """List registered agents.
+    """List registered agents, sorted by name.
 
-    In the order of their names; those that were unregistered too. An overdue one should have been reviewed, and
-    is issued nothing until it is.
+    Unregistered agents are listed too. No credentials are issued to an overdue agent until it is reviewed.
     """
 
     roles = ("responder", "auditor", "admin")
@@ -284,14 +283,14 @@ class ListAgents(PagedOperation["AgentPage"]):
         "jitid.agent-list/1", _AGENT, brief="agent state owner live review_at", durations="max_ttl"
     )
 
-    owner: str | None = opt(filtered(OWNER), "--owner", help="Of this owner.", default=None)
+    owner: str | None = opt(filtered(OWNER), "--owner", help="Only agents of this owner.", default=None)
     """Any name of the owner."""
     state: AgentState | None = opt(
-        AGENT_STATE, "--state", help="registered, overdue, suspended or unregistered.", default=None
+        AGENT_STATE, "--state", help="registered, overdue, suspended, unregistered.", default=None
     )
     limit: int = rows_opt()
     after: str | None = opt(
-        filtered(REGISTERED_AGENT), "--after", help="Go on after the agent NAME.", default=None
+        filtered(REGISTERED_AGENT), "--after", help="Continue after the agent NAME.", default=None
     )
 
     def following(self, row: Described) -> Self:
@@ -308,10 +307,10 @@ class ListAgents(PagedOperation["AgentPage"]):
 
 
 class ClassifyAgents(Operation["Classified"]):
-    """Say for each agent's name whether it should be registered.
+    """Advise which agents to register or unregister.
 
-    From what the ledger remembers it says `register`, with the command that does it, `unregister`, or that a name
-    should stay as it is. What is to be done comes first.
+    The advice is based on the ledger's history: `register`, with its command, `unregister`, or no change. Names that
+    need a change are listed first.
     """
 
     roles = ("auditor", "admin")
@@ -329,10 +328,8 @@ class ClassifyAgents(Operation["Classified"]):
         durations="interval longest_interval run_time_p50 run_time_p95 run_time_longest max_ttl",
     )
 
-    names: tuple[str, ...] = args(
-        AGENT, "[NAME]...", help="Names of agents; all of them if absent.", default=()
-    )
-    days: int | None = local(opt(COUNT, "--days", help="For how many days to look back (default: 90)."))
+    names: tuple[str, ...] = args(AGENT, "[NAME]...", help="Names of agents (default: all).", default=())
+    days: int | None = local(opt(COUNT, "--days", help="Number of days to examine (default: 90)."))
     rule: RecurrenceRule
     limit: int = rows_opt()
 
@@ -344,20 +341,18 @@ class DelegatorOptions(Declared):
         opts(
             SCOPE,
             "--entitlement",
-            help="They may hand out what SCOPE covers, and nothing that none covers; repeatable.",
+            help="Permitted scope (all others are refused); repeatable.",
         )
     )
-    no_entitlements: bool = local(
-        flag("--no-entitlements", help="They may hand out no scope but by an --entitlement beside it.")
-    )
-    group: tuple[str, ...] = local(opts(GROUP, "--group", help="They are in GROUP; repeatable."))
+    no_entitlements: bool = local(flag("--no-entitlements", help="Permit only scopes of --entitlement."))
+    group: tuple[str, ...] = local(opts(GROUP, "--group", help="A group of the delegator; repeatable."))
     manager: str | None = local(opt(_NEW_PERSON, "--manager", help="The manager of the delegator."))
-    alias: tuple[str, ...] = local(opts(ALIAS, "--alias", help="Another name of theirs; repeatable."))
+    alias: tuple[str, ...] = local(opts(ALIAS, "--alias", help="Another name of the delegator; repeatable."))
     subject: tuple[str, ...] = local(
         opts(
             typed_as(ALIAS, "SUBJECT", parse=_subject),
             "--subject",
-            help="Who they are in ID tokens, as 'ISS SUB', the `iss` and the `sub`; repeatable.",
+            help="Subject in ID tokens, 'ISS SUB'; repeatable.",
         )
     )
 
@@ -365,9 +360,9 @@ class DelegatorOptions(Declared):
 class AddDelegator(DelegatorOptions, Operation["Edited"]):
     """Add a delegator to the directory.
 
-    Without --entitlement and --no-entitlements the policy alone decides which scopes the delegator may hand out. Each
-    name and alias, on a command line or in an ID token, means this delegator. The first use makes the ledger, its
-    signing key and the default policy, and says so.
+    Without --entitlement and --no-entitlements the policy alone decides which scopes the delegator may hand out.
+    The name and each alias identify this delegator, on the command line and in ID tokens. The first use creates the
+    ledger, its signing key and the default policy, and prints a note.
     """
 
     roles = ("admin",)
@@ -375,19 +370,19 @@ class AddDelegator(DelegatorOptions, Operation["Edited"]):
     function = "directory.delegator_verbs:add"
     view = _EDITED
 
-    name: str = local(arg(_NEW_PERSON, "NAME", help="Their name: NAME, user:NAME or system:NAME."))
+    name: str = local(arg(_NEW_PERSON, "NAME", help="The name: NAME, user:NAME or system:NAME."))
     sensitivity: str | None = local(
-        opt(SENSITIVITY, "--sensitivity", help="The highest that they may hand out (default: critical).")
+        opt(SENSITIVITY, "--sensitivity", help="Highest sensitivity (default: critical).")
     )
     stated: StatedDelegator
     accept_clock: bool = False
 
 
 class ChangeDelegator(DelegatorOptions, Operation["Edited"]):
-    """Change what a delegator may hand out, and who they are.
+    """Change a delegator's entitlements, names and groups.
 
-    What is not named stays. --entitlement, --group and --alias add to what there is: with --no-groups beside it,
-    --group says all of them. What was issued already keeps what it holds until it ends.
+    Other fields are unchanged. --entitlement, --group and --alias add values. With --no-entitlements, --no-groups or
+    --no-aliases they replace all earlier values. Issued credentials stay valid as issued until they expire.
     """
 
     roles = ("admin",)
@@ -396,36 +391,29 @@ class ChangeDelegator(DelegatorOptions, Operation["Edited"]):
     view = _EDITED
 
     name: str = arg(_KNOWN, "NAME", help="Any name of a known delegator.")
-    policy_alone: bool = local(
-        flag("--policy-alone", help="Leave it to the policy alone what they may hand out.")
-    )
+    policy_alone: bool = local(flag("--policy-alone", help="Remove all limits: the policy alone decides."))
     remove_entitlement: tuple[Scope, ...] = local(
-        opts(SCOPE, "--remove-entitlement", help="Take this entitlement away; repeatable.")
+        opts(SCOPE, "--remove-entitlement", help="Remove this entitlement; repeatable.")
     )
-    sensitivity: str | None = local(
-        opt(SENSITIVITY, "--sensitivity", help="The highest that they may hand out.")
-    )
-    no_groups: bool = local(flag("--no-groups", help="They are in no group but by a --group beside it."))
+    sensitivity: str | None = local(opt(SENSITIVITY, "--sensitivity", help="Highest sensitivity."))
+    no_groups: bool = local(flag("--no-groups", help="Remove all groups except those of --group."))
     remove_group: tuple[str, ...] = local(
-        opts(GROUP, "--remove-group", help="They are in GROUP no longer; repeatable.")
+        opts(GROUP, "--remove-group", help="Remove this group; repeatable.")
     )
     no_manager: bool = local(flag("--no-manager", help="Remove the manager."))
-    no_aliases: bool = local(
-        flag("--no-aliases", help="They have no alias but by an --alias or --subject beside it.")
-    )
+    no_aliases: bool = local(flag("--no-aliases", help="Remove aliases except --alias and --subject."))
     remove_alias: tuple[str, ...] = local(
-        opts(ALIAS, "--remove-alias", help="NAME or 'ISS SUB' is theirs no longer; repeatable.")
+        opts(ALIAS, "--remove-alias", help="Remove NAME or subject 'ISS SUB'; repeatable.")
     )
     edit: Edit
     accept_clock: bool = False
 
 
 class DisableDelegator(Operation["Disabled"]):
-    """Disable a delegator, and end all credentials that descend from that delegator.
+    """Disable a delegator, and revoke all its credentials.
 
-    This includes credentials issued under any other name of the delegator. Agents of the delegator are suspended; open
-    requests for approval, and approvals that are granted and unused, are withdrawn. More than --max
-    (100 unless configured) needs --yes.
+    All credentials that descend from any name of the delegator are revoked. Its agents are suspended. Its open
+    requests for approval and its unused approvals are withdrawn. More than --max (default: 100) requires --yes.
     """
 
     roles = ("admin",)
@@ -441,9 +429,7 @@ class DisableDelegator(Operation["Disabled"]):
     )
 
     name: str = arg(_KNOWN, "NAME", help="Any name of a known delegator.")
-    keep_live: bool = flag(
-        "--keep-live", help="What descends from them lives on until it ends by itself.", default=False
-    )
+    keep_live: bool = flag("--keep-live", help="Do not revoke the live credentials.", default=False)
     reason: str | None = reason_opt()
     most: int | None = computed(COUNT, absent=0)
     """The maximum number of live credentials that may end; None for any number."""
@@ -454,9 +440,9 @@ class DisableDelegator(Operation["Disabled"]):
 
 
 class EnableDelegator(Operation["Enabled"]):
-    """Let a disabled delegator delegate again.
+    """Enable a disabled delegator.
 
-    What ended stays ended, and the agents that were suspended with them stay so.
+    Revoked credentials stay revoked, and suspended agents stay suspended.
     """
 
     roles = ("admin",)
@@ -470,10 +456,10 @@ class EnableDelegator(Operation["Enabled"]):
 
 
 class ShowDelegator(Operation["DelegatorDetails"]):
-    """Tell everything about a delegator.
+    """Show the directory entry of a delegator.
 
-    This includes the number of live credentials that descend from the delegator, the delegator's agents, open requests
-    for approval, and approvals that are granted and unused.
+    The output also has the delegator's agents and number of live credentials, open requests for approval and unused
+    approvals.
     """
 
     roles = ("responder", "auditor", "admin")
@@ -488,10 +474,10 @@ class ShowDelegator(Operation["DelegatorDetails"]):
 
 
 class ListDelegators(Operation["list[Delegator]"]):
-    """List delegators.
+    """List delegators, sorted by name.
 
-    In the order of their names; every condition must hold. To page, give the last name seen to --after. What
-    --format jsonl prints is what `delegator import` takes.
+    All given options must match. For the next page, pass the last name to --after. `delegator import` reads the output
+    of --format jsonl.
     """
 
     roles = ("responder", "auditor", "admin")
@@ -504,28 +490,28 @@ class ListDelegators(Operation["list[Delegator]"]):
         brief="name state sensitivity entitlements groups",
     )
 
-    group: str | None = opt(filtered(GROUP), "--group", help="In this group.", default=None)
-    only_disabled: bool = local(flag("--disabled", help="Only those who are disabled."))
-    only_enabled: bool = local(flag("--enabled", help="Only those who are not."))
+    group: str | None = opt(filtered(GROUP), "--group", help="Only delegators in this group.", default=None)
+    only_disabled: bool = local(flag("--disabled", help="Only disabled delegators."))
+    only_enabled: bool = local(flag("--enabled", help="Only enabled delegators."))
     disabled: bool | None = None
     """None for both."""
     after: str | None = opt(
         filtered(typed_as(PERSON, None, "known")),
         "--after",
-        help="Go on after the delegator NAME.",
+        help="Continue after the delegator NAME.",
         default=None,
     )
     limit: int = rows_opt()
 
 
 class ImportDelegators(Operation["Reconciled"]):
-    """Make the directory say what a list of delegators says (CSV, SCIM, JSON lines).
+    """Import a list of delegators (CSV, SCIM or JSON lines).
 
-    Whom it names is added, changed, enabled or disabled as it says, all of them or, if a line cannot be meant, nobody.
-    Whoever is disabled so is as by `delegator disable`. More than --max (100 unless configured) needs --yes.
+    Delegators in the list are added, changed, enabled or disabled to match it. If a line is invalid, nothing is
+    changed. Disabling has the effects of `delegator disable`. More than --max (default: 100) requires --yes.
     """
 
-    summary = "Make the directory say what a list of delegators says."
+    summary = "Import a list of delegators."
     roles = ("admin",)
     verb = "delegator import"
     function = "directory.delegator_import:import_"
@@ -539,23 +525,21 @@ class ImportDelegators(Operation["Reconciled"]):
         single=True,
     )
 
-    file: str = local(arg(FILE, "FILE", help="A file with delegators; `-`: standard input."))
+    file: str = local(arg(FILE, "FILE", help="The file with the list; `-`: standard input."))
     as_: str | None = local(
         opt(
             choice("csv", "scim", "jsonl", metavar="FORM", label="form of a list"),
             "--as",
-            help="csv, scim or jsonl (default: by how FILE's name ends).",
+            help="csv, scim, jsonl (default: by FILE's ending).",
         )
     )
     roster: Roster
     source: RosterSource
-    full: bool = flag(
-        "--full", help="Disable also those whom an import has brought and FILE lacks.", default=False
-    )
+    full: bool = flag("--full", help="Disable imported delegators missing in FILE.", default=False)
     reason: str | None = reason_opt()
     most: int | None = computed(COUNT, absent=0)
     """The maximum number of delegators disabled, and of live credentials ended; None for any number."""
     dry_run: bool = dry_run_flag()
-    max_: int | None = local(opt(COUNT, "--max", help="Refuse to disable or end more than N without --yes."))
-    yes: bool = local(flag("--yes", help="Disable and end without asking, however many."))
+    max_: int | None = local(opt(COUNT, "--max", help="Disable or revoke at most N without --yes."))
+    yes: bool = local(flag("--yes", help="Skip the limit and the confirmation."))
     accept_clock: bool = False

@@ -71,7 +71,7 @@ def on_task(
             parent.task, task, task is not None and _is_joined(snapshot, task, delegator, entry)
         )
     if request.task is None:
-        raise UsageError("no task is named", "name it with --task, such as --task INC-4821")
+        raise UsageError("a task is required", "name it with --task, such as --task INC-4821")
     task_name = parse_task(request.task)
     if parent is not None:
         _must_be_below(snapshot, request, task_name, parent)
@@ -117,16 +117,16 @@ def _must_be_below(snapshot: View, request: IssueRequest, task_name: TaskName, p
     assert request.task is not None
     if not request.exchanged and is_below(snapshot, parent, task_name):
         return
-    hint = "leave the task out"
+    hint = "omit the task"
     if request.exchanged:
-        reason = "rule `own-task`: a token is exchanged on its own task"
+        reason = "rule `own-task`: a token can be exchanged on its own task only"
     else:
-        reason = "rule `own-task`: an agent delegates on its own task and on tasks below it"
+        reason = "rule `own-task`: an agent may delegate only on its own task and on tasks below that"
         below = TaskName(f"{parent.task}/{task_name.name.rpartition('/')[2]}", None)
         if is_below(snapshot, parent, below):
-            hint = f"name a task below it, such as {below.name}; or leave the task out"
+            hint = f"name a task below it, such as {below.name}; or omit the task"
     raise PolicyDeniedError(
-        f"denied: {reason}: {label(request.task)} is neither {label(parent.task)} nor below it; nothing was issued",
+        f"denied: {reason}; {label(request.task)} is neither {label(parent.task)} nor below it; nothing was issued",
         hint,
         {
             "task": parent.task,
@@ -145,8 +145,8 @@ def _is_parents(text: str, parent: Credential) -> bool:
 def _new(task_name: TaskName) -> str:
     if task_name.name.startswith(ADOPTED):
         raise UsageError(
-            f"the task name {label(task_name.name)} begins as those of adopted secrets do",
-            "name another task",
+            f"the task name {label(task_name.name)} has the prefix of adopted secrets",
+            "use another task name",
         )
     # `parse_task` has checked a bare name, which does not begin with the name of an owner.
     return task_name.name if task_name.opener is None else check_new_task(task_name.name)
@@ -185,9 +185,9 @@ def _of_another(
         return task
     # The message is the same whether the task exists or not: a stranger must not learn that.
     raise NotFoundError(
-        f"there is no task {label(written_task(parsed.opener, parsed.name))} that is shared with {label(delegator)}; "
+        f"no task {label(written_task(parsed.opener, parsed.name))} is shared with {label(delegator)}; "
         "nothing was issued",
-        f"its owner shares it: jitid task share {parsed.name} --with {delegator}",
+        f"its owner can share it: jitid task share {parsed.name} --with {delegator}",
     )
 
 
@@ -250,7 +250,7 @@ def ambiguous(tasks: Sequence[Task]) -> UsageError:
     """Return the error for a name that several tasks have."""
     listed = ", ".join([task.full_name for task in tasks])
     return UsageError(
-        f"several tasks are called {label(tasks[0].name)}; nothing was changed", f"name one of them: {listed}"
+        f"several tasks have the name {label(tasks[0].name)}; nothing was changed", f"use one of: {listed}"
     )
 
 

@@ -129,7 +129,7 @@ def list_agents(context: Context, operation: ops.ListAgents) -> ops.AgentPage:
         # A name that the directory does not know now may still be the owner in an older record.
         owner = () if operation.owner is None else directory.names_of(operation.owner)
         if operation.after is not None and directory.find_agent(operation.after) is None:
-            raise NotFoundError(f"there is no agent {quote(operation.after)} to continue after")
+            raise NotFoundError(f"cannot continue after agent {quote(operation.after)}: it is not registered")
         agents = directory.agents(
             owner=owner, state=operation.state, after=operation.after, limit=operation.limit
         )

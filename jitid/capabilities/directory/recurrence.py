@@ -149,8 +149,8 @@ def classify(
     for name in requested:
         if name not in records and not CredentialStore(snapshot).is_agent(name):
             raise NotFoundError(
-                f"nothing was ever issued to an agent {label(name)}, and it has no record",
-                "see which names there are: jitid agent classify",
+                f"unknown agent {label(name)}: it has no record, and no credential was ever issued to it",
+                "see the names: jitid agent classify",
             )
     histories = recurrence_store.pasts(
         snapshot, since, names=requested, tasks=rule.tasks, days=rule.on_days, most=len(requested) or most
@@ -183,7 +183,7 @@ def classify(
 def midnight(now: int, days: int) -> int:
     """Return when a period of `days` UTC days began that ends today. Raises UsageError if `days` is out of range."""
     if not 1 <= days <= MOST_DAYS:
-        raise UsageError(f"--days is from 1 to {MOST_DAYS}")
+        raise UsageError(f"--days must be from 1 to {MOST_DAYS}")
     return (now // _DAY - days + 1) * _DAY
 
 
@@ -237,34 +237,34 @@ def _judged(
     period = f"in {_days(rule.days)}"
     if record is None:
         if past is None:
-            return verdict(Advice.STAY_EPHEMERAL, f"nothing was issued {period}")
+            return verdict(Advice.STAY_EPHEMERAL, f"no credential was issued {period}")
         summary = f"{_number(past.tasks, 'task')} on {_days(past.days)} {period}"
         if not recurs(past, rule):
             return verdict(Advice.STAY_EPHEMERAL, f"{summary}: it does not recur")
         if name == NAMELESS:
             return verdict(
                 Advice.STAY_EPHEMERAL,
-                f"{summary}, under the name of whoever states none: give agents names of their own with --agent",
+                f"{summary}; `{NAMELESS}` is the default name: give each agent its own name with --agent",
             )
         assert need is not None
         return verdict(Advice.REGISTER, f"it recurs: {summary}", need.command(name))
     if record.unregistered_at is not None:
-        return verdict(Advice.STAY_UNREGISTERED, "it was unregistered, and is issued nothing")
+        return verdict(Advice.STAY_UNREGISTERED, "it was unregistered; no credentials are issued to it")
     # An agent that was registered lately may not have run yet.
     silent_days = (now - max(last_issued_at or 0, record.registered_at)) // _DAY
     allowed_days, note = rule.days, ""
     if past is not None and past.intervals.longest is not None:
         min_silence = max(_INTERVALS * past.intervals.longest, _PATIENCE)
         if min_silence < allowed_days:
-            allowed_days, note = min_silence, f", and before at least every {_days(past.intervals.longest)}"
+            allowed_days, note = min_silence, f", but at least every {_days(past.intervals.longest)} before"
     if silent_days >= allowed_days:
         return verdict(
             Advice.UNREGISTER,
-            f"nothing was issued for {_days(silent_days)}{note}",
+            f"no credential was issued for {_days(silent_days)}{note}",
             f"jitid agent unregister {operand(name)}",
         )
     if past is None:
-        return verdict(Advice.STAY_REGISTERED, "nothing was issued yet")
+        return verdict(Advice.STAY_REGISTERED, "no credential was issued yet")
     return verdict(Advice.STAY_REGISTERED, f"{_number(past.tasks, 'task')} on {_days(past.days)} {period}")
 
 
@@ -275,7 +275,7 @@ def _with_obstacle(verdict: RecurrenceVerdict, need: Need, owner: Delegator | No
     reason.
     """
     if owner is None:
-        obstacle = f"; its owner must be known first: jitid delegator add {need.owner}"
+        obstacle = f"; its owner must be added first: jitid delegator add {need.owner}"
         return verdict._replace(why=verdict.why + obstacle)
     excess_scopes = (
         ()
@@ -283,9 +283,9 @@ def _with_obstacle(verdict: RecurrenceVerdict, need: Need, owner: Delegator | No
         else uncovered([Scope(scope) for scope in owner.entitlements], need.scopes)
     )
     if owner.disabled_at is not None:
-        obstacle = f"; {need.owner} is disabled: let another own it"
+        obstacle = f"; {need.owner} is disabled: choose another owner"
     elif excess_scopes:
-        obstacle = f"; {need.owner} may not hand out {', '.join(excess_scopes[:3])}: let another own it"
+        obstacle = f"; {need.owner} may not hand out {', '.join(excess_scopes[:3])}: choose another owner"
     else:
         return verdict
     return verdict._replace(why=verdict.why + obstacle, command=need.command(verdict.agent, OPEN))

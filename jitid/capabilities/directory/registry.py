@@ -49,7 +49,7 @@ class Due(Record):
         if due_at <= now:
             raise UsageError(
                 f"the review date {format_time(due_at)} has passed; nothing was changed",
-                "state a time to come, or a duration",
+                "state a future time, or a duration",
             )
         return due_at
 
@@ -128,8 +128,8 @@ def record_of(snapshot: View, name: str) -> Agent:
     agent = DirectoryStore(snapshot).find_agent(name)
     if agent is None:
         raise NotFoundError(
-            f"there is no record of an agent {label(name)}",
-            f"see: jitid agent list; whether it should have one is told by: jitid agent classify {operand(name)}",
+            f"agent {label(name)} is not registered",
+            f"see: jitid agent list; for advice on this name: jitid agent classify {operand(name)}",
         )
     return agent
 
@@ -155,12 +155,12 @@ def register(
     if previous is not None and previous.unregistered_at is None:
         raise UsageError(
             f"agent {label(name)} is registered already; nothing was changed",
-            f"look at it: jitid agent show {operand(name)}; change it: jitid agent change {operand(name)}",
+            f"see: jitid agent show {operand(name)}; to change the record: jitid agent change {operand(name)}",
         )
     if stated.owner is None or stated.purpose is None:
         raise UsageError(
-            "an agent needs an owner and a purpose; nothing was changed",
-            "say who answers for it and what it is for: --owner DELEGATOR --purpose TEXT",
+            "an owner and a purpose are required; nothing was changed",
+            "state both: --owner DELEGATOR --purpose TEXT",
         )
     now = transaction.now
     scopes = normalise(stated.scopes or ())
@@ -220,9 +220,9 @@ def _end_earlier(transaction: Transaction, agent: Agent, most: int | None) -> tu
     selection = Selection(ids=tuple(identity_id(uid) for uid in sorted(uids)))
     if most is not None and (radius := CredentialStore(transaction).measure(selection)).credentials > most:
         raise revocation_result.TooManyError(
-            f"this would end more than {most}, issued under the name {label(name)} before this registration: "
+            f"this would revoke more than {most}, issued to {label(name)} before this registration: "
             f"{revocation_result.blast(radius)}; nothing was changed",
-            f"see: jitid list --live --agent {operand(name)}; then repeat it with --yes or --max {radius.credentials}",
+            f"see: jitid list --live --agent {operand(name)}; then repeat with --yes or --max {radius.credentials}",
         )
     radius, digest = CredentialChanges(transaction).end(selection, State.REVOKED)
     return {**revocation.counts(radius), "ended": digest}, radius.credentials
@@ -250,8 +250,8 @@ def change(transaction: Transaction, name: str, stated: StatedAgent) -> KeptAgen
     current = in_service(transaction, name)
     if stated == StatedAgent():
         raise UsageError(
-            "nothing is stated that should change; nothing was changed",
-            f"see: jitid agent show {operand(name)}",
+            "no change was requested; nothing was changed",
+            f"see the record: jitid agent show {operand(name)}",
         )
     scopes = current.scopes if stated.scopes is None else normalise(stated.scopes)
     owner = current.owner
@@ -330,7 +330,7 @@ def in_service(snapshot: View, name: str) -> Agent:
     if agent.unregistered_at is not None:
         raise UsageError(
             f"agent {label(name)} was unregistered at {format_time(agent.unregistered_at)}; nothing was changed",
-            f"register it again: jitid agent register {operand(name)}",
+            f"to register it again: jitid agent register {operand(name)}",
         )
     return agent
 
@@ -348,14 +348,14 @@ def _owner(
     person = DirectoryStore(snapshot).find_delegator(owner)
     if person is None:
         raise NotFoundError(
-            f"the directory has no {label(owner)}, and an owner must be known; nothing was changed",
-            f"add them: jitid delegator add {owner}; or name another with --owner",
+            f"owner {label(owner)} is not in the directory; nothing was changed",
+            f"to add this delegator: jitid delegator add {owner}; or name another with --owner",
         )
     facts = {"asked": operation, "agent": name, "delegator": person.name, "scopes": list(scopes) or None}
     if person.disabled_at is not None:
         instead = "name another with --owner"
         if operation == "agent-resume":
-            instead = f"give it another owner: jitid agent change {operand(name)} --owner DELEGATOR"
+            instead = f"change the owner: jitid agent change {operand(name)} --owner DELEGATOR"
         governance.must_not_object([governance.disabled(person, instead)], facts)
     governance.permitted_scopes(
         person, None, tuple(Scope(scope) for scope in scopes), facts, [], allow_narrower=False
@@ -372,7 +372,7 @@ def _beyond(agent: Agent, owner: Delegator | None) -> tuple[str, ...]:
 def _checked_purpose(text: str) -> str:
     check_text(text, "the purpose")
     if not text.strip():
-        raise UsageError("the purpose is blank; nothing was changed", "say what the agent is for")
+        raise UsageError("the purpose is blank; nothing was changed", "state the agent's purpose")
     return text
 
 

@@ -82,11 +82,9 @@ def compare(snapshot: View, roster: Roster, *, full: bool) -> Comparison:
 
     """
     if not roster.people:
-        raise UsageError(
-            "the list names nobody; nothing was changed", "an empty list never stands for nobody at all"
-        )
+        raise UsageError("the list has no delegators; nothing was changed", "an empty list is never imported")
     if full and roster.partial is not None:
-        raise UsageError(f"{roster.partial}; nothing was changed", "with --full the list must have everybody")
+        raise UsageError(f"{roster.partial}; nothing was changed", "with --full the list must be complete")
     return _Matching(snapshot, roster.people).compared(full=full)
 
 
@@ -174,8 +172,8 @@ class _Matching:
             raise misplaced(
                 self._people[position].place,
                 f"{label(self._people[position].name)} is the same delegator as {label(self._people[taker].name)} "
-                f"({self._people[taker].place}): the directory has both as {label(holder.own)}",
-                "one person has one entry, and their other names as aliases in it",
+                f"({self._people[taker].place}): in the directory both are {label(holder.own)}",
+                "each person has one entry, with all other names as aliases",
             )
         self._known[position] = holder
 
@@ -185,7 +183,9 @@ class _Matching:
         for position, entry in enumerate(self._people):
             if isinstance(entry.external, str) and positions.setdefault(entry.external, position) != position:
                 earlier = self._people[positions[entry.external]]
-                raise misplaced(entry.place, f"it has the same id as {label(earlier.name)} ({earlier.place})")
+                raise misplaced(
+                    entry.place, f"the id is also that of {label(earlier.name)} ({earlier.place})"
+                )
 
     def _losing(self) -> set[int]:
         """Return the keys of the delegators whose aliases the list states: they lose each alias that it lacks."""
@@ -210,8 +210,8 @@ class _Matching:
         claimant = self._people[earlier]
         raise misplaced(
             self._people[later].place,
-            f"{label(name)} is a name of {label(self._own(earlier))} too ({claimant.place})",
-            "one person has one entry, and nobody has a name of somebody else's",
+            f"{label(name)} is also a name of {label(self._own(earlier))} ({claimant.place})",
+            "each name and alias belongs to one delegator",
         )
 
     def _paired(self) -> Iterator[tuple[int, Delegator | None]]:
@@ -436,8 +436,8 @@ def guard(foreseen: Reconciled, most: int) -> None:
     needed_limit = needed(foreseen)
     if needed_limit > most:
         raise TooManyError(
-            f"this would disable or end more than {most}: {losses(foreseen)}; nothing was changed",
-            f"look at it with --dry-run, then repeat it with --yes or --max {needed_limit}",
+            f"this would disable or revoke more than {most}: {losses(foreseen)}; nothing was changed",
+            f"preview with --dry-run, then repeat with --yes or --max {needed_limit}",
         )
 
 

@@ -48,7 +48,7 @@ def _agent(row: Any) -> Agent:
         for text in (name, owner, purpose, scopes, audiences, kinds, users, suspended_as or "")
     ):
         raise IntegrityError(
-            "the record of an agent in the ledger holds what no ledger writes", "run: jitid audit verify"
+            "an agent's record in the ledger has an invalid value", "run: jitid audit verify"
         )
     lists = (tuple(scopes.split()), tuple(audiences.split()), tuple(kinds.split()))
     times = (review_at, registered_at, reviewed_at, suspended_at, suspended_as, unregistered_at)

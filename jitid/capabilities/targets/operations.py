@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Settle(Operation["SettledTargets"]):
-    """End at their targets what is dead in the ledger, and what could not be ended there before."""
+    """Revoke ended credentials at their targets, and repeat failed attempts."""
 
     roles = ("responder", "sweeper", "admin")
     for_own = True
@@ -35,7 +35,7 @@ class Settle(Operation["SettledTargets"]):
 
 
 class ExamineTargets(Operation["list[Check]"]):
-    """Look whether the targets of the configuration can be meant, and answer; nothing is made or ended there."""
+    """Check that the configured targets are valid and answer, without changes there."""
 
     roles = ("auditor", "admin")
     effect = READS

@@ -259,7 +259,7 @@ class _Tally:
                 certain = outside.ends_at + MINTING
                 if outside.confirmed or self._abandoned or now >= certain:
                     return outside, outcome, None
-                proof = f"{outcome.proof}; whoever was making it may not be done"
+                proof = f"{outcome.proof}; its creation may be unfinished"
                 return outside, EndOutcome(Settlement.UNAVAILABLE, proof), certain
             case Settlement.STUCK:
                 return outside, outcome, now + LAST_AFTER
@@ -278,7 +278,7 @@ def left_by_now(outside: Outside) -> Left:
     """Return an unconfirmed credential, with the outcome of its latest attempt."""
     settled = outside.settled_at is not None
     settlement = Settlement.UNAVAILABLE if outside.settlement is None else Settlement(outside.settlement)
-    outcome = EndOutcome(settlement, outside.proof or "its target was not asked yet", outside.honoured_until)
+    outcome = EndOutcome(settlement, outside.proof or "no attempt was made yet", outside.honoured_until)
     without_attempt = settled or outside.record.target == BY_HAND
     return _left(outside, outcome, None if without_attempt else outside.next_at)
 
@@ -322,16 +322,14 @@ def visit(context: Context, targets: Targets) -> Iterator[Check]:
     for name in lost:
         yield warning(
             NAME,
-            f"{safe(name)}: what is dead in the ledger is to be ended there, and the configuration has no such target",
-            f"name it again: a table [target.{safe(name)}]",
+            f"{safe(name)}: ended credentials must be revoked at this target, which is not configured",
+            f"configure it again: a table [target.{safe(name)}]",
         )
     if unsettled:
-        description = (
-            "1 credential that is dead" if unsettled == 1 else f"{unsettled} credentials that are dead"
-        )
-        yield warning(NAME, f"{description} in the ledger may still work at a target", "jitid sweep")
+        description = "1 ended credential" if unsettled == 1 else f"{unsettled} ended credentials"
+        yield warning(NAME, f"{description} may still work at a target", "jitid sweep")
     if not targets.names() and not lost:
-        yield ok(NAME, "the configuration has none")
+        yield ok(NAME, "no targets are configured")
 
 
 def _description(context: Context, targets: Targets, name: str) -> str:

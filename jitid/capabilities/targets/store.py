@@ -191,7 +191,7 @@ class OutsideStore(Store):
         for key, *rest in rows:
             yield OutsideRow._make((*rest, parts.pop(key, [])))
         if parts:
-            raise IntegrityError("the ledger has parts of a secret that belong to no credential at a target")
+            raise IntegrityError("the ledger has parts of a secret without a credential at a target")
 
     def _open(self, event: int | None, ids: Sequence[str]) -> tuple[str, dict[str, Any]]:
         where, values = f"o.settled_at IS NULL AND {_ENDED}", {"now": self._now}
@@ -338,6 +338,4 @@ def _outside(row: Any) -> Outside:
             event,
         )
     except (TypeError, ValueError, AttributeError) as error:
-        raise IntegrityError(
-            "a row of the ledger holds what no ledger writes", "run: jitid audit verify"
-        ) from error
+        raise IntegrityError("a row of the ledger has an invalid value", "run: jitid audit verify") from error

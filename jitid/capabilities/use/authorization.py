@@ -83,27 +83,27 @@ def check_action(text: str) -> Scope:
     try:
         action = parse_scope(text)
     except UsageError:
-        raise UsageError(f"{quote(text)} is no action", _SHAPE) from None
+        raise UsageError(f"{quote(text)} is not an action", _SHAPE) from None
     if has_wildcard(action):
-        raise UsageError(f"{quote(text)} is no action: it is one thing to do, and no pattern", _SHAPE)
+        raise UsageError(f"{quote(text)} is not a single action: it has a wildcard", _SHAPE)
     return action
 
 
-_SHAPE = "write it as a scope is written, such as s3:GetObject"
+_SHAPE = "an action has the form of a scope, such as s3:GetObject"
 
 
 def check_resource(text: str) -> str:
     """Return the name of a resource unchanged. Raise UsageError for a token, and for text that no ledger can store."""
     if not text.strip():
-        raise UsageError("the resource is blank", "name what the action is done to")
+        raise UsageError("the resource is blank", "name the resource of the action")
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
         raise UsageError("the resource is not UTF-8 text") from None
     if size > LONGEST:
-        raise UsageError(f"the resource has {size} bytes, more than {LONGEST}")
+        raise UsageError(f"the resource has {size} bytes, the limit is {LONGEST}")
     if "\0" in text:
-        raise UsageError("the resource has a NUL, which no text has")
+        raise UsageError("the resource has a NUL character")
     refuse_token(text, "the resource")
     return text
 
@@ -111,13 +111,13 @@ def check_resource(text: str) -> str:
 def check_context(value: object) -> str:
     """Return a context as canonical JSON. Raise UsageError for a token, and unless it is a short JSON object."""
     if not isinstance(value, dict):
-        raise UsageError("the context is no JSON object", 'such as {"ip": "192.0.2.1"}')
+        raise UsageError("the context is not a JSON object", 'for example: {"ip": "192.0.2.1"}')
     try:
         text = strict_json.dumps(value)
     except strict_json.StrictJSONError as error:
-        raise UsageError(f"the context cannot be kept: {error}") from error
+        raise UsageError(f"the context is invalid: {error}") from error
     if len(text) > LONGEST:
-        raise UsageError(f"the context has {len(text)} bytes, more than {LONGEST}")
+        raise UsageError(f"the context has {len(text)} bytes, the limit is {LONGEST}")
     refuse_token(text, "the context")
     return text
 
@@ -414,7 +414,7 @@ class _Judge:
         if decision.max_ttl is None or age < decision.max_ttl:
             return scope, decision, approved, None
         reason = (
-            f"rule `{decision.ttl_rule}` gives {format_duration(decision.max_ttl)} at most, and the credential "
+            f"rule `{decision.ttl_rule}` permits at most {format_duration(decision.max_ttl)}, and the credential "
             f"was issued {format_duration(age)} ago"
         )
         return scope, decision, approved, _Denial((str(decision.ttl_rule),), reason)

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 
 class Authorize(Operation["RecordedUses"]):
-    """Say whether a token may be used for an action now, and record the action.
+    """Decide whether a token permits an action, and record it.
 
-    It may if the token is valid, a scope of it covers the action, and directory and policy, asked as they are
-    now, permit this agent that for this delegator. Exit status 0 says allow, 4 deny, 8 that the token is not
-    valid. Each action is recorded before it is answered, allowed or denied. With --batch there is a JSON line in
-    for each action, with token, action, resource and perhaps context and id, and a JSON line out.
+    The token must be valid, and one of its scopes must cover the action. The directory and the policy must permit it
+    now, for this agent and delegator. Each decision is recorded before the answer.
+
+    Exit status: 0 allowed, 4 denied, 8 token not valid. With --batch, each line of standard input is a JSON object
+    with `token`, `action`, `resource` and optional `context` and `id`. The output has a JSON line for each.
     """
 
     roles = ("verifier",)
@@ -36,22 +37,22 @@ class Authorize(Operation["RecordedUses"]):
     )
 
     token_file: str | None = local(
-        opt(FILE, "--token-file", help="The token; standard input if absent or `-`.")
+        opt(FILE, "--token-file", help="File with the token (default: standard input).")
     )
     action: str | None = local(
-        opt(TEXT, "--action", help="What is to be done, as s3:GetObject.", metavar="ACTION")
+        opt(TEXT, "--action", help="The action, such as s3:GetObject.", metavar="ACTION")
     )
-    resource: str | None = local(opt(TEXT, "--resource", help="What it is done to."))
+    resource: str | None = local(opt(TEXT, "--resource", help="The resource of the action."))
     context: str | None = local(
-        opt(TEXT, "--context", help="What policies may know of it: an object, or @FILE.", metavar="JSON")
+        opt(TEXT, "--context", help="Facts for the policy: a JSON object, or @FILE.", metavar="JSON")
     )
     asked: tuple[UseRequest, ...] = records(least=1, most=10_000)
     """At least one."""
     audiences: tuple[str, ...] = opts(
-        AUDIENCE, "--audience", help="Accept tokens meant for AUD; repeatable.", default=()
+        AUDIENCE, "--audience", help="Accept tokens for the audience AUD; repeatable.", default=()
     )
     """The tokens must be for one of these audiences; empty for any audience whose tokens the caller sees."""
-    batch: bool = local(flag("--batch", help="Answer each JSON line of standard input with another."))
+    batch: bool = local(flag("--batch", help="Decide on each JSON line of standard input."))
     accept_clock: bool = False
 
 
@@ -64,7 +65,7 @@ class UsePage(Record):
 
 
 class ListUses(Operation["UsePage"]):
-    """Tell what was done at some time, by whom and for whom."""
+    """List recorded actions with their agents and delegators."""
 
     roles = ("responder", "auditor")
     effect = READS

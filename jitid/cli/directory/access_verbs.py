@@ -70,9 +70,9 @@ def revoke(cli: Invocation, operation: RevokeAccess) -> None:
     revoked = open_authority(cli.config()).perform(operation.replace(ids=ids, names=names))
     credentials = number_of(len(revoked.ids), "access credential")
     sentence = (
-        f"ended {credentials} (audit event {revoked.event})"
+        f"revoked {credentials} (audit event {revoked.event})"
         if revoked.ids
-        else "nothing of that counted any longer"
+        else "nothing to revoke: no access was valid any longer"
     )
     cli.show_record(operation.view, revoked, f"{sentence}\n")
 
@@ -93,8 +93,8 @@ def write_bootstrap(cli: Invocation, authority: Authority, operation: BootstrapA
     path = operation.file
     if os.path.lexists(path):
         raise UsageError(
-            f"{quote(path)} is there already, and nothing is written over it",
-            "name a new file; or take the old one away, if it is of no use any longer",
+            f"{quote(path)} exists already and is not overwritten; nothing was changed",
+            "name a new file, or delete the old one",
         )
     check_output(path)
     granted = authority.perform(operation)
@@ -123,7 +123,7 @@ def _write_new(path: str, granted: Granted) -> None:
     except OSError as error:
         raise OutputError(
             f"{quote(path)} could not be written: {(error.strerror or 'error').lower()}",
-            "the credential that was just made was revoked",
+            "the new credential was revoked",
         ) from error
 
 
@@ -143,12 +143,12 @@ def _hand_out(
     except BaseException as error:
         _end(cli, authority, granted, error)
         if isinstance(error, OutputError):
-            error.add("what was just granted was revoked")
+            error.add("the new access credential was revoked")
         raise
-    proof = "by the key" if granted.secret is None else "by this bearer"
+    proof = "key" if granted.secret is None else "token"
     roles = " and ".join(filter(None, [", ".join(granted.access.roles[:-1]), *granted.access.roles[-1:]]))
     cli.note(
-        f"{granted.access.name} may ask {proof} until {format_time(granted.access.expires_at)}"
+        f"{granted.access.name} has access with this {proof} until {format_time(granted.access.expires_at)}"
         f"{f', as {roles}' if roles else ''} ({granted.access.id})"
     )
 
@@ -170,10 +170,10 @@ def _show(cli: Invocation, view: Columns, granted: Granted, out: str | None) -> 
 def _end(cli: Invocation, authority: Authority, granted: Granted, error: BaseException | None = None) -> None:
     time_limit.take_back()
     try:
-        authority.perform(RevokeAccess(ids=(granted.access.id,), reason="it could not be handed out"))
+        authority.perform(RevokeAccess(ids=(granted.access.id,), reason="it could not be delivered"))
     except JitidError as failure:
         raise StorageError(
-            f"what was just granted could be neither handed out nor revoked: {failure.message}",
-            f"end it before it expires at {format_time(granted.access.expires_at)}: "
+            f"the new access credential could be neither delivered nor revoked: {failure.message}",
+            f"to revoke it before it expires at {format_time(granted.access.expires_at)}: "
             + cli.command(f"jitid access revoke {granted.access.id}"),
         ) from error

@@ -39,8 +39,8 @@ def register(cli: Invocation, operation: directory_operations.RegisterAgent) -> 
     """Perform `jitid agent register`."""
     if operation.owner is None or operation.purpose is None:
         raise UsageError(
-            "an agent needs an owner and a purpose; nothing was changed",
-            "say who answers for it and what it is for: --owner DELEGATOR --purpose TEXT",
+            "an owner and a purpose are required; nothing was changed",
+            "state both: --owner DELEGATOR --purpose TEXT",
         )
     operation = operation.replace(
         stated=_stated(operation),
@@ -54,11 +54,11 @@ def register(cli: Invocation, operation: directory_operations.RegisterAgent) -> 
         cli,
         operation.view,
         stored,
-        f"registered agent {stored.agent.name}; {stored.agent.owner} is to review it by {review_date}",
+        f"registered agent {stored.agent.name}; {stored.agent.owner} must review it by {review_date}",
     )
     if stored.ended:
         credentials = number_of(stored.ended, "live credential")
-        cli.note(f"ended {credentials} that had its name before")
+        cli.note(f"revoked {credentials} issued under its name before")
         settle_event(authority, stored.event, cli.warn)
 
 
@@ -66,13 +66,13 @@ def change(cli: Invocation, operation: directory_operations.ChangeAgent) -> None
     """Perform `jitid agent change`."""
     stated = _cleared(_stated(operation), operation.clear)
     stored = open_authority(cli.config()).perform(operation.replace(stated=stated))
-    unchanged = f"agent {stored.agent.name} is so already"
+    unchanged = f"nothing to change: agent {stored.agent.name} has these values already"
     sentence = unchanged if stored.event is None else f"changed agent {stored.agent.name}"
     _report(cli, operation.view, stored, sentence)
     if stored.event is not None and stored.live:
         cli.note(
-            f"{stored.live} of its identities live, and what they hold stays as it was issued; to end that: "
-            + cli.command(f"jitid revoke --agent {stored.agent.name}")
+            f"credentials of its {stored.live} live {'identity' if stored.live == 1 else 'identities'} are unchanged; "
+            "to revoke them: " + cli.command(f"jitid revoke --agent {stored.agent.name}")
         )
 
 
@@ -96,7 +96,7 @@ def list_(cli: Invocation, operation: directory_operations.ListAgents) -> None:
     page = open_authority(cli.config()).perform(operation)
     cli.show_records(operation.view, page.records, partial(_computed, now=page.now))
     last = page.records[-1].agent.name if page.records else ""
-    cli.note_more(len(page.records), operation.limit, f"go on with --after {last}")
+    cli.note_more(len(page.records), operation.limit, f"continue with --after {last}")
 
 
 def review(cli: Invocation, operation: directory_operations.ReviewAgent) -> None:
@@ -137,7 +137,7 @@ def _withdraw(
     verb: str,
 ) -> None:
     if operation.keep_live and (operation.yes or operation.max_ is not None):
-        raise UsageError("--max and --yes mean nothing with --keep-live", "nothing ends then")
+        raise UsageError("--keep-live excludes --max and --yes", "--keep-live revokes nothing")
     limit = cli.most(operation.max_, yes=operation.yes)
     authority = open_authority(cli.config())
     preview = operation.replace(reason=None, most=None, dry_run=True)
@@ -203,7 +203,7 @@ def _cleared(stated_agent: StatedAgent, clear: tuple[str, ...]) -> StatedAgent:
         if field not in CLEARED:
             raise UsageError(f"{quote(field)} cannot be cleared", nearest(field, CLEARED))
         if stated_values[field] is not None:
-            raise UsageError(f"--clear {field} and --{field} contradict each other; nothing was changed")
+            raise UsageError(f"--clear {field} and --{field} exclude each other; nothing was changed")
     if "scope" in clear:
         stated_agent = stated_agent._replace(scopes=())
     if "audience" in clear:
@@ -221,33 +221,33 @@ def _due(text: str | None) -> Due:
 
 
 def _kept_clause(withdrawal: WithdrawnAgent) -> str:
-    """Return `2 live credentials live on`; "" if none stays live."""
+    """Return `2 credentials stay valid`; "" if none stays valid."""
     if not withdrawal.kept:
         return ""
-    return f"{withdrawal.kept} live {'credential lives' if withdrawal.kept == 1 else 'credentials live'} on"
+    return f"{withdrawal.kept} {'credential stays' if withdrawal.kept == 1 else 'credentials stay'} valid"
 
 
 def _foreseen_sentence(withdrawal: WithdrawnAgent, verb: str) -> str:
-    """Return `would suspend agent planner, and end 2 credentials…; nothing was changed`."""
+    """Return `would suspend agent planner, and revoke 2 credentials…; nothing was changed`."""
     name, radius, kept = withdrawal.agent.name, withdrawal.ended.radius, _kept_clause(withdrawal)
     text = f"agent {name} is {verb}ed already" if withdrawal.already else f"would {verb} agent {name}"
     if kept:
         text += f"; {kept}"
     elif radius.credentials:
-        text += f"{'; would' if withdrawal.already else ', and'} end {revocation_result.blast(radius)}"
+        text += f"{'; would' if withdrawal.already else ', and'} revoke {revocation_result.blast(radius)}"
     return f"{text}; nothing was changed"
 
 
 def _done_sentence(withdrawal: WithdrawnAgent, verb: str) -> str:
-    """Return `suspended agent planner, and ended 2 credentials… (audit event 7)`."""
+    """Return `suspended agent planner, and revoked 2 credentials… (audit event 7)`."""
     name, ended, kept = withdrawal.agent.name, withdrawal.ended, _kept_clause(withdrawal)
     if ended.event is None:
-        return f"agent {name} was {verb}ed already; {kept or 'nothing of it was live'}"
+        return f"agent {name} was {verb}ed already; {kept or 'it had no live credentials'}"
     text = f"agent {name} was {verb}ed already" if withdrawal.already else f"{verb}ed agent {name}"
     if ended.credentials:
-        text += f", and ended {revocation_result.blast(ended.radius)}"
+        text += f", and revoked {revocation_result.blast(ended.radius)}"
     else:
-        text += f"; {kept or 'nothing of it was live'}"
+        text += f"; {kept or 'it had no live credentials'}"
     text += f" (audit event {ended.event})"
     return text if ended.unproved is None else f"{text}; {revoke.unproved(ended.unproved)}"
 
@@ -267,16 +267,13 @@ def classify(cli: Invocation, operation: directory_operations.ClassifyAgents) ->
         recurring = (
             f", {classification.untold_recurring} of which recur" if classification.untold_recurring else ""
         )
-        cli.note(
-            f"{number_of(classification.untold, 'more name')}{recurring}: "
-            "name what to tell, or say how many with --limit"
-        )
+        cli.note(f"{number_of(classification.untold, 'more name')}{recurring}: name agents, or raise --limit")
 
 
 def suggest(cli: Invocation, operation: SuggestPolicy) -> None:
     """Perform `jitid agent suggest`."""
     if operation.agent is None and operation.task is None:
-        raise UsageError("nothing is named to be looked at", "name an agent, or a task with --task")
+        raise UsageError("an agent or a task is required", "name an agent, or a task with --task")
     suggestions = open_authority(cli.config()).perform(operation)
     if cli.field or cli.format_name() is not None:
         cli.show_records(

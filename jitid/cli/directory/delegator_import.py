@@ -61,7 +61,7 @@ def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators)
     confirm(
         f"disable {roster_diff.losses(foreseen)}",
         smallest_limit,
-        f"the number {smallest_limit} to import the list; anything else changes nothing",
+        f"the number {smallest_limit} to import the list; any other answer changes nothing",
     )
     return authority.perform(operation.replace(most=smallest_limit))
 
@@ -89,13 +89,13 @@ def _report(cli: Invocation, operation: ImportDelegators, reconciled: Reconciled
             _report_categories(reconciled, ("disabled", "missing"))
     staying = reconciled.staying
     if staying.number:
-        predicate = "is disabled, and stays" if staying.number == 1 else "are disabled, and stay"
-        cli.note(
-            f"{staying.number} in the list {predicate} so: {delegator_verbs.first_of(staying.first, staying.number)}"
+        subject = (
+            "1 delegator in the list stays" if staying.number == 1 else f"{staying.number} in the list stay"
         )
+        cli.note(f"{subject} disabled: {delegator_verbs.first_of(staying.first, staying.number)}")
     if reconciled.unresolved:
-        managers = "manager is" if reconciled.unresolved == 1 else "managers are"
-        cli.note(f"{reconciled.unresolved} {managers} not known by the id that stands for them: left out")
+        managers = "manager" if reconciled.unresolved == 1 else "managers"
+        cli.note(f"skipped {reconciled.unresolved} {managers} with an unknown id")
     strangers = reconciled.strangers
     if strangers.number:
         managers = "1 manager is" if strangers.number == 1 else f"{strangers.number} managers are"
@@ -106,7 +106,7 @@ def _report(cli: Invocation, operation: ImportDelegators, reconciled: Reconciled
 def _sentence(reconciled: Reconciled, *, dry_run: bool) -> str:
     people = number_of(reconciled.people, "delegator")
     if not reconciled.anything:
-        return f"nothing to change: the directory says already what the list of {people} says"
+        return f"nothing to change: the directory matches the list of {people}"
     parts = [
         f"{_SENTENCE_VERBS[name][not dry_run]} {getattr(reconciled, name).number}"
         for name in roster_diff.CHANGED_GROUPS
@@ -124,7 +124,7 @@ def _report_names(reconciled: Reconciled) -> None:
     for change in reconciled.changes[:_EACH]:
         output.print_message(f"jitid: {change.name}: {delegator_verbs.different(change)}")
     if len(reconciled.changes) > _EACH:
-        output.print_message("jitid: what is different of the others is told with --format json")
+        output.print_message("jitid: to see the changes of all delegators: --format json")
 
 
 def _report_categories(reconciled: Reconciled, categories: Iterable[str]) -> None:

@@ -51,11 +51,11 @@ def shown(cli: Invocation, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def departed(departure: Departure, *, would: bool) -> list[str]:
-    """Return in words the credentials, agents and requests that ended with delegators, or would end."""
+    """Return in words the credentials, agents and requests that end with delegators, or would end."""
     radius, ties = departure.radius, departure.ties
     parts = []
     if radius.credentials:
-        parts.append(f"{'end' if would else 'ended'} {revocation_result.blast(radius)}")
+        parts.append(f"{'revoke' if would else 'revoked'} {revocation_result.blast(radius)}")
     if ties.agents:
         agents = number_of(len(ties.agents), "agent")
         parts.append(f"{'suspend' if would else 'suspended'} {agents} ({first_of(ties.agents)})")
@@ -67,7 +67,7 @@ def departed(departure: Departure, *, would: bool) -> list[str]:
     if withdrawn:
         parts.append(f"{'withdraw' if would else 'withdrew'} {' and '.join(withdrawn)}")
     if ties.access:
-        parts.append(f"{'end' if would else 'ended'} {number_of(ties.access, 'access credential')}")
+        parts.append(f"{'revoke' if would else 'revoked'} {number_of(ties.access, 'access credential')}")
     return parts
 
 
@@ -136,10 +136,10 @@ def change(cli: Invocation, operation: directory_operations.ChangeDelegator) -> 
         operation.entitlement or operation.no_entitlements or operation.remove_entitlement
     ):
         raise UsageError(
-            "--policy-alone and entitlements contradict each other", "without any the policy alone decides"
+            "--policy-alone and entitlements exclude each other", "use one of them; nothing was changed"
         )
     if operation.manager is not None and operation.no_manager:
-        raise UsageError("--manager and --no-manager contradict each other", "leave one of them out")
+        raise UsageError("--manager and --no-manager exclude each other", "use one of them")
     edit = Edit(
         entitlements=Amendment(
             operation.no_entitlements,
@@ -163,18 +163,18 @@ def change(cli: Invocation, operation: directory_operations.ChangeDelegator) -> 
     )
     if edit == Edit():
         raise UsageError(
-            "nothing is to be changed", "say what, such as --group sre; see: jitid delegator change --help"
+            "no change was requested", "name one, such as --group sre; see: jitid delegator change --help"
         )
     edited = _performed(cli, open_authority(cli.config()), operation.replace(edit=edit))
     main_name = edited.delegator.name
     if not edited.changed:
-        _report(cli, operation.view, edited, f"nothing to change: {main_name} is so already")
+        _report(cli, operation.view, edited, f"nothing to change: {main_name} has these values already")
         return
     sentence = f"changed {main_name}: {', '.join(edited.changed)} (audit event {edited.event})"
     _report(cli, operation.view, edited, sentence)
     if edited.live and {"entitlements", "sensitivity"} & {*edited.changed}:
         cli.note(
-            f"what was issued keeps what it holds: {_live(edited.live)} from {main_name}; to end that: "
+            f"issued credentials are unchanged: {_live(edited.live)} from {main_name}; to revoke them: "
             + cli.command(f"jitid revoke --delegator {main_name}")
         )
 
@@ -213,7 +213,7 @@ def enable(cli: Invocation, operation: directory_operations.EnableDelegator) -> 
         cli.note(f"agent {agent} stays suspended: {cli.command(f'jitid agent resume {operand(agent)}')}")
     if len(result.suspended) > _SHOWN:
         show_command = cli.command(f"jitid delegator show {main_name}")
-        cli.note(f"so it is with {len(result.suspended) - _SHOWN} more: see {show_command}")
+        cli.note(f"{len(result.suspended) - _SHOWN} more agents stay suspended: see {show_command}")
 
 
 def show(cli: Invocation, operation: directory_operations.ShowDelegator) -> None:
@@ -229,7 +229,7 @@ def show(cli: Invocation, operation: directory_operations.ShowDelegator) -> None
 def list_(cli: Invocation, operation: directory_operations.ListDelegators) -> None:
     """Perform `jitid delegator list`."""
     if operation.only_disabled and operation.only_enabled:
-        raise UsageError("--disabled and --enabled contradict each other", "without either all are listed")
+        raise UsageError("--disabled and --enabled exclude each other", "omit both to list all")
     if operation.only_disabled or operation.only_enabled:
         operation = operation.replace(disabled=operation.only_disabled)
     authority = open_authority(cli.config())
@@ -251,7 +251,7 @@ def list_(cli: Invocation, operation: directory_operations.ListDelegators) -> No
             cursor = page[-1].name
 
     cli.show(Display(operation.view.schema, columns, rows()))
-    cli.note_more(count, operation.limit, f"go on with --after {cursor}, or say how many with --limit")
+    cli.note_more(count, operation.limit, f"continue with --after {cursor}, or raise --limit")
 
 
 def _performed(cli: Invocation, authority: Authority, operation: Operation[Result]) -> Result:
@@ -300,15 +300,15 @@ def _report_remaining(cli: Invocation, result: Disabled, *, keep_live: bool) -> 
     ties, main_name = result.departure.ties, result.delegator.name
     if keep_live and ties.live:
         cli.note(
-            f"{_live(ties.live)} from {main_name} and {'lives' if ties.live == 1 else 'live'} on: "
+            f"{_live(ties.live)} from {main_name} and {'stays' if ties.live == 1 else 'stay'} valid: "
             + cli.command(f"jitid list --live --delegator {main_name}")
         )
     if ties.others:
         clause = (
-            "credential for another delegator lives" if ties.others == 1 else "credentials for others live"
+            "credential for another delegator stays" if ties.others == 1 else "credentials for others stay"
         )
         cli.note(
-            f"{ties.others} {clause} on that these agents hold: "
+            f"{ties.others} {clause} valid, held by these agents: "
             + cli.command(f"jitid list --live --agent {ties.agents[0]}")
         )
 

@@ -51,7 +51,7 @@ def test_a_client_is_proved_by_its_key(private: Private, alg: str) -> None:
     )
     for other in (P256, ED25519, RSA):
         if other is not private:
-            with pytest.raises(InvalidCredentialError, match="none of the client's keys"):
+            with pytest.raises(InvalidCredentialError, match="does not match any key of the client"):
                 check(signed(private, alg), jwk(other))
 
 
@@ -62,24 +62,24 @@ def test_a_client_is_proved_by_its_key(private: Private, alg: str) -> None:
         ({"aud": [HERE, "https://other.example"]}, "alone"),
         ({"aud": []}, "alone"),
         ({"aud": None}, "alone"),
-        ({"iss": "system:other"}, "not both the client's name"),
-        ({"sub": None}, "not both the client's name"),
-        ({"sub": "", "iss": ""}, "not both the client's name"),
-        ({"sub": ["system:ci"], "iss": ["system:ci"]}, "not both the client's name"),
-        ({"jti": None}, "no `jti`"),
-        ({"jti": ""}, "no `jti`"),
-        ({"jti": "x" * 257}, "no `jti`"),
-        ({"exp": None}, "no integer"),
-        ({"exp": NOW + 60.5}, "no integer"),
-        ({"exp": True}, "no integer"),
+        ({"iss": "system:other"}, "must both be the client's name"),
+        ({"sub": None}, "must both be the client's name"),
+        ({"sub": "", "iss": ""}, "must both be the client's name"),
+        ({"sub": ["system:ci"], "iss": ["system:ci"]}, "must both be the client's name"),
+        ({"jti": None}, "no valid `jti`"),
+        ({"jti": ""}, "no valid `jti`"),
+        ({"jti": "x" * 257}, "no valid `jti`"),
+        ({"exp": None}, "must be integers"),
+        ({"exp": NOW + 60.5}, "must be integers"),
+        ({"exp": True}, "must be integers"),
         ({"exp": NOW}, "has expired"),
         ({"exp": NOW + 3600, "iat": NOW - 300}, "signed 300 seconds ago"),
         ({"exp": NOW + 361, "iat": None}, "more than 300 seconds"),
         ({"exp": NOW + 3600, "iat": NOW + 61}, "more than 300 seconds"),
-        ({"iat": NOW + 61}, "`iat` is to come"),
-        ({"iat": "now"}, "no integer"),
-        ({"nbf": NOW + 61}, "`nbf` is to come"),
-        ({"nbf": "now"}, "`nbf` is to come, or no integer"),
+        ({"iat": NOW + 61}, "`iat` must be an integer and not in the future"),
+        ({"iat": "now"}, "must be integers"),
+        ({"nbf": NOW + 61}, "`nbf` must be an integer and not in the future"),
+        ({"nbf": "now"}, "`nbf` must be an integer and not in the future"),
     ],
 )
 def test_claims_that_prove_nothing(claims: dict[str, Any], why: str) -> None:
@@ -90,15 +90,15 @@ def test_claims_that_prove_nothing(claims: dict[str, Any], why: str) -> None:
 @pytest.mark.parametrize(
     ("header", "why"),
     [
-        ({"alg": "none"}, "algorithm is none of"),
-        ({"alg": "HS256"}, "algorithm is none of"),
-        ({"alg": "ES384"}, "algorithm is none of"),
-        ({"alg": ["ES256"]}, "algorithm is none of"),
-        ({}, "algorithm is none of"),
+        ({"alg": "none"}, "algorithm must be one of"),
+        ({"alg": "HS256"}, "algorithm must be one of"),
+        ({"alg": "ES384"}, "algorithm must be one of"),
+        ({"alg": ["ES256"]}, "algorithm must be one of"),
+        ({}, "algorithm must be one of"),
         ({"alg": "ES256", "typ": "at+jwt"}, "type is not JWT"),
         ({"alg": "ES256", "crit": ["b64"]}, "extension"),
-        ({"alg": "EdDSA"}, "none of the client's keys"),
-        ({"alg": "RS256"}, "none of the client's keys"),
+        ({"alg": "EdDSA"}, "does not match any key of the client"),
+        ({"alg": "RS256"}, "does not match any key of the client"),
     ],
 )
 def test_a_header_chooses_neither_key_nor_algorithm(header: dict[str, Any], why: str) -> None:
@@ -109,11 +109,11 @@ def test_a_header_chooses_neither_key_nor_algorithm(header: dict[str, Any], why:
 
 def test_a_public_key_is_no_shared_secret() -> None:
     """A registered symmetric key is never used either."""
-    with pytest.raises(InvalidCredentialError, match="none of the client's keys"):
+    with pytest.raises(InvalidCredentialError, match="does not match any key of the client"):
         check(signed(), {"kty": "oct", "k": encode(b"a shared secret of 32 characters")})
-    with pytest.raises(InvalidCredentialError, match="none of the client's keys"):
+    with pytest.raises(InvalidCredentialError, match="does not match any key of the client"):
         check(signed(), jwk(P256, alg="ES384"))
-    with pytest.raises(InvalidCredentialError, match="none of the client's keys"):
+    with pytest.raises(InvalidCredentialError, match="does not match any key of the client"):
         check(signed())
 
 

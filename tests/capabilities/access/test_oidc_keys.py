@@ -51,8 +51,8 @@ def test_keys_come_from_a_file_or_a_link_to_it(tmp_path: Path) -> None:
         (b'{"keys":{}}', "not a JSON object with a list of keys"),
         (b'{"keys":[1]}', "not a JSON object with a list of keys"),
         (b'{"keys":[],"keys":[]}', "two members of one name"),
-        (b'{"keys":[{"kid":"a"},{"kid":"a"}]}', "a key id twice"),
-        (b'{"keys":[{"kid":1}]}', "a key id twice, or one that is not a string"),
+        (b'{"keys":[{"kid":"a"},{"kid":"a"}]}', "a duplicate key id"),
+        (b'{"keys":[{"kid":1}]}', "a duplicate key id, or a key id that is not a string"),
         (b" " * (1024 * 1024) + b"{}", "larger than 1048576 bytes"),
     ],
 )
@@ -264,9 +264,9 @@ def test_what_was_fetched_serves_while_the_issuer_is_away(monkeypatch: pytest.Mo
 WYCHEPROOF: dict[str | None, str] = {
     None: "18 33 260-263 273-275 287-288 345 349 378",
     "the ID token's signature does not verify": "19 22 32 34 37 46-258 276-286 289-319 379-401",
-    "the ID token names no key that its issuer publishes for signing": "1-2 5 8 25 40 265-267 269-271 321-324"
+    "the ID token's `kid` is not a signing key that its issuer publishes": "1-2 5 8 25 40 265-267 269-271 321-324"
     " 326-340 347-348 351-359 367 370 376-377",
-    "the ID token's algorithm is not its key's": "31 346 350",
+    "the ID token's algorithm is not that of its key": "31 346 350",
     "the token has an empty part": "3 6 9 11 16 20 23 26 28 35 38 41 43 259 264 268 272 320 325 341-344",
     "the token has not the three parts of a signed token": "4 7 10 12-15 17 21 24 27 29-30 36 39 42 44-45",
     "the token's signature is not canonical base64url": "360-364",
@@ -310,7 +310,7 @@ def test_only_one_waits_for_an_issuer_that_hangs(monkeypatch: pytest.MonkeyPatch
         visitor, _ = server.accept()
         with visitor:
             for other in [pool.submit(key_set, place, 30) for _ in range(3)]:
-                with pytest.raises(StorageError, match="is being fetched"):
+                with pytest.raises(StorageError, match="is still being fetched"):
                     other.result()
             assert not first.done()
             visitor.sendall(

@@ -297,7 +297,7 @@ def test_nothing_is_suggested_without_anything_seen(world: World) -> None:
         suggest(world, "bot", "T2")
     with pytest.raises(UsageError, match="nothing is named"):
         suggest(world)
-    with pytest.raises(UsageError, match="--days is from 1 to"):
+    with pytest.raises(UsageError, match="--days must be from 1 to"):
         suggest(world, "bot", days=0)
 
 

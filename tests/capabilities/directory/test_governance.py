@@ -82,7 +82,7 @@ def test_how_many_are_asked_for_is_told_with_how_many_live(world: World) -> None
     world.know()
     world.register("planner", concurrency=2)
     error = refused(world, copies=3)
-    assert "has 0 live identities of at most 2, and 3 more are asked for" in error.message
+    assert "has 0 live identities of at most 2, and 3 more were requested" in error.message
 
 
 def _disable(world: World) -> None:
@@ -134,8 +134,8 @@ CHANGES: dict[Callable[[World], None], tuple[str, str, str]] = {
     ),
     _lower: (
         "delegator-sensitivity",
-        "`user:alice` may hand out up to low, and this is moderate",
-        "name a delegator who may hand out more",
+        "`user:alice` may delegate up to low, and the sensitivity is moderate",
+        "name a delegator with a higher sensitivity limit",
     ),
     _suspend: (
         "agent-suspended",
@@ -148,26 +148,26 @@ CHANGES: dict[Callable[[World], None], tuple[str, str, str]] = {
         "jitid agent register planner",
     ),
     _overdue: ("agent-overdue", f"agent `planner` was due for review at {AT}", "jitid agent review planner"),
-    _other_kind: ("agent-kind", "agent `planner` is given opaque only, not `jwt`", "ask for one of: opaque"),
+    _other_kind: ("agent-kind", "agent `planner` may have opaque only, not `jwt`", "permitted kinds: opaque"),
     _other_audience: (
         "agent-audience",
-        "agent `planner` is not given anything for `urn:c`",
-        "ask for one of: urn:a, urn:b",
+        "agent `planner` may not have credentials for `urn:c`",
+        "permitted audiences: urn:a, urn:b",
     ),
     _other_scopes: (
         "agent-scope",
-        "agent `planner` may not hold it: scope `repo:*`",
-        "the same within `repo:read`, `log:*`",
+        "outside the record of agent `planner`: scope `repo:*`",
+        "permitted scopes: `repo:read`, `log:*`",
     ),
     _entitle_less: (
         "delegator-entitlement",
-        "`user:alice` may not hand it out: scope `repo:*`",
-        "the same within `repo:read`",
+        "outside the entitlements of `user:alice`: scope `repo:*`",
+        "permitted scopes: `repo:read`",
     ),
     _entitle_to_nothing: (
         "delegator-entitlement",
-        "`user:alice` may not hand it out: scope `repo:*`",
-        "the same within no scope at all",
+        "outside the entitlements of `user:alice`: scope `repo:*`",
+        "permitted scopes: none",
     ),
 }
 SCOPES = ("repo:*",)
@@ -273,8 +273,8 @@ def test_two_objections_are_both_told(lenient: World) -> None:
     assert error.facts["rules"] == ["delegator-disabled", "agent-suspended"]
     assert all(f"rule `{rule}`" in error.message for rule in error.facts["rules"])
     assert error.hint == (
-        "name another delegator; or, if they may delegate again: jitid delegator enable user:alice; and "
-        "once it is in order again: jitid agent resume planner"
+        "name another delegator; or enable this one: jitid delegator enable user:alice; and "
+        "to resume the agent: jitid agent resume planner"
     )
 
 
@@ -286,12 +286,12 @@ def test_what_helps_against_a_disabled_owner_is_told_before_the_resumption(lenie
     lenient.authority.perform(DisableDelegator(name="user:alice", most=None))
     error = refused(lenient, agent="planner", delegator="user:bob")
     assert error.hint == (
-        "once its owner user:alice may delegate again, or it has another one: jitid agent resume planner"
+        "once its owner user:alice is enabled, or the agent has another owner: jitid agent resume planner"
     )
     with pytest.raises(PolicyDeniedError) as caught:
         lenient.authority.perform(ResumeAgent(name="planner"))
     assert str(caught.value.hint).startswith(
-        "give it another owner: jitid agent change planner --owner DELEGATOR; or, if they may delegate again: "
+        "change the owner: jitid agent change planner --owner DELEGATOR; or enable this one: "
     )
     lenient.authority.perform(ChangeAgent(name="planner", stated=StatedAgent(owner="user:bob")))
     lenient.authority.perform(ResumeAgent(name="planner"))
@@ -301,7 +301,7 @@ def test_what_helps_against_a_disabled_owner_is_told_before_the_resumption(lenie
 def test_unknown_delegators_may_ask_unless_only_known_ones_may(strict: World, tmp_path: Path) -> None:
     error = refused(strict)
     assert error.facts["rules"] == ["delegator-unknown"]
-    assert error.hint == "add them: jitid delegator add user:alice"
+    assert error.hint == "to add this delegator: jitid delegator add user:alice"
     strict.know()
     assert strict.issue().issued.delegator_state == "known"
     with World(tmp_path / "other") as world:
@@ -348,8 +348,8 @@ def test_narrowing_leaves_out_what_the_directory_does_not_permit(lenient: World)
     made = lenient.issue(scopes=wanted, allow_narrower=True)
     assert made.issued.scopes == ("repo:read",)
     assert made.issued.notes == (
-        "without scope `mail:send`: `user:alice` may not hand it out (rule `delegator-entitlement`)",
-        "without scope `log:read`: agent `planner` may not hold it (rule `agent-scope`)",
+        "without scope `mail:send`: outside the entitlements of `user:alice` (rule `delegator-entitlement`)",
+        "without scope `log:read`: outside the record of agent `planner` (rule `agent-scope`)",
     )
     event = lenient.events()[-1]
     assert (event["scopes"], event["granted"]) == (["log:read", "mail:send", "repo:read"], ["repo:read"])

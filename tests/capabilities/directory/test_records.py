@@ -241,7 +241,7 @@ def test_with_allow_narrower_a_kind_beyond_the_record_is_left_out(world: World) 
     world.register(kinds=("jwt",))
     made = world.issue(may_kind=("jwt", "ssh-cert"), allow_narrower=True)
     assert credential(world, made).may_kind == ("jwt",)
-    assert "without kind `ssh-cert`: agent `planner` is given jwt only" in made.issued.notes
+    assert "without kind `ssh-cert`: agent `planner` may have jwt only" in made.issued.notes
     world.check()
 
 
@@ -253,7 +253,7 @@ def test_a_renewal_is_within_the_record_as_it_is_now(world: World) -> None:
     world.register(kinds=("jwt",))
     made = _renewed(world, usual, {})
     assert credential(world, made).may_kind == ("jwt",)
-    assert "without kind `opaque`: agent `planner` is given jwt only" in made.issued.notes
+    assert "without kind `opaque`: agent `planner` may have jwt only" in made.issued.notes
     with pytest.raises(PolicyDeniedError, match="rule `agent-kind`"):
         _renewed(world, stated, {})
     # An attached credential passes on no more than the record permits, though it was not renewed.

@@ -153,8 +153,8 @@ def test_the_command_registers_the_agent_with_what_its_past_needs(world: World) 
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"disabled_at": NOW}, "user:alice is disabled: let another own it"),
-        ({"entitlements": ("db:*",)}, "user:alice may not hand out repo:a: let another own it"),
+        ({"disabled_at": NOW}, "user:alice is disabled: choose another owner"),
+        ({"entitlements": ("db:*",)}, "user:alice may not hand out repo:a: choose another owner"),
     ],
 )
 def test_the_command_leaves_open_who_owns_it_where_the_likeliest_owner_may_not(
@@ -292,12 +292,12 @@ def test_names_are_looked_at_that_are_named(world: World) -> None:
     with pytest.raises(NotFoundError, match="`nobody`"):
         classify(world, "a", "nobody")
     issue_on(world, 99, agent="old")
-    assert verdicts(world, "old")["old"].why == "nothing was issued in 90 days"
+    assert verdicts(world, "old")["old"].why == "no credential was issued in 90 days"
 
 
 @pytest.mark.parametrize("days", [0, -1, 3_661])
 def test_days_are_bounded(world: World, days: int) -> None:
-    with pytest.raises(UsageError, match="--days is from 1 to 3660"):
+    with pytest.raises(UsageError, match="--days must be from 1 to 3660"):
         classify(world, rule=RecurrenceRule(5, 3, days))
 
 

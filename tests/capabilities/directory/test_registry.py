@@ -171,7 +171,7 @@ def _nothing(world: World) -> None:
 @pytest.mark.parametrize(
     ("prepare", "fields", "error", "message"),
     [
-        (_nothing, {"owner": "user:bob"}, NotFoundError, "the directory has no `user:bob`"),
+        (_nothing, {"owner": "user:bob"}, NotFoundError, "owner `user:bob` is not in the directory"),
         (_disable, {}, PolicyDeniedError, "rule `delegator-disabled`"),
         (
             _nothing,
@@ -180,8 +180,8 @@ def _nothing(world: World) -> None:
             "rule `delegator-entitlement`: .*`prod:x`",
         ),
         (_nothing, {"scopes": ("*:read",)}, PolicyDeniedError, "rule `delegator-entitlement`: .*"),
-        (_nothing, {"purpose": None}, UsageError, "needs an owner and a purpose"),
-        (_nothing, {"owner": None}, UsageError, "needs an owner and a purpose"),
+        (_nothing, {"purpose": None}, UsageError, "an owner and a purpose are required"),
+        (_nothing, {"owner": None}, UsageError, "an owner and a purpose are required"),
         (_nothing, {"purpose": " \t"}, UsageError, "the purpose is blank"),
         (_nothing, {"purpose": "jitid_" + "a" * 38}, UsageError, "token"),
         (_nothing, {"due": Due(NOW)}, UsageError, "has passed"),
@@ -277,7 +277,7 @@ def test_a_change_takes_the_place_of_what_was_there_and_leaves_the_rest(known: W
 
 def test_nothing_stated_is_no_change(known: World) -> None:
     register(known)
-    with pytest.raises(UsageError, match="nothing is stated"):
+    with pytest.raises(UsageError, match="no change was requested"):
         change(known)
 
 
@@ -432,14 +432,14 @@ def test_what_was_unregistered_is_registered_first(known: World, operate: Callab
     more = {"purpose": "x"} if operate is change else {}
     with pytest.raises(UsageError, match="was unregistered") as caught:
         operate(known, **more)
-    assert caught.value.hint == "register it again: jitid agent register planner"
+    assert caught.value.hint == "to register it again: jitid agent register planner"
 
 
 @pytest.mark.parametrize("operate", [change, review, resume, suspend, unregister])
 def test_an_agent_without_a_record_is_not_found(known: World, operate: Callable[..., object]) -> None:
     known.issue()
     more = {"purpose": "x"} if operate is change else {}
-    with pytest.raises(NotFoundError, match="no record of an agent `planner`"):
+    with pytest.raises(NotFoundError, match="agent `planner` is not registered"):
         operate(known, **more)
 
 
@@ -471,7 +471,7 @@ def test_agents_are_listed_by_owner_and_state(known: World) -> None:
     }
     for one in known.authority.perform(directory_operations.ListAgents(limit=9)).records:
         assert names(state=one.agent.state_at(known.clock.now)).count(one.agent.name) == 1
-    with pytest.raises(NotFoundError, match="no agent `x`"):
+    with pytest.raises(NotFoundError, match="cannot continue after agent `x`"):
         names(after="x")
 
 

@@ -240,7 +240,7 @@ def test_a_kind_that_its_holder_may_obtain_is_beyond_the_record_too(world: World
     more = world.issue(agent="nightly", task="T3", may_kind=("jwt", "ssh-cert"))
     world.register("nightly", kinds=("jwt",))
     (finding,) = found(world, "policy-drift")
-    assert finding.evidence["reasons"] == ["agent `nightly` is given jwt only, not `ssh-cert`"]
+    assert finding.evidence["reasons"] == ["agent `nightly` may have jwt only, not `ssh-cert`"]
     assert (finding.evidence["rules"], finding.credentials) == (["agent-kind"], 1)
     fixed(world, "policy-drift")
     with pytest.raises(InvalidCredentialError):
@@ -253,7 +253,7 @@ def test_of_an_agent_just_those_end_that_its_record_refuses(world: World) -> Non
     narrow = world.issue(agent="nightly", task="T2", scopes=("repo:acme:read",))
     world.register("nightly", scopes=("repo:*:*",))
     (finding,) = found(world, "policy-drift")
-    assert finding.evidence["reasons"] == ["agent `nightly` may not hold it: scope `deploy:web`"]
+    assert finding.evidence["reasons"] == ["outside the record of agent `nightly`: scope `deploy:web`"]
     (done,) = fixed(world, "policy-drift")
     assert done.credentials == 1
     with pytest.raises(InvalidCredentialError):

@@ -33,16 +33,16 @@ def _read(lines: Iterable[tuple[int, str]]) -> Iterator[StatedDelegator]:
 def _object(text: str) -> Mapping[str, Any]:
     members = strict_json.loads(text, "it")
     if not isinstance(members, dict):
-        raise UsageError("it is no JSON object")
+        raise UsageError("not a JSON object")
     for name in members:
         if name not in _STATED and name not in _WHETHER and name not in _IGNORED:
             scim = {"userName", "username", "schemas", "Resources"} & members.keys()
-            hint = f"the members are: {', '.join((*_STATED, *_WHETHER))}"
+            hint = f"known members: {', '.join((*_STATED, *_WHETHER))}"
             raise UsageError(
-                f"it has no member {quote(name)}", "this looks like SCIM: give --as scim" if scim else hint
+                f"unknown member {quote(name)}", "this looks like SCIM: use --as scim" if scim else hint
             )
     if "name" not in members:
-        raise UsageError("its member `name` is missing")
+        raise UsageError("the member `name` is missing")
     return members
 
 
@@ -69,13 +69,13 @@ def _stated(location: str, members: Mapping[str, Any]) -> StatedDelegator:
 def _disabled(members: Mapping[str, Any]) -> bool | Keep:
     names = [name for name in _WHETHER if name in members]
     if len(names) > 1:
-        raise UsageError(f"its members {' and '.join(names)} say the same", "leave all but one out")
+        raise UsageError(f"the members {' and '.join(names)} exclude each other", "use one of them")
     if not names:
         return KEEP
     name, value = names[0], members[names[0]]
     if name == "state":
         if value not in ("enabled", "disabled"):
-            raise UsageError("its member `state` is neither enabled nor disabled")
+            raise UsageError("the member `state` must be enabled or disabled")
         return bool(value == "disabled")
     return _boolean(name, value) == (name == "disabled")
 
@@ -94,7 +94,7 @@ def _external(value: object) -> str | Keep:
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise UsageError(f"its member `{name}` is not text")
+        raise UsageError(f"the member `{name}` must be a string")
     return value
 
 
@@ -102,11 +102,11 @@ def _texts(name: str, value: object) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise UsageError(f"its member `{name}` is not a list of texts")
+        raise UsageError(f"the member `{name}` must be an array of strings")
     return tuple(value)
 
 
 def _boolean(name: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise UsageError(f"its member `{name}` is neither true nor false")
+        raise UsageError(f"the member `{name}` must be true or false")
     return value

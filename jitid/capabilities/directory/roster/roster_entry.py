@@ -114,7 +114,7 @@ def _chosen(stated_value: Value | Keep, current_value: Value) -> Value:
 def check_sensitivity(text: str) -> str:
     """Return a sensitivity. Raises UsageError."""
     if text not in SENSITIVITIES:
-        raise UsageError(f"{quote(text)} is no sensitivity", f"choose one of: {', '.join(SENSITIVITIES)}")
+        raise UsageError(f"{quote(text)} is not a sensitivity", f"use one of: {', '.join(SENSITIVITIES)}")
     return text
 
 
@@ -138,7 +138,7 @@ def aliases(texts: Iterable[str]) -> tuple[str, ...]:
 def few(texts: tuple[str, ...], noun: str) -> tuple[str, ...]:
     """Return the texts. Raises UsageError for more than `MOST`."""
     if len(texts) > MOST:
-        raise UsageError(f"there are {len(texts)} {noun}, more than {MOST}")
+        raise UsageError(f"too many {noun}: {len(texts)}, the limit is {MOST}")
     return texts
 
 

@@ -31,7 +31,7 @@ def form_of(path: str, stated_form: str | None) -> str:
         return stated_form
     form = _ENDINGS.get(os.path.splitext(path)[1].lower())
     if form is None:
-        raise UsageError("nothing says which form the list has", f"say it with --as: {', '.join(FORMS)}")
+        raise UsageError("the form of the list is unknown", f"state it with --as: {', '.join(FORMS)}")
     return form
 
 
@@ -95,7 +95,7 @@ class Content:
             try:
                 yield line_number, line.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise UsageError(f"line {line_number}: it is not UTF-8; nothing was changed") from error
+                raise UsageError(f"line {line_number}: not UTF-8; nothing was changed") from error
 
     def text(self) -> str:
         """Return the whole file as text."""

@@ -63,12 +63,15 @@ class _UserReader:
 
     def user(self, location: str, value: object) -> StatedDelegator:
         """Return the entry of one user. Raises UsageError."""
-        user = _folded(value, "it")
+        user = _folded(value, "the user")
         schemas = [
             schema.lower() for schema in _list("schemas", user.get("schemas")) if isinstance(schema, str)
         ]
         if schemas and _USER not in schemas:
-            raise UsageError("by its `schemas` it is no user", "give users alone: their groups stand in them")
+            raise UsageError(
+                "its `schemas` do not include the SCIM User schema",
+                "import users only; each user lists its groups",
+            )
         name = directory.check_person(f"user:{_text('userName', user.get('username'))}")
         external = _first_text(user, "id", "externalid")
         for id_ in (external, name):
@@ -94,8 +97,9 @@ class _UserReader:
         """Return notes about omitted values."""
         if not self._unfit:
             return ()
-        are = "e-mail address is" if self._unfit == 1 else "e-mail addresses are"
-        return (f"{self._unfit} {are} no name that jitid can hold, and no alias",)
+        was = "address was skipped: it is" if self._unfit == 1 else "addresses were skipped: they are"
+        names = "a valid name" if self._unfit == 1 else "valid names"
+        return (f"{self._unfit} e-mail {was} not {names}",)
 
     def _values(self, user: Mapping[str, Any], name: str, *members: str) -> tuple[str, ...] | Keep:
         """Return the values of a multi-valued attribute; of an object, its first member that is not blank."""
@@ -169,7 +173,7 @@ def _partial(around: Sequence[Mapping[str, Any]], count: int) -> str | None:
     ]
     if max(totals, default=0) <= count:
         return None
-    return f"the file has {count} users of {max(totals)}: other pages are missing"
+    return f"the file has {count} of {max(totals)} users: pages are missing"
 
 
 def _disabled(active: object) -> bool | Keep:
@@ -178,17 +182,17 @@ def _disabled(active: object) -> bool | Keep:
     # Some sources write the boolean as a string.
     value = {"true": True, "false": False}.get(active.lower()) if isinstance(active, str) else active
     if not isinstance(value, bool):
-        raise UsageError("its `active` is neither true nor false")
+        raise UsageError("its `active` must be true or false")
     return not value
 
 
 def _folded(value: object, label: str) -> dict[str, Any]:
     """Return an object with the names of its attributes in lower case (RFC 7643, section 2.1)."""
     if not isinstance(value, dict):
-        raise UsageError(f"{label} is no JSON object")
+        raise UsageError(f"{label} is not a JSON object")
     folded = {name.lower(): member for name, member in value.items()}
     if len(folded) != len(value):
-        raise UsageError(f"{label} has two attributes of one name")
+        raise UsageError(f"{label} has an attribute twice")
     return folded
 
 
@@ -196,13 +200,13 @@ def _list(name: str, value: object) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise UsageError(f"its `{name}` is no list")
+        raise UsageError(f"its `{name}` must be an array")
     return value
 
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise UsageError(f"its `{name}` is missing, or no text")
+        raise UsageError(f"its `{name}` is required, and must be a string")
     return value
 
 
@@ -211,7 +215,7 @@ def _first_text(attributes: Mapping[str, Any], *names: str) -> str | None:
     for name in names:
         value = attributes.get(name)
         if value is not None and not isinstance(value, str):
-            raise UsageError(f"its {quote(name)} is no text")
+            raise UsageError(f"its {quote(name)} must be a string")
         if value and value.strip():
             return str(value)
     return None

@@ -56,7 +56,7 @@ def read(lines: Iterable[str]) -> Roster:
     rows = _rows(iter(lines))
     header_row = next(rows, None)
     if header_row is None:
-        raise UsageError("the file is empty; nothing was changed", "its first line names the columns")
+        raise UsageError("the file is empty; nothing was changed", "the first line must name the columns")
     columns = _header(*header_row)
     people = []
     for line_number, cells in rows:
@@ -66,8 +66,8 @@ def read(lines: Iterable[str]) -> Roster:
         if len(cells) != len(header_row[1]):
             raise misplaced(
                 location,
-                f"it has {len(cells)} cells, and the header names {len(header_row[1])} columns",
-                "quote a cell that has a comma in it",
+                f"expected {len(header_row[1])} cells, like the header, found {len(cells)}",
+                "put a cell with a comma in quotes",
             )
         with at(location):
             people.append(_stated(location, {name: cells[index] for name, index in columns.items()}))
@@ -102,8 +102,8 @@ def _rows(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
     except csv.Error as error:
         raise misplaced(
             f"line {line_number}",
-            f"the quotes do not fit ({str(error).rstrip('.')})",
-            "a quote inside a cell is written twice, and the cell between quotes",
+            f"invalid quotes ({str(error).rstrip('.')})",
+            "double each quote inside a cell, and put the cell in quotes",
         ) from error
 
 
@@ -121,21 +121,21 @@ def _header(line_number: int, cells: list[str]) -> Mapping[str, int]:
     """Return the index of each column by its name. Raises UsageError."""
     names = [cell.lower() for cell in cells]
     columns = {name: index for index, name in enumerate(names) if name not in _IGNORED}
-    hint = f"the columns are: {', '.join(_KNOWN)}"
+    hint = f"known columns: {', '.join(_KNOWN)}"
     for name in columns:
         if name not in _KNOWN:
-            raise misplaced(f"line {line_number}", f"there is no column {quote(name)}", hint)
+            raise misplaced(f"line {line_number}", f"unknown column {quote(name)}", hint)
     if len(set(names)) < len(names):
         duplicate = next(name for name in names if names.count(name) > 1)
-        raise misplaced(f"line {line_number}", f"the column {quote(duplicate)} stands there twice", hint)
+        raise misplaced(f"line {line_number}", f"the column {quote(duplicate)} occurs twice", hint)
     if "name" not in columns:
         raise misplaced(f"line {line_number}", "the column `name` is missing", hint)
     state_columns = [name for name in _WHETHER if name in columns]
     if len(state_columns) > 1:
         raise misplaced(
             f"line {line_number}",
-            f"the columns {' and '.join(state_columns)} say the same",
-            "leave all but one out",
+            f"the columns {' and '.join(state_columns)} exclude each other",
+            "use one of them",
         )
     return columns
 
@@ -164,7 +164,7 @@ def _disabled(cells: Mapping[str, str]) -> bool | Keep:
     text = cells[name].lower()
     if name == "state":
         if text not in ("enabled", "disabled"):
-            raise UsageError(f"{quote(text)} is no state", "write enabled or disabled")
+            raise UsageError(f"{quote(text)} is not a state", "write enabled or disabled")
         return text == "disabled"
     # A mark in the column `disabled` means yes, so a blank cell there means no. A blank cell of `active` is ambiguous.
     if name == "disabled" and not text:

@@ -460,9 +460,13 @@ def test_an_event_that_lacks_what_it_must_tell_is_a_doubt_and_no_bug(
 @pytest.mark.parametrize(
     ("entitled", "removed", "told"),
     [
-        (("deploy:*",), ("deploy:web",), r"would keep of `deploy:web` what `deploy:\*` covers"),
-        (("deploy:web:*",), ("deploy:web",), r"would keep of `deploy:web` what `deploy:web:\*` covers"),
-        (("deploy:web",), ("deploy:*",), r"would keep of `deploy:\*` what `deploy:web` covers"),
+        (("deploy:*",), ("deploy:web",), r"cannot remove `deploy:web` from `user:alice`: `deploy:\*` covers"),
+        (
+            ("deploy:web:*",),
+            ("deploy:web",),
+            r"cannot remove `deploy:web` from `user:alice`: `deploy:web:\*` covers",
+        ),
+        (("deploy:web",), ("deploy:*",), r"cannot remove `deploy:\*` from `user:alice`: `deploy:web` covers"),
         (None, ("deploy:web",), "the policy alone decides"),
     ],
 )

@@ -292,18 +292,21 @@ def test_a_name_that_is_an_alias_is_whoever_has_it(world: World) -> None:
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        (("name", "alice", "bob", "alice"), r"line 4: `user:alice` is a name of `user:alice` too \(line 2\)"),
-        (("name,aliases", "alice,x", "bob,x"), r"line 3: `user:x` is a name of `user:alice` too \(line 2\)"),
-        (("name,aliases", "alice,bob", "bob,"), r"line 3: `user:bob` is a name of `user:alice` too"),
-        (("name,aliases", "bob,outsider"), "line 2: `user:outsider` is in the directory as somebody"),
+        (
+            ("name", "alice", "bob", "alice"),
+            r"line 4: `user:alice` is also a name of `user:alice` \(line 2\)",
+        ),
+        (("name,aliases", "alice,x", "bob,x"), r"line 3: `user:x` is also a name of `user:alice` \(line 2\)"),
+        (("name,aliases", "alice,bob", "bob,"), r"line 3: `user:bob` is also a name of `user:alice`"),
+        (("name,aliases", "bob,outsider"), "line 2: `user:outsider` is another delegator in the directory"),
         (("name,aliases", "bob,out"), "line 2: `user:out` is an alias of `user:outsider`"),
         (
             ("name,external_id", "alice,7", "bob,7"),
-            r"line 3: it has the same id as `user:alice` \(line 2\)",
+            r"line 3: the id is also that of `user:alice` \(line 2\)",
         ),
         (
             ("name", "outsider", "out"),
-            r"line 3: `user:out` is a name of `user:outsider` too \(line 2\)",
+            r"line 3: `user:out` is also a name of `user:outsider` \(line 2\)",
         ),
         (("name,aliases", "bob,keeps", "kept,"), None),
     ],
@@ -318,7 +321,7 @@ def test_a_name_that_two_would_have_is_refused_with_its_line(
         # A delegator keeps its alias if the list omits the delegator, or names it without stating aliases.
         with pytest.raises(UsageError, match="line 2: `user:keeps` is an alias of `user:keeper`"):
             bring(world, *lines)
-        with pytest.raises(UsageError, match="`user:keeps` is a name of `user:keeper` too"):
+        with pytest.raises(UsageError, match="`user:keeps` is also a name of `user:keeper`"):
             bring_roster(
                 world,
                 Roster(
@@ -373,17 +376,17 @@ def test_a_manager_who_is_known_by_an_id_alone_is_found_in_the_directory_or_nobo
 @pytest.mark.parametrize("full", [False, True])
 def test_a_list_that_names_nobody_is_refused(world: World, *, full: bool) -> None:
     bring(world, "name", "alice")
-    with pytest.raises(UsageError, match="names nobody"):
+    with pytest.raises(UsageError, match="has no delegators"):
         bring(world, "name", full=full)
 
 
 def test_a_part_of_a_source_is_no_full_list(world: World) -> None:
     part = Roster(
         (StatedDelegator("line 1", "user:alice"),),
-        partial="the file has 1 users of 5: other pages are missing",
+        partial="the file has 1 of 5 users: pages are missing",
     )
     bring_roster(world, part)
-    with pytest.raises(UsageError, match="other pages are missing"):
+    with pytest.raises(UsageError, match="1 of 5 users: pages are missing"):
         bring_roster(world, part, full=True)
 
 

@@ -159,7 +159,7 @@ def test_a_user_name_may_have_colons() -> None:
 def test_an_address_that_is_no_name_is_left_out_and_told() -> None:
     roster = scim.read(listed({"userName": "alice", "emails": [{"value": "o'brien@x"}, {"value": "a@x"}]}))
     assert roster.people[0].aliases == ("user:a@x",)
-    assert roster.notes == ("1 e-mail address is no name that jitid can hold, and no alias",)
+    assert roster.notes == ("1 e-mail address was skipped: it is not a valid name",)
 
 
 def test_truth_between_quotes_is_truth() -> None:
@@ -171,30 +171,30 @@ def test_truth_between_quotes_is_truth() -> None:
 
 def test_a_page_of_many_says_that_others_are_missing() -> None:
     assert scim.read(listed(MANAGER, totalResults=500)).partial == (
-        "the file has 1 users of 500: other pages are missing"
+        "the file has 1 of 500 users: pages are missing"
     )
 
 
 @pytest.mark.parametrize(
     ("user", "told"),
     [
-        ([], "it is no JSON object"),
-        ({}, "its `userName` is missing"),
-        ({"userName": " "}, "its `userName` is missing"),
+        ([], "the user is not a JSON object"),
+        ({}, "its `userName` is required"),
+        ({"userName": " "}, "its `userName` is required"),
         ({"userName": "x y"}, "the delegator name `x y`"),
-        ({"userName": "a", "UserName": "b"}, "it has two attributes of one name"),
-        ({"userName": "a", "active": "perhaps"}, "its `active` is neither true nor false"),
-        ({"userName": "a", "active": 1}, "its `active` is neither true nor false"),
-        ({"userName": "a", "groups": "sre"}, "its `groups` is no list"),
-        ({"userName": "a", "groups": [{"display": 1}]}, "its `display` is no text"),
-        ({"userName": "a", "groups": [{}]}, "its `groups.value` is missing"),
+        ({"userName": "a", "UserName": "b"}, "the user has an attribute twice"),
+        ({"userName": "a", "active": "perhaps"}, "its `active` must be true or false"),
+        ({"userName": "a", "active": 1}, "its `active` must be true or false"),
+        ({"userName": "a", "groups": "sre"}, "its `groups` must be an array"),
+        ({"userName": "a", "groups": [{"display": 1}]}, "its `display` must be a string"),
+        ({"userName": "a", "groups": [{}]}, "its `groups.value` is required"),
         ({"userName": "a", "groups": [{"display": "a\nb"}]}, r"`a\\nb` is no name of a group"),
         ({"userName": "a", "entitlements": [{"value": "Office 365 E3"}]}, "scope `Office 365 E3`"),
-        ({"userName": "a", "id": 7}, "its `id` is no text"),
-        ({"userName": "a", _EXTENSION: []}, "its enterprise extension is no JSON object"),
+        ({"userName": "a", "id": 7}, "its `id` must be a string"),
+        ({"userName": "a", _EXTENSION: []}, "its enterprise extension is not a JSON object"),
         (
             {"userName": "a", "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"]},
-            "by its `schemas` it is no user",
+            "its `schemas` do not include the SCIM User schema",
         ),
     ],
 )
