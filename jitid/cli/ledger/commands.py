@@ -72,24 +72,22 @@ class AuditLogCommand(Verb):
         more="members decision chain purpose action resource scope id jti event",
     )
 
-    operation: str | None = opt(NAME, "--operation", help="Events of this operation, such as denial.")
-    task: str | None = opt(TASK, "--task", help="Events of this task.")
-    agent: str | None = opt(AGENT, "--agent", help="Events of this agent.")
-    delegator: str | None = opt(DELEGATOR, "--delegator", help="Of this root delegator, or of agent:NAME.")
-    by: str | None = opt(TEXT, "--by", help="By this login, caller or identity (jid_).", metavar="LOGIN")
-    rule: str | None = opt(TEXT, "--rule", help="Events that this policy rule decided.", metavar="ID")
-    sweep: str | None = opt(TEXT, "--sweep", help="Events of this sweep.", metavar="ID")
-    trace: str | None = opt(
-        TEXT, "--trace", help="Of the request with this trace id or traceparent.", metavar="TRACE"
-    )
-    since: int | None = opt(TIME, "--since", help="At or after TIME (RFC 3339).")
-    until: int | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
-    event: int | None = opt(EVENT, "--event", help="Only this event.")
-    at: int | None = opt(TIME, "--at", help="Actions near TIME (RFC 3339), not events.")
+    operation: str | None = opt(NAME, "--operation", help="Filter by operation, such as denial.")
+    task: str | None = opt(TASK, "--task", help="Filter by task.")
+    agent: str | None = opt(AGENT, "--agent", help="Filter by agent.")
+    delegator: str | None = opt(DELEGATOR, "--delegator", help="Filter by root delegator, or agent:NAME.")
+    by: str | None = opt(TEXT, "--by", help="Filter by login, caller or identity (jid_).", metavar="LOGIN")
+    rule: str | None = opt(TEXT, "--rule", help="Filter by policy rule.", metavar="ID")
+    sweep: str | None = opt(TEXT, "--sweep", help="Filter by sweep.", metavar="ID")
+    trace: str | None = opt(TEXT, "--trace", help="Filter by trace id or traceparent.", metavar="TRACE")
+    since: int | None = opt(TIME, "--since", help="Start at TIME (RFC 3339).")
+    until: int | None = opt(TIME, "--until", help="End before TIME (RFC 3339).")
+    event: int | None = opt(EVENT, "--event", help="Show only this event.")
+    at: int | None = opt(TIME, "--at", help="Show actions near TIME, not events.")
     within: int | None = opt(DURATION, "--within", help="Maximum distance from --at (default: 1m).")
-    action: str | None = opt(TEXT, "--action", help="Actions with this name.", metavar="ACTION")
-    resource: str | None = opt(TEXT, "--resource", help="Actions on exactly this resource.")
-    after: int | None = opt(AFTER_EVENT, "--after", help="Events after number N.")
+    action: str | None = opt(TEXT, "--action", help="Filter actions by name.", metavar="ACTION")
+    resource: str | None = opt(TEXT, "--resource", help="Filter actions by exact resource.")
+    after: int | None = opt(AFTER_EVENT, "--after", help="Start after event N.")
     members: bool = flag("--members", help="Add the credentials of each event.")
     limit: int | None = limit_opt()
     follow: bool = flag("--follow", "-f", help="Continue with new events.")
@@ -163,7 +161,7 @@ class LedgerCopyCommand(Verb):
     )
     keys: bool = flag(
         "--keys",
-        help="Copy the private keys too; for a database, into the folder `home` (mode 0600).",
+        help="Copy the private keys too (mode 0600).",
     )
 
 
@@ -206,7 +204,7 @@ class LedgerRestoreCommand(Verb):
 
     from_: str = arg(_BACKUP, "BACKUP", help="The folder or the file; `-`: standard input.")
     replace: bool = flag("--replace", help="Move the existing ledger aside, and keep it.")
-    keep_live: bool = flag("--keep-live", help="Revoke nothing: no revocations since the backup.")
+    keep_live: bool = flag("--keep-live", help="Assert no later revocations; revoke nothing.")
     expect_head: str | None = opt(FILE, "--expect-head", help="File with a signed head from earlier.")
 
 
