@@ -366,9 +366,15 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no head": (lambda place: (place / "audit.head").unlink(), "lacks audit.head"),
     "another manifest": (lambda place: _told(place, at=0), "does not match its signature"),
     "a manifest of nothing": (lambda place: _told(place, files=7), "missing or invalid members"),
-    "no JSON": (lambda place: _in(place, "manifest.json", lambda _: b"{" * 9999), "missing or invalid members"),
+    "no JSON": (
+        lambda place: _in(place, "manifest.json", lambda _: b"{" * 9999),
+        "missing or invalid members",
+    ),
     "another head": (lambda place: _in(place, "audit.head", lambda text: text[:-9]), "head"),
-    "a large manifest": (lambda place: _in(place, "manifest.json", lambda _: b" " * (2 << 20)), "more than the maximum of"),
+    "a large manifest": (
+        lambda place: _in(place, "manifest.json", lambda _: b" " * (2 << 20)),
+        "more than the maximum of",
+    ),
     "a file of its own": (
         lambda place: _put(place / "keys" / "a b"),
         "unknown member",

@@ -268,12 +268,9 @@ class LedgerVacuumCommand(Verb):
 class DoctorCommand(Verb):
     """Check the installation, the ledger, its keys and targets.
 
-    With --remote it checks the connection to the authority: its answer and identity, the caller's name and roles,
-    its clock and its version.
-
     Nothing is changed. Each line is ok, warning or failure, with the command for the repair. Exit status 7: damage,
     tampering, or permissions that are too open. Exit status 2: an invalid configuration or policy. Warnings do
-    not count.
+    not count. With --remote it checks the connection to the authority.
     """
 
     verb = "doctor"

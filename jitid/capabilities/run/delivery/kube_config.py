@@ -33,7 +33,7 @@ class Clusters:
         printing = shutil.which("cat")
         if printing is None:
             raise StorageError(
-                "`cat` is not in PATH: a kubeconfig reads its credential with it", "check PATH"
+                "`cat` is not in PATH: a kubeconfig reads its credential with it", "add its folder to PATH"
             )
         credential = exec_credential(delivered.kind, delivered.secret, delivered.expires_at)
         path = self._files.write(_CREDENTIAL + delivered.name, json.dumps(credential))
