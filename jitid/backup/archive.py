@@ -80,7 +80,7 @@ def largest(name: str) -> int | None:
         return _MAX_KEY
     if folder == POLICY and is_name(base_name):
         return _MAX_POLICY
-    raise IntegrityError(f"the backup has a member {quote(name)}, and no backup has that")
+    raise IntegrityError(f"the backup has an unknown member {quote(name)}")
 
 
 def is_name(name: str) -> bool:
@@ -129,7 +129,7 @@ def members(path: str, standard_input: IO[bytes] | None = None) -> Iterator[tupl
 
     """
     if standard_input is not None:
-        yield from _unpacked(standard_input, "what comes on standard input")
+        yield from _unpacked(standard_input, "standard input")
         return
     try:
         status = check_private(path, "the backup")
@@ -143,16 +143,16 @@ def members(path: str, standard_input: IO[bytes] | None = None) -> Iterator[tupl
     except FileNotFoundError as error:
         raise UsageError(f"there is no backup at {quote(path)}") from error
     except NotADirectoryError as error:
-        raise UsageError(f"there is no backup at {quote(path)}: a part of the path is no folder") from error
+        raise UsageError(
+            f"there is no backup at {quote(path)}: a part of the path is not a folder"
+        ) from error
     except OSError as error:
-        raise StorageError(f"{quote(path)} cannot be read: {(error.strerror or 'error').lower()}") from error
+        raise StorageError(f"cannot read {quote(path)}: {(error.strerror or 'error').lower()}") from error
 
 
 def _folder(folder: str) -> Iterator[tuple[str, int, MemberSource]]:
     if not os.path.lexists(os.path.join(folder, MANIFEST)):
-        raise IntegrityError(
-            f"{quote(folder)} is no backup, or one that was not completed: it has no {MANIFEST}"
-        )
+        raise IntegrityError(f"{quote(folder)} is not a complete backup: it has no {MANIFEST}")
     for part in (KEYS, POLICY):
         if os.path.lexists(os.path.join(folder, part)):
             check_private(os.path.join(folder, part), "the backup's folder")
@@ -166,7 +166,7 @@ def _folder(folder: str) -> Iterator[tuple[str, int, MemberSource]]:
                 size = os.fstat(file.fileno()).st_size
                 yield name, _checked(name, size), file
         except FileNotFoundError as error:
-            raise IntegrityError(f"the backup lacks its {name}") from error
+            raise IntegrityError(f"the backup lacks {name}") from error
 
 
 @contextmanager
@@ -175,7 +175,7 @@ def _opened(path: str) -> Iterator[IO[bytes]]:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise IntegrityError(f"{quote(path)} is no plain file, as the parts of a backup are")
+            raise IntegrityError(f"{quote(path)} is not a regular file")
         yield file
 
 
@@ -220,20 +220,22 @@ def _unpacked(file: IO[bytes], label: str) -> Iterator[tuple[str, int, MemberSou
                 return
             member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
             if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.size < 0:
-                raise IntegrityError("the backup has a member that is no plain file")
+                raise IntegrityError("the backup has a member that is not a regular file")
             if count == _MOST:
                 raise IntegrityError(f"the backup has more than {_MOST} members")
             content = _Content(file, member.size)
             yield member.name, _checked(member.name, member.size), content
             content.skip()
     except tarfile.TarError as error:
-        raise IntegrityError(f"{label} is no backup, or one that was cut short") from error
+        raise IntegrityError(f"{label} is not a backup, or is truncated") from error
 
 
 def _checked(name: str, size: int) -> int:
     max_size = largest(name)
     if max_size is not None and size > max_size:
-        raise IntegrityError(f"the member {name} of the backup has {size} bytes, and may have {max_size}")
+        raise IntegrityError(
+            f"the member {name} of the backup has {size} bytes, more than the maximum of {max_size}"
+        )
     return size
 
 
@@ -300,7 +302,7 @@ def read_manifest(data: bytes) -> Manifest:
         if schema != SCHEMA:
             if isinstance(schema, str) and schema.startswith("jitid.ledger-backup/"):
                 raise NewerSchemaError(
-                    f"the backup is of the sort {quote(schema)}, and this jitid knows {SCHEMA}",
+                    f"the backup has the schema {quote(schema)}, but this jitid knows only {SCHEMA}",
                     "upgrade jitid on this machine",
                 )
             raise ValueError(schema)
@@ -317,10 +319,11 @@ def read_manifest(data: bytes) -> Manifest:
             sha256(data).hexdigest(),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise IntegrityError("the manifest of the backup does not tell what a manifest tells") from error
+        raise IntegrityError("the manifest of the backup has missing or invalid members") from error
     if manifest.schema > len(SQLITE_STEPS):
         raise NewerSchemaError(
-            f"the ledger in the backup has schema {manifest.schema}, and this jitid knows {len(SQLITE_STEPS)}",
+            f"the ledger in the backup has schema {manifest.schema}, "
+            f"but this jitid knows only up to {len(SQLITE_STEPS)}",
             "upgrade jitid on this machine",
         )
     return manifest
@@ -334,9 +337,9 @@ def must_be_sealed(manifest: Manifest, head: str) -> None:
     try:
         claims = jws.parse(head, types=frozenset({audit_log.HEAD_TYPE})).claims
     except InvalidCredentialError as error:
-        raise IntegrityError(f"the signed head of the backup cannot be read: {error.message}") from error
+        raise IntegrityError(f"the signed head of the backup is damaged: {error.message}") from error
     if claims.get("backup") != manifest.digest:
-        raise IntegrityError("the manifest of the backup is not the one that was signed: it was changed")
+        raise IntegrityError("the manifest of the backup was changed: it does not match its signature")
 
 
 def _digests(aside: str) -> Iterator[tuple[str, tuple[int, str]]]:

@@ -49,7 +49,7 @@ def verify_backup(ledger: SqliteLedger, unpacked: Unpacked) -> None:
     manifest = unpacked.manifest
     names = ledger.names
     if names.uuid != manifest.ledger:
-        raise IntegrityError("the ledger in the backup is not the one that its manifest tells of")
+        raise IntegrityError("the ledger in the backup does not match its manifest")
     must_hold(ledger)
     # A backup may contain damage in an index alone, and the queries below read the indexes.
     ledger.reindex()
@@ -59,7 +59,7 @@ def verify_backup(ledger: SqliteLedger, unpacked: Unpacked) -> None:
         must_be_sealed(manifest, unpacked.head)
         verify_log.verify(snapshot, names, head)
         if snapshot.head() != head or (head.seq, head.hash.hex()) != (manifest.events, manifest.head):
-            raise IntegrityError("the ledger in the backup does not end where its signed head tells")
+            raise IntegrityError("the ledger in the backup does not end at its signed head")
 
 
 def behind(snapshot: View, head: Head) -> int:
@@ -76,8 +76,8 @@ def behind(snapshot: View, head: Head) -> int:
         event = snapshot.event(seq)
         if event is not None and event.hash != hash_:
             raise IntegrityError(
-                f"event {seq} of the backup is not the one that a remembered head tells of: "
-                "one of the two is of a history that was rewritten, or of another backup that was gone on with"
+                f"event {seq} of the backup does not match a remembered head: "
+                "one history was rewritten, or continued from another backup"
             )
     return max(head.seq - snapshot.head().seq, 0)
 
@@ -151,7 +151,7 @@ def restore(
     target = place_of(config)
     if not isinstance(target, LedgerFolder):
         raise UsageError(
-            "a backup is put back into a folder; nothing was restored",
+            "a backup can be restored only into a folder; nothing was restored",
             "jitid --ledger DIR ledger restore BACKUP, then jitid --ledger DIR ledger copy --to URL",
         )
     configured_path = target.home
@@ -160,8 +160,8 @@ def restore(
     present = folder.content(path)
     if present and not replace:
         raise UsageError(
-            f"there is something at {quote(path, 200)} already; nothing was restored",
-            "--replace moves it aside; or name another place with --ledger",
+            f"{quote(path, 200)} exists already; nothing was restored",
+            "to move it aside: --replace; or name another folder: --ledger DIR",
         )
     parent, name = os.path.split(path)
     with _making(parent, name) as aside:
@@ -201,9 +201,9 @@ def _must_be_latest(compared: _Comparison) -> None:
     """Refuse a backup that is older than a known head of its ledger: its live credentials may have been ended since."""
     if compared.lost or compared.forked:
         raise IntegrityError(
-            f"the backup is older than what is known of the ledger ({_by(compared)}): what was ended since "
-            "it was made would live again; nothing was restored",
-            "leave --keep-live out, or take a newer backup",
+            f"the ledger has events after the backup ({_by(compared)}): credentials revoked since then would be "
+            "valid again; nothing was restored",
+            "leave out --keep-live, or use a newer backup",
         )
 
 
@@ -216,7 +216,8 @@ def _making(parent: str, name: str) -> Iterator[str]:
         aside, lock = folder.begin(parent, name)
     except OSError as error:
         raise StorageError(
-            f"no ledger could be made in {quote(parent, 200)}: {error.strerror}", "name another with --ledger"
+            f"cannot make a ledger in {quote(parent, 200)}: {error.strerror}",
+            "name another folder: --ledger DIR",
         ) from error
     try:
         # Writers use the lock file that is held here, so `revive.opened` uses a separate one.
@@ -278,8 +279,8 @@ def _look(path: str, present: set[str], uuid: str, timeout: float) -> _Before:
         return unknown
     if found_uuid != uuid:
         raise UsageError(
-            f"the ledger at {quote(path, 200)} is another than the one in the backup; nothing was restored",
-            "name another place with --ledger, or move that ledger away by yourself",
+            f"{quote(path, 200)} has another ledger than the backup; nothing was restored",
+            "name another folder with --ledger, or move that ledger away",
         )
     return _Before(head, holds, kept_head)
 
@@ -315,7 +316,7 @@ def _known(ledger: SqliteLedger, previous: _Before, expect: str | None) -> _Comp
 
 def _by(compared: _Comparison) -> str:
     if not compared.lost:
-        return "that has gone on in another way"
+        return "its history differs"
     return number_of(compared.lost, "event")
 
 
@@ -335,20 +336,21 @@ def _publish(aside: str, path: str, parent: str, *, present: bool) -> str | None
     os.unlink(os.path.join(aside, revive.LOCK))
     for name in os.listdir(aside):
         if name.startswith(f"{folder.DATABASE}-"):
-            raise IntegrityError(f"the restored database was not closed: {quote(name)} is left")
+            raise IntegrityError(f"the restored database was not closed: it left {quote(name)}")
     _sync(aside)
     if not present:
         if not folder.publish(aside, path, parent):
             raise StorageError(
-                f"something was made at {quote(path, 200)} meanwhile; nothing was restored",
-                "--replace moves it aside",
+                f"{quote(path, 200)} was created meanwhile; nothing was restored",
+                "to move it aside: --replace",
             )
         return None
     _give_to(aside, os.lstat(path))
     replaced_path = f"{path}.replaced-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     if os.path.lexists(replaced_path):
         raise UsageError(
-            f"{quote(replaced_path, 200)} is there already; nothing was restored", "wait a second"
+            f"{quote(replaced_path, 200)} exists already; nothing was restored",
+            "repeat the command after a second",
         )
     # With this name no process treats the folder as abandoned, whichever of the two ledgers it holds.
     os.rename(aside, replaced_path)
@@ -369,8 +371,8 @@ def _leave_behind(old: str, path: str) -> None:
             os.rename(os.path.join(old, AUTHORITY), os.path.join(path, AUTHORITY))
         except OSError as error:
             raise StorageError(
-                f"the ledger was restored, but the keys in {quote(os.path.join(old, AUTHORITY), 200)} are still there: "
-                f"{error.strerror}",
+                f"the ledger was restored, but the keys in {quote(os.path.join(old, AUTHORITY), 200)} could not be "
+                f"moved: {error.strerror}",
                 f"move that folder to {quote(path, 200)}",
             ) from error
 

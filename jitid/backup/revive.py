@@ -35,7 +35,7 @@ from jitid.system.files import sync_folder
 from jitid.values.record import Record
 from jitid.values.text import quote
 
-REASON = "restored from a backup, which does not know what was ended since it was made"
+REASON = "restored from a backup, which does not contain later revocations"
 
 _AT_ONCE = 1_000
 LOCK = "restoring"
@@ -90,19 +90,19 @@ def unpack(members: Iterable[tuple[str, int, archive.MemberSource]], aside: str)
                 continue
             seen[name] = _write(os.path.join(aside, _place(name)), size, content)
     except TarError as error:
-        raise IntegrityError("the backup was cut short") from error
+        raise IntegrityError("the backup is truncated") from error
     except OSError as error:
         raise StorageError(
-            f"the backup could not be unpacked into {quote(aside, 200)}: {(error.strerror or 'error').lower()}",
-            "make room there, or name another place with --ledger",
+            f"cannot unpack the backup into {quote(aside, 200)}: {(error.strerror or 'error').lower()}",
+            "free space there, or name another folder: --ledger DIR",
         ) from error
     for name in (archive.MANIFEST, archive.HEAD):
         if name not in signed_files:
-            raise IntegrityError(f"the backup lacks its {name}: it was cut short, or never completed")
+            raise IntegrityError(f"the backup lacks {name}: it is truncated, or was never completed")
     manifest = read_manifest(signed_files[archive.MANIFEST])
     for name in sorted(seen.keys() | manifest.files.keys()):
         if seen.get(name) != manifest.files.get(name):
-            fault = "is missing" if name not in seen else "is not the one that its manifest tells of"
+            fault = "is missing" if name not in seen else "does not match the manifest"
             raise IntegrityError(f"the member {quote(name)} of the backup {fault}: the backup is damaged")
     for part in (folder.KEYS, folder.POLICY, "."):
         sync_folder(os.path.join(aside, part))
@@ -118,8 +118,8 @@ def _write(path: str, size: int, content: archive.MemberSource) -> tuple[int, st
     room = os.statvfs(os.path.dirname(path))
     if size > room.f_bavail * room.f_frsize:
         raise StorageError(
-            f"there is no room for the backup in {quote(os.path.dirname(path), 200)}: it has {size} bytes",
-            "make room there, or name another place with --ledger",
+            f"not enough space for the backup in {quote(os.path.dirname(path), 200)}: it has {size} bytes",
+            "free space there, or name another folder: --ledger DIR",
         )
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(path, flags, 0o600), "wb") as file:

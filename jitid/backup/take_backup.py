@@ -77,8 +77,8 @@ def back_up(
     source = place_of(config)
     if not isinstance(source, LedgerFolder):
         raise UsageError(
-            "a ledger in a database is backed up by what backs up the database; nothing was written",
-            "pg_dump makes a consistent copy",
+            "`ledger backup` does not support ledgers in a database; nothing was written",
+            "back up the database: pg_dump makes a consistent copy",
         )
     source.must_exist()
     path = source.home
@@ -102,7 +102,7 @@ def back_up(
             _store(to, backup_path, aside, manifest, write)
         except OSError as error:
             raise OutputError(
-                f"{'standard output' if to == OUT else quote(backup_path, 200)} could not be written: "
+                f"cannot write {'standard output' if to == OUT else quote(backup_path, 200)}: "
                 f"{(error.strerror or 'error').lower()}"
             ) from error
     return MadeBackup(backup_path, manifest, size)
@@ -117,19 +117,19 @@ def _place(to: str, ledger: str) -> str:
         backup_path = os.path.join(to, name)
     if os.path.lexists(backup_path):
         raise UsageError(
-            f"{quote(backup_path, 200)} is there already, and nothing is written over it",
-            "name another place",
+            f"{quote(backup_path, 200)} exists already; nothing was written",
+            "name another path",
         )
     parent = os.path.dirname(backup_path) or "."
     if not os.path.isdir(parent):
         raise UsageError(
-            f"there is no folder {quote(parent, 200)} for the backup", "make it, or name another place"
+            f"there is no folder {quote(parent, 200)} for the backup", "create it, or name another path"
         )
     ledger_path = os.path.realpath(ledger)
     if os.path.commonpath([ledger_path, os.path.realpath(parent)]) == ledger_path:
         raise UsageError(
-            "a backup inside of the ledger's folder would be lost with it; nothing was written",
-            "name a place elsewhere, best on another disk",
+            "a backup inside the ledger's folder would be lost with the ledger; nothing was written",
+            "name a path elsewhere, preferably on another disk",
         )
     return backup_path
 
@@ -147,9 +147,9 @@ def aside_for(to: str, backup_path: str) -> Iterator[str]:
         folder.remove_abandoned(parent, _ASIDE)
         aside, lock = folder.begin(parent, _ASIDE)
     except PermissionError as error:
-        raise RefusedError(f"no backup can be made in {quote(parent, 200)}: {error.strerror}") from error
+        raise RefusedError(f"cannot make a backup in {quote(parent, 200)}: {error.strerror}") from error
     except OSError as error:
-        raise OutputError(f"{quote(parent, 200)} cannot be written: {error.strerror}") from error
+        raise OutputError(f"cannot write to {quote(parent, 200)}: {error.strerror}") from error
     try:
         check_private(aside, "the folder of the backup")
         yield aside
@@ -288,7 +288,7 @@ def _written(aside: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"{quote(aside, 200)} could not be written: {(error.strerror or 'error').lower()}"
+            f"cannot write to {quote(aside, 200)}: {(error.strerror or 'error').lower()}"
         ) from error
 
 
@@ -313,7 +313,7 @@ def must_hold(ledger: sqlite_ledger.SqliteLedger) -> None:
     # A restore rebuilds the indexes.
     damage = condition.damage(indexes=False) or condition.schema().differences
     if damage:
-        raise IntegrityError(f"the ledger is damaged: {damage[0]}", "see: jitid doctor")
+        raise IntegrityError(f"the ledger is damaged: {damage[0]}", "to see all damage: jitid doctor")
 
 
 def head_kept_in(path: str) -> str | None:
@@ -340,7 +340,7 @@ def _expected(kept_head: str | None, names: Names, snapshot: View) -> Head | Non
 def _signer(snapshot: View, keyring: Keyring) -> Signer:
     key = current_key_of(snapshot, keyring, "EdDSA")
     if key is None:
-        raise IntegrityError("the ledger has no EdDSA key that signs", "jitid keys rotate")
+        raise IntegrityError("the ledger has no active EdDSA signing key", "to make one: jitid keys rotate")
     return keyring.load(key.kid, key.algorithm, key.public)
 
 
@@ -366,8 +366,8 @@ def _give_policy(source: str, target: str) -> None:
     for name, data in policy_in(source):
         if not archive.is_name(name):
             raise UsageError(
-                f"the policy file {quote(name)} has a name that no backup can have; nothing was written",
-                "give it a shorter name of characters that can be shown",
+                f"the name of the policy file {quote(name)} is not allowed in a backup; nothing was written",
+                "use a shorter name of printable characters",
             )
         write_private(os.path.join(target, name), data)
 
@@ -385,13 +385,16 @@ def policy_in(path: str) -> list[tuple[str, bytes]]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise StorageError(f"the policy in {path} cannot be read: {error.strerror}") from error
+        raise StorageError(f"cannot read the policy in {path}: {error.strerror}") from error
     return files
 
 
 def _refused(error: JitidError) -> JitidError:
     """Return a verification error, with its consequence for the backup added to the message."""
     if isinstance(error, IntegrityError):
-        error.message = f"the ledger does not hold by itself, and no backup was made: {error.message}"
-        error.hint = error.hint or "see: jitid audit verify; --no-verify copies it all the same"
+        error.message = f"the ledger failed its verification, and no backup was made: {error.message}"
+        error.hint = (
+            error.hint
+            or "to see the failure: jitid audit verify; to back up without verification: --no-verify"
+        )
     return error

@@ -141,8 +141,8 @@ def _go_on(
     try:
         verify_log.verify(transaction, names, head)
     except IntegrityError as error:
-        error.message = f"the ledger does not hold by itself, and was not copied: {error.message}"
-        error.hint = "see: jitid audit verify"
+        error.message = f"the ledger failed its verification, and was not copied: {error.message}"
+        error.hint = "to see the failure: jitid audit verify"
         raise
     return event.seq
 
@@ -160,8 +160,8 @@ def _publish(source: CopySource, target: CopyTarget, seal: Seal, by: str, *, was
 def _must_stand(source: CopySource, head: Head) -> None:
     if source.head_now() != head:
         raise StorageError(
-            "the ledger was written to during the copy; the copy was not completed",
-            "stop what writes to it, and repeat the command",
+            "the ledger was changed during the copy; the copy was not completed",
+            "stop all writers, and repeat the command",
         )
 
 
@@ -215,7 +215,9 @@ def _target_folder(source: LedgerPlace, to: str) -> str:
     """Return the folder for the copy. Raises UsageError if the ledger itself is there."""
     path = folder_of(to)
     if not source.in_database and os.path.realpath(path) == os.path.realpath(source.home):
-        raise UsageError("the ledger is there already; nothing was copied", "name another place with --to")
+        raise UsageError(
+            "source and copy are the same folder; nothing was copied", "name another place: --to"
+        )
     return path
 
 
@@ -249,8 +251,8 @@ def _to_database(
     result = copy(source, target, by=caller(), issuer=request.issuer, furnish=furnish, progress=progress)
     if is_other_home and not request.keys:
         note(
-            f"the private keys stay in {keyring.folder}: each machine that signs makes a key of its own with "
-            "`jitid keys rotate`, or takes these along with --keys"
+            f"the private keys stay in {keyring.folder}; on each machine that signs, make a new key: "
+            "jitid keys rotate; or copy these keys: --keys"
         )
     return result
 
@@ -265,8 +267,8 @@ def _give_keys(source: CopySource, keyring: Keyring, target: Keyring) -> None:
             can_sign = can_sign or (key.use, key.algorithm) == ("jws", "EdDSA")
     if not can_sign:
         raise IntegrityError(
-            f"{keyring.folder} holds no key that signs for this ledger; nothing was copied",
-            "make one first: jitid keys rotate",
+            f"{keyring.folder} has no active signing key of this ledger; nothing was copied",
+            "to make one: jitid keys rotate",
         )
 
 
@@ -286,5 +288,5 @@ def _policy(path: str) -> list[tuple[str, str]]:
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"the policy in {path} could not be copied: {error}") from error
+        raise StorageError(f"cannot copy the policy in {path}: {error}") from error
     return files

@@ -114,7 +114,7 @@ class Keyring:
         if folder_kids and not set(folder_kids) & set(ledger_kids):
             raise IntegrityError(
                 f"the keys in {self._folder} belong to another ledger; no key was made and nothing was changed",
-                "give this ledger a folder of its own: JITID_HOME=DIR, or the setting `home`",
+                "use a separate folder for this ledger: JITID_HOME=DIR, or the setting `home`",
             )
 
     def confirm(self, kid: str) -> bool:
@@ -133,9 +133,7 @@ class Keyring:
             # Another process was quicker.
             return os.path.lexists(self.path(kid))
         except OSError as error:
-            raise StorageError(
-                f"the signing key {self.path(kid)} could not be named: {error.strerror}"
-            ) from error
+            raise StorageError(f"cannot rename the signing key {self.path(kid)}: {error.strerror}") from error
         return True
 
     def _pending(self, kid: str) -> str:
@@ -163,7 +161,7 @@ class Keyring:
                 os.close(descriptor)
         except OSError as error:
             raise IntegrityError(
-                f"the folder of the signing keys, {self._folder}, cannot be read: {error.strerror}",
+                f"cannot read the folder of the signing keys, {self._folder}: {error.strerror}",
                 "restore the folder from a backup",
             ) from error
 
@@ -253,7 +251,7 @@ class Keyring:
             seed = self._read(kid)
         except OSError as error:
             raise IntegrityError(
-                f"the signing key {path} cannot be read: {error.strerror}; nothing was changed",
+                f"cannot read the signing key {path}: {error.strerror}; nothing was changed",
                 "restore the folder from a backup, or make a new key: jitid keys rotate",
             ) from error
         location = Elsewhere.parse(seed)
@@ -268,7 +266,7 @@ class Keyring:
             signer = None
         if signer is None or signer.public != public or signer.kid != kid:
             raise IntegrityError(
-                f"the file {path} is not the signing key that the ledger knows; nothing was changed",
+                f"the file {path} does not match the ledger's signing key; nothing was changed",
                 "restore the folder from a backup, or make a new key: jitid keys rotate",
             )
         self._signers[kid] = signer
@@ -280,7 +278,7 @@ class Keyring:
         try:
             write_private(other.path(kid), self._read(kid))
         except (OSError, OutputError) as error:
-            raise StorageError(f"the signing key {other.path(kid)} could not be written") from error
+            raise StorageError(f"cannot write the signing key {other.path(kid)}") from error
 
     def forget(self, kid: str) -> None:
         """Remove a private key that signs nothing more; its public half stays in the ledger."""
@@ -290,9 +288,7 @@ class Keyring:
                 with suppress(FileNotFoundError):
                     os.unlink(path)
         except OSError as error:
-            raise StorageError(
-                f"the retired key {self.path(kid)} could not be removed: {error.strerror}"
-            ) from error
+            raise StorageError(f"cannot remove the retired key {self.path(kid)}: {error.strerror}") from error
 
     def _read(self, kid: str) -> bytes:
         path = self.path(kid)
@@ -317,8 +313,8 @@ class Keyring:
     def _transit(self, target: str) -> Engine:
         if self.transit is None:
             raise ConfigurationError(
-                f"the signing key is kept by the target {target}, which cannot be asked from here; nothing was changed",
-                f"name it in the configuration: [target.{target}]",
+                f"the target {target} keeps the signing key, but is not configured here; nothing was changed",
+                f"add it to the configuration: [target.{target}]",
             )
         return self.transit(target)
 
@@ -337,7 +333,7 @@ def key_names(folder: str) -> list[str]:
         return []
     except OSError as error:
         raise StorageError(
-            f"the folder of the signing keys, {folder}, cannot be read: {error.strerror}"
+            f"cannot read the folder of the signing keys, {folder}: {error.strerror}"
         ) from error
 
 

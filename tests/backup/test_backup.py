@@ -157,7 +157,7 @@ def test_nothing_that_may_have_been_ended_since_lives_again(used: World, tmp_pat
         other.check()
         with pytest.raises(IntegrityError, match=r"older copy|history was rewritten") as caught:
             other.authority.perform(VerifyLog(expected_head=head))
-        assert f"event {back.restored.event} tells that the ledger was put back" in str(caught.value.hint)
+        assert f"event {back.restored.event} restored the ledger from a backup" in str(caught.value.hint)
         assert back.restored.event == back.manifest.events + 1
 
 
@@ -347,31 +347,37 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda place: _in(
             place, "ledger.sqlite", lambda data: data[:9000] + bytes([data[9000] ^ 1]) + data[9001:]
         ),
-        "not the one that its manifest tells of",
+        "does not match the manifest",
     ),
     "the end of the database": (
         lambda place: _in(place, "ledger.sqlite", lambda data: data[:-4096]),
-        "not the one that its manifest tells of",
+        "does not match the manifest",
     ),
     "another policy": (
         lambda place: _in(place, "policy/default.cedar", lambda _: b"permit (principal, action, resource);"),
-        "not the one that its manifest tells of",
+        "does not match the manifest",
     ),
     "one more policy": (
         lambda place: _put(place / "policy" / "more.cedar"),
-        "not the one that its manifest tells of",
+        "does not match the manifest",
     ),
     "no policy": (lambda place: (place / "policy" / "default.cedar").unlink(), "is missing"),
-    "no manifest": (lambda place: (place / "manifest.json").unlink(), "is no backup"),
-    "no head": (lambda place: (place / "audit.head").unlink(), "lacks its audit.head"),
-    "another manifest": (lambda place: _told(place, at=0), "not the one that was signed"),
-    "a manifest of nothing": (lambda place: _told(place, files=7), "does not tell"),
-    "no JSON": (lambda place: _in(place, "manifest.json", lambda _: b"{" * 9999), "does not tell"),
+    "no manifest": (lambda place: (place / "manifest.json").unlink(), "is not a complete backup"),
+    "no head": (lambda place: (place / "audit.head").unlink(), "lacks audit.head"),
+    "another manifest": (lambda place: _told(place, at=0), "does not match its signature"),
+    "a manifest of nothing": (lambda place: _told(place, files=7), "missing or invalid members"),
+    "no JSON": (
+        lambda place: _in(place, "manifest.json", lambda _: b"{" * 9999),
+        "missing or invalid members",
+    ),
     "another head": (lambda place: _in(place, "audit.head", lambda text: text[:-9]), "head"),
-    "a large manifest": (lambda place: _in(place, "manifest.json", lambda _: b" " * (2 << 20)), "may have"),
+    "a large manifest": (
+        lambda place: _in(place, "manifest.json", lambda _: b" " * (2 << 20)),
+        "more than the maximum of",
+    ),
     "a file of its own": (
         lambda place: _put(place / "keys" / "a b"),
-        "no backup has",
+        "unknown member",
     ),
     "a link": (
         lambda place: _be_a_link(place / "audit.head"),
@@ -379,7 +385,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a pipe": (
         lambda place: _be_a_pipe(place / "audit.head"),
-        "no plain file",
+        "not a regular file",
     ),
     "open to others": (lambda place: place.chmod(0o755), "open to others"),
     "a part open to others": (lambda place: (place / "ledger.sqlite").chmod(0o644), "open to others"),
@@ -424,18 +430,18 @@ def _member(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0, link: str =
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"", "is no backup"),
-        (b"no tar file at all" * 100, "is no backup"),
-        (_member("../escape", size=3) + b"abc", "no backup has"),
-        (_member("/etc/passwd", size=3) + b"abc", "no backup has"),
-        (_member("policy/../../x", size=3) + b"abc", "no backup has"),
-        (_member("keys/" + "k" * 40, size=1 << 40), "may have"),
-        (_member("ledger.sqlite", tarfile.SYMTYPE, link="/etc/passwd"), "no plain file"),
-        (_member("ledger.sqlite", tarfile.LNKTYPE, link="/etc/passwd"), "no plain file"),
-        (_member("ledger.sqlite", tarfile.CHRTYPE), "no plain file"),
-        (_member("././@LongLink", tarfile.GNUTYPE_LONGNAME, size=1 << 33), "no plain file"),
-        (_member("pax", tarfile.XHDTYPE, size=1 << 33), "no plain file"),
-        (_member("ledger.sqlite", size=9) + b"cut", "cut short"),
+        (b"", "is not a backup"),
+        (b"no tar file at all" * 100, "is not a backup"),
+        (_member("../escape", size=3) + b"abc", "unknown member"),
+        (_member("/etc/passwd", size=3) + b"abc", "unknown member"),
+        (_member("policy/../../x", size=3) + b"abc", "unknown member"),
+        (_member("keys/" + "k" * 40, size=1 << 40), "more than the maximum of"),
+        (_member("ledger.sqlite", tarfile.SYMTYPE, link="/etc/passwd"), "not a regular file"),
+        (_member("ledger.sqlite", tarfile.LNKTYPE, link="/etc/passwd"), "not a regular file"),
+        (_member("ledger.sqlite", tarfile.CHRTYPE), "not a regular file"),
+        (_member("././@LongLink", tarfile.GNUTYPE_LONGNAME, size=1 << 33), "not a regular file"),
+        (_member("pax", tarfile.XHDTYPE, size=1 << 33), "not a regular file"),
+        (_member("ledger.sqlite", size=9) + b"cut", "is truncated"),
         (2 * (_member("audit.head", size=512) + bytes(512)), "two members"),
     ],
 )
@@ -465,7 +471,7 @@ def test_a_tar_file_that_was_cut_anywhere_is_refused(sound: Path, tmp_path: Path
 
 
 def test_a_larger_database_than_there_is_room_for_is_not_begun(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="no room"):
+    with pytest.raises(StorageError, match="not enough space"):
         restore(tmp_path, tmp_path / "again", stream=_member("ledger.sqlite", size=1 << 50))
 
 
@@ -489,13 +495,13 @@ def test_nothing_is_written_over_anything(used: World, sound: Path, tmp_path: Pa
     (tmp_path / "dangling").symlink_to("nowhere")
     with pytest.raises(UsageError, match="already"):
         back_up(used, tmp_path / "dangling")
-    with pytest.raises(UsageError, match="lost with it"):
+    with pytest.raises(UsageError, match="lost with the ledger"):
         back_up(used, used.path / "inside")
     with pytest.raises(UsageError, match="already"):
         restore(sound, used.path)
     used.check()
     edit(used.path, "UPDATE setting SET value = 'another' WHERE name = 'uuid'")
-    with pytest.raises(UsageError, match="is another"):
+    with pytest.raises(UsageError, match="has another ledger"):
         restore(sound, used.path, replace=True)
 
 

@@ -68,7 +68,7 @@ def test_another_ledger_is_not_replaced_whatever_the_clock_says(ahead: World, tm
     ahead.issue()
     back_up(ahead, tmp_path / "backup", keys=True)
     edit(ahead.path, "UPDATE setting SET value = 'another' WHERE name = 'uuid'")
-    with pytest.raises(UsageError, match="is another"):
+    with pytest.raises(UsageError, match="has another ledger"):
         _restore(tmp_path / "backup", ahead.path, replace=True)
 
 

@@ -350,7 +350,7 @@ def test_whoever_has_written_all_the_same_is_noticed(used: World, tmp_path: Path
         index()
 
     target.index = late  # type: ignore[method-assign]
-    with pytest.raises(StorageError, match="was written to during the copy"):
+    with pytest.raises(StorageError, match="was changed during the copy"):
         copy(source, target, by="tester", furnish=lambda: None, progress=lambda _table, _rows: None)
     db.close()
     assert not folder.exists(str(tmp_path / "copy"))

@@ -221,7 +221,7 @@ def test_the_gravest_failure_gives_the_status(shell: Shell) -> None:
     change(shell, "PRAGMA user_version = 99")
     assert diagnose(shell)[0] == 2
     error = json.loads(shell.run("doctor", "--format", "json").stderr)["error"]
-    assert (error["code"], error["message"]) == ("newer_schema", "not all is well: schema")
+    assert (error["code"], error["message"]) == ("newer_schema", "failed checks: schema")
     (shell.ledger / "lock").chmod(0o644)
     status, rows = diagnose(shell)
     assert (status, failures(rows)) == (7, ["permissions", "schema"])

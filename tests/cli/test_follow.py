@@ -152,7 +152,7 @@ def test_a_closed_output_ends_it_though_nothing_matches(where: str, shell: Shell
 
 
 @pytest.mark.parametrize(
-    ("more", "hint"), [(("--format", "json"), "jsonl"), (("--event", "3"), "nothing after it")]
+    ("more", "hint"), [(("--format", "json"), "jsonl"), (("--event", "3"), "leave one of them out")]
 )
 def test_what_has_an_end_cannot_be_followed(more: tuple[str, ...], hint: str, shell: Shell) -> None:
     done = shell.run(*LOG, *more)

@@ -46,7 +46,7 @@ def test_a_copy_tells_what_an_authority_before_it_has_revoked(shell: Shell, tmp_
     shell.good("--ledger", place, "retire", "T2")
     assert shell.good("--ledger", place, "keys", "crl").count("BEGIN X509 CRL") == 2
     # The files that the former authority left in its folder are needed, so doctor does not warn about them.
-    assert "left behind" not in shell.good("--ledger", place, "doctor")
+    assert "leftover file" not in shell.good("--ledger", place, "doctor")
 
 
 @pytest.mark.deep

@@ -194,11 +194,11 @@ def test_whatever_is_doubtful_is_refused(shell: Shell, tmp_path: Path) -> None:
     for token, files, what in (
         ("token", (*good[:3], f"out/status/{day + 1}.jwt", *good[4:]), "not the one"),
         ("token", (*good[:3], f"other/out/{name}", *good[4:]), "not among the issuer's"),
-        ("token", ("--jwks", "other/out/jwks.json", *good[2:]), "not among the published"),
+        ("token", ("--jwks", "other/out/jwks.json", *good[2:]), "no published key"),
         ("token", (*good[:3], "token", *good[4:]), "type is not accepted"),
         ("opaque", good, "opaque token"),
         ("foreign", good, "not the one"),
-        ("foreign", ("--published", "out"), "not among those published"),
+        ("foreign", ("--published", "out"), "not published here"),
         ("unlisted", good, "names no status list"),
         ("unlisted", ("--published", "out"), "names no status list"),
     ):
@@ -318,7 +318,7 @@ def test_a_folder_of_others_is_left_alone(shell: Shell, tmp_path: Path) -> None:
     for folder, what in (
         ("other/out", "another ledger"),
         ("web", "jwks.json"),
-        ("strange", "cannot be told"),
+        ("strange", "cannot verify"),
     ):
         before = {path: path.read_bytes() for path in (tmp_path / folder).rglob("*") if path.is_file()}
         done = shell.run("publish", folder)
@@ -337,13 +337,13 @@ def test_whoever_cannot_federate_is_told(tmp_path: Path) -> None:
     shell.good(*ISSUE)
     done = shell.run("publish", "out")
     assert done.returncode == 0
-    assert "is no address" in done.stderr
-    assert "setting publish_url" in done.stderr
+    assert "is not an address" in done.stderr
+    assert "set publish_url" in done.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["jitid.json", "jwks.json"]
     far = tmp_path / "far"
     far.mkdir()
     done = publisher(far, issuer="https://id.example/jitid").run("publish", "out")
-    assert "has to be served at https://id.example/jitid/.well-known/openid-configuration" in done.stderr
+    assert "must be served at https://id.example/jitid/.well-known/openid-configuration" in done.stderr
 
 
 def test_a_folder_in_the_place_of_a_file_is_told(shell: Shell, tmp_path: Path) -> None:

@@ -278,10 +278,10 @@ def test_an_authority_elsewhere_makes_them_and_sees_to_their_end(
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--secret", "key"), "asks for no secret"),
-        (("--secret", "=jwt"), "asks for no secret"),
-        (("--secret", "1=jwt"), "asks for no secret"),
-        (("--secret", "a b=jwt"), "asks for no secret"),
+        (("--secret", "key"), "invalid secret"),
+        (("--secret", "=jwt"), "invalid secret"),
+        (("--secret", "1=jwt"), "invalid secret"),
+        (("--secret", "a b=jwt"), "invalid secret"),
         (("--secret", "key=nothing"), "is no kind of credential"),
         (("--secret", "a-b=jwt", "--secret", "A_b=opaque"), "JITID_SECRET_A_B"),
         (("--secret", "key=jwt", "--on-exit", "keep"), "cannot go together"),

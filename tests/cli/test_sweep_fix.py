@@ -177,7 +177,7 @@ def test_the_remedy_of_a_damaged_head_leads_out(shell: Shell, text: str, kept: s
     done = shell.run("audit", "verify", "--expect-head", str(head))
     assert done.returncode == 7
     assert "the signed head" in done.stderr
-    assert "put it away" in done.stderr
+    assert "move it away" in done.stderr
     if kept == "ledger":
         checked = shell.run("doctor", "--format", "tsv")
         assert checked.returncode == 7
@@ -191,7 +191,7 @@ def test_the_remedy_of_a_damaged_head_leads_out(shell: Shell, text: str, kept: s
         stdout=subprocess.DEVNULL,
     )
     assert found(shell, *more) == []
-    assert shell.good("audit", "verify", "--expect-head", str(head)).startswith("the audit chain holds")
+    assert shell.good("audit", "verify", "--expect-head", str(head)).startswith("the audit chain is intact")
     assert shell.run("doctor", "--field", "status").returncode == 0
 
 
@@ -213,7 +213,7 @@ def test_the_doctor_finds_a_tail_that_was_cut(shell: Shell) -> None:
         "DELETE FROM identity WHERE id NOT IN (SELECT identity FROM credential)",
         "DELETE FROM task WHERE event > 2",
     )
-    assert shell.good("audit", "verify").startswith("the audit chain holds")
+    assert shell.good("audit", "verify").startswith("the audit chain is intact")
     assert "audit\tfailure" in shell.run("doctor", "--format", "tsv").stdout
 
 

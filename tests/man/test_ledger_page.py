@@ -268,7 +268,7 @@ def test_a_backup_is_made_and_restored_as_told(tmp_path: Path) -> None:
     ends = [answer[-1] for answer in answers if answer and answer[-1].startswith("? ")]
     assert ends == ["? 8", "? 8", "? 7"], played
     assert answers[2] == ["5"], "the database, one key, one policy, the manifest and its head"
-    assert "ended 1 credential, 1 task, 0 bearers of access, 1 signing key," in answers[5][1]
+    assert "revoked or retired 1 credential, 1 task, 0 access tokens, 1 signing key," in answers[5][1]
     assert "retired" in answers[6][0]
     assert "does not know" in answers[7][0]
 

@@ -154,7 +154,7 @@ def signer_of(snapshot: View, keyring: Keyring) -> Signer:
         ):
             return keyring.load(key.kid, key.algorithm, key.public)
     owner = "this machine" if keyring.others else "the ledger"
-    raise IntegrityError(f"{owner} has no key that signs", "make one: jitid keys rotate")
+    raise IntegrityError(f"{owner} has no active signing key", "to make one: jitid keys rotate")
 
 
 def read_head(text: str, names: Names, keys: Iterable[SigningKey]) -> Head:
@@ -171,17 +171,17 @@ def read_head(text: str, names: Names, keys: Iterable[SigningKey]) -> Head:
         parsed = jws.parse(text, types=frozenset({HEAD_TYPE}))
         key = next((key for key in keys if key.kid == parsed.kid and key.use == "jws"), None)
         if key is None:
-            raise IntegrityError("the signed head is signed by a key that this ledger never had")
+            raise IntegrityError("the signed head has a signature of a key that this ledger never had")
         jws.verify_signature(parsed, key.algorithm, key.public)
     except InvalidCredentialError as error:
-        raise UnreadableHeadError(f"the signed head cannot be read: {error.message}") from error
+        raise UnreadableHeadError(f"the signed head is damaged: {error.message}") from error
     claims = parsed.claims
     if claims.get("ledger") != names.uuid:
-        raise IntegrityError("the signed head is of another ledger")
+        raise IntegrityError("the signed head belongs to another ledger")
     try:
         return _head(claims)
     except (TypeError, ValueError) as error:
-        raise UnreadableHeadError("the signed head does not tell what a signed head tells") from error
+        raise UnreadableHeadError("the signed head has missing or invalid claims") from error
 
 
 def _head(claims: Mapping[str, Any]) -> Head:

@@ -29,7 +29,7 @@ def kept_heads(own_path: str | None, user_path: str | None) -> tuple[tuple[str, 
         except OSError as error:
             if path == user_path:
                 reason = (error.strerror or "error").lower()
-                raise UsageError(f"the signed head cannot be read from {path}: {reason}") from error
+                raise UsageError(f"cannot read the signed head from {path}: {reason}") from error
             # An unreadable head of the ledger proves nothing, like an empty one.
             heads.append((path, ""))
     return tuple(heads)

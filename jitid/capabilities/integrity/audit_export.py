@@ -110,7 +110,9 @@ def verify_export(lines: Iterable[str], expected: str | None) -> Verification:
     except BrokenChainError as error:
         raise IntegrityError(f"the audit chain is broken: {error}") from error
     if reader.head is None or read_head(reader.head, names, keys) != head:
-        raise IntegrityError("the export is cut: it does not end with the signed head of its last event")
+        raise IntegrityError(
+            "the export is truncated: it does not end with the signed head of its last event"
+        )
     remembered.must_be_met(walk, last_seq)
     return Verification(head.seq, 0, head, remembered.cut)
 
@@ -131,14 +133,14 @@ class _Export:
             except strict_json.StrictJSONError as error:
                 raise IntegrityError(f"line {line_number} of the export is damaged: {error}") from error
             if not isinstance(document, dict) or self.head is not None:
-                raise IntegrityError(f"line {line_number} of the export does not belong there")
+                raise IntegrityError(f"line {line_number} of the export is out of place")
             yield line_number, document
 
     def opening(self) -> tuple[Names, list[SigningKey], list[Chain]]:
         """Return the names, the public keys and the chains of the ledger, from the first line."""
         _, document = next(self._documents(), (0, {}))
         if document.get("schema") != "jitid.audit-export/1":
-            raise UsageError("the file is no audit export", "make one: jitid audit export")
+            raise UsageError("the file is not an audit export", "to make one: jitid audit export")
         try:
             keys = [
                 SigningKey(index, key["kid"], key["alg"], bytes.fromhex(key["public"]), 0, None, None)
@@ -175,7 +177,7 @@ class _Export:
                         _integer(document["seq"]), document["body"].encode(), bytes.fromhex(document["hash"])
                     )
                 else:
-                    raise IntegrityError(f"line {line_number} of the export does not belong there")
+                    raise IntegrityError(f"line {line_number} of the export is out of place")
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise IntegrityError(
                     f"line {line_number} of the export is damaged: {quote(str(error))}"

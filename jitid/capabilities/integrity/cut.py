@@ -105,8 +105,8 @@ def cut(
     """
     if evidence_after < LEAST:
         raise UsageError(
-            f"audit events are kept for {format_duration(LEAST)} at least; nothing was cut",
-            "choose a longer time: --evidence-after 400d",
+            f"--evidence-after must be at least {format_duration(LEAST)}; nothing was cut",
+            "for example: --evidence-after 400d",
         )
     with ledger.read() as snapshot:
         verify_log.verify(snapshot, ledger.names, None)
@@ -125,7 +125,9 @@ def cut(
     with ledger.write(accept_clock=accept_clock) as transaction:
         transaction.alone()
         if CutStore(transaction).last() != part.last:
-            raise ConflictError("the audit log was cut meanwhile; nothing was changed", "repeat the command")
+            raise ConflictError(
+                "another process cut the audit log meanwhile; nothing was changed", "repeat the command"
+            )
         segment = segment._replace(event=transaction.next_seq())
         CutStore(transaction).add(segment, part.kept)
         facts = segment._asdict()
@@ -267,7 +269,7 @@ def _must_be_free(path: str, head: Head) -> None:
         existing_head = None
     if existing_head != head:
         raise OutputError(
-            f"there is something else at {quote(path, 200)}; nothing was cut", "export into another folder"
+            f"{quote(path, 200)} exists with other content; nothing was cut", "export into another folder"
         )
 
 
@@ -275,7 +277,9 @@ def _private_folder(path: str) -> str:
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"the folder {quote(path, 200)} cannot be made: {error.strerror}") from error
+        raise OutputError(
+            f"cannot make the folder {quote(path, 200)}: {error.strerror}; nothing was cut"
+        ) from error
     return path
 
 
@@ -293,10 +297,10 @@ def _must_hold(path: str, digest: str, head: Head) -> None:
         verification = audit_export.verify_export(lines(), None)
     except OSError as error:
         raise OutputError(
-            f"{quote(path, 200)} cannot be read again: {error.strerror}; nothing was cut"
+            f"cannot read {quote(path, 200)} back: {error.strerror}; nothing was cut"
         ) from error
     if file_hash.hexdigest() != digest or verification.head != head:
-        raise IntegrityError(f"{quote(path, 200)} does not have what was written; nothing was cut")
+        raise IntegrityError(f"{quote(path, 200)} differs from the exported text; nothing was cut")
 
 
 def _delete(ledger: Ledger, through: int, *, accept_clock: bool) -> None:

@@ -63,7 +63,9 @@ def perform(checks: Named[Subject], subject: Subject) -> Iterator[Check]:
         except JitidError as error:
             yield failure(name, error)
         except OSError as error:
-            yield failure(name, StorageError(f"the system refuses: {(error.strerror or 'error').lower()}"))
+            yield failure(
+                name, StorageError(f"operating system error: {(error.strerror or 'error').lower()}")
+            )
 
 
 class _Subject:
@@ -108,7 +110,7 @@ class _Subject:
             raise UnexaminedError(error.message) from error
         if schema.version != schema.known:
             raise UnexaminedError(
-                f"the ledger has schema {schema.version}, and this jitid reads {schema.known}"
+                f"the ledger has schema {schema.version}, but this jitid reads only {schema.known}"
             )
 
 
@@ -149,7 +151,7 @@ def _integrity(subject: _Subject) -> Iterator[Check]:
             f"the ledger is damaged: {damage[0]}{suffix}",
             RESTORE
             if rebuild is None
-            else f"{RESTORE}; or, where the check `audit` is ok and while nothing writes: {rebuild}",
+            else f"{RESTORE}; or, if the check `audit` is ok and no program writes: {rebuild}",
         )
     yield ok("integrity", "no damage found")
 
@@ -158,19 +160,18 @@ def _schema(subject: _Subject) -> Iterator[Check]:
     version, known, differences = subject.condition.schema()
     if version > known:
         raise NewerSchemaError(
-            f"the ledger has schema {version}, and this jitid knows {known}", "upgrade jitid on this machine"
+            f"the ledger has schema {version}, but this jitid knows only up to {known}",
+            "upgrade jitid on this machine",
         )
     if version < known:
         yield warning(
             "schema",
-            f"schema {version} is older than {known}; any command brings it up to date",
+            f"schema {version} is older than {known}; any command upgrades it",
             "jitid list",
         )
     elif differences:
         suffix = "" if len(differences) == 1 else ", and more"
-        raise IntegrityError(
-            f"the ledger is not as schema {version} has it: {differences[0]}{suffix}", RESTORE
-        )
+        raise IntegrityError(f"the ledger differs from schema {version}: {differences[0]}{suffix}", RESTORE)
     else:
         yield ok("schema", f"schema {version}")
     for remark, repair in subject.condition.remarks():
@@ -194,7 +195,7 @@ def _size(subject: _Subject) -> Iterator[Check]:
         f"{number_of(size.tasks, 'task')}, {number_of(size.events, 'event')}"
     )
     if size.free is not None and size.free < max(LEAST_ROOM, size.file + size.log):
-        yield warning("size", f"little room: {detail}", "make room on its file system")
+        yield warning("size", f"low disk space: {detail}", "free space on its file system")
     else:
         yield ok("size", detail)
 
@@ -205,13 +206,13 @@ def _clock(subject: _Subject) -> Iterator[Check]:
     if jump:
         raise IntegrityError(
             jumped(jump),
-            "set the clock right; if it is right, give the next command that writes --accept-clock",
+            "correct the clock; if it is correct, add --accept-clock to the next command that writes",
         )
     if mark - now > TOLERANCE:
         yield warning(
             "clock",
             f"the clock is {format_duration(mark - now)} behind {marked_by}",
-            "set the clock right",
+            "correct the clock",
         )
     else:
         yield ok("clock", f"{format_time(now)}, {marked_by} {format_time(mark)}")
@@ -232,13 +233,17 @@ def _keys(subject: _Subject) -> Iterator[Check]:
         if active_keys and not jws_keys:
             yield warning(
                 "keys",
-                f"none of the ledger's keys is on this machine, in {subject.keyring.folder}: it can issue no `jwt`",
+                f"this machine has no key of the ledger in {subject.keyring.folder}: it cannot issue `jwt`",
                 "jitid keys rotate",
             )
         elif len(active_keys) > len(local_keys):
-            yield ok("keys", f"{len(active_keys) - len(local_keys)} more are on other machines")
+            yield ok(
+                "keys", f"{number_of(len(active_keys) - len(local_keys), 'further key')} on other machines"
+            )
     elif not any(key.algorithm == "EdDSA" for key in jws_keys):
-        yield failure("keys", IntegrityError("the ledger has no EdDSA key that signs", "jitid keys rotate"))
+        yield failure(
+            "keys", IntegrityError("the ledger has no active EdDSA signing key", "jitid keys rotate")
+        )
     for key in local_keys:
         try:
             yield _key(subject.keyring, key, now)
@@ -246,15 +251,15 @@ def _keys(subject: _Subject) -> Iterator[Check]:
             yield failure("keys", error)
         except (TypeError, ValueError, AttributeError):
             # In an edited ledger, a key may have any value.
-            yield failure("keys", IntegrityError("a key in the ledger is not as a ledger writes it", RESTORE))
+            yield failure("keys", IntegrityError("a key in the ledger has invalid values", RESTORE))
     for name in key_names:
         if name in crl_signers or name in [key.kid for key in local_keys]:
             continue
         description = (
-            "a key that signs nothing more" if name in [key.kid for key in keys] else "no key of this ledger"
+            "a key that no longer signs" if name in [key.kid for key in keys] else "not a key of this ledger"
         )
         path = subject.keyring.path(name)
-        yield warning("keys", f"{path} is {description}, and was left behind", f"rm -i {word(path)}")
+        yield warning("keys", f"leftover file: {path} is {description}", f"rm -i {word(path)}")
 
 
 def _key(keyring: Keyring, key: SigningKey, now: int) -> Check:
@@ -280,7 +285,7 @@ def _authority(key: SigningKey, now: int) -> Check:
 
     expires_at = ends_at(split(key.certificates))
     if expires_at - now < ENDS_SOON:
-        message = f"the certificate of x509 {key.kid} ends at {format_time(expires_at)}"
+        message = f"the certificate of x509 {key.kid} expires at {format_time(expires_at)}"
         return warning("keys", message, replacing(key))
     return ok("keys", f"x509 {key.kid} certifies until {format_time(expires_at)}")
 
@@ -302,10 +307,12 @@ def _audit(subject: _Subject) -> Iterator[Check]:
     except IntegrityError as error:
         error.hint = error.hint or "compare with an export or a backup: jitid audit verify"
         raise
-    yield ok("audit", f"the chain holds: {number_of(verified.events, 'event')}, and the ledger's rows agree")
+    yield ok(
+        "audit", f"the chain is intact: {number_of(verified.events, 'event')}, and the ledger's rows agree"
+    )
     if verified.cut is not None:
         # This is not damage: the event of the head is in the file that was exported when the log was cut.
-        message = f"the head in {path} tells of event {verified.cut}, which was cut: it says nothing of what is here"
+        message = f"the head in {path} names event {verified.cut}, which was cut: it proves no event of the present log"
         yield warning("audit", message, "jitid sweep")
     if unreadable is not None:
         yield unreadable

@@ -52,7 +52,7 @@ def follow(
             continue
         if page.seen < last_event:
             raise IntegrityError(
-                f"the audit log ended at event {last_event}, and now it ends at event {page.seen}",
+                f"the audit log became shorter: it ended at event {last_event}, and now ends at event {page.seen}",
                 "compare it with an export or a backup",
             )
         read_last = False

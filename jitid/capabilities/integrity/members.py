@@ -74,7 +74,7 @@ class MemberRows:
         row = self._rows.next()
         if row is not None:
             raise IntegrityError(
-                f"the ledger has a credential {credential_id(row[1])} that no event says was {self._verb}"
+                f"no audit event states that credential {credential_id(row[1])} was {self._verb}"
             )
 
 
@@ -123,7 +123,7 @@ class IssuedRows(MemberRows):
 
 def mismatch_message(seq: int, verb: str) -> str:
     """Return the message about an event that does not agree with its credentials."""
-    return f"the credentials that event {seq} {verb} are not in the ledger as it says"
+    return f"the ledger's credentials do not match event {seq}, which {verb} them"
 
 
 # Columns of `issued_members` and `ended_rows` of `RowStore`. There may be a million rows: no loop in Python runs over
@@ -210,10 +210,10 @@ class Members:
             self._check(seq, body)
         except (KeyError, AttributeError) as error:
             # The chain is not secret: an attacker with write access to the file can hash any event again.
-            raise IntegrityError(f"event {seq} does not tell what an event of its sort tells") from error
+            raise IntegrityError(f"event {seq} has missing or invalid fields") from error
         except TypeError as error:
             # An editor that uses a database's own functions may leave text instead of bytes, or NULL.
-            raise IntegrityError(f"a row of event {seq} holds what no ledger writes") from error
+            raise IntegrityError(f"a row of event {seq} has an invalid value") from error
 
     def _check(self, seq: int, body: bytes) -> None:
         # Inside a text the quotes would be escaped: these are members of the event itself.
@@ -291,7 +291,7 @@ class Members:
         try:
             self._must_be_done()
         except (AttributeError, TypeError) as error:
-            raise IntegrityError("a row of the ledger holds what no ledger writes") from error
+            raise IntegrityError("a row of the ledger has an invalid value") from error
 
     def _must_be_done(self) -> None:
         self._names.compare_rows(self._rows.since)
@@ -310,16 +310,16 @@ class Members:
         self._pruned.compare_rows()
         self.count += self._outside.count
         if RowStore(self._snapshot).count_publics(self._without) != self._publics:
-            raise IntegrityError("the ledger says of a credential which key it is for, and no event does")
+            raise IntegrityError("the ledger names the key of a certificate, but no event names that key")
         self._marks.compare_rows()
         self._keys.compare_rows(KeyStore(self._snapshot).signing_keys())
         if missing := self._policies - set(RowStore(self._snapshot).policies()):
             raise IntegrityError(
-                f"the ledger lacks the policy {min(missing)} by which credentials were issued"
+                f"the ledger lacks the policy {min(missing)}, which permitted issued credentials"
             )
         if (jti := self._mistimed or RowStore(self._snapshot).wrongly_superseded(self._without)) is not None:
             raise IntegrityError(
-                f"when {credential_id(jti)} ended or was superseded was changed in the ledger"
+                f"the time at which {credential_id(jti)} ended or was superseded was changed in the ledger"
             )
         self._honoured.compare_rows(RowStore(self._snapshot).honoured(), self._partly)
         self._must_be_adopted()
@@ -327,13 +327,15 @@ class Members:
         restored_at = self._snapshot.setting(RESTORED)
         if restored_at != (None if self._restored_at is None else str(self._restored_at)):
             raise IntegrityError(
-                "the ledger does not say when it was restored, or its clock set back, as its events do"
+                "the ledger's time of its last restore or clock change does not match its events"
             )
         if find_seal(self._snapshot) != self._seal:
-            raise IntegrityError("the ledger is not sealed as its events say")
+            raise IntegrityError("the ledger's seal does not match its events")
         if self._lasting:
             superseded, seq = next(iter(self._lasting.items()))
-            raise IntegrityError(f"event {seq} superseded {superseded}, and the ledger no longer says so")
+            raise IntegrityError(
+                f"event {seq} superseded {superseded}, but the ledger no longer records that"
+            )
 
     def _check_issued(self, seq: int, event: Mapping[str, Any]) -> None:
         count = event.get("count", 1)
@@ -386,14 +388,14 @@ class Members:
         for jti in self._reused.keys() | recorded.keys():
             if self._reused.get(jti) != recorded.get(jti) and (jti in recorded or self._pruned.there([jti])):
                 raise IntegrityError(
-                    f"whether {credential_id(jti)} was renewed twice is not in the ledger as the events say"
+                    f"the ledger's record of a second renewal of {credential_id(jti)} does not match the events"
                 )
 
     def _must_be_adopted(self) -> None:
         recorded = AdoptedStore(self._snapshot).digests()
         for seq in self._adopted.keys() | recorded.keys():
             if self._adopted.get(seq) != recorded.get(seq):
-                raise IntegrityError(f"what event {seq} adopted is not in the ledger as it says")
+                raise IntegrityError(f"the ledger's adopted secrets do not match event {seq}")
 
     def _check_replaced(self, seq: int, replaced: Mapping[str, int | None]) -> None:
         # The last event about a credential counts: another renewal may bring its end forward, and an abandoned renewal
@@ -435,7 +437,7 @@ class Members:
             if all(
                 task.ended_at is None for task in TaskStore(self._snapshot).tasks_named(event["task"], _EVERY)
             ):
-                raise IntegrityError(f"event {seq} ended a task, and the ledger no longer says so")
+                raise IntegrityError(f"event {seq} retired a task, but the ledger no longer records that")
         elif event["op"] == "abandon":
             self._check_replaced(seq, event["restored"])
         self.count += len(rows)

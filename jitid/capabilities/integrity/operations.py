@@ -29,8 +29,8 @@ def is_event(document: dict[str, Any]) -> bool:
 class VerifyLog(Operation["Verification"]):
     """Check the audit chain, and the ledger's rows against it.
 
-    Any event that was edited, removed, inserted or moved is found. With --file an export is checked, for
-    which no ledger is needed. Exit status 7 says that it does not hold.
+    It finds each event that was edited, removed, inserted or moved. --file verifies an export, without a ledger.
+    Exit status 7: the verification failed.
     """
 
     roles = ("auditor",)
@@ -40,18 +40,18 @@ class VerifyLog(Operation["Verification"]):
     function = "ledger.audit_verbs:verify"
     view = Columns("jitid.audit-verify/1", "events members head", single=True)
 
-    expect_head: str | None = local(opt(FILE, "--expect-head", help="A signed head kept earlier."))
+    expect_head: str | None = local(opt(FILE, "--expect-head", help="File with a signed head from earlier."))
     expected_head: str | None = value(text(16_384, "the head"), default=None)
-    file: str | None = local(opt(FILE, "--file", help="An exported log instead of the ledger's."))
+    file: str | None = local(opt(FILE, "--file", help="Verify this exported log instead."))
 
 
 class Prune(Operation["Pruning"]):
-    """Let go of what has been over for long enough.
+    """Delete expired records past their retention period.
 
-    Rows of identities go whose credentials have ended and expired before --rows-after (30d unless configured), with all
-    that descends from them. What leaked stays, and so do tasks, whose names are never used again. With --export, audit
-    events from before --evidence-after (400d unless configured) are written into a file, read again, and cut, but for
-    those that rows remember. The log and the rows are checked before. If it is broken off, the same command goes on.
+    Identities with all credentials ended and expired before --rows-after (default: 30d) are deleted, with their
+    descendants. Leaked credentials and tasks stay; names of tasks are never reused. With --export, audit events from
+    before --evidence-after (default: 400d) are exported, verified and cut, unless rows refer to them. The log and
+    the rows are verified first. To continue an interrupted pruning, repeat the command.
     """
 
     roles = ("admin",)
@@ -65,18 +65,18 @@ class Prune(Operation["Pruning"]):
     )
 
     rows_after: int | None = opt(
-        DURATION, "--rows-after", help="How long rows of the dead are kept (default: 30d)."
+        DURATION, "--rows-after", help="Retention of ended credentials (default: 30d)."
     )
     """Seconds for which rows of ended credentials are kept; None only continues an earlier pruning."""
     evidence_after: int | None = local(
         opt(
             DURATION,
             "--evidence-after",
-            help="How long audit events are kept, with --export (default: 400d).",
+            help="Retention of audit events (default: 400d).",
         )
     )
     export: str | None = local(
-        opt(FOLDER, "--export", help="Export older audit events into this folder, and cut them.")
+        opt(FOLDER, "--export", help="Export older audit events to DIR, and cut them.")
     )
     leaks_after: int | None = value(DURATION, default=None)
     """Seconds for which a leak is kept after it was closed and proved refused; None keeps it for ever."""
@@ -87,7 +87,7 @@ class Prune(Operation["Pruning"]):
 
 
 class CutLog(Operation["Cut"]):
-    """Export old audit events into a file on the machine of the ledger, and let go of those that nothing needs."""
+    """Export old audit events into a file on the machine of the ledger, and cut them."""
 
     roles = ("admin",)
     local = True
@@ -101,17 +101,15 @@ class CutLog(Operation["Cut"]):
 
 
 class ExportLog(Operation["Iterator[str]"]):
-    """Write the audit log as JSON lines, or for syslog.
+    """Write the audit log as JSON lines or syslog messages.
 
-    JSON lines can be checked without the ledger: jitid audit verify --file FILE. With --format syslog each
-    event is a message of RFC 5424 on a line of its own.
+    JSON lines can be verified without the ledger: jitid audit verify --file FILE. With --format syslog, each line is
+    one event as a message of RFC 5424.
     """
 
     never_empty = True
 
-    summary = (
-        "Return the audit log as lines that can be verified without the ledger, all from one view of it."
-    )
+    summary = "Return the audit log, from one view, as lines that can be verified without the ledger."
     roles = ("auditor",)
     effect = READS
     slow = True
@@ -123,7 +121,7 @@ class ExportLog(Operation["Iterator[str]"]):
 
 
 class Examine(Operation["list[Check]"]):
-    """Examine the ledger and its keys, changing nothing."""
+    """Check the ledger and its keys; nothing is changed."""
 
     roles = ("auditor", "admin")
     effect = READS
@@ -152,7 +150,7 @@ class ReadLog(PagedOperation["list[dict[str, Any]]"]):
     def checked_request(self) -> Self:
         """Return the request. Raises UsageError without a limit: the answer could have any size."""
         if self.limit is None:
-            raise UsageError(f"how many events are wanted has to be said, at most {MAX_ROWS} at a time")
+            raise UsageError(f"`limit` is required: at most {MAX_ROWS} events per request")
         return self
 
     def fits(self, answer: list[dict[str, Any]]) -> bool:
@@ -185,7 +183,7 @@ class LogPage(Record):
 
 
 class FollowLog(Operation["LogPage"]):
-    """Read what the audit log has after `chosen.after`, to be asked again after what was seen then."""
+    """Read the audit events after `chosen.after`; the next request continues after `seen`."""
 
     roles = ("auditor",)
     effect = READS
@@ -204,8 +202,8 @@ class FollowLog(Operation["LogPage"]):
 class SignHead(Operation["str"]):
     """Print the signed last link of the audit chain.
 
-    Keep it outside this machine: `audit verify --expect-head` then finds a tail that was cut and a ledger
-    that is an older copy.
+    Keep the head outside this machine. Then `audit verify --expect-head` finds a truncated log, and an older
+    copy of the ledger.
     """
 
     summary = "Sign the last link of the audit chain."

@@ -99,7 +99,7 @@ def _must_not_be_cut(snapshot: View, seq: int) -> None:
         if seq <= segment.through and snapshot.event(seq) is None:
             raise NotFoundError(
                 f"event {seq} was cut from the audit log",
-                f"it is in the file {segment.file}, exported before",
+                f"the exported file {segment.file} has it",
             )
 
 

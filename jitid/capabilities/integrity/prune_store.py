@@ -327,15 +327,15 @@ class PruneChanges(PruneStore):
         Raises ConflictError if the ledger has changed since, so that the choice must be repeated.
         """
         if self.last() != last_pruning or pruning.before >= self._now:
-            raise ConflictError("the ledger was pruned meanwhile; nothing was changed", "repeat the command")
+            raise ConflictError(
+                "another process pruned the ledger meanwhile; nothing was changed", "repeat the command"
+            )
         dialect = dialect_of(self._db)
         dialect.give(self._db, "condemned", chosen.identities)
         leaked_query = """SELECT 1 FROM leak l CROSS JOIN credential c CROSS JOIN condemned x
                      WHERE l.event > :through AND c.id = l.credential AND x.identity = c.identity LIMIT 1"""
         if self._db.execute(leaked_query, {"through": pruning.through}).fetchone() is not None:
-            raise ConflictError(
-                "something was reported to have leaked meanwhile; nothing was changed", "repeat the command"
-            )
+            raise ConflictError("a leak was reported meanwhile; nothing was changed", "repeat the command")
         dialect.temporaries(self._db, {"prunable_approval": _TEMPORARY["prunable_approval"]})
         dialect.give(self._db, "prunable_approval", chosen.approvals)
         ended_query = """SELECT 1 FROM approval

@@ -80,11 +80,11 @@ def prune(
         return _go_on(ledger, seconds, accept_clock=accept_clock)
     if rows_after < LEAST:
         raise UsageError(
-            f"rows of the dead are kept for {format_duration(LEAST)} at least; nothing was changed",
-            "choose a longer time: --rows-after 30d",
+            f"--rows-after must be at least {format_duration(LEAST)}; nothing was changed",
+            "for example: --rows-after 30d",
         )
     if leaks_after is not None and leaks_after < max(LEAST, rows_after):
-        raise UsageError("what leaked is kept for as long as other rows at least; nothing was changed")
+        raise UsageError("`leaks_after` must be at least `rows_after`; nothing was changed")
     for attempt in range(_TRIES):
         prunable = _find(ledger, rows_after, leaks_after, dry_run=dry_run)
         if prunable.chosen is None:

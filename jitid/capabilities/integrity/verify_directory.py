@@ -94,24 +94,22 @@ class AccessMembers:
         for row in self._snapshot.all():
             expected = self._expected.pop(row.id, None)
             if expected is None:
-                raise IntegrityError(f"the ledger has an access credential {row.id} that no event tells of")
+                raise IntegrityError(f"no audit event records the access credential {row.id} of the ledger")
             if _granted(row) != expected.granted or row.superseded_at != expected.superseded_at:
-                raise IntegrityError(f"the access credential {row.id} is not in the ledger as its events say")
+                raise IntegrityError(f"the access credential {row.id} does not match its events")
             if row.ended_as == AccessState.DISABLED and expected.end is None:
                 departed[int(row.ended_event or 0), int(row.ended_at or 0)] += 1
             elif not self._has_ended_so(row, expected):
-                raise IntegrityError(f"the access credential {row.id} has not ended as its events say")
+                raise IntegrityError(f"the end of the access credential {row.id} does not match its events")
         for id_ in self._expected:
-            raise IntegrityError(f"the ledger lacks the access credential {id_} that an event tells of")
+            raise IntegrityError(f"the ledger lacks the access credential {id_}, which an event records")
         if departed != self._departed:
-            raise IntegrityError(
-                "the access that ended with its delegators is not in the ledger as the events say"
-            )
+            raise IntegrityError("the access that was revoked with its delegators does not match the events")
 
     def _open(self, seq: int, id_: str) -> _ExpectedAccess:
         expected = self._expected.get(id_)
         if expected is None or expected.end is not None:
-            raise IntegrityError(f"event {seq} is about an access credential that did not count")
+            raise IntegrityError(f"event {seq} changes an access credential that was not valid then")
         return expected
 
     def _end(self, seq: int, id_: str, end: _End) -> None:
@@ -226,17 +224,17 @@ class AgentMembers:
         for agent in self._snapshot.agents(owner=(), after=None, limit=_EVERY):
             expected = self._expected.pop(agent.name, None)
             if expected is None:
-                raise IntegrityError(
-                    f"the ledger has a record of agent {label(agent.name)} that no event tells of"
-                )
+                raise IntegrityError(f"no audit event records the agent {label(agent.name)} of the ledger")
             if self._differs(agent, expected):
-                raise IntegrityError(f"the record of agent {label(agent.name)} is not as the events tell")
+                raise IntegrityError(f"the record of agent {label(agent.name)} does not match its events")
         for name in self._expected:
-            raise IntegrityError(f"events tell of agent {label(name)}, and the ledger has no record of it")
+            raise IntegrityError(f"the ledger lacks the record of agent {label(name)}, which events record")
         if (
             agent_name := self._snapshot.miscounted_agent(self._registered, ended, self._without)
         ) is not None:
-            raise IntegrityError(f"what agent {label(agent_name)} holds is not counted to its record")
+            raise IntegrityError(
+                f"the record of agent {label(agent_name)} does not count all its credentials"
+            )
 
     def _differs(self, agent: Agent, expected: Mapping[str, Any]) -> bool:
         record = agent._asdict()
@@ -277,15 +275,15 @@ class DelegatorMembers:
     def compare_rows(self) -> None:
         """Compare the directory. Raises IntegrityError if a part of it was edited, removed or inserted."""
         if (name := self._snapshot.wrongly_named()) is not None:
-            raise IntegrityError(f"whom the name {label(name)} stands for was changed in the ledger")
+            raise IntegrityError(f"the delegator of the name {label(name)} was changed in the ledger")
         undone: dict[str, Delegator | None] = {}
         for seq, event in reversed(self._since):
             try:
                 self._undo(seq, event, undone)
             except (KeyError, AttributeError, TypeError, ValueError) as error:
-                raise IntegrityError(f"event {seq} does not tell what an event of its sort tells") from error
+                raise IntegrityError(f"event {seq} has missing or invalid fields") from error
         if _digest(self._as_it_was(undone), self._form) != self._base:
-            raise IntegrityError("the directory of delegators is not as the events say")
+            raise IntegrityError("the directory of delegators does not match its events")
 
     def _undo(self, seq: int, event: Mapping[str, Any], undone: dict[str, Delegator | None]) -> None:
         """Undo the change that one event made to a delegator."""
@@ -295,7 +293,7 @@ class DelegatorMembers:
         delegator = undone[name]
         if delegator is None or delegator.name != name:
             raise IntegrityError(
-                f"event {seq} tells of the delegator {label(name)}, and the directory lacks them"
+                f"the directory lacks the delegator {label(name)}, which event {seq} changed"
             )
         undone[name] = _before(seq, event, delegator)
 
@@ -305,7 +303,7 @@ class DelegatorMembers:
             if former is None:
                 continue
             if self._form != FORM and former.disabled_last not in (None, former.disabled_at):
-                raise IntegrityError(f"no event says when {label(former.name)} was last disabled")
+                raise IntegrityError(f"no event records the time when {label(former.name)} was last disabled")
             yield former
 
 
@@ -341,7 +339,7 @@ def _before(seq: int, event: Mapping[str, Any], delegator: Delegator) -> Delegat
                 or (delegator.disabled_last is None and "last" not in event)
             ):
                 return delegator._replace(disabled_at=disabled_at, disabled_last=disabled_at)
-    raise IntegrityError(f"the delegator {label(delegator.name)} is not as event {seq} says")
+    raise IntegrityError(f"the delegator {label(delegator.name)} does not match event {seq}")
 
 
 _ABSENT: Mapping[str, Any] = {

@@ -135,12 +135,14 @@ class IssuedMembers:
     def compare_rows(self) -> None:
         """Raise IntegrityError if an identity has a process that no event states."""
         if RowStore(self._snapshot).processes(self._without) != self._processes:
-            raise IntegrityError("the ledger says of an identity for which process it is, and no event does")
+            raise IntegrityError(
+                "the ledger names the process of an identity, but no event names that process"
+            )
 
     def _alike(self, key: int) -> AlikeRows:
         row = RowStore(self._snapshot).alike(key)
         if row is None:
-            raise IntegrityError("a row of the ledger holds what no ledger writes")
+            raise IntegrityError("a row of the ledger has an invalid value")
         return AlikeRows._make(row)
 
     def _digest(self, alike: AlikeRows, rows: Sequence[tuple[Any, ...]], *, all_: bool) -> str | None:
@@ -302,7 +304,7 @@ class HonouredMembers:
         for seq in self._ended.keys() | recorded.keys():
             if not self._is_right(seq, recorded.get(seq), partly):
                 raise IntegrityError(
-                    f"until when verifiers accept what event {seq} ended is not in the ledger as its rows say"
+                    f"the ledger's time until which verifiers accept credentials of event {seq} does not match its rows"
                 )
 
     def _is_right(self, seq: int, recorded: Sequence[int] | None, partly: Collection[int]) -> bool:

@@ -54,19 +54,21 @@ class KeyMembers:
         for key in keys:
             missing.discard(key.kid)
             if key.kid not in self._uses or key.kid != jws.thumbprint(key.algorithm, key.public):
-                raise IntegrityError(f"the ledger has a signing key {key.kid} that no event tells of")
+                raise IntegrityError(f"no audit event records the signing key {key.kid} of the ledger")
             digest = None if key.certificates is None else sha256(key.certificates).hexdigest()
             if key.use != self._uses[key.kid] or digest != self._certified.get(key.kid):
-                raise IntegrityError(f"what the signing key {key.kid} is for was changed in the ledger")
+                raise IntegrityError(f"the use of the signing key {key.kid} was changed in the ledger")
             if key.created_at != self._made.get(key.kid, key.created_at):
-                raise IntegrityError(f"when the signing key {key.kid} was made was changed in the ledger")
+                raise IntegrityError(
+                    f"the creation time of the signing key {key.kid} was changed in the ledger"
+                )
             ends = (self._retired.get(key.kid), self._revoked.get(key.kid))
             if (key.retired_at, key.revoked_at) != ends:
                 raise IntegrityError(
-                    f"the signing key {key.kid} was retired or revoked, and the ledger does not say so as its events do"
+                    f"the end of the signing key {key.kid}, retired or revoked, does not match its events"
                 )
         if missing:
-            raise IntegrityError(f"the ledger lacks the signing key {min(missing)} that an event tells of")
+            raise IntegrityError(f"the ledger lacks the signing key {min(missing)}, which an event records")
 
 
 MARKS = (b'"op":"init"', b'"op":"ledger-copy"', b'"op":"ledger-issuer"')
@@ -126,9 +128,9 @@ class NamesMembers:
         try:
             names = Names.of(settings)
         except KeyError as missing:
-            raise IntegrityError(f"the ledger lacks its {missing.args[0]}") from None
+            raise IntegrityError(f"the ledger lacks its setting {missing.args[0]}") from None
         if unknown := settings.keys() - OF_NAMES - {contract.SETTING}:
-            raise IntegrityError(f"the ledger has a setting {quote(min(unknown))} that no ledger has")
+            raise IntegrityError(f"the ledger has an unknown setting {quote(min(unknown))}")
         self._check_agents(names.agents_until, since)
         for label, actual, stated in (
             ("uuid", names.uuid, expected.uuid or names.uuid),
@@ -139,14 +141,14 @@ class NamesMembers:
         ):
             if actual != stated:
                 raise IntegrityError(
-                    f"the ledger's {label} is not what event {self._seq} and those before it tell: it was changed"
+                    f"the ledger's {label} was changed: it does not match the events up to {self._seq}"
                 )
         for (name, until), expected_until in zip(names.lasting(), expected.former_until, strict=True):
             if until != expected_until and not (
                 expected_until == _UNSTATED and until <= self._latest(settings)
             ):
                 raise IntegrityError(
-                    f"until when the former issuer {name} counts is not what the audit log tells: it was changed"
+                    f"the end of the former issuer {name} was changed: it does not match the audit log"
                 )
 
     def _check_agents(self, agents_until: int, since: int | None) -> None:
@@ -155,8 +157,8 @@ class NamesMembers:
         limit = last_identity if since is None else min(last_identity, since - 1)
         if agents_until > (limit if self._agents_until is None else self._agents_until):
             raise IntegrityError(
-                "the ledger gives names of registered agents to identities that have none: its setting "
-                "agents_until was changed"
+                "the ledger's setting agents_until was changed: unregistered identities would have names of "
+                "registered agents"
             )
 
     def _latest(self, settings: Mapping[str, str]) -> int:

@@ -50,11 +50,9 @@ class CutMembers:
             count, digest = digest_of(self._segments.kept(self.through))
         except TypeError as error:
             # An editor that uses a database's own functions may leave text instead of bytes.
-            raise IntegrityError("an event that stayed is no longer the bytes that were written") from error
+            raise IntegrityError("a kept event no longer has its original bytes") from error
         if (count, digest) != (self.last.kept, self.last.digest):
-            raise IntegrityError(
-                "the events that stayed when the audit log was cut are not those that are there"
-            )
+            raise IntegrityError("the kept events of the cut audit log were changed")
         yield from self._segments.kept(self.through)
 
     def check(self, seq: int, body: bytes) -> None:
@@ -68,7 +66,7 @@ class CutMembers:
         if sorted(self._expected, key=lambda segment: segment.event) != sorted(
             self._rows, key=lambda segment: segment.event
         ):
-            raise IntegrityError("where the audit log was cut is not told as its events tell it")
+            raise IntegrityError("the ledger's cuts of the audit log do not match its events")
 
 
 class Verification(Record):
@@ -103,7 +101,7 @@ class Remembered:
             ends = {} if cut_head is None else marks(cut_head, chains)
         except BrokenChainError as error:
             raise ContradictedError(
-                f"{error} that the remembered head tells of: the ledger is an older copy"
+                f"{error} that the remembered head names: the ledger is an older copy"
             ) from error
         for seq, hash_ in ends.items():
             self.meet(seq, hash_)
@@ -112,9 +110,7 @@ class Remembered:
     def meet(self, seq: int, hash_: bytes) -> None:
         """Compare an event. Raises ContradictedError if the head has another event with its number."""
         if self._marks.pop(seq, hash_) != hash_:
-            raise ContradictedError(
-                f"event {seq} is not the one that the remembered head tells of: history was rewritten"
-            )
+            raise ContradictedError(f"event {seq} does not match the remembered head: history was rewritten")
 
     def must_be_met(self, walk: Walk, last_seq: int) -> None:
         """Raise ContradictedError unless all events in the head were met; `last_seq` is the last event of the log."""
@@ -123,14 +119,14 @@ class Remembered:
             self.cut = seq
         if self._marks:
             raise ContradictedError(
-                f"the chain ends at event {last_seq}, and the remembered head is event {min(self._marks)}: "
-                "its tail was cut, or the ledger is an older copy"
+                f"the chain ends at event {last_seq}, but the remembered head is event {min(self._marks)}: "
+                "the log was truncated, or the ledger is an older copy"
             )
         if self._head is not None and self._head.chains:
             for end in links(self._head):
                 if not end.length and walk.openings[end.chain] != end.hash:
                     raise ContradictedError(
-                        f"chain {end.chain} does not begin as the remembered head tells: history was rewritten"
+                        f"the beginning of chain {end.chain} does not match the remembered head: history was rewritten"
                     )
 
 
@@ -162,7 +158,7 @@ def verify(snapshot: View, names: Names, expected: Head | None) -> Verification:
         return _verify(snapshot.afresh(), names, expected)
     except (TypeError, AttributeError) as error:
         # An editor may leave a number instead of a text or bytes.
-        raise IntegrityError("a row of the ledger holds what no ledger writes") from error
+        raise IntegrityError("a row of the ledger has an invalid value") from error
 
 
 def _verify(snapshot: View, names: Names, expected: Head | None) -> Verification:
@@ -193,8 +189,8 @@ def _verify(snapshot: View, names: Names, expected: Head | None) -> Verification
         seq = put_back(snapshot)
         if seq is not None:
             error.hint = (
-                f"event {seq} tells that the ledger was put back from a backup, which lacks what came after that: "
-                "put the head away if you know of it"
+                f"event {seq} restored the ledger from a backup, which lacks later events: "
+                "if you know of the restore, move the head away"
             )
         raise
     return Verification(head.seq, members.count, head, remembered.cut)
@@ -204,7 +200,7 @@ def _check_mark(snapshot: View, last_seq: int) -> None:
     """Raise IntegrityError if the time mark was lowered: expired credentials would be valid again."""
     mark, event = snapshot.marked_at, snapshot.event(last_seq)
     if mark is not None and event is not None and mark < event.document()["at"]:
-        raise IntegrityError("the ledger's time mark is earlier than its last event: it was changed")
+        raise IntegrityError("the ledger's time mark was changed: it is earlier than its last event")
 
 
 def begins_after(snapshot: View, names: Names, segment: Segment | None) -> Head | None:
@@ -217,10 +213,10 @@ def begins_after(snapshot: View, names: Names, segment: Segment | None) -> Head 
     try:
         head = read_head(segment.head, names, KeyStore(snapshot).signing_keys())
     except UnreadableHeadError as error:
-        raise IntegrityError(f"where the audit log was cut is not told: {error.message}") from error
+        raise IntegrityError(f"cannot read the signed head of the last cut: {error.message}") from error
     # Otherwise any head that was ever signed would be enough, and an attacker could rewrite the history before it as
     # remaining events.
-    must_vouch(segment.head, cut_facts(segment.through, segment.digest), "where the audit log was cut")
+    must_vouch(segment.head, cut_facts(segment.through, segment.digest), "the last cut of the audit log")
     return head
 
 
@@ -233,4 +229,4 @@ def must_vouch(head: str, facts: Mapping[str, str], label: str) -> None:
     """Check that a signed head, read by `read_head` before, was signed for these facts. Raises IntegrityError."""
     claims = jws.parse(head, types=frozenset({HEAD_TYPE})).claims
     if any(claims.get(name) != value for name, value in facts.items()):
-        raise IntegrityError(f"{label} is not what was signed: it was changed")
+        raise IntegrityError(f"{label} was changed: it does not match its signed head")

@@ -76,13 +76,13 @@ class PrunedMembers:
         seq, document = self._last_event or (0, {})
         if self._last is None:
             if self._last_event is not None:
-                raise IntegrityError(f"event {seq} pruned the ledger, and the ledger no longer says so")
+                raise IntegrityError(f"event {seq} pruned the ledger, but the ledger no longer records that")
             return
         if (seq, *(document.get(name) for name in Pruned._fields[1:])) != self._last:
-            raise IntegrityError("the ledger says that it was pruned, and no event says so")
+            raise IntegrityError("the ledger records a pruning that no event records")
         if document["left"] != self._remains.digests():
-            raise IntegrityError(f"what is left in the ledger is not what event {seq} left of it")
-        if self._prunes.is_wrongly_condemned():
             raise IntegrityError(
-                "the ledger says of something that lived after it was pruned that it is gone"
+                f"the remaining rows of the ledger do not match event {seq}, which pruned it"
             )
+        if self._prunes.is_wrongly_condemned():
+            raise IntegrityError("the ledger marks a credential as pruned that was live after the pruning")

@@ -104,17 +104,17 @@ class TaskMembers:
             self._compare_adopted(seq, tasks)
         for seq, opened in self._opened.items():
             raise IntegrityError(
-                f"event {seq} opened the task {label(opened['name'])}, and the ledger no longer says so"
+                f"event {seq} opened the task {label(opened['name'])}, but the ledger lacks the task"
             )
         if (name := TaskStore(self._snapshot).wrongly_opened(self._pruned)) is not None:
-            raise IntegrityError(f"the task {label(name)} does not belong to who opened it first")
+            raise IntegrityError(f"the task {label(name)} does not belong to its first opener")
         shares: dict[tuple[int, str], list[tuple[int, int | None]]] = {}
         for share in ShareStore(self._snapshot).all():
             shares.setdefault((events.get(share.task, 0), share.name), []).append(
                 (share.event, share.ended_event)
             )
         if shares != self._shares:
-            raise IntegrityError("with whom tasks are shared is not as the events tell")
+            raise IntegrityError("the shares of tasks do not match their events")
 
     def _may_be(self, task: Task) -> bool:
         """Return whether a task may exist without an event that opened it."""
@@ -135,7 +135,7 @@ class TaskMembers:
         digest = self._adopting.get(seq, (0, None))[1]
         transferred = any(task.event in self._given for task in tasks)
         if not transferred and digest not in (None, adopted_digest(tasks)):
-            raise IntegrityError(f"the tasks of what event {seq} adopted are not in the ledger as it says")
+            raise IntegrityError(f"the tasks of adopted secrets do not match event {seq}")
 
     def _compare(self, task: Task) -> None:
         opened: Mapping[str, Any] | None = self._opened.pop(task.event, None)
@@ -145,27 +145,31 @@ class TaskMembers:
             opened = opened or {"opener": task.opener, "deadline": NO_EXPIRY, "opened_at": adopted_at}
         transfer = self._given.get(task.event)
         if (task.given_event or None) != (None if transfer is None else transfer[0]):
-            raise IntegrityError(f"the owner of the task {label(task.name)} is not as the events tell")
+            raise IntegrityError(f"the owner of the task {label(task.name)} does not match its events")
         if transfer is not None and task.opener != transfer[1]:
             raise IntegrityError(f"the owner of the task {label(task.name)} was changed in the ledger")
         if opened is not None:
             expected = {**opened, "opener": task.opener if transfer is not None else opened["opener"]}
             if any(getattr(task, field) != value for field, value in expected.items()):
-                raise IntegrityError(f"the task {label(task.name)} is not as event {task.event} opened it")
+                raise IntegrityError(
+                    f"the task {label(task.name)} does not match event {task.event}, which opened it"
+                )
         elif task.event in self._taken or not self._may_be(task):
-            raise IntegrityError(f"the ledger has a task {label(task.name)} that no event opened")
+            raise IntegrityError(f"no audit event opened the task {label(task.name)} of the ledger")
         if task.event > 0 and task.event not in self._adopting:
             self._taken.add(task.event)
         retired_at = self._retired.get(task.event)
         if retired_at is not None and task.ended_at != retired_at:
-            raise IntegrityError(f"the task {label(task.name)} was retired, and the ledger no longer says so")
+            raise IntegrityError(
+                f"the task {label(task.name)} was retired, but the ledger no longer records that"
+            )
         if (
             retired_at is None
             and task.ended_at is not None
             and not self._cut
             and task.name not in self._retired_names
         ):
-            raise IntegrityError(f"the task {label(task.name)} has ended, and no event says so")
+            raise IntegrityError(f"the task {label(task.name)} has ended, but no event records that")
 
 
 MARKS = (
@@ -276,32 +280,32 @@ class ApprovalRows:
     def compare_rows(self) -> None:
         """Compare the rows. Raises IntegrityError if a row was edited, removed or inserted."""
         if self._snapshot.has_strays():
-            raise IntegrityError("the ledger has an approval of a request that it does not have")
+            raise IntegrityError("the ledger has an approval without its request")
         withdrawn: Counter[tuple[int, int]] = Counter()
         for row in self._snapshot.all():
             self._pruned.request(row)
             expected = self._expected.pop(row.id, None)
             if expected is None:
-                raise IntegrityError(f"the ledger has a request {row.id} that no event tells of")
+                raise IntegrityError(f"no audit event records the request {row.id} of the ledger")
             end = _end_of(row)
             if end is not None and end[0] == ApprovalState.WITHDRAWN.value and expected.end is None:
                 withdrawn[end[2], end[1]] += 1
             elif not self._has_ended_so(end, expected):
-                raise IntegrityError(f"request {row.id} has not ended as its events say")
+                raise IntegrityError(f"the end of request {row.id} does not match its events")
             if not self._matches(row, expected):
-                raise IntegrityError(f"request {row.id} is not in the ledger as its events say")
+                raise IntegrityError(f"request {row.id} does not match its events")
         for id_, request in self._expected.items():
             # A request that may be gone is covered by the digests of the remaining rows.
             if request.request[-1] <= self._pruned.through:
                 continue
-            raise IntegrityError(f"the ledger lacks the request {id_} that an event tells of")
+            raise IntegrityError(f"the ledger lacks the request {id_}, which an event records")
         if withdrawn != self._withdrawn:
-            raise IntegrityError("the requests that were withdrawn are not in the ledger as the events say")
+            raise IntegrityError("the withdrawn requests do not match the events")
 
     def _open(self, seq: int, id_: str, digest: str | None = None) -> _ExpectedRequest:
         request = self._expected.get(id_)
         if request is None or request.end is not None or digest not in (None, request.request[0]):
-            raise IntegrityError(f"event {seq} is about a request that was not open")
+            raise IntegrityError(f"event {seq} concerns a request that was not open")
         return request
 
     def _has_ended_so(self, end: tuple[Any, ...] | None, expected: _ExpectedRequest) -> bool:

@@ -52,15 +52,13 @@ class UseMembers:
             rows = self._rows.take(seq, event["count"])
             digest = used_digest([row.members for row in rows])
         except (TypeError, ValueError) as error:
-            raise IntegrityError(f"an action of event {seq} holds what no ledger writes") from error
+            raise IntegrityError(f"an action of event {seq} has an invalid value") from error
         self._pruned.left("uses", seq, [digest.encode()] if rows else [])
         partly_pruned = seq <= self._pruned.through and len(rows) < event["count"]
         if not partly_pruned and (len(rows) != event["count"] or digest != event["used"]):
-            raise IntegrityError(
-                f"the actions that event {seq} accounts for are not in the ledger as it says"
-            )
+            raise IntegrityError(f"the ledger's actions do not match event {seq}, which records them")
         if rows and {(seq, event["at"])} != {(row.event, row.at) for row in rows}:
-            raise IntegrityError(f"an action that event {seq} accounts for was changed in the ledger")
+            raise IntegrityError(f"an action that event {seq} records was changed in the ledger")
 
     def compare_rows(self) -> None:
         """Compare the table `used` with the actions, and find actions that no event accounts for.
@@ -70,11 +68,11 @@ class UseMembers:
         try:
             row: UseRow | None = self._rows.next()
         except (TypeError, ValueError) as error:
-            raise IntegrityError("an action in the ledger holds what no ledger writes") from error
+            raise IntegrityError("an action in the ledger has an invalid value") from error
         if row is not None:
-            raise IntegrityError(f"the ledger has an action {row.key} that no event accounts for")
+            raise IntegrityError(f"no audit event records the action {row.key} of the ledger")
         if not self._snapshot.is_rolled_up():
-            raise IntegrityError("what the ledger says was used is not what its actions say")
+            raise IntegrityError("the ledger's summary of uses does not match its actions")
 
 
 ASSERTION = b'"op":"assertion"'
@@ -134,7 +132,7 @@ class MarkMembers:
             self._assertions.pop(assertion_digest(client, jti, until), None)
         # A mark without an event only refuses more, and marks of earlier versions have no event.
         if any(until + ASSERTION_LEEWAY >= self._latest for until in self._assertions.values()):
-            raise IntegrityError("the ledger lacks the mark of an assertion that an event says was used")
+            raise IntegrityError("the ledger lacks the mark of a used assertion, which an event records")
         answers_since = max(self._last - REMEMBERED, self._pruned.answers)
         missing = {request for request, answered_at in self._answered.items() if answered_at > answers_since}
         for caller, key, answered, answered_at in IdempotencyStore(self._snapshot).answered():
@@ -150,11 +148,9 @@ class MarkMembers:
                 raw_id in self._requests for raw_id in answer_ids
             )
             if not was_pruned or self._pruned.there(answer_ids):
-                raise IntegrityError(
-                    "what a request was answered with is not in the ledger as its event says"
-                )
+                raise IntegrityError("the ledger's answer to a request does not match its event")
         if missing:
-            raise IntegrityError("the ledger lacks what a request was answered with, as an event says")
+            raise IntegrityError("the ledger lacks the answer to a request, which an event records")
 
 
 _OWN = "jti_"
@@ -226,14 +222,16 @@ class OutsideMembers:
                 self._compare(row)
         missing = next(iter(self._made.keys() or self._pruned.there(self._confirmed)), None)
         if missing is not None:
-            raise IntegrityError(f"{credential_id(missing)} is at a target, and the ledger no longer says so")
+            raise IntegrityError(
+                f"{credential_id(missing)} is at a target, but the ledger no longer records that"
+            )
         # The digest of the rows that remained after a pruning depends on the order of the events.
         for seq in sorted(final.keys() | self._settled.keys(), key=lambda seq: seq or 0):
             self._compare_settled(seq, final.get(seq, []), self._settled.get(seq or 0))
 
     def _compare(self, row: OutsideRow) -> None:
         if row.jti not in self._made:
-            raise IntegrityError("the ledger has a credential at a target that no event says was made there")
+            raise IntegrityError("no audit event issued a credential that the ledger has at a target")
         target = self._made.pop(row.jti)
         if row.target != target or not row.name.endswith(credential_id(row.jti).removeprefix(_OWN)):
             raise _edited(row.jti)
@@ -269,12 +267,12 @@ class OutsideMembers:
             or (not partly_pruned and (settled.digest != digest or settled.evidence not in (None, evidence)))
             or any(row.settled_at != settled.at for row in rows)
         ):
-            raise IntegrityError(f"what event {seq} settled at a target is not in the ledger as it says")
+            raise IntegrityError(f"the ledger's settled credentials at targets do not match event {seq}")
 
 
 def _edited(jti: bytes) -> IntegrityError:
     return IntegrityError(
-        f"what the ledger has of {credential_id(jti)} at its target is not what was confirmed"
+        f"the ledger's facts about {credential_id(jti)} at its target do not match the confirmed facts"
     )
 
 
@@ -318,11 +316,11 @@ class LeakMembers:
         """
         leak, sighting = self._added.next(), self._sightings.next()
         if leak is not None:
-            raise IntegrityError(f"the ledger has a leak {leak.key} that no event tells of")
+            raise IntegrityError(f"no audit event records the leak {leak.key} of the ledger")
         if sighting is not None:
-            raise IntegrityError(f"the ledger has a sighting that event {sighting[0]} does not tell of")
+            raise IntegrityError(f"the ledger has a sighting that event {sighting[0]} does not record")
         if self._closed.next() is not None:
-            raise IntegrityError("the ledger has a closed leak, and no event closed it")
+            raise IntegrityError("the ledger has a closed leak, but no event closed it")
         # A proof is found by its time: the remaining rows of an old proof are between its first and its last leak.
         proved_rows = EventRows(self._snapshot.proved_leaks(self._pruned.leaks), itemgetter(0), 1 << 62)
         for proof in _separated(self._proofs):
@@ -333,7 +331,7 @@ class LeakMembers:
                 self._pruned.proved(rows)
             _check_proved(proof, rows, may_be_pruned=may_be_pruned)
         if proved_rows.next() is not None:
-            raise IntegrityError("the ledger says that a leak was proved refused, and no event does")
+            raise IntegrityError("the ledger marks a leak as proved refused, but no event records that")
 
     def _check_added(self, seq: int, event: Mapping[str, Any]) -> None:
         rows = self._added.take(seq, event["count"])
@@ -346,25 +344,25 @@ class LeakMembers:
                 event["at"],
                 max(event["reported"], row.issued_at),
             ):
-                raise IntegrityError(f"a leak that event {seq} tells of was changed in the ledger")
+                raise IntegrityError(f"a leak that event {seq} records was changed in the ledger")
         if not self._is_left(seq, len(rows), event["count"]) and (
             len(rows) != event["count"] or ended_digest(jtis) != event["leaked"]
         ):
-            raise IntegrityError(f"the leaks that event {seq} tells of are not in the ledger as it says")
+            raise IntegrityError(f"the ledger's leaks do not match event {seq}, which records them")
 
     def _check_seen(self, seq: int, event: Mapping[str, Any]) -> None:
         rows = self._sightings.take(seq, event.get("sightings", 0))
         try:
             digest = sighted_digest(row for _, row in rows) if rows else None
         except ValueError:
-            digest = "holds what no ledger writes"
+            digest = "invalid"
         expected = event.get("sightings", 0), event.get("sighted")
         if digest is not None:
             self._pruned.left("sightings", seq, [digest.encode()])
         if self._is_left(seq, len(rows), expected[0]):
             return
         if (len(rows), digest) != expected or any(row_seq != seq for row_seq, _ in rows):
-            raise IntegrityError(f"the sightings that event {seq} tells of are not in the ledger as it says")
+            raise IntegrityError(f"the ledger's sightings do not match event {seq}, which records them")
 
     def _check_closed(self, seq: int, event: Mapping[str, Any]) -> None:
         rows = self._closed.take(seq, event["count"])
@@ -375,7 +373,7 @@ class LeakMembers:
         if {(seq, event["at"])} != {(row_seq, time) for row_seq, time, _ in rows} or (
             ended_digest(jtis) != event["closed"]
         ):
-            raise IntegrityError(f"the leaks that event {seq} closed are not closed as it says")
+            raise IntegrityError(f"the ledger's closed leaks do not match event {seq}, which closed them")
 
     def _is_left(self, seq: int, row_count: int, count: int) -> bool:
         """Return whether rows of an event are missing that a pruning may have deleted."""
@@ -439,12 +437,12 @@ def _check_proved(proof: _Proof, rows: list[tuple[int, int, bytes]], *, may_be_p
         or not all(proved_at == proof.at and proof.first <= leak <= proof.last for proved_at, leak, _ in rows)
         or (proof.digest is not None and ended_digest(jtis) != proof.digest)
     ):
-        raise IntegrityError("the ledger's proofs that leaks are dead are not as the events say")
+        raise IntegrityError("the ledger's proofs of refused leaks do not match the events")
 
 
 def _jtis(raw_jtis: list[Any]) -> list[bytes]:
     """Return the jtis of the leaked credentials. Raises IntegrityError for a leak without a credential."""
     jtis = [jti for jti in raw_jtis if isinstance(jti, bytes)]
     if len(jtis) != len(raw_jtis):
-        raise IntegrityError("the ledger has a leak of a credential that it does not have")
+        raise IntegrityError("the ledger has a leak without its credential")
     return jtis

@@ -264,7 +264,7 @@ def watch(
         nonlocal reported
         if not child.send(signum) and not reported:
             reported = True
-            report("the command has become another user's, and cannot be signalled from here")
+            report("cannot signal the command: it now runs as another user")
 
     next_due = due(clock())
     kill_at: float | None = None

@@ -20,7 +20,9 @@ def _variable(text: str) -> str:
         and not text.startswith("JITID_")
         and text != "PATH"
     ):
-        raise UsageError(f"{quote(text)} cannot be a variable for the token", "such as --env API_TOKEN")
+        raise UsageError(
+            f"{quote(text)} is not allowed as the variable of the token", "for example: --env API_TOKEN"
+        )
     return text
 
 
@@ -28,8 +30,8 @@ def _secret(text: str) -> tuple[str, RequestedKind]:
     name, equals, kind = text.partition("=")
     if not equals or not _is_name(name):
         raise UsageError(
-            f"{quote(text)} asks for no secret",
-            "write NAME=KIND or NAME=KIND:TEMPLATE, such as --secret db=postgres-role:reader",
+            f"invalid secret {quote(text)}: expected NAME=KIND or NAME=KIND:TEMPLATE",
+            "for example: --secret db=postgres-role:reader",
         )
     return name, parse_kind(kind)
 

@@ -169,22 +169,22 @@ def _hold(folder: str) -> int:
             os.mkdir(folder, 0o700)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
-        raise UsageError(f"the folder {quote(folder, 200)} cannot be used: {reason.lower()}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
+        raise UsageError(f"cannot use the folder {quote(folder, 200)}: {reason.lower()}") from error
     status = os.fstat(descriptor)
     if open_to_others(status):
         os.close(descriptor)
         raise IntegrityError(
-            f"others may write to the folder {quote(folder, 200)}, and put another token there",
-            f"chmod go-w {folder}, or name a folder of your own",
+            f"other users may write to the folder {quote(folder, 200)}, and replace the token",
+            f"chmod go-w {folder}, or name a private folder",
         )
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         raise UsageError(
-            f"the folder {quote(folder, 200)} holds the token of a command that is still running",
-            "name a folder for each",
+            f"a running command uses the token in the folder {quote(folder, 200)}",
+            "use a separate folder for each command",
         ) from None
     return descriptor
 
@@ -213,4 +213,6 @@ def private_folder(longest: int | None = None) -> str:
         except OSError:
             continue
         return folder
-    raise StorageError("there is no place for a private file", "let XDG_RUNTIME_DIR or TMPDIR name one")
+    raise StorageError(
+        "found no folder for a private file", "set XDG_RUNTIME_DIR or TMPDIR to a writable folder"
+    )

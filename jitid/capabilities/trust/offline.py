@@ -42,7 +42,7 @@ def read_keys(data: bytes) -> Keys:
         raise ConfigurationError(str(error)) from None
     jwks = document.get("keys") if type(document) is dict else None
     if type(jwks) is not list or not all(type(jwk) is dict for jwk in jwks):
-        raise ConfigurationError("the key set has no list of `keys`", "`jitid keys jwks` prints one")
+        raise ConfigurationError("not a JWKS: expected a list `keys`", "to print one: jitid keys jwks")
     keys: dict[str, tuple[str, bytes]] = {}
     for jwk in jwks:
         kid, key = jwk.get("kid"), _key(jwk)
@@ -50,7 +50,7 @@ def read_keys(data: bytes) -> Keys:
             # A key set may also contain keys that jitid does not use.
             continue
         if kid in keys:
-            raise ConfigurationError("the key set has two keys of one id")
+            raise ConfigurationError("the key set has two keys with the same `kid`")
         keys[kid] = key
     return keys
 
@@ -95,13 +95,13 @@ def verify(
     """
     if token.startswith("jitid_"):
         raise InvalidCredentialError(
-            "an opaque token says nothing: only the ledger knows it",
-            "verify it beside the ledger, or by an authority",
+            "cannot verify an opaque token offline: only the ledger knows it",
+            "verify it with the ledger or an authority",
         )
     parsed = jws.parse(token, types=jws.TOKENS)
     key = keys.get(parsed.kid)
     if key is None:
-        raise InvalidCredentialError("the token is signed by a key that is not among the published ones")
+        raise InvalidCredentialError("unknown `kid`: no published key signed this token")
     try:
         jws.verify_signature(parsed, *key)
     except IntegrityError as error:

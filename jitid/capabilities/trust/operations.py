@@ -56,10 +56,10 @@ class KeyRow(Record):
 
 
 class ListKeys(Operation["list[KeyRow]"]):
-    """List the signing keys that there ever were.
+    """List all signing keys, present and past.
 
-    A retired key signs nothing more, and still verifies what it signed, until `needed_until` at the latest. One that
-    is waiting was made by `jitid keys request`.
+    A retired key no longer signs; its signatures stay valid, until `needed_until` at the latest. A waiting key was
+    made by `jitid keys request` and has no certificate yet.
     """
 
     roles = ("auditor", "admin")
@@ -73,10 +73,10 @@ class ListKeys(Operation["list[KeyRow]"]):
 
 
 class RotateKey(Operation["KeyChange"]):
-    """Sign with a new key from now on.
+    """Replace a signing key with a new one.
 
-    What older keys signed stays valid; their private halves are removed. With --transit the private half of the new
-    one is made and kept by the transit engine of an OpenBao, and never leaves it; so are its successors.
+    Signatures of older keys stay valid; their private keys are removed. With --transit, the transit engine of an
+    OpenBao makes and keeps the new private key. The key never leaves it, and its successors are kept there too.
     """
 
     roles = ("admin",)
@@ -85,18 +85,18 @@ class RotateKey(Operation["KeyChange"]):
     view = Columns("jitid.keys-rotate/1", "kid use algorithm retired event", single=True)
 
     algorithm: str = opt(ALGORITHM, "--algorithm", help="EdDSA (default) or ES256.", absent="")
-    use: str = opt(KEY_USE, "--use", help="What the key signs: jws (default), x509 or ssh.", default="jws")
+    use: str = opt(KEY_USE, "--use", help="Use of the key: jws (default), x509 or ssh.", default="jws")
     transit: str | None = opt(
         _TRANSIT,
         "--transit",
-        help="Let a transit engine keep the key; `none`: a file (default: as the key before).",
+        help="Key of a transit engine; `none`: a file (default: as before).",
         default=None,
     )
     accept_clock: bool = False
 
 
 class RevokeKey(Operation["KeyChange"]):
-    """End a leaked key with all that it signed."""
+    """Revoke a leaked key and all that it signed."""
 
     roles = ("admin",)
 
@@ -107,12 +107,12 @@ class RevokeKey(Operation["KeyChange"]):
 
 
 class PublishKeys(Operation["dict[str, Any]"]):
-    """Print the public keys that verifiers need (RFC 7517).
+    """Print the public keys for verifiers (JWKS, RFC 7517).
 
-    A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone.
+    A rotated key stays while a credential that it signed may be valid. A revoked key is removed at once.
     """
 
-    summary = "Return the JWKS (RFC 7517) that verifiers need."
+    summary = "Return the JWKS (RFC 7517) for verifiers."
     for_anybody = True
     effect = READS
     verb = "keys export jwks"
@@ -127,10 +127,10 @@ class PublishKeys(Operation["dict[str, Any]"]):
 
 
 class PublishSshAuthorities(Operation["list[SshAuthority]"]):
-    """Print the keys whose certificates SSH hosts are to take (TrustedUserCAKeys).
+    """Print the SSH keys for TrustedUserCAKeys of hosts.
 
-    A key that was rotated stays until nothing that it signed can be alive; one that was revoked is gone. Whom a
-    certificate lets in, the host says itself: by AuthorizedPrincipalsFile, or by logins that a template names.
+    A rotated key stays while a certificate that it signed may be valid. A revoked key is removed at once. The host
+    decides which principals may log in: by AuthorizedPrincipalsFile, or by logins that a template names.
     """
 
     summary = "Return the keys whose certificates SSH hosts accept."
@@ -144,10 +144,10 @@ class PublishSshAuthorities(Operation["list[SshAuthority]"]):
 
 
 class PublishSshRevocations(Operation["SshRevocations"]):
-    """Write the list of SSH certificates that ended before their expiry (RevokedKeys).
+    """Write the list of revoked SSH certificates (RevokedKeys).
 
-    Hosts do not ask: a certificate that was revoked works at each host until that host has fetched the list.
-    Sessions that are open stay open. A key that `jitid keys revoke` ended is on it, with all that it signed.
+    Hosts do not query jitid: a revoked certificate works at a host until that host fetches the list. Open sessions
+    stay open. A key revoked with `jitid keys revoke` is on the list, with all its certificates.
     """
 
     summary = "Return the key revocation list that SSH hosts read."
@@ -161,10 +161,10 @@ class PublishSshRevocations(Operation["SshRevocations"]):
 
 
 class RequestAuthority(Operation["Requested"]):
-    """Ask for a certificate that makes a key an X.509 authority.
+    """Request a certificate for an X.509 authority under a root.
 
-    A key is made, unless one waits already, and a request in PEM (PKCS#10) written for whoever has the root. Until
-    the certificate is imported, whatever authority there is goes on.
+    This makes a key, unless one waits already. It writes a request (PKCS#10 in PEM) for the operator of the root.
+    The present authority continues until the certificate is imported.
     """
 
     roles = ("admin",)
@@ -177,10 +177,10 @@ class RequestAuthority(Operation["Requested"]):
 
 
 class ImportAuthority(Operation["Imported"]):
-    """Certify under a root, with the certificate that was asked for.
+    """Import the requested certificate of an X.509 authority.
 
-    FILE has the certificate of the key, those above it, and the root as the last, in PEM. The authority that
-    certified until now is retired: what it certified stays valid.
+    FILE has, in PEM, the certificate of the key, then the intermediates, and the root last. The former authority is
+    retired; its certificates stay valid.
     """
 
     roles = ("admin",)
@@ -189,23 +189,21 @@ class ImportAuthority(Operation["Imported"]):
     view = Columns("jitid.keys-import/1", "kid retired expires_at event", single=True)
 
     file: str | None = local(
-        optional_arg(
-            FILE, "[FILE]", help="A file with the certificates in PEM; standard input if absent or `-`."
-        )
+        optional_arg(FILE, "[FILE]", help="Certificates in PEM; default or `-`: standard input.")
     )
     chain: str = computed(text(MAX_CHAIN, "the certificates"), absent="")
     accept_clock: bool = False
 
 
 class PublishBundle(Operation["Bundle"]):
-    """Print what verifiers of SVIDs trust.
+    """Print the SPIFFE bundle for verifiers of SVIDs.
 
-    It is the SPIFFE bundle of the trust domain: the roots of X.509-SVIDs, and the keys of JWT-SVIDs. --format jwt
-    prints the keys of JWT-SVIDs alone, --format pem the roots alone. A rotated authority stays until all that it
-    certified has expired. A revoked one is gone.
+    It has the roots of X.509-SVIDs and the keys of JWT-SVIDs of the trust domain. --format jwt prints only the keys,
+    --format pem only the roots. A rotated authority stays until all its certificates have expired. A revoked
+    authority is removed at once.
     """
 
-    summary = "Return what verifiers of SVIDs trust."
+    summary = "Return the SPIFFE bundle that verifiers of SVIDs trust."
     for_anybody = True
     effect = READS
     verb = "keys export bundle"
@@ -216,14 +214,14 @@ class PublishBundle(Operation["Bundle"]):
 
 
 class PublishRevocations(Operation["list[RevocationList]"]):
-    """Print which certificates are revoked.
+    """Print the list of revoked X.509 certificates (CRL).
 
-    Each authority whose certificates may be alive signs a list (RFC 5280), which counts for --lifetime (24h). Whoever
-    checks certificates must fetch it again before that, and learns of a revocation no sooner than they do. --format
-    der is for a single authority, and for a file.
+    Each authority with certificates that may be valid signs a list (RFC 5280). A list is valid for --lifetime.
+    Verifiers must fetch a new list before that, and learn of revocations only then. --format der requires a single
+    authority and --out FILE.
     """
 
-    summary = "Return which certificates are revoked, signed by the authority of each."
+    summary = "Return the revoked certificates, in a list signed by each authority."
     for_anybody = True
     effect = READS
     verb = "keys export crl"
@@ -231,14 +229,14 @@ class PublishRevocations(Operation["list[RevocationList]"]):
     only_formats = ("pem", "der")
 
     lifetime: int | None = opt(
-        DURATION, "--lifetime", help="How long the list counts (default: 24h).", default=None
+        DURATION, "--lifetime", help="Validity of the list (default: 24h).", default=None
     )
     """Seconds for which the lists are valid; more than a day requires the role admin."""
     out: str | None = local(public_out_opt())
 
 
 class MakePublication(Operation["Iterator[Document]"]):
-    """Make the documents that verifiers go by who ask nobody; they come in the order in which they must appear."""
+    """Make the documents for offline verifiers, in the order in which they must be written."""
 
     roles = ("verifier", "admin")
     effect = READS

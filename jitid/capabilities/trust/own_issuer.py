@@ -87,11 +87,11 @@ def must_be_free(snapshot: View, issuer: str) -> None:
         own_names = () if token_reach.token_use == TokenUse.SERVICE else snapshot.names.issuers
         services = [service for service in token_reach.audiences if service not in own_names]
         if _means(services, issuer):
-            raise _taken(issuer, "credentials that are live are for it")
+            raise _taken(issuer, "live credentials have it as their audience")
         if _means(token_reach.may_audience, issuer):
-            raise _taken(issuer, "credentials that are live may obtain tokens for it")
+            raise _taken(issuer, "live credentials may obtain tokens for it")
         if _means(reach.actor_reach(token_reach.may_act), issuer):
-            raise _taken(issuer, "tokens that are live may be exchanged for tokens for it")
+            raise _taken(issuer, "live tokens may be exchanged for tokens for it")
     for access in AccessStore(snapshot).all():
         registered = () if access.audiences in (None, ALL_AUDIENCES) else access.audiences
         if access.state_at(snapshot.now) is AccessState.ACTIVE and _means(registered or (), issuer):
@@ -112,5 +112,5 @@ def _means(services: Iterable[str], issuer: str) -> bool:
 def _taken(issuer: str, reason: str, command: str = "jitid revoke") -> UsageError:
     return UsageError(
         f"{quote(issuer)} is the name of a service: {reason}; nothing was changed",
-        f"choose a name that no service has; or let them expire, or end them: {command}",
+        f"choose another name, wait until they expire, or revoke them: {command}",
     )

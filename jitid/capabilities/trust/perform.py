@@ -144,7 +144,7 @@ def make_status_list(context: Context, operation: ops.MakeStatusList) -> str:
     expiry.try_to_record(context.ledger)
     terms = context.terms()
     if terms.publish_url is None:
-        raise NotFoundError("no status lists are published", "the setting publish_url says where")
+        raise NotFoundError("no status lists are published", "to publish them, set publish_url")
     with context.ledger.read() as snapshot:
         contract.refuse_if_sealed(snapshot)
         return status_lists.status_list(

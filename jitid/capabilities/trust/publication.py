@@ -85,9 +85,7 @@ class Index(Record):
         begin = f"{self.url}/{status_lists.FOLDER}/"
         name = uri.removeprefix(begin)
         if self.url is None or not uri.startswith(begin) or number_of(name) < 0:
-            raise InvalidCredentialError(
-                "the status list that the token names is not among those published here"
-            )
+            raise InvalidCredentialError("the status list of the token is not published here")
         return f"{status_lists.FOLDER}/{name}"
 
 
@@ -99,14 +97,16 @@ def read_index(data: bytes) -> Index:
         raise ConfigurationError(str(error)) from None
     if type(document) is not dict or document.get("schema") != SCHEMA:
         raise ConfigurationError(
-            f"{INDEX} is not of the schema {SCHEMA}", "it is written by `jitid publish DIR`"
+            f"{INDEX} does not have the schema {SCHEMA}", "to write it: jitid publish DIR"
         )
     ledger, issuer, url = document.get("ledger"), document.get("issuer"), document.get("url")
     if type(ledger) is not str or type(issuer) is not str or not (url is None or type(url) is str):
-        raise ConfigurationError(f"{INDEX} does not say whose it is", "write it anew: jitid publish DIR")
+        raise ConfigurationError(f"{INDEX} does not name its ledger", "to write it again: jitid publish DIR")
     former = document.get("former_issuers", {})
     if type(former) is not dict or not all(type(until) is int for until in former.values()):
-        raise ConfigurationError(f"{INDEX} does not say whose it was", "write it anew: jitid publish DIR")
+        raise ConfigurationError(
+            f"{INDEX} has invalid former issuers", "to write it again: jitid publish DIR"
+        )
     return Index(ledger, issuer, url, former)
 
 

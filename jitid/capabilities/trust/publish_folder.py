@@ -85,17 +85,17 @@ def _notes(index: publication.Index) -> list[str]:
     notes = []
     if not publication.is_address(issuer):
         notes.append(
-            f"the issuer is {issuer}, which is no address: nobody finds these keys by it, and neither AWS nor "
-            "Kubernetes federates; change it with: jitid ledger issuer set URL"
+            f"the issuer {issuer} is not an address: verifiers cannot discover these keys by it, and AWS and "
+            "Kubernetes cannot federate; to change it: jitid ledger issuer set URL"
         )
     elif not issuer.startswith("https://"):
-        notes.append(f"the issuer is {issuer}, and federations take none but an https address")
+        notes.append(f"the issuer {issuer} is not an https address: federations accept only https")
     elif url is not None and url != issuer:
-        notes.append(f"{publication.DISCOVERY[0]} has to be served at {issuer}/{publication.DISCOVERY[0]}")
+        notes.append(f"{publication.DISCOVERY[0]} must be served at {issuer}/{publication.DISCOVERY[0]}")
     if url is None:
         notes.append(
-            "no status list is published, so that nobody sees what was ended: the setting publish_url says where this "
-            "folder is served, and tokens that are issued from then on name their list"
+            "no status list is published: offline verifiers do not see revocations; to publish lists, set publish_url "
+            "to the address of this folder; later tokens then name their list"
         )
     return notes
 
@@ -130,13 +130,13 @@ def _kids(folder: PublicFolder) -> tuple[str, ...]:
 
 def _must_be_own_folder(folder: PublicFolder, index: Document, path: str) -> None:
     """Refuse a folder with files of another ledger, or of unknown origin. Raises UsageError."""
-    hint = "name a folder that is new, or that is this ledger's alone"
+    hint = "name a new folder, or a folder that only this ledger uses"
     index_bytes = folder.read(publication.INDEX, publication.MAX_INDEX)
     if index_bytes is None:
         foreign = [name for name in (publication.KEYS, *publication.DISCOVERY) if folder.has(name)]
         if foreign or folder.has(publication.INDEX):
             raise UsageError(
-                f"{quote(path, 200)} has a file {(foreign or [publication.INDEX])[0]} that jitid did not put there; "
+                f"{quote(path, 200)} has a file {(foreign or [publication.INDEX])[0]} that jitid did not write; "
                 "nothing was changed",
                 hint,
             )
@@ -145,16 +145,16 @@ def _must_be_own_folder(folder: PublicFolder, index: Document, path: str) -> Non
         existing = publication.read_index(index_bytes)
     except ConfigurationError as error:
         raise UsageError(
-            f"{quote(path, 200)} cannot be told to be this ledger's: {error.message}", hint
+            f"cannot verify that {quote(path, 200)} is this ledger's: {error.message}", hint
         ) from None
     if existing.ledger != publication.read_index(index.data).ledger:
-        raise UsageError(f"another ledger publishes to {quote(path, 200)}; nothing was changed", hint)
+        raise UsageError(f"another ledger publishes into {quote(path, 200)}; nothing was changed", hint)
 
 
 def _strange() -> IntegrityError:
     return IntegrityError(
-        "the authority names files that are none of what is published; what lies there is whole",
-        "both sides have to be of about the same version: jitid --version",
+        "the authority sent unknown file names; the files in the folder are complete",
+        "both sides must have similar versions: jitid --version",
     )
 
 

@@ -57,9 +57,9 @@ def rotate(
 
     """
     if transit is not None and use != "jws":
-        raise UsageError(f"a key for {use} is in a file, and not at a target; nothing was changed")
+        raise UsageError(f"a key for {use} must be in a file, not at a target; nothing was changed")
     if algorithm not in USES[use]:
-        raise UsageError(f"keys for {use} are not for {quote(algorithm)}; nothing was changed")
+        raise UsageError(f"keys for {use} do not support {quote(algorithm)}; nothing was changed")
     retired = []
     keys = KeyStore(transaction).signing_keys()
     for key in keys:
@@ -68,8 +68,8 @@ def rotate(
             continue
         if is_under_a_root(key):
             raise UsageError(
-                "the X.509 authority is under a root, and another one must be too; nothing was changed",
-                "ask for its certificate: jitid keys request",
+                "the X.509 authority is under a root, so its successor must be too; nothing was changed",
+                "to request a certificate: jitid keys request",
             )
         if keyring.holds(key.kid):
             KeyChanges(transaction).end_key(key.key, revoked=False)
@@ -183,7 +183,8 @@ def find(snapshot: View, kid: str) -> SigningKey:
     key = next((key for key in KeyStore(snapshot).signing_keys() if key.kid == kid), None)
     if key is None:
         raise NotFoundError(
-            f"this ledger never had a key {quote(kid)}; nothing was changed", "see: jitid keys list"
+            f"the ledger never had a key {quote(kid)}; nothing was changed",
+            "to see its keys: jitid keys list",
         )
     return key
 

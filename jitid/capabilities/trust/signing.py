@@ -32,8 +32,8 @@ def current_key_of(snapshot: View, keyring: Keyring, algorithm: str, use: str = 
         keyring.must_be_for({key.kid for key in keys})
         label = "signing keys" if use == "jws" else f"keys for {use}"
         raise IntegrityError(
-            f"none of the ledger's {label} is on this machine, in {keyring.folder}; nothing was changed",
-            f"give this machine a key of its own: jitid keys rotate{'' if use == 'jws' else f' --use {use}'}",
+            f"this machine has none of the ledger's {label} in {keyring.folder}; nothing was changed",
+            f"to make a key for this machine: jitid keys rotate{'' if use == 'jws' else f' --use {use}'}",
         )
     return next((key for key in reversed(local_keys) if key.algorithm == algorithm), None)
 
@@ -53,8 +53,8 @@ def usable_key(
     transaction.alone()
     if use == "x509" and any(key.use == use for key in KeyStore(transaction).signing_keys()):
         raise IntegrityError(
-            "the ledger has no X.509 authority that signs now; nothing was changed",
-            "import the certificate that was requested: jitid keys import CHAIN; or make another authority: "
+            "the ledger has no active X.509 authority; nothing was changed",
+            "import the requested certificate: jitid keys import CHAIN; or make another authority: "
             "jitid keys rotate --use x509",
         )
     key, facts = new_key(transaction, names, keyring, algorithm, use)

@@ -50,8 +50,8 @@ def draw_place(
         if len(listed) == count:
             return listed
     raise StorageError(
-        "the status list of the tokens that expire on that day is full; nothing was changed",
-        "ask for a lifetime that ends on another day, or for --kind opaque",
+        "the status list of that expiry day is full; nothing was changed",
+        "request a lifetime that ends on another day, or --kind opaque",
     )
 
 
@@ -73,7 +73,7 @@ def status_list(
         raise NotFoundError("there is no such status list")
     signer = _signers(snapshot, keyring).get(algorithm)
     if signer is None:
-        raise NotFoundError("there is no status list that is signed with that algorithm")
+        raise NotFoundError("there is no status list with that algorithm")
     return _signed(signer, snapshot.now, lifetime, url, number, _packed(snapshot, number))
 
 

@@ -136,8 +136,8 @@ def import_certificate(transaction: Transaction, keyring: Keyring, pem: str) -> 
         chain = from_pem(pem)
     except ValueError:
         raise UsageError(
-            "there is something else than certificates in PEM; nothing was changed",
-            "the key's own comes first, those above it follow, and the root is the last",
+            "expected only certificates in PEM; nothing was changed",
+            "order: the key's certificate, the intermediates, the root",
         ) from None
     live = [
         key
@@ -147,8 +147,8 @@ def import_certificate(transaction: Transaction, keyring: Keyring, pem: str) -> 
     key = next((key for key in live if _is_for(chain[0], key)), None)
     if key is None:
         raise NotFoundError(
-            "the first certificate is for no key of this ledger that waits for one; nothing was changed",
-            "request it first: jitid keys request",
+            "no waiting key of this ledger matches the first certificate; nothing was changed",
+            "to make a key and a request: jitid keys request",
         )
     check_chain(chain, key.public, transaction.now)
     certificates = b"".join(chain)
@@ -170,7 +170,7 @@ def _is_for(der: bytes, key: SigningKey) -> bool:
             warnings.simplefilter("error", CryptographyDeprecationWarning)
             public = x509.load_der_x509_certificate(der).public_key()
     except UNREADABLE:
-        raise UsageError("the file has a certificate that cannot be read; nothing was changed") from None
+        raise UsageError("the file has an unreadable certificate; nothing was changed") from None
     return (
         isinstance(public, ec.EllipticCurvePublicKey)
         and isinstance(public.curve, ec.SECP256R1)
@@ -228,7 +228,9 @@ def _root_jwk(der: bytes) -> dict[str, Any]:
             "e": strict_json.b64url(rsa_numbers.e.to_bytes((rsa_numbers.e.bit_length() + 7) // 8, "big")),
         }
     else:
-        raise UsageError("a root has a key that SPIFFE bundles do not have", "take one with ECDSA or RSA")
+        raise UsageError(
+            "a root has a key type that SPIFFE bundles do not allow", "use a root with an ECDSA or RSA key"
+        )
     return {**members, "use": "x509-svid", "x5c": [b64encode(der).decode("ascii")]}
 
 

@@ -59,9 +59,9 @@ def log(cli: Invocation, args: commands.AuditLogCommand) -> None:
     view = args.shown_view()
     if args.follow:
         if args.event is not None:
-            raise UsageError("--follow and --event cannot go together", "a single event has nothing after it")
+            raise UsageError("--follow and --event exclude each other", "leave one of them out")
         if cli.format_name() == "json" and not cli.field:
-            raise UsageError("a JSON document has an end, and --follow has none", "use --format jsonl")
+            raise UsageError("--follow cannot write one JSON document: it has no end", "use --format jsonl")
         _follow(cli, args, log_filter, view)
         return
     documents = open_authority(cli.config()).perform(
@@ -104,10 +104,16 @@ def _show_actions(cli: Invocation, args: commands.AuditLogCommand) -> None:
     from jitid.capabilities.use.operations import ListUses
 
     if args.follow or args.members or args.after is not None:
-        raise UsageError("--follow, --members and --after are about events, and actions are asked for")
+        raise UsageError(
+            "--follow, --members and --after select events, but --at, --action and --resource select actions",
+            "leave out either kind of option",
+        )
     for name in ("operation", "by", "sweep", "trace"):
         if getattr(args, name) is not None:
-            raise UsageError(f"--{name} is about events, and --at, --action and --resource are about actions")
+            raise UsageError(
+                f"--{name} selects events, but --at, --action and --resource select actions",
+                "leave out either kind of option",
+            )
     page = open_authority(cli.config()).perform(
         ListUses(chosen=_use_filter(args), limit=args.limit or _MOST_ACTIONS)
     )
@@ -117,7 +123,7 @@ def _show_actions(cli: Invocation, args: commands.AuditLogCommand) -> None:
     brief = tuple(name for name in view.brief if name not in fixed)
     cli.show_records(view, page.uses, lambda use: _decided(use, page), brief=brief)
     if args.limit is None and len(page.uses) == _MOST_ACTIONS:
-        cli.note(f"there may be more than {_MOST_ACTIONS}: say how many with --limit")
+        cli.note(f"there may be more than {_MOST_ACTIONS} actions; to see more: --limit N")
 
 
 def _use_filter(args: commands.AuditLogCommand) -> UseFilter:
@@ -126,11 +132,13 @@ def _use_filter(args: commands.AuditLogCommand) -> UseFilter:
     since, until = args.since, args.until
     if args.at is not None:
         if since is not None or until is not None:
-            raise UsageError("--at and --since or --until cannot go together", "say how far with --within")
+            raise UsageError(
+                "--at excludes --since and --until", "to widen the time around --at: --within DURATION"
+            )
         around = _AROUND if args.within is None else args.within
         since, until = args.at - around, args.at + around + 1
     elif args.within is not None:
-        raise UsageError("--within says how far from --at, and there is none")
+        raise UsageError("--within requires --at TIME")
     return UseFilter(
         since=since,
         until=until,
@@ -218,23 +226,21 @@ def verify(cli: Invocation, operation: VerifyLog) -> None:
         else:
             result = verify_export((text for _, text in read_input.lines(file, "the export")), expected)
     except UnreadableHeadError as error:
-        error.hint = "if it is the right file, verify without it (jitid audit verify), and put it away"
+        error.hint = "if this is the right file, verify without it, and move it away: jitid audit verify"
         raise
     except IntegrityError as error:
-        error.hint = (
-            error.hint or "keep ledger and files as they are, and compare them with copies kept elsewhere"
-        )
+        error.hint = error.hint or "change neither ledger nor files; compare them with copies kept elsewhere"
         raise
     head_hash = result.head.hash.hex()
     # An export has only events.
     compared = "" if file else f", and the ledger's rows agree ({result.members} issues and ends)"
-    sentence = f"the audit chain holds: {result.events} events{compared}; head {head_hash}\n"
+    sentence = f"the audit chain is intact: {result.events} events{compared}; head {head_hash}\n"
     cli.show_record(operation.view, result, sentence, {"head": head_hash})
     if result.cut is not None:
         raise PartialError(
-            f"what is here holds, but event {result.cut}, which the remembered head tells of, was cut: "
-            "whether it is the one in the ledger's past is not known from here",
-            "check the file that was exported when it was cut: jitid audit verify --file FILE --expect-head HEAD",
+            f"the ledger is intact, but the head names event {result.cut}, which was cut from it: "
+            "the ledger alone cannot prove that event",
+            "verify the exported file: jitid audit verify --file FILE --expect-head HEAD",
         )
 
 

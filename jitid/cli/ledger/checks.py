@@ -105,7 +105,7 @@ def _verdict(checks: list[Check]) -> JitidError | None:
     most_severe = min(failures, key=lambda check: rank.get(check.exit_status, len(rank)))
     names = Counter(check.name for check in failures)
     summary = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in names.items())
-    error = JitidError(f"not all is well: {summary}", "the report says for each what repairs it")
+    error = JitidError(f"failed checks: {summary}", "the report names a repair for each")
     error.code = most_severe.code or error.code
     error.exit_status = most_severe.exit_status
     error.retryable = most_severe.exit_status is ExitStatus.STORAGE

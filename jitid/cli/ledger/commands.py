@@ -54,12 +54,12 @@ _CHECKS = "check=name status detail repair"
 class AuditLogCommand(Verb):
     """Show audit events, oldest first.
 
-    JSON formats show each event whole, as it was hashed. With --members each event names the credentials
-    that it issued, ended, or tells the use of. --follow shows the last ten, or those after --after or --since,
-    and then new ones as they come, until it is interrupted or has shown --limit.
+    JSON formats show each whole event, in its hashed form. --members adds the credentials that an event issued,
+    ended or used. --follow shows the last ten events, or those after --after or --since, then new ones. It stops
+    when it is interrupted, or after --limit events.
 
-    With --at, --action or --resource it shows what was done with credentials, as `jitid authorize` was asked:
-    who did that, for whom and for what.
+    With --at, --action or --resource it shows actions instead, as `jitid authorize` decided them. Each action
+    has its agent, delegator and purpose.
     """
 
     verb = "audit log"
@@ -72,29 +72,25 @@ class AuditLogCommand(Verb):
         more="members decision chain purpose action resource scope id jti event",
     )
 
-    operation: str | None = opt(NAME, "--operation", help="Of this operation, as issue or denial.")
-    task: str | None = opt(TASK, "--task", help="Of this task.")
-    agent: str | None = opt(AGENT, "--agent", help="Of this agent.")
-    delegator: str | None = opt(
-        DELEGATOR, "--delegator", help="Of this root delegator, or delegated by agent:NAME."
-    )
-    by: str | None = opt(TEXT, "--by", help="Done by this login, caller or identity (jid_).", metavar="LOGIN")
-    rule: str | None = opt(TEXT, "--rule", help="Decided by this policy rule.", metavar="ID")
-    sweep: str | None = opt(TEXT, "--sweep", help="Done by this sweep.", metavar="ID")
-    trace: str | None = opt(
-        TEXT, "--trace", help="Of the request that had this trace id or traceparent.", metavar="TRACE"
-    )
-    since: int | None = opt(TIME, "--since", help="From TIME on (RFC 3339).")
-    until: int | None = opt(TIME, "--until", help="Before TIME (RFC 3339).")
-    event: int | None = opt(EVENT, "--event", help="This event only.")
-    at: int | None = opt(TIME, "--at", help="Actions of around TIME (RFC 3339), instead of events.")
-    within: int | None = opt(DURATION, "--within", help="So long before and after --at (default: 1m).")
-    action: str | None = opt(TEXT, "--action", help="Actions of this name.", metavar="ACTION")
-    resource: str | None = opt(TEXT, "--resource", help="Actions on just this resource.")
-    after: int | None = opt(AFTER_EVENT, "--after", help="Go on after event N.")
-    members: bool = flag("--members", help="Name the credentials each event issued and ended.")
+    operation: str | None = opt(NAME, "--operation", help="Filter by operation, such as denial.")
+    task: str | None = opt(TASK, "--task", help="Filter by task.")
+    agent: str | None = opt(AGENT, "--agent", help="Filter by agent.")
+    delegator: str | None = opt(DELEGATOR, "--delegator", help="Filter by root delegator, or agent:NAME.")
+    by: str | None = opt(TEXT, "--by", help="Filter by login, caller or identity (jid_).", metavar="LOGIN")
+    rule: str | None = opt(TEXT, "--rule", help="Filter by policy rule.", metavar="ID")
+    sweep: str | None = opt(TEXT, "--sweep", help="Filter by sweep.", metavar="ID")
+    trace: str | None = opt(TEXT, "--trace", help="Filter by trace id or traceparent.", metavar="TRACE")
+    since: int | None = opt(TIME, "--since", help="Start at TIME (RFC 3339).")
+    until: int | None = opt(TIME, "--until", help="End before TIME (RFC 3339).")
+    event: int | None = opt(EVENT, "--event", help="Show only this event.")
+    at: int | None = opt(TIME, "--at", help="Show actions near TIME, not events.")
+    within: int | None = opt(DURATION, "--within", help="Maximum distance from --at (default: 1m).")
+    action: str | None = opt(TEXT, "--action", help="Filter actions by name.", metavar="ACTION")
+    resource: str | None = opt(TEXT, "--resource", help="Filter actions by exact resource.")
+    after: int | None = opt(AFTER_EVENT, "--after", help="Start after event N.")
+    members: bool = flag("--members", help="Add the credentials of each event.")
     limit: int | None = limit_opt()
-    follow: bool = flag("--follow", "-f", help="Go on with new events as they are committed.")
+    follow: bool = flag("--follow", "-f", help="Continue with new events.")
 
     @property
     def shows_actions(self) -> bool:
@@ -111,17 +107,17 @@ class AuditLogCommand(Verb):
 
 
 class KeysRevokeCommand(Verb):
-    """End a leaked signing key with all that it signed.
+    """Revoke a leaked signing key and all that it signed.
 
-    What descends from that ends too. If it was the key in use, a new one signs from now on. More than --max
-    (100 unless configured) needs --yes.
+    The descendants of its credentials are revoked too. If the key was in use, a new key replaces it.
+    More than --max credentials (default: 100) need --yes.
     """
 
     verb = "keys revoke"
     function = "ledger.keys_verbs:revoke"
     view = Columns("jitid.keys-revoke/1", "kid ended identities successor offline_until event", single=True)
 
-    kid: str = arg(KEY_ID, "KID", help="The id of a key.")
+    kid: str = arg(KEY_ID, "KID", help="The key id.")
     reason: str | None = reason_opt()
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
@@ -135,52 +131,49 @@ class KeysRevokeCommand(Verb):
 
 
 class PublishCommand(Verb):
-    """Write keys, status lists and what else verifiers need into DIR, for any web server to serve.
+    """Write keys and status lists for offline verifiers into DIR.
 
-    Whoever has these files can verify tokens without asking anybody, and sees what was ended until they were written:
-    so it is run every few minutes, from cron. Each file is replaced whole.
+    With these files, from any web server, a verifier checks tokens without the ledger. It sees the revocations
+    up to the time of the files: run this every few minutes, from cron. Each file is replaced atomically.
     """
 
     verb = "publish"
     function = "ledger.keys_verbs:publish"
     view = Columns("jitid.publish/1", "file=name state bytes")
 
-    folder: str = arg(FOLDER, "DIR", help="The folder; it is made if it is not there.")
+    folder: str = arg(FOLDER, "DIR", help="The folder; created if it does not exist.")
     dry_run: bool = dry_run_flag()
 
 
 class LedgerCopyCommand(Verb):
-    """Move the ledger to another place: copy it, whole and verified, and seal the source.
+    """Move the ledger: make a verified copy and seal the source.
 
-    What was issued stays valid in the copy, which goes on with an audit chain of its own, under the same issuer or,
-    with --issuer, under another. The source can be read afterwards, and refuses to change or to verify anything. If
-    the copy is broken off, the same command continues it.
+    Issued credentials stay valid in the copy. The copy has a new audit chain, and the same issuer unless --issuer
+    names another. The sealed source can be read; it refuses changes and verifications. To continue an
+    interrupted copy, repeat the command.
     """
 
     verb = "ledger copy"
     function = "ledger.ledger_verbs:copy"
     view = Columns("jitid.ledger-copy/1", "to events credentials rows head event resumed", single=True)
 
-    to: str = required_opt(
-        _PLACE, "--to", help="Where the copy is to be: a folder that is not there yet, or postgresql://…"
-    )
+    to: str = required_opt(_PLACE, "--to", help="Place of the copy: a new folder, or postgresql://…")
     issuer: str | None = opt(
         _ISSUER,
         "--issuer",
-        help="The issuer that new credentials of the copy name; those under the earlier one stay valid.",
+        help="Issuer of new credentials of the copy (default: unchanged).",
     )
     keys: bool = flag(
         "--keys",
-        help="Copy the private keys too, for a database into the folder that `home` names (mode 0600).",
+        help="Copy the private keys too (mode 0600).",
     )
 
 
 class LedgerBackupCommand(Verb):
-    """Make a backup of the ledger as it is now, while others go on using it.
+    """Back up the ledger while it is in use.
 
-    BACKUP is a folder that is not there yet, or a file whose name ends in .tar, or `-` for a tar file on standard
-    output. In a folder that is there already, the backup gets a name by the time. The private keys are not in it
-    unless --keys says so.
+    BACKUP is a new folder, a new file *.tar, or `-` for a tar file on standard output. In an existing folder,
+    the backup gets the time as its name. It has no private keys unless --keys adds them.
     """
 
     verb = "ledger backup"
@@ -191,19 +184,17 @@ class LedgerBackupCommand(Verb):
         single=True,
     )
 
-    to: str = arg(
-        _BACKUP, "BACKUP", help="A new folder, a new file *.tar, a folder for many of them, or `-`."
-    )
-    keys: bool = flag("--keys", help="Put the private keys into it too.")
-    no_verify: bool = flag("--no-verify", help="Do not examine the copy; restoring it does in any case.")
+    to: str = arg(_BACKUP, "BACKUP", help="A new folder, a new file *.tar, a folder of backups, or `-`.")
+    keys: bool = flag("--keys", help="Include the private keys.")
+    no_verify: bool = flag("--no-verify", help="Skip the verification; `ledger restore` verifies.")
 
 
 class LedgerRestoreCommand(Verb):
-    """Put the ledger of a backup back, and end what lived in it.
+    """Restore a ledger from a backup, and revoke its credentials.
 
-    A backup does not know what was ended after it was made. So every open task in it is retired, with all that lives,
-    access to an authority is revoked, and tokens are signed with new keys, unless the ledger that is replaced tells
-    that nothing has happened since, or --keep-live says that nothing is to be ended.
+    A backup does not contain later revocations. Therefore every open task in it is retired, with its credentials.
+    Access to an authority is revoked, and new keys sign tokens. This does not happen if the replaced ledger proves
+    that nothing has changed since, or with --keep-live.
     """
 
     verb = "ledger restore"
@@ -215,18 +206,18 @@ class LedgerRestoreCommand(Verb):
         single=True,
     )
 
-    from_: str = arg(_BACKUP, "BACKUP", help="The folder or the file; `-` is standard input.")
-    replace: bool = flag("--replace", help="Move the ledger that is there aside, and keep it.")
-    keep_live: bool = flag("--keep-live", help="End nothing: nothing was ended since the backup was made.")
-    expect_head: str | None = opt(FILE, "--expect-head", help="A signed head kept earlier.")
+    from_: str = arg(_BACKUP, "BACKUP", help="The folder or the file; `-`: standard input.")
+    replace: bool = flag("--replace", help="Move the existing ledger aside, and keep it.")
+    keep_live: bool = flag("--keep-live", help="Assert no later revocations; revoke nothing.")
+    expect_head: str | None = opt(FILE, "--expect-head", help="File with a signed head from earlier.")
 
 
 class LedgerCheckCommand(Verb):
-    """Check the ledger itself: its files, its database, its keys and its audit log.
+    """Check the ledger's files, database, keys and audit log.
 
-    With BACKUP it checks a backup instead, as `ledger restore` would, and restores nothing. Nothing is changed. Each
-    line is ok, warning or failure, with what repairs it. Exit status 7 says that something is damaged, was tampered
-    with or is open to others; warnings do not count.
+    With BACKUP it checks a backup instead, as `ledger restore` would. Nothing is changed or restored. Each line
+    is ok, warning or failure, with the command for the repair. Exit status 7: damage, tampering, or permissions
+    that are too open; warnings do not count.
     """
 
     verb = "ledger check"
@@ -235,7 +226,7 @@ class LedgerCheckCommand(Verb):
     view = Columns("jitid.ledger-check/1", _CHECKS)
 
     backup: str | None = optional_arg(
-        _BACKUP, "[BACKUP]", help="A backup instead of the ledger; `-` is standard input."
+        _BACKUP, "[BACKUP]", help="Check this backup instead; `-`: standard input."
     )
 
 
@@ -244,11 +235,11 @@ _CHANGED_ISSUER = Columns("jitid.ledger-issuer/1", "issuer former until live eve
 
 
 class LedgerIssuerCommand(Verb):
-    """Show the issuer (`iss`) of the ledger's credentials, or change it: jitid ledger issuer set URL.
+    """Show or change the issuer (`iss`) of the ledger.
 
-    New credentials name the new issuer. Credentials that name a former issuer stay valid until they expire; after the
-    last of them, the former name is no longer accepted as an audience. If credentials are live, a change needs --yes.
-    A name by which live credentials or a granted access mean a service is refused.
+    To change it: jitid ledger issuer set URL. New credentials name the new issuer; older ones stay valid until they
+    expire. The former name is accepted as an audience until the last of them expires. With live credentials,
+    a change needs --yes. A name that live credentials or granted access use for a service is refused.
     """
 
     verb = "ledger issuer"
@@ -256,10 +247,10 @@ class LedgerIssuerCommand(Verb):
     view = _ISSUERS
 
     action: str | None = optional_arg(
-        choice("show", "set", label="action"), "[ACTION]", help="What to do: show (the default) or set."
+        choice("show", "set", label="action"), "[ACTION]", help="Action: show (the default) or set."
     )
-    url: str | None = optional_arg(_ISSUER, "[URL]", help="With set: the new issuer, an https address.")
-    yes: bool = flag("--yes", help="Change the issuer without asking, though credentials are live.")
+    url: str | None = optional_arg(_ISSUER, "[URL]", help="With set: the new issuer, an https URL.")
+    yes: bool = flag("--yes", help="Change it despite live credentials.")
 
     def shown_view(self) -> Columns:
         """Return the fields of the names, or of a change."""
@@ -267,10 +258,10 @@ class LedgerIssuerCommand(Verb):
 
 
 class LedgerVacuumCommand(Verb):
-    """Give the room that rows have left back to the file system.
+    """Return the room of deleted rows to the file system.
 
-    The database is written anew, in one transaction: writers wait for their turn, readers go on. It takes twice the
-    room of what the ledger holds beside it. In PostgreSQL the tables are vacuumed, and nobody waits.
+    SQLite rewrites the database in one transaction: writers wait, readers continue. This needs extra room for
+    twice the ledger's data. In PostgreSQL the tables are vacuumed; no writer waits.
     """
 
     verb = "ledger vacuum"
@@ -279,14 +270,11 @@ class LedgerVacuumCommand(Verb):
 
 
 class DoctorCommand(Verb):
-    """Check the installation, the ledger, its keys and the targets of the configuration.
+    """Check the installation, the ledger, its keys and targets.
 
-    With --remote it checks the way to the authority: whether it answers and proves who it is, whom it takes its
-    caller for and in which roles, its clock and its version.
-
-    Nothing is changed. Each line is ok, warning or failure, with the command that repairs it. Exit status 7
-    says that something is damaged, was tampered with or is open to others, 2 that configuration or policy
-    cannot be used; warnings do not count.
+    Nothing is changed. Each line is ok, warning or failure, with the command for the repair. Exit status 7: damage,
+    tampering, or permissions that are too open. Exit status 2: an invalid configuration or policy. Warnings do
+    not count. With --remote it checks the connection to the authority.
     """
 
     verb = "doctor"

@@ -50,7 +50,7 @@ def ssh(cli: Invocation, operation: PublishSshAuthorities) -> None:
     if not authorities:
         raise NotFoundError(
             "this ledger has no key for SSH certificates yet",
-            "the first `jitid issue --kind ssh-cert` makes it, or: jitid keys rotate --use ssh",
+            "to make one: jitid keys rotate --use ssh",
         )
     put("".join(f"{authority.line}\n" for authority in authorities), operation.out)
 
@@ -58,13 +58,13 @@ def ssh(cli: Invocation, operation: PublishSshAuthorities) -> None:
 def krl(cli: Invocation, operation: PublishSshRevocations) -> None:
     """Perform `jitid keys krl`."""
     if operation.out is None and output.is_terminal():
-        raise UsageError("the list is no text for a terminal", "name a file: --out revoked.krl")
+        raise UsageError("the list is binary: not written to a terminal", "name a file: --out revoked.krl")
     revoked = open_authority(cli.config()).perform(operation)
     put(revoked.krl, operation.out)
     keys = f" and {counted(revoked.keys, 'key')} of authorities" if revoked.keys else ""
     cli.note(
         f"{counted(revoked.certificates, 'certificate')}{keys} on the list; "
-        "hosts must fetch it, and sessions that are open stay open"
+        "hosts must fetch it, and open sessions stay open"
     )
 
 
@@ -77,7 +77,7 @@ def bundle(cli: Invocation, operation: PublishBundle) -> None:
         if not trust_bundle.roots:
             raise IntegrityError(
                 "the ledger has no X.509 authority yet",
-                "the first certificate makes one: jitid issue --kind x509-svid",
+                "to make one, issue a certificate: jitid issue --kind x509-svid",
             )
         put("".join(map(to_pem, trust_bundle.roots)), operation.out)
     else:
@@ -89,17 +89,17 @@ def crl(cli: Invocation, operation: PublishRevocations) -> None:
     """Perform `jitid keys crl`."""
     der = cli.special_format == "der"
     if der and operation.out is None:
-        raise UsageError("DER is no text", "name a file with --out")
+        raise UsageError("DER is binary: --format der requires --out FILE", "for text: --format pem")
     lists = open_authority(cli.config()).perform(operation)
     if not lists:
         raise IntegrityError(
-            "no X.509 authority of the ledger is here",
-            "the first certificate makes one: jitid issue --kind x509-svid",
+            "this machine has no key of an X.509 authority of the ledger",
+            "to make one, issue a certificate: jitid issue --kind x509-svid",
         )
     if der and len(lists) > 1:
         raise UsageError(
-            f"{len(lists)} authorities have certificates that may be alive, and DER has room for one list",
-            "take --format pem",
+            f"{len(lists)} authorities may have live certificates, but DER holds one list",
+            "use --format pem",
         )
     from jitid.crypto.der import to_pem
 
@@ -139,7 +139,7 @@ def rotate(cli: Invocation, operation: RotateKey) -> None:
     stated = {"use": operation.use, "algorithm": operation.algorithm}
     cli.show_record(operation.view, change, f"{change.kid}\n", stated)
     for kid in change.retired:
-        cli.note(f"{kid} signs nothing more, and still verifies what it signed")
+        cli.note(f"{kid} no longer signs; its signatures stay valid")
 
 
 def revoke(cli: Invocation, args: commands.KeysRevokeCommand) -> None:
@@ -172,18 +172,20 @@ def revoke(cli: Invocation, args: commands.KeysRevokeCommand) -> None:
 
 def _foreseen(authority: Authority, kid: str) -> Ended:
     if kid not in [row.key.kid for row in authority.perform(ListKeys())]:
-        raise NotFoundError(f"this ledger never had a key {quote(kid)}", "see: jitid keys list")
+        raise NotFoundError(f"the ledger never had a key {quote(kid)}", "to see its keys: jitid keys list")
     try:
         return authority.perform(Revoke(selection=Selection(kids=(kid,)), most=None, dry_run=True))
     except NotFoundError:
-        raise NotFoundError(f"the key {quote(kid)} has signed nothing yet; nothing was changed") from None
+        raise NotFoundError(
+            f"the key {quote(kid)} has signed no credential yet; nothing was changed"
+        ) from None
 
 
 def _sentence(change: KeyChange) -> str:
     if change.event is None or change.radius is None:
-        return "nothing was live: the key had been revoked already\n"
+        return "the key was revoked already; nothing was changed\n"
     successor = f"; {change.successor} signs from now on" if change.successor else ""
-    return f"ended {revocation_result.blast(change.radius)} (audit event {change.event}){successor}\n"
+    return f"revoked {revocation_result.blast(change.radius)} (audit event {change.event}){successor}\n"
 
 
 def request(cli: Invocation, operation: RequestAuthority) -> None:
@@ -200,4 +202,4 @@ def import_(cli: Invocation, operation: ImportAuthority) -> None:
     imported = open_authority(cli.config()).perform(operation)
     cli.show_record(operation.view, imported, f"{imported.kid}\n")
     for kid in imported.retired:
-        cli.note(f"{kid} certifies nothing more, and what it certified stays valid")
+        cli.note(f"{kid} no longer certifies; its certificates stay valid")

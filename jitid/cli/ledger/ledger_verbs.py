@@ -46,7 +46,10 @@ def backup(cli: Invocation, args: commands.LedgerBackupCommand) -> None:
     if stream:
         cli.expect_own_form()
         if output.is_terminal():
-            raise UsageError("a backup is no text for a terminal", "jitid ledger backup - > FILE")
+            raise UsageError(
+                "a backup is binary: not written to a terminal",
+                "to write a file: jitid ledger backup - > FILE",
+            )
     try:
         with stages(cli) as display:
             made_backup = take_backup.back_up(
@@ -69,11 +72,11 @@ def backup(cli: Invocation, args: commands.LedgerBackupCommand) -> None:
         )
         cli.show_record(args.view, made_backup, sentence, {"keys": len(manifest.keys)})
     if args.keys:
-        cli.note("the backup holds private keys: whoever has them signs in the name of this ledger")
+        cli.note("the backup contains private keys: a reader of the backup can sign as this ledger")
     else:
         cli.note(
-            "the private keys are not in it: a ledger that is restored from it makes new ones, unless it takes over "
-            "those of the ledger that it replaces; --keys takes them along"
+            "the backup has no private keys: restoring makes new ones, or uses those of the replaced ledger; "
+            "to include them: --keys"
         )
 
 
@@ -102,7 +105,7 @@ def backup_hint() -> Iterator[None]:
         yield
     except IntegrityError as error:
         error.hint = (
-            error.hint or "nothing was restored; copy it again from where it is kept, or take another"
+            error.hint or "nothing was restored; copy the backup again from its source, or use another"
         )
         raise
 
@@ -112,7 +115,7 @@ def _head(path: str) -> str:
         return bare(read_regular(path, MAX_TOKEN).decode("utf-8", "replace"))
     except OSError as error:
         raise UsageError(
-            f"the signed head cannot be read from {quote(path, 200)}: {(error.strerror or 'error').lower()}"
+            f"cannot read the signed head from {quote(path, 200)}: {(error.strerror or 'error').lower()}"
         ) from error
 
 
@@ -120,20 +123,20 @@ def _note_consequences(cli: Invocation, restored_ledger: RestoredLedger) -> None
     restored = restored_ledger.restored
     if restored_ledger.replaced is not None:
         cli.note(
-            f"what was there before is in {restored_ledger.replaced}, with its keys: remove it once it is of no use"
+            f"the replaced ledger is in {restored_ledger.replaced}, with its keys: delete it once you no longer need it"
         )
     if restored.trusted and not restored_ledger.newest:
         cli.note(
-            f"certificates of {', '.join(restored.trusted)} are trusted as before: "
-            "if one of these was revoked since, do so again with `jitid keys revoke`"
+            f"certificates of {', '.join(restored.trusted)} are still trusted: "
+            "if such a key was revoked since, revoke it again: jitid keys revoke"
         )
     if not restored.kept:
         cli.note(
-            "who was disabled or suspended since is enabled again, and what was reported as leaked since is "
-            "forgotten: see `jitid delegator list` and `jitid agent list`"
+            "persons disabled and agents suspended since the backup are enabled again, and later reports of leaks "
+            "are lost: see `jitid delegator list` and `jitid agent list`"
         )
     if restored.access:
-        cli.note("nobody may ask an authority over it before that is granted anew: jitid access grant")
+        cli.note("all access to an authority was revoked; to grant it again: jitid access grant")
 
 
 def _sentences(restored_ledger: RestoredLedger) -> list[str]:
@@ -141,25 +144,25 @@ def _sentences(restored_ledger: RestoredLedger) -> list[str]:
     lines = [
         (
             f"restored to {safe(restored_ledger.path)}: {restored_ledger.manifest.events} events, "
-            f"as it was at {format_time(restored_ledger.manifest.at)}"
+            f"state of {format_time(restored_ledger.manifest.at)}"
         )
     ]
     if restored_ledger.lost:
         events = "1 event is" if restored_ledger.lost == 1 else f"{restored_ledger.lost} events are"
         lines.append(f"{events} known to be lost")
     if restored.kept:
-        reason = ": nothing has happened since" if restored_ledger.newest else ""
-        lines.append(f"what lived in it goes on living{reason}")
+        reason = ": no event is later than the backup" if restored_ledger.newest else ""
+        lines.append(f"its credentials stay valid{reason}")
     else:
         counts = (
             (restored.credentials, "credential"),
             (restored.tasks, "task"),
-            (restored.access, "bearer of access"),
+            (restored.access, "access token"),
             (len(restored.revoked), "signing key"),
         )
         lines.append(
-            f"ended {', '.join(_number(*count_and_noun) for count_and_noun in counts)}, "
-            "since nobody can tell what was ended after the backup was made"
+            f"revoked or retired {', '.join(_number(*count_and_noun) for count_and_noun in counts)}, "
+            "because a backup does not contain later revocations"
         )
     return lines
 
@@ -179,7 +182,7 @@ def vacuum(cli: Invocation) -> None:
     saved = {"saved": result.before - result.after}
     cli.show_record(commands.LedgerVacuumCommand.view, result, sentence, saved)
     if result.log_left:
-        cli.note("somebody was reading an old state: what that held back goes as soon as nobody does")
+        cli.note("a reader of an old state kept some room in use; it is freed when that reader ends")
 
 
 def standard_input(path: str) -> IO[bytes] | None:
@@ -250,28 +253,26 @@ def copy(cli: Invocation, args: commands.LedgerCopyCommand) -> None:
         },
     )
     verified = (
-        f", {row_count} rows; all agree, and the audit chain holds"
+        f", {row_count} rows; all agree, and the audit chain is intact"
         if counts
-        else "; the earlier attempt had compared them"
+        else "; the earlier attempt compared the rows"
     )
     sentence = f"copied to {target}: {result.events} events{verified}\n"
     document = {**row, "tables": [copied_table._asdict() for copied_table in result.tables]}
     cli.show_record(args.view, row, sentence, document=document)
-    cli.note(
-        f"the source is sealed: it can be read, and refuses all else; use the copy: jitid --ledger {word(target)}"
-    )
+    cli.note(f"the source is sealed and read-only; to use the copy: jitid --ledger {word(target)}")
 
 
 def issuer(cli: Invocation, args: commands.LedgerIssuerCommand) -> None:
     """Perform `jitid ledger issuer`."""
     if args.action == "set":
         if args.url is None:
-            raise UsageError("`URL` is missing", "such as: jitid ledger issuer set https://id.example.com")
+            raise UsageError("URL is required", "for example: jitid ledger issuer set https://id.example.com")
         _set(cli, args, args.url)
         return
     if args.url is not None or args.yes:
         raise UsageError(
-            "show takes no URL and no --yes", "to change the issuer: jitid ledger issuer set URL"
+            "show accepts neither URL nor --yes", "to change the issuer: jitid ledger issuer set URL"
         )
     must_be_local(cli.config())
     cli.show_records(args.shown_view(), _rows(open_local(cli.config()).look_at_names()))
@@ -294,8 +295,10 @@ def _set(cli: Invocation, args: commands.LedgerIssuerCommand, new_issuer: str) -
         {"issuer": new_issuer, "former": former, "until": until},
     )
     if config.text("issuer") not in (None, new_issuer):
-        cli.note(f"the configuration still says issuer = {former}: jitid config unset issuer")
-    cli.note(f"verifiers that pin {former} refuse new tokens: tell them, and repeat `jitid publish DIR`")
+        cli.note(f"the configuration still has issuer = {former}; to remove it: jitid config unset issuer")
+    cli.note(
+        f"verifiers that pin {former} refuse new tokens: inform their operators, and repeat `jitid publish DIR`"
+    )
 
 
 def _confirm(cli: Invocation, naming: Naming, new_issuer: str) -> None:
@@ -309,7 +312,7 @@ def _confirm(cli: Invocation, naming: Naming, new_issuer: str) -> None:
     if not cli.can_prompt():
         raise UsageError(
             f"this would {would}; nothing was changed",
-            "they stay valid until they expire; verifiers that pin the issuer refuse new ones; "
+            "live credentials stay valid until they expire; verifiers that pin the issuer refuse new ones; "
             "to change it, repeat with --yes",
         )
     confirm(would, naming.live, f"their number, {naming.live}, to change it; anything else changes nothing")
@@ -324,7 +327,7 @@ def _rows(naming: Naming) -> list[dict[str, Any]]:
 
 
 _MANY = 100_000
-"""Number of deleted rows from which a note says that the file does not shrink by itself."""
+"""Number of deleted rows from which a note recommends a vacuum."""
 
 
 def prune(cli: Invocation, operation: Prune) -> None:
@@ -337,14 +340,14 @@ def prune(cli: Invocation, operation: Prune) -> None:
     )
     if export is None and operation.evidence_after is not None:
         raise UsageError(
-            "audit events are cut only once they are exported; nothing was changed",
-            "say where to: --export DIR",
+            "--evidence-after requires --export: only exported audit events are cut; nothing was changed",
+            "name a folder: --export DIR",
         )
     authority = open_authority(config)
     if export is not None and config.remote is not None:
         raise UsageError(
-            "audit events are exported and cut on the machine of the ledger; nothing was changed",
-            "run it there, or leave --export out",
+            "--export works only on the machine of the ledger; nothing was changed",
+            "run the command there, or leave --export out",
         )
     # Leaks are evidence: they are deleted together with their events.
     leaks_seconds = None if export is None else max(evidence_seconds, rows_seconds)
@@ -363,7 +366,7 @@ def prune(cli: Invocation, operation: Prune) -> None:
     _report(cli, operation, pruning, cut)
     count = sum(pruning.rows.values())
     if pruning.event is not None and count >= _MANY and config.remote is None and "://" not in config.ledger:
-        cli.note("the ledger's file has room for others now; it gets smaller by: jitid ledger vacuum")
+        cli.note("the ledger's file has not shrunk; to return the room: jitid ledger vacuum")
 
 
 def _report(cli: Invocation, operation: Prune, pruning: Pruning, cut: Cut | None) -> None:
@@ -391,14 +394,12 @@ def _report(cli: Invocation, operation: Prune, pruning: Pruning, cut: Cut | None
 def _cut(cut: Cut, *, dry_run: bool) -> str:
     before = format_time(cut.before)
     if not cut.exported:
-        return f"there are no audit events from before {before} that were not cut"
+        return f"there are no audit events from before {before} to cut"
     events = f"{counted(cut.exported, 'audit event')} from before {before}, up to {cut.through}"
-    kept_text = f"{cut.kept} up to there stay, since rows remember them or they tell what the ledger is"
+    kept_text = f"{cut.kept} older events stay, because rows refer to them or they define the ledger"
     if dry_run:
         return f"would export and cut {events}; {kept_text}; nothing was changed"
-    return (
-        f"exported {events}, to {safe(cut.file or '')}, and cut them (audit event {cut.event}); {kept_text}"
-    )
+    return f"exported {events} to {safe(cut.file or '')}, and cut them (audit event {cut.event}); {kept_text}"
 
 
 def _finish(cli: Invocation, authority: Authority, pruning: Pruning) -> Pruning:
@@ -423,12 +424,12 @@ def _sentence(pruning: Pruning, *, dry_run: bool) -> str:
         if count and table not in ("credentials", "identities")
     ]
     if others:
-        deleted += f", with rows of theirs and others' ({', '.join(others)})"
+        deleted += f", and related rows ({', '.join(others)})"
     if dry_run:
-        return f"would let go of {deleted}; nothing was changed"
+        return f"would delete {deleted}; nothing was changed"
     if pruning.event is not None:
-        return f"let go of {deleted} (audit event {pruning.event})"
+        return f"deleted {deleted} (audit event {pruning.event})"
     if pruning.left:
         remaining = counted(pruning.left, "identity", "identities")
-        return f"nothing more had ended before {before}; {remaining} that leaked meanwhile stay"
-    return f"nothing had ended before {before} that has not gone"
+        return f"no other identity had ended before {before}; {remaining} leaked meanwhile and stay"
+    return f"no identity had ended before {before}; nothing was deleted"

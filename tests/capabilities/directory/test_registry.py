@@ -531,7 +531,7 @@ def test_what_is_no_longer_counted_to_a_record_is_found(known: World, statement:
     known.revoke(renewed.id)
     known.check()
     edit(known.path, statement)
-    with pytest.raises(IntegrityError, match="what agent `planner` holds is not counted to its record"):
+    with pytest.raises(IntegrityError, match="the record of agent `planner` does not count all its credentials"):
         known.check()
 
 
@@ -540,7 +540,7 @@ def test_what_another_agent_holds_counts_to_no_record(known: World) -> None:
     known.issue(agent="coder")
     known.check()
     edit(known.path, "UPDATE credential SET recurring = (SELECT id FROM agent)")
-    with pytest.raises(IntegrityError, match="what agent `coder` holds is not counted to its record"):
+    with pytest.raises(IntegrityError, match="the record of agent `coder` does not count all its credentials"):
         known.check()
 
 
@@ -548,7 +548,7 @@ def test_a_record_that_came_back_to_life_is_found(known: World) -> None:
     register(known)
     unregister(known)
     edit(known.path, "UPDATE agent SET unregistered_at = NULL")
-    with pytest.raises(IntegrityError, match="is not as the events tell"):
+    with pytest.raises(IntegrityError, match="does not match its events"):
         known.check()
 
 

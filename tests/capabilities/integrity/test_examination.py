@@ -85,12 +85,12 @@ def test_examining_commits_nothing(used: World) -> None:
         ("CREATE TRIGGER t AFTER INSERT ON task BEGIN SELECT 1; END", "schema", "none of a ledger's"),
         ("ALTER TABLE task ADD COLUMN more TEXT", "schema", "not as jitid makes it"),
         ("PRAGMA application_id = 1", "schema", "no ledger of jitid"),
-        ("DELETE FROM setting WHERE name = 'issuer'", "names", "lacks its issuer"),
+        ("DELETE FROM setting WHERE name = 'issuer'", "names", "lacks its setting issuer"),
         ("DELETE FROM clock_mark", "clock", "time mark"),
         ("UPDATE clock_mark SET marked_at = 'soon'", "clock", "time mark"),
-        ("UPDATE signing_key SET retired_at = 1", "keys", "no EdDSA key"),
-        ("UPDATE signing_key SET public = 'text'", "keys", "not the signing key"),
-        ("UPDATE signing_key SET created_at = 'long ago'", "keys", "not as a ledger writes it"),
+        ("UPDATE signing_key SET retired_at = 1", "keys", "no active EdDSA signing key"),
+        ("UPDATE signing_key SET public = 'text'", "keys", "does not match the ledger's signing key"),
+        ("UPDATE signing_key SET created_at = 'long ago'", "keys", "a key in the ledger has invalid values"),
     ],
 )
 def test_what_somebody_changed_is_an_integrity_failure_of_its_check(
@@ -246,7 +246,7 @@ def test_private_files_that_nothing_needs_are_warnings(world: World) -> None:
     assert sorted(str(check.repair) for check in found) == sorted(
         [f"rm -i {old}", f"rm -i '{old.parent / 'my notes'}'"]
     )
-    assert any("signs nothing more" in check.detail for check in found)
+    assert any("no longer signs" in check.detail for check in found)
 
 
 def test_a_configuration_for_another_ledger_is_a_failure_of_its_own_status(world: World) -> None:
@@ -318,4 +318,4 @@ def test_an_authority_is_told_of_until_its_certificate_ends(world: World) -> Non
     world.authority.perform(ImportAuthority(chain=chain))
     ending = [check for check in examined(world) if check.name == "keys"][-1]
     assert (ending.status, ending.repair) == (Status.WARNING, "jitid keys request")
-    assert "ends at" in ending.detail
+    assert "expires at" in ending.detail

@@ -294,7 +294,7 @@ def test_what_was_done_with_it_goes_too(world: World) -> None:
 
 
 def test_rows_are_kept_for_an_hour_at_least(world: World) -> None:
-    with pytest.raises(UsageError, match="1h at least"):
+    with pytest.raises(UsageError, match="at least 1h"):
         prune(world, 3_599)
 
 
@@ -401,7 +401,7 @@ def test_what_lives_again_under_the_mark_of_what_has_gone_is_found(
         " WHERE identity IN (SELECT identity FROM condemned)",
     )
     world.reopen()
-    with pytest.raises(IntegrityError, match="is gone"):
+    with pytest.raises(IntegrityError, match="marks a credential as pruned"):
         world.check()
 
 

@@ -93,7 +93,7 @@ def test_the_agent_forgets_it_when_its_time_is_over(agent: SshAgent) -> None:
     secret = made()
     agent.put(secret.reveal("key"), secret.reveal("certificate"), int(time.time()) + 2)
     until(lambda: not held(agent), "the agent still has it")
-    with pytest.raises(StorageError, match="has expired"):
+    with pytest.raises(StorageError, match="the certificate expired"):
         agent.put(secret.reveal("key"), secret.reveal("certificate"), int(time.time()))
 
 
@@ -243,6 +243,6 @@ def test_a_machine_without_an_agent_is_told_what_to_install(
 ) -> None:
     """The error is about the missing agent, not about the command of the run."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UsageError, match="no ssh-agent in PATH") as raised:
+    with pytest.raises(UsageError, match="ssh-agent is not in PATH") as raised:
         SshAgent(str(tmp_path))
-    assert raised.value.hint == "install OpenSSH's client, which has it"
+    assert raised.value.hint == "install the OpenSSH client"

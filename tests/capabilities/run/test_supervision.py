@@ -183,7 +183,7 @@ def test_a_command_that_became_another_user_is_watched_all_the_same() -> None:
     )
     lines = finish(process)
     assert lines == [
-        "the command has become another user's, and cannot be signalled from here",
+        "cannot signal the command: it now runs as another user",
         "status 124 False",
     ]
 

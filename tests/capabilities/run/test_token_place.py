@@ -100,7 +100,7 @@ def test_a_folder_is_made_for_its_owner_and_left_without_the_token(tmp_path: Pat
 
 def test_a_folder_belongs_to_one_command_at_a_time(tmp_path: Path) -> None:
     first = open_place(str(tmp_path / "shared"))
-    with pytest.raises(UsageError, match="still running"):
+    with pytest.raises(UsageError, match="a running command"):
         open_place(str(tmp_path / "shared"))
     first.close()
     open_place(str(tmp_path / "shared")).close()
@@ -126,14 +126,14 @@ def test_a_run_that_never_began_leaves_what_an_earlier_one_was_to_keep(tmp_path:
 def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "loose").mkdir()
     (tmp_path / "loose").chmod(0o777)
-    with pytest.raises(IntegrityError, match="others may write"):
+    with pytest.raises(IntegrityError, match="other users may write"):
         open_place(str(tmp_path / "loose"))
 
 
 @pytest.mark.parametrize("name", ["file", "missing/inner", "nul\0"])
 def test_what_is_no_folder_is_a_usage_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot be used"):
+    with pytest.raises(UsageError, match="cannot use the folder"):
         open_place(str(tmp_path / name))
 
 

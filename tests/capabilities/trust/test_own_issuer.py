@@ -251,7 +251,7 @@ def test_a_former_name_of_before_the_schema_knew_until_when_gets_the_last_expiry
         assert after.ledger.names.former_until == (NOW + 700,)
         after.check()
     edit(world.path, "UPDATE setting SET value = '9999999999' WHERE name = 'former_until'")
-    with pytest.raises(IntegrityError, match="until when the former issuer"):
+    with pytest.raises(IntegrityError, match="the end of the former issuer"):
         world.check()
 
 

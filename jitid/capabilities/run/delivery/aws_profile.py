@@ -43,7 +43,9 @@ class Profiles:
         """Write the keys of a session for its profile. Raises StorageError if there is no `cat`."""
         printing = shutil.which("cat")
         if printing is None:
-            raise StorageError("there is no `cat`, by which a profile of AWS reads its keys", "look at PATH")
+            raise StorageError(
+                "`cat` is not in PATH: an AWS profile reads its keys with it", "add its folder to PATH"
+            )
         path = self._files.write(_KEYS + delivered.name, delivered.text)
         lines = [f"credential_process = {printing} {path}"]
         lines += [

@@ -93,13 +93,12 @@ class Files:
         for name, _ in variables:
             if self._owners.setdefault(name, delivered.name) != delivered.name:
                 raise UsageError(
-                    f"{name} would be of the secrets {quote(self._owners[name])} and {label(delivered.name)}",
-                    "name one of them differently",
+                    f"the secrets {quote(self._owners[name])} and {label(delivered.name)} would share "
+                    f"the variable {name}",
+                    "rename one of them",
                 )
         if len(dict(variables)) != len(variables):
-            raise UsageError(
-                f"two parts of the secret {label(delivered.name)} would be named by one variable"
-            )
+            raise UsageError(f"two parts of the secret {label(delivered.name)} would share one variable")
         for name, text in variables:
             self.write(name, text)
 

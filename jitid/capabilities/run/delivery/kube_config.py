@@ -33,7 +33,7 @@ class Clusters:
         printing = shutil.which("cat")
         if printing is None:
             raise StorageError(
-                "there is no `cat`, by which a kubeconfig reads its credential", "look at PATH"
+                "`cat` is not in PATH: a kubeconfig reads its credential with it", "add its folder to PATH"
             )
         credential = exec_credential(delivered.kind, delivered.secret, delivered.expires_at)
         path = self._files.write(_CREDENTIAL + delivered.name, json.dumps(credential))
@@ -92,9 +92,7 @@ def exec_credential(kind: str, secret: Secret, expires_at: int) -> dict[str, Any
 def _cluster(facts: Mapping[str, Any]) -> dict[str, Any]:
     server, authorities = str(facts["kube_server"]), facts.get("kube_ca_file")
     if not server.startswith("https://"):
-        raise ConfigurationError(
-            "`kube_server` is no https address", "a token never crosses a network unencrypted"
-        )
+        raise ConfigurationError("`kube_server` is not an https address", "tokens are sent only over https")
     return {"server": server} | ({} if authorities is None else {"certificate-authority": str(authorities)})
 
 

@@ -95,7 +95,7 @@ def place_of(url: str) -> LoginPlace:
         "\n" not in text and "\r" not in text
         for text in (*address.hosts, *address.ports, address.database, *options, *options.values())
     ):
-        raise StorageError("the database's address has a line break, which no service file can have")
+        raise StorageError("the database URL contains a line break: a service file cannot contain it")
     return address
 
 

@@ -87,16 +87,16 @@ class SshAgent:
         """The value for SSH_AUTH_SOCK."""
         if len(os.fsencode(self.path)) > _LONGEST_PATH:
             raise UsageError(
-                f"the path of the ssh-agent's socket would have more than {_LONGEST_PATH} bytes",
-                "let XDG_RUNTIME_DIR or TMPDIR name a folder with a shorter path",
+                f"the path of the ssh-agent's socket would be longer than {_LONGEST_PATH} bytes",
+                "set XDG_RUNTIME_DIR or TMPDIR to a folder with a shorter path",
             )
         try:
             program = processes.find_program("ssh-agent", os.environ.get("PATH", os.defpath))
         except NotRunError:
             # NotRunError has the exit status for a missing command, but the command exists.
             raise UsageError(
-                "there is no ssh-agent in PATH, which would keep the key of a certificate for hosts",
-                "install OpenSSH's client, which has it",
+                "ssh-agent is not in PATH: it must hold the key of an SSH certificate",
+                "install the OpenSSH client",
             ) from None
         self._held: dict[str, bytes] = {}
         # The agent gets PATH alone: it needs no other variable of the environment.
@@ -127,7 +127,7 @@ class SshAgent:
         lifetime = expires_at - int(time.time())
         if lifetime < 1:
             raise StorageError(
-                "the certificate has expired before the ssh-agent could have it",
+                "the certificate expired before it was added to the ssh-agent",
                 expiry_hint(expires_at, "run the same command again"),
             )
         with ssh_agent.connected(self.path, _PATIENCE) as agent:

@@ -411,7 +411,7 @@ def test_an_agent_is_suspended_with_its_owner_and_no_edit_changes_that(world: Wo
     disable(world, "alice")
     world.check()
     edit(world.path, statement)
-    with pytest.raises(IntegrityError, match=r"the record of agent `(bot|other)` is not as the events tell"):
+    with pytest.raises(IntegrityError, match=r"the record of agent `(bot|other)` does not match its events"):
         world.check()
 
 
@@ -428,7 +428,7 @@ def test_many_agents_of_one_owner_are_suspended_as_the_event_tells(world: World)
     world.authority.perform(SuspendAgent(name="bot24", most=None))
     world.check()
     edit(world.path, "UPDATE agent SET suspended_at = suspended_at - 1 WHERE name = 'bot24'")
-    with pytest.raises(IntegrityError, match="the record of agent `bot24` is not as the events tell"):
+    with pytest.raises(IntegrityError, match="the record of agent `bot24` does not match its events"):
         world.check()
 
 
