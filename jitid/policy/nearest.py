@@ -100,7 +100,7 @@ def _scopes(request: PolicyRequest, refused: Collection[str]) -> Iterator[_Reque
         omitted = [scope for scope in dict.fromkeys(request.scopes) if scope in left_out]
         phrase = "without " + " ".join(f"--scope {quote(scope)}" for scope in omitted[:5])
         if len(omitted) > 5:
-            phrase += f" and {len(omitted) - 5} more" if kept else " and all others"
+            phrase += f", {len(omitted) - 5} more" if kept else ", all others"
         yield _set(phrase, scopes=kept)
 
 

@@ -111,7 +111,7 @@ CHANGING = [
     ("access grant carol --role auditor", "what was just granted was revoked"),
     ("sweep --rule standing", "what the command did stands"),
     ("helper git get --task PIPE4 --delegator alice", "the credential just made was revoked"),
-    ("renew", "the successor was ended; the old token works as before"),
+    ("renew", "the successor was revoked; the old token stays valid"),
 ]
 
 
