@@ -86,9 +86,9 @@ def read_cases(file: str, text: str, zone: Zone) -> tuple[list[Case], list[Mista
     except tomllib.TOMLDecodeError as error:
         match = _TOML_PLACE.search(str(error))
         message = foreign(_TOML_PLACE.sub("", str(error)), 200).lower()
-        return [], [Mistake(file, int(match[1]) if match else 1, None, f"no TOML: {message}")]
+        return [], [Mistake(file, int(match[1]) if match else 1, None, f"invalid TOML: {message}")]
     except RecursionError:
-        return [], [Mistake(file, 1, None, "no TOML: it is nested too deeply")]
+        return [], [Mistake(file, 1, None, "invalid TOML: it is nested too deeply")]
     return _CaseReader(file, text, zone).read(document)
 
 
@@ -120,14 +120,14 @@ class _CaseReader:
     def read(self, document: Mapping[str, Any]) -> tuple[list[Case], list[Mistake]]:
         for name in document:
             if name not in ("case", "request"):
-                self._mistake(1, None, f"unknown member {quote(name)}: there are `case` and `request`")
+                self._mistake(1, None, f"unknown member {quote(name)}: expected `case` or `request`")
         common, tables = document.get("request", {}), document.get("case", [])
         if not isinstance(common, dict):
-            self._mistake(1, None, "`request` is no table")
+            self._mistake(1, None, "`request` must be a table")
             common = {}
         self._common = common
         if not isinstance(tables, list) or not tables:
-            self._mistake(1, None, "it holds no `[[case]]`")
+            self._mistake(1, None, "the file has no `[[case]]`")
             tables = []
         if len(self._lines) != len(tables):
             # The cases are written in another form, so their lines are unknown.
@@ -138,7 +138,7 @@ class _CaseReader:
             if case is None:
                 continue
             if case.name in cases:
-                self._mistake(line, case.name, "another case has that name")
+                self._mistake(line, case.name, "another case has the same name")
             cases[case.name] = case
         return list(cases.values()), sorted(self._mistakes, key=lambda mistake: mistake.line)
 
@@ -147,7 +147,7 @@ class _CaseReader:
 
     def _case(self, table: object, line: int, number: int) -> Case | None:
         if not isinstance(table, dict):
-            self._mistake(line, None, f"case {number} is no table")
+            self._mistake(line, None, f"case {number} must be a table")
             return None
         value = table.get("name")
         name = value if isinstance(value, str) and value.strip() else None
@@ -176,11 +176,11 @@ class _CaseReader:
             if "action" not in request or "resource" not in request:
                 wrong(
                     next(key for key in ("action", "resource", "use") if key in request),
-                    "a use has both `action` and `resource`",
+                    "a use requires both `action` and `resource`",
                 )
             for member in ("needs", "lifetime", "granted"):
                 if member in expect:
-                    wrong(member, "of a use, only `decision` and `rules` can be expected")
+                    wrong(member, "for a use, `expect` can only have `decision` and `rules`")
         if len(self._mistakes) > mistake_count or name is None or expected is None:
             return None
         return Case(
@@ -204,7 +204,7 @@ class _CaseReader:
     ) -> dict[str, Any]:
         """Return the members of a case's table that have the required type, and record the others as errors."""
         if not isinstance(table.get(table_name, {}), dict):
-            self._member_mistake(line, case, table_name, f"`{table_name}` is no table")
+            self._member_mistake(line, case, table_name, f"`{table_name}` must be a table")
         valid = {}
         for name, value in _table(table, table_name).items():
             if name not in types:
@@ -213,13 +213,13 @@ class _CaseReader:
                     line,
                     case,
                     name,
-                    f"unknown member {quote(name)} of `{table_name}`: there are {known_names}",
+                    f"unknown member {quote(name)} of `{table_name}`: it can have {known_names}",
                 )
             elif not _has_type(value, types[name]):
-                message = f"`{table_name}.{name}` is no {_WORDS[types[name]]}"
+                message = f"`{table_name}.{name}` must be {_WORDS[types[name]]}"
                 # TOML's only other values are dates and times.
                 if types[name] is str and not isinstance(value, int | float | list | dict):
-                    message += ", but a time without quotes: write it in quotes"
+                    message += "; a time must be in quotes"
                 self._member_mistake(line, case, name, message)
             else:
                 valid[name] = value
@@ -286,7 +286,7 @@ REQUEST: Mapping[str, type] = {
 """The members of `request`, with their types."""
 EXPECT: Mapping[str, type] = {"decision": str, "rules": list, "granted": list, "lifetime": str, "needs": list}
 """The members of `expect`, with their types."""
-_WORDS = {str: "text", bool: "true or false", int: "whole number", list: "list of texts", dict: "table"}
+_WORDS = {str: "text", bool: "true or false", int: "a whole number", list: "a list of texts", dict: "a table"}
 
 
 def _has_type(value: object, type_: type) -> bool:
@@ -298,7 +298,7 @@ def _has_type(value: object, type_: type) -> bool:
 
 def _one_of(value: str, allowed: tuple[str, ...], noun: str) -> str:
     if value not in allowed:
-        raise _WrongError(f"{quote(value)} is no {noun}: there are {', '.join(allowed)}")
+        raise _WrongError(f"unknown {noun} {quote(value)}: expected one of {', '.join(allowed)}")
     return value
 
 
@@ -324,10 +324,10 @@ def _expectation(table: Mapping[str, Any], wrong: Wrong) -> Expectation:
     reading = _TableReading(table, wrong)
     decision = reading.member("decision", lambda text: _one_of(text, DECISIONS, "decision"), "")
     if "needs" in table and decision not in ("approval", ""):
-        wrong("needs", "`needs` goes with the decision `approval`")
+        wrong("needs", "`needs` requires the decision `approval`")
     for name in ("lifetime", "granted"):
         if name in table and decision not in ("permit", ""):
-            wrong(name, f"`{name}` goes with the decision `permit`")
+            wrong(name, f"`{name}` requires the decision `permit`")
     sets = {name: frozenset(table[name]) if name in table else None for name in ("rules", "granted", "needs")}
     lifetime = reading.member("lifetime", parse_duration, None)
     return Expectation(decision, sets["rules"], sets["granted"], lifetime, sets["needs"])
@@ -376,7 +376,7 @@ class _Request(_TableReading):
         known = table.get("known", "groups" in table or "manager" in table)
         registered = table.get("registered", "owner" in table)
         if not known and (table.get("groups") or table.get("manager")):
-            self._wrong("known", "whoever is not `known` has no groups and no manager")
+            self._wrong("known", "a delegator that is not `known` has no groups and no manager")
         if not registered and table.get("owner"):
             self._wrong("registered", "an agent that is not `registered` has no owner")
         return DirectoryFacts(
@@ -391,14 +391,14 @@ class _Request(_TableReading):
 def _proof(text: str) -> str:
     if text == FORMER_PROOF:
         raise _WrongError(
-            f"{quote(text)} is not a proof any more: write the root delegator's, and a `depth` above 0"
+            f"{quote(text)} is no longer a proof: use the root delegator's, and a `depth` above 0"
         )
     return _one_of(text, PROOFS, "proof")
 
 
 def _depth(number: int) -> int:
     if not 0 <= number <= 1_000:
-        raise _WrongError("`request.depth` is not from 0 to 1000")
+        raise _WrongError("`request.depth` must be from 0 to 1000")
     return number
 
 
@@ -406,7 +406,7 @@ def _used(value: Mapping[str, Any]) -> str:
     try:
         return strict_json.dumps(value)
     except (TypeError, ValueError):
-        raise UsageError("`request.use` holds what JSON cannot say, such as a date") from None
+        raise UsageError("`request.use` has a value that JSON does not have, such as a date") from None
 
 
 class CaseDifference(Record):

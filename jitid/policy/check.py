@@ -37,12 +37,12 @@ _OF_ACTION = re.compile(r' for Action::"\w+"')
 _OPTIONAL = re.compile(r"access to optional attribute `([\w.]+)`(?: on entity type `(\w+)`)?")
 _OF_RULE = re.compile(r"rule `[^`]*`:? ")
 _HEADS = (
-    "the head fits no action: the principal is an Agent, the resource a Task (issue), a Scope (grant) or a Resource "
-    "(authorize)"
+    "the head fits no action: the principal must be an Agent; the resource a Task (issue), a Scope (grant) or a "
+    "Resource (authorize)"
 )
 _NAMES_USE = (
-    "it names `authorize`, and so nothing may be used any more but what a rule permits: a bare `action` takes it from "
-    "nobody, and a rule of its own says that it is meant"
+    "it names `authorize`: from now on each use needs a rule that permits it; if intended, write a separate rule for "
+    "`authorize`; otherwise omit it, or use a bare `action`"
 )
 # A request describes no owner and no manager, so a rule can use only their names.
 _REFERENCES = ("owner", "manager")
@@ -158,12 +158,12 @@ class _Examination:
             probe = 'permit (principal, action == Action::"issue", resource) when { context.use has x };'
             if not any(objections([probe], self._schema)):
                 return
-            message = "the type `Use` is no record: write `type Use = { NAME?: TYPE };`"
+            message = "the type `Use` must be a record: write `type Use = { NAME?: TYPE };`"
             offset = position.find(text, "`Use`") or 0
         elif (wrong_token := position.wrong_token(text, _refusal_of_schema)) is not None:
             offset, message = wrong_token
         elif "failed to resolve type: Use" in message:
-            message = "it declares no `type Use`"
+            message = "the declaration `type Use` is missing"
         else:
             offset = position.find(text, message) or 0
         self._use_is_known = False
@@ -261,7 +261,7 @@ class _Examination:
             self._report(
                 statement,
                 _found(text, "?principal ?resource"),
-                "a template, with `?principal` or `?resource`, decides nothing",
+                "a template, with `?principal` or `?resource`, has no effect",
             )
             return
         try:
@@ -277,7 +277,7 @@ class _Examination:
             line = self._places[earlier.file](earlier.start).line
             offset = _found(text, f'`"{rule.name}"`')
             self._report(
-                statement, offset, f"`{rule.name}` is a rule of {quote(earlier.file)}, line {line}, already"
+                statement, offset, f"`{rule.name}` is already a rule of {quote(earlier.file)}, line {line}"
             )
             self._read.append(_ReadStatement(statement, None, ""))
             return
@@ -294,7 +294,7 @@ def _plainer(message: str) -> str:
     *parents, name = optional[1].split(".")
     owner = {"Agent": "principal", "Delegator": "context.delegator"}.get(optional[2] or "")
     owner = owner or ".".join(["context", *parents])
-    return f"`{name}` may be missing: ask for it first, `{owner} has {name} && ...`"
+    return f"`{name}` may be missing: check it first, `{owner} has {name} && ...`"
 
 
 def _refused(text: str, message: str) -> tuple[int, str]:
@@ -356,14 +356,16 @@ def _likely_mistakes(statement: Statement, rule: PolicyRule) -> Iterator[tuple[i
     annotation_names = _ANNOTATION.findall(text)
     for offset, name in position.annotated(text) if not set(ANNOTATIONS).issuperset(annotation_names) else ():
         if name not in ANNOTATIONS and (matches := get_close_matches(name, ANNOTATIONS, 1, 0.75)):
-            yield offset, f"`@{name}` means nothing to jitid: is `@{matches[0]}` meant?"
+            yield offset, f"unknown annotation `@{name}`: did you mean `@{matches[0]}`?"
     if len(text) > _LONG:
         operators = sum(token.text in ("||", "&&", "+", "-", "*") for token in statement.tokens)
         if operators > MOST_OPERATORS:
-            reason = f"{operators:,} operators: Cedar gives up on more than some {MOST_OPERATORS:,} in a row"
+            reason = (
+                f"{operators:,} operators: Cedar cannot evaluate more than about {MOST_OPERATORS:,} in a row"
+            )
             yield (
                 position.effect_start(text),
-                f"{reason}, which is a refusal; `contains` of a set has no such limit",
+                f"{reason}, and the request is denied; `contains` of a set has no such limit",
             )
     if rule.effect == "permit" and len(rule.facts) > 1:
         head = position.head_end(text)
@@ -373,7 +375,7 @@ def _likely_mistakes(statement: Statement, rule: PolicyRule) -> Iterator[tuple[i
                 yield name_token.start, _NAMES_USE
     if not rule.facts:
         actions = ", ".join(f"`{action}`" for action in ACTIONS)
-        yield position.effect_start(text), f"it applies to no action that there is: {actions}"
+        yield position.effect_start(text), f"it applies to none of the actions: {actions}"
 
 
 def _beyond_references(statement: Statement, tree: Tree | None) -> Iterator[tuple[int, str]]:
@@ -408,7 +410,7 @@ def _beyond_references(statement: Statement, tree: Tree | None) -> Iterator[tupl
         # The name is written with escapes, or not beside the operator.
         occurrences = [(position.effect_start(statement.text), name) for name in sorted(referenced)]
     for offset, name in occurrences:
-        yield offset, f'of the {name} a policy knows only the name: `{name} == Delegator::"user:bob"`'
+        yield offset, f'a policy can only compare the name of the {name}: `{name} == Delegator::"user:bob"`'
 
 
 def _references(term: Tree) -> Iterator[str]:

@@ -129,7 +129,7 @@ def _within(body: Tree, wrong_facts: Collection[str]) -> Iterator[RuleRemark]:
                     remark = RuleRemark(f"{shown} exclude each other", words)
                 else:
                     shown = " and ".join(f"`{_opposite(test)}`" for test in tests)
-                    remark = RuleRemark(f"of {shown} one always holds", words)
+                    remark = RuleRemark(f"one of {shown} always holds", words)
                 if remark not in seen:
                     seen.add(remark)
                     yield remark
@@ -244,9 +244,11 @@ def _impossible_values(test: _Test | None) -> Iterator[RuleRemark]:
         if test.operator in _EACH:
             for value in test.values:
                 if value < lowest or (highest is not None and value > highest):
-                    yield RuleRemark(f"`{test.subject}` is never {value}: it is {bounds}", (fact, str(value)))
+                    yield RuleRemark(
+                        f"`{test.subject}` is never {value}: its range is {bounds}", (fact, str(value))
+                    )
         elif not _possible(test.subject, [test]):
-            yield RuleRemark(f"`{test}` never holds: it is {bounds}", (fact, str(test.values[0])))
+            yield RuleRemark(f"`{test}` never holds: its range is {bounds}", (fact, str(test.values[0])))
     elif test.subject in WORDS:
         words = WORDS[test.subject]
         for value in test.values:
@@ -289,7 +291,7 @@ def _unnamed(term: Tree) -> Iterator[RuleRemark]:
 
 
 def _unknown_delegator(name: str) -> str:
-    return f"no delegator is called {quote(name)}: their names begin with `user:`, `system:` or `agent:`"
+    return f"invalid delegator {quote(name)}: names begin with `user:`, `system:` or `agent:`"
 
 
 def _blank(term: Tree, actions: Collection[str]) -> Iterator[RuleRemark]:
@@ -299,7 +301,7 @@ def _blank(term: Tree, actions: Collection[str]) -> Iterator[RuleRemark]:
         name = member["attr"]
         action, blank = _BLANK[name]
         if action not in actions:
-            yield RuleRemark(f"`context.{name}` is {blank} but for the action `{action}`", (name,))
+            yield RuleRemark(f"`context.{name}` is {blank} for all actions except `{action}`", (name,))
 
 
 def _test(term: Tree) -> _Test | None:
@@ -363,7 +365,7 @@ def never_effective(valid: Sequence[ValidRule], schema: cedarpy.Schema) -> Itera
 
 def _without_effect(valid: Sequence[ValidRule], impossible: set[int]) -> Iterator[tuple[int, str]]:
     for number in sorted(impossible):
-        yield number, f"{NEVER}: its conditions contradict each other, or what can be asked"
+        yield number, f"{NEVER}: its conditions contradict each other, or all possible requests"
     covering = _Covering(valid, impossible)
     for number, (_, rule, _) in enumerate(valid):
         if rule.effect != "permit" or number in impossible:
@@ -453,7 +455,7 @@ def _covers(wide: Tree, narrow: Tree) -> bool:
 
 
 BY_NAME = (
-    "anybody may open a task of that name, and has what is permitted on it: ask whose it is too, such as "
+    "any delegator can open a task of that name and gets these permissions; also check the owner, such as "
     '`context.task_owner == "user:alice"`'
 )
 

@@ -125,14 +125,14 @@ def denied(request: PolicyRequest, rules: Sequence[str], error: str) -> str:
 def unnamed(request: PolicyRequest) -> str:
     """Return the reason of a denial of a kind that no permitting rule names."""
     kind = _kind(request.kind, request.template)
-    return f"rule `{KIND_BY_NAME}`: no rule that permits it names the kind {kind}: {_summary(request)}"
+    return f"rule `{KIND_BY_NAME}`: no permitting rule names the kind {kind}: {_summary(request)}"
 
 
 def kinds_denied(request: PolicyRequest, refused: Sequence[Refusal]) -> str:
     """Return the reason of a denial of kinds that the holder of a credential would be permitted to obtain."""
     because = _because(refused[0].rules, "")
     if tuple(refused[0].rules) == (KIND_BY_NAME,):
-        because = f"rule `{KIND_BY_NAME}`: no rule that permits it names the kind"
+        because = f"rule `{KIND_BY_NAME}`: no permitting rule names the kind"
     shown = ", ".join(quote(refusal.scope) for refusal in refused[:5])
     return f"{because}: to obtain {shown}, requested by {_summary(request)}"
 
@@ -143,7 +143,7 @@ def naming_rule(request: PolicyRequest) -> str:
     from jitid.policy.cedar_text import string
 
     return (
-        "the same with a rule of the policy that names the kind, such as permit(principal, "
+        "the same after this rule is added to the policy: permit(principal, "
         f'action == Action::"issue", resource) when {{ context.kind == {string(request.kind)} && '
         f"context.template == {string(request.template)} }};"
     )
@@ -155,7 +155,7 @@ def _kind(kind: str, template: str) -> str:
 
 def scopes_denied(request: PolicyRequest, refused: Sequence[Refusal], error: str) -> str:
     """Return the reason of a denial of scopes, by the rules that refused the first of them."""
-    return f"{_because(refused[0].rules, error)}: {_scopes(refused)}, asked by {_summary(request)}"
+    return f"{_because(refused[0].rules, error)}: {_scopes(refused)}, requested by {_summary(request)}"
 
 
 def misused(request: PolicyRequest, resource: str, rules: Sequence[str], error: str) -> str:
@@ -167,7 +167,7 @@ def unapproved(request: PolicyRequest, groups: Sequence[str], rules: Sequence[st
     """Return the reason of a denial that an approval would lift."""
     approvers = " and ".join(quote(group) for group in groups)
     suffix = "" if tuple(rules) == (DEFAULT_DENY,) else f" ({_named(rules)})"
-    return f"it needs the approval of {approvers}{suffix}: {_summary(request)}"
+    return f"an approval by {approvers} is required{suffix}: {_summary(request)}"
 
 
 def about_use(permitted: bool, rules: Sequence[str], error: str) -> str:
@@ -175,25 +175,25 @@ def about_use(permitted: bool, rules: Sequence[str], error: str) -> str:
     if not permitted:
         return _because(rules, _plainer(error))
     if not rules:
-        return "no rule is about using what was issued, so it may be used"
+        return "no rule limits the use of credentials"
     return f"{_named(rules)} {'permits' if len(rules) == 1 else 'permit'} it"
 
 
 def _plainer(error: str) -> str:
     """Return Cedar's message about a use, with a remedy where one is known."""
     if error.startswith(_NO_CONTEXT):
-        return "the context has what Cedar has not: null, a fraction, or what is no address, decimal, entity or time"
+        return "the context has an unsupported value: null, a fraction, a malformed address, decimal, entity or time"
     match = _TYPED.search(error)
     if match is not None and match[1] in ("ipaddr", "decimal", "datetime", "duration"):
-        return f"{error}; a text counts as {match[1]} where use.cedarschema declares it so"
+        return f"{error}; declare the type {match[1]} in use.cedarschema"
     return error
 
 
 def _because(rules: Sequence[str], error: str) -> str:
     if error:
-        return f"{_named(rules)} gave no answer, which is a refusal ({error})"
+        return f"{_named(rules)} could not be evaluated ({error})"
     if tuple(rules) == (DEFAULT_DENY,):
-        return f"no rule permits it, which is a refusal (`{DEFAULT_DENY}`)"
+        return f"no policy rule permits this (`{DEFAULT_DENY}`)"
     return f"{_named(rules)} {'forbids' if len(rules) == 1 else 'forbid'} it"
 
 

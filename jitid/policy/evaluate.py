@@ -374,12 +374,14 @@ class Policy:
             if (other := names.get(rule.name)) is not None:
                 location = f"{quote(file)}, line {line_of(text, number)}"
                 raise ConfigurationError(
-                    f"{location}: `{rule.name}` is a rule of {quote(other.file)} already"
+                    f"{location}: `{rule.name}` is already a rule of {quote(other.file)}"
                 )
             names[rule.name] = rule
         # A template decides nothing until it is linked, and this set links none.
         if added.templates() or len(added) != len(names):
-            raise ConfigurationError(f"{quote(file)}: holds a template, with `?principal` or `?resource`")
+            raise ConfigurationError(
+                f"{quote(file)}: templates, with `?principal` or `?resource`, are not supported"
+            )
         self.rules += rules
         self._set = added
 

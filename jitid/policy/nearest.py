@@ -100,7 +100,7 @@ def _scopes(request: PolicyRequest, refused: Collection[str]) -> Iterator[_Reque
         omitted = [scope for scope in dict.fromkeys(request.scopes) if scope in left_out]
         phrase = "without " + " ".join(f"--scope {quote(scope)}" for scope in omitted[:5])
         if len(omitted) > 5:
-            phrase += f", nor {len(omitted) - 5} more" if kept else ", nor any other"
+            phrase += f", {len(omitted) - 5} more" if kept else ", all others"
         yield _set(phrase, scopes=kept)
 
 
@@ -117,7 +117,7 @@ def _proof(request: PolicyRequest) -> Iterator[_RequestChange]:
         return
     if request.delegator.startswith("user:"):
         yield _set(
-            "with your own login name as --delegator",
+            "with your login name as --delegator",
             delegator=_UNKNOWN_USER,
             delegator_proof="os-user",
             standing=DirectoryFacts(registered=request.standing.registered, owner=request.standing.owner),
@@ -138,11 +138,11 @@ def _known(request: PolicyRequest) -> Iterator[_RequestChange]:
         return other._replace(standing=other.standing._replace(known=True))
 
     yield _RequestChange(
-        f"once {label(request.delegator)} is in the directory (jitid delegator add {word(safe(request.delegator))})",
+        f"after {label(request.delegator)} is registered (jitid delegator add {word(safe(request.delegator))})",
         lambda other: other if is_another(other) else known(other),
     )
     yield _RequestChange(
-        "once that is in the directory (jitid delegator add)",
+        "after this name is registered (jitid delegator add)",
         lambda other: known(other) if is_another(other) else other,
     )
 

@@ -25,7 +25,7 @@ TOKEN = re.compile(r'//[^\n\r]*|"(?:[^"\\]|\\.)*"|\w+|[^\w\s]')
 ACTIONS = ("issue", "grant", "authorize")
 ALL_FACTS = frozenset(FACTS)
 RULE_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/-")
-MARKED = "the file begins with a byte order mark: save it without"
+MARKED = "the file begins with a byte order mark: save it without one"
 RESERVED = (DEFAULT_DENY, EVALUATION_ERROR, KIND_BY_NAME)
 
 
@@ -231,9 +231,9 @@ def _name(name: str | None) -> str:
     if name is None:
         raise ConfigurationError('a policy has no `@id("NAME")`')
     if not name or len(name) > 64 or not RULE_NAME.issuperset(name):
-        raise ConfigurationError(f"`@id` {quote(name)} is not 1 to 64 ASCII letters, digits and `._:/-`")
+        raise ConfigurationError(f"`@id` {quote(name)} must have 1 to 64 ASCII letters, digits and `._:/-`")
     if name in RESERVED:
-        raise ConfigurationError(f"`@id` {quote(name)} is a word that decisions use themselves")
+        raise ConfigurationError(f"`@id` {quote(name)} is a reserved word")
     return name
 
 
@@ -242,7 +242,7 @@ def _ttl(annotation: str, name: str, effect: str, annotations: dict[str, str]) -
     if text is None:
         return None
     if effect != "permit":
-        raise ConfigurationError(f"rule `{name}` forbids, and so its `@{annotation}` would limit nothing")
+        raise ConfigurationError(f"rule `{name}` forbids: its `@{annotation}` has no effect")
     try:
         return parse_duration(text)
     except UsageError as error:
@@ -255,7 +255,7 @@ def _approval(name: str, annotations: dict[str, str]) -> str | None:
         return None
     if not group.strip() or len(group) > 128 or "\\" in group or not group.isprintable():
         raise ConfigurationError(
-            f"rule `{name}`: `@approval` names no group; write the name of one, such as `security`, without escapes"
+            f"rule `{name}`: `@approval` must be the name of a group, such as `security`, without escapes"
         )
     return group
 
@@ -316,7 +316,7 @@ def _facts(name: str, body: list[str]) -> frozenset[str]:
         elif body[index + 1] != "has":
             known_names = ", ".join(FACTS)
             raise ConfigurationError(
-                f"rule `{name}` reads {quote('context.' + fact)}, which no request has (known: {known_names})"
+                f"rule `{name}` reads the unknown fact {quote('context.' + fact)} (known: {known_names})"
             )
     return frozenset(facts)
 

@@ -50,7 +50,7 @@ MOST_LEVELS = 100
 """Maximum depth of nested brackets. A stack of 8 MiB, the usual size, holds about 600."""
 MOST_CHOICES = 500
 """Maximum number of `if` in a rule, as each may be inside the one before. The same stack holds about 3,000."""
-NESTED = f"a rule is nested more than {MOST_LEVELS} brackets or {MOST_CHOICES} times `if` deep"
+NESTED = f"a rule is nested too deeply: more than {MOST_LEVELS} brackets or {MOST_CHOICES} times `if`"
 
 _CHOICE = frozenset({"if", "then", "else"})
 _RELATIONS = frozenset({*"!<>=+-*:", "in", "has", "like", "is"})

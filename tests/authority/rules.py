@@ -65,7 +65,7 @@ def has_role(operation: str, caller: str) -> bool:
 
 
 # 2. A token that names the authority is a right of its holder; a token for services is not (14). A JWT-SVID or a
-# certificate proves an identity and carries no right (18). An `access` secret is not a token of an agent.
+# certificate proves an identity and grants no right (18). An `access` secret is not a token of an agent.
 KINDS = {
     "identity": ("identity", "opaque identity", "superseded", "head", "child", "launched", "eve's", "other"),
     "service": ("service", "opaque service", "exchangeable", "exchanged"),

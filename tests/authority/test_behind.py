@@ -186,7 +186,7 @@ def test_what_too_much_led_to_nobody_approves(world: World, monkeypatch: pytest.
     id_ = _requested(lambda: _delegated(world, hand, ("pay:out",)))
     with monkeypatch.context() as patched:
         patched.setattr(approval_request, "_MOST_BYTES", 20_000)
-        with pytest.raises(PolicyDeniedError, match="too much led to it"):
+        with pytest.raises(PolicyDeniedError, match="its history is too long"):
             ask(world, caller("user:bob"), GrantApproval(id=id_))
     ask(world, caller("user:bob"), GrantApproval(id=id_))
 
@@ -212,7 +212,7 @@ def test_what_too_many_identities_led_to_nobody_approves(world: World) -> None:
     for _ in range(_MOST_IDENTITIES):
         hand = _identity(world, _delegated(world, above, who=hand.who))
     id_ = _requested(lambda: _delegated(world, hand, ("pay:out",)))
-    with pytest.raises(PolicyDeniedError, match="too much led to it"):
+    with pytest.raises(PolicyDeniedError, match="its history is too long"):
         ask(world, caller("user:bob"), GrantApproval(id=id_))
 
 

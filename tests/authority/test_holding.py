@@ -302,7 +302,7 @@ def test_no_type_is_taken_for_the_other(world: World) -> None:
             world.path,
             f"UPDATE credential SET fingerprint = x'{fingerprint(token).hex()}' WHERE id = {_key(world, made)}",
         )
-        with pytest.raises(InvalidCredentialError, match="row is not what was signed"):
+        with pytest.raises(InvalidCredentialError, match="row differs from the signed"):
             world.verify(token, API, NAMES.issuer)
 
 

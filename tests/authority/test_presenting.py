@@ -257,7 +257,7 @@ def test_an_agent_that_may_not_go_on_is_no_client(world: World, change: str) -> 
     else:
         world.authority.perform(ChangeAgent(name="planner", stated=StatedAgent(owner="user:bob")))
     for claims in ({"azp": "agent:planner"}, {"may_act": {"sub": "agent:planner"}}):
-        with pytest.raises(PresenterError, match=r"not that client|not proved to have"):
+        with pytest.raises(PresenterError, match=r"not that client|is not proved for"):
             use(world, planner, foreign(**claims), agent="x", task="T-2")
     with pytest.raises(PolicyDeniedError, match=r"agent-(users|suspended)"):
         use(world, planner, foreign(), agent="x", task="T-2")
@@ -303,7 +303,7 @@ def test_an_agent_that_may_not_go_on_is_no_actor(
             exchange(world, who, foreign(proved, may_act=may_act), actor)
     else:
         end()
-        with pytest.raises(PresenterError, match="not proved to have"):
+        with pytest.raises(PresenterError, match="is not proved for"):
             exchange(world, who, foreign(proved, may_act=may_act), actor)
 
 
@@ -609,7 +609,7 @@ def test_who_acts_is_a_part_of_what_is_approved_and_approves_nothing(world: Worl
     with pytest.raises(ApprovalNeededError) as needed:
         asks(own)
     id_ = needed.value.requests[0]
-    with pytest.raises(PolicyDeniedError, match=r"which acts in it|acts in it, as"):
+    with pytest.raises(PolicyDeniedError, match=r"which is its actor|is its actor, as"):
         ask(world, alice, GrantApproval(id=id_))
     with pytest.raises(PolicyDeniedError, match="presents the token of `user:bob`"):
         ask(world, alice, GrantApproval(id=id_, approver_token=foreign("bob@example.com")))

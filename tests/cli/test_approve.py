@@ -51,7 +51,7 @@ def test_it_is_refused_with_an_id_granted_and_issued_once(shell: Approving) -> N
     assert (done.returncode, done.stdout) == (4, "")
     (id_,) = set(re.findall(NUMBER, done.stderr))
     assert f"jitid approve grant {id_}; then repeat the same command, or wait with --wait 10m" in done.stderr
-    assert shell.grant(id_).startswith("granted, to be issued once, until ")
+    assert shell.grant(id_).startswith("granted, for one issue, until ")
     issued = shell.run("issue", *PAY)
     assert issued.returncode == 0, issued.stderr
     assert f"approved by `user:bob` for `security` ({id_})" in issued.stderr
@@ -113,7 +113,7 @@ def test_who_waits_in_vain_is_told_so_and_the_request_stays(shell: Approving) ->
     done = shell.run("issue", *PAY, "--wait", "1s")
     assert done.returncode == 4
     (id_,) = set(re.findall(NUMBER, done.stderr))
-    assert "within 1s nobody of `security` has granted it, and it stays open" in done.stderr
+    assert "not granted by `security` within 1s; the request stays open" in done.stderr
     assert shell.waiting() == [id_]
 
 
@@ -176,7 +176,7 @@ def test_all_lines_of_a_list_that_lack_an_approval_are_asked_for_together(shell:
     line = ("issue", "--task", "PAY-2", "--delegator", "alice", "--from-file", "lines")
     done = shell.run(*line)
     assert done.returncode == 4
-    assert "error: line 2: denied: it needs the approval of `security`" in done.stderr
+    assert "error: line 2: denied: an approval by `security` is required" in done.stderr
     asked = shell.waiting()
     assert shell.run(*line, "--dry-run").returncode == 4
     for id_ in asked:
@@ -190,7 +190,7 @@ def test_all_lines_of_a_list_that_lack_an_approval_are_asked_for_together(shell:
 def test_a_command_that_lacks_an_approval_is_not_started(shell: Approving) -> None:
     done = shell.run("run", *PAY, "--", "touch", "started")
     assert done.returncode == 125
-    assert "it needs the approval of `security`" in done.stderr
+    assert "an approval by `security` is required" in done.stderr
     assert not (shell.home / "started").exists()
 
 
@@ -277,7 +277,7 @@ def test_a_word_that_could_not_be_confirmed_has_been_said(shell: Approving) -> N
                 text=True,
             )
         assert done.returncode == 74
-        assert f"what you decided is recorded: jitid approve show {id_}" in done.stderr
+        assert f"the decision is recorded: jitid approve show {id_}" in done.stderr
         assert shell.good("approve", "show", id_, "--field", "state") == f"{state}\n"
 
 

@@ -73,10 +73,7 @@ def test_what_cannot_be_trusted_declares_nothing_and_refuses(shell: Shell) -> No
             file.write_text(text)
         done = shell.run(*USE, "--context", '{"ip":"10.1.2.3"}')
         assert done.returncode == 4
-        assert (
-            "expected ipaddr, got string; a text counts as ipaddr where use.cedarschema declares"
-            in done.stdout
-        )
+        assert "expected ipaddr, got string; declare the type ipaddr in use.cedarschema" in done.stdout
 
 
 @pytest.mark.deep

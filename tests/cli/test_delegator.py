@@ -240,7 +240,7 @@ def test_all_names_of_one_person_are_listed_and_ended_together(shell: Shell) -> 
     shell.good("issue", "--task", "T", "--delegator", "alice", "--out", "late")
     for name in ("alice", "alice@example.com"):
         assert len(shell.good("list", "--live", "--delegator", name).splitlines()) == 2
-        assert "would end 2" in shell.good("revoke", "--delegator", name, "--dry-run")
+        assert "would revoke 2" in shell.good("revoke", "--delegator", name, "--dry-run")
         ops = shell.good("audit", "log", "--delegator", name, "--field", "op").split()
         assert ops == ["issue", "delegator-add", "issue"]
     shell.good("revoke", "--delegator", "alice@example.com")

@@ -147,8 +147,8 @@ def test_what_ended_without_its_proof_is_told(incident: Incident) -> None:
     edit(incident.shell.ledger, f"CREATE TRIGGER refuses {refusal}")
     done = incident.shell.run("revoke", "--token-file", "c.tok")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("ended 1 live credential of 1 identity")
-    assert "; it is not proved that the ledger refuses what leaked of it: " in done.stdout
+    assert done.stdout.startswith("revoked 1 live credential of 1 identity")
+    assert "; no proof that the ledger refuses the leaked credentials: " in done.stdout
     done = incident.shell.run("revoke", "--token-file", "c.tok", "--field", "ended")
     assert (done.returncode, done.stdout) == (0, "0\n")
     assert "warning: it is not proved that the ledger refuses what leaked of it: " in done.stderr
@@ -255,7 +255,7 @@ def test_a_dry_run_changes_nothing(incident: Incident) -> None:
     done = incident.shell.run("leak", "add", "p.jwt", "--revoke", "--dry-run")
     assert (done.returncode, done.stdout) == (0, "")
     assert "would record 1 leak" in done.stderr
-    assert "would end 2 live credentials" in done.stderr
+    assert "would revoke 2 live credentials" in done.stderr
     assert incident.shell.run("leak", "add", "p.jwt", "--dry-run").returncode == 0
     assert (incident.shell.good("audit", "log"), incident.listed()) == before
 
@@ -417,7 +417,7 @@ def test_rows_that_nobody_takes_do_not_hide_what_was_done(incident: Incident) ->
     for where in ('"$@" >/dev/full', '"$@" >&-'):
         done = incident.shell.run("leak", "add", "--revoke", "p.jwt", before=["sh", "-c", where, "sh"])
         assert done.returncode == 74
-        assert "ended 2 live credentials" in done.stderr or "nothing was live" in done.stderr
+        assert "revoked 2 live credentials" in done.stderr or "no live credential" in done.stderr
     (row,) = incident.listed()
     assert row["proved_at"] is not None
     done = incident.shell.run("leak", "close", "1", "--reason", "x", before=["sh", "-c", '"$@" >&-', "sh"])

@@ -72,7 +72,7 @@ def test_a_list_of_unknown_length_that_cannot_be_held_stops_at_the_limit(
     _, told = process.communicate(timeout=120)
     assert process.returncode == 9
     assert "more than 4500" in told
-    assert "the 4000 before its transaction were issued" in told
+    assert "the first 4000 credentials were issued" in told
     assert len((tmp_path / "out").read_text().splitlines()) == 4000
 
 
@@ -99,7 +99,7 @@ def test_yes_means_something_beside_a_number_alone(tmp_path: Path) -> None:
     """A single credential needs no confirmation."""
     refused = Shell(tmp_path).run(*LINE, "--yes")
     assert refused.returncode == 2
-    assert "--yes goes with --count or --from-file" in refused.stderr
+    assert "--yes requires --count or --from-file" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ CHANGING = [
     ("access grant carol --role auditor", "the new access credential was revoked"),
     ("sweep --rule standing", "what the command did stands"),
     ("helper git get --task PIPE4 --delegator alice", "the credential just made was revoked"),
-    ("renew", "the successor was ended; the old token works as before"),
+    ("renew", "the successor was revoked; the old token stays valid"),
 ]
 
 

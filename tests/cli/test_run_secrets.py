@@ -269,7 +269,7 @@ def test_an_authority_elsewhere_makes_them_and_sees_to_their_end(
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("shop-")
         assert done.stderr == (
-            "jitid: note: $JITID_TOKEN_FILE is an identity token, for jitid alone; for a service name --audience\n"
+            "jitid: note: $JITID_TOKEN_FILE is an identity token, for jitid only; for a service token use --audience\n"
         )
         assert not shop.made
 
@@ -284,7 +284,7 @@ def test_an_authority_elsewhere_makes_them_and_sees_to_their_end(
         (("--secret", "a b=jwt"), "invalid secret"),
         (("--secret", "key=nothing"), "is no kind of credential"),
         (("--secret", "a-b=jwt", "--secret", "A_b=opaque"), "JITID_SECRET_A_B"),
-        (("--secret", "key=jwt", "--on-exit", "keep"), "cannot go together"),
+        (("--secret", "key=jwt", "--on-exit", "keep"), "exclude each other"),
         (("--kind", "x509-svid"), "--secret NAME=x509-svid"),
     ],
 )

@@ -136,7 +136,7 @@ def test_an_output_that_nobody_takes_does_not_undo_what_was_ended(shell: Shell) 
             check=False,
         )
     assert done.returncode == 74
-    assert "ended 1 live credential" in done.stderr
+    assert "revoked 1 live credential" in done.stderr
     assert shell.run("verify", "other").returncode == 8
 
 
@@ -176,7 +176,7 @@ def test_more_than_is_permitted_ends_nothing_and_is_told(shell: Shell) -> None:
     (shell.home / "three").write_text(shell.good(*line))
     done = shell.run("scan", "three", "--revoke", "--max", "2", "--field", "life")
     assert (done.returncode, done.stdout.split()) == (2, ["active"] * 3)
-    assert "this would end more than 2" in done.stderr
+    assert "this would revoke more than 2" in done.stderr
 
 
 def test_what_is_not_proved_is_left_alone(shell: Shell) -> None:

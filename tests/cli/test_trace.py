@@ -153,7 +153,7 @@ def test_what_is_proved_ends_with_all_below_it(leaked: Leaked) -> None:
 def test_a_dry_run_ends_nothing(leaked: Leaked) -> None:
     done = leaked.shell.run("trace", "--revoke", "--dry-run", stdin=leaked.planner)
     assert done.returncode == 0
-    assert "would end 2 live credentials" in done.stderr
+    assert "would revoke 2 live credentials" in done.stderr
     assert leaked.state(leaked.planner) == leaked.state(leaked.coder) == "active"
 
 
@@ -231,7 +231,7 @@ def test_rows_that_nobody_takes_do_not_hide_what_ended(leaked: Leaked) -> None:
         line = ("trace", "--revoke", "p.jwt")
         done = leaked.shell.run(*line, before=["sh", "-c", where, "sh"])
         assert done.returncode == 74
-        assert "ended 2 live credentials" in done.stderr or "nothing was revoked" in done.stderr
+        assert "revoked 2 live credentials" in done.stderr or "nothing was revoked" in done.stderr
     assert leaked.state(leaked.coder) == "revoked"
 
 

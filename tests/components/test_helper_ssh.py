@@ -149,7 +149,7 @@ def test_within_a_run_it_descends_from_what_the_run_holds(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--kind", "jwt"), "takes keys with certificates"),
+        (("--kind", "jwt"), "accepts only keys with SSH certificates"),
         (("--kind", "ssh-cert:nothing"), "no target"),
         (("--kind", ""), "is blank"),
         (("--field", "jti"), "--field means nothing here"),

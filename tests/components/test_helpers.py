@@ -302,7 +302,7 @@ def test_within_a_run_it_is_a_further_credential_of_the_same_identity(shell: She
     assert done.returncode == 0, done.stderr
     status, valid, identity = done.stdout.split()
     assert (status, valid) == ("74", "0")
-    assert "the credential just made was ended" in done.stderr
+    assert "the new credential was revoked" in done.stderr
     listed = [json.loads(line) for line in (shell.home / "all.jsonl").read_text().splitlines()]
     assert [(one["id"], one["kind"], one["state"]) for one in listed] == [
         (identity, "opaque", "active"),

@@ -226,7 +226,7 @@ def test_a_revocation_that_was_told_survives_every_power_cut(ledger: Path) -> No
     token = _jitid("issue", "--task", "T", "--delegator", "alice", ledger=ledger)
     before = _files(ledger)
     calls = _recorded("revoke", "--task", "T", ledger=ledger)
-    assert _output(calls).startswith("ended 1 live credential")
+    assert _output(calls).startswith("revoked 1 live credential")
     for printed, files in _cuts(calls, before, seed=2):
         _restored(ledger, files)
         assert not (_is_valid(ledger, token) and printed)

@@ -267,11 +267,11 @@ def test_the_story_with_the_default_policy_beside_it(tmp_path: Path) -> None:
     begun = _told(tmp_path / "1", MORNING, begin.replace("init", "init --with-default") + examine + enact)
     assert "16 rules in 2 files: in order" in begun
     assert "\tfailed\t" not in begun
-    assert "reached by no case" not in begun
+    assert "no case reaches" not in begun
     refused = _told(tmp_path / "2", MORNING, morning)
     assert refused.endswith("\n4")
     assert "rule `asserted-up-to-moderate` forbids it" in refused
-    assert "what would pass: the same with --delegator-token-file FILE" in refused
+    assert "nearest permitted request: the same with --delegator-token-file FILE" in refused
     assert (
         _told(tmp_path / "3", MORNING, morning.replace("--sensitivity high", "").replace("REL-1", "REL-2"))
         == ""

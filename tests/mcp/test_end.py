@@ -167,7 +167,7 @@ def test_a_replaced_ledger_at_the_end_is_told(shell: Shell) -> None:
         assert server.refused("whoami")["code"] == "invalid_credential"
         status, talk = server.end()
     assert status == 3
-    assert f"the ledger knows no `{given['id']}`" in talk
+    assert f"the ledger has no `{given['id']}`" in talk
     assert not left(shell)
 
 

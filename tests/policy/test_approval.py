@@ -22,7 +22,7 @@ def test_a_permission_that_asks_permits_only_once_it_is_approved() -> None:
     assert not decision.permit
     assert decision.needs == ("security",)
     assert decision.nearest is None
-    assert decision.reason.startswith("it needs the approval of `security`: agent `planner`")
+    assert decision.reason.startswith("an approval by `security` is required: agent `planner`")
     assert asked.decide(request(), approved=frozenset({"security"})).permit
     assert not asked.decide(request(), approved=frozenset({"finance"})).permit
 
@@ -33,7 +33,7 @@ def test_a_prohibition_that_asks_steps_aside_once_it_is_approved() -> None:
     decision = asked.decide(request(scopes=("prod:db",)))
     assert decision.needs == ("sre",)
     assert decision.rules == ("prod",)
-    assert "it needs the approval of `sre` (rule `prod`)" in decision.reason
+    assert "an approval by `sre` is required (rule `prod`)" in decision.reason
     approved = asked.decide(request(scopes=("prod:db",)), approved=frozenset({"sre"}))
     assert approved.permit
     assert approved.granted == ("prod:db",)
@@ -120,7 +120,7 @@ def test_a_group_may_have_any_name_without_escapes(group: str) -> None:
     "annotation", ["@approval", '@approval("")', '@approval("  ")', r'@approval("a\"b")']
 )
 def test_an_approval_by_nobody_is_refused(annotation: str) -> None:
-    with pytest.raises(ConfigurationError, match="`@approval` names no group"):
+    with pytest.raises(ConfigurationError, match="`@approval` must be the name of a group"):
         policy(f'@id("r") {annotation} permit (principal, action, resource);')
 
 

@@ -135,16 +135,16 @@ expect = { decision = "deny" }
     told = mistakes(text)
     for line, case, part in (
         (1, None, "unknown member `foo`"),
-        (6, "a", "`request.depth` is no whole number"),
+        (6, "a", "`request.depth` must be a whole number"),
         (7, "a", "unknown member `wat` of `request`"),
         (10, None, "case 2 has no name"),
         (10, None, "`expect` has no `decision`"),
-        (13, "a", "`lifetime` goes with the decision `permit`"),
+        (13, "a", "`lifetime` requires the decision `permit`"),
         (16, "b", "`expect` has no `decision`"),
-        (19, "c", "a use has both `action` and `resource`"),
-        (23, "d", "whoever is not `known` has no groups and no manager"),
-        (27, "e", "`needs` goes with the decision `approval`"),
-        (31, "f", "another case has that name"),
+        (19, "c", "a use requires both `action` and `resource`"),
+        (23, "d", "a delegator that is not `known` has no groups and no manager"),
+        (27, "e", "`needs` requires the decision `approval`"),
+        (31, "f", "another case has the same name"),
     ):
         assert [message for at, name, message in told if (at, name) == (line, case) and part in message], part
     assert len(told) == 11
@@ -160,7 +160,7 @@ def test_a_text_in_the_place_of_a_table_is_a_mistake(member: str) -> None:
         member: '"oops"',
     }
     text = "[[case]]\n" + "".join(f"{name} = {value}\n" for name, value in case.items())
-    assert f"`{member}` is no table" in [message for _, _, message in mistakes(text)]
+    assert f"`{member}` must be a table" in [message for _, _, message in mistakes(text)]
 
 
 def test_each_mistake_of_a_case_is_told_at_its_line() -> None:
@@ -186,11 +186,11 @@ rule = ["r"]
         (3, "there is no time zone `Mars/Crater` on this machine"),
         (5, "case 1 has no name"),
         (6, "unknown member `nam`"),
-        (9, "`request.at` is no text, but a time without quotes"),
-        (10, "`hihg` is no sensitivity"),
-        (11, "`said` is no proof"),
+        (9, "`request.at` must be text; a time must be in quotes"),
+        (10, "unknown sensitivity `hihg`"),
+        (11, "unknown proof `said`"),
         (12, "scope `no scope!` has a character that no scope can have"),
-        (14, "`maybe` is no decision"),
+        (14, "unknown decision `maybe`"),
         (15, "`long` is no duration"),
         (16, "unknown member `rule` of `expect`"),
     ]

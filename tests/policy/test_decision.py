@@ -46,7 +46,7 @@ def test_a_rule_that_cannot_be_evaluated_denies(effect: str) -> None:
     decision = policy(PERMIT_ALL, broken).decide(request())
     assert not decision.permit
     assert decision.rules == ("broken",)
-    assert "rule `broken` gave no answer" in decision.reason
+    assert "rule `broken` could not be evaluated" in decision.reason
 
 
 def test_the_rule_at_fault_is_named_whatever_its_file() -> None:

@@ -85,7 +85,7 @@ def test_many_rules_that_cannot_be_evaluated_are_all_named() -> None:
 )
 def test_what_would_exhaust_the_stack_is_refused_with_its_place(condition: str) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"`2.cedar`, line 3: a rule is nested more than 100 brackets"
+        ConfigurationError, match=r"`2.cedar`, line 3: a rule is nested too deeply: more than 100 brackets"
     ):
         policy(PERMIT_ALL, "// one\n" + PERMIT_ALL.replace("all", "x") + RULE.format(condition))
 

@@ -12,12 +12,12 @@ from jitid.policy.policy_request import NO_DIRECTORY_FACTS, DirectoryFacts, Poli
 from jitid.values.times import parse_duration, parse_time
 from tests.policy.asking import DEFAULT, NOON, PERMIT_ALL, policy, request, requests
 
-OWN_LOGIN_ONCE = "once that is in the directory (jitid delegator add)"
+OWN_LOGIN_ONCE = "after this name is registered (jitid delegator add)"
 
 
 def once(name: str) -> str:
     """Return the advice to add a delegator to the directory."""
-    return f"once `{name}` is in the directory (jitid delegator add {name})"
+    return f"after `{name}` is registered (jitid delegator add {name})"
 
 
 def follow(asked: PolicyRequest, advice: str) -> PolicyRequest:
@@ -45,11 +45,11 @@ def _follow(asked: PolicyRequest, part: str) -> PolicyRequest:
             # The directory has no facts about that delegator.
             agent = DirectoryFacts(registered=asked.standing.registered, owner=asked.standing.owner)
             return asked._replace(delegator="user:tester", delegator_proof="os-user", standing=agent)
-        case ["once", "that"]:
+        case ["after", "this"]:
             assert asked.delegator == "user:tester"
             assert part == OWN_LOGIN_ONCE
             return asked._replace(standing=asked.standing._replace(known=True))
-        case ["once", _]:
+        case ["after", _]:
             # Adding a delegator makes only that delegator known.
             assert part == once(asked.delegator)
             return asked._replace(standing=asked.standing._replace(known=True))
@@ -129,7 +129,7 @@ def test_what_is_fixed_is_not_advised(asked: PolicyRequest) -> None:
         (
             {"sensitivity": "high", "standing": NO_DIRECTORY_FACTS, "delegator_proof": "asserted"},
             {"sensitivity"},
-            f"the same with your own login name as --delegator and {OWN_LOGIN_ONCE}",
+            f"the same with your login name as --delegator and {OWN_LOGIN_ONCE}",
         ),
         (
             {"sensitivity": "high", "standing": NO_DIRECTORY_FACTS, "delegator_proof": "asserted"}
@@ -147,7 +147,7 @@ def test_what_is_fixed_is_not_advised(asked: PolicyRequest) -> None:
         (
             {"sensitivity": "high", "scopes": tuple(f"{number}:*" for number in range(7))},
             {"sensitivity"},
-            f"the same without {' '.join(f'--scope `{number}:*`' for number in range(5))}, nor any other",
+            f"the same without {' '.join(f'--scope `{number}:*`' for number in range(5))}, all others",
         ),
     ],
 )
@@ -187,7 +187,7 @@ def test_the_least_change_is_advised(fields: dict[str, object], fixed: set[str],
         (
             'context.delegator_proof == "asserted"',
             {"delegator_proof": "asserted"},
-            "the same with your own login name as --delegator",
+            "the same with your login name as --delegator",
         ),
         (
             'context.delegator_proof == "asserted" || context.delegator != Delegator::"user:alice@example.com"',

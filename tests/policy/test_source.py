@@ -171,16 +171,16 @@ def test_names_of_all_sorts_are_read_exactly_as_cedar_reads_them(rule: str) -> N
     ("text", "message"),
     [
         ("permit(principal, action, resource);", '`p.cedar`, line 1: a policy has no `@id("NAME")`'),
-        (f"{PERMIT_ALL}\n\n{PERMIT_ALL}", "`p.cedar`, line 4: `all` is a rule of `p.cedar` already"),
-        ("@id permit(principal, action, resource);", "line 1: `@id` `` is not 1 to 64"),
-        ('@id("a b") permit(principal, action, resource);', "line 1: `@id` `a b` is not 1 to 64"),
-        (r'@id("\u{41}") permit(principal, action, resource);', "is not 1 to 64"),
-        ('@id("default-deny") permit(principal, action, resource);', "decisions use themselves"),
+        (f"{PERMIT_ALL}\n\n{PERMIT_ALL}", "`p.cedar`, line 4: `all` is already a rule of `p.cedar`"),
+        ("@id permit(principal, action, resource);", "line 1: `@id` `` must have 1 to 64"),
+        ('@id("a b") permit(principal, action, resource);', "line 1: `@id` `a b` must have 1 to 64"),
+        (r'@id("\u{41}") permit(principal, action, resource);', "must have 1 to 64"),
+        ('@id("default-deny") permit(principal, action, resource);', "is a reserved word"),
         ('@id("a") @max_ttl("soon") permit(principal, action, resource);', "rule `a`: `@max_ttl`: `soon`"),
         ('@id("a") @max_ttl("0") permit(principal, action, resource);', "rule `a`: `@max_ttl`"),
         ('@id("a") @max_ttl permit(principal, action, resource);', "rule `a`: `@max_ttl`"),
-        ('@id("a") @max_ttl("1h") forbid(principal, action, resource);', "would limit nothing"),
-        ('@id("a") permit(principal == ?principal, action, resource);', "holds a template"),
+        ('@id("a") @max_ttl("1h") forbid(principal, action, resource);', "has no effect"),
+        ('@id("a") permit(principal == ?principal, action, resource);', "templates, with"),
         (f'{PERMIT_ALL}// x;\r@id("a")\npermit(principal action);', "`p.cedar`, line 3: unexpected token"),
         ('@id("a") permit(principal, action, resource)', "line 1: unexpected end"),
         ("\ud800", "`p.cedar`, line 1: "),
@@ -197,7 +197,7 @@ def test_a_policy_that_cannot_be_used_is_refused_with_its_place(text: str, messa
 
 def test_a_name_is_unique_over_all_files() -> None:
     """A decision names a rule, and the name must lead to one place."""
-    with pytest.raises(ConfigurationError, match=r"`2.cedar`, line 1: `all` is a rule of `1.cedar` already"):
+    with pytest.raises(ConfigurationError, match=r"`2.cedar`, line 1: `all` is already a rule of `1.cedar`"):
         policy(PERMIT_ALL, PERMIT_ALL)
 
 

@@ -140,21 +140,23 @@ def explain(
 
 def _document(snapshot: View, seq: int | None) -> dict[str, Any]:
     if seq is None:
-        raise UsageError("nothing is named", "give an id, a token on standard input, or --event N")
+        raise UsageError(
+            "an id, a token or an event is required", "pass an id, a token on standard input, or --event N"
+        )
     event = snapshot.event(seq) if 0 < seq < 1 << 62 else None
     if event is None:
         raise NotFoundError(f"the audit log has no event {seq}", "see: jitid audit log")
     document = event.document()
     if document["op"] == "use":
         raise UsageError(
-            f"event {seq} tells of uses of credentials, and what is explained is an issue, a renewal or a denial",
-            "each use with its rules and its reason: "
+            f"event {seq} records uses of credentials; only issues, renewals and denials can be explained",
+            "to show each use with its rules and reason: "
             f"jitid audit log --event {seq} --at {format_time(document['at'])}",
         )
     if document["op"] not in DECISIONS:
         raise UsageError(
-            f"event {seq} tells of no decision: it is {quote(document['op'])}",
-            f"decisions are {', '.join(DECISIONS)}: jitid audit log --operation denial",
+            f"event {seq} is not a decision: its operation is {quote(document['op'])}",
+            f"decisions are {', '.join(DECISIONS)}; to list denials: jitid audit log --operation denial",
         )
     return document
 
@@ -169,12 +171,12 @@ def _stored(snapshot: View, digest: str | None) -> tuple[list[tuple[str, str]], 
     try:
         files = kept(snapshot, digest)
         if files is None:
-            return [], None, f"the ledger has no text of the policy {digest}"
+            return [], None, f"the ledger does not have the text of the policy {digest}"
         return files, Policy(files), None
     except IntegrityError as error:
         return [], None, error.message
     except ConfigurationError as error:
-        return [], None, f"this jitid cannot read the policy that decided: {error.message}"
+        return [], None, f"this version of jitid cannot read the policy of the decision: {error.message}"
 
 
 def _agreed(terms: Callable[[], Terms]) -> tuple[Terms | None, str | None]:
@@ -297,7 +299,7 @@ def _decide_now(
         unapproved = terms.policy.decide(current, narrow=narrow, explain=False)
         if unapproved.needs:
             groups = " and ".join(map(quote, unapproved.needs))
-            reason = f"{result.reason}, with the approval of then; a new request needs that of {groups} again"
+            reason = f"{result.reason}, with the earlier approval; a new request requires one by {groups}"
             result = result._replace(reason=reason)
     limit = governance.longest(entry.agent)
     if result.lifetime is not None and limit is not None:

@@ -21,7 +21,7 @@ Files = tuple[tuple[str, str], ...]
 
 
 class StoredPolicy(Operation["Files"]):
-    """Return the files of a policy that decided something once."""
+    """Return the files of a policy that made a recorded decision."""
 
     roles = ("auditor", "admin")
     effect = READS
@@ -32,7 +32,7 @@ class StoredPolicy(Operation["Files"]):
 
 
 class ReplayDecisions(Operation["Replayed"]):
-    """Ask two policies about everything that was decided, and tell what they decide differently."""
+    """Replay recorded decisions under two policies, and return the differences."""
 
     roles = ("auditor", "admin")
     effect = READS
@@ -44,12 +44,19 @@ class ReplayDecisions(Operation["Replayed"]):
     """Only decisions from then on, in seconds since the epoch."""
 
 
-class Explain(Operation["Explanation"]):
-    """Explain a decision: its inputs, its rules, and what would be decided now.
+_THEN = (
+    "decision=then.decision reason event operation at by id jti count rules=then.rules granted=then.granted refused "
+    "lifetime=then.lifetime needs=then.needs"
+)
+_REQUEST = "asked"
 
-    It is the one that made a credential, the latest of an identity, or that of an audit event. The rules are
-    shown as they were then, with the hash of each. What would be decided now is told as if the same were asked
-    today, of the policy and the directory as they are, on a task that is open.
+
+class Explain(Operation["Explanation"]):
+    """Explain a decision: inputs, rules, and today's outcome.
+
+    Explains the decision for a credential, for the latest credential of an identity, or of an audit event. Rules are
+    shown with their text and hash at the time of the decision. Today's outcome is that of the same request with the
+    current policy and directory, on an open task.
     """
 
     roles = ("auditor", "admin")
@@ -59,8 +66,7 @@ class Explain(Operation["Explanation"]):
     function = "identity.inspect:explain"
     view = Columns(
         "jitid.explain/1",
-        "decision=then.decision reason event operation at by id jti count rules=then.rules granted=then.granted "
-        "refused lifetime=then.lifetime needs=then.needs asked approvers policy stored texts now differs",
+        f"{_THEN} {_REQUEST} approvers policy stored texts now differs",
         durations="lifetime",
         single=True,
     )
@@ -68,19 +74,17 @@ class Explain(Operation["Explanation"]):
     subject: str | None = local(subject_arg())
     id: str | None = value(ID, default=None)
     token: Secret | None = None
-    event: int | None = opt(
-        EVENT, "--event", help="The decision of audit event N, such as a denial.", default=None
-    )
+    event: int | None = opt(EVENT, "--event", help="Explain audit event N, such as a denial.", default=None)
 
 
 class SuggestPolicy(Operation["list[Suggestion]"]):
-    """Write the policy that permits an agent what it needs.
+    """Suggest a policy from the recorded practice of an agent.
 
-    It permits the scopes that were used where use is reported, otherwise those that were granted, to whom, for
-    how long and when it happened, and nothing besides. With --task alone it is about all agents of that task.
+    It permits the scopes that were used, or were granted if no use was reported. Delegators, lifetimes and times are
+    limited to the recorded ones. With --task alone: all agents of that task.
     """
 
-    summary = "Return the policy that permits an agent what it needs."
+    summary = "Suggest a policy from the recorded practice of an agent."
     roles = ("auditor", "admin")
     effect = READS
     task_in = "task"
@@ -93,12 +97,12 @@ class SuggestPolicy(Operation["list[Suggestion]"]):
         durations="max_ttl",
     )
 
-    agent: str | None = optional_arg(AGENT, "[NAME]", help="The name of an agent.", default=None)
-    task: str | None = opt(TASK, "--task", help="What was issued on this task alone.", default=None)
+    agent: str | None = optional_arg(AGENT, "[NAME]", help="Name of an agent.", default=None)
+    task: str | None = opt(TASK, "--task", help="Only credentials of this task.", default=None)
     days: int = opt(
         typed_as(number(1, 3_660), parse=COUNT.parse),
         "--days",
-        help="For how many days to look back (default: 90).",
+        help="Number of days to look back (default: 90).",
         absent=90,
     )
     """The number of UTC days to look back, today included."""

@@ -27,19 +27,19 @@ def stored_policy(context: Context, operation: ops.StoredPolicy) -> ops.Files:
     with context.ledger.read() as snapshot:
         if len(digits) < _LEAST or not set(digits) <= set("0123456789abcdef") or len(digits) > 64:
             raise UsageError(
-                f"{quote(digest)} is no digest of a policy",
-                "it has 64 hexadecimal digits; the first ones will do",
+                f"{quote(digest)} is not a digest of a policy",
+                f"expected 64 hexadecimal digits, or the first {_LEAST} or more",
             )
         digests = RequestStore(snapshot).policies(digits)
         if not digests:
             raise NotFoundError(
-                f"no policy with the digest {quote(digest)} ever decided anything here",
+                f"no recorded decision has a policy with the digest {quote(digest)}",
                 "see: jitid audit log --format jsonl",
             )
         if len(digests) > 1:
             raise UsageError(
-                f"{len(digests)} policies have digests that begin with {quote(digest)}",
-                "give more digits of it",
+                f"{len(digests)} policies have a digest that begins with {quote(digest)}",
+                "use more digits",
             )
         files = kept(snapshot, digests[0])
         assert files is not None

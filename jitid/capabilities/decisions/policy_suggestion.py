@@ -67,9 +67,9 @@ def suggest(
 
     """
     if agent is None and task is None:
-        raise UsageError("nothing is named to be looked at", "name an agent, or a task with --task")
+        raise UsageError("an agent or a task is required", "name an agent, or a task with --task")
     if task is not None and ownership.named(snapshot, task, None, all_=True) is None:
-        raise NotFoundError(f"there never was a task {label(task)}", "jitid task list shows what there is")
+        raise NotFoundError(f"the ledger has no task {label(task)}", "to list tasks: jitid task list")
     since = midnight(snapshot.now, days)
     practices = decisions_store.practices(snapshot, since, agent, task)
     if not practices:
@@ -77,7 +77,7 @@ def suggest(
         raise NotFoundError(
             f"nothing was issued to {subject} since {format_time(since)}"
             + ("" if task is None else f" on task {label(task)}"),
-            "look further back with --days, or see: jitid list",
+            "use a longer period with --days, or see: jitid list",
         )
     return [suggestion(practice, zone=zone, zone_name=zone_name) for practice in practices]
 
@@ -136,7 +136,7 @@ def suggestion(practice: Practice, *, zone: tzinfo | None, zone_name: str) -> Su
     )
     rules = [f"{name}-issue"]
     policies = [
-        _heading(practice, scopes, f"as {zone_name} tells them" if enough else _too_few(practice, days)),
+        _heading(practice, scopes, f"in the time zone {zone_name}" if enough else _too_few(practice, days)),
         issue,
     ]
     if practice.scopes:
@@ -192,7 +192,9 @@ def _too_few(practice: Practice, days: int) -> str:
     """Return why no condition on the time is suggested."""
     credentials = f"{practice.credentials} credential{'' if practice.credentials == 1 else 's'}"
     day_count = f"{days} day{'' if days == 1 else 's'}"
-    return f"left open, as there were too few ({credentials} on {day_count}; {CREDENTIALS} on {DAYS} days are enough)"
+    return (
+        f"not limited, too few records ({credentials} on {day_count}; required: {CREDENTIALS} on {DAYS} days)"
+    )
 
 
 def _permit(name: str, ttl_annotation: str, agent: str, action: str, conditions: Iterable[str]) -> str:
@@ -202,19 +204,19 @@ def _permit(name: str, ttl_annotation: str, agent: str, action: str, conditions:
 
 
 def _heading(practice: Practice, scopes: _Scopes, times: str) -> str:
-    usage = f"{practice.identities:,} identities; no use of them was reported"
+    usage = f"{practice.identities:,} identities; no use was reported"
     if practice.reported:
         usage = f"{practice.uses:,} uses of {practice.identities:,} identities"
     first, last = map(format_time, (practice.first_at, practice.last_at))
-    scopes_line = f"Scopes: those {practice.scopes_from}, {len(practice.scopes)}"
+    scopes_line = f"Scopes: {len(practice.scopes)} {practice.scopes_from}"
     if scopes.patterns:
-        scopes_line += f"; where more than {ALIKE} differ in one segment, what they have in common"
+        scopes_line += f"; if more than {ALIKE} differ in one segment only, a pattern replaces them"
     end_name = "last use" if practice.reported else "end"
     lines = [
-        f"What agent {practice.agent} needs, by {usage}:",
+        f"Suggested policy for agent {practice.agent}, from {usage}:",
         f"{practice.credentials:,} credentials from {first} to {last}.",
         f"{scopes_line}.",
-        f"Lifetime: {format_duration(practice.longest)}, the longest from an identity's first issue to its {end_name}.",
+        f"Lifetime: {format_duration(practice.longest)}, the longest from first issue to {end_name} of an identity.",
         f"Hours and weekdays: {times}.",
     ]
     return "".join(f"// {safe(line)}\n" for line in lines)

@@ -16,8 +16,8 @@ _SENTENCES = {
     "refused": "would be refused",
     "approval": "would need an approval",
     "permitted": "would be permitted",
-    "lifetime": "would live for another time",
-    "scopes": "would hold other scopes",
+    "lifetime": "would have another lifetime",
+    "scopes": "would have other scopes",
     "needs": "would need another approval",
 }
 """Words for each value of `change`."""
@@ -82,7 +82,7 @@ def summary(replayed: Replayed) -> list[str]:
     if replayed.denials:
         decided += f" and {counted(replayed.denials, 'denial')}"
     verb = "was" if replayed.credentials == 1 and not replayed.denials else "were"
-    lines = [f"{decided} {verb} decided, {counted(replayed.requests, 'distinct request')}"]
+    lines = [f"{decided} {verb} replayed, {counted(replayed.requests, 'distinct request')}"]
     totals: dict[tuple[str, bool], tuple[int, int]] = {}
     for change in replayed.changes:
         key = (_word(change.old, change.new), change.denied)

@@ -84,7 +84,7 @@ def _kind(value: str, _label: str) -> str:
 
 def _identity(value: str, _label: str) -> str:
     if parse_id(value)[0] != "jid":
-        raise UsageError(f"{quote(value)} is no parent", "an identity's id begins with jid_")
+        raise UsageError(f"{quote(value)} is not the id of an identity", "an identity's id begins with jid_")
     return value
 
 
@@ -139,23 +139,25 @@ class Filter(Declared):
     nothing.
     """
 
-    task: str | None = _where(_of_task, filtered(TASK, TASK_FILTER), "--task", help="Of this task.", few=True)
+    task: str | None = _where(
+        _of_task, filtered(TASK, TASK_FILTER), "--task", help="Only this task.", few=True
+    )
     """`OWNER/NAME`; a bare name matches the tasks of all openers."""
     delegator: str | None = _where(
         _of_delegator,
         filtered(DELEGATOR),
         "--delegator",
-        help="Of this root delegator, or delegated by agent:NAME.",
+        help="Only this root delegator, or from agent:NAME.",
     )
     agent: str | None = _where(
         "i.agent = (SELECT id FROM term WHERE text = :it)",
         filtered(AGENT),
         "--agent",
-        help="Of this agent.",
+        help="Only this agent.",
         few=True,
     )
     kind: str | None = _where(
-        "c.kind = :it", filtered(typed_as(ANY_KIND, parse=_kind)), "--kind", help="Of this kind."
+        "c.kind = :it", filtered(typed_as(ANY_KIND, parse=_kind)), "--kind", help="Only this kind."
     )
     state: str | None = _where(
         lambda state, _: _STATES.get(state, "c.ended_as = :it"),
@@ -163,16 +165,16 @@ class Filter(Declared):
         "--state",
         help="pending, active, expired, revoked, retired or superseded.",
     )
-    live: bool = _only(_STATES["active"], "--live", help="Only what is alive.")
+    live: bool = _only(_STATES["active"], "--live", help="Only live credentials.")
     unsettled: bool = _only(
         # There are always few of them: the index on unsettled credentials finds them.
         "NOT ({LIVE}) AND c.id IN (SELECT credential FROM outside WHERE settled_at IS NULL)",
         "--unsettled",
-        help="Only what has ended, and is still to be ended at its target.",
+        help="Only ended ones not yet confirmed by their target.",
         few=True,
     )
     sensitivity: str | None = _where(
-        "i.sensitivity = :it", filtered(SENSITIVITY), "--sensitivity", help="Of this sensitivity."
+        "i.sensitivity = :it", filtered(SENSITIVITY), "--sensitivity", help="Only this sensitivity."
     )
     delegator_proof: str | None = _where(
         "i.proof = :it",
@@ -180,33 +182,43 @@ class Filter(Declared):
             choice("asserted", "os-user", "credential", "oidc", FORMER_PROOF, metavar="PROOF", label="proof")
         ),
         "--proof",
-        help="Delegator proved so: asserted, os-user, credential, parent or oidc.",
+        help="Proof: asserted, os-user, credential, parent or oidc.",
     )
     scope: str | None = _where(
-        _among("c.scopes"), filtered(SCOPE), "--scope", help="Holding exactly this scope."
+        _among("c.scopes"), filtered(SCOPE), "--scope", help="Only with exactly this scope."
     )
     audience: str | None = _where(
-        _among("au.text"), filtered(AUDIENCE), "--audience", help="Meant for this audience."
+        _among("au.text"), filtered(AUDIENCE), "--audience", help="Only for this audience."
     )
     purpose: str | None = _where(
-        "t.purpose = :it", text(MAX_PURPOSE, "the purpose"), "--purpose", help="Of a task with this purpose."
+        "t.purpose = :it", text(MAX_PURPOSE, "the purpose"), "--purpose", help="Only tasks with this purpose."
     )
     id: str | None = _where(
         lambda id_, _: "c.jti = :it" if id_.startswith("jti_") else "i.uid = :it",
         ID,
         "--id",
-        help="This identity or credential.",
+        help="Only this identity or credential.",
         few=True,
     )
     parent: str | None = _where(
-        "p.uid = :it", typed_as(ID, parse=_identity), "--parent", help="Delegated by this identity.", few=True
+        "p.uid = :it",
+        typed_as(ID, parse=_identity),
+        "--parent",
+        help="Only children of this identity.",
+        few=True,
     )
     depth: int | None = _where(
-        "i.depth = :it", COUNT, "--depth", help="Only identities with N delegations above them."
+        "i.depth = :it", COUNT, "--depth", help="Only this depth: N delegations from the root."
     )
-    signed_by: str | None = _where("k.kid = :it", filtered(KEY_ID), "--signed-by", help="Signed by this key.")
-    issued_since: int | None = _where("c.issued_at >= :it", TIME, "--since", help="From TIME on (RFC 3339).")
-    issued_until: int | None = _where("c.issued_at < :it", TIME, "--until", help="Before TIME (RFC 3339).")
+    signed_by: str | None = _where(
+        "k.kid = :it", filtered(KEY_ID), "--signed-by", help="Only signed by this key."
+    )
+    issued_since: int | None = _where(
+        "c.issued_at >= :it", TIME, "--since", help="Issued at TIME or later (RFC 3339)."
+    )
+    issued_until: int | None = _where(
+        "c.issued_at < :it", TIME, "--until", help="Issued before TIME (RFC 3339)."
+    )
     expires_before: int | None = _where(
         "c.expires_at < :it", TIME_AHEAD, "--expires-before", help="Expiring before TIME (RFC 3339)."
     )

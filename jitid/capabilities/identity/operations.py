@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Verify(Operation["Credential"]):
-    """Say whether a token is valid: silent and 0 if it is, 8 with the reason on standard error if not.
+    """Verify a token: exit 0 if it is valid, 8 if not.
 
-    Signature, issuer, type, audience, expiry, the ledger's state of it and of everything it descends from
-    are checked. The token is read from FILE or from standard input. With --published, or --jwks and --status-list,
-    no ledger is asked: what was published says whether it was ended.
+    Checks signature, issuer, type, audience and expiry, and the ledger's state of the token and its ancestors. An
+    invalid token is reported on standard error with the reason; a valid one prints nothing. With --published, or
+    --jwks and --status-list, published keys and status lists replace the ledger.
     """
 
-    summary = "Say whether a token is valid now."
+    summary = "Verify a token."
     roles = ("verifier", "responder", "auditor")
     for_own = True
     effect = READS
@@ -34,33 +34,33 @@ class Verify(Operation["Credential"]):
         optional_arg(
             FILE,
             "[FILE]",
-            help="A file with a token; standard input if absent or `-`.",
+            help="File with a token (default: stdin).",
             verb_refuses_tokens=True,
         )
     )
     token: Secret
     audiences: tuple[str, ...] = opts(
-        AUDIENCE, "--audience", help="Accept tokens meant for AUD; repeatable.", default=()
+        AUDIENCE, "--audience", help="Accept tokens for AUD; repeatable.", default=()
     )
     """The token must be for one of these audiences; empty: for any audience whose tokens the caller sees."""
     status_list: str | None = local(
-        opt(FILE, "--status-list", help="Ask no ledger but this status list, which the token names.")
+        opt(FILE, "--status-list", help="Status list to use instead of a ledger.")
     )
-    jwks: str | None = local(opt(FILE, "--jwks", help="With --status-list: the keys that sign both (JWKS)."))
+    jwks: str | None = local(opt(FILE, "--jwks", help="With --status-list: the signing keys (JWKS)."))
     published: str | None = local(
-        opt(FOLDER, "--published", help="Ask no ledger but what `jitid publish` wrote into DIR.")
+        opt(FOLDER, "--published", help="Folder of `jitid publish` instead of a ledger.")
     )
     issuer: str | None = local(
         opt(
             texts(check_issuer, "ISS", {}),
             "--issuer",
-            help="Without a ledger: whose tokens are taken (default: the setting).",
+            help="Without a ledger: accepted issuer (default: setting).",
         )
     )
 
 
 class HandBack(Operation["HandedBack"]):
-    """End the identity of the token's holder, or an identity that descends from it."""
+    """Revoke the identity of the token's holder, or one of its descendants."""
 
     for_anybody = True
 

@@ -27,9 +27,7 @@ def recognise(snapshot: View, line: str) -> Credential:
     try:
         parsed = openssh.parse_certificate(line)
     except ValueError:
-        raise InvalidCredentialError(
-            "the text is not the line of an SSH certificate as an authority of a ledger signs it"
-        ) from None
+        raise InvalidCredentialError("not an SSH certificate as jitid signs it") from None
     key = next(
         (
             key
@@ -50,9 +48,11 @@ def recognise(snapshot: View, line: str) -> Credential:
         or credential.fingerprint != sha256(parsed.blob).digest()
         or credential.signed_by != key.kid
     ):
-        raise InvalidCredentialError("the certificate is not the one that the ledger remembers under its id")
+        raise InvalidCredentialError("the certificate differs from the recorded one with its id")
     if not _as_signed(credential, parsed):
-        raise InvalidCredentialError("the ledger's row is not what was signed: the ledger was changed")
+        raise InvalidCredentialError(
+            "the ledger's row differs from the signed certificate: the ledger was changed"
+        )
     if key.revoked_at is not None and credential.ended_at is None:
         raise InvalidCredentialError("the key that signed the certificate was revoked")
     return credential
@@ -65,7 +65,7 @@ def _verify(parsed: Certificate, public: bytes) -> None:
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(parsed.signature, parsed.signed)
     except InvalidSignature:
-        raise InvalidCredentialError("the certificate's signature is wrong") from None
+        raise InvalidCredentialError("the signature of the certificate is invalid") from None
 
 
 def _raw(key_id: str) -> bytes:

@@ -28,10 +28,10 @@ from jitid.values.names import spiffe_id
 from jitid.values.record import Record
 from jitid.values.secret import fingerprint
 
-MISTYPED = "the opaque token is mistyped: its checksum does not fit"
-SHOWN = "a certificate is no secret, and proves nothing about who sends it"
+MISTYPED = "the opaque token is mistyped: its checksum is wrong"
+SHOWN = "a certificate is public: it does not authenticate the sender"
 """The refusal of a certificate where a token must grant a right."""
-NO_RIGHT = "a JWT-SVID proves an identity, and carries no right"
+NO_RIGHT = "a JWT-SVID proves an identity only: it grants no right"
 """The refusal of a JWT-SVID where a token must grant a right."""
 
 
@@ -113,7 +113,7 @@ def _must_be_shown(*, shown: bool) -> None:
     if not shown:
         raise InvalidCredentialError(
             SHOWN,
-            "take a credential of a kind that is a secret, such as jwt",
+            "use a credential of the kind jwt or opaque",
         )
 
 
@@ -143,13 +143,15 @@ def _recognise_certificate(snapshot: View, certificate: str, *, shown: bool) -> 
         or credential.fingerprint != presented.fingerprint
         or credential.claims_hash != sha256(presented.signed).digest()
     ):
-        raise InvalidCredentialError("the certificate is not the one that the ledger remembers")
+        raise InvalidCredentialError("the certificate differs from the recorded one with its id")
     if (
         not _names(credential, presented.uri)
         or presented.not_before != credential.issued_at - TOLERANCE
         or presented.not_after != credential.expires_at - 1
     ):
-        raise InvalidCredentialError("the ledger's row is not what was signed: the ledger was changed")
+        raise InvalidCredentialError(
+            "the ledger's row differs from the signed claims: the ledger was changed"
+        )
     _check_key(key, credential, "the certificate")
     return credential
 
@@ -205,10 +207,12 @@ def as_remembered(
         or credential.fingerprint != fingerprint(parsed.canonical)
         or credential.signed_by != parsed.kid
     ):
-        raise InvalidCredentialError("the token is not the one that the ledger remembers under its jti")
+        raise InvalidCredentialError("the token differs from the recorded one with its jti")
     as_signed = _KINDS[parsed.typ]
     if credential.kind != as_signed.kind or not as_signed.agrees(credential, parsed.claims):
-        raise InvalidCredentialError("the ledger's row is not what was signed: the ledger was changed")
+        raise InvalidCredentialError(
+            "the ledger's row differs from the signed claims: the ledger was changed"
+        )
     _check_key(keys[parsed.kid], credential, "the token")
     return credential
 

@@ -75,7 +75,7 @@ def revoke(
 def _check(selection: Selection) -> None:
     if not any(selection):
         raise UsageError(
-            "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
+            "a selection is required", "name ids, or select by --task, --delegator, --agent or --tree"
         )
 
 
@@ -103,8 +103,8 @@ def _facts(selection: Selection) -> dict[str, Any]:
 def _found(radius: Radius) -> Radius:
     if not radius.matched:
         raise NotFoundError(
-            "the selection matches nothing, dead or alive; nothing was changed",
-            "jitid list shows what there is",
+            "the selection matches no credential, live or ended; nothing was changed",
+            "to list credentials: jitid list",
         )
     return radius
 
@@ -135,10 +135,10 @@ def hand_back(transaction: Transaction, names: Names, token: str, id_: str, reas
     credential = _credential(transaction, id_)
     if credential is None or not _is_below(transaction, credential, holder):
         # The refusal does not reveal whether the ledger has the identity.
-        refusal = f"rule `{RULE}`: {id_} is neither {holder.id} nor an identity that descends from it"
+        refusal = f"rule `{RULE}`: {id_} is neither {holder.id} nor a descendant of this identity"
         raise PolicyDeniedError(
             f"denied: {refusal}; nothing was changed",
-            "only what was delegated from one's own credential can be handed back, and that itself",
+            "a token revokes its own identity and that identity's descendants only",
             {
                 "hand_back": id_,
                 "holder": holder.id,

@@ -127,8 +127,8 @@ def guard(radius: Radius, limit: int) -> None:
     """
     if radius.credentials > limit:
         raise TooManyError(
-            f"this would end more than {limit}: {blast(radius)}; nothing was changed",
-            f"look at it with --dry-run, then repeat it with --yes or --max {radius.credentials}",
+            f"this would revoke more than {limit}: {blast(radius)}; nothing was changed",
+            f"check with --dry-run, then repeat with --yes or --max {radius.credentials}",
         )
 
 
@@ -136,8 +136,8 @@ def at_targets(ended: Ended) -> str | None:
     """Return the outcome at targets as text; None if no target is involved."""
     parts = []
     if ended.confirmed:
-        parts.append(f"of {ended.confirmed} the target has confirmed that nothing is left there")
+        parts.append(f"{ended.confirmed} confirmed as deleted at the target")
     if ended.unsettled or ended.unsupported:
-        ending = "" if parts else " confirmed that nothing is left there"
-        parts.append(f"of {ended.unsettled + ended.unsupported} no target has{ending}")
-    return " and ".join(parts) or None
+        ending = "" if parts else " as deleted at the target"
+        parts.append(f"{ended.unsettled + ended.unsupported} not confirmed{ending}")
+    return ", ".join(parts) or None

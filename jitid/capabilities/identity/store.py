@@ -73,9 +73,7 @@ def _credential(row: Any) -> Credential:
     try:
         return _from_row(row)
     except (TypeError, ValueError, AttributeError) as error:
-        raise IntegrityError(
-            "a row of the ledger holds what no ledger writes", "run: jitid audit verify"
-        ) from error
+        raise IntegrityError("a row of the ledger has invalid values", "run: jitid audit verify") from error
 
 
 def _from_row(row: Any) -> Credential:
@@ -349,7 +347,7 @@ class CredentialStore(Store):
         from jitid.capabilities.identity.filter_store import SORT_KEYS
 
         if sort not in SORT_KEYS:
-            raise UsageError(f"cannot sort by {quote(sort)}", f"sort by one of: {', '.join(SORT_KEYS)}")
+            raise UsageError(f"invalid sort key {quote(sort)}", f"sort by one of: {', '.join(SORT_KEYS)}")
         where, values, selective = chosen.conditions(self._now)
         order = SORT_KEYS[sort]
         if sort == "issued_at" and after is not None:
@@ -379,7 +377,7 @@ class CredentialStore(Store):
             raw=raw,
         )
         if row is None:
-            raise NotFoundError(f"no credential {quote(after)} to continue after")
+            raise NotFoundError(f"the ledger has no credential {quote(after)} to continue after")
         return {"sort_value": row[0], "sort_key": row[1]}
 
     def subtree(self, identity: int, limit: int) -> list[Credential]:
@@ -503,9 +501,7 @@ class CredentialChanges(Changes, CredentialStore):
             **values,
         )
         if bytes_count != count:
-            raise IntegrityError(
-                "the id of a credential is not what a ledger writes", "run: jitid audit verify"
-            )
+            raise IntegrityError("the id of a credential in the ledger is invalid", "run: jitid audit verify")
         return sha256(joined or b"").hexdigest()
 
     def end_one(self, key: int, state: State) -> str:

@@ -112,7 +112,7 @@ def _both(kinds: tuple[str, ...] | None, other_kinds: tuple[str, ...] | None) ->
     return tuple(kind for kind in kinds if kind in other_kinds)
 
 
-_NEW_TASK = "the work goes on as a new task: jitid issue --task NAME"
+_NEW_TASK = "to continue, open a new task: jitid issue --task NAME"
 
 
 def check_audience(credential: Credential, audiences: Collection[str] | None) -> None:
@@ -188,7 +188,7 @@ def root_proof(credential: Credential, lineage: Sequence[Ancestor]) -> str:
 
 def _end(credential: Credential, state: State) -> str:
     if state is State.PENDING:
-        return "is pending: its secret was never confirmed"
+        return "is pending: its issue was never confirmed"
     if state is State.EXPIRED:
         return f"expired at {format_time(credential.expires_at)}"
     ended_at = credential.ended_at if credential.ended_at is not None else credential.superseded_at
@@ -213,17 +213,17 @@ def find(snapshot: View, id_: str) -> Credential:
     )
     if credential is None:
         pruned = expiry.last_pruning(snapshot)
-        hint = "list what there is: jitid list"
+        hint = "to list credentials: jitid list"
         if pruned is not None:
             pruned_before = format_time(pruned.before)
-            hint += f"; the ledger was pruned of what had ended before {pruned_before}: see jitid audit log"
-        raise NotFoundError(f"the ledger knows no {quote(id_)}", hint)
+            hint += f"; credentials that had ended before {pruned_before} were pruned: see jitid audit log"
+        raise NotFoundError(f"the ledger has no {quote(id_)}", hint)
     return credential
 
 
 def _require_valid_grounds(credential: Credential, grounds: Sequence[Ground], now: int) -> None:
     if len(grounds) > MAX_GROUNDS:
-        raise InvalidCredentialError(f"it rests on more than {MAX_GROUNDS} credentials")
+        raise InvalidCredentialError(f"it depends on more than {MAX_GROUNDS} credentials")
     below: Credential | Ground = effective(credential, grounds)
     depth = credential.depth
     for ground in grounds:
@@ -239,20 +239,20 @@ def _require_valid_grounds(credential: Credential, grounds: Sequence[Ground], no
 
 
 def _require_valid_ground(ground: Ground, below: Credential | Ground, depth: int, now: int) -> None:
-    label = f"{ground.id}, which it descends from"
+    label = f"its ancestor {ground.id}"
     if ground.how == "attached":
-        label = f"the credential of {ground.id} that it was attached from"
+        label = f"the credential of {ground.id} that it is attached to"
     if not ground.is_live:
-        raise InvalidCredentialError(f"{label}, is no longer live")
+        raise InvalidCredentialError(f"{label} is no longer valid")
     if ground.task_ended_at is not None or now >= ground.task_deadline:
         task_end = min(ground.task_deadline, ground.task_ended_at or ground.task_deadline)
-        raise InvalidCredentialError(f"the task of {label}, has ended", expiry_hint(task_end, _NEW_TASK))
+        raise InvalidCredentialError(f"the task of {label} has ended", expiry_hint(task_end, _NEW_TASK))
     if uncovered([Scope(scope) for scope in ground.scopes], [Scope(scope) for scope in below.scopes]):
-        raise InvalidCredentialError(f"it holds a scope that {label}, does not hold")
+        raise InvalidCredentialError(f"it has a scope that {label} does not have")
     if below.details and not set(_details(below)) <= set(_details(ground)):
-        raise InvalidCredentialError(f"it holds authorization_details that {label}, does not hold")
+        raise InvalidCredentialError(f"it has authorization_details that {label} does not have")
     if kind := _kinds_beyond(ground, below):
-        raise InvalidCredentialError(f"it is or permits a kind ({quote(kind)}) that {label}, does not permit")
+        raise InvalidCredentialError(f"it is or permits a kind ({quote(kind)}) that {label} does not permit")
     if ground.depth != depth:
         raise InvalidCredentialError(f"its chain is broken at {ground.id}")
 

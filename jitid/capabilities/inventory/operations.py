@@ -61,11 +61,11 @@ if TYPE_CHECKING:
 
 
 def _wait_opt() -> int | None:
-    return opt(DURATION, "--wait", help="Try so long until targets confirm that nothing is left.")
+    return opt(DURATION, "--wait", help="Maximum time to retry unconfirmed targets.")
 
 
 class Inspection(Record):
-    """What a token or an id is."""
+    """All facts about a token or an id."""
 
     credential: Credential
     active: bool
@@ -86,11 +86,18 @@ class Inspection(Record):
     """The credential at its target and the outcome of ending it there; None if jitid itself made the credential."""
 
 
-class Inspect(Operation["Inspection"]):
-    """Tell everything about a token or an id.
+_CLAIMS = "active reason state sub act chain scope aud iss=issuer exp iat nbf jti client_id=credential.agent token_type"
+_IDENTITY = (
+    "txn=credential.task delegator_proof delegator_state authorization_details id parent depth kind sensitivity "
+    "purpose task descendants live_descendants last_used_at scopes_used decision ended"
+)
 
-    Claims, chain, state, task, the decision behind it and how many descend from it; the names are those of
-    RFC 7662. A token comes from a file or standard input, never from the command line.
+
+class Inspect(Operation["Inspection"]):
+    """Show everything about a token or an id.
+
+    Shows claims, chain, state, task, decision, and the number of descendants, with the field names of RFC 7662. Pass
+    a token by a file or standard input, never on the command line.
     """
 
     roles = ("responder", "auditor")
@@ -100,11 +107,8 @@ class Inspect(Operation["Inspection"]):
     function = "identity.inspect:inspect"
     view = Columns(
         "jitid.inspect/1",
-        "active reason state sub act chain scope aud iss=issuer exp iat nbf jti client_id=credential.agent "
-        "token_type txn=credential.task delegator_proof delegator_state authorization_details id parent depth kind "
-        "sensitivity purpose task descendants live_descendants last_used_at scopes_used decision ended "
-        "kid=credential.signed_by process template at_target revocation_list delegated may_kind token_use may_audience "
-        "may_act",
+        f"{_CLAIMS} {_IDENTITY} kid=credential.signed_by process template at_target revocation_list delegated may_kind "
+        "token_use may_audience may_act",
         single=True,
     )
 
@@ -114,7 +118,7 @@ class Inspect(Operation["Inspection"]):
 
 
 class Page(Record):
-    """Credentials, and the time that their states are told for."""
+    """Credentials, and the time of their states."""
 
     credentials: list[Credential]
     now: int
@@ -148,11 +152,10 @@ class ListCredentials(PagedOperation["Page"]):
 
 
 class ShowTree(Operation["Page"]):
-    """Show who delegated to whom.
+    """Show the delegation tree.
 
-    From the root of each ID's tree down, or all the trees of a task. On a terminal it is drawn; elsewhere
-    there is a line an identity, parents first. `--format mermaid` and `--format dot` (or --as) write the
-    source of a drawing.
+    Shows the whole tree of each ID, from its root, or all trees of a task. A terminal gets a drawing; a pipe gets one
+    line per identity, parents first. For the source of a diagram: `--format mermaid`, `--format dot` or --as.
     """
 
     roles = ("responder", "auditor")
@@ -164,13 +167,13 @@ class ShowTree(Operation["Page"]):
     view = Columns("jitid.tree/1", "depth id parent agent task delegator state scopes expires_at")
     formats = ("mermaid", "dot")
 
-    ids: tuple[str, ...] = args(STATED_ID, "[ID]...", help="Identities or credentials.", default=())
-    task: str | None = opt(TASK, "--task", help="Of this task.", default=None)
+    ids: tuple[str, ...] = args(STATED_ID, "[ID]...", help="Ids of identities or credentials.", default=())
+    task: str | None = opt(TASK, "--task", help="All trees of this task.", default=None)
     shape: str | None = local(
         opt(
             choice("mermaid", "dot", metavar="SHAPE", label="shape"),
             "--as",
-            help="mermaid or dot: the tree as a drawing's source.",
+            help="Write the source of a diagram: mermaid or dot.",
         )
     )
     limit: int = rows_opt()
@@ -190,11 +193,11 @@ REVOKED = Columns(
 
 
 class Revoke(Operation["Ended"]):
-    """End credentials before their time, with everything that descends from them.
+    """Revoke credentials and all their descendants.
 
-    Values of one sort are alternatives, different sorts narrow one another: `--task A --agent b` is b's on A.
-    What was already dead is no error. More than --max (100 unless configured) needs --yes. What a target has made
-    ends there too; --wait tries again what the target does not confirm.
+    Repeat an option to match any of its values; different options must all match. More than --max credentials
+    (default: 100) require --yes. Ended credentials are accepted. Credentials of a target are deleted
+    there too; --wait retries until the target confirms it.
     """
 
     roles = ("responder",)
@@ -206,26 +209,24 @@ class Revoke(Operation["Ended"]):
     view = REVOKED
 
     ids: tuple[str, ...] = local(
-        args(STATED_ID, "[ID]...", help="Identities or credentials.", verb_refuses_tokens=True)
+        args(STATED_ID, "[ID]...", help="Ids of identities or credentials.", verb_refuses_tokens=True)
     )
-    task: tuple[str, ...] = local(opts(TASK, "--task", help="Those of a task; repeatable."))
+    task: tuple[str, ...] = local(opts(TASK, "--task", help="All of a task; repeatable."))
     delegator: tuple[str, ...] = local(
         opts(
             DELEGATOR,
             "--delegator",
-            help="Those of a root delegator, or what agent:NAME delegated; repeatable.",
+            help="All of a root delegator, or from agent:NAME; repeatable.",
         )
     )
-    agent: tuple[str, ...] = local(opts(AGENT, "--agent", help="Those of an agent; repeatable."))
+    agent: tuple[str, ...] = local(opts(AGENT, "--agent", help="All of an agent; repeatable."))
     tree: tuple[str, ...] = local(
-        opts(STATED_ID, "--tree", help="The whole tree of ID, from its root down; repeatable.")
+        opts(STATED_ID, "--tree", help="The whole tree of ID, from its root; repeatable.")
     )
     token_file: tuple[str, ...] = local(
-        opts(FILE, "--token-file", help="The one whose token is in FILE; `-` is standard input.")
+        opts(FILE, "--token-file", help="Identity of the token in FILE; `-` for stdin.")
     )
-    ids_file: str | None = local(
-        opt(FILE, "--ids-file", help="A file with an id a line; `-` is standard input.")
-    )
+    ids_file: str | None = local(opt(FILE, "--ids-file", help="File with one id per line; `-` for stdin."))
     selection: Selection
     tokens: tuple[Secret, ...] = ()
     """Tokens whose identities are revoked as well."""
@@ -240,11 +241,10 @@ class Revoke(Operation["Ended"]):
 
 
 class Retire(Operation["Ended"]):
-    """End a task, with every identity and credential of it.
+    """Retire a task and revoke all its credentials.
 
-    What descends from them ends too, and the task's name is never used again. Retiring twice is no error.
-    --dry-run says what would end. What a target has made ends there too; --wait tries again what the target does
-    not confirm.
+    Descendants on other tasks are revoked too. The task's name can never be used again. Retiring twice has no effect.
+    Credentials of a target are deleted there too; --wait retries until the target confirms it.
     """
 
     roles = ("responder",)
@@ -255,7 +255,7 @@ class Retire(Operation["Ended"]):
     function = "identity.revoke:retire"
     view = REVOKED
 
-    task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
+    task: str = arg(TASK, "TASK", help="Name of a task, or OWNER/NAME.")
     reason: str | None = reason_opt()
     dry_run: bool = dry_run_flag()
     wait: int | None = local(_wait_opt())
@@ -263,7 +263,7 @@ class Retire(Operation["Ended"]):
 
 
 class TaskRow(Record):
-    """A task with what was issued for it."""
+    """A task with the number of its credentials."""
 
     task: Task
     credentials: int
@@ -314,7 +314,7 @@ class ListTasks(PagedOperation["list[TaskRow]"]):
         help="open, overdue or ended.",
     )
     limit: int = rows_opt()
-    after: str | None = opt(TASK, "--after", metavar="TASK", help="Go on after this task.")
+    after: str | None = opt(TASK, "--after", metavar="TASK", help="Start after this task.")
     within: tuple[str, ...] = authority_only(default=())
     """Only tasks that one of these names owns, or that are shared with one of them; empty for all."""
 
@@ -341,14 +341,14 @@ class ShowTask(Operation["TaskRow"]):
     view = _TASK
     task_in = "name"
 
-    name: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
+    name: str = arg(TASK, "TASK", help="Name of a task, or OWNER/NAME.")
 
 
 class ShareTask(Operation["TaskRow"]):
-    """Let others issue on a task, or end that.
+    """Share a task, so that others can issue on it.
 
-    They cannot end the task. They join it by its whole name, OWNER/NAME. --end takes a share back: what was issued
-    until then lives on.
+    Others join the task by its full name, OWNER/NAME; they cannot retire it. --end withdraws a share; credentials that
+    were issued before stay valid.
     """
 
     # Responders handle the tasks of disabled delegators.
@@ -358,18 +358,16 @@ class ShareTask(Operation["TaskRow"]):
     view = _TASK
     task_in = "task"
 
-    task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
-    names: tuple[str, ...] = opts(
-        SHARE_NAME, "--with", help="A delegator, or a group as group:NAME; repeatable."
-    )
-    end: bool = flag("--end", help="End the share instead.", default=False)
+    task: str = arg(TASK, "TASK", help="Name of a task, or OWNER/NAME.")
+    names: tuple[str, ...] = opts(SHARE_NAME, "--with", help="Delegator, or group:NAME; repeatable.")
+    end: bool = flag("--end", help="Withdraw the share instead.", default=False)
     accept_clock: bool = False
 
 
 class GiveTask(Operation["TaskRow"]):
     """Give a task to another owner.
 
-    Without the role responder, the new owner must have joined the task. The former owner can end it no longer.
+    The new owner must have joined the task, unless a responder gives it. The former owner can no longer retire it.
     """
 
     roles = ("responder",)
@@ -378,6 +376,6 @@ class GiveTask(Operation["TaskRow"]):
     view = _TASK
     task_in = "task"
 
-    task: str = arg(TASK, "TASK", help="The name of a task, or OWNER/NAME.")
-    to: str = required_opt(NEW_OWNER, "--to", help="The new owner of the task.")
+    task: str = arg(TASK, "TASK", help="Name of a task, or OWNER/NAME.")
+    to: str = required_opt(NEW_OWNER, "--to", help="New owner of the task.")
     accept_clock: bool = False

@@ -53,7 +53,7 @@ def _selection(snapshot: View, operation: ops.Revoke) -> Selection:
     ]
     unknown = CredentialStore(snapshot).unknown_of((*chosen.ids, *chosen.trees))
     if unknown is not None:
-        raise NotFoundError(f"the ledger knows no {quote(unknown)}; nothing was changed", "see: jitid list")
+        raise NotFoundError(f"the ledger has no {quote(unknown)}; nothing was changed", "see: jitid list")
     delegators = [
         name for delegator in chosen.delegators for name in DirectoryStore(snapshot).known_by(delegator)
     ]
@@ -121,7 +121,7 @@ def inspect(context: Context, operation: ops.Inspect) -> ops.Inspection:
         elif operation.id is not None:
             credential = validity.find(snapshot, operation.id)
         else:
-            raise UsageError("nothing is named", "give an id, or a token on standard input")
+            raise UsageError("an id or a token is required", "pass an id, or a token on standard input")
         return _inspection(snapshot, credential, context.caller)
 
 
@@ -208,7 +208,7 @@ def _roots(snapshot: View, operation: ops.ShowTree) -> Iterable[int]:
         roots[top(validity.find(snapshot, id_).identity_key)] = None
     if operation.task is not None:
         if ownership.find(snapshot, operation.task) is None:
-            raise NotFoundError(f"there never was a task {label(operation.task)}", "see: jitid task list")
+            raise NotFoundError(f"the ledger has no task {label(operation.task)}", "see: jitid task list")
         chosen = Filter(task=operation.task, delegator=operation.delegator, under=operation.under)
         after = None
         while page := CredentialStore(snapshot).credentials(
@@ -229,7 +229,8 @@ def list_tasks(context: Context, operation: ops.ListTasks) -> list[ops.TaskRow]:
             previous_task = ownership.find(snapshot, operation.after)
             if previous_task is None:
                 raise NotFoundError(
-                    f"there is no task {quote(operation.after)} to continue after", "see: jitid task list"
+                    f"the ledger has no task {quote(operation.after)} to continue after",
+                    "see: jitid task list",
                 )
         rows = TaskStore(snapshot).find_tasks(
             operation.state, previous_task and previous_task.key, operation.limit, operation.within
@@ -245,7 +246,7 @@ def show_task(context: Context, operation: ops.ShowTask) -> ops.TaskRow:
     with context.ledger.read() as snapshot:
         task = ownership.find(snapshot, operation.name)
         if task is None:
-            raise NotFoundError(f"there never was a task {label(operation.name)}", "see: jitid task list")
+            raise NotFoundError(f"the ledger has no task {label(operation.name)}", "see: jitid task list")
         return _row(snapshot, context.caller, task)
 
 

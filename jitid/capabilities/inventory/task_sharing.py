@@ -60,7 +60,7 @@ def share(transaction: Transaction, name: str, names: Sequence[str]) -> Task:
     ]
     if len(shared) + len(new_names) > MOST_SHARES:
         raise UsageError(
-            f"a task is shared with at most {MOST_SHARES} delegators and groups; nothing was changed",
+            f"a task can be shared with at most {MOST_SHARES} delegators and groups; nothing was changed",
             "share it with a group: jitid task share NAME --with group:GROUP",
         )
     if new_names:
@@ -106,14 +106,14 @@ def give(transaction: Transaction, name: str, to: str, *, freely: bool) -> Task:
         reason = f"rule `task-give`: {label(owner)} has not joined the task {label(task.name)}"
         raise PolicyDeniedError(
             f"denied: {reason}; nothing was changed",
-            f"{owner} joins it first, once it is shared: jitid issue --task {task.full_name}; "
-            "a responder gives it to anybody",
+            f"after a share, {owner} can join it: jitid issue --task {task.full_name}; "
+            "a responder can give it to any delegator",
             {"task": task.name, "opener": task.opener, "to": owner, "rules": ["task-give"], "reason": reason},
         )
     if any(TaskStore(transaction).find_task(task.name, owner_name) is not None for owner_name in names):
         raise UsageError(
-            f"{label(owner)} has a task {label(task.name)} already; nothing was changed",
-            "a name belongs to one task of each owner, also after that has ended",
+            f"{label(owner)} already has a task {label(task.name)}; nothing was changed",
+            "task names are unique per owner, also after the task has ended",
         )
     # Only the new owner may decide to share the task, so earlier shares end.
     shared = ShareChanges(transaction).of(task.key)
@@ -132,7 +132,7 @@ def _about(task: Task) -> dict[str, Any]:
 
 def _checked_names(snapshot: View, names: Sequence[str]) -> list[str]:
     if not names:
-        raise UsageError("no delegator is named", "such as --with bob, or --with group:oncall")
+        raise UsageError("a delegator is required", "such as --with bob, or --with group:oncall")
     checked = [check_share_name(name) for name in names]
     return list(
         dict.fromkeys(
@@ -145,9 +145,11 @@ def _checked_names(snapshot: View, names: Sequence[str]) -> list[str]:
 def _found(snapshot: View, name: str) -> Task:
     task = ownership.named(snapshot, name, None, all_=True)
     if task is None:
-        raise NotFoundError(f"there is no task {label(name)}; nothing was changed", "see: jitid task list")
+        raise NotFoundError(
+            f"the ledger has no task {label(name)}; nothing was changed", "see: jitid task list"
+        )
     if task.name.startswith(ADOPTED):
-        raise UsageError("the task of an adopted secret is not shared; nothing was changed")
+        raise UsageError("the task of an adopted secret cannot be shared; nothing was changed")
     return task
 
 
@@ -156,7 +158,7 @@ def _open_task(transaction: Transaction, name: str) -> Task:
     if not task.is_open_at(transaction.now):
         ended_at = task.deadline if task.ended_at is None else task.ended_at
         raise UsageError(
-            f"the task {label(task.name)} is over since {format_time(ended_at)}; nothing was changed",
+            f"the task {label(task.name)} ended at {format_time(ended_at)}; nothing was changed",
             "see: jitid task list --state open",
         )
     return task
@@ -213,7 +215,7 @@ def _found_task(snapshot: View, name: str) -> Task:
 
 def _no_task(name: str) -> NotFoundError:
     return NotFoundError(
-        f"there never was a task {label(name)}; nothing was changed", "jitid task list shows what there is"
+        f"the ledger has no task {label(name)}; nothing was changed", "to list tasks: jitid task list"
     )
 
 
@@ -238,7 +240,7 @@ def with_tasks(
         if all_:
             return text
         raise NotFoundError(
-            f"there is no task {label(text)} that is yours or shared with you; nothing was changed",
+            f"no task {label(text)} is yours or shared with you; nothing was changed",
             "see: jitid task list",
         )
 

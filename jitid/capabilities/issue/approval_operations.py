@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from jitid.values.secret import Secret
 
 
-_FIELDS = (
-    "approval state task agent delegator delegator_proof kind sensitivity scopes audiences purpose ttl copies depth "
-    "parent groups missing asked_by asked_at expires_at usable_until"
+_REQUESTED = (
+    "task agent delegator delegator_proof kind sensitivity scopes audiences purpose ttl copies depth parent"
 )
+_ENDED = "event ended_at ended_reason ended_event"
+_FIELDS = f"approval state {_REQUESTED} groups missing asked_by asked_at expires_at usable_until"
 
 
 _DECIDED = Columns(
@@ -33,14 +34,14 @@ _DECIDED = Columns(
 
 
 def _request_arg() -> str:
-    return arg(filtered(APPROVAL_ID), "REQUEST", help="The id of a request for approval.")
+    return arg(filtered(APPROVAL_ID), "REQUEST", help="Id of an approval request.")
 
 
 def _own_group_opt() -> str | None:
     return opt(
         filtered(TEXT),
         "--group",
-        help="Speak for this group alone (default: all of your own).",
+        help="Decide for this group only (default: all of yours).",
         metavar="GROUP",
         default=None,
     )
@@ -50,7 +51,7 @@ def _approver_opt() -> str | None:
     return opt(
         FILE,
         "--delegator-token-file",
-        help="An ID token that proves who you are (default: your login does); `-` is standard input.",
+        help="ID token of the approver; `-` for stdin (default: login).",
     )
 
 
@@ -62,11 +63,11 @@ class ApprovalPage(Record):
 
 
 class ListApprovals(Operation["ApprovalPage"]):
-    """List requests for approval.
+    """List approval requests.
 
-    The newest first: those that wait for somebody's word, and those that were granted and not used yet. With
-    --open and --group they are those that wait for the word of that group. An authority shows a caller without
-    the role admin or auditor the requests that the caller's own groups must approve.
+    The newest come first: open requests, and requests that were granted and not used yet. With --open and --group:
+    requests that this group has not decided yet. At an authority, callers without the role admin or auditor see the
+    requests that their own groups must approve.
     """
 
     roles = ("auditor", "admin")
@@ -82,10 +83,10 @@ class ListApprovals(Operation["ApprovalPage"]):
         "jitid.approve-list/1", _FIELDS, brief="approval state task agent delegator left", more="left"
     )
 
-    open_: bool = local(flag("--open", help="Only those that wait for somebody's word."))
-    all_: bool = local(flag("--all", help="Also those that were used or denied, or expired."))
+    open_: bool = local(flag("--open", help="Only requests that wait for a decision."))
+    all_: bool = local(flag("--all", help="Also used, denied and expired requests."))
     group: str | None = local(
-        opt(TEXT, "--group", help="Only those that this group has to approve.", metavar="GROUP")
+        opt(TEXT, "--group", help="Only requests that this group must approve.", metavar="GROUP")
     )
     chosen: ApprovalFilter
     limit: int = rows_opt()
@@ -120,10 +121,10 @@ class ApprovalDetails(Record):
 
 
 class ShowApproval(Operation["ApprovalDetails"]):
-    """Tell all that an approver has to know about a request.
+    """Show an approval request with all details for a decision.
 
-    Who asks, for whom and for what; which rules ask for the approval, with their text as it was then; and what each
-    group has said.
+    Shows the requester, the delegator and the requested credential; the rules that require the approval, with their
+    text at the time of the request; and the decision of each group.
     """
 
     roles = ("auditor", "admin")
@@ -134,8 +135,7 @@ class ShowApproval(Operation["ApprovalDetails"]):
     view = Columns(
         "jitid.approve/1",
         f"{_FIELDS} delegator_state task_state deadline details public_key allow_narrower process "
-        "task_sensitivity chain acting words reason rules policy event ended_at ended_reason ended_event "
-        "identity grant",
+        f"task_sensitivity chain acting words reason rules policy {_ENDED} identity grant",
         single=True,
     )
 
@@ -152,12 +152,11 @@ class Decided(Record):
 
 
 class GrantApproval(Operation["Decided"]):
-    """Grant a request: what it asks for can be issued once.
+    """Approve a request: its credential can be issued once.
 
-    Beside a private ledger all callers are its owner: another person needs an authority (jitid serve). You are who your
-    login says, or the ID token in --delegator-token-file; a name is never taken for it. You have to be a known
-    delegator of a group that has to approve, and neither the one who asks nor anybody up the chain of delegation. Look
-    at it first: jitid approve show.
+    Your login or the ID token in --delegator-token-file proves the approver. It must be a known delegator in a
+    required group, and no party to the request or its chain. With a private ledger every caller is its owner: other
+    approvers need an authority (`jitid serve`). Review the request first: `jitid approve show`.
     """
 
     # Approvers prove their identity as a person; no role makes an approver.
@@ -170,7 +169,7 @@ class GrantApproval(Operation["Decided"]):
     lifetime: int | None = opt(
         DURATION,
         "--for",
-        help="How long it may be used (default and most: approval_lifetime).",
+        help="Lifetime (default and maximum: approval_lifetime).",
         default=None,
     )
     """Seconds that the approval may be used; None for the configured maximum."""
@@ -184,9 +183,9 @@ class GrantApproval(Operation["Decided"]):
 
 
 class DenyApproval(Operation["Decided"]):
-    """Deny a request, granted or not, and end it.
+    """Deny an approval request, also after it was granted.
 
-    What was issued with it is not ended by that. Who asks for the same again makes a new request.
+    Credentials that were issued with it stay valid. The same command makes a new request.
     """
 
     for_anybody = True
@@ -197,7 +196,7 @@ class DenyApproval(Operation["Decided"]):
     id: str = _request_arg()
     group: str | None = _own_group_opt()
     reason: str | None = opt(
-        SHORT_REASON, "--reason", help="Why; shown to whoever asks, and kept in the audit log.", default=None
+        SHORT_REASON, "--reason", help="Reason, for the requester and the audit log.", default=None
     )
     delegator_token_file: str | None = local(_approver_opt())
     approver_token: Secret | None = None

@@ -73,8 +73,8 @@ def _grant(
     lifetime, longest = operation.lifetime, terms.approval_lifetime
     if lifetime is not None and lifetime > longest:
         raise UsageError(
-            f"an approval holds for {format_duration(longest)} at most; nothing was changed",
-            f"state less, such as --for {format_duration(longest)} (setting approval_lifetime)",
+            f"an approval is valid for at most {format_duration(longest)}; nothing was changed",
+            f"use a shorter time, such as --for {format_duration(longest)} (setting approval_lifetime)",
         )
     approval, person, groups = _decision_parts(transaction, operation, approver)
     _must_not_object(
@@ -156,8 +156,8 @@ def _decision_parts(
         _must_be_open(approval, transaction.now)
     if group is not None and group not in approval.groups:
         raise UsageError(
-            f"request {operation.id} does not need the approval of {quote(group)}; nothing was changed",
-            f"it needs that of {a_member(approval.groups)}",
+            f"request {operation.id} does not need an approval by {quote(group)}; nothing was changed",
+            f"required: an approval by {a_member(approval.groups)}",
         )
     person = DirectoryStore(transaction).find_delegator(
         governance.known_as(DirectoryStore(transaction), approver.name, approver.subject)
@@ -169,11 +169,11 @@ def _decision_parts(
         objection = Objection(
             "approver-unknown",
             f"the directory has no {quote(approver.name)}",
-            "an approver is a known delegator: jitid delegator list; or "
+            "an approver must be in the directory: jitid delegator list; or "
             + (
-                "prove by an ID token who you are: --delegator-token-file FILE"
+                "prove your identity by an ID token: --delegator-token-file FILE"
                 if approver.subject is None
-                else "tell whose subject it is: jitid delegator change NAME --subject 'ISS SUB'"
+                else "add the subject to a delegator: jitid delegator change NAME --subject 'ISS SUB'"
             ),
         )
     elif foreign is not None:
@@ -182,7 +182,7 @@ def _decision_parts(
         objection = Objection(
             "approver-disabled",
             f"{label(person.name)} was disabled at {format_time(person.disabled_at)}",
-            "somebody else of the group has to decide",
+            "another member of the group must decide",
         )
     else:
         groups = [name for name in approval.groups if name in person.groups and group in (None, name)]
@@ -191,8 +191,8 @@ def _decision_parts(
         required = approval.groups if group is None else (group,)
         objection = Objection(
             "approver-group",
-            f"{label(person.name)} is not of {' nor of '.join(map(quote, required))}",
-            f"ask {a_member(required)}",
+            f"{label(person.name)} is not a member of {' or '.join(map(quote, required))}",
+            f"the request needs {a_member(required)}",
         )
     _must_not_object([objection], approval, approver)
     raise AssertionError("an objection refuses")
@@ -215,12 +215,15 @@ def _must_not_object(reasons: Sequence[Objection], approval: Approval, approver:
 def _must_be_open(approval: Approval, now: int) -> None:
     """Refuse a decision about a request that has ended. Raises UsageError."""
     state = approval.state_at(now)
-    hint = "the same request, made again, gets a new id"
+    hint = "to request it again, repeat the same command; it gets a new id"
     match state:
         case ApprovalState.OPEN | ApprovalState.GRANTED:
             return
         case ApprovalState.USED:
-            how, hint = "was used", f"what was issued with it can be ended: jitid revoke {approval.identity}"
+            how, hint = (
+                "was used",
+                f"to revoke the credentials issued with it: jitid revoke {approval.identity}",
+            )
         case ApprovalState.DENIED:
             how = "was denied"
         case ApprovalState.EXPIRED:
@@ -297,9 +300,7 @@ def _approver(
     """
     if operation.approver_token is None:
         if terms.own_name is None or terms.caller_proof is None:
-            raise RefusedError(
-                "nothing proves which delegator you are, and only a delegator approves or denies"
-            )
+            raise RefusedError("the caller is not a proved delegator; only a delegator can approve or deny")
         return Approver(terms.own_name, terms.caller_proof, None), None
     proof, use = present(context, operation.approver_token)
     presenter = None if is_owner(context.caller) else terms.requester

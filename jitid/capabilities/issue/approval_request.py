@@ -138,9 +138,9 @@ def decide(
     if usable is None:
         raise ApprovalNeededError(
             f"denied: {decision.reason}",
-            f"ask {a_member(missing[0])}: jitid approve grant {approvals[0].id}"
+            f"required from {a_member(missing[0])}: jitid approve grant {approvals[0].id}"
             if approvals
-            else f"asked in earnest it makes a request, which {a_member(decision.needs)} can grant",
+            else f"without --dry-run it makes a request, which {a_member(decision.needs)} can grant",
             {**facts, "rules": list(decision.rules), "reason": decision.reason},
             exact=exact_request,
             groups=decision.needs,
@@ -148,7 +148,7 @@ def decide(
         )
     facts |= {"approval": usable.id, "approvers": {word.group: word.approver for word in usable.words}}
     approvers = ", ".join(f"{quote(str(word.approver))} for {quote(word.group)}" for word in usable.words)
-    notes.append(f"approved by {approvers} ({usable.id}), for this once: it is not renewed")
+    notes.append(f"approved by {approvers} ({usable.id}), for this issue only: no renewal")
     return usable, terms.policy.decide(policy_request, narrow=narrow, explain=False, approved=groups)
 
 
@@ -191,7 +191,7 @@ def _requester(snapshot: View, approval: Approval) -> str:
         or document["asked_by"] != approval.asked_by
     ):
         raise IntegrityError(
-            f"the ledger says that {quote(approval.asked_by)} made request {approval.id}, and its audit log does not",
+            f"the audit log does not confirm that {quote(approval.asked_by)} made request {approval.id}",
             "run: jitid audit verify",
         )
     if _is_identity(approval.asked_by):
@@ -228,8 +228,8 @@ def request_approval(
         if waiting + open_requests.count([]) > _MOST_OPEN:
             transaction.append("denial", denial.facts)
             return PolicyDeniedError(
-                f"{denial.message}; no request was made: {waiting} for this delegator wait already",
-                "have some granted or denied, or wait until they run out: jitid approve list",
+                f"{denial.message}; no request was made: this delegator has {waiting} open requests already",
+                "decide on open requests, or wait until they expire: jitid approve list",
                 denial.facts,
             )
     ids = []
@@ -249,8 +249,10 @@ def request_approval(
     approved = [group for group in denial.groups if group not in denial.missing]
     if approved:
         granted, missing = (" and ".join(map(quote, groups)) for groups in (approved, denial.missing))
-        denial.message += f", granted for {granted} and not yet for {missing}"
-    denial.hint = f"ask {a_member(denial.missing)}: jitid approve grant {ids[0]}; then ask for the same again"
+        denial.message += f", granted by {granted}, not yet by {missing}"
+    denial.hint = (
+        f"required from {a_member(denial.missing)}: jitid approve grant {ids[0]}; then repeat the command"
+    )
     return denial
 
 
@@ -312,7 +314,7 @@ def find(snapshot: View, id_: str) -> Approval:
     """
     approval = ApprovalStore(snapshot).find(parse_approval_id(id_))
     if approval is None:
-        raise NotFoundError(f"the ledger knows no request {quote(id_)}", "see: jitid approve list")
+        raise NotFoundError(f"the ledger has no approval request {quote(id_)}", "see: jitid approve list")
     return approval
 
 
@@ -334,12 +336,12 @@ def objections(
     own_names = {person.name, *person.aliases}
     agents = [f"agent:{agent}" for agent in (request["agent"], *request.get("chain", ()))]
     if not own_names.isdisjoint((request["delegator"], request.get("subject"))):
-        return [_party(person, "is the one for whom it is asked")]
+        return [_party(person, "is the delegator of the request")]
     if not own_names.isdisjoint(agents):
-        return [_party(person, "is one of the agents that it is for")]
+        return [_party(person, "is an agent of the request")]
     made_by = _requester(snapshot, approval)
-    parts = dict.fromkeys((made_by, *requesters), "requested it")
-    for part, how in (("acting", "acts in it"), ("parent", "is its parent")):
+    parts = dict.fromkeys((made_by, *requesters), "made the request")
+    for part, how in (("acting", "is its actor"), ("parent", "is its parent")):
         if part in request:
             parts.setdefault(request[part], how)
     parties = {DirectoryStore(snapshot).own_name(request["delegator"])}
@@ -352,7 +354,7 @@ def objections(
             return [_unclear(party, how)]
         if not own_names.isdisjoint(behind):
             direct = party in own_names
-            role = f"{how}, as {quote(party)}" if direct else f"is behind {quote(party)}, which {how}"
+            role = f"{how}, as {quote(party)}" if direct else f"controls {quote(party)}, which {how}"
             return [_party(person, role)]
         parties |= behind
     if presenter is not None and (
@@ -364,15 +366,15 @@ def objections(
 
 def _party(person: Delegator, role: str) -> Objection:
     return Objection(
-        "approver-requester", f"{label(person.name)} {role}", "somebody else of the group has to decide"
+        "approver-requester", f"{label(person.name)} {role}", "another member of the group must decide"
     )
 
 
 def _unclear(party: str, how: str) -> Objection:
     return Objection(
         "approver-requester",
-        f"nobody can tell who is behind {label(party)}, which {how}: too much led to it, or its rows were pruned",
-        "no approver can grant this request: issue a new identity, and request again with it",
+        f"cannot find all parties behind {label(party)}, which {how}: its history is too long, or rows were pruned",
+        "no approver can grant this request: issue a new identity, and repeat the request with it",
     )
 
 
@@ -380,10 +382,10 @@ def _presented(person: Delegator, presenter: str) -> Objection:
     token = f"the token of {label(person.name)}"
     return Objection(
         "approver-requester",
-        f"an agent presents {token}, and may act for a party to the request"
+        f"an agent presents {token}; it may act for a party to the request"
         if _is_identity(presenter)
-        else f"{label(presenter)} presents {token}, and the request is its own",
-        "the approver has to grant it in person, or by a caller that has no part in the request",
+        else f"{label(presenter)} presents {token}, and is a party to the request",
+        "the approver must grant it directly, or through a caller that is not a party to the request",
     )
 
 
@@ -465,7 +467,7 @@ def _grant_document(snapshot: View, approval: Approval, word: Word) -> dict[str,
         or (document["approver"], document["until"]) != (word.approver, word.expires_at)
     ):
         raise IntegrityError(
-            f"the ledger says that request {approval.id} was granted, and its audit log does not",
+            f"the audit log does not confirm that request {approval.id} was granted",
             "run: jitid audit verify",
         )
     return document
@@ -485,10 +487,10 @@ def _read(request: bytes) -> dict[str, Any]:
     try:
         members: dict[str, Any] = strict_json.loads(request, "request")
         if not members.keys() >= {"task", "agent", "delegator", "copies"}:
-            raise strict_json.StrictJSONError("the request lacks what each has")
+            raise strict_json.StrictJSONError("the request lacks a required member")
     except (strict_json.StrictJSONError, AttributeError) as error:
         raise IntegrityError(
-            "a request for approval in the ledger is none", "run: jitid audit verify"
+            "an approval request in the ledger is malformed", "run: jitid audit verify"
         ) from error
     return members
 

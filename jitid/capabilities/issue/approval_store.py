@@ -175,7 +175,7 @@ class ApprovalChanges(Changes, ApprovalStore):
                 WHERE id = :key AND ended_at IS NULL""",
             {"now": self._now, "state": state.value, "identity": identity, "event": event, "key": key},
         )
-        assert changed.rowcount == 1, "what has ended ends once"
+        assert changed.rowcount == 1, "an approval request ends once"
 
     def withdraw(self) -> int:
         """Withdraw every open request, granted ones included; return the number of requests."""
@@ -215,7 +215,8 @@ def _approval(row: Any, words: Sequence[Word]) -> Approval:
         if sha256(request).digest() != digest:
             # The request that an approver sees must be the request that was made.
             raise IntegrityError(
-                f"the request {approval_id(uid)} was changed in the ledger", "run: jitid audit verify"
+                f"the approval request {approval_id(uid)} was changed in the ledger",
+                "run: jitid audit verify",
             )
         used_for = None if identity is None else identity_id(identity)
         request_columns = key, approval_id(uid), digest, request
@@ -224,5 +225,5 @@ def _approval(row: Any, words: Sequence[Word]) -> Approval:
         )
     except (TypeError, ValueError) as error:
         raise IntegrityError(
-            "a request for approval in the ledger holds what no ledger writes", "run: jitid audit verify"
+            "an approval request in the ledger has invalid values", "run: jitid audit verify"
         ) from error

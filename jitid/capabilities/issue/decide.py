@@ -315,10 +315,12 @@ def must_not_rest_on_too_many(verified: validity.Verified, facts: Mapping[str, A
     """
     if len(verified.grounds) < validity.MAX_GROUNDS:
         return
-    reason = f"rule `delegation-length`: it would rest on more than {validity.MAX_GROUNDS} other credentials"
+    reason = (
+        f"rule `delegation-length`: it would depend on more than {validity.MAX_GROUNDS} other credentials"
+    )
     raise PolicyDeniedError(
         f"denied: {reason}",
-        "delegate from a credential nearer to the root, or start anew: jitid issue",
+        "delegate from a credential nearer to the root, or issue a new root: jitid issue",
         {**facts, "rules": ["delegation-length"], "reason": reason},
     )
 
@@ -335,7 +337,7 @@ def must_permit(
     if not decision.permit:
         denial = PolicyDeniedError(
             f"denied: {decision.reason}",
-            "ask whoever keeps the policy",
+            "contact the owner of the policy",
             {**facts, "rules": list(decision.rules), "reason": decision.reason},
             "scope" if _only_scopes(decision) else None,
         )
@@ -352,7 +354,7 @@ def must_permit(
 
 
 def _advice(decision: Decision) -> str | None:
-    return f"what would pass: {decision.nearest}" if decision.nearest else None
+    return f"nearest permitted request: {decision.nearest}" if decision.nearest else None
 
 
 def _only_scopes(decision: Decision) -> bool:

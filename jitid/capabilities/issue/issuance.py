@@ -412,10 +412,10 @@ def _must_be_used_once(granted: GrantedRequest, settled: Sequence[GrantedRequest
     approval = granted.plan.approval
     if approval is None or approval not in [other.plan.approval for other in settled]:
         return
-    reason = f"rule `approval-once`: {approval.id} approves of this request once, and an earlier line uses it"
+    reason = f"rule `approval-once`: approval {approval.id} is for one use, and an earlier line uses it"
     raise PolicyDeniedError(
         f"denied: {reason}",
-        "several copies are one request to approve of: ask for them with --count",
+        "to request several copies under one approval: --count N",
         {**granted.plan.facts, "approval": approval.id, "rules": ["approval-once"], "reason": reason},
     )
 

@@ -108,9 +108,9 @@ def client_actor(
         names |= names_of_agent(DirectoryStore(snapshot), agent)
     elif exactly and agent != own_agent(caller):
         raise RefusedError(
-            f"{caller.name} may not name {label(agent)} as the agent that acts: it acts as "
+            f"{caller.name} may not name {label(agent)} as the actor: it acts as "
             f"{label(own_agent(caller))}; nothing was issued",
-            "leave the agent out, or give its own token as the actor's; or ask for the role issuer",
+            "omit the agent, or present its own token as the actor's; any other agent requires the role issuer",
         )
     return Actor(agent, names, issuer)
 
@@ -128,9 +128,9 @@ def must_be_allowed(proof: Proof, actor: Actor) -> None:
     for name, value in may_act.items():
         if not (name == "iss" or (name in ("sub", "client_id") and _is_named(proof, actor, name, value))):
             raise PresenterError(
-                f"the subject's token lets another one act: its `may_act` has {label(name)}, which "
-                f"{quote(actor.agent)} is not proved to have",
-                "ask its issuer for one that lets this actor act",
+                f"the subject's token permits another actor: its `may_act` has {label(name)}, which "
+                f"is not proved for {quote(actor.agent)}",
+                "get a token from its issuer whose `may_act` names this actor",
             )
     if may_act.keys().isdisjoint(("sub", "client_id")):
         raise PresenterError("the subject's token has no `may_act`: no caller may exchange it")
@@ -213,8 +213,8 @@ def must_stay_first(snapshot: View, uses: Iterable[Presentation]) -> None:
 
 def _not_first() -> PresenterError:
     return PresenterError(
-        "another caller has presented this token before; it counts for its first presenter only",
-        "get a new token from its issuer for each caller; revoke what should not have been issued: "
+        "another caller has presented this token before; only its first presenter may use it",
+        "get a new token from its issuer for each caller; check earlier issues: "
         "jitid audit log --operation issue",
     )
 
@@ -230,8 +230,8 @@ def _must_be_named(snapshot: View, caller: Caller | None, proof: Proof) -> None:
     """Refuse a token that was issued to another client, or to the holder of another key. Raises PresenterError."""
     if proof.cnf is not None and not _holds(snapshot, caller, proof.cnf):
         raise PresenterError(
-            "the token is bound to a key (`cnf`), and the caller does not prove that it holds this key",
-            "a caller proves it by `private_key_jwt` with the key of the token's `cnf.jkt` or `cnf.jwk`",
+            "the token is bound to a key (`cnf`); the caller has not proved possession of this key",
+            "authenticate by `private_key_jwt` with the key of the token's `cnf.jkt` or `cnf.jwk`",
         )
     if caller is None or is_owner(caller):
         return
@@ -239,8 +239,8 @@ def _must_be_named(snapshot: View, caller: Caller | None, proof: Proof) -> None:
     for client in proof.clients:
         if proof.caller(client) not in names:
             raise PresenterError(
-                f"the token was issued to the client {quote(client, _LONGEST)}, and {caller.name} is not that client",
-                "the configuration says which caller a client of the issuer is: [oidc.ISSUER] clients",
+                f"the token was issued to the client {quote(client, _LONGEST)}; {caller.name} is not that client",
+                "to map clients of the issuer to callers: `clients` in [oidc.ISSUER] of the configuration",
             )
 
 

@@ -87,7 +87,7 @@ def note_raised(judged: Judged, task: str, above: str, notes: list[str]) -> None
     if judged.level == task:
         return
     reason = judged.why if judged.level == judged.own else f"{above} is"
-    notes.append(f"judged as {judged.level} instead of {task}: {reason} that sensitive")
+    notes.append(f"sensitivity raised from {task} to {judged.level}: {reason} {judged.level}")
 
 
 def must_not_exceed(judged: Judged, task: Task, parent: str, facts: Mapping[str, Any]) -> None:
@@ -102,11 +102,11 @@ def must_not_exceed(judged: Judged, task: Task, parent: str, facts: Mapping[str,
     subject = judged.why or f"task {label(task.name)} is"
     reason = (
         f"rule `attenuation`: {subject} {judged.own}, and the parent {parent} is {judged.chain}: "
-        "a child is not more sensitive than its parent"
+        "a child must not be more sensitive than its parent"
     )
     raise PolicyDeniedError(
         f"denied: {reason}",
-        f"delegate from an identity that was issued as {judged.own}; or leave out what is that sensitive",
+        f"delegate from an identity with the sensitivity {judged.own}, or omit that scope, audience or task",
         {**facts, "rules": ["attenuation"], "reason": reason},
     )
 
@@ -116,8 +116,8 @@ def check_audiences(names: Names, audiences: Sequence[str]) -> None:
     former = next((audience for audience in audiences if audience in names.former), None)
     if former is not None:
         raise UsageError(
-            f"{quote(former)} is a former name of this ledger, whose issuer is {names.issuer} now",
-            "for a token to show to the authority, leave --audience out",
+            f"{quote(former)} is a former name of this ledger; its issuer is now {names.issuer}",
+            "for an identity token, which the authority accepts, omit --audience",
         )
 
 
@@ -169,13 +169,13 @@ def attenuated(
         if item.what in held_instead
     )
     advice = "".join(
-        f"; issue or run the parent with{''.join(f' --may-{item.what} {word(value)}' for value in item.values[:5])}"
+        f"; or issue the parent with{''.join(f' --may-{item.what} {word(value)}' for value in item.values[:5])}"
         for item in widenings
         if item.what in ("kind", "audience")
     )
     raise PolicyDeniedError(
         f"denied: {reason}",
-        f"what would pass: the same without that; the parent holds {held_text}{advice}",
+        f"stay within the parent's {held_text}{advice}",
         {**facts, "rules": ["attenuation"], "reason": reason},
         widenings[0].what if len(widenings) == 1 else None,
     )
@@ -193,7 +193,7 @@ def carried(kind: str, scopes: Iterable[Scope], *, narrower: bool = False) -> tu
     distinct = tuple(sorted(set(scopes))) if narrower else normalise(scopes)
     if distinct and kind in PROOFS:
         raise UsageError(
-            f"a credential of the kind {kind} proves an identity, and carries no scope", "leave --scope out"
+            f"a credential of the kind {kind} cannot have scopes: it proves an identity only", "omit --scope"
         )
     return distinct
 
@@ -211,10 +211,10 @@ def few_enough(
         return scopes
     if not allow_narrower:
         raise UsageError(
-            f"{holder} has {len(scopes)} scopes, and a new credential has at most {MOST_SCOPES}; nothing was changed",
-            f"take the first {MOST_SCOPES}: --allow-narrower; or issue another one with fewer: jitid issue",
+            f"{holder} has {len(scopes)} scopes, but a new credential at most {MOST_SCOPES}; nothing was changed",
+            f"keep the first {MOST_SCOPES}: --allow-narrower; or issue one with fewer scopes: jitid issue",
         )
-    notes.append(f"without {len(scopes) - MOST_SCOPES} scopes: a credential has at most {MOST_SCOPES}")
+    notes.append(f"without {len(scopes) - MOST_SCOPES} scopes: the maximum is {MOST_SCOPES}")
     return scopes[:MOST_SCOPES]
 
 
@@ -233,7 +233,7 @@ def obtainable(
     if not request.may_kind and parent is None and not records:
         return USUAL_KINDS
     if len(request.may_kind) > MOST_KINDS:
-        raise UsageError(f"a grant names at most {MOST_KINDS} kinds, and there are {len(request.may_kind)}")
+        raise UsageError(f"too many kinds to obtain: {len(request.may_kind)}; the maximum is {MOST_KINDS}")
     kinds = tuple(dict.fromkeys(_spelled(text, terms) for text in request.may_kind)) or USUAL_KINDS
     if request.may_kind and not request.allow_narrower:
         return kinds
@@ -326,7 +326,7 @@ def lifetime(
     limits += others
     if predecessor_lifetime is not None:
         longest = max(predecessor_lifetime, decision.renew_ttl or 0)
-        limits.append((longest, "the life of the credential that is renewed"))
+        limits.append((longest, "the lifetime of the renewed credential"))
     if until_parents_end is not None:
         limits.append((until_parents_end, "the parent's expiry"))
     shortest, limit = min(limits)

@@ -26,7 +26,7 @@ def is_whole(issued: Issued) -> bool:
 
 
 class Issue(Operation["list[Issued]"]):
-    """Issue credentials: all of the requests or, if one is refused, none."""
+    """Issue credentials for all requests; if one is refused, for none."""
 
     # Planning allows another delegator only with the role issuer. The token of a parent or a predecessor is the right
     # to delegate or renew.
@@ -69,7 +69,7 @@ class Issue(Operation["list[Issued]"]):
 
 
 class Renew(Operation["Issued"]):
-    """Make a successor of a credential, of the same identity."""
+    """Issue a successor of a credential, for the same identity."""
 
     roles = ("issuer",)
     for_anybody = True
@@ -92,7 +92,7 @@ class Renew(Operation["Issued"]):
 
 
 class AbandonRenewal(Operation["None"]):
-    """End a successor that could not be handed out; its predecessor stands as before."""
+    """Revoke a successor that could not be delivered; its predecessor works as before."""
 
     for_anybody = True
 
@@ -101,7 +101,7 @@ class AbandonRenewal(Operation["None"]):
 
 
 class AbandonAttachment(Operation["None"]):
-    """End a credential that was attached to an identity and could not be handed out; nothing else of that ends."""
+    """Revoke an attached credential that could not be delivered; its identity keeps all others."""
 
     for_own = True
 
@@ -109,7 +109,7 @@ class AbandonAttachment(Operation["None"]):
 
 
 class Attach(Operation["Issued"]):
-    """Make a further credential of the identity whose token is presented; it replaces nothing."""
+    """Issue a further credential for the identity of a presented token."""
 
     # The token in the request is the authorization.
     roles = ("issuer",)

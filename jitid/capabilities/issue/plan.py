@@ -216,11 +216,13 @@ def _propose(snapshot: View, names: Names, request: IssueRequest, terms: Terms) 
     narrow.check_audiences(names, request.audiences)
     within = reach.stated(request, names, terms, parent)
     notes = [
-        f"a new task; another delegator shares one of that name, which you join by --task {task_name}"
+        f"a new task was opened; to join the shared task of that name: --task {task_name}"
         for task_name in offered
     ]
     if joined:
-        notes.append(f"on the task {label(opened.full_name)}, judged as {opened.sensitivity}")
+        notes.append(
+            f"on the shared task {label(opened.full_name)}, with the sensitivity {opened.sensitivity}"
+        )
     scopes = narrow.carried(request.kind, request.scopes, narrower=request.allow_narrower)
     judged = narrow.sensitivity(
         opened.sensitivity,
@@ -334,7 +336,7 @@ def _delegable(
 
 def _check_values(request: IssueRequest, ttl: int) -> None:
     if ttl <= 0:
-        raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
+        raise UsageError("a lifetime must be at least one second", "such as --ttl 15m")
     check_new_agent(request.agent)
     if request.purpose is not None:
         check_text(request.purpose, "the purpose")
@@ -415,8 +417,8 @@ def resolve_delegator(
     if resolved.proof == "asserted" and not terms.any_delegator:
         suffix = f": you are {label(terms.own_name)}" if terms.own_name else ""
         raise RefusedError(
-            f"you may not name {label(resolved.delegator)} as the delegator{suffix}",
-            "leave --delegator out; or prove who delegates by an ID token; or ask for the role issuer",
+            f"permission denied: you may not name {label(resolved.delegator)} as the delegator{suffix}",
+            "omit --delegator, or prove the delegator by an ID token; other delegators require the role issuer",
         )
     return resolved
 
@@ -426,7 +428,7 @@ def _delegator(request: IssueRequest, above: validity.Verified | None, terms: Te
     if above is not None:
         if request.delegator or request.proved_delegator:
             raise UsageError(
-                "a delegator is named beside a parent", "the delegator is the parent's: leave --delegator out"
+                "a delegator cannot be set with a parent", "omit --delegator: it is the parent's"
             )
         return above.credential.delegator, validity.root_proof(above.credential, above.lineage)
     if request.proved_delegator is not None:
@@ -437,9 +439,11 @@ def _delegator(request: IssueRequest, above: validity.Verified | None, terms: Te
         # The authority has already authenticated this caller.
         delegator = own_name
     if delegator is None:
-        raise UsageError("no delegator is named", "say for whom the agent acts, such as --delegator alice")
+        raise UsageError("a delegator is required", "name the delegator, such as --delegator alice")
     if delegator.startswith("agent:"):
-        raise UsageError("an agent delegates by its own credential only", "give its token with --parent-file")
+        raise UsageError(
+            "an agent can delegate only with its own credential", "pass its token with --parent-file"
+        )
     return delegator, terms.caller_proof if delegator == own_name and terms.caller_proof else "asserted"
 
 
@@ -461,7 +465,7 @@ def _resolved(
         and DirectoryStore(snapshot).own_name(requested_name) != name
     ):
         raise UsageError(
-            f"the ID token proves {label(name)}, not {label(requested_name)}", "leave --delegator out"
+            f"the ID token proves {label(name)}, not {label(requested_name)}", "omit --delegator"
         )
     if entry.delegator is None:
         return ResolvedDelegator(delegator, proof, entry)
@@ -499,7 +503,7 @@ def _task(
         deadline = now + duration if request.deadline is None else request.deadline
         if deadline <= now:
             raise UsageError(
-                f"the deadline {format_time(deadline)} has passed", "state a time to come, or a duration"
+                f"the deadline {format_time(deadline)} has passed", "use a future time, or a duration"
             )
         return Task(0, name, purpose, sensitivity, deadline, now, None, delegator)
     requested_deadline = request.deadline
@@ -521,8 +525,8 @@ def _task(
 def _refuse_change(task: Task, attribute: str, fixed: str | None, requested: str) -> NoReturn:
     is_now = f"without a {attribute}" if fixed is None else f"with {attribute} {quote(fixed)}"
     raise UsageError(
-        f"task {label(task.name)} was opened {is_now}, which cannot become {quote(requested)}",
-        f"the first issue fixes a task's {attribute}: leave --{attribute} out, or name another task",
+        f"task {label(task.name)} was opened {is_now}; it cannot be changed to {quote(requested)}",
+        f"the first issue on a task sets its {attribute}: omit --{attribute}, or use another task",
     )
 
 
@@ -541,6 +545,6 @@ def must_be_open(task: Task, now: int, facts: Mapping[str, Any]) -> None:
     reason = f"rule `{rule}`: task {label(task.name)} {outcome} at {format_time(when)}"
     raise PolicyDeniedError(
         f"denied: {reason}",
-        "the name of a task that has ended is never used again: name a new task",
+        "the name of an ended task cannot be used again: use a new name",
         {**facts, "rules": [rule], "reason": reason},
     )

@@ -75,7 +75,7 @@ def _made(ledger: Ledger, targets: Targets, credential: IssuedCredential) -> Iss
     outside = _find(ledger, credential.jti)
     if outside.dead:
         # Earlier credentials of the batch may take long: this one may end and be settled before its target makes it.
-        raise InvalidCredentialError(f"{credential.jti} ended before it was made")
+        raise InvalidCredentialError(f"credential {credential.jti} ended before its target made it")
     issuer = targets.open(targets.get(outside.record.target))
     try:
         minted = issuer.mint(outside.record, lambda reference: remember(ledger, outside, reference))
@@ -93,7 +93,7 @@ def _made(ledger: Ledger, targets: Targets, credential: IssuedCredential) -> Iss
             time_limit.take_back()
             (outcome,) = issuer.revoke([record])
             raise InvalidCredentialError(
-                f"{credential.jti} ended while it was made; at the target: {safe(outcome.proof)}"
+                f"credential {credential.jti} ended while its target made it; at the target: {safe(outcome.proof)}"
             )
     finally:
         with suppress(JitidError):
@@ -118,9 +118,7 @@ def _find(ledger: Ledger, jti: str) -> Outside:
             for outside in OutsideStore(snapshot).find([jti])
         ]
     if not outsides:
-        raise IntegrityError(
-            f"the ledger does not say at which target {jti} is made", "run: jitid audit verify"
-        )
+        raise IntegrityError(f"the ledger has no target for credential {jti}", "run: jitid audit verify")
     return outsides[0]
 
 
@@ -196,14 +194,12 @@ def _give_up(ledger: Ledger, targets: Targets, issued: Sequence[Issued], error: 
         change(ledger, end)
         unsettled = settle.settle(ledger, targets, ids=jtis, waiting=True, abandoned=True).open
     except JitidError as failure:
-        note = f"what was recorded could not be ended: {failure.message}"
+        note = f"the recorded credentials could not be revoked: {failure.message}"
     else:
-        note = (
-            f"of {unsettled} it is not certain that nothing is left there: the next `jitid sweep` ends them"
-        )
-        note = note if unsettled else "nothing is left there"
+        note = f"{unsettled} may still exist at the target: the next `jitid sweep` revokes them"
+        note = note if unsettled else "no credential is left at the target"
     if isinstance(error, JitidError):
-        error.message = f"{error.message}; nothing was handed out, and {note}"
+        error.message = f"{error.message}; nothing was delivered; {note}"
 
 
 def add_credential(

@@ -110,12 +110,12 @@ def _must_have_no_successor(predecessor: Credential) -> None:
     if predecessor.superseded_at is None:
         return
     reason = (
-        f"rule `{RENEWED_TWICE}`: {predecessor.jti} was renewed already, and has one successor; "
+        f"rule `{RENEWED_TWICE}`: {predecessor.jti} already has a successor; "
         "if you did not renew it, it was stolen"
     )
     raise PolicyDeniedError(
         f"denied: {reason}",
-        f"use the successor; or end them all: jitid revoke {predecessor.id}",
+        f"use the successor; or revoke the identity: jitid revoke {predecessor.id}",
         {
             "task": predecessor.task,
             "agent": predecessor.agent,
@@ -164,7 +164,7 @@ def abandon(
     if credential is None or document.get("op") not in made_by:
         products = " or ".join(made_by.values())
         raise NotFoundError(
-            f"the ledger knows no {products} {quote(jti)}; nothing was changed", "see: jitid audit log"
+            f"the ledger has no {products} {quote(jti)}; nothing was changed", "see: jitid audit log"
         )
     if credential.state_at(transaction.now) is not State.ACTIVE:
         return
@@ -244,7 +244,7 @@ def plan(
     if lifetime <= 0 or used_up:
         _refuse_used_up(predecessor, decision, limit, first_issued_at, facts)
     if not attached and now + lifetime < predecessor.expires_at:
-        notes.append("it expires before its predecessor would have, and so do credentials made from that")
+        notes.append("it expires before its predecessor, and so do credentials made from the predecessor")
     draft = proposal.draft(
         names,
         decision,
@@ -315,7 +315,7 @@ def _propose(
         template = None if chosen is None else chosen.qualified_template
     ttl = ttl if request.ttl is None else request.ttl
     if ttl <= 0:
-        raise UsageError("a lifetime is at least one second", "such as --ttl 15m")
+        raise UsageError("a lifetime must be at least one second", "such as --ttl 15m")
     scopes = normalise(tuple(Scope(scope) for scope in predecessor.scopes))
     # An old row permits any kind until its line ends; an attached credential has a new row.
     kinds = predecessor.may_kind
@@ -462,13 +462,13 @@ def _approved(snapshot: View, credential: Credential) -> frozenset[str]:
 
 
 def _refuse_unapproved(decision: Decision, facts: Mapping[str, Any], *, attached: bool) -> None:
-    action = "attach to one that needed none" if attached else "renew"
-    reason = f"{decision.reason}; an approval is for one credential, and none is asked for to {action}"
+    action = "attach one to an identity without approval" if attached else "renew it"
+    reason = f"{decision.reason}; an approval is for one credential, and cannot be requested to {action}"
     raise PolicyDeniedError(
         f"denied: {reason}",
-        "ask for it anew: jitid issue"
+        "request a new credential: jitid issue"
         if attached
-        else "what goes on for longer is asked for anew: jitid issue",
+        else "to continue, request a new credential: jitid issue",
         {**facts, "rules": list(decision.rules), "reason": reason},
     )
 
@@ -481,12 +481,12 @@ def _refuse_used_up(
     facts: Mapping[str, Any],
 ) -> None:
     reason = (
-        f"{limit} leaves nothing to renew: the identity was first issued at {format_time(first)}, and its credential "
-        f"ends at {format_time(predecessor.expires_at)}"
+        f"{limit} permits no later expiry: the identity was first issued at {format_time(first)}; its credential "
+        f"expires at {format_time(predecessor.expires_at)}"
     )
     raise PolicyDeniedError(
         f"denied: {reason}",
-        "what goes on for longer is a new identity: jitid issue",
+        "to continue, issue a new identity: jitid issue",
         {**facts, "rules": [decision.ttl_rule] if decision.ttl_rule else ["lifetime"], "reason": reason},
     )
 

@@ -20,68 +20,62 @@ DEADLINE = texts(lambda value: parse_moment(value, "the deadline", "the task's o
 class RequestOptions(Declared):
     """The stated options of a request; the others have the value None, and are empty if there may be several."""
 
-    task: str | None = opt(
-        TASK, "--task", help="The task the identity is for.", env="JITID_TASK", default=None
-    )
+    task: str | None = opt(TASK, "--task", help="Task of the identity.", env="JITID_TASK", default=None)
     delegator: str | None = opt(
         DELEGATOR,
         "--delegator",
-        help="Who asks: NAME, user:NAME or system:NAME.",
+        help="Delegator: NAME, user:NAME or system:NAME.",
         env="JITID_DELEGATOR",
         default=None,
     )
     delegator_token_file: str | None = opt(
         FILE,
         "--delegator-token-file",
-        help="An ID token that proves the delegator; `-` is standard input.",
+        help="ID token of the delegator; `-` for stdin.",
         env="JITID_DELEGATOR_TOKEN_FILE",
         default=None,
     )
-    agent: str | None = opt(
-        AGENT, "--agent", help="Who acts (default: agent).", env="JITID_AGENT", default=None
-    )
+    agent: str | None = opt(AGENT, "--agent", help="Agent (default: agent).", env="JITID_AGENT", default=None)
     kind: RequestedKind | None = opt(
         REQUESTED_KIND,
         "--kind",
-        help="What to make: jwt (default), opaque … or KIND:TEMPLATE.",
+        help="Kind (default: jwt).",
         env="JITID_KIND",
         default=None,
     )
     scope: tuple[Scope, ...] = opts(
-        SCOPE, "--scope", help="A right, as segment:segment; repeatable.", env="JITID_SCOPE", default=()
+        SCOPE, "--scope", help="Scope; repeatable.", env="JITID_SCOPE", default=()
     )
     audience: tuple[str, ...] = opts(
         AUDIENCE,
         "--audience",
-        help="A service that it is shown to; repeatable (default: an identity token).",
+        help="Service; repeatable.",
         env="JITID_AUDIENCE",
         default=(),
     )
     may_audience: tuple[str, ...] = opts(
         REACH,
         "--may-audience",
-        help="A service it may obtain tokens for, as https://*.example.com; repeatable.",
+        help="Service to obtain tokens for; repeatable.",
         env="JITID_MAY_AUDIENCE",
         default=(),
     )
     may_act: tuple[MayAct, ...] = opts(
         MAY_ACT,
         "--may-act",
-        help="Let CALLER exchange it for tokens for AUD,…; repeat for the next in a chain.",
+        help="Let CALLER exchange it for AUD,…; repeatable.",
         default=(),
     )
     may_kind: tuple[str, ...] = opts(
         MAY_KIND,
         "--may-kind",
-        help="A kind that its holder may obtain, as KIND[:TEMPLATE]; repeatable (default: jwt, opaque).",
+        help="Kind it may obtain.",
         env="JITID_MAY_KIND",
         default=(),
     )
-    ttl: int | None = opt(
-        DURATION, "--ttl", help="How long it lives, as 90s or 15m (default).", env="JITID_TTL", default=None
-    )
+    ttl: int | None = opt(DURATION, "--ttl", help="Lifetime (default: 15m).", env="JITID_TTL", default=None)
     purpose: str | None = opt(
-        PURPOSE, "--purpose", help="Why; fixed by a task's first issue.", env="JITID_PURPOSE", default=None
+        PURPOSE, "--purpose", help="Purpose of the task.", env="JITID_PURPOSE", default=None
     )
     sensitivity: str | None = opt(
         SENSITIVITY,
@@ -93,22 +87,22 @@ class RequestOptions(Declared):
     deadline: tuple[int | None, int | None] | None = opt(
         DEADLINE,
         "--deadline",
-        help="When a new task ends: a duration (24h) or a time.",
+        help="End of a new task.",
         env="JITID_DEADLINE",
         default=None,
     )
     parent_file: str | None = opt(
         FILE,
         "--parent-file",
-        help="The token to delegate from; `-` is standard input.",
+        help="Token of the parent identity; `-` for stdin.",
         env="JITID_PARENT_FILE",
         default=None,
     )
     detail: tuple[str, ...] = opts(
-        DETAIL, "--detail", help="An authorization detail (RFC 9396); repeatable.", default=()
+        DETAIL, "--detail", help="Authorization detail (RFC 9396); repeatable.", default=()
     )
     allow_narrower: bool = flag(
-        "--allow-narrower", help="Take the scopes that are permitted, and say which are not.", default=False
+        "--allow-narrower", help="Issue without refused scopes; report them.", default=False
     )
 
     def request(self, template: IssueRequest) -> IssueRequest:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class Exchange(Operation["Issued"]):
-    """Issue by the proof that a token is (RFC 8693): to the acting party, for whom the token speaks for.
+    """Exchange a token for a credential of the actor (RFC 8693).
 
-    A token of this ledger delegates, as a parent does; one of a configured issuer proves the delegator.
+    A token of this ledger is the parent of the credential; a token of a configured issuer proves its delegator.
     """
 
     # The subject token names the delegator; without an actor token the caller is the actor.
@@ -58,7 +58,7 @@ class Introspected(Record):
 
 
 class Introspect(Operation["Introspected"]):
-    """Tell what a token says, if it is valid now, whoever it is meant for (RFC 7662)."""
+    """Return the claims of a valid token, for any audience (RFC 7662)."""
 
     roles = ("verifier", "responder", "auditor", "admin")
     effect = READS
@@ -67,10 +67,10 @@ class Introspect(Operation["Introspected"]):
 
 
 class RevokeToken(Operation["Ended | None"]):
-    """End the identity of a token and all below it (RFC 7009).
+    """Revoke the identity of a token and its descendants (RFC 7009).
 
-    That is the right of the one who holds it or an identity above it, of the caller at whose request it was issued,
-    of the delegator for whom it acts, and of responders. The answer to a token that is none of this ledger's is None.
+    Permitted for the holder of the token or of an identity above it. Also permitted for the caller that requested the
+    issue, the delegator, and responders. A token that this ledger did not issue is answered with None.
     """
 
     # The operation checks the caller: holding a token that a caller presented gives no right to revoke it.

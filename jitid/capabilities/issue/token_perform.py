@@ -62,7 +62,7 @@ def exchange(context: Context, operation: ops.Exchange) -> Issued:
     """Issue to the acting party, for the party whose token is presented."""
     request = operation.request
     if request.parent is not None or request.delegator is not None or request.proved_delegator is not None:
-        raise UsageError("a delegator is named beside a token that proves who delegates", "leave it out")
+        raise UsageError("a delegator cannot be set: the subject's token proves it", "omit the delegator")
     try:
         actor = _actor(context, operation)
         issued_here = _is_issued_here(
@@ -146,7 +146,7 @@ def _must_be_bound(snapshot: View, agent: str, name: str, owner: str | None) -> 
     record = DirectoryStore(snapshot).find_agent(agent)
     if record is None or record.unregistered_at is not None or record.owner != owner:
         raise RefusedError(
-            f"the actor's token proves {label(name)}, which no record binds to an agent "
+            f"the actor's token proves {label(name)}, which is not the owner of a registered agent "
             f"{label(agent)}; nothing was issued",
             f"register the agent with that owner: jitid agent register {operand(agent)} --owner {name}",
         )
@@ -171,14 +171,14 @@ def _is_issued_here(context: Context, token: Secret, stated_type: TokenType, des
     if text.startswith(OPAQUE_PREFIX):
         if stated_type == "access_token":
             return True
-        raise InvalidCredentialError(f"{description} is opaque, and is said to be of another type")
+        raise InvalidCredentialError(f"{description} is opaque, but another token type was stated")
     header, payload, _ = jws.split(text)
     issued_here = jws.decode_object(payload, "payload")[1].get("iss") in context.ledger.names.issuers
     if issued_here and stated_type == "id_token":
-        raise InvalidCredentialError(f"{description} is an access token, and is said to be an ID token")
+        raise InvalidCredentialError(f"{description} is an access token, but the type ID token was stated")
     typ = jws.decode_object(header, "header")[1].get("typ")
     if issued_here and stated_type == "access_token" and typ not in (*jws.ACCESS_TOKENS, jws.IDENTITY):
-        raise InvalidCredentialError(f"{description} is no access token, and is said to be one")
+        raise InvalidCredentialError(f"{description} is not an access token, but this type was stated")
     return issued_here
 
 
@@ -241,9 +241,9 @@ def must_be_own(snapshot: View, caller: Caller | None, credential: Credential) -
     ):
         return
     raise RefusedError(
-        f"{caller.name} may not end {credential.id}: it neither holds it nor had it issued, nor does it act for it; "
-        "nothing was changed",
-        "a responder may: jitid access grant --role responder",
+        f"permission denied: {caller.name} may not revoke {credential.id}: it is not the holder, the requester or the "
+        "delegator; nothing was changed",
+        "revoking credentials of others requires the role responder: jitid access grant --role responder",
     )
 
 

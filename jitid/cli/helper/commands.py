@@ -18,8 +18,8 @@ def _ssh_kind(text: str) -> RequestedKind:
     kind = parse_kind(text)
     if kind.kind != Kind.SSH_CERT:
         raise UsageError(
-            f"an ssh-agent takes keys with certificates, and no credential of the kind {text}",
-            "leave --kind out, or name a template: --kind ssh-cert:TEMPLATE",
+            f"invalid kind {text}: an ssh-agent accepts only keys with SSH certificates",
+            "omit --kind, or name a template: --kind ssh-cert:TEMPLATE",
         )
     return kind
 
@@ -29,14 +29,14 @@ def _template(kind: Kind) -> Any:  # noqa: ANN401 - a field, of which type check
     return opt(
         texts(lambda text: parse_kind(f"{kind}:{text}"), "TEMPLATE", {}),
         "--template",
-        help="What it is made from: the name of a template, or TARGET/TEMPLATE.",
+        help="Template, or TARGET/TEMPLATE.",
         absent=RequestedKind(kind.value, None),
     )
 
 
 def _section(text: str) -> str:
     if not (0 < len(text) <= 64 and text.isascii() and text.isprintable() and not set(text) & set("[]# ")):
-        raise UsageError(f"{quote(text)} cannot be the name of a service", "such as --service db")
+        raise UsageError(f"invalid name of a service {quote(text)}", "such as --service db")
     return text
 
 
@@ -46,7 +46,7 @@ SECTION = texts(_section, "NAME", {})
 
 
 class HelperOptions(RequestOptions):
-    """The options of a helper. It does not have all of a request: the program that calls it states the others."""
+    """The options of a helper; the calling program states the rest of the request."""
 
     takes: ClassVar[str] = ""
     """The names of its options and arguments, in the order of the help."""
@@ -57,18 +57,11 @@ class HelperOptions(RequestOptions):
 
 
 class HelperGitCommand(HelperOptions, Verb):
-    """Give git a token for a server, as a credential helper that keeps nothing.
+    """Give git a token for a server, as a credential helper.
 
-    git config credential.https://git.example.helper '!jitid helper git' is all that git needs within a
-    `jitid run`; elsewhere the helper needs --task and --delegator too. The token is a `jwt` for the server alone, with
-    its address as the audience, unless --audience or --kind says otherwise.
-
-    The server's challenge decides how git shows the token. A server that offers Bearer gets a bearer token from git
-    2.46 or later. Every other server gets it as the password of the user `jitid`, or of the user in the address
-    (Basic).
-
-    The helper stores nothing. If git calls `erase` because a server refused the token, nothing is revoked: the token
-    expires by itself. git 2.46 or later does not hand the token to other helpers that store passwords.
+    Setup: git config credential.https://git.example.helper '!jitid helper git'. Outside of `jitid run` the helper
+    requires --task and --delegator. The token is a `jwt` with the server's address as its audience, unless --audience
+    or --kind states another. Nothing is stored; `erase` revokes nothing.
     """
 
     verb = "helper git"
@@ -76,17 +69,16 @@ class HelperGitCommand(HelperOptions, Verb):
     takes = "operation task delegator agent kind scope audience ttl parent_file"
 
     operation: str = arg(
-        choice("get", "store", "erase"), "OPERATION", help="What git calls: get, store or erase."
+        choice("get", "store", "erase"), "OPERATION", help="Operation of git: get, store or erase."
     )
 
 
 class HelperKubeCommand(HelperOptions, Verb):
-    """Give kubectl a token or a certificate, as its exec plug-in.
+    """Give kubectl a token or a certificate, as an exec plug-in.
 
-    A user of a kubeconfig has it as {exec: {apiVersion: client.authentication.k8s.io/v1, command: jitid, args:
-    [helper, kube], interactiveMode: Never, provideClusterInfo: true}}. The token is a `jwt` whose audience is the
-    server that kubectl names, or whatever --audience says; a server must be told to believe the issuer. With --kind
-    x509-svid the client shows a certificate instead.
+    User in the kubeconfig: {exec: {apiVersion: client.authentication.k8s.io/v1, command: jitid, args: [helper, kube],
+    interactiveMode: Never, provideClusterInfo: true}}. The token is a `jwt` for the server that kubectl names, or for
+    --audience. The server must trust the issuer. With --kind x509-svid kubectl gets a certificate instead.
     """
 
     verb = "helper kube"
@@ -95,14 +87,11 @@ class HelperKubeCommand(HelperOptions, Verb):
 
 
 class HelperSshCommand(HelperOptions, Verb):
-    """Let the ssh-agent at $SSH_AUTH_SOCK have a key with a certificate.
+    """Add a key with a certificate to the ssh-agent.
 
-    ssh asks for it itself, by a line of its configuration: Match host *.example exec "jitid helper ssh --task INC-1".
-    Within a `jitid run`, `jitid helper ssh` says enough; elsewhere JITID_DELEGATOR or --delegator says for whom. The
-    key is made for the certificate and goes from memory to memory; the agent forgets both when the certificate ends.
-
-    What the agent has of an earlier time is used again while a third of its life is left and the ledger has not ended
-    it. --kind ssh-cert:TEMPLATE takes a template of the configuration.
+    Setup in the configuration of ssh: Match host *.example exec "jitid helper ssh --task INC-1". Outside of `jitid run`
+    a delegator is required. The ssh-agent is the one at $SSH_AUTH_SOCK; it deletes the key when the certificate
+    expires. A valid earlier certificate is reused while a third of its lifetime is left.
     """
 
     verb = "helper ssh"
@@ -112,21 +101,18 @@ class HelperSshCommand(HelperOptions, Verb):
     kind: RequestedKind = opt(
         SSH_KIND,
         "--kind",
-        help="The certificate: ssh-cert (default) or ssh-cert:TEMPLATE.",
+        help="ssh-cert (default) or ssh-cert:TEMPLATE.",
         env="JITID_KIND",
         default=RequestedKind(Kind.SSH_CERT.value, None),
     )
 
 
 class HelperDockerCommand(HelperOptions, Verb):
-    """Give docker, podman or skopeo a token for a registry, as a credential helper that keeps nothing.
+    """Give docker, podman or skopeo a token for a registry.
 
-    They call it by the name docker-credential-jitid, which is installed beside jitid: "credHelpers":
-    {"registry.example": "jitid"} in their configuration is all that they need within a `jitid run`; elsewhere
-    JITID_TASK and JITID_DELEGATOR say the rest. The token is the password of the user `jitid`: a `jwt` for the
-    registry alone, with its address as the audience, unless JITID_AUDIENCE or JITID_KIND says otherwise.
-
-    Nothing is stored, listed or erased: the token ends by itself.
+    Setup in their configuration: "credHelpers": {"registry.example": "jitid"}; they call docker-credential-jitid.
+    Outside of `jitid run` set JITID_TASK and JITID_DELEGATOR. The token is the password of the user `jitid`: a `jwt`
+    with the registry's address as its audience, unless JITID_AUDIENCE or JITID_KIND states another.
     """
 
     verb = "helper docker"
@@ -136,19 +122,16 @@ class HelperDockerCommand(HelperOptions, Verb):
     operation: str = arg(
         choice("get", "store", "erase", "list", label="operation of such a helper"),
         "OPERATION",
-        help="What docker calls: get, store, erase or list.",
+        help="Operation of docker: get, store, erase or list.",
     )
 
 
 class HelperPgpassCommand(HelperOptions, Verb):
-    """Give psql, and whatever else uses libpq, a role of its own, as a password file or a service file.
+    """Give psql and libpq a database role, as a password file.
 
-    With --service, which names a section of a service file, host, database, role and password are all in it, and
-    `PGSERVICEFILE=<(jitid helper pgpass --service db) psql service=db` leaves nothing on the disk. Without it, it is
-    the password alone, in the lines of a password file: libpq takes that from a regular file only, so that --out FILE
-    or a shell's temporary file has to stand behind PGPASSFILE; the fourth field is the role, for PGUSER.
-
-    The role's time is that of any credential: a connection that is open at its end is ended with it.
+    With --service the output is a service file with host, database, role and password:
+    `PGSERVICEFILE=<(jitid helper pgpass --service db) psql service=db`. Otherwise it is a password file for PGPASSFILE,
+    which must be a regular file (--out FILE); its fourth field is the role. Open connections end with the role.
     """
 
     verb = "helper pgpass"
@@ -159,21 +142,17 @@ class HelperPgpassCommand(HelperOptions, Verb):
     service: str | None = opt(
         SECTION,
         "--service",
-        help="Write the section NAME of a service file, with all that a connection takes.",
+        help="Write a service file with the section NAME.",
     )
     out: str | None = private_out_opt()
 
 
 class HelperAwsCommand(HelperOptions, Verb):
-    """Give AWS's command line and SDKs a session of a role, as their credential_process.
+    """Give AWS programs a session, as their credential_process.
 
-    A profile has the line `credential_process = jitid helper aws --template deploy`, which is all that is needed within
-    a `jitid run`; elsewhere the line needs --task and --delegator too. What the session may do follows from the scopes
-    and the template; jitid-aws(7) tells how.
-
-    A session lives 20 minutes unless --ttl or a setting says otherwise: AWS's programs ask for the next one from 15
-    minutes before its end on. With --ttl 1h a program that makes many calls starts jitid every three quarters of an
-    hour.
+    Setup in a profile: `credential_process = jitid helper aws --template deploy`. Outside of `jitid run` the line
+    requires --task and --delegator. Scopes and template limit the session: see jitid-aws(7). The default lifetime is 20
+    minutes.
     """
 
     verb = "helper aws"

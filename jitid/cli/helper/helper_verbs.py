@@ -84,7 +84,7 @@ def ssh(cli: Invocation, args: commands.HelperSshCommand) -> None:
     cli.expect_own_form()
     path = os.environ.get(_AGENT)
     if not path:
-        raise UsageError(f"{_AGENT} names no ssh-agent that could have a key", "start one: eval $(ssh-agent)")
+        raise UsageError(f"{_AGENT} is not set: an ssh-agent is required", "start one: eval $(ssh-agent)")
     slot = _slot(
         cli,
         (
@@ -143,7 +143,7 @@ def _is_active(cli: Invocation, jti: str) -> bool:
     try:
         return open_authority(cli.config()).perform(Inspect(id=jti)).active
     except JitidError as error:
-        cli.detail(f"of the certificate in the ssh-agent nothing is known: {error.message}")
+        cli.detail(f"cannot look up the certificate in the ssh-agent: {error.message}")
         return False
 
 
@@ -162,8 +162,8 @@ def token_of(kind: str, secret: Secret, consumer: str) -> str:
     """Return the token of a credential. Raises UsageError if its secret has another form."""
     if secret.names != ("token",):
         raise UsageError(
-            f"a credential of kind {kind} is no token, and {consumer} takes nothing else",
-            "such as --kind jwt; it was ended",
+            f"{consumer} accepts only tokens, not a credential of the kind {kind}; it was revoked",
+            "use a token, such as --kind jwt",
         )
     return secret.reveal()
 
@@ -178,7 +178,7 @@ def docker(cli: Invocation, args: commands.HelperDockerCommand) -> None:
     if args.operation == "list":
         output.write("{}\n")
         return
-    address = read_request("what docker says").strip()
+    address = read_request("the input from docker").strip()
     if args.operation != "get":
         return
     server = address if "://" in address else f"https://{address}"
@@ -200,10 +200,10 @@ def git(cli: Invocation, args: commands.HelperGitCommand) -> None:
     cli.expect_own_form()
     if operation not in OPERATIONS:
         # Later versions of git may call other operations. A helper ignores unknown ones (gitcredentials(7)).
-        cli.detail(f"{quote(operation)} is nothing that this helper does")
+        cli.detail(f"ignored: unknown operation {quote(operation)}")
         return
     request = git_credential.request_of(
-        read_request("what git says", of_servers=f"{git_credential.CHALLENGES}=")
+        read_request("the input from git", of_servers=f"{git_credential.CHALLENGES}=")
     )
     if operation != "get":
         return
@@ -244,8 +244,8 @@ def _server(info: str | None) -> tuple[str, ...]:
         raise UsageError(str(error)) from None
     if not isinstance(request, dict) or request.get("apiVersion") != VERSION:
         raise UsageError(
-            f"kubectl asks in another version than {VERSION}",
-            f"write apiVersion: {VERSION} in the kubeconfig",
+            f"unsupported API version of kubectl: expected {VERSION}",
+            f"set apiVersion: {VERSION} in the kubeconfig",
         )
     spec = request.get("spec")
     cluster = spec.get("cluster") if isinstance(spec, dict) else None

@@ -74,13 +74,16 @@ def authorize(cli: Invocation, operation: Authorize) -> None:
     if operation.batch:
         if any(value is not None for value in (token_file, action, resource, context)):
             raise UsageError(
-                "with --batch each line says what is asked", "of the other options --audience alone counts"
+                "with --batch each line is a request", "the only other option with --batch is --audience"
             )
         batch(cli, operation)
         return
     if action is None or resource is None:
         missing = "--action" if action is None else "--resource"
-        raise UsageError(f"`{missing}` is missing", "say what is to be done, and to what")
+        raise UsageError(
+            f"`{missing}` is required",
+            "name the action and the resource: --action ACTION --resource RESOURCE",
+        )
     path = token_file or "-"
     context_text = EMPTY if context is None else _context(context, path)
     request = UseRequest(
@@ -140,8 +143,8 @@ def batch(cli: Invocation, operation: Authorize) -> None:
     """
     if cli.field or cli.format not in (None, "jsonl"):
         raise UsageError(
-            "answers are written as JSON lines and in no other format",
-            "leave --format and --field out, and give the lines to jq",
+            "answers can only be written as JSON lines",
+            "omit --format and --field; to select fields, pipe the lines to jq",
         )
     deciding = _Deciding(cli, operation)
     # Reference counting frees the objects of a line. The cycle collector need not run every few lines.
@@ -158,9 +161,8 @@ def batch(cli: Invocation, operation: Authorize) -> None:
         raise deciding.failed
     if invalid:
         raise PartialError(
-            f"{invalid} line{'' if invalid == 1 else 's'} could not be meant, and nothing was recorded of "
-            f"{'it' if invalid == 1 else 'them'}",
-            "each has an answer with its number and its error",
+            f"{invalid} invalid line{'' if invalid == 1 else 's'}, denied and not recorded",
+            "the answer to each one has its line number and its error",
         )
 
 
@@ -239,7 +241,7 @@ def _read(line: input_lines.InputLine) -> _ReadLine:
             raise UsageError("it is blank")
         members = strict_json.loads(line.text, "it")
         if type(members) is not dict:
-            raise UsageError("it is no JSON object")
+            raise UsageError("it is not a JSON object")
     except (strict_json.StrictJSONError, UsageError) as error:
         return _ReadLine(line.number, None, None, _at(line.number, error))
     try:
@@ -255,12 +257,12 @@ def _read(line: input_lines.InputLine) -> _ReadLine:
 def _request(members: Mapping[str, Any]) -> UseRequest:
     if not members.keys() <= _KNOWN:
         unknown = min(members.keys() - _KNOWN)
-        raise UsageError(f"it has no member {quote(unknown)}", f"the members are: {', '.join(_MEMBERS)}")
+        raise UsageError(f"unknown member {quote(unknown)}", f"the members are: {', '.join(_MEMBERS)}")
     texts = []
     for name in _MEMBERS[:3]:
         value = members.get(name)
         if type(value) is not str or not value:
-            raise UsageError(f"its member `{name}` is missing, or no text")
+            raise UsageError(f"its member `{name}` must be text")
         texts.append(value)
     token, action, resource = texts
     context = members.get("context")
@@ -278,7 +280,7 @@ def _id(value: object) -> str | int | None:
         return value
     if type(value) is not str or len(value) > _LONGEST_ID:
         raise UsageError(
-            f"its member `id` is no whole number and no text of at most {_LONGEST_ID} characters"
+            f"its member `id` must be a whole number, or text of at most {_LONGEST_ID} characters"
         )
     refuse_token(value, "an id")
     return value

@@ -8,9 +8,11 @@ from jitid.operation.base import READS, Verb, rows_opt
 from jitid.values.declaration import opt
 from jitid.values.field_types import DURATION, ID, choice
 
+_ISSUED = (
+    "id jti task agent delegator delegated_by delegator_proof kind state sensitivity scopes audiences purpose"
+)
 CREDENTIAL = (
-    "id jti task agent delegator delegated_by delegator_proof kind state sensitivity scopes audiences purpose depth "
-    "parent issued_at expires_at ended_at signed_by process delegator_state delegated"
+    f"{_ISSUED} depth parent issued_at expires_at ended_at signed_by process delegator_state delegated"
 )
 """The fields of a credential. Append new ones: scripts and remedies refer to fields by their number."""
 
@@ -22,8 +24,8 @@ BOUND = Columns("jitid.list/1", CREDENTIAL, brief="id task agent state left proc
 class ListCommand(Filter, Verb):
     """List credentials.
 
-    Newest first; every condition must hold. To page, give the last `jti` seen to --after: rows that are
-    issued meanwhile do not move the pages. Off a terminal there are all columns, tab-separated, no header.
+    The newest come first; all conditions must match. For the next page, pass the last `jti` to --after; new rows do not
+    move the pages. A pipe gets all columns, tab-separated, without a header.
     """
 
     verb = "list"
@@ -40,16 +42,16 @@ class ListCommand(Filter, Verb):
     process: str | None = opt(
         choice("alive", "gone", "unknown", metavar="STATE", label="state of a process"),
         "--process",
-        help="Live, and given to a process that is alive, gone or unknown.",
+        help="Live, of a process that is alive, gone or unknown.",
     )
     sort: str = opt(
         choice(*SORT_KEYS, *(f"-{key}" for key in SORT_KEYS), metavar="FIELD"),
         "--sort",
-        help="Sort by FIELD; -FIELD turns it round (-issued_at).",
+        help="Sort by FIELD; -FIELD: descending (-issued_at).",
         absent="-issued_at",
     )
     limit: int = rows_opt()
-    after: str | None = opt(ID, "--after", help="Go on after ID, the last one seen.")
+    after: str | None = opt(ID, "--after", help="Start after this credential.")
 
 
 class StatusCommand(Verb):

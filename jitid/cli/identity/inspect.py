@@ -179,7 +179,7 @@ def explain(cli: Invocation, operation: Explain) -> None:
     if operation.event is None:
         operation = _chosen(operation)
     elif operation.subject is not None:
-        raise UsageError("an event and a credential are named", "leave one of them out")
+        raise UsageError("an event and a credential exclude each other", "omit one of them")
     with hints.advised():
         explanation = open_authority(cli.config()).perform(operation)
     if explanation.lost is not None:
@@ -235,9 +235,9 @@ def _text(rule: RuleText) -> str:
 
 
 _NOW = {
-    "same": "which today's policy has too",
-    "changed": "which today's policy has with another text",
-    "gone": "which today's policy does not have",
-    "unknown": "and today's policy cannot be read",
+    "same": "unchanged in today's policy",
+    "changed": "changed in today's policy",
+    "gone": "missing in today's policy",
+    "unknown": "today's policy cannot be read",
 }
 """Text for each value of `RuleText.now`."""

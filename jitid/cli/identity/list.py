@@ -51,7 +51,7 @@ def list_(cli: Invocation, args: commands.ListCommand) -> None:
     if not cli.field:
         record_rows.warn_of_orphans(cli, orphans(credentials, page.now))
     if process is None and credentials:
-        cli.note_more(len(credentials), limit, f"go on with --after {credentials[-1].jti}")
+        cli.note_more(len(credentials), limit, f"for the next ones: --after {credentials[-1].jti}")
 
 
 def tree(cli: Invocation, operation: ShowTree) -> None:
@@ -59,8 +59,8 @@ def tree(cli: Invocation, operation: ShowTree) -> None:
     shape = cli.special_format or operation.shape
     if not operation.ids and operation.task is None:
         raise UsageError(
-            "nothing says which tree to show",
-            "give the id of an identity or a credential in it, or a task with --task NAME; see: jitid list",
+            "an id or a task is required",
+            "pass the id of an identity or a credential, or --task NAME; see: jitid list",
         )
     check_ids(operation.ids, token_files=False)
     page = open_authority(cli.config()).perform(operation)
@@ -81,4 +81,4 @@ def tree(cli: Invocation, operation: ShowTree) -> None:
         view = operation.view
         cli.show(Display(view.schema, view.fields, nodes, document={"trees": drawing.nested(nodes)}))
     if len(page.credentials) == operation.limit:
-        cli.note(f"no more than {operation.limit} are shown, and there may be more: raise --limit")
+        cli.note(f"only {operation.limit} identities are shown; for more: --limit N")

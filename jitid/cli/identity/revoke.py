@@ -46,7 +46,7 @@ def revoke(cli: Invocation, operation: Revoke) -> None:
     )
     if not any(operation.selection) and not operation.tokens:
         raise UsageError(
-            "nothing is selected", "name ids, or select by --task, --delegator, --agent or --tree"
+            "a selection is required", "name ids, or select by --task, --delegator, --agent or --tree"
         )
     authority = open_authority(cli.config())
     try:
@@ -84,7 +84,8 @@ def _from_files(ids_file: str | None, token_files: Sequence[str]) -> tuple[list[
         parse_id(text)
     if ids_file is not None and not listed_ids:
         raise UsageError(
-            "the list of ids is empty; nothing was changed", "an empty selection never means everything"
+            "the list of ids is empty; nothing was changed",
+            "an empty selection never selects all credentials",
         )
     return listed_ids, tuple(token(path, "the token") for path in token_files)
 
@@ -132,9 +133,9 @@ def confirmed(cli: Invocation, limit: int | None, foresee: Callable[[], Radius])
     if count <= limit:
         return limit
     confirm(
-        f"end {revocation_result.blast(radius)}",
+        f"revoke {revocation_result.blast(radius)}",
         count,
-        f"the number of credentials, {count}, to end them; anything else ends none",
+        f"the number of credentials, {count}, to revoke them; any other answer revokes none",
     )
     return count
 
@@ -161,15 +162,15 @@ def row(ended: Ended, *, dry_run: bool) -> dict[str, Any]:
 def sentence(ended: Ended, *, dry_run: bool) -> str:
     """Return the result of a revocation in words."""
     if dry_run:
-        return f"would end {revocation_result.blast(ended.radius)}; nothing was changed"
+        return f"would revoke {revocation_result.blast(ended.radius)}; nothing was changed"
     if ended.credentials:
         blast = revocation_result.blast(ended.radius, ended.accepted_until, ended.settled_at)
-        text = f"ended {blast} (audit event {ended.event})"
+        text = f"revoked {blast} (audit event {ended.event})"
     elif ended.task is not None and ended.event is not None:
-        text = f"ended task {ended.task}, which had nothing live (audit event {ended.event})"
+        text = f"retired task {ended.task}, without live credentials (audit event {ended.event})"
     else:
         facts = revocation_result.facts(ended.radius, ended.accepted_until, ended.settled_at)
-        text = f"nothing was live: it had ended already{'; ' if facts else ''}{facts}"
+        text = f"no live credential: all had ended already{'; ' if facts else ''}{facts}"
     confirmation = revocation_result.at_targets(ended)
     if confirmation is not None:
         text = f"{text}; {confirmation}"
@@ -178,7 +179,7 @@ def sentence(ended: Ended, *, dry_run: bool) -> str:
 
 def unproved(reason: str) -> str:
     """Return the sentence for a revocation without proof that the ledger refuses the leaked credentials."""
-    return f"it is not proved that the ledger refuses what leaked of it: {reason}"
+    return f"no proof that the ledger refuses the leaked credentials: {reason}"
 
 
 _ID = 40

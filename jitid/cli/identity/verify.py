@@ -52,21 +52,17 @@ def _place(
     """Return the place of published keys and status lists; None to verify with the ledger. Raises UsageError."""
     if published is not None:
         if jwks is not None or status_list is not None:
-            raise UsageError(
-                "--published has the keys and the status lists, and no --jwks or --status-list goes with it"
-            )
+            raise UsageError("--published excludes --jwks and --status-list: the folder has both")
         return _PublishedPlace(published, "", "", issuer)
     if jwks is not None and status_list is not None:
         return _PublishedPlace(None, jwks, status_list, issuer)
     if jwks is not None or status_list is not None:
         raise UsageError(
-            "--jwks and --status-list go together: keys alone do not tell what was ended",
-            "name both, or a folder that `jitid publish` wrote: --published DIR",
+            "--jwks and --status-list require each other: keys alone do not show revocations",
+            "name both, or a folder of `jitid publish`: --published DIR",
         )
     if issuer is not None:
-        raise UsageError(
-            "--issuer goes with --jwks and --status-list or with --published: a ledger knows its own"
-        )
+        raise UsageError("--issuer requires --published, or --jwks and --status-list")
     return None
 
 
@@ -83,23 +79,22 @@ def _offline(cli: Invocation, token: str, source: _PublishedPlace, audiences: tu
         )
         if issuer is not None and issuer not in (index.issuer, *index.former):
             raise UsageError(
-                f"{quote(source.folder, 200)} is of the issuer {index.issuer}, and {issuer} is expected"
+                f"{quote(source.folder, 200)} is of the issuer {index.issuer}; expected {issuer}"
             )
         issuer, former = index.issuer, index.former
         keys_path = os.path.join(source.folder, publication.KEYS)
         list_path = os.path.join(source.folder, index.place_of(offline.named_list(token)))
         if not os.path.lexists(list_path):
             raise InvalidCredentialError(
-                f"the status list that the token names is not in {quote(source.folder, 200)}, so that nobody can tell "
-                "whether it was ended",
-                "lists are written by: jitid publish DIR",
+                f"the token's status list is not in {quote(source.folder, 200)}: cannot check whether it was revoked",
+                "to write status lists: jitid publish DIR",
             )
     else:
         keys_path, list_path = source.jwks, source.status_list
     if issuer is None:
         raise UsageError(
-            "whose tokens are taken is not said, and keys alone do not say it",
-            "name their `iss`: --issuer ISS, or the setting `issuer`",
+            "an issuer is required: the keys do not name it",
+            "use --issuer ISS, or the setting `issuer`",
         )
     keys = offline.read_keys(_read(keys_path, offline.MAX_KEYS))
     list_token = bare(_read(list_path, statuslist.MAX_LIST_TOKEN).decode("ascii", "replace"))
@@ -117,12 +112,12 @@ def _offline(cli: Invocation, token: str, source: _PublishedPlace, audiences: tu
     jti = verified.claims.get("jti")
     cli.detail(f"valid: {jti if type(jti) is str else 'a token without a jti'}")
     cli.note(
-        f"valid by the status list of {format_time(verified.listing.issued_at)}: what was ended since is not seen"
+        f"valid by the status list of {format_time(verified.listing.issued_at)}; later revocations are not included"
     )
 
 
 def _read(path: str, limit: int) -> bytes:
-    data = read(path, limit, "what was published")
+    data = read(path, limit, "a published file")
     if len(data) > limit:
         raise InvalidCredentialError(f"{quote(path, 200)} is longer than {limit} bytes")
     return data

@@ -113,7 +113,7 @@ def with_authority(cli: Invocation, hint: str | None) -> str:
 
 def _request_text(cli: Invocation, denial: ApprovalNeededError) -> str:
     grant = cli.command(f"jitid approve grant {denial.requests[0]}", for_another=True)
-    return f"ask {a_member(denial.missing)}: {grant}"
+    return f"required from {a_member(denial.missing)}: {grant}"
 
 
 def _wait(cli: Invocation, authority: Authority, denial: ApprovalNeededError, patience: int) -> None:
@@ -138,8 +138,8 @@ def _wait(cli: Invocation, authority: Authority, denial: ApprovalNeededError, pa
                     denial.missing = page.approvals[0].missing_at(page.now)
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                within, groups = format_duration(patience), " and nobody of ".join(map(quote, denial.missing))
-                denial.message += f"; within {within} nobody of {groups} has granted it, and it stays open"
+                within, groups = format_duration(patience), " or ".join(map(quote, denial.missing))
+                denial.message += f"; not granted by {groups} within {within}; the request stays open"
                 denial.hint = f"{_request_text(cli, denial)}; then repeat the same command"
                 raise denial
             progress.show(remaining, denial.missing)
@@ -156,14 +156,13 @@ def _must_not_have_ended(
     for approval, state in zip(approvals, states, strict=True):
         if state is ApprovalState.EXPIRED:
             raise PolicyDeniedError(
-                f"denied: request {approval.id} expired at {format_time(approval.expires_at)}, and nobody had granted "
-                "it",
-                "the same command makes a new request",
+                f"denied: request {approval.id} expired at {format_time(approval.expires_at)} without an approval",
+                "for a new request, repeat the same command",
             )
         if state is ApprovalState.WITHDRAWN:
             raise PolicyDeniedError(
                 f"denied: request {approval.id} was withdrawn: {label(approval.delegator)} was disabled",
-                "name another delegator",
+                "use another delegator",
             )
         if state is ApprovalState.DENIED:
             event = authority.perform(ShowApproval(id=approval.id)).ended_event or {}
@@ -173,7 +172,7 @@ def _must_not_have_ended(
             )
             raise PolicyDeniedError(
                 f"denied: request {approval.id} was denied by {approver}{reason}",
-                "the same command makes a new request",
+                "for a new request, repeat the same command",
             )
 
 
@@ -207,14 +206,14 @@ _UNSTATED: Mapping[str, Any] = {
     "details": [],
 }
 """The values of a request that does not state them."""
-_WORD = Columns("", "group said approver proof decided_at expires_at counts")
+_WORD = Columns("", " ".join(("group", "said", "approver", "proof", "decided_at", "expires_at", "counts")))
 
 
 def list_(cli: Invocation, operation: ListApprovals) -> None:
     """Perform `jitid approve list`."""
     if operation.open_ and operation.all_:
         raise UsageError(
-            "--open and --all contradict each other", "without either, what can still be used is listed"
+            "--open and --all exclude each other", "omit both to list the requests that can still be used"
         )
     chosen = ApprovalFilter(waiting=operation.open_, live=not operation.all_, group=operation.group)
     authority = open_authority(cli.config())
@@ -278,7 +277,7 @@ def _decide(cli: Invocation, operation: GrantApproval | DenyApproval) -> None:
         cli.show_record(operation.view, decision, _sentence(decision) + "\n", _decided(cli, decision))
     except OutputError as error:
         command = cli.command(f"jitid approve show {operation.id}")
-        error.add(f"what you decided is recorded: {command}")
+        error.add(f"the decision is recorded: {command}")
         raise
 
 
@@ -381,12 +380,12 @@ def _sentence(decision: Decided) -> str:
     missing = approval.missing_at(decision.now)
     if missing:
         return (
-            f"granted in part, and {approval_request.a_member(missing)} has to grant it too: "
+            f"partly granted, still required from {approval_request.a_member(missing)}: "
             f"{description}{_event(decision)}"
         )
     usable_until = approval.usable_until_at(decision.now) or approval.expires_at
-    usage = f"to be issued once, until {format_time(usable_until)}"
-    return f"{'granted' if decision.event is not None else 'granted already'}, {usage}: {description}{_event(decision)}"
+    usage = f"for one issue, until {format_time(usable_until)}"
+    return f"{'granted' if decision.event is not None else 'already granted'}, {usage}: {description}{_event(decision)}"
 
 
 def _description(approval: Approval) -> str:
@@ -413,9 +412,13 @@ def _decisions_text(words: Sequence[Mapping[str, Any]]) -> str:
 
 def _decision_text(word: Mapping[str, Any]) -> str:
     if word["said"] is None:
-        return "has said nothing"
+        return "has not decided"
     until = "" if word["expires_at"] is None else f" until {word['expires_at']}"
-    counts = "" if word["counts"] or not until else ", which counts no longer: they were disabled, or left it"
+    counts = (
+        ""
+        if word["counts"] or not until
+        else " (no longer counted: the approver was disabled or left the group)"
+    )
     return f"{word['said']}{until}, by {word['approver']} ({word['proof']}) at {word['decided_at']}{counts}"
 
 

@@ -28,15 +28,12 @@ GRANTED = Columns("jitid.issue/1", f"{_GRANTED} may_audience may_act", single=Tr
 
 
 class IssueCommand(RequestOptions, Verb):
-    """Issue a task-scoped credential and print its token, alone on a line.
+    """Issue a credential for a task and print its token.
 
-    It needs --task and --delegator; or --parent-file, to delegate from the credential whose token is there.
-    The delegator is a claim unless it is proved: by your own login, by an ID token, or by a parent's token.
-    The first use makes ledger, signing key and policy, and says so. With --count or --from-file there is a
-    JSON line for each credential; more than max_issue (10,000 unless configured) needs --yes.
-
-    Where the policy wants an approval, the request for it gets an id, and this ends with status 4, or waits for as
-    long as --wait says. Once it is granted, the same line issues.
+    Requires --task and --delegator, or --parent-file to delegate from a token. Without --audience it is an identity
+    token, for jitid only. The delegator is unverified unless a login, an ID token or a parent's token proves it. The
+    first use creates ledger, signing key and policy. Exit status 4: the policy denies it, or it needs an approval (see
+    --wait); after the approval, repeat the same command.
     """
 
     verb = "issue"
@@ -50,76 +47,52 @@ class IssueCommand(RequestOptions, Verb):
         single=True,
     )
 
-    out: str | None = opt(FILE, "--out", help="Write the token to FILE, mode 0600.", env="JITID_OUT")
-    count: int | None = opt(LIMIT, "--count", help="Issue N credentials, one JSON line each.")
-    from_file: str | None = opt(
-        FILE, "--from-file", help="Issue one for each JSON line; `-` is standard input."
-    )
-    yes: bool = flag("--yes", help="Issue as many as --count or --from-file says without asking.")
+    out: str | None = opt(FILE, "--out", help="Write the token to FILE.", env="JITID_OUT")
+    count: int | None = opt(LIMIT, "--count", help="Issue N credentials (JSON lines).")
+    from_file: str | None = opt(FILE, "--from-file", help="Issue one per JSON line; `-` for stdin.")
+    yes: bool = flag("--yes", help="Issue more than max_issue credentials.")
     dry_run: bool = dry_run_flag()
-    as_of: int | None = opt(
-        TIME, "--as-of", help="With --dry-run: what the policy would say at TIME (RFC 3339)."
-    )
-    wait: int | None = opt(DURATION, "--wait", help="Wait so long for an approval, if one is needed.")
-    public_key: str | None = opt(
-        FILE, "--public-key", help="The key for a certificate, made by you; `-` is standard input."
-    )
+    as_of: int | None = opt(TIME, "--as-of", help="With --dry-run: decide as of TIME (RFC 3339).")
+    wait: int | None = opt(DURATION, "--wait", help="Maximum time to wait for an approval.")
+    public_key: str | None = opt(FILE, "--public-key", help="Public key for a certificate; `-` for stdin.")
 
 
 class RunCommand(RequestOptions, Verb):
-    """Run a command that has an identity of its own while it runs.
+    """Run a command with its own identity; revoke it at the end.
 
-    With --audience the command finds a token for that service in the file $JITID_TOKEN_FILE, one for each further
-    service in $JITID_TOKEN_FILE_2 and so on: in memory, renewed before it expires, always whole. The file
-    $JITID_PARENT_FILE has its identity token, for jitid alone: a `jitid issue` or `jitid run` inside delegates from it.
-    When the command ends, its identity ends, with all that descends from it.
-
-    With --secret it has further credentials of that identity, all of them or it does not start: each is in the file
-    $JITID_SECRET_NAME, and a database's, a cloud's or a host's also where psql, the AWS tools and ssh look.
-
-    An agent under your own user is not confined: it can read the signing key, and at a socket it is you. Only another
-    user closes this: `jitid serve --socket` under its own user, and the agent under another. The man page has the
-    commands.
-
-    It may run until $JITID_EXPIRES_AT, then it gets a TERM and after --grace a KILL (status 124). Otherwise the
-    status is the command's own. 125: it was refused, or failed before the command started.
+    The file $JITID_TOKEN_FILE has a token for --audience, $JITID_PARENT_FILE the identity token; both are renewed.
+    Each --secret is a file $JITID_SECRET_NAME. A command under your own user is not confined: it can read the signing
+    key (the man page shows how to confine it). At $JITID_EXPIRES_AT it gets TERM, and KILL after --grace: status 124.
+    Status 125: refused, or failed before the command started.
     """
 
     verb = "run"
     function = "issue.run:run"
     runs_command = True
 
-    command: tuple[str, ...] = args(COMMAND, "CMD...", help="The command, after `--`.", required=True)
+    command: tuple[str, ...] = args(COMMAND, "CMD...", help="Command, after `--`.", required=True)
     agent: str | None = opt(
-        AGENT, "--agent", help="Who acts (default: the program's name).", env="JITID_AGENT", default=None
+        AGENT, "--agent", help="Agent (default: the program's name).", env="JITID_AGENT", default=None
     )
-    env: str | None = opt(
-        VARIABLE, "--env", help="Give the command its token in VAR too; it is then not renewed."
-    )
-    file: str | None = opt(
-        FOLDER, "--file", help="Keep the token in the file DIR/token instead of in memory."
-    )
-    on_exit: str = opt(
-        ON_EXIT, "--on-exit", help="revoke (default) or keep what the command was given.", absent="revoke"
-    )
-    grace: int = opt(GRACE, "--grace", help="At its last moment, from TERM to KILL (default 10s).", absent=10)
-    wait: int | None = opt(DURATION, "--wait", help="Wait so long for an approval, if one is needed.")
+    env: str | None = opt(VARIABLE, "--env", help="Also pass the token in VAR, without renewal.")
+    file: str | None = opt(FOLDER, "--file", help="Keep the token in DIR/token, not in memory.")
+    on_exit: str = opt(ON_EXIT, "--on-exit", help="revoke (default) or keep the credential.", absent="revoke")
+    grace: int = opt(GRACE, "--grace", help="Time from TERM to KILL (default: 10s).", absent=10)
+    wait: int | None = opt(DURATION, "--wait", help="Maximum time to wait for an approval.")
     secret: tuple[tuple[str, RequestedKind], ...] = opts(
         SECRET,
         "--secret",
-        help="A further credential for the command, as NAME=KIND[:TEMPLATE]; repeatable.",
+        help="Further credential: NAME=KIND[:TEMPLATE].",
         env="JITID_SECRET",
     )
 
 
 class RenewCommand(Verb):
-    """Renew a credential: its successor belongs to the same identity.
+    """Renew a credential: issue a successor of the same identity.
 
-    The policy decides anew. Nothing lives longer than the policy's longest lifetime, counted from the first
-    issue of the identity. The old token works for a moment more (`overlap`, 30s), and what was delegated from
-    it lives on. Without --token-file the new token is printed.
-
-    A certificate, or what a target outside made, is not renewed: another one is issued. `run --secret` does so in time.
+    The policy decides again; its maximum lifetime counts from the first issue of the identity. The old token stays
+    valid for the `overlap` (30s). Delegated identities are unaffected. Without --token-file the new token is printed.
+    Certificates and credentials of targets are never renewed: issue another one, or use `run --secret`.
     """
 
     verb = "renew"
@@ -129,12 +102,8 @@ class RenewCommand(Verb):
     token_file: str | None = opt(
         FILE,
         "--token-file",
-        help="The token to renew; FILE is rewritten in place. Standard input if absent or `-`.",
+        help="Token to renew, replaced in FILE (default: stdin).",
     )
-    ttl: int | None = opt(
-        DURATION, "--ttl", help="How long the successor lives (default: as its predecessor)."
-    )
-    allow_narrower: bool = flag(
-        "--allow-narrower", help="Take the scopes that are permitted, and say which are not."
-    )
+    ttl: int | None = opt(DURATION, "--ttl", help="Lifetime (default: that of the old token).")
+    allow_narrower: bool = flag("--allow-narrower", help="Renew without refused scopes; report them.")
     out: str | None = private_out_opt()

@@ -95,8 +95,8 @@ class Hold:
         if now >= self._issued.expires_at:
             self._due = _NEVER
             self._cli.warn(
-                f"the credential of {self.id} has expired at {format_time(self._issued.expires_at)}; the command goes "
-                f"on without one, until {format_time(self.until)} at most; for another one, run it again: jitid run"
+                f"the credential of {self.id} expired at {format_time(self._issued.expires_at)}; the command continues "
+                f"without one, until {format_time(self.until)} at the latest; for another one, run it again: jitid run"
             )
             return self._due
         remaining = self._issued.expires_at - now
@@ -115,7 +115,7 @@ class Hold:
             self._wait = min(self._wait * 2, _LONGEST_WAIT)
             self._due = self._issued.expires_at if wait > remaining - _LAST_CHANCE else now + wait
         except Exception as error:  # noqa: BLE001 - no error of a renewal may end the command
-            self._report_failure(f"{type(error).__name__}, which is a bug")
+            self._report_failure(f"{type(error).__name__} (a bug)")
             self._due = min(now + remaining / 3 + _FIRST_WAIT, self._issued.expires_at)
         else:
             self._reported = ""
@@ -144,7 +144,7 @@ class Hold:
         except Exception as error:  # noqa: BLE001 - this process exits with the status of the command
             reason = error.message if isinstance(error, JitidError) else type(error).__name__
             self._cli.warn(
-                f"the command has ended and its credential could not be: {reason}; it lives until "
+                f"the credential of the ended command could not be revoked: {reason}; it is valid until "
                 f"{format_time(self._issued.expires_at)}: {self._cli.command(f'jitid revoke {self.id}')}"
             )
 
@@ -184,6 +184,6 @@ class Hold:
             keeps = (
                 f"the command keeps its token until {format_time(self._issued.expires_at)}"
                 if lasts
-                else "whoever holds its token may have renewed or ended it"
+                else "another holder of the token may have renewed or revoked it"
             )
             self._cli.warn(f"the credential of {self.id} could not be renewed: {reason}; {keeps}")

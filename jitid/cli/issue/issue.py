@@ -44,7 +44,7 @@ def issue(cli: Invocation, args: commands.IssueCommand) -> None:
         issue_many.issue(cli, args, request, proof)
         return
     if args.yes:
-        raise UsageError("--yes goes with --count or --from-file")
+        raise UsageError("--yes requires --count or --from-file")
     replaced = None
     if args.out is not None:
         from jitid.cli.hints import Replaced
@@ -87,11 +87,11 @@ def _check(cli: Invocation, args: commands.IssueCommand, *, many: bool) -> None:
         cli.expect((*args.issued.fields, *(_parts(cli, args) if len(cli.field) == 1 else ())))
     check_one_stdin(args.parent_file, args.from_file, args.delegator_token_file, args.public_key)
     if args.dry_run and args.wait is not None:
-        raise UsageError("a dry run asks for no approval, and so there is no --wait for one")
+        raise UsageError("--wait and --dry-run exclude each other: a dry run requests no approval")
     if args.as_of is not None and not args.dry_run:
         raise UsageError(
-            "what is issued is issued now, and decided by the time of now",
-            "with --dry-run, --as-of only asks",
+            "--as-of requires --dry-run",
+            "a credential is always issued for the current time",
         )
 
 
@@ -140,7 +140,9 @@ def renew(cli: Invocation, args: commands.RenewCommand) -> None:
     """Perform `jitid renew`."""
     in_place = None if args.token_file in (None, "-") else args.token_file
     if in_place is not None and args.out is not None:
-        raise UsageError("--out and --token-file cannot go together", "FILE itself gets the new token")
+        raise UsageError(
+            "--out and --token-file exclude each other", "--token-file FILE also receives the new token"
+        )
     target = in_place or args.out
     replaced = None
     if args.out is not None:
@@ -172,8 +174,8 @@ def _must_be_token(secret: Secret) -> None:
     """Raise UsageError for a secret of a kind that gives no right to a successor: its holder may have stolen it."""
     if secret.reveal().startswith(_OTHERS):
         raise UsageError(
-            "only a token of the kinds jwt and opaque is renewed by itself; nothing was changed",
-            "ask for another one of that kind (jitid issue), or let `jitid run --secret NAME=KIND` renew it",
+            "only tokens of the kinds jwt and opaque can be renewed; nothing was changed",
+            "issue another one (jitid issue), or use `jitid run --secret NAME=KIND`",
         )
 
 
@@ -194,12 +196,12 @@ def hand_over(cli: Invocation, authority: Authority, issued: Issued, show: Calla
             authority.perform(AbandonRenewal(token=credential.secret))
         except JitidError as failure:
             raise StorageError(
-                f"the successor could be neither handed out nor taken back: {failure.message}",
-                f"it ends at {format_time(issued.expires_at)}; to end the identity: "
+                f"the successor could be neither delivered nor revoked: {failure.message}",
+                f"it expires at {format_time(issued.expires_at)}; to revoke the identity: "
                 f"{cli.command(f'jitid revoke {credential.id}')}",
             ) from error
         if isinstance(error, OutputError):
-            error.add("the successor was ended; the old token works as before")
+            error.add("the successor was revoked; the old token stays valid")
         raise
 
 
@@ -235,8 +237,8 @@ def _turn(path: str | None, timeout: float) -> Iterator[None]:
         except (OSError, ValueError) as error:
             if os.path.islink(path):
                 raise UsageError(
-                    f"{quote(path, 200)} is a symbolic link, and only a file can be rewritten; nothing was changed",
-                    "name the file itself",
+                    f"{quote(path, 200)} is a symbolic link; only a regular file can be replaced; nothing was changed",
+                    "name the file that the link points to",
                 ) from error
             # This raises the error that every verb has for it.
             read_input.token(path, "the token to renew")
@@ -249,7 +251,7 @@ def _turn(path: str | None, timeout: float) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     raise StorageError(
-                        f"somebody else held {quote(path, 200)} for {timeout:g} s; nothing was changed"
+                        f"another process locked {quote(path, 200)} for {timeout:g} s; nothing was changed"
                     ) from None
                 time.sleep(_TURN)
                 continue

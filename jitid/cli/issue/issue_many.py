@@ -83,17 +83,13 @@ def issue(cli: Invocation, args: commands.IssueCommand, template: IssueRequest, 
             _add_nothing_issued(error)
         if not issued_count or error.exit_status == 74:
             raise
-        outcome = (
-            "nothing after it; whether its own lines were is not known"
-            if error.unsure
-            else "nothing of it or after it"
-        )
+        outcome = "no later ones; the state of this transaction is unknown" if error.unsure else "no others"
         raise PartialError(
-            f"{error.message}; the {issued_count} before its transaction were issued, {outcome}", error.hint
+            f"{error.message}; the first {issued_count} credentials were issued, {outcome}", error.hint
         ) from error
     else:
         if not issued_count:
-            cli.note("there was nothing to issue: the list of tasks is empty")
+            cli.note("the list of tasks is empty: nothing was issued")
     finally:
         if issued_count:
             _progress(cli, issued_count, args.count, "\n")
@@ -105,15 +101,16 @@ def _check_options(cli: Invocation, args: commands.IssueCommand) -> None:
     """Raise UsageError for options that a list of credentials cannot have."""
     if cli.field or cli.format not in (None, "jsonl"):
         raise UsageError(
-            "many credentials are written as JSON lines and in no other format",
-            "leave --format and --field out, and give the lines to jq",
+            "several credentials can only be written as JSON lines",
+            "omit --format and --field; to select fields, pipe the lines to jq",
         )
     if args.out is not None:
         raise UsageError(
-            "--out takes a single token", "send the lines to a file: (umask 077; jitid issue … >FILE)"
+            "--out can only be used for a single token",
+            "redirect the lines to a file: (umask 077; jitid issue … >FILE)",
         )
     if args.count is not None and args.from_file is not None:
-        raise UsageError("--count and --from-file cannot go together")
+        raise UsageError("--count and --from-file exclude each other")
 
 
 def _add_nothing_issued(error: JitidError) -> None:
@@ -189,10 +186,12 @@ def _confirm(cli: Invocation, count: int, limit: int | None) -> None:
     if not cli.can_prompt():
         raise UsageError(
             f"this would issue {count} credentials, more than {limit}; nothing was issued",
-            "with --yes it issues them; the limit is the setting max_issue",
+            "to issue them: --yes; the limit is the setting max_issue",
         )
     confirm(
-        f"issue {count} credentials", count, f"the number, {count}, to issue them; anything else issues none"
+        f"issue {count} credentials",
+        count,
+        f"the number, {count}, to issue them; any other answer issues none",
     )
 
 
@@ -232,7 +231,7 @@ def _few_enough(numbered: Iterator[tuple[int, str]], limit: int) -> Iterator[tup
             break
     error = UsageError(
         f"the list has more than {limit} requests",
-        "with --yes all of them are issued; the limit is the setting max_issue",
+        "to issue all of them: --yes; the limit is the setting max_issue",
     )
     if len(kept_lines) > limit:
         error.message += "; nothing was issued"
@@ -248,7 +247,7 @@ def _request(template: IssueRequest, line_number: int, text: str) -> IssueReques
     try:
         members = strict_json.loads(text, "it")
         if not isinstance(members, dict):
-            raise UsageError("it is no JSON object")
+            raise UsageError("it is not a JSON object")
         return _merged(template, members)
     except (strict_json.StrictJSONError, JitidError) as error:
         hint = error.hint if isinstance(error, JitidError) else None
@@ -262,13 +261,11 @@ def _merged(template: IssueRequest, members: dict[str, Any]) -> IssueRequest:
 
         names = tuple(sorted(MEMBERS))
         raise UsageError(
-            f"it has no member {quote(unknown[0])}",
+            f"unknown member {quote(unknown[0])}",
             meant(unknown[0], names) or f"the members are: {', '.join(names)}",
         )
     if template.parent is not None and "delegator" in members:
-        raise UsageError(
-            "a delegator is named beside a parent", "the delegator is the parent's: leave it out"
-        )
+        raise UsageError("a delegator cannot be set with a parent", "omit the delegator: it is the parent's")
     return merged(template, {name: _value(name, value) for name, value in members.items()})
 
 
@@ -279,7 +276,7 @@ def _value(name: str, value: object) -> Any:  # noqa: ANN401 - a value of the fi
         if name == "ttl" and isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str) or not value.strip():
-            raise UsageError(f"its member `{name}` is not text, or blank")
+            raise UsageError(f"its member `{name}` must be text that is not blank")
         return field.type.parse(value, name)
     if name == "scope" and isinstance(value, str):
         value = value.split()
@@ -287,7 +284,7 @@ def _value(name: str, value: object) -> Any:  # noqa: ANN401 - a value of the fi
     if name == "detail":
         texts = [strict_json.dumps(text) for text in texts]
     if not all(isinstance(text, str) for text in texts):
-        raise UsageError(f"its member `{name}` is not a list of texts")
+        raise UsageError(f"its member `{name}` must be a list of texts")
     return tuple([field.type.parse(text, name) for text in texts])
 
 

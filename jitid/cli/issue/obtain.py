@@ -73,7 +73,8 @@ def obtain(
         request = request._replace(audiences=request.audiences or cli.config().many("audience"))
         if not request.audiences:
             raise UsageError(
-                f"nothing says which service the {request.kind} is for", "name it with --audience"
+                f"an audience is required for a credential of the kind {request.kind}",
+                "name the service: --audience AUD",
             )
     if within_run and not audience:
         return _attached(cli, request)
@@ -109,7 +110,7 @@ def hand_over(cli: Invocation, issued: Issued, show: Callable[[], None]) -> None
         (credential,) = issued.credentials
         if abandon(cli, credential.jti):
             if isinstance(error, OutputError):
-                error.add("the credential just made was ended")
+                error.add("the new credential was revoked")
             raise
         failure = error
 

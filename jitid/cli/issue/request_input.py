@@ -68,8 +68,8 @@ def stated_request(
         request = request._replace(may_audience=())
     if public_key is not None and request.kind not in CERTIFIED:
         raise UsageError(
-            f"a public key is of no use to a credential of kind {request.kind}",
-            f"it goes with --kind {' or '.join(CERTIFIED)}",
+            f"a credential of the kind {request.kind} cannot use a public key",
+            f"--public-key requires --kind {' or '.join(CERTIFIED)}",
         )
     if config.remote is not None and not request.audiences and (identity or not request.may_audience):
         # A remote authority does not know the client's settings: without an audience it makes an identity token.

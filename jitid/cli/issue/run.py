@@ -110,11 +110,13 @@ def _run_request(
     """Return the request for the identity of the command. Raises UsageError for options that a run cannot have."""
     actors = args.may_act
     if actors and not services:
-        raise UsageError("no service is named that could exchange its token", "name it with --audience")
+        raise UsageError(
+            "--may-act requires --audience", "name the service that may exchange the token: --audience AUD"
+        )
     if request.kind not in _HELD:
         raise UsageError(
-            f"what a run holds is a jwt or an opaque token, and no credential of kind {request.kind}",
-            f"have it besides: --secret NAME={request.kind}",
+            f"`run` supports --kind jwt and opaque only, not {request.kind}",
+            f"to add one of this kind: --secret NAME={request.kind}",
         )
     if request.ttl is not None and request.ttl < _SHORTEST and args.env is None:
         raise UsageError(
@@ -151,7 +153,7 @@ def _watched(cli: Invocation, started: _Start, grace: int, *, keep: bool) -> int
             report=cli.warn,
         )
         if status == ExitStatus.TIMED_OUT and hold.clock() >= hold.until:
-            cli.warn(f"the command was ended: it had until {format_time(hold.until)}")
+            cli.warn(f"the command was stopped at its time limit, {format_time(hold.until)}")
     finally:
         if not keep:
             hold.end(status)
@@ -196,7 +198,7 @@ class _Start:
         _report(self._cli, issued, self._args.env)
         if not any(secret_request.place for secret_request in self._secret_requests):
             self._cli.note(
-                "$JITID_TOKEN_FILE is an identity token, for jitid alone; for a service name --audience"
+                "$JITID_TOKEN_FILE is an identity token, for jitid only; for a service token use --audience"
             )
         self._place.put(self.hold.token)
         hidden = CONSUMED | _PLACES | self._obtained(request)
@@ -273,16 +275,16 @@ class _Start:
 def _check(cli: Invocation, args: commands.RunCommand) -> None:
     """Raise UsageError for options that contradict each other, before any credential is issued."""
     if cli.field:
-        raise UsageError("`run` shows nothing of its own, so there is no --field")
+        raise UsageError("`run` has no output, so --field is invalid")
     if args.env is not None and args.file is not None:
         raise UsageError(
-            "--env and --file cannot go together",
-            "the token is either in a variable or in a file that is renewed",
+            "--env and --file exclude each other",
+            "a token in a variable is not renewed; a token file is",
         )
     if args.secret and args.on_exit == "keep":
         raise UsageError(
-            "--secret and --on-exit keep cannot go together",
-            "what a run obtains for its command ends with it",
+            "--secret and --on-exit keep exclude each other",
+            "secrets of a run are always revoked at its end",
         )
 
 
@@ -331,8 +333,7 @@ def _report(cli: Invocation, issued: Issued, variable: str | None) -> None:
         cli.note(note)
     if variable is not None:
         cli.note(
-            f"the token in ${variable} is not renewed: it ends at {format_time(issued.expires_at)}, and so does the "
-            "command"
+            f"the token in ${variable} is not renewed: token and command end at {format_time(issued.expires_at)}"
         )
     if not children.dies_with_parent():
-        cli.note("on this system the command outlives a jitid that is killed")
+        cli.note("on this system the command continues if jitid itself is killed")

@@ -92,7 +92,9 @@ def named_secrets(stated: Sequence[tuple[str, RequestedKind]]) -> list[SecretReq
     requests: dict[str, SecretRequest] = {}
     for name, kind in stated:
         if variable(name) in requests:
-            raise UsageError(f"two secrets would be called {PREFIX}{variable(name)}", "name each differently")
+            raise UsageError(
+                f"two secrets have the same variable {PREFIX}{variable(name)}", "use different names"
+            )
         requests[variable(name)] = SecretRequest(name, *kind)
     return list(requests.values())
 
@@ -187,7 +189,7 @@ class Secrets:
             return
         if settled.open:
             self._cli.warn(
-                f"{settled.open} of the secrets of {id_} may still work at their targets; the next sweep tries again: "
+                f"{settled.open} secrets of {id_} may still work at their targets; the next sweep retries: "
                 f"{self._cli.command('jitid sweep')}"
             )
 
@@ -265,11 +267,11 @@ class Secrets:
         self._held[request.label] = _HeldSecret(request, ends_at, _due(issued, ends_at, command_end))
 
     def _report_failure(self, held: _HeldSecret, error: Exception) -> None:
-        reason = error.message if isinstance(error, JitidError) else f"{type(error).__name__}, which is a bug"
+        reason = error.message if isinstance(error, JitidError) else f"{type(error).__name__} (a bug)"
         if self._reported.get(held.wanted.label) != reason:
             self._reported[held.wanted.label] = reason
             self._cli.warn(
-                f"{reason}; it was to be renewed, and the earlier one works until {format_time(held.ends_at)}"
+                f"renewal failed: {reason}; the earlier secret works until {format_time(held.ends_at)}"
             )
 
 

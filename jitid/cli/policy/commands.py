@@ -9,11 +9,11 @@ from jitid.values.field_types import FILE, FOLDER, TEXT, TIME
 
 
 class PolicyCheckCommand(Verb):
-    """Check that policies are in order: their syntax, and by the schema.
+    """Check policies: syntax, schema and likely mistakes.
 
-    All errors are told, each with file, line and column; of a rule whose syntax is wrong the first. So is much
-    that is valid and cannot be meant. The files of a folder are one policy; `use.cedarschema` among them declares
-    what is said of a use.
+    Reports all errors with file, line and column, and the first one of each rule with a syntax error. Likely mistakes
+    in valid rules are warnings. The files of a folder are one policy; its `use.cedarschema` declares the context of
+    uses.
     """
 
     verb = "policy check"
@@ -21,14 +21,14 @@ class PolicyCheckCommand(Verb):
     effect = READS
     view = Columns("jitid.policy-check/1", "file line=place.line column=place.column severity rule message")
 
-    paths: tuple[str, ...] = args(FILE, "[DIR|FILE]...", help="Policies; the one in force unless named.")
+    paths: tuple[str, ...] = args(FILE, "[DIR|FILE]...", help="Policies (default: the policy in force).")
 
 
 class PolicyTestCommand(Verb):
-    """Try a policy with cases: what is asked, and what the answer is to be.
+    """Test a policy with cases of requests and decisions.
 
-    Cases stand in files whose names end in .test.toml, in the folder of the policy that they are about. Exit
-    status 10 says that a case is not as expected; which rules no case reaches is told besides.
+    Cases are files *.test.toml in the folder of the policy. Exit status 10: a case has another result than expected.
+    Rules that no case reaches are reported too.
     """
 
     verb = "policy test"
@@ -41,12 +41,12 @@ class PolicyTestCommand(Verb):
     )
 
     paths: tuple[str, ...] = args(
-        FILE, "[FILE|DIR]...", help="Cases; those beside the policy in force unless named."
+        FILE, "[FILE|DIR]...", help="Cases (default: those of the policy in force)."
     )
     policy: str | None = opt(
-        FILE, "--policy", help="Try this policy (default: the one in the folder of the cases).", metavar="DIR"
+        FILE, "--policy", help="Policy to test (default: in the folder of the cases).", metavar="DIR"
     )
-    require_coverage: bool = flag("--require-coverage", help="End with 10 if a rule is reached by no case.")
+    require_coverage: bool = flag("--require-coverage", help="Exit 10 if no case reaches a rule.")
 
 
 _RULE = "rule=rule.name effect=rule.effect actions max_ttl approval=rule.approval reads file=rule.file line sha256"
@@ -54,10 +54,10 @@ _ONE_RULE = Columns("jitid.policy-rule/1", f"{_RULE} text", single=True)
 
 
 class PolicyShowCommand(Verb):
-    """Show a policy: its rules, what each one does and what it looks at, or the text of one.
+    """Show a policy: its rules, or the text of one rule.
 
-    It is the policy in force unless --digest names one that decided something once, as `jitid explain` and
-    the audit log tell it, or --default the one that jitid ships.
+    Shows the policy in force; with --default, the policy that jitid ships; with --digest, an earlier policy, by the
+    digest that `jitid explain` and the audit log report.
     """
 
     verb = "policy show"
@@ -65,12 +65,12 @@ class PolicyShowCommand(Verb):
     effect = READS
     view = Columns("jitid.policy/1", _RULE, brief="rule effect actions max_ttl approval file", more="text")
 
-    rule: str | None = optional_arg(TEXT, "[RULE]", help="A rule, whose text is shown.")
+    rule: str | None = optional_arg(TEXT, "[RULE]", help="Rule to show the text of.")
     digest: str | None = opt(
-        TEXT, "--digest", help="One that decided once: its digest, or how that begins.", metavar="HEX"
+        TEXT, "--digest", help="Digest of an earlier policy, or its first digits.", metavar="HEX"
     )
-    default: bool = flag("--default", help="The one that jitid ships.")
-    text: bool = flag("--text", help="The text of its files.")
+    default: bool = flag("--default", help="Policy that jitid ships.")
+    text: bool = flag("--text", help="Show the text of the files.")
 
     def shown_view(self) -> Columns:
         """Return the fields of one rule, or of all."""
@@ -78,25 +78,29 @@ class PolicyShowCommand(Verb):
 
 
 class PolicyInitCommand(Verb):
-    """Begin a policy of your own: write an example with its cases into a folder that is new or empty.
+    """Write an example policy with cases into a new folder.
 
-    Nothing is in force until the setting `policy` names the folder.
+    The policy is not in force until the setting `policy` names the folder.
     """
 
     verb = "policy init"
     function = "policy.policy_verbs:init"
     only_formats = ()
 
-    folder: str = arg(FOLDER, "DIR", help="A folder that is new or empty.")
-    with_default: bool = flag("--with-default", help="Put the default policy beside the example.")
+    folder: str = arg(FOLDER, "DIR", help="New or empty folder.")
+    with_default: bool = flag("--with-default", help="Add the default policy to the example.")
+
+
+_OUTCOMES = "old new old_rules new_rules old_granted new_granted old_lifetime new_lifetime"
+_REQUEST = "agent delegator proof task purpose sensitivity kind template depth scopes audiences ttl"
 
 
 class PolicyDiffCommand(Verb):
-    """Replay what was decided under two policies, and tell what changes.
+    """Replay recorded decisions under two policies.
 
-    OLD and NEW are a folder, a file, `current`, `default`, or the digest of a policy that decided something.
-    Each distinct request that the audit log tells of is decided by both: with the time, the directory and the
-    approvals of then. Those with the most credentials come first.
+    OLD and NEW are a folder, a file, `current`, `default`, or the digest of an earlier policy. Both policies decide
+    each distinct request of the audit log, with its time, directory and approvals. Requests with the most credentials
+    come first.
     """
 
     verb = "policy diff"
@@ -104,14 +108,12 @@ class PolicyDiffCommand(Verb):
     effect = READS
     view = Columns(
         "jitid.policy-diff/1",
-        "change count recorded old new old_rules new_rules old_granted new_granted old_lifetime new_lifetime needs "
-        "agent delegator proof task purpose sensitivity kind template depth scopes audiences ttl at reason event "
-        "task_owner",
+        f"change count recorded {_OUTCOMES} needs {_REQUEST} at reason event task_owner",
         brief="change count new_rules agent delegator scopes event",
     )
 
-    old: str = arg(FILE, "OLD", help="A folder, a file, `current`, `default` or a digest.")
-    new: str = arg(FILE, "NEW", help="What is compared with it, named alike.")
-    since: int | None = opt(TIME, "--since", help="Only what was decided from TIME on (RFC 3339).")
+    old: str = arg(FILE, "OLD", help="Folder, file, `current`, `default` or digest.")
+    new: str = arg(FILE, "NEW", help="Policy to compare with, named likewise.")
+    since: int | None = opt(TIME, "--since", help="Only decisions at TIME or later (RFC 3339).")
     limit: int | None = limit_opt()
-    exit_code: bool = flag("--exit-code", help="End with 10 if something would change.")
+    exit_code: bool = flag("--exit-code", help="Exit 10 if a decision changes.")

@@ -86,9 +86,9 @@ def check(cli: Invocation, args: commands.PolicyCheckCommand) -> None:
             origin = "" if args.paths else f" of the policy in force, {safe(folders[0].path)}"
             output.write(f"{totals}{origin}: {'no error' if problems else 'in order'}\n")
     if errors:
-        consequence = "it may refuse what it should permit, and permit what it should refuse"
+        consequence = "it may refuse and permit the wrong requests"
         if any(_is_unusable(folder) for folder in folders):
-            consequence = "as long as it stands so, nothing is issued by it"
+            consequence = "no credential is issued under it until they are fixed"
         raise ConfigurationError(f"{counted(errors, 'error')} in the policy: {consequence}")
 
 
@@ -100,7 +100,7 @@ def _note_approvals(cli: Invocation, rules: Iterable[PolicyRule]) -> None:
     if names and installation_check.approvers_are_missing(cli.config()):
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         cli.note(
-            f"rule `{names[0]}`{more} needs an approval; "
+            f"rule `{names[0]}`{more} requires an approval; "
             f"{installation_check.NO_APPROVER}; {installation_check.SERVE_APPROVERS}"
         )
 
@@ -121,9 +121,9 @@ def show(cli: Invocation, args: commands.PolicyShowCommand) -> None:
     from jitid.policy.position import catalogue
 
     if args.text and args.rule is not None:
-        raise UsageError("--text shows all files, and a rule is one", "leave one of them out")
+        raise UsageError("--text and RULE exclude each other", "omit one of them")
     if args.default and args.digest is not None:
-        raise UsageError("--default and --digest name two policies", "leave one of them out")
+        raise UsageError("--default and --digest exclude each other", "omit one of them")
     if args.text:
         cli.expect_own_form()
     folder = (
@@ -162,16 +162,16 @@ def init(cli: Invocation, args: commands.PolicyInitCommand) -> None:
     write_new(args.folder, sorted(files))
     path = os.path.abspath(args.folder)
     cli.note(f"wrote {', '.join(sorted(name for name, _ in files))} into {path}")
-    cli.note(f"change it to what you mean, and try it: jitid policy check {word(path)}")
-    cli.note(f"with its cases: jitid policy test {word(path)}")
-    cli.note("the zone of its hours: " + cli.command("jitid config set timezone Europe/Berlin"))
-    effect = "it decides" if args.with_default else "it decides, in the place of the default policy,"
+    cli.note(f"edit it, then check it: jitid policy check {word(path)}")
+    cli.note(f"to run its cases: jitid policy test {word(path)}")
+    cli.note("to set the time zone of its hours: " + cli.command("jitid config set timezone Europe/Berlin"))
+    effect = "to put it in force" + ("" if args.with_default else " instead of the default policy")
     if args.with_default:
         cli.note(
-            "the prohibitions of the default policy apply to every agent, release-bot too: with --sensitivity high "
-            "the delegator must be proved"
+            "the prohibitions of the default policy apply to all agents, also to release-bot: --sensitivity high "
+            "requires a proved delegator"
         )
-    cli.note(f"{effect} from then on: " + cli.command(f"jitid config set policy {word(path)}"))
+    cli.note(f"{effect}: " + cli.command(f"jitid config set policy {word(path)}"))
 
 
 def _of_rule(entry: CataloguedRule) -> dict[str, Any]:
@@ -224,7 +224,7 @@ def test(cli: Invocation, args: commands.PolicyTestCommand) -> None:
         ]
     if mistakes:
         raise UsageError(
-            f"{counted(mistakes, 'mistake')} in the cases, and none was tried", "see: man jitid-policy"
+            f"{counted(mistakes, 'mistake')} in the cases; no case was run", "see: man jitid-policy"
         )
     failed = sum(row["result"] == "failed" for row in rows)
     if cli.by_eye():
@@ -239,7 +239,7 @@ def test(cli: Invocation, args: commands.PolicyTestCommand) -> None:
         }
         cli.show_records(args.view, rows, document=document)
         for rule in left_out:
-            cli.note(f"rule `{rule['rule']}` of {rule['file']} is reached by no case")
+            cli.note(f"no case reaches rule `{rule['rule']}` of {rule['file']}")
     if failed or (args.require_coverage and left_out):
         cli.status = ExitStatus.FINDINGS
 
@@ -251,13 +251,13 @@ def _sources(cli: Invocation, paths: Sequence[str], policy: str | None) -> list[
     for folder in folders:
         if not folder.cases and folder.path == _SHIPPED:
             raise NotFoundError(
-                "the policy that jitid ships has no cases, and it is the one in force",
-                "begin one of your own: jitid policy init DIR; or name a folder with cases",
+                "the policy in force is the default one; it has no cases",
+                "write your own policy: jitid policy init DIR; or name a folder with cases",
             )
         if not folder.cases:
             raise NotFoundError(
-                f"there are no cases in {quote(folder.path, 200)}",
-                f"write them into a file whose name ends in {CASES}; for an example: jitid policy init DIR",
+                f"no cases in {quote(folder.path, 200)}",
+                f"add a file *{CASES}; for an example: jitid policy init DIR",
             )
     return [(folder, tested_folder or (look_into(folder.path) if paths else folder)) for folder in folders]
 
@@ -297,7 +297,7 @@ def diff(cli: Invocation, args: commands.PolicyDiffCommand) -> None:
         for line in sentences:
             cli.note(line)
     if len(rows) < len(replayed.changes):
-        cli.note(f"{len(replayed.changes) - len(rows):,} more rows were left out by --limit")
+        cli.note(f"{len(replayed.changes) - len(rows):,} more rows were omitted by --limit")
     if args.exit_code and replayed.changes:
         cli.status = ExitStatus.FINDINGS
 
@@ -350,5 +350,5 @@ def _compared(cli: Invocation, word: str) -> Folder:
     if len(word) >= 4 and set(word.lower()) <= set("0123456789abcdef"):
         return _stored(cli, word)
     raise UsageError(
-        f"{quote(word, 200)} is no policy", "name a folder, a file, `current`, `default` or a digest"
+        f"{quote(word, 200)} is not a policy", "name a folder, a file, `current`, `default` or a digest"
     )

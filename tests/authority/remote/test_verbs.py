@@ -312,7 +312,7 @@ def test_a_scan_asks_it_about_what_it_found(client: Shell) -> None:
     assert done.returncode == 0, done.stderr
     assert Counter(done.stdout.split()) == {"secret-unknown": 12_000, "secret-dead": 3}
     assert "recorded 1 leak" in done.stderr
-    assert "ended 1 live credential" in done.stderr
+    assert "revoked 1 live credential" in done.stderr
     assert client.good("leak", "list", "--field", "places").split() == ["3"]
 
 

@@ -221,9 +221,7 @@ def test_an_approval_is_told_and_still_counts(tmp_path: Path) -> None:
         office.grant(id_)
         found = explained(office, office.issue(**PAY).jti)
         assert found.document["approvers"].keys() == {"security"}
-        reason = (
-            f"{found.then.reason}, with the approval of then; a new request needs that of `security` again"
-        )
+        reason = f"{found.then.reason}, with the earlier approval; a new request requires one by `security`"
         assert (found.then.decision, found.now) == ("permit", found.then._replace(reason=reason))
         assert "pay-needs-security" in [rule.rule for rule in found.rules]
         office.ask(**BOTH)
@@ -252,7 +250,7 @@ def test_an_event_that_is_not_there_is_told(event: int, world: World) -> None:
 
 
 def test_an_event_of_something_else_is_told(world: World) -> None:
-    with pytest.raises(UsageError, match="event 1 tells of no decision: it is `init`"):
+    with pytest.raises(UsageError, match="event 1 is not a decision: its operation is `init`"):
         explained(world, event=1)
 
 
@@ -268,7 +266,7 @@ def test_a_token_that_is_none_is_refused(world: World) -> None:
 
 
 CHANGES = {
-    "DELETE FROM policy": "the ledger has no text of the policy",
+    "DELETE FROM policy": "the ledger does not have the text of the policy",
     "UPDATE policy SET text = replace(text, 'all', 'ALL')": "is not the one that decided",
     "UPDATE policy SET text = 'nonsense'": "is not the one that decided",
     "UPDATE policy SET text = '[1, 2]'": "is not the one that decided",

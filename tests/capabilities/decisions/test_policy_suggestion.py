@@ -213,11 +213,11 @@ def test_a_policy_reads_as_one_would_write_it(world: World) -> None:
     assert (
         found.policy
         == f"""\
-// What agent release-bot needs, by 12 identities; no use of them was reported:
+// Suggested policy for agent release-bot, from 12 identities; no use was reported:
 // 12 credentials from 2026-11-24T12:00:00Z to 2026-11-25T18:00:00Z.
-// Scopes: those granted, 12; where more than 10 differ in one segment, what they have in common.
-// Lifetime: 15m, the longest from an identity's first issue to its end.
-// Hours and weekdays: as UTC tells them.
+// Scopes: 12 granted; if more than 10 differ in one segment only, a pattern replaces them.
+// Lifetime: 15m, the longest from first issue to end of an identity.
+// Hours and weekdays: in the time zone UTC.
 
 @id("release-bot-issue")
 @max_ttl("15m")
@@ -293,9 +293,9 @@ def test_nothing_is_suggested_without_anything_seen(world: World) -> None:
         NotFoundError, match=r"nothing was issued to an agent `nobody` since .* on task `user:alice/T1`"
     ):
         suggest(world, "nobody", "T1")
-    with pytest.raises(NotFoundError, match="never was a task `T2`"):
+    with pytest.raises(NotFoundError, match="the ledger has no task `T2`"):
         suggest(world, "bot", "T2")
-    with pytest.raises(UsageError, match="nothing is named"):
+    with pytest.raises(UsageError, match="an agent or a task is required"):
         suggest(world)
     with pytest.raises(UsageError, match="--days must be from 1 to"):
         suggest(world, "bot", days=0)
@@ -332,9 +332,9 @@ def test_what_was_used_counts_from_its_first_issue_to_its_last_use(world: World)
 @pytest.mark.parametrize(
     ("ago", "told"),
     [
-        ((3, 3, 0, 0), "left open, as there were too few (4 credentials on 2 days; 5 on 2 days are enough)"),
-        ((0,) * 9, "left open, as there were too few (9 credentials on 1 day; 5 on 2 days are enough)"),
-        ((0,), "left open, as there were too few (1 credential on 1 day; 5 on 2 days are enough)"),
+        ((3, 3, 0, 0), "not limited, too few records (4 credentials on 2 days; required: 5 on 2 days)"),
+        ((0,) * 9, "not limited, too few records (9 credentials on 1 day; required: 5 on 2 days)"),
+        ((0,), "not limited, too few records (1 credential on 1 day; required: 5 on 2 days)"),
         ((3, 0, 0, 0, 0), "as UTC tells them"),
     ],
 )

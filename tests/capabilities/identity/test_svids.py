@@ -134,10 +134,10 @@ def test_an_access_token_is_no_jwt_svid_and_a_jwt_svid_no_access_token(
     token = retyped(world, made, typ)
     assert "remembers" in refused(world, token)
     edit(world.path, f"UPDATE credential SET fingerprint = x'{_print(token)}'")
-    assert "row is not what was signed" in refused(world, token)
+    assert "row differs from the signed" in refused(world, token)
     other = "jwt-svid" if kind == "jwt" else "jwt"
     edit(world.path, f"UPDATE credential SET kind = '{other}'")
-    assert "row is not what was signed" in refused(world, token)
+    assert "row differs from the signed" in refused(world, token)
 
 
 def _print(token: str) -> str:
@@ -166,12 +166,15 @@ def test_a_jwt_svid_is_verified_as_an_identity_and_gives_no_right(world: World) 
         Introspect(token=token),
     )
     for operation in operations:
-        with pytest.raises(InvalidCredentialError, match="carries no right"):
+        with pytest.raises(InvalidCredentialError, match="grants no right"):
             world.authority.perform(operation)
     (verdict,) = world.authority.perform(
         Authorize(asked=(UseRequest(token, check_action("db:read"), "x"),))
     ).verdicts
-    assert (verdict.allowed, verdict.reason) == (False, "a JWT-SVID proves an identity, and carries no right")
+    assert (verdict.allowed, verdict.reason) == (
+        False,
+        "a JWT-SVID proves an identity only: it grants no right",
+    )
     assert world.authority.perform(Revoke(selection=Selection(), tokens=(token,), most=None)).credentials == 1
 
 
@@ -338,7 +341,7 @@ def test_a_row_that_is_not_what_was_certified_is_found(world: World, change: str
     made = world.issue(kind="x509-svid")
     for statement in change.split("; "):
         edit(world.path, statement)
-    assert "row is not what was signed" in refused(world, made.token)
+    assert "row differs from the signed" in refused(world, made.token)
 
 
 def _spoilt(pem: str) -> list[str]:

@@ -308,7 +308,7 @@ def test_another_audience_is_refused(world: World) -> None:
             world.verify(made.token, *audiences)
 
 
-NOT_SIGNED = "the ledger's row is not what was signed"
+NOT_SIGNED = "the ledger's row differs from the signed claims"
 
 ACCESS_TOKEN_EDITS = {
     "sub": "UPDATE term SET text = 'user:mallory' WHERE text = 'user:alice'",

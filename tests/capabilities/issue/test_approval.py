@@ -61,11 +61,11 @@ def test_what_is_said_names_the_group_the_id_and_what_to_do(office: Office) -> N
     denial = caught.value
     assert (denial.code, denial.exit_status) == ("needs_approval", 4)
     assert denial.message.startswith(
-        "denied: it needs the approval of `security` (rule `pay-needs-security`)"
+        "denied: an approval by `security` is required (rule `pay-needs-security`)"
     )
     assert denial.message.endswith(f"; request {denial.requests[0]}")
     assert denial.hint == (
-        f"ask a member of `security`: jitid approve grant {denial.requests[0]}; then ask for the same again"
+        f"required from a member of `security`: jitid approve grant {denial.requests[0]}; then repeat the command"
     )
 
 
@@ -244,7 +244,7 @@ def test_what_is_approved_of_may_be_attached_to(office: Office) -> None:
     office.terms = strict
     office.reopen()
     for token in (renewed.credentials[0].secret.reveal(), unasked.token):
-        with pytest.raises(PolicyDeniedError, match="none is asked for to attach"):
+        with pytest.raises(PolicyDeniedError, match="cannot be requested to attach"):
             attach(token)
 
 
@@ -290,7 +290,9 @@ def test_no_more_is_asked_for_than_can_wait(office: Office, monkeypatch: pytest.
     monkeypatch.setattr(approval_request, "_MOST_OPEN", 2)
     first = office.ask(**PAY)
     office.ask(**PAY, task="T2")
-    with pytest.raises(PolicyDeniedError, match="no request was made: 2 for this delegator wait") as denied:
+    with pytest.raises(
+        PolicyDeniedError, match="no request was made: this delegator has 2 open requests"
+    ) as denied:
         office.issue(**PAY, task="T3")
     assert not isinstance(denied.value, ApprovalNeededError)
     assert office.events()[-1]["op"] == "denial"
@@ -660,7 +662,7 @@ def test_what_is_half_granted_names_the_group_that_has_not_yet(office: Office) -
         with pytest.raises(ApprovalNeededError) as caught:
             office.issue(**BOTH)
         assert caught.value.message.endswith(
-            f"; request {id_}, granted for `{granted}` and not yet for `{missing}`"
+            f"; request {id_}, granted by `{granted}`, not yet by `{missing}`"
         )
         assert str(caught.value.hint).startswith(f"ask a member of `{missing}`: jitid approve grant {id_}")
         with pytest.raises(ApprovalNeededError) as caught:

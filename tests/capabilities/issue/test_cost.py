@@ -212,7 +212,7 @@ def test_what_has_more_from_before_stays_as_it_is(lenient: World, monkeypatch: p
     )
     for issued in (attached, renewed):
         assert issued.scopes == FEW
-        assert "without 72 scopes: a credential has at most 128" in issued.notes
+        assert "without 72 scopes: the maximum is 128" in issued.notes
     lenient.verify(child.token)
     assert lenient.authority.perform(inventory_operations.Inspect(id=old.jti)).credential.scopes == MANY
     lenient.revoke(old.id)

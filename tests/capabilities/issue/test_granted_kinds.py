@@ -187,7 +187,7 @@ def test_no_kind_at_all_is_not_the_usual_ones(world: World) -> None:
 def test_a_denial_says_what_to_add(world: World) -> None:
     with pytest.raises(PolicyDeniedError) as caught:
         attach(world, world.issue(), "ssh-cert:root")
-    assert "the parent holds kind `jwt`, `opaque`" in str(caught.value.hint)
+    assert "stay within the parent's kind `jwt`, `opaque`" in str(caught.value.hint)
     assert "--may-kind ssh-cert:hosts/root" in str(caught.value.hint)
 
 

@@ -192,7 +192,7 @@ def test_a_child_on_the_task_of_a_raised_parent_is_as_sensitive(world: World) ->
     parent = world.issue(delegator="user:tester", scopes=["prod:db"], purpose="x")
     child = world.issue(parent=parent.token)
     assert (parent.issued.sensitivity, child.issued.sensitivity) == ("critical", "critical")
-    note = "judged as critical instead of moderate: the chain above it is that sensitive"
+    note = "sensitivity raised from moderate to critical: the chain above it is critical"
     assert note in child.issued.notes
     assert denied(world, parent=child.token) == ("depth-limit",)
     world.check()

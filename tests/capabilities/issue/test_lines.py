@@ -104,7 +104,7 @@ def test_renewing_the_narrow_one_leaves_the_wide_one_alone(world: World) -> None
     child = issue(world, parent=wide.token, scopes=("b",))
     small = attach(world, wide, "a")
     world.clock.now += 10
-    with pytest.raises(PolicyDeniedError, match="leaves nothing to renew"):
+    with pytest.raises(PolicyDeniedError, match="permits no later expiry"):
         renew(world, small)
     renew(world, wide)
     again = renew(world, small)
@@ -157,7 +157,7 @@ def test_an_attachment_expires_no_later_than_what_it_was_made_from(world: World)
     made = attach(world, short, ttl=900)
     assert made.issued.expires_at == NOW + 20
     world.clock.now += 5
-    with pytest.raises(PolicyDeniedError, match="leaves nothing to renew"):
+    with pytest.raises(PolicyDeniedError, match="permits no later expiry"):
         renew(world, made, 900)
     world.check()
 
@@ -220,7 +220,7 @@ def test_whatever_a_credential_rests_on_bounds_what_is_made_from_it(
         renew(world, chain[at], 60)
         end = world.clock.now + 60
         if how == "renew":
-            with pytest.raises(PolicyDeniedError, match="leaves nothing to renew"):
+            with pytest.raises(PolicyDeniedError, match="permits no later expiry"):
                 renew(world, chain[-1])
         else:
             made = MAKING[how](world, chain[-1], None)
@@ -306,7 +306,7 @@ def test_a_successor_lives_no_longer_than_its_predecessor_was_given(world: World
     world.clock.now += 30
     longer = renew(world, short, 900)
     assert longer.issued.expires_at == NOW + 90
-    assert any("the life of the credential that is renewed" in note for note in longer.issued.notes)
+    assert any("the lifetime of the renewed credential" in note for note in longer.issued.notes)
 
 
 def test_a_policy_may_let_renewals_live_longer(world: World) -> None:
@@ -328,7 +328,7 @@ def test_what_rests_on_too_many_is_refused(world: World, monkeypatch: pytest.Mon
     with pytest.raises(PolicyDeniedError, match="delegation-length"):
         issue(world, parent=held.token)
     monkeypatch.setattr(validity, "MAX_GROUNDS", 2)
-    with pytest.raises(InvalidCredentialError, match="rests on more than 2"):
+    with pytest.raises(InvalidCredentialError, match="depends on more than 2"):
         verify(world, held)
 
 

@@ -199,7 +199,7 @@ def test_a_mint_that_fails_leaves_nothing(tmp_path: Path, shop: Shop, mode: str)
     with World(tmp_path / "ledger", targets=[shop.target(timeout=1 if mode == "hang" else 20)]) as world:
         with pytest.raises(JitidError) as failure:
             issue(world)
-        assert "nothing is left there" in failure.value.message
+        assert "no credential is left at the target" in failure.value.message
         assert failure.value.exit_status == (2 if mode == "lack" else 5)
         assert shop.made == {}
         assert pending(world) == []
@@ -218,7 +218,7 @@ def test_a_mint_that_fails_when_the_time_is_over_leaves_nothing(
     shop.fail("lost", "mint")
     with pytest.raises(StorageError) as raised:
         issue(world)
-    assert "nothing is left there" in raised.value.message
+    assert "no credential is left at the target" in raised.value.message
     assert pending(world) == []
     assert shop.made == {}
 
@@ -245,7 +245,7 @@ def test_a_refusal_is_one(world: World, shop: Shop) -> None:
     shop.fail("refuse", "mint")
     with pytest.raises(RefusedError) as failure:
         issue(world)
-    assert "nothing is left there" in failure.value.message
+    assert "no credential is left at the target" in failure.value.message
     assert pending(world) == []
 
 
@@ -386,7 +386,7 @@ def test_what_is_made_after_it_was_settled_is_ended_by_whoever_made_it(
         assert world.authority.perform(Settle()).done == 1
         (shop.folder / "go").touch()
         with pytest.raises(
-            InvalidCredentialError, match="ended while it was made; at the target: the shelf is empty"
+            InvalidCredentialError, match="ended while its target made it; at the target: the shelf is empty"
         ):
             answer.result(timeout=60)
     assert shop.asked("revoke")["credentials"][0]["jti"] == jti
@@ -411,7 +411,7 @@ def test_what_died_while_those_before_it_were_made_is_not_made(
         (second,) = set(pending(world)) - {first}
         world.authority.perform(Revoke(selection=Selection(ids=(second,)), most=None))
         (shop.folder / "go").touch()
-        with pytest.raises(InvalidCredentialError, match=f"{second} ended before it was made"):
+        with pytest.raises(InvalidCredentialError, match=f"{second} ended before its target made it"):
             answer.result(timeout=60)
     assert shop.asked("mint")["credential"]["jti"] == first
     assert shop.made == {}
@@ -435,7 +435,7 @@ def test_nothing_is_settled_while_a_later_one_of_a_batch_is_made(
         assert world.authority.perform(Settle(waiting=True)).open == 1
         shop.fail("down", "revoke")
         (shop.folder / "go").touch()
-        with pytest.raises(InvalidCredentialError, match="ended while it was made"):
+        with pytest.raises(InvalidCredentialError, match="ended while its target made it"):
             answer.result(timeout=60)
     assert len(shop.made) == 1
     shop.fail("")

@@ -122,7 +122,7 @@ def test_what_a_ledger_that_is_full_cannot_confirm_is_ended_at_its_target(tmp_pa
     else:
         raise AssertionError("nothing was ever made")
     assert done.returncode == 5
-    assert "what was recorded could not be ended" in done.stderr
+    assert "the recorded credentials could not be revoked" in done.stderr
     assert shop.asked("revoke")["credentials"][0]["jti"] == shop.asked("mint")["credential"]["jti"]
     check(shell, shop, done.stdout)
     assert shop.made == {}

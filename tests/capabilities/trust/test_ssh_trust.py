@@ -226,9 +226,9 @@ def test_a_row_that_says_something_else_is_noticed(world: World, change: str) ->
 def test_a_certificate_is_no_token(world: World) -> None:
     """A certificate is public: its holder may not delegate, renew or hand back with it."""
     text = line(one(world))
-    with pytest.raises(InvalidCredentialError, match="a certificate is no secret"):
+    with pytest.raises(InvalidCredentialError, match="a certificate is public"):
         world.issue(parent=text)
-    with pytest.raises(InvalidCredentialError, match="a certificate is no secret"):
+    with pytest.raises(InvalidCredentialError, match="a certificate is public"):
         world.authority.perform(Renew(request=RenewRequest(Secret.single(text))))
 
 
