@@ -411,7 +411,7 @@ def test_what_is_wrong_with_a_database_is_said(
 
 def test_a_user_without_rights_is_refused(address: str, postgres_server: Postgres) -> None:
     postgres_server.execute("DROP ROLE IF EXISTS guest", "CREATE ROLE guest LOGIN CONNECTION LIMIT 1")
-    with pytest.raises(RefusedError, match="refuses its user"):
+    with pytest.raises(RefusedError, match="denies its user a right"):
         open_postgres(address.replace("postgres@", "guest@"), None)
 
 
@@ -468,5 +468,5 @@ def test_a_ledger_without_an_open_chain_is_damaged(
     db = open_connection(address, 5.0)
     db.raw.execute("UPDATE chain SET closed_at = 1 WHERE closed_at IS NULL")
     db.close()
-    with pytest.raises(IntegrityError, match="lacks an open chain"):
+    with pytest.raises(IntegrityError, match="no open audit chain"):
         (authority or open_authority(address)).perform(issue_operations.Issue(requests=(request(),)))
