@@ -151,7 +151,7 @@ def split(chain: bytes) -> list[bytes]:
 
 
 def _damaged() -> IntegrityError:
-    return IntegrityError("the certificates of an authority are damaged in the ledger", "jitid audit verify")
+    return IntegrityError("a CA certificate in the ledger is damaged", "run: jitid audit verify")
 
 
 def to_pem(der: bytes, label: str = "CERTIFICATE") -> str:

@@ -56,14 +56,14 @@ def split(text: str | bytes, most: int = MAX_TOKEN) -> tuple[str, str, str]:
     if len(text) > most:
         raise InvalidCredentialError(f"the token is longer than {most} bytes")
     if not text.isascii():
-        raise InvalidCredentialError("the token has characters that no token has")
+        raise InvalidCredentialError("not a JWT: it contains characters other than ASCII")
     token = text if isinstance(text, str) else text.decode("ascii")
     parts = token.split(".")
     if len(parts) != 3:
-        raise InvalidCredentialError("the token has not the three parts of a signed token")
+        raise InvalidCredentialError("not a JWT: expected three dot-separated parts")
     header, payload, signature = parts
     if not (header and payload and signature):
-        raise InvalidCredentialError("the token has an empty part")
+        raise InvalidCredentialError("not a JWT: one of its parts is empty")
     return header, payload, signature
 
 
@@ -137,12 +137,12 @@ def parse_any(text: str) -> Parsed:
 def _header(part: str) -> tuple[str, str, str]:
     _, members = decode_object(part, "header")
     if members.keys() != {"alg", "typ", "kid"}:
-        raise InvalidCredentialError("the token's header has not exactly the members alg, typ and kid")
+        raise InvalidCredentialError("the token's header must have exactly the members alg, typ and kid")
     alg, typ, kid = members["alg"], members["typ"], members["kid"]
     if not (type(alg) is str and type(typ) is str and type(kid) is str):
         raise InvalidCredentialError("the token's header has a member that is not a string")
     if not (0 < len(kid) <= MAX_KID and kid.isascii() and kid.isprintable()):
-        raise InvalidCredentialError("the token's key id is not one that a key can have")
+        raise InvalidCredentialError("the token's key id is invalid")
     return alg, typ, kid
 
 
@@ -166,14 +166,14 @@ def check_claims(
     """
     if isinstance(audiences, str):
         # `in` would find "a" in a string.
-        raise TypeError("audiences is a collection of strings")
+        raise TypeError("audiences must be a collection of strings")
     if claims.get("iss") != issuer:
         raise InvalidCredentialError(f"{label} is from another issuer")
     audience = claims.get("aud")
     claimed_audiences = audience if type(audience) is list else [audience]
     for claimed_audience in claimed_audiences:
         if type(claimed_audience) is not str:
-            raise InvalidCredentialError(f"{label}'s audience is missing or not made of strings")
+            raise InvalidCredentialError(f"{label}'s audience is missing or not a string")
     if set(claimed_audiences).isdisjoint(audiences):
         raise InvalidCredentialError(f"{label} is for another audience")
     for name in ("sub", "jti", "client_id", "scope"):
@@ -189,7 +189,7 @@ def check_claims(
     if now + leeway < not_before:
         raise InvalidCredentialError(f"{label} is not valid yet")
     if now + leeway < issued_at:
-        raise InvalidCredentialError(f"{label} is issued in the future")
+        raise InvalidCredentialError(f"{label} was issued in the future")
 
 
 def claimed_expiry(expires_at: int) -> str:
@@ -207,7 +207,7 @@ def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:
     Raises InvalidCredentialError; IntegrityError when the public key itself is damaged.
     """
     if parsed.alg != alg:
-        raise InvalidCredentialError("the token's algorithm is not its key's")
+        raise InvalidCredentialError("the token's algorithm does not match its key")
     # A verified signature stays valid forever. The cache holds only digests, which are useless to an attacker.
     digest = hashlib.sha256(
         b".".join((alg.encode(), public, parsed.signing_input, parsed.signature))
@@ -218,7 +218,7 @@ def verify_signature(parsed: Parsed, alg: str, public: bytes) -> None:
     if len(parsed.signature) != SIGNATURE_SIZE or not verifier(alg, public)(
         parsed.signing_input, parsed.signature
     ):
-        raise InvalidCredentialError("the token's signature does not verify")
+        raise InvalidCredentialError("the token's signature is invalid")
     if len(_VERIFIED) >= _MOST_VERIFIED:
         _VERIFIED.clear()
     _VERIFIED.add(digest)
@@ -254,7 +254,7 @@ def verifier(alg: str, public: bytes) -> Callable[[bytes, bytes], bool]:
 
             check = check_point
         else:
-            raise IntegrityError("a public key is for an algorithm that jitid does not have")
+            raise IntegrityError("a public key is for an unsupported algorithm")
     except ValueError:
         raise IntegrityError("a public key is damaged") from None
 
@@ -288,7 +288,7 @@ def _required(alg: str, public: bytes) -> dict[str, str]:
     if alg == "ES256":
         _, x, y = _coordinates(public)
         return {"crv": "P-256", "kty": "EC", "x": b64url(x), "y": b64url(y)}
-    raise IntegrityError("a public key is damaged or for an algorithm that jitid does not have")
+    raise IntegrityError("a public key is damaged or for an unsupported algorithm")
 
 
 def _coordinates(public: bytes) -> tuple[bytes, bytes, bytes]:

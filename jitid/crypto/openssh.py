@@ -162,7 +162,7 @@ def parse_public(text: str) -> PublicKey:
     """Return the key in the line of a public key: type, base64, and comment. Raise ValueError for other text."""
     type_, blob = _line(text)
     if type_ not in _FIELDS:
-        raise ValueError("no public key that can be certified")
+        raise ValueError("not a supported public key")
     return _public(type_, blob)
 
 
@@ -183,7 +183,7 @@ def parse_certificate(text: str) -> Certificate:
     """
     type_, blob = _line(text)
     if type_ not in CERTIFICATE_TYPES:
-        raise ValueError("no certificate")
+        raise ValueError("not a certificate")
     reader = Reader(blob)
     if reader.text() != type_:
         raise ValueError("two types")
@@ -208,7 +208,7 @@ def parse_certificate(text: str) -> Certificate:
     signature = Reader(reader.string())
     reader.end()
     if signature.text() != ED25519 or not authority.startswith(string(ED25519)):
-        raise ValueError("signed otherwise")
+        raise ValueError("unsupported signature")
     raw = signature.string()
     signature.end()
     return Certificate(
@@ -230,7 +230,7 @@ def parse_certificate(text: str) -> Certificate:
 
 def _line(text: str) -> tuple[str, bytes]:
     if len(text) > MAX_LINE or not text.isascii():
-        raise ValueError("not a line of a key")
+        raise ValueError("not a public key line")
     type_, _, remainder = text.strip(" \t\r\n").partition(" ")
     encoded, _, comment = remainder.lstrip(" ").partition(" ")
     if any(not character.isprintable() for character in comment):
@@ -274,7 +274,7 @@ def shown_public(raw: bytes) -> tuple[str, PublicKey]:
     """
     reader = Reader(raw)
     if reader.take(len(_MAGIC)) != _MAGIC:
-        raise ValueError("no private key")
+        raise ValueError("not a private key")
     cipher = reader.text()
     reader.string()  # the parameters of the key derivation
     reader.string()
@@ -283,7 +283,7 @@ def shown_public(raw: bytes) -> tuple[str, PublicKey]:
     blob = reader.string()
     type_ = Reader(blob).text()
     if type_ not in _FIELDS:
-        raise ValueError("no public key that can be certified")
+        raise ValueError("not a supported public key")
     return cipher, _public(type_, blob)
 
 
@@ -291,14 +291,14 @@ def parse_private(text: str) -> tuple[bytes, bytes]:
     """Return the seed and the public key from a file of `private_file`. Raise ValueError for other text."""
     lines = text.split("\n")
     if len(text) > MAX_LINE or lines[0] != _BEGIN or lines[-2:] != [_END, ""]:
-        raise ValueError("no private key")
+        raise ValueError("not a private key")
     reader = Reader(binascii.a2b_base64("".join(lines[1:-2]), strict_mode=True))
     if reader.take(len(_MAGIC)) != _MAGIC or reader.take(len(_ALONE)) != _ALONE:
-        raise ValueError("not a private key alone and without a passphrase")
+        raise ValueError("not a single private key without a passphrase")
     outer = _public(ED25519, reader.string())
     inner = Reader(reader.string())
     if inner.take(4) != inner.take(4) or inner.text() != ED25519:
-        raise ValueError("not a private key of Ed25519")
+        raise ValueError("not an Ed25519 private key")
     public, private = inner.string(), inner.string()
     if public_blob(public) != outer.blob or len(private) != 64 or private[32:] != public:
         raise ValueError("two keys")

@@ -51,7 +51,7 @@ def ssh_print(key: openssh.PublicKey) -> bytes | None:
     try:
         loaded = load_ssh_public_key(openssh.line(key.type, key.blob).encode())
     except UnsupportedAlgorithm:
-        raise ValueError("no key of a known sort") from None
+        raise ValueError("not a supported key") from None
     return sha256(loaded.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
@@ -79,7 +79,7 @@ def load(text: str) -> PublicKeyTypes:
         key = openssh.parse_public(text)
         return serialization.load_ssh_public_key(openssh.line(key.type, key.blob).encode())
     except UnsupportedAlgorithm:
-        raise ValueError("no key of a known sort") from None
+        raise ValueError("not a supported key") from None
 
 
 UNREADABLE = bytes(32)

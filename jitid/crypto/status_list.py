@@ -54,7 +54,7 @@ class StatusList(Record):
     def at(self, index: int) -> int:
         """Return the state at a place. Raises InvalidCredentialError if the list has no such place."""
         if not 0 <= index < len(self):
-            raise InvalidCredentialError("the token's place is not in its status list")
+            raise InvalidCredentialError("the token's index is outside its status list")
         byte, shift = divmod(index * self.bits, 8)
         return self.data[byte] >> shift & (1 << self.bits) - 1
 
@@ -93,9 +93,9 @@ def decode(bits: object, text: object) -> StatusList:
 
     """
     if type(bits) is not int or bits not in _SIZES:
-        raise InvalidCredentialError("the status list's `bits` is not 1, 2, 4 or 8")
+        raise InvalidCredentialError("the status list's `bits` must be 1, 2, 4 or 8")
     if type(text) is not str:
-        raise InvalidCredentialError("the status list's `lst` is not a string")
+        raise InvalidCredentialError("the status list's `lst` must be a string")
     try:
         packed = strict_json.b64url_decode(text)
         unpacking = zlib.decompressobj()
@@ -105,7 +105,7 @@ def decode(bits: object, text: object) -> StatusList:
     if len(data) > MAX_BYTES:
         raise InvalidCredentialError(f"the status list has more than {MAX_BYTES} bytes")
     if not unpacking.eof or unpacking.unused_data:
-        raise InvalidCredentialError("the status list's `lst` is cut off, or something follows it")
+        raise InvalidCredentialError("the status list's `lst` is truncated, or has trailing data")
     return StatusList(bits, data)
 
 
@@ -133,13 +133,11 @@ def reference(token: Mapping[str, Any]) -> StatusReference:
     """
     status = token.get("status")
     if status is None:
-        raise InvalidCredentialError(
-            "the token names no status list, so that nobody can tell whether it was ended"
-        )
+        raise InvalidCredentialError("the token names no status list: a revocation would stay unnoticed")
     entry = status.get("status_list") if type(status) is dict else None
     uri, index = (entry.get("uri"), entry.get("idx")) if type(entry) is dict else (None, None)
     if type(uri) is not str or not 0 < len(uri) <= MAX_URI or type(index) is not int or index < 0:
-        raise InvalidCredentialError("the token's `status` is none that can be read")
+        raise InvalidCredentialError("the token's `status` is invalid")
     return StatusReference(uri, index)
 
 
@@ -158,22 +156,22 @@ def read(text: str, keys: Mapping[str, tuple[str, bytes]], now: int) -> SignedSt
         parsed = jws.parse(text, types=TYPES, most=MAX_LIST_TOKEN)
         key = keys.get(parsed.kid)
         if key is None:
-            raise InvalidCredentialError("it is signed by a key that is not among the issuer's")
+            raise InvalidCredentialError("its signing key does not belong to the issuer")
         jws.verify_signature(parsed, *key)
     except InvalidCredentialError as error:
         raise InvalidCredentialError(f"the status list is not valid: {error.message}") from None
     claims = parsed.claims
     uri, listed = claims.get("sub"), claims.get("status_list")
     if type(uri) is not str or type(listed) is not dict:
-        raise InvalidCredentialError("the status list has no `sub` or no `status_list`")
+        raise InvalidCredentialError("the status list lacks `sub` or `status_list`")
     issued_at, expires_at = _times(claims)
     if now < issued_at:
-        raise InvalidCredentialError("the status list is issued in the future")
+        raise InvalidCredentialError("the status list was issued in the future")
     if now >= expires_at:
         raise InvalidCredentialError(
-            f"the status list is stale: it was good until {format_time(expires_at)}, and what has ended since "
-            f"{format_time(issued_at)} it does not tell",
-            "fetch a newer one; who issues writes it with: jitid publish DIR",
+            f"the status list is stale: it expired at {format_time(expires_at)} and "
+            f"lacks revocations since {format_time(issued_at)}",
+            "fetch a newer list; the issuer writes it with: jitid publish DIR",
         )
     return SignedStatusList(uri, issued_at, expires_at, decode(listed.get("bits"), listed.get("lst")))
 
@@ -183,10 +181,12 @@ def _times(claims: Mapping[str, Any]) -> tuple[int, int]:
     issued_at, ttl = claims.get("iat"), claims.get("ttl", 1)
     # `type` and not `isinstance`: to Python, true is an integer.
     if type(issued_at) is not int or type(ttl) is not int or ttl <= 0:
-        raise InvalidCredentialError("the status list's `iat` or `ttl` is none that can be read")
+        raise InvalidCredentialError("the status list's `iat` or `ttl` is missing or invalid")
     expires_at = claims.get("exp", issued_at + ttl if "ttl" in claims else None)
     if type(expires_at) is not int:
-        raise InvalidCredentialError("the status list does not say until when it is good")
+        raise InvalidCredentialError(
+            "the status list has no valid expiry: an integer `exp`, or `ttl`, is required"
+        )
     return issued_at, expires_at
 
 
@@ -200,15 +200,17 @@ def check(token: Mapping[str, Any], listings: Collection[SignedStatusList]) -> S
     expected = reference(token)
     matches = [status_list for status_list in listings if status_list.uri == expected.uri]
     if len(matches) != 1:
-        raise InvalidCredentialError("the status list is not the one that the token names")
+        raise InvalidCredentialError("the token refers to another status list")
     (listing,) = matches
     status = listing.statuses.at(expected.place)
     if status == VALID:
         return listing
-    state = {INVALID: "was ended before its time", SUSPENDED: "is suspended"}.get(
-        status, f"has the status {status}, which is not that of a valid one"
+    state = {INVALID: "was revoked", SUSPENDED: "is suspended"}.get(
+        status, f"has the status {status}, which is not valid"
     )
-    raise InvalidCredentialError(f"the token {state}, by the status list of {format_time(listing.issued_at)}")
+    raise InvalidCredentialError(
+        f"the token {state}, according to the status list of {format_time(listing.issued_at)}"
+    )
 
 
 def signing_input(claims: Mapping[str, Any], kid: str, algorithm: str) -> str:

@@ -67,7 +67,7 @@ def parse(text: str) -> PresentedCertificate:
     Raises InvalidCredentialError, which never repeats any of it.
     """
     if len(text) > MAX_TOKEN or not text.isascii():
-        raise InvalidCredentialError(f"the certificate is longer than {MAX_TOKEN} bytes, or no text of one")
+        raise InvalidCredentialError(f"not a certificate: expected PEM of at most {MAX_TOKEN} bytes")
     try:
         der = from_pem(text)[0]
         _must_have_jitid_form(der)
@@ -77,13 +77,13 @@ def parse(text: str) -> PresentedCertificate:
         algorithm = certificate.signature_algorithm_oid
         serial = certificate.serial_number
     except UNREADABLE:
-        raise InvalidCredentialError("the certificate is damaged, or none that jitid makes") from None
+        raise InvalidCredentialError("the certificate is damaged, or was not issued by jitid") from None
     if (
         len(uris) != 1
         or algorithm != x509.SignatureAlgorithmOID.ECDSA_WITH_SHA256
         or not 0 < serial < 1 << 8 * _JTI_BYTES
     ):
-        raise InvalidCredentialError("the certificate is none that jitid makes")
+        raise InvalidCredentialError("the certificate was not issued by jitid")
     return PresentedCertificate(
         credential_id(serial.to_bytes(_JTI_BYTES, "big")),
         uris[0],
@@ -200,7 +200,7 @@ def check_chain(chain: Sequence[bytes], public: bytes, now: int) -> None:
             _check_chain([x509.load_der_x509_certificate(der) for der in chain], public, now)
     except UNREADABLE:
         # The library parses some parts only on access.
-        raise UsageError("the file has a certificate that cannot be read; nothing was changed") from None
+        raise UsageError("the file has an invalid certificate; nothing was changed") from None
 
 
 def _check_chain(certificates: Sequence[x509.Certificate], public: bytes, now: int) -> None:
@@ -210,16 +210,16 @@ def _check_chain(certificates: Sequence[x509.Certificate], public: bytes, now: i
         or certified_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint) != public
     ):
         raise UsageError(
-            "the first certificate is for another key than the one that was requested; nothing was changed",
-            "it comes first, those above it follow, and the root is the last",
+            "the first certificate is not for the requested key; nothing was changed",
+            "put the certificate of the key first, then the CA certificates above it, the root last",
         )
     for below, above in zip(certificates, [*certificates[1:], certificates[-1]], strict=True):
         try:
             below.verify_directly_issued_by(above)
         except (*UNREADABLE, TypeError, InvalidSignature):
             raise UsageError(
-                f"the certificate of {_subject(below)} is not signed by the one that follows it; nothing was changed",
-                "append those above it, up to the root",
+                f"the certificate of {_subject(below)} is not signed by the next certificate; nothing was changed",
+                "append all CA certificates above it, up to the root",
             ) from None
     for depth, certificate in enumerate(certificates):
         _check_authority(certificate, depth, now)
@@ -235,7 +235,7 @@ def _check_authority(certificate: x509.Certificate, depth: int, now: int) -> Non
         raise UsageError(
             f"the certificate of {name} is not valid now; nothing was changed",
             f"it is valid from {_time(certificate.not_valid_before_utc)} to {_time(certificate.not_valid_after_utc)}; "
-            "for another one of the key: jitid keys request",
+            "to request another: jitid keys request",
         )
     try:
         extensions = certificate.extensions
@@ -251,7 +251,9 @@ def _check_authority(certificate: x509.Certificate, depth: int, now: int) -> Non
     if not basic.ca or not may_sign:
         raise _no_authority(name)
     if basic.path_length is not None and basic.path_length < depth:
-        raise UsageError(f"the certificate of {name} permits fewer below it; nothing was changed")
+        raise UsageError(
+            f"the certificate of {name} permits fewer CA certificates below it; nothing was changed"
+        )
 
 
 def _time(moment: datetime) -> str:
@@ -260,8 +262,8 @@ def _time(moment: datetime) -> str:
 
 def _no_authority(name: str) -> UsageError:
     return UsageError(
-        f"the certificate of {name} is not one of an authority; nothing was changed",
-        "it needs CA:TRUE, keyCertSign and cRLSign",
+        f"the certificate of {name} is not a CA certificate; nothing was changed",
+        "CA:TRUE, keyCertSign and cRLSign are required",
     )
 
 

@@ -68,7 +68,7 @@ class Installation(Record):
     def known(self, setting: str) -> None:
         """Raise UnexaminedError if a setting may be in a file that could not be used."""
         if self.trouble is not None and self.config.origin(setting) == "default":
-            raise UnexaminedError("the configuration cannot be used")
+            raise UnexaminedError("the configuration is invalid")
 
     def where(self) -> LedgerPlace:
         """Return the place of the ledger. Raises UnexaminedError if it is unknown."""
@@ -93,7 +93,7 @@ class Installation(Record):
             return path, present
         if present and not present & {folder.DATABASE, folder.KEYS}:
             # The path may be a home folder, or the root of the disk.
-            raise UnexaminedError(f"{path} holds no ledger")
+            raise UnexaminedError(f"{path} has no ledger")
         return path, present
 
     def own_folder(self) -> str:
@@ -171,7 +171,7 @@ def judge_versions(versions: Mapping[str, str]) -> Iterator[Check]:
             )
             yield warning(
                 "versions",
-                f"{component} {version} is older than {LEAST[component]}, the oldest that jitid is known to work with",
+                f"{component} {version} is older than {LEAST[component]}, the oldest supported version",
                 repair,
             )
 
@@ -191,15 +191,15 @@ def _completions(_: Installation) -> Iterator[Check]:
     for entry in relevant:
         files = "man pages" if entry.reader == "man" else "completion"
         if entry.path is None:
-            yield warning("completions", f"{entry.reader} finds no {files} of jitid", _INSTALL)
+            yield warning("completions", f"no {files} of jitid is installed for {entry.reader}", _INSTALL)
         elif not entry.current:
-            yield warning("completions", f"{entry.path} is of another jitid", _INSTALL)
+            yield warning("completions", f"{entry.path} belongs to another version of jitid", _INSTALL)
         else:
             current_readers.append(entry.reader)
     if current_readers:
         yield ok("completions", f"installed for {', '.join(current_readers)}")
     if not relevant:
-        yield ok("completions", "neither bash, zsh and fish nor man are installed here")
+        yield ok("completions", "bash, zsh, fish and man are not installed here")
 
 
 def _confinement(installation: Installation) -> Iterator[Check]:
@@ -230,11 +230,13 @@ def _configuration(installation: Installation) -> Iterator[Check]:
         for issuer in issuers:
             check_names(check_settings(issuer), issuers)
     except ConfigurationError as error:
-        error.hint = error.hint or "correct the file or the variable that it names"
+        error.hint = error.hint or "correct the named file or variable"
         raise
     for text in config.warnings:
         yield warning("configuration", text, "correct or remove the project's .jitid.toml")
-    yield ok("configuration", ", ".join(config.origins) or f"no file; `jitid config set` makes {config.path}")
+    yield ok(
+        "configuration", ", ".join(config.origins) or f"no file; `jitid config set` creates {config.path}"
+    )
 
 
 def _ledger(installation: Installation) -> Iterator[Check]:
@@ -254,8 +256,8 @@ def _ledger(installation: Installation) -> Iterator[Check]:
     else:
         yield warning(
             "ledger",
-            f"{path} can only be read: nothing can be issued or revoked there",
-            "see that its folder and its file system can be written",
+            f"{path} is read-only: credentials cannot be issued or revoked",
+            "make its folder and its file system writable",
         )
 
 
@@ -278,11 +280,11 @@ def _leftovers(installation: Installation) -> Iterator[Check]:
     for leftover in leftovers:
         yield warning(
             "leftovers",
-            f"{leftover} was begun by somebody who may have been killed",
+            f"{leftover} is incomplete: its process may have been killed",
             f"rm -rI {word(leftover)}",
         )
     if not leftovers:
-        yield ok("leftovers", "nobody has left anything unfinished")
+        yield ok("leftovers", "there are no unfinished files")
 
 
 def _is_held(path: str) -> bool:
@@ -309,16 +311,16 @@ def _log(installation: Installation) -> Iterator[Check]:
     try:
         size = os.stat(f"{path}-wal", follow_symlinks=False).st_size
     except FileNotFoundError:
-        yield ok("log", "there is no write-ahead log: everything is in the database itself")
+        yield ok("log", "there is no write-ahead log: all data is in the database file")
         return
     if size > LARGE_LOG:
         yield warning(
             "log",
-            f"the write-ahead log has {size >> 20} MiB: somebody goes on reading an old state, or was killed",
+            f"the write-ahead log has {size >> 20} MiB: a process still reads an old state, or was killed",
             "jitid ledger vacuum",
         )
     else:
-        yield ok("log", f"the write-ahead log has {size >> 10} KiB, and belongs to the database")
+        yield ok("log", f"the write-ahead log has {size >> 10} KiB")
 
 
 def _in_database(database: LedgerDatabase, timeout: float) -> Iterator[Check]:
@@ -343,7 +345,7 @@ def _permissions(installation: Installation) -> Iterator[Check]:
         location = (
             "the folder of keys and policy" if installation.where().in_database else "the ledger's folder"
         )
-        yield ok("permissions", f"everything in {location} is for its owner alone")
+        yield ok("permissions", f"all files in {location} are private to their owner")
 
 
 def _examination(installation: Installation) -> Iterator[Check]:
@@ -375,7 +377,7 @@ def _processes(installation: Installation) -> Iterator[Check]:
     for row in orphaned:
         yield warning(
             "processes",
-            f"the process that {row.id} was given to is gone, and its credential lives until "
+            f"the process of {row.id} no longer runs, but its credential is valid until "
             f"{format_time(row.expires_at)}",
             f"jitid revoke {row.id}",
         )
@@ -386,13 +388,15 @@ def _processes(installation: Installation) -> Iterator[Check]:
     )
     if unseen:
         wrappers = number_of(unseen, "wrapper")
-        yield unexamined("processes", f"{wrappers} of live credentials cannot be seen from here")
+        yield unexamined("processes", f"{wrappers} of live credentials cannot be checked from here")
     if len(page.credentials) == MANY:
-        yield unexamined("processes", f"there may be more than {MANY}: jitid list --process gone")
+        yield unexamined(
+            "processes", f"only {MANY} credentials were checked; for all: jitid list --process gone"
+        )
     if not orphaned and not unseen:
         count = len(page.credentials)
-        count_text = "is 1 live credential" if count == 1 else f"are {count or 'no'} live credentials"
-        yield ok("processes", f"there {count_text} in the hands of `run`, and no wrapper is gone")
+        count_text = "1 live credential" if count == 1 else f"{count or 'no'} live credentials"
+        yield ok("processes", f"`run` holds {count_text}, and all wrappers still run")
 
 
 def _policy(installation: Installation) -> Iterator[Check]:
@@ -407,7 +411,7 @@ def _policy(installation: Installation) -> Iterator[Check]:
     if policy_folder is None:
         policy_folder = os.path.join(path, folder.POLICY)
         if os.path.islink(policy_folder):
-            raise UnexaminedError(f"{policy_folder} is a symbolic link, and none is followed here")
+            raise UnexaminedError(f"{policy_folder} is a symbolic link, which is not followed here")
     files = open_local.policy_files(config, path)
     use = read_use(policy_folder)
     try:
@@ -422,7 +426,7 @@ def _policy(installation: Installation) -> Iterator[Check]:
     else:
         yield warning(
             "policy",
-            f"no rule in {names} permits anything, so every issue is denied",
+            f"no rule in {names} permits anything: every issue is denied",
             f"write a permit rule in {policy_folder}, or restore one from a backup",
         )
 
@@ -435,9 +439,9 @@ def _policy(installation: Installation) -> Iterator[Check]:
 
 def _targets(installation: Installation) -> Iterator[Check]:
     if installation.trouble is not None:
-        raise UnexaminedError("the configuration cannot be used")
+        raise UnexaminedError("the configuration is invalid")
     if not installation.config.targets():
-        yield ok("targets", "the configuration has none")
+        yield ok("targets", "the configuration has no targets")
         return
     yield from installation.look(ExamineTargets())
 
@@ -469,9 +473,9 @@ LEDGER: Named[Installation] = (
 """The checks of the ledger itself, in a folder or in a database, independent of other errors."""
 
 
-NO_APPROVER = "by the configuration of this command, no second person can approve beside a private ledger"
+NO_APPROVER = "with a private ledger and this configuration, no second person can approve"
 SERVE_APPROVERS = (
-    "let others ask an authority (jitid serve --socket PATH), or configure an issuer of ID tokens: "
+    "serve an authority for others (jitid serve --socket PATH), or configure an issuer of ID tokens: "
     "jitid-authority(7)"
 )
 
@@ -502,13 +506,13 @@ def _credential(config: Config) -> Iterator[Check]:
     credential = remote.credential(config)
     if credential is not None:
         credential.read()
-        yield ok("credential", f"there is one in {credential.place}")
+        yield ok("credential", f"access token in {credential.place}")
     elif parse_address(config.remote or "").is_socket:
-        yield ok("credential", "none is needed: over a Unix socket the kernel tells who asks")
+        yield ok("credential", "not required: over a Unix socket the kernel identifies the caller")
     else:
         yield warning(
             "credential",
-            "there is none, and nobody is served without one",
+            "there is no access token, which the authority requires",
             "name its file: --credential-file FILE, or the setting remote_credential_file",
         )
 
@@ -524,7 +528,7 @@ def _authority(config: Config) -> Iterator[Check]:
             error.hint = error.hint.removesuffix(" see: jitid doctor")
         yield failure("remote", error)
         for name in ("caller", "clock there", "version there"):
-            yield unexamined(name, "the authority does not answer")
+            yield unexamined(name, "the authority did not answer")
         return
     yield ok("remote", f"{authority.place} answers for {whoami.issuer}, {_secured(authority)}")
     authority.close()
@@ -535,17 +539,15 @@ def _authority(config: Config) -> Iterator[Check]:
 
 def _secured(authority: RemoteAuthority) -> str:
     if authority.secured_by is not None:
-        return f"over {authority.secured_by}, with a certificate that is vouched for"
+        return f"over {authority.secured_by}, with a trusted certificate"
     return "on this machine"
 
 
 def _caller(whoami: WhoAmI) -> Check:
     description = whoami.caller
     if whoami.delegator is not None:
-        description += f", who delegates as {whoami.delegator} ({whoami.proof})"
-    roles = (
-        f"in the roles {', '.join(whoami.roles)}" if whoami.roles else "in no role: only what is their own"
-    )
+        description += f", delegator {whoami.delegator} ({whoami.proof})"
+    roles = f"roles: {', '.join(whoami.roles)}" if whoami.roles else "no role: access to its own objects only"
     return ok("caller", f"{description}, {roles}")
 
 
@@ -553,12 +555,12 @@ def _clock(remote_now: int, sent_at: float, received_at: float) -> Check:
     # The authority sent its time in whole seconds, at an unknown moment between `sent_at` and `received_at`.
     ahead = remote_now - received_at if remote_now > received_at else min(remote_now + 1 - sent_at, 0)
     if abs(ahead) <= TOLERANCE:
-        return ok("clock there", "the authority's clock and this one agree")
+        return ok("clock there", "the authority's clock and this machine's clock agree")
     side = "ahead of" if ahead > 0 else "behind"
     return warning(
         "clock there",
-        f"the authority's clock is {abs(ahead):.0f} s {side} this one, and credentials are judged by the authority's",
-        "set both machines' clocks by the same time service",
+        f"the authority's clock, which decides, is {abs(ahead):.0f} s {side} this machine's clock",
+        "synchronize both clocks with the same time service",
     )
 
 
@@ -567,8 +569,8 @@ def _version(remote_version: str) -> Check:
         return ok("version there", f"jitid {remote_version}")
     return warning(
         "version there",
-        f"the authority is jitid {remote_version}, and this one is {__version__}: one may not know what the other asks",
-        "use the same version on both sides",
+        f"the authority has jitid {remote_version}, this machine {__version__}: some requests may be unknown",
+        "install the same version on both machines",
     )
 
 

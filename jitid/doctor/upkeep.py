@@ -51,13 +51,13 @@ def check_backup(
         with revive.opened(aside, caller(), float(config.number("timeout"))) as ledger:
             restore.verify_backup(ledger, unpacked)
     manifest = unpacked.manifest
+    yield ok("backup", f"{len(manifest.files)} members match the manifest, which the ledger has signed")
     yield ok(
-        "backup", f"{len(manifest.files)} members, each as the manifest tells, which the ledger has signed"
+        "audit", f"the audit chain is intact: {manifest.events} events, and the ledger's rows match them"
     )
-    yield ok("audit", f"the chain holds: {manifest.events} events, and the ledger's rows agree")
     count = len(manifest.keys) or "no"
     keys = f"{count} private key{'s' * (count != 1)}"
-    yield ok("content", f"the ledger {manifest.ledger} as it was at {format_time(manifest.at)}, with {keys}")
+    yield ok("content", f"ledger {manifest.ledger} at {format_time(manifest.at)}, with {keys}")
 
 
 def vacuum(config: Config, progress: Callable[[str], None]) -> Vacuumed:

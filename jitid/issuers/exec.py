@@ -47,14 +47,16 @@ _MOST_PARTS, _MOST_PART, _MOST_TEXT, _MOST_FACTS = 16, 65_536, 500, 32
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 
 OPTIONS: Mapping[str, TargetOption] = {
-    "program": TargetOption("place", "the program, which nobody else can change", required=True),
-    "arguments": TargetOption("texts", "what it is called with"),
-    "environment": TargetOption("table", "variables that it gets beside PATH, HOME and LANG; no secrets"),
-    "prefix": TargetOption("text", "how the names of ours begin there, where several ledgers use it"),
-    "options": TargetOption("table", "what else each request tells it"),
+    "program": TargetOption(
+        "place", "the program; only root and this user may have write access to it", required=True
+    ),
+    "arguments": TargetOption("texts", "the arguments of the program"),
+    "environment": TargetOption("table", "its environment variables besides PATH, HOME and LANG; no secrets"),
+    "prefix": TargetOption("text", "the prefix of jitid's names there, if several ledgers use the target"),
+    "options": TargetOption("table", "additional options in each request"),
 }
 TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
-    "options": TargetOption("table", "what a request to mint from this template tells the program")
+    "options": TargetOption("table", "additional options in each `mint` request for this template")
 }
 
 
@@ -134,23 +136,23 @@ class ExecIssuer(OutsideIssuer):
             return Probe(Life.UNKNOWN, error.message)
         life = answer.get("life")
         if life not in tuple(Life):
-            raise self._unclear("an answer without `life`")
+            raise self._unclear("without a valid `life`")
         seen = answer.get("seen")
         if isinstance(seen, str):
             # The program may repeat the secret in `seen`, which the ledger keeps.
             for part in (parts or {}).values():
                 seen = seen if part == record.name else seen.replace(part, "****")
-        return Probe(Life(life), _shown(seen) or f"the program says {life}")
+        return Probe(Life(life), _shown(seen) or f"the program answered `life`: {life}")
 
     def inventory(self) -> Iterator[Existing]:
         """Request a list of all that exists. Raises StorageError also if the program has no such operation."""
         try:
             answer = self._call("inventory")
         except _UnsupportedError as error:
-            raise StorageError(error.message, "give the program that operation: jitid-exec(7)") from None
+            raise StorageError(error.message, "add the operation to the program; see jitid-exec(7)") from None
         entries = answer.get("existing")
         if not isinstance(entries, list):
-            raise self._unclear("an answer without a list `existing`")
+            raise self._unclear("without a list `existing`")
         for entry in entries:
             yield self._existing(entry)
 
@@ -160,9 +162,9 @@ class ExecIssuer(OutsideIssuer):
     def _existing(self, entry: object) -> Existing:
         name = entry.get("name") if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(name, str) or not name or len(name) > _MOST_TEXT:
-            raise self._unclear("something that exists and has no name")
+            raise self._unclear("with an entry of `existing` without a valid `name`")
         if type(entry.get("live")) is not bool:
-            raise self._unclear("something that exists, and not whether it is live")
+            raise self._unclear("with an entry of `existing` without `live`")
         return Existing(
             name,
             jti_of(self._target, name),
@@ -175,13 +177,13 @@ class ExecIssuer(OutsideIssuer):
     def _outcome(self, record: TargetRecord, reported: object) -> EndOutcome:
         settlement = reported.get("settlement") if isinstance(reported, dict) else None
         if not isinstance(reported, dict) or settlement not in tuple(Settlement):
-            return EndOutcome(Settlement.UNAVAILABLE, f"the program {self._shown} said nothing of it")
+            return EndOutcome(Settlement.UNAVAILABLE, f"the program {self._shown} reported no outcome for it")
         honoured_until = _time(reported.get("honoured_until"))
         if settlement == Settlement.UNSUPPORTED and honoured_until is None:
             honoured_until = record.expires_at
         return EndOutcome(
             Settlement(settlement),
-            _shown(reported.get("proof")) or f"the program says {settlement}",
+            _shown(reported.get("proof")) or f"the program answered `settlement`: {settlement}",
             honoured_until,
         )
 
@@ -206,17 +208,19 @@ class ExecIssuer(OutsideIssuer):
             raise _UnsupportedError(f"the program {self._shown} has no operation {operation}{errors_note}")
         if ran.status:
             how = (
-                f"was ended by signal {-ran.status}" if ran.status < 0 else f"ended with status {ran.status}"
+                f"was killed by signal {-ran.status}"
+                if ran.status < 0
+                else f"exited with status {ran.status}"
             )
             raise StorageError(f"the program {self._shown} {how}{errors_note}")
         try:
             answer = strict_json.loads(ran.output, "its answer")
         except strict_json.StrictJSONError:
             # The parser's message might repeat a part of the answer.
-            raise self._unclear(f"what is no strict JSON{errors_note}") from None
+            raise self._unclear(f"with invalid JSON{errors_note}") from None
         version = answer.get("version") if isinstance(answer, dict) else None
         if not isinstance(answer, dict) or type(version) is not int or version != VERSION:
-            raise self._unclear(f"no object with `version` {VERSION}{errors_note}")
+            raise self._unclear(f"without an object with `version` {VERSION}{errors_note}")
         return answer
 
     @property
@@ -225,7 +229,7 @@ class ExecIssuer(OutsideIssuer):
 
     def _unclear(self, description: str) -> StorageError:
         return StorageError(
-            f"the program {self._shown} answered {description}", "jitid-exec(7) tells what is expected of it"
+            f"the program {self._shown} answered {description}", "for the expected answers: man 7 jitid-exec"
         )
 
     def _run(self, request: bytes) -> _Ran:
@@ -283,8 +287,8 @@ def _converse(child: subprocess.Popen[bytes], request: bytes, deadline: float, p
                         # All output from before its end was read.
                         return _Ran(child.wait(), bytes(output), errors)
                     raise StorageError(
-                        f"the program {program} gave no answer in time and was ended",
-                        "the option `timeout` of the target says how long it may take",
+                        f"the program {program} did not answer in time and was killed",
+                        "the limit is the option `timeout` of the target",
                     )
                 for key, _ in ready:
                     if key.fileobj is pidfd:
@@ -307,13 +311,13 @@ def _converse(child: subprocess.Popen[bytes], request: bytes, deadline: float, p
                             errors += len(chunk)
                 if len(output) > MOST_ANSWER:
                     raise StorageError(
-                        f"the program {program} wrote more than {MOST_ANSWER} bytes and was ended"
+                        f"the program {program} wrote more than {MOST_ANSWER} bytes and was killed"
                     )
                 if time.monotonic() >= deadline:
                     # A process that writes without end is always ready, such as a child that the program left behind.
                     if has_ended:
                         return _Ran(child.wait(), bytes(output), errors)
-                    raise StorageError(f"the program {program} did not end in time and was ended")
+                    raise StorageError(f"the program {program} did not exit in time and was killed")
     finally:
         os.close(pidfd)
 
@@ -344,18 +348,18 @@ def check_program(path: str) -> None:
     """
     program = safe(path)
     if not path.startswith("/"):
-        raise ConfigurationError(f"the program {program} is named by no absolute path")
+        raise ConfigurationError(f"the path of the program {program} is not absolute")
     try:
         status = os.stat(path)
         exposed_path = changeable(path)
     except OSError as error:
         raise ConfigurationError(f"the program {program} cannot be used: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode) or not os.access(path, os.X_OK):
-        raise ConfigurationError(f"{program} is no program that can be started")
+        raise ConfigurationError(f"{program} is not an executable file")
     if exposed_path is not None:
         raise ConfigurationError(
-            f"other users can change {safe(exposed_path)}, and so the program {program}; the program was not started",
-            f"chmod go-w {word(exposed_path)}, and let root or this user own it",
+            f"other users can change {safe(exposed_path)}; the program {program} was not started",
+            f"its owner must be root or this user; then: chmod go-w {word(exposed_path)}",
         )
 
 
@@ -367,13 +371,15 @@ def _record_members(record: TargetRecord) -> dict[str, Any]:
 
 def _secret(parts: object) -> Secret:
     if not isinstance(parts, dict) or not 0 < len(parts) <= _MOST_PARTS:
-        raise StorageError(f"the program answered no `secret` of 1 to {_MOST_PARTS} parts")
+        raise StorageError(f"the program's answer needs a `secret` of 1 to {_MOST_PARTS} parts")
     for name, value in parts.items():
         if not _NAME.issuperset(name) or not 0 < len(name) <= 64:
-            raise StorageError("the program named a part of the secret by what is no name: a-z, 0-9 and _")
+            raise StorageError(
+                "the program's answer has a part of the secret with an invalid name: expected a-z, 0-9 and _"
+            )
         if not isinstance(value, str) or not 0 < len(value) <= _MOST_PART or "\0" in value:
             raise StorageError(
-                f"the program gave a part of the secret that is no text of 1 to {_MOST_PART} characters"
+                f"the program's answer has a part of the secret that is not a text of 1 to {_MOST_PART} characters"
             )
     return Secret(parts)
 
@@ -384,10 +390,12 @@ def _kept(value: object, secrets: Sequence[str]) -> str | None:
         return None
     if not isinstance(value, str) or not 0 < len(value) <= _MOST_TEXT or not value.isprintable():
         raise StorageError(
-            f"the program gave something to keep that is no text of 1 to {_MOST_TEXT} characters"
+            f"a reference or fact in the program's answer must be a text of 1 to {_MOST_TEXT} characters"
         )
     if any(secret in value for secret in secrets if len(secret) >= 8):
-        raise StorageError("the program gave a part of the secret as something to keep, which was not kept")
+        raise StorageError(
+            "a reference or fact in the program's answer contains a part of the secret; it was not stored"
+        )
     return value
 
 
@@ -395,7 +403,9 @@ def _facts(facts: object, secrets: Sequence[str]) -> dict[str, str]:
     if facts is None:
         return {}
     if not isinstance(facts, dict) or len(facts) > _MOST_FACTS:
-        raise StorageError(f"the program gave `facts` that are no object of {_MOST_FACTS} members at most")
+        raise StorageError(
+            f"`facts` in the program's answer must be an object of at most {_MOST_FACTS} members"
+        )
     return {str(_kept(name, secrets)): str(_kept(value, secrets)) for name, value in facts.items()}
 
 
@@ -410,5 +420,5 @@ def _time(value: object) -> int | None:
 KIND = KindSpec(
     target=lambda target, call: ExecIssuer(target, timeout=call.timeout, issuer=call.issuer),
     options=lambda: KindOptions(OPTIONS, TEMPLATE_OPTIONS),
-    adopted=AdoptedReference("what the program calls it", lambda text: text),
+    adopted=AdoptedReference("its name at the program", lambda text: text),
 )

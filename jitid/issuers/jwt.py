@@ -71,8 +71,8 @@ class JwtIssuer:
         length = header + input_length + signature_length + len("..")
         if length > jws.MAX_TOKEN:
             raise UsageError(
-                f"the token would have {length} bytes, and no verifier takes more than {jws.MAX_TOKEN}",
-                "ask for fewer scopes, audiences or details, or use --kind opaque",
+                f"the token would have {length} bytes; verifiers accept {jws.MAX_TOKEN} at most",
+                "request fewer scopes, audiences or details, or use --kind opaque",
             )
         if order.draft.details is not None or len(order.draft.actors) > _FLAT:
             _check_nesting(payloads[0])
@@ -115,8 +115,8 @@ def _check_nesting(payload: bytes) -> None:
         strict_json.loads(payload, "the token's payload")
     except strict_json.StrictJSONError as error:
         raise UsageError(
-            f"{error}, and no verifier takes that",
-            "delegate less deep, ask for flatter details, or use --kind opaque",
+            f"{error}; verifiers would refuse it",
+            "shorten the delegation chain, request flatter details, or use --kind opaque",
         ) from error
 
 

@@ -21,11 +21,11 @@ from jitid.values.text import with_final_newline
 
 TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
     "principals": TargetOption(
-        "texts", "whom hosts take the holder for: logins, or names in AuthorizedPrincipalsFile", True
+        "texts", "the principals of the certificate: logins, or names in AuthorizedPrincipalsFile", True
     ),
-    "source_address": TargetOption("texts", "the addresses and networks that it may be used from"),
-    "force_command": TargetOption("text", "the only command that it runs, whatever is asked for"),
-    "extensions": TargetOption("texts", "what it permits besides, such as permit-pty; nothing without it"),
+    "source_address": TargetOption("texts", "the addresses and networks from which it is valid"),
+    "force_command": TargetOption("text", "the only command that it may run"),
+    "extensions": TargetOption("texts", "permissions such as permit-pty (default: none)"),
 }
 
 EXTENSIONS = (
@@ -160,41 +160,43 @@ def check_template(
     """Return a template's principals, critical options and extensions. Raises ConfigurationError."""
     unknown = sorted(set(table) - set(TEMPLATE_OPTIONS))
     if unknown:
-        raise _wrong(name, f"it has {unknown[0]!r}", f"an option of these: {', '.join(TEMPLATE_OPTIONS)}")
+        raise _wrong(
+            name, f"unknown option {unknown[0]!r}", f"only these options: {', '.join(TEMPLATE_OPTIONS)}"
+        )
     principals = _texts(name, table, "principals")
     if not 1 <= len(principals) <= _MAX_PRINCIPALS:
         # A certificate without principals is valid for every login.
-        raise _wrong(name, f"it has {len(principals)} principals", f"1 to {_MAX_PRINCIPALS} of them")
+        raise _wrong(name, f"it has {len(principals)} principals", f"1 to {_MAX_PRINCIPALS} principals")
     if any(
         not 1 <= len(principal) <= 128 or not _PRINCIPAL.issuperset(principal) or principal[0] == "-"
         for principal in principals
     ):
         raise _wrong(
-            name, "a principal has a character that none can have", "ASCII letters, digits and ._@:/+-"
+            name, "a principal is not a valid name", "principals of ASCII letters, digits and ._@:/+-"
         )
     critical = []
     command = table.get("force_command")
     if command is not None:
         if not isinstance(command, str) or not 1 <= len(command) <= _MAX_COMMAND:
-            raise _wrong(name, "force_command is no text", f"1 to {_MAX_COMMAND} characters")
+            raise _wrong(name, "force_command must be a text", f"1 to {_MAX_COMMAND} characters")
         if not (command.isascii() and command.isprintable()):
-            raise _wrong(name, "force_command is more than a line", "printable ASCII alone")
+            raise _wrong(name, "force_command must be a single line", "printable ASCII characters only")
         critical.append(("force-command", command))
     addresses = _texts(name, table, "source_address")
     if addresses:
         critical.append(("source-address", ",".join([_network(name, address) for address in addresses])))
     elif "source_address" in table:
-        raise _wrong(name, "source_address is empty, and would permit nothing", "addresses, or leave it out")
+        raise _wrong(name, "source_address is empty", "at least one address, or omit the option")
     extensions = _texts(name, table, "extensions")
     if not set(extensions) <= set(EXTENSIONS):
-        raise _wrong(name, "it permits what OpenSSH does not know", f"some of: {', '.join(EXTENSIONS)}")
+        raise _wrong(name, "unknown extension", f"some of: {', '.join(EXTENSIONS)}")
     return principals, critical, tuple(dict.fromkeys(extensions))
 
 
 def _texts(name: str, table: Mapping[str, Any], option: str) -> tuple[str, ...]:
     values = table.get(option, ())
     if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
-        raise _wrong(name, f"{option} is no list of texts", f'such as {option} = ["…"]')
+        raise _wrong(name, f"{option} must be a list of texts", f'it as in {option} = ["…"]')
     return tuple(values)
 
 
@@ -206,7 +208,7 @@ def _network(name: str, text: str) -> str:
         return str(ip_network(text))
     except ValueError:
         raise _wrong(
-            name, "source_address has what is no address or network", 'such as "192.0.2.0/24"'
+            name, "source_address has an invalid address or network", 'it as in "192.0.2.0/24"'
         ) from None
 
 
@@ -230,8 +232,8 @@ def callers_key(text: str) -> PublicKey:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     refusal = UsageError(
-        "the public key is none that SSH certifies; nothing was changed",
-        "give the line of a .pub file: Ed25519, ECDSA, or RSA of at least 3072 bits",
+        "the public key is not valid for an SSH certificate; nothing was changed",
+        f"use the line of a .pub file: Ed25519, ECDSA, or RSA of at least {_MIN_RSA} bits",
     )
     if len(text) > MAX_PUBLIC_KEY or not text.isascii():
         raise refusal
@@ -252,8 +254,8 @@ def callers_key(text: str) -> PublicKey:
         raise refusal
     if isinstance(loaded, rsa.RSAPublicKey) and loaded.key_size < _MIN_RSA:
         raise UsageError(
-            f"the public key is RSA of {loaded.key_size} bits, which is too weak; nothing was changed",
-            f"make another: ssh-keygen -t ed25519, or -t rsa -b {_MIN_RSA}",
+            f"the RSA key of {loaded.key_size} bits is too weak; nothing was changed",
+            f"make another key: ssh-keygen -t ed25519, or -t rsa -b {_MIN_RSA}",
         )
     return key
 

@@ -43,9 +43,11 @@ class KindOptions(Record):
 
 CLUSTER_OPTIONS: Mapping[str, TargetOption] = {
     "kube_server": TargetOption(
-        "text", "the address of a cluster's API server: a run gets a KUBECONFIG for it"
+        "text", "the address of a cluster's API server; `jitid run` sets KUBECONFIG for it"
     ),
-    "kube_ca_file": TargetOption("place", "certificates (PEM) that vouch for that server, where the run is"),
+    "kube_ca_file": TargetOption(
+        "place", "CA certificates (PEM) for that server, on the machine of `jitid run`"
+    ),
 }
 """Template options that name the Kubernetes cluster for a token or a certificate."""
 
@@ -136,9 +138,9 @@ def proved_agent(record: TargetRecord, target: str) -> str:
     """
     if not record.under_agent:
         raise UsageError(
-            f"a template of the target {target} has `{{agent}}`, and the agent {label(record.agent)} is not "
-            "registered: any agent could have that name; nothing was made",
-            f"jitid agent register {record.agent}; or let the template name the identity, by {{id}}",
+            f"a template of the target {target} uses `{{agent}}`, but the agent {label(record.agent)} is not "
+            "registered; no credential was made",
+            f"register the agent: jitid agent register {record.agent}; or use {{id}} in the template",
         )
     return record.agent
 

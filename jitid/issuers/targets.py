@@ -26,11 +26,9 @@ LONGEST = 60
 """Maximum of `timeout` in seconds. It is far below `settle.MINTING`, so that minting ends before settling."""
 
 COMMON: Mapping[str, TargetOption] = {
-    "kind": TargetOption("text", "the kind of the credentials that are made there", required=True),
-    "timeout": TargetOption("duration", f"how long one call of it may take, {LONGEST} seconds at most"),
-    "canary": TargetOption(
-        "text", "the template of the credentials that `sweep --canary` makes; without it they have none"
-    ),
+    "kind": TargetOption("text", "the kind of credentials that the target makes", required=True),
+    "timeout": TargetOption("duration", f"the time limit of one call, {LONGEST} seconds at most"),
+    "canary": TargetOption("text", "the template for credentials of `sweep --canary` (default: no template)"),
 }
 """The options of every target."""
 
@@ -52,7 +50,7 @@ def open_issuer(
     kind = base_kind(target.kind)
     make_issuer = spec_of(kind).target
     if make_issuer is None:
-        raise UsageError(f"credentials of the kind {quote(kind)} are made here, and not at a target")
+        raise UsageError(f"credentials of the kind {quote(kind)} are made by jitid, not at a target")
     timeout = float(target.options.get("timeout", TIMEOUT))
     return make_issuer(target, TargetCall(timeout, issuer, trust_domain, signer))
 
@@ -71,12 +69,12 @@ def reference_of(kind: str, reference: str | None) -> str:
     adopted = spec_of(base_kind(kind)).adopted
     if adopted is None:
         raise UsageError(
-            f"credentials of the kind {quote(kind)} are made here, and the target ends nothing else",
-            "leave --target out: then somebody has to end it, and says so with jitid adopt ended",
+            f"credentials of the kind {quote(kind)} are made by jitid; the target revokes no other secrets",
+            "omit --target; then revoke it by hand, and record that with: jitid adopt ended",
         )
     recorded = None if reference is None else adopted.kept(reference)
     if recorded is None:
-        raise UsageError(f"--reference is to say what it is called at the target: {adopted.meaning}")
+        raise UsageError(f"--reference must be its name at the target: {adopted.meaning}")
     return recorded
 
 
@@ -173,13 +171,13 @@ class Targets:
             return ChosenTarget(self.get(matches[0].name), template_name or None)
         if matches:
             raise UsageError(
-                f"{len(matches)} targets could be meant by {quote(kind if template is None else f'{kind}:{template}')}",
+                f"{len(matches)} targets match {quote(kind if template is None else f'{kind}:{template}')}",
                 "write KIND:TARGET/TEMPLATE; the targets are: "
                 + ", ".join(safe(stated_target.name) for stated_target in matches),
             )
         if not of_kind:
             raise UsageError(
-                f"no target of the configuration makes credentials of the kind {quote(kind)}", _NONE
+                f"the configuration has no target for credentials of the kind {quote(kind)}", _NONE
             )
         templates = [
             f"{safe(stated_target.name)}/{safe(name)}"
@@ -188,7 +186,7 @@ class Targets:
         ]
         raise UsageError(
             f"no target of the kind {quote(kind)} has a template {quote(str(template))}",
-            f"the templates are: {', '.join(templates)}" if templates else "none of them has any template",
+            f"the templates are: {', '.join(templates)}" if templates else "these targets have no templates",
         )
 
     def prepare(self, names: Iterable[str]) -> None:
@@ -208,16 +206,16 @@ class Targets:
     def _sign(self) -> Signer:
         """Return the current signer; in another thread, the signer that `prepare` read last."""
         if self._signer is None:
-            raise ConfigurationError("nothing of the ledger signs for targets here")
+            raise ConfigurationError("the ledger's signing key for targets is not available here")
         # It is looked up each time: some time after a rotation the old key is no longer published.
         if get_ident() == self._home:
             self._latest = self._signer()
         if self._latest is None:
-            raise StorageError("what signs for this target was not read from the ledger", "try again")
+            raise StorageError("the signing key for this target was not read from the ledger", "try again")
         return self._latest
 
 
-_NONE = "name one in the configuration: a table [target.NAME] with its kind; see jitid-targets(5)"
+_NONE = "define one in the configuration: a table [target.NAME] with its `kind`; see jitid-targets(5)"
 
 
 def kind_of(stated_target: StatedTarget) -> str | None:
@@ -238,11 +236,11 @@ def check(stated_target: StatedTarget) -> Target:
     where = f"{safe(stated_target.origin)}: {quote(f'target.{stated_target.name}', 200)}"
     kind = kind_of(stated_target)
     if kind is None:
-        raise ConfigurationError(f"{where} has no kind", f"kinds are: {', '.join(MADE)}")
+        raise ConfigurationError(f"{where} has no option `kind`", f"the kinds are: {', '.join(MADE)}")
     if stated_target.table["kind"] not in MADE:
         raise ConfigurationError(
-            f"{where}: {quote(stated_target.table['kind'])} is no kind of credential",
-            f"kinds are: {', '.join(MADE)}",
+            f"{where}: {quote(stated_target.table['kind'])} is not a kind of credential",
+            f"the kinds are: {', '.join(MADE)}",
         )
     kind_type = base_kind(kind)
     options, template_options = options_of(kind_type)
@@ -250,12 +248,12 @@ def check(stated_target: StatedTarget) -> Target:
     checked = _checked(table, {**COMMON, **options}, stated_target.folder, where)
     checked.pop("kind", None)
     if checked.get("timeout", 0) > LONGEST:
-        raise ConfigurationError(f"{where}, option `timeout`: it is {LONGEST} seconds at most")
+        raise ConfigurationError(f"{where}, option `timeout`: the maximum is {LONGEST} seconds")
     templates = {}
     for name, entries in _tables(stated_target.table.get("template")).items():
         within = f"{where[:-1]}.template.{safe(name)}`"
         if not is_target_name(name):
-            raise ConfigurationError(f"{within}: letters, digits, dots and lines make the name of a template")
+            raise ConfigurationError(f"{within}: a template name consists of letters, digits, ., _ and -")
         templates[name] = _checked(entries, template_options, stated_target.folder, within)
     return Target(stated_target.name, kind, checked, templates)
 
@@ -281,7 +279,7 @@ def _checked(
                 f"{where} has no option {quote(name)}",
                 f"did you mean {' or '.join(f'`{suggestion}`' for suggestion in close)}?"
                 if close
-                else f"known are: {', '.join(options)}",
+                else f"the options are: {', '.join(options)}",
             )
         try:
             values[name] = convert(options[name].sort, value, folder)
@@ -302,25 +300,25 @@ def convert(type_: str, value: object, folder: str) -> Any:  # noqa: ANN401 - an
             return _place(_text(value), folder)
         case "texts":
             if not isinstance(value, list):
-                raise UsageError("a list of texts is wanted")
+                raise UsageError("expected a list of texts")
             return tuple(map(_text, value))
         case "table":
             if not isinstance(value, dict):
-                raise UsageError("a table of texts is wanted")
+                raise UsageError("expected a table of texts")
             return {name: _text(item) for name, item in value.items()}
         case "tables":
             if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
-                raise UsageError("a table of tables is wanted")
+                raise UsageError("expected a table of tables")
             return value
         case "count":
             if type(value) is not int or not 0 <= value <= MOST_COUNT:
-                raise UsageError("a whole number is wanted")
+                raise UsageError("expected a whole number")
             return value
         case "duration":
             return parse_duration(str(value) if type(value) is int else _text(value))
         case "flag":
             if type(value) is not bool:
-                raise UsageError("true or false is wanted")
+                raise UsageError("expected true or false")
             return value
         case _:
             raise ValueError(type_)
@@ -328,9 +326,9 @@ def convert(type_: str, value: object, folder: str) -> Any:  # noqa: ANN401 - an
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise UsageError("a text is wanted")
+        raise UsageError("expected a text")
     if not value.strip() or "\0" in value:
-        raise UsageError("a text is wanted that is not blank")
+        raise UsageError("expected a text that is not blank")
     return value
 
 

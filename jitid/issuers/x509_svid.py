@@ -30,7 +30,7 @@ from jitid.values.text import quote, with_final_newline
 from jitid.values.times import format_time
 
 TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
-    "dns_names": TargetOption("texts", "the names under which servers of the agent are reached"),
+    "dns_names": TargetOption("texts", "the DNS names of the agent's servers"),
 }
 _MIN_RSA, _MAX_RSA = 2048, 8192
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
@@ -72,9 +72,9 @@ class X509SvidIssuer:
 
         if draft.expires_at > self._authority.ends_at:
             raise IntegrityError(
-                "the certificate of the authority ends before the credential would, at "
+                "the CA certificate expires before the credential would, at "
                 f"{format_time(self._authority.ends_at)}",
-                "make another authority: jitid keys rotate --use x509, or jitid keys request",
+                "make another CA: jitid keys rotate --use x509, or jitid keys request",
             )
         caller_key = None if draft.public_key is None else callers_key(draft.public_key)
         common = form(
@@ -137,8 +137,8 @@ def callers_key(text: str) -> bytes:
         key = _proved(text) if "CERTIFICATE REQUEST" in text[:64] else _stated(text)
     except (ValueError, UnsupportedAlgorithm):
         raise UsageError(
-            "the public key is none that certificates are made for",
-            "write it in PEM: openssl pkey -pubout, or openssl req -new",
+            "the public key is invalid",
+            "write it as PEM, with: openssl pkey -pubout, or openssl req -new",
         ) from None
     if (
         isinstance(key, ed25519.Ed25519PublicKey)
@@ -147,8 +147,8 @@ def callers_key(text: str) -> bytes:
     ):
         return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     raise UsageError(
-        "the public key is too weak, too long, or of a sort that certificates are not made for",
-        f"take P-256, P-384, P-521, Ed25519, or RSA of {_MIN_RSA} to {_MAX_RSA} bits",
+        "the public key is too weak, too long, or of an unsupported type",
+        f"use P-256, P-384, P-521, Ed25519, or RSA of {_MIN_RSA} to {_MAX_RSA} bits",
     )
 
 
@@ -169,8 +169,8 @@ def _proved(text: str) -> object:
         raise ValueError("version") from None
     if not request.is_signature_valid:
         raise UsageError(
-            "the certificate request is not signed by the key that it is for",
-            "whoever asks must hold the private key",
+            "the certificate request is not signed by its own key",
+            "sign the request with the private key of its public key",
         )
     return request.public_key()
 
@@ -183,8 +183,8 @@ def _dns_names(names: Sequence[str]) -> Sequence[str]:
             for label in labels
         ):
             raise ConfigurationError(
-                f"{quote(name)} is no DNS name",
-                "the template's `dns_names` are in lower case, such as db.example",
+                f"{quote(name)} is not a DNS name",
+                "write `dns_names` of the template in lower case, such as db.example",
             )
     if len(names) > _MAX_NAMES:
         raise ConfigurationError(f"the template's `dns_names` has more than {_MAX_NAMES} names")

@@ -221,7 +221,9 @@ def sealed(seal: Seal) -> IntegrityError:
     target = quote(seal.to, 200)
     hint = f"use the copy: jitid --ledger {word(seal.to)}; this ledger can still be read: jitid list"
     if not seal.done:
-        hint = f"the copy may not be complete; repeat: jitid ledger copy --to {word(seal.to)}; or, if it is, {hint}"
+        hint = (
+            f"repeat the copy if it is incomplete: jitid ledger copy --to {word(seal.to)}; otherwise {hint}"
+        )
     return IntegrityError(
         f"the ledger is sealed: it was copied to {target} at {format_time(seal.at)}; nothing was changed",
         hint,

@@ -164,7 +164,7 @@ def shared(source: CopyStore, target: CopyStore) -> list[tuple[CopiedTable, Copi
         for name, table in source_tables.items()
     ):
         raise IntegrityError(
-            "the two ledgers do not have the same tables", "see what jitid doctor says of their schemas"
+            "the two ledgers do not have the same tables", "compare their schemas, with: jitid doctor"
         )
     # Both read the columns in the same order.
     return [
@@ -194,8 +194,8 @@ def compare(
         count, digest = _digest(source.rows(table, None))
         if (count, digest) != _digest(target.rows(target_table, None)):
             raise IntegrityError(
-                f"the rows of the table {table.name} did not arrive as they are; the copy was not completed",
-                "take away what was copied, and repeat the command",
+                f"the rows of the table {table.name} differ in the copy; the copy was not completed",
+                "delete the incomplete copy, and repeat the command",
             )
         yield Copied(table.name, count, digest)
 

@@ -227,7 +227,7 @@ def last_pruning(view: View) -> Pruned | None:
     """
     rows = view.db.execute("SELECT event, before, through, leaks FROM prune").fetchmany(2)
     if len(rows) > 1:
-        raise IntegrityError("the ledger says of several prunings that they were the last")
+        raise IntegrityError("the ledger has more than one record of its last pruning")
     return Pruned(*rows[0]) if rows else None
 
 

@@ -44,7 +44,7 @@ def kept(view: View, digest: str) -> list[tuple[str, str]] | None:
         matches = False
     if not matches:
         raise IntegrityError(
-            f"the text that the ledger has of the policy {digest} is not the one that decided",
-            "it was changed since: look for the policy where its files are kept, or in a backup",
+            f"the stored text of policy {digest} does not match its digest",
+            "look for the original text in your policy files, or in a backup",
         )
     return files

@@ -79,12 +79,12 @@ class View:
                 chains.append(self._chain(row, chains))
         except (TypeError, ValueError) as error:
             raise IntegrityError(
-                "a row of the ledger's audit chains holds what no ledger writes", "restore it from a backup"
+                "a row of the ledger's audit chains is invalid", "restore it from a backup"
             ) from error
         latest = max([chain.epoch for chain in chains], default=0)
         if not chains or any(chain.closed != (chain.epoch < latest) for chain in chains):
             raise IntegrityError(
-                "the ledger's open audit chains are not those of its latest epoch", "restore it from a backup"
+                "the ledger's open audit chains do not belong to its latest epoch", "restore it from a backup"
             )
         return chains
 

@@ -41,7 +41,9 @@ MOST_SECRETS = 100_000
 
 ACCESS_KEY = "(?:AKIA|ASIA)[A-Z0-9]{12,124}"
 """The form of the id of an access key of AWS."""
-ACCESS_KEY_ID = pattern(ACCESS_KEY, "the id of an access key", "ID", "AWS gives it, and it begins with AKIA")
+ACCESS_KEY_ID = pattern(
+    ACCESS_KEY, "the id of an access key", "ID", "ids of AWS access keys begin with AKIA or ASIA"
+)
 OWNER = typed_as(PERSON, "DELEGATOR", "known")
 PLACE = kept_text(LONGEST_PLACE, "the place")
 PURPOSE = kept_text(MAX_PURPOSE, "the purpose")
@@ -89,7 +91,7 @@ def check_own_name(text: str) -> str:
     """Return the name of an adopted secret: its task's name without the common prefix. Raises UsageError."""
     check_name(text, "secret's")
     if len(text) > LONGEST_NAME:
-        raise UsageError(f"the name has {len(text)} characters, more than {LONGEST_NAME}")
+        raise UsageError(f"the name has {len(text)} characters; the maximum is {LONGEST_NAME}")
     return text
 
 

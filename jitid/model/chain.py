@@ -167,7 +167,7 @@ class Walk:
                 -1,
             )
             if self._at < 0:
-                raise BrokenChainError("it lacks a chain that the remembered head tells of")
+                raise BrokenChainError("it lacks a chain of the remembered head")
             self._ends = {
                 chain.id: chain.end for epoch_chains in self._epochs[: self._at] for chain in epoch_chains
             }
@@ -227,10 +227,10 @@ class Walk:
                 hash_ = sha256(self._hashes[index] + event[1]).digest()
             except TypeError:
                 # An edit with a database's own functions may leave text where bytes were.
-                raise BrokenChainError(f"event {seq} is no longer the bytes that were written") from None
+                raise BrokenChainError(f"the bytes of event {seq} were changed") from None
             if hash_ != event[2]:
                 raise BrokenChainError(
-                    f"event {seq} does not follow from the one before it: one of them was changed"
+                    f"event {seq} does not follow from its predecessor: one of the two was changed"
                 )
             self._hashes[index] = hash_
             self._expected[index] = seq + self._stride
@@ -254,7 +254,7 @@ class Walk:
             end = self._ends[chain.id]
             if end != chain.end:
                 raise BrokenChainError(
-                    f"chain {chain.id} has {end.length} events, and the ledger says that it has {chain.length}: "
+                    f"chain {chain.id} has {end.length} events, but the ledger records {chain.length}: "
                     "its tail was cut, or an event was added"
                 )
         return head_of(
@@ -294,7 +294,7 @@ def _epochs(chains: Sequence[Chain]) -> list[list[Chain]]:
         if [chain.start for chain in epoch_chains] != list(
             range(epoch_chains[0].start, epoch_chains[0].start + len(epoch_chains))
         ) or {chain.stride for chain in epoch_chains} != {len(epoch_chains)}:
-            raise BrokenChainError("the ledger's chains are not laid out as those of a ledger are")
+            raise BrokenChainError("the layout of the ledger's audit chains is invalid")
     if not epochs or starts[0] != 1 or starts != sorted(set(starts)):
-        raise BrokenChainError("the ledger's chains are not laid out as those of a ledger are")
+        raise BrokenChainError("the layout of the ledger's audit chains is invalid")
     return epochs

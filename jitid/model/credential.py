@@ -68,7 +68,7 @@ def base_kind(kind: str) -> Kind:
 
 
 def _invalid_kind(kind: str, written: Sequence[str]) -> UsageError:
-    return UsageError(f"{quote(kind)} is no kind of credential", f"choose one of: {', '.join(written)}")
+    return UsageError(f"{quote(kind)} is not a kind of credential", f"the kinds are: {', '.join(written)}")
 
 
 _ALL = frozenset(kind.value for kind in Kind)
@@ -91,8 +91,8 @@ def check_issuable(kind: str) -> str:
 def not_issuable() -> UsageError:
     """Return the error for a request to issue an adopted secret."""
     return UsageError(
-        "an adopted secret is one that exists already, and nothing of that kind is issued",
-        "record one: jitid adopt add; see what can take its place: jitid adopt suggest",
+        "adopted secrets cannot be issued: they exist already",
+        "to record one: jitid adopt add; to replace one: jitid adopt suggest",
     )
 
 
@@ -122,8 +122,8 @@ def parse_kind(text: str) -> RequestedKind:
     target, slash, template_name = template.rpartition("/")
     if not is_target_name(template_name) or (slash and not is_target_name(target)):
         raise UsageError(
-            f"{quote(text)} names no template",
-            "write KIND:TEMPLATE, or KIND:TARGET/TEMPLATE where two targets have it",
+            f"{quote(text)} is not a valid KIND:TEMPLATE",
+            "write KIND:TEMPLATE, or KIND:TARGET/TEMPLATE if two targets have it",
         )
     return RequestedKind(kind, template)
 

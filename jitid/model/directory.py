@@ -153,7 +153,7 @@ def check_person(text: str) -> str:
     name = check_delegator(text)
     if name.startswith("agent:"):
         raise UsageError(
-            f"{quote(text)} is an agent, and the directory of delegators has people and systems",
+            f"{quote(text)} is an agent; the directory of delegators has only people and systems",
             "write NAME, user:NAME or system:NAME",
         )
     return name
@@ -171,8 +171,8 @@ def check_alias(text: str) -> str:
     printable = text.isascii() and text.isprintable() and subject.strip() == subject
     if not (printable and issuer and subject and len(issuer) <= MAX_URI and len(subject) <= MAX_URI):
         raise UsageError(
-            f"{quote(text)} is no subject of an ID token",
-            "write 'ISS SUB', its `iss` and its `sub` with one blank between them",
+            f"{quote(text)} is not the subject of an ID token",
+            "write 'ISS SUB': its `iss` and its `sub`, separated by one blank",
         )
     return check_text(text, "an alias")
 
@@ -181,8 +181,8 @@ def check_group(text: str) -> str:
     """Return the name of a group: 1 to 128 printable characters, no blank at its ends. Raises UsageError."""
     if not text.strip() or text != text.strip() or len(text) > MAX_NAME or safe(text) != text:
         raise UsageError(
-            f"{quote(text)} is no name of a group",
-            f"a group has 1 to {MAX_NAME} printable characters, and no blank at its ends",
+            f"{quote(text)} is not a valid name of a group",
+            f"use 1 to {MAX_NAME} printable characters, without a blank at either end",
         )
     return check_text(text, "a group")
 
@@ -190,7 +190,7 @@ def check_group(text: str) -> str:
 def check_external(text: str) -> str:
     """Return a delegator's id in another system: 1 to 255 printable characters. Raises UsageError."""
     if not text.strip() or len(text) > MAX_URI or safe(text) != text:
-        raise UsageError(f"{quote(text)} is no id", f"an id has 1 to {MAX_URI} printable characters")
+        raise UsageError(f"{quote(text)} is not a valid id", f"use 1 to {MAX_URI} printable characters")
     return check_text(text, "an id")
 
 
@@ -205,13 +205,15 @@ EXTERNAL = texts(check_external, "ID", {"minLength": 1, "maxLength": MAX_URI})
 def _owner(text: str, _label: str) -> str:
     name = check_delegator(text)
     if name.startswith("agent:"):
-        raise UsageError("an agent owns no agent", "name the person or the system that answers for it")
+        raise UsageError(
+            "an agent cannot own an agent", "name the person or the system that is responsible for it"
+        )
     return name
 
 
 def _concurrency(text: str, label: str) -> int:
     if text == "0":
-        raise UsageError("--concurrency is at least 1", "to let no identity live: jitid agent suspend")
+        raise UsageError("--concurrency must be at least 1", "to permit no identity: jitid agent suspend")
     return POSITIVE.parse(text, label)
 
 

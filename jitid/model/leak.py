@@ -68,7 +68,7 @@ def seen_text(max_bytes: int) -> FieldType[str]:
     def check(value: str) -> str:
         if not is_kept(value, max_bytes):
             raise UsageError(
-                f"at most {max_bytes} bytes of UTF-8 are wanted, and neither a NUL nor a token among them"
+                f"expected at most {max_bytes} bytes of UTF-8, without a NUL and without a token"
             )
         return value
 
@@ -87,7 +87,8 @@ def parse_leak(text: str) -> int | str:
         return text
     refuse_mark(text, "the id")
     raise UsageError(
-        "this is neither the number of a leak nor the jti of what leaked", "see: jitid leak list"
+        "expected the number of a leak, or the jti of a leaked credential",
+        "to list the leaks: jitid leak list",
     )
 
 

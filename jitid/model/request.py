@@ -55,7 +55,7 @@ def _detail(value: str) -> str:
         raise UsageError(str(error)) from None
     if not isinstance(detail, dict) or not isinstance(detail.get("type"), str) or not detail["type"]:
         raise UsageError(
-            "a detail is a JSON object with a member `type` that is text", "see RFC 9396, section 2"
+            "a detail must be a JSON object with a text member `type`", "see RFC 9396, section 2"
         )
     refuse_token(value, "a detail")
     return strict_json.dumps(detail)
@@ -65,7 +65,7 @@ DETAIL = texts(
     _detail,
     "JSON",
     {"minLength": 1},
-    hint='a detail is a JSON object with a type, such as {"type":"payment"}',
+    hint='write a JSON object with a `type`, such as {"type":"payment"}',
 )
 """An authorization detail (RFC 9396) as canonical JSON."""
 
@@ -152,7 +152,7 @@ class IssueRequest(Record):
     def checked_request(self) -> Self:
         """Return the request with each audience once. Raises UsageError for two deadlines."""
         if self.deadline is not None and self.deadline_after is not None:
-            raise UsageError("a deadline is a time or a duration, and both are given")
+            raise UsageError("the deadline must be a time or a duration, not both")
         return self._replace(
             audiences=tuple(dict.fromkeys(self.audiences)),
             may_audience=tuple(dict.fromkeys(self.may_audience)),
@@ -209,13 +209,13 @@ def check_size(request: IssueRequest | AttachRequest) -> None:
     ):
         if count > limit:
             raise UsageError(
-                f"a credential has at most {limit} {label}, and the request has {count}",
-                "a scope may stand for many: see `jitid issue --help`" if label == "scopes" else None,
+                f"a credential may have at most {limit} {label}; the request has {count}",
+                "a wildcard scope replaces many: see `jitid issue --help`" if label == "scopes" else None,
             )
     length = sum(map(len, details))
     if length > LONGEST_DETAILS:
         raise UsageError(
-            f"the details of a credential have at most {LONGEST_DETAILS} characters together, and these have {length}"
+            f"the details of a credential may have {LONGEST_DETAILS} characters in total; these have {length}"
         )
 
 
@@ -227,13 +227,13 @@ def questions(request: IssueRequest) -> int:
 def check_sizes(requests: Sequence[IssueRequest]) -> None:
     """Raise UsageError for requests that are too many for one transaction, or for a request that is too large."""
     if sum([request.copies for request in requests]) > MOST_AT_ONCE:
-        raise UsageError(f"one transaction issues at most {MOST_AT_ONCE} credentials")
+        raise UsageError(f"one transaction can issue at most {MOST_AT_ONCE} credentials")
     total = sum(map(questions, requests))
     if total > MOST_QUESTIONS:
         raise UsageError(
-            f"the requests of one transaction have at most {MOST_QUESTIONS} scopes and kinds together, each counting "
-            f"as one more, and these have {total}; nothing was changed",
-            "send fewer requests at a time",
+            f"too many requests for one transaction: {total} policy decisions, at most {MOST_QUESTIONS} are possible; "
+            "nothing was changed",
+            "send fewer requests at a time; each needs one decision, plus one per scope and per kind of --may-kind",
         )
     for position, request in enumerate(requests):
         try:

@@ -241,9 +241,9 @@ class Survey(Record):
     def checked_answer(self) -> Self:
         """Return the survey of an authority. Raises UsageError if it is not whole."""
         if not self.trend:
-            raise UsageError("a survey is of one day at least")
+            raise UsageError("a survey must cover at least one day")
         if not self.live_by.keys() >= set(PROPERTIES):
-            raise UsageError(f"a survey has these properties: {', '.join(PROPERTIES)}")
+            raise UsageError(f"a survey must have these properties: {', '.join(PROPERTIES)}")
         return self
 
 

@@ -75,8 +75,8 @@ def check_new_task(name: str) -> str:
     """Return the name of a new task. Raise UsageError for a name that reads as `OWNER/NAME`."""
     if parse_task(name).opener is not None:
         raise UsageError(
-            f"the task name {label(name)} begins like an owner",
-            "a new task's name does not begin with user:, system: or agent: before a slash",
+            f"the task name {label(name)} looks like OWNER/NAME",
+            "use a name that does not begin with user:, system: or agent: before a slash",
         )
     return name
 

@@ -127,7 +127,7 @@ def test_a_dead_token_delegates_nothing(world: World) -> None:
         exchange(world, AGENT, foreign(exp=NOW - 1))
     with pytest.raises(InvalidCredentialError, match="not configured"):
         exchange(world, AGENT, foreign(iss="https://evil.example"))
-    with pytest.raises(InvalidCredentialError, match="three parts"):
+    with pytest.raises(InvalidCredentialError, match="three dot-separated parts"):
         exchange(world, AGENT, Secret.single("nonsense"))
 
 

@@ -218,7 +218,7 @@ def test_a_copy_that_only_lacks_its_name_gets_it(
     # The source was sealed before, so neither ledger is live.
     with pytest.raises(IntegrityError, match="is sealed") as caught:
         used.issue()
-    assert f"repeat: jitid ledger copy --to {to}" in str(caught.value.hint)
+    assert f"repeat the copy if it is incomplete: jitid ledger copy --to {to}" in str(caught.value.hint)
     events = used.check()
     with pytest.raises(IntegrityError, match="is sealed"):
         copied(used, tmp_path / "elsewhere")
@@ -397,7 +397,7 @@ def test_what_is_there_already_is_left_alone(used: World, tmp_path: Path) -> Non
 def test_two_do_not_copy_to_one_place(used: World, tmp_path: Path) -> None:
     with SqliteTarget(str(tmp_path / "copy")) as first:
         first.begin(NAMES, "mark", [], 1)
-        with pytest.raises(BusyError, match="somebody else"):
+        with pytest.raises(BusyError, match="is in progress"):
             copied(used, tmp_path / "copy")
 
 

@@ -91,7 +91,7 @@ def test_what_was_copied_is_sealed(shell: Shell, tmp_path: Path) -> None:
         (("--to", "moved", "--remote", "https://authority.example"), 2, "beside the ledger"),
         (("--to", "mysql://host/db"), 2, "no ledger of the sort"),
         (("--to", "sqlite://here"), 2, "absolute path"),
-        (("--to", "token/under"), 2, "no folder"),
+        (("--to", "token/under"), 2, "not a folder"),
         (("--ledger", "nowhere", "--to", "moved"), 5, "there is no ledger"),
     ],
 )

@@ -282,7 +282,7 @@ def test_an_authority_elsewhere_makes_them_and_sees_to_their_end(
         (("--secret", "=jwt"), "invalid secret"),
         (("--secret", "1=jwt"), "invalid secret"),
         (("--secret", "a b=jwt"), "invalid secret"),
-        (("--secret", "key=nothing"), "is no kind of credential"),
+        (("--secret", "key=nothing"), "is not a kind of credential"),
         (("--secret", "a-b=jwt", "--secret", "A_b=opaque"), "JITID_SECRET_A_B"),
         (("--secret", "key=jwt", "--on-exit", "keep"), "exclude each other"),
         (("--kind", "x509-svid"), "--secret NAME=x509-svid"),

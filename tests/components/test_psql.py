@@ -168,6 +168,6 @@ def test_a_role_that_nobody_knows_is_found_and_never_dropped_without_its_comment
     assert (found.returncode, found.stdout.split()) == (10, [f"db/{name}"])
     left = user.run("sweep", "--rule", "orphaned-untracked", "--fix", "--format", "json")
     assert left.returncode == 11
-    assert "not the one that was made here" in left.stdout
+    assert "this ledger did not make it" in left.stdout
     assert user.roles() == [name]
     user.server.execute(f"DROP ROLE {name}")

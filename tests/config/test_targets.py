@@ -95,23 +95,23 @@ def test_what_is_no_table_of_targets_is_refused_at_once(text: str) -> None:
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ({}, "has no kind"),
-        ({"kind": 1}, "has no kind"),
-        ({"kind": "x"}, "is no kind"),
-        ({"kind": "exec:a"}, "is no kind"),
+        ({}, "has no option `kind`"),
+        ({"kind": 1}, "has no option `kind`"),
+        ({"kind": "x"}, "is not a kind"),
+        ({"kind": "exec:a"}, "is not a kind"),
         ({"kind": "exec"}, "lacks the option `program`"),
         ({**EXEC, "programm": 1}, "has no option `programm`"),
-        ({**EXEC, "program": 1}, "option `program`: a text is wanted"),
+        ({**EXEC, "program": 1}, "option `program`: expected a text"),
         ({**EXEC, "program": " "}, "option `program`"),
-        ({**EXEC, "arguments": "a"}, "option `arguments`: a list"),
+        ({**EXEC, "arguments": "a"}, "option `arguments`: expected a list"),
         ({**EXEC, "arguments": [1]}, "option `arguments`"),
         ({**EXEC, "environment": {"A": 1}}, "option `environment`"),
         ({**EXEC, "environment": "A=1"}, "option `environment`"),
         ({**EXEC, "timeout": "soon"}, "option `timeout`"),
         ({**EXEC, "timeout": True}, "option `timeout`"),
-        ({**EXEC, "timeout": "61s"}, "60 seconds at most"),
+        ({**EXEC, "timeout": "61s"}, "maximum is 60 seconds"),
         ({**EXEC, "template": {"t": {"optoins": {}}}}, "template.t` has no option"),
-        ({**EXEC, "template": {"t/u": {}}}, "name of a template"),
+        ({**EXEC, "template": {"t/u": {}}}, "a template name consists of"),
     ],
 )
 def test_a_table_that_cannot_be_meant_is_told_by_its_option(table: dict[str, Any], words: str) -> None:
@@ -169,14 +169,14 @@ def test_the_one_target_that_can_be_meant_is_found(kind: str, template: str | No
 @pytest.mark.parametrize(
     ("kind", "template", "words"),
     [
-        ("postgres-role", None, "2 targets could be meant"),
-        ("postgres-role", "reader", "2 targets could be meant by `postgres-role:reader`"),
+        ("postgres-role", None, "2 targets match"),
+        ("postgres-role", "reader", "2 targets match `postgres-role:reader`"),
         ("postgres-role", "nothing", "no target of the kind `postgres-role` has a template `nothing`"),
         ("postgres-role", "one/reader", "no target of the kind"),
         ("exec:one", "two/reader", "no target of the kind"),
-        ("exec:three", None, "no target of the configuration makes credentials of the kind `exec:three`"),
-        ("aws-sts", None, "no target of the configuration"),
-        ("jwt", "reader", "no target of the configuration"),
+        ("exec:three", None, "the configuration has no target for credentials of the kind `exec:three`"),
+        ("aws-sts", None, "the configuration has no target for"),
+        ("jwt", "reader", "the configuration has no target for"),
     ],
 )
 def test_what_names_none_or_several_is_a_usage_error(kind: str, template: str | None, words: str) -> None:

@@ -95,10 +95,10 @@ def test_roles_are_assumed_and_denied_with_the_role_of_the_machine(
 
 
 def test_a_machine_without_a_role_is_told(machine: Machine) -> None:
-    with pytest.raises(ConfigurationError, match="no role"):
+    with pytest.raises(ConfigurationError, match="no IAM role"):
         admin_access.machine_keys(10.0)
     machine.answers = {ROLES: (200, "")}
-    with pytest.raises(ConfigurationError, match="no role"):
+    with pytest.raises(ConfigurationError, match="no IAM role"):
         admin_access.machine_keys(10.0)
 
 

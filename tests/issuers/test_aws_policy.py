@@ -116,7 +116,7 @@ def test_nobody_gains_by_a_template(granted: str, pattern: str) -> None:
 
 def test_a_policy_that_aws_would_not_take_is_refused_here() -> None:
     table = {f"s3:bucket-{n}:read": READ for n in range(30)}
-    with pytest.raises(UsageError, match=f"AWS takes {MAX_SESSION_POLICY}") as refused:
+    with pytest.raises(UsageError, match=f"AWS accepts {MAX_SESSION_POLICY}") as refused:
         policy(("s3:*:read",), table)
     assert refused.value.hint is not None
     assert "fewer scopes" in refused.value.hint

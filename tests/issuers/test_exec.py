@@ -201,7 +201,7 @@ answer(life="dead" if secret in shown else "live", seen="looked")
         (lambda path: path.parent.chmod(0o777), "other users can change"),
         (lambda path: path.parent.parent.chmod(0o777), "other users can change"),
         (lambda path: os.chown(path.parent.parent, 12345, -1), "other users can change"),
-        (lambda path: path.chmod(0o600), "no program"),
+        (lambda path: path.chmod(0o600), "not an executable file"),
         (lambda path: path.unlink(), "cannot be used"),
         (lambda path: os.chown(path, 12345, 0), "other users can change"),
     ],

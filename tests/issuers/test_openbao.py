@@ -352,7 +352,7 @@ def test_what_would_end_with_a_login_is_not_made_for_longer(openbao: OpenBaoPlac
         issuer = openbao.open(without=("token_role",))
         record, raised = try_to_make(issuer, openbao.record())
         assert isinstance(raised, RefusedError), raised
-        assert "before the credential does" in raised.message
+        assert "before the credential expires" in raised.message
         assert settled(issuer, record)[0] is Settlement.DONE
         short, _ = make(issuer, openbao.record(expires_at=int(time.time()) + 60))
         issuer.close()
@@ -476,19 +476,19 @@ def test_a_wrong_certificate_ends_it_before_anything_is_sent(openbao: OpenBaoPla
     ("template", "table", "words"),
     [
         ("none", {}, "no template"),
-        ("reader", {"reader": {"path": "database/creds/reader"}}, "no policies"),
-        ("reader", {"reader": {"path": "../sys/seal", "policies": ["reader"]}}, "no path of a server"),
-        ("reader", {"reader": {"path": "a/b?list=true", "policies": ["reader"]}}, "no path of a server"),
+        ("reader", {"reader": {"path": "database/creds/reader"}}, "no `policies`"),
+        ("reader", {"reader": {"path": "../sys/seal", "policies": ["reader"]}}, "not a valid path"),
+        ("reader", {"reader": {"path": "a/b?list=true", "policies": ["reader"]}}, "not a valid path"),
         ("reader", {"reader": {"path": "a/b", "policies": ["reader"], "method": "DELETE"}}, "method"),
         (
             "reader",
             {"reader": {"path": "a/b", "policies": ["reader"], "parameters": {"x": ["{secret}"]}}},
-            "stands for nothing",
+            "unknown placeholder",
         ),
         (
             "reader",
             {"reader": {"path": "a/b", "policies": ["reader"], "parameters": {"x": "{"}}},
-            "stands for nothing",
+            "unknown placeholder",
         ),
     ],
 )

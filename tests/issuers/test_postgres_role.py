@@ -123,7 +123,7 @@ def test_a_role_never_lives_longer_than_its_credential(
 
 def test_what_is_past_its_time_is_not_made(roles: PostgresPlace, issuer: PostgresRoleIssuer) -> None:
     record = roles.record(expires_at=int(time.time()) - 1)
-    with pytest.raises(StorageError, match="over before it was made"):
+    with pytest.raises(StorageError, match="expired before its role was made"):
         make(issuer, record)
     assert not roles.exists(record)
 
@@ -286,7 +286,7 @@ def test_a_role_that_was_there_before_is_locked_and_keeps_what_it_owns(
     assert [one.live for one in issuer.inventory() if one.name == "payroll"] == [True]
     outcome = ended(issuer, record)
     assert outcome == EndOutcome(
-        Settlement.DONE, "role payroll is locked and has no password; what it owns is left"
+        Settlement.DONE, "role payroll is locked and has no password; its objects were kept"
     )
     assert ended(issuer, record).settlement is Settlement.DONE
     assert issuer.probe(record).life is Life.DEAD
@@ -436,7 +436,7 @@ def test_a_password_file_is_for_its_owner_alone(roles: PostgresPlace, tmp_path: 
     with pytest.raises(IntegrityError, match="open to others"):
         make(roles.open(password_file=str(secret)), roles.record())
     secret.unlink()
-    with pytest.raises(ConfigurationError, match="is not there"):
+    with pytest.raises(ConfigurationError, match="does not exist"):
         make(roles.open(password_file=str(secret)), roles.record())
 
 

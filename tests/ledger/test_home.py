@@ -120,11 +120,11 @@ def test_no_verb_makes_a_ledger_in_the_place_of_one_that_is_gone(
     ):
         done = machine.run(place, *arguments)
         assert (done.returncode, done.stdout) == (ExitStatus.INTEGRITY, ""), (arguments, done.stderr)
-        assert "no new one was made" in done.stderr
+        assert "no ledger was created" in done.stderr
         assert "JITID_HOME" in done.stderr
     doctor = machine.run(place, "doctor", "--format", "json")
     assert doctor.returncode == ExitStatus.INTEGRITY
-    assert "no new one was made" in doctor.stdout
+    assert "no ledger was created" in doctor.stdout
     assert ledgers(postgres_server, place) == []
     assert machine.held() == keys
 
@@ -153,7 +153,7 @@ def test_a_wrong_schema_is_no_place_for_a_new_ledger(
 ) -> None:
     place = address()
     machine.first_use(place).close()
-    with pytest.raises(IntegrityError, match="no new one was made") as refused:
+    with pytest.raises(IntegrityError, match="no ledger was created") as refused:
         machine.first_use(place + wrong)
     assert hint in (refused.value.hint or "")
     assert ledgers(postgres_server, place) == ["jitid"]
@@ -175,7 +175,7 @@ def test_an_empty_first_schema_of_the_path_has_no_ledger(
     place = address()
     machine.first_use(f"{place}?options=-csearch_path%3Db").close()
     postgres_server.execute("CREATE SCHEMA a", database=place.rpartition("/")[2].partition("?")[0])
-    with pytest.raises(IntegrityError, match="no new one was made") as refused:
+    with pytest.raises(IntegrityError, match="no ledger was created") as refused:
         machine.first_use(f"{place}?options=-csearch_path%3Da,b")
     assert "search_path%3Db" in (refused.value.hint or "")
     assert ledgers(postgres_server, place) == ["b"]
@@ -219,7 +219,7 @@ def test_two_ledgers_do_not_share_a_folder_of_keys(
     first, second = address(), address()
     machine.first_use(first).close()
     keys = machine.held()
-    with pytest.raises(IntegrityError, match="no new one was made"):
+    with pytest.raises(IntegrityError, match="no ledger was created"):
         machine.first_use(second)
     assert ledgers(postgres_server, second) == []
     own = machine.first_use(second, str(tmp_path / "own"))

@@ -322,7 +322,7 @@ def test_a_session_of_its_own_is_taken_for_one(server: Postgres, database: Calla
 
 
 REFUSED: dict[str, tuple[str, dict[str, str], str]] = {
-    "single statements": ("pool_mode = statement\n", {}, "takes no transactions"),
+    "single statements": ("pool_mode = statement\n", {}, "not transactions"),
     "an option that is no setting": ("pool_mode = session\n", {"options": "-e"}, "drops the option -e"),
     "a setting of a connection": (
         "pool_mode = transaction\n",
@@ -364,7 +364,7 @@ def test_what_needs_a_session_is_refused(
         lambda: target.begin(Names("", "", ""), "mark", [], 0),
     ]
     for do in needing:
-        with pytest.raises(JitidError, match="a session of its own") as refused:
+        with pytest.raises(JitidError, match="needs its own session") as refused:
             do()
         assert refused.value.exit_status is ExitStatus.USAGE
     target.__exit__(None, None, None)
@@ -400,7 +400,7 @@ def test_another_ledger_behind_the_same_address_is_noticed(
         issue(session, task="T1", kind="opaque")
     other = opening(direct(server, name, "app"), tmp_path / "other")
     for do in (partial(issue, session, task="T1", kind="opaque"), partial(live, session)):
-        with pytest.raises(StorageError, match="replaced by another"):
+        with pytest.raises(StorageError, match="another ledger has replaced this one"):
             do()
     assert live(other) == set()
     server.execute("DROP SCHEMA jitid CASCADE", "ALTER SCHEMA former RENAME TO jitid", database=name)

@@ -21,7 +21,7 @@ def _settings() -> Sequence[str]:
 SETTING = texts(str, "KEY", {}, words=_settings)
 SETTING_VALUE = texts(str, "VALUE", {}, "setting")
 """A value of the setting that the word before it names."""
-_SHELL = choice("bash", "zsh", "fish", metavar="SHELL", label="shell that completes")
+_SHELL = choice("bash", "zsh", "fish", metavar="SHELL", label="shell")
 _SETTING = Columns("jitid.config/1", "key value", more="origin")
 _WITH_ORIGIN = Columns("jitid.config/1", "key value origin")
 # An unbounded number would not limit an agent.
@@ -29,14 +29,13 @@ _AGENT_LIMIT = number_within(1, 1_000)
 
 
 class McpCommand(Verb):
-    """Serve an agent on standard input and output, by the Model Context Protocol.
+    """Serve an agent over the Model Context Protocol (stdio).
 
-    The agent asks who it is (`whoami`), what it may do (`what_may_i_do`), for narrower identities for what it
-    starts (`request_identity`), and hands them back (`hand_back`). It acts by the credential whose token is in
-    FILE and gets no more than that one can delegate. A token never passes through the agent: it is told in
-    which file it is.
+    The agent's client starts it. Tools of the agent: `whoami`, `what_may_i_do`, `request_identity` and
+    `hand_back`. They act with the agent's own token, in FILE, and delegate within its rights. New tokens are
+    written to files; the agent gets only their paths.
 
-    When standard input ends, or a TERM comes, what was given and not handed back is revoked, unless --keep.
+    At the end of standard input, or on SIGTERM, identities that were not handed back are revoked.
     """
 
     verb = "mcp"
@@ -46,26 +45,26 @@ class McpCommand(Verb):
     token_file: str | None = opt(
         FILE,
         "--token-file",
-        help="The token of the agent's own credential, read anew for each call.",
+        help="File with the agent's own token, read at each call.",
         env="JITID_PARENT_FILE",
     )
     most: int = opt(
-        _AGENT_LIMIT, "--most", help="Give out at most N identities at a time (default 100).", absent=100
+        _AGENT_LIMIT, "--most", help="Maximum number of identities at a time (default 100).", absent=100
     )
     rate: int = opt(
         _AGENT_LIMIT,
         "--rate",
-        help="Write to the ledger at most N times a second (default 5), and 10 N at once.",
+        help="Maximum ledger writes a second (default 5); bursts of 10 N.",
         absent=5,
     )
-    keep: bool = flag("--keep", help="At the end, leave alive what was given and not handed back.")
+    keep: bool = flag("--keep", help="Do not revoke identities at the end.")
 
 
 class ServeCommand(Verb):
     """Serve the authority over HTTP, or on a Unix socket.
 
-    It says on standard error where it listens once it does. A TERM lets it finish what is in work and end with 0; a
-    second one ends it at once. A HUP makes it read its certificate anew.
+    Prints its address on standard error once it listens. SIGTERM finishes the current requests and exits with 0; a
+    second SIGTERM stops at once. SIGHUP reloads the certificate.
     """
 
     verb = "serve"
@@ -75,41 +74,37 @@ class ServeCommand(Verb):
     bind: str | None = opt(
         TEXT,
         "--bind",
-        help="Listen there (default 127.0.0.1:8477, unless there is a socket); beyond loopback only with TLS.",
+        help="Listen on this address (default 127.0.0.1:8477 without --socket); beyond loopback, TLS is required.",
         metavar="HOST:PORT",
     )
     socket: str | None = opt(
-        FILE, "--socket", help="Listen on a Unix socket; the kernel says who connects.", metavar="PATH"
+        FILE, "--socket", help="Listen on a Unix socket; the kernel identifies callers.", metavar="PATH"
     )
     socket_mode: str | None = opt(
-        TEXT, "--socket-mode", help="The mode of that socket (default 0660).", metavar="MODE"
+        TEXT, "--socket-mode", help="Mode of the socket (default 0660).", metavar="MODE"
     )
-    tls_cert: str | None = opt(FILE, "--tls-cert", help="The certificate, and those above it (PEM).")
-    tls_key: str | None = opt(FILE, "--tls-key", help="Its private key (PEM), readable by its owner alone.")
-    workers: int | None = opt(COUNT, "--workers", help="How many processes answer (default 1).")
-    public_url: str | None = opt(
-        URL, "--public-url", help="How clients reach it, where that is another address."
-    )
+    tls_cert: str | None = opt(FILE, "--tls-cert", help="Server certificate with its chain (PEM).")
+    tls_key: str | None = opt(FILE, "--tls-key", help="Private key (PEM), readable by its owner only.")
+    workers: int | None = opt(COUNT, "--workers", help="Number of server processes (default 1).")
+    public_url: str | None = opt(URL, "--public-url", help="Address for clients, if it differs.")
     log_format: str | None = opt(
         choice("json", "text", "none", metavar="FMT"),
         "--log-format",
-        help="How requests are logged: json (default), text or none.",
+        help="Log of requests: json (default), text or none.",
     )
     bootstrap: str | None = opt(
         FILE,
         "--bootstrap",
-        help="Where there is no administrator yet: write into FILE, a new one, what lets the first one in.",
+        help="Write a bootstrap access token to a new FILE, if there is no administrator yet.",
     )
-    print_unit: bool = flag(
-        "--print-unit", help="Print a hardened systemd service that runs this line, and serve nothing."
-    )
+    print_unit: bool = flag("--print-unit", help="Print a hardened systemd unit for this command, and exit.")
 
 
 class ConfigShowCommand(Verb):
-    """Show the settings in force.
+    """Show the effective settings.
 
-    Flags go before environment variables, then the project's file (.jitid.toml), the user's, and the
-    system's.
+    Flags take precedence over environment variables, then the project's file (.jitid.toml), the user's file
+    and the system's file.
     """
 
     verb = "config show"
@@ -117,7 +112,7 @@ class ConfigShowCommand(Verb):
     effect = READS
     view = _SETTING
 
-    origin: bool = flag("--origin", help="Say where each value came from.")
+    origin: bool = flag("--origin", help="Show the origin of each value.")
 
     def shown_view(self) -> Columns:
         """Return the fields of settings, with --origin one more."""
@@ -132,41 +127,41 @@ class ConfigGetCommand(Verb):
     effect = READS
     view = Columns("jitid.config/1", "key value origin", single=True)
 
-    key: str = arg(SETTING, "KEY", help="The name of a setting.")
+    key: str = arg(SETTING, "KEY", help="Name of a setting.")
 
 
 class ConfigSetCommand(Verb):
     """Write one setting to the user's file.
 
-    With --profile it goes into that profile; with --config into that file. Everything else in the file, comments too,
-    stays as it is, except comments within the value that is replaced. Keys of tables are written as
-    floor.scope.PATTERN, floor.audience.AUD, algorithm.audience.AUD and oidc.ISSUER.FIELD.
+    --profile writes to that profile, --config to that file. The rest of the file stays unchanged, comments included,
+    except comments within the replaced value. Keys of tables: floor.scope.PATTERN, floor.audience.AUD,
+    algorithm.audience.AUD and oidc.ISSUER.FIELD.
     """
 
     verb = "config set"
     function = "setup.config_verbs:set_"
 
-    key: str = arg(SETTING, "KEY", help="The name of a setting.")
-    value: str = arg(SETTING_VALUE, "VALUE", help="Its new value.")
+    key: str = arg(SETTING, "KEY", help="Name of a setting.")
+    value: str = arg(SETTING_VALUE, "VALUE", help="New value.")
 
 
 class ConfigUnsetCommand(Verb):
-    """Take one setting out of the user's file.
+    """Remove one setting from the user's file.
 
-    What another file or the default says counts from then on. With --profile it is taken out of that profile; with
-    --config out of that file. An issuer of ID tokens as a whole is oidc.ISSUER. What is not set there is no error.
+    Then the value of another file, or the default, is effective. --profile removes it from that profile, --config from
+    that file. To remove an issuer of ID tokens: oidc.ISSUER. A missing setting is not an error.
     """
 
     verb = "config unset"
     function = "setup.config_verbs:unset"
 
-    key: str = arg(SETTING, "KEY", help="The name of a setting.")
+    key: str = arg(SETTING, "KEY", help="Name of a setting.")
 
 
 class ConfigPathCommand(Verb):
     """Print the path of the user's file.
 
-    It need not exist: `jitid config set` makes it.
+    The file need not exist: `jitid config set` creates it.
     """
 
     verb = "config path"
@@ -179,8 +174,8 @@ class ConfigPathCommand(Verb):
 class CompletionShowCommand(Verb):
     """Print the completion script of a shell.
 
-    For one session: eval "$(jitid completion show bash)", the same in zsh after `compinit`, and in fish
-    jitid completion show fish | source. To keep it: jitid completion install.
+    For one session in bash, and in zsh after `compinit`: eval "$(jitid completion show bash)". In fish:
+    jitid completion show fish | source. For all sessions: jitid completion install.
     """
 
     verb = "completion show"
@@ -191,10 +186,10 @@ class CompletionShowCommand(Verb):
 
 
 class CompletionInstallCommand(Verb):
-    """Put completions and man pages where shells and `man` look for them.
+    """Install completions and man pages for this user.
 
-    For this user alone, in the folders of the XDG specification, and for the shells that are installed. What
-    is left to do is said on standard error. Doing it again brings the files up to date.
+    Writes to the folders of the XDG specification, for the installed shells. Remaining steps are printed on
+    standard error. Repeat the command to update the files.
     """
 
     verb = "completion install"
@@ -204,7 +199,7 @@ class CompletionInstallCommand(Verb):
     shell: tuple[str, ...] = opts(
         _SHELL,
         "--shell",
-        help="bash, zsh or fish; repeatable (default: those that are installed).",
+        help="bash, zsh or fish; repeatable (default: installed shells).",
     )
 
 

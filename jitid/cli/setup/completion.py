@@ -24,7 +24,7 @@ def install(cli: Invocation, args: commands.CompletionInstallCommand) -> None:
     shells = [_reader(name) for name in args.shell] or shell_setup.present()
     if not shells:
         raise NotFoundError(
-            "neither bash nor zsh nor fish is installed; nothing was changed", "name one with --shell"
+            "bash, zsh and fish are not installed; nothing was changed", "name a shell with --shell"
         )
     files = [
         *(installed_files.completion(reader) for reader in dict.fromkeys(shells)),

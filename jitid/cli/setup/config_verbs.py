@@ -38,11 +38,9 @@ def get(cli: Invocation, args: commands.ConfigGetCommand) -> None:
     key = args.key
     setting = next((setting for setting in _settings(cli.config()) if setting.key == key), None)
     if setting is None and key not in SETTINGS and not key.startswith(tuple(WORD_TABLES)):
-        raise UsageError(f"there is no setting {quote(key)}", nearest(key, tuple(SETTINGS)))
+        raise UsageError(f"unknown setting {quote(key)}", nearest(key, tuple(SETTINGS)))
     if setting is None or setting.value is None:
-        raise NotFoundError(
-            f"{quote(key, 200)} is not set", f"set it with: jitid config set {safe(key)} VALUE"
-        )
+        raise NotFoundError(f"{quote(key, 200)} is not set", f"to set it: jitid config set {safe(key)} VALUE")
     values = setting.value if isinstance(setting.value, tuple) else (setting.value,)
     cli.show_record(args.view, setting, "".join(safe(str(item)) + "\n" for item in values))
 

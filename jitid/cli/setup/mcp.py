@@ -25,8 +25,8 @@ def mcp(cli: Invocation, args: commands.McpCommand) -> None:
     limits = AgentLimits(args.most, args.rate, args.keep)
     if args.token_file is None:
         raise UsageError(
-            "nothing says which credential is the agent's own",
-            "name the file of its token with --token-file; `jitid run` names one in JITID_PARENT_FILE",
+            "the agent's own token is required",
+            "name its file with --token-file; `jitid run` sets JITID_PARENT_FILE",
         )
     token_file = args.token_file
     _check_token_file(token_file)
@@ -45,7 +45,7 @@ def mcp(cli: Invocation, args: commands.McpCommand) -> None:
     session = AgentSession(host, limits)
     server = McpServer(session, debug=cli.debug)
     if os.isatty(0):
-        cli.note("waiting for a client's messages on standard input, each on a line of its own")
+        cli.note("waiting for messages of a client on standard input, one a line")
     try:
         for line in methods.lines():
             answer = server.answer(line)
@@ -70,7 +70,7 @@ def _check_token_file(path: str) -> None:
         mode = stat.S_IFREG  # the read below reports the error
     if path == "-" or not stat.S_ISREG(mode):
         raise UsageError(
-            "the agent's own token must be in a file: it is read anew for each call",
-            "`jitid run` has one, and names it in JITID_PARENT_FILE",
+            "the agent's own token must be in a regular file: it is read at each call",
+            "name a file with --token-file; `jitid run` sets JITID_PARENT_FILE",
         )
     token(path, "the agent's own token")

@@ -68,7 +68,7 @@ def text(cli: Invocation, config: Config, settings: Mapping[str, str | None], wo
     for name in _ENVIRONMENT:
         if config.origin(name).startswith("environment "):
             cli.warn(
-                f"{named(name).variable} is set here, and will not be where the service runs: "
+                f"the environment variable {named(name).variable} has no effect on the service; use: "
                 f"jitid config set {name} VALUE"
             )
     stop = 2 * config.number("serve_stop") + _SPARE
@@ -81,8 +81,8 @@ def _name_ledger(config: Config, command: list[str]) -> None:
     if config.origin("ledger") in ("flag", "default") or config.origin("ledger").startswith("environment"):
         if "://" in url and urlsplit(url).password is not None:
             raise UsageError(
-                "a unit can be read by everybody, and the address of the ledger holds a password",
-                "put it into the configuration: jitid config set ledger URL",
+                "the address of the ledger contains a password, which a unit would reveal to all users",
+                "write the address to the configuration: jitid config set ledger URL",
             )
         command += ["--ledger", url]
 
@@ -131,7 +131,7 @@ def serve(cli: Invocation, args: commands.ServeCommand) -> None:
     settings = {name: _stated(config, name, value) for name, value in option_values.items()}
     count = config.number("serve_workers") if args.workers is None else args.workers
     if not 1 <= count <= _MOST_WORKERS:
-        raise UsageError(f"--workers is a number from 1 to {_MOST_WORKERS}")
+        raise UsageError(f"--workers must be from 1 to {_MOST_WORKERS}")
     if args.print_unit:
         output.write(text(cli, config, settings, count))
         return
@@ -164,7 +164,7 @@ def _bootstrap(cli: Invocation, authority: LocalAuthority, path: str) -> None:
     try:
         write_bootstrap(cli, authority, BootstrapAccess(file=path))
     except UsageError as error:
-        cli.note(f"no bootstrap credential was made: {error.message}")
+        cli.note(f"no bootstrap access token was made: {error.message}")
 
 
 def _plan(
@@ -182,7 +182,7 @@ def _plan(
         from jitid.system.dependencies import adding
 
         raise ConfigurationError(
-            f"`serve` needs {error.name}, which is not installed", adding("server")
+            f"`jitid serve` requires {error.name}, which is not installed", adding("server")
         ) from None
     tls = _tls(settings)
     bind = settings["serve_bind"] or (None if settings["serve_socket"] else _BIND)
@@ -220,7 +220,7 @@ def _tls(settings: dict[str, str | None]) -> Tls | None:
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
-        raise UsageError("--tls-cert and --tls-key go together", "give both, or neither")
+        raise UsageError("--tls-cert and --tls-key require each other", "use both options, or neither")
     from jitid.server.listen import server_context
     from jitid.server.service_limits import Tls
 

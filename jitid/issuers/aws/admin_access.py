@@ -62,20 +62,24 @@ class AwsAccess:
         """Whether roles are assumed with JWTs."""
         if self._file is not None and self._machine:
             raise ConfigurationError(
-                f"the target {target.name} says both credentials_file and instance_role", "leave one out"
+                f"target {target.name} sets both `credentials_file` and `instance_role`",
+                "remove one of them from the configuration",
             )
         if not (self._has_keys or self.by_token):
             raise ConfigurationError(
-                f"the target {target.name} says neither credentials_file, instance_role nor web_identity",
-                "jitid takes no keys of AWS from the environment or from ~/.aws",
+                f"target {target.name} has no credentials for AWS",
+                "set `credentials_file`, `instance_role` or `web_identity`; the environment and ~/.aws are not used",
             )
         if self.by_token and not issuer.startswith("https://"):
             raise ConfigurationError(
-                f"the target {target.name} says web_identity, and AWS looks up the keys of https issuers alone",
-                "set issuer = https://HOST/PATH, and serve there what `jitid publish` writes",
+                f"target {target.name} has `web_identity`, which requires an https issuer",
+                "set issuer = https://HOST/PATH, and serve the files of `jitid publish` there",
             )
         if self._iam_role is not None and role_of(self._iam_role) is None:
-            raise ConfigurationError(f"iam_role_arn of the target {target.name} is no ARN of a role")
+            raise ConfigurationError(
+                f"`iam_role_arn` of target {target.name} is not the ARN of a role",
+                "write arn:aws:iam::ACCOUNT:role/NAME",
+            )
         self._base: Keys | None = None
         self._assumed: Keys | None = None
         self._accounts: dict[Keys, str] = {}
@@ -102,7 +106,9 @@ class AwsAccess:
     def token(self, subject: str, name: str, claims: Mapping[str, Any]) -> str:
         """Return a JWT for AWS alone, about an agent; `sub` is the agent, since federations ignore `act`."""
         if self._signer is None:
-            raise ConfigurationError("web identity needs the ledger's key, which is not here")
+            raise ConfigurationError(
+                "web identity requires the ledger's signing key, which is not on this machine"
+            )
         signer = self._signer()
         now = int(self._clock())
         header = {"alg": signer.algorithm, "kid": signer.kid, "typ": "JWT"}
@@ -127,7 +133,7 @@ class AwsAccess:
             parts = (credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"])
             return Secret(dict(zip(PARTS, parts, strict=True))), int(credentials["Expiration"].timestamp())
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise self._aws.garbled("it has no credentials") from None
+            raise self._aws.garbled("no credentials") from None
 
     def own(self) -> Keys:
         """Return the target's own keys."""
@@ -142,8 +148,8 @@ class AwsAccess:
         if self._iam_role is None:
             if not self._has_keys:
                 raise RefusedError(
-                    f"the target {self._target.name} has nothing to ask IAM with: its JWTs are for agents",
-                    "give it iam_role_arn, or keys besides web_identity: credentials_file or instance_role",
+                    f"target {self._target.name} has no credentials for IAM: `web_identity` is for agents only",
+                    "set `iam_role_arn`, `credentials_file` or `instance_role` for the target",
                 )
             return self.own()
         if self._assumed is None:
@@ -173,9 +179,9 @@ class AwsAccess:
         account = self._accounts[keys]
         if account != role.account:
             raise RefusedError(
-                f"the role {role.name} is in the account {role.account}, and the target's keys are of "
+                f"role {role.name} is in account {role.account}, but the target's keys belong to account "
                 f"{safe(account)[:20]}",
-                "give the target iam_role_arn: a role of that account",
+                f"set `iam_role_arn` of the target to a role of account {role.account}",
             )
 
 
@@ -198,7 +204,7 @@ def read_keys(path: str, profile: str) -> Keys:
         access, secret = section["aws_access_key_id"].strip(), section["aws_secret_access_key"].strip()
         token = section.get("aws_session_token", "").strip() or None
     except FileNotFoundError:
-        raise ConfigurationError(f"{label} is missing", "name it with credentials_file") from None
+        raise ConfigurationError(f"{label} is missing", "set `credentials_file` to its path") from None
     except OSError as error:
         raise ConfigurationError(f"{label} cannot be read: {error.strerror}") from None
     except KeyError:
@@ -207,9 +213,9 @@ def read_keys(path: str, profile: str) -> Keys:
         ) from None
     except (configparser.Error, ValueError):
         # The error would repeat the line, and the line may be a secret.
-        raise ConfigurationError(f"{label} is not in AWS's form") from None
+        raise ConfigurationError(f"{label} is not in the format of an AWS credentials file") from None
     if not access or not secret:
-        raise ConfigurationError(f"{label} has an empty key in its profile {quote(profile)}")
+        raise ConfigurationError(f"{label} has an empty key in profile {quote(profile)}")
     return Keys(access, secret, token)
 
 
@@ -223,13 +229,14 @@ _SESSION_SECONDS = "60"
 """Seconds that the service's session token is valid."""
 _PATIENCE = 2.0
 """Maximum seconds for the service: it is on the machine's own host, and outside EC2 there is no answer."""
+_CHECK_EC2 = "check that this machine is an EC2 instance"
 _WORDS = Words(
     "the instance metadata service",
-    "is this machine one of EC2?",
+    _CHECK_EC2,
     "nothing",
-    "is this machine one of EC2, and may its containers ask (hop limit 2)?",
-    "is this machine one of EC2?",
-    "is this machine one of EC2?",
+    f"{_CHECK_EC2}; containers need a hop limit of 2",
+    _CHECK_EC2,
+    _CHECK_EC2,
 )
 
 
@@ -252,7 +259,7 @@ def machine_keys(timeout: float) -> Keys:
         if answer.status == 404:
             return None
         if answer.status != 200:
-            raise StorageError(f"the instance metadata service answers with status {answer.status}")
+            raise StorageError(f"the instance metadata service answered with status {answer.status}")
         return body.decode("utf-8", "replace")
 
     try:
@@ -261,21 +268,23 @@ def machine_keys(timeout: float) -> Keys:
             or ""
         )
         if not token.isascii() or not token.isprintable():
-            raise StorageError("what answers as the instance metadata service is none")
+            raise StorageError("the instance metadata service gave an invalid answer")
         auth_header = "X-aws-ec2-metadata-token"
         role = (request("GET", _ROLES, auth_header, token) or "").strip()
         if not role:
-            raise ConfigurationError("this machine has no role", "give it one, or set credentials_file")
+            raise ConfigurationError(
+                "this machine has no IAM role", "attach a role to it, or set `credentials_file`"
+            )
         document = request("GET", f"{_ROLES}{role}", auth_header, token) if _ROLE.fullmatch(role) else None
-        credentials = strict_json.loads(document or "", "what the machine's role has")
+        credentials = strict_json.loads(document or "", "the credentials of the machine's role")
         keys = [credentials[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")]
         if not all(isinstance(key, str) and key for key in keys):
             raise TypeError
         return Keys(*keys)
     except (KeyError, TypeError, strict_json.StrictJSONError):
         raise StorageError(
-            "the instance metadata service gives no keys for the machine's role",
-            "may EC2 assume that role? see its trust policy",
+            "the instance metadata service returned no keys for the machine's role",
+            "the role's trust policy must permit EC2 to assume it",
         ) from None
     finally:
         channel.close()
@@ -300,7 +309,7 @@ class StandingKeys:
             return Probe(Life.UNKNOWN, error.message)
         if user is None or status is None:
             return Probe(Life.DEAD, f"there is no access key {key}")
-        label = f"access key {key} of the IAM user {safe(user)}"
+        label = f"access key {key} of IAM user {safe(user)}"
         return Probe(Life.LIVE if status == _ACTIVE else Life.DEAD, f"{label} is {status.lower()}")
 
     def end(self, key: str) -> EndOutcome:
@@ -320,9 +329,9 @@ class StandingKeys:
         user = self._user_of(key)
         if user is None or (status := self._status(user, key)) is None:
             return EndOutcome(Settlement.DONE, f"there is no access key {key}")
-        label = f"access key {key} of the IAM user {safe(user)}"
+        label = f"access key {key} of IAM user {safe(user)}"
         if self._access.is_own(key):
-            return EndOutcome(Settlement.STUCK, f"{label} is that of the target itself: it was left alone")
+            return EndOutcome(Settlement.STUCK, f"{label} is the target's own key; it was not changed")
         if status == _ACTIVE:
             self._aws.call(
                 "iam",
@@ -347,7 +356,7 @@ class StandingKeys:
             return None
         user = answer.get("UserName")
         if not isinstance(user, str) or not user:
-            raise self._aws.garbled("an access key of nobody")
+            raise self._aws.garbled("an access key without a user")
         return user
 
     def _status(self, user: str, key: str) -> str | None:

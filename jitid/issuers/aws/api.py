@@ -150,7 +150,7 @@ class Aws:
                 trouble = self._refusal(error, operation)
             except botocore.exceptions.ParamValidationError as error:
                 raise ConfigurationError(
-                    f"{self._label} cannot be asked to {operation}: {foreign(error, 300)}"
+                    f"{self._label}: invalid parameters for {operation}: {foreign(error, 300)}"
                 ) from None
             except (
                 botocore.exceptions.BotoCoreError,
@@ -204,14 +204,14 @@ class Aws:
 
     def garbled(self, detail: str) -> StorageError:
         """Return the error for an answer that lacks a required part."""
-        return StorageError(f"the answer of {self._label} is none of AWS: {detail}", "is its address right?")
+        return StorageError(f"{self._label} gave an unexpected answer: {detail}", "check its `endpoint_url`")
 
     @property
     def _label(self) -> str:
-        return f"AWS, the target {self._name},"
+        return f"AWS (target {self._name})"
 
     def _garbage(self) -> StorageError:
-        return StorageError(f"what answers as {self._label} is not AWS", "is its endpoint_url right?")
+        return StorageError(f"{self._label} gave an answer that is not from AWS", "check its `endpoint_url`")
 
     def _client(self, service: str, keys: Keys | None) -> Any:  # noqa: ANN401 - botocore has no types
         client = self._clients.get((service, keys))
@@ -260,7 +260,9 @@ class Aws:
         body = request.body.encode() if isinstance(request.body, str) else request.body
         seconds = self._now.end - time.monotonic()
         if seconds <= 0:
-            raise StorageError(f"{self._label} did not answer in time", "give it a longer timeout")
+            raise StorageError(
+                f"{self._label} did not answer in time", f"raise `timeout` of target {self._name}"
+            )
         path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
         answer = channel.request(request.method, path, body, headers, seconds=seconds)
         content = answer.read(MAX_ANSWER)
@@ -289,35 +291,39 @@ class Aws:
         status = (error.response.get("ResponseMetadata") or {}).get("HTTPStatusCode", 0)
         details = f"{safe(code)}: {quote(aws_message, 300)}" if aws_message else safe(code)
         if code in _THROTTLED or status in (429, 500, 502, 503, 504):
-            return StorageError(f"{self._label} does not serve {operation} now: {details}", "try again later")
+            return StorageError(
+                f"{self._label} does not accept {operation} now: {details}", "try again later"
+            )
         if not code or code.isdigit():
             raise self._garbage()
         message = f"{self._label} refuses {operation}: {details}"
         if code in _CLOCK:
             return AwsError(code, message, self._clocks(), aws_message)
         if code in _UNKNOWN_CALLER:
-            return AwsError(code, message, "what jitid comes with is wrong, ended or revoked", aws_message)
+            return AwsError(
+                code, message, "the target's credentials are wrong, expired or revoked", aws_message
+            )
         error_type = AwsMissingError if code == "NoSuchEntity" else AwsError
         return error_type(code, message, None, aws_message)
 
     def _clocks(self) -> str:
-        hint = "the secret key may be wrong"
+        hint = "check the target's secret key"
         if self.skew is None or abs(self.skew) < SKEWED:
             return hint
         return (
-            f"AWS's clock is {abs(self.skew)} seconds {'ahead of' if self.skew > 0 else 'behind'} this machine's, "
-            "and it takes no request that is minutes old or early: set the clock"
+            f"set this machine's clock: AWS's clock is {abs(self.skew)} seconds "
+            f"{'ahead' if self.skew > 0 else 'behind'}, and AWS refuses requests minutes off its own time"
         )
 
 
 def _words(target: str) -> Words:
     return Words(
-        f"the target {target}",
-        "write the address itself in its option endpoint_url",
-        "its option ca_file",
-        "try again, or give it a longer timeout",
-        "is its address right, and may this machine go there?",
-        "see its address",
+        f"target {target}",
+        f"set `endpoint_url` of target {target} to the final address",
+        f"`ca_file` of target {target}",
+        f"try again, or raise `timeout` of target {target}",
+        f"check `endpoint_url` of target {target}, and that this machine can reach it",
+        f"check `endpoint_url` of target {target}",
     )
 
 
@@ -332,7 +338,7 @@ def _botocore() -> Any:  # noqa: ANN401 - botocore has no types
         from jitid.system.dependencies import adding
 
         raise ConfigurationError(
-            f"credentials of AWS need botocore, which cannot be loaded: {error}", adding("aws")
+            f"AWS credentials require botocore, which cannot be loaded: {error}", adding("aws")
         ) from error
     return botocore
 

@@ -79,18 +79,18 @@ def rights(table: Mapping[str, Any], where: str) -> list[AwsRight]:
     """
     aws_rights = []
     for scope_text, row in table.items():
-        name = f"the scope {quote(str(scope_text))} of {where}"
+        name = f"scope {quote(str(scope_text))} of {where}"
         try:
             scope = parse_scope(scope_text)
         except UsageError as error:
-            raise ConfigurationError(f"{name} is none: {error.message}", error.hint) from None
+            raise ConfigurationError(f"{name} is not a scope: {error.message}", error.hint) from None
         if not isinstance(row, Mapping) or set(row) - {"actions", "resources", "policy_arns"}:
             raise ConfigurationError(
-                f"{name} is not a table of actions, resources and policy_arns",
+                f"{name} must be a table of `actions`, `resources` and `policy_arns`",
                 'write { actions = ["s3:GetObject"], resources = ["arn:aws:s3:::BUCKET/*"] }',
             )
         actions, resources, arns = (
-            _texts(row.get(key, ()), pattern, f"{key} of {name}")
+            _texts(row.get(key, ()), pattern, f"`{key}` of {name}")
             for key, pattern in (
                 ("actions", _ACTION),
                 ("resources", _RESOURCE),
@@ -98,24 +98,26 @@ def rights(table: Mapping[str, Any], where: str) -> list[AwsRight]:
             )
         )
         if bool(actions) != bool(resources) or not (actions or arns):
-            raise ConfigurationError(f"{name} gives nothing: it needs actions with resources, or policy_arns")
+            raise ConfigurationError(
+                f"{name} grants no rights: `actions` with `resources`, or `policy_arns`, are required"
+            )
         segments = scope.count(":") + 1
         if any(int(position) > segments for resource in resources for position in _PLACE.findall(resource)):
-            raise ConfigurationError(f"the resources of {name} name a segment that the scope does not have")
+            raise ConfigurationError(f"`resources` of {name} refer to a segment that the scope lacks")
         aws_rights.append(AwsRight(scope, actions, resources, arns))
     return aws_rights
 
 
 def policy_arns(values: object, where: str) -> tuple[str, ...]:
     """Return the ARNs of managed policies that a template gives to each session. Raises ConfigurationError."""
-    return _texts(values, _POLICY_ARN, f"policy_arns of {where}")
+    return _texts(values, _POLICY_ARN, f"`policy_arns` of {where}")
 
 
 def _texts(values: object, pattern: re.Pattern[str], label: str) -> tuple[str, ...]:
     if not isinstance(values, (list, tuple)) or not all(
         isinstance(text, str) and pattern.fullmatch(_PLACE.sub("x", text)) for text in values
     ):
-        raise ConfigurationError(f"{label} are not as AWS writes them, in a list")
+        raise ConfigurationError(f"{label} must be a list of texts in AWS's syntax")
     return tuple(values)
 
 
@@ -174,13 +176,13 @@ def session_policy(granted: AwsGrant, expires_at: int) -> str:
     )
     if len(text) > MAX_SESSION_POLICY:
         raise UsageError(
-            f"the session policy would have {len(text)} characters, and AWS takes {MAX_SESSION_POLICY}",
-            "ask for fewer scopes, or let the template give them by policy_arns",
+            f"the session policy would have {len(text)} characters; AWS accepts {MAX_SESSION_POLICY}",
+            "request fewer scopes, or move rights of the template to `policy_arns`",
         )
     if len(granted.policy_arns) > MAX_POLICY_ARNS:
         raise UsageError(
-            f"the session would have {len(granted.policy_arns)} managed policies, and AWS takes {MAX_POLICY_ARNS}",
-            "ask for fewer scopes",
+            f"the session would have {len(granted.policy_arns)} managed policies; AWS accepts {MAX_POLICY_ARNS}",
+            "request fewer scopes",
         )
     return text
 
@@ -422,7 +424,7 @@ class Denials:
         # Readers see a new policy only after a moment.
         while set(self._read(role, new_policy)) != set(sessions):
             if not self._aws.sleep(pause):
-                raise self._aws.garbled("the policy that it took is not the one that it has")
+                raise self._aws.garbled("the stored policy differs from the policy that was written")
             pause *= 2
         return new_policy
 
@@ -465,7 +467,7 @@ class Denials:
             try:
                 document = strict_json.loads(unquote(document))
             except strict_json.StrictJSONError:
-                raise self._aws.garbled("a policy that is no JSON") from None
+                raise self._aws.garbled("a policy that is not JSON") from None
         return denied_in(document)
 
     def _remove(self, role: Role, policy: Denial) -> None:
@@ -477,30 +479,30 @@ class Denials:
 
 
 OPTIONS: Mapping[str, TargetOption] = {
-    "region": TargetOption("text", "the region whose STS is asked, such as eu-central-1", required=True),
+    "region": TargetOption("text", "the AWS region of STS, such as eu-central-1", required=True),
     "credentials_file": TargetOption(
-        "place", "a private file in AWS's form with the keys that assume the roles"
+        "place", "a private AWS credentials file with the keys that assume the roles"
     ),
-    "profile": TargetOption("text", "the profile in that file; `default` unless set"),
+    "profile": TargetOption("text", "the profile in that file (default: `default`)"),
     "instance_role": TargetOption(
-        "flag", "assume the roles with the role of this machine of EC2, instead of keys"
+        "flag", "assume the roles with the role of this EC2 instance, instead of keys"
     ),
     "web_identity": TargetOption(
-        "flag", "assume the roles with a JWT that the ledger's key signs, instead of keys"
+        "flag", "assume the roles with a JWT signed by the ledger's key, instead of keys"
     ),
-    "audience": TargetOption("text", "the audience of that JWT; `sts.amazonaws.com` unless set"),
-    "iam_role_arn": TargetOption(
-        "text", "the role that is taken to read and write role policies and to list keys"
-    ),
+    "audience": TargetOption("text", "the audience of that JWT (default: `sts.amazonaws.com`)"),
+    "iam_role_arn": TargetOption("text", "the role to assume for role policies and lists of keys"),
     "endpoint_url": TargetOption("text", "one address for all calls, instead of AWS's own"),
-    "ca_file": TargetOption("place", "certificates that vouch for that address, instead of the system's"),
+    "ca_file": TargetOption("place", "CA certificates (PEM) for that address, instead of the system's"),
 }
 TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
-    "role_arn": TargetOption("text", "the role that is assumed", required=True),
-    "duration": TargetOption("duration", "no longer than the role's MaxSessionDuration; 1h unless set"),
-    "external_id": TargetOption("text", "what the role's trust policy asks for as sts:ExternalId"),
-    "scopes": TargetOption("tables", "what those who hold a scope may do: actions, resources, policy_arns"),
-    "policy_arns": TargetOption("texts", "managed policies of each session, whatever its scopes"),
+    "role_arn": TargetOption("text", "the role to assume", required=True),
+    "duration": TargetOption(
+        "duration", "maximum session lifetime, up to the role's MaxSessionDuration (default: 1h)"
+    ),
+    "external_id": TargetOption("text", "the value of `sts:ExternalId` in the role's trust policy"),
+    "scopes": TargetOption("tables", "the rights of each scope: `actions`, `resources`, `policy_arns`"),
+    "policy_arns": TargetOption("texts", "managed policies of every session, independent of its scopes"),
 }
 
 
@@ -521,16 +523,16 @@ def template_of(target: Target, name: str | None) -> Template:
     if name is None or name not in target.templates:
         template_names = ", ".join(sorted(target.templates)) or "none yet"
         raise ConfigurationError(
-            f"the target {target.name} has no template {quote(name or '')}",
-            f"its templates: {template_names}; write one as [target.{target.name}.template.NAME]",
+            f"target {target.name} has no template {quote(name or '')}",
+            f"its templates: {template_names}; define one as [target.{target.name}.template.NAME]",
         )
     table = target.templates[name]
-    where = f"the template {name} of the target {target.name}"
+    where = f"template {name} of target {target.name}"
     arn = str(table["role_arn"])
     role = role_of(arn)
     if role is None:
         raise ConfigurationError(
-            f"role_arn of {where} is no ARN of a role", "write arn:aws:iam::ACCOUNT:role/NAME"
+            f"`role_arn` of {where} is not the ARN of a role", "write arn:aws:iam::ACCOUNT:role/NAME"
         )
     return Template(
         arn,
@@ -546,7 +548,7 @@ def _longest(value: object, where: str) -> int:
     try:
         seconds = value if isinstance(value, int) else parse_duration(str(value))
     except UsageError as error:
-        raise ConfigurationError(f"duration of {where}: {error.message}", error.hint) from None
+        raise ConfigurationError(f"`duration` of {where}: {error.message}", error.hint) from None
     if not LEAST_SECONDS <= seconds <= LONGEST_SECONDS:
-        raise ConfigurationError(f"duration of {where} is none that AWS has: 15m to 12h")
+        raise ConfigurationError(f"`duration` of {where} must be from 15m to 12h")
     return seconds

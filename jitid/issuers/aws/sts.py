@@ -64,7 +64,7 @@ _ENDED_CODES = frozenset(
 class AwsStsIssuer(OutsideIssuer):
     """Sessions of the roles of one target."""
 
-    unseen: ClassVar[str | None] = "AWS lists no sessions: one that is not denied cannot be seen"
+    unseen: ClassVar[str | None] = "AWS cannot list sessions: only denied sessions are found"
 
     def __init__(
         self,
@@ -102,10 +102,10 @@ class AwsStsIssuer(OutsideIssuer):
         if lifetime > template.seconds:
             # The ledger would show the session as live after AWS has ended it.
             raise UsageError(
-                f"it would live {format_duration(lifetime)}, and the template {record.template} has sessions of "
+                f"the requested lifetime is {format_duration(lifetime)}; template {record.template} permits "
                 f"{format_duration(template.seconds)} at most",
-                f"ask for --ttl {format_duration(template.seconds)}, or set the template's duration to what the "
-                "role's MaxSessionDuration permits",
+                f"use --ttl {format_duration(template.seconds)}, or raise `duration` of the template, up to the role's "
+                "MaxSessionDuration",
             )
         members: dict[str, Any] = {
             "RoleArn": template.arn,
@@ -121,7 +121,7 @@ class AwsStsIssuer(OutsideIssuer):
         session = template.role.session(record.jti)
         if (answer.get("AssumedRoleUser") or {}).get("Arn") != session:
             # A denial would use a name that the session does not have. Only this process has the keys.
-            raise self._aws.garbled("the session has another name than the one that was asked for")
+            raise self._aws.garbled("the session does not have the requested name")
         facts: dict[str, Any] = {
             "role_arn": template.arn,
             "source_identity": source_identity(record.delegator),
@@ -154,7 +154,7 @@ class AwsStsIssuer(OutsideIssuer):
             role = role_of_session(record.reference or "")
             if outcomes[position] is None and role is None:
                 outcomes[position] = EndOutcome(
-                    Settlement.STUCK, "what the ledger has as its session is no ARN of one", record.expires_at
+                    Settlement.STUCK, "the ledger's reference is not the ARN of a session", record.expires_at
                 )
             elif outcomes[position] is None and role is not None:
                 waiting.setdefault(role, []).append(position)
@@ -184,21 +184,19 @@ class AwsStsIssuer(OutsideIssuer):
             return Probe(Life.DEAD, settled.proof)
         role = role_of_session(record.reference or "")
         if role is None:
-            return Probe(Life.UNKNOWN, "what the ledger has as its session is no ARN of one")
+            return Probe(Life.UNKNOWN, "the ledger's reference is not the ARN of a session")
         try:
             self._access.check_account(role)
             denial = self._denials.holding(role, record.jti)
         except AwsMissingError:
-            return Probe(Life.DEAD, f"there is no role {role.name} any more")
+            return Probe(Life.DEAD, f"role {role.name} no longer exists")
         except (RefusedError, ConfigurationError) as error:
             return Probe(Life.UNKNOWN, error.message)
         if denial is not None:
-            return Probe(Life.DEAD, f"the policy {denial.name} of the role {role.name} denies it everything")
+            return Probe(Life.DEAD, f"policy {denial.name} of role {role.name} denies all its requests")
         if secret is not None:
-            return Probe(
-                Life.UNKNOWN, "AWS refuses what it asks for, and no policy of ours denies it everything"
-            )
-        return Probe(Life.LIVE, f"no policy of the role {role.name} denies it")
+            return Probe(Life.UNKNOWN, "AWS refuses its request, but no jitid policy denies all its requests")
+        return Probe(Life.LIVE, f"no policy of role {role.name} denies it")
 
     def inventory(self) -> Iterator[Existing]:
         """Yield the denied sessions, and all access keys of IAM users, which never expire."""
@@ -211,7 +209,7 @@ class AwsStsIssuer(OutsideIssuer):
                     session,
                     jti_of(self._target, session),
                     live=False,
-                    detail=f"denied by {denial.name} of the role {role.name} until {format_time(denial.until)}",
+                    detail=f"denied by {denial.name} of role {role.name} until {format_time(denial.until)}",
                 )
         keys = self._access.administrator()
         from concurrent.futures import ThreadPoolExecutor
@@ -259,8 +257,8 @@ class AwsStsIssuer(OutsideIssuer):
                 )
                 if len(subject) > _LONGEST_SUBJECT:
                     raise UsageError(
-                        f"the agent's SPIFFE id has {len(subject)} characters, and AWS takes {_LONGEST_SUBJECT}",
-                        "give agent and task shorter names",
+                        f"the agent's SPIFFE id has {len(subject)} characters; AWS accepts {_LONGEST_SUBJECT}",
+                        "use a shorter name for the agent or the task",
                     )
                 tags = session_tags(record)
                 token = self._access.token(
@@ -297,18 +295,18 @@ class AwsStsIssuer(OutsideIssuer):
         aws_message = error.aws_message.lower()
         if error.aws == "PackedPolicyTooLarge" or "too large" in aws_message:
             return UsageError(
-                error.message, "ask for fewer scopes, or let the template give them by policy_arns"
+                error.message, "request fewer scopes, or move rights of the template to `policy_arns`"
             )
         if "maxsessionduration" in aws_message or "durationseconds" in aws_message:
             return ConfigurationError(
-                error.message, "set the template's duration to what the role's MaxSessionDuration permits"
+                error.message, "lower `duration` of the template, or raise MaxSessionDuration of the role"
             )
         if error.aws in ("MalformedPolicyDocument", "ValidationError"):
-            return ConfigurationError(error.message, "see the template's scopes and policy_arns")
+            return ConfigurationError(error.message, "check `scopes` and `policy_arns` of the template")
         if error.aws in ("InvalidIdentityToken", "IDPRejectedClaim"):
             error.hint = (
-                f"the account needs an OIDC provider for {self._issuer}, and the ledger's keys must be served there: "
-                "jitid publish DIR; see jitid-aws(7)"
+                f"create an OIDC provider for {self._issuer} in the account, and serve the files of `jitid publish` "
+                "there; see jitid-aws(7)"
             )
         if error.aws == "AccessDenied":
             actions = "sts:AssumeRoleWithWebIdentity" if self._access.by_token else "sts:AssumeRole"
@@ -323,12 +321,12 @@ class AwsStsIssuer(OutsideIssuer):
         if record.reference is None:
             # The reference is recorded together with the fingerprints, before the caller gets the keys.
             return EndOutcome(
-                Settlement.DONE, "AWS's answer never got as far as the ledger: nobody has its keys"
+                Settlement.DONE, "AWS's answer never reached the ledger; its keys were not handed out"
             )
         if now >= record.expires_at:
             return EndOutcome(
                 Settlement.DONE,
-                f"its session policy denies everything since {format_time(record.expires_at)}",
+                f"its session policy denies all requests since {format_time(record.expires_at)}",
             )
         return None
 
@@ -355,7 +353,7 @@ class AwsStsIssuer(OutsideIssuer):
         return [
             EndOutcome(
                 Settlement.DONE,
-                f"the policy {policies[record.jti]} of the role {role.name} denies it everything; "
+                f"policy {policies[record.jti]} of role {role.name} denies all its requests; "
                 "AWS applies it within seconds",
             )
             if record.jti in policies
@@ -369,20 +367,18 @@ class AwsStsIssuer(OutsideIssuer):
             self._aws.call("iam", "list_account_aliases", keys, MaxItems=1)
         except AwsError as error:
             if error.aws in _ENDED_CODES:
-                return Probe(Life.DEAD, f"AWS says {error.aws}")
+                return Probe(Life.DEAD, f"AWS answered {error.aws}")
             if error.aws not in ("AccessDenied", "AccessDeniedException"):
                 return Probe(Life.UNKNOWN, error.message)
             # Only jitid sets the session policy; another explicit denial may come from a foreign policy.
             if "explicit deny in a session policy" in error.aws_message:
-                return Probe(Life.DEAD, "AWS denies it everything by its session policy")
+                return Probe(Life.DEAD, "its session policy denies all requests")
             if "because no " in error.aws_message:
-                return Probe(
-                    Life.LIVE, "AWS knows it and denies it nothing: it only does not allow what was asked"
-                )
+                return Probe(Life.LIVE, "AWS accepts the session; it only lacks permission for this call")
             return None
         finally:
             self._aws.forget(keys)
-        return Probe(Life.LIVE, "AWS answered ListAccountAliases to it")
+        return Probe(Life.LIVE, "AWS answered its request ListAccountAliases")
 
     def _existing_key(self, key: Mapping[str, Any], keys: Keys) -> Existing:
         try:
@@ -391,11 +387,11 @@ class AwsStsIssuer(OutsideIssuer):
             last_use = answer.get("AccessKeyLastUsed") or {}
             used = last_use.get("LastUsedDate")
             service = str(last_use.get("ServiceName") or "N/A")
-            detail = f"access key of the IAM user {safe(user)}"
+            detail = f"access key of IAM user {safe(user)}"
             if used is not None and service != "N/A":
                 detail += f", last used for {safe(service)} in {safe(str(last_use.get('Region')))}"
             if self._access.is_own(name):
-                detail += "; the key of this target itself"
+                detail += "; the target's own key"
             return Existing(
                 name,
                 None,
@@ -411,11 +407,11 @@ class AwsStsIssuer(OutsideIssuer):
 def _refused(role: Role, error: AwsError) -> tuple[Settlement, str]:
     """Return the outcome of a refusal to deny sessions of a role."""
     if error.aws == "NoSuchEntity":
-        return Settlement.DONE, f"there is no role {role.name} any more"
+        return Settlement.DONE, f"role {role.name} no longer exists"
     if error.aws == "LimitExceeded":
         return Settlement.STUCK, (
-            f"the role {role.name} has no room for another denial (10,240 characters of inline policies); "
-            "AWS could only end all sessions of the role: see jitid-aws(7)"
+            f"role {role.name} has no room for another denial (10,240 characters of inline policies); "
+            "only all sessions of the role together can be ended: see jitid-aws(7)"
         )
     if error.aws == "UnmodifiableEntity":
         return Settlement.UNSUPPORTED, error.message

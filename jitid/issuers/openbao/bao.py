@@ -87,7 +87,7 @@ def read(target: Target, status: int, text: bytes, secrets: Iterable[str | None]
         if status < 500:
             raise unclear(target, str(error)) from None
     if type(body) is not dict:
-        raise unclear(target, "the answer is no JSON object")
+        raise unclear(target, "not a JSON object")
     reported = body.get("errors")
     errors = tuple(message for message in reported if type(message) is str) if type(reported) is list else ()
     for secret in secrets:
@@ -104,8 +104,8 @@ def read(target: Target, status: int, text: bytes, secrets: Iterable[str | None]
 def unclear(target: Target, detail: str) -> StorageError:
     """Return the error for an answer that such a server does not give."""
     return StorageError(
-        f"the target {target.name} gave no clear answer: {detail}",
-        "is it OpenBao or Vault that answers there?",
+        f"the target {target.name} gave an unexpected answer: {detail}",
+        f"check that `address` of the target {target.name} is that of OpenBao or Vault",
     )
 
 
@@ -126,8 +126,8 @@ def plain(text: object, option: str, target: Target) -> str:
     good = path and all(part and part not in (".", "..") for part in parts)
     if not good or any(not (char.isascii() and (char.isalnum() or char in "._-/@")) for char in path):
         raise ConfigurationError(
-            f"`{option}` of the target {target.name} is no path of a server: {quote(str(text))}",
-            "write it as in: database/creds/reader",
+            f"`{option}` of the target {target.name} is not a valid path: {quote(str(text))}",
+            "use letters, digits and ._-/@, as in: database/creds/reader",
         )
     return path
 
@@ -137,14 +137,16 @@ def _table(value: object) -> Mapping[str, Any]:
 
 
 _LOGIN_OPTIONS: Mapping[str, TargetOption] = {
-    "role_id": TargetOption("text", "of the AppRole that jitid logs in with"),
-    "secret_id_file": TargetOption("place", "the private file that holds the AppRole's secret id"),
+    "role_id": TargetOption("text", "the role id of the AppRole for jitid's login"),
+    "secret_id_file": TargetOption("place", "the private file with the AppRole's secret id"),
     "login_role": TargetOption(
-        "text", "the role of a login by a JWT, as that of a Kubernetes service account"
+        "text", "the role for a login with a JWT, such as a Kubernetes service account's"
     ),
-    "jwt_file": TargetOption("place", "the file that holds that JWT"),
-    "login_mount": TargetOption("text", "where the login is mounted: `approle`, or `kubernetes` for a JWT"),
-    "token_file": TargetOption("place", "the private file that holds a token, instead of a login"),
+    "jwt_file": TargetOption("place", "the file with that JWT"),
+    "login_mount": TargetOption(
+        "text", "the mount path of the login (default: `approle`, or `kubernetes` for a JWT)"
+    ),
+    "token_file": TargetOption("place", "the private file with a token, instead of a login"),
 }
 
 _LONGEST_SECRET = 16 << 10
@@ -183,8 +185,8 @@ class BaoLogin:
         missing = [option for way in chosen for option in ways[way] if option not in options]
         if len(chosen) != 1 or missing:
             raise ConfigurationError(
-                f"how to log in at the target {target.name} is not said, or said twice",
-                "set token_file, or role_id and secret_id_file, or login_role and jwt_file",
+                f"the target {target.name} needs exactly one complete login method",
+                "set `token_file`, or `role_id` and `secret_id_file`, or `login_role` and `jwt_file`",
             )
 
     @property
@@ -226,7 +228,7 @@ class BaoLogin:
         if not reply.good:
             raise RefusedError(
                 f"the target {self._target.name} refuses the login: {reply.error_text(secret)}",
-                f"see the table [target.{self._target.name}]",
+                f"check the table [target.{self._target.name}]",
             )
         auth = reply.auth
         token, seconds = check_token(auth.get("client_token")), auth.get("lease_duration")
@@ -253,22 +255,22 @@ class BaoLogin:
         secret = check_token(data.decode("latin-1")) if len(data) <= _LONGEST_SECRET else None
         if secret is None:
             raise ConfigurationError(
-                f"`{option}` of the target {self._target.name} holds no secret of one line; nothing was sent",
-                f"write it into {quote(str(path), 200)} anew",
+                f"`{option}` of the target {self._target.name} has no secret on a single line; nothing was sent",
+                f"write the secret into {quote(str(path), 200)} again",
             )
         return secret
 
     def _unreadable(self, option: str, error: OSError) -> NoReturn:
         raise ConfigurationError(
             f"`{option}` of the target {self._target.name} cannot be read: {(error.strerror or 'error').lower()}",
-            f"see the table [target.{self._target.name}]",
+            f"check the table [target.{self._target.name}]",
         ) from None
 
 
 OPTIONS: Mapping[str, TargetOption] = {
-    "address": TargetOption("text", "where it is: https://HOST:8200", required=True),
-    "ca_file": TargetOption("place", "the certificates (PEM) that vouch for it instead of the system's"),
-    "namespace": TargetOption("text", "the namespace that everything is in"),
+    "address": TargetOption("text", "the address of the server: https://HOST:8200", required=True),
+    "ca_file": TargetOption("place", "CA certificates (PEM) for the server, instead of the system's"),
+    "namespace": TargetOption("text", "the namespace of all paths"),
     **_LOGIN_OPTIONS,
 }
 
@@ -295,7 +297,7 @@ class OpenBao:
             self.address = parse_address(str(options["address"]))
         except UsageError as error:
             raise ConfigurationError(
-                f"the address of the target {target.name} cannot be meant: {error.message}",
+                f"`address` of the target {target.name} is invalid: {error.message}",
                 "write https://HOST:8200, or http://127.0.0.1:8200 on this machine",
             ) from None
         self.words = Words(
@@ -303,8 +305,8 @@ class OpenBao:
             f"set `address` of the target {target.name} to the server itself",
             f"`ca_file` of the target {target.name}",
             f"try again, or raise `timeout` of the target {target.name}",
-            f"is the server of the target {target.name} running there?",
-            "too much is there to be listed at once",
+            f"check that the server of the target {target.name} is running",
+            "the list is too large for one answer",
         )
         self.headers = {"Accept": "application/json", "X-Vault-Request": "true"}
         if options.get("namespace"):
@@ -405,7 +407,7 @@ class BaoCall:
             required = ", ".join(f'"{capability}"' for capability in capabilities)
             return RefusedError(message, f'its policy needs: path "{path}" {{ capabilities = [{required}] }}')
         if reply.status in (404, 405) or any(reply.mentions(words) for words in _ABSENT):
-            return ConfigurationError(message, f"see the table [target.{self.target.name}]")
+            return ConfigurationError(message, f"check the table [target.{self.target.name}]")
         return RefusedError(message)
 
     def error_text(self, reply: Reply) -> str:
@@ -419,10 +421,10 @@ class BaoCall:
             return None if login.until is None else login.until - monotonic()
         reply = self.request("GET", "auth/token/lookup-self")
         if not reply.good:
-            raise self.refused(reply, "to look at its own token", "auth/token/lookup-self", ("read",))
+            raise self.refused(reply, "to look up its own token", "auth/token/lookup-self", ("read",))
         ttl = reply.data.get("ttl")
         if type(ttl) is not int or ttl < 0:
-            raise unclear(self.target, "a token without a life")
+            raise unclear(self.target, "a token without a lifetime")
         return ttl or None
 
     def keep_login(self) -> None:

@@ -73,7 +73,7 @@ class LeaseEnding:
             outcome = self._end_token(reference.accessor)
             if outcome.settlement is not Settlement.DONE:
                 return outcome
-            proof = "it has no lease: it is honoured until it ends by itself"
+            proof = "it has no lease: the server accepts it until it expires"
             return EndOutcome(Settlement.UNSUPPORTED, proof, record.expires_at)
         if record.template is None:
             return self._end_token(reference.accessor)
@@ -83,7 +83,7 @@ class LeaseEnding:
         # Without `sync` the server would only queue the revocation.
         reply = self._bao.request("PUT", "sys/leases/revoke", {"lease_id": lease, "sync": True})
         if reply.status == 403:
-            raise self._bao.refused(reply, "to end a lease", "sys/leases/revoke", ("update",))
+            raise self._bao.refused(reply, "to revoke a lease", "sys/leases/revoke", ("update",))
         outcome = self._end_token(accessor)
         lease_reply = self._looking.lease(lease)
         if lease_reply is None:
@@ -98,12 +98,12 @@ class LeaseEnding:
     def _not_ended(self, subject: str, reply: Reply) -> EndOutcome:
         """Return the outcome for a lease or a token that is there after a revocation."""
         detail = "the server still has it" if reply.good else self._bao.error_text(reply)
-        return EndOutcome(Settlement.UNAVAILABLE, f"{subject} could not be ended: {detail}")
+        return EndOutcome(Settlement.UNAVAILABLE, f"{subject} could not be revoked: {detail}")
 
     def _end_token(self, accessor: str) -> EndOutcome:
         reply = self._bao.request("POST", "auth/token/revoke-accessor", {"accessor": accessor})
         if reply.status == 403 and not reply.mentions("invalid accessor"):
-            raise self._bao.refused(reply, "to end a token", "auth/token/revoke-accessor", ("update",))
+            raise self._bao.refused(reply, "to revoke a token", "auth/token/revoke-accessor", ("update",))
         if self._looking.token(accessor) is None:
             return EndOutcome(Settlement.DONE, f"the server has no token with the accessor {accessor}")
         return self._not_ended("the token", reply)
@@ -160,7 +160,8 @@ class LeaseEnding:
             if self._looking.lease(lease) is not None:
                 return self._not_ended(f"the lease {lease}", reply)
         return EndOutcome(
-            Settlement.DONE, f"the server has no token with the accessor {accessor}, and no lease of it"
+            Settlement.DONE,
+            f"the server has no token with the accessor {accessor}, and no lease of that token",
         )
 
     def _overdue(self, names: Sequence[str], path: str, earliest: float, latest: float) -> list[str]:
@@ -183,9 +184,9 @@ class LeaseEnding:
         except RefusedError as error:
             # No secret was requested with a token if the ledger does not have its accessor.
             if 0 < record.issued_at < time.time() - 2 * BRIEF:
-                detail = f"the {BRIEF} s of its token are over, if it was made"
+                detail = f"its token, if one was made, expired after {BRIEF} s"
                 return EndOutcome(Settlement.DONE, detail)
-            detail = f"its token, if it was made, ends within {BRIEF} s: {error.message}"
+            detail = f"its token, if one was made, expires within {BRIEF} s: {error.message}"
             return EndOutcome(Settlement.UNAVAILABLE, detail)
         if accessor is None:
             return EndOutcome(Settlement.DONE, f"the server has no token for {record.jti}")
@@ -196,8 +197,8 @@ class LeaseEnding:
         template = self._target.templates.get(record.template or "")
         if template is None:
             raise StorageError(
-                f"the target {self._target.name} has no template {quote(record.template or '')} any more, which "
-                "tells where leases were made"
+                f"the target {self._target.name} no longer has template {quote(record.template or '')}, "
+                "so the path of its leases is unknown"
             )
         return None if template.get("path") is None else plain(template["path"], "path", self._target)
 
@@ -219,22 +220,22 @@ def _moment(value: object) -> float | None:
 
 OPTIONS: Mapping[str, TargetOption] = {
     **bao.OPTIONS,
-    "token_role": TargetOption("text", "the token role that children are made by; it should make orphans"),
-    "transit_mount": TargetOption("text", "where the transit engine is that keeps signing keys (`transit`)"),
-    "shared": TargetOption(
-        "flag", "others use the same paths: what the ledger does not know there is not reported"
+    "token_role": TargetOption("text", "the token role for child tokens; it should have orphan=true"),
+    "transit_mount": TargetOption(
+        "text", "the mount path of the transit engine with the signing keys (default: `transit`)"
     ),
+    "shared": TargetOption("flag", "other systems use the same paths: unknown leases there are not reported"),
 }
 TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
     "path": TargetOption(
-        "text", "what is read, such as `database/creds/reader`; without it the token is the secret"
+        "text", "the path of the secret, such as `database/creds/reader` (default: the token is the secret)"
     ),
-    "method": TargetOption("text", "how: `GET` (unless told otherwise), `PUT` or `POST`"),
+    "method": TargetOption("text", "the HTTP method: `GET` (default), `PUT` or `POST`"),
     "parameters": TargetOption(
-        "table", "what is sent; {task} {agent} {delegator} {id} {jti} {ttl} stand for what the ledger has"
+        "table", "the parameters of the request; {task} {agent} {delegator} {id} {jti} {ttl} are filled in"
     ),
     "policies": TargetOption("texts", "the policies of the token, which must permit the path"),
-    "unleased": TargetOption("flag", "the secret may have no lease: a certificate that ends by itself"),
+    "unleased": TargetOption("flag", "the secret may have no lease, like a certificate that only expires"),
 }
 
 
@@ -267,7 +268,7 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
             if secret is not None and secret.names == ("token",):
                 reply = call.request("GET", "auth/token/lookup-self", token=secret.reveal())
                 if reply.good:
-                    return Probe(Life.LIVE, "the token looks itself up")
+                    return Probe(Life.LIVE, "a lookup with the token itself succeeded")
             return Looking(call).look(record)
 
     def names_of(self, name: str, reference: str | None) -> tuple[str, ...]:
@@ -323,7 +324,7 @@ class OpenbaoLeaseIssuer(OutsideIssuer):
             accessor = reference.partition(" ")[0]
             if accessor in accessors:
                 live = _LEASE not in reference
-                detail = "a token" if live else "its lease is gone, and its token is not"
+                detail = "a token" if live else "its lease no longer exists, but its token does"
                 yield Existing(reference, None, live=live, detail=detail)
                 token_count -= not reference.endswith(_ADOPTED)
         known_accessors = {reference.partition(" ")[0] for reference in self._known}

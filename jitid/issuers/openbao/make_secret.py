@@ -57,8 +57,8 @@ def _fill(text: str, record: TargetRecord, seconds: int, target: str) -> str:
         value = values.get(match[1] or "")
         if value is None:
             raise ConfigurationError(
-                f"{quote(match[0])} in a template of the target {target} stands for nothing",
-                f"it may be one of: {', '.join(f'{{{name}}}' for name in FIELDS)}",
+                f"unknown placeholder {quote(match[0])} in a template of the target {target}",
+                f"the placeholders are: {', '.join(f'{{{name}}}' for name in FIELDS)}",
             )
         return value
 
@@ -90,7 +90,10 @@ class Making:
         self._template = self._found()
         self._seconds = int(record.expires_at - time.time())
         if self._seconds < 1:
-            raise StorageError("the credential's time is over before its target was asked", "try again")
+            raise StorageError(
+                "the credential expired before the request to its target; no secret was made",
+                "try again, with a longer --ttl",
+            )
 
     def make(self, remember: Callable[[str], None]) -> MadeCredential:
         """Make the secret. Raises as `OutsideIssuer.mint`."""
@@ -126,13 +129,13 @@ class Making:
         method = str(template.get("method", "GET")).upper()
         if method not in _METHODS:
             raise ConfigurationError(
-                f"`method` of a template of the target {self._target.name} is {quote(method)}",
-                f"choose one of: {', '.join(sorted(_METHODS))}",
+                f"`method` of a template of the target {self._target.name} is invalid: {quote(method)}",
+                f"the methods are: {', '.join(sorted(_METHODS))}",
             )
         if not template.get("policies"):
             raise ConfigurationError(
-                f"a template of the target {self._target.name} has a path and no policies",
-                f'name those that permit {path}: policies = ["…"]',
+                f"a template of the target {self._target.name} has `path` but no `policies`",
+                f'name the policies that permit {path}: policies = ["…"]',
             )
         parameters = fill(template.get("parameters") or {}, self._record, self._seconds, self._target.name)
         if method == "GET":
@@ -161,8 +164,8 @@ class Making:
         token, accessor = check_token(auth.get("client_token")), check_token(auth.get("accessor"))
         if token is None or accessor is None or not _is_word(accessor):
             raise StorageError(
-                f"the target {self._target.name} made a token without an accessor, which could not be ended",
-                "a token role that makes batch tokens cannot be used",
+                f"the target {self._target.name} made a token without an accessor, which cannot be revoked",
+                "the token role must make service tokens, not batch tokens",
             )
         remember(accessor)
         self._check_token(auth, policies)
@@ -171,7 +174,7 @@ class Making:
         )
         if not renewal.good:
             raise self._bao.refused(
-                renewal, "to give the token its whole life", "auth/token/renew-accessor", ("update",)
+                renewal, "to extend the token to its whole lifetime", "auth/token/renew-accessor", ("update",)
             )
         lease_seconds = renewal.auth.get("lease_duration")
         if type(lease_seconds) is not int or lease_seconds > seconds:
@@ -183,9 +186,9 @@ class Making:
         extra = set(granted) - set(policies) - {_POWERLESS} if type(granted) is list else {"unknown"}
         if extra:
             raise RefusedError(
-                f"the target {self._target.name} made a token that may do more than was asked for: "
+                f"the target {self._target.name} made a token with more policies than requested: "
                 f"{quote(', '.join(sorted(map(str, extra))), 100)}",
-                "see the policies of its token role",
+                "check the policies of its token role",
             )
         if auth.get("orphan") is True:
             return
@@ -194,9 +197,9 @@ class Making:
         login_seconds = self._bao.life()
         if login_seconds is not None and login_seconds < self._seconds:
             raise RefusedError(
-                f"what the target {self._target.name} makes would end with jitid's own login in {login_seconds:.0f} s, "
-                f"before the credential does",
-                "set `token_role` to a token role with orphan=true, or let the login live longer",
+                f"tokens of the target {self._target.name} end with jitid's own login, in {login_seconds:.0f} s: "
+                "before the credential expires",
+                "set `token_role` to a token role with orphan=true, or extend the lifetime of the login",
             )
 
     def _made(self, path: str, accessor: str, reply: Reply) -> MadeCredential:
@@ -204,20 +207,20 @@ class Making:
         parts = _parts(reply.data)
         if not parts or reply.body.get("wrap_info") or reply.body.get("auth"):
             raise ConfigurationError(
-                f"what the target {self._target.name} has at {path} is no secret in named texts",
-                "a token is given by a template without a path",
+                f"{path} of the target {self._target.name} is not a secret of named texts",
+                "to issue tokens, use a template without `path`",
             )
         facts: dict[str, Any] = {"path": path, "accessor": accessor}
         if lease:
             if not _is_lease(lease):
-                raise unclear(self._target, "a lease of no name")
+                raise unclear(self._target, "a lease without a name")
             facts["lease"] = lease
             facts["lease_until"] = int(time.time()) + self._lasting(lease, reply)
             return MadeCredential(Secret(parts), SecretReference(accessor, lease).text, facts)
         if not self._template.get("unleased"):
             raise ConfigurationError(
-                f"the secret at {path} of the target {self._target.name} has no lease, so that it cannot be ended",
-                "let the server give it one (pki: generate_lease=true), or set `unleased` if it ends by itself",
+                f"the secret at {path} of the target {self._target.name} has no lease and cannot be revoked",
+                "set generate_lease=true (pki), or `unleased` in the template if the secret expires on the server",
             )
         serial, expires_at = reply.data.get("serial_number"), reply.data.get("expiration")
         if type(expires_at) is int:
@@ -225,7 +228,7 @@ class Making:
             if expires_at > self._record.expires_at + _MAX_CLOCK_SKEW:
                 raise ConfigurationError(
                     f"the certificate from {path} of the target {self._target.name} outlives the credential",
-                    'let the template ask for its time: parameters = { ttl = "{ttl}s" }',
+                    'set its lifetime in the template: parameters = { ttl = "{ttl}s" }',
                 )
         if type(serial) is str and type(expires_at) is int and _is_serial(serial):
             mount = path.partition("/issue/")[0].partition("/sign/")[0]
@@ -348,7 +351,7 @@ class Looking:
         if reference.lease is not None:
             return self._look_at_lease(reference.lease)
         if reference.unleased:
-            return _look_at_time(record, "it has no lease to look at", Life.UNKNOWN)
+            return _look_at_time(record, "it has no lease", Life.UNKNOWN)
         return self._look_at_token(reference.accessor)
 
     def _look_at_lease(self, lease: str) -> Probe:
@@ -358,22 +361,22 @@ class Looking:
             return Probe(Life.DEAD, f"the server has no lease {lease}")
         ttl = reply.data.get("ttl")
         if type(ttl) is int and ttl > 0:
-            return Probe(Life.LIVE, f"the lease {lease} lives for {ttl} s")
-        return Probe(Life.LIVE, f"the time of the lease {lease} is over, and the server has not ended it")
+            return Probe(Life.LIVE, f"the lease {lease} expires in {ttl} s")
+        return Probe(Life.LIVE, f"the lease {lease} is past its expiry, but the server has not ended it")
 
     def _look_at_token(self, accessor: str) -> Probe:
         """Check whether a token exists."""
         reply = self.token(accessor)
         if reply is None:
             return Probe(Life.DEAD, f"the server has no token with the accessor {accessor}")
-        return Probe(Life.LIVE, f"the token lives for {reply.data.get('ttl')} s")
+        return Probe(Life.LIVE, f"the token expires in {reply.data.get('ttl')} s")
 
     def _look_at_certificate(self, certificate: tuple[str, str], record: TargetRecord) -> Probe:
         """Check whether a certificate without a lease is revoked."""
         mount, serial = certificate
         reply = self._bao.request("GET", f"{mount}/cert/{serial}")
         if not reply.good:
-            raise self._bao.refused(reply, "to look at a certificate", f"{mount}/cert/{serial}", ("read",))
+            raise self._bao.refused(reply, "to read a certificate", f"{mount}/cert/{serial}", ("read",))
         revoked = reply.data.get("revocation_time")
         if type(revoked) is int and revoked > 0:
             return Probe(Life.DEAD, f"the certificate {serial} is on the revocation list of {mount}")
@@ -399,8 +402,8 @@ class Looking:
         if reply.status in (400, 404) and reply.mentions("invalid lease"):
             return None
         if reply.good:
-            raise unclear(self._target, "a lease of another name")
-        raise self._bao.refused(reply, "to look at a lease", "sys/leases/lookup", ("update",))
+            raise unclear(self._target, "a lease with another name")
+        raise self._bao.refused(reply, "to look up a lease", "sys/leases/lookup", ("update",))
 
     def token(self, accessor: str) -> Reply | None:
         """Return the server's reply about a token; None if it does not exist."""
@@ -410,8 +413,8 @@ class Looking:
         if reply.status in (400, 403, 404) and reply.mentions("invalid accessor"):
             return None
         if reply.good:
-            raise unclear(self._target, "a token of another name")
-        raise self._bao.refused(reply, "to look at a token", "auth/token/lookup-accessor", ("update",))
+            raise unclear(self._target, "a token with another name")
+        raise self._bao.refused(reply, "to look up a token", "auth/token/lookup-accessor", ("update",))
 
     def reasons(self) -> dict[str, str]:
         """Return the reasons why the server has given up leases, by their ids."""
@@ -434,5 +437,5 @@ def _irrevocable(bao: BaoCall) -> dict[str, str]:
 def _look_at_time(record: TargetRecord, description: str, otherwise: Life) -> Probe:
     """Judge by the expiry alone, for a secret that ends only then."""
     if time.time() >= record.expires_at + BRIEF:
-        return Probe(Life.DEAD, f"{description}, and its time is over")
+        return Probe(Life.DEAD, f"{description}; it has expired")
     return Probe(otherwise, description)

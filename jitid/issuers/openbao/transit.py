@@ -50,7 +50,7 @@ class Transit:
                 reply = call.request("POST", f"{path}/rotate", {})
                 if not reply.good:
                     raise call.refused(reply, f"to rotate {key}", f"{path}/rotate", ("update",))
-        raise unclear(self._target, "the key is the same after it was rotated")
+        raise unclear(self._target, "the key did not change when it was rotated")
 
     def sign(
         self, key: str, version: int, algorithm: str, public: bytes, messages: Sequence[bytes]
@@ -72,9 +72,9 @@ class Transit:
         for message, signature in zip(messages, signatures, strict=True):
             if not verify(message, signature):
                 raise IntegrityError(
-                    f"what the target {self._target.name} signed is not signed by the key that the ledger knows; "
+                    f"a signature of the target {self._target.name} does not match the ledger's public key; "
                     "nothing was changed",
-                    "see: jitid doctor; or make a new key: jitid keys rotate",
+                    "run: jitid doctor; to make a new key: jitid keys rotate",
                 )
         return signatures
 
@@ -95,23 +95,23 @@ class Transit:
                 raise call.refused(creation, f"to make the key {key}", path, ("create", "update"))
             reply = call.request("GET", path)
         if not reply.good:
-            raise call.refused(reply, f"to look at the key {key}", path, ("read",))
+            raise call.refused(reply, f"to read the key {key}", path, ("read",))
         data = reply.data
         if data.get("type") != _TYPES[algorithm] or data.get("derived") is not False:
             raise ConfigurationError(
-                f"the key {key} of the target {self._target.name} is none for {algorithm}; nothing was changed",
-                f"name one of the type {_TYPES[algorithm]}, or a new name",
+                f"the key {key} of the target {self._target.name} is not a key for {algorithm}; nothing was changed",
+                f"name a key of the type {_TYPES[algorithm]}, or use a new name",
             )
         if data.get("exportable") is not False or data.get("allow_plaintext_backup") is not False:
             raise ConfigurationError(
-                f"the key {key} of the target {self._target.name} may leave it; nothing was changed",
-                "name one that is neither exportable nor has plaintext backups, or a new name",
+                f"the key {key} of the target {self._target.name} can be exported; nothing was changed",
+                "name a key without `exportable` and `allow_plaintext_backup`, or use a new name",
             )
         latest, versions = data.get("latest_version"), data.get("keys")
         entry = versions.get(str(latest)) if isinstance(versions, dict) else None
         public = _public(algorithm, entry.get("public_key")) if isinstance(entry, dict) else None
         if type(latest) is not int or public is None:
-            raise unclear(self._target, "a key without a public half")
+            raise unclear(self._target, "a key without a valid public key")
         return Version(latest, public)
 
     def _signed(self, call: BaoCall, path: str, version: int, messages: Sequence[bytes]) -> Iterator[bytes]:
@@ -126,12 +126,12 @@ class Transit:
             raise call.refused(reply, "to sign", path, ("update",))
         results = reply.data.get("batch_results")
         if type(results) is not list or len(results) != len(messages):
-            raise unclear(self._target, "not a signature for each message")
+            raise unclear(self._target, "expected a signature for each message")
         for result in results:
             text = result.get("signature") if isinstance(result, Mapping) else None
             signature = _signature(text, version)
             if signature is None:
-                raise unclear(self._target, "not a signature for each message")
+                raise unclear(self._target, "expected a signature for each message")
             yield signature
 
 

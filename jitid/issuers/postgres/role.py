@@ -33,32 +33,28 @@ from jitid.values.text import quote
 OPTIONS: Mapping[str, TargetOption] = {
     "dsn": TargetOption(
         "text",
-        "the address of a database of the server, as the role that makes roles, without a password",
+        "the address of a database, with the role that creates roles, without a password",
         True,
     ),
     "password_file": TargetOption(
-        "place", "the private file of its password; without it libpq looks where it always does"
+        "place", "the private file with its password (default: libpq's password file)"
     ),
-    "prefix": TargetOption("text", "how the names of roles begin (`jitid_`)"),
-    "host": TargetOption("text", "where clients find the server, if that is elsewhere than for us"),
-    "port": TargetOption("count", "the port there"),
+    "prefix": TargetOption("text", "the prefix of role names (default: `jitid_`)"),
+    "host": TargetOption("text", "the server's host for clients, if it differs from `dsn`"),
+    "port": TargetOption("count", "the server's port for clients"),
 }
 TEMPLATE_OPTIONS: Mapping[str, TargetOption] = {
-    "database": TargetOption(
-        "text", "where the grants are made, and what clients connect to; that of `dsn` unless given"
-    ),
-    "grants": TargetOption(
-        "texts", "statements that give the role its rights, with `{role}` in the place of its name"
-    ),
-    "member_of": TargetOption("texts", "roles whose rights it has"),
+    "database": TargetOption("text", "the database for grants and clients (default: that of `dsn`)"),
+    "grants": TargetOption("texts", "GRANT statements for the role, with `{role}` as its name"),
+    "member_of": TargetOption("texts", "roles whose rights the new role inherits"),
     "connection_limit": TargetOption(
-        "count", f"how many sessions it may have at the same time ({role_statements.CONNECTIONS})"
+        "count", f"maximum number of its sessions at a time (default: {role_statements.CONNECTIONS})"
     ),
-    "settings": TargetOption("table", "what its sessions begin with, such as statement_timeout"),
+    "settings": TargetOption("table", "settings of its sessions, such as statement_timeout"),
     "reassign_to": TargetOption(
         "text",
-        "the role that gets what it owns in the end; without one that is dropped. It should have no rights of its own, "
-        "and is no superuser: what an agent has made runs with its owner's rights",
+        "the role that takes over its objects when it ends (default: they are dropped). It should have no rights, "
+        "and must not be a superuser: an agent's functions and views run with the rights of their owner",
     ),
 }
 
@@ -153,7 +149,7 @@ class PostgresRoleIssuer(OutsideIssuer):
         if secret is not None:
             refusal = self._login(call, record, secret)
             if refusal is None:
-                return Probe(Life.LIVE, f"role {record.name} has logged in")
+                return Probe(Life.LIVE, f"a login as role {record.name} succeeded")
         with call.connected() as db:
             rows = db.execute(_STATE, [record.name]).fetchall()
         if not rows:
@@ -161,15 +157,15 @@ class PostgresRoleIssuer(OutsideIssuer):
         comment, may_log_in, expired, sessions = rows[0]
         role_jti = self._jti_of_comment(comment)
         if role_jti is not None if record.kind == Kind.ADOPTED else role_jti != record.jti:
-            return Probe(Life.UNKNOWN, f"role {record.name} is not the one that was made here")
+            return Probe(Life.UNKNOWN, f"role {record.name} was not made by this ledger")
         if sessions:
             return Probe(Life.LIVE, f"role {record.name} has {sessions} open session{'s' * (sessions > 1)}")
         if not may_log_in:
-            return Probe(Life.DEAD, f"role {record.name} is locked, and has no session")
+            return Probe(Life.DEAD, f"role {record.name} is locked and has no session")
         if expired:
-            return Probe(Life.DEAD, f"role {record.name} is past its time, and has no session")
+            return Probe(Life.DEAD, f"role {record.name} has expired and has no session")
         if refusal is not None:
-            return Probe(Life.UNKNOWN, f"role {record.name} may log in, and yet it could not: {refusal}")
+            return Probe(Life.UNKNOWN, f"role {record.name} may log in, but a login failed: {refusal}")
         return Probe(Life.LIVE, f"role {record.name} may log in")
 
     def _login(self, call: ServerCall, record: TargetRecord, secret: Secret) -> str | None:
@@ -199,7 +195,7 @@ class PostgresRoleIssuer(OutsideIssuer):
         for name, comment, live in rows:
             jti = self._jti_of_comment(comment)
             if jti is None and name in self._adopted:
-                yield Existing(name, None, live, detail="a role that was there before")
+                yield Existing(name, None, live, detail="an adopted role")
                 continue
             if jti is None and comment is not None:
                 continue
@@ -242,8 +238,8 @@ def _prefix(target: Target) -> str:
     plain = prefix.isascii() and prefix.replace("_", "").isalnum() and prefix == prefix.lower()
     if not plain or prefix.startswith("pg_") or len(prefix) + len("0" * 26) > _LONGEST_NAME:
         raise ConfigurationError(
-            f"`prefix` of target {target.name} is {quote(prefix)}; it has up to 37 letters, digits and underscores, "
-            "in lower case, and does not begin with pg_"
+            f"`prefix` of target {target.name} is invalid: {quote(prefix)}",
+            "use up to 37 lower-case letters, digits and underscores, not beginning with pg_",
         )
     return prefix
 

@@ -51,7 +51,9 @@ def make(db: Database, record: TargetRecord, template: Mapping[str, Any], passwo
                     raise
                 time.sleep(attempt * uniform(0.01, 0.03))  # noqa: S311 - that two do not come back together
     except psycopg.errors.DuplicateObject as error:
-        raise RefusedError(f"the database refuses it: {server_message(error)}; it is as it was") from error
+        raise RefusedError(
+            f"the database refuses it: {server_message(error)}; nothing was changed"
+        ) from error
     except psycopg.Error as error:
         failure = meaning(error)
         if isinstance(failure, ConfigurationError):
@@ -118,8 +120,8 @@ def _until(now: float, record: TargetRecord) -> str:
     remaining = min(record.expires_at - time.time(), record.expires_at - record.issued_at)
     if remaining <= 0:
         raise StorageError(
-            f"the time of {record.jti} is over before it was made; no role was made",
-            "if that cannot be, the clock of this machine is not that of the ledger",
+            f"{record.jti} expired before its role was made; no role was made",
+            "try again; if it fails again, check the clock of this machine",
         )
     moment = datetime.fromtimestamp(now + remaining, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -132,27 +134,26 @@ def _refuse_superuser(db: Database, template: Mapping[str, Any]) -> None:
     rows = db.execute("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = %s", [heir]).fetchall()
     if not rows:
         raise ConfigurationError(
-            f"`reassign_to` names role {quote(heir)}, which there is not; no role was made"
+            f"`reassign_to` names role {quote(heir)}, which does not exist; no role was made"
         )
     if rows[0][0]:
         raise ConfigurationError(
-            f"`reassign_to` names the superuser {quote(heir)}: what an agent made would run with all rights; no role "
-            "was made",
-            "name a role without rights of its own",
+            f"`reassign_to` names the superuser {quote(heir)}; no role was made",
+            "name a role without rights: an agent's functions would run with all rights of a superuser",
         )
 
 
 def _grant(db: Database, statement: str, name: str) -> None:
     if "{role}" not in statement:
         raise ConfigurationError(
-            f"the grant {quote(statement)} does not name {{role}}; no role was made",
-            "such as GRANT … TO {role}",
+            f"the grant {quote(statement)} lacks the placeholder {{role}}; no role was made",
+            "write GRANT … TO {role}",
         )
     filled = statement.replace("{role}", Identifier(name).as_string(db))
     # The extended protocol refuses more than one statement.
     db.execute(SQL(filled), binary=True)
     if db.info.transaction_status != TransactionStatus.INTRANS:
-        raise ConfigurationError(f"the grant {quote(statement)} ends the transaction that it stands in")
+        raise ConfigurationError(f"the grant {quote(statement)} must not end the transaction")
 
 
 _BATCH = 200
@@ -251,11 +252,11 @@ class _RoleEnding:
                 continue
             oid, comment, may_log_in = existing[role.name]
             if role.kept and role.name == own_role:
-                predicate = "is the one that this target itself logs in with: it was left alone"
+                predicate = "is the login role of the target itself; it was not changed"
                 self._report(role.name, Settlement.STUCK, predicate)
             elif not role.is_ours(comment):
-                owner = "has no comment" if comment is None else f"is of {quote(comment, 120)}"
-                predicate = f"{owner}, so it is not the one that was made here: it was left alone"
+                owner = "has no comment" if comment is None else f"has the comment {quote(comment, 120)}"
+                predicate = f"{owner}, so this ledger did not make it; it was not changed"
                 self._report(role.name, Settlement.STUCK, predicate)
             else:
                 roles.append(_Role(role.name, oid, role.heir, not may_log_in, role.kept))
@@ -308,8 +309,8 @@ class _RoleEnding:
         remaining = Counter(open_sessions.values())
         for role in roles:
             if count := remaining[role.oid]:
-                sessions_left = "1 session of it has" if count == 1 else f"{count} sessions of it have"
-                predicate = f"is locked, and {sessions_left} not ended yet"
+                sessions_left = "1 session has" if count == 1 else f"{count} sessions have"
+                predicate = f"is locked, but {sessions_left} not ended yet"
                 self._report(role.name, Settlement.UNAVAILABLE, predicate)
         return [role for role in roles if role.oid not in remaining]
 
@@ -318,7 +319,7 @@ class _RoleEnding:
         kept_roles = [role for role in roles if role.kept]
         # A login may have begun before the lock.
         for role in self._end_sessions(db, kept_roles) if kept_roles else ():
-            predicate = f"is locked and has no password{self._sessions_text(role)}; what it owns is left"
+            predicate = f"is locked and has no password{self._sessions_text(role)}; its objects were kept"
             self._report(role.name, Settlement.DONE, predicate)
         return [role for role in roles if not role.kept]
 
@@ -329,8 +330,8 @@ class _RoleEnding:
             waiting.setdefault(owner, (gid, database))
         for name, (gid, database) in waiting.items():
             predicate = (
-                f"is locked, and has left the prepared transaction {quote(gid)} in database "
-                f"{safe(database)}: end it there with ROLLBACK PREPARED or COMMIT PREPARED"
+                f"is locked, but has the prepared transaction {quote(gid)} in database "
+                f"{safe(database)}: finish it there with ROLLBACK PREPARED or COMMIT PREPARED"
             )
             self._report(name, Settlement.STUCK, predicate)
         return [role for role in roles if role.name not in waiting]
@@ -346,10 +347,12 @@ class _RoleEnding:
             role = by_oid[oid]
             if role.heir in superuser_heirs:
                 # Views and triggers of the agent would run with a superuser's rights from then on.
-                predicate = f"owns something, and `reassign_to` names the superuser {role.heir}"
+                predicate = f"owns objects, and `reassign_to` names the superuser {role.heir}"
                 self._report(role.name, Settlement.STUCK, predicate)
             elif not accepts_connections:
-                predicate = f"has something in database {safe(database)}, which takes no connections"
+                predicate = (
+                    f"has objects or rights in database {safe(database)}, which accepts no connections"
+                )
                 self._report(role.name, Settlement.STUCK, predicate)
             else:
                 # Shared objects belong to no database, and can be removed from any.
@@ -370,7 +373,9 @@ class _RoleEnding:
             refused = isinstance(error, (RefusedError, ConfigurationError))
             settlement = Settlement.STUCK if refused else Settlement.UNAVAILABLE
             for role in self._left(roles):
-                predicate = f"is locked, and has something in database {safe(database)}: {error.message}"
+                predicate = (
+                    f"is locked, but has objects or rights in database {safe(database)}: {error.message}"
+                )
                 self._report(role.name, settlement, predicate)
 
     def _left(self, roles: Sequence[_Role]) -> list[_Role]:
@@ -382,7 +387,7 @@ class _RoleEnding:
         existing_names = {name for name, *_ in db.execute(_ROLES, [[role.name for role in roles]])}
         for role in self._left(roles):
             if role.name in existing_names:
-                self._report(role.name, Settlement.UNAVAILABLE, "is there again")
+                self._report(role.name, Settlement.UNAVAILABLE, "exists again")
             else:
                 self._report(role.name, Settlement.DONE, f"dropped{self._sessions_text(role)}")
 
@@ -435,5 +440,5 @@ def _failure_outcome(role: _Role, error: psycopg.Error) -> EndOutcome:
     # Another session may just have dropped the role; the next attempt shows it.
     if state == "42704" and role.heir is None:
         stuck = False
-    reason = f"role {role.name} could not be ended: {server_message(error)}"
+    reason = f"role {role.name} could not be removed: {server_message(error)}"
     return EndOutcome(Settlement.STUCK if stuck else Settlement.UNAVAILABLE, reason)

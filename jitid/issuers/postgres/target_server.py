@@ -115,12 +115,12 @@ class TargetServer:
             check_private(path, label)
             data = read_regular(path, _LONGEST_PASSWORD + 1)
         except FileNotFoundError:
-            raise ConfigurationError(f"{label}, {path}, is not there") from None
+            raise ConfigurationError(f"{label} does not exist: {path}") from None
         except OSError as error:
             raise ConfigurationError(f"{label}, {path}, cannot be read: {error.strerror}") from error
         text = data.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
         if not text or len(data) > _LONGEST_PASSWORD or not text.isprintable():
-            raise ConfigurationError(f"{label}, {path}, does not hold one line with a password")
+            raise ConfigurationError(f"{label}, {path}, must contain a single line with the password")
         return text
 
     def take(self, database: str, seconds: float) -> Database:
@@ -200,8 +200,8 @@ class ServerCall:
 
     def _late(self) -> StorageError:
         return StorageError(
-            f"target {self._server.name} has not answered within {self._server.timeout:g} seconds",
-            'see how the database does, or give the target more time: timeout = "30s"',
+            f"target {self._server.name} did not answer within {self._server.timeout:g} seconds",
+            'check the load of the database, or raise `timeout` of the target, as in: timeout = "30s"',
         )
 
 
@@ -244,11 +244,15 @@ def meaning(error: psycopg.Error) -> JitidError:
         return StorageError(f"the connection to the database was lost: {text}", "try again")
     match state[:2]:
         case "28":
-            return RefusedError(f"the database refuses this login: {text}", "check user and password")
+            return RefusedError(
+                f"the database refuses this login: {text}", "check the user and the password of the target"
+            )
         case "42" if state == "42501":
-            return RefusedError(f"the database refuses its user: {text}", "grant that user what it needs")
+            return RefusedError(
+                f"the database denies its user a right: {text}", "grant the missing right to that user"
+            )
         case "42" | "22" | "0A" | "0L" | "0P" | "2B" | "3D" | "3F":
-            return ConfigurationError(f"the database does not take what it is told: {text}")
+            return ConfigurationError(f"the database rejects a statement: {text}")
         case _:
             return StorageError(f"the database failed: {text}", "try again")
 
@@ -268,11 +272,12 @@ def _given(target: Target) -> Mapping[str, Any]:
     except psycopg.ProgrammingError:
         # libpq's message may repeat a part of the address, and that part may be a password.
         raise ConfigurationError(
-            f"{label} is no address of a database", "such as postgresql://jitid@db.example.com/postgres"
+            f"{label} is not the address of a database",
+            "write it as in: postgresql://jitid@db.example.com/postgres",
         ) from None
     if any(parameters.get(name) for name in _SECRETS):
         raise ConfigurationError(
-            f"{label} holds a password; nothing was sent",
-            'put it into a file for you alone, and name that: password_file = "/etc/jitid/db.password"',
+            f"{label} contains a password; nothing was sent",
+            'put it into a private file, and name that: password_file = "/etc/jitid/db.password"',
         )
     return parameters

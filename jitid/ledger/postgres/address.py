@@ -82,8 +82,8 @@ class Options(Record):
         """Raise ConfigurationError for options that a transaction cannot set."""
         if self.others:
             raise ConfigurationError(
-                f"a connection pooler stands before the database, and drops the option {self.others[0]}",
-                "take it out of the address of the ledger, or name the database server itself",
+                f"the database is behind a connection pooler, which drops the option {self.others[0]}",
+                "remove it from the address of the ledger, or name the database server itself",
             )
 
     def beginning(self, modes: str) -> str:
@@ -152,7 +152,7 @@ def parameters(address: str, timeout: float) -> dict[str, Any]:
         # libpq's message may repeat a part of the address, and that part may be a password.
         raise ConfigurationError(
             f"the address {shown(address)} cannot be used for a ledger",
-            "such as postgresql://USER@HOST/DATABASE, or postgresql:///?service=NAME",
+            "write postgresql://USER@HOST/DATABASE, or postgresql:///?service=NAME",
         ) from error
     seconds = max(2, round(timeout))
     added = {

@@ -67,9 +67,7 @@ class PostgresCondition:
                 f"""SELECT c.id FROM {table} c LEFT JOIN {parent} p ON p.id = {column}
                      WHERE {column} IS NOT NULL AND p.id IS NULL LIMIT {_MOST}"""
             )
-            descriptions += [
-                f"row {row} of {table} belongs to a row of {parent} that is missing" for (row,) in rows
-            ]
+            descriptions += [f"row {row} of {table} refers to a missing row of {parent}" for (row,) in rows]
         return descriptions[:_MOST]
 
     def reindexing(self) -> str | None:
@@ -80,7 +78,9 @@ class PostgresCondition:
         """Return the schema of the ledger. Raises IntegrityError if the database is not a ledger."""
         ((version,),) = self._rows("SELECT version FROM schema_version")
         if type(version) is not int:
-            raise IntegrityError("the database is no ledger of jitid", "restore the database from a backup")
+            raise IntegrityError(
+                "the database is not a ledger of jitid", "restore the database from a backup"
+            )
         known_version = len(POSTGRES_STEPS)
         return Schema(version, known_version, self._differences() if version == known_version else [])
 
@@ -98,7 +98,7 @@ class PostgresCondition:
             if (kind, name) not in actual:
                 differences.append(f"its {kind.lower()} {name} is missing")
             elif not actual[kind, name]:
-                differences.append(f"its {kind.lower()} {name} is out of use")
+                differences.append(f"its {kind.lower()} {name} is disabled or invalid")
         return differences
 
     def size(self) -> Size:
@@ -132,22 +132,25 @@ class PostgresCondition:
         for name, value in (("fsync", fsync), ("full_page_writes", pages), ("synchronous_commit", commit)):
             if value in ("off", "local"):
                 risk = (
-                    "a power cut can lose what was acknowledged"
+                    "a power cut can lose acknowledged changes"
                     if value == "off"
-                    else "a failover can lose what was acknowledged"
+                    else "a failover can lose acknowledged changes"
                 )
                 remarks.append(
                     ConditionRemark(f"{name} is {value}: {risk}", f"set {name} = on on the database server")
                 )
         if standby:
             remarks.append(
-                ConditionRemark("the server is a standby and takes no writes", "name the primary as well")
+                ConditionRemark(
+                    "the server is a standby and accepts no writes",
+                    "add the primary to the address of the ledger",
+                )
             )
         ((encrypted, protocol),) = self._rows(_ENCRYPTED) or [(False, None)]
         if db.pooled:
             remarks.append(
                 ConditionRemark(
-                    "a connection pooler stands before it: each transaction sets what it needs", None
+                    "a connection pooler is in use: each transaction makes its own settings", None
                 )
             )
             # The server only knows how the pooler connects to it.
@@ -202,7 +205,7 @@ def vacuum(address: str, timeout: float, progress: Callable[[str], None]) -> Vac
             tables = db.execute(_TABLES).fetchall()
             if not all(owned for _, owned in tables):
                 raise RefusedError(
-                    "the ledger's tables belong to another login, and only their owner may vacuum them",
+                    "permission denied: only the owner of the ledger's tables may vacuum them",
                     "name the owner in the address: --ledger postgresql://OWNER@HOST/DATABASE",
                 )
             ((size_before,),) = db.execute(_SIZE).fetchall()

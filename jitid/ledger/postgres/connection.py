@@ -292,7 +292,7 @@ class Connection:
         """Raise UsageError if the connection may share its session; `command` is its name in the message."""
         if self.pooled:
             raise UsageError(
-                f"a connection pooler stands before the database, and {command} needs a session of its own; "
+                f"{command} needs its own session, but the database is behind a connection pooler; "
                 "nothing was changed",
                 "name the database server itself in the address",
             )
@@ -329,19 +329,19 @@ class Connection:
             *_, result = self.lane.query(f"{self.options.beginning(modes)}; {identity_query}")
             ledger = result.get_value(0, 0) if result.ntuples else None
             if self.ledger and ledger != self.ledger.encode():
-                raise StorageError("the ledger was replaced by another", "start again")
+                raise StorageError("another ledger has replaced this one", "repeat the command")
         except psycopg.Error as error:
             self.roll_back()
             if "statement pooling" in str(error):
                 raise ConfigurationError(
-                    "the connection pooler before the database takes no transactions: it pools single statements",
+                    "the connection pooler in front of the database pools single statements, not transactions",
                     "set its pool_mode to transaction or session, or name the database server itself",
                 ) from error
             if error.sqlstate in _UNFIT:
                 raise ConfigurationError(
-                    "a connection pooler stands before the database, and a setting cannot be had there: "
+                    "the connection pooler in front of the database refuses a setting: "
                     f"{error.diag.message_primary}",
-                    "take it out of the address of the ledger, or name the database server itself",
+                    "remove it from the address of the ledger, or name the database server itself",
                 ) from error
             raise translated(error) from error
         except JitidError:

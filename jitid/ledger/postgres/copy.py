@@ -168,13 +168,13 @@ class PostgresTarget(_Store):
         self._aside = f"{self._schema}_copy"
         if self._has(self._schema, "setting"):
             raise UsageError(
-                f"there is a ledger in {self._shown} already; nothing was copied",
+                f"{self._shown} already has a ledger; nothing was copied",
                 "name an empty database, or another schema: ?options=-csearch_path%3DSCHEMA",
             )
         if now > clock + _TOLERANCE:
             raise ClockError(
                 f"the database's clock is {now - clock} s behind the ledger's time; nothing was copied",
-                "set the clocks right: what is dead must not come alive by an older time",
+                "correct the clocks: by an earlier time, expired credentials would be valid again",
             )
         self._names, self._now = names, max(now, clock)
         if self._has(self._aside, _MARK):
@@ -207,7 +207,7 @@ class PostgresTarget(_Store):
             self._lock.raw.execute(f"SELECT mark FROM {_MARK} FOR UPDATE NOWAIT")
         except psycopg.errors.LockNotAvailable as error:
             raise BusyError(
-                f"somebody else is copying a ledger to {self._shown}", "wait for that to end"
+                f"another copy to {self._shown} is in progress", "wait for it to end, and repeat the command"
             ) from error
         except psycopg.Error as error:
             raise translated(error) from error
@@ -236,7 +236,9 @@ class PostgresTarget(_Store):
                 raw.execute(f"CREATE TABLE {_MARK} (mark TEXT NOT NULL, version BIGINT NOT NULL)")
                 raw.execute(f"INSERT INTO {_MARK} VALUES (%s, %s)", (mark, len(POSTGRES_STEPS)))
         except psycopg.errors.DuplicateSchema as error:
-            raise BusyError(f"somebody else is copying a ledger to {self._shown}") from error
+            raise BusyError(
+                f"another copy to {self._shown} is in progress", "wait for it to end, and repeat the command"
+            ) from error
         except psycopg.Error as error:
             jitid_error = translated(error)
             if isinstance(jitid_error, RefusedError):

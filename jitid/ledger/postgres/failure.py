@@ -69,49 +69,51 @@ def translated(error: psycopg.Error) -> JitidError:
     state = error.sqlstate
     if state is None:
         if not isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
-            return IntegrityError(
-                f"the database does not take what it is given: {_first(error)}; {_UNCHANGED}"
-            )
+            return IntegrityError(f"the database rejects a value: {_first(error)}; {_UNCHANGED}")
         return _lost(error)
     match state:
         case "26000":
-            return ConflictError(f"the session has lost a statement; {_UNCHANGED}", _REPEAT)
+            return ConflictError(f"the database session lost a prepared statement; {_UNCHANGED}", _REPEAT)
         case "40001" | "40P01":
-            return ConflictError(f"others changed the same at the same time; {_UNCHANGED}", _REPEAT)
+            return ConflictError(
+                f"another transaction changed the same rows at the same time; {_UNCHANGED}", _REPEAT
+            )
         case "23505" if error.diag.constraint_name == "task_name_opener_key":
-            return ConflictError(f"others opened the same task at the same time; {_UNCHANGED}", _REPEAT)
+            return ConflictError(
+                f"another transaction opened the same task at the same time; {_UNCHANGED}", _REPEAT
+            )
         case "23505" if error.diag.constraint_name == "status_pkey":
-            return ConflictError(f"others drew the same place in a status list; {_UNCHANGED}", _REPEAT)
+            return ConflictError(
+                f"another transaction used the same place in a status list; {_UNCHANGED}", _REPEAT
+            )
         case "55P03":
             return BusyError(
                 f"other writers held the ledger for too long; {_UNCHANGED}",
                 time_limit.MORE,
             )
         case "57014":
-            return StorageError(
-                f"the database cancelled what it was asked: {_first(error)}; {_UNCHANGED}", _REPEAT
-            )
+            return StorageError(f"the database cancelled a statement: {_first(error)}; {_UNCHANGED}", _REPEAT)
         case "53100":
             return StorageError(
-                f"the database's disk is full; {_UNCHANGED}", "make room there and repeat the command"
+                f"the database's disk is full; {_UNCHANGED}", "free disk space there, and repeat the command"
             )
         case "53300":
             return BusyError(
                 f"the database has no connection left; {_UNCHANGED}",
-                "repeat the command, or let the database take more (max_connections)",
+                "repeat the command, or raise max_connections of the database",
             )
         case "25006":
             return LostConnectionError(
                 f"the database is read-only; {_UNCHANGED}",
-                "name the server that takes writes, or all of them: postgresql://HOST,HOST/DATABASE",
+                "name the primary server, or all servers: postgresql://HOST,HOST/DATABASE",
             )
         case "42501":
             return RefusedError(
-                f"the database refuses its user: {_first(error)}; {_UNCHANGED}",
-                "grant that user what the ledger needs, or let the schema's owner run the command once",
+                f"the database denies its user a right: {_first(error)}; {_UNCHANGED}",
+                "grant the missing right to that user, or run the command once as the schema's owner",
             )
         case "25P02":
-            return StorageError(f"something before it failed; {_UNCHANGED}", _REPEAT)
+            return StorageError(f"an earlier statement of the transaction failed; {_UNCHANGED}", _REPEAT)
         case "58030" | "58P01" | "53200" | "53000" | "53400":
             return StorageError(f"the database failed: {_first(error)}; {_UNCHANGED}", _REPEAT)
     return _by_class(state, error)
@@ -125,7 +127,8 @@ def _by_class(state: str, error: psycopg.Error) -> JitidError:
             return _lost(error)
         case "28":
             return RefusedError(
-                f"the database refuses this login: {_first(error)}", "check user and password"
+                f"the database refuses this login: {_first(error)}",
+                "check the user and the password in the address of the ledger",
             )
         case "XX" | "22":
             return DamagedError(
@@ -133,16 +136,14 @@ def _by_class(state: str, error: psycopg.Error) -> JitidError:
             )
         case _:
             return IntegrityError(
-                f"the ledger does not answer as it must: {_first(error)}", "run: jitid audit verify"
+                f"the ledger gave an unexpected answer: {_first(error)}", "run: jitid audit verify"
             )
 
 
 def _lost(error: psycopg.Error) -> LostConnectionError:
     if time_limit.has_expired():
         # This process has cut the connection (`session.py`); libpq reports that like a failure of the server.
-        return LostConnectionError(
-            f"{time_limit.EXPIRED}: the database was not waited for any longer", time_limit.MORE
-        )
+        return LostConnectionError(f"{time_limit.EXPIRED}; the database did not answer", time_limit.MORE)
     return LostConnectionError(f"the connection to the database was lost: {_first(error)}", _REPEAT)
 
 
@@ -162,36 +163,40 @@ def connecting(error: psycopg.Error, password: str | None) -> JitidError:
 def _connecting(error: psycopg.Error, password: str | None) -> JitidError:
     message = _first(error, password)
     if error.sqlstate is not None and error.sqlstate[:2] == "28":
-        return RefusedError(f"the database refuses this login: {message}", "check user and password")
+        return RefusedError(
+            f"the database refuses this login: {message}",
+            "check the user and the password in the address of the ledger",
+        )
     if _REFUSED_PARAMETER.search(message):
         return ConfigurationError(
-            f"a connection pooler before the database refuses a parameter of the address: {message}",
-            "take it out of the address of the ledger and of the environment, or name the database server itself",
+            f"the connection pooler in front of the database refuses a parameter of the address: {message}",
+            "remove it from the address and the environment, or name the database server itself",
         )
     if (
         "does not exist" in message and "database" in message and "role" not in message
     ) or "no such database" in message:
-        return StorageError(f"there is no such database: {message}", "make it: createdb DATABASE")
+        return StorageError(f"the database does not exist: {message}", "create it with: createdb DATABASE")
     if _LOGIN.search(message):
         return RefusedError(
             f"the database refuses this login: {message}",
-            "check user and password; a password may stand in ~/.pgpass (0600) or in PGPASSFILE",
+            "check the user and the password; a password can be in ~/.pgpass (0600) or in PGPASSFILE",
         )
     if "invalid" in message and ("sslmode" in message or "option" in message or "service" in message):
-        return ConfigurationError(f"the address of the database cannot be used: {message}")
+        return ConfigurationError(f"the address of the database is invalid: {message}")
     if _MISSING.search(message):
         return ConfigurationError(
-            f"the address of the database names what is not here: {message}",
-            "nothing was sent to the database",
+            f"the address of the database names a missing file or service: {message}; nothing was sent",
+            "correct the address of the ledger",
         )
     if _IMPOSTOR.search(message):
         # A retry would not help: another server answers there, or the certificate is wrong.
         return IntegrityError(
-            f"whoever answers does not prove to be the database: {message}; nothing was sent",
-            "check sslrootcert, the server's name in its certificate, and who stands between",
+            f"the identity of the database server is unverified: {message}; nothing was sent",
+            "check sslrootcert, the server's name in its certificate, and any proxy in between",
         )
     failure = ConnectingError(
-        f"the database cannot be reached: {message}", "check that it runs, and its address"
+        f"the database cannot be reached: {message}",
+        "check that it is running, and the address of the ledger",
     )
     if _FULL.search(message):
         failure = ConnectingError(f"the database has no connection left: {message}", _REPEAT)

@@ -216,7 +216,7 @@ class _Writing:
                 session.look_again()
                 if not session.chains:
                     raise IntegrityError(
-                        "the ledger lacks an open chain", "restore the database from a backup"
+                        "the ledger has no open audit chain", "restore the database from a backup"
                     )
                 continue
             else:
@@ -261,7 +261,7 @@ class _Writing:
         # new ones.
         rows = db.execute(_ALL).fetchall() or db.execute(_ALL).fetchall()
         if not rows:
-            raise IntegrityError("the ledger has no chain that is open", "restore the database from a backup")
+            raise IntegrityError("the ledger has no open audit chain", "restore the database from a backup")
         session.at(rows[0][_EPOCH])
         # The clock is read after the wait for the locks.
         return PostgresTransaction(
@@ -317,8 +317,8 @@ class _Writing:
                     or time_limit.has_expired()
                 ):
                     lost = StorageError(
-                        f"the connection to the database was lost, and whether {_description(event)} is not known",
-                        "look when the database answers again: jitid audit log --limit 20",
+                        f"the connection to the database was lost; it is unknown whether {_description(event)}",
+                        "when the database is back, check: jitid audit log --limit 20",
                     )
                     lost.unsure = True
                     raise lost from error

@@ -54,11 +54,11 @@ def make_home(path: str, policy: Iterable[tuple[str, str]]) -> None:
             sync_folder(folder)
     except PermissionError as error:
         raise RefusedError(
-            f"the folder {path} cannot be made: {error.strerror}", "name another with the setting `home`"
+            f"the folder {path} cannot be created: {error.strerror}", "name another with the setting `home`"
         ) from error
     except OSError as error:
         raise StorageError(
-            f"the folder {path} cannot be made: {error.strerror}", "name another with the setting `home`"
+            f"the folder {path} cannot be created: {error.strerror}", "name another with the setting `home`"
         ) from error
 
 
@@ -113,7 +113,7 @@ class LedgerDatabase:
         """Return the error for a command that needs an existing ledger."""
         return StorageError(
             f"there is no ledger in {self.shown()} yet",
-            "the first `jitid issue` makes it; or name another with --ledger",
+            "the first `jitid issue` creates it; to use another ledger: --ledger",
         )
 
     def open(self, timeout: float) -> PostgresLedger | None:
@@ -152,12 +152,14 @@ class LedgerDatabase:
         """Raise IntegrityError if this machine has signing keys; call it for a database without a ledger."""
         if not has_keys(self.home):
             return
-        hint = "correct --ledger, or restore the database; a new ledger needs a folder of its own: JITID_HOME=DIR"
+        hint = (
+            "correct --ledger, or restore the database; for a new ledger, name a new folder: JITID_HOME=DIR"
+        )
         if schemas := self._schemas(timeout):
-            hint = f"the schema {schemas[0]} has a ledger; to name it: ?options=-csearch_path%3D{schemas[0]}"
+            hint = f"schema {schemas[0]} has a ledger; to use it: ?options=-csearch_path%3D{schemas[0]}"
         raise IntegrityError(
-            f"{self.shown()} has no ledger, and {os.path.join(self.home, KEYS)} has signing keys: a ledger and its "
-            "keys belong together, and no new one was made",
+            f"{self.shown()} has no ledger, but {os.path.join(self.home, KEYS)} has signing keys of one; "
+            "no ledger was created",
             hint,
         )
 
@@ -200,7 +202,7 @@ class LedgerDatabase:
         if not schemas:
             return [message]
         hint = (
-            f"the schema {schemas[0]} of that database already has another ledger; to use that one instead: "
+            f"schema {schemas[0]} of that database already has another ledger; to use that ledger instead: "
             f"?options=-csearch_path%3D{schemas[0]}"
         )
         return [message, hint]

@@ -161,11 +161,11 @@ class DatabaseSession:
                 f"the ledger lacks its {missing.args[0]}", "restore the database from a backup"
             ) from None
         if self._names is not None and names.uuid != self._names.uuid:
-            raise StorageError("the ledger was replaced by another", "start again")
+            raise StorageError("another ledger has replaced this one", "repeat the command")
         version, _, _, chains, epoch, *_ = rows[0]
         if version > len(POSTGRES_STEPS) and self._migrates:
             raise NewerSchemaError(
-                f"the ledger has schema {version}, and this jitid knows {len(POSTGRES_STEPS)}",
+                f"the ledger has schema {version}; this jitid supports {len(POSTGRES_STEPS)} at most",
                 "upgrade jitid on this machine",
             )
         if version < len(POSTGRES_STEPS) and self._migrates:
@@ -193,13 +193,13 @@ class DatabaseSession:
             return self._ledger_rows(db)
         if missing is not None and hidden:
             raise RefusedError(
-                "the database refuses its user: no right to use the ledger's schema",
-                "grant that user what the ledger needs: USAGE on its schema, and its tables",
+                "the database denies its user a right: USAGE on the ledger's schema",
+                "grant to that user USAGE on the schema, and the rights on its tables",
             ) from missing
         if missing is not None or db.options.schema not in (None, schema):
             raise NoLedgerError(
                 f"there is no ledger in {postgres_address.shown(self.address)} yet",
-                "the first `jitid issue` makes it; or name another with --ledger",
+                "the first `jitid issue` creates it; to use another ledger: --ledger",
             ) from missing
         return rows
 
@@ -286,7 +286,7 @@ def open_connection(address: str, timeout: float, *, looked_at: bool = False) ->
 
     """
     if time_limit.has_expired():
-        raise StorageError(f"{time_limit.EXPIRED}; nothing was asked of the database", time_limit.MORE)
+        raise StorageError(f"{time_limit.EXPIRED}; no request was sent to the database", time_limit.MORE)
     timeout = time_limit.usual(timeout)
     parameters: dict[str, Any] = postgres_address.parameters(address, timeout)
     options = Options.parse(parameters["options"])

@@ -68,7 +68,9 @@ class AloneError(ConflictError):
     alone = True
 
     def __init__(self) -> None:
-        super().__init__("this must have the ledger to itself; nothing was changed", "repeat the command")
+        super().__init__(
+            "this change needs exclusive access to the ledger; nothing was changed", "repeat the command"
+        )
 
 
 class SeenByVersion:

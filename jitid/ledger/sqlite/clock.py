@@ -109,11 +109,11 @@ def read_clock(
         if writes:
             raise ClockError(
                 f"{jumped(jump)}; nothing was changed",
-                "set the clock right; if it is right, repeat the command with --accept-clock",
+                "correct the clock; if it is right, repeat the command with --accept-clock",
             )
         raise ClockError(
-            f"{jumped(jump)}; credentials that have expired would be accepted again",
-            "set the clock right; if it is right, run: jitid sweep --accept-clock",
+            f"{jumped(jump)}; expired credentials would be accepted again",
+            "correct the clock; if it is right, run: jitid sweep --accept-clock",
         )
     return OpeningState(
         mark, now if jump else max(now, mark), jump, named_at, restored_at, sealed, changed_at

@@ -40,10 +40,7 @@ class SqliteCondition:
             return lines or texts
         self._read_texts()
         orphans = self._rows(f'SELECT "table", rowid, parent FROM pragma_foreign_key_check LIMIT {_MOST}')
-        return [
-            f"row {row} of {table} belongs to a row of {parent} that is missing"
-            for table, row, parent in orphans
-        ]
+        return [f"row {row} of {table} refers to a missing row of {parent}" for table, row, parent in orphans]
 
     def _read_texts(self) -> None:
         """Read every text once.
@@ -72,7 +69,7 @@ class SqliteCondition:
         """Return the schema of the ledger. Raises IntegrityError if the database is not a ledger."""
         if self._number("PRAGMA application_id") != APPLICATION_ID:
             raise IntegrityError(
-                "the database is no ledger of jitid", "jitid ledger restore --replace BACKUP"
+                "the database is not a ledger of jitid", "jitid ledger restore --replace BACKUP"
             )
         version = self._number("PRAGMA user_version")
         known_version = len(SQLITE_STEPS)
@@ -93,9 +90,9 @@ class SqliteCondition:
             if name not in actual:
                 differences.append(f"its {name} is missing")
             elif name not in expected:
-                differences.append(f"its {name} is none of a ledger's")
+                differences.append(f"its {name} does not belong to a ledger")
             elif actual[name] != expected[name]:
-                differences.append(f"its {name} is not as jitid makes it")
+                differences.append(f"its {name} was changed")
         return differences
 
     def size(self) -> Size:

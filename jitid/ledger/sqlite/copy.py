@@ -161,7 +161,8 @@ class SqliteTarget(_Store):
         """Begin a copy, or continue a copy with the same `mark`."""
         if folder.content(self._path):
             raise UsageError(
-                f"{quote(self._path)} is not empty; nothing was copied", "name a folder that is not there yet"
+                f"{quote(self._path)} is not empty; nothing was copied",
+                "name a folder that does not exist yet",
             )
         self._names, self._now = names, now
         try:
@@ -173,7 +174,7 @@ class SqliteTarget(_Store):
                 return Stage.NEW
             self._db = self._connect()
         except OSError as error:
-            raise StorageError(f"{self._aside} cannot be filled: {error.strerror}") from error
+            raise StorageError(f"{self._aside} cannot be written: {error.strerror}") from error
         has_new_epoch = len(View(self._db, names, now).chains()) > len(chains)
         return Stage.COMPLETE if has_new_epoch else Stage.PARTIAL
 
@@ -190,7 +191,8 @@ class SqliteTarget(_Store):
             except BlockingIOError:
                 os.close(descriptor)
                 raise BusyError(
-                    f"somebody else is copying a ledger to {quote(self._path)}", "wait for that to end"
+                    f"another copy to {quote(self._path)} is in progress",
+                    "wait for it to end, and repeat the command",
                 ) from None
             if os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
                 os.fchmod(descriptor, 0o600)
@@ -299,8 +301,8 @@ class SqliteTarget(_Store):
         try:
             if not folder.publish(self._aside, self._path, self._parent):
                 raise StorageError(
-                    f"something was made at {quote(self._path)} meanwhile, and the copy waits beside it",
-                    "move that away, and repeat the command",
+                    f"{quote(self._path)} was created meanwhile; the copy was kept in {quote(self._aside)}",
+                    f"move {quote(self._path)} away, and repeat the command",
                 )
             os.unlink(os.path.join(self._path, _MARK))
         except OSError as error:
@@ -438,9 +440,9 @@ def _vacuum(db: sqlite3.Connection, path: str, database: str) -> Vacuumed:
     file_system = os.statvfs(path)
     if file_system.f_bavail * file_system.f_frsize < needed:
         raise StorageError(
-            f"there is no room to write the ledger anew: that takes {needed} bytes beside it in {quote(path, 200)}, "
-            f"and {file_system.f_bavail * file_system.f_frsize} are free; nothing was changed",
-            "make room on its file system",
+            f"not enough disk space in {quote(path, 200)}: {needed} bytes are required, "
+            f"{file_system.f_bavail * file_system.f_frsize} are free; nothing was changed",
+            "free disk space there, and repeat the command",
         )
     db.execute("VACUUM")
     # The file shrinks only when the log is written back; a reader of the old state delays that.

@@ -70,9 +70,9 @@ def content(path: str) -> set[str]:
     except FileNotFoundError:
         return set()
     except NotADirectoryError as error:
-        raise UsageError(f"{path} cannot be a ledger: a part of the path is no folder") from error
+        raise UsageError(f"{path} cannot be a ledger: a part of the path is not a folder") from error
     except PermissionError as error:
-        raise RefusedError(f"the ledger {path} is out of reach for this user") from error
+        raise RefusedError(f"permission denied: this user may not access the ledger {path}") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{safe(path)} cannot be a ledger: {_reason(error)}") from error
     if os.path.islink(path):
@@ -83,10 +83,10 @@ def content(path: str) -> set[str]:
         return set()
     except NotADirectoryError:
         raise UsageError(
-            f"{path} is no folder", "name the folder that holds the ledger, its keys and its policy"
+            f"{path} is not a folder", "name the folder with the ledger, its keys and its policy"
         ) from None
     except PermissionError as error:
-        raise RefusedError(f"the ledger {path} is out of reach for this user") from error
+        raise RefusedError(f"permission denied: this user may not access the ledger {path}") from error
     except OSError as error:
         raise StorageError(f"the ledger {path} cannot be read: {error.strerror}") from error
 
@@ -101,17 +101,17 @@ def check_whole(path: str, present: set[str]) -> None:
     """
     missing = [name for name in (DATABASE, KEYS, LOCK) if name not in present]
     if missing and not present & {DATABASE, KEYS}:
-        raise UsageError(f"{path} holds other things and no ledger", "name another folder, or an empty one")
+        raise UsageError(f"{path} has other files, but no ledger", "name another folder, or an empty folder")
     if missing:
         raise IntegrityError(
-            f"{path} lacks its {missing[0]}: a ledger and its keys belong together, and no new one was made",
+            f"the ledger {path} is incomplete: {missing[0]} is missing; nothing was created",
             "jitid ledger restore --replace BACKUP",
         )
     database = os.path.join(path, DATABASE)
     # SQLite would treat it as a new database, and delete a write-ahead log that still has content.
     if not os.path.islink(database) and not os.path.getsize(database):
         raise IntegrityError(
-            f"{database} is empty; it was left as it is", "jitid ledger restore --replace BACKUP"
+            f"{database} is empty; it was not changed", "jitid ledger restore --replace BACKUP"
         )
 
 
@@ -149,7 +149,7 @@ def create(path: str, names: Names, policy: Sequence[tuple[str, str]], *, by: st
     except OSError as error:
         raise _storage(path, error) from error
     except OutputError as error:
-        raise StorageError(error.message, "choose another place with --ledger") from error
+        raise StorageError(error.message, "name another folder with --ledger") from error
     except FAULTS as error:
         raise translated(error) from error
     finally:
@@ -279,16 +279,16 @@ def remove(abandoned: str) -> None:
 
 
 def _reason(error: OSError | ValueError) -> str:
-    return str(error.strerror) if isinstance(error, OSError) else "no such path is possible"
+    return str(error.strerror) if isinstance(error, OSError) else "the path is invalid"
 
 
 def _storage(path: str, error: OSError) -> JitidError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return RefusedError(
-            f"no ledger could be made at {path}: {error.strerror}", "choose another place with --ledger"
+            f"no ledger can be created at {path}: {error.strerror}", "name another folder with --ledger"
         )
     return StorageError(
-        f"no ledger could be made at {path}: {error.strerror}", "choose another place with --ledger"
+        f"no ledger can be created at {path}: {error.strerror}", "name another folder with --ledger"
     )
 
 
@@ -303,8 +303,8 @@ def check_names(names: Names, configured: Mapping[str, str | None]) -> None:
         if value is not None and value not in accepted:
             change = ", or change the issuer: jitid ledger issuer set URL" if setting == "issuer" else ""
             raise ConfigurationError(
-                f"the configuration says {setting} {quote(str(value))}, and the ledger's is {quote(fixed)}",
-                f"take `{setting}` out of the configuration, or name another ledger{change}",
+                f"the configuration has {setting} {quote(str(value))}, but the ledger has {quote(fixed)}",
+                f"remove `{setting}` from the configuration, or name another ledger{change}",
             )
 
 

@@ -51,7 +51,7 @@ class InPlace:
         if current_file is not None and current_file != self._file:
             raise StorageError(
                 "the ledger was replaced while it was in use; nothing was changed",
-                "repeat the command; what runs for long, as `jitid serve`, has to be started anew",
+                "repeat the command; restart services such as `jitid serve`",
             )
 
 
@@ -254,12 +254,12 @@ def _check_file(db: sqlite3.Connection, path: str, lock_path: str, timeout: floa
     (application_id,) = db.execute("PRAGMA application_id").fetchone()
     if application_id != APPLICATION_ID:
         raise IntegrityError(
-            f"{path} is no ledger of jitid; it was left as it is", "restore it from a backup"
+            f"{path} is not a ledger of jitid; it was not changed", "restore it from a backup"
         )
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(SQLITE_STEPS):
         raise NewerSchemaError(
-            f"the ledger has schema {version}, and this jitid knows {len(SQLITE_STEPS)}",
+            f"the ledger has schema {version}; this jitid supports {len(SQLITE_STEPS)} at most",
             "upgrade jitid on this machine",
         )
     if version < len(SQLITE_STEPS):

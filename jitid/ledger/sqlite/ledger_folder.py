@@ -36,13 +36,13 @@ class LedgerFolder:
         """Return the error for a command that needs an existing ledger."""
         return StorageError(
             f"there is no ledger at {self.home} yet",
-            "the first `jitid issue` makes it; or name another with --ledger",
+            "the first `jitid issue` creates it; to use another ledger: --ledger",
         )
 
     def must_exist(self) -> None:
         """Raise StorageError if there is no ledger. Raises the errors of `folder.exists`, too."""
         if not folder.exists(self.home):
-            raise StorageError(f"there is no ledger at {self.home}", "name another with --ledger")
+            raise StorageError(f"there is no ledger at {self.home}", "name another ledger with --ledger")
 
     def open(self, timeout: float) -> SqliteLedger | None:
         """Open the ledger; return None if there is none. Raises the errors of `folder.exists`."""
@@ -80,7 +80,7 @@ class LedgerFolder:
                 # It was removed after `exists` had found it.
                 is_same = False
             if not is_same:
-                raise StorageError(f"the ledger at {self.home} was removed or replaced", "start again")
+                raise StorageError(f"the ledger at {self.home} was removed or replaced", "repeat the command")
 
         return check
 

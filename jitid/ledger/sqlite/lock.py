@@ -150,7 +150,7 @@ def _busy(seconds: float) -> StorageError:
     if seconds <= 0 and time_limit.has_expired():
         # No time was left to wait for the other writer.
         return StorageError(
-            f"{time_limit.EXPIRED}, and another writer holds the ledger; nothing was changed", time_limit.MORE
+            f"{time_limit.EXPIRED} while another writer held the ledger; nothing was changed", time_limit.MORE
         )
     return StorageError(
         f"other writers held the ledger for {seconds:.3g} s; nothing was changed", time_limit.MORE
@@ -219,15 +219,18 @@ def translated(error: sqlite3.Error | UnicodeDecodeError) -> JitidError:
     """Return jitid's error for an error of SQLite."""
     if isinstance(error, UnicodeDecodeError) or str(error).startswith(_NOT_TEXT):
         return DamagedError(
-            "the ledger is damaged: it holds text that is not UTF-8", "jitid ledger restore --replace BACKUP"
+            "the ledger is damaged: it contains text that is not UTF-8",
+            "jitid ledger restore --replace BACKUP",
         )
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             return DamagedError(
-                f"the ledger is damaged or no ledger at all: {error}", "jitid ledger restore --replace BACKUP"
+                f"the ledger is damaged, or not a ledger: {error}", "jitid ledger restore --replace BACKUP"
             )
         case sqlite3.SQLITE_FULL:
-            return StorageError("the disk is full; nothing was changed", "make room and repeat the command")
+            return StorageError(
+                "the disk is full; nothing was changed", "free disk space, and repeat the command"
+            )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             return StorageError(
                 f"the ledger cannot be opened for writing: {error}; nothing was changed",
@@ -235,7 +238,7 @@ def translated(error: sqlite3.Error | UnicodeDecodeError) -> JitidError:
             )
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
             return BusyError(
-                "the ledger is busy; nothing was changed", "repeat the command, or give it more --timeout"
+                "the ledger is busy; nothing was changed", "repeat the command, or raise --timeout"
             )
         case sqlite3.SQLITE_IOERR:
             return DiskError(
@@ -243,6 +246,4 @@ def translated(error: sqlite3.Error | UnicodeDecodeError) -> JitidError:
                 "check the disk, then repeat the command",
             )
         case _:
-            return IntegrityError(
-                f"the ledger does not answer as it must: {error}", "run: jitid audit verify"
-            )
+            return IntegrityError(f"the ledger gave an unexpected answer: {error}", "run: jitid audit verify")

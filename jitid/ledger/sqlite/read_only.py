@@ -55,15 +55,15 @@ def look(
     while True:
         state = _file_state(path)
         if not os.access(path, os.R_OK):
-            raise RefusedError(f"the database {path} is out of reach for this user")
+            raise RefusedError(f"permission denied: this user may not read the database {path}")
         if state.log and not _is_log(f"{path}-wal"):
             # A writer may just have restarted the log.
             if _file_state(path) != state:
                 continue
             # SQLite would wait for a writer to repair the log, or treat it as empty and truncate it.
             raise DamagedError(
-                f"the write-ahead log {path}-wal is damaged, and what was only in it is lost",
-                "jitid ledger restore --replace BACKUP; any command that writes goes on without what was in it",
+                f"the write-ahead log {path}-wal is damaged; changes that were only in the log are lost",
+                "jitid ledger restore --replace BACKUP; without it, the next write continues without those changes",
             )
         db = _open(path, state, timeout)
         try:
@@ -151,10 +151,12 @@ def _plain(path: str) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StorageError(f"{path} cannot be reached: {(error.strerror or 'error').lower()}") from error
+        raise StorageError(f"{path} cannot be accessed: {(error.strerror or 'error').lower()}") from error
     if not stat.S_ISREG(status.st_mode):
         description = (
-            "a symbolic link, and none is followed here" if stat.S_ISLNK(status.st_mode) else "no plain file"
+            "a symbolic link, which is not followed here"
+            if stat.S_ISLNK(status.st_mode)
+            else "not a regular file"
         )
         raise IntegrityError(f"{path} is {description}", "jitid ledger restore --replace BACKUP")
     return status

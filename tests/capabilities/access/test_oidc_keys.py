@@ -267,8 +267,8 @@ WYCHEPROOF: dict[str | None, str] = {
     "the ID token's `kid` is not a signing key that its issuer publishes": "1-2 5 8 25 40 265-267 269-271 321-324"
     " 326-340 347-348 351-359 367 370 376-377",
     "the ID token's algorithm is not that of its key": "31 346 350",
-    "the token has an empty part": "3 6 9 11 16 20 23 26 28 35 38 41 43 259 264 268 272 320 325 341-344",
-    "the token has not the three parts of a signed token": "4 7 10 12-15 17 21 24 27 29-30 36 39 42 44-45",
+    "not a JWT: one of its parts is empty": "3 6 9 11 16 20 23 26 28 35 38 41 43 259 264 268 272 320 325 341-344",
+    "not a JWT: expected three dot-separated parts": "4 7 10 12-15 17 21 24 27 29-30 36 39 42 44-45",
     "the token's signature is not canonical base64url": "360-364",
     "the token's header is not canonical base64url": "365-366 372",
     "the token's payload is not canonical base64url": "368-369 371 373-375",

@@ -201,7 +201,7 @@ EXPIRED = "the ID token of `alice@example.com` has expired: its `exp` is 2026-11
         ({"iat": float(NOW)}, "the ID token's times are missing or not integers"),
         ({"iat": NOW + 61}, "the ID token is not valid yet"),
         ({"nbf": NOW + 61}, "the ID token is not valid yet"),
-        ({"iat": NOW + 61, "nbf": NOW}, "the ID token is issued in the future"),
+        ({"iat": NOW + 61, "nbf": NOW}, "the ID token was issued in the future"),
         ({"sub": ""}, "the ID token has no subject"),
         ({"sub": None}, "the ID token's `sub` is not a string"),
         ({"sub": 7}, "the ID token's `sub` is not a string"),
@@ -239,10 +239,10 @@ def test_a_claim_that_is_no_string_proves_nobody(verify: Verify) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (token(HEADER, CLAIMS) + ".", "the token has not the three parts of a signed token"),
+        (token(HEADER, CLAIMS) + ".", "not a JWT: expected three dot-separated parts"),
         (token(HEADER, CLAIMS) + "\n", "the token's signature is not canonical base64url"),
         (token(HEADER, CLAIMS) + "AA", SIGNATURE),
-        (token(HEADER, CLAIMS).rpartition(".")[0] + ".", "the token has an empty part"),
+        (token(HEADER, CLAIMS).rpartition(".")[0] + ".", "not a JWT: one of its parts is empty"),
         (token(HEADER, '{"iss":"a","iss":"b"}'), "the token's payload has two members of one name"),
         (token(HEADER, b"\xff"), "the token's payload is not UTF-8 text"),
         ("A" * 1_000_000, "the token is longer than 16384 bytes"),

@@ -267,14 +267,14 @@ def test_a_token_that_is_none_is_refused(world: World) -> None:
 
 CHANGES = {
     "DELETE FROM policy": "the ledger does not have the text of the policy",
-    "UPDATE policy SET text = replace(text, 'all', 'ALL')": "is not the one that decided",
-    "UPDATE policy SET text = 'nonsense'": "is not the one that decided",
-    "UPDATE policy SET text = '[1, 2]'": "is not the one that decided",
-    "UPDATE policy SET text = '[[1, 2]]'": "is not the one that decided",
-    "UPDATE policy SET text = '{}'": "is not the one that decided",
-    "UPDATE policy SET text = '7'": "is not the one that decided",
-    "UPDATE policy SET text = CAST(x'ff00' AS BLOB)": "is not the one that decided",
-    "UPDATE policy SET text = ''": "is not the one that decided",
+    "UPDATE policy SET text = replace(text, 'all', 'ALL')": "does not match its digest",
+    "UPDATE policy SET text = 'nonsense'": "does not match its digest",
+    "UPDATE policy SET text = '[1, 2]'": "does not match its digest",
+    "UPDATE policy SET text = '[[1, 2]]'": "does not match its digest",
+    "UPDATE policy SET text = '{}'": "does not match its digest",
+    "UPDATE policy SET text = '7'": "does not match its digest",
+    "UPDATE policy SET text = CAST(x'ff00' AS BLOB)": "does not match its digest",
+    "UPDATE policy SET text = ''": "does not match its digest",
 }
 
 

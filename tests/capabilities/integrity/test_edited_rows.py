@@ -54,7 +54,7 @@ def test_a_policy_that_was_rewritten_is_found(world: World) -> None:
     world.issue()
     world.check()
     edit(world.path, "UPDATE policy SET text = replace(text, 'forbid', 'permit')")
-    with pytest.raises(IntegrityError, match="is not the one that decided"):
+    with pytest.raises(IntegrityError, match="does not match its digest"):
         world.check()
 
 

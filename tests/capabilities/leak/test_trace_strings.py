@@ -293,7 +293,7 @@ def test_what_names_our_key_or_issuer_and_is_not_signed_by_us_is_no_alarm(world:
     )
     assert [stray.signed_by for stray in found.strays] == [None, None]
     assert {stray.reason for stray in found.strays} == {
-        "the token's signature does not verify",
+        "the token's signature is invalid",
         "the token is signed by a key that the ledger does not know",
     }
 
