@@ -117,7 +117,9 @@ def _of_authority(config: Config, remote: str) -> SeenState:
     address = parse_address(remote)
     owner = _server(address.path) if address.is_socket else None
     if owner == os.geteuid():
-        reason = f"the authority at {remote} runs as this user, and this user can read its memory and its files"
+        reason = (
+            f"the authority at {remote} runs as this user, and this user can read its memory and its files"
+        )
         return SeenState(Confinement.KEY_READABLE, reason)
     credential = _credential(config)
     reachable = owner is not None or not address.is_socket

@@ -54,6 +54,10 @@ def hand_out(
                 f"{command(f'jitid revoke {arguments}')}",
             ) from error
         if isinstance(error, OutputError):
-            subject = "the credential just made was" if len(ids) == 1 else f"the {len(ids)} credentials just made were"
+            subject = (
+                "the credential just made was"
+                if len(ids) == 1
+                else f"the {len(ids)} credentials just made were"
+            )
             error.add(f"{subject} revoked")
         raise

@@ -103,7 +103,9 @@ def _ended(count: int) -> str:
 
 def _described(leftover: Left) -> str:
     ending = (
-        "" if leftover.honoured_until is None else f", until {format_time(leftover.honoured_until)} at the latest"
+        ""
+        if leftover.honoured_until is None
+        else f", until {format_time(leftover.honoured_until)} at the latest"
     )
     if leftover.target == BY_HAND:
         return f"{leftover.jti} ({safe(leftover.seen)}{ending})"

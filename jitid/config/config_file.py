@@ -286,7 +286,9 @@ def _socket(document: Mapping[str, Any], label: str) -> tuple[dict[str, str], di
                 raise ConfigurationError(f"{where}: expected a login, a user id, or @GROUP")
             texts = value if name == "role" and isinstance(value, list) else [value]
             if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-                raise ConfigurationError(f"{where} must be {'a list of strings' if name == 'role' else 'a string'}")
+                raise ConfigurationError(
+                    f"{where} must be {'a list of strings' if name == 'role' else 'a string'}"
+                )
             try:
                 if name == "role":
                     roles[user] = tuple(one_of(text, ROLES) for text in texts)

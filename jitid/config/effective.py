@@ -107,8 +107,8 @@ class Trusted:
             return SettledGuardRail(value, trusted_origin)
         variable, remedy = self._named_by(origin)
         refused = (
-            f"`{setting.name}` stays {_value_text(setting, value)} ({safe(trusted_origin)}): {variable} cannot loosen a "
-            f"guard rail to {_value_text(setting, configured)} ({safe(origin)}); {remedy}"
+            f"`{setting.name}` stays {_value_text(setting, value)} ({safe(trusted_origin)}): {variable} cannot loosen "
+            f"a guard rail to {_value_text(setting, configured)} ({safe(origin)}); {remedy}"
         )
         return SettledGuardRail(value, trusted_origin, refused)
 

@@ -303,9 +303,7 @@ def place_of(folder: Folder, file: str) -> str:
 def must_hold_rules(folder: Folder) -> None:
     """Raise ConfigurationError if a folder has no policy."""
     if not folder.files:
-        raise ConfigurationError(
-            f"{quote(folder.path, 200)} has no {CEDAR} file", "name a policy folder"
-        )
+        raise ConfigurationError(f"{quote(folder.path, 200)} has no {CEDAR} file", "name a policy folder")
 
 
 def usable(folder: Folder) -> Policy:

@@ -86,10 +86,10 @@ SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
         Setting("ledger", "place", "the folder of ledger and keys"),
+        Setting("remote", "authority", "the address of a remote authority, instead of a local ledger"),
         Setting(
-            "remote", "authority", "the address of a remote authority, instead of a local ledger"
+            "remote_ca", "place", "the CA certificates (PEM) of the remote authority, instead of the system's"
         ),
-        Setting("remote_ca", "place", "the CA certificates (PEM) of the remote authority, instead of the system's"),
         Setting("remote_credential_file", "place", "the file of the credential for the remote authority"),
         Setting(
             "home",
@@ -106,10 +106,18 @@ SETTINGS: dict[str, Setting] = {
             "sensitivity", "sensitivity", "the sensitivity of a new task", "moderate", project="stricter"
         ),
         Setting("ttl", "duration", "the lifetime of a credential", 900, project="stricter"),
-        Setting("task_deadline", "duration", "the time until the deadline of a new task", 86_400, project="stricter"),
+        Setting(
+            "task_deadline",
+            "duration",
+            "the time until the deadline of a new task",
+            86_400,
+            project="stricter",
+        ),
         Setting("overlap", "duration", "the time for which a renewed credential stays valid", 30),
         _guard_rail("max", "count", "the maximum number of revocations without --yes", 100),
-        _guard_rail("max_issue", "count", "the maximum number of credentials of one command without --yes", 10_000),
+        _guard_rail(
+            "max_issue", "count", "the maximum number of credentials of one command without --yes", 10_000
+        ),
         *(
             _guard_rail(
                 f"sweep_standing_{sensitivity}",
@@ -120,10 +128,16 @@ SETTINGS: dict[str, Setting] = {
             for sensitivity, longest in zip(SENSITIVITIES, (28_800, 3_600, 900, 300), strict=True)
         ),
         _guard_rail(
-            "sweep_duplicates", "count", "the maximum number of live identities with the same agent, task and scopes", 25
+            "sweep_duplicates",
+            "count",
+            "the maximum number of live identities with the same agent, task and scopes",
+            25,
         ),
         _guard_rail(
-            "sweep_identities", "count", "the maximum number of live credentials that descend from one delegator", 100
+            "sweep_identities",
+            "count",
+            "the maximum number of live credentials that descend from one delegator",
+            100,
         ),
         _guard_rail(
             "sweep_agents_per_person", "count", "the maximum number of them per person on average", 80
@@ -167,7 +181,9 @@ SETTINGS: dict[str, Setting] = {
         _guard_rail(
             "approval_patience", "duration", "the time for which a request for approval stays open", 86_400
         ),
-        _guard_rail("recurs_tasks", "count", "the number of tasks from which an agent's name counts as recurring", 5),
+        _guard_rail(
+            "recurs_tasks", "count", "the number of tasks from which an agent's name counts as recurring", 5
+        ),
         _guard_rail(
             "recurs_days",
             "count",
@@ -181,9 +197,15 @@ SETTINGS: dict[str, Setting] = {
             (),
         ),
         Setting("publish_url", "url", "the address of the published files of `publish`"),
-        _guard_rail("publish_lifetime", "duration", "the time for which verifiers may use a status list", 900),
         _guard_rail(
-            "retain_rows", "duration", "the time for which `prune` keeps ended records", 30 * 86_400, strict="most"
+            "publish_lifetime", "duration", "the time for which verifiers may use a status list", 900
+        ),
+        _guard_rail(
+            "retain_rows",
+            "duration",
+            "the time for which `prune` keeps ended records",
+            30 * 86_400,
+            strict="most",
         ),
         _guard_rail(
             "retain_evidence",
@@ -213,9 +235,7 @@ SETTINGS: dict[str, Setting] = {
             "serve_long_time", "duration", "the maximum time for an answer that reads the whole ledger", 900
         ),
         _guard_rail("serve_stop", "duration", "the time for open requests to finish when `serve` stops", 30),
-        _guard_rail(
-            "serve_hung", "duration", "the silence after which a worker of `serve` is replaced", 30
-        ),
+        _guard_rail("serve_hung", "duration", "the silence after which a worker of `serve` is replaced", 30),
         Setting("format", "format", "the output format", project="yes"),
         Setting("color", "colour", "the use of colours", "auto", project="yes"),
     )
@@ -348,7 +368,9 @@ def _url(text: str) -> str:
     host = address.partition("/")[0]
     plain = text.isascii() and text.isprintable() and not set(text) & set(' "\\<>^`{|}?#@')
     if scheme not in ("https", "http") or not colon or not host or not plain:
-        raise ConfigurationError(f"{quote(text, 200)} is not a web address", "such as https://jitid.example.com")
+        raise ConfigurationError(
+            f"{quote(text, 200)} is not a web address", "such as https://jitid.example.com"
+        )
     return text.rstrip("/")
 
 

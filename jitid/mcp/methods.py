@@ -59,7 +59,9 @@ class McpServer:
                 raise MessageError(INVALID_REQUEST, "the session must begin with `initialize`", request.id)
             case "tools/list":
                 if request.params.get("cursor") is not None:
-                    raise MessageError(INVALID_PARAMS, "the list has only one page, so `cursor` is invalid", request.id)
+                    raise MessageError(
+                        INVALID_PARAMS, "the list has only one page, so `cursor` is invalid", request.id
+                    )
                 return {"tools": [tool.listed() for tool in TOOLS.values()]}
             case "tools/call":
                 return self._call(request)
@@ -84,9 +86,7 @@ class McpServer:
         name, arguments = request.params.get("name"), request.params.get("arguments", {})
         tool = TOOLS.get(name) if isinstance(name, str) else None
         if tool is None:
-            raise MessageError(
-                INVALID_PARAMS, f"unknown tool; the tools are: {', '.join(TOOLS)}", request.id
-            )
+            raise MessageError(INVALID_PARAMS, f"unknown tool; the tools are: {', '.join(TOOLS)}", request.id)
         if not isinstance(arguments, dict):
             raise MessageError(INVALID_PARAMS, "`arguments` is not an object", request.id)
         try:
@@ -280,7 +280,9 @@ def read(line: bytes | None) -> Request | None:
     except strict_json.StrictJSONError as error:
         raise MessageError(PARSE_ERROR, str(error)) from None
     if isinstance(message, list):
-        raise MessageError(INVALID_REQUEST, "batches are not supported: write each message on a separate line")
+        raise MessageError(
+            INVALID_REQUEST, "batches are not supported: write each message on a separate line"
+        )
     if not isinstance(message, dict):
         raise MessageError(INVALID_REQUEST, "the message is not an object")
     id_ = message.get("id")

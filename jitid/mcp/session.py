@@ -112,7 +112,8 @@ class AgentSession:
         request = self._request(arguments, arguments.agent)
         if not request.audiences:
             raise UsageError(
-                "the request names no service for the token", "name it in `audiences`, among the `may_audience` of whoami"
+                "the request names no service for the token",
+                "name it in `audiences`, among the `may_audience` of whoami",
             )
         self._must_have_room()
         self._must_have_a_turn()

@@ -72,7 +72,8 @@ def _hint(error: JitidError) -> str | None:
             return "request_identity requests this approval"
         from jitid.capabilities.issue.approval_request import a_member
 
-        return f"{a_member(error.missing)} must approve: jitid approve grant {error.requests[0]}; then repeat this call unchanged"
+        command = f"jitid approve grant {error.requests[0]}"
+        return f"{a_member(error.missing)} must approve: {command}; then repeat this call unchanged"
     return None if error.hint is None else safe(in_terms_of_tools(error.hint))
 
 
@@ -246,7 +247,11 @@ def denial(error: PolicyDeniedError) -> dict[str, Any]:
 
 
 HANDED_BACK = _output_schema(
-    {"id": _TEXT, "ended": {**_NUMBER, "description": "The number of revoked credentials."}, "identities": _NUMBER},
+    {
+        "id": _TEXT,
+        "ended": {**_NUMBER, "description": "The number of revoked credentials."},
+        "identities": _NUMBER,
+    },
     offline_until={
         **_TEXT,
         "description": f"The latest expiry of signed tokens; offline verifiers accept them for {LEEWAY_TEXT} more.",

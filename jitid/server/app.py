@@ -120,7 +120,9 @@ class App:
             route = self._route(scope)
             record.route = route.path
             if self._working > self._most and route.path != "/healthz":
-                raise LimitedError("too many requests are in progress here; nothing was done", "try again soon")
+                raise LimitedError(
+                    "too many requests are in progress here; nothing was done", "try again soon"
+                )
             if route.path in _OPEN:
                 self._keep_pace(scope)
             endpoint = self._direct.get(id(route))

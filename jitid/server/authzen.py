@@ -272,9 +272,7 @@ def _text(part: Mapping[str, Any], name: str, member: str) -> str:
 
 def _token(subject: Mapping[str, Any], kind: str, id_: str) -> Secret:
     if kind != "token":
-        raise UsageError(
-            "the subject must be a credential, not a name: its type must be `token`"
-        )
+        raise UsageError("the subject must be a credential, not a name: its type must be `token`")
     properties = subject.get("properties", {})
     token = properties.get("token", id_) if type(properties) is dict else None
     if type(token) is not str or not token:

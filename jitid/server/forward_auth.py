@@ -143,7 +143,9 @@ def routes(service: Service) -> list[BaseRoute]:
             if credential.kind not in TOKENS:
                 raise InvalidCredentialError(recognise_token.NO_RIGHT)
             if credential.token_use == TokenUse.IDENTITY:
-                raise InvalidCredentialError("an identity token is valid only at the authority, not at a service")
+                raise InvalidCredentialError(
+                    "an identity token is valid only at the authority, not at a service"
+                )
             if action is None:
                 return credential
             # Each use is recorded. The rate limit belongs to the shown identity, apart from its holder's own limit.

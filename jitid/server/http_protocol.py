@@ -138,7 +138,9 @@ class BoundedProtocol(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._lingers = True
         except httptools.HttpParserError:
-            self._refuse(self._refused or RequestError(400, "the request is not an HTTP request; nothing was done"))
+            self._refuse(
+                self._refused or RequestError(400, "the request is not an HTTP request; nothing was done")
+            )
             return
         if self._in_headers:
             # The parser reports a header only when it is complete.
@@ -207,7 +209,9 @@ class BoundedProtocol(asyncio.Protocol):
             self._stop(self._too_large_body())
         if self._parser.should_upgrade() and (coding is not None or (length is not None and int(length))):
             # The parser treats the body as data of the other protocol, so the request would be performed without it.
-            self._stop(RequestError(400, "a request with a body must not request an upgrade; nothing was done"))
+            self._stop(
+                RequestError(400, "a request with a body must not request an upgrade; nothing was done")
+            )
         if len(self._pipeline) >= _MOST_PIPELINED:
             self._stop(RequestError(400, "too many requests were sent at once"))
         self.deadline = monotonic() + self._limits.time
@@ -425,6 +429,4 @@ def _addresses(transport: asyncio.Transport) -> tuple[tuple[str, int | None] | N
 
 
 def _too_large_headers(limit: int) -> RequestError:
-    return RequestError(
-        431, f"the request line and headers are larger than {limit} bytes; nothing was done"
-    )
+    return RequestError(431, f"the request line and headers are larger than {limit} bytes; nothing was done")

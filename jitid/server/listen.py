@@ -54,7 +54,9 @@ def parse_bind(text: str) -> tuple[str, int]:
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     # At most five digits, since `int` is slow for long texts.
     if not host or not (port.isascii() and port.isdigit() and len(port) <= 5) or int(port) > 65_535:
-        raise UsageError(f"{quote(text, 200)} is not an address with a port", "such as 127.0.0.1:8477 or [::1]:8477")
+        raise UsageError(
+            f"{quote(text, 200)} is not an address with a port", "such as 127.0.0.1:8477 or [::1]:8477"
+        )
     return host, int(port)
 
 
@@ -198,7 +200,8 @@ def _clear(path: str) -> None:
         except OSError:
             pass
     raise StorageError(
-        f"another process listens at {quote(path, 200)} already", "stop it, or choose another path with --socket"
+        f"another process listens at {quote(path, 200)} already",
+        "stop it, or choose another path with --socket",
     )
 
 

@@ -58,7 +58,10 @@ _ERROR: Schema = {
                 "message": {"type": "string", "description": "The fault, and the state that is unchanged."},
                 "hint": {"type": ["string", "null"], "description": "The next step."},
                 "retryable": {"type": "boolean"},
-                "exit": {"type": "integer", "description": "The exit status of the command line for this error."},
+                "exit": {
+                    "type": "integer",
+                    "description": "The exit status of the command line for this error.",
+                },
                 "unsure": {
                     "type": "boolean",
                     "description": "Whether the outcome is unknown; absent if nothing was done.",

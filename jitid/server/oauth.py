@@ -379,9 +379,7 @@ def _audiences(form: OAuthForm) -> tuple[str, ...]:
     """Return the audiences of the token; at least one is required (RFC 8707, section 2)."""
     resources, audiences = form.many("resource"), form.many("audience")
     if not resources and not audiences:
-        raise OAuthError(
-            "invalid_target", "the token has no audience: add a resource or an audience"
-        )
+        raise OAuthError("invalid_target", "the token has no audience: add a resource or an audience")
     for resource in resources:
         try:
             absolute = bool(urlsplit(resource).scheme) and "#" not in resource
@@ -405,7 +403,9 @@ def _details(text: str | None) -> tuple[str, ...]:
         if not all(
             type(detail) is dict and type(detail.get("type")) is str and detail["type"] for detail in details
         ):
-            raise strict_json.StrictJSONError("each of the authorization_details must be an object with a type")
+            raise strict_json.StrictJSONError(
+                "each of the authorization_details must be an object with a type"
+            )
         return tuple([strict_json.dumps(detail) for detail in details])
     except strict_json.StrictJSONError as error:
         raise OAuthError("invalid_authorization_details", str(error)) from None

@@ -234,9 +234,7 @@ def credentials_of(body: bytes) -> OAuthForm:
     for parameter in _CREDENTIAL.finditer(body):
         name = unquote_to_bytes(parameter[1]).decode("ascii")
         if name in credentials:
-            raise UnauthenticatedError(
-                "an authentication parameter occurs twice; nothing was done"
-            )
+            raise UnauthenticatedError("an authentication parameter occurs twice; nothing was done")
         try:
             credentials[name] = _decoded((parameter[2] or b"").decode("ascii"))
         except (OAuthError, UnicodeDecodeError):

@@ -340,7 +340,9 @@ class Service:
                         yield piece
                 await future
         except TimeoutError:
-            raise StorageError("the answer takes longer than this service allows", "request less at once") from None
+            raise StorageError(
+                "the answer takes longer than this service allows", "request less at once"
+            ) from None
         finally:
             ended = True
             while not pieces.empty():
@@ -500,6 +502,7 @@ def _idempotency_key(request: Request) -> str | None:
         return None
     if not 0 < len(header) <= _LONGEST_KEY or not all("!" <= character <= "~" for character in header):
         raise RequestError(
-            400, f"the Idempotency-Key must be 1 to {_LONGEST_KEY} characters of printable ASCII, without spaces"
+            400,
+            f"the Idempotency-Key must be 1 to {_LONGEST_KEY} characters of printable ASCII, without spaces",
         )
     return str(header)

@@ -437,8 +437,8 @@ class Channel:
             raise IntegrityError(
                 f"the server at {self._address} did not prove its identity: "
                 f"{(error.verify_message or 'certificate not valid').lower()}; nothing was sent",
-                "the certificate is invalid, or another server intercepts the connection; this check cannot be disabled; "
-                f"to accept {self.words.service}'s own certificates: {self.words.authorities}",
+                "the certificate is invalid, or another server intercepts the connection; the check cannot be "
+                f"disabled; to accept {self.words.service}'s own certificates: {self.words.authorities}",
             ) from error
         except ssl.SSLError as error:
             sock.close()

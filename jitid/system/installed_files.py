@@ -194,7 +194,7 @@ def _root() -> str:
         if os.path.isfile(os.path.join(root, "completions", _SOURCES["bash"])):
             return root
     raise NotFoundError(
-        "this installation of jitid has no completions and man pages", "install jitid again from its wheel"
+        "this installation of jitid has no completions and man pages", "install it again, from its wheel"
     )
 
 

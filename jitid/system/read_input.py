@@ -223,9 +223,7 @@ def unreadable(path: str, label: str, error: OSError) -> UsageError:
     """Return the error for a file that cannot be opened or read."""
     if MARK in path:
         # The mark is invisible, so the error must name it. The word may even be an id, and not a file.
-        return UsageError(
-            f"{label} cannot be read: its name has a byte order mark (U+FEFF)", "type it again"
-        )
+        return UsageError(f"{label} cannot be read: its name has a byte order mark (U+FEFF)", "type it again")
     reason = (error.strerror or "error").lower()
     return UsageError(
         f"{label} cannot be read from {quote(path)}: {reason}",

@@ -125,9 +125,7 @@ class AgentConnection:
 
 
 def _unclear() -> StorageError:
-    return StorageError(
-        "the answer of the ssh-agent is not of its protocol", "check SSH_AUTH_SOCK"
-    )
+    return StorageError("the answer of the ssh-agent is not of its protocol", "check SSH_AUTH_SOCK")
 
 
 @contextmanager

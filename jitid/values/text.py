@@ -93,7 +93,9 @@ def refuse_token(text: str, label: str) -> None:
 def token_warning(text: str) -> str | None:
     """Return advice for a word of a command line that may be a token; None for any other word."""
     if name_holds_token(text) or _may_be_a_token(text[: MAX_TOKEN + 1]):
-        return "the token is now in the shell's history: revoke it; pass tokens on standard input or in a file"
+        return (
+            "the token is now in the shell's history: revoke it; pass tokens on standard input or in a file"
+        )
     return None
 
 

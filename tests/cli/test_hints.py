@@ -122,7 +122,7 @@ def test_a_word_that_is_no_id_leads_to_the_option_that_takes_it(
         (
             '{"agent": "no!"}',
             2,
-            "line 2: the agent name `no!` has a character that no name can have; nothing was issued",
+            "line 2: the agent name `no!` has an invalid character; nothing was issued",
         ),
         ('{"sensitivity": "critical"}', 4, "line 2: denied: "),
     ],

@@ -337,7 +337,7 @@ def test_whoever_cannot_federate_is_told(tmp_path: Path) -> None:
     shell.good(*ISSUE)
     done = shell.run("publish", "out")
     assert done.returncode == 0
-    assert "is no address" in done.stderr
+    assert "is not a web address" in done.stderr
     assert "setting publish_url" in done.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["jitid.json", "jwks.json"]
     far = tmp_path / "far"
@@ -388,7 +388,7 @@ def test_two_publishers_do_not_mix(shell: Shell, tmp_path: Path) -> None:
     with PublicFolder(str(tmp_path / "out"), 1.0):
         done = shell.run("--timeout", "1s", "publish", "out")
     assert done.returncode == 5
-    assert "somebody else publishes" in done.stderr
+    assert "another process publishes" in done.stderr
     published(shell)
 
 

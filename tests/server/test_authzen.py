@@ -76,7 +76,7 @@ def test_the_type_of_a_resource_belongs_to_its_name(asked: Asked) -> None:
         ({"resource": {"type": "resource", "id": "acme/api"}}, "no scope of the credential covers"),
         ({"subject": {"type": "user", "id": "alice"}}, "proved by a credential and never named"),
         ({"subject": {"type": "token", "id": "nonsense"}}, "three parts"),
-        ({"subject": {"type": "token", "id": "x", "properties": {"token": 7}}}, "is no text"),
+        ({"subject": {"type": "token", "id": "x", "properties": {"token": 7}}}, "is not a string"),
     ],
     ids=str,
 )

@@ -85,7 +85,7 @@ def test_a_port_that_is_taken_is_said_to_be(tmp_path: Path) -> None:
         port = served.address[1]
         done = Shell(tmp_path).run("serve", "--bind", f"127.0.0.1:{port}")
         assert done.returncode == 5
-        assert f"somebody else listens on 127.0.0.1, port {port}" in done.stderr
+        assert f"another process listens on 127.0.0.1, port {port}" in done.stderr
 
 
 def test_a_request_is_a_line_of_the_log_without_its_path(tmp_path: Path) -> None:

@@ -553,7 +553,8 @@ def decode_error(document: object) -> JitidError:
     facts = document.get("error") if isinstance(document, Mapping) else None
     if not isinstance(facts, Mapping) or not isinstance(facts.get("message"), str):
         return StorageError(
-            "the answer is not from an authority of jitid", "is --remote the address of an authority, and not of a proxy?"
+            "the answer is not from an authority of jitid",
+            "is --remote the address of an authority, and not of a proxy?",
         )
     message = facts["message"]
     hint = facts["hint"] if isinstance(facts.get("hint"), str) else None

@@ -403,7 +403,7 @@ class Tagged:
         # Not every JSON value can be a key.
         record = self._by_tag.get(tag) if type(tag) is str else None
         if record is None:
-            raise UnfitError(f"expected an object with one of these types: {', '.join(self._by_tag)}")
+            raise UnfitError(f"expected an object whose type is one of: {', '.join(self._by_tag)}")
         return record.decode(raw)
 
     def schema(self, definitions: Definitions) -> Schema:
@@ -604,7 +604,9 @@ class Given:
             if not all(_is_name(name) for name in raw):
                 raise UnfitError("the name of each part of a secret must be visible ASCII")
             if not all(_is_part(part) for part in raw.values()):
-                raise UnfitError(f"each part must be text of at most {_PART} characters, without control characters")
+                raise UnfitError(
+                    f"each part must be text of at most {_PART} characters, without control characters"
+                )
             return Secret(raw)
         if type(raw) is not str or not raw or len(raw) > _TOKEN_LENGTH:
             raise UnfitError(f"expected a token of at most {_TOKEN_LENGTH} characters")
