@@ -98,7 +98,7 @@ SETTINGS: dict[str, Setting] = {
         ),
         Setting("issuer", "issuer", "the issuer of a new ledger's credentials (`iss`)"),
         Setting("trust_domain", "trust domain", "the SPIFFE trust domain of a new ledger"),
-        Setting("audience", "audiences", "the audiences of credentials, and those that `verify` expects", ()),
+        Setting("audience", "audiences", "the audiences of new credentials and of `verify`", ()),
         Setting("task", "name", "the task of `issue`", project="yes"),
         Setting("agent", "name", "the acting agent", "agent", project="yes"),
         Setting("purpose", "text", "the purpose of a new task", project="yes"),

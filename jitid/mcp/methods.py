@@ -152,10 +152,10 @@ TOOLS: Mapping[str, Tool] = {
         ),
         Tool(
             "what_may_i_do",
-            "What may I do",
-            "Check whether request_identity would permit a request, without issuing. The answer has the values that "
-            "would be granted, or the reason for the denial and a request that would pass. Without arguments it checks "
-            "an identity with your own name, without scopes and audiences.",
+            "Check a request",
+            "Check whether request_identity would permit a request, without issuing. The answer has the granted values, "
+            "or the reason for the denial and a request that would pass. Without arguments it checks an identity with "
+            "your own name, without scopes and audiences.",
             tool_answers.IdentityQuestion,
             tool_answers.DECISION,
             _LOOKS,
@@ -175,8 +175,8 @@ TOOLS: Mapping[str, Tool] = {
         Tool(
             "hand_back",
             "Hand an identity back",
-            "Revoke an identity that descends from yours, with all its descendants, as soon as it is no longer "
-            "needed. Or revoke your own identity as your last step. This cannot be undone.",
+            "Revoke an identity that descends from yours, with all its descendants, once it is no longer needed. Or "
+            "revoke your own identity as your last step. This cannot be undone.",
             tool_answers.OneIdentity,
             tool_answers.HANDED_BACK,
             {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": True},

@@ -329,8 +329,8 @@ class IdentityQuestion(Declared):
     )
     may_kind: tuple[str, ...] = opts(
         MAY_KIND,
-        help="The kinds of credential that the identity may obtain, as KIND or KIND:TEMPLATE, among those that you "
-        "may obtain. Default: jwt and opaque.",
+        help="The kinds of credential that the identity may obtain, as KIND or KIND:TEMPLATE, among the "
+        "kinds that you may obtain. Default: jwt and opaque.",
         default=(),
         most=32,
     )

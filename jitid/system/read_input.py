@@ -237,6 +237,6 @@ def unreadable_hint(path: str, error: OSError) -> str | None:
         return None
     return (
         "only the user of `jitid run` can read this token, which is in memory; for a command of another user, set "
-        "JITID_PARENT_FILE to a file of that user with the token, and JITID_REMOTE to an authority on loopback: "
+        "JITID_PARENT_FILE to that user's own file with the token; set JITID_REMOTE to an authority on loopback: "
         "see jitid-run(1)"
     )
