@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jitid.operation.base import Operation
 
-_ACTS: Mapping[str, str] = {
+ACTS: Mapping[str, str] = {
     "AbandonAttachment": "revoke an attached credential",
     "AbandonRenewal": "undo a renewal",
     "AddDelegator": "add a delegator",
@@ -93,4 +93,4 @@ _ACTS: Mapping[str, str] = {
 
 def act_of(kind: type[Operation[Any]]) -> str:
     """Return the act of an operation as a verb with its object."""
-    return _ACTS.get(kind.__name__) or re.sub(r"(?<!^)([A-Z])", r" \1", kind.__name__).lower()
+    return ACTS.get(kind.__name__) or re.sub(r"(?<!^)([A-Z])", r" \1", kind.__name__).lower()

@@ -153,9 +153,9 @@ TOOLS: Mapping[str, Tool] = {
         Tool(
             "what_may_i_do",
             "Check a request",
-            "Check whether request_identity would permit a request, without issuing. The answer has the granted values, "
-            "or the reason for the denial and a request that would pass. Without arguments it checks an identity with "
-            "your own name, without scopes and audiences.",
+            "Check whether request_identity would permit a request, without issuing. The answer has the granted "
+            "values, or the reason for the denial and a request that would pass. Without arguments it checks an "
+            "identity with your own name, without scopes and audiences.",
             tool_answers.IdentityQuestion,
             tool_answers.DECISION,
             _LOOKS,
