@@ -58,7 +58,7 @@ def test_what_nobody_decided_on_is_refused(world: World) -> None:
     [
         (
             ("issuer",),
-            inventory_operations.Revoke(selection=Selection(agents=("a",)), most=None),
+            inventory_operations.Revoke(selection=Selection(delegators=("user:eve",)), most=None),
             "permission denied: `user:bob` needs the role `responder` to revoke; nothing was changed",
         ),
         (

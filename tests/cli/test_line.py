@@ -52,7 +52,7 @@ def test_a_token_on_a_line_is_reported_even_if_another_value_is_invalid(name: st
             field.name: TOKEN if field is place else True if field.type is None else bad for field in places
         }
         values = {field.name: [texts[field.name]] if field.many else texts[field.name] for field in places}
-        with pytest.raises(UsageError, match="a token was given"):
+        with pytest.raises(UsageError, match="a token was passed"):
             bound(Line(verb, values, {}), {}, Invocation())
 
 

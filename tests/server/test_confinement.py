@@ -236,7 +236,7 @@ def test_a_command_under_the_uid_of_the_person_who_started_it_may_be_that_person
     inside = {"JITID_REMOTE": address, "JITID_STARTED_BY": str(uid)}
     status, state, reason = machine.person.state(**inside)
     assert (status, state) == ("ok", "person impersonable")
-    assert reason.startswith("this user started the command with a credential")
+    assert reason.startswith("this user started the command with their own credential")
     assert machine.agent.state(**inside)[1] == "confined"
 
 

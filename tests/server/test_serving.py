@@ -77,7 +77,7 @@ def test_the_counters_of_all_workers_are_added_up(tmp_path: Path) -> None:
 def test_without_tls_it_listens_on_loopback_alone(tmp_path: Path, place: str) -> None:
     done = Shell(tmp_path).run("serve", "--bind", place)
     assert done.returncode == 2
-    assert "without TLS there is only loopback" in done.stderr
+    assert "is not loopback, and requires TLS" in done.stderr
 
 
 def test_a_port_that_is_taken_is_said_to_be(tmp_path: Path) -> None:

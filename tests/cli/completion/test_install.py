@@ -283,7 +283,7 @@ def test_an_installation_without_its_files_says_so(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(
         installed_files, "__file__", str(tmp_path / "lib" / "jitid" / "system" / "installed_files.py")
     )
-    with pytest.raises(NotFoundError, match="came without its completions"):
+    with pytest.raises(NotFoundError, match="has no completions"):
         installed_files.installed({"HOME": "/"})
 
 
