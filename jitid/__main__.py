@@ -101,7 +101,7 @@ def _described(error: BaseException) -> tuple[str, str | None, int, str]:
     if fault is not None:
         return *fault, 2, "configuration"
     # The message of a foreign exception may quote its input, so only its type is shown.
-    hint = None if _debugs() else "the same command with --debug shows where it comes from"
+    hint = None if _debugs() else "to see its origin, repeat the command with --debug"
     return f"internal error: {type(error).__name__}; this is a bug", hint, 1, "internal"
 
 

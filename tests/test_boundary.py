@@ -123,7 +123,7 @@ def test_a_version_that_does_not_fit_is_named_with_the_command_that_repairs_it(
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: typer\nVersion: 0.29.2\n")
     done = run(tmp_path, *line, typer="raise TypeError('changed')\n")
     assert done.returncode == 2
-    assert "jitid needs typer<0.29,>=0.27.3 (0.29.2 is installed)" in done.stderr
+    assert "jitid requires typer<0.29,>=0.27.3 (0.29.2 is installed)" in done.stderr
     assert f"hint: {sys.executable} -m pip install 'typer<0.29,>=0.27.3'\n" in done.stderr
     assert "Traceback" not in done.stderr
 

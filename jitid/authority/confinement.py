@@ -66,7 +66,7 @@ def _of_ledger(config: Config) -> SeenState:
     if ledger_place.in_database:
         return SeenState(
             Confinement.KEY_READABLE,
-            f"the configuration has the address of {ledger_place.shown()}, and so the ledger itself",
+            f"the configuration has the address of {ledger_place.shown()}, which gives access to the ledger",
         )
     try:
         os.lstat(ledger_place.home)
@@ -89,7 +89,7 @@ def _of_folder(path: str) -> SeenState | None:
     for ledger_path in (path, keys, database):
         if _is_own(ledger_path) or _may(ledger_path, os.W_OK):
             return SeenState(
-                Confinement.KEY_READABLE, f"this user can write {ledger_path}, and so the ledger itself"
+                Confinement.KEY_READABLE, f"this user can write {ledger_path}, and so change the ledger"
             )
     return None
 
@@ -117,7 +117,9 @@ def _of_authority(config: Config, remote: str) -> SeenState:
     address = parse_address(remote)
     owner = _server(address.path) if address.is_socket else None
     if owner == os.geteuid():
-        reason = f"the authority at {remote} runs under this user, who can read its memory and its files"
+        reason = (
+            f"the authority at {remote} runs as this user, and this user can read its memory and its files"
+        )
         return SeenState(Confinement.KEY_READABLE, reason)
     credential = _credential(config)
     reachable = owner is not None or not address.is_socket
@@ -128,8 +130,8 @@ def _of_authority(config: Config, remote: str) -> SeenState:
     # How the kernel identifies this user, without a credential.
     bare = _whoami(config, bare=True) if owner is not None else None
     if bare is not None:
-        caller = f"{bare.delegator or bare.caller} at {remote}, without any credential"
-        return SeenState(Confinement.PERSON_IMPERSONABLE, f"every process of this user is {caller}")
+        caller = f"{bare.delegator or bare.caller} at {remote}, without a credential"
+        return SeenState(Confinement.PERSON_IMPERSONABLE, f"every process of this user acts as {caller}")
     if whoami is not None and whoami.agent is None and credential is not None:
         return SeenState(
             Confinement.PERSON_IMPERSONABLE,
@@ -139,15 +141,15 @@ def _of_authority(config: Config, remote: str) -> SeenState:
         # The command does not get the path of that credential, but it can search for the file.
         return SeenState(
             Confinement.PERSON_IMPERSONABLE,
-            f"this user started the command with a credential for {remote} of their own, and can read it",
+            f"this user started the command with their own credential for {remote}, and can read it",
         )
     if whoami is not None:
-        return SeenState(Confinement.CONFINED, f"{remote} serves this user only as the agent {whoami.agent}")
+        return SeenState(Confinement.CONFINED, f"{remote} accepts this user only as the agent {whoami.agent}")
     if not reachable:
         return SeenState(
             Confinement.CONFINED, f"this user can neither read the signing key nor connect to {remote}"
         )
-    return SeenState(Confinement.CONFINED, f"{remote} serves no process of this user without a credential")
+    return SeenState(Confinement.CONFINED, f"{remote} requires a credential from every process of this user")
 
 
 def _credential(config: Config) -> ClientCredential | None:

@@ -5,13 +5,14 @@ An operation that declares no callers is refused.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from enum import StrEnum
 from functools import lru_cache
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin
 
+from jitid.authority.operation_act import act_of
 from jitid.authority.wire.codec import fields_of
 from jitid.capabilities.access import operations as access
 from jitid.capabilities.access.authenticate import must_hold
@@ -107,7 +108,7 @@ def check(look: Look, caller: Caller, operation: Operation[Any]) -> None:
     for path in tokens_of(cast("type", type(operation))):
         use = USES.get(path)
         if use is None:
-            raise RefusedError(f"what the token at {path} is used for is not declared")
+            raise RefusedError(f"the use of the token at {path} is not declared")
         if use in (TokenRight.RIGHT, TokenRight.EXCHANGED):
             rights += [(use, token) for token in _at(operation, path.split(".")[1:])]
     if not rights:
@@ -147,14 +148,14 @@ def must_permit_exchange(caller: Caller, credential: Credential, operation: Exch
     if actor.get("sub") != caller.name:
         raise ShownError(
             f"the token does not let {label(caller.name)} exchange it; nothing was changed",
-            f"its holder says so when the token is issued: --may-act {caller.name}=AUDIENCE",
+            f"issue a token that allows it: --may-act {caller.name}=AUDIENCE",
         )
     beyond = audience.uncovered(actor["audience"], operation.request.audiences)
     if beyond:
         raise ShownError(
             f"the token does not let {label(caller.name)} reach {', '.join(map(quote, beyond[:5]))}; "
             "nothing was changed",
-            f"it may reach {', '.join(map(quote, actor['audience'][:5]))}",
+            f"allowed audiences: {', '.join(map(quote, actor['audience'][:5]))}",
         )
 
 
@@ -207,7 +208,7 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
     check(look, caller, operation)
     if getattr(operation, "accept_clock", False) and "admin" not in caller.roles:
         # All callers share the time mark: moving it can expire the credentials of others.
-        raise _refusal(caller, ("admin",), "to accept the clock as it is")
+        raise _refusal(caller, ("admin",), "accept a clock that jumped", changes=True)
     _must_not_last(caller, operation)
     has_role = not caller.roles.isdisjoint(operation.roles)
     names_task = operation.names_task()
@@ -222,7 +223,7 @@ def allowed(look: Look, caller: Caller, operation: ops.Operation[ops.Result]) ->
             narrowed = _narrowed(snapshot, caller, operation)
         if narrowed is not None:
             return narrowed
-    raise _refusal(caller, operation.roles, f"to ask for {type(operation).__name__}")
+    raise _refusal(caller, operation.roles, act_of(type(operation)), changes=not operation.is_reading)
 
 
 def must_have_duty(caller: Caller, kind: type[ops.Operation[Any]]) -> None:
@@ -236,7 +237,7 @@ def must_have_duty(caller: Caller, kind: type[ops.Operation[Any]]) -> None:
         return
     spends = BOOTSTRAP in caller.roles and BOOTSTRAP not in kind.roles
     if spends or not (kind.for_anybody or kind.for_own or not caller.roles.isdisjoint(kind.roles)):
-        raise _refusal(caller, kind.roles, f"to ask for {kind.__name__}")
+        raise _refusal(caller, kind.roles, act_of(kind), changes=kind.effect != ops.READS)
 
 
 def must_still_be(
@@ -258,8 +259,8 @@ def must_still_be(
         resolved = allowed(lambda: nullcontext(transaction), caller, operation)
         if any(getattr(resolved, name) != getattr(permitted, name) for name in permitted.fields):
             raise RefusedError(
-                "what this is about has changed meanwhile; nothing was changed",
-                "look again, and repeat the command",
+                "the objects of this request have changed meanwhile; nothing was changed",
+                "check them again, then repeat the command",
             )
 
 
@@ -279,8 +280,8 @@ def _must_prove(caller: Caller, operation: ops.Operation[Any]) -> None:
     requests = getattr(operation, "requests", None) or (getattr(operation, "request", None),)
     if any(getattr(request, name, None) for request in requests for name in _SET_BY_AUTHORITY):
         raise RefusedError(
-            f"{caller.name} may not say itself who is proved to delegate; nothing was changed",
-            "give the token that proves it",
+            f"{label(caller.name)} may not set the result of a token check; nothing was changed",
+            "pass the token itself: the authority verifies it",
         )
 
 
@@ -294,8 +295,8 @@ def _must_not_last(caller: Caller, operation: ops.Operation[Any]) -> None:
     from jitid.capabilities.trust.x509_authority import LIFETIME
 
     if operation.lifetime > LIFETIME and "admin" not in (caller.roles or ()):
-        request = f"a revocation list that counts for longer than {format_duration(LIFETIME)}"
-        raise _refusal(caller, ("admin",), request)
+        act = f"sign a revocation list that is valid for more than {format_duration(LIFETIME)}"
+        raise _refusal(caller, ("admin",), act, changes=False)
 
 
 def has_role(caller: Caller | None, kind: type[ops.Operation[Any]]) -> bool:
@@ -303,19 +304,25 @@ def has_role(caller: Caller | None, kind: type[ops.Operation[Any]]) -> bool:
     return caller is None or caller.roles is None or not caller.roles.isdisjoint(kind.roles)
 
 
-def _refusal(caller: Caller, roles: Collection[str], request: str) -> RefusedError:
+def _refusal(caller: Caller, roles: Collection[str], act: str, *, changes: bool) -> RefusedError:
+    unchanged = "; nothing was changed" if changes else ""
     # The bootstrap credential has no right but its own, even to the operations of every caller.
-    needed = " or ".join(sorted(roles or ({"admin"} if BOOTSTRAP in (caller.roles or ()) else ())))
+    needed = sorted(roles or ({"admin"} if BOOTSTRAP in (caller.roles or ()) else ()))
     if not needed:
         return RefusedError(
-            f"{caller.name} may not be served: no role gives the right {request}; nothing was changed",
-            "only the authority itself, or a caller whom it concerns, may; such as the holder of a credential",
+            f"permission denied: no role allows {label(caller.name)} to {act}{unchanged}",
+            "only the authority may do it, or the owner of the object, such as the holder of a credential",
         )
     held_roles = ", ".join(sorted(caller.roles or ())) or "none"
     return RefusedError(
-        f"{caller.name} may not be served: {request} needs the role {needed}; nothing was changed",
-        f"the roles of this caller: {held_roles}; whoever has the role admin grants others: jitid access grant",
+        f"permission denied: {label(caller.name)} needs the role {_either(needed)} to {act}{unchanged}",
+        f"the roles of this caller: {held_roles}; an admin grants roles: jitid access grant",
     )
+
+
+def _either(roles: Sequence[str]) -> str:
+    *others, last = [f"`{role}`" for role in roles]
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _is_own(snapshot: View, ledger_names: Names, caller: Caller, operation: ops.Operation[Any]) -> bool:

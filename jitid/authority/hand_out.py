@@ -49,11 +49,15 @@ def hand_out(
         except JitidError as failure:
             arguments = ids[0] if len(ids) == 1 else f"--task {issued[0].task}"
             raise StorageError(
-                f"what was just made could be neither handed out nor revoked: {failure.message}",
-                f"end it before it expires at {format_time(issued[0].expires_at)}: "
+                f"delivery and revocation of the new credentials failed: {failure.message}",
+                f"valid until {format_time(issued[0].expires_at)} unless revoked: "
                 f"{command(f'jitid revoke {arguments}')}",
             ) from error
         if isinstance(error, OutputError):
-            subject = "the credential just made was" if len(ids) == 1 else f"the {len(ids)} just made were"
+            subject = (
+                "the credential just made was"
+                if len(ids) == 1
+                else f"the {len(ids)} credentials just made were"
+            )
             error.add(f"{subject} revoked")
         raise

@@ -107,7 +107,7 @@ def open_or_create_local(config: Config, note: Callable[[str], None]) -> LocalAu
     messages = ledger_place.create(names, _first_policy(), float(config.number("timeout")))
     authority = _open(config, ledger_place)
     if authority is None:
-        raise IntegrityError(f"the ledger in {ledger_place.shown()} went away while it was made")
+        raise IntegrityError(f"the ledger in {ledger_place.shown()} disappeared during its creation")
     for message in messages:
         note(message)
     if messages:
@@ -193,7 +193,7 @@ def folder_of(url: str) -> str:
             )
     if "://" in url:
         raise ConfigurationError(
-            f"there is no ledger of the sort {quote(url.partition(':')[0])}",
+            f"unknown kind of ledger: {quote(url.partition(':')[0])}",
             "name a folder, sqlite:///FOLDER, or postgresql://USER@HOST/DATABASE",
         )
     return url
@@ -240,7 +240,7 @@ def _open(
         with suppress(JitidError):
             ledger_place.furnish(_first_policy)
     elif ledger_place.furnish(_first_policy):
-        note(f"first use on this machine: made {ledger_place.home}, with a default policy")
+        note(f"first use on this machine: created {ledger_place.home}, with a default policy")
     return _local_authority(config, ledger, ledger_place)
 
 
@@ -350,8 +350,8 @@ def _engine(config: Config, name: str) -> Engine:
         target = Targets(config.targets(), "").get(name)
         if target.kind != Kind.OPENBAO_LEASE:
             raise KeepsNoKeysError(
-                f"the target {name} is of the kind {target.kind}, and keeps no keys",
-                f"name one of the kind {Kind.OPENBAO_LEASE}",
+                f"the target {name} has the kind {target.kind}, which stores no keys",
+                f"name a target of the kind {Kind.OPENBAO_LEASE}",
             )
         transit = _TRANSITS[key] = Transit(target, float(target.options.get("timeout", TIMEOUT)))
         atexit.register(transit.close)
@@ -393,8 +393,8 @@ def policy_files(config: Config, path: str) -> list[tuple[str, str]]:
     files = read_policy(policy_folder)
     if not files:
         raise ConfigurationError(
-            f"the policy folder {policy_folder} holds no .cedar file, and nothing is issued without a policy",
-            "put one there, or begin one elsewhere: jitid policy init DIR",
+            f"the policy folder {policy_folder} has no .cedar file; without a policy nothing is issued",
+            "add a .cedar file, or create a policy elsewhere: jitid policy init DIR",
         )
     return files
 
@@ -426,7 +426,7 @@ def _terms(config: Config, path: str) -> Terms:
 
         raise ConfigurationError(
             first_error(files, policy_place(config, path) or ".") or error.message,
-            error.hint or "nothing is issued until that is repaired: jitid policy check",
+            error.hint or "until the policy is repaired, nothing is issued: jitid policy check",
         ) from None
     if policy.reads_use:
         policy.declare_use(_use(config, path))
@@ -486,6 +486,6 @@ def must_be_local(config: Config) -> None:
     """Raise UsageError if the configuration names a remote authority: its ledger is elsewhere."""
     if config.remote is not None:
         raise UsageError(
-            f"this only makes sense beside the ledger, and {config.remote} has its own elsewhere",
-            "run it where the authority runs, without --remote",
+            f"this command works only on the machine of the ledger, and {config.remote} has its ledger elsewhere",
+            "run it on the machine of the authority, without --remote",
         )

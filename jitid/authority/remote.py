@@ -162,7 +162,7 @@ class RemoteAuthority:
         try:
             return cast("WhoAmI", codec.shape_of(WhoAmI, request=False).decode(document))
         except UnfitError as error:
-            raise _unusable(f"the authority's answer about its caller cannot be used: {error}") from None
+            raise _unusable(f"the authority's answer about its caller is invalid: {error}") from None
 
     def _answer(self, operation: Operation[Any], body: bytes, channel: Channel, kind: str) -> Answer:
         headers = {
@@ -267,9 +267,9 @@ def _refusal(answer: Answer, kind: str) -> _Refusal | None:
         return _Refusal(foreign)
     error = codec.decode_error(document)
     if isinstance(error, UnauthenticatedError):
-        error.hint = error.hint or "give a credential with --credential-file FILE"
+        error.hint = error.hint or "pass a credential: --credential-file FILE"
     if answer.status == 413:
-        error.hint = error.hint or "send less at once; or let the authority take more: its setting serve_body"
+        error.hint = error.hint or "send less at once, or raise the setting serve_body of the authority"
     retry_after = answer.header("retry-after") or ""
     seconds = (
         float(retry_after)
@@ -281,18 +281,18 @@ def _refusal(answer: Answer, kind: str) -> _Refusal | None:
 
 def _no_document(answer: Answer) -> JitidError:
     """Return the error for an answer that no authority sent, but a proxy or another service."""
-    message = f"the answer is HTTP status {answer.status} and no document of jitid"
+    message = f"the answer is HTTP status {answer.status}, without a document of jitid"
     if answer.status < 300:
         return _unusable(message)
     if answer.status in (401, 407):
-        return UnauthenticatedError(message, "a credential is needed: --credential-file FILE")
+        return UnauthenticatedError(message, "pass a credential: --credential-file FILE")
     if answer.status == 403:
-        return RefusedError(message, "somebody before the authority refuses this caller")
+        return RefusedError(message, "a proxy before the authority refuses this caller")
     if answer.status == 413:
-        return UsageError("the request is larger than what the authority takes; nothing was changed")
+        return UsageError("the request is larger than the authority accepts; nothing was changed")
     if answer.status in (408, 429) or answer.status >= 500:
-        return StorageError(message, "the authority is out of reach behind what answers there; try again")
-    return ConfigurationError(message, "is the address of --remote that of an authority?")
+        return StorageError(message, "a proxy answered: it cannot reach the authority; try again")
+    return ConfigurationError(message, "is --remote the address of an authority?")
 
 
 def _document(answer: Answer) -> Any:  # noqa: ANN401 - JSON may be anything
@@ -369,20 +369,20 @@ class FileCredential:
         except (OSError, ValueError) as error:
             from jitid.system.read_input import unreadable_hint
 
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a path"
             hint = unreadable_hint(self._path, error) if isinstance(error, OSError) else None
             raise UsageError(f"{label} cannot be read: {reason.lower()}", hint) from None
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise UsageError(f"{label} is no plain file", "for a pipe there is --credential-fd")
+                raise UsageError(f"{label} is not a regular file", "for a pipe, use --credential-fd")
             if status.st_mode & self._forbidden_mode_bits:
                 raise IntegrityError(
-                    f"{label} is open to others (mode {stat.S_IMODE(status.st_mode):03o}); nothing was asked",
-                    f"chmod 600 {self._path}; and whoever could read it may have it: replace the credential",
+                    f"{label} is open to others (mode {stat.S_IMODE(status.st_mode):03o}); nothing was sent",
+                    f"chmod 600 {self._path}; other users may have read the credential: replace it",
                 )
             if status.st_uid not in trusted_uids():
-                raise RefusedError(f"{label} belongs to another user", "name a file of your own")
+                raise RefusedError(f"{label} belongs to another user", "name a file that you own")
             return _secret(_read(descriptor), label)
         finally:
             os.close(descriptor)
@@ -431,7 +431,7 @@ def _secret(data: bytes, label: str) -> Secret:
     text = bare(data.decode("ascii", "replace"))
     # In a header, a line break would begin another header.
     if not text or len(text) > MAX_TOKEN or any(not "!" <= character <= "~" for character in text):
-        raise UsageError(f"{label} is none: a credential is one line of visible ASCII characters")
+        raise UsageError(f"{label} is invalid: expected one line of visible ASCII characters")
     return Secret.single(text)
 
 
@@ -505,4 +505,4 @@ def _add_aftermath(operation: Operation[Any], error: JitidError) -> None:
     """Add to an error that credentials may exist that no caller holds, and the command that lists them."""
     command = operation.aftermath() if error.unsure else None
     if command is not None:
-        error.message += f"; what was made for it may be live: {command}"
+        error.message += f"; credentials that it created may be live: {command}"

@@ -91,8 +91,8 @@ def once(
             return None
         if answered.digest != digest:
             raise UsageError(
-                "this Idempotency-Key was given to another request; nothing was done",
-                "a key is for one request, and for asking for just that again",
+                "this Idempotency-Key was used for another request; nothing was done",
+                "use a new key for each request, and the same key only to repeat it",
             )
         return _end(transaction, answered)
 
@@ -106,7 +106,7 @@ def once(
                 # Nothing replaces the result of the lost answer, but it must be revoked.
                 change(ledger, end, accept_clock=accept_clock)
             raise
-    raise StorageError("others ask for the same under the same key; nothing is known of their answers")
+    raise StorageError("other callers repeat this request under the same key; the outcome is unknown")
 
 
 def digest_of(operation: Operation[Any]) -> bytes:

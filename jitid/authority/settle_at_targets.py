@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jitid.errors import JitidError, PartialError
 from jitid.model.target import BY_HAND
 from jitid.system import time_limit
-from jitid.values.text import safe
+from jitid.values.text import number_of, safe
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def must_be_confirmed(ended: Ended) -> None:
     where = "its target" if count == 1 else "their targets"
     if by_hand:
         where = "its place" if count == 1 else "their places"
-    summary = f"{count} of what has ended may still work at {where}"
+    summary = f"{_ended(count)} may still work at {where}"
     if ended.unsaid is not None:
         details = ended.unsaid
     else:
@@ -86,24 +86,30 @@ def must_be_confirmed(ended: Ended) -> None:
         if len(ended.left) > _SHOWN:
             details += f"; and {count - _SHOWN} more"
     if not ended.unsettled:
-        hint = "the target cannot end it before its time"
+        hint = "the target cannot revoke it before its expiry"
     elif by_hand:
-        hint = "no target does it: jitid adopt ended says that somebody has; what is left: jitid list --unsettled"
+        hint = "revoke it by hand, then run: jitid adopt ended; to list the rest: jitid list --unsettled"
     else:
-        hint = "each `jitid sweep` tries it again; what is left: jitid list --unsettled"
+        hint = "each `jitid sweep` tries again; to list the rest: jitid list --unsettled"
     raise PartialError(f"{summary}: {details}", hint)
 
 
 _SHOWN = 5
 
 
+def _ended(count: int) -> str:
+    return number_of(count, "ended credential")
+
+
 def _described(leftover: Left) -> str:
     ending = (
-        "" if leftover.honoured_until is None else f", until {format_time(leftover.honoured_until)} at most"
+        ""
+        if leftover.honoured_until is None
+        else f", until {format_time(leftover.honoured_until)} at the latest"
     )
     if leftover.target == BY_HAND:
         return f"{leftover.jti} ({safe(leftover.seen)}{ending})"
-    retry = "" if leftover.next_at is None else f", tried again from {format_time(leftover.next_at)} on"
+    retry = "" if leftover.next_at is None else f", next try at {format_time(leftover.next_at)}"
     return f"{leftover.jti} at {safe(leftover.target)} ({leftover.settlement}: {safe(leftover.seen)}{ending}{retry})"
 
 
@@ -116,11 +122,11 @@ def settle_event(authority: Authority, event: int | None, warn: Callable[[str], 
     try:
         settled = authority.perform(Settle(event=event, waiting=True, limit=AT_ONCE))
     except JitidError as error:
-        warn(f"what has ended may still work at targets: {error.message}")
+        warn(f"ended credentials may still work at targets: {error.message}")
         return
     if settled.open or settled.unsupported:
         details = "; ".join(_described(leftover) for leftover in settled.left[:_SHOWN])
-        warn(f"{settled.open + settled.unsupported} of what has ended may still work at targets: {details}")
+        warn(f"{_ended(settled.open + settled.unsupported)} may still work at targets: {details}")
 
 
 def confirm_quietly(authority: Authority, ended: Ended, warn: Callable[[str], None]) -> None:

@@ -37,7 +37,7 @@ def set_value(
         for name in (*profile, *names[:-1]):
             table = table.get(name, {})
             if not isinstance(table, dict):
-                raise ConfigurationError(f"{safe(path)}: {quote(name)} is no table; nothing was changed")
+                raise ConfigurationError(f"{safe(path)}: {quote(name)} is not a table; nothing was changed")
         mark, body = _split_mark(text)
         text = mark + with_value(body, (*profile, *names), toml_value)
         document = parse(text, path)
@@ -143,7 +143,7 @@ def _clients(value: str) -> dict[str, str]:
         client, _, caller = pair.rpartition("=")
         if not (client and caller):
             raise ConfigurationError(
-                f"{quote(pair)} is not a client with its caller",
+                f"{quote(pair)} is not a pair of client and caller",
                 "write CLIENT=CALLER, such as 0oa123=system:ci",
             )
         clients[client] = caller

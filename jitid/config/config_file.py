@@ -103,24 +103,24 @@ def _read(path: str) -> bytes | None:
     except OSError as error:
         if error.errno == errno.ELOOP:
             word = _word(path)
-            hint = f'put a plain file there: cp --remove-destination "$(readlink -f {word})" {word}'
+            hint = f'replace it with a regular file: cp --remove-destination "$(readlink -f {word})" {word}'
             raise ConfigurationError(
-                f"{label} is a link, which could be turned elsewhere; it was not read", hint
+                f"{label} is a symbolic link, and its target may change; it was not read", hint
             ) from None
         raise ConfigurationError(f"{label} cannot be read: {(error.strerror or 'error').lower()}") from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise ConfigurationError(f"{label} is no plain file")
+            raise ConfigurationError(f"{label} is not a regular file")
         if status.st_uid not in trusted_uids():
-            hint = f"if you trust what it says: chown {os.geteuid()} {_word(path)}"
+            hint = f"if you trust its content: chown {os.geteuid()} {_word(path)}"
             raise ConfigurationError(f"{label} belongs to another user; it was not read", hint)
         if open_to_others(status):
             raise ConfigurationError(
                 f"{label} can be changed by other users; it was not read", f"chmod go-w {_word(path)}"
             )
         if status.st_size > _MOST:
-            raise ConfigurationError(f"{label} is larger than a configuration can be")
+            raise ConfigurationError(f"{label} is larger than {_MOST >> 20} MiB")
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(_MOST)
     except OSError as error:
@@ -189,13 +189,13 @@ def _profiles(data: Mapping[str, Any], path: str) -> dict[str, dict[str, Any]]:
     profiles = _table(data.get("profile", {}), "profile", safe(path))
     for name, profile in profiles.items():
         if "profile" in _table(profile, f"profile.{name}", safe(path)):
-            raise ConfigurationError(f"{safe(path)}: the profile {quote(name)} cannot hold a profile")
+            raise ConfigurationError(f"{safe(path)}: the profile {quote(name)} cannot contain a profile")
     return profiles
 
 
 def _table(value: object, name: str, label: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ConfigurationError(f"{label}: {quote(name)} is a table")
+        raise ConfigurationError(f"{label}: {quote(name)} must be a table")
     return value
 
 
@@ -252,16 +252,16 @@ def _oidc(document: Mapping[str, Any], label: str, folder: str) -> dict[str, dic
         for name, value in _table(fields, f"oidc.{issuer}", label).items():
             where = f"{label}: {quote(f'oidc.{issuer}.{name}', 200)}"
             if name not in _OIDC:
-                raise ConfigurationError(f"{where} is not known", nearest(name, _OIDC))
+                raise ConfigurationError(f"{where} is unknown", nearest(name, _OIDC))
             texts = value if name in _LISTS and isinstance(value, list) else [value]
-            expected = "a list of texts" if name in _LISTS else "a text"
+            expected = "a list of strings" if name in _LISTS else "a string"
             if name == "clients":
                 texts = [
                     text for pair in _table(value, f"oidc.{issuer}.clients", label).items() for text in pair
                 ]
-                expected = "a table of texts: a client id at the issuer, and the caller that it is"
+                expected = "a table of strings: the issuer's client ids, each with its caller"
             if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-                raise ConfigurationError(f"{where} is not {expected}")
+                raise ConfigurationError(f"{where} must be {expected}")
             if name in _CHOICES:
                 from jitid.model import access
 
@@ -283,10 +283,12 @@ def _socket(document: Mapping[str, Any], label: str) -> tuple[dict[str, str], di
         for user, value in entries.items():
             where = f"{label}: {quote(f'socket.{name}.{user}', 200)}"
             if not _SYSTEM_USER.fullmatch(user):
-                raise ConfigurationError(f"{where}: a login, the number of a user, or @GROUP is wanted")
+                raise ConfigurationError(f"{where}: expected a login, a user id, or @GROUP")
             texts = value if name == "role" and isinstance(value, list) else [value]
             if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-                raise ConfigurationError(f"{where} is {'a list of texts' if name == 'role' else 'a text'}")
+                raise ConfigurationError(
+                    f"{where} must be {'a list of strings' if name == 'role' else 'a string'}"
+                )
             try:
                 if name == "role":
                     roles[user] = tuple(one_of(text, ROLES) for text in texts)
@@ -312,7 +314,7 @@ def _targets(document: Mapping[str, Any], label: str, folder: str, origin: str) 
         where = f"target.{name}"
         if not is_target_name(name):
             raise ConfigurationError(
-                f"{label}: {quote(where, 200)}: the name of a target has letters, digits, dots and lines"
+                f"{label}: {quote(where, 200)}: the name of a target must have 1 to 64 letters, digits, `_.-`"
             )
         templates = _table(_table(table, where, label).get("template", {}), f"{where}.template", label)
         for template, entries in templates.items():

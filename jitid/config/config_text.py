@@ -156,6 +156,6 @@ def _checked(old: str, new: str, expected: Mapping[str, Any]) -> str:
 
 def _refusal() -> ConfigurationError:
     return ConfigurationError(
-        "the file is written in a way that cannot be changed line by line; nothing was changed",
-        "change that line in an editor: see `jitid config path`",
+        "the form of the file does not allow the change of one line; nothing was changed",
+        "change the line in an editor; to find the file: jitid config path",
     )

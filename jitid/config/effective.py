@@ -107,8 +107,8 @@ class Trusted:
             return SettledGuardRail(value, trusted_origin)
         variable, remedy = self._named_by(origin)
         refused = (
-            f"`{setting.name}` is {_value_text(setting, value)} ({safe(trusted_origin)}): {safe(origin)} says "
-            f"{_value_text(setting, configured)}, and what {variable} names cannot loosen a guard rail; {remedy}"
+            f"`{setting.name}` stays {_value_text(setting, value)} ({safe(trusted_origin)}): {variable} cannot loosen "
+            f"a guard rail to {_value_text(setting, configured)} ({safe(origin)}); {remedy}"
         )
         return SettledGuardRail(value, trusted_origin, refused)
 
@@ -134,13 +134,13 @@ class Trusted:
         """Return the environment variable that selected a layer, and the remedy."""
         path = origin.partition(" ")[2].partition(" [profile.")[0]
         if origin.startswith("system "):
-            return "XDG_CONFIG_DIRS", "put it into the system's own file"
+            return "XDG_CONFIG_DIRS", "set it in the system's own file"
         if any(layer.origin == f"user {path}" for layer in self.layers):
-            return "JITID_PROFILE", "name the profile with --profile"
+            return "JITID_PROFILE", "select the profile with --profile"
         variables = (
             name for name in ("JITID_CONFIG", "XDG_CONFIG_HOME") if self._environ.get(name, "").strip()
         )
-        return next(variables, "HOME"), "name the file with --config"
+        return next(variables, "HOME"), "select the file with --config"
 
 
 def _value_text(setting: Setting, value: Value) -> str:
@@ -273,10 +273,10 @@ class Config:
             return None
         if remote_layer == "flag":
             raise UsageError(
-                "--remote and --ledger cannot go together", "an authority elsewhere has its own ledger"
+                "--remote and --ledger exclude each other", "a remote authority has its own ledger"
             )
         raise ConfigurationError(
-            f"both `remote` and `ledger` are set ({remote_layer}), and one of them is meant",
+            f"both `remote` and `ledger` are set ({remote_layer}); only one is allowed",
             "see: jitid config show --origin",
         )
 
@@ -376,7 +376,7 @@ def check_environment(environ: Mapping[str, str], variables: frozenset[str] = VA
     for variable in sorted(variables & environ.keys()):
         if not environ[variable].strip():
             raise UsageError(
-                f"the environment variable {variable} is blank", f"give it a value, or: unset {variable}"
+                f"the environment variable {variable} is blank", f"set a value, or: unset {variable}"
             )
 
 
@@ -402,7 +402,7 @@ def load(
     user_layers, exists = read_layers(path, "user", profile)
     if not exists and (file or "JITID_CONFIG" in environ):
         raise ConfigurationError(
-            f"there is no file {safe(path)}", "make it with `jitid config set`, or leave --config out"
+            f"there is no file {safe(path)}", "create it with `jitid config set`, or omit --config"
         )
     layers = project + user_layers
     for system in system_files(environ):
@@ -467,7 +467,7 @@ def _resolve(
     value, layer = candidates[0]
     if setting.project == "stricter" and _laxer(value, trusted[0]):
         unit = " seconds" if isinstance(value, int) else ""
-        warnings.append(f"{safe(layer.origin)}: `{name}` is laxer than {trusted[0]}{unit}; it is not heeded")
+        warnings.append(f"{safe(layer.origin)}: `{name}` is laxer than {trusted[0]}{unit}; it is ignored")
         return trusted
     return value, layer.origin
 
@@ -489,7 +489,7 @@ def _project_layers(
         except ConfigurationError as error:
             # An invalid project file must not prevent a revocation.
             hint = f" ({error.hint})" if error.hint else ""
-            warnings.append(f"the project's file is not heeded: {error.message}{hint}")
+            warnings.append(f"the project's file is ignored: {error.message}{hint}")
             return []
         if exists:
             return layers
@@ -502,5 +502,5 @@ def here() -> str:
         return os.getcwd()
     except OSError:
         raise ConfigurationError(
-            "the working directory is gone", "go to another one, or give absolute paths"
+            "the working directory does not exist any more", "change to another one, or use absolute paths"
         ) from None

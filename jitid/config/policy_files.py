@@ -63,12 +63,12 @@ def read_named(folder: str, names: Sequence[str]) -> list[tuple[str, str]]:
             files.append((name, _read(path, owners)))
     except UnicodeDecodeError as error:
         raise ConfigurationError(
-            f"the policy file {path} is not UTF-8", f"for the place: jitid policy check {_word(path)}"
+            f"the policy file {path} is not UTF-8", f"to find the position: jitid policy check {_word(path)}"
         ) from error
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise IntegrityError(
-                f"the policy file {path} is a symbolic link, and none is followed here",
+                f"the policy file {path} is a symbolic link, which is never followed",
                 "put the file itself there",
             ) from error
         raise StorageError(f"the policy file {path} cannot be read: {error.strerror}") from error
@@ -101,7 +101,7 @@ def _read(path: str, owners: Collection[int]) -> str:
         raise IntegrityError(f"the policy file {path} is a folder", "put the file itself there")
     with open(descriptor, encoding="utf-8") as file:
         if not stat.S_ISREG(mode):
-            raise IntegrityError(f"the policy file {path} is no plain file", "put the file itself there")
+            raise IntegrityError(f"the policy file {path} is not a regular file", "put the file itself there")
         if open_to_others(status, owners):
             raise IntegrityError(f"the policy file {path} may be written by others", _closing(path))
         return file.read()
@@ -146,7 +146,7 @@ def _look(path: str) -> tuple[str, str | None]:
         with open(descriptor, "rb") as file:
             mode = os.fstat(descriptor).st_mode
             if not stat.S_ISREG(mode):
-                raise UsageError(f"{_shown(path)} is no plain file", "put the file itself there")
+                raise UsageError(f"{_shown(path)} is not a regular file", "put the file itself there")
             data = file.read(LARGEST + 1)
     except OSError as error:
         raise UsageError(f"{_shown(path)} cannot be read: {(error.strerror or 'error').lower()}") from error
@@ -159,21 +159,21 @@ def _look(path: str) -> tuple[str, str | None]:
         column = len(data[data.rfind(b"\n", 0, error.start) + 1 : error.start].decode("utf-8")) + 1
         raise UsageError(f"{path}:{line}:{column}: this is not UTF-8") from error
     if linked:
-        return text, f"{path} is a symbolic link, and nothing is issued by one"
+        return text, f"{path} is a symbolic link; the authority refuses to issue with it"
     if mode & 0o022:
         return text, _open_to_others(path)
     return text, None
 
 
 def _open_to_others(path: str) -> str:
-    return f"{path} may be written by others, and nothing is issued by it: {_closing(path)}"
+    return f"{path} may be written by others; the authority refuses to issue with it: {_closing(path)}"
 
 
 def _closing(path: str) -> str:
     """Return the command that removes write access of others to a file."""
     if os.stat(path).st_mode & 0o022:
         return f"chmod go-w {_word(path)}"
-    return f"if you trust what it says: chown {os.geteuid()} {_word(path)}"
+    return f"if you trust its content: chown {os.geteuid()} {_word(path)}"
 
 
 def _shown(path: str) -> str:
@@ -207,7 +207,7 @@ def write_new(folder: str, files: Sequence[tuple[str, str]]) -> None:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise UsageError(
-                f"{_shown(folder)} is no folder, or a symbolic link, and none is followed here",
+                f"{_shown(folder)} is not a folder, or is a symbolic link, which is never followed",
                 "name a new folder",
             ) from error
         raise _unwritten(folder, error) from error
@@ -264,7 +264,7 @@ def named(path: str) -> Folder:
         folder = look_into(path)
         if not folder.files:
             raise UsageError(
-                f"{quote(path, 200)} holds no {CEDAR} file", "name the folder of a policy, or a file of it"
+                f"{quote(path, 200)} has no {CEDAR} file", "name a policy folder or a policy file"
             )
         return folder
     (folder,) = grouped([path], CEDAR)
@@ -287,7 +287,7 @@ def grouped(paths: Sequence[str], suffix: str) -> list[Folder]:
 
             raise UsageError(
                 f"{quote(path, 200)} is neither a folder nor a file whose name ends in {suffix}",
-                f"{DEFAULT_NAME} is one" if suffix == CEDAR else f"release{CASES} is one",
+                f"such as {DEFAULT_NAME}" if suffix == CEDAR else f"such as release{CASES}",
             )
         file_names = folders.setdefault(folder or ".", [])
         if file_names is not None and name not in file_names:
@@ -303,9 +303,7 @@ def place_of(folder: Folder, file: str) -> str:
 def must_hold_rules(folder: Folder) -> None:
     """Raise ConfigurationError if a folder has no policy."""
     if not folder.files:
-        raise ConfigurationError(
-            f"{quote(folder.path, 200)} holds no {CEDAR} file", "name the folder of the policy"
-        )
+        raise ConfigurationError(f"{quote(folder.path, 200)} has no {CEDAR} file", "name a policy folder")
 
 
 def usable(folder: Folder) -> Policy:
@@ -325,7 +323,7 @@ def usable(folder: Folder) -> Policy:
         from jitid.policy.check import first_error
 
         message = first_error(folder.files, folder.path if is_folder else ".") or error.message
-        hint = f"all that is wrong: jitid policy check {word(folder.path)}" if is_folder else error.hint
+        hint = f"to list all errors: jitid policy check {word(folder.path)}" if is_folder else error.hint
         raise ConfigurationError(message, hint) from None
     policy.declare_use(folder.use)
     return policy

@@ -85,139 +85,159 @@ def _guard_rail(
 SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
-        Setting("ledger", "place", "the folder that holds ledger and keys"),
+        Setting("ledger", "place", "the folder of ledger and keys"),
+        Setting("remote", "authority", "the address of a remote authority, instead of a local ledger"),
         Setting(
-            "remote", "authority", "the address of the authority that is asked, instead of a ledger here"
+            "remote_ca", "place", "the CA certificates (PEM) of the remote authority, instead of the system's"
         ),
-        Setting("remote_ca", "place", "certificates (PEM) that vouch for it, instead of the system's"),
-        Setting("remote_credential_file", "place", "the file of the credential that it is asked with"),
+        Setting("remote_credential_file", "place", "the file of the credential for the remote authority"),
         Setting(
             "home",
             "place",
-            "the folder of keys and policy of this machine, where the ledger is in a database",
+            "the folder of keys and policy on this machine, for a ledger in a database",
         ),
-        Setting("issuer", "issuer", "the issuer named by a new ledger's credentials (`iss`)"),
+        Setting("issuer", "issuer", "the issuer of a new ledger's credentials (`iss`)"),
         Setting("trust_domain", "trust domain", "the SPIFFE trust domain of a new ledger"),
-        Setting("audience", "audiences", "who credentials are meant for, and what `verify` expects", ()),
-        Setting("task", "name", "the task that `issue` works on", project="yes"),
+        Setting("audience", "audiences", "the audiences of new credentials and of `verify`", ()),
+        Setting("task", "name", "the task of `issue`", project="yes"),
         Setting("agent", "name", "the acting agent", "agent", project="yes"),
         Setting("purpose", "text", "the purpose of a new task", project="yes"),
         Setting(
             "sensitivity", "sensitivity", "the sensitivity of a new task", "moderate", project="stricter"
         ),
-        Setting("ttl", "duration", "how long a credential lives", 900, project="stricter"),
-        Setting("task_deadline", "duration", "how long a new task stays open", 86_400, project="stricter"),
-        Setting("overlap", "duration", "how long a credential still works after it was renewed", 30),
-        _guard_rail("max", "count", "how many credentials may be revoked without --yes", 100),
-        _guard_rail("max_issue", "count", "how many credentials one command may issue without --yes", 10_000),
+        Setting("ttl", "duration", "the lifetime of a credential", 900, project="stricter"),
+        Setting(
+            "task_deadline",
+            "duration",
+            "the time until the deadline of a new task",
+            86_400,
+            project="stricter",
+        ),
+        Setting("overlap", "duration", "the time for which a renewed credential stays valid", 30),
+        _guard_rail("max", "count", "the maximum number of revocations without --yes", 100),
+        _guard_rail(
+            "max_issue", "count", "the maximum number of credentials of one command without --yes", 10_000
+        ),
         *(
             _guard_rail(
                 f"sweep_standing_{sensitivity}",
                 "duration",
-                f"the longest lifetime in order for {sensitivity} sensitivity",
+                f"the maximum lifetime without a finding, for {sensitivity} sensitivity",
                 longest,
             )
             for sensitivity, longest in zip(SENSITIVITIES, (28_800, 3_600, 900, 300), strict=True)
         ),
         _guard_rail(
-            "sweep_duplicates", "count", "how often an agent may be alive on a task with the same scopes", 25
+            "sweep_duplicates",
+            "count",
+            "the maximum number of live identities with the same agent, task and scopes",
+            25,
         ),
         _guard_rail(
-            "sweep_identities", "count", "how many live credentials may descend from one delegator", 100
+            "sweep_identities",
+            "count",
+            "the maximum number of live credentials that descend from one delegator",
+            100,
         ),
         _guard_rail(
-            "sweep_agents_per_person", "count", "how many there may be to each person on average", 80
+            "sweep_agents_per_person", "count", "the maximum number of them per person on average", 80
         ),
         _guard_rail(
-            "sweep_pending", "duration", "how long a credential may be recorded and not confirmed", 60
+            "sweep_pending", "duration", "the maximum time for which a recorded credential is unconfirmed", 60
         ),
-        _guard_rail("sweep_key_age", "duration", "how long a key may sign", 90 * 86_400),
+        _guard_rail("sweep_key_age", "duration", "the maximum time for which a key signs", 90 * 86_400),
         _guard_rail(
             "sweep_asserted",
             "sensitivity",
-            "up to which sensitivity a delegator may be merely asserted",
+            "the highest sensitivity for which a delegator may be unverified",
             "moderate",
         ),
         _guard_rail(
             "sweep_unused",
             "duration",
-            "how long a credential may live without use, where use is reported",
+            "the maximum age of a credential without use, if use is reported",
             300,
         ),
-        Setting("policy", "place", "the folder with the Cedar policies, instead of the ledger's own"),
+        Setting("policy", "place", "the folder of the Cedar policies, instead of the ledger's own"),
         _guard_rail(
             "delegators",
             "delegators",
-            "whether `any` delegator may ask, or only `known` ones of the directory",
+            "the permitted delegators: `any`, or only those `known` to the directory",
             "any",
         ),
         _guard_rail(
             "timezone",
             "time zone",
-            "where the policy's hour, minute and weekday are told (IANA name)",
+            "the time zone of the policy's hour, minute and weekday (IANA name)",
             "UTC",
             strict="none",
         ),
         _guard_rail(
             "approval_lifetime",
             "duration",
-            "how long an approval may be used at most once it is granted",
+            "the maximum time from the grant of an approval to its use",
             900,
         ),
         _guard_rail(
-            "approval_patience", "duration", "how long a request for approval waits for its answer", 86_400
+            "approval_patience", "duration", "the time for which a request for approval stays open", 86_400
         ),
-        _guard_rail("recurs_tasks", "count", "with how many tasks an agent's name recurs", 5),
+        _guard_rail(
+            "recurs_tasks", "count", "the number of tasks from which an agent's name counts as recurring", 5
+        ),
         _guard_rail(
             "recurs_days",
             "count",
-            "on how many days something must have been issued to a name that recurs",
+            "the number of days with issued credentials from which a name counts as recurring",
             3,
         ),
         _guard_rail(
             "detail_types",
             "texts",
-            "the types of authorization details that may be requested (RFC 9396); any type unless it is set",
+            "the permitted types of authorization details (RFC 9396); by default, any type",
             (),
         ),
-        Setting("publish_url", "url", "the address at which the files of `publish` are served"),
-        _guard_rail("publish_lifetime", "duration", "for how long verifiers may go by a status list", 900),
+        Setting("publish_url", "url", "the address of the published files of `publish`"),
         _guard_rail(
-            "retain_rows", "duration", "how long `prune` keeps rows of the dead", 30 * 86_400, strict="most"
+            "publish_lifetime", "duration", "the time for which verifiers may use a status list", 900
+        ),
+        _guard_rail(
+            "retain_rows",
+            "duration",
+            "the time for which `prune` keeps ended records",
+            30 * 86_400,
+            strict="most",
         ),
         _guard_rail(
             "retain_evidence",
             "duration",
-            "how long `prune --export` keeps audit events",
+            "the time for which `prune --export` keeps audit events",
             400 * 86_400,
             strict="most",
         ),
-        Setting("timeout", "duration", "how long a command may wait for ledger, server and targets", 30),
-        Setting("serve_bind", "text", "where `serve` listens: HOST:PORT"),
-        Setting("serve_socket", "place", "the Unix socket at which `serve` listens"),
-        Setting("serve_socket_mode", "mode", "who may connect to that socket: its mode", "0660"),
-        Setting("serve_tls_cert", "place", "the certificate of `serve` and those above it (PEM)"),
+        Setting("timeout", "duration", "the maximum wait of a command for ledger, server and targets", 30),
+        Setting("serve_bind", "text", "the address of `serve`: HOST:PORT"),
+        Setting("serve_socket", "place", "the Unix socket of `serve`"),
+        Setting("serve_socket_mode", "mode", "the mode of that socket, which determines its users", "0660"),
+        Setting("serve_tls_cert", "place", "the certificate of `serve` with its chain (PEM)"),
         Setting("serve_tls_key", "place", "the private key of that certificate (PEM)"),
-        Setting("serve_public_url", "url", "how clients reach `serve`, where that is another address"),
-        Setting("serve_workers", "count", "how many processes of `serve` answer", 1),
-        Setting("serve_log", "log format", "how `serve` logs requests", "json"),
+        Setting("serve_public_url", "url", "the address of `serve` for clients, if it differs"),
+        Setting("serve_workers", "count", "the number of worker processes of `serve`", 1),
+        Setting("serve_log", "log format", "the log format of `serve`", "json"),
         _guard_rail(
-            "serve_connections", "count", "how many connections a process of `serve` has at most", 1_000
+            "serve_connections", "count", "the maximum number of connections to one process of `serve`", 1_000
         ),
-        _guard_rail("serve_requests", "count", "how many requests it has in work at most", 256),
-        _guard_rail("serve_threads", "count", "how many of these it has at the ledger at most", 8),
-        _guard_rail("serve_rate", "count", "how many requests a second one caller may make of it", 1_000),
-        _guard_rail("serve_body", "count", "how many bytes the body of a request may have", 1 << 20),
-        _guard_rail("serve_time", "duration", "how long a request, or its answer, may take", 30),
+        _guard_rail("serve_requests", "count", "the maximum number of requests in progress", 256),
+        _guard_rail("serve_threads", "count", "the maximum number of them that use the ledger", 8),
+        _guard_rail("serve_rate", "count", "the maximum number of requests a second from one caller", 1_000),
+        _guard_rail("serve_body", "count", "the maximum number of bytes in the body of a request", 1 << 20),
+        _guard_rail("serve_time", "duration", "the maximum time for a request, or for its answer", 30),
         _guard_rail(
-            "serve_long_time", "duration", "how long an answer may take that looks at the whole ledger", 900
+            "serve_long_time", "duration", "the maximum time for an answer that reads the whole ledger", 900
         ),
-        _guard_rail("serve_stop", "duration", "how long `serve` lets requests finish when it ends", 30),
-        _guard_rail(
-            "serve_hung", "duration", "how long a worker of `serve` may be silent before it is replaced", 30
-        ),
-        Setting("format", "format", "how data is shown", project="yes"),
-        Setting("color", "colour", "when to use colours", "auto", project="yes"),
+        _guard_rail("serve_stop", "duration", "the time for open requests to finish when `serve` stops", 30),
+        _guard_rail("serve_hung", "duration", "the silence after which a worker of `serve` is replaced", 30),
+        Setting("format", "format", "the output format", project="yes"),
+        Setting("color", "colour", "the use of colours", "auto", project="yes"),
     )
 }
 
@@ -249,7 +269,7 @@ def strictest(setting: Setting, trusted: Value, configured: Value) -> Value:
 
 def nearest(name: str, known_names: tuple[str, ...]) -> str:
     """Return the hint for an unknown name: the most similar known names, or all of them."""
-    return meant(name, known_names) or f"known are: {', '.join(known_names)}"
+    return meant(name, known_names) or f"known names: {', '.join(known_names)}"
 
 
 def meant(name: str, known_names: tuple[str, ...]) -> str | None:
@@ -311,7 +331,7 @@ def _converted(setting: Setting, raw: object, folder: str) -> Value:
         case "count":
             text = str(raw) if type(raw) is int else _text(raw)
             if not (text.isascii() and text.isdigit() and len(text) <= 9):
-                raise ConfigurationError(f"a whole number is wanted, not {quote(text)}")
+                raise ConfigurationError(f"expected a whole number, not {quote(text)}")
             return int(text)
         case "sensitivity":
             return one_of(_text(raw), SENSITIVITIES)
@@ -334,7 +354,7 @@ def _converted(setting: Setting, raw: object, folder: str) -> Value:
         case "mode":
             text = _text(raw)
             if not (text.isascii() and text.isdigit() and len(text) <= 4 and set(text) <= set("01234567")):
-                raise ConfigurationError(f"a mode such as 0660 is wanted, not {quote(text)}")
+                raise ConfigurationError(f"expected a mode such as 0660, not {quote(text)}")
             return text
         case "log format":
             return one_of(_text(raw), LOG_FORMATS)
@@ -348,7 +368,9 @@ def _url(text: str) -> str:
     host = address.partition("/")[0]
     plain = text.isascii() and text.isprintable() and not set(text) & set(' "\\<>^`{|}?#@')
     if scheme not in ("https", "http") or not colon or not host or not plain:
-        raise ConfigurationError(f"{quote(text, 200)} is no address", "such as https://jitid.example.com")
+        raise ConfigurationError(
+            f"{quote(text, 200)} is not a web address", "such as https://jitid.example.com"
+        )
     return text.rstrip("/")
 
 
@@ -365,7 +387,7 @@ def one_of(text: object, allowed: tuple[str, ...]) -> str:
     """Return `text` if it is allowed. Raises ConfigurationError."""
     if text not in allowed:
         raise ConfigurationError(
-            f"{quote(str(text))} is not among {', '.join(allowed)}", meant(str(text), allowed)
+            f"{quote(str(text))} is not one of: {', '.join(allowed)}", meant(str(text), allowed)
         )
     return str(text)
 
@@ -386,9 +408,9 @@ def absolute(path: str, folder: str) -> str:
 
 def _text(raw: object) -> str:
     if not isinstance(raw, str):
-        raise ConfigurationError(f"a text is wanted, not {_type(raw)}")
+        raise ConfigurationError(f"expected a string, not {_type(raw)}")
     if not raw.strip():
-        raise ConfigurationError("the value is blank", "give it a value, or leave it out")
+        raise ConfigurationError("the value is blank", "set a value, or omit the setting")
     refuse_token(raw, "the value")
     return raw
 
@@ -398,7 +420,7 @@ def _texts(raw: object) -> list[str]:
         # The form of an environment variable and of `config set`: audiences contain no spaces.
         return _text(raw).split()
     if not isinstance(raw, (list, tuple)):
-        raise ConfigurationError(f"a list of texts is wanted, not {_type(raw)}")
+        raise ConfigurationError(f"expected a list of strings, not {_type(raw)}")
     return [_text(item) for item in raw]
 
 

@@ -21,10 +21,10 @@ VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """Supported protocol revisions, oldest first; a client with another revision is offered the last."""
 
 _INSTRUCTIONS = (
-    "You act with an identity of your own, which somebody has delegated to you for one task. Before you start a "
-    "sub-agent or a program, ask for a narrower identity for it with request_identity, and hand it back with hand_back "
-    "when it is done. You get the path of a file with a token for the services that you name: give that path to the "
-    "program, as its JITID_TOKEN_FILE, and never read or print the token."
+    "You have your own identity, delegated to you for one task. Before you start a sub-agent or a program, get a "
+    "narrower identity for it with request_identity. When it is done, hand the identity back with hand_back. The "
+    "answer has the path of a file with a token for the services that you name. Pass that path to the program as its "
+    "JITID_TOKEN_FILE. Never read or print the token."
 )
 
 
@@ -56,20 +56,22 @@ class McpServer:
             case "ping":
                 return {}
             case "tools/list" | "tools/call" if self._version is None:
-                raise MessageError(INVALID_REQUEST, "the session begins with `initialize`", request.id)
+                raise MessageError(INVALID_REQUEST, "the session must begin with `initialize`", request.id)
             case "tools/list":
                 if request.params.get("cursor") is not None:
-                    raise MessageError(INVALID_PARAMS, "there is one page, and no cursor", request.id)
+                    raise MessageError(
+                        INVALID_PARAMS, "the list has only one page, so `cursor` is invalid", request.id
+                    )
                 return {"tools": [tool.listed() for tool in TOOLS.values()]}
             case "tools/call":
                 return self._call(request)
             case _:
-                raise MessageError(NO_METHOD, "there is no such method", request.id)
+                raise MessageError(NO_METHOD, "unknown method", request.id)
 
     def _initialize(self, request: Request) -> Mapping[str, Any]:
         requested = request.params.get("protocolVersion")
         if not isinstance(requested, str):
-            raise MessageError(INVALID_PARAMS, "`protocolVersion` is no text", request.id)
+            raise MessageError(INVALID_PARAMS, "`protocolVersion` is not a string", request.id)
         if self._version is not None:
             raise MessageError(INVALID_REQUEST, "the session has begun already", request.id)
         self._version = requested if requested in VERSIONS else VERSIONS[-1]
@@ -84,11 +86,9 @@ class McpServer:
         name, arguments = request.params.get("name"), request.params.get("arguments", {})
         tool = TOOLS.get(name) if isinstance(name, str) else None
         if tool is None:
-            raise MessageError(
-                INVALID_PARAMS, f"there is no such tool; there are: {', '.join(TOOLS)}", request.id
-            )
+            raise MessageError(INVALID_PARAMS, f"unknown tool; the tools are: {', '.join(TOOLS)}", request.id)
         if not isinstance(arguments, dict):
-            raise MessageError(INVALID_PARAMS, "`arguments` is no object", request.id)
+            raise MessageError(INVALID_PARAMS, "`arguments` is not an object", request.id)
         try:
             return _content(tool.perform(self._session, tool_answers.read(arguments, tool.takes)))
         except JitidError as error:
@@ -143,8 +143,8 @@ TOOLS: Mapping[str, Tool] = {
         Tool(
             "whoami",
             "Who am I",
-            "Tell who you are: your identity, for whom and on which task you act, your scopes and audiences, until "
-            "when, and which identities you have been given here for sub-agents.",
+            "Return your identity: delegator, task, scopes, audiences and expiry. The answer also lists the "
+            "identities that you obtained here for sub-agents.",
             tool_answers.Nothing,
             tool_answers.SELF,
             _LOOKS,
@@ -152,10 +152,10 @@ TOOLS: Mapping[str, Tool] = {
         ),
         Tool(
             "what_may_i_do",
-            "What may I do",
-            "Ask whether request_identity would permit something, without doing it: the answer says what would be "
-            "granted, or why not and what would pass. Without arguments it asks for an identity of your own name, "
-            "without scopes and for no service.",
+            "Check a request",
+            "Check whether request_identity would permit a request, without issuing. The answer has the granted "
+            "values, or the reason for the denial and a request that would pass. Without arguments it checks an "
+            "identity with your own name, without scopes and audiences.",
             tool_answers.IdentityQuestion,
             tool_answers.DECISION,
             _LOOKS,
@@ -165,9 +165,8 @@ TOOLS: Mapping[str, Tool] = {
             "request_identity",
             "Request an identity for a sub-task",
             "Get a narrower, short-lived identity for a sub-agent or a program, delegated from your own. Name in "
-            "audiences the services that its token is shown to. Ask for the least scopes and the shortest time that "
-            "will do. The token is in the file token_file, for the program that needs it: never read it yourself, and "
-            "never print it.",
+            "audiences the services that receive the token. Request the least scopes and the shortest lifetime that "
+            "suffice. The token is in the file token_file, for the program that needs it. Never read or print it.",
             tool_answers.IdentityRequest,
             tool_answers.ISSUED,
             {"readOnlyHint": False, "destructiveHint": False, "idempotentHint": False},
@@ -176,8 +175,8 @@ TOOLS: Mapping[str, Tool] = {
         Tool(
             "hand_back",
             "Hand an identity back",
-            "End an identity that descends from yours, with all that descends from it, as soon as it is no longer "
-            "needed; or your own, as the last thing that you do. It cannot be undone.",
+            "Revoke an identity that descends from yours, with all its descendants, once it is no longer needed. Or "
+            "revoke your own identity as your last step. This cannot be undone.",
             tool_answers.OneIdentity,
             tool_answers.HANDED_BACK,
             {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": True},
@@ -281,9 +280,11 @@ def read(line: bytes | None) -> Request | None:
     except strict_json.StrictJSONError as error:
         raise MessageError(PARSE_ERROR, str(error)) from None
     if isinstance(message, list):
-        raise MessageError(INVALID_REQUEST, "batches are not taken: write each message on a line of its own")
+        raise MessageError(
+            INVALID_REQUEST, "batches are not supported: write each message on a separate line"
+        )
     if not isinstance(message, dict):
-        raise MessageError(INVALID_REQUEST, "the message is no object")
+        raise MessageError(INVALID_REQUEST, "the message is not an object")
     id_ = message.get("id")
     if not _is_id(id_):
         id_ = None
@@ -294,13 +295,13 @@ def read(line: bytes | None) -> Request | None:
     if "id" in message and id_ is None:
         raise MessageError(
             INVALID_REQUEST,
-            f"the member `id` is neither an integer nor a text of at most {_LONGEST_ID} characters",
+            f"the member `id` must be an integer or a string of at most {_LONGEST_ID} characters",
         )
     method, params = message.get("method"), message.get("params", {})
     if not isinstance(method, str):
-        raise MessageError(INVALID_REQUEST, "the member `method` is no text", id_)
+        raise MessageError(INVALID_REQUEST, "the member `method` is not a string", id_)
     if not isinstance(params, dict):
-        raise MessageError(INVALID_PARAMS, "the member `params` is no object", id_)
+        raise MessageError(INVALID_PARAMS, "the member `params` is not an object", id_)
     return Request(method, params, id_)
 
 

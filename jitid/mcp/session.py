@@ -30,6 +30,7 @@ from jitid.model.request import IssueRequest
 from jitid.operation.base import Operation, Result
 from jitid.system.processes import this_process
 from jitid.values.record import Record
+from jitid.values.text import number_of
 from jitid.values.times import format_time
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ class AgentSession:
         request = self._request(arguments, arguments.agent)
         if not request.audiences:
             raise UsageError(
-                "nothing says which service the token is for", "name it in `audiences`, among those of whoami"
+                "the request names no service for the token",
+                "name it in `audiences`, among the `may_audience` of whoami",
             )
         self._must_have_room()
         self._must_have_a_turn()
@@ -141,7 +143,7 @@ class AgentSession:
                 confirm_quietly(authority, result.ended, self._host.warn)
         if result.ended.unproved is not None:
             self._host.warn(
-                f"it is not proved that the ledger refuses what leaked of {result.id}: {result.ended.unproved}"
+                f"no proof that the ledger refuses leaked credentials of {result.id}: {result.ended.unproved}"
             )
         return tool_answers.handed_back(result)
 
@@ -201,8 +203,8 @@ class AgentSession:
                 else "jitid list --process gone --field id | jitid revoke --ids-file -"
             )
             self._host.warn(
-                f"{len(ids)} of the identities that were handed out could not be ended: {reason}; the last one lives "
-                f"until {last_expiry}: {self._host.command(command)}"
+                f"{number_of(len(ids), 'identity', 'identities')} could not be revoked: {reason}; valid until "
+                f"{last_expiry} at the latest; to revoke: {self._host.command(command)}"
             )
             self.status = status
 
@@ -265,7 +267,7 @@ class AgentSession:
         seconds = ceil(self._pace.take() * 10) / 10
         if seconds:
             raise LimitError(
-                f"too many calls that write to the ledger: more than {self._limits.rate} a second",
+                f"too many calls that write to the ledger; the limit is {self._limits.rate} a second",
                 f"try again in {seconds} s",
                 seconds,
             )
@@ -276,9 +278,8 @@ class AgentSession:
             return
         earliest = min(identity.expires_at for identity in self.handed.all())
         raise LimitError(
-            f"{self._limits.most} identities are out, which is the most",
-            f"hand back one that is no longer needed (hand_back), or try again after {format_time(earliest)}, when the "
-            "next one expires",
+            f"the limit of {self._limits.most} live identities is reached",
+            f"hand back an identity (hand_back), or try again after {format_time(earliest)}, when the next one expires",
             max(ceil(earliest - time.time()), 1),
         )
 
@@ -296,5 +297,5 @@ def _not_valid(reason: str) -> InvalidCredentialError:
     reason = reason.removeprefix("the parent's credential is not valid: ")
     return InvalidCredentialError(
         f"your own credential is not valid: {reason}",
-        "nothing can be asked for with it: whoever started you has to renew it, or give you another one",
+        "the program that started you must renew it, or give you another credential",
     )

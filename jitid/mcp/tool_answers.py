@@ -39,14 +39,14 @@ _YES_OR_NO: Schema = {"type": "boolean"}
 
 _ERROR: Schema = {
     "type": "object",
-    "description": "Why it was not done.",
+    "description": "The reason for the refusal.",
     "properties": {
         "code": _TEXT,
         "message": _TEXT,
         "hint": _TEXT,
         "retryable": _YES_OR_NO,
         "retry_after_seconds": {"type": "number"},
-        "approvals": {**_TEXTS, "description": "The requests for approval that others have to grant first."},
+        "approvals": {**_TEXTS, "description": "The requests for approval that must be granted first."},
     },
     "required": ["code", "message", "retryable"],
 }
@@ -69,10 +69,11 @@ def _hint(error: JitidError) -> str | None:
     """Return the hint of an error, with the arguments of a tool instead of command options."""
     if isinstance(error, ApprovalNeededError):
         if not error.requests:
-            return "request_identity asks for that approval"
+            return "request_identity requests this approval"
         from jitid.capabilities.issue.approval_request import a_member
 
-        return f"ask {a_member(error.missing)}: jitid approve grant {error.requests[0]}; then call this again, just so"
+        command = f"jitid approve grant {error.requests[0]}"
+        return f"{a_member(error.missing)} must approve: {command}; then repeat this call unchanged"
     return None if error.hint is None else safe(in_terms_of_tools(error.hint))
 
 
@@ -120,21 +121,21 @@ SELF = _output_schema(
         "delegator_proof": _TEXT,
         "chain": {
             **_TEXTS,
-            "description": "Who delegated to whom, from the root delegator down to yourself.",
+            "description": "The delegators and agents, from the root delegator down to you.",
         },
         "task": _TEXT,
         "sensitivity": _TEXT,
         "scopes": _TEXTS,
         "audiences": _TEXTS,
-        "may_audience": {**_TEXTS, "description": "The services for which you may ask for a token."},
+        "may_audience": {**_TEXTS, "description": "The services for which you may request a token."},
         "depth": _NUMBER,
         "issued_at": _TEXT,
         "expires_at": _TEXT,
         "task_deadline": _TEXT,
-        "most": {**_NUMBER, "description": "How many identities may be out at once."},
+        "most": {**_NUMBER, "description": "The maximum number of live identities."},
         "handed_out": {
             "type": "array",
-            "description": "What you have been given here and not handed back.",
+            "description": "The identities that you obtained here and did not hand back.",
             "items": _HANDED,
         },
     },
@@ -143,8 +144,8 @@ SELF = _output_schema(
     authorization_details={"type": "array", "items": {"type": "object"}},
     confinement={
         "enum": ["key-readable", "person-impersonable", "confined"],
-        "description": "What programs that run as your user can do beyond your credential: read the signing key, act "
-        "as a person, or nothing.",
+        "description": "The powers of programs of your user beyond your credential: read the signing key, act as a "
+        "person, or none.",
     },
 )
 
@@ -217,7 +218,7 @@ ISSUED = _output_schema(
 
 DECISION = _output_schema(
     {"permitted": _YES_OR_NO, "reason": _TEXT, "rules": _TEXTS},
-    hint={**_TEXT, "description": "What to change for it to pass."},
+    hint={**_TEXT, "description": "The change with which the request would pass."},
     lifetime=_TEXT,
     **_GRANTED,
 )
@@ -246,10 +247,14 @@ def denial(error: PolicyDeniedError) -> dict[str, Any]:
 
 
 HANDED_BACK = _output_schema(
-    {"id": _TEXT, "ended": {**_NUMBER, "description": "How many credentials ended."}, "identities": _NUMBER},
+    {
+        "id": _TEXT,
+        "ended": {**_NUMBER, "description": "The number of revoked credentials."},
+        "identities": _NUMBER,
+    },
     offline_until={
         **_TEXT,
-        "description": f"The latest expiry of signed ones; offline verifiers accept one for {LEEWAY_TEXT} more.",
+        "description": f"The latest expiry of signed tokens; offline verifiers accept them for {LEEWAY_TEXT} more.",
     },
 )
 
@@ -284,7 +289,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}")
 
 _ID = texts(ID.check, "ID", {**ID.schema, "maxLength": 64})
 _LIFETIME = texts(parse_duration, "DURATION", {"maxLength": 32})
-_AGENT_HELP = "Who is to act: the name of the sub-agent, such as test-runner."
+_AGENT_HELP = "The acting agent: the name of the sub-agent, such as test-runner."
 
 
 class Nothing(Declared):
@@ -299,33 +304,33 @@ class IdentityQuestion(Declared):
     agent: str | None = opt(AGENT, help=_AGENT_HELP, default=None)
     scopes: tuple[Scope, ...] = opts(
         SCOPE,
-        help="The rights it needs, each as segments between colons, such as repo:acme/web:read. A segment may be or "
-        "end in *. Each must be covered by one of your own. None: an identity alone.",
+        help="The required rights, each as segments between colons, such as repo:acme/web:read. A segment may be or "
+        "end in *. One of your own scopes must cover each. Without scopes: only an identity.",
         default=(),
         most=64,
     )
     audiences: tuple[str, ...] = opts(
         AUDIENCE,
-        help="The services that the token is shown to, among what whoami calls may_audience: there a * is any one "
-        "label of a host. Needed for a token.",
+        help="The services that receive the token, among the may_audience of whoami. In may_audience, a * stands for "
+        "one label of a host. Required for a token.",
         default=(),
         most=16,
     )
     ttl: int | None = opt(
         _LIFETIME,
-        help="How long it lives, as 90s, 15m or 1h; never longer than your own credential.",
+        help="The lifetime, as 90s, 15m or 1h; at most that of your own credential.",
         default=None,
     )
     purpose: str | None = opt(
-        PURPOSE, help="Why, in a sentence; only with a new task, and left out: as yours.", default=None
+        PURPOSE, help="The purpose in a sentence, only for a new task. Default: your purpose.", default=None
     )
     task: str | None = opt(
-        TASK, help="The name of a sub-task, such as INC-4821/tests; left out: your own task.", default=None
+        TASK, help="The name of a sub-task, such as INC-4821/tests. Default: your own task.", default=None
     )
     may_kind: tuple[str, ...] = opts(
         MAY_KIND,
-        help="The kinds of credential that it may obtain by its own, as KIND or KIND:TEMPLATE, among those that you "
-        "may obtain; left out: jwt and opaque.",
+        help="The kinds of credential that the identity may obtain, as KIND or KIND:TEMPLATE, among the "
+        "kinds that you may obtain. Default: jwt and opaque.",
         default=(),
         most=32,
     )
@@ -340,7 +345,7 @@ class IdentityRequest(IdentityQuestion):
 class OneIdentity(Declared):
     """The name of an identity."""
 
-    id: str = arg(_ID, "id", help="The id of the identity (jid_...) or of a credential of it (jti_...).")
+    id: str = arg(_ID, "id", help="The id of the identity (jid_...) or of one of its credentials (jti_...).")
 
 
 def schema_of(arguments: type[Declared]) -> dict[str, Any]:
@@ -366,10 +371,10 @@ def read(stated: Mapping[str, Any], arguments: type[A]) -> A:
     for name in stated:
         if name not in arguments.fields:
             allowed = ", ".join(arguments.fields)
-            subject = f"the argument {quote(name)}" if _NAME.fullmatch(name) else "an argument that is given"
+            subject = f"the argument {quote(name)}" if _NAME.fullmatch(name) else "an argument"
             raise UsageError(
-                f"{subject} is none that this tool takes",
-                f"it takes: {allowed}" if allowed else "it takes none",
+                f"{subject} is unknown to this tool",
+                f"its arguments: {allowed}" if allowed else "it has no arguments",
             )
     for name, field in arguments.fields.items():
         if field.required and name not in stated:
@@ -382,20 +387,20 @@ def _value(field: Field, value: object) -> Any:  # noqa: ANN401 - a value of the
     if not field.many:
         return _text(_type(field), value, label)
     if not isinstance(value, list):
-        raise UsageError(f"{label} is no array of texts")
+        raise UsageError(f"{label} is not an array of strings")
     if field.most is not None and len(value) > field.most:
-        raise UsageError(f"{label} has {len(value)} texts, more than {field.most}")
-    return tuple([_text(_type(field), item, f"what stands in {label}") for item in value])
+        raise UsageError(f"{label} has {len(value)} strings, more than {field.most}")
+    return tuple([_text(_type(field), item, f"an item of {label}") for item in value])
 
 
 def _text(type_: FieldType[Any], value: object, label: str) -> Any:  # noqa: ANN401 - as above
     if not isinstance(value, str):
-        raise UsageError(f"{label} is no text")
+        raise UsageError(f"{label} is not a string")
     most = type_.schema.get("maxLength")
     if most is not None and len(value) > most:
         raise UsageError(f"{label} has {len(value)} characters, more than {most}")
     if not value.strip():
-        raise UsageError(f"{label} is blank", "an empty value is never taken for none: leave it out")
+        raise UsageError(f"{label} is blank", "an empty value is invalid: omit the argument")
     return type_.parse(value, label)
 
 

@@ -72,32 +72,32 @@ class Verb(Declared):
 
 def dry_run_flag() -> bool:
     """Declare `--dry-run`."""
-    return flag("--dry-run", help="Say what would be done, and do nothing.", default=False)
+    return flag("--dry-run", help="Report the changes without making them.", default=False)
 
 
 def max_opt() -> int | None:
     """Declare `--max`, the number of credentials that a verb may revoke without `--yes`."""
-    return opt(COUNT, "--max", help="Refuse to end more than N without --yes.")
+    return opt(COUNT, "--max", help="Revoke at most N without --yes.")
 
 
 def yes_flag() -> bool:
     """Declare `--yes` of a verb that revokes credentials."""
-    return flag("--yes", help="End them without asking, however many.")
+    return flag("--yes", help="Revoke any number without confirmation.")
 
 
 def reason_opt() -> str | None:
     """Declare `--reason`."""
-    return opt(SHORT_REASON, "--reason", help="Why; kept in the audit log.", default=None)
+    return opt(SHORT_REASON, "--reason", help="Reason, stored in the audit log.", default=None)
 
 
 def limit_opt() -> int | None:
     """Declare `--limit`, the number of rows."""
-    return opt(LIMIT, "--limit", help="At most N rows.")
+    return opt(LIMIT, "--limit", help="Maximum number of rows.")
 
 
 def rows_opt() -> int:
     """Declare `--limit` of an operation, which shows 1,000 rows without it."""
-    return opt(LIMIT, "--limit", help="At most N rows.", absent=1_000)
+    return opt(LIMIT, "--limit", help="Maximum number of rows.", absent=1_000)
 
 
 def subject_arg() -> str | None:
@@ -105,19 +105,19 @@ def subject_arg() -> str | None:
     return optional_arg(
         ID_OR_FILE,
         "[ID|FILE]",
-        help="An id, or a file with a token; `-`: standard input.",
+        help="Id, or file with a token; `-`: standard input.",
         verb_refuses_tokens=True,
     )
 
 
 def public_out_opt() -> str | None:
     """Declare `--out` of a verb that prints public data."""
-    return opt(FILE, "--out", help="Write it to FILE, for everybody to read (0644).")
+    return opt(FILE, "--out", help="Write to FILE, readable by all (0644).")
 
 
 def private_out_opt() -> str | None:
     """Declare `--out` of a verb that prints secret or confidential data."""
-    return opt(FILE, "--out", help="Write it to FILE, for its owner alone (0600).")
+    return opt(FILE, "--out", help="Write to FILE, readable by its owner (0600).")
 
 
 Result = TypeVar("Result")

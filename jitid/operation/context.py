@@ -161,7 +161,7 @@ class Terms(Record):
         if template is None and not is_outside(kind):
             return None
         if self.targets is None:
-            raise UsageError(f"no target makes credentials of the kind {quote(kind)} here")
+            raise UsageError(f"no configured target makes credentials of the kind {quote(kind)}")
         return self.targets().choose(kind, template)
 
     def algorithm_for(self, audiences: Sequence[str]) -> str:

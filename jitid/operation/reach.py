@@ -79,13 +79,13 @@ def stated(request: IssueRequest, names: Names, terms: Terms, parent: Credential
     if request.may_audience:
         if not is_token:
             raise UsageError(
-                f"by a credential of the kind {request.kind} nothing is obtained",
-                "leave --may-audience out",
+                f"a credential of the kind {request.kind} cannot obtain tokens",
+                "omit --may-audience",
             )
         if request.audiences and not request.identity:
             raise UsageError(
                 "a token is for the authority or for services: --audience and --may-audience exclude each other",
-                "leave --audience out for an identity token, which then obtains tokens for those services",
+                "omit --audience: an identity token then obtains tokens for these services",
             )
     default_services = tuple([name for name in terms.audiences if not _is_own(name, names, terms)])
     services = request.audiences or (() if request.may_audience else default_services)
@@ -94,7 +94,7 @@ def stated(request: IssueRequest, names: Names, terms: Terms, parent: Credential
     if not services:
         if request.may_act:
             raise UsageError(
-                "no service is shown an identity token, and so none can exchange it", "name an --audience"
+                "no service receives an identity token, so no service can exchange it", "add --audience"
             )
         return Reach((names.issuer,), request.may_audience)
     return _for_services(services, act_of(request.may_act, request.kind, services, names, terms))
@@ -116,8 +116,8 @@ def attached(request: AttachRequest, authorizing: Credential, names: Names, term
     if not services:
         if request.kind in SHOWN:
             raise UsageError(
-                f"a {request.kind} that is attached is for a service, and none is named",
-                "name it with --audience, such as https://api.example.com",
+                f"an attached {request.kind} must be for a service",
+                "name the service: --audience https://api.example.com",
             )
         return Reach((names.issuer,))
     return _for_services(services, act_of(request.may_act, request.kind, services, names, terms))
@@ -140,8 +140,8 @@ def renewed(predecessor: Credential, names: Names) -> Reach:
     aud = next((name for name in predecessor.audiences if name in names.issuers), None)
     if aud is not None:
         raise UsageError(
-            f"{quote(aud)} has become a name of this authority, and a service token never names it; nothing was issued",
-            "issue another token, for the name that the service has now",
+            f"{quote(aud)} is now a name of this authority, not an audience of service tokens; nothing was issued",
+            "issue another token, for the current name of the service",
         )
     return _for_services(predecessor.audiences, predecessor.may_act)
 
@@ -170,8 +170,8 @@ def merely_shown(credential: Credential) -> ShownError:
     """Return the error for a service token that is used as a right at the authority."""
     services = ", ".join(map(quote, credential.audiences[:5]))
     return ShownError(
-        f"the token is for {services} and not for this authority: it gives no right here; nothing was changed",
-        "use an identity token: jitid issue without --audience, or $JITID_PARENT_FILE within jitid run",
+        f"the token is for {services}, not for this authority, and gives no right here; nothing was changed",
+        "use an identity token: jitid issue without --audience, or $JITID_PARENT_FILE under jitid run",
     )
 
 
@@ -198,14 +198,14 @@ def act_of(
     if not actors:
         return None
     if kind not in TOKENS:
-        raise UsageError(f"a credential of the kind {kind} is not exchanged", "leave --may-act out")
+        raise UsageError(f"a credential of the kind {kind} cannot be exchanged", "omit --may-act")
     if len(actors) > MOST_ACTORS:
         raise UsageError(f"--may-act names more than {MOST_ACTORS} callers")
     claim: dict[str, Any] | None = None
     for act in reversed(actors):
         if act.caller.startswith("agent:"):
             raise UsageError(
-                f"{label(act.caller)} cannot exchange a token that it was shown: only a caller with granted access can",
+                f"{label(act.caller)} cannot exchange tokens: only a caller with granted access can",
                 "such as --may-act system:gateway",
             )
         _must_be_services(act.audiences, names, terms)
@@ -218,13 +218,13 @@ def _exchanged(request: IssueRequest, parent: Credential) -> Reach:
     """Return the reach of an exchanged token: its `may_act` is the one nested in that of its parent."""
     if request.may_act or request.may_audience or request.identity or not request.audiences:
         raise UsageError(
-            "who may exchange what comes of a token is said by the token",
-            "leave it out, and name the audience",
+            "an exchange cannot set may_act, may_audience or an identity token: its token determines them",
+            "omit them, and name an audience",
         )
     if request.kind not in TOKENS:
         raise UsageError(
-            f"a token is exchanged for a token, and not for a credential of the kind {request.kind}",
-            "leave the kind out",
+            f"a token can be exchanged only for a token, not for a credential of the kind {request.kind}",
+            "omit the kind",
         )
     inner = actor_of(parent.may_act).get("may_act")
     return _for_services(request.audiences, None if inner is None else strict_json.dumps(inner))
@@ -256,6 +256,6 @@ def _must_be_services(audiences: Iterable[str], names: Names, terms: Terms) -> N
     for name in audiences:
         if _is_own(name, names, terms):
             raise UsageError(
-                f"{quote(name)} is this authority, and a service token never names it; nothing was issued",
-                "for a token to show to the authority, leave --audience out",
+                f"{quote(name)} is this authority, not an audience of service tokens; nothing was issued",
+                "for a token of this authority, omit --audience",
             )

@@ -120,7 +120,9 @@ class App:
             route = self._route(scope)
             record.route = route.path
             if self._working > self._most and route.path != "/healthz":
-                raise LimitedError("too many requests are in work here; nothing was done", "try again soon")
+                raise LimitedError(
+                    "too many requests are in progress here; nothing was done", "try again soon"
+                )
             if route.path in _OPEN:
                 self._keep_pace(scope)
             endpoint = self._direct.get(id(route))
@@ -163,7 +165,7 @@ class App:
         """Limit requests without a credential, by client address. Raises LimitedError."""
         self._pace.keep(
             scope["client"][0] if scope["client"] else "",
-            "too much is asked for without a credential from here; nothing was done",
+            "too many requests without a credential from this address; nothing was done",
         )
 
     async def _refuse(self, send: Send, record: RequestRecord, error: JitidError) -> None:
@@ -185,11 +187,11 @@ class App:
         if allowed:
             raise RequestError(
                 405,
-                "this method is not for that path",
+                "this path does not have this method",
                 f"allowed: {', '.join(sorted(allowed))}",
                 [(b"allow", ", ".join(sorted(allowed)).encode())],
             )
-        raise RequestError(404, "there is nothing at that path", "see /v1/openapi.json")
+        raise RequestError(404, "unknown path", "see /v1/openapi.json")
 
     def _matches(self, scope: Scope) -> Iterator[tuple[Route, Match]]:
         exact_routes = self._exact.get(scope["path"])

@@ -174,7 +174,7 @@ def _object(request: Request, text: bytes) -> dict[str, Any]:
     except strict_json.StrictJSONError as error:
         raise UsageError(str(error)) from None
     if type(body) is not dict:
-        raise UsageError("the request is no JSON object")
+        raise UsageError("the request is not a JSON object")
     return body
 
 
@@ -196,16 +196,16 @@ def _one_or_several(body: Mapping[str, Any]) -> _Questions:
 
 def _several(body: Mapping[str, Any], several: object, until: bool | None) -> list[Evaluation]:
     if type(several) is not list:
-        raise UsageError("evaluations is no array")
+        raise UsageError("`evaluations` is not an array")
     limit = MOST if until is None else _MOST_IN_ORDER
     if len(several) > limit:
-        raise UsageError(f"there are more than {limit} evaluations")
+        raise UsageError(f"the request has more than {limit} evaluations")
     defaults = {name: body[name] for name in _PARTS if name in body}
     # Section 7.1.1: a member of an evaluation entirely replaces the same member of the request.
     return [
         _read({**defaults, **entry})
         if type(entry) is dict
-        else Evaluation(None, error="it is no JSON object")
+        else Evaluation(None, error="the evaluation is not a JSON object")
         for entry in several
     ]
 
@@ -214,7 +214,7 @@ def _semantic(body: Mapping[str, Any]) -> bool | None:
     options = body.get("options", {})
     semantic = options.get("evaluations_semantic", "execute_all") if type(options) is dict else None
     if type(semantic) is not str or semantic not in _SEMANTICS:
-        raise UsageError(f"evaluations_semantic is one of {', '.join(_SEMANTICS)}")
+        raise UsageError(f"`evaluations_semantic` must be one of: {', '.join(_SEMANTICS)}")
     return _SEMANTICS[semantic]
 
 
@@ -259,26 +259,24 @@ def _read(members: Mapping[str, Any]) -> Evaluation:
 def _part(members: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = members.get(name)
     if type(part) is not dict:
-        raise UsageError(f"its {name} is missing, or no object")
+        raise UsageError(f"the {name} is missing, or is not an object")
     return part
 
 
 def _text(part: Mapping[str, Any], name: str, member: str) -> str:
     value = part.get(member)
     if type(value) is not str or not value:
-        raise UsageError(f"the {member} of its {name} is missing, or no text")
+        raise UsageError(f"the {member} of the {name} is missing, or is not a string")
     return value
 
 
 def _token(subject: Mapping[str, Any], kind: str, id_: str) -> Secret:
     if kind != "token":
-        raise UsageError(
-            "who acts is proved by a credential and never named: the type of the subject is token"
-        )
+        raise UsageError("the subject must be a credential, not a name: its type must be `token`")
     properties = subject.get("properties", {})
     token = properties.get("token", id_) if type(properties) is dict else None
     if type(token) is not str or not token:
-        raise UsageError("the token of the subject is no text")
+        raise UsageError("the token of the subject is not a string")
     return Secret.single(token)
 
 
@@ -286,7 +284,7 @@ def _audiences(subject: Mapping[str, Any]) -> tuple[str, ...]:
     value = subject.get("properties", {}).get("audience", [])
     audiences = [value] if type(value) is str else value
     if type(audiences) is not list or not all(type(audience) is str for audience in audiences):
-        raise UsageError("the audience of the subject is neither a text nor several")
+        raise UsageError("the audience of the subject must be a string or an array of strings")
     return tuple([check_audience(audience) for audience in audiences])
 
 

@@ -26,7 +26,7 @@ from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, Unau
 from jitid.model.access import Caller
 from jitid.server import oauth
 from jitid.server.answers import dumps
-from jitid.server.forward_auth import shown_token, shows_token
+from jitid.server.forward_auth import SCHEME, shown_token, shows_token
 from jitid.server.oauth_client_auth import ALGORITHMS as CLIENT_ALGORITHMS
 from jitid.server.oauth_client_auth import METHODS
 from jitid.server.oauth_form import KEPT_NOWHERE, document
@@ -61,16 +61,15 @@ def routes(service: Service) -> list[BaseRoute]:
         issuer = (await service.names_now()).issuer
         metadata = _metadata(service, issuer)
         if request.scope["path"] not in _places(issuer):
-            return document({"error": "not_found", "error_description": "no issuer has that path here"}, 404)
+            return document({"error": "not_found", "error_description": "no issuer has this path"}, 404)
         if metadata is None:
             return document(
                 {
                     "error": "no_discovery",
                     "error_description": (
-                        f"the issuer of this ledger is {issuer}, which is no address, and clients look for "
-                        "metadata at the address that is the issuer (RFC 8414, section 3): give the ledger of an "
-                        "authority for OAuth clients its https address with `jitid ledger issuer set URL`. The keys "
-                        f"are at {service.base_url}{KEYS}"
+                        f"the issuer of this ledger is {issuer}, not an https address; OAuth clients look up "
+                        "metadata at the address of the issuer (RFC 8414, section 3). To change the issuer: `jitid "
+                        f"ledger issuer set URL`. The keys are at {service.base_url}{KEYS}"
                     ),
                 },
                 404,
@@ -164,7 +163,7 @@ class _Lists:
             return fresh_list
         list_number = publication.number_of(name)
         if list_number < 0:
-            raise NotFoundError("there is no such status list")
+            raise NotFoundError("unknown status list")
         (algorithm,) = [
             candidate for candidate in ALGORITHMS if status_list.file_name(list_number, candidate) == name
         ]
@@ -203,7 +202,7 @@ def status_list_routes(service: Service) -> list[BaseRoute]:
 
 PLACE = "/token-status"
 
-_REALM = 'Bearer realm="jitid"'
+_REALM = f'{SCHEME} realm="jitid"'
 
 _ANYBODY = Caller("system:token-status", frozenset({"verifier"}))
 """The caller under which requests are counted.

@@ -60,12 +60,12 @@ def path_of(target: str) -> str:
 
     """
     if not target.startswith("/"):
-        raise UsageError("the proxy names no path of the original request", "set the header X-Original-URI")
+        raise UsageError("the proxy sent no path of the original request", "set the header X-Original-URI")
     path = target.partition("?")[0]
     if not _TARGET.fullmatch(target) or not _PATH.fullmatch(path):
         # RFC 3986, section 3.3, and RFC 9110, section 4.1; some servers read a backslash as a slash, and drop the text
         # after a semicolon.
-        _refuse("a character that a path cannot have unencoded")
+        _refuse("a character that must be percent-encoded")
     for fault, encoded in _TWO_WAYS.items():
         if encoded.search(path):
             _refuse(fault)
@@ -79,7 +79,7 @@ def path_of(target: str) -> str:
         _refuse("a segment `.` or `..`")
     if any(segment.endswith((b".", b" ")) for segment in segments):
         # Some file systems drop these characters at the end of a name.
-        _refuse("a segment that ends in a dot or a blank")
+        _refuse("a segment that ends in a dot or a space")
     if not decoded.isascii():
         _check_text(decoded)
     return quote(decoded, safe=_KEPT)
@@ -92,16 +92,18 @@ def _check_text(path: bytes) -> None:
         _refuse("encoded bytes that are not UTF-8")
     if unicodedata.normalize("NFKC", text) != text:
         # Some servers and file systems read it as the similar plain text, such as a full-width slash as a slash.
-        _refuse("text with a second spelling (Unicode Standard Annex 15: it is not in the form NFKC)")
+        _refuse("text that is not in the form NFKC (Unicode Standard Annex 15)")
     if any(not character.isascii() and unicodedata.category(character)[0] not in "LMN" for character in text):
-        _refuse("a character outside of ASCII that is neither a letter nor a digit")
+        _refuse("a non-ASCII character that is neither a letter nor a digit")
 
 
 def _refuse(fault: str) -> NoReturn:
-    raise UsageError(f"the path of the request has {fault}: servers read it in different ways")
+    raise UsageError(f"the path of the request has {fault}: servers interpret it differently")
 
 
 PLACE = "/forward-auth"
+SCHEME = "Bearer"
+"""The scheme of tokens in the header `Authorization` (RFC 6750)."""
 
 _PROXY = Caller("system:forward-auth", frozenset({"verifier"}))
 """The caller under which requests are counted.
@@ -141,7 +143,9 @@ def routes(service: Service) -> list[BaseRoute]:
             if credential.kind not in TOKENS:
                 raise InvalidCredentialError(recognise_token.NO_RIGHT)
             if credential.token_use == TokenUse.IDENTITY:
-                raise InvalidCredentialError("an identity token is for the authority, and for no service")
+                raise InvalidCredentialError(
+                    "an identity token is valid only at the authority, not at a service"
+                )
             if action is None:
                 return credential
             # Each use is recorded. The rate limit belongs to the shown identity, apart from its holder's own limit.
@@ -169,7 +173,7 @@ def routes(service: Service) -> list[BaseRoute]:
             return _challenge(request, 403, _error("insufficient_scope", error.message))
         missing = uncovered([Scope(scope) for scope in credential.scopes], scopes)
         if missing:
-            challenge = _error("insufficient_scope", "the token does not hold a scope that this needs")
+            challenge = _error("insufficient_scope", "the token lacks a required scope")
             return _challenge(request, 403, f'{challenge}, scope="{" ".join(scopes)}"')
         return Response(headers={**KEPT_NOWHERE, **_headers(credential)})
 
@@ -181,7 +185,7 @@ def _requirements(request: Request) -> tuple[tuple[str, ...], tuple[Scope, ...],
     query = request.scope["query_string"]
     form = parse_form(query[: MAX_FORM + 1], ("audience", "scope"))
     if not set(form.names()) <= set(_KNOWN):
-        raise UsageError(f"the parameters are {', '.join(_KNOWN)}")
+        raise UsageError(f"the parameters must be among: {', '.join(_KNOWN)}")
     action = form.one("action")
     if action is not None:
         from jitid.capabilities.use.authorization import check_action
@@ -220,7 +224,7 @@ def _resource(request: Request) -> str:
     paths = {path for name in _PLACES for path in request.headers.getlist(name)}
     if len(paths) > 1:
         # Proxies set one of these headers and forward the other unchanged from the client.
-        raise UsageError("the request is said to be for two different paths")
+        raise UsageError("the headers of the request contain two different paths")
     return path_of("".join(paths))
 
 
@@ -231,7 +235,7 @@ def _error(code: str, description: str) -> str:
 def _challenge(request: Request, status: int, error: str) -> Response:
     """Return a refusal (RFC 6750, section 3): 401 if another token can help, 403 if the client lacks a permission."""
     record_of(request.scope).error = "invalid_credential" if status == 401 else "denied"
-    challenge = 'Bearer realm="jitid"' + (f", {error}" if error else "")
+    challenge = f'{SCHEME} realm="jitid"' + (f", {error}" if error else "")
     return Response(status_code=status, headers={**KEPT_NOWHERE, "www-authenticate": challenge})
 
 

@@ -138,7 +138,9 @@ class BoundedProtocol(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._lingers = True
         except httptools.HttpParserError:
-            self._refuse(self._refused or RequestError(400, "that is no HTTP request; nothing was done"))
+            self._refuse(
+                self._refused or RequestError(400, "the request is not an HTTP request; nothing was done")
+            )
             return
         if self._in_headers:
             # The parser reports a header only when it is complete.
@@ -187,27 +189,29 @@ class BoundedProtocol(asyncio.Protocol):
             self._stop(_too_large_headers(self._limits.headers))
         version = self._parser.get_http_version()
         if version not in ("1.0", "1.1"):
-            self._stop(RequestError(505, "HTTP/1.1 is spoken here"))
+            self._stop(RequestError(505, "HTTP/1.1 is required"))
         if b"host" not in headers and version == "1.1":
             # RFC 9112, section 3.2.
-            self._stop(RequestError(400, "the header host is missing; nothing was done"))
+            self._stop(RequestError(400, "the header `host` is missing; nothing was done"))
         coding = headers.get(b"transfer-encoding")
         if coding is not None and (
             coding.lower() != b"chunked" or b"content-length" in headers or version == "1.0"
         ):
             # RFC 9112, section 6.1: two parsers could read bodies of different length.
-            self._stop(RequestError(400, "transfer-encoding is `chunked` alone here; nothing was done"))
+            self._stop(RequestError(400, "the only transfer-encoding here is `chunked`; nothing was done"))
         if not self._url.startswith(b"/"):
-            self._stop(RequestError(400, "the path of a request begins with a slash; nothing was done"))
+            self._stop(RequestError(400, "the path of a request must begin with a slash; nothing was done"))
         if b"#" in self._url:
             # RFC 9112, section 3.2: a fragment is never sent, and two parsers could end the path at different places.
-            self._stop(RequestError(400, "the target of a request has no `#`; nothing was done"))
+            self._stop(RequestError(400, "the target of a request must not contain `#`; nothing was done"))
         length = headers.get(b"content-length")
         if length is not None and (len(length) > 18 or int(length) > self._limits.body):
             self._stop(self._too_large_body())
         if self._parser.should_upgrade() and (coding is not None or (length is not None and int(length))):
             # The parser treats the body as data of the other protocol, so the request would be performed without it.
-            self._stop(RequestError(400, "a request with a body cannot ask for an upgrade; nothing was done"))
+            self._stop(
+                RequestError(400, "a request with a body must not request an upgrade; nothing was done")
+            )
         if len(self._pipeline) >= _MOST_PIPELINED:
             self._stop(RequestError(400, "too many requests were sent at once"))
         self.deadline = monotonic() + self._limits.time
@@ -342,7 +346,7 @@ class BoundedProtocol(asyncio.Protocol):
         seen = set()
         for name, _ in self._headers:
             if name in seen and name in _ONCE:
-                self._stop(RequestError(400, f"the header {name.decode()} comes twice; nothing was done"))
+                self._stop(RequestError(400, f"the header {name.decode()} occurs twice; nothing was done"))
             seen.add(name)
 
     def _take_header(self, size: int) -> None:
@@ -425,6 +429,4 @@ def _addresses(transport: asyncio.Transport) -> tuple[tuple[str, int | None] | N
 
 
 def _too_large_headers(limit: int) -> RequestError:
-    return RequestError(
-        431, f"the request's line and headers are larger than {limit} bytes; nothing was done"
-    )
+    return RequestError(431, f"the request line and headers are larger than {limit} bytes; nothing was done")

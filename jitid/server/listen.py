@@ -54,7 +54,9 @@ def parse_bind(text: str) -> tuple[str, int]:
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     # At most five digits, since `int` is slow for long texts.
     if not host or not (port.isascii() and port.isdigit() and len(port) <= 5) or int(port) > 65_535:
-        raise UsageError(f"{quote(text, 200)} is no place to listen", "such as 127.0.0.1:8477 or [::1]:8477")
+        raise UsageError(
+            f"{quote(text, 200)} is not an address with a port", "such as 127.0.0.1:8477 or [::1]:8477"
+        )
     return host, int(port)
 
 
@@ -70,13 +72,13 @@ def listen(host: str, port: int, *, encrypted: bool) -> list[socket.socket]:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         # A text that cannot be a DNS name is not looked up.
-        reason = error.strerror if isinstance(error, OSError) else "no name of a host"
-        raise UsageError(f"there is no address {quote(host, 200)}: {reason}") from None
+        reason = error.strerror if isinstance(error, OSError) else "not the name of a host"
+        raise UsageError(f"unknown address {quote(host, 200)}: {reason}") from None
     addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in infos))
     if not encrypted and not all(_is_loopback(str(address[0])) for _, address in addresses):
         raise UsageError(
-            f"on {quote(host, 200)} others could listen in: without TLS there is only loopback",
-            "give --tls-cert and --tls-key, or bind to 127.0.0.1 behind what ends TLS",
+            f"{quote(host, 200)} is not loopback, and requires TLS",
+            "add --tls-cert and --tls-key, or bind to 127.0.0.1 behind a TLS proxy",
         )
     sockets: list[socket.socket] = []
     try:
@@ -111,9 +113,9 @@ def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
         where = f"{address[0]}, port {address[1]}"
         if error.errno == errno.EADDRINUSE:
             raise StorageError(
-                f"somebody else listens on {where} already", "end it, or choose another port with --bind"
+                f"another process listens on {where} already", "stop it, or choose another port with --bind"
             ) from None
-        raise UsageError(f"{where} cannot be had: {(error.strerror or 'error').lower()}") from None
+        raise UsageError(f"{where} cannot be used: {(error.strerror or 'error').lower()}") from None
     return listening
 
 
@@ -129,7 +131,7 @@ def listen_at(path: str, mode: int) -> socket.socket:
     folder = os.path.dirname(path) or "."
     _check_folder(folder)
     if len(os.fsencode(path)) > 107:
-        raise UsageError(f"the path {quote(path, 200)} is longer than the 107 bytes that a socket's can have")
+        raise UsageError(f"the path {quote(path, 200)} is longer than 107 bytes, the limit for a socket")
     _clear(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -145,7 +147,7 @@ def listen_at(path: str, mode: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise UsageError(
-            f"no socket can be made at {quote(path, 200)}: {(error.strerror or 'error').lower()}"
+            f"the socket {quote(path, 200)} could not be created: {(error.strerror or 'error').lower()}"
         ) from None
     return listening
 
@@ -155,25 +157,25 @@ def _check_folder(folder: str) -> None:
         status = os.stat(folder)
     except OSError as error:
         raise UsageError(
-            f"the folder {quote(folder, 200)} of the socket: {(error.strerror or 'error').lower()}",
-            "make it first, for the service's user alone to write to",
+            f"the socket's folder {quote(folder, 200)} cannot be used: {(error.strerror or 'error').lower()}",
+            "create it first, writable only by the service's user",
         ) from None
     if status.st_uid not in trusted_uids():
         raise IntegrityError(
-            f"the folder {quote(folder, 200)} of the socket belongs to another user, who could replace it",
-            "choose one that belongs to the service's user",
+            f"the socket's folder {quote(folder, 200)} belongs to another user, and that user could replace the socket",
+            "choose a folder that belongs to the service's user",
         )
     if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
         raise IntegrityError(
-            f"the folder {quote(folder, 200)} of the socket may be written by others (mode "
-            f"{stat.S_IMODE(status.st_mode):03o}), who could replace it",
+            f"other users may write to the socket's folder {quote(folder, 200)} (mode "
+            f"{stat.S_IMODE(status.st_mode):03o}), and could replace the socket",
             f"chmod go-w {folder}",
         )
     exposed_path = changeable(os.path.abspath(folder))
     if exposed_path is not None:
         raise IntegrityError(
-            f"other users can change {quote(exposed_path, 200)}, and so the folder {quote(folder, 200)} of the socket",
-            f"chmod go-w {word(exposed_path)}, and let root or the service's user own it",
+            f"other users can change {quote(exposed_path, 200)}, and so the socket's folder {quote(folder, 200)}",
+            f"chmod go-w {word(exposed_path)}; its owner must be root or the service's user",
         )
 
 
@@ -186,7 +188,7 @@ def _clear(path: str) -> None:
     except OSError as error:
         raise UsageError(f"{quote(path, 200)}: {(error.strerror or 'error').lower()}") from None
     if not stat.S_ISSOCK(status.st_mode):
-        raise UsageError(f"{quote(path, 200)} is there and is no socket; it was left as it is")
+        raise UsageError(f"{quote(path, 200)} exists and is not a socket; it was left unchanged")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(2.0)
         try:
@@ -198,7 +200,8 @@ def _clear(path: str) -> None:
         except OSError:
             pass
     raise StorageError(
-        f"somebody listens at {quote(path, 200)} already", "end it, or choose another path with --socket"
+        f"another process listens at {quote(path, 200)} already",
+        "stop it, or choose another path with --socket",
     )
 
 
@@ -230,14 +233,14 @@ def load_certificate(context: ssl.SSLContext, certificate: str, key: str) -> Non
         context.load_cert_chain(certificate, key, password=_no_password)
     except ssl.SSLError as error:
         raise ConfigurationError(
-            f"{quote(certificate, 200)} and {quote(key, 200)} are no certificate with its key: "
+            f"{quote(certificate, 200)} and {quote(key, 200)} are not a certificate and its key: "
             f"{(error.reason or 'unreadable').lower().replace('_', ' ')}"
         ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise ConfigurationError(
             f"the TLS certificate or its key cannot be read: {(reason or 'it has a password').lower()}",
-            f"they are {quote(certificate, 200)} and {quote(key, 200)}",
+            f"the files: {quote(certificate, 200)} and {quote(key, 200)}",
         ) from None
 
 
@@ -296,8 +299,8 @@ class Peers:
         delegators = {self._delegators[group] for group in groups if group in self._delegators}
         if len(delegators) > 1:
             raise UnauthenticatedError(
-                f"the groups of {login} delegate as different people: {', '.join(sorted(delegators))}",
-                f"name the one that is meant in the service's configuration, under [socket.delegator]: {login}",
+                f"the groups of {login} have different delegators: {', '.join(sorted(delegators))}",
+                f"set the delegator of {login} in the service's configuration, in the table [socket.delegator]",
             )
         if delegators:
             return delegators.pop()
@@ -428,7 +431,7 @@ class Listener:
 
 
 def _full() -> bytes:
-    body = dumps(encode_error(LimitedError("there are too many connections", "try again soon")))
+    body = dumps(encode_error(LimitedError("too many connections", "try again soon")))
     return (
         b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
         b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body)

@@ -52,19 +52,19 @@ _STATUS = {status: number for number, status in enumerate(STATUSES)}
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Seconds: upper ends of the histogram's buckets."""
 COUNTERS = {
-    "issued": ("jitid_credentials_issued_total", "Credentials that were issued or renewed."),
-    "denied": ("jitid_denials_total", "Requests that the policy denied."),
+    "issued": ("jitid_credentials_issued_total", "Credentials issued or renewed."),
+    "denied": ("jitid_denials_total", "Requests denied by the policy."),
     "refused": (
         "jitid_refusals_total",
-        "Requests that the caller's roles did not allow, or whose caller was unknown.",
+        "Requests refused because the caller lacked a role or was unknown.",
     ),
-    "limited": ("jitid_limited_total", "Requests and connections turned away because of a limit."),
-    "malformed": ("jitid_malformed_total", "Connections ended because of what or how slowly they sent."),
+    "limited": ("jitid_limited_total", "Requests and connections refused because of a limit."),
+    "malformed": ("jitid_malformed_total", "Connections closed because their input was malformed or slow."),
     "restarts": ("jitid_worker_starts_total", "Starts of worker processes."),
 }
 GAUGES = {
-    "in_work": ("jitid_requests_in_work", "Requests in work now."),
-    "connections": ("jitid_connections", "Connections that are open now."),
+    "in_work": ("jitid_requests_in_work", "Requests in progress now."),
+    "connections": ("jitid_connections", "Connections open now."),
 }
 _NUMBER = {name: number for number, name in enumerate((*COUNTERS, *GAUGES))}
 _BYTES = 8
@@ -128,7 +128,7 @@ class Metrics:
         )
         yield from family(
             "jitid_can_issue",
-            "Whether ledger, policy and signing key are there to issue with (1) or not (0).",
+            "Whether ledger, policy and signing key are ready to issue (1) or not (0).",
             [({}, int(issues))],
         )
         counters_start = len(self._routes) * (_OTHER + 1)
@@ -140,7 +140,7 @@ class Metrics:
                 )
         yield from family(
             "jitid_http_requests_total",
-            "Requests that were answered, by the template of their path and their status.",
+            "Answered requests, by path template and status.",
             (
                 ({"route": route, "status": str((*STATUSES, "other")[status_index])}, int(count))
                 for route_index, route in enumerate(self._routes)
@@ -153,7 +153,7 @@ class Metrics:
 
     def _histograms(self) -> Iterator[str]:
         name = "jitid_http_request_seconds"
-        head = f"# HELP {name} How long answers took, by the template of the path.\n# TYPE {name} histogram\n"
+        head = f"# HELP {name} Duration of answers, by path template.\n# TYPE {name} histogram\n"
         for route_index, route in enumerate(self._routes):
             histogram_start = self._histogram + route_index * self._of_route
             counts = [int(self._sum(histogram_start + bucket)) for bucket in range(len(BOUNDS) + 1)]

@@ -33,19 +33,19 @@ OPERATIONS = "/v1/operations"
 WHOAMI = "/v1/whoami"
 
 _STATUSES = {
-    "400": "The request cannot be meant. Nothing was done.",
-    "401": "Nobody knows who asks.",
-    "403": "The policy denies it, or this caller may not ask for it.",
-    "404": "There is no such thing, or no such operation.",
+    "400": "The request is invalid. Nothing was done.",
+    "401": "Authentication required.",
+    "403": "The policy denies the request, or the caller lacks a role for it.",
+    "404": "Not found, or an unknown operation.",
     "408": "The request did not arrive in time.",
-    "409": "A part of it was done.",
+    "409": "The request was done only in part.",
     "413": "The request is too large.",
-    "415": "The body is no JSON.",
+    "415": "The body is not JSON.",
     "422": "A credential in the request is not valid.",
-    "429": "This client asks too often.",
+    "429": "This client sends too many requests.",
     "431": "The headers are too large.",
-    "500": "The ledger, its keys or the service are not in order.",
-    "503": "The ledger is out of reach, or too much is in work: try again later.",
+    "500": "A fault of the ledger, its keys or the service.",
+    "503": "The ledger is unreachable, or the service is overloaded: try again later.",
 }
 
 _ERROR: Schema = {
@@ -55,13 +55,16 @@ _ERROR: Schema = {
             "type": "object",
             "properties": {
                 "code": {"type": "string"},
-                "message": {"type": "string", "description": "What was wrong, and what is unchanged."},
-                "hint": {"type": ["string", "null"], "description": "What to do next."},
+                "message": {"type": "string", "description": "The fault, and the state that is unchanged."},
+                "hint": {"type": ["string", "null"], "description": "The next step."},
                 "retryable": {"type": "boolean"},
-                "exit": {"type": "integer", "description": "The exit status of the command line for it."},
+                "exit": {
+                    "type": "integer",
+                    "description": "The exit status of the command line for this error.",
+                },
                 "unsure": {
                     "type": "boolean",
-                    "description": "Whether it was done is not known; absent where nothing was done.",
+                    "description": "Whether the outcome is unknown; absent if nothing was done.",
                 },
             },
             "required": ["code", "message", "hint", "retryable", "exit"],
@@ -74,14 +77,14 @@ _HEADERS = [
     {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "Makes a request known again whose answer was lost: what it made first is ended.",
+        "description": "Identifies the repetition of a request after a lost answer: the first result is revoked.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     },
     {
         "name": "traceparent",
         "in": "header",
         # A malformed value counts as missing and is not an error (W3C Trace Context, section 3.2.2): hence no pattern.
-        "description": "What the request belongs to (W3C Trace Context); it is kept with the audit event.",
+        "description": "The trace of the request (W3C Trace Context); the audit event stores it.",
         "schema": {"type": "string"},
     },
 ]
@@ -119,8 +122,8 @@ def document(base_url: str) -> dict[str, Any]:
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "An access credential, or an agent's own credential that names this authority as "
-                    "its audience. Over a Unix socket the kernel tells who asks.",
+                    "description": "An access token, or an agent's identity token, which has this authority as its "
+                    "audience. Over a Unix socket the kernel identifies the caller.",
                 }
             },
         },
@@ -131,7 +134,7 @@ def _whoami_document(definitions: Definitions) -> dict[str, Any]:
     answer = shape_of(WhoAmI, request=False).schema(definitions)
     return {
         "operationId": "whoami",
-        "summary": "Tell whom this authority takes its caller for.",
+        "summary": "Return the authority's view of its caller.",
         "responses": {
             "200": {"description": "The caller.", "content": {"application/json": {"schema": answer}}},
             **{code: {"$ref": f"#/components/responses/Error{code}"} for code in _STATUSES},
@@ -143,7 +146,7 @@ def _operation_document(name: str, definitions: Definitions) -> dict[str, Any]:
     request, answer = codec.schema_of(name, definitions)
     media_type = "application/x-ndjson" if codec.streams(operations()[name]) else "application/json"
     description = (
-        "The answer, a line for each piece of it." if media_type != "application/json" else "The answer."
+        "The answer, in lines: one for each piece." if media_type != "application/json" else "The answer."
     )
     return {
         "operationId": name,
@@ -215,7 +218,7 @@ async def _operation(request: Request, name: str) -> Callable[[], Operation[obje
     def read() -> Operation[object]:
         # JSON has no media type parameters (RFC 8259, section 11), so parameters from clients are ignored.
         if content_type.partition(";")[0].strip().lower() != "application/json":
-            raise RequestError(415, "the body is to be application/json; nothing was done")
+            raise RequestError(415, "the content type must be application/json; nothing was done")
         try:
             values = strict_json.loads(body or b"{}", "the body")
         except strict_json.StrictJSONError as error:

@@ -159,7 +159,7 @@ def routes(service: Service) -> list[BaseRoute]:
         # request is not read.
         raise OAuthError(
             "unsupported_response_type",
-            "this authority issues no authorization codes: a client posts a grant to the token endpoint",
+            "this authority issues no authorization codes: post a grant to the token endpoint",
         )
 
     return [
@@ -262,7 +262,7 @@ def must_be_served(caller: Caller, form: OAuthForm) -> None:
     if form.one("grant_type") == CLIENT_CREDENTIALS and not (caller.delegator or "").startswith("system:"):
         raise OAuthError(
             "unauthorized_client",
-            f"{caller.name} is no system: an agent exchanges its own token, and for people there is their own",
+            f"client_credentials is only for systems, not for {caller.name}: exchange a token instead",
         )
 
 
@@ -270,11 +270,11 @@ def parse_request(form: OAuthForm) -> TokenRequest:
     """Return the parsed request of a form. Raises OAuthError."""
     grant = form.need("grant_type")
     if grant not in GRANTS:
-        raise OAuthError("unsupported_grant_type", f"the grants are {' and '.join(GRANTS)}")
+        raise OAuthError("unsupported_grant_type", f"the grant_type must be {' or '.join(GRANTS)}")
     unknown = [name for name in form.names() if name.startswith(_PREFIX) and name not in _OWN]
     if unknown:
         raise OAuthError(
-            "invalid_request", f"there is no such parameter; known are {', '.join(sorted(_OWN))}"
+            "invalid_request", f"unknown parameter; the parameters of jitid: {', '.join(sorted(_OWN))}"
         )
     agent = form.one("jitid_agent")
     request = _request(form)
@@ -284,7 +284,7 @@ def parse_request(form: OAuthForm) -> TokenRequest:
         return TokenRequest(grant, request, agent)
     token_type = form.one("requested_token_type") or _MADE[0]
     if token_type not in _MADE or (token_type == _MADE[1] and request.kind != Kind.JWT):
-        raise OAuthError("invalid_request", f"what can be asked for is {' or '.join(_MADE)}")
+        raise OAuthError("invalid_request", f"the requested_token_type must be {' or '.join(_MADE)}")
     subject, subject_type = _token(form, "subject_token")
     actor, actor_type = _token(form, "actor_token", needed=False)
     assert subject is not None
@@ -305,7 +305,7 @@ def grant(authority: Authority, caller: Caller, token_request: TokenRequest) -> 
             )
         )
     if token_request.agent not in (None, own_agent(caller)) and "issuer" not in (caller.roles or ()):
-        raise OAuthError("unauthorized_client", f"{caller.name} acts as {own_agent(caller)} and nobody else")
+        raise OAuthError("unauthorized_client", f"{caller.name} may act only as {own_agent(caller)}")
     request = request._replace(
         delegator=caller.delegator, task=request.task or new_task(request.agent, caller)
     )
@@ -338,14 +338,14 @@ def _request(form: OAuthForm) -> IssueRequest:
     kind = form.one("jitid_kind") or Kind.JWT.value
     narrower = form.one("jitid_allow_narrower")
     if sensitivity not in (None, *SENSITIVITIES):
-        raise OAuthError("invalid_request", f"the sensitivities are {', '.join(SENSITIVITIES)}")
+        raise OAuthError("invalid_request", f"the sensitivity must be one of: {', '.join(SENSITIVITIES)}")
     if purpose is not None and len(purpose) > MAX_PURPOSE:
         raise OAuthError("invalid_request", f"the purpose is longer than {MAX_PURPOSE} characters")
     if kind not in TOKENS:
         # RFC 6749, section 5.1: the answer contains one token as text. The operation Issue makes other kinds.
-        raise OAuthError("invalid_request", f"the kinds that are tokens are {', '.join(sorted(TOKENS))}")
+        raise OAuthError("invalid_request", f"the kind must be one of: {', '.join(sorted(TOKENS))}")
     if narrower not in (None, "true", "false"):
-        raise OAuthError("invalid_request", "jitid_allow_narrower is true or false")
+        raise OAuthError("invalid_request", "jitid_allow_narrower must be true or false")
     return IssueRequest(
         task=None if task is None else _checked("invalid_request", lambda: check_task(task)),
         delegator=None,
@@ -379,16 +379,14 @@ def _audiences(form: OAuthForm) -> tuple[str, ...]:
     """Return the audiences of the token; at least one is required (RFC 8707, section 2)."""
     resources, audiences = form.many("resource"), form.many("audience")
     if not resources and not audiences:
-        raise OAuthError(
-            "invalid_target", "whom the token is for is not named: give a resource or an audience"
-        )
+        raise OAuthError("invalid_target", "the token has no audience: add a resource or an audience")
     for resource in resources:
         try:
             absolute = bool(urlsplit(resource).scheme) and "#" not in resource
         except ValueError:
             absolute = False
         if not absolute:
-            raise OAuthError("invalid_target", "a resource is an absolute URI without a fragment")
+            raise OAuthError("invalid_target", "a resource must be an absolute URI without a fragment")
     named = (*resources, *audiences)
     checked = _checked("invalid_target", lambda: [check_audience(audience) for audience in named])
     return tuple(dict.fromkeys(checked))
@@ -401,11 +399,13 @@ def _details(text: str | None) -> tuple[str, ...]:
     try:
         details = strict_json.loads(text, "authorization_details")
         if type(details) is not list or not details:
-            raise strict_json.StrictJSONError("authorization_details is no JSON array with something in it")
+            raise strict_json.StrictJSONError("authorization_details must be a non-empty JSON array")
         if not all(
             type(detail) is dict and type(detail.get("type")) is str and detail["type"] for detail in details
         ):
-            raise strict_json.StrictJSONError("each of the authorization_details is an object with a type")
+            raise strict_json.StrictJSONError(
+                "each of the authorization_details must be an object with a type"
+            )
         return tuple([strict_json.dumps(detail) for detail in details])
     except strict_json.StrictJSONError as error:
         raise OAuthError("invalid_authorization_details", str(error)) from None
@@ -417,8 +417,8 @@ def _token(form: OAuthForm, name: str, *, needed: bool = True) -> tuple[Secret |
     token_type = form.one(f"{name}_type")
     if text is None:
         if token_type is not None:
-            raise OAuthError("invalid_request", f"there is a {name}_type without {name}")
+            raise OAuthError("invalid_request", f"{name}_type requires {name}")
         return None, "jwt"
     if token_type not in _TOKEN_TYPES:
-        raise OAuthError("invalid_request", f"{name}_type is one of {', '.join(_TOKEN_TYPES)}")
+        raise OAuthError("invalid_request", f"{name}_type must be one of: {', '.join(_TOKEN_TYPES)}")
     return Secret.single(text), _TOKEN_TYPES[token_type]

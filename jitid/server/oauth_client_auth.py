@@ -62,7 +62,7 @@ async def call(
         ):
             # A client with a credential is never identified by the user of its socket.
             raise UnauthenticatedError(
-                "the client names a parameter by which clients authenticate, and proves nothing; nothing was done"
+                "the request names an authentication parameter without a credential; nothing was done"
             )
     if assertion_proof is not None:
         # The use of an assertion is recorded, so this is not a read.
@@ -74,7 +74,7 @@ def must_be_named(form: OAuthForm, caller: Caller) -> None:
     """Refuse a `client_id` that does not match the client. Raises OAuthError."""
     client_id = form.one("client_id")
     if client_id is not None and client_id not in (caller.name, caller.agent, caller.credential):
-        raise OAuthError("invalid_client", "the client_id is not that of the client that proved itself", 401)
+        raise OAuthError("invalid_client", "the client_id is not that of the authenticated client", 401)
 
 
 def uses_basic(request: Request) -> bool:
@@ -121,7 +121,7 @@ def _client_secret(request: Request, form: OAuthForm) -> tuple[str, Secret] | No
         raise OAuthError("invalid_request", _TWICE)
     client = form.one("client_id")
     if client is None:
-        raise UnauthenticatedError("a client_secret needs the client_id that it belongs to; nothing was done")
+        raise UnauthenticatedError("a client_secret requires its client_id; nothing was done")
     return client, Secret.single(client_secret)
 
 
@@ -151,7 +151,7 @@ def _signed(service: Service, request: Request, form: OAuthForm) -> Callable[[Lo
         # RFC 6749, section 2.3.
         raise OAuthError("invalid_request", _TWICE)
     if text is None or assertion_type != authenticate.TYPE:
-        raise UnauthenticatedError(f"a client assertion is of the type {authenticate.TYPE}; nothing was done")
+        raise UnauthenticatedError(f"the client_assertion_type must be {authenticate.TYPE}; nothing was done")
     # RFC 7523, section 3: the issuer, or the address of the token endpoint; also that of the requested endpoint.
     endpoint = f"{service.base_url}{request.scope['path']}"
     endpoints = (f"{service.base_url}/token", endpoint)

@@ -184,7 +184,7 @@ async def read_form(request: Request, repeatable: Collection[str] = ()) -> OAuth
     """
     if request.scope["query_string"]:
         # A secret in an address would be in the logs of all servers on the way (RFC 6749, section 2.3.1).
-        _refuse("parameters belong into the body, not into the address")
+        _refuse("parameters must be in the body, not in the address")
     types = [value for name, value in request.scope["headers"] if name == b"content-type"]
     if len(types) != 1 or not _TYPE.fullmatch(types[0]):
         _refuse("the content type must be application/x-www-form-urlencoded")
@@ -215,7 +215,7 @@ def parse_form(body: bytes, repeatable: Collection[str] = ()) -> OAuthForm:
                 values.setdefault(name, []).append(value)
             continue
         if name in seen:
-            _refuse("a parameter stands twice in the form")
+            _refuse("a parameter occurs twice in the form")
         seen.add(name)
         if value:
             values[name] = [value]
@@ -234,14 +234,12 @@ def credentials_of(body: bytes) -> OAuthForm:
     for parameter in _CREDENTIAL.finditer(body):
         name = unquote_to_bytes(parameter[1]).decode("ascii")
         if name in credentials:
-            raise UnauthenticatedError(
-                "a parameter by which the client authenticates stands twice; nothing was done"
-            )
+            raise UnauthenticatedError("an authentication parameter occurs twice; nothing was done")
         try:
             credentials[name] = _decoded((parameter[2] or b"").decode("ascii"))
         except (OAuthError, UnicodeDecodeError):
             raise UnauthenticatedError(
-                "a parameter by which the client authenticates cannot be read; nothing was done"
+                "an authentication parameter cannot be read; nothing was done"
             ) from None
     values = {name: [value] for name, value in credentials.items() if value}
     # The body may not be a form at all, so the rest is searched for credentials too.

@@ -78,7 +78,7 @@ class Settler:
         self._pool.close(patience)
 
     def _soon(self) -> None:
-        assert self._loop is not None, "the loop runs before anybody is served"
+        assert self._loop is not None, "the loop runs before the first request"
         self._loop.call_soon_threadsafe(self._start)
 
     def _start(self) -> None:
@@ -340,7 +340,9 @@ class Service:
                         yield piece
                 await future
         except TimeoutError:
-            raise StorageError("it takes longer than this service lets it", "ask for less") from None
+            raise StorageError(
+                "the answer takes longer than this service allows", "request less at once"
+            ) from None
         finally:
             ended = True
             while not pieces.empty():
@@ -374,7 +376,7 @@ class Service:
 
     def keep_pace(self, name: str) -> None:
         """Count a request of a caller. Raises LimitedError if there are too many."""
-        self._pace.keep(name, "this caller asks more often than it may; nothing was done")
+        self._pace.keep(name, "this caller sends too many requests; nothing was done")
 
     @contextmanager
     def counting_failures(self, request: Request) -> Iterator[None]:
@@ -387,7 +389,7 @@ class Service:
         except UnauthenticatedError:
             peer = record_of(request.scope).peer
             client = str(peer.uid) if peer is not None else request.client.host if request.client else ""
-            message = "too many credentials that are not valid came from here; nothing was done"
+            message = "too many invalid credentials from this client; nothing was done"
             self._failures.keep(client, message, "try again")
             raise
 
@@ -454,7 +456,7 @@ class Service:
         return find
 
 
-_CLOCK = "set the authority's clock right; if it is right, run on the machine of its ledger: jitid sweep --accept-clock"
+_CLOCK = "correct the authority's clock; if it is right, run on the machine of the ledger: jitid sweep --accept-clock"
 
 
 async def _in_time(future: asyncio.Future[T], seconds: float) -> T:
@@ -463,7 +465,7 @@ async def _in_time(future: asyncio.Future[T], seconds: float) -> T:
             return await future
     except TimeoutError:
         late = StorageError(
-            f"the ledger did not answer within {seconds:g} s; whether it was done is not known",
+            f"the ledger did not answer within {seconds:g} s; the outcome is unknown",
             "try again; with the same Idempotency-Key nothing is issued twice",
         )
         late.unsure = True
@@ -500,6 +502,7 @@ def _idempotency_key(request: Request) -> str | None:
         return None
     if not 0 < len(header) <= _LONGEST_KEY or not all("!" <= character <= "~" for character in header):
         raise RequestError(
-            400, f"the Idempotency-Key is 1 to {_LONGEST_KEY} characters of printable ASCII, and no space"
+            400,
+            f"the Idempotency-Key must be 1 to {_LONGEST_KEY} characters of printable ASCII, without spaces",
         )
     return str(header)

@@ -64,10 +64,10 @@ def limits_of(config: Config) -> ServiceLimits:
     """Return the limits of the configuration. Raises ConfigurationError if a limit is too low."""
     for name in _COUNTS:
         if config.number(name) < 1:
-            raise ConfigurationError(f"`{name}` is at least 1", f"jitid config set {name} NUMBER")
+            raise ConfigurationError(f"`{name}` must be at least 1", f"jitid config set {name} NUMBER")
     if config.number("serve_hung") < _LEAST_HUNG:
         raise ConfigurationError(
-            f"`serve_hung` is at least {_LEAST_HUNG} s", "jitid config set serve_hung DURATION"
+            f"`serve_hung` must be at least {_LEAST_HUNG} s", "jitid config set serve_hung DURATION"
         )
     time = float(config.number("serve_time"))
     return ServiceLimits(
@@ -117,7 +117,7 @@ class RequestPace:
                 self._empty_at.popitem(last=False)
         return 0
 
-    def keep(self, client: str, message: str, hint: str = "ask again") -> None:
+    def keep(self, client: str, message: str, hint: str = "try again") -> None:
         """Count one request. Raises LimitedError beyond the limit; `hint` precedes the seconds until the next one."""
         seconds = self.take(client)
         if seconds:

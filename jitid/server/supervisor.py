@@ -233,7 +233,7 @@ class Supervisor:
         worker.failures = worker.failures + 1 if uptime < _YOUNG else 1
         self._plan.log.write("worker ended", "error", worker=pid, status=os.waitstatus_to_exitcode(status))
         if not self._started and worker.failures >= _MOST_TRIES:
-            raise JitidError("the workers of the service end before they are ready; this is a bug")
+            raise JitidError("the workers of the service stop before they are ready; this is a bug")
         pause = 0.0 if worker.failures == 1 else min(_LONGEST_PAUSE, 0.25 * 2**worker.failures)
         worker.start_at = monotonic() + pause
 
@@ -406,4 +406,4 @@ class _WorkerProcess:
         except JitidError as error:
             self._plan.log.write("certificate", "error", error=error.message)
         else:
-            self._plan.log.write("certificate", message="read anew")
+            self._plan.log.write("certificate", message="reloaded")

@@ -151,8 +151,8 @@ class Seat:
             if error.inward:
                 self._report(error.message)
                 raise StorageError(
-                    "the authority does not reach its ledger; nothing was changed",
-                    "try again; whoever runs the authority finds the reason in its log",
+                    "the authority cannot reach its ledger; nothing was changed",
+                    "try again; the log of the authority has the reason for its operator",
                 ) from error
             raise
         except OAuthError:

@@ -50,16 +50,16 @@ def parse_address(text: str) -> Address:
     scheme, separator, rest = text.partition("://")
     if scheme == "unix" and separator:
         if not rest.startswith("/") or len(rest.encode("utf-8", "replace")) > _LONGEST_SOCKET or "\0" in rest:
-            raise UsageError(f"{quote(text)} names no Unix socket", _SHAPE)
+            raise UsageError(f"{quote(text)} is not the address of a Unix socket", _SHAPE)
         return Address(scheme, "", 0, rest)
     if scheme not in PORTS or not separator:
-        raise UsageError(f"{quote(text)} is no address of an authority", _SHAPE)
+        raise UsageError(f"{quote(text)} is not the address of an authority", _SHAPE)
     try:
         # The rules of issuer names apply: lower-case scheme, a host and no user, no query, plain HTTP on loopback
         # alone.
         check_issuer(text)
     except UsageError:
-        raise UsageError(f"{quote(text)} is no address of an authority", _SHAPE) from None
+        raise UsageError(f"{quote(text)} is not the address of an authority", _SHAPE) from None
     host_port, _, path = rest.partition("/")
     if host_port.startswith("["):
         host, _, port = host_port.partition("]")
@@ -68,5 +68,5 @@ def parse_address(text: str) -> Address:
         host, _, port = host_port.partition(":")
     path = f"/{path}".rstrip("/")
     if "/../" in f"{path}/" or "/./" in f"{path}/":
-        raise UsageError(f"{quote(text)} is no address of an authority", _SHAPE)
+        raise UsageError(f"{quote(text)} is not the address of an authority", _SHAPE)
     return Address(scheme, host.lower(), int(port) if port else PORTS[scheme], path)

@@ -13,7 +13,7 @@ from shlex import quote
 from typing import NamedTuple
 
 _DISTRIBUTION = "jitid"
-_UNINSTALLED = "install what pyproject.toml lists for it"
+_UNINSTALLED = "install the packages that pyproject.toml lists for the extra"
 
 
 class Unmet(NamedTuple):
@@ -85,7 +85,7 @@ def fault(error: BaseException) -> tuple[str, str] | None:
             f"{package.requirement} ({f'{package.installed} is installed' if package.installed else 'it is missing'})"
             for package in lacking
         ]
-        return f"jitid needs {', '.join(packages)}", installing(package.requirement for package in lacking)
+        return f"jitid requires {', '.join(packages)}", installing(package.requirement for package in lacking)
     if isinstance(error, SyntaxError) and error.filename and not _is_own_file(error.filename):
         return f"a package cannot be loaded: SyntaxError in {error.filename}", _CHECK
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] != _DISTRIBUTION:

@@ -35,10 +35,10 @@ def check_private(path: str, label: str) -> os.stat_result:
     try:
         status = os.lstat(path)
     except PermissionError as error:
-        raise RefusedError(f"{label} {path} is out of reach for this user: {error.strerror}") from error
+        raise RefusedError(f"this user cannot access {label} {path}: {error.strerror}") from error
     if stat.S_ISLNK(status.st_mode):
         raise IntegrityError(
-            f"{label} {path} is a symbolic link, and none is followed here", "name the real place"
+            f"{label} {path} is a symbolic link, which is never followed", "name the target of the link"
         )
     if status.st_mode & 0o077:
         mode = "700" if stat.S_ISDIR(status.st_mode) else "600"
@@ -65,7 +65,7 @@ def offences(path: str, readable: str | None = None) -> Iterator[JitidError]:
     try:
         owner = os.lstat(path).st_uid
     except OSError as error:
-        yield RefusedError(f"{path} is out of reach for this user: {error.strerror}")
+        yield RefusedError(f"this user cannot access {path}: {error.strerror}")
         return
     me = os.geteuid()
     if me not in (0, owner):
@@ -82,7 +82,7 @@ def offences(path: str, readable: str | None = None) -> Iterator[JitidError]:
         except FileNotFoundError:
             continue  # it was removed meanwhile
         except OSError as error:
-            yield RefusedError(f"{error.filename} is out of reach for this user: {error.strerror}")
+            yield RefusedError(f"this user cannot access {error.filename}: {error.strerror}")
 
 
 def _offences(path: str, owner: int, *, readable: bool = False) -> Iterator[JitidError]:
@@ -97,7 +97,7 @@ def _offences(path: str, owner: int, *, readable: bool = False) -> Iterator[Jiti
     proper, needed = (0o700, 0o500) if stat.S_ISDIR(status.st_mode) else (0o600, 0o400)
     if stat.S_ISLNK(status.st_mode):
         yield IntegrityError(
-            f"{path} is a symbolic link, and none is followed here",
+            f"{path} is a symbolic link, which is never followed",
             f'real=$(readlink -e {quoted}) && rm {quoted} && mv "$real" {quoted}',
         )
     elif not (stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)):
@@ -252,7 +252,7 @@ class FileReplacement:
         # In a folder that others may write to, another user may have created a file there meanwhile.
         owner = os.fstat(self._folder).st_uid if self._of_folder else None
         if place_at(self._name, folder=self._folder, link=self._replace_link, owner=owner) != OutputPlace():
-            raise OutputError(f"{quote(self._path, 200)} was replaced by a device meanwhile")
+            raise OutputError(f"{quote(self._path, 200)} was replaced by a device")
         os.rename(self._aside, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         _sync_names(self._folder)
 

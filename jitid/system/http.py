@@ -151,11 +151,11 @@ class Words(Record):
 
 AUTHORITY = Words(
     "the authority",
-    "write the address itself: --remote URL",
+    "use the final address: --remote URL",
     "the setting remote_ca",
     "wait longer with --timeout, or try again",
     "is the authority running there? see: jitid doctor",
-    "ask for less: --limit",
+    "request less: --limit",
 )
 
 
@@ -289,12 +289,12 @@ class Channel:
         if 300 <= answer.status < 400:
             self.close()
             raise ConfigurationError(
-                f"{self._address} sends its callers elsewhere, and no redirection is followed",
+                f"{self._address} redirects to another address, and redirections are never followed",
                 self.words.elsewhere,
             )
         if answer.header("content-encoding") not in (None, "identity"):
             self.close()
-            raise StorageError(f"{self.words.service}'s answer is in a coding that nobody asked for")
+            raise StorageError(f"{self.words.service}'s answer has an unexpected content coding")
         return answer
 
     def exchange(
@@ -421,7 +421,7 @@ class Channel:
                 context = ssl.create_default_context(cafile=self._authorities)
             except (OSError, ssl.SSLError) as error:
                 sock.close()
-                reason = error.strerror or "it holds no certificate"
+                reason = error.strerror or "it has no certificate"
                 raise ConfigurationError(
                     f"the certificates in {quote(self._authorities or '', 200)} cannot be used: {reason.lower()}",
                     f"see {self.words.authorities}",
@@ -435,15 +435,15 @@ class Channel:
             sock.close()
             # A retry would not help: another server answers there, or the certificate is wrong.
             raise IntegrityError(
-                f"whoever answers at {self._address} does not prove to be that: "
+                f"the server at {self._address} did not prove its identity: "
                 f"{(error.verify_message or 'certificate not valid').lower()}; nothing was sent",
-                "the certificate is wrong, or somebody stands between: nothing turns this check off; "
-                f"name {self.words.service}'s own certificates with {self.words.authorities}",
+                "the certificate is invalid, or another server intercepts the connection; the check cannot be "
+                f"disabled; to accept {self.words.service}'s own certificates: {self.words.authorities}",
             ) from error
         except ssl.SSLError as error:
             sock.close()
             raise IntegrityError(
-                f"there is no TLS of version 1.2 or newer at {self._address}: "
+                f"the server at {self._address} does not support TLS 1.2 or newer: "
                 f"{(error.reason or 'error').lower().replace('_', ' ')}; nothing was sent"
             ) from error
         except BaseException:
@@ -501,7 +501,7 @@ def _closed(path: str) -> str:
     try:
         status = os.stat(path)
     except OSError:
-        return "this user may not connect: a folder above the socket is closed to it"
+        return "this user may not connect: a folder above the socket does not let it in"
     try:
         group = grp.getgrgid(status.st_gid).gr_name
     except KeyError:
@@ -510,9 +510,9 @@ def _closed(path: str) -> str:
 
 
 _WORDS = {
-    "BadStatusLine": "what answers there is no HTTP",
+    "BadStatusLine": "the answer is not HTTP",
     "IncompleteRead": "the answer broke off",
-    "LineTooLong": "what answers there is no HTTP of a service",
+    "LineTooLong": "a line of the answer is too long",
     "RemoteDisconnected": "it was closed without an answer",
 }
 

@@ -38,8 +38,8 @@ def check_words(command: Sequence[str]) -> None:
     for word in command:
         if _CONTROL.search(word):
             raise UsageError(
-                f"{quote(word, 200)} holds a control character, which no unit and no crontab can say",
-                "name it otherwise",
+                f"{quote(word, 200)} has a control character, which units and crontabs cannot contain",
+                "use another name",
             )
 
 
@@ -47,7 +47,7 @@ def check_for_systemd(command: Sequence[str]) -> None:
     """Raise UsageError for a program that systemd cannot start."""
     if set(command[0]) & set("\"'\\"):
         raise UsageError(
-            f"systemd starts no program whose path holds a quote or a backslash: {quote(command[0], 200)}",
+            f"systemd cannot start a program with a quote or a backslash in its path: {quote(command[0], 200)}",
             "move jitid to another folder",
         )
 
@@ -62,7 +62,7 @@ def program() -> list[str]:
         if executable is not None:
             return [os.path.abspath(executable)]
     if not sys.executable:
-        raise ConfigurationError("it cannot be told where this jitid is", "start it by its absolute path")
+        raise ConfigurationError("the path of this jitid is unknown", "start jitid by its absolute path")
     # -P: Python imports no module from the current folder.
     return [os.path.abspath(sys.executable), "-P", "-m", "jitid"]
 

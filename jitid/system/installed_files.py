@@ -177,11 +177,11 @@ def install(file: Shipped, path: str) -> Literal["new", "changed", "unchanged"]:
         return "unchanged"
     if os.path.exists(path) and not os.path.isfile(path):
         raise OutputError(
-            f"{quote(path, 200)} is no plain file; it was left as it is", "move it out of the way"
+            f"{quote(path, 200)} is not a regular file; it was left unchanged", "move it out of the way"
         )
     if old_content is not None and file.reader != "man" and _MARK not in old_content:
         raise OutputError(
-            f"{quote(path, 200)} is not from jitid; it was left as it is", "move it out of the way"
+            f"{quote(path, 200)} is not from jitid; it was left unchanged", "move it out of the way"
         )
     is_new = not os.path.lexists(path)
     _make_folder(os.path.dirname(path))
@@ -228,7 +228,7 @@ def _prefix() -> str:
         if os.path.isfile(os.path.join(folder, SHARED["bash"])):
             return folder
     raise NotFoundError(
-        "this jitid came without its completions and man pages", "install it again, from its wheel"
+        "this installation of jitid has no completions and man pages", "install it again, from its wheel"
     )
 
 
@@ -254,7 +254,7 @@ def _make_folder(path: str) -> None:
         return
     except OSError as error:
         reason = (error.strerror or "error").lower()
-        raise OutputError(f"the folder {quote(path, 200)} could not be made: {reason}") from error
+        raise OutputError(f"the folder {quote(path, 200)} could not be created: {reason}") from error
 
 
 def _prefixes(environ: Mapping[str, str], *names: str, linked: bool = True) -> list[str]:

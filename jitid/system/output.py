@@ -159,7 +159,7 @@ def wait(seconds: float) -> None:
     poll.register(DATA, 0)
     events = poll.poll(seconds * 1000)
     if events and events[0][1] & (select.POLLERR | select.POLLHUP):
-        broken = BrokenPipeError(errno.EPIPE, "nobody reads it")
+        broken = BrokenPipeError(errno.EPIPE, "it has no reader")
         raise _failed(broken) from broken
 
 

@@ -126,6 +126,6 @@ def _not_run(program: str, error_number: int) -> NotRunError:
     missing = error_number in (errno.ENOENT, errno.ENOTDIR)
     return NotRunError(
         f"{quote(program, 200)} cannot be run: {os.strerror(error_number).lower()}",
-        "give the whole path, or look at PATH" if missing and "/" not in program else None,
+        "use the full path, or check PATH" if missing and "/" not in program else None,
         ExitStatus.NO_COMMAND if missing else ExitStatus.CANNOT_EXECUTE,
     )

@@ -48,8 +48,8 @@ def read_request(label: str, of_servers: str | None = None) -> str:
         raise UsageError(f"{label} is not UTF-8") from None
     if any(unicodedata.category(character) in _NEVER and character != "\n" for character in text):
         raise UsageError(
-            f"{label} has a character that no address has; no credential was made",
-            "somebody may want the token of one server to reach another: look at the address",
+            f"{label} has a character that is invalid in addresses; no credential was made",
+            "check the address: it may be an attempt to get the token of another server",
         )
     return text
 
@@ -65,7 +65,7 @@ def origin(url: str) -> str:
     except ValueError:
         host, port, parts = "", None, urlsplit("")
     if not host or parts.scheme not in ("https", "http") or not _AUTHORITY.fullmatch(parts.netloc):
-        raise UsageError(f"{quote(url, 200)} is no address with a host", "such as https://git.example")
+        raise UsageError(f"{quote(url, 200)} is not an address with a host", "such as https://git.example")
     if parts.scheme == "http" and host not in _LOOPBACK:
         raise UsageError(
             f"a token for {quote(host)} would cross the network unencrypted; none was made", "use https"

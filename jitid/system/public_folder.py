@@ -143,8 +143,8 @@ class PublicFolder:
                     raise
                 if time.monotonic() >= deadline:
                     raise BusyError(
-                        f"somebody else publishes to {quote(self._path, 200)}; nothing was changed",
-                        "repeat the command, or give it more --timeout",
+                        f"another process publishes to {quote(self._path, 200)}; nothing was changed",
+                        "repeat the command, or use a longer --timeout",
                     ) from None
                 time.sleep(_AGAIN)
             else:
@@ -187,12 +187,12 @@ class PublicFolder:
         except OSError as error:
             path = os.path.join(self._path, name) if name else self._path
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                reason = "its folder is a link or no folder, and no link is followed there"
+                reason = "its folder is a symbolic link, which is never followed, or not a folder"
             else:
                 reason = (error.strerror or "error").lower()
             raise OutputError(
-                f"{quote(path, 200)} could not be written: {reason}; what was there before is as it was",
-                "what is published already stays in order; repeat the command",
+                f"{quote(path, 200)} could not be written: {reason}; the previous file is unchanged",
+                "the files published so far are consistent; repeat the command",
             ) from error
 
 

@@ -32,7 +32,7 @@ _ROOM = 4096
 def check_one_stdin(*paths: str | None) -> None:
     """Raise UsageError if more than one of the files is standard input."""
     if paths.count("-") > 1:
-        raise UsageError("standard input cannot be two things at once", "name a file for all but one")
+        raise UsageError("standard input can be used only once", "name files for the other inputs")
 
 
 def token(path: str, label: str) -> Secret:
@@ -73,9 +73,9 @@ def public_key(path: str) -> str:
 
     data = unmarked(path, MAX_PUBLIC_KEY, "the public key")
     if len(data) > MAX_PUBLIC_KEY or not data.isascii() or not data.strip():
-        raise UsageError(f"{quote(path, 200)} holds no public key", _KEYS)
+        raise UsageError(f"{quote(path, 200)} is not a public key", _KEYS)
     if b"PRIVATE KEY" in data:
-        raise UsageError(f"{quote(path, 200)} holds a private key, which stays where it is", _KEYS)
+        raise UsageError(f"{quote(path, 200)} has a private key, which jitid does not accept", _KEYS)
     return data.decode("ascii").strip()
 
 
@@ -88,10 +88,10 @@ def check_text_file(path: str) -> None:
         return
     refuse_mark(path, "the word")
     if path.strip().lower().startswith(("jti_", "jid_")):
-        raise UsageError("this is no id, and there is no such file", "an id has 26 characters of 0-9 and a-v")
+        raise UsageError("neither an id nor an existing file", "an id ends with 26 characters of 0-9 and a-v")
     raise UsageError(
         "there is no such file",
-        "a leaked string goes to standard input, never on the line: it is in your shell's history now",
+        "pass a leaked string on standard input: on the command line it is now in your shell's history",
     )
 
 
@@ -137,8 +137,8 @@ def opened(path: str, label: str) -> int:
     if path == "-":
         if os.isatty(0):
             raise UsageError(
-                f"{label} is expected on standard input, and that is a terminal",
-                "pipe it in, or name a file",
+                f"{label} is expected on standard input, but standard input is a terminal",
+                "use a pipe, or name a file",
             )
         return 0
     try:
@@ -148,7 +148,7 @@ def opened(path: str, label: str) -> int:
     except OSError as error:
         raise unreadable(path, label, error) from error
     except ValueError as error:
-        raise UsageError(f"{label} cannot be read from {quote(path)}: it is no path") from error
+        raise UsageError(f"{label} cannot be read from {quote(path)}: it is not a path") from error
 
 
 def piece_of(descriptor: int, size: int) -> bytes:
@@ -223,9 +223,7 @@ def unreadable(path: str, label: str, error: OSError) -> UsageError:
     """Return the error for a file that cannot be opened or read."""
     if MARK in path:
         # The mark is invisible, so the error must name it. The word may even be an id, and not a file.
-        return UsageError(
-            f"{label} cannot be read: its name holds a byte order mark (U+FEFF)", "type it again"
-        )
+        return UsageError(f"{label} cannot be read: its name has a byte order mark (U+FEFF)", "type it again")
     reason = (error.strerror or "error").lower()
     return UsageError(
         f"{label} cannot be read from {quote(path)}: {reason}",
@@ -238,7 +236,7 @@ def unreadable_hint(path: str, error: OSError) -> str | None:
     if not isinstance(error, PermissionError) or not re.fullmatch(r"/proc/[0-9]+/fd/[0-9]+", path):
         return None
     return (
-        "only the user of `jitid run` can read the token that it keeps in memory; in a command of another user, name a "
-        "file of that user with the token in JITID_PARENT_FILE, and an authority on loopback in JITID_REMOTE: "
+        "only the user of `jitid run` can read this token, which is in memory; for a command of another user, set "
+        "JITID_PARENT_FILE to that user's own file with the token; set JITID_REMOTE to an authority on loopback: "
         "see jitid-run(1)"
     )

@@ -39,15 +39,15 @@ def left_to_do(files: list[Shipped], environ: Mapping[str, str] = os.environ) ->
             os.path.dirname(os.path.dirname(installed_files.target(readers["man"], environ))), environ
         )
     if readers.keys() & {"bash", "zsh"}:
-        yield "shells that are started from now on complete; to start this one anew: exec $SHELL"
+        yield "completion works in new shells; to restart this shell: exec $SHELL"
     if readers.keys() - {"man"} and not installed_files.which(installed_files.PROGRAM, environ):
-        yield "ids and names complete only where `jitid` is in PATH, and here it is not"
+        yield "completion of ids and names requires `jitid` in PATH, and PATH does not have it"
 
 
 def _left_for_bash(path: str) -> Iterator[str]:
     if not any(os.path.exists(script) for script in _BASH_COMPLETION):
         yield (
-            "bash: bash-completion, which loads the file by itself, is not installed here; install it, or put into "
+            "bash: the package bash-completion, which loads the file, is not installed; install it, or add to "
             f"~/.bashrc: source {quote(path)}"
         )
 
@@ -56,12 +56,12 @@ def _left_for_zsh(folder: str, environ: Mapping[str, str]) -> Iterator[str]:
     script = os.path.join(environ.get("ZDOTDIR") or "~", ".zshrc")
     lines = _lines(os.path.expanduser(script))
     if folder not in environ.get("FPATH", "").split(":") and not any(_adds(folder, line) for line in lines):
-        yield f"zsh: put into {script}, before `compinit` runs: fpath=({quote(folder)} $fpath)"
+        yield f"zsh: add to {script}, before `compinit`: fpath=({quote(folder)} $fpath)"
     if any("compinit" in line for line in lines):
-        yield "zsh: if it does not notice the new file: rm -f ~/.zcompdump*"
+        yield "zsh: if the new file has no effect: rm -f ~/.zcompdump*"
     else:
         yield (
-            f"zsh: {script} says nothing of `compinit`; unless something that it reads does, put there too: "
+            f"zsh: {script} does not call `compinit`; unless another file calls it, add to {script}: "
             "autoload -Uz compinit && compinit"
         )
 
@@ -69,7 +69,7 @@ def _left_for_zsh(folder: str, environ: Mapping[str, str]) -> Iterator[str]:
 def _left_for_man(folder: str, environ: Mapping[str, str]) -> Iterator[str]:
     man_page = next((file for file in installed_files.installed(environ) if file.reader == "man"), None)
     if folder not in installed_files.folders("man", environ) and not (man_page and man_page.current):
-        yield f'man: put into the start-up file of your shell: export MANPATH="{folder}:$MANPATH"'
+        yield f'man: add to the start-up file of your shell: export MANPATH="{folder}:$MANPATH"'
 
 
 def _adds(folder: str, line: str) -> bool:

@@ -93,8 +93,8 @@ class AgentConnection:
         )
         if self._request(body) != bytes([_SUCCESS]):
             raise RefusedError(
-                "the ssh-agent does not take a key with a certificate and a lifetime",
-                "it may be locked (ssh-add -X); or use the agent of OpenSSH: ssh-agent",
+                "the ssh-agent refuses a key with a certificate and a lifetime",
+                "it may be locked (ssh-add -X); or use the ssh-agent of OpenSSH",
             )
         return parsed.blob
 
@@ -110,7 +110,7 @@ class AgentConnection:
                 raise _unclear()
             return self._receive(size)
         except TimeoutError:
-            raise StorageError("the ssh-agent does not answer", "see what SSH_AUTH_SOCK names") from None
+            raise StorageError("the ssh-agent does not answer", "check SSH_AUTH_SOCK") from None
         except OSError as error:
             raise StorageError(f"the connection to the ssh-agent was lost: {error.strerror}") from error
 
@@ -125,9 +125,7 @@ class AgentConnection:
 
 
 def _unclear() -> StorageError:
-    return StorageError(
-        "what answers for the ssh-agent gives no answer of the protocol", "see what SSH_AUTH_SOCK names"
-    )
+    return StorageError("the answer of the ssh-agent is not of its protocol", "check SSH_AUTH_SOCK")
 
 
 @contextmanager
@@ -144,16 +142,16 @@ def connected(path: str, timeout: float) -> Iterator[AgentConnection]:
         try:
             connection.connect(path)
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a path"
             raise StorageError(
                 f"no ssh-agent listens at {quote(path, 120)}: {reason.lower()}",
-                "start one: eval $(ssh-agent); or see what SSH_AUTH_SOCK names",
+                "start one: eval $(ssh-agent); or check SSH_AUTH_SOCK",
             ) from None
         owner = _owner(connection, path)
         if owner not in (os.geteuid(), 0):
             raise IntegrityError(
-                f"the ssh-agent at {quote(path, 120)} is another user's, who would get the key",
-                "let SSH_AUTH_SOCK name your own",
+                f"the ssh-agent at {quote(path, 120)} belongs to another user, and would get the key",
+                "set SSH_AUTH_SOCK to your own agent",
             )
         yield AgentConnection(connection)
 

@@ -11,10 +11,10 @@ from time import monotonic
 TAKING_BACK = 30.0
 """Seconds to revoke the credentials that the command has made, even after its own time limit."""
 
-EXPIRED = "the command's time is over (--timeout)"
+EXPIRED = "the command's time limit has expired (--timeout)"
 """The beginning of an error message if the command's own time limit is the cause."""
 
-MORE = "repeat the command, or give it more --timeout"
+MORE = "repeat the command, or use a longer --timeout"
 """The hint of that error."""
 
 _EARLY = 0.05

@@ -24,7 +24,7 @@ def check_reach(text: str) -> str:
     check_audience(text)
     if "*" in text and _origin(text) is None:
         raise UsageError(
-            f"{quote(text)} is not an audience: a `*` is one whole label of the host of an origin",
+            f"{quote(text)} is not an audience: `*` must be one whole label of the host in an origin",
             "such as https://*.example.com",
         )
     return text
@@ -36,7 +36,7 @@ def check_one(text: str) -> str:
     if has_wildcard(text):
         raise UsageError(
             f"{quote(text)} is not the audience of one service",
-            "name the service itself; a wildcard goes with --may-audience",
+            "name the service itself; wildcards are for --may-audience",
         )
     return text
 

@@ -66,7 +66,7 @@ def text(max_length: int, label: str = "it", metavar: str = "TEXT", *sources: So
         if len(value) > max_length:
             raise UsageError(f"{label} has {len(value)} characters, more than {max_length}")
         if "\0" in value:
-            raise UsageError(f"{label} has a NUL, which no text has")
+            raise UsageError(f"{label} has a NUL character")
         return value
 
     return texts(check, metavar, {"maxLength": max_length}, *sources)
@@ -86,14 +86,14 @@ def number(
     def parse(value: str, label: str) -> int:
         digits = value.removeprefix("-")
         if not (digits.isascii() and digits.isdigit()):
-            raise UsageError(f"the value of {label} is no whole number: {quote(value)}")
+            raise UsageError(f"the value of {label} is not a whole number: {quote(value)}")
         # Python refuses to convert more than 4,300 digits.
         magnitude = int(digits.lstrip("0")[:20] or "0")
         parsed = magnitude if digits == value else -magnitude
         if parsed > typed:
-            raise UsageError(f"the value of {label} is more than {typed}, which no ledger holds")
+            raise UsageError(f"the value of {label} is more than the maximum {typed}")
         if parsed < minimum:
-            raise UsageError(f"{label.strip('`')} is at least {minimum:,}, not {quote(value, 20)}")
+            raise UsageError(f"{label.strip('`')} must be at least {minimum:,}, not {quote(value, 20)}")
         return parsed
 
     return FieldType(parse, metavar, _within(minimum, maximum), {"minimum": minimum, "maximum": maximum})
@@ -105,7 +105,7 @@ def number_within(minimum: int, maximum: int, metavar: str = "N") -> FieldType[i
     def parse(value: str, label: str) -> int:
         parsed = number(-_MAX_INTEGER).parse(value, label)
         if not minimum <= parsed <= maximum:
-            raise UsageError(f"{label.strip('`')} is a number from {minimum} to {maximum}")
+            raise UsageError(f"{label.strip('`')} must be a number from {minimum} to {maximum}")
         return parsed
 
     return typed_as(number(minimum, maximum), metavar, parse=parse)
@@ -114,7 +114,7 @@ def number_within(minimum: int, maximum: int, metavar: str = "N") -> FieldType[i
 def _within(minimum: int, maximum: int) -> Callable[[int], int]:
     def check(value: int) -> int:
         if not minimum <= value <= maximum:
-            raise UsageError(f"a number from {minimum} to {maximum} is wanted")
+            raise UsageError(f"expected a number from {minimum} to {maximum}")
         return value
 
     return check
@@ -128,12 +128,12 @@ def choice(*words: str, metavar: str = "WHAT", label: str = "") -> FieldType[str
 
     def parse(value: str, _label: str) -> str:
         if label and value not in words:
-            raise UsageError(f"{quote(value)} is no {label}", f"choose one of: {', '.join(words)}")
+            raise UsageError(f"invalid {label}: {quote(value)}", f"choose one of: {', '.join(words)}")
         return value
 
     def check(value: str) -> str:
         if value not in words:
-            raise UsageError(f"one of these is wanted: {', '.join(words)}")
+            raise UsageError(f"expected one of: {', '.join(words)}")
         return value
 
     return FieldType(parse, metavar, check, {"enum": [*words]}, words=words)
@@ -147,7 +147,7 @@ def pattern(shape: str, label: str, metavar: str = "TEXT", hint: str | None = No
         nonlocal compiled
         compiled = compiled or re.compile(shape)
         if not compiled.fullmatch(value):
-            raise UsageError(f"{label} is wanted")
+            raise UsageError(f"expected {label}")
         return value
 
     return texts(check, metavar, {"pattern": f"^{shape}$"}, hint=hint)
@@ -185,7 +185,7 @@ def _typed_reason(value: str, _label: str) -> str:
 
 def _fingerprint(value: bytes) -> bytes:
     if len(value) != 32:
-        raise UsageError("a fingerprint has 32 bytes")
+        raise UsageError("a fingerprint must have 32 bytes")
     return value
 
 
@@ -280,7 +280,7 @@ FINGERPRINT: FieldType[bytes] = FieldType(
 )
 
 # Filters need not be well formed in a request: an invalid value matches nothing.
-FILTER = text(256, "what is asked for")
+FILTER = text(256, "the filter value")
 """A value to compare with."""
 
 

@@ -28,7 +28,7 @@ def new_uuid7(now_ms: int, random: bytes) -> bytes:
     used. Raise ValueError for a time that does not fit into 48 bits, or another number of bytes.
     """
     if len(random) != 10:
-        raise ValueError("a UUID of version 7 takes ten random bytes")
+        raise ValueError("a UUID of version 7 requires ten random bytes")
     if not 0 <= now_ms < 1 << 48:
         raise ValueError("the time does not fit into a UUID of version 7")
     value = (now_ms << 80) | (int.from_bytes(random) & _FREE_BITS) | _VERSION_AND_VARIANT
@@ -67,7 +67,7 @@ def access_id(raw: bytes) -> str:
 
 def _base32(raw: bytes) -> str:
     if len(raw) != 16:
-        raise ValueError("an identifier has 16 bytes")
+        raise ValueError("an identifier must have 16 bytes")
     bits = int.from_bytes(raw) << 2
     pairs = _PAIRS
     # The halves fit into machine words, where shifting is cheapest.
@@ -127,8 +127,8 @@ def _raw(text: str) -> bytes:
     # The check comes before `int`, which also reads signs, spaces, underscores, capitals and foreign digits.
     if len(digits) != _LENGTH or digits.strip(_DIGITS):
         refuse_mark(text, "the id")
-        raise UsageError(f"{quote(text)} is no id: {kind}_ is followed by 26 characters of 0-9 and a-v")
+        raise UsageError(f"{quote(text)} is not an id: expected {kind}_ and 26 characters of 0-9 and a-v")
     bits = int(digits, 32)
     if bits & 0b11:
-        raise UsageError(f"{quote(text)} is no id: its last character cannot stand there")
+        raise UsageError(f"{quote(text)} is not an id: its last character is invalid")
     return (bits >> 2).to_bytes(16)

@@ -47,7 +47,7 @@ def _check_form(text: str, kind: str) -> None:
         raise UsageError(f"the {kind} name has {len(text)} characters", _NAME_SHAPE)
     if text.strip(_NAME):
         refuse_mark(text, f"the {kind} name")
-        raise UsageError(f"the {kind} name {quote(text)} has a character that no name can have", _NAME_SHAPE)
+        raise UsageError(f"the {kind} name {quote(text)} has an invalid character", _NAME_SHAPE)
 
 
 EPHEMERAL = "ephemeral"
@@ -58,9 +58,8 @@ def check_new_agent(name: str) -> str:
     """Return the name of an agent for a new registration or issue. Raise UsageError for a reserved name."""
     if name.partition("/")[0] == EPHEMERAL:
         raise UsageError(
-            f"the agent name {quote(name)} is reserved: so agents are called that are not registered; "
-            "nothing was changed",
-            f"choose a name that is not `{EPHEMERAL}`, nor begins with `{EPHEMERAL}/`",
+            f"the agent name {quote(name)} is reserved for unregistered agents; nothing was changed",
+            f"choose a name other than `{EPHEMERAL}`, and not beginning with `{EPHEMERAL}/`",
         )
     return name
 
@@ -74,7 +73,7 @@ def check_delegator(text: str) -> str:
     if not colon:
         return "user:" + check_name(text, "delegator")
     if kind not in _DELEGATOR_KINDS:
-        raise UsageError(f"{quote(text)} is no delegator: its kind is unknown", _DELEGATOR_SHAPE)
+        raise UsageError(f"{quote(text)} is not a delegator: unknown kind", _DELEGATOR_SHAPE)
     check_name(name, "delegator")
     return text
 
@@ -110,7 +109,7 @@ def check_trust_domain(text: str) -> str:
     """
     if len(text) > MAX_URI or text.strip(_TRUST_DOMAIN) or not all(text.split(".")):
         raise UsageError(
-            f"{quote(text)} is no trust domain",
+            f"{quote(text)} is not a trust domain",
             "write at most 255 lower-case ASCII letters, digits, -, _, and full stops between them",
         )
     return text
@@ -125,8 +124,8 @@ def check_audience(text: str) -> str:
     if not 1 <= len(text) <= MAX_URI or not printable or not _UNFIT_FOR_AUDIENCE.isdisjoint(text):
         refuse_mark(text, "the audience")
         raise UsageError(
-            f"{quote(text)} is no audience",
-            "an audience has 1 to 255 printable ASCII characters, none a space, quote, backslash, < or >",
+            f"{quote(text)} is not an audience",
+            "write 1 to 255 printable ASCII characters, without space, quote, backslash, < and >",
         )
     refuse_token(text, "an audience")
     return text
@@ -177,8 +176,8 @@ def check_issuer(text: str) -> str:
     """
     if len(text) > MAX_URI or text.strip(_URI) or not _is_issuer(text):
         raise UsageError(
-            f"{quote(text)} is no issuer",
-            "an issuer is a URI of urn: or https: (http: on a loopback address), without query and fragment",
+            f"{quote(text)} is not an issuer",
+            "write a urn: or https: URI (http: only on a loopback address), without query and fragment",
         )
     return text
 

@@ -84,7 +84,7 @@ def parse_scope(text: str) -> Scope:
     # Stripping a set of characters from both ends leaves nothing exactly if there is no other character.
     if text.strip(_CHARACTERS):
         refuse_mark(text, "the scope")
-        raise UsageError(f"scope {quote(text)} has a character that no scope can have", _SHAPE)
+        raise UsageError(f"scope {quote(text)} has an invalid character", _SHAPE)
     refuse_token(text, "a scope")
     segments = text.split(":")
     if len(segments) > MAX_SEGMENTS:
@@ -93,7 +93,7 @@ def parse_scope(text: str) -> Scope:
         if not segment:
             raise UsageError(f"scope {quote(text)} has an empty segment", _SHAPE)
         if "*" in segment[:-1]:
-            raise UsageError(f"scope {quote(text)} has a `*` that is not the end of its segment", _SHAPE)
+            raise UsageError(f"scope {quote(text)} has a `*` before the end of a segment", _SHAPE)
     return Scope(text)
 
 

@@ -27,13 +27,13 @@ class Secret:
     def __init__(self, parts: Mapping[str, str]) -> None:
         self._parts = dict(parts)
         if not self._parts or not all(self._parts.values()):
-            raise ValueError("a secret has at least one part, and none is empty")
+            raise ValueError("a secret must have at least one part, and no empty part")
 
     @classmethod
     def single(cls, text: str) -> Secret:
         """Return a secret of one part, named `token`."""
         if not text:
-            raise ValueError("a secret is not empty")
+            raise ValueError("a secret must not be empty")
         # A batch makes a thousand of these: avoid the copy and the checks that several parts need.
         secret = cls.__new__(cls)
         secret._parts = {"token": text}  # noqa: SLF001 - its own class
@@ -70,12 +70,12 @@ class Secret:
     def __eq__(self, other: object) -> NoReturn:
         # A false "not equal" would be as wrong as a comparison that leaks the number of matching characters by its
         # duration.
-        raise TypeError("secrets are not compared: compare their fingerprints")
+        raise TypeError("secrets cannot be compared: compare their fingerprints")
 
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a secret is not pickled or copied")
+        raise TypeError("a secret cannot be pickled or copied")
 
 
 def fingerprint(text: str) -> bytes:

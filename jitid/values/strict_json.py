@@ -54,7 +54,7 @@ def loads(data: bytes | str, label: str = "JSON") -> Any:  # noqa: ANN401 - JSON
         # The error contains the whole text; only the position is passed on.
         raise StrictJSONError(f"{label} does not parse at character {error.pos + 1}") from None
     except RecursionError:
-        raise StrictJSONError(f"{label} is nested too deep") from None
+        raise StrictJSONError(f"{label} is nested too deeply") from None
     return value
 
 
@@ -77,7 +77,7 @@ def loads_at(text: str, start: int, label: str) -> tuple[Any, int]:
     except JSONDecodeError as error:
         raise StrictJSONError(f"{label} does not parse at character {error.pos + 1}") from None
     except RecursionError:
-        raise StrictJSONError(f"{label} is nested too deep") from None
+        raise StrictJSONError(f"{label} is nested too deeply") from None
     return value, end
 
 
@@ -89,7 +89,7 @@ def dumps(value: object) -> str:
     try:
         text = _ENCODER.encode(value)
     except (ValueError, TypeError, RecursionError):
-        raise StrictJSONError("the value has no JSON form") from None
+        raise StrictJSONError("the value cannot be encoded as JSON") from None
     if "\\ud" in text:
         _refuse_surrogates(value)
     return text
@@ -98,7 +98,7 @@ def dumps(value: object) -> str:
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise StrictJSONError("has two members of one name")
+        raise StrictJSONError("has two members with the same name")
     return members
 
 
@@ -116,7 +116,7 @@ def _float(digits: str) -> float:
 
 
 def _constant(name: str) -> NoReturn:
-    raise StrictJSONError(f"has {name.lstrip('-')}, which is no JSON number")
+    raise StrictJSONError(f"has {name.lstrip('-')}, which is not a JSON number")
 
 
 def _depth(text: str) -> int:
@@ -236,7 +236,7 @@ class Elements:
                 raise self._broken(position)
             position = self._skip(self._past(":", self._skip(position)))
             if name in members or name == list_name:
-                raise StrictJSONError(f"{self._label} has two members of one name")
+                raise StrictJSONError(f"{self._label} has two members with the same name")
             if name.lower() == self._member and list_name is None and self._is_at("[", position):
                 list_name = name
                 position = yield from self._list(position, f".{name}")

@@ -59,7 +59,7 @@ def refuse_mark(text: str, label: str) -> None:
     """Raise UsageError if a user's word has a byte order mark, which is invisible; the error does not show the word."""
     if MARK in text:
         raise UsageError(
-            f"{label} holds a byte order mark (U+FEFF)", "type it again: a copy has the mark too"
+            f"{label} has a byte order mark (U+FEFF)", "type it again: a copy would have the mark too"
         )
 
 
@@ -76,8 +76,8 @@ def check_text(text: str, label: str) -> str:
     refuse_token(text, label)
     if holds_token(text):
         raise UsageError(
-            f"{label} holds what may be a part of a token",
-            "it would be kept and shown: leave out what is long and random",
+            f"{label} may contain a part of a token",
+            "the text is stored and shown: remove long random strings",
         )
     return text
 
@@ -86,14 +86,16 @@ def refuse_token(text: str, label: str) -> None:
     """Raise UsageError if a jitid token is in a name, a scope or an audience, which are stored and shown."""
     if name_holds_token(text):
         raise UsageError(
-            f"a token was given as {label}", "a secret never belongs on a command line: revoke it"
+            f"a token was passed as {label}", "never put a secret on a command line; revoke this one"
         )
 
 
 def token_warning(text: str) -> str | None:
     """Return advice for a word of a command line that may be a token; None for any other word."""
     if name_holds_token(text) or _may_be_a_token(text[: MAX_TOKEN + 1]):
-        return "a token on a command line is in the shell's history: revoke it; give it on standard input or in a file"
+        return (
+            "the token is now in the shell's history: revoke it; pass tokens on standard input or in a file"
+        )
     return None
 
 

@@ -33,9 +33,9 @@ def parse_duration(text: str) -> int:
     seconds = _seconds(text)
     if seconds is None:
         refuse_mark(text, "the duration")
-        raise UsageError(f"{quote(text)} is no duration", _DURATION_SHAPE)
+        raise UsageError(f"{quote(text)} is not a duration", _DURATION_SHAPE)
     if seconds == 0:
-        raise UsageError(f"the duration {quote(text)} is not more than zero", _DURATION_SHAPE)
+        raise UsageError(f"the duration {quote(text)} must be more than zero", _DURATION_SHAPE)
     return min(seconds, MAX_DURATION)
 
 
@@ -67,7 +67,7 @@ def _clamped(digits: str) -> int:
     return MAX_DURATION if len(significant) > 12 else int(significant or "0")
 
 
-ANOTHER = "nothing renews what has expired: issue another one with jitid issue"
+ANOTHER = "an expired credential cannot be renewed: issue another one with jitid issue"
 
 
 def expiry_hint(ended_at: int, then: str = ANOTHER) -> str:
@@ -116,7 +116,7 @@ def parse_time(text: str) -> int:
     seconds = _epoch(text)
     if seconds is None or not EARLIEST <= seconds <= LATEST:
         refuse_mark(text, "the time")
-        raise UsageError(f"{quote(text)} is no time with a date and an offset", _TIME_SHAPE)
+        raise UsageError(f"{quote(text)} is not a time with a date and an offset", _TIME_SHAPE)
     return seconds
 
 
@@ -194,7 +194,7 @@ def check_times(*times: object) -> None:
     for seconds in times:
         if seconds is not None and type(seconds) is not int:
             raise IntegrityError(
-                "a row of the ledger has a time that is none, and nothing is judged by it",
+                "a row of the ledger has an invalid time, and cannot be checked",
                 "run: jitid audit verify",
             )
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from jitid.authority import operation_act
 from jitid.authority.wire.codec import operations
 from jitid.capabilities.access.operations import Authenticate
+from jitid.capabilities.directory import operations as directory_operations
 from jitid.capabilities.inventory import operations as inventory_operations
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue.token_operations import Exchange
@@ -47,8 +49,47 @@ def test_what_nobody_decided_on_is_refused(world: World) -> None:
     class Strange(ops.Operation[None]):
         """An operation without a duty."""
 
-    with pytest.raises(RefusedError, match="no role gives the right to ask for Strange"):
+    with pytest.raises(RefusedError, match="no role allows `user:bob` to strange"):
         ask(world, caller("user:bob", *ROLES), Strange())
+
+
+@pytest.mark.parametrize(
+    ("roles", "operation", "message"),
+    [
+        (
+            ("issuer",),
+            inventory_operations.Revoke(selection=Selection(delegators=("user:eve",)), most=None),
+            "permission denied: `user:bob` needs the role `responder` to revoke; nothing was changed",
+        ),
+        (
+            (),
+            directory_operations.EnableDelegator(name="user:eve"),
+            "permission denied: `user:bob` needs the role `admin` to enable a delegator; nothing was changed",
+        ),
+        (
+            ("issuer",),
+            directory_operations.ListDelegators(limit=10),
+            "permission denied: `user:bob` needs the role `admin`, `auditor` or `responder` to list delegators",
+        ),
+    ],
+)
+def test_a_refusal_names_the_missing_role_and_the_act(
+    world: World, roles: tuple[str, ...], operation: ops.Operation[Any], message: str
+) -> None:
+    """It mentions unchanged data only if the operation would change some."""
+    with pytest.raises(RefusedError) as refused:
+        ask(world, caller("user:bob", *roles), operation)
+    assert refused.value.message == message
+    held_roles = ", ".join(roles) or "none"
+    assert (
+        refused.value.hint
+        == f"the roles of this caller: {held_roles}; an admin grants roles: jitid access grant"
+    )
+
+
+def test_each_act_is_that_of_an_operation() -> None:
+    assert operation_act.ACTS.keys() <= operations().keys()
+    assert operation_act.act_of(inventory_operations.ListTasks) == "list tasks"
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
@@ -62,7 +103,7 @@ def test_no_request_of_many_says_itself_whom_a_token_proves(kept: World, field: 
             Exchange(request=requests[at], subject=Secret.single("x.y.z")),
         )
         for operation in asked:
-            with pytest.raises(RefusedError, match="may not say itself"):
+            with pytest.raises(RefusedError, match="may not set the result of a token check"):
                 ask(kept, who, operation)
     assert {event["op"] for event in kept.events()} == {"init", "denial"}
 

@@ -97,7 +97,7 @@ def test_what_descends_from_it_ends_too(world: World) -> None:
 def test_a_key_is_for_one_request(world: World, change: dict[str, Any]) -> None:
     first = issue(world, BOB, delegator=None)
     head = world.head()
-    with pytest.raises(UsageError, match="given to another request"):
+    with pytest.raises(UsageError, match="used for another request"):
         issue(world, BOB, **{"delegator": None, **change})
     assert live(world) == jtis(first)
     assert world.head() == head

@@ -44,7 +44,7 @@ def test_json_lines_say_the_same(tmp_path: Path) -> None:
     [
         (f"a,bob,x,y,{SECRET},z", "it has 6 cells"),
         (f",bob,x,y,{SECRET}", "line 2: `name` is missing"),
-        (f"a b,bob,x,y,{SECRET}", "no name can have"),
+        (f"a b,bob,x,y,{SECRET}", "has an invalid character"),
         (f"a,agent:bob,x,y,{SECRET}", "is an agent"),
         (f"a,bob,{'x' * 501},y,{SECRET}", "the place has 501 characters"),
         ("a,bob,x,y,", "no column identifies the secret"),

@@ -41,7 +41,7 @@ def refused(shell: Shell, *words: str, status: int) -> tuple[str, str]:
 def test_a_token_on_the_command_line_is_said_to_be_given_away(held: Shell, kind: str, verb: str) -> None:
     token = held.good("issue", "--task", "L-4", "--delegator", "alice", "--kind", kind).strip()
     message, hint = refused(held, verb, token, status=2)
-    assert "is in the shell's history: revoke it; give it on standard input or in a file" in hint
+    assert "is now in the shell's history: revoke it; pass tokens on standard input or in a file" in hint
     assert token[:20] not in message + hint
 
 
@@ -122,7 +122,7 @@ def test_a_word_that_is_no_id_leads_to_the_option_that_takes_it(
         (
             '{"agent": "no!"}',
             2,
-            "line 2: the agent name `no!` has a character that no name can have; nothing was issued",
+            "line 2: the agent name `no!` has an invalid character; nothing was issued",
         ),
         ('{"sensitivity": "critical"}', 4, "line 2: denied: "),
     ],

@@ -102,9 +102,9 @@ def test_whoever_has_a_key_gets_a_certificate_alone(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("kind", "text", "why"),
     [
-        ("x509-svid", "-----BEGIN PRIVATE KEY-----\nAA==\n", "a private key, which stays where it is"),
-        ("x509-svid", "", "holds no public key"),
-        ("x509-svid", "A" * 20_000, "holds no public key"),
+        ("x509-svid", "-----BEGIN PRIVATE KEY-----\nAA==\n", "a private key, which jitid does not accept"),
+        ("x509-svid", "", "is not a public key"),
+        ("x509-svid", "A" * 20_000, "is not a public key"),
         ("x509-svid", "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n", "public key"),
         ("ssh-cert", "ssh-ed25519 AAAA", "public key"),
         ("jwt", "ssh-ed25519 AAAA", "of no use"),

@@ -52,14 +52,14 @@ def test_a_token_on_a_line_is_reported_even_if_another_value_is_invalid(name: st
             field.name: TOKEN if field is place else True if field.type is None else bad for field in places
         }
         values = {field.name: [texts[field.name]] if field.many else texts[field.name] for field in places}
-        with pytest.raises(UsageError, match="a token was given"):
+        with pytest.raises(UsageError, match="a token was passed"):
             bound(Line(verb, values, {}), {}, Invocation())
 
 
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("JITID_TTL", "bad", "JITID_TTL: `bad` is no duration"),
+        ("JITID_TTL", "bad", "JITID_TTL: `bad` is not a duration"),
         ("JITID_AGENT", "b?d", "JITID_AGENT: "),
         ("JITID_SCOPE", "a:b *?", "JITID_SCOPE: "),
         ("JITID_DEADLINE", "soon", "JITID_DEADLINE: "),
@@ -78,8 +78,12 @@ def test_a_bad_value_of_a_variable_names_the_variable(
 @pytest.mark.parametrize(
     ("line", "message", "hint"),
     [
-        ("list --limit=-99999999999999999999999", "--limit is at least 1, not ", "see: jitid list --help"),
-        ("list --limit 1,2", "is no whole number: `1,2`", "see: jitid list --help"),
+        (
+            "list --limit=-99999999999999999999999",
+            "--limit must be at least 1, not ",
+            "see: jitid list --help",
+        ),
+        ("list --limit 1,2", "is not a whole number: `1,2`", "see: jitid list --help"),
         ("list --depth 99999999999999999999999", "is more than 999999999", "see: jitid list --help"),
         ("ledger copy", "`--to` is missing", "add --to URL; see: jitid ledger copy --help"),
         ("task give INC-1", "`--to` is missing", "add --to DELEGATOR; see: jitid task give --help"),

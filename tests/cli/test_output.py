@@ -89,7 +89,7 @@ def test_a_reader_that_went_away_leaves_nothing_alive(shell: Shell, more: Sequen
     """One line on standard error reports the revocation: another reader may read standard error."""
     task = f"GONE{abs(hash(tuple(more)))}"
     status, said = unread(shell, *ISSUE[:2], task, *ISSUE[3:], *more)
-    what = "the 1000 just made were" if "--count" in more else "the credential just made was"
+    what = "the 1000 credentials just made were" if "--count" in more else "the credential just made was"
     assert (status, said) == (74, f"{BROKEN}; {what} revoked\n")
     assert states(shell, task) == ["revoked"]
 

@@ -267,7 +267,7 @@ def test_a_file_of_cases_that_is_no_file_is_told(shell: Shell) -> None:
     os.mkfifo(shell.home / "policy" / "p.test.toml")
     done = shell.run("policy", "test", "policy")
     assert done.returncode == 2
-    assert "`policy/p.test.toml` is no plain file" in done.stderr
+    assert "`policy/p.test.toml` is not a regular file" in done.stderr
 
 
 def test_a_token_in_the_place_of_a_path_is_not_repeated(shell: Shell) -> None:

@@ -388,7 +388,7 @@ def test_two_publishers_do_not_mix(shell: Shell, tmp_path: Path) -> None:
     with PublicFolder(str(tmp_path / "out"), 1.0):
         done = shell.run("--timeout", "1s", "publish", "out")
     assert done.returncode == 5
-    assert "somebody else publishes" in done.stderr
+    assert "another process publishes" in done.stderr
     published(shell)
 
 

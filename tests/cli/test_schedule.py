@@ -183,7 +183,7 @@ def test_a_program_that_systemd_cannot_start_is_refused(shell: Shell, tmp_path: 
         capture_output=True, text=True, env=shell.environment,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
-    assert "systemd starts no program" in done.stderr
+    assert "systemd cannot start a program" in done.stderr
 
 
 def test_where_the_ledger_lies_decides_what_is_hidden(shell: Shell) -> None:

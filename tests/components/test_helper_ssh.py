@@ -189,5 +189,5 @@ def test_what_the_agent_does_not_take_is_revoked(shell: Shell, agent: SshAgent, 
     )
     done = ask(shell, agent, "--task", "LOCKED", "--delegator", "alice")
     assert done.returncode == 6
-    assert "does not take a key" in done.stderr
+    assert "refuses a key" in done.stderr
     assert shell.good("list", "--task", "LOCKED", "--field", "state") == "revoked\n"

@@ -150,6 +150,6 @@ def test_verbs_that_need_no_target_refuse_one_of_no_kind(tmp_path: Any, words: t
     settings.write_text('[target.db]\nkind = "postgress"\n')
     done = shell.run("--config", str(settings), *words)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"{settings}: `target.db.kind`: `postgress` is not among" in done.stderr
+    assert f"{settings}: `target.db.kind`: `postgress` is not one of: " in done.stderr
     assert "did you mean `postgres-role`?" in done.stderr
     assert not shell.ledger.exists()

@@ -103,7 +103,7 @@ def test_a_token_of_our_form_is_taken_apart() -> None:
         ({**HEADER, "kid": "k" * 129}, "the token's key id is invalid"),
         (
             '{"alg":"none","alg":"EdDSA","typ":"at+jwt","kid":"k1"}',
-            "the token's header has two members of one name",
+            "the token's header has two members with the same name",
         ),
         ('["alg","typ","kid"]', "the token's header is not a JSON object"),
         ("alg", "the token's header does not parse at character 1"),
@@ -120,7 +120,7 @@ def test_a_header_of_another_form_is_refused(header: dict[str, Any] | str, reaso
         ("[]", "the token's payload is not a JSON object"),
         ("foo", "the token's payload does not parse at character 1"),
         (b"\xff{}", "the token's payload is not UTF-8 text"),
-        ('{"sub":"user:alice","sub":"user:root"}', "the token's payload has two members of one name"),
+        ('{"sub":"user:alice","sub":"user:root"}', "the token's payload has two members with the same name"),
         ('{"act":' * 100 + "1" + "}" * 100, "the token's payload is nested more than 64 levels deep"),
         ('{"exp":1e999}', "the token's payload has a number that is out of range"),
         ('{"exp":99999999999999999999}', "the token's payload has an integer of more than 18 digits"),

@@ -160,4 +160,4 @@ def test_a_certificate_of_somebody_else_is_an_integrity_failure(
     )
     failed = shell.run(*ISSUE)
     assert (failed.returncode, failed.stdout) == (7, "")
-    assert "does not prove to be that" in failed.stderr
+    assert "did not prove its identity" in failed.stderr

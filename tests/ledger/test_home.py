@@ -137,7 +137,7 @@ def test_the_first_issue_on_another_machine_says_what_it_made_there(
     once, again = (
         machine.shell.run(*ISSUE, more={"JITID_LEDGER": place, "JITID_HOME": other}) for _ in range(2)
     )
-    assert f"first use on this machine: made {other}, with a default policy" in once.stderr
+    assert f"first use on this machine: created {other}, with a default policy" in once.stderr
     assert "first use" not in again.stderr
 
 

@@ -613,7 +613,7 @@ class Model:
         if request.audiences and request.may_audience:
             objections.add(USAGE, "a service token obtains no others")
         if request.may_act and not request.audiences:
-            objections.add(USAGE, "no service is shown an identity token")
+            objections.add(USAGE, "no service receives an identity token")
         if task is None:
             return objections.refusal()
         depth = above.depth + 1 if above else 0

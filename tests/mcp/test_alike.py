@@ -151,7 +151,7 @@ def test_a_service_token_is_none_that_an_agent_asks_by(shell: Shell) -> None:
             error = server.refused(tool, **arguments)
             assert error["code"] == "shown", tool
             assert error["message"] == (
-                f"your own credential is a service token: the token is for `{API}` and not for this authority: it "
+                f"your own credential is a service token: the token is for `{API}`, not for this authority, and "
                 "gives no right here; nothing was changed"
             )
             assert "identity token" in error["hint"]

@@ -152,9 +152,7 @@ def test_a_ledger_that_is_held_is_told_to_the_agent_and_at_the_end(shell: Shell)
             assert server.call("whoami")["agent"] == "planner"
             status, talk = server.end()
     assert status == 5
-    assert (
-        "1 of the identities that were handed out could not be ended: other writers held the ledger" in talk
-    )
+    assert "1 identity could not be revoked: other writers held the ledger" in talk
     assert talk.rstrip().endswith(f"jitid revoke {given['id']}")
     shell.good("revoke", given["id"])
 
@@ -193,9 +191,9 @@ def test_a_signal_while_an_identity_is_made_waits_until_it_is_known(shell: Shell
         (("--token-file", "."), 2, "must be in a file"),
         (("--token-file", "empty"), 2, "is empty"),
         (("--token-file", ""), 2, "is blank"),
-        (("--token-file", "own.jwt", "--most", "0"), 2, "--most is a number from 1 to 1000"),
-        (("--token-file", "own.jwt", "--most", "1001"), 2, "--most is a number from 1 to 1000"),
-        (("--token-file", "own.jwt", "--rate", "-1"), 2, "--rate is a number from 1 to 1000"),
+        (("--token-file", "own.jwt", "--most", "0"), 2, "--most must be a number from 1 to 1000"),
+        (("--token-file", "own.jwt", "--most", "1001"), 2, "--most must be a number from 1 to 1000"),
+        (("--token-file", "own.jwt", "--rate", "-1"), 2, "--rate must be a number from 1 to 1000"),
         (("--token-file", "own.jwt", "--format", "csv"), 2, "--format means nothing here"),
         (("--token-file", "own.jwt", "--field", "id"), 2, "--field means nothing here"),
         ((), 2, "nothing says which credential is the agent's own"),

@@ -101,7 +101,7 @@ def test_when_as_many_are_out_as_may_be_one_must_be_handed_back(shell: Shell) ->
         server.call("request_identity", agent="b", ttl="1m")
         error = server.refused("request_identity", agent="c")
         assert error["code"] == "limit"
-        assert error["message"] == "2 identities are out, which is the most"
+        assert error["message"] == "the limit of 2 live identities is reached"
         assert 0 < error["retry_after_seconds"] <= 60
         server.call("hand_back", id=first["id"])
         server.call("request_identity", agent="c")

@@ -168,11 +168,11 @@ def test_without_an_agent_it_is_asked_for_the_agents_own_name(shell: Shell, serv
 
 def test_an_argument_that_is_none_is_named_if_it_is_short(server: Server) -> None:
     error = server.refused("request_identity", agent="x", scope=["a:b"])
-    assert error["message"] == "the argument `scope` is none that this tool takes"
-    assert error["hint"] == "it takes: agent, scopes, audiences, ttl, purpose, task, may_kind"
+    assert error["message"] == "the argument `scope` is unknown to this tool"
+    assert error["hint"] == "its arguments: agent, scopes, audiences, ttl, purpose, task, may_kind"
     for hostile in ("x" * 32, "", "a b", "\x1b[31m", "jitid_" + "0" * 38):
         error = server.refused("whoami", **{hostile: 1})
-        assert error["message"] == "an argument that is given is none that this tool takes"
+        assert error["message"] == "an argument is unknown to this tool"
 
 
 def test_the_policy_of_the_moment_decides(shell: Shell, server: Server) -> None:
@@ -247,7 +247,7 @@ def test_an_agent_may_end_itself_and_the_server_goes_on(shell: Shell, server: Se
         error = server.refused(tool, **arguments)
         assert error["code"] == "invalid_credential"
         assert error["message"].startswith("your own credential is not valid: the credential was revoked at ")
-        assert "whoever started you" in error["hint"]
+        assert "the program that started you" in error["hint"]
     assert server.end() == (0, "")
     assert not list(Path(shell.environment["XDG_RUNTIME_DIR"]).iterdir())
 
@@ -443,7 +443,7 @@ def test_what_needs_an_approval_passes_once_it_is_granted(shell: Shell, server: 
     )
     asked = {"agent": "coder", "scopes": ["repo:acme"], "ttl": "2m"}
     foreseen = server.call("what_may_i_do", **asked)
-    assert (foreseen["permitted"], foreseen["hint"]) == (False, "request_identity asks for that approval")
+    assert (foreseen["permitted"], foreseen["hint"]) == (False, "request_identity requests this approval")
     error = server.refused("request_identity", **asked)
     (id_,) = error["approvals"]
     assert error["code"] == "needs_approval"

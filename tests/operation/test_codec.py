@@ -172,19 +172,23 @@ REVOKE: dict[str, Any] = {"selection": {"ids": ["jid_00000000000000000000000000"
         ("Revoke", {**REVOKE, "all": True}, "Revoke has no member `all`"),
         ("Revoke", {"most": None}, "Revoke needs `selection`"),
         ("Revoke", {"selection": REVOKE["selection"]}, "Revoke needs `most`"),
-        ("Revoke", {**REVOKE, "most": True}, "most: a whole number is wanted"),
-        ("Revoke", {**REVOKE, "most": 1.0}, "most: a whole number is wanted"),
-        ("Revoke", {**REVOKE, "most": -1}, "most: a number from 0 to"),
-        ("Revoke", {**REVOKE, "dry_run": 1}, "dry_run: true or false is wanted"),
-        ("Revoke", {**REVOKE, "reason": 7}, "reason: a text is wanted"),
-        ("Revoke", {**REVOKE, "selection": {"ids": "jid_0"}}, "selection.ids: an array is wanted"),
+        ("Revoke", {**REVOKE, "most": True}, "most: expected an integer"),
+        ("Revoke", {**REVOKE, "most": 1.0}, "most: expected an integer"),
+        ("Revoke", {**REVOKE, "most": -1}, "most: expected a number from 0 to"),
+        ("Revoke", {**REVOKE, "dry_run": 1}, "dry_run: expected true or false"),
+        ("Revoke", {**REVOKE, "reason": 7}, "reason: expected a string"),
+        ("Revoke", {**REVOKE, "selection": {"ids": "jid_0"}}, "selection.ids: expected an array"),
         ("Revoke", {**REVOKE, "selection": {"tasks": ["a", "b c"]}}, "selection.tasks[1]: the task name"),
-        ("Revoke", [REVOKE], "an object is wanted"),
-        ("ListTasks", {"state": None, "after": None, "limit": 10_001}, "limit: a number from 1 to 10000"),
+        ("Revoke", [REVOKE], "expected an object"),
+        (
+            "ListTasks",
+            {"state": None, "after": None, "limit": 10_001},
+            "limit: expected a number from 1 to 10000",
+        ),
         ("Sweep", {"rules": ["os"], "limits": {}}, "rules[0]: there is no such rule"),
-        ("Fix", {"rules": [], "limits": {}, "sweep": "x", "most": None}, "sweep: a UUID is wanted"),
-        ("Verify", {"token": "x" * 40_000}, "token: a token of at most"),
-        ("Verify", {"token": " "}, "token: a token of at most"),
+        ("Fix", {"rules": [], "limits": {}, "sweep": "x", "most": None}, "sweep: expected a UUID"),
+        ("Verify", {"token": "x" * 40_000}, "token: expected a token of at most"),
+        ("Verify", {"token": " "}, "token: expected a token of at most"),
     ],
 )
 def test_a_refusal_says_what_is_wrong_and_where(name: str, values: Any, reason: str) -> None:
@@ -243,7 +247,7 @@ def test_a_refusal_repeats_no_secret() -> None:
 @pytest.mark.parametrize("name", ["Examine", "Operation", "DirectoryOperation", "issue", "", "__import__"])
 def test_what_is_no_operation_for_others_cannot_be_asked(name: str) -> None:
     """This includes operations on the server's own files, and names that do not exist."""
-    with pytest.raises(UsageError, match="there is no operation"):
+    with pytest.raises(UsageError, match="unknown operation"):
         codec.decode_operation(name, {})
 
 
@@ -261,7 +265,7 @@ def test_an_answer_may_tell_more_than_is_known() -> None:
 def test_a_token_in_an_answer_cannot_act_on_a_terminal() -> None:
     """A client prints the token without escaping it."""
     operation = issue_operations.Renew(request=RenewRequest(Secret.single("t")))
-    with pytest.raises(StorageError, match=r"credentials\[0\]\.secret: a token of visible"):
+    with pytest.raises(StorageError, match=r"credentials\[0\]\.secret: expected a token of visible"):
         codec.decode_result(operation, {"credentials": [{"id": "i", "jti": "j", "secret": "\x1b[2J"}]})
 
 

@@ -182,16 +182,16 @@ lifetime = "long"
 rule = ["r"]
 """
     assert [(line, message.partition(":")[0]) for line, _, message in mistakes(text)] == [
-        (2, "`soon` is no duration"),
+        (2, "`soon` is not a duration"),
         (3, "there is no time zone `Mars/Crater` on this machine"),
         (5, "case 1 has no name"),
         (6, "unknown member `nam`"),
         (9, "`request.at` must be text; a time must be in quotes"),
         (10, "unknown sensitivity `hihg`"),
         (11, "unknown proof `said`"),
-        (12, "scope `no scope!` has a character that no scope can have"),
+        (12, "scope `no scope!` has an invalid character"),
         (14, "unknown decision `maybe`"),
-        (15, "`long` is no duration"),
+        (15, "`long` is not a duration"),
         (16, "unknown member `rule` of `expect`"),
     ]
 

@@ -125,7 +125,7 @@ def test_a_reference_without_a_place_is_reported_at_the_rule() -> None:
         ("^permit (principal, action, resource);", 'a policy has no `@id("NAME")`'),
         ('^@id("a b") permit (principal, action, resource);', "must have 1 to 64 ASCII letters"),
         ('@id("x") @^id("y") permit (principal, action, resource);', "duplicate annotation: @id"),
-        ('@id("a") ^@max_ttl("soon") permit (principal, action, resource);', "`soon` is no duration"),
+        ('@id("a") ^@max_ttl("soon") permit (principal, action, resource);', "`soon` is not a duration"),
         ('@id("a") ^@max_ttl("1h") forbid (principal, action, resource);', "has no effect"),
         ('@id("a") ^@approval("") permit (principal, action, resource);', "must be the name of a group"),
         ('@id("a") permit (principal, ^resource);', "the variable `action` must be used"),

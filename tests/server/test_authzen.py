@@ -74,9 +74,9 @@ def test_the_type_of_a_resource_belongs_to_its_name(asked: Asked) -> None:
         ({"action": {"name": "repo:write"}}, "no scope of the credential covers"),
         ({"action": {"name": "repo:*"}}, "is not a single action"),
         ({"resource": {"type": "resource", "id": "acme/api"}}, "no scope of the credential covers"),
-        ({"subject": {"type": "user", "id": "alice"}}, "proved by a credential and never named"),
+        ({"subject": {"type": "user", "id": "alice"}}, "the subject must be a credential, not a name"),
         ({"subject": {"type": "token", "id": "nonsense"}}, "three dot-separated parts"),
-        ({"subject": {"type": "token", "id": "x", "properties": {"token": 7}}}, "is no text"),
+        ({"subject": {"type": "token", "id": "x", "properties": {"token": 7}}}, "is not a string"),
     ],
     ids=str,
 )

@@ -152,7 +152,7 @@ def test_an_agent_under_the_users_own_uid_is_that_user(machine: Machine) -> None
     own = token(machine, machine.person)
     status, state, reason = machine.person.state("--remote", machine.socket, JITID_PARENT_FILE=str(own))
     assert (status, state) == ("warning", "person impersonable")
-    assert reason.startswith("every process of this user is user:games at ")
+    assert reason.startswith("every process of this user acts as user:games at ")
     # In practice, an agent started by `run` sends a request without its token, and gets the person's rights.
     request = {"task": "T3", "delegator": None, "agent": "escaped", "scopes": ["repo:*"]}
     ask = [need("curl"), "-s", "--unix-socket", machine.socket.removeprefix("unix://")]
@@ -236,7 +236,7 @@ def test_a_command_under_the_uid_of_the_person_who_started_it_may_be_that_person
     inside = {"JITID_REMOTE": address, "JITID_STARTED_BY": str(uid)}
     status, state, reason = machine.person.state(**inside)
     assert (status, state) == ("ok", "person impersonable")
-    assert reason.startswith("this user started the command with a credential")
+    assert reason.startswith("this user started the command with their own credential")
     assert machine.agent.state(**inside)[1] == "confined"
 
 

@@ -141,7 +141,7 @@ def test_a_bound_of_nothing_is_none(tmp_path: Path, name: str) -> None:
     (tmp_path / "config.toml").write_text(f"{name} = 0\n")
     done = Shell(tmp_path).run("--config", "config.toml", "serve", "--bind", "127.0.0.1:0")
     assert done.returncode == 2
-    assert f"`{name}` is at least 1" in done.stderr
+    assert f"`{name}` must be at least 1" in done.stderr
 
 
 def test_it_listens_on_ipv6_too(tmp_path: Path) -> None:

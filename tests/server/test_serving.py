@@ -77,7 +77,7 @@ def test_the_counters_of_all_workers_are_added_up(tmp_path: Path) -> None:
 def test_without_tls_it_listens_on_loopback_alone(tmp_path: Path, place: str) -> None:
     done = Shell(tmp_path).run("serve", "--bind", place)
     assert done.returncode == 2
-    assert "without TLS there is only loopback" in done.stderr
+    assert "is not loopback, and requires TLS" in done.stderr
 
 
 def test_a_port_that_is_taken_is_said_to_be(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_port_that_is_taken_is_said_to_be(tmp_path: Path) -> None:
         port = served.address[1]
         done = Shell(tmp_path).run("serve", "--bind", f"127.0.0.1:{port}")
         assert done.returncode == 5
-        assert f"somebody else listens on 127.0.0.1, port {port}" in done.stderr
+        assert f"another process listens on 127.0.0.1, port {port}" in done.stderr
 
 
 def test_a_request_is_a_line_of_the_log_without_its_path(tmp_path: Path) -> None:

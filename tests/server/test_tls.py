@@ -109,8 +109,8 @@ def _presented(served: Served) -> bytes | None:
     ("mode", "broken", "status", "told"),
     [
         (0o644, None, 7, "is open to others"),
-        (0o600, "key", 2, "are no certificate with its key"),
-        (0o600, "certificate", 2, "are no certificate with its key"),
+        (0o600, "key", 2, "are not a certificate and its key"),
+        (0o600, "certificate", 2, "are not a certificate and its key"),
         (0o600, "gone", 2, "cannot be read"),
     ],
 )

@@ -76,7 +76,7 @@ def test_what_is_not_installed_names_no_package(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(dependencies, "_DISTRIBUTION", "there-is-no-such-distribution")
     assert requirements() == []
     assert unmet() == []
-    assert adding("server") == "install what pyproject.toml lists for it: server"
+    assert adding("server") == "install the packages that pyproject.toml lists for the extra: server"
 
 
 def test_this_installation_lacks_nothing() -> None:

@@ -59,7 +59,7 @@ def test_a_name_is_returned_unchanged(name: str) -> None:
 )
 def test_what_holds_a_token_is_no_name(token: str, around: str) -> None:
     """Names are stored and shown everywhere. The message does not repeat the token."""
-    with pytest.raises(UsageError, match="a token was given as the task name") as caught:
+    with pytest.raises(UsageError, match="a token was passed as the task name") as caught:
         check_name(around.format(token), "task")
     assert token not in f"{caught.value.message} {caught.value.hint}"
 

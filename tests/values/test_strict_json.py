@@ -38,10 +38,10 @@ def test_the_parsing_suite_is_followed_and_doubts_are_refused(name: str, text: b
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b'{"a":1,"a":2}', "has two members of one name"),
-        (b'[{"b":[{"a":1,"\\u0061":1}]}]', "has two members of one name"),
-        (b"[NaN]", "has NaN, which is no JSON number"),
-        (b"-Infinity", "has Infinity, which is no JSON number"),
+        (b'{"a":1,"a":2}', "has two members with the same name"),
+        (b'[{"b":[{"a":1,"\\u0061":1}]}]', "has two members with the same name"),
+        (b"[NaN]", "has NaN, which is not a JSON number"),
+        (b"-Infinity", "has Infinity, which is not a JSON number"),
         (b"1e400", "has a number that is out of range"),
         (b"1000000000000000000", "has an integer of more than 18 digits"),
         (b"-1000000000000000000", "has an integer of more than 18 digits"),

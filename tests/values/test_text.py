@@ -154,7 +154,7 @@ def test_a_name_that_a_ledger_has_can_always_be_told() -> None:
 
 
 def test_the_payload_of_a_signed_token_is_recognised() -> None:
-    with pytest.raises(UsageError, match="a token was given"):
+    with pytest.raises(UsageError, match="a token was passed"):
         check_text(f"see eyJhbGciOiJFZERTQSJ9.{SIGNED_MARK}MDAwMA", "the reason")
 
 

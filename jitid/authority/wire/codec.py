@@ -89,7 +89,7 @@ def encode_operation(operation: Operation[Any]) -> dict[str, Any]:
     """
     kind = type(operation)
     if kind.local:
-        raise UsageError(f"{kind.__name__} is only for whoever is beside the ledger")
+        raise UsageError(f"{kind.__name__} is available only on the machine of the ledger")
     return cast("dict[str, Any]", record_of(kind, request=True).encode(operation))
 
 
@@ -103,7 +103,7 @@ def decode_operation(name: str, values: object) -> Operation[Any]:
     """
     kind = operations().get(name)
     if kind is None or kind.local:
-        raise UsageError(f"there is no operation {quote(name)}", "see the OpenAPI document: /v1/openapi.json")
+        raise UsageError(f"unknown operation {quote(name)}", "see the OpenAPI document: /v1/openapi.json")
     try:
         return cast("Operation[Any]", record_of(kind, request=True).decode(values))
     except UnfitError as error:
@@ -165,10 +165,10 @@ def described(name: str) -> str:
     return kind.summary or (kind.__doc__ or "").partition("\n")[0]
 
 
-def refuse(operation: Operation[Any], reason: str = "it is not whole") -> NoReturn:
+def refuse(operation: Operation[Any], reason: str = "it is incomplete") -> NoReturn:
     """Raise the error for an answer that does not fit its operation."""
     error = StorageError(
-        f"the authority's answer to {type(operation).__name__} cannot be used: {reason}",
+        f"the authority's answer to {type(operation).__name__} is invalid: {reason}",
         "is --remote the address of an authority of this version? see: jitid doctor",
     )
     # A retry would give the same answer.
@@ -553,7 +553,8 @@ def decode_error(document: object) -> JitidError:
     facts = document.get("error") if isinstance(document, Mapping) else None
     if not isinstance(facts, Mapping) or not isinstance(facts.get("message"), str):
         return StorageError(
-            "the authority's answer is none of jitid", "is the address of --remote right, and no proxy's?"
+            "the answer is not from an authority of jitid",
+            "is --remote the address of an authority, and not of a proxy?",
         )
     message = facts["message"]
     hint = facts["hint"] if isinstance(facts.get("hint"), str) else None

@@ -62,7 +62,7 @@ class WireShape(Protocol):
         """Return the JSON Schema (2020-12) of the encoded form."""
 
 
-_CALLED = {str: "a text", int: "a whole number", bool: "true or false", type(None): "null"}
+_CALLED = {str: "a string", int: "an integer", bool: "true or false", type(None): "null"}
 _NAMED = {str: "string", int: "integer", bool: "boolean", type(None): "null"}
 
 
@@ -78,7 +78,7 @@ class Plain:
     def decode(self, raw: Any) -> Any:
         # Not `isinstance`: JSON true is not a number.
         if type(raw) is not self._kind:
-            raise UnfitError(f"{_CALLED[self._kind]} is wanted")
+            raise UnfitError(f"expected {_CALLED[self._kind]}")
         return raw
 
     def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
@@ -134,7 +134,7 @@ class Octets:
                 return b64url_decode(raw)
             except ValueError:
                 pass
-        raise UnfitError("canonical base64url is wanted")
+        raise UnfitError("expected canonical base64url")
 
     def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
         return {"type": "string", "contentEncoding": "base64url", "pattern": "^[A-Za-z0-9_-]*$"}
@@ -152,7 +152,7 @@ class Choice:
     def decode(self, raw: Any) -> Any:
         member = self._members.get(raw) if isinstance(raw, (str, int)) else None
         if member is None or type(raw) is not type(_value_of(member)):
-            raise UnfitError(f"one of these is wanted: {', '.join(map(str, self._members))}")
+            raise UnfitError(f"expected one of: {', '.join(map(str, self._members))}")
         return member
 
     def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
@@ -167,10 +167,10 @@ class Absent:
     """A sentinel for "not provided": the default of its field, never serialized."""
 
     def encode(self, value: Any) -> Any:  # noqa: ARG002
-        raise TypeError("what says nothing is left out")
+        raise TypeError("the sentinel is never encoded")
 
     def decode(self, raw: Any) -> Any:  # noqa: ARG002
-        raise UnfitError("it is to be left out")
+        raise UnfitError("it must be omitted")
 
     def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
         return {"not": {}}
@@ -198,7 +198,7 @@ class Array:
 
     def decode(self, raw: Any) -> Any:
         if type(raw) is not list:
-            raise UnfitError("an array is wanted")
+            raise UnfitError("expected an array")
         if self._most is not None and len(raw) > self._most:
             raise UnfitError(f"it has {len(raw)} items, more than {self._most}")
         if len(raw) < self._least:
@@ -230,7 +230,7 @@ class Row:
 
     def decode(self, raw: Any) -> tuple[Any, ...]:
         if type(raw) is not list or len(raw) != len(self._items):
-            raise UnfitError(f"an array of {len(self._items)} is wanted")
+            raise UnfitError(f"expected an array of {len(self._items)} items")
         return tuple(shape.decode(item) for shape, item in zip(self._items, raw, strict=True))
 
     def schema(self, definitions: Definitions) -> Schema:
@@ -250,14 +250,14 @@ class MappingShape:
 
     def decode(self, raw: Any) -> dict[Any, Any]:
         if type(raw) is not dict:
-            raise UnfitError("an object is wanted")
+            raise UnfitError("expected an object")
         return {self._named(key): self._item.decode(item) for key, item in raw.items()}
 
     def _named(self, key: str) -> Any:
         if self._key is str:
             return key
         if not (key.isascii() and key.isdigit() and len(key) <= 18 and str(int(key)) == key):
-            raise UnfitError("a member is named by no whole number")
+            raise UnfitError("each member name must be an integer")
         return int(key)
 
     def schema(self, definitions: Definitions) -> Schema:
@@ -288,7 +288,7 @@ class OneOf:
             except UnfitError as error:
                 reasons.append(error)
         # The arm that decoded furthest is most likely the intended one.
-        raise max(reasons, key=lambda error: len(error.path), default=UnfitError("null is not wanted"))
+        raise max(reasons, key=lambda error: len(error.path), default=UnfitError("null is not allowed"))
 
     def schema(self, definitions: Definitions) -> Schema:
         arms = [shape.schema(definitions) for shape in self._arms.values() if not isinstance(shape, Absent)]
@@ -347,7 +347,7 @@ class RecordShape:
 
     def decode(self, raw: Any) -> Any:
         if type(raw) is not dict:
-            raise UnfitError("an object is wanted")
+            raise UnfitError("expected an object")
         fields = self._fields()
         if self._request and not raw.keys() <= fields.keys():
             unknown = next(name for name in raw if name not in fields)
@@ -403,7 +403,7 @@ class Tagged:
         # Not every JSON value can be a key.
         record = self._by_tag.get(tag) if type(tag) is str else None
         if record is None:
-            raise UnfitError(f"an object is wanted whose type is one of: {', '.join(self._by_tag)}")
+            raise UnfitError(f"expected an object whose type is one of: {', '.join(self._by_tag)}")
         return record.decode(raw)
 
     def schema(self, definitions: Definitions) -> Schema:
@@ -430,18 +430,18 @@ class FindsShape:
         from jitid.search.find import Finds
 
         if type(raw) is not dict or not raw.keys() <= {*self._PRINTS, *self._TEXTS, "mistyped"}:
-            raise UnfitError("what was found is an object with a list for each sort of strings")
+            raise UnfitError("expected an object with a list for each kind of string")
         finds = Finds()
         mistyped = raw.get("mistyped", 0)
         if not _is_count(mistyped):
-            raise UnfitError("a number is wanted that is not below zero").within(".mistyped")
+            raise UnfitError("expected a number of at least zero").within(".mistyped")
         finds.mistyped = mistyped
         for name in (*self._PRINTS, *self._TEXTS):
             counts: dict[Any, int] = getattr(finds, name)
             for key, count in _pairs(raw.get(name, []), name):
                 counts[_print(key, name) if name in self._PRINTS else _text(key, name)] = count
         if not all(map(_is_whole, finds.signed)):
-            raise UnfitError("a whole token of jitid is wanted").within(".signed")
+            raise UnfitError("expected a complete jitid token").within(".signed")
         return finds
 
     def schema(self, definitions: Definitions) -> Schema:
@@ -483,7 +483,7 @@ class KnownShape:
         findings = []
         for key, count in _pairs(raw, ""):
             if type(key) is not str or not re.fullmatch("[0-9a-f]{16}", key):
-                raise UnfitError("a fingerprint of 16 hexadecimal digits is wanted")
+                raise UnfitError("expected a fingerprint of 16 hexadecimal digits")
             findings.append((int(key, 16), count))
         return KnownFindings(findings)
 
@@ -505,7 +505,7 @@ class ZoneShape:
         from jitid.system.time_zones import load
 
         if type(raw) is not str:
-            raise UnfitError("the name of a time zone is wanted")
+            raise UnfitError("expected the name of a time zone")
         try:
             return load(raw)
         except ConfigurationError as error:
@@ -517,9 +517,9 @@ class ZoneShape:
 
 def _pairs(raw: Any, name: str) -> list[list[Any]]:
     if type(raw) is not list or not all(type(pair) is list and len(pair) == 2 for pair in raw):
-        raise _unfit("an array of pairs is wanted", name)
+        raise _unfit("expected an array of pairs", name)
     if not all(_is_count(count) for _, count in raw):
-        raise _unfit("the second of each pair is a number that is not below zero", name)
+        raise _unfit("the second item of each pair must be a number of at least zero", name)
     return raw
 
 
@@ -529,16 +529,16 @@ def _is_count(raw: Any) -> bool:
 
 def _print(raw: Any, name: str) -> bytes:
     if type(raw) is not str or not re.fullmatch("[0-9a-f]{64}", raw):
-        raise _unfit("a fingerprint of 64 hexadecimal digits is wanted", name)
+        raise _unfit("expected a fingerprint of 64 hexadecimal digits", name)
     return bytes.fromhex(raw)
 
 
 def _text(raw: Any, name: str) -> str:
     if name in ("cut", "guessed"):
         if type(raw) is not str or not re.fullmatch("(jti|jid)_[0-9a-v]{26}", raw):
-            raise _unfit("an id is wanted", name)
+            raise _unfit("expected an id", name)
     elif type(raw) is not str or len(raw) > 16_384:
-        raise _unfit("a text of at most 16384 characters is wanted", name)
+        raise _unfit("expected a string of at most 16384 characters", name)
     return raw
 
 
@@ -579,7 +579,7 @@ class PresentedSecret:
         from jitid.values.secret import Secret
 
         if type(raw) is not str or not raw.strip() or len(raw) > _TOKEN_LENGTH:
-            raise UnfitError(f"a token of at most {_TOKEN_LENGTH} characters is wanted")
+            raise UnfitError(f"expected a token of at most {_TOKEN_LENGTH} characters")
         return Secret.single(raw)
 
     def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002
@@ -600,16 +600,18 @@ class Given:
 
         if type(raw) is dict:
             if not 0 < len(raw) <= _PARTS:
-                raise UnfitError(f"a secret has 1 to {_PARTS} parts")
+                raise UnfitError(f"a secret must have 1 to {_PARTS} parts")
             if not all(_is_name(name) for name in raw):
-                raise UnfitError("a part of a secret has a name of visible ASCII")
+                raise UnfitError("the name of each part of a secret must be visible ASCII")
             if not all(_is_part(part) for part in raw.values()):
-                raise UnfitError(f"a part is text of at most {_PART} characters, without control characters")
+                raise UnfitError(
+                    f"each part must be text of at most {_PART} characters, without control characters"
+                )
             return Secret(raw)
         if type(raw) is not str or not raw or len(raw) > _TOKEN_LENGTH:
-            raise UnfitError(f"a token of at most {_TOKEN_LENGTH} characters is wanted")
+            raise UnfitError(f"expected a token of at most {_TOKEN_LENGTH} characters")
         if not _is_visible(raw):
-            raise UnfitError("a token of visible ASCII is wanted")
+            raise UnfitError("expected a token of visible ASCII")
         return Secret.single(raw)
 
     def schema(self, definitions: Definitions) -> Schema:  # noqa: ARG002

@@ -29,7 +29,7 @@ def test_the_hint_names_the_machine_where_the_clock_can_be_accepted(
     for line in ("sweep --accept-clock", "issue --task T2 --delegator alice --accept-clock", "list"):
         done = client.run(*line.split())
         assert done.returncode in (7, 11), done.stderr
-        assert "on the machine of its ledger: jitid sweep --accept-clock" in done.stderr, line
+        assert "on the machine of the ledger: jitid sweep --accept-clock" in done.stderr, line
     done = beside.run("sweep", "--accept-clock")
     assert done.returncode in (0, 10), done.stderr
     client.good("issue", "--task", "T2", "--delegator", "alice")

@@ -111,7 +111,10 @@ def test_what_became_of_a_later_try_says_nothing_of_the_first() -> None:
         with answering(nothing, second) as peer, pytest.raises(JitidError) as raised:
             remote(peer.url).perform(made)
         assert raised.value.unsure
-        assert raised.value.message == "told; what was made for it may be live: jitid list --live --task T1"
+        assert (
+            raised.value.message
+            == "told; credentials that it created may be live: jitid list --live --task T1"
+        )
     assert not failure(error(403, "refused", 6), made).unsure
     assert not failure(answer(413, b"<html></html>", kind="text/html"), made).unsure
 
@@ -166,7 +169,7 @@ def test_what_may_take_long_is_waited_for() -> None:
         assert not select.select([], [], [], 1.0)[0]
         connection.sendall(answer(200, {"error": 1}))
 
-    with answering(late) as peer, pytest.raises(StorageError, match="cannot be used"):
+    with answering(late) as peer, pytest.raises(StorageError, match="is invalid"):
         remote(peer.url, timeout=0.5).perform(integrity_operations.VerifyLog())
 
 

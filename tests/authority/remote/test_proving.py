@@ -125,7 +125,7 @@ def test_what_is_no_credential_is_not_sent(shell: Shell, content: str) -> None:
     file.chmod(0o600)
     done = shell.run("list", "--credential-file", str(file))
     assert done.returncode == 2
-    assert "is none" in done.stderr
+    assert "is invalid" in done.stderr
 
 
 def test_nobody_is_served_without_one(shell: Shell) -> None:

@@ -171,7 +171,7 @@ def test_a_trace_finds_whose_credential_a_string_is(client: Shell) -> None:
 def test_a_verb_that_makes_sense_beside_the_ledger_alone_says_so(client: Shell, line: str) -> None:
     done = client.run(*line.split())
     assert done.returncode == 2
-    assert "beside the ledger" in done.stderr
+    assert "only on the machine of the ledger" in done.stderr
 
 
 def test_what_is_too_much_for_one_answer_is_asked_for_page_by_page(
@@ -294,7 +294,7 @@ def test_an_agent_delegates_through_its_server(client: Shell) -> None:
 def test_a_ledger_is_copied_beside_it_alone(client: Shell) -> None:
     done = client.run("ledger", "copy", "--to", str(client.home / "copy"))
     assert done.returncode == 2
-    assert "beside the ledger" in done.stderr
+    assert "only on the machine of the ledger" in done.stderr
     assert not (client.home / "copy").exists()
 
 

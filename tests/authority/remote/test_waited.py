@@ -237,9 +237,13 @@ def test_who_was_not_asked_is_not_blamed(tmp_path: Path) -> None:
     holder.acquire()
     time_limit.bound(0)
     try:
-        with pytest.raises(StorageError, match=r"the command's time is over.*--timeout.*nothing was changed"):
+        with pytest.raises(
+            StorageError, match=r"the command's time limit has expired.*--timeout.*nothing was changed"
+        ):
             lock.acquire()
-        with pytest.raises(LostError, match=r"the command's time is over.*nothing was sent") as raised:
+        with pytest.raises(
+            LostError, match=r"the command's time limit has expired.*nothing was sent"
+        ) as raised:
             Channel(parse_address("http://127.0.0.1:1")).request("GET", "/", None, {}, seconds=5)
         assert not raised.value.sent
     finally:

@@ -50,7 +50,7 @@ def test_keys_come_from_a_file_or_a_link_to_it(tmp_path: Path) -> None:
         (b"{}", "not a JSON object with a list of keys"),
         (b'{"keys":{}}', "not a JSON object with a list of keys"),
         (b'{"keys":[1]}', "not a JSON object with a list of keys"),
-        (b'{"keys":[],"keys":[]}', "two members of one name"),
+        (b'{"keys":[],"keys":[]}', "two members with the same name"),
         (b'{"keys":[{"kid":"a"},{"kid":"a"}]}', "a duplicate key id"),
         (b'{"keys":[{"kid":1}]}', "a duplicate key id, or a key id that is not a string"),
         (b" " * (1024 * 1024) + b"{}", "larger than 1048576 bytes"),

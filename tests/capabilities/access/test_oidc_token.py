@@ -140,7 +140,7 @@ TYPE = "the ID token's type must be JWT"
         ({**HEADER, "b64": True}, EXTENSION),
         ({**HEADER, "alg": None}, "the ID token's `alg` and `kid` must be strings"),
         ({**HEADER, "kid": ["ed25519"]}, "the ID token's `alg` and `kid` must be strings"),
-        ('{"alg":"none","alg":"EdDSA"}', "the token's header has two members of one name"),
+        ('{"alg":"none","alg":"EdDSA"}', "the token's header has two members with the same name"),
         ("null", "the token's header is not a JSON object"),
     ],
 )
@@ -243,7 +243,7 @@ def test_a_claim_that_is_no_string_proves_nobody(verify: Verify) -> None:
         (token(HEADER, CLAIMS) + "\n", "the token's signature is not canonical base64url"),
         (token(HEADER, CLAIMS) + "AA", SIGNATURE),
         (token(HEADER, CLAIMS).rpartition(".")[0] + ".", "not a JWT: one of its parts is empty"),
-        (token(HEADER, '{"iss":"a","iss":"b"}'), "the token's payload has two members of one name"),
+        (token(HEADER, '{"iss":"a","iss":"b"}'), "the token's payload has two members with the same name"),
         (token(HEADER, b"\xff"), "the token's payload is not UTF-8 text"),
         ("A" * 1_000_000, "the token is longer than 16384 bytes"),
     ],

@@ -221,7 +221,7 @@ def test_a_source_is_a_short_text(world: World, source: str) -> None:
 @pytest.mark.parametrize("kind", ["jwt", "opaque"])
 def test_a_token_is_no_source(world: World, kind: str) -> None:
     made = world.issue(kind=kind)
-    with pytest.raises(UsageError, match="a token was given as the source") as caught:
+    with pytest.raises(UsageError, match="a token was passed as the source") as caught:
         add(world, made.token, f"in {made.token}")
     assert made.token not in str(caught.value)
 

@@ -112,7 +112,7 @@ def test_somebodys_own_file_is_left_as_it_is(shell: Shell, tmp_path: Path, *, li
         path.write_text("complete -c jitid")
     done = shell.run("completion", "install", "--shell", "fish", "--shell", "bash")
     assert done.returncode == 9
-    assert "is not from jitid; it was left as it is" in done.stderr
+    assert "is not from jitid; it was left unchanged" in done.stderr
     assert path.read_text() == "complete -c jitid"
     assert (shell.home / COMPLETIONS["bash"][0]).exists()
 
@@ -145,7 +145,7 @@ def test_what_cannot_be_replaced_is_told_and_the_rest_is_done(shell: Shell, obst
         os.mkfifo(path)
     done = shell.run("completion", "install", *EVERY)
     assert done.returncode == 9
-    assert f"{path}` is no plain file; it was left as it is" in done.stderr
+    assert f"{path}` is not a regular file; it was left unchanged" in done.stderr
     assert [line.split("\t")[2] for line in done.stdout.splitlines()][:3] == ["new", "failed", "new"]
     assert (shell.home / COMPLETIONS["fish"][0]).read_bytes() == ours("fish")
 
@@ -154,7 +154,7 @@ def test_a_home_that_cannot_be_written_is_told(shell: Shell) -> None:
     (shell.home / "file").touch()
     done = shell.run("completion", "install", *EVERY, more={"HOME": str(shell.home / "file")})
     assert done.returncode == 74
-    assert "could not be made: not a directory" in done.stderr
+    assert "could not be created: not a directory" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -163,7 +163,7 @@ def test_a_read_only_home_is_told(tmp_path: Path) -> None:
     with reachable(tmp_path) as place:
         done = Shell(place).run("completion", "install", *EVERY, before=prefix)
     assert done.returncode == 74
-    assert "could not be made: permission denied" in done.stderr
+    assert "could not be created: permission denied" in done.stderr
 
 
 def test_a_closed_output_is_told(shell: Shell) -> None:
@@ -281,7 +281,7 @@ def test_man_looks_where_we_believe(tmp_path: Path, manpath: str | None) -> None
 
 def test_an_installation_without_its_files_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installed_files, "_PACKAGE", str(tmp_path / "lib" / "jitid"))
-    with pytest.raises(NotFoundError, match="came without its completions"):
+    with pytest.raises(NotFoundError, match="has no completions"):
         installed_files.installed({"HOME": "/"})
 
 

@@ -56,7 +56,7 @@ def test_what_is_absent_is_not_stated_and_null_is_none() -> None:
     [
         ("{", "line 2: it does not parse at character 2"),
         ("[]", "line 2: not a JSON object"),
-        ('{"name": "a", "name": "b"}', "line 2: it has two members of one name"),
+        ('{"name": "a", "name": "b"}', "line 2: it has two members with the same name"),
         ('{"nme": "a"}', "line 2: unknown member `nme`"),
         ("{}", "line 2: the member `name` is missing"),
         ('{"name": 1}', "line 2: the member `name` must be a string"),
