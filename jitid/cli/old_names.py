@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from jitid.cli.invocation import GlobalOptions
 
 RENAMED: Mapping[str, str] = {
+    "tree": "list --tree",
+    "explain": "inspect --why",
+    "task list": "list --by task",
+    "task show": "inspect --task",
     "leak timeline": "leak show --timeline",
     "prune": "ledger prune",
     "adopt ended": "adopt end",

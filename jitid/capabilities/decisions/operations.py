@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
-from jitid.operation.base import READS, Operation, subject_arg
-from jitid.values.declaration import leaves, local, opt, optional_arg, value
+from jitid.operation.base import READS, Operation
+from jitid.values.declaration import leaves, opt, optional_arg, value
 from jitid.values.field_types import AGENT, COUNT, EVENT, ID, TIME, number, pattern, text, typed_as
 
 if TYPE_CHECKING:
@@ -54,16 +54,15 @@ _REQUEST = "asked"
 class Explain(Operation["Explanation"]):
     """Explain a decision: inputs, rules, and today's outcome.
 
-    Explains the decision for a credential, for the latest credential of an identity, or of an audit event. Rules are
-    shown with their text and hash at the time of the decision. Today's outcome is that of the same request with the
-    current policy and directory, on an open task.
+    It is the decision for a credential, for the latest credential of an identity, or of an audit event. Rules have
+    their text and hash at the time of the decision. Today's outcome is that of the same request with the current policy
+    and directory, on an open task.
     """
 
+    summary = "Explain a decision: its inputs, its rules, and the outcome that it would have today."
     roles = ("auditor", "admin")
     effect = READS
     slow = True
-    verb = "explain"
-    function = "identity.inspect:explain"
     view = Columns(
         "jitid.explain/1",
         f"{_THEN} {_REQUEST} approvers policy stored texts now differs",
@@ -71,10 +70,10 @@ class Explain(Operation["Explanation"]):
         single=True,
     )
 
-    subject: str | None = local(subject_arg())
     id: str | None = value(ID, default=None)
     token: Secret | None = None
-    event: int | None = opt(EVENT, "--event", help="Explain audit event N, such as a denial.", default=None)
+    event: int | None = value(EVENT, default=None)
+    """The number of the audit event, such as a denial."""
 
 
 class SuggestPolicy(Operation["list[Suggestion]"]):

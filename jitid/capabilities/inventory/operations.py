@@ -14,7 +14,6 @@ from jitid.operation.base import (
     dry_run_flag,
     max_opt,
     reason_opt,
-    rows_opt,
     subject_arg,
     yes_flag,
 )
@@ -29,12 +28,14 @@ from jitid.values.declaration import (
     opts,
     required_opt,
     value,
+    values,
 )
 from jitid.values.field_types import (
     AGENT,
     COUNT,
     DELEGATOR,
     DURATION,
+    EVENT,
     FILE,
     FILTER,
     ID,
@@ -94,12 +95,14 @@ _IDENTITY = (
 
 
 class Inspect(Operation["Inspection"]):
-    """Show everything about a token or an id.
+    """Show everything about a token, an id, a task, an agent or a delegator.
 
-    Shows claims, chain, state, task, decision, and the number of descendants, with the field names of RFC 7662. Pass
-    a token by a file or standard input, never on the command line.
+    Of a credential: claims, chain, state, task, decision, and the number of descendants, with the field names of RFC
+    7662. Pass a token by a file or standard input, never on the command line. --why explains the decision that issued
+    it, and what the current policy and directory would decide.
     """
 
+    summary = "Return all facts about a credential, by its token or its id."
     roles = ("responder", "auditor")
     for_own = True
     effect = READS
@@ -113,8 +116,17 @@ class Inspect(Operation["Inspection"]):
     )
 
     subject: str | None = local(subject_arg())
+    task: str | None = local(opt(TASK, "--task", help="Show this task."))
+    why: bool = local(flag("--why", help="Explain the decision: inputs, rules, today's outcome."))
+    event: int | None = local(opt(EVENT, "--event", help="Explain audit event N, such as a denial."))
     id: str | None = value(ID, default=None)
     token: Secret | None = None
+
+    def shown_view(self) -> Columns | None:
+        """Return the fields of a credential; None if the line may name an object of another type."""
+        subject = self.subject or "-"
+        is_credential = subject == "-" or subject.startswith(("jid_", "jti_"))
+        return self.view if is_credential and not (self.why or self.event or self.task) else None
 
 
 class Page(Record):
@@ -152,31 +164,17 @@ class ListCredentials(PagedOperation["Page"]):
 
 
 class ShowTree(Operation["Page"]):
-    """Show the delegation tree.
-
-    Shows the whole tree of each ID, from its root, or all trees of a task. A terminal gets a drawing; a pipe gets one
-    line per identity, parents first. For the source of a diagram: `--format mermaid`, `--format dot` or --as.
-    """
+    """Return delegation trees: the whole tree of each id, from its root, or all trees of a task."""
 
     roles = ("responder", "auditor")
     for_own = True
     effect = READS
     task_in = "task"
-    verb = "tree"
-    function = "identity.list:tree"
     view = Columns("jitid.tree/1", "depth id parent agent task delegator state scopes expires_at")
-    formats = ("mermaid", "dot")
 
-    ids: tuple[str, ...] = args(STATED_ID, "[ID]...", help="Ids of identities or credentials.", default=())
-    task: str | None = opt(TASK, "--task", help="All trees of this task.", default=None)
-    shape: str | None = local(
-        opt(
-            choice("mermaid", "dot", metavar="SHAPE", label="shape"),
-            "--as",
-            help="Write the source of a diagram: mermaid or dot.",
-        )
-    )
-    limit: int = rows_opt()
+    ids: tuple[str, ...] = values(ID, default=())
+    task: str | None = value(TASK, default=None)
+    limit: int = value(ROWS)
     delegator: str | None = authority_only(default=None)
     """Only descendants of this root delegator."""
     under: str | None = authority_only(default=None)
@@ -288,18 +286,15 @@ _TASK_FIELDS = (
     "shared=sharing"
 )
 _TASK = Columns("jitid.task/1", _TASK_FIELDS, single=True)
+TASK_STATES = ("open", "overdue", "ended")
 NEW_OWNER = typed_as(DELEGATOR, "DELEGATOR", "known")
 
 
 class ListTasks(PagedOperation["list[TaskRow]"]):
-    """List tasks, newest first.
-
-    An overdue task is past its deadline and not retired.
-    """
+    """Return tasks, newest first."""
 
     roles = ("responder", "auditor")
     for_own = True
-    verb = "task list"
     effect = READS
     view = Columns(
         "jitid.task-list/1",
@@ -308,13 +303,11 @@ class ListTasks(PagedOperation["list[TaskRow]"]):
     )
     task_in = "after"
 
-    state: str | None = opt(
-        choice("open", "overdue", "ended", metavar="STATE", label="state of a task"),
-        "--state",
-        help="open, overdue or ended.",
-    )
-    limit: int = rows_opt()
-    after: str | None = opt(TASK, "--after", metavar="TASK", help="Start after this task.")
+    state: str | None = value(choice(*TASK_STATES, metavar="STATE", label="state of a task"), default=None)
+    """An overdue task is past its deadline and not retired."""
+    limit: int = value(ROWS)
+    after: str | None = value(TASK, default=None)
+    """The last task already seen."""
     within: tuple[str, ...] = authority_only(default=())
     """Only tasks that one of these names owns, or that are shared with one of them; empty for all."""
 
@@ -332,16 +325,15 @@ class ListTasks(PagedOperation["list[TaskRow]"]):
 
 
 class ShowTask(Operation["TaskRow"]):
-    """Show one task."""
+    """Return one task."""
 
     roles = ("responder", "auditor")
     for_own = True
-    verb = "task show"
     effect = READS
     view = _TASK
     task_in = "name"
 
-    name: str = arg(TASK, "TASK", help="Name of a task, or OWNER/NAME.")
+    name: str = value(TASK)
 
 
 class ShareTask(Operation["TaskRow"]):

@@ -1,12 +1,14 @@
-"""The verb `list`, which lists by the processes of this machine, too; operations declare the others."""
+"""The verbs `list`, `status` and `whoami`; operations declare the others."""
 
 from __future__ import annotations
 
 from jitid.capabilities.identity.filter_store import SORT_KEYS, Filter
+from jitid.capabilities.inventory.operations import TASK_STATES, ListTasks, ShowTree
 from jitid.formats.columns import Columns
+from jitid.model.credential import State
 from jitid.operation.base import READS, Verb, rows_opt
-from jitid.values.declaration import opt
-from jitid.values.field_types import DURATION, ID, choice
+from jitid.values.declaration import args, flag, opt
+from jitid.values.field_types import DURATION, ID, STATED_ID, choice, typed_as
 
 _ISSUED = (
     "id jti task agent delegator delegated_by delegator_proof kind state sensitivity scopes audiences purpose"
@@ -22,14 +24,18 @@ BOUND = Columns("jitid.list/1", CREDENTIAL, brief="id task agent state left proc
 
 
 class ListCommand(Filter, Verb):
-    """List credentials.
+    """List credentials, delegation trees or tasks.
 
     The newest come first; all conditions must match. For the next page, pass the last `jti` to --after; new rows do not
     move the pages. A pipe gets all columns, tab-separated, without a header.
+
+    --tree draws who delegated to whom, from the root down. --by task lists tasks, with the number of their
+    credentials; their states are open, overdue and ended.
     """
 
     verb = "list"
     function = "identity.list:list_"
+    formats = ("mermaid", "dot")
     effect = READS
     view = Columns(
         "jitid.list/1",
@@ -39,6 +45,23 @@ class ListCommand(Filter, Verb):
         more="left",
     )
 
+    ids: tuple[str, ...] = args(STATED_ID, "[ID]...", help="Only these identities or credentials.")
+    tree: bool = flag("--tree", help="Draw the delegation trees of IDs, or of --task.")
+    shape: str | None = opt(
+        choice("mermaid", "dot", metavar="SHAPE", label="shape"),
+        "--as",
+        help="With --tree: a diagram for mermaid or dot.",
+    )
+    by: str | None = opt(
+        choice("task", metavar="task", label="value of `--by`"),
+        "--by",
+        help="List tasks, with their credentials.",
+    )
+    state: str | None = opt(
+        choice(*State, *TASK_STATES, metavar="STATE", label="state"),
+        "--state",
+        help="Only this state (see `jitid help list`).",
+    )
     process: str | None = opt(
         choice("alive", "gone", "unknown", metavar="STATE", label="state of a process"),
         "--process",
@@ -51,7 +74,15 @@ class ListCommand(Filter, Verb):
         absent="-issued_at",
     )
     limit: int = rows_opt()
-    after: str | None = opt(ID, "--after", help="Start after this credential.")
+    after: str | None = opt(
+        typed_as(ID, "ID|TASK", parse=lambda text, _: text),
+        "--after",
+        help="Start after this credential or task.",
+    )
+
+    def shown_view(self) -> Columns:
+        """Return the fields of credentials, of nodes of a tree, or of tasks."""
+        return ShowTree.view if self.tree else ListTasks.view if self.by else self.view
 
 
 class StatusCommand(Verb):

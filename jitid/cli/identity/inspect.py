@@ -1,14 +1,18 @@
 """`jitid inspect`: show all facts about a token or an id.
 
-And `jitid explain`: the reasons for a recorded decision, and the decision that the current policy would make.
+With --why: the reasons for a recorded decision, and the decision that the current policy would make.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+import os
+from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority
+from jitid.capabilities.decisions.operations import Explain
+from jitid.capabilities.inventory.operations import ShowTask
 from jitid.cli import hints
+from jitid.cli.identity import subject
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
@@ -30,11 +34,7 @@ from jitid.values.times import optional_time
 
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.explanation import Explanation, RuleText
-    from jitid.capabilities.decisions.operations import Explain
     from jitid.capabilities.inventory.operations import Inspect, Inspection
-
-
-_Chosen = TypeVar("_Chosen", "Inspect", "Explain")
 
 _TASK = Columns("", "name state purpose sensitivity deadline opened_at ended_at")
 _AT_TARGET = Columns(
@@ -54,9 +54,23 @@ _OUTCOME = Columns("", "decision reason rules granted lifetime needs", durations
 
 def inspect(cli: Invocation, operation: Inspect) -> None:
     """Perform `jitid inspect`."""
-    operation = _chosen(operation)
+    if operation.task is not None:
+        _show_task(cli, operation)
+        return
+    if operation.why or operation.event is not None:
+        _explain(cli, operation)
+        return
+    authority = open_authority(cli.config())
+    word = operation.subject or "-"
+    if not (word == "-" or word.startswith(_IDS) or os.path.lexists(word)):
+        named = subject.find(authority, word)
+        if named is not None:
+            _show_named(cli, named)
+            return
+    operation = operation.replace(**_chosen(operation))
     with hints.advised():
-        inspection = open_authority(cli.config()).perform(operation)
+        inspection = authority.perform(operation)
+    cli.expect(operation.view.named)
     row = operation.view.row(inspection, _computed(inspection))
     if cli.by_eye():
         for name in ("exp", "iat", "nbf"):
@@ -64,11 +78,46 @@ def inspect(cli: Invocation, operation: Inspect) -> None:
     cli.show_row(operation.view, row, empty=(None, "", []))
 
 
-def _chosen(operation: _Chosen) -> _Chosen:
-    """Return an operation with the id or the token that the line names."""
-    if operation.subject is not None and operation.subject.startswith(("jid_", "jti_")):
-        return operation.replace(id=operation.subject)
-    return operation.replace(token=hints.subject(operation.subject))
+_IDS = ("jid_", "jti_")
+
+
+def _chosen(operation: Inspect) -> dict[str, Any]:
+    """Return the id or the token that the line names, by the name of the field."""
+    if operation.subject is not None and operation.subject.startswith(_IDS):
+        return {"id": operation.subject}
+    return {"token": hints.subject(operation.subject)}
+
+
+def _show_task(cli: Invocation, operation: Inspect) -> None:
+    if operation.subject is not None or operation.why or operation.event is not None:
+        raise UsageError("--task excludes a further argument, --why and --event", "omit one of them")
+    assert operation.task is not None
+    row = open_authority(cli.config()).perform(ShowTask(name=operation.task))
+    cli.show_records(ShowTask.view, [row])
+
+
+def _show_named(cli: Invocation, named: subject.NamedObject) -> None:
+    """Show a task, or the record of an agent or a delegator; without a record, its credentials."""
+    if named.task is not None:
+        cli.show_records(ShowTask.view, [named.task])
+        return
+    from jitid.cli.directory import agent_verbs, delegator_verbs
+    from jitid.errors import NotFoundError, RefusedError
+
+    try:
+        if named.kind is subject.NamedKind.AGENT:
+            from jitid.capabilities.directory.operations import ShowAgent
+
+            agent_verbs.show(cli, ShowAgent(name=named.name, issues=5))
+        else:
+            from jitid.capabilities.directory.operations import ShowDelegator
+
+            delegator_verbs.show(cli, ShowDelegator(name=named.name))
+    except (NotFoundError, RefusedError):
+        from jitid.cli.identity.list import show_credentials
+
+        cli.note(f"{named.name} has no record; its credentials:")
+        show_credentials(cli, named.filter)
 
 
 def _computed(inspection: Inspection) -> dict[str, Any]:
@@ -174,12 +223,15 @@ def _token_type(credential: Credential) -> str:
     return "N_A" if credential.token_use == TokenUse.IDENTITY else "Bearer"
 
 
-def explain(cli: Invocation, operation: Explain) -> None:
-    """Perform `jitid explain`."""
-    if operation.event is None:
-        operation = _chosen(operation)
-    elif operation.subject is not None:
+def _explain(cli: Invocation, given: Inspect) -> None:
+    """Explain a decision: the reasons at that time, and the decision that the current policy would make."""
+    if given.event is None:
+        operation = Explain(**_chosen(given))
+    elif given.subject is not None:
         raise UsageError("an event and a credential exclude each other", "omit one of them")
+    else:
+        operation = Explain(event=given.event)
+    cli.expect(Explain.view.named)
     with hints.advised():
         explanation = open_authority(cli.config()).perform(operation)
     if explanation.lost is not None:

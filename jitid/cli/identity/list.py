@@ -1,7 +1,4 @@
-"""`jitid list`: list credentials.
-
-And `jitid tree`: show chains of delegation.
-"""
+"""`jitid list`: list credentials, delegation trees or tasks."""
 
 from __future__ import annotations
 
@@ -10,16 +7,18 @@ from typing import TYPE_CHECKING
 
 from jitid.authority.open import open_authority
 from jitid.capabilities.identity.filter_store import Filter
-from jitid.capabilities.inventory.operations import ListCredentials
+from jitid.capabilities.inventory.operations import TASK_STATES, ListCredentials, ListTasks, ShowTree
 from jitid.cli import record_rows
-from jitid.cli.identity.commands import BOUND, CREDENTIAL
+from jitid.cli.identity import subject
+from jitid.cli.identity.commands import BOUND, CREDENTIAL, ListCommand
 from jitid.cli.identity.revoke import check_ids
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
+from jitid.model.types import TASK
 from jitid.system.processes import orphans
+from jitid.values.field_types import ID
 
 if TYPE_CHECKING:
-    from jitid.capabilities.inventory.operations import ShowTree
     from jitid.cli.identity import commands
 
 
@@ -28,7 +27,35 @@ _ALL = 1 << 31
 
 def list_(cli: Invocation, args: commands.ListCommand) -> None:
     """Perform `jitid list`."""
+    if args.tree:
+        _check_options(cli, "--tree", {"tree", "ids", "task", "shape", "limit"})
+        _tree(cli, args)
+    elif args.shape is not None or cli.special_format is not None:
+        raise UsageError("a diagram requires --tree", "add --tree")
+    elif args.by is not None:
+        _check_options(cli, "--by task", {"by", "state", "limit", "after"})
+        _tasks(cli, args)
+    else:
+        _credentials(cli, args)
+
+
+def _check_options(cli: Invocation, with_: str, permitted: set[str]) -> None:
+    """Raise UsageError if the line has an option that does not apply."""
+    other = next((name for name in ListCommand.fields if name in cli.stated and name not in permitted), None)
+    if other is not None:
+        raise UsageError(
+            f"{ListCommand.fields[other].label} and {with_} exclude each other", "omit one of them"
+        )
+
+
+def _credentials(cli: Invocation, args: commands.ListCommand) -> None:
     chosen = Filter(**{name: getattr(args, name) for name in Filter.fields})
+    if args.state in TASK_STATES:
+        raise UsageError(f"{args.state} is a state of tasks", "add --by task")
+    if args.ids:
+        if len(args.ids) > 1 or args.id is not None:
+            raise UsageError("several ids require --tree", "pass one id, or add --tree")
+        chosen = _with_word(cli, chosen, args.ids[0])
     limit, process = args.limit, args.process
     if process is not None:
         # Only this machine can check which of its processes are alive, so it needs all rows.
@@ -38,7 +65,7 @@ def list_(cli: Invocation, args: commands.ListCommand) -> None:
             chosen=chosen,
             sort=args.sort.removeprefix("-"),
             descending=args.sort.startswith("-"),
-            after=args.after,
+            after=None if args.after is None else ID.parse(args.after, "`--after`"),
             limit=limit,
         )
     )
@@ -54,21 +81,53 @@ def list_(cli: Invocation, args: commands.ListCommand) -> None:
         cli.note_more(len(credentials), limit, f"for the next ones: --after {credentials[-1].jti}")
 
 
-def tree(cli: Invocation, operation: ShowTree) -> None:
-    """Perform `jitid tree`."""
-    shape = cli.special_format or operation.shape
-    if not operation.ids and operation.task is None:
+def _with_word(cli: Invocation, chosen: Filter, word: str) -> Filter:
+    """Return the filter with the condition for an id, or for the task, agent or delegator of a name."""
+    if word.startswith(("jid_", "jti_")):
+        return chosen._replace(id=ID.parse(word, "`ID`"))
+    found = subject.find(open_authority(cli.config()), word)
+    if found is None:
+        raise subject.unknown(word)
+    return chosen._replace(**{found.kind.value: found.name})
+
+
+def show_credentials(cli: Invocation, chosen: Filter) -> None:
+    """Show the latest credentials that a filter selects."""
+    page = open_authority(cli.config()).perform(
+        ListCredentials(chosen=chosen, sort="issued_at", descending=True, after=None, limit=MAX_SHOWN)
+    )
+    cli.show_records(ListCommand.view, page.credentials, partial(record_rows.computed, now=page.now))
+
+
+MAX_SHOWN = 1_000
+
+
+def _tasks(cli: Invocation, args: commands.ListCommand) -> None:
+    if args.state is not None and args.state not in TASK_STATES:
+        raise UsageError(f"invalid state of a task: {args.state}", f"choose one of: {', '.join(TASK_STATES)}")
+    after = None if args.after is None else TASK.parse(args.after, "`--after`")
+    operation = ListTasks(state=args.state, limit=args.limit, after=after)
+    rows = open_authority(cli.config()).perform(operation)
+    cli.show_records(ListTasks.view, rows)
+    if rows:
+        cli.note_more(len(rows), args.limit, f"for the next ones: --after {rows[-1].task.full_name}")
+
+
+def _tree(cli: Invocation, args: commands.ListCommand) -> None:
+    shape = cli.special_format or args.shape
+    if not args.ids and args.task is None:
         raise UsageError(
             "an id or a task is required",
             "pass the id of an identity or a credential, or --task NAME; see: jitid list",
         )
-    check_ids(operation.ids, token_files=False)
-    page = open_authority(cli.config()).perform(operation)
+    check_ids(args.ids, token_files=False)
+    view = ShowTree.view
+    page = open_authority(cli.config()).perform(ShowTree(ids=args.ids, task=args.task, limit=args.limit))
     from jitid.formats import drawing
     from jitid.formats.display import Display
     from jitid.system import output
 
-    rows = (operation.view.row(row, record_rows.computed(row, page.now)) for row in page.credentials)
+    rows = (view.row(row, record_rows.computed(row, page.now)) for row in page.credentials)
     # In a JSON document, in the order of all fields of a credential.
     nodes = [{name: row[name] for name in CREDENTIAL.split() if name in row} for row in rows]
     if shape == "mermaid":
@@ -78,7 +137,6 @@ def tree(cli: Invocation, operation: ShowTree) -> None:
     elif cli.by_eye():
         output.write(drawing.text(nodes, cli.coloured()))
     else:
-        view = operation.view
         cli.show(Display(view.schema, view.fields, nodes, document={"trees": drawing.nested(nodes)}))
-    if len(page.credentials) == operation.limit:
-        cli.note(f"only {operation.limit} identities are shown; for more: --limit N")
+    if len(page.credentials) == args.limit:
+        cli.note(f"only {args.limit} identities are shown; for more: --limit N")
