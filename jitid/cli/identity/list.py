@@ -120,9 +120,14 @@ def _tree(cli: Invocation, args: commands.ListCommand) -> None:
             "an id or a task is required",
             "pass the id of an identity or a credential, or --task NAME; see: jitid list",
         )
-    check_ids(args.ids, token_files=False)
+    ids, task = args.ids, args.task
+    if task is None and len(ids) == 1 and not ids[0].startswith(("jid_", "jti_")):
+        named = subject.find(open_authority(cli.config()), ids[0])
+        if named is not None and named.task is not None:
+            ids, task = (), named.name
+    check_ids(cli, ids, token_files=False)
     view = ShowTree.view
-    page = open_authority(cli.config()).perform(ShowTree(ids=args.ids, task=args.task, limit=args.limit))
+    page = open_authority(cli.config()).perform(ShowTree(ids=ids, task=task, limit=args.limit))
     from jitid.formats import drawing
     from jitid.formats.display import Display
     from jitid.system import output

@@ -5,6 +5,7 @@ One request to an authority names a limited number of credentials; more of them 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,17 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.inventory.operations import REVOKED, Retire, Revoke
 from jitid.cli.invocation import Invocation
-from jitid.errors import InvalidCredentialError, UsageError
+from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.system import output
 from jitid.values.ids import parse_id
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jitid.capabilities.identity.revocation_result import Ended
+    from jitid.cli.identity.subject import NamedObject
     from jitid.operation.base import Authority
     from jitid.values.secret import Secret
 
@@ -31,8 +34,8 @@ def revoke(cli: Invocation, operation: Revoke) -> None:
     tokens: tuple[Secret, ...] = ()
     if operation.ids_file is not None or operation.token_file:
         listed_ids, tokens = _from_files(operation.ids_file, operation.token_file)
-    check_ids(operation.ids, token_files=True)
-    check_ids(operation.tree, token_files=False)
+    check_ids(cli, operation.ids, token_files=True)
+    check_ids(cli, operation.tree, token_files=False)
     operation = operation.replace(
         selection=Selection(
             ids=tuple(dict.fromkeys([*operation.ids, *listed_ids])),
@@ -59,8 +62,8 @@ def revoke(cli: Invocation, operation: Revoke) -> None:
     report_ended(cli, ended, dry_run=operation.dry_run)
 
 
-def check_ids(texts: Iterable[str], *, token_files: bool) -> None:
-    """Raise UsageError for a word that is not an id. The hint names the option for such a word.
+def check_ids(cli: Invocation, texts: Iterable[str], *, token_files: bool) -> None:
+    """Raise UsageError for a word that is not an id. The hint is the command for the object of that name.
 
     `token_files`: the verb has --token-file, besides --task.
     """
@@ -70,8 +73,32 @@ def check_ids(texts: Iterable[str], *, token_files: bool) -> None:
         except UsageError as error:
             from jitid.cli.hints import hint_for_word
 
-            error.hint = error.hint or hint_for_word(text, token_files=token_files)
+            named = None if error.hint or os.path.isfile(text) else _named(cli, text)
+            if named is not None:
+                error.message = f"{_not_a('an id', named)}; nothing was changed"
+                error.hint = _command(cli, named)
+            else:
+                error.hint = error.hint or hint_for_word(text, token_files=token_files)
             raise
+
+
+def _named(cli: Invocation, word: str) -> NamedObject | None:
+    """Return the task, agent or delegator of a name; None if there is none, or no ledger to look it up."""
+    from jitid.cli.identity import subject
+
+    try:
+        return subject.find(open_authority(cli.config()), word)
+    except JitidError:
+        return None
+
+
+def _not_a(expected: str, named: NamedObject) -> str:
+    article = "an" if named.kind == "agent" else "a"
+    return f"{quote(named.name)} is {article} {named.kind.value}, not {expected}"
+
+
+def _command(cli: Invocation, named: NamedObject) -> str:
+    return cli.command(f"jitid revoke --{named.kind.value} {named.name}")
 
 
 def _from_files(ids_file: str | None, token_files: Sequence[str]) -> tuple[list[str], tuple[Secret, ...]]:
@@ -93,7 +120,17 @@ def _from_files(ids_file: str | None, token_files: Sequence[str]) -> tuple[list[
 def retire(cli: Invocation, operation: Retire) -> None:
     """Perform `jitid retire`."""
     authority = open_authority(cli.config())
-    ended = _confirmed_at_targets(authority, authority.perform(operation), operation.wait)
+    try:
+        retired = authority.perform(operation)
+    except NotFoundError as error:
+        named = _named(cli, operation.task)
+        if operation.task.startswith(("jid_", "jti_")):
+            error.hint = cli.command(f"jitid revoke {operation.task}")
+        elif named is not None:
+            error.message = f"{_not_a('a task', named)}; nothing was changed"
+            error.hint = _command(cli, named)
+        raise
+    ended = _confirmed_at_targets(authority, retired, operation.wait)
     report_ended(cli, ended, dry_run=operation.dry_run)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory.operations import ListCredentials, ShowTask, TaskRow
-from jitid.errors import JitidError, NotFoundError, RefusedError, UsageError
+from jitid.errors import NotFoundError, RefusedError, UsageError
 from jitid.model.types import TASK
 from jitid.redaction.token_format import name_holds_token
 from jitid.values.field_types import AGENT, DELEGATOR
@@ -91,15 +91,3 @@ def _has_credentials(authority: Authority, chosen: Filter) -> bool:
     except (RefusedError, NotFoundError, UsageError):
         return False
     return bool(page.credentials)
-
-
-def named_error(authority: Authority, word: str, verb: str) -> JitidError | None:
-    """Return the error for a name in place of an id, with the command that the user may want; None for no name."""
-    found = find(authority, word)
-    if found is None:
-        return None
-    article = "an" if found.kind is NamedKind.AGENT else "a"
-    command = f"jitid {verb} --{found.kind.value} {found.name}"
-    return UsageError(
-        f"{quote(word)} is {article} {found.kind.value}, not an id; nothing was changed", command
-    )
