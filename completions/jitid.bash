@@ -15,7 +15,7 @@ __jitid_table() {
         options="--version|-V $everywhere"
         ;;
     'leak')
-        verbs='add close list show timeline'
+        verbs='add close list show'
         ;;
     'schedule')
         verbs='cron systemd'
@@ -24,13 +24,13 @@ __jitid_table() {
         verbs='check diff init show test'
         ;;
     'agent')
-        verbs='change classify list register resume review show suggest suspend unregister'
+        verbs='advise change list register resume review show suspend unregister'
         ;;
     'delegator')
         verbs='add change disable enable import list show'
         ;;
     'task')
-        verbs='give list share show'
+        verbs='give share'
         ;;
     'approve')
         verbs='deny grant list show'
@@ -80,10 +80,11 @@ __jitid_table() {
         arguments='files'
         ;;
     'list')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --state=:pending,active,expired,revoked,retired,superseded --live --unsettled --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,credential,oidc,parent --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --process=:alive,gone,unknown --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --field+=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,delegated,left $everywhere"
+        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --state=:pending,active,expired,revoked,retired,superseded,open,overdue,ended --live --unsettled --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,credential,oidc,parent --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --tree --as=:mermaid,dot --by=:task --process=:alive,gone,unknown --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --format=:table,tsv,json,jsonl,csv,mermaid,dot --field+=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,delegated,left $everywhere"
+        arguments='ids+'
         ;;
     'inspect')
-        options="--field+=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process,template,at_target,revocation_list,delegated,may_kind,token_use,may_audience,may_act $everywhere"
+        options="--task=tasks --why --event=nothing --field+=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process,template,at_target,revocation_list,delegated,may_kind,token_use,may_audience,may_act $everywhere"
         arguments='ids/files'
         ;;
     'status')
@@ -129,11 +130,7 @@ __jitid_table() {
         options="--open --valid --source=nothing --task=tasks --since=nothing --until=nothing --limit=nothing --field+=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers $everywhere"
         ;;
     'leak show')
-        options="--field+=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers,reason,purpose,chain,issued_at,expires_at,added_by,event,ended_by,ended_reason,ended_event,closed_by,closed_reason,closed_event,revoke,sightings $everywhere"
-        arguments='leaks'
-        ;;
-    'leak timeline')
-        options="--format=:table,tsv,json,jsonl,csv,markdown --field+=:at,leak,what,by,event,told $everywhere"
+        options="--timeline --format=:table,tsv,json,jsonl,csv,markdown --field+=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers,reason,purpose,chain,issued_at,expires_at,added_by,event,ended_by,ended_reason,ended_event,closed_by,closed_reason,closed_event,revoke,sightings $everywhere"
         arguments='leaks+'
         ;;
     'revoke')
@@ -168,13 +165,13 @@ __jitid_table() {
         options="--policy=files --require-coverage --field+=:file,line,case,result,decision,rules,granted,lifetime,needs,expected,reason $everywhere"
         arguments='files+'
         ;;
+    'agent advise')
+        options="--days=nothing --policy --task=tasks --limit=nothing --field+=:agent,advice,why,command,state,identities,live,tasks,days,interval,longest_interval,first_issued_at,last_issued_at,run_time_p50,run_time_p95,run_time_longest,concurrency,delegators,delegator,delegated,scopes,scopes_from,audiences,kinds,max_ttl $everywhere"
+        arguments='agents+'
+        ;;
     'agent change')
         options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --clear+=:scope,audience,concurrency,may-use --field+=:agent,state,owner,live,review_at,event $everywhere"
         arguments='records'
-        ;;
-    'agent classify')
-        options="--days=nothing --limit=nothing --field+=:agent,advice,why,command,state,identities,live,tasks,days,interval,longest_interval,first_issued_at,last_issued_at,run_time_p50,run_time_p95,run_time_longest,concurrency,delegators,delegator,delegated,scopes,scopes_from,audiences,kinds,max_ttl $everywhere"
-        arguments='agents+'
         ;;
     'agent list')
         options="--owner=known --state=:registered,overdue,suspended,unregistered --limit=nothing --after=records --field+=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users $everywhere"
@@ -194,10 +191,6 @@ __jitid_table() {
     'agent show')
         options="--field+=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users,issues $everywhere"
         arguments='records'
-        ;;
-    'agent suggest')
-        options="--task=tasks --days=nothing --field+=:agent,policy,rules,scopes,scopes_from,max_ttl,delegators,identities,credentials,uses,first_at,last_at $everywhere"
-        arguments='agents'
         ;;
     'agent suspend')
         options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field+=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
@@ -238,15 +231,8 @@ __jitid_table() {
         options="--to=known --field+=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
         arguments='tasks'
         ;;
-    'task list')
-        options="--state=:open,overdue,ended --limit=nothing --after=tasks --field+=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
-        ;;
     'task share')
         options="--with+=delegators --end --field+=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
-        arguments='tasks'
-        ;;
-    'task show')
-        options="--field+=:task,state,sensitivity,purpose,opened_at,deadline,ended_at,credentials,live,opener,shared $everywhere"
         arguments='tasks'
         ;;
     'approve deny')

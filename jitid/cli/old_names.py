@@ -11,6 +11,8 @@ RENAMED: Mapping[str, str] = {
     "explain": "inspect --why",
     "task list": "list --by task",
     "task show": "inspect --task",
+    "agent classify": "agent advise",
+    "agent suggest": "agent advise --policy",
     "leak timeline": "leak show --timeline",
     "prune": "ledger prune",
     "adopt ended": "adopt end",

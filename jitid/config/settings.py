@@ -203,7 +203,7 @@ SETTINGS: dict[str, Setting] = {
         _guard_rail(
             "retain_rows",
             "duration",
-            "the time for which `prune` keeps ended records",
+            "the time for which `ledger prune` keeps ended records",
             30 * 86_400,
             strict="most",
         ),

@@ -235,7 +235,7 @@ def _check_authority(certificate: x509.Certificate, depth: int, now: int) -> Non
         raise UsageError(
             f"the certificate of {name} is not valid now; nothing was changed",
             f"it is valid from {_time(certificate.not_valid_before_utc)} to {_time(certificate.not_valid_after_utc)}; "
-            "to request another: jitid keys request",
+            "to request another: jitid keys ca request",
         )
     try:
         extensions = certificate.extensions

@@ -273,6 +273,6 @@ KIND = KindSpec(
     text=_text,
     separate_certificate=True,
     serial_of=serial_of,
-    revocation_list="keys krl",
+    revocation_list="keys export krl",
     delivery="ssh_keys",
 )

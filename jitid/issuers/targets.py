@@ -70,7 +70,7 @@ def reference_of(kind: str, reference: str | None) -> str:
     if adopted is None:
         raise UsageError(
             f"credentials of the kind {quote(kind)} are made by jitid; the target revokes no other secrets",
-            "omit --target; then revoke it by hand, and record that with: jitid adopt ended",
+            "omit --target; then revoke it by hand, and record that with: jitid adopt end",
         )
     recorded = None if reference is None else adopted.kept(reference)
     if recorded is None:

@@ -74,7 +74,7 @@ class X509SvidIssuer:
             raise IntegrityError(
                 "the CA certificate expires before the credential would, at "
                 f"{format_time(self._authority.ends_at)}",
-                "make another CA: jitid keys rotate --use x509, or jitid keys request",
+                "make another CA: jitid keys rotate --use x509, or jitid keys ca request",
             )
         caller_key = None if draft.public_key is None else callers_key(draft.public_key)
         common = form(
@@ -213,7 +213,7 @@ KIND = KindSpec(
     options=_options,
     text=_text,
     serial_of=serial_of,
-    revocation_list="keys crl",
+    revocation_list="keys export crl",
     delivery="kube_config",
     delivery_fact="kube_server",
 )

@@ -128,12 +128,12 @@ def _background(verb: str) -> list[str]:
         return ["jitid-aws.7"]
     if verb == "helper pgpass":
         return ["jitid-postgres.7"]
-    if verb in ("helper ssh", "keys ssh", "keys krl"):
+    if verb in ("helper ssh", "keys export ssh", "keys export krl"):
         return ["jitid-ssh.7"]
-    if verb in ("keys request", "keys import", "keys bundle", "keys crl"):
+    if verb in ("keys ca request", "keys ca import", "keys export bundle", "keys export crl"):
         return ["jitid-svid.7"]
-    if verb in ("issue", "run", "mcp", "renew", "agent suggest") or verb.startswith(
-        ("approve", "policy", "explain")
+    if verb in ("issue", "run", "mcp", "renew", "agent advise", "inspect") or verb.startswith(
+        ("approve", "policy")
     ):
         return ["jitid-policy.7"]
     if verb.startswith(("access", "keys", "ledger")):

@@ -113,7 +113,7 @@ ARGUMENTS = {
     "adopt show": ["x"],
     "adopt change": ["x", "--owner", "y"],
     "adopt probe": ["x"],
-    "adopt ended": ["x", "--proof", "x"],
+    "adopt end": ["x", "--proof", "x"],
     "adopt suggest": ["x"],
     "inspect": ["x"],
     "access grant": ["x"],
@@ -123,7 +123,6 @@ ARGUMENTS = {
     "approve grant": [f"apr_{26 * '0'}"],
     "approve deny": [f"apr_{26 * '0'}"],
     "leak show": ["1"],
-    "leak timeline": ["1"],
     "leak close": ["1", "--reason", "x"],
     "delegator add": ["x"],
     "delegator change": ["x"],
@@ -132,7 +131,6 @@ ARGUMENTS = {
     "delegator show": ["x"],
     "delegator import": ["x.csv"],
     "retire": ["x"],
-    "task show": ["x"],
     "task share": ["x", "--with", "bob"],
     "task give": ["x", "--to", "bob"],
     "keys revoke": ["x"],
@@ -140,7 +138,6 @@ ARGUMENTS = {
     "ledger backup": ["x"],
     "ledger copy": ["--to", "x"],
     "ledger restore": ["x"],
-    "explain": ["x"],
     "policy diff": ["default", "default"],
 }
 

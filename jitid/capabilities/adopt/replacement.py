@@ -71,7 +71,7 @@ _BY_PREFIX: tuple[tuple[tuple[str, ...], _Fit], ...] = (
         _Fit(
             Kind.SSH_CERT,
             "it is an SSH key: certificates that hosts accept for minutes replace it (jitid-ssh(7))",
-            ("jitid keys ssh > jitid_ca.pub",),
+            ("jitid keys export ssh > jitid_ca.pub",),
         ),
     ),
     (
@@ -80,7 +80,7 @@ _BY_PREFIX: tuple[tuple[tuple[str, ...], _Fit], ...] = (
             Kind.X509_SVID,
             "it is a key or a certificate: X.509 certificates with a SPIFFE id replace it for authentication in TLS "
             "(jitid-svid(7)); for SSH, use ssh-cert",
-            ("jitid keys bundle > trust.pem",),
+            ("jitid keys export bundle > trust.pem",),
         ),
     ),
 )
@@ -107,7 +107,7 @@ _BY_WORD: tuple[tuple[tuple[str, ...], _Fit], ...] = (
         _Fit(
             Kind.SSH_CERT,
             "it opens hosts by SSH: certificates that hosts accept for minutes replace it (jitid-ssh(7))",
-            ("jitid keys ssh > jitid_ca.pub",),
+            ("jitid keys export ssh > jitid_ca.pub",),
         ),
     ),
     (("github",), _Fit(Kind.EXEC, _PROGRAM.format(service="GitHub"), target="github")),
@@ -249,7 +249,7 @@ def _end(secret: AdoptedSecret, replacement: str) -> Iterator[str]:
     if secret.credential.ended_as is None:
         yield f"jitid revoke --task {word(task)} --reason {word(f'replaced by {replacement}')}"
     if secret.outside.record.target == BY_HAND and not secret.confirmed:
-        yield f"jitid adopt ended --proof {word(f'deleted at {safe(secret.adopted.place)}')} {operand(secret.name)}"
+        yield f"jitid adopt end --proof {word(f'deleted at {safe(secret.adopted.place)}')} {operand(secret.name)}"
     yield f"jitid retire {operand(task)}"
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from jitid.formats.columns import Columns
 from jitid.model.types import TASK
 from jitid.operation.base import READS, Operation
-from jitid.values.declaration import leaves, opt, optional_arg, value
-from jitid.values.field_types import AGENT, COUNT, EVENT, ID, TIME, number, pattern, text, typed_as
+from jitid.values.declaration import leaves, value
+from jitid.values.field_types import AGENT, EVENT, ID, TIME, number, pattern, text
 
 if TYPE_CHECKING:
     from jitid.capabilities.decisions.explanation import Explanation
@@ -83,12 +83,9 @@ class SuggestPolicy(Operation["list[Suggestion]"]):
     limited to the recorded ones. With --task alone: all agents of that task.
     """
 
-    summary = "Suggest a policy from the recorded practice of an agent."
     roles = ("auditor", "admin")
     effect = READS
     task_in = "task"
-    verb = "agent suggest"
-    function = "directory.agent_verbs:suggest"
     view = Columns(
         "jitid.agent-suggest/1",
         "agent policy rules scopes scopes_from=practice.scopes_from max_ttl delegators identities=practice.identities "
@@ -96,12 +93,8 @@ class SuggestPolicy(Operation["list[Suggestion]"]):
         durations="max_ttl",
     )
 
-    agent: str | None = optional_arg(AGENT, "[NAME]", help="Name of an agent.", default=None)
-    task: str | None = opt(TASK, "--task", help="Only credentials of this task.", default=None)
-    days: int = opt(
-        typed_as(number(1, 3_660), parse=COUNT.parse),
-        "--days",
-        help="Number of days to look back (default: 90).",
-        absent=90,
-    )
+    agent: str | None = value(AGENT, default=None)
+    task: str | None = value(TASK, default=None)
+    """Only credentials of this task."""
+    days: int = value(number(1, 3_660))
     """The number of UTC days to look back, today included."""

@@ -69,7 +69,7 @@ def suggest(
     if agent is None and task is None:
         raise UsageError("an agent or a task is required", "name an agent, or a task with --task")
     if task is not None and ownership.named(snapshot, task, None, all_=True) is None:
-        raise NotFoundError(f"the ledger has no task {label(task)}", "to list tasks: jitid task list")
+        raise NotFoundError(f"the ledger has no task {label(task)}", "to list tasks: jitid list --by task")
     since = midnight(snapshot.now, days)
     practices = decisions_store.practices(snapshot, since, agent, task)
     if not practices:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.model.directory import AGENT_STATE, ALIAS, CONCURRENCY, GROUP, OWNER, PERSON, check_alias
-from jitid.model.types import KIND, PURPOSE, SENSITIVITY
+from jitid.model.types import KIND, PURPOSE, SENSITIVITY, TASK
 from jitid.operation.base import (
     READS,
     Operation,
@@ -307,16 +307,18 @@ class ListAgents(PagedOperation["AgentPage"]):
 
 
 class ClassifyAgents(Operation["Classified"]):
-    """Advise which agents to register or unregister.
+    """Advise which agents to register, and which policy they need.
 
     The advice is based on the ledger's history: `register`, with its command, `unregister`, or no change. Names that
-    need a change are listed first.
+    need a change are listed first. --policy prints a policy instead: it permits the scopes that an agent used, or was
+    granted if no use was reported, for the recorded delegators, lifetimes and times.
     """
 
     roles = ("auditor", "admin")
     effect = READS
-    verb = "agent classify"
-    function = "directory.agent_verbs:classify"
+    summary = "Advise which agents to register or unregister."
+    verb = "agent advise"
+    function = "directory.agent_verbs:advise"
     view = Columns(
         "jitid.agent-classify/1",
         "agent advice why command state identities=past.identities live=past.live tasks=past.tasks days=past.days "
@@ -330,8 +332,14 @@ class ClassifyAgents(Operation["Classified"]):
 
     names: tuple[str, ...] = args(AGENT, "[NAME]...", help="Names of agents (default: all).", default=())
     days: int | None = local(opt(COUNT, "--days", help="Number of days to examine (default: 90)."))
+    policy: bool = local(flag("--policy", help="Print the policy for the recorded practice."))
+    task: str | None = local(opt(TASK, "--task", help="With --policy: only this task."))
     rule: RecurrenceRule
     limit: int = rows_opt()
+
+    def shown_view(self) -> Columns | None:
+        """Return the fields of an advice; None with --policy, which has others."""
+        return None if self.policy else self.view
 
 
 class DelegatorOptions(Declared):

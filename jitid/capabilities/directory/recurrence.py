@@ -150,7 +150,7 @@ def classify(
         if name not in records and not CredentialStore(snapshot).is_agent(name):
             raise NotFoundError(
                 f"unknown agent {label(name)}: it has no record, and no credential was ever issued to it",
-                "see the names: jitid agent classify",
+                "see the names: jitid agent advise",
             )
     histories = recurrence_store.pasts(
         snapshot, since, names=requested, tasks=rule.tasks, days=rule.on_days, most=len(requested) or most

@@ -279,7 +279,7 @@ def _key(keyring: Keyring, key: SigningKey, now: int) -> Check:
 
 def _authority(key: SigningKey, now: int) -> Check:
     if key.certificates is None:
-        return warning("keys", f"x509 {key.kid} waits for its certificate", "jitid keys import CHAIN")
+        return warning("keys", f"x509 {key.kid} waits for its certificate", "jitid keys ca import CHAIN")
     from jitid.crypto.der import split
     from jitid.crypto.x509 import ends_at
 

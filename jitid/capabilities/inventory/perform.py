@@ -208,7 +208,7 @@ def _roots(snapshot: View, operation: ops.ShowTree) -> Iterable[int]:
         roots[top(validity.find(snapshot, id_).identity_key)] = None
     if operation.task is not None:
         if ownership.find(snapshot, operation.task) is None:
-            raise NotFoundError(f"the ledger has no task {label(operation.task)}", "see: jitid task list")
+            raise NotFoundError(f"the ledger has no task {label(operation.task)}", "see: jitid list --by task")
         chosen = Filter(task=operation.task, delegator=operation.delegator, under=operation.under)
         after = None
         while page := CredentialStore(snapshot).credentials(
@@ -230,7 +230,7 @@ def list_tasks(context: Context, operation: ops.ListTasks) -> list[ops.TaskRow]:
             if previous_task is None:
                 raise NotFoundError(
                     f"the ledger has no task {quote(operation.after)} to continue after",
-                    "see: jitid task list",
+                    "see: jitid list --by task",
                 )
         rows = TaskStore(snapshot).find_tasks(
             operation.state, previous_task and previous_task.key, operation.limit, operation.within
@@ -246,7 +246,7 @@ def show_task(context: Context, operation: ops.ShowTask) -> ops.TaskRow:
     with context.ledger.read() as snapshot:
         task = ownership.find(snapshot, operation.name)
         if task is None:
-            raise NotFoundError(f"the ledger has no task {label(operation.name)}", "see: jitid task list")
+            raise NotFoundError(f"the ledger has no task {label(operation.name)}", "see: jitid list --by task")
         return _row(snapshot, context.caller, task)
 
 

@@ -146,7 +146,7 @@ def _found(snapshot: View, name: str) -> Task:
     task = ownership.named(snapshot, name, None, all_=True)
     if task is None:
         raise NotFoundError(
-            f"the ledger has no task {label(name)}; nothing was changed", "see: jitid task list"
+            f"the ledger has no task {label(name)}; nothing was changed", "see: jitid list --by task"
         )
     if task.name.startswith(ADOPTED):
         raise UsageError("the task of an adopted secret cannot be shared; nothing was changed")
@@ -159,7 +159,7 @@ def _open_task(transaction: Transaction, name: str) -> Task:
         ended_at = task.deadline if task.ended_at is None else task.ended_at
         raise UsageError(
             f"the task {label(task.name)} ended at {format_time(ended_at)}; nothing was changed",
-            "see: jitid task list --state open",
+            "see: jitid list --by task --state open",
         )
     return task
 
@@ -215,7 +215,7 @@ def _found_task(snapshot: View, name: str) -> Task:
 
 def _no_task(name: str) -> NotFoundError:
     return NotFoundError(
-        f"the ledger has no task {label(name)}; nothing was changed", "to list tasks: jitid task list"
+        f"the ledger has no task {label(name)}; nothing was changed", "to list tasks: jitid list --by task"
     )
 
 
@@ -241,7 +241,7 @@ def with_tasks(
             return text
         raise NotFoundError(
             f"no task {label(text)} is yours or shared with you; nothing was changed",
-            "see: jitid task list",
+            "see: jitid list --by task",
         )
 
     return _replaced(operation, full)

@@ -42,7 +42,7 @@ def read_keys(data: bytes) -> Keys:
         raise ConfigurationError(str(error)) from None
     jwks = document.get("keys") if type(document) is dict else None
     if type(jwks) is not list or not all(type(jwk) is dict for jwk in jwks):
-        raise ConfigurationError("not a JWKS: expected a list `keys`", "to print one: jitid keys jwks")
+        raise ConfigurationError("not a JWKS: expected a list `keys`", "to print one: jitid keys export jwks")
     keys: dict[str, tuple[str, bytes]] = {}
     for jwk in jwks:
         kid, key = jwk.get("kid"), _key(jwk)

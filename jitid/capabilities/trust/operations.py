@@ -59,7 +59,7 @@ class ListKeys(Operation["list[KeyRow]"]):
     """List all signing keys, present and past.
 
     A retired key no longer signs; its signatures stay valid, until `needed_until` at the latest. A waiting key was
-    made by `jitid keys request` and has no certificate yet.
+    made by `jitid keys ca request` and has no certificate yet.
     """
 
     roles = ("auditor", "admin")

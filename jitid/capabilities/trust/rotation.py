@@ -69,7 +69,7 @@ def rotate(
         if is_under_a_root(key):
             raise UsageError(
                 "the X.509 authority is under a root, so its successor must be too; nothing was changed",
-                "to request a certificate: jitid keys request",
+                "to request a certificate: jitid keys ca request",
             )
         if keyring.holds(key.kid):
             KeyChanges(transaction).end_key(key.key, revoked=False)
@@ -161,7 +161,7 @@ def signs_revocation_list(snapshot: View, key: SigningKey) -> bool:
 
 def replacing(key: SigningKey) -> str:
     """Return the command that replaces a key."""
-    return "jitid keys request" if is_under_a_root(key) else rotating(key.use, key.algorithm)
+    return "jitid keys ca request" if is_under_a_root(key) else rotating(key.use, key.algorithm)
 
 
 def is_under_a_root(key: SigningKey) -> bool:

@@ -54,7 +54,7 @@ def usable_key(
     if use == "x509" and any(key.use == use for key in KeyStore(transaction).signing_keys()):
         raise IntegrityError(
             "the ledger has no active X.509 authority; nothing was changed",
-            "import the requested certificate: jitid keys import CHAIN; or make another authority: "
+            "import the requested certificate: jitid keys ca import CHAIN; or make another authority: "
             "jitid keys rotate --use x509",
         )
     key, facts = new_key(transaction, names, keyring, algorithm, use)

@@ -148,7 +148,7 @@ def import_certificate(transaction: Transaction, keyring: Keyring, pem: str) -> 
     if key is None:
         raise NotFoundError(
             "no waiting key of this ledger matches the first certificate; nothing was changed",
-            "to make a key and a request: jitid keys request",
+            "to make a key and a request: jitid keys ca request",
         )
     check_chain(chain, key.public, transaction.now)
     certificates = b"".join(chain)

@@ -1,6 +1,6 @@
 """`jitid agent`: register, show, review, suspend and unregister agents that recur.
 
-`jitid agent classify` and `suggest` turn the ledger's records of agents into advice and policies.
+`jitid agent advise` turns the ledger's records of agents into advice and policies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from jitid.values.text import number_of, operand, quote
 from jitid.values.times import format_time, parse_moment
 
 if TYPE_CHECKING:
-    from jitid.capabilities.decisions.operations import SuggestPolicy
     from jitid.capabilities.directory.recurrence import RecurrenceVerdict
     from jitid.capabilities.directory.registry import Described, KeptAgent, WithdrawnAgent
     from jitid.model.credential import Credential
@@ -252,10 +251,15 @@ def _done_sentence(withdrawal: WithdrawnAgent, verb: str) -> str:
     return text if ended.unproved is None else f"{text}; {revoke.unproved(ended.unproved)}"
 
 
-def classify(cli: Invocation, operation: directory_operations.ClassifyAgents) -> None:
-    """Perform `jitid agent classify`."""
+def advise(cli: Invocation, operation: directory_operations.ClassifyAgents) -> None:
+    """Perform `jitid agent advise`."""
     config = cli.config()
     days = DAYS if operation.days is None else operation.days
+    if operation.policy:
+        _suggest(cli, operation, days)
+        return
+    if operation.task is not None:
+        raise UsageError("--task requires --policy", "add --policy, or omit --task")
     rule = RecurrenceRule(config.number("recurs_tasks"), config.number("recurs_days"), days)
     classification = open_authority(config).perform(operation.replace(rule=rule))
     verdicts = classification.verdicts
@@ -270,10 +274,17 @@ def classify(cli: Invocation, operation: directory_operations.ClassifyAgents) ->
         cli.note(f"{number_of(classification.untold, 'more name')}{recurring}: name agents, or raise --limit")
 
 
-def suggest(cli: Invocation, operation: SuggestPolicy) -> None:
-    """Perform `jitid agent suggest`."""
-    if operation.agent is None and operation.task is None:
+def _suggest(cli: Invocation, given: directory_operations.ClassifyAgents, days: int) -> None:
+    """Print the policy for the practice of an agent, or of all agents of a task."""
+    if len(given.names) > 1 or "limit" in cli.stated:
+        raise UsageError("--policy is for one agent, and excludes --limit", "omit the others")
+    if not given.names and given.task is None:
         raise UsageError("an agent or a task is required", "name an agent, or a task with --task")
+    from jitid.capabilities.decisions.operations import SuggestPolicy
+
+    agent = given.names[0] if given.names else None
+    operation = SuggestPolicy(agent=agent, task=given.task, days=days)
+    cli.expect(operation.view.named)
     suggestions = open_authority(cli.config()).perform(operation)
     if cli.field or cli.format_name() is not None:
         cli.show_records(

@@ -116,7 +116,7 @@ def _next(found: LedgerStatus, swept: LastSweep | None) -> str:
         if found.standing:
             return "jitid adopt suggest --all"
     if found.overdue_tasks:
-        return "jitid task list --state overdue"
+        return "jitid list --by task --state overdue"
     if found.live:
         return "jitid list --live"
     return _FIRST

@@ -187,7 +187,7 @@ def change(cli: Invocation, args: commands.AdoptChangeCommand) -> None:
 
 
 def ended(cli: Invocation, operation: ops.EndAdopted) -> None:
-    """Perform `jitid adopt ended`."""
+    """Perform `jitid adopt end`."""
     operation = operation.replace(names=_named(operation.names))
     result = open_authority(cli.config()).perform(operation)
     names = some(list(operation.names))

@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 
 def jwks(cli: Invocation, operation: PublishKeys) -> None:
-    """Perform `jitid keys jwks`."""
+    """Perform `jitid keys export jwks`."""
     put(json.dumps(open_authority(cli.config()).perform(operation), indent=2) + "\n", operation.out)
 
 
 def ssh(cli: Invocation, operation: PublishSshAuthorities) -> None:
-    """Perform `jitid keys ssh`."""
+    """Perform `jitid keys export ssh`."""
     authorities = open_authority(cli.config()).perform(operation)
     if not authorities:
         raise NotFoundError(
@@ -56,7 +56,7 @@ def ssh(cli: Invocation, operation: PublishSshAuthorities) -> None:
 
 
 def krl(cli: Invocation, operation: PublishSshRevocations) -> None:
-    """Perform `jitid keys krl`."""
+    """Perform `jitid keys export krl`."""
     if operation.out is None and output.is_terminal():
         raise UsageError("the list is binary: not written to a terminal", "name a file: --out revoked.krl")
     revoked = open_authority(cli.config()).perform(operation)
@@ -69,7 +69,7 @@ def krl(cli: Invocation, operation: PublishSshRevocations) -> None:
 
 
 def bundle(cli: Invocation, operation: PublishBundle) -> None:
-    """Perform `jitid keys bundle`."""
+    """Perform `jitid keys export bundle`."""
     trust_bundle = open_authority(cli.config()).perform(operation)
     if cli.special_format == "pem":
         from jitid.crypto.der import to_pem
@@ -86,7 +86,7 @@ def bundle(cli: Invocation, operation: PublishBundle) -> None:
 
 
 def crl(cli: Invocation, operation: PublishRevocations) -> None:
-    """Perform `jitid keys crl`."""
+    """Perform `jitid keys export crl`."""
     der = cli.special_format == "der"
     if der and operation.out is None:
         raise UsageError("DER is binary: --format der requires --out FILE", "for text: --format pem")
@@ -189,14 +189,14 @@ def _sentence(change: KeyChange) -> str:
 
 
 def request(cli: Invocation, operation: RequestAuthority) -> None:
-    """Perform `jitid keys request`."""
+    """Perform `jitid keys ca request`."""
     requested = open_authority(cli.config()).perform(operation)
     put(requested.request, operation.out)
-    cli.note(f"{requested.kid} waits for its certificate: jitid keys import CHAIN")
+    cli.note(f"{requested.kid} waits for its certificate: jitid keys ca import CHAIN")
 
 
 def import_(cli: Invocation, operation: ImportAuthority) -> None:
-    """Perform `jitid keys import`."""
+    """Perform `jitid keys ca import`."""
     chain = unmarked(operation.file or "-", MAX_CHAIN, "the chain of certificates")
     operation = operation.replace(chain=chain.decode("ascii", "replace"))
     imported = open_authority(cli.config()).perform(operation)

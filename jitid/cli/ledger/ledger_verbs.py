@@ -1,6 +1,6 @@
 """`jitid ledger backup`, `restore`, `vacuum`, `copy` and `issuer`: the care of a whole ledger.
 
-And `jitid prune`: delete expired records past their retention period.
+And `jitid ledger prune`: delete expired records past their retention period.
 """
 
 from __future__ import annotations
@@ -331,7 +331,7 @@ _MANY = 100_000
 
 
 def prune(cli: Invocation, operation: Prune) -> None:
-    """Perform `jitid prune`."""
+    """Perform `jitid ledger prune`."""
     config = cli.config()
     export, dry_run = operation.export, operation.dry_run
     rows_seconds = config.number("retain_rows") if operation.rows_after is None else operation.rows_after

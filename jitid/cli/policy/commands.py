@@ -57,7 +57,7 @@ class PolicyShowCommand(Verb):
     """Show a policy: its rules, or the text of one rule.
 
     Shows the policy in force; with --default, the policy that jitid ships; with --digest, an earlier policy, by the
-    digest that `jitid explain` and the audit log report.
+    digest that `jitid inspect --why` and the audit log report.
     """
 
     verb = "policy show"

@@ -70,7 +70,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                 "unused": unused,
                 "first_issued_at": first_issued_at,
             },
-            remedy=f"jitid agent suggest {operand(agent)}",
+            remedy=f"jitid agent advise --policy {operand(agent)}",
         )
 
 

@@ -63,7 +63,7 @@ def _by_hand(credential: str, name: str, agent: str, task: str, died_at: int, pr
         since=died_at,
         credentials=1,
         evidence={"agent": agent, "task": task, "kind": Kind.ADOPTED.value, "name": name, "died_at": died_at},
-        remedy=f"jitid adopt ended {operand(name)} --proof 'it was deleted there'",
+        remedy=f"jitid adopt end {operand(name)} --proof 'it was deleted there'",
     )
 
 
@@ -74,7 +74,7 @@ RULE = Rule(
     owasp=("NHI1",),
     title="ended, but not revoked at its target",
     reports="an ended credential that its target refuses to revoke, or has not revoked for an hour; "
-    "an adopted secret that an operator must delete, until `jitid adopt ended` confirms it",
+    "an adopted secret that an operator must delete, until `jitid adopt end` confirms it",
     spares="a revocation that will soon be tried again, and a confirmed one",
     examines="revocations that are due at targets",
     find=_find,
