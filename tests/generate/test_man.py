@@ -91,7 +91,10 @@ def _ends_in_transcripts() -> set[tuple[str, int]]:
             # A command that the shell combines ends with the status of its last part, which may not be jitid.
             if words[0] != "jitid" or re.search(r"[|;&]|\$\(", step.script):
                 continue
-            verb = next((name for name in (" ".join(words[1:3]), words[1]) if name in ENDS), None)
+            verb = next(
+                (name for name in (" ".join(words[1:4]), " ".join(words[1:3]), words[1]) if name in ENDS),
+                None,
+            )
             status = re.fullmatch(r"\? (\d+)", step.expected[-1] if step.expected else "")
             if verb is not None:
                 found.add((verb, int(status[1]) if status else 0))
@@ -170,7 +173,11 @@ def test_every_option_of_an_example_is_there(verb: str) -> None:
             known |= {
                 each
                 # In a schedule, the options after `--` belong to `sweep`.
-                for two in (" ".join(words[:2]), "sweep" if words[0] == "schedule" else words[0])
+                for two in (
+                    " ".join(words[:3]),
+                    " ".join(words[:2]),
+                    "sweep" if words[0] == "schedule" else words[0],
+                )
                 if two in VERBS
                 for option in VERBS[two].options
                 for each in option.names
