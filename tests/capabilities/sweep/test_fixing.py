@@ -71,9 +71,7 @@ def test_a_row_that_contradicts_its_identity_is_a_doubt(world: World, column: st
     world.issue(task="B", delegator="user:bob")
     assert missed(world, "standing") == []
     edit(world.path, f"UPDATE credential SET {column} = (SELECT max({column}) FROM identity)")
-    assert missed(world, "standing") == [
-        "1 live credential is of another task or delegator than its identity"
-    ]
+    assert missed(world, "standing") == ["1 live credential has another task or delegator than its identity"]
     assert missed(world, "clock") == []
 
 
@@ -190,7 +188,7 @@ def test_what_stands_before_a_row_that_cannot_be_read_ends(world: World) -> None
     (one,) = fixed(world, "orphaned-task")
     assert [finding.subject for finding in one.findings] == ["user:alice/T0", "user:alice/T1"]
     assert len(rows) == 3
-    assert any("no ledger writes" in why for why in missed(world, "orphaned-task"))
+    assert any("has an invalid value" in why for why in missed(world, "orphaned-task"))
 
 
 def test_a_row_that_cannot_be_ended_keeps_one_rule_from_its_remedy_and_no_other(world: World) -> None:
@@ -325,7 +323,7 @@ def test_a_child_whose_parent_is_missing_is_a_doubt(world: World) -> None:
 def test_a_time_that_is_none_is_a_doubt_and_no_bug(world: World, edited: str) -> None:
     made = world.issue()
     edit(world.path, edited)
-    assert missed(world, "sprawl") == ["1 live credential has a time that is none"]
+    assert missed(world, "sprawl") == ["1 live credential has an invalid time"]
     with pytest.raises(IntegrityError):
         world.verify(made.token)
 
