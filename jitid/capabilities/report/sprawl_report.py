@@ -44,8 +44,8 @@ VALID_AFTER_FIVE_DAYS = PublishedFigure(91.6, "NHI Mgmt Group")
 """The percentage of leaked secrets that still work five days after their owner was notified."""
 
 JUDGED_TWICE = (
-    "by the ledger: until the ledger refuses the leaked secret; by verifiers: until the last signed credential of its "
-    f"identity or descendants has expired, plus {LEEWAY_TEXT} of clock leeway"
+    "exposure by the ledger ends when the ledger refuses the leaked secret; by verifiers, when the last signed "
+    f"credential of its identity or descendants has expired, plus {LEEWAY_TEXT} of leeway"
 )
 """How the two figures about leaked secrets are measured."""
 

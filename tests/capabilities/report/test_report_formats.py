@@ -127,10 +127,13 @@ def test_closed_leaks_are_told_apart(report: Report) -> None:
 def test_what_the_figures_leave_out_is_said_wherever_they_are_read(report: Report) -> None:
     """A verifier that does not query the ledger accepts credentials that have ended there."""
     changed, told = of_leaks(report, offline=1, accepted=7, unsettled=2)
-    said = "by verifiers: until the last signed credential of its identity or descendants has expired"
+    said = "by verifiers, when the last signed credential of its identity or descendants has expired"
     assert told.count(said) == 2
     assert said in document(changed)["leaks"]["judged"]
-    more = "verifiers may accept 7 that the ledger refuses; 2 of them have a target that has not confirmed"
+    more = (
+        "verifiers may accept 7 secrets that the ledger refuses; "
+        "2 of them have a target that has not confirmed"
+    )
     assert told.count(more) == 2
     leaks = document(changed)["leaks"]
     assert (leaks["honoured_offline"], leaks["accepted_by_verifiers"], leaks["target_unconfirmed"]) == (
