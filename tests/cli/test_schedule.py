@@ -381,7 +381,7 @@ def test_the_configuration_in_force_is_named(shell: Shell, tmp_path: Path) -> No
 
 def test_a_variable_that_will_not_be_there_is_warned_of(shell: Shell) -> None:
     done = shell.run("schedule", "cron", more={"JITID_TIMEOUT": "5s"})
-    assert "JITID_TIMEOUT is set here, and will not be where the sweep runs" in done.stderr
+    assert "JITID_TIMEOUT is set here, but not where the sweep runs" in done.stderr
 
 
 @pytest.mark.deep
