@@ -199,14 +199,14 @@ def make(
     if time < now:
         return past
     seen = _Seen()
-    offenders = gravest(seen.findings(found))
+    offenders = most_severe(seen.findings(found))
     directory = report_store.count_directory(snapshot)
     return past._replace(
         past=False, offenders=offenders, missed=tuple(seen.missed), directory=directory, excess=seen.excess
     )
 
 
-def gravest(findings: Iterable[Finding], limit: int = MOST_OFFENDERS) -> tuple[Finding, ...]:
+def most_severe(findings: Iterable[Finding], limit: int = MOST_OFFENDERS) -> tuple[Finding, ...]:
     """Return the worst findings: by severity, then by the number of live credentials, then the oldest first.
 
     Findings that are for information only are left out; of each rule there are at most three. The findings of a rule

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jitid.capabilities.report import report_document, report_figures, report_html, report_text
-from jitid.capabilities.report.sprawl_report import Report, gravest
+from jitid.capabilities.report.sprawl_report import Report, most_severe
 from jitid.capabilities.sweep.finding import Finding
 from jitid.formats import csv, json
 from jitid.formats.cell import count, duration, percent
@@ -197,10 +197,10 @@ def test_the_past_has_no_offenders_and_says_so(report: Report) -> None:
 def test_the_gravest_come_first_and_then_the_largest() -> None:
     """Findings of severity `info` are not offenders."""
     found = [each for each in FOUND if isinstance(each, Finding)]
-    assert [each.subject for each in gravest(found)] == [
+    assert [each.subject for each in most_severe(found)] == [
         *("jid_x", "user:b", "user:a", "INC-1", "bot", "agent-1: repo:*", "agent-2: repo:*")
     ]
-    assert [each.subject for each in gravest(found, 2)] == ["jid_x", "user:b"]
+    assert [each.subject for each in most_severe(found, 2)] == ["jid_x", "user:b"]
 
 
 def test_whoever_offends_comes_with_the_command_that_ends_it(report: Report) -> None:
