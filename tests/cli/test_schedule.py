@@ -301,8 +301,8 @@ def test_the_nearest_interval_is_none_farther_than_another(every: int) -> None:
         (["--out", " "], "blank"),
         (["--help"], "does nothing"),
         (["--version"], "does nothing"),
-        (["--ledger", "/x"], "the ledger of this line"),
-        (["--config=/x"], "the ledger of this line"),
+        (["--ledger", "/x"], "the ledger of this command"),
+        (["--config=/x"], "the ledger of this command"),
         (["--accept-clock"], "cannot be scheduled"),
         (["--out", "a\nb"], "control character"),
         (["--out", "a\x1bb"], "control character"),
@@ -357,7 +357,7 @@ def test_a_line_that_is_too_long_for_cron_is_refused(shell: Shell) -> None:
 def test_a_name_that_is_none_of_a_unit_is_refused(name: str, shell: Shell) -> None:
     done = shell.run("schedule", "systemd", "--name", name)
     assert done.returncode == 2
-    assert "no name of a unit" in done.stderr
+    assert "is not a valid unit name" in done.stderr
 
 
 def test_paths_are_as_they_are_meant_here(shell: Shell, tmp_path: Path) -> None:

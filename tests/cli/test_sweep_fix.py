@@ -61,7 +61,7 @@ def test_a_leak_that_cannot_be_judged_is_no_reason_to_tell_nothing(shell: Shell)
     done = shell.run("sweep", "--fix", "--format", "json", "--skip", "offline-valid")
     assert done.returncode == 9, done.stderr
     assert [row["state"] for row in document(done.stdout)["findings"]] == ["ended"]
-    assert "it is not proved" in done.stderr
+    assert "could not prove that the ledger refuses" in done.stderr
 
 
 def test_nothing_ends_where_the_report_has_no_folder(shell: Shell) -> None:
