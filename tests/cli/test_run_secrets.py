@@ -226,7 +226,7 @@ def test_a_run_that_is_killed_leaves_what_a_sweep_ends(shell: Shell, shop: Shop)
     done = shell.run("sweep", "--rule", "orphaned-process", "--fix", "--yes")
     # No credential is left that the rule would find, but the target still accepts one.
     assert (done.returncode, len(shop.made)) == (9, 1)
-    assert "1 are still to be ended there" in done.stderr
+    assert "1 not yet revoked there" in done.stderr
     shop.fail("")
     shell.good("revoke", *shell.good("list", "--task", "T1", "--field", "id").split(), "--yes")
     assert states(shell) == {"revoked"}

@@ -148,7 +148,7 @@ def test_fix_ends_orphans_and_leaves_others_unless_they_are_named(shell: Shell) 
 def test_what_ended_is_told_with_event_sweep_and_proof(shell: Shell) -> None:
     orphans(shell, 1, copies=3)
     (row,) = [row for row in found(shell, "--fix") if row["state"] == "ended"]
-    assert "takes none of the 3" in row["proof"]
+    assert "ended 3 credentials; verifiers that query this ledger accept none" in row["proof"]
     (event,) = [
         json.loads(line)
         for line in shell.good(
@@ -631,7 +631,7 @@ def test_a_head_that_cannot_be_kept_is_reported(
         done = shell.run("sweep", "--quiet", "--format", name, *words)
         assert done.returncode == status, done.stderr
         lost = later or not kept
-        assert ("warning: the signed audit head was not kept" in done.stderr) == lost
+        assert ("warning: the signed audit head was not saved" in done.stderr) == lost
         assert (f"{shell.ledger}/audit.head` could not be written: read-only" in done.stderr) == lost
         assert ("--head-out FILE" in done.stderr) == (lost and not elsewhere)
         assert Path(shell.home, "head").exists() == elsewhere
@@ -643,7 +643,7 @@ def test_a_head_that_cannot_be_signed_is_reported(shell: Shell) -> None:
         path.unlink()
     done = shell.run("sweep")
     assert done.returncode == 11, done.stderr
-    assert "warning: the signed audit head was not kept: the signing key" in done.stderr
+    assert "warning: the signed audit head was not saved: the signing key" in done.stderr
     assert not (shell.ledger / folder.VERIFIED).exists()
     # Without the rule `audit-gap`, the sweep needs no head.
     done = shell.run("sweep", "--skip", "audit-gap")

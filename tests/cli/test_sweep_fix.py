@@ -44,7 +44,7 @@ def test_one_bad_row_keeps_nothing_else_alive_and_is_told(shell: Shell) -> None:
     states = {(row["rule"], row["state"]) for row in told["findings"]}
     assert {("leaked-live", "ended"), ("orphaned-task", "open")} <= states
     (orphaned,) = [each for each in told["coverage"] if each["rule"] == "orphaned-task"]
-    assert any(why.startswith("--fix could not end 1 finding") for why in orphaned["missed"])
+    assert any(why.startswith("--fix could not fix 1 finding") for why in orphaned["missed"])
     assert shell.good("list", "--live", "--field", "task") == "A\n"
 
 
@@ -61,7 +61,7 @@ def test_a_leak_that_cannot_be_judged_is_no_reason_to_tell_nothing(shell: Shell)
     done = shell.run("sweep", "--fix", "--format", "json", "--skip", "offline-valid")
     assert done.returncode == 9, done.stderr
     assert [row["state"] for row in document(done.stdout)["findings"]] == ["ended"]
-    assert "it is not proved" in done.stderr
+    assert "could not prove that the ledger refuses" in done.stderr
 
 
 def test_nothing_ends_where_the_report_has_no_folder(shell: Shell) -> None:
@@ -172,7 +172,7 @@ def test_the_remedy_of_a_damaged_head_leads_out(shell: Shell, text: str, kept: s
     head.write_text(text, encoding="latin-1")
     head.chmod(0o600)
     (row,) = found(shell, *more, status=10)
-    assert "does not tell whether the tail of the audit log was cut" in row["summary"]
+    assert "it cannot show whether the end of the audit log was cut off" in row["summary"]
     assert head.read_text(encoding="latin-1") == text
     done = shell.run("audit", "verify", "--expect-head", str(head))
     assert done.returncode == 7
@@ -342,7 +342,7 @@ def test_a_report_of_a_fix_that_breaks_off_is_closed_and_says_so(shell: Shell, n
     elif name == "prometheus":
         assert "jitid_sweep_timestamp_seconds" not in done.stdout
     else:
-        assert "broke off" in done.stdout
+        assert "was interrupted" in done.stdout
     if name == "html":
         assert done.stdout.rstrip().endswith("</html>")
 

@@ -138,7 +138,7 @@ def test_whatever_else_git_calls_makes_nothing(shell: Shell, operation: str) -> 
     ("said", "why"),
     [
         ("protocol=http\nhost=git.example\n\n", "unencrypted"),
-        ("protocol=https\n\n", "which server"),
+        ("protocol=https\n\n", "names no server"),
         ("protocol=ssh\nhost=git.example\n\n", "no address"),
         ("host\n\n", "without `=`"),
         # Git's input for `https://x%0bhost=git.example@evil.example`: it has decoded the user.
@@ -146,8 +146,8 @@ def test_whatever_else_git_calls_makes_nothing(shell: Shell, operation: str) -> 
         ("protocol=https\nhost=evil.example\nusername=x\x85host=git.example\n\n", "a character"),
         ("protocol=https\nhost=evil.example\nusername=x\u2028host=git.example\n\n", "a character"),
         ("protocol=https\nhost=evil.example\nusername=x\rhost=git.example\n\n", "a character"),
-        ("protocol=https\nhost=git.example/.evil.example\n\n", "no host"),
-        ("protocol=https\nhost=git.example#.evil.example\n\n", "no host"),
+        ("protocol=https\nhost=git.example/.evil.example\n\n", "an invalid host"),
+        ("protocol=https\nhost=git.example#.evil.example\n\n", "an invalid host"),
         ("protocol=https\nhost=evil.example@git.example\n\n", "no address"),
         ("protocol=https\nhost=git.example\\.evil.example\n\n", "no address"),
     ],

@@ -143,7 +143,7 @@ def test_what_a_lost_ledger_made_is_found_and_ended(openbao: OpenBaoPlace, shell
         found = shell.run(*sweep)
         assert found.returncode == 10, found.stderr
         (line,) = [line for line in found.stdout.splitlines() if record.jti in line]
-        assert "bears a name of ours" in line
+        assert "has a jitid name" in line
         shell.run(*sweep, "--fix")
         assert issuer.probe(record, made.secret).life is Life.DEAD
     finally:

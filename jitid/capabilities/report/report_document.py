@@ -34,8 +34,8 @@ def no_identities(report: Report) -> str:
 def accepted(report: Report) -> str:
     """Return in words how many leaked secrets the ledger refuses while a verifier may accept them."""
     figures = Figures(report)
-    count = figures.shown("leaked_secrets_accepted_by_verifiers")
-    text = f"verifiers may accept {count} that the ledger refuses"
+    secrets = figures.counted("leaked_secrets_accepted_by_verifiers", "secret")
+    text = f"verifiers may accept {secrets} that the ledger refuses"
     unconfirmed = "leaked_secrets_target_unconfirmed"
     if not figures[unconfirmed]:
         return text

@@ -44,8 +44,8 @@ VALID_AFTER_FIVE_DAYS = PublishedFigure(91.6, "NHI Mgmt Group")
 """The percentage of leaked secrets that still work five days after their owner was notified."""
 
 JUDGED_TWICE = (
-    "by the ledger: until the ledger refuses the leaked secret; by verifiers: until the last signed credential of its "
-    f"identity or descendants has expired, plus {LEEWAY_TEXT} of clock leeway"
+    "exposure by the ledger ends when the ledger refuses the leaked secret; by verifiers, when the last signed "
+    f"credential of its identity or descendants has expired, plus {LEEWAY_TEXT} of leeway"
 )
 """How the two figures about leaked secrets are measured."""
 
@@ -199,14 +199,14 @@ def make(
     if time < now:
         return past
     seen = _Seen()
-    offenders = gravest(seen.findings(found))
+    offenders = most_severe(seen.findings(found))
     directory = report_store.count_directory(snapshot)
     return past._replace(
         past=False, offenders=offenders, missed=tuple(seen.missed), directory=directory, excess=seen.excess
     )
 
 
-def gravest(findings: Iterable[Finding], limit: int = MOST_OFFENDERS) -> tuple[Finding, ...]:
+def most_severe(findings: Iterable[Finding], limit: int = MOST_OFFENDERS) -> tuple[Finding, ...]:
     """Return the worst findings: by severity, then by the number of live credentials, then the oldest first.
 
     Findings that are for information only are left out; of each rule there are at most three. The findings of a rule

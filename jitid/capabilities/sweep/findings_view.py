@@ -430,14 +430,12 @@ def remedy(finding: Finding, most: int) -> str | None:
 def _proof(outcome: Remedied) -> str:
     if rule_of(outcome.rule).closes:
         return "they had already ended; the ledger now records it"
+    ended = f"event {outcome.event} ended {number_of(outcome.credentials, 'credential')}"
     if outcome.accepted is None:
-        return f"could not check whether a verifier accepts credentials that event {outcome.event} ended"
+        return f"{ended}; whether a verifier accepts some could not be checked"
     if outcome.accepted:
-        return (
-            f"verifiers still accept {outcome.accepted} of the credentials that event {outcome.event} ended"
-        )
-    ended = number_of(outcome.credentials, "credential")
-    return f"verifiers with this ledger refuse all: event {outcome.event} ended {ended}"
+        return f"{ended}; verifiers still accept {outcome.accepted}"
+    return f"{ended}; verifiers that query this ledger accept none"
 
 
 def _formatted(name: str, value: object) -> object:

@@ -514,7 +514,7 @@ def test_a_report_tells_from_when_on_it_knows_all(world: World) -> None:
         world.authority.perform(MakeReport(at=done.before, days=3, limits=Thresholds())).survey.totals.live
         == 0
     )
-    with pytest.raises(NotFoundError, match="no longer all in the ledger"):
+    with pytest.raises(NotFoundError, match="the ledger no longer has all credentials of"):
         world.authority.perform(MakeReport(at=done.before - 1, days=30, limits=Thresholds()))
 
 

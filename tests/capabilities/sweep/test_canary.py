@@ -66,7 +66,7 @@ def test_what_works_is_proved_and_leaves_nothing(world: World, shop: Shop) -> No
     findings, coverage = told(world, *flown.values())
     assert findings == []
     assert coverage.complete
-    assert "shop dead in " in coverage.examined
+    assert "shop refused after " in coverage.examined
     tellings = events(world)
     assert [(event["place"], event["fate"]) for event in tellings] == [
         (place, "proved") for place in ("jwt", "opaque", "shop", "other")
@@ -104,7 +104,7 @@ def test_what_does_not_work_is_told(
     if severity is None:
         assert findings == []
         assert not coverage.complete
-        assert coverage.missed[0].startswith("shop: none could be made: ")
+        assert coverage.missed[0].startswith("shop: no canary could be issued: ")
         assert shop.made == {}
     else:
         (finding,) = findings
@@ -121,7 +121,7 @@ def test_a_probe_that_cannot_tell_proves_nothing(world: World, shop: Shop) -> No
     shop.fail("deny", "probe")
     canary = fly(world, "shop")["shop"]
     assert canary.fate is Fate.BLIND
-    assert "before it was ended" in canary.why
+    assert "before its revocation" in canary.why
 
 
 def test_a_secret_that_a_probe_repeats_is_not_kept(tmp_path: Path, shop: Shop) -> None:

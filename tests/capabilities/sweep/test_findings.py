@@ -98,24 +98,26 @@ def test_what_was_examined_and_what_not_stands_at_the_end() -> None:
     text = plain(whole([finding()], "row 7 is damaged"), verbose=True)
     assert "examined for standing: 450,000 live credentials" in text
     text = plain(whole([finding()], "row 7 is damaged"))
-    assert "3 rules asked, 2 examined completely" in text
+    assert "3 rules run, 2 examined completely" in text
     assert "not examined for orphaned-task: row 7 is damaged" in text
-    assert "1 finding, the gravest high; incomplete: not everything was examined" in " ".join(text.split())
-    assert "nothing found" in plain(whole([]))
-    assert "broke off" in plain([finding()])
+    assert "1 finding, highest severity high; incomplete: not everything was examined" in " ".join(
+        text.split()
+    )
+    assert "no findings" in plain(whole([]))
+    assert "was interrupted" in plain([finding()])
 
 
 def test_what_nobody_can_know_is_neither_clean_nor_missed() -> None:
     """Each format reports it. The short text reports it once for all rules that it affects."""
     *rows, end = whole([])
-    unknown = [coverage(name, unknown="use is reported nowhere") for name in ("never-used", "over-scoped")]
+    unknown = [coverage(name, unknown="no audience reports use") for name in ("never-used", "over-scoped")]
     told: list[SweptRow] = [*rows, *unknown, end]
     text = plain(told)
-    assert "5 rules asked, 3 examined completely" in text
-    assert "not known for never-used, over-scoped: use is reported nowhere" in text
+    assert "5 rules run, 3 examined completely" in text
+    assert "unknown for never-used, over-scoped: no audience reports use" in text
     assert "incomplete" not in text
     for other in (plain(told, verbose=True), page(told), "".join(findings_sarif.text(told, RULES))):
-        assert other.count("450,000 live credentials; not known: use is reported nowhere") == 2
+        assert other.count("450,000 live credentials; unknown: no audience reports use") == 2
     metrics = "".join(findings_prometheus.text(told, RULES))
     assert 'jitid_sweep_unknown{rule="never-used"} 1' in metrics
     assert 'jitid_sweep_unknown{rule="standing"} 0' in metrics
@@ -207,7 +209,7 @@ def test_the_page_tells_durations_with_their_units_and_nothing_of_what_there_is_
     for told in ("lifetime 8d8h", "limit 8h", "limit 25"):
         assert told in text
     for nothing in ("scopes", "agent", "720000", "credentials 0", "seconds"):
-        assert nothing not in text.partition("What was examined")[0]
+        assert nothing not in text.partition("Coverage")[0]
 
 
 def test_a_severity_is_said_again_only_where_it_is_another_than_its_rule_has() -> None:
@@ -224,7 +226,7 @@ def test_a_command_in_a_sentence_is_marked_as_code() -> None:
 
 def test_the_page_tells_what_was_not_examined() -> None:
     assert "Not examined: row 7 is damaged" in page(whole([], "row 7 is damaged"))
-    assert "broke off" in page([coverage("clock")])
+    assert "was interrupted" in page([coverage("clock")])
 
 
 # Memory

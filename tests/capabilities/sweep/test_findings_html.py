@@ -23,7 +23,7 @@ MANY = [
     ended(offline_until="2026-11-24T12:20:00Z"),
 ]
 BAD = [finding(subject=name, summary=name, remedy=name, evidence={name: name}) for name in HOSTILE]
-UNKNOWN: list[SweptRow] = [coverage("clock", unknown="use is reported nowhere")]
+UNKNOWN: list[SweptRow] = [coverage("clock", unknown="no audience reports use")]
 
 PAGES: dict[str, tuple[list[SweptRow], dict[str, Any]]] = {
     "every-state": (whole(MANY), {}),

@@ -71,9 +71,7 @@ def test_a_row_that_contradicts_its_identity_is_a_doubt(world: World, column: st
     world.issue(task="B", delegator="user:bob")
     assert missed(world, "standing") == []
     edit(world.path, f"UPDATE credential SET {column} = (SELECT max({column}) FROM identity)")
-    assert missed(world, "standing") == [
-        "1 live credential is of another task or delegator than its identity"
-    ]
+    assert missed(world, "standing") == ["1 live credential has another task or delegator than its identity"]
     assert missed(world, "clock") == []
 
 
@@ -325,7 +323,7 @@ def test_a_child_whose_parent_is_missing_is_a_doubt(world: World) -> None:
 def test_a_time_that_is_none_is_a_doubt_and_no_bug(world: World, edited: str) -> None:
     made = world.issue()
     edit(world.path, edited)
-    assert missed(world, "sprawl") == ["1 live credential has a time that is none"]
+    assert missed(world, "sprawl") == ["1 live credential has an invalid time"]
     with pytest.raises(IntegrityError):
         world.verify(made.token)
 

@@ -44,7 +44,7 @@ def test_what_a_rule_refuses_is_one_finding_whatever_it_is(world: World) -> None
     (finding,) = found(world, "policy-drift")
     assert (finding.subject, finding.severity, finding.credentials) == ("no-deploy", Severity.MEDIUM, 6)
     assert finding.evidence["requests"] == 2
-    assert finding.summary.startswith("today's policy would not issue 6 live credentials, such as jti_")
+    assert finding.summary.startswith("today's policy would refuse 6 live credentials, such as jti_")
     assert "rule `no-deploy` forbids it" in finding.summary
     assert finding.remedy == "jitid sweep --fix --rule policy-drift"
     (done,) = fixed(world, "policy-drift")
@@ -81,7 +81,7 @@ def test_a_policy_that_cannot_be_read_is_missed_and_keeps_no_other_rule(world: W
     told = [each for each in swept(world, "policy-drift", "orphaned-delegator") if isinstance(each, Coverage)]
     assert {each.rule: each.missed for each in told} == {
         "orphaned-delegator": (),
-        "policy-drift": ("today's policy cannot be asked: `x.cedar`, line 3: nonsense",),
+        "policy-drift": ("today's policy cannot be evaluated: `x.cedar`, line 3: nonsense",),
     }
     assert [each.rule for each in found(world, "policy-drift", "orphaned-delegator")] == [
         "orphaned-delegator"

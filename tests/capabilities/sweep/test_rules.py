@@ -55,7 +55,11 @@ def test_a_rule_spares_the_nearest_that_is_in_order(world: World, name: str) -> 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rule_finds_nothing_in_a_new_ledger(world: World, name: str) -> None:
     examined = rule_of(name).examines if name != "audit-gap" else "audit events 1 to 1"
-    unknown = "use is reported nowhere" if name in ("never-used", "over-scoped") else None
+    unknown = (
+        "whether credentials are used: no audience reports use"
+        if name in ("never-used", "over-scoped")
+        else None
+    )
     assert [each for each in swept(world, name) if isinstance(each, Coverage)] == [
         Coverage(name, examined, (), unknown)
     ]
@@ -240,8 +244,8 @@ def test_a_leak_that_was_renewed_is_found_by_what_was_made_with_it(world: World)
     (finding,) = found(world, "leaked-live")
     assert (finding.subject, finding.severity, finding.credentials) == (leaked.jti, Severity.CRITICAL, 2)
     assert finding.summary == (
-        "the opaque of planner on T1 was reported as leaked 1m ago (`a log`); it ended, and what was made with it "
-        "lives until 2026-11-24T12:15:00Z: 1 successor, 1 delegated"
+        "the opaque of planner on T1 was reported leaked 1m ago (`a log`); it ended, but credentials made with it "
+        "are valid until 2026-11-24T12:15:00Z: 1 successor, 1 delegated"
     )
     told = {
         name: finding.evidence[name] for name in ("died_at", "successors", "delegated", "last_expires_at")
@@ -285,7 +289,7 @@ def test_a_superseded_token_is_told_while_it_is_honoured_offline(world: World) -
             NOW + 30,
             NOW + 28_800 + LEEWAY,
         )
-    assert "no event records yet" in unrecorded.summary
+    assert "no event records it yet" in unrecorded.summary
     assert finding.evidence["event"]
 
 

@@ -31,7 +31,7 @@ def test_where_nothing_reports_use_nothing_is_known_and_nothing_missed(world: Wo
     world.issue(scopes=("a", "b"))
     world.clock.now += 600
     assert found(world, rule) == []
-    assert unknown(world, rule) == "use is reported nowhere"
+    assert unknown(world, rule) == "whether credentials are used: no audience reports use"
 
 
 def test_of_an_audience_that_reports_nothing_it_is_said_that_nobody_knows(world: World) -> None:
@@ -42,7 +42,7 @@ def test_of_an_audience_that_reports_nothing_it_is_said_that_nobody_knows(world:
     use(world, busy.jti, "")
     assert [each.subject for each in found(world, "never-used")] == [idle.id]
     assert unknown(world) == (
-        "whether 3 of 5 live credentials are used: since their issue no use was reported for their audiences"
+        "whether 3 of 5 live credentials are used: no use was reported for their audiences since their issue"
     )
 
 
