@@ -418,7 +418,7 @@ def test_who_may_end_a_token(world: World) -> None:
 
 def test_a_jwt_svid_is_a_token_and_no_access_token(world: World) -> None:
     made = Secret.single(world.issue(kind="jwt-svid").token)
-    with pytest.raises(InvalidCredentialError, match="no access token"):
+    with pytest.raises(InvalidCredentialError, match="not an access token"):
         exchange(world, AGENT, made, "access_token")
     with pytest.raises(InvalidCredentialError, match="grants no right"):
         exchange(world, AGENT, made, "jwt")
