@@ -203,7 +203,7 @@ SPOILT: list[tuple[str, str]] = [
     ('{"token":"x","action":"a","resource":"b","id":{}}', "`id`"),
     ('{"token":"x","action":"a","resource":"b","id":true}', "`id`"),
     ('{"token":"x","action":"a","resource":"b","id":"' + "x" * 257 + '"}', "`id`"),
-    ('{"token":"x","action":"a","resource":"b","other":1}', "no member `other`"),
+    ('{"token":"x","action":"a","resource":"b","other":1}', "unknown member `other`"),
     ('{"token":"x","token":"y","action":"a","resource":"b"}', "two members"),
     ("x" * (LONGEST + 1), "longer than"),
     ('{"x":"' + "y" * 3 * LONGEST + '"}', "longer than"),

@@ -664,7 +664,9 @@ def test_what_is_half_granted_names_the_group_that_has_not_yet(office: Office) -
         assert caught.value.message.endswith(
             f"; request {id_}, granted by `{granted}`, not yet by `{missing}`"
         )
-        assert str(caught.value.hint).startswith(f"required from a member of `{missing}`: jitid approve grant {id_}")
+        assert str(caught.value.hint).startswith(
+            f"required from a member of `{missing}`: jitid approve grant {id_}"
+        )
         with pytest.raises(ApprovalNeededError) as caught:
             office.authority.perform(issue_operations.Issue(requests=(request(**BOTH),), dry_run=True))
         assert caught.value.hint == f"required from a member of `{missing}`: jitid approve grant {id_}"
