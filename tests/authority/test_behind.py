@@ -253,7 +253,7 @@ def test_no_agent_takes_the_place_of_others_who_ask(world: World, monkeypatch: p
     ids = [_requested(partial(_delegated, world, rogue, ("pay:out",), agent=name)) for name in ("a", "b")]
     assert len({*ids}) == 2
     for hand in (rogue, other):
-        with pytest.raises(PolicyDeniedError, match="wait already"):
+        with pytest.raises(PolicyDeniedError, match="2 open requests already"):
             _delegated(world, hand, ("pay:out",), agent="c")
     _requested(lambda: issue(world, sam, **_wanted(scopes=("pay:out",))._asdict()))
     assert rogue.who.identity is not None

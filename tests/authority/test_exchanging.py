@@ -245,7 +245,7 @@ def test_whom_an_actors_token_proves_is_found_out_in_the_transaction(
 
 def test_a_client_acts_as_itself_unless_it_is_an_issuer(world: World) -> None:
     """A caller that may name any delegator may also name any agent."""
-    with pytest.raises(RefusedError, match="may not name `root` as the agent"):
+    with pytest.raises(RefusedError, match="may not name `root` as the actor"):
         exchange(world, AGENT, foreign(), agent="root")
     service = caller("system:launcher")
     assert exchange(world, service, foreign(), agent="launcher").agent == "launcher"
@@ -418,7 +418,7 @@ def test_who_may_end_a_token(world: World) -> None:
 
 def test_a_jwt_svid_is_a_token_and_no_access_token(world: World) -> None:
     made = Secret.single(world.issue(kind="jwt-svid").token)
-    with pytest.raises(InvalidCredentialError, match="no access token"):
+    with pytest.raises(InvalidCredentialError, match="not an access token"):
         exchange(world, AGENT, made, "access_token")
     with pytest.raises(InvalidCredentialError, match="grants no right"):
         exchange(world, AGENT, made, "jwt")

@@ -112,7 +112,7 @@ def test_a_login_of_the_authority_is_nobody_who_is_served(world: World) -> None:
 def test_an_agent_delegates_by_its_own_credential_only(world: World) -> None:
     parent = bearer(issue(world, caller(), delegator=None, scopes=("repo:read",)))
     agent = caller("agent:planner", delegator=None, proof="credential", agent="planner")
-    with pytest.raises(UsageError, match="no delegator is named"):
+    with pytest.raises(UsageError, match="a delegator is required"):
         issue(world, agent, delegator=None)
     with pytest.raises(RefusedError):
         issue(world, agent, delegator="user:bob")

@@ -73,7 +73,7 @@ def test_a_terminal_is_asked_before_much_ends(shell: Shell, verb: str) -> None:
         shell.good(*ISSUE, f"T{number}")
     for answer, status, left in (("1", 2, 2), ("2", 0, 0)):
         terminal = Terminal(shell, "agent", verb, "bot", "--max", "1")
-        terminal.until("to end them; anything else ends none")
+        terminal.until("to revoke them; any other answer revokes none")
         terminal.type(answer)
         assert terminal.end()[0] == status
         assert len(_live(shell)) == left

@@ -239,7 +239,7 @@ def test_warnings_do_not_change_the_status(shell: Shell) -> None:
     [
         ("permit (principal, action", "the file ends within a rule"),
         ('@id("x") permit (principal, action, resource) when { context.depth < "a" };', "rule `x`"),
-        ('@id("x") permit (principal, action, resource) when { context.nothing };', "no request has"),
+        ('@id("x") permit (principal, action, resource) when { context.nothing };', "unknown fact"),
     ],
 )
 def test_a_policy_that_does_not_hold_is_2_with_its_line(text: str, word: str, shell: Shell) -> None:

@@ -57,7 +57,7 @@ def expired(tmp_path_factory: pytest.TempPathFactory) -> Shell:
         ("issue --parent-file identity --agent below", 8, "jitid issue"),
         ("issue --parent-file opaque --agent below", 8, "jitid issue"),
         ("renew --token-file identity", 8, "jitid issue"),
-        ("issue --task OVER --delegator alice", 4, "name a new task"),
+        ("issue --task OVER --delegator alice", 4, "use a new name"),
         ("task share OVER --with bob", 2, "jitid task list"),
         ("task give OVER --to bob", 2, "jitid task list"),
     ],

@@ -107,7 +107,7 @@ def test_whoever_has_a_key_gets_a_certificate_alone(shell: Shell) -> None:
         ("x509-svid", "A" * 20_000, "is not a public key"),
         ("x509-svid", "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n", "public key"),
         ("ssh-cert", "ssh-ed25519 AAAA", "public key"),
-        ("jwt", "ssh-ed25519 AAAA", "of no use"),
+        ("jwt", "ssh-ed25519 AAAA", "cannot use a public key"),
     ],
 )
 def test_a_key_that_cannot_be_certified_is_refused(shell: Shell, kind: str, text: str, why: str) -> None:

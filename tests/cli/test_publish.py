@@ -162,8 +162,8 @@ def test_two_files_do_as_well_as_the_folder(shell: Shell, tmp_path: Path) -> Non
         assert done.returncode == status, (line, done.stderr)
         assert what in done.stderr
     for line, what in (
-        (files[:2], "go together"),
-        (files[2:], "go together"),
+        (files[:2], "require each other"),
+        (files[2:], "require each other"),
         (("--issuer", URL), "--issuer requires"),
         (("--published", " "), "blank"),
         (("--published", "nowhere"), "jitid.json"),

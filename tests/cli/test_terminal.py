@@ -90,7 +90,7 @@ def test_a_mass_revocation_at_a_terminal_asks_for_the_number(shell: Shell) -> No
     shell.good("issue", "--task", "ASK", "--delegator", "carol", "--count", "3", "--kind", "opaque")
     for answer, status, after in (("y", 2, "active"), ("", 2, "active"), ("3", 0, "revoked")):
         terminal = Terminal(shell, "revoke", "--task", "ASK", "--max", "2")
-        terminal.until("anything else ends none")
+        terminal.until("any other answer revokes none")
         terminal.type(answer)
         done, shown = terminal.end()
         assert done == status, shown
@@ -103,7 +103,7 @@ def test_disabling_with_much_that_ends_asks_for_the_number(shell: Shell) -> None
     shell.good("issue", "--task", "DORA", "--delegator", "dora", "--count", "3", "--kind", "opaque")
     for answer, status, after in (("y", 2, "active"), ("3", 0, "revoked")):
         terminal = Terminal(shell, "delegator", "disable", "dora", "--max", "2")
-        terminal.until("anything else ends none")
+        terminal.until("any other answer revokes none")
         terminal.type(answer)
         assert terminal.end()[0] == status
         assert states(shell, "DORA") == [after]

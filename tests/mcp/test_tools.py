@@ -106,7 +106,7 @@ def test_nothing_is_given_that_the_agent_does_not_hold(
     refused = server.refused("request_identity", agent="coder", **arguments)
     assert reason in refused["message"]
     assert refused["code"] == "policy_denied"
-    assert refused["hint"].startswith("what would pass: ")
+    assert refused["hint"].startswith("stay within the parent's ")
     assert not refused["retryable"]
     words = [
         word for name, values in arguments.items() for value in values for word in (f"--{name[:-1]}", value)

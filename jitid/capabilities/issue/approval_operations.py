@@ -152,10 +152,10 @@ class Decided(Record):
 
 
 class GrantApproval(Operation["Decided"]):
-    """Approve a request: its credential can be issued once.
+    """Grant an approval request, for one issue.
 
-    Your login or the ID token in --delegator-token-file proves the approver. It must be a known delegator in a
-    required group, and no party to the request or its chain. With a private ledger every caller is its owner: other
+    Your login or the ID token in --delegator-token-file proves the approver. The approver must be a known delegator in
+    a required group, and no party to the request or its chain. With a private ledger every caller is its owner: other
     approvers need an authority (`jitid serve`). Review the request first: `jitid approve show`.
     """
 
@@ -185,7 +185,7 @@ class GrantApproval(Operation["Decided"]):
 class DenyApproval(Operation["Decided"]):
     """Deny an approval request, also after it was granted.
 
-    Credentials that were issued with it stay valid. The same command makes a new request.
+    Credentials that were issued with it stay valid. For a new request, repeat the command that made it.
     """
 
     for_anybody = True

@@ -311,7 +311,7 @@ def test_a_policy_that_this_jitid_cannot_read_is_told(world: World) -> None:
     )
     found = explained(world, made.jti)
     assert found.lost is not None
-    assert "this jitid cannot read the policy that decided" in found.lost
+    assert "this version of jitid cannot read the policy of the decision" in found.lost
     assert found.rules == ()
 
 

@@ -326,7 +326,7 @@ def test_what_was_used_counts_from_its_first_issue_to_its_last_use(world: World)
     assert (found.practice.uses, found.practice.identities, found.practice.last_at) == (7, 1, NOW + 300)
     # A refused action is not a need.
     assert found.practice.quarters == {NOW // 900, (NOW + 3_600) // 900}
-    assert found.policy.startswith("// What agent bot needs, by 7 uses of 1 identities:")
+    assert found.policy.startswith("// Suggested policy for agent bot, from 7 uses of 1 identities:")
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_what_was_used_counts_from_its_first_issue_to_its_last_use(world: World)
         ((3, 3, 0, 0), "not limited, too few records (4 credentials on 2 days; required: 5 on 2 days)"),
         ((0,) * 9, "not limited, too few records (9 credentials on 1 day; required: 5 on 2 days)"),
         ((0,), "not limited, too few records (1 credential on 1 day; required: 5 on 2 days)"),
-        ((3, 0, 0, 0, 0), "as UTC tells them"),
+        ((3, 0, 0, 0, 0), "in the time zone UTC"),
     ],
 )
 def test_of_a_handful_of_runs_no_hours_are_taken(world: World, ago: tuple[int, ...], told: str) -> None:

@@ -530,7 +530,7 @@ def test_a_token_that_was_pruned_accuses_no_key(world: World) -> None:
     assert "pruned" in stray.reason
     with pytest.raises(NotFoundError) as caught:
         inspect(world, gone.jti)
-    assert "pruned of what had ended before" in str(caught.value.hint)
+    assert "credentials that had ended before" in str(caught.value.hint)
 
 
 @in_both

@@ -148,7 +148,7 @@ def test_the_advice_of_a_denial_is_found_without_the_lock(
     with pytest.raises(PolicyDeniedError) as caught:
         world.issue(sensitivity="high", task="T9")
     assert turns == ["write", "denied", "advice", "write"]
-    assert str(caught.value.hint).startswith("what would pass: ")
+    assert str(caught.value.hint).startswith("nearest permitted request: ")
 
 
 @contextmanager

@@ -195,7 +195,7 @@ def test_a_template_that_no_target_has_is_a_usage_error(world: World) -> None:
     for kind in ("ssh-cert:wheel", "postgres-role", "exec:none", "nothing"):
         with pytest.raises(UsageError):
             world.issue(may_kind=(kind,))
-    with pytest.raises(UsageError, match="at most 32"):
+    with pytest.raises(UsageError, match="the maximum is 32"):
         world.issue(may_kind=("jwt",) * 33)
 
 

@@ -126,7 +126,7 @@ def test_a_right_that_was_withdrawn_survives_through_no_attachment(world: World)
     for made in (kept, beside):
         assert scopes_of(world, made) == ("a",)
     for made in (lost, gone):
-        with pytest.raises(InvalidCredentialError, match="does not hold"):
+        with pytest.raises(InvalidCredentialError, match="does not have"):
             verify(world, made)
     # The old token still works during the overlap, with no more scopes than its successor.
     assert scopes_of(world, wide) == ("a",)

@@ -190,7 +190,7 @@ def test_a_child_holds_no_more_than_its_parent_holds_now(world: World) -> None:
     world.authority._terms = None
     renew(world, parent.token, narrower=True)
     world.clock.now += OVERLAP
-    with pytest.raises(InvalidCredentialError, match="does not hold"):
+    with pytest.raises(InvalidCredentialError, match="does not have"):
         renew(world, child.token)
 
 

@@ -209,7 +209,7 @@ def test_another_certificate_under_a_known_id_is_not_the_one_remembered(world: W
     (key,) = [row.key for row in world.authority.perform(ListKeys()) if row.key.use == "ssh"]
     stolen = world.authority._keyring.load(key.kid, key.algorithm, key.public)
     (other,) = SshCertIssuer(stolen).mint([Order(draft(), [Ids(made.id, made.jti)])])
-    with pytest.raises(InvalidCredentialError, match="not the one that the ledger remembers"):
+    with pytest.raises(InvalidCredentialError, match="differs from the recorded one with its id"):
         recognise(world, other.secret.reveal("certificate"))
 
 
