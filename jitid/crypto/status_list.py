@@ -184,7 +184,9 @@ def _times(claims: Mapping[str, Any]) -> tuple[int, int]:
         raise InvalidCredentialError("the status list's `iat` or `ttl` is missing or invalid")
     expires_at = claims.get("exp", issued_at + ttl if "ttl" in claims else None)
     if type(expires_at) is not int:
-        raise InvalidCredentialError("the status list has no valid expiry: an integer `exp`, or `ttl`, is required")
+        raise InvalidCredentialError(
+            "the status list has no valid expiry: an integer `exp`, or `ttl`, is required"
+        )
     return issued_at, expires_at
 
 

@@ -155,7 +155,9 @@ def test_only_a_status_list_is_taken_for_one() -> None:
     """An access token of the same key is refused, as is a list under another key or algorithm."""
     text = listing()
     assert "type" in refused(token({**HEADER, "typ": "at+jwt"}, json.loads(_payload(text))))
-    assert "does not belong to the issuer" in refused(token({**HEADER, "kid": "k3"}, json.loads(_payload(text))))
+    assert "does not belong to the issuer" in refused(
+        token({**HEADER, "kid": "k3"}, json.loads(_payload(text)))
+    )
     assert "algorithm" in refused(token({**HEADER, "kid": "k2"}, json.loads(_payload(text))))
     head, payload, signature = text.split(".")
     assert "signature" in refused(f"{head}.{payload}.{signature[:-8]}{signature[:8]}")

@@ -82,7 +82,11 @@ def test_examining_commits_nothing(used: World) -> None:
         ("DELETE FROM term WHERE text = 'user:alice'", "integrity", "missing"),
         ("DROP TRIGGER audit_event_is_final", "schema", "trigger audit_event_is_final is missing"),
         ("DROP INDEX live_by_task", "schema", "index live_by_task is missing"),
-        ("CREATE TRIGGER t AFTER INSERT ON task BEGIN SELECT 1; END", "schema", "does not belong to a ledger"),
+        (
+            "CREATE TRIGGER t AFTER INSERT ON task BEGIN SELECT 1; END",
+            "schema",
+            "does not belong to a ledger",
+        ),
         ("ALTER TABLE task ADD COLUMN more TEXT", "schema", "table task was changed"),
         ("PRAGMA application_id = 1", "schema", "not a ledger of jitid"),
         ("DELETE FROM setting WHERE name = 'issuer'", "names", "lacks its issuer"),
