@@ -12,7 +12,10 @@ RULE = """@id("pay-needs-security") @approval("security")
 forbid (principal, action == Action::"grant", resource) when { context.scope like "pay:*" };
 """
 ASKING = ("issue", "--task", "PAY", "--delegator", "alice", "--scope", "pay:out")
-WHY, HOW = "no second person can approve beside a private ledger", "jitid serve --socket PATH"
+WHY, HOW = (
+    "with a private ledger and this configuration, no second person can approve",
+    "jitid serve --socket PATH",
+)
 
 
 @pytest.fixture

@@ -311,7 +311,7 @@ def test_a_configuration_that_cannot_be_used_keeps_no_check_from_running(shell: 
     found = {row["check"]: row for row in rows}
     assert (status, failures(rows)) == (2, ["configuration"])
     assert found["audit"]["status"] == "ok"
-    assert found["policy"]["detail"] == "not examined: the configuration cannot be used"
+    assert found["policy"]["detail"] == "not examined: the configuration is invalid"
     del shell.environment["JITID_LEDGER"]
     status, rows = diagnose(shell)
     assert (status, failures(rows)) == (2, ["configuration"])

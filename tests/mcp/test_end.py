@@ -186,9 +186,9 @@ def test_a_signal_while_an_identity_is_made_waits_until_it_is_known(shell: Shell
     ("words", "status", "reason"),
     [
         (("--token-file", "nowhere"), 2, "no such file"),
-        (("--token-file", "-"), 2, "must be in a file"),
-        (("--token-file", "pipe"), 2, "must be in a file"),
-        (("--token-file", "."), 2, "must be in a file"),
+        (("--token-file", "-"), 2, "must be in a regular file"),
+        (("--token-file", "pipe"), 2, "must be in a regular file"),
+        (("--token-file", "."), 2, "must be in a regular file"),
         (("--token-file", "empty"), 2, "is empty"),
         (("--token-file", ""), 2, "is blank"),
         (("--token-file", "own.jwt", "--most", "0"), 2, "--most must be a number from 1 to 1000"),
@@ -196,7 +196,7 @@ def test_a_signal_while_an_identity_is_made_waits_until_it_is_known(shell: Shell
         (("--token-file", "own.jwt", "--rate", "-1"), 2, "--rate must be a number from 1 to 1000"),
         (("--token-file", "own.jwt", "--format", "csv"), 2, "--format means nothing here"),
         (("--token-file", "own.jwt", "--field", "id"), 2, "--field means nothing here"),
-        ((), 2, "nothing says which credential is the agent's own"),
+        ((), 2, "the agent's own token is required"),
     ],
 )
 def test_a_line_that_cannot_be_meant_is_refused_before_anything_is_read(

@@ -22,7 +22,7 @@ def checks(shell: Shell, *arguments: str, status: int = 0) -> Mapping[str, tuple
 def test_all_is_well(client: Shell, served: Served) -> None:
     found = checks(client)
     assert found["remote"][1].startswith(f"unix://{served.socket} answers for urn:jitid:")
-    assert "user:alice (os-user), in the roles admin, auditor" in found["caller"][1]
+    assert "user:alice (os-user), roles: admin, auditor" in found["caller"][1]
     assert {
         found[name][0] for name in ("credential", "remote", "caller", "clock there", "version there")
     } == {"ok"}
@@ -60,6 +60,6 @@ def test_another_clock_and_another_version(client: Shell) -> None:
     with answering(answer(200, told)) as peer:
         found = checks(client, "--remote", peer.url)
     assert found["clock there"][0] == "warning"
-    assert "behind this one" in found["clock there"][1]
+    assert "behind this machine's clock" in found["clock there"][1]
     assert found["version there"][0] == "warning"
-    assert found["caller"][1] == "system:ci, in no role: only what is their own"
+    assert found["caller"][1] == "system:ci, no role: access to its own objects only"

@@ -94,4 +94,4 @@ def test_a_service_that_starts_again_needs_no_new_file(tmp_path: Path) -> None:
     for _ in range(2):
         with serving(tmp_path / "authority", "--bootstrap", str(tmp_path / "first.bearer")) as served:
             assert served.ask("GET", "/healthz").status == 200
-    assert "no bootstrap credential was made" in served.log.read_text()
+    assert "no bootstrap access token was made" in served.log.read_text()
