@@ -77,7 +77,7 @@ def dry_run_flag() -> bool:
 
 def max_opt() -> int | None:
     """Declare `--max`, the number of credentials that a verb may revoke without `--yes`."""
-    return opt(COUNT, "--max", help="Revoke at most N without --yes.")
+    return opt(COUNT, "--max", help="Refuse to revoke more than N without --yes.")
 
 
 def yes_flag() -> bool:
