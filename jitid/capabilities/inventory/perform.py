@@ -208,7 +208,9 @@ def _roots(snapshot: View, operation: ops.ShowTree) -> Iterable[int]:
         roots[top(validity.find(snapshot, id_).identity_key)] = None
     if operation.task is not None:
         if ownership.find(snapshot, operation.task) is None:
-            raise NotFoundError(f"the ledger has no task {label(operation.task)}", "see: jitid list --by task")
+            raise NotFoundError(
+                f"the ledger has no task {label(operation.task)}", "see: jitid list --by task"
+            )
         chosen = Filter(task=operation.task, delegator=operation.delegator, under=operation.under)
         after = None
         while page := CredentialStore(snapshot).credentials(
@@ -246,7 +248,9 @@ def show_task(context: Context, operation: ops.ShowTask) -> ops.TaskRow:
     with context.ledger.read() as snapshot:
         task = ownership.find(snapshot, operation.name)
         if task is None:
-            raise NotFoundError(f"the ledger has no task {label(operation.name)}", "see: jitid list --by task")
+            raise NotFoundError(
+                f"the ledger has no task {label(operation.name)}", "see: jitid list --by task"
+            )
         return _row(snapshot, context.caller, task)
 
 
