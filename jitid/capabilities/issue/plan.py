@@ -391,7 +391,7 @@ def resolve_delegator(
         PolicyDeniedError: the directory binds the delegator to subjects of ID tokens, and the token has another one.
 
     """
-    delegator, proof = _delegator(request, above, terms)
+    delegator, proof = _delegator(snapshot, request, above, terms)
     subject = request.proved_subject
     if above is not None:
         subject = above.credential.proved_subject
@@ -423,14 +423,22 @@ def resolve_delegator(
     return resolved
 
 
-def _delegator(request: IssueRequest, above: validity.Verified | None, terms: Terms) -> tuple[str, str]:
-    """Return the delegator and how that was proved."""
+def _delegator(
+    snapshot: View, request: IssueRequest, above: validity.Verified | None, terms: Terms
+) -> tuple[str, str]:
+    """Return the delegator and how that was proved. With a parent, only the parent's root delegator may be stated."""
     if above is not None:
-        if request.delegator or request.proved_delegator:
+        root = above.credential.delegator
+        stated = request.proved_delegator or request.delegator
+        if stated is not None and (
+            request.proved_delegator is not None
+            or stated not in (root, *DirectoryStore(snapshot).names_of(root))
+        ):
             raise UsageError(
-                "a delegator cannot be set with a parent", "omit --delegator: it is the parent's"
+                f"the parent's delegator is {label(root)}: with a parent no other one can be stated",
+                "omit the delegator, or omit the parent",
             )
-        return above.credential.delegator, validity.root_proof(above.credential, above.lineage)
+        return root, validity.root_proof(above.credential, above.lineage)
     if request.proved_delegator is not None:
         return request.proved_delegator, "oidc"
     own_name = terms.own_name

@@ -264,8 +264,6 @@ def _merged(template: IssueRequest, members: dict[str, Any]) -> IssueRequest:
             f"unknown member {quote(unknown[0])}",
             meant(unknown[0], names) or f"the members are: {', '.join(names)}",
         )
-    if template.parent is not None and "delegator" in members:
-        raise UsageError("a delegator cannot be set with a parent", "omit the delegator: it is the parent's")
     return merged(template, {name: _value(name, value) for name, value in members.items()})
 
 

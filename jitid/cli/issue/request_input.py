@@ -46,6 +46,7 @@ def stated_request(
     # With a parent, the task is the parent's unless it is stated.
     if task is None and parent_file is None and (configured := config.text("task")):
         task = TASK.check(configured)
+    _check_missing(cli, options, task)
     if agent is None:
         default_agent = usual_agent if config.origin("agent") == "default" else None
         agent = AGENT.check(default_agent or config.text("agent") or "agent")
@@ -75,6 +76,20 @@ def stated_request(
         # A remote authority does not know the client's settings: without an audience it makes an identity token.
         request = request._replace(audiences=config.many("audience"))
     return request, proof
+
+
+def _check_missing(cli: Invocation, options: RequestOptions, task: str | None) -> None:
+    """Raise UsageError if both the task and the delegator are missing: the user should not learn of one at a time."""
+    given = (
+        options.parent_file,
+        options.delegator,
+        options.delegator_token_file,
+        getattr(options, "from_file", None),
+    )
+    if task is None and not any(given) and cli.config().remote is None:
+        raise UsageError(
+            "`--task` and `--delegator` are missing", "such as: --task INC-4821 --delegator alice"
+        )
 
 
 def _obtains(request: IssueRequest) -> bool:
