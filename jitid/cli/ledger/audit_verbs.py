@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jitid.authority.open import open_authority
 from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError
 from jitid.capabilities.integrity.audit_export import verify_export
-from jitid.capabilities.integrity.operations import ExportLog, ReadLog, SignHead, VerifyLog
+from jitid.capabilities.integrity.operations import ExportLog, FollowLog, ReadLog, SignHead, VerifyLog
 from jitid.cli.invocation import Invocation
 from jitid.errors import IntegrityError, PartialError, UsageError
 from jitid.formats.display import Display
@@ -64,9 +64,17 @@ def log(cli: Invocation, args: commands.AuditLogCommand) -> None:
             raise UsageError("--follow cannot write one JSON document: it has no end", "use --format jsonl")
         _follow(cli, args, log_filter, view)
         return
-    documents = open_authority(cli.config()).perform(
-        ReadLog(chosen=log_filter, limit=args.limit, members=args.members)
-    )
+    if args.tail is not None and (args.limit, args.after, args.event) != (None, None, None):
+        raise UsageError("--tail excludes --limit, --after and --event", "omit one of them")
+    newest_first = cli.by_eye() and args.after is None and args.event is None
+    if newest_first or args.tail is not None:
+        documents = _newest(cli, args, log_filter)
+        if newest_first:
+            documents.reverse()
+    else:
+        documents = open_authority(cli.config()).perform(
+            ReadLog(chosen=log_filter, limit=args.limit, members=args.members)
+        )
     if cli.format_name() in ("json", "jsonl") and not cli.field:
         all_fields = dict.fromkeys((*view.fields, *(name for document in documents for name in document)))
         cli.show(Display(view.schema, tuple(all_fields), documents))
@@ -76,16 +84,34 @@ def log(cli: Invocation, args: commands.AuditLogCommand) -> None:
         cli.show_records(view, documents, _count, brief=_columns(args, view, documents))
 
 
+_SCREENFUL = 1_000
+"""The number of events that a terminal shows by default."""
+
+
+def _newest(cli: Invocation, args: commands.AuditLogCommand, log_filter: LogFilter) -> list[dict[str, Any]]:
+    """Return the newest matching events, oldest first."""
+    stated = args.tail or args.limit
+    limit = stated or _SCREENFUL
+    page = open_authority(cli.config()).perform(
+        FollowLog(chosen=log_filter, limit=limit, members=args.members, last=True)
+    )
+    if stated is None and len(page.events) == limit:
+        cli.note(f"only the newest {limit} events are shown; for more: --tail N")
+    return list(page.events)
+
+
 def _columns(
     args: commands.AuditLogCommand, view: Columns, documents: list[dict[str, Any]]
 ) -> tuple[str, ...]:
-    """Return the columns of a table at a terminal: with the id of the caller if an event has one."""
+    """Return the columns of a table at a terminal: with the id of the caller, if an agent called."""
     columns: tuple[str, ...] = view.brief
     if args.operation == "denial":
         columns = (*_DENIALS, "members") if args.members else _DENIALS
     if any("by_id" in document for document in documents):
-        index = columns.index("by") + 1
-        columns = (*columns[:index], "by_id", *columns[index:])
+        # An id needs the room of other columns: a line must fit into 80 characters.
+        columns = tuple(
+            "by_id" if name == "by" else name for name in columns if name not in ("agent", "count")
+        )
     return columns
 
 

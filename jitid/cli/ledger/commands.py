@@ -23,6 +23,7 @@ from jitid.values.field_types import (
     FILE,
     FOLDER,
     KEY_ID,
+    LIMIT,
     NAME,
     TEXT,
     TIME,
@@ -52,11 +53,11 @@ _CHECKS = "check=name status detail repair"
 
 
 class AuditLogCommand(Verb):
-    """Show audit events, oldest first.
+    """Show audit events.
 
-    JSON formats show each whole event, in its hashed form. --members adds the credentials that an event issued,
-    ended or used. --follow shows the last ten events, or those after --after or --since, then new ones. It stops
-    when it is interrupted, or after --limit events.
+    A terminal shows the newest first; a pipe gets all, oldest first. JSON formats show each whole event, in its hashed
+    form. --members adds the credentials that an event issued, ended or used. --follow shows the last ten events, or
+    those after --after or --since, then new ones. It stops when it is interrupted, or after --limit events.
 
     With --at, --action or --resource it shows actions instead, as `jitid authorize` decided them. Each action
     has its agent, delegator and purpose.
@@ -90,6 +91,7 @@ class AuditLogCommand(Verb):
     after: int | None = opt(AFTER_EVENT, "--after", help="Start after event N.")
     members: bool = flag("--members", help="Add the credentials of each event.")
     limit: int | None = limit_opt()
+    tail: int | None = opt(LIMIT, "--tail", help="Show only the newest N events.")
     follow: bool = flag("--follow", "-f", help="Continue with new events.")
 
     @property
