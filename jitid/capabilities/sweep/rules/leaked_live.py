@@ -98,8 +98,8 @@ RULE = Rule(
     group=RuleGroup.VALID,
     owasp=("NHI2",),
     title="leaked and still valid",
-    reports="a leaked credential (`jitid leak add`) that is still valid; or that ended with live successors or "
-    "delegated credentials, which its thief may have made",
+    reports="a leaked credential (`jitid leak add`) that is still valid; an ended leaked credential with live "
+    "successors or delegated credentials, which a thief may have made",
     spares="a leaked identity without live credentials or live descendants, and a closed report",
     examines="credentials with an open leak report, their successors and delegated credentials",
     find=_find,
