@@ -348,7 +348,9 @@ def test_each_machine_is_an_x509_authority_of_its_own(
     (tmp_path / "other" / "keys").mkdir(parents=True, mode=0o700)
     one, other = open_authority(address), open_authority(address, tmp_path / "other")
     mine = issue(one, kind="x509-svid")
-    with pytest.raises(IntegrityError, match="this machine has none of the ledger's keys for x509") as refused:
+    with pytest.raises(
+        IntegrityError, match="this machine has none of the ledger's keys for x509"
+    ) as refused:
         issue(other, kind="x509-svid")
     assert "jitid keys rotate --use x509" in str(refused.value.hint)
     other.perform(trust_operations.RotateKey(algorithm="ES256", use="x509"))

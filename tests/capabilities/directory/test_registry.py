@@ -531,7 +531,9 @@ def test_what_is_no_longer_counted_to_a_record_is_found(known: World, statement:
     known.revoke(renewed.id)
     known.check()
     edit(known.path, statement)
-    with pytest.raises(IntegrityError, match="the record of agent `planner` does not count all its credentials"):
+    with pytest.raises(
+        IntegrityError, match="the record of agent `planner` does not count all its credentials"
+    ):
         known.check()
 
 
@@ -540,7 +542,9 @@ def test_what_another_agent_holds_counts_to_no_record(known: World) -> None:
     known.issue(agent="coder")
     known.check()
     edit(known.path, "UPDATE credential SET recurring = (SELECT id FROM agent)")
-    with pytest.raises(IntegrityError, match="the record of agent `coder` does not count all its credentials"):
+    with pytest.raises(
+        IntegrityError, match="the record of agent `coder` does not count all its credentials"
+    ):
         known.check()
 
 

@@ -403,7 +403,7 @@ def test_a_retired_authority_vouches_for_what_it_certified_and_keeps_its_key_tha
 def test_no_authority_is_made_in_place_of_one_that_is_gone(world: World) -> None:
     world.issue(kind="x509-svid")
     edit(world.path, "UPDATE signing_key SET retired_at = 1 WHERE use = 'x509'")
-    with pytest.raises(IntegrityError, match="no active X.509 authority"):
+    with pytest.raises(IntegrityError, match=r"no active X\.509 authority"):
         world.issue(kind="x509-svid")
 
 
@@ -450,7 +450,7 @@ def test_a_certificate_in_der_is_traced_and_a_foreign_one_is_not(world: World) -
 
 def test_where_a_root_is_waited_for_no_other_authority_is_made(world: World) -> None:
     asked = world.authority.perform(RequestAuthority())
-    with pytest.raises(IntegrityError, match="no active X.509 authority"):
+    with pytest.raises(IntegrityError, match=r"no active X\.509 authority"):
         world.issue(kind="x509-svid")
     world.authority.perform(ImportAuthority(chain=certified(asked.request, world.clock.now)))
     made = world.issue(kind="x509-svid")
@@ -458,7 +458,7 @@ def test_where_a_root_is_waited_for_no_other_authority_is_made(world: World) -> 
     # The operator has to act on the end of a certified authority: jitid does not create a root to replace it.
     change = world.authority.perform(RevokeKey(kid=asked.kid, most=None))
     assert change.successor is None
-    with pytest.raises(IntegrityError, match="no active X.509 authority"):
+    with pytest.raises(IntegrityError, match=r"no active X\.509 authority"):
         world.issue(kind="x509-svid")
     world.check()
 

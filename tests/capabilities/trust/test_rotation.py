@@ -138,5 +138,5 @@ def test_a_use_has_its_algorithms(world: World) -> None:
 )
 def test_another_use_of_a_key_in_the_ledger_is_found(world: World, statement: str) -> None:
     edit(world.path, statement)
-    with pytest.raises(IntegrityError, match="the use of the signing key .* was changed"):
+    with pytest.raises(IntegrityError, match=r"the use of the signing key .* was changed"):
         world.check()
