@@ -188,7 +188,7 @@ def test_a_page_of_many_says_that_others_are_missing() -> None:
         ({"userName": "a", "groups": "sre"}, "its `groups` is no list"),
         ({"userName": "a", "groups": [{"display": 1}]}, "its `display` is no text"),
         ({"userName": "a", "groups": [{}]}, "its `groups.value` is missing"),
-        ({"userName": "a", "groups": [{"display": "a\nb"}]}, r"`a\\nb` is no name of a group"),
+        ({"userName": "a", "groups": [{"display": "a\nb"}]}, r"`a\\nb` is not a valid name of a group"),
         ({"userName": "a", "entitlements": [{"value": "Office 365 E3"}]}, "scope `Office 365 E3`"),
         ({"userName": "a", "id": 7}, "its `id` is no text"),
         ({"userName": "a", _EXTENSION: []}, "its enterprise extension is no JSON object"),
