@@ -191,7 +191,7 @@ def _completions(_: Installation) -> Iterator[Check]:
     for entry in relevant:
         files = "man pages" if entry.reader == "man" else "completion"
         if entry.path is None:
-            yield warning("completions", f"no {files} of jitid is installed for {entry.reader}", _INSTALL)
+            yield warning("completions", f"{entry.reader} has no {files} of jitid", _INSTALL)
         elif not entry.current:
             yield warning("completions", f"{entry.path} belongs to another version of jitid", _INSTALL)
         else:

@@ -381,7 +381,7 @@ def test_a_row_that_does_not_arrive_as_it_is_is_noticed(used: World, tmp_path: P
         index()
 
     target.index = spoil  # type: ignore[method-assign]
-    with pytest.raises(IntegrityError, match="term did not arrive"):
+    with pytest.raises(IntegrityError, match="table term differ in the copy"):
         copied(used, tmp_path / "copy", target)
 
 

@@ -475,7 +475,7 @@ def test_a_wrapper_elsewhere_is_not_taken_for_well(shell: Shell) -> None:
     (row,) = [row for row in rows if row["check"] == "processes"]
     assert (row["status"], row["detail"]) == (
         "warning",
-        "not examined: 1 wrapper of live credentials cannot be seen from here",
+        "not examined: 1 wrapper of live credentials cannot be checked from here",
     )
 
 

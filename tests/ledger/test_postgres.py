@@ -213,7 +213,7 @@ def test_an_issue_that_cannot_be_resolved_says_so(
     )
     issue(authority, kind="opaque")
     proxy.armed = True
-    with pytest.raises(StorageError, match=r"whether jti_\w+ was issued is not known") as raised:
+    with pytest.raises(StorageError, match=r"it is unknown whether jti_\w+ was issued") as raised:
         issue(authority, kind="opaque")
     assert raised.value.unsure
     proxy.close()
@@ -387,7 +387,7 @@ def _everything() -> Any:
 @pytest.mark.parametrize(
     ("change", "error", "said"),
     [
-        (lambda address: f"{address}_missing", StorageError, "no such database"),
+        (lambda address: f"{address}_missing", StorageError, "the database does not exist"),
         (lambda address: address.replace("postgres@", "nobody@"), RefusedError, "refuses this login"),
         (
             lambda address: f"{address}?options=-c%20default_transaction_read_only%3Don",

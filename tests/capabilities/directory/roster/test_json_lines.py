@@ -63,7 +63,7 @@ def test_what_is_absent_is_not_stated_and_null_is_none() -> None:
         ('{"name": "a", "groups": "sre"}', "line 2: the member `groups` must be an array of strings"),
         ('{"name": "a", "groups": [1]}', "line 2: the member `groups` must be an array of strings"),
         ('{"name": "a", "entitlements": ["a b"]}', "line 2: scope `a b`"),
-        ('{"name": "a", "groups": ["\\u0000"]}', r"line 2: `\\x00` is no name of a group"),
+        ('{"name": "a", "groups": ["\\u0000"]}', r"line 2: `\\x00` is not a valid name of a group"),
         ('{"name": "a", "groups": ["\\ud800"]}', "line 2: it has half of a surrogate pair"),
         ('{"name": "a", "active": "true"}', "line 2: the member `active` must be true or false"),
         (

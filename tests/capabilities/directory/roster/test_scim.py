@@ -188,7 +188,7 @@ def test_a_page_of_many_says_that_others_are_missing() -> None:
         ({"userName": "a", "groups": "sre"}, "its `groups` must be an array"),
         ({"userName": "a", "groups": [{"display": 1}]}, "its `display` must be a string"),
         ({"userName": "a", "groups": [{}]}, "its `groups.value` is required"),
-        ({"userName": "a", "groups": [{"display": "a\nb"}]}, r"`a\\nb` is no name of a group"),
+        ({"userName": "a", "groups": [{"display": "a\nb"}]}, r"`a\\nb` is not a valid name of a group"),
         ({"userName": "a", "entitlements": [{"value": "Office 365 E3"}]}, "scope `Office 365 E3`"),
         ({"userName": "a", "id": 7}, "its `id` must be a string"),
         ({"userName": "a", _EXTENSION: []}, "its enterprise extension is not a JSON object"),

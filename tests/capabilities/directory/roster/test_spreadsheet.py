@@ -53,7 +53,7 @@ def test_quotes_hold_together_what_has_a_semicolon_or_a_line_break_in_it() -> No
 
 
 def test_lines_are_counted_as_an_editor_counts_them() -> None:
-    with pytest.raises(UsageError, match=r"^line 7: `x y\\x07` is no id"):
+    with pytest.raises(UsageError, match=r"^line 7: `x y\\x07` is not a valid id"):
         read("name,entitlements,external_id", 'alice,"a', 'b",1', "", ",,", "bob,a,1", "carol,b,x y\x07")
     with pytest.raises(UsageError, match=r"^line 5: the delegator name `x y`"):
         read("name,groups", 'alice,"a;', 'b"', "bob,", "x y,")
@@ -109,8 +109,8 @@ def test_whether_somebody_is_disabled_is_said_in_one_of_three_columns(
         (("name", "a" * 129), "line 2: the delegator name has 129 characters"),
         (("name", "ali\u200bce"), r"line 2: the delegator name `ali\\u200bce`"),
         (("name,entitlements", "alice,a b!"), "line 2: scope `b!`"),
-        (("name,groups", "alice,a\u202eb"), r"line 2: `a\\u202eb` is no name of a group"),
-        (("name,groups", "alice," + "g" * 129), "line 2: .* is no name of a group"),
+        (("name,groups", "alice,a\u202eb"), r"line 2: `a\\u202eb` is not a valid name of a group"),
+        (("name,groups", "alice," + "g" * 129), "line 2: .* is not a valid name of a group"),
         (("name,groups", "alice," + ";".join(f"g{n}" for n in range(1001))), "line 2: too many groups: 1001"),
         (("name,sensitivity", "alice,"), "line 2: `` is not a sensitivity"),
         (("name,active", "alice,"), "line 2: `` in the column `active` is neither true nor false"),
