@@ -136,8 +136,8 @@ class Policy:
         """Return the decision about a request; an error or a doubt is a denial, never an exception.
 
         A refused scope or kind denies the whole request. With `narrow` it is left out instead; if scopes are refused,
-        at least one must be granted. With `inspect --why`, a denial names the nearest request that would pass; `fixed` names
-        the fields of the request that cannot change. `approved` are the groups that approve the request.
+        at least one must be granted. With an explanation, a denial names the nearest request that would pass; `fixed`
+        names the fields of the request that cannot change. `approved` are the groups that approve the request.
         """
         decision = self._decide(request, narrow, approved)
         if decision.permit:
