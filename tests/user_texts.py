@@ -22,7 +22,7 @@ ROOT = Path(jitid.__file__).parents[1]
 MESSAGE, PAGE = 20, 30
 """The maximum number of words of a sentence, in a message or a help, and on a page."""
 
-_SQL = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|WHERE|NOT NULL|ORDER BY|LEFT JOIN|UNION ALL)\b")
+_SQL = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|WHERE|NOT NULL|ORDER BY|LEFT JOIN|UNION ALL|PRIMARY KEY)\b")
 _SENTENCE_END = re.compile(r"(?<=[.;:!?])\s+")
 
 
@@ -117,6 +117,9 @@ def _line_of(source: str, words: str) -> int:
     return source.count("\n", 0, max(source.find(words), 0)) + 1
 
 
+_TEMPLATE = re.compile(r"\{%.*?%\}|\{#.*?#\}|\{\{.*?\}\}", re.DOTALL)
+
+
 class _Page(HTMLParser):
     """The texts of a page for browsers, without its scripts and styles."""
 
@@ -133,6 +136,7 @@ class _Page(HTMLParser):
         self._skipped -= tag in ("script", "style", "code", "pre")
 
     def handle_data(self, data: str) -> None:
+        data = _TEMPLATE.sub("x", data)
         if not self._skipped and len(data.split()) >= 3:
             self.texts.append((self.getpos()[0], data))
 
