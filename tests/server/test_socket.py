@@ -106,7 +106,7 @@ def test_groups_count_as_the_process_has_them(served: Served) -> None:
 def test_groups_that_disagree_make_nobody(served: Served) -> None:
     status, answer = issued(served, "bin", groups=["mail", "news"])
     assert status == 401
-    assert "delegate as different people" in answer["error"]["message"]
+    assert "have different delegators" in answer["error"]["message"]
 
 
 def test_roles_of_user_and_groups_add_up(served: Served) -> None:
