@@ -97,7 +97,9 @@ def test_an_id_token_from_before_a_disabling_counts_at_no_door(
         # A new token of a login from before the disabling proves no more than that login.
         id_token("dave", iat=at + 60, auth_time=start),
     ):
-        with pytest.raises(InvalidCredentialError, match="was issued before `user:dave` was disabled") as caught:
+        with pytest.raises(
+            InvalidCredentialError, match="was issued before `user:dave` was disabled"
+        ) as caught:
             door(office, stale)
         assert caught.value.exit_status == 8
         assert "log in again" in str(caught.value.hint)
