@@ -20,10 +20,6 @@ from tests import user_texts
 ROOT = Path(jitid.__file__).parents[1]
 
 
-_PENDING: frozenset[str] = frozenset((Path(__file__).with_name("prose_pending.txt")).read_text().split())
-"""Folders with texts for users that are still to be rewritten."""
-
-
 class Pattern(NamedTuple):
     """A habit of the old texts."""
 
@@ -203,10 +199,7 @@ def test_names_are_terms_of_the_field(folder: str) -> None:
 def test_texts_for_users_are_plain_and_short(folder: str) -> None:
     files = [path for path in user_texts.files_in([folder]) if str(path.parent.relative_to(ROOT)) == folder]
     found = [line for path in files for line in user_texts.problems(path)]
-    if folder in _PENDING:
-        assert found, f"{folder} is plain: it is no longer pending"
-    else:
-        assert not found, "\n".join(found)
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ MESSAGE, PAGE = 20, 30
 """The maximum number of words of a sentence, in a message or a help, and on a page."""
 
 _SQL = re.compile(
-    r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|WHERE|NOT NULL|ORDER BY|LEFT JOIN|UNION ALL|PRIMARY KEY)\b"
+    r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|WHERE|NOT NULL|ORDER BY|LEFT JOIN|UNION ALL|PRIMARY KEY|CASE WHEN"
+    r"|FROM \w+ \w JOIN|json_extract)\b"
 )
 _SENTENCE_END = re.compile(r"(?<=[.;:!?])\s+")
 

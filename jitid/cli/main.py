@@ -205,7 +205,7 @@ def report(error: JitidError, cli: Invocation) -> int:
     """Print an error on standard error, as text or as one line of JSON, and return its exit status."""
     if isinstance(error, OutputError) and error.standard:
         if cli.changes:
-            error.add("what the command did stands")
+            error.add("the changes of the command remain")
         elif error.outcome is None and isinstance(error.__cause__, BrokenPipeError):
             # `jitid list | head -1` is normal use, and nothing was changed.
             return error.exit_status

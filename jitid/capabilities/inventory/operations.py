@@ -99,7 +99,7 @@ class Inspect(Operation["Inspection"]):
 
     Of a credential: claims, chain, state, task, decision, and the number of descendants, with the field names of RFC
     7662. Pass a token by a file or standard input, never on the command line. --why explains the decision that issued
-    it, and what the current policy and directory would decide.
+    it, and the decision of the current policy and directory.
     """
 
     summary = "Return all facts about a credential, by its token or its id."

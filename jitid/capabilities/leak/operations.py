@@ -80,7 +80,7 @@ class ShowLeaks(Operation["list[LeakDetails]"]):
     """Show all facts about leaks, or their history.
 
     A jti shows each leak of that credential. --timeline shows a history for an incident report: the delegation chain
-    and rights, where the secret was found, what was done with it, its end, and the exposure. Each step names its audit
+    and rights, the places where the secret was found, its uses, its end, and the exposure. Each step names its audit
     event. The history is Markdown at a terminal and with --format markdown.
     """
 
