@@ -61,7 +61,7 @@ class Pager:
     def _start(self) -> None:
         import subprocess
 
-        # The user interrupts the pager, and the pager alone decides what that means.
+        # An interrupt is for the pager alone.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         environment = {"LESS": "FRX", "LV": "-c", **os.environ}
         try:

@@ -1,4 +1,4 @@
-"""`config set` refuses a value with which every command would fail; `config get issuer` asks the ledger."""
+"""`config set` refuses a value with which every command would fail; `config get issuer` reads it from the ledger."""
 
 from __future__ import annotations
 

@@ -310,8 +310,8 @@ class ClassifyAgents(Operation["Classified"]):
     """Advise which agents to register, and which policy they need.
 
     The advice is based on the ledger's history: `register`, with its command, `unregister`, or no change. Names that
-    need a change are listed first. --policy prints a policy instead: it permits the scopes that an agent used, or was
-    granted if no use was reported, for the recorded delegators, lifetimes and times.
+    need a change are listed first. --policy prints a policy for the used scopes instead, or for the granted
+    scopes if no use was reported. Delegators, lifetimes and times are limited to the recorded ones.
     """
 
     roles = ("auditor", "admin")

@@ -329,7 +329,7 @@ def test_an_installation_finds_its_files_below_its_prefix(
 
 
 def test_man_does_not_follow_a_link_to_the_command(tmp_path: Path) -> None:
-    """`man` searches beside the folders in PATH: where a link leads is none of them."""
+    """`man` searches beside the folders in PATH: the target of a link is not among them."""
     real = tmp_path / "venv" / "bin" / "jitid"
     real.parent.mkdir(parents=True)
     real.write_text("")
