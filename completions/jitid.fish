@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --env --file --on-exit --grace --wait --secret --out --count --from-file --as-of --public-key --token-file --status-list --jwks --published --issuer --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --as --by --process --sort --limit --after --event --soon --rule --skip --target --target-timeout --fail-on --baseline --max --head-out --at --days --every --name --reason --commits --only --source --rules --authority --from --report-format --tree --ids-file --digest --policy --owner --max-ttl --concurrency --may-use --clear --review --next --entitlement --group --manager --alias --subject --remove-entitlement --remove-group --remove-alias --to --with --for --action --resource --context --place --expires --reference --prefix --access-key-id --fingerprint --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --role --key --overlap --lifetime --algorithm --use --transit --rows-after --evidence-after --export --expect-head --operation --sweep --trace --within --template --service --most --rate --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --env --file --on-exit --grace --wait --secret --out --count --from-file --as-of --public-key --token-file --status-list --jwks --published --issuer --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --as --by --process --sort --limit --after --event --soon --rule --skip --target --target-timeout --fail-on --baseline --max --head-out --at --days --every --name --reason --commits --only --source --rules --authority --from --report-format --tree --ids-file --digest --policy --owner --max-ttl --concurrency --may-use --clear --review --next --entitlement --group --manager --alias --subject --remove-entitlement --remove-group --remove-alias --to --with --for --action --resource --context --place --expires --reference --prefix --access-key-id --fingerprint --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --role --key --overlap --lifetime --algorithm --use --transit --rows-after --evidence-after --export --expect-head --operation --sweep --trace --within --tail --template --service --most --rate --shell
     set -l groups '' 'leak' 'schedule' 'policy' 'agent' 'delegator' 'task' 'approve' 'adopt' 'access' 'keys' 'keys export' 'keys ca' 'ledger' 'audit' 'config' 'helper' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -119,23 +119,23 @@ function __jitid_command_line
 end
 
 complete -c jitid -f
-complete -c jitid -n '__jitid_at "*" --config' -l config -r -F -d 'Use FILE as the user\'s configuration'
-complete -c jitid -n '__jitid_at "*" --profile' -l profile -x -d 'Let [profile.NAME] overlay the configuration'
-complete -c jitid -n '__jitid_at "*" --ledger' -l ledger -r -fka '(__fish_complete_directories)' -d 'The folder of ledger and keys'
-complete -c jitid -n '__jitid_at "*" --remote' -l remote -r -fka '(__fish_complete_directories)' -d 'Ask the authority at URL: https://HOST, unix:///PATH'
-complete -c jitid -n '__jitid_at "*" --credential-file' -l credential-file -r -F -d 'The credential to ask it with'
-complete -c jitid -n '__jitid_at "*" --credential-fd' -l credential-fd -x -d 'Read that credential from descriptor N'
-complete -c jitid -n '__jitid_at "*" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "*" --config' -l config -r -F -d 'The user\'s configuration file'
+complete -c jitid -n '__jitid_at "*" --profile' -l profile -x -d 'Profile of the configuration'
+complete -c jitid -n '__jitid_at "*" --ledger' -l ledger -r -fka '(__fish_complete_directories)' -d 'Ledger: a folder or postgresql://'
+complete -c jitid -n '__jitid_at "*" --remote' -l remote -r -fka '(__fish_complete_directories)' -d 'Authority: https:// or unix://'
+complete -c jitid -n '__jitid_at "*" --credential-file' -l credential-file -r -F -d 'Access token for it'
+complete -c jitid -n '__jitid_at "*" --credential-fd' -l credential-fd -x -d 'Read the access token from descriptor N'
+complete -c jitid -n '__jitid_at "*" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat' -d 'table, tsv, json, jsonl, csv'
 complete -c jitid -n '__jitid_at "*" --json' -l json -d 'Same as --format json'
 complete -c jitid -n '__jitid_at "*"' -l field -x -d 'Print this field only; repeatable'
-complete -c jitid -n '__jitid_at "*" --timeout' -l timeout -x -d 'Stop waiting after this time in all'
+complete -c jitid -n '__jitid_at "*" --timeout' -l timeout -x -d 'Limit of all waiting'
 complete -c jitid -n '__jitid_at "*" --no-pager' -l no-pager -d 'Never start a pager'
-complete -c jitid -n '__jitid_at "*" --no-color' -l no-color -d 'No colours, whatever the terminal'
-complete -c jitid -n '__jitid_at "*" --quiet -q' -l quiet -s q -d 'No notes on standard error'
-complete -c jitid -n '__jitid_at "*" --verbose -v' -l verbose -s v -d 'Tell more on standard error'
-complete -c jitid -n '__jitid_at "*" --debug' -l debug -d 'Show where an internal error comes from'
-complete -c jitid -n '__jitid_at "*" --no-input' -l no-input -d 'Never ask a question'
-complete -c jitid -n '__jitid_at "*" --accept-clock' -l accept-clock -d 'Believe a clock that has jumped; audited'
+complete -c jitid -n '__jitid_at "*" --no-color' -l no-color -d 'Print no colours'
+complete -c jitid -n '__jitid_at "*" --quiet -q' -l quiet -s q -d 'Print no notes on standard error'
+complete -c jitid -n '__jitid_at "*" --verbose -v' -l verbose -s v -d 'Print details on standard error'
+complete -c jitid -n '__jitid_at "*" --debug' -l debug -d 'Show the traceback of an internal error'
+complete -c jitid -n '__jitid_at "*" --no-input' -l no-input -d 'Never prompt'
+complete -c jitid -n '__jitid_at "*" --accept-clock' -l accept-clock -d 'Accept a clock that jumped over a day (audited)'
 complete -c jitid -n '__jitid_at "*" --help -h' -l help -s h -d 'Show this help'
 
 # jitid
@@ -145,8 +145,8 @@ complete -c jitid -n '__jitid_at ""' -a renew -d 'Renew a credential: issue a su
 complete -c jitid -n '__jitid_at ""' -a verify -d 'Verify a token: exit 0 if it is valid, 8 if not'
 complete -c jitid -n '__jitid_at ""' -a list -d 'List credentials, delegation trees or tasks'
 complete -c jitid -n '__jitid_at ""' -a inspect -d 'Show everything about a token, an id, a task, an agent or a delegator'
-complete -c jitid -n '__jitid_at ""' -a status -d 'Show what is live, what expires soon, and what needs attention'
-complete -c jitid -n '__jitid_at ""' -a whoami -d 'Show who you are to jitid here, and what you may do'
+complete -c jitid -n '__jitid_at ""' -a status -d 'Show live and expiring credentials, and open problems'
+complete -c jitid -n '__jitid_at ""' -a whoami -d 'Show your identity, roles and powers here'
 complete -c jitid -n '__jitid_at ""' -a sweep -d 'Find credentials that should not be live; --fix revokes'
 complete -c jitid -n '__jitid_at ""' -a report -d 'Report identity sprawl'
 complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger, its keys and targets'
@@ -221,7 +221,7 @@ complete -c jitid -n '__jitid_at "task"' -a share -d 'Share a task, so that othe
 
 # jitid approve
 complete -c jitid -n '__jitid_at "approve"' -a deny -d 'Deny an approval request, also after it was granted'
-complete -c jitid -n '__jitid_at "approve"' -a grant -d 'Approve a request: its credential can be issued once'
+complete -c jitid -n '__jitid_at "approve"' -a grant -d 'Grant an approval request, for one issue'
 complete -c jitid -n '__jitid_at "approve"' -a list -d 'List approval requests'
 complete -c jitid -n '__jitid_at "approve"' -a show -d 'Show an approval request with all details for a decision'
 
@@ -271,7 +271,7 @@ complete -c jitid -n '__jitid_at "ledger"' -a vacuum -d 'Return the room of dele
 # jitid audit
 complete -c jitid -n '__jitid_at "audit"' -a export -d 'Write the audit log as JSON lines or syslog messages'
 complete -c jitid -n '__jitid_at "audit"' -a head -d 'Print the signed last link of the audit chain'
-complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
+complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events'
 complete -c jitid -n '__jitid_at "audit"' -a verify -d 'Check the audit chain, and the ledger\'s rows against it'
 
 # jitid config
@@ -390,7 +390,7 @@ complete -c jitid -n '__jitid_at "list" --process' -l process -r -fka 'alive\\tp
 complete -c jitid -n '__jitid_at "list" --sort' -l sort -r -fka 'issued_at\\tsort expires_at\\tsort task\\tsort agent\\tsort delegator\\tsort depth\\tsort id\\tsort -issued_at\\tsort -expires_at\\tsort -task\\tsort -agent\\tsort -delegator\\tsort -depth\\tsort -id\\tsort' -d 'Sort by FIELD; -FIELD: descending (-issued_at)'
 complete -c jitid -n '__jitid_at "list" --limit' -l limit -x -d 'Maximum number of rows'
 complete -c jitid -n '__jitid_at "list" --after' -l after -r -fka '(__jitid_ask ids)' -d 'Start after this credential or task'
-complete -c jitid -n '__jitid_at "list" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat mermaid\\tformat dot\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "list" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat mermaid\\tformat dot\\tformat' -d 'table, tsv, json, jsonl, csv'
 complete -c jitid -n '__jitid_at "list"' -l field -r -fka 'id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegated_by\\tfield delegator_proof\\tfield kind\\tfield state\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield depth\\tfield parent\\tfield issued_at\\tfield expires_at\\tfield ended_at\\tfield signed_by\\tfield process\\tfield delegator_state\\tfield delegated\\tfield left\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "list"' -fka '(__jitid_ask ids)'
 
@@ -419,20 +419,20 @@ complete -c jitid -n '__jitid_at "sweep" --baseline' -l baseline -r -F -d 'Do no
 complete -c jitid -n '__jitid_at "sweep" --update-baseline' -l update-baseline -d 'Write the findings to the baseline'
 complete -c jitid -n '__jitid_at "sweep" --fix' -l fix -d 'Revoke orphaned and leaked credentials'
 complete -c jitid -n '__jitid_at "sweep" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "sweep" --max' -l max -x -d 'Revoke at most N without --yes'
+complete -c jitid -n '__jitid_at "sweep" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
 complete -c jitid -n '__jitid_at "sweep" --yes' -l yes -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "sweep" --out' -l out -r -F -d 'Write FILE atomically (0600; prometheus: 0644)'
 complete -c jitid -n '__jitid_at "sweep" --head-out' -l head-out -r -F -d 'Check the audit log from the head in FILE on; renew FILE'
 complete -c jitid -n '__jitid_at "sweep" --canary' -l canary -d 'Issue, probe and revoke test credentials'
 complete -c jitid -n '__jitid_at "sweep" --list-rules' -l list-rules -d 'Explain the rules without running them'
-complete -c jitid -n '__jitid_at "sweep" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "sweep" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl, csv'
 complete -c jitid -n '__jitid_at "sweep"' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield since\\tfield credentials\\tfield summary\\tfield remedy\\tfield event\\tfield ended_at\\tfield ended_credentials\\tfield sweep\\tfield proof\\tfield offline_until\\tfield fingerprint\\tfield evidence\\tfield' -d 'Print this field only; repeatable'
 
 # jitid report
 complete -c jitid -n '__jitid_at "report" --at' -l at -x -d 'Report a past time (default: now)'
 complete -c jitid -n '__jitid_at "report" --days' -l days -x -d 'Number of days in the trend (default: 30)'
 complete -c jitid -n '__jitid_at "report" --out' -l out -r -F -d 'Write FILE atomically (0600; prometheus: 0644)'
-complete -c jitid -n '__jitid_at "report" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat html\\tformat prometheus\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "report" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat html\\tformat prometheus\\tformat' -d 'table, tsv, json, jsonl, csv'
 complete -c jitid -n '__jitid_at "report"' -l field -r -fka 'issued\\tfield identities\\tfield live\\tfield live_identities\\tfield tasks\\tfield tasks_open\\tfield tasks_overdue\\tfield tasks_ended\\tfield delegators\\tfield agents\\tfield agents_registered\\tfield' -d 'Print this field only; repeatable'
 
 # jitid doctor
@@ -450,7 +450,7 @@ complete -c jitid -n '__jitid_at "schedule systemd" --out' -l out -r -fka '(__fi
 complete -c jitid -n '__jitid_at "trace" --revoke' -l revoke -d 'Revoke found credentials and all below them'
 complete -c jitid -n '__jitid_at "trace" --reason' -l reason -x -d 'Reason, stored in the audit log'
 complete -c jitid -n '__jitid_at "trace" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "trace" --max' -l max -x -d 'Revoke at most N without --yes'
+complete -c jitid -n '__jitid_at "trace" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
 complete -c jitid -n '__jitid_at "trace" --yes' -l yes -d 'Include unproved ones, without a limit'
 complete -c jitid -n '__jitid_at "trace"' -l field -r -fka 'match\\tfield proof\\tfield id\\tfield jti\\tfield kind\\tfield task\\tfield task_state\\tfield purpose\\tfield agent\\tfield delegator\\tfield chain\\tfield state\\tfield active\\tfield reason\\tfield issued_at\\tfield age\\tfield expires_at\\tfield ended_at\\tfield ended_by\\tfield ended_reason\\tfield descendants\\tfield live_descendants\\tfield audiences\\tfield honoured_by\\tfield honoured_until\\tfield occurrences\\tfield revoke\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "trace"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
@@ -470,12 +470,12 @@ complete -c jitid -n '__jitid_at "scan" --source' -l source -x -d 'With --report
 complete -c jitid -n '__jitid_at "scan" --revoke' -l revoke -d 'Revoke proved credentials and all below them'
 complete -c jitid -n '__jitid_at "scan" --reason' -l reason -x -d 'Reason, stored in the audit log'
 complete -c jitid -n '__jitid_at "scan" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "scan" --max' -l max -x -d 'Revoke at most N without --yes'
+complete -c jitid -n '__jitid_at "scan" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
 complete -c jitid -n '__jitid_at "scan" --yes' -l yes -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "scan" --out' -l out -r -F -d 'Write FILE atomically (0600; prometheus: 0644)'
 complete -c jitid -n '__jitid_at "scan" --rules' -l rules -r -fka 'gitleaks\\trules kingfisher\\trules betterleaks\\trules' -d 'Only print rules for gitleaks, kingfisher or betterleaks'
 complete -c jitid -n '__jitid_at "scan" --authority' -l authority -x -d 'With --rules: the authority to query'
-complete -c jitid -n '__jitid_at "scan" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "scan" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl, csv'
 complete -c jitid -n '__jitid_at "scan"' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield summary\\tfield remedy\\tfield path\\tfield line\\tfield commit\\tfield inside\\tfield match\\tfield proof\\tfield jti\\tfield id\\tfield kind\\tfield agent\\tfield task\\tfield delegator\\tfield chain\\tfield life\\tfield fingerprint\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "scan"' -F
 
@@ -485,7 +485,7 @@ complete -c jitid -n '__jitid_at "leak add" --at' -l at -x -d 'Time of the repor
 complete -c jitid -n '__jitid_at "leak add" --revoke' -l revoke -d 'Revoke leaked credentials and all below them'
 complete -c jitid -n '__jitid_at "leak add" --reason' -l reason -x -d 'Reason, stored in the audit log'
 complete -c jitid -n '__jitid_at "leak add" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "leak add" --max' -l max -x -d 'Revoke at most N without --yes'
+complete -c jitid -n '__jitid_at "leak add" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
 complete -c jitid -n '__jitid_at "leak add" --yes' -l yes -d 'Include unproved leaks, without a limit'
 complete -c jitid -n '__jitid_at "leak add" --from' -l from -r -F -d 'Report of a scanner (`-`: stdin)'
 complete -c jitid -n '__jitid_at "leak add" --report-format' -l report-format -r -fka 'gitleaks\\treport-format kingfisher\\treport-format betterleaks\\treport-format trufflehog\\treport-format sarif\\treport-format' -d 'Format of the report (default: detected)'
@@ -510,7 +510,7 @@ complete -c jitid -n '__jitid_at "leak list"' -l field -r -fka 'leak\\tfield id\
 
 # jitid leak show
 complete -c jitid -n '__jitid_at "leak show" --timeline' -l timeline -d 'Show the history, for an incident report'
-complete -c jitid -n '__jitid_at "leak show" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat markdown\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "leak show" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat markdown\\tformat' -d 'table, tsv, json, jsonl, csv'
 complete -c jitid -n '__jitid_at "leak show"' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield refused_since\\tfield accepted_until\\tfield exposure_verifiers\\tfield reason\\tfield purpose\\tfield chain\\tfield issued_at\\tfield expires_at\\tfield added_by\\tfield event\\tfield ended_by\\tfield ended_reason\\tfield ended_event\\tfield closed_by\\tfield closed_reason\\tfield closed_event\\tfield revoke\\tfield sightings\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "leak show"' -fka '(__jitid_ask leaks)'
 
@@ -523,7 +523,7 @@ complete -c jitid -n '__jitid_at "revoke"' -l token-file -r -F -d 'Identity of t
 complete -c jitid -n '__jitid_at "revoke" --ids-file' -l ids-file -r -F -d 'File with one id per line; `-` for stdin'
 complete -c jitid -n '__jitid_at "revoke" --reason' -l reason -x -d 'Reason, stored in the audit log'
 complete -c jitid -n '__jitid_at "revoke" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "revoke" --max' -l max -x -d 'Revoke at most N without --yes'
+complete -c jitid -n '__jitid_at "revoke" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
 complete -c jitid -n '__jitid_at "revoke" --yes' -l yes -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "revoke" --wait' -l wait -x -d 'Maximum time to retry unconfirmed targets'
 complete -c jitid -n '__jitid_at "revoke"' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
@@ -606,7 +606,7 @@ complete -c jitid -n '__jitid_at "agent register" --max-ttl' -l max-ttl -x -d 'M
 complete -c jitid -n '__jitid_at "agent register" --concurrency' -l concurrency -x -d 'Limit of live identities (default: unlimited)'
 complete -c jitid -n '__jitid_at "agent register"' -l may-use -r -fka '(__jitid_ask delegators)' -d 'Permitted user of the name: a delegator, group:NAME, agent:NAME; repeatable'
 complete -c jitid -n '__jitid_at "agent register" --review' -l review -x -d 'Time of its review, or the delay (default: 90d)'
-complete -c jitid -n '__jitid_at "agent register" --max' -l max -x -d 'Revoke at most N without --yes'
+complete -c jitid -n '__jitid_at "agent register" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
 complete -c jitid -n '__jitid_at "agent register" --yes' -l yes -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "agent register"' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "agent register"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
@@ -628,7 +628,7 @@ complete -c jitid -n '__jitid_at "agent show"; and test $__jitid_count = 0' -fka
 complete -c jitid -n '__jitid_at "agent suspend" --keep-live' -l keep-live -d 'Do not revoke the agent\'s live credentials'
 complete -c jitid -n '__jitid_at "agent suspend" --reason' -l reason -x -d 'Reason, stored in the audit log'
 complete -c jitid -n '__jitid_at "agent suspend" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "agent suspend" --max' -l max -x -d 'Revoke at most N without --yes'
+complete -c jitid -n '__jitid_at "agent suspend" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
 complete -c jitid -n '__jitid_at "agent suspend" --yes' -l yes -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "agent suspend"' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "agent suspend"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
@@ -637,7 +637,7 @@ complete -c jitid -n '__jitid_at "agent suspend"; and test $__jitid_count = 0' -
 complete -c jitid -n '__jitid_at "agent unregister" --keep-live' -l keep-live -d 'Do not revoke the agent\'s live credentials'
 complete -c jitid -n '__jitid_at "agent unregister" --reason' -l reason -x -d 'Reason, stored in the audit log'
 complete -c jitid -n '__jitid_at "agent unregister" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "agent unregister" --max' -l max -x -d 'Revoke at most N without --yes'
+complete -c jitid -n '__jitid_at "agent unregister" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
 complete -c jitid -n '__jitid_at "agent unregister" --yes' -l yes -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "agent unregister"' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "agent unregister"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
@@ -675,7 +675,7 @@ complete -c jitid -n '__jitid_at "delegator change"; and test $__jitid_count = 0
 complete -c jitid -n '__jitid_at "delegator disable" --keep-live' -l keep-live -d 'Do not revoke the live credentials'
 complete -c jitid -n '__jitid_at "delegator disable" --reason' -l reason -x -d 'Reason, stored in the audit log'
 complete -c jitid -n '__jitid_at "delegator disable" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "delegator disable" --max' -l max -x -d 'Revoke at most N without --yes'
+complete -c jitid -n '__jitid_at "delegator disable" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
 complete -c jitid -n '__jitid_at "delegator disable" --yes' -l yes -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "delegator disable"' -l field -r -fka 'name\\tfield ended\\tfield credentials\\tfield identities\\tfield tasks\\tfield offline_until\\tfield kept_live\\tfield agents\\tfield others\\tfield requests\\tfield grants\\tfield access\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "delegator disable"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
@@ -860,16 +860,16 @@ complete -c jitid -n '__jitid_at "keys ca request" --out' -l out -r -F -d 'Write
 
 # jitid keys export bundle
 complete -c jitid -n '__jitid_at "keys export bundle" --out' -l out -r -F -d 'Write to FILE, readable by all (0644)'
-complete -c jitid -n '__jitid_at "keys export bundle" --format' -l format -r -fka 'spiffe\\tformat jwt\\tformat pem\\tformat json\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "keys export bundle" --format' -l format -r -fka 'spiffe\\tformat jwt\\tformat pem\\tformat json\\tformat' -d 'table, tsv, json, jsonl, csv'
 
 # jitid keys export crl
 complete -c jitid -n '__jitid_at "keys export crl" --lifetime' -l lifetime -x -d 'Validity of the list (default: 24h)'
 complete -c jitid -n '__jitid_at "keys export crl" --out' -l out -r -F -d 'Write to FILE, readable by all (0644)'
-complete -c jitid -n '__jitid_at "keys export crl" --format' -l format -r -fka 'pem\\tformat der\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "keys export crl" --format' -l format -r -fka 'pem\\tformat der\\tformat' -d 'table, tsv, json, jsonl, csv'
 
 # jitid keys export jwks
 complete -c jitid -n '__jitid_at "keys export jwks" --out' -l out -r -F -d 'Write to FILE, readable by all (0644)'
-complete -c jitid -n '__jitid_at "keys export jwks" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "keys export jwks" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl, csv'
 
 # jitid keys export krl
 complete -c jitid -n '__jitid_at "keys export krl" --out' -l out -r -F -d 'Write to FILE, readable by all (0644)'
@@ -883,7 +883,7 @@ complete -c jitid -n '__jitid_at "keys list"' -l field -r -fka 'kid\\tfield use\
 # jitid keys revoke
 complete -c jitid -n '__jitid_at "keys revoke" --reason' -l reason -x -d 'Reason, stored in the audit log'
 complete -c jitid -n '__jitid_at "keys revoke" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "keys revoke" --max' -l max -x -d 'Revoke at most N without --yes'
+complete -c jitid -n '__jitid_at "keys revoke" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
 complete -c jitid -n '__jitid_at "keys revoke" --yes' -l yes -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "keys revoke"' -l field -r -fka 'kid\\tfield ended\\tfield identities\\tfield successor\\tfield offline_until\\tfield event\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "keys revoke"; and test $__jitid_count = 0' -fka '(__jitid_ask keys)'
@@ -940,7 +940,7 @@ complete -c jitid -n '__jitid_at "ledger vacuum"' -l field -r -fka 'before\\tfie
 
 # jitid audit export
 complete -c jitid -n '__jitid_at "audit export" --out' -l out -r -F -d 'Write to FILE, readable by its owner (0600)'
-complete -c jitid -n '__jitid_at "audit export" --format' -l format -r -fka 'jsonl\\tformat syslog\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "audit export" --format' -l format -r -fka 'jsonl\\tformat syslog\\tformat' -d 'table, tsv, json, jsonl, csv'
 
 # jitid audit head
 complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write to FILE, readable by its owner (0600)'
@@ -965,6 +965,7 @@ complete -c jitid -n '__jitid_at "audit log" --resource' -l resource -x -d 'Filt
 complete -c jitid -n '__jitid_at "audit log" --after' -l after -x -d 'Start after event N'
 complete -c jitid -n '__jitid_at "audit log" --members' -l members -d 'Add the credentials of each event'
 complete -c jitid -n '__jitid_at "audit log" --limit' -l limit -x -d 'Maximum number of rows'
+complete -c jitid -n '__jitid_at "audit log" --tail' -l tail -x -d 'Show only the newest N events'
 complete -c jitid -n '__jitid_at "audit log" --follow -f' -l follow -s f -d 'Continue with new events'
 complete -c jitid -n '__jitid_at "audit log"' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield decision\\tfield chain\\tfield purpose\\tfield action\\tfield resource\\tfield scope\\tfield id\\tfield jti\\tfield event\\tfield' -d 'Print this field only; repeatable'
 
@@ -1057,7 +1058,7 @@ complete -c jitid -n '__jitid_at "mcp" --token-file' -l token-file -r -F -d 'Fil
 complete -c jitid -n '__jitid_at "mcp" --most' -l most -x -d 'Maximum number of identities at a time (default 100)'
 complete -c jitid -n '__jitid_at "mcp" --rate' -l rate -x -d 'Maximum ledger writes a second (default 5); bursts of 10 N'
 complete -c jitid -n '__jitid_at "mcp" --keep' -l keep -d 'Do not revoke identities at the end'
-complete -c jitid -n '__jitid_at "mcp" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "mcp" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl, csv'
 
 # jitid completion install
 complete -c jitid -n '__jitid_at "completion install"' -l shell -r -fka 'bash\\tshell zsh\\tshell fish\\tshell' -d 'bash, zsh or fish; repeatable (default: installed shells)'
