@@ -77,7 +77,11 @@ def test_a_list_may_be_as_programs_write_it(shell: Shell, name: str, content: by
         ("long.jsonl", b'{"name": "' + b"a" * (1 << 20) + b'"}', "line 1 is longer than 1048576 bytes"),
         ("deep.json", b"[" * 100_000, "the file is nested too deep"),
         ("nul.csv", b"name\nali\0ce\n", r"line 2: the delegator name `ali\x00ce`"),
-        ("esc.csv", b"name,groups\nalice,\x1b[31mred\n", r"line 2: `\x1b[31mred` is not a valid name of a group"),
+        (
+            "esc.csv",
+            b"name,groups\nalice,\x1b[31mred\n",
+            r"line 2: `\x1b[31mred` is not a valid name of a group",
+        ),
         ("eof.csv", b'name,groups\nalice,"sre\nbob,x\n', "line 2: the quotes do not fit"),
         ("none.json", b"", "the list names nobody"),
         ("none.csv", b"", "the file is empty"),
