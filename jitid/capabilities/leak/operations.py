@@ -149,7 +149,7 @@ class CloseLeaks(Operation["ClosedLeaks"]):
     numbers: tuple[int, ...] = values(COUNT, default=())
     jtis: tuple[str, ...] = values(ID, default=())
     reason: str = required_opt(SHORT_REASON, "--reason", help="Reason for the audit log.")
-    valid_too: bool = flag("--yes", help="Also close leaks of working credentials.", default=False)
+    valid_too: bool = flag("--yes", "-y", help="Also close leaks of working credentials.", default=False)
     accept_clock: bool = False
 
 
