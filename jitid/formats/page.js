@@ -30,7 +30,7 @@
       status.textContent = message;
     };
     const reset = () => show("Copy", "Copy command", "");
-    code.id = `command-${index + 1}`;
+    code.id = "command-" + (index + 1);
     button.type = "button";
     button.setAttribute("aria-describedby", code.id);
     reset();

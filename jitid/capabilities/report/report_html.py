@@ -91,8 +91,8 @@ def _exposures(report: Report) -> CardTable:
         ("until no verifier accepts it", leaks.exposure_verifiers),
     )
     return CardTable(
-        "Exposure of a leaked secret, from its report",
-        ("", "Median", "95th percentile", "Longest"),
+        "Exposure of leaked secrets",
+        ("From the report", "Median", "95th percentile", "Longest"),
         [
             (name, duration(spread.p50), duration(spread.p95), duration(spread.longest))
             for name, spread in measured
