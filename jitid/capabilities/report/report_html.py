@@ -86,19 +86,16 @@ def _leaked(report: Report) -> Bars:
 def _exposures(report: Report) -> CardTable:
     """Return the exposures of leaked secrets: without rows if no secret has ended."""
     leaks = report.survey.leaks
-    measured = (
-        ("until the ledger refuses it", leaks.exposure),
-        ("until no verifier accepts it", leaks.exposure_verifiers),
-    )
-    return CardTable(
-        "Exposure of leaked secrets",
-        ("From the report", "Median", "95th percentile", "Longest"),
-        [
-            (name, duration(spread.p50), duration(spread.p95), duration(spread.longest))
-            for name, spread in measured
-            if spread.number
-        ],
-    )
+    measured = {
+        "until the ledger refuses it": leaks.exposure,
+        "until no verifier accepts it": leaks.exposure_verifiers,
+    }
+    columns = {name: spread for name, spread in measured.items() if spread.number}
+    rows = [
+        (name, *(duration(getattr(spread, value)) for spread in columns.values()))
+        for name, value in (("Median", "p50"), ("95th percentile", "p95"), ("Longest", "longest"))
+    ]
+    return CardTable("Exposure of leaked secrets", ("From the report", *columns), rows if columns else ())
 
 
 def _agents_per_person(report: Report) -> Bars:
