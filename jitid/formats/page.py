@@ -160,7 +160,7 @@ class CardTable(Record):
     rows: Sequence[tuple[str, ...]]
 
 
-class Figure(Record):
+class LargeFigure(Record):
     """A figure with a short caption."""
 
     shown: str
@@ -177,7 +177,7 @@ class Card(Record):
     title: str
     note: str = ""
     """A sentence of jitid's own words."""
-    figure: Figure | None = None
+    figure: LargeFigure | None = None
     """The most important figure, which is also the largest."""
     bars: Bars | None = None
     columns: ChartColumns | None = None

@@ -9,7 +9,17 @@ from jitid.capabilities.report.report_document import over_scoped
 from jitid.capabilities.report.report_figures import Figures
 from jitid.capabilities.report.sprawl_report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Report
 from jitid.formats.cell import count, counted, duration, mean, percent
-from jitid.formats.page import Bar, Bars, Card, CardTable, ChartColumns, Figure, PageOrigin, page, sentence
+from jitid.formats.page import (
+    Bar,
+    Bars,
+    Card,
+    CardTable,
+    ChartColumns,
+    LargeFigure,
+    PageOrigin,
+    page,
+    sentence,
+)
 from jitid.model.survey import Breakdown, Day, Spread
 from jitid.values.record import Record
 from jitid.values.times import format_time
@@ -113,7 +123,7 @@ class Trend(Record):
 
     note: str = ""
     """A sentence about the days, if they have no columns."""
-    tiles: tuple[tuple[str, Figure], ...] = ()
+    tiles: tuple[tuple[str, LargeFigure], ...] = ()
     """The figures of the only day."""
     cards: tuple[Card, ...] = ()
     days: CardTable | None = None
@@ -146,13 +156,13 @@ def _days_with_data(report: Report) -> tuple[Day, ...]:
     return tuple(days[empty:])
 
 
-def _on_the_only_day(day: Day) -> Iterator[tuple[str, Figure]]:
+def _on_the_only_day(day: Day) -> Iterator[tuple[str, LargeFigure]]:
     for name, (title, mark) in _TREND.items():
         value = getattr(day, name)
         caption = "at the time of the report" if name == "live" else "on this day"
         yield (
             title.removesuffix(" at the end of the day"),
-            Figure(count(value), caption, _warning(mark, value)),
+            LargeFigure(count(value), caption, _warning(mark, value)),
         )
 
 
@@ -164,13 +174,13 @@ def _columns(report: Report) -> Iterator[Card]:
         total, last, highest = sum(values), values[-1], max(values)
         in_days = f"in {counted(len(days), 'day')}"
         if not total:
-            yield Card(title, figure=Figure("0", in_days))
+            yield Card(title, figure=LargeFigure("0", in_days))
             continue
         if name == "live":
-            figure = Figure(count(last), f"at the end of the last day; highest: {count(highest)}")
+            figure = LargeFigure(count(last), f"at the end of the last day; highest: {count(highest)}")
         else:
             caption = f"{in_days}; {count(last)} on the last day, {count(highest)} on the highest"
-            figure = Figure(count(total), caption, _warning(mark, total))
+            figure = LargeFigure(count(total), caption, _warning(mark, total))
         description = f"{figure.shown} {figure.caption}."
         columns = ChartColumns(name, title, description, list(zip(dates, values, strict=True)), mark)
         yield Card(title, figure=figure, columns=columns)
@@ -283,16 +293,16 @@ def _bar(figures: Figures, name: str, key: str, mark: str = "bar") -> Bar:
 
 def _counted(title: str, noun: str, note: str, bars: Bars) -> Card:
     number = int(bars.whole)
-    figure = Figure(count(number), noun if number == 1 else f"{noun}s")
+    figure = LargeFigure(count(number), noun if number == 1 else f"{noun}s")
     return Card(title, note, figure, bars._replace(title=title)) if number else Card(title, figure=figure)
 
 
-def _median(spread: Spread, none: str, of: str = "") -> Figure:
+def _median(spread: Spread, none: str, of: str = "") -> LargeFigure:
     """Return the median of a distribution, with its other values as the caption; or the reason why there is none."""
     if not spread.number:
-        return Figure(_NONE, none, "absent")
+        return LargeFigure(_NONE, none, "absent")
     others = f"95th percentile {duration(spread.p95)}, longest {duration(spread.longest)}"
-    return Figure(duration(spread.p50), f"median{of}; {others}")
+    return LargeFigure(duration(spread.p50), f"median{of}; {others}")
 
 
 def _granted(report: Report) -> Card:
@@ -322,7 +332,7 @@ def _standing(report: Report) -> Card:
         rows.append((counts.sensitivity, limit, live, standing))
     table = CardTable("Live credentials by sensitivity.", ("Sensitivity", "Limit", "Live", "Standing"), rows)
     live_credentials = counted(report.survey.totals.live, "live credential")
-    figure = Figure(count(report.standing), f"of {live_credentials}", "bad" if report.standing else "")
+    figure = LargeFigure(count(report.standing), f"of {live_credentials}", "bad" if report.standing else "")
     return Card(title, figure=figure, bars=Bars("standing", title, parts, 1), table=table)
 
 
