@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from jitid.capabilities.sweep import findings_view as view
-from jitid.capabilities.sweep.finding import SEVERITIES
+from jitid.capabilities.sweep.finding import SEVERITIES, Severity
 from jitid.capabilities.sweep.findings_view import Closing, FindingGroup, FindingRow
 from jitid.formats.cell import plain
 from jitid.formats.page import PageOrigin, page
@@ -31,11 +31,20 @@ def text(
     """Yield the page; `command` adds the flags that commands need.
 
     `origin` is the place where the page is made, if the page should have it. The most severe groups come first, then
-    the largest; groups that the sweep has ended follow, and last groups that only the baseline contains.
+    the largest; groups that the sweep has ended follow, and last groups that only the baseline contains. The shown
+    findings of a group are in order of severity, too.
     """
 
-    def found() -> tuple[list[FindingGroup | Closing], FindingGroup | Closing]:
-        *groups, closing = view.grouped(rows, MOST, wording)
+    def found() -> tuple[list[FindingGroup], Closing]:
+        # Each group keeps only the findings that are shown: the page needs no more memory for a million findings.
+        groups: list[FindingGroup] = []
+        closing = Closing([], None)
+        for part in view.grouped(rows, MOST, wording):
+            if isinstance(part, FindingGroup):
+                part.shown.sort(key=lambda row: -Severity(row["severity"]).rank)
+                groups.append(part)
+            else:
+                closing = part
         return sorted(groups, key=_place), closing
 
     return page(
@@ -54,9 +63,8 @@ def text(
     )
 
 
-def _place(group: FindingGroup | Closing) -> tuple[int, int, int]:
+def _place(group: FindingGroup) -> tuple[int, int, int]:
     """Return the place of a group on the page, to sort by it."""
-    assert isinstance(group, FindingGroup)
     state = 1 if group.ended else 0 if group.count else 2
     return state, -group.worst.rank, -_number(group)
 

@@ -93,6 +93,14 @@ def test_groups_are_in_order_of_severity_then_of_size() -> None:
     ]
 
 
+def test_the_findings_of_a_group_are_in_order_of_severity() -> None:
+    """Findings of the same severity stay in the order of the sweep."""
+    levels = ("low", "critical", "low", "high")
+    rows = [finding(subject=f"{number}-{level}", severity=level) for number, level in enumerate(levels)]
+    text = "".join(findings_html.text(iter(_in_order(rows)), RULES))
+    assert re.findall(r"<h3>(\S*?)(?: <span|</h3>)", text) == ["1-critical", "3-high", "0-low", "2-low"]
+
+
 def test_a_long_page_has_contents_with_the_number_of_findings() -> None:
     rows = [finding(rule=rule) for rule in "abc"]
     assert _lines(rows, "nav") == []
