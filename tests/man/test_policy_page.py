@@ -255,7 +255,7 @@ def test_the_story_comes_true(tmp_path: Path) -> None:
         assert line in explained
     assert '"decision":"deny"' in explained.partition("\nnow\t")[2].partition("\n")[0]
     assert "6 credentials would be refused (1 distinct request)" in changed
-    assert "ended 1 live credential" in left
+    assert "revoked 1 live credential" in left
     assert "the credential was revoked at 2026-11-25T09:00:0" in dead
     assert "rule `delegator-disabled`" in late
     assert "release-bot\tstay registered\t" in classified
