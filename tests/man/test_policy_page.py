@@ -355,9 +355,7 @@ def test_a_rule_about_uses_reads_what_is_declared() -> None:
         assert (policy.permits_use(asked, "prod") is None) is expected, used
 
 
-@pytest.mark.parametrize(
-    "condition", displays(section(PAGE, "Structure of a policy", "Ss"))[1].splitlines()
-)
+@pytest.mark.parametrize("condition", displays(section(PAGE, "Structure of a policy", "Ss"))[1].splitlines())
 def test_what_entities_are_asked_for_is_in_order(condition: str) -> None:
     text = f'@id("r") permit (principal, action == Action::"issue", resource) when {{ {condition} }};'
     assert check([("p.cedar", text)], whole=False).problems == []
