@@ -338,9 +338,7 @@ def test_a_second_machine_adds_a_key_beside_the_first(tmp_path: Path, postgres_u
 def test_nginx_as_on_the_page_leaves_out_who_is_dead(tmp_path: Path) -> None:
     """Two authorities answer, the third is down. A client that checks certificates gets no error."""
     (block,) = [
-        text
-        for text in displays(section(PAGE, "A load balancer", "Ss"))
-        if text.startswith("upstream")
+        text for text in displays(section(PAGE, "A load balancer", "Ss")) if text.startswith("upstream")
     ]
     made, key = certificate(tmp_path)
     port, dead = free_port(), free_port()
