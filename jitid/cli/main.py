@@ -162,6 +162,8 @@ def _verb(argv: Sequence[str], cli: Invocation) -> Verb | None:
             from jitid.cli import old_names, typer_parser
 
             present = old_names.present(argv)
+            if old_names.has_no_verb(argv):
+                present = [*argv, "status"]
             if present is not argv:
                 return _verb(present, cli)
             check_environment(os.environ)
