@@ -137,7 +137,7 @@ def _page() -> None:
     if output.is_terminal():
         from jitid.system import pager
 
-        words = pager.command()
+        words = pager.command() if pager.can_page() else None
         if words is not None:
             output.use_pager(words)
 
