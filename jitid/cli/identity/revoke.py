@@ -62,8 +62,8 @@ def revoke(cli: Invocation, operation: Revoke) -> None:
     report_ended(cli, ended, dry_run=operation.dry_run)
 
 
-def check_ids(cli: Invocation, texts: Iterable[str], *, token_files: bool) -> None:
-    """Raise UsageError for a word that is not an id. The hint is the command for the object of that name.
+def check_ids(cli: Invocation, texts: Iterable[str], *, token_files: bool, verb: str = "revoke") -> None:
+    """Raise UsageError for a word that is not an id. The hint is the command of `verb` for the object of that name.
 
     `token_files`: the verb has --token-file, besides --task.
     """
@@ -75,8 +75,9 @@ def check_ids(cli: Invocation, texts: Iterable[str], *, token_files: bool) -> No
 
             named = None if error.hint or os.path.isfile(text) else _named(cli, text)
             if named is not None:
-                error.message = f"{_not_a('an id', named)}; nothing was changed"
-                error.hint = _command(cli, named)
+                unchanged = "; nothing was changed" if verb == "revoke" else ""
+                error.message = f"{_not_a('an id', named)}{unchanged}"
+                error.hint = _command(cli, named, verb)
             else:
                 error.hint = error.hint or hint_for_word(text, token_files=token_files)
             raise
@@ -88,6 +89,8 @@ def _named(cli: Invocation, word: str) -> NamedObject | None:
 
     try:
         return subject.find(open_authority(cli.config()), word)
+    except UsageError:
+        raise
     except JitidError:
         return None
 
@@ -97,8 +100,8 @@ def _not_a(expected: str, named: NamedObject) -> str:
     return f"{quote(named.name)} is {article} {named.kind.value}, not {expected}"
 
 
-def _command(cli: Invocation, named: NamedObject) -> str:
-    return cli.command(f"jitid revoke --{named.kind.value} {named.name}")
+def _command(cli: Invocation, named: NamedObject, verb: str = "revoke") -> str:
+    return cli.command(f"jitid {verb} --{named.kind.value} {named.name}")
 
 
 def _from_files(ids_file: str | None, token_files: Sequence[str]) -> tuple[list[str], tuple[Secret, ...]]:
