@@ -73,16 +73,16 @@ def check_ids(cli: Invocation, texts: Iterable[str], *, token_files: bool) -> No
         except UsageError as error:
             from jitid.cli.hints import hint_for_word
 
-            named = None if error.hint or os.path.isfile(text) else _named(cli, text)
+            named = None if error.hint or os.path.isfile(text) else named_in_ledger(cli, text)
             if named is not None:
                 error.message = f"{_not_a('an id', named)}; nothing was changed"
-                error.hint = _command(cli, named)
+                error.hint = command_for(cli, named)
             else:
                 error.hint = error.hint or hint_for_word(text, token_files=token_files)
             raise
 
 
-def _named(cli: Invocation, word: str) -> NamedObject | None:
+def named_in_ledger(cli: Invocation, word: str) -> NamedObject | None:
     """Return the task, agent or delegator of a name; None if there is none, or no ledger to look it up."""
     from jitid.cli.identity import subject
 
@@ -93,11 +93,17 @@ def _named(cli: Invocation, word: str) -> NamedObject | None:
 
 
 def _not_a(expected: str, named: NamedObject) -> str:
+    return f"{what_is(named)}, not {expected}"
+
+
+def what_is(named: NamedObject) -> str:
+    """Return the sentence that a name is a task, an agent or a delegator."""
     article = "an" if named.kind == "agent" else "a"
-    return f"{quote(named.name)} is {article} {named.kind.value}, not {expected}"
+    return f"{quote(named.name)} is {article} {named.kind.value}"
 
 
-def _command(cli: Invocation, named: NamedObject) -> str:
+def command_for(cli: Invocation, named: NamedObject) -> str:
+    """Return the command that revokes the credentials of a named object."""
     return cli.command(f"jitid revoke --{named.kind.value} {named.name}")
 
 
@@ -123,12 +129,12 @@ def retire(cli: Invocation, operation: Retire) -> None:
     try:
         retired = authority.perform(operation)
     except NotFoundError as error:
-        named = _named(cli, operation.task)
+        named = named_in_ledger(cli, operation.task)
         if operation.task.startswith(("jid_", "jti_")):
             error.hint = cli.command(f"jitid revoke {operation.task}")
         elif named is not None:
             error.message = f"{_not_a('a task', named)}; nothing was changed"
-            error.hint = _command(cli, named)
+            error.hint = command_for(cli, named)
         raise
     ended = _confirmed_at_targets(authority, retired, operation.wait)
     report_ended(cli, ended, dry_run=operation.dry_run)

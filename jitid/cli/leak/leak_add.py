@@ -19,7 +19,7 @@ from jitid.cli.hints import OTHER_LEDGER
 from jitid.cli.identity import revoke
 from jitid.cli.identity.revoke import row, sentence
 from jitid.cli.leak.leak_verbs import pages
-from jitid.cli.leak.trace import nothing, shapes_of, some, warn_of_thieves
+from jitid.cli.leak.trace import check_subject, nothing, shapes_of, some, warn_of_thieves
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
@@ -101,6 +101,8 @@ def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
         raise UsageError("--report-format requires --from")
     path = args.file or "-" if args.from_ is None else args.from_
     report_format = None if args.report_format is None else ReportFormat(args.report_format)
+    if args.from_ is None:
+        check_subject(cli, path)
     searched = (
         TextSearch(path, lambda: shapes_of(cli)) if args.from_ is None else ReportSearch(path, report_format)
     )

@@ -87,12 +87,30 @@ def _traced(cli: Invocation, subject: str | None) -> tuple[Authority, Traced, St
     else:
         from jitid.authority.open import room
         from jitid.capabilities.scan.search_stream import StreamSearch
-        from jitid.system.read_input import check_text_file
 
-        check_text_file(subject or "-")
+        check_subject(cli, subject or "-")
         with StreamSearch(subject or "-", "the text", shapes=lambda: shapes_of(cli)) as search:
             return *_looked_up(cli, search.finds(room(cli.config()))), search
     return *_looked_up(cli, [finds]), None
+
+
+def check_subject(cli: Invocation, path: str) -> None:
+    """Raise UsageError if there is no such file. For a name in the ledger, it names the verbs for that name."""
+    from jitid.system.read_input import check_text_file
+
+    try:
+        check_text_file(path)
+    except UsageError as error:
+        from jitid.cli.identity.revoke import command_for, named_in_ledger, what_is
+        from jitid.values.text import may_be_secret
+
+        # A part of a secret must not be looked up: the authority may be a remote one.
+        named = None if may_be_secret(path) else named_in_ledger(cli, path)
+        if named is not None:
+            listing = cli.command(f"jitid list --{named.kind.value} {named.name}")
+            error.message = f"there is no such file, and {what_is(named)}"
+            error.hint = f"to list its credentials: {listing}; to revoke them: {command_for(cli, named)}"
+        raise
 
 
 def _looked_up(cli: Invocation, batches: Iterable[Finds]) -> tuple[Authority, Traced]:
