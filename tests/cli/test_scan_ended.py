@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.capabilities.issue.token_operations import Renew
+from jitid.capabilities.issue.operations import Renew
 from jitid.model.request import RenewRequest
 from jitid.values.secret import Secret
 from tests.builders import World
