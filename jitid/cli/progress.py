@@ -38,13 +38,14 @@ class Waiting:
         self._done: threading.Event | None = None
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         if self._shows:
             import threading
 
             self._done = threading.Event()
             self._thread = threading.Thread(target=self._show, args=(self._done,), daemon=True)
             self._thread.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self._done is not None and self._thread is not None:
@@ -58,6 +59,14 @@ class Waiting:
             output.write_now(f"{_BACK}{self._reason()}: {time.monotonic() - self._began:.0f} s")
         if visible:
             output.write_now(_BACK)
+
+
+class Working(Waiting):
+    """Waiting for work in several steps: the line names the current one."""
+
+    def __init__(self, cli: Invocation, step: str) -> None:
+        self.step = step
+        super().__init__(cli, lambda: self.step)
 
 
 def waiting(cli: Invocation, pieces: Iterable[Piece], reason: Callable[[], str]) -> Iterator[Piece]:

@@ -127,7 +127,7 @@ def retire(cli: Invocation, operation: Retire) -> None:
     """Perform `jitid retire`."""
     authority = open_authority(cli.config())
     try:
-        retired = authority.perform(operation)
+        retired = _performed(cli, authority, operation, "retiring the task")
     except NotFoundError as error:
         named = named_in_ledger(cli, operation.task)
         if operation.task.startswith(("jid_", "jti_")):
@@ -136,7 +136,7 @@ def retire(cli: Invocation, operation: Retire) -> None:
             error.message = f"{_not_a('a task', named)}; nothing was changed"
             error.hint = command_for(cli, named)
         raise
-    ended = _confirmed_at_targets(authority, retired, operation.wait)
+    ended = _confirmed_at_targets(cli, authority, retired, operation.wait)
     report_ended(cli, ended, dry_run=operation.dry_run)
 
 
@@ -148,16 +148,31 @@ def perform(cli: Invocation, authority: Authority, operation: Revoke, wait: int 
     limit = operation.most
     if not operation.dry_run:
         preview = operation.replace(reason=None, most=None, dry_run=True)
-        limit = confirmed(cli, limit, lambda: authority.perform(preview).radius)
-    return _confirmed_at_targets(authority, authority.perform(operation.replace(most=limit)), wait)
+        limit = confirmed(cli, limit, lambda: _performed(cli, authority, preview, _COUNTING).radius)
+    doing = _COUNTING if operation.dry_run else "revoking the credentials"
+    ended = _performed(cli, authority, operation.replace(most=limit), doing)
+    return _confirmed_at_targets(cli, authority, ended, wait)
 
 
-def _confirmed_at_targets(authority: Authority, ended: Ended, wait: int | None) -> Ended:
+_COUNTING = "counting the credentials to revoke"
+
+
+def _performed(cli: Invocation, authority: Authority, operation: Revoke | Retire, step: str) -> Ended:
+    """Return the answer to an operation; show the step at a terminal meanwhile."""
+    from jitid.cli.progress import Waiting
+
+    with Waiting(cli, lambda: step):
+        return authority.perform(operation)
+
+
+def _confirmed_at_targets(cli: Invocation, authority: Authority, ended: Ended, wait: int | None) -> Ended:
     if not ended.unsettled:
         return ended
     from jitid.authority.settle_at_targets import confirm
+    from jitid.cli.progress import Waiting
 
-    return confirm(authority, ended, wait)
+    with Waiting(cli, lambda: "waiting for the targets to confirm"):
+        return confirm(authority, ended, wait)
 
 
 def confirmed(cli: Invocation, limit: int | None, foresee: Callable[[], Radius]) -> int | None:
@@ -239,21 +254,37 @@ def revoke_many(cli: Invocation, authority: Authority, operation: Revoke, room: 
         TooManyError: more credentials than `operation.most` would end; nothing was changed.
 
     """
-    ids = operation.selection.ids
-    size = len(ids) if room is None else max(room // _ID, 1)
-    if len(ids) <= size:
+    parts = _parts(operation, room)
+    if len(parts) <= 1:
         return perform(cli, authority, operation)
-    parts = [ids[start : start + size] for start in range(0, len(ids), size)]
     limit = operation.most
     if not operation.dry_run and limit is not None:
-        foreseen = _together(
-            [authority.perform(_part(operation, part, dry_run=True)) for part in parts]
-        ).radius
+        foreseen = _foreseen(cli, authority, operation, parts)
         limit = confirmed(cli, limit, lambda: foreseen)
         revocation_result.guard(foreseen, limit or 0)
     return _together(
         [perform(cli, authority, _part(operation, part, dry_run=operation.dry_run)) for part in parts]
     )
+
+
+def confirmed_many(cli: Invocation, authority: Authority, operation: Revoke, room: int | None) -> int | None:
+    """Return the maximum number of credentials that an operation may revoke, as `confirmed` does."""
+    parts = _parts(operation, room)
+    return confirmed(cli, operation.most, lambda: _foreseen(cli, authority, operation, parts))
+
+
+def _parts(operation: Revoke, room: int | None) -> list[tuple[str, ...]]:
+    """Return the ids of an operation in parts, each for one request."""
+    ids = operation.selection.ids
+    size = max(len(ids) if room is None else room // _ID, 1)
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+
+def _foreseen(
+    cli: Invocation, authority: Authority, operation: Revoke, parts: Sequence[tuple[str, ...]]
+) -> Radius:
+    previews = (_part(operation.replace(reason=None), part, dry_run=True) for part in parts)
+    return _together([_performed(cli, authority, preview, _COUNTING) for preview in previews]).radius
 
 
 def _part(operation: Revoke, ids: tuple[str, ...], *, dry_run: bool) -> Revoke:

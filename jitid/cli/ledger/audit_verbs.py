@@ -14,6 +14,7 @@ from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError
 from jitid.capabilities.integrity.audit_export import verify_export
 from jitid.capabilities.integrity.operations import ExportLog, FollowLog, ReadLog, SignHead, VerifyLog
 from jitid.cli.invocation import Invocation
+from jitid.cli.progress import Waiting
 from jitid.errors import IntegrityError, PartialError, UsageError
 from jitid.formats.display import Display
 from jitid.model.event import Event
@@ -248,9 +249,12 @@ def verify(cli: Invocation, operation: VerifyLog) -> None:
     expected = None if expect_head is None else _head(expect_head)
     try:
         if file is None:
-            result = open_authority(cli.config()).perform(operation.replace(expected_head=expected))
-        else:
-            result = verify_export((text for _, text in read_input.lines(file, "the export")), expected)
+            authority = open_authority(cli.config())
+        with Waiting(cli, lambda: "verifying the audit chain"):
+            if file is None:
+                result = authority.perform(operation.replace(expected_head=expected))
+            else:
+                result = verify_export((text for _, text in read_input.lines(file, "the export")), expected)
     except UnreadableHeadError as error:
         error.hint = "if this is the right file, verify without it, and move it away: jitid audit verify"
         raise
