@@ -100,7 +100,9 @@ def test_nothing_is_printed_or_changed_before_a_confirmation(line: tuple[str, ..
     terminal = Terminal(shell, *line, "--max", "5", more=PLAIN)
     terminal.until("any other answer revokes none\r\n")
     preview = terminal.shown.replace("\r\n", "\n").splitlines()
-    assert [one.startswith(("jitid: this would revoke 24 ", "jitid: type the number")) for one in preview] == [
+    assert [
+        one.startswith(("jitid: this would revoke 24 ", "jitid: type the number")) for one in preview
+    ] == [
         True,
         True,
     ]

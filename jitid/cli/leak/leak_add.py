@@ -158,7 +158,7 @@ def _record(
     """Record each batch, and add its result to the total. The search counts the findings of the ledger's secrets."""
     with Working(cli, _SEARCHING) as work:
         for operation in operations:
-            work.step = f"looking up {counted(len(operation.finds), 'string')}"
+            work.step = "looking up the found strings" if operation.dry_run else "recording the leaks"
             result = authority.perform(operation)
             if search is not None:
                 search.answered(result.marks)

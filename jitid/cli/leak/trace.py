@@ -127,14 +127,13 @@ def _looked_up(cli: Invocation, batches: Iterable[Finds]) -> tuple[Authority, Tr
     from jitid.capabilities.leak.trace_result import together
     from jitid.cli import show  # noqa: F401 - needed in the end, and loaded while others search
     from jitid.cli.progress import Working
-    from jitid.formats.cell import counted
 
     authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
     with Working(cli, _SEARCHING) as work:
 
         def parts() -> Iterator[Traced]:
             for finds in batches:
-                work.step = f"looking up {counted(len(finds), 'string')}"
+                work.step = "looking up the found strings"
                 yield authority.perform(Trace(finds=finds))
                 work.step = _SEARCHING
 
