@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from jitid.capabilities.scan.hits import ScanTally
     from jitid.cli.invocation import Invocation
+    from jitid.operation.base import Authority, Operation, Result
 
 Piece = TypeVar("Piece")
 
@@ -67,6 +68,12 @@ class Working(Waiting):
     def __init__(self, cli: Invocation, step: str) -> None:
         self.step = step
         super().__init__(cli, lambda: self.step)
+
+
+def performed(cli: Invocation, authority: Authority, operation: Operation[Result], step: str) -> Result:
+    """Return the answer to an operation; show the step at a terminal while it takes long."""
+    with Waiting(cli, lambda: step):
+        return authority.perform(operation)
 
 
 def waiting(cli: Invocation, pieces: Iterable[Piece], reason: Callable[[], str]) -> Iterator[Piece]:

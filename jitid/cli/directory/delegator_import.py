@@ -13,7 +13,7 @@ from jitid.cli.directory import delegator_verbs
 from jitid.cli.identity.revoke import unproved
 from jitid.cli.input_lines import confirm
 from jitid.cli.invocation import Invocation
-from jitid.cli.progress import Waiting
+from jitid.cli.progress import Waiting, performed
 from jitid.system import output
 from jitid.values.text import number_of
 
@@ -71,8 +71,7 @@ def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators)
 def _performed(cli: Invocation, authority: Authority, operation: ImportDelegators) -> Reconciled:
     """Return the answer to an import; show the step at a terminal meanwhile."""
     step = "comparing the list with the directory" if operation.dry_run else "importing the list"
-    with Waiting(cli, lambda: step):
-        return authority.perform(operation)
+    return performed(cli, authority, operation, step)
 
 
 def _report(cli: Invocation, operation: ImportDelegators, reconciled: Reconciled) -> None:

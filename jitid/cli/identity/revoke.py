@@ -13,6 +13,7 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.inventory.operations import REVOKED, Retire, Revoke
 from jitid.cli.invocation import Invocation
+from jitid.cli.progress import Waiting, performed
 from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.system import output
@@ -127,7 +128,7 @@ def retire(cli: Invocation, operation: Retire) -> None:
     """Perform `jitid retire`."""
     authority = open_authority(cli.config())
     try:
-        retired = _performed(cli, authority, operation, "retiring the task")
+        retired = performed(cli, authority, operation, "retiring the task")
     except NotFoundError as error:
         named = named_in_ledger(cli, operation.task)
         if operation.task.startswith(("jid_", "jti_")):
@@ -148,28 +149,19 @@ def perform(cli: Invocation, authority: Authority, operation: Revoke, wait: int 
     limit = operation.most
     if not operation.dry_run:
         preview = operation.replace(reason=None, most=None, dry_run=True)
-        limit = confirmed(cli, limit, lambda: _performed(cli, authority, preview, _COUNTING).radius)
-    doing = _COUNTING if operation.dry_run else "revoking the credentials"
-    ended = _performed(cli, authority, operation.replace(most=limit), doing)
+        limit = confirmed(cli, limit, lambda: performed(cli, authority, preview, COUNTING).radius)
+    doing = COUNTING if operation.dry_run else "revoking the credentials"
+    ended = performed(cli, authority, operation.replace(most=limit), doing)
     return _confirmed_at_targets(cli, authority, ended, wait)
 
 
-_COUNTING = "counting the credentials to revoke"
-
-
-def _performed(cli: Invocation, authority: Authority, operation: Revoke | Retire, step: str) -> Ended:
-    """Return the answer to an operation; show the step at a terminal meanwhile."""
-    from jitid.cli.progress import Waiting
-
-    with Waiting(cli, lambda: step):
-        return authority.perform(operation)
+COUNTING = "counting the credentials to revoke"
 
 
 def _confirmed_at_targets(cli: Invocation, authority: Authority, ended: Ended, wait: int | None) -> Ended:
     if not ended.unsettled:
         return ended
     from jitid.authority.settle_at_targets import confirm
-    from jitid.cli.progress import Waiting
 
     with Waiting(cli, lambda: "waiting for the targets to confirm"):
         return confirm(authority, ended, wait)
@@ -284,7 +276,7 @@ def _foreseen(
     cli: Invocation, authority: Authority, operation: Revoke, parts: Sequence[tuple[str, ...]]
 ) -> Radius:
     previews = (_part(operation.replace(reason=None), part, dry_run=True) for part in parts)
-    return _together([_performed(cli, authority, preview, _COUNTING) for preview in previews]).radius
+    return _together([performed(cli, authority, preview, COUNTING) for preview in previews]).radius
 
 
 def _part(operation: Revoke, ids: tuple[str, ...], *, dry_run: bool) -> Revoke:

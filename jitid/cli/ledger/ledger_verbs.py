@@ -20,7 +20,7 @@ from jitid.capabilities.integrity.operations import CutLog, Prune
 from jitid.cli.input_lines import confirm
 from jitid.cli.invocation import Invocation
 from jitid.cli.ledger import commands
-from jitid.cli.progress import Waiting
+from jitid.cli.progress import performed
 from jitid.errors import IntegrityError, OutputError, UsageError
 from jitid.formats.cell import counted
 from jitid.redaction.token_format import MAX_TOKEN, bare
@@ -353,8 +353,9 @@ def prune(cli: Invocation, operation: Prune) -> None:
     # Leaks are evidence: they are deleted together with their events.
     leaks_seconds = None if export is None else max(evidence_seconds, rows_seconds)
     step = "counting the expired records" if dry_run else "deleting expired records"
-    with Waiting(cli, lambda: step):
-        pruning = authority.perform(operation.replace(rows_after=rows_seconds, leaks_after=leaks_seconds))
+    pruning = performed(
+        cli, authority, operation.replace(rows_after=rows_seconds, leaks_after=leaks_seconds), step
+    )
     pruning = _finish(cli, authority, pruning)
     cut = None
     if export is not None:
@@ -364,8 +365,7 @@ def prune(cli: Invocation, operation: Prune) -> None:
             dry_run=dry_run,
             accept_clock=cli.accept_clock,
         )
-        with Waiting(cli, lambda: "exporting audit events"):
-            cut = authority.perform(cut_log)
+        cut = performed(cli, authority, cut_log, "exporting audit events")
     _report(cli, operation, pruning, cut)
     count = sum(pruning.rows.values())
     if pruning.event is not None and count >= _MANY and config.remote is None and "://" not in config.ledger:
