@@ -72,7 +72,10 @@ def _credentials(cli: Invocation, args: commands.ListCommand) -> None:
     credentials = page.credentials
     if process is not None:
         credentials = [row for row in credentials if record_rows.process_state(row, page.now) == process]
+        omitted = len(credentials) - args.limit
         credentials = credentials[: args.limit]
+        if omitted > 0:
+            cli.note(f"{omitted:,} more were omitted by --limit")
     bound = any(row.process is not None and row.ended_at is None for row in credentials)
     cli.show_records(BOUND if bound else args.view, credentials, partial(record_rows.computed, now=page.now))
     if not cli.field:

@@ -57,8 +57,7 @@ def list_(cli: Invocation, args: commands.LeakListCommand) -> None:
             f"{with_live_identity} open {leaks_have} ended, but {identities} still live: see lives_until, or "
             "jitid sweep --rule leaked-live"
         )
-    if args.limit is None and count == max_count:
-        cli.note(f"there may be more than {max_count}: set the number with --limit")
+    cli.note_more(count, max_count)
 
 
 def show(cli: Invocation, operation: ShowLeaks) -> None:
