@@ -62,13 +62,13 @@ def token(path: str, label: str) -> Secret:
         # The file of a certificate often contains its private key too, which no verb needs.
         text = bare(text.partition("-----BEGIN PRIVATE KEY-----")[0])
     elif not (text.isascii() and text.replace(".", "").replace("-", "").replace("_", "").isalnum()):
-        from jitid.redaction.beside_token import beside_token
+        from jitid.redaction.surroundings import surroundings
 
-        if beside := beside_token(text):
-            place = "standard input" if path == "-" else "the file"
+        if description := surroundings(text):
+            source = "standard input" if path == "-" else "the file"
             raise InvalidCredentialError(
-                f"{place} has {beside.replace('the token', label)}",
-                f"a token stands alone, on one line; {_to_search(path)}",
+                f"{source} has {description.replace('the token', label)}",
+                f"expected only the token, on one line; {_to_search(path)}",
             )
     return Secret.single(text)
 

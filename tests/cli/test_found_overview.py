@@ -10,7 +10,7 @@ import pytest
 from tests.cli.test_terminal import Terminal
 from tests.real import Shell
 
-PLAIN = {"NO_COLOR": "1", "PAGER": "cat"}
+PLAIN = {"NO_COLOR": "1"}
 
 
 def tokens(output: str) -> str:

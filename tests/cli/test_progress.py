@@ -14,7 +14,7 @@ from tests.builders import World
 from tests.cli.test_terminal import Terminal
 from tests.real import Shell
 
-PLAIN = {"NO_COLOR": "1", "PAGER": "cat"}
+PLAIN = {"NO_COLOR": "1"}
 FILLER = b"2026-11-24T12:00:00Z info job fetch request_id=0f8b2d job done in 12ms\n" * 3_000
 ERASED = "\r\x1b[K"
 

@@ -26,7 +26,7 @@ RULES = (
         Severity.CRITICAL,
         ("NHI2:2025",),
         "Valid jitid secrets",
-        "a secret of a valid credential, or of an ended one that its target may still accept",
+        "a secret of a valid credential, or of an ended credential that its target may still accept",
         "a secret that no longer works: see `secret-ended` and `secret-dead`",
         "each place of each string that the ledger knows",
     ),

@@ -94,10 +94,10 @@ def named_in_ledger(cli: Invocation, word: str) -> NamedObject | None:
 
 
 def _not_a(expected: str, named: NamedObject) -> str:
-    return f"{what_is(named)}, not {expected}"
+    return f"{kind_sentence(named)}, not {expected}"
 
 
-def what_is(named: NamedObject) -> str:
+def kind_sentence(named: NamedObject) -> str:
     """Return the sentence that a name is a task, an agent or a delegator."""
     article = "an" if named.kind == "agent" else "a"
     return f"{quote(named.name)} is {article} {named.kind.value}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def is_summarised(cli: Invocation, count: int) -> bool:
-    """Return whether so many credentials are summarised: at a terminal, unless a format or --verbose is requested."""
+    """Return whether credentials are summarised: many at a terminal, without a requested format or --verbose."""
     requested = cli.field or cli.format_name() is not None or cli.verbose
     return count > MANY and not requested and output.is_terminal()
 

@@ -65,15 +65,15 @@ def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
     source = ("stdin" if path == "-" else path) if args.source is None else args.source
     max_count = _most(cli, args)
     report = LeakReport(check_source(source), args.at, args.yes)
-    asks = args.revoke and not args.dry_run and max_count is not None and cli.can_prompt()
+    may_prompt = args.revoke and not args.dry_run and max_count is not None and cli.can_prompt()
     total = LeakTotal()
     with searched as search:
         authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
         try:
             operations: Iterable[AddLeaks] = _operations(cli, args, report, search)
-            if asks:
+            if may_prompt:
                 operations, max_count = _confirmed(cli, authority, operations, search, args, max_count)
-            _record(cli, authority, operations, None if asks else search, total)
+            _record(cli, authority, operations, None if may_prompt else search, total)
         except JitidError as error:
             if not total.events:
                 raise search.nothing_recorded(error) from error

@@ -103,7 +103,7 @@ def notes(total: LeakTotal, *, dry_run: bool, summarised: bool) -> Iterator[str]
 
 
 def still_live(total: LeakTotal) -> Iterator[str]:
-    """Yield sentences about leaked credentials, and identities of theirs, that are live."""
+    """Yield sentences about live credentials that leaked, and about live identities of ended ones."""
     alive = total.alive if len(total.credentials) <= LISTED else total.live_when_recorded
     if alive:
         verb, pronoun = ("is", "it") if alive == 1 else ("are", "them")

@@ -42,9 +42,9 @@ def run(
         from jitid.authority.open import open_if_there, room
 
         authority = open_if_there(cli.config(), accept_clock=cli.accept_clock)
-        asks = action is not None and _asks(cli, action)
+        may_prompt = action is not None and _may_prompt(cli, action)
         result = ScanResult(
-            authority, source, action, room(cli.config()), accept_clock=cli.accept_clock, holds=asks
+            authority, source, action, room(cli.config()), accept_clock=cli.accept_clock, holds=may_prompt
         )
         with closing(_with_progress(cli, source, result, spared(search.batches()))) as batches:
             result.look_up(batches)
@@ -56,7 +56,7 @@ def run(
 
         most = action.most
         try:
-            if asks:
+            if may_prompt:
                 most = _confirmed(cli, authority, result.sure, most)
                 result.record_held()
             ended = end(cli, authority, result.sure, action.reason, most, dry_run=action.dry_run)
@@ -83,7 +83,7 @@ def run(
         cli.status = ExitStatus.FINDINGS
 
 
-def _asks(cli: Invocation, action: Action) -> bool:
+def _may_prompt(cli: Invocation, action: Action) -> bool:
     """Return whether a user may have to confirm a revocation before anything is recorded."""
     return (
         action.report is not None

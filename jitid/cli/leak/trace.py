@@ -109,14 +109,14 @@ def check_subject(cli: Invocation, path: str) -> None:
     try:
         check_text_file(path)
     except UsageError as error:
-        from jitid.cli.identity.revoke import command_for, named_in_ledger, what_is
+        from jitid.cli.identity.revoke import command_for, kind_sentence, named_in_ledger
         from jitid.values.text import may_be_secret
 
         # A part of a secret must not be looked up: the authority may be a remote one.
         named = None if may_be_secret(path) else named_in_ledger(cli, path)
         if named is not None:
             listing = cli.command(f"jitid list --{named.kind.value} {named.name}")
-            error.message = f"there is no such file, and {what_is(named)}"
+            error.message = f"there is no such file, and {kind_sentence(named)}"
             error.hint = f"to list its credentials: {listing}; to revoke them: {command_for(cli, named)}"
         raise
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jitid.redaction.beside_token import beside_token
+from jitid.redaction.surroundings import surroundings
 from jitid.redaction.token_format import OPAQUE_PREFIX, bare, checksum
 
 RANDOM = "0aZ" * 10 + "xy"
@@ -41,17 +41,17 @@ WAYS: dict[str, tuple[Callable[[str], str], str]] = {
 def test_text_beside_a_token_is_named(way: str, kind: str) -> None:
     spoil, expected = WAYS[way]
     more = "" if "token" in expected else " the token"
-    assert beside_token(bare(spoil(TOKENS[kind]))) == f"{expected}{more}"
+    assert surroundings(bare(spoil(TOKENS[kind]))) == f"{expected}{more}"
 
 
 @pytest.mark.parametrize("kind", TOKENS)
 def test_a_token_alone_has_nothing_beside_it(kind: str) -> None:
-    assert beside_token(TOKENS[kind]) is None
-    assert beside_token("Bearer of bad news") is None
-    assert beside_token("") is None
+    assert surroundings(TOKENS[kind]) is None
+    assert surroundings("Bearer of bad news") is None
+    assert surroundings("") is None
 
 
 @given(text=st.text(), token=st.sampled_from(list(TOKENS.values())), more=st.text())
 def test_any_text_can_be_judged(text: str, token: str, more: str) -> None:
-    beside = beside_token(f"{text}{token}{more}")
+    beside = surroundings(f"{text}{token}{more}")
     assert beside is None or RANDOM not in beside

@@ -1,4 +1,4 @@
-"""What a text has beside a token, for the error about a file that must have a token and nothing else."""
+"""The text around a token, in words: for the error about a file that must contain only a token."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _DOTS = 2
 """Number of dots in a signed token."""
 
 
-def beside_token(text: str) -> str | None:
-    """Return what a text has beside its token, such as "quotes around the token"; None for a token alone.
+def surroundings(text: str) -> str | None:
+    """Return a description of the text around a token, such as "quotes around the token"; None for a token alone.
 
-    None also for a text in which no token is recognized. The answer repeats no part of the text.
+    Return None also if no token is recognized. The description repeats no part of the text.
     """
     if _CHARACTERS.issuperset(text) or text.startswith("-----BEGIN") or is_ssh_certificate(text):
         return None
     joined = "".join(text.split())
     if _CHARACTERS.issuperset(joined) and _is_token(joined):
         return "line breaks within the token" if "\n" in text or "\r" in text else "blanks within the token"
-    start = min((place for mark in _BEGINNINGS if (place := text.find(mark)) >= 0), default=None)
+    start = min((index for mark in _BEGINNINGS if (index := text.find(mark)) >= 0), default=None)
     if start is None:
         return None
-    end = next((place for place in range(start, len(text)) if text[place] not in _CHARACTERS), len(text))
+    end = next((index for index in range(start, len(text)) if text[index] not in _CHARACTERS), len(text))
     if len([word for word in text.split() if word.startswith(_BEGINNINGS)]) > 1:
         return "more than one token"
     before, after = text[:start], text[end:]
