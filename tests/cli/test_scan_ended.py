@@ -38,6 +38,16 @@ def test_a_token_that_no_longer_works_does_not_fail_a_scan(shell: Shell) -> None
     assert shell.run("scan", "a-signed", "--fail-on", "medium").returncode == 10
 
 
+def test_a_revoked_access_token_is_marked(shell: Shell) -> None:
+    granted = shell.good("access", "grant", "user:alice", "--out", "access", "--field", "id").strip()
+    done = shell.run("scan", "access", "--field", "rule")
+    assert (done.returncode, done.stdout) == (10, "access-live\n")
+    shell.good("access", "revoke", granted)
+    done = shell.run("scan", "access", "--field", "rule", "--field", "summary")
+    assert done.returncode == 0
+    assert done.stdout.startswith("secret-dead\tno longer valid: the access token of ")
+
+
 def test_tokens_that_work_come_first(shell: Shell) -> None:
     done = shell.run("scan", "a-signed", "b-opaque", "c-live", "--format", "json")
     assert done.returncode == 10

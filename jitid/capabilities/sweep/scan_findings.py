@@ -260,10 +260,11 @@ def _stray(hit: Hit, stray: Stray) -> Finding:
         return _plain(hit, "signing-key", stray.reason, f"jitid keys revoke {stray.signed_by}")
     if stray.access is not None:
         alive = stray.state == AccessState.ACTIVE
-        rule = "access-live" if alive else "secret-dead"
-        return _plain(hit, rule, stray.reason, f"jitid access revoke {stray.access}" if alive else None)
+        if alive:
+            return _plain(hit, "access-live", stray.reason, f"jitid access revoke {stray.access}")
+        return _plain(hit, "secret-dead", f"no longer valid: {stray.reason}", None)
     if hit.sort == "keys":
-        return _plain(hit, "secret-dead", stray.reason, None)
+        return _plain(hit, "secret-dead", f"no longer valid: {stray.reason}", None)
     return _unknown(hit, stray.reason)
 
 
