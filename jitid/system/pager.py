@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     import subprocess
 
 
+def can_page() -> bool:
+    """Return whether a user is there to leave the pager: standard input and output are the process's own terminal."""
+    try:
+        return os.isatty(0) and os.tcgetpgrp(1) == os.getpgrp()
+    except OSError:
+        # Standard output is not the controlling terminal, as under a program that records a terminal.
+        return False
+
+
 def command(environ: Mapping[str, str] = os.environ) -> list[str] | None:
     """Return the command of the user's pager, by PAGER or `less`; None if there is none, or it is empty or `cat`."""
     if environ.get("TERM", "dumb") == "dumb":
@@ -61,7 +70,7 @@ class Pager:
     def _start(self) -> None:
         import subprocess
 
-        # The user interrupts the pager, and the pager alone decides what that means.
+        # An interrupt is for the pager alone.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         environment = {"LESS": "FRX", "LV": "-c", **os.environ}
         try:

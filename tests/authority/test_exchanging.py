@@ -86,7 +86,7 @@ def test_a_token_of_a_configured_issuer_proves_who_delegates(world: World, typ: 
 )
 def test_no_token_is_taken_for_one_of_another_sort(world: World, typ: str, sort: TokenType) -> None:
     """RFC 8725, section 3.11 requires this; the refusal is recorded."""
-    with pytest.raises(InvalidCredentialError, match="type is not"):
+    with pytest.raises(InvalidCredentialError, match="type must be"):
         exchange(world, AGENT, foreign(typ), sort)
     (denial,) = told(world, "denial")
     assert (denial["by"], denial["agent"]) == ("agent:planner", "planner")

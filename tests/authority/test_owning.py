@@ -102,7 +102,7 @@ def test_who_shares_a_task_lets_others_join_and_not_end_it(world: World) -> None
     assert (joined.task, joined.sensitivity) == ("INC-1", "moderate")
     assert any("user:alice/INC-1" in note for note in joined.notes)
     assert shown(world, BOB, "user:alice/INC-1").task.purpose == "repair"
-    with pytest.raises(RefusedError, match="needs the role responder"):
+    with pytest.raises(RefusedError, match="needs the role `responder`"):
         ask(world, BOB, inventory_operations.Retire(task="INC-1"))
     (event,) = told(world, "issue")[1:]
     assert (event["task"], event["opener"], event["delegator"]) == ("INC-1", "user:alice", "user:bob")

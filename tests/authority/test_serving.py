@@ -151,7 +151,7 @@ def test_who_asked_for_something_may_end_it(world: World) -> None:
         Selection(delegators=("user:eve",)),
         Selection(),
     ):
-        with pytest.raises(RefusedError, match="needs the role responder"):
+        with pytest.raises(RefusedError, match="needs the role `responder`"):
             ask(world, caller(), inventory_operations.Revoke(selection=selection, most=None))
     assert world.verify(again.secret.reveal())
 
@@ -193,7 +193,7 @@ def test_only_an_admin_accepts_the_clock(kept: World) -> None:
     kept.issue()
     kept.clock.now += 90_000
     for roles in ((), ("issuer",), ("responder",)):
-        with pytest.raises(RefusedError, match="needs the role admin"):
+        with pytest.raises(RefusedError, match="needs the role `admin`"):
             ask(kept, caller("user:bob", *roles), inventory_operations.Retire(task="T1", accept_clock=True))
     ask(
         kept,

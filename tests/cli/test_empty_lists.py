@@ -57,7 +57,7 @@ CUT = [
     ("list --by task", "for the next ones: --after user:alice/T"),
     ("delegator list", "continue with --after user:person1"),
     ("agent list", "continue with --after agent1"),
-    ("access list", "set the number with --limit"),
+    ("access list", "for more: --limit N"),
     ("audit log --after 1", "for the next ones: --after 2"),
     ("audit log", "only the newest 1 events are shown; for more: --tail N"),
 ]
@@ -78,5 +78,5 @@ def test_a_list_of_leaks_that_a_limit_cuts_ends_with_a_note(shell: Shell) -> Non
     text = "".join((shell.home / f"token{number}").read_text() for number in "12")
     shell.good("leak", "add", "--source", "log", stdin=text)
     shown = Terminal(shell, "leak", "list", "--limit", "1", more=PLAIN).end()[1]
-    assert shown.splitlines()[-1] == "jitid: note: there may be more than 1: set the number with --limit"
+    assert shown.splitlines()[-1] == "jitid: note: there may be more than 1: for more: --limit N"
     assert "there may be more" not in Terminal(shell, "leak", "list", "--limit", "3", more=PLAIN).end()[1]

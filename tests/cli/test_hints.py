@@ -117,7 +117,7 @@ def test_a_word_that_is_no_id_leads_to_the_option_that_takes_it(
 @pytest.mark.parametrize(
     ("line", "status", "message"),
     [
-        ('{"scopes": ["a:b"]}', 2, "line 2: it has no member `scopes`; nothing was issued"),
+        ('{"scopes": ["a:b"]}', 2, "line 2: unknown member `scopes`; nothing was issued"),
         ("xx", 2, "line 2: it does not parse at character 1; nothing was issued"),
         (
             '{"agent": "no!"}',

@@ -151,14 +151,14 @@ def test_what_ended_without_its_proof_is_told(incident: Incident) -> None:
     assert "; no proof that the ledger refuses the leaked credentials: " in done.stdout
     done = incident.shell.run("revoke", "--token-file", "c.tok", "--field", "ended")
     assert (done.returncode, done.stdout) == (0, "0\n")
-    assert "warning: it is not proved that the ledger refuses what leaked of it: " in done.stderr
+    assert "warning: no proof that the ledger refuses the leaked credentials: " in done.stderr
     done = incident.shell.run("leak", "add", "p.jwt", "--revoke", "--field", "state")
     assert (done.returncode, done.stdout) == (9, "revoked\n")
     assert "error: there is no proof that the ledger refuses the revoked credentials: " in done.stderr
     (key,) = json.loads(incident.shell.good("keys", "list", "--format", "json"))["items"]
     done = incident.shell.run("keys", "revoke", key["kid"])
     assert done.returncode == 0
-    assert "warning: it is not proved that the ledger refuses what leaked of it: " in done.stderr
+    assert "warning: no proof that the ledger refuses the leaked credentials: " in done.stderr
     edit(incident.shell.ledger, "DROP TRIGGER refuses")
     incident.shell.good("retire", "T")
     assert None not in [row["proved_at"] for row in incident.listed()]

@@ -132,7 +132,7 @@ def test_a_disk_that_is_full_at_the_end_is_told(tmp_path: Path) -> None:
         fill = f"cat /dev/zero > {disk}/filler 2> /dev/null; exit 4"
         done = shell.run(*RUN, "--", "sh", "-c", fill)
         assert done.returncode == 4
-        assert "could not be: the disk is full" in done.stderr
+        assert "could not be revoked: the disk is full" in done.stderr
         (disk / "filler").unlink()
         assert shell.good("list", "--process", "gone", "--field", "state").split() == ["active"]
         shell.good("audit", "verify")

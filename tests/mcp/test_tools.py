@@ -449,7 +449,7 @@ def test_what_needs_an_approval_passes_once_it_is_granted(shell: Shell, server: 
     assert error["code"] == "needs_approval"
     assert (
         error["hint"]
-        == f"required from a member of `security`: jitid approve grant {id_}; then call this again, just so"
+        == f"ask a member of `security`: jitid approve grant {id_}; then call this again, just so"
     )
     with Office(shell.ledger, now=int(time.time())) as office:
         office.grant(id_)

@@ -166,7 +166,7 @@ def _must_follow(snapshot: View, names: Names, operation: ops.UseAssertion, call
     signed_at = operation.expires_at - longest if operation.issued_at is None else operation.issued_at
     if any(floor is not None and signed_at <= floor for floor in floors):
         raise UnauthenticatedError(
-            "the assertion is too old: the client was disabled, the ledger restored or its clock set back since; "
-            "nothing was done",
+            "the assertion is too old: the client was disabled, the ledger was restored or its clock was set back "
+            "since; nothing was done",
             "sign a new assertion",
         )

@@ -140,24 +140,26 @@ class Filter(Declared):
     """
 
     task: str | None = _where(
-        _of_task, filtered(TASK, TASK_FILTER), "--task", help="Only this task.", few=True
+        _of_task, filtered(TASK, TASK_FILTER), "--task", "-t", help="Only this task.", few=True
     )
     """`OWNER/NAME`; a bare name matches the tasks of all openers."""
     delegator: str | None = _where(
         _of_delegator,
         filtered(DELEGATOR),
         "--delegator",
+        "-d",
         help="Only this root delegator, or from agent:NAME.",
     )
     agent: str | None = _where(
         "i.agent = (SELECT id FROM term WHERE text = :it)",
         filtered(AGENT),
         "--agent",
+        "-a",
         help="Only this agent.",
         few=True,
     )
     kind: str | None = _where(
-        "c.kind = :it", filtered(typed_as(ANY_KIND, parse=_kind)), "--kind", help="Only this kind."
+        "c.kind = :it", filtered(typed_as(ANY_KIND, parse=_kind)), "--kind", "-k", help="Only this kind."
     )
     state: str | None = _where(
         lambda state, _: _STATES.get(state, "c.ended_as = :it"),
@@ -185,7 +187,7 @@ class Filter(Declared):
         help="Proof: asserted, os-user, credential, parent or oidc.",
     )
     scope: str | None = _where(
-        _among("c.scopes"), filtered(SCOPE), "--scope", help="Only with exactly this scope."
+        _among("c.scopes"), filtered(SCOPE), "--scope", "-s", help="Only with exactly this scope."
     )
     audience: str | None = _where(
         _among("au.text"), filtered(AUDIENCE), "--audience", help="Only for this audience."

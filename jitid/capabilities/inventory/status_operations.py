@@ -35,7 +35,7 @@ class LedgerStatus(Record):
 
 
 class ShowStatus(Operation["LedgerStatus"]):
-    """Count what is live, what expires soon, and what needs attention."""
+    """Count live and expiring credentials, and open problems."""
 
     roles = ("responder", "auditor", "sweeper", "admin")
     for_own = True

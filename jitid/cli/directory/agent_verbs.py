@@ -279,16 +279,16 @@ def advise(cli: Invocation, operation: directory_operations.ClassifyAgents) -> N
         cli.note(f"{number_of(classification.untold, 'more name')}{recurring}: name agents, or raise --limit")
 
 
-def _suggest(cli: Invocation, given: directory_operations.ClassifyAgents, days: int) -> None:
+def _suggest(cli: Invocation, request: directory_operations.ClassifyAgents, days: int) -> None:
     """Print the policy for the practice of an agent, or of all agents of a task."""
-    if len(given.names) > 1 or "limit" in cli.stated:
+    if len(request.names) > 1 or "limit" in cli.stated:
         raise UsageError("--policy is for one agent, and excludes --limit", "omit the others")
-    if not given.names and given.task is None:
+    if not request.names and request.task is None:
         raise UsageError("an agent or a task is required", "name an agent, or a task with --task")
     from jitid.capabilities.decisions.operations import SuggestPolicy
 
-    agent = given.names[0] if given.names else None
-    operation = SuggestPolicy(agent=agent, task=given.task, days=days)
+    agent = request.names[0] if request.names else None
+    operation = SuggestPolicy(agent=agent, task=request.task, days=days)
     cli.expect(operation.view.named)
     suggestions = performed(cli, open_authority(cli.config()), operation, "reading the agent's requests")
     if cli.field or cli.format_name() is not None:

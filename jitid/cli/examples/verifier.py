@@ -40,5 +40,5 @@ def verified(token: str, scope: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     claims = verified(sys.stdin.read().strip(), "repo:read:acme")
-    # Both names belong into the service's own log: for whom, and who acts.
+    # Both names belong into the service's own log: the delegator, and the acting agent.
     print(f"{claims['sub']} by {claims['act']['sub']}, task {claims['txn']}, until {claims['exp']}")

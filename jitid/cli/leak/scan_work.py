@@ -67,7 +67,7 @@ def run(
         result.record_held()
     result.refresh()
     try:
-        converter = _show(cli, args, source, result)
+        converter = _show(cli, args, source, result, with_ledger=authority is not None)
     finally:
         # Report the recorded leaks and the revocation even if writing the rows fails.
         _report(cli, action, result, ended, with_ledger=authority is not None, failed=failure is not None)
@@ -126,13 +126,17 @@ def _with_progress(
             progress.show(source.unit, result.tally, result.hits)
 
 
-def _show(cli: Invocation, args: commands.ScanCommand, source: Source, result: ScanResult) -> RecordConverter:
+def _show(
+    cli: Invocation, args: commands.ScanCommand, source: Source, result: ScanResult, *, with_ledger: bool
+) -> RecordConverter:
     """Write the findings and the coverage. Return the totals of the written findings. Raises OutputError."""
     from jitid.capabilities.sweep.findings_view import SCAN
 
     wording = SCAN._replace(listing=source.listing, about=source.root)
     converter = RecordConverter(Severity(args.fail_on or Severity.HIGH), remedy_of(cli))
-    findings = FindingsOutput(args.view, RULES, wording, partial(_row, args.view.fields))
+    findings = FindingsOutput(
+        args.view, RULES, wording, partial(_row, args.view.fields), with_ledger=with_ledger
+    )
     findings.write(cli, args.out, converter.records((), result.results()))
     return converter
 

@@ -162,15 +162,10 @@ def _sentences(restored_ledger: RestoredLedger) -> list[str]:
             (len(restored.revoked), "signing key"),
         )
         lines.append(
-            f"revoked or retired {', '.join(_number(*count_and_noun) for count_and_noun in counts)}, "
+            f"revoked or retired {', '.join(counted(*count_and_noun) for count_and_noun in counts)}, "
             "because a backup does not contain later revocations"
         )
     return lines
-
-
-def _number(count: int, noun: str) -> str:
-    first, space, rest = noun.partition(" ")
-    return f"{count} {noun if count == 1 else f'{first}s{space}{rest}'}"
 
 
 def vacuum(cli: Invocation) -> None:

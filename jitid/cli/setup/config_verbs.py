@@ -11,7 +11,7 @@ from jitid.cli.setup import commands
 from jitid.config.config_file import WORD_TABLES
 from jitid.config.effective import Config, own_file
 from jitid.config.settings import SETTINGS, Value, nearest
-from jitid.errors import ConfigurationError, NotFoundError, UsageError
+from jitid.errors import ConfigurationError, JitidError, NotFoundError, UsageError
 from jitid.system import output
 from jitid.values.record import Record
 from jitid.values.text import quote, safe
@@ -39,17 +39,33 @@ def get(cli: Invocation, args: commands.ConfigGetCommand) -> None:
     setting = next((setting for setting in _settings(cli.config()) if setting.key == key), None)
     if setting is None and key not in SETTINGS and not key.startswith(tuple(WORD_TABLES)):
         raise UsageError(f"unknown setting {quote(key)}", nearest(key, tuple(SETTINGS)))
+    if setting is not None and setting.value is None and key == "issuer":
+        setting = setting._replace(value=_issuer(cli.config()), origin="ledger")
     if setting is None or setting.value is None:
         raise NotFoundError(f"{quote(key, 200)} is not set", f"to set it: jitid config set {safe(key)} VALUE")
     values = setting.value if isinstance(setting.value, tuple) else (setting.value,)
     cli.show_record(args.view, setting, "".join(safe(str(item)) + "\n" for item in values))
 
 
+def _issuer(config: Config) -> str | None:
+    """Return the issuer of the ledger or the authority; None if there is none that answers."""
+    from jitid.authority.open import open_if_there
+    from jitid.capabilities.inventory.status_operations import ShowStatus
+
+    try:
+        authority = open_if_there(config)
+        return None if authority is None else authority.perform(ShowStatus()).issuer
+    except JitidError:
+        return None
+
+
 def set_(cli: Invocation, args: commands.ConfigSetCommand) -> None:
     """Perform `jitid config set`."""
     # The modules that read and write TOML load slowly.
+    from jitid.cli.setup.check_setting import check_setting
     from jitid.config.change_setting import set_value
 
+    check_setting(args.key, args.value)
     set_value(own_file(cli.config_file), _profile(cli), args.key, args.value, _check_issuer)
 
 

@@ -120,8 +120,8 @@ def _remember(cli: Invocation, converter: RecordConverter) -> None:
     from jitid.capabilities.sweep import last_sweep
 
     counts = {severity.value: converter.counts[severity] for severity in reversed(Severity)}
-    place = shown_place(cli.config())
-    last_sweep.remember(place, last_sweep.LastSweep(int(time()), counts, not converter.incomplete))
+    address = shown_place(cli.config())
+    last_sweep.remember(address, last_sweep.LastSweep(int(time()), counts, not converter.incomplete))
 
 
 def chosen_rules(

@@ -147,7 +147,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(shell: Shell) -> None:
     del shell.environment["JITID_REMOTE_CA"]
     done = shell.run("list", "--credential-file", str(shell.home / "credential"))
     assert done.returncode == 7
-    assert "does not prove" in done.stderr
+    assert "did not prove its identity" in done.stderr
 
 
 def test_a_certificate_of_another_host_is_refused(shell: Shell, tmp_path: Path) -> None:

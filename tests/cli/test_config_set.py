@@ -1,0 +1,66 @@
+"""`config set` refuses a value with which every command would fail; `config get issuer` reads it from the ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.real import Shell
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    shell = Shell(tmp_path)
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "empty").mkdir()
+    broken = tmp_path / "broken"
+    broken.mkdir(mode=0o700)
+    (broken / "a.cedar").write_text("permit (")
+    (broken / "a.cedar").chmod(0o600)
+    return shell
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("policy", "missing", "the policy folder"),
+        ("policy", "empty", "has no policy"),
+        ("policy", "broken", "a.cedar"),
+        ("policy", "file", "policy"),
+        ("ledger", "file", "is not a folder"),
+        ("ledger", "file/below", "not a folder"),
+        ("ledger", "broken", "no ledger"),
+        ("remote_ca", "missing", "not a file that this user can read"),
+        ("remote_ca", "empty", "not a file that this user can read"),
+        ("remote_credential_file", "missing", "not a file that this user can read"),
+    ],
+)
+def test_a_value_that_no_command_could_use_is_refused(
+    shell: Shell, tmp_path: Path, key: str, value: str, reason: str
+) -> None:
+    done = shell.run("config", "set", key, str(tmp_path / value))
+    assert done.returncode == 2
+    assert f"error: `{key}`: " in done.stderr
+    assert reason in done.stderr
+    assert "nothing was changed" in done.stderr
+    assert not (tmp_path / ".config").exists()
+
+
+def test_values_that_commands_can_use_are_stored(shell: Shell, tmp_path: Path) -> None:
+    shell.good("issue", "--task", "T", "--delegator", "alice")
+    for key, value in {
+        "policy": Path(str(shell.ledger), "policy"),
+        "remote_ca": tmp_path / "file",
+    }.items():
+        shell.good("config", "set", key, str(value))
+        assert shell.good("config", "get", key).strip() == str(value)
+
+
+def test_the_issuer_is_that_of_the_ledger_unless_it_is_set(shell: Shell) -> None:
+    assert shell.run("config", "get", "issuer").returncode == 3
+    token = shell.good("issue", "--task", "T", "--delegator", "alice")
+    issuer = shell.good("inspect", "--field", "iss", stdin=token)
+    assert shell.good("config", "get", "issuer") == issuer
+    shell.good("config", "set", "issuer", "https://jitid.example")
+    assert shell.good("config", "get", "issuer") == "https://jitid.example\n"
