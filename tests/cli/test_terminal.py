@@ -55,8 +55,7 @@ class Terminal:
             stdin=terminal,
             stdout=terminal if stdout is None else stdout,
             stderr=terminal,
-            # A pager would wait for a key.
-            env={**shell.environment, "TERM": "xterm", "JITID_PAGER": "cat", **(more or {})},
+            env={**shell.environment, "TERM": "xterm", **(more or {})},
             cwd=shell.home,
             preexec_fn=_take_terminal if own_session else None,
         )
