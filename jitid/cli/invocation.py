@@ -305,8 +305,11 @@ class Invocation:
             output.print_message(f"jitid: note: {safe(text)}")
 
     def note_more(self, shown: int, limit: int, advice: str = "for more: --limit N") -> None:
-        """Note that there may be more rows if all that are shown by default are shown."""
-        if "limit" not in self.stated and shown == limit:
+        """Note that there may be more rows if as many are shown as the limit permits.
+
+        In a pipe, a limit that the line states needs no note.
+        """
+        if shown == limit and ("limit" not in self.stated or output.is_terminal()):
             self.note(f"there may be more than {limit}: {advice}")
 
     def warn(self, text: str) -> None:

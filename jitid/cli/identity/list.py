@@ -15,6 +15,7 @@ from jitid.cli.identity.revoke import check_ids
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.model.types import TASK
+from jitid.system import output
 from jitid.system.processes import orphans
 from jitid.values.field_types import ID
 from jitid.values.text import quote
@@ -70,14 +71,17 @@ def _credentials(cli: Invocation, args: commands.ListCommand) -> None:
             limit=limit,
         )
     )
-    credentials = page.credentials
+    credentials, omitted = page.credentials, 0
     if process is not None:
         credentials = [row for row in credentials if record_rows.process_state(row, page.now) == process]
+        omitted = max(len(credentials) - args.limit, 0)
         credentials = credentials[: args.limit]
     bound = any(row.process is not None and row.ended_at is None for row in credentials)
     cli.show_records(BOUND if bound else args.view, credentials, partial(record_rows.computed, now=page.now))
     if not cli.field:
         record_rows.warn_of_orphans(cli, orphans(credentials, page.now))
+    if omitted and ("limit" not in cli.stated or output.is_terminal()):
+        cli.note(f"{omitted:,} more were omitted by --limit")
     if process is None and credentials:
         cli.note_more(len(credentials), limit, f"for the next ones: --after {credentials[-1].jti}")
 
@@ -133,7 +137,6 @@ def _tree(cli: Invocation, args: commands.ListCommand) -> None:
     page = open_authority(cli.config()).perform(ShowTree(ids=ids, task=task, limit=args.limit))
     from jitid.formats import drawing
     from jitid.formats.display import Display
-    from jitid.system import output
 
     rows = (view.row(row, record_rows.computed(row, page.now)) for row in page.credentials)
     # In a JSON document, in the order of all fields of a credential.

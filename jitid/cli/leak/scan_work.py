@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.sweep.scan_result import Action
     from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands
+    from jitid.operation.base import Authority
     from jitid.search.find import SecretSearch
 
 
@@ -41,7 +42,10 @@ def run(
         from jitid.authority.open import open_if_there, room
 
         authority = open_if_there(cli.config(), accept_clock=cli.accept_clock)
-        result = ScanResult(authority, source, action, room(cli.config()), accept_clock=cli.accept_clock)
+        may_prompt = action is not None and _may_prompt(cli, action)
+        result = ScanResult(
+            authority, source, action, room(cli.config()), accept_clock=cli.accept_clock, holds=may_prompt
+        )
         with closing(_with_progress(cli, source, result, spared(search.batches()))) as batches:
             result.look_up(batches)
         result.locate()
@@ -50,11 +54,17 @@ def run(
     if action is not None and action.revoke and authority is not None and result.sure:
         from jitid.cli.leak.trace import end
 
+        most = action.most
         try:
-            ended = end(cli, authority, result.sure, action.reason, action.most, dry_run=action.dry_run)
+            if may_prompt:
+                most = _confirmed(cli, authority, result.sure, most)
+                result.record_held()
+            ended = end(cli, authority, result.sure, action.reason, most, dry_run=action.dry_run)
         except JitidError as error:
             # The findings are reported even so.
             failure = error
+    else:
+        result.record_held()
     result.refresh()
     try:
         converter = _show(cli, args, source, result, with_ledger=authority is not None)
@@ -71,6 +81,28 @@ def run(
         cli.status = ExitStatus.INCOMPLETE
     elif converter.failed:
         cli.status = ExitStatus.FINDINGS
+
+
+def _may_prompt(cli: Invocation, action: Action) -> bool:
+    """Return whether a user may have to confirm a revocation before anything is recorded."""
+    return (
+        action.report is not None
+        and action.revoke
+        and not action.dry_run
+        and action.most is not None
+        and cli.can_prompt()
+    )
+
+
+def _confirmed(cli: Invocation, authority: Authority, jtis: Iterable[str], limit: int | None) -> int | None:
+    """Return the maximum number of credentials to revoke that the user confirms. Raises UsageError."""
+    from jitid.authority.open import room
+    from jitid.capabilities.inventory.operations import Revoke
+    from jitid.cli.identity.revoke import confirmed_many
+    from jitid.model.ledger_rows import Selection
+
+    operation = Revoke(selection=Selection(ids=tuple(jtis)), most=limit, accept_clock=cli.accept_clock)
+    return confirmed_many(cli, authority, operation, room(cli.config()))
 
 
 def _secret_search(cli: Invocation) -> SecretSearch | None:
@@ -136,7 +168,7 @@ def _report(
     from jitid.system import output
     from jitid.values.text import number_of
 
-    if action.report is not None:
+    if action.report is not None and (result.recorded or not failed):
         would = "would record" if action.dry_run else "recorded"
         events = f" (audit event {' '.join(map(str, result.events))})" if result.events else ""
         cli.note(f"{would} {number_of(len(result.recorded), 'leak')}{events}")
