@@ -643,7 +643,7 @@ def test_a_head_that_cannot_be_signed_is_reported(shell: Shell) -> None:
         path.unlink()
     done = shell.run("sweep")
     assert done.returncode == 11, done.stderr
-    assert "warning: the signed audit head was not saved: the signing key" in done.stderr
+    assert "warning: the signed audit head was not saved: cannot read the signing key" in done.stderr
     assert not (shell.ledger / folder.VERIFIED).exists()
     # Without the rule `audit-gap`, the sweep needs no head.
     done = shell.run("sweep", "--skip", "audit-gap")
