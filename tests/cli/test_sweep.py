@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.sweep.findings_order import run_order
 from jitid.capabilities.sweep.rules import NAMES
 from jitid.ledger.sqlite import folder
 from tests.builders import edit
@@ -78,7 +79,9 @@ def test_a_clean_ledger_ends_with_0_and_says_what_was_examined(shell: Shell) -> 
     done = shell.run("sweep", "--format", "json")
     told = document(done.stdout)
     assert (done.returncode, done.stderr, told["findings"]) == (0, "", [])
-    assert [each["rule"] for each in told["coverage"]] == [name for name in NAMES if name != "canary"]
+    assert [each["rule"] for each in told["coverage"]] == [
+        name for name in run_order(NAMES) if name != "canary"
+    ]
     assert all(each["complete"] for each in told["coverage"])
     assert told["summary"]["live"] == 1
 
@@ -710,3 +713,46 @@ def test_a_leak_that_somebody_wrote_into_a_baseline_is_told_and_ended_all_the_sa
     assert [
         each["state"] for each in found(shell, "--baseline", "known", "--fix", "--skip", "offline-valid")
     ] == ["ended"]
+
+
+def test_lines_are_sorted_by_severity(shell: Shell) -> None:
+    """A rule with findings below its severity does not break the order either."""
+    orphans(shell, 1)
+    issued(shell, "LONG", "--sensitivity", "low", "--ttl", "8h")
+    token = shell.good("issue", "--task", "L", "--delegator", "alice", "--kind", "opaque")
+    assert shell.run("leak", "add", "--source", "log", "-q", stdin=token).returncode == 0
+    shell.good("config", "set", "sweep_standing_low", "1h")
+    shell.good("access", "grant", "user:bob", "--role", "issuer", "--ttl", "30d", "--out", "bob", "-q")
+    edit(shell.ledger, "UPDATE signing_key SET created_at = created_at - 91 * 86400")
+    expected = [
+        ("critical", "leaked-live"),
+        ("high", "orphaned-task"),
+        ("high", "standing"),
+        ("medium", "standing-access"),
+        ("medium", "key-overdue"),
+    ]
+    lines = shell.run("sweep").stdout.splitlines()
+    assert [tuple(line.split("\t")[1:3]) for line in lines] == expected
+    rows = shell.run("sweep", "--format", "csv").stdout.splitlines()
+    assert [tuple(row.split(",")[1:3]) for row in rows] == [("severity", "rule"), *expected]
+    assert shell.run("sweep", "--field", "rule").stdout.split() == [rule for _, rule in expected]
+    text = shell.run("sweep", "--format", "table").stdout
+    heads = [line.split(":")[0] for line in text.splitlines() if line.endswith(": 1 finding")]
+    assert heads == [" ".join(each) for each in expected]
+
+
+def test_completed_checks_are_lines_only_on_request(shell: Shell) -> None:
+    issued(shell, "T1")
+    assert shell.good("sweep") == ""
+    edit(shell.ledger, "INSERT INTO process SELECT max(id), 'elsewhere', 'b', 1, 1, 1, 0, 0 FROM identity")
+    (missed,) = shell.run("sweep").stdout.splitlines()
+    assert missed.startswith("missed\t\torphaned-process\t")
+    assert len(missed.split("\t")) == 16
+    lines = shell.run("sweep", "--verbose").stdout.splitlines()
+    states = [line.split("\t")[0] for line in lines]
+    assert (states.count("examined"), states.count("missed")) == (len(NAMES) - 1, 1)
+    coverage = document(shell.run("sweep", "--format", "json").stdout)["coverage"]
+    assert len(coverage) == len(NAMES) - 1
+    text = shell.run("sweep", "--format", "csv").stdout
+    assert text.startswith("state,severity,rule,")
+    assert text.count("\n") == 2

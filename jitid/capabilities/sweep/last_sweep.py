@@ -28,11 +28,11 @@ class LastSweep(Record):
     """Whether every rule examined everything."""
 
 
-def remember(place: str, sweep: LastSweep) -> None:
-    """Write the record of a sweep of the ledger or authority `place`. A failure is ignored: the sweep itself counts."""
-    path = _path(place)
+def remember(location: str, sweep: LastSweep) -> None:
+    """Write the record of a sweep of the ledger or authority `location`. A failure is ignored: the sweep itself counts."""
+    path = _path(location)
     document = {
-        "place": place,
+        "place": location,
         "at": sweep.at,
         "findings": dict(sweep.findings),
         "complete": sweep.complete,
@@ -45,16 +45,16 @@ def remember(place: str, sweep: LastSweep) -> None:
         return
 
 
-def recall(place: str) -> LastSweep | None:
+def recall(location: str) -> LastSweep | None:
     """Return the record of the last sweep of a ledger or authority; None if there is none that can be read."""
     try:
-        path = _path(place)
+        path = _path(location)
         if not os.path.lexists(path):
             return None
         document = json.loads(read_regular(path, _MAX_BYTES))
         at, findings, complete = document["at"], document["findings"], document["complete"]
         fits = (
-            document["place"] == place
+            document["place"] == location
             and type(at) is int
             and type(complete) is bool
             and all(type(count) is int for count in findings.values())
@@ -64,10 +64,8 @@ def recall(place: str) -> LastSweep | None:
     return LastSweep(at, findings, complete) if fits else None
 
 
-def _path(place: str) -> str:
+def _path(location: str) -> str:
     """Return the path of the record for a ledger or an authority. Raises ConfigurationError without a home folder."""
     from jitid.system.xdg import state_folder
 
-    return (
-        f"{state_folder()}/last-sweep-{sha256(place.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}.json"
-    )
+    return f"{state_folder()}/last-sweep-{sha256(location.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}.json"

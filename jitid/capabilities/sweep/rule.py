@@ -93,6 +93,13 @@ class Rule(Record):
     """Whether it is about targets, which are queried before the ledger is read."""
     closes: bool = False
     """Whether its credentials have expired and only need a record: `--fix` writes it and revokes no credential."""
+    worst: Severity | None = None
+    """The highest severity of its findings, if some are more severe than `severity`."""
+
+    @property
+    def highest(self) -> Severity:
+        """The highest severity of its findings."""
+        return self.worst or self.severity
 
     def ends(self, context: RuleContext, finding: Finding) -> Selection | None:
         """Return the selection that `--fix` revokes for a finding; None if no revocation fixes it."""

@@ -15,6 +15,7 @@ from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.leak.operations import ProveLeaks
 from jitid.capabilities.sweep.baseline import NewBaseline, known_findings
 from jitid.capabilities.sweep.finding import Coverage, Finding, KnownFindings, Remedied, Severity
+from jitid.capabilities.sweep.findings_order import run_order
 from jitid.capabilities.sweep.findings_view import SWEEP, RecordConverter, RuleInfo, new_run
 from jitid.capabilities.sweep.operations import Fix, FlyCanaries, ForeseeFix, Sweep
 from jitid.capabilities.sweep.rules import NAMES, rule_of
@@ -70,14 +71,15 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
     for path in (args.head_out, args.baseline if args.update_baseline else None):
         check_output(path)
     known = known_findings(args.baseline, new=args.update_baseline)
+    run_names = run_order(rule_names)
     with in_time():
-        work = Work(cli, args, rule_names, known)
+        work = Work(cli, args, run_names, known)
         heads = kept_heads(sweep_head(cli.config()), args.head_out)
         if not args.dry_run:
             work.settle(args.target, args.target_timeout)
         remedied: Iterable[Remedied | Unfixed] = ()
         if args.fix:
-            ending = tuple(name for name in rule_names if args.rule or rule_of(name).mended)
+            ending = tuple(name for name in run_names if args.rule or rule_of(name).mended)
             remedied = work.fix(ending, cli.most(args.max_, yes=args.yes))
         with NewBaseline(args.baseline if args.update_baseline else None) as new_baseline:
             converter = RecordConverter(
@@ -120,8 +122,9 @@ def _remember(cli: Invocation, converter: RecordConverter) -> None:
     from jitid.capabilities.sweep import last_sweep
 
     counts = {severity.value: converter.counts[severity] for severity in reversed(Severity)}
-    place = shown_place(cli.config())
-    last_sweep.remember(place, last_sweep.LastSweep(int(time()), counts, not converter.incomplete))
+    last_sweep.remember(
+        shown_place(cli.config()), last_sweep.LastSweep(int(time()), counts, not converter.incomplete)
+    )
 
 
 def chosen_rules(

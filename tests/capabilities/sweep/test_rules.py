@@ -71,6 +71,7 @@ def test_a_finding_can_be_read_and_acted_on(world: World, name: str) -> None:
     CASES[name].reported(world)
     (finding,) = found(world, name)
     assert not finding.summary.endswith(".")
+    assert finding.severity.rank <= rule_of(name).highest.rank
     assert finding.since is None or finding.since <= world.clock.now + 60
     assert json.loads(json.dumps(finding.evidence)) == finding.evidence
     if finding.remedy is None:
