@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import threading
 from pathlib import Path
@@ -756,3 +757,40 @@ def test_completed_checks_are_lines_only_on_request(shell: Shell) -> None:
     text = shell.run("sweep", "--format", "csv").stdout
     assert text.startswith("state,severity,rule,")
     assert text.count("\n") == 2
+
+
+def _crowded(shell: Shell) -> dict[str, dict[str, Any]]:
+    """Make two findings of the rule `duplicate`, about tasks of one name; return them by their subject."""
+    shell.good("config", "set", "sweep_duplicates", "1")
+    for delegator in ("alice", "bob"):
+        shell.good("issue", "--task", "LOAD", "--delegator", delegator, "--kind", "opaque", "--count", "3")
+    findings = {row["subject"]: row for row in found(shell, "--rule", "duplicate")}
+    assert list(findings) == ["agent on user:alice/LOAD", "agent on user:bob/LOAD"]
+    return findings
+
+
+def test_the_remedy_of_a_finding_is_one_command_that_ends_this_finding_alone(shell: Shell) -> None:
+    remedy = _crowded(shell)["agent on user:bob/LOAD"]["remedy"]
+    assert "|" not in remedy
+    words = shlex.split(remedy)
+    assert words[0] == "jitid"
+    assert "would revoke 3 live credentials" in shell.run(*words[1:], "--dry-run").stderr
+    refused = shell.run(*words[1:], "--max", "2")
+    assert (refused.returncode, "--fix was refused" in refused.stderr) == (9, True)
+    assert len(shell.good("list", "--live", "--field", "id").splitlines()) == 6
+    (line,) = shell.good(*words[1:]).splitlines()
+    assert line.startswith("ended\tmedium\tduplicate\tagent on user:bob/LOAD\t")
+    assert set(shell.good("list", "--live", "--field", "delegator").split()) == {"user:alice"}
+    again = shell.run(*words[1:])
+    assert again.returncode == 3
+    assert "jitid: error: no finding has the fingerprint" in again.stderr
+
+
+def test_a_named_finding_is_reported_alone_and_needs_no_rule(shell: Shell) -> None:
+    print_ = _crowded(shell)["agent on user:alice/LOAD"]["fingerprint"]
+    orphans(shell, 1)
+    assert [row["fingerprint"] for row in found(shell, "--finding", print_)] == [print_]
+    assert [row["state"] for row in found(shell, "--finding", print_, "--fix")] == ["ended"]
+    # The finding of the rule `orphaned-task` is not fixed either.
+    tasks = shell.good("list", "--live", "--field", "task", "--field", "delegator").splitlines()
+    assert sorted(set(tasks)) == ["LOAD\tuser:bob", "T0\tuser:alice"]

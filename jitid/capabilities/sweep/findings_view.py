@@ -289,14 +289,19 @@ class RecordConverter:
         sweep: str | None = None,
         known: Container[Finding] = (),
         since: int | None = None,
+        only: str | None = None,
         keep: Callable[[Finding], None] | None = None,
     ) -> None:
-        """Call `keep` with every remaining finding, known or not. Leave out findings from before `since`."""
+        """Call `keep` with every remaining finding, known or not.
+
+        Leave out findings from before `since`, and all but the finding with the fingerprint `only`.
+        """
         self._remedy_of = remedy_of
         self._sweep = sweep or new_run()
         self._fail_on = fail_on
         self._known = known
         self._since = since
+        self._only = only
         self._keep = keep
         self.counts: Counter[str] = Counter()
         """Number of findings of each state, and of each severity among the open ones."""
@@ -329,7 +334,7 @@ class RecordConverter:
         for result in results:
             match result:
                 case Finding():
-                    if self._since is None or result.since is None or result.since >= self._since:
+                    if self._is_selected(result):
                         yield self._open(result)
                 case Coverage():
                     missed = [*result.missed, *self._unfixed_reasons(result.rule)]
@@ -346,6 +351,15 @@ class RecordConverter:
                 case Swept():
                     self.head, self.unsigned = result.head, result.unsigned
                     yield {"summary": self._summary(result)}
+
+    @property
+    def found(self) -> int:
+        """Number of findings: open, known and ended ones."""
+        return sum(self.counts[state] for state in STATES)
+
+    def _is_selected(self, finding: Finding) -> bool:
+        late = self._since is None or finding.since is None or finding.since >= self._since
+        return late and self._only in (None, finding.fingerprint)
 
     @property
     def incomplete(self) -> bool:

@@ -29,7 +29,10 @@ class LastSweep(Record):
 
 
 def remember(location: str, sweep: LastSweep) -> None:
-    """Write the record of a sweep of the ledger or authority `location`. A failure is ignored: the sweep itself counts."""
+    """Write the record of a sweep of the ledger or authority `location`.
+
+    A failure is ignored: the sweep itself counts.
+    """
     path = _path(location)
     document = {
         "place": location,

@@ -152,6 +152,8 @@ def _selected(
 
 
 def _is_selected(operation: ops.ForeseeFix | ops.Fix, finding: Finding) -> bool:
+    if operation.finding is not None and finding.fingerprint != operation.finding:
+        return False
     late = operation.since is None or finding.since is None or finding.since >= operation.since
     return late and (operation.known is None or finding not in operation.known)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jitid.capabilities.sweep.operations import RULE
+from jitid.capabilities.sweep.operations import FINGERPRINT, RULE
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.model.survey import Totals
@@ -71,6 +71,7 @@ class SweepCommand(Verb):
         absent="high",
     )
     since: int | None = opt(TIME, "--since", help="Only findings that began at TIME or later.")
+    finding: str | None = opt(FINGERPRINT, "--finding", help="Only the finding with this fingerprint.")
     baseline: str | None = opt(FILE, "--baseline", help="Do not count the known findings in FILE.")
     update_baseline: bool = flag("--update-baseline", help="Write the findings to the baseline.")
     fix: bool = flag("--fix", help="Revoke orphaned and leaked credentials.")

@@ -29,6 +29,7 @@ from jitid.errors import (
     ExitStatus,
     IntegrityError,
     JitidError,
+    NotFoundError,
     OutputError,
     PartialError,
     RefusedError,
@@ -79,7 +80,9 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
             work.settle(args.target, args.target_timeout)
         remedied: Iterable[Remedied | Unfixed] = ()
         if args.fix:
-            ending = tuple(name for name in run_names if args.rule or rule_of(name).mended)
+            # A finding that is named needs no further consent by --rule.
+            named = args.rule or args.finding is not None
+            ending = tuple(name for name in run_names if named or rule_of(name).mended)
             remedied = work.fix(ending, cli.most(args.max_, yes=args.yes))
         with NewBaseline(args.baseline if args.update_baseline else None) as new_baseline:
             converter = RecordConverter(
@@ -88,6 +91,7 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
                 sweep=work.name,
                 known=known,
                 since=args.since,
+                only=args.finding,
                 keep=new_baseline.add,
             )
             unfinished = iter(remedied)
@@ -105,13 +109,19 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
                 finally:
                     work.warn_of_ended()
                 raise
-            # Findings that --since hides were not searched for, so they stay in the baseline.
-            new_baseline.finish(converter.complete if args.since is None else {})
+            # Findings that --since or --finding hides were not searched for, so they stay in the baseline.
+            is_whole = args.since is None and args.finding is None
+            new_baseline.finish(converter.complete if is_whole else {})
         if work.ended:
             work.settle()
-        if not (args.rule or args.skip or args.since is not None):
+        if is_whole and not (args.rule or args.skip or args.dry_run):
             _remember(cli, converter)
         kept_head = _keep_head(cli, converter, args.head_out)
+        if args.finding is not None and not (converter.found or converter.incomplete):
+            raise NotFoundError(
+                f"no finding has the fingerprint {args.finding}; nothing was revoked",
+                "it was fixed, or its severity or subject has changed; to list findings: jitid sweep",
+            )
         _conclude(cli, converter, kept_head, undone=work.undone)
 
 
@@ -335,6 +345,7 @@ class Work:
             limits=self._limits,
             since=self._args.since,
             known=self._known,
+            finding=self._args.finding,
             accept_clock=cli.accept_clock,
         )
         with self._waiting("counting the credentials that --fix would revoke"):
@@ -367,6 +378,7 @@ class Work:
                 sweep=self.name,
                 since=self._args.since,
                 known=self._known,
+                finding=self._args.finding,
                 most=max_count,
                 targets=self._args.target,
                 target_timeout=_share(self._args.target_timeout),
