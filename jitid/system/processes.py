@@ -19,10 +19,15 @@ _STARTED = 19
 # Fields 3 and 22 of /proc/PID/stat (proc_pid_stat(5)), counted from the first field after the name in parentheses.
 
 
+def host_name() -> str:
+    """Return the name of this machine."""
+    return os.uname().nodename
+
+
 def this_process(*, kept: bool = False, renews_until: int = 0) -> Process:
     """Return this process in the form that the ledger records."""
     started = 0 if _has_own_time() else (_stat(os.getpid()) or ("", 0))[1]
-    return Process(os.uname().nodename, _boot(), _namespace(), os.getpid(), started, kept, renews_until)
+    return Process(host_name(), _boot(), _namespace(), os.getpid(), started, kept, renews_until)
 
 
 def liveness(process: Process, observer: Process) -> Liveness:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import threading
@@ -647,7 +648,7 @@ def test_a_head_that_cannot_be_signed_is_reported(shell: Shell) -> None:
         path.unlink()
     done = shell.run("sweep")
     assert done.returncode == 11, done.stderr
-    assert "warning: the signed audit head was not saved: the signing key" in done.stderr
+    assert "warning: the signed audit head was not saved: cannot read the signing key" in done.stderr
     assert not (shell.ledger / folder.VERIFIED).exists()
     # Without the rule `audit-gap`, the sweep needs no head.
     done = shell.run("sweep", "--skip", "audit-gap")
@@ -794,3 +795,20 @@ def test_a_named_finding_is_reported_alone_and_needs_no_rule(shell: Shell) -> No
     # The finding of the rule `orphaned-task` is not fixed either.
     tasks = shell.good("list", "--live", "--field", "task", "--field", "delegator").splitlines()
     assert sorted(set(tasks)) == ["LOAD\tuser:bob", "T0\tuser:alice"]
+
+
+def test_reports_and_findings_name_the_host(shell: Shell) -> None:
+    host = os.uname().nodename
+    issued(shell, "T1")
+    assert document(shell.good("sweep", "--format", "json"))["summary"]["host"] == host
+    assert json.loads(shell.good("sweep", "--format", "jsonl").splitlines()[-1])["summary"]["host"] == host
+    sarif = json.loads(shell.good("sweep", "--format", "sarif"))
+    assert sarif["runs"][0]["invocations"][0]["machine"] == host
+    assert f"\nhost {host}\n" in shell.good("sweep", "--format", "table")
+    (shell.home / "empty").touch()
+    assert json.loads(shell.good("scan", "empty", "--format", "json"))["summary"]["host"] == host
+    assert f"\nhost {host}\n" in shell.good("scan", "empty", "--format", "table")
+    assert json.loads(shell.good("report", "--format", "json"))["host"] == host
+    assert re.search(rf"^host +{re.escape(host)}$", shell.good("report", "--format", "table"), re.MULTILINE)
+    for verb in ("sweep", "report"):
+        assert host not in shell.good(verb, "--format", "prometheus")

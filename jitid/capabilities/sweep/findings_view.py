@@ -95,6 +95,8 @@ class Summary(TypedDict):
     sweep: str
     at: str
     """The time of the sweep, RFC 3339."""
+    host: str | None
+    """The name of the machine on which the command ran."""
     live: int
     """Number of live credentials."""
     open: int
@@ -286,6 +288,7 @@ class RecordConverter:
         fail_on: Severity,
         remedy_of: Callable[[Finding], str | None],
         *,
+        host: str | None = None,
         sweep: str | None = None,
         known: Container[Finding] = (),
         since: int | None = None,
@@ -297,6 +300,7 @@ class RecordConverter:
         Leave out findings from before `since`, and all but the finding with the fingerprint `only`.
         """
         self._remedy_of = remedy_of
+        self._host = host
         self._sweep = sweep or new_run()
         self._fail_on = fail_on
         self._known = known
@@ -423,6 +427,7 @@ class RecordConverter:
         return {
             "sweep": self._sweep,
             "at": format_time(swept.at),
+            "host": self._host,
             "live": swept.live,
             "open": self.counts["open"],
             "known": self.counts["known"],

@@ -39,6 +39,7 @@ from jitid.errors import (
 from jitid.formats.display import Display
 from jitid.system import output, time_limit
 from jitid.system.output_place import check_output
+from jitid.system.processes import host_name
 from jitid.values.record import Record
 from jitid.values.text import number_of
 
@@ -88,6 +89,7 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
             converter = RecordConverter(
                 Severity(args.fail_on),
                 remedy_of(cli),
+                host=host_name(),
                 sweep=work.name,
                 known=known,
                 since=args.since,
