@@ -319,8 +319,8 @@ class RecordConverter:
         """For each examined rule, whether its coverage is complete."""
         self._unfixed: Counter[tuple[str, str]] = Counter()
         """Number of findings that --fix could not end, by rule and reason."""
-        self.head: str | None = None
-        self.unsigned: str | None = None
+        self.swept: Swept | None = None
+        """The last result."""
 
     def records(
         self, remedied: Iterable[Remedied | Unfixed], results: Iterable[Finding | Coverage | Swept]
@@ -353,7 +353,7 @@ class RecordConverter:
                         }
                     }
                 case Swept():
-                    self.head, self.unsigned = result.head, result.unsigned
+                    self.swept = result
                     yield {"summary": self._summary(result)}
 
     @property

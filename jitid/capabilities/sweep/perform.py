@@ -64,7 +64,7 @@ def sweep(context: Context, operation: ops.Sweep) -> Iterator[Finding | Coverage
                 head = audit_log.signed_head(snapshot, names, audit_log.signer_of(snapshot, context.keyring))
             except JitidError as error:
                 unsigned = error.message
-        yield Swept(rule_context.now, rule_context.census()[0], head, unsigned)
+        yield Swept(rule_context.now, rule_context.census()[0], head, unsigned, names.issuer)
 
 
 def _record_expiry(context: Context, operation: ops.Sweep) -> str | None:

@@ -34,7 +34,7 @@ def status(cli: Invocation, args: commands.StatusCommand) -> None:
         _show_nothing(cli, args)
         return
     found = authority.perform(ShowStatus(soon=args.soon))
-    swept = None if found.own else last_sweep.recall(shown_place(config))
+    swept = None if found.own else last_sweep.recall(shown_place(config), found.issuer)
     row: dict[str, Any] = {
         **{name: getattr(found, name) for name in args.view.fields if hasattr(found, name)},
         "next_expiry": optional_time(found.next_expiry),

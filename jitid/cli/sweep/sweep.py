@@ -116,7 +116,7 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
             new_baseline.finish(converter.complete if is_whole else {})
         if work.ended:
             work.settle()
-        if is_whole and not (args.rule or args.skip or args.dry_run):
+        if is_whole and not (args.rule or args.skip or args.target or args.dry_run):
             _remember(cli, converter)
         kept_head = _keep_head(cli, converter, args.head_out)
         if args.finding is not None and not (converter.found or converter.incomplete):
@@ -129,14 +129,14 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
 
 def _remember(cli: Invocation, converter: RecordConverter) -> None:
     """Record the outcome for `jitid status`."""
-    from time import time
-
     from jitid.capabilities.sweep import last_sweep
 
+    swept = converter.swept
+    if swept is None or swept.issuer is None:
+        return
     counts = {severity.value: converter.counts[severity] for severity in reversed(Severity)}
-    last_sweep.remember(
-        shown_place(cli.config()), last_sweep.LastSweep(int(time()), counts, not converter.incomplete)
-    )
+    outcome = last_sweep.LastSweep(swept.issuer, swept.at, counts, not converter.incomplete)
+    last_sweep.remember(shown_place(cli.config()), outcome)
 
 
 def chosen_rules(
@@ -212,8 +212,9 @@ class _KeptHead(Record):
 def _keep_head(cli: Invocation, converter: RecordConverter, head_out: str | None) -> _KeptHead:
     """Store the signed head of a complete chain, and warn of each place that does not have it."""
     own_path = sweep_head(cli.config())
-    if converter.head is None:
-        reason = converter.unsigned
+    swept = converter.swept
+    head, reason = (None, None) if swept is None else (swept.head, swept.unsigned)
+    if head is None:
         if head_out is not None:
             explanation = (
                 reason or "the audit chain was not verified completely, or a kept head is unreadable"
@@ -225,7 +226,7 @@ def _keep_head(cli: Invocation, converter: RecordConverter, head_out: str | None
     remembered = True
     if own_path is not None:
         try:
-            keep_own_head(own_path, converter.head)
+            keep_own_head(own_path, head)
         except OutputError as error:
             remembered = head_out is not None
             advice = (
@@ -236,7 +237,7 @@ def _keep_head(cli: Invocation, converter: RecordConverter, head_out: str | None
                 f"audit log or an older copy{advice}"
             )
     if head_out is not None:
-        keep_head(head_out, converter.head)
+        keep_head(head_out, head)
     return _KeptHead(True, remembered)
 
 
