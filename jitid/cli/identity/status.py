@@ -1,4 +1,4 @@
-"""`jitid status`: what is live and what needs attention. And `jitid whoami`: the caller and its powers."""
+"""`jitid status`: live credentials and open work. And `jitid whoami`: the caller and its powers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, open_if_there, shown_place
-from jitid.capabilities.inventory.status_operations import LedgerStatus, ShowStatus
+from jitid.capabilities.inventory.status_operations import ATTENTION, LedgerStatus, ShowStatus
 from jitid.capabilities.sweep import last_sweep
 from jitid.cli.invocation import Invocation
 from jitid.errors import JitidError
@@ -37,6 +37,8 @@ def status(cli: Invocation, args: commands.StatusCommand) -> None:
     swept = None if found.own else last_sweep.recall(shown_place(config), found.issuer)
     row: dict[str, Any] = {
         **{name: getattr(found, name) for name in args.view.fields if hasattr(found, name)},
+        # The counts of what needs attention are unknown to a caller without a role.
+        **dict.fromkeys(ATTENTION if found.own else ()),
         "next_expiry": optional_time(found.next_expiry),
         "swept_at": None if swept is None else format_time(swept.at),
         "findings": None if swept is None else dict(swept.findings),
@@ -51,10 +53,10 @@ def status(cli: Invocation, args: commands.StatusCommand) -> None:
 
 def _show_nothing(cli: Invocation, args: commands.StatusCommand) -> None:
     """Show that there is no ledger yet."""
-    place = shown_place(cli.config())
-    row: dict[str, Any] = {**dict.fromkeys(args.view.fields), "ledger": place, "live": 0, "next": _FIRST}
+    location = shown_place(cli.config())
+    row: dict[str, Any] = {**dict.fromkeys(args.view.fields), "ledger": location, "live": 0, "next": _FIRST}
     if cli.by_eye() and cli.format is None:
-        _write([("ledger", f"{place}: none yet; the first issue creates it"), ("next", _FIRST)])
+        _write([("ledger", f"{location}: none yet; the first issue creates it"), ("next", _FIRST)])
     else:
         cli.show_row(args.view, row)
 
@@ -180,5 +182,4 @@ def _parent(cli: Invocation) -> dict[str, Any]:
         "agent": credential.agent,
         "task": credential.task,
         "expires_at": format_time(credential.expires_at),
-        "issuer": None,
     }
