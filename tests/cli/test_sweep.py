@@ -690,7 +690,7 @@ def test_a_fix_that_breaks_off_says_what_has_ended(shell: Shell, tmp_path: Path)
         if done.returncode in (5, 7):
             assert ended == 0, done.stderr
         elif done.returncode == 9:
-            assert f"it had ended {ended} " in done.stderr
+            assert f"it had revoked {ended} " in done.stderr
             assert len([row for row in done.stdout.splitlines() if row.startswith("ended\t")]) == ended
         verified(victim)
         overdue(victim, "T0")
