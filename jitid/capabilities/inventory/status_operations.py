@@ -8,7 +8,7 @@ from jitid.values.field_types import number
 from jitid.values.record import Record
 
 ATTENTION = ("leaked", "standing", "unsettled", "approvals")
-"""The counts of what needs attention, which only a caller with a role gets."""
+"""The counts of open work, which only a caller with a role gets."""
 
 
 class LedgerStatus(Record):
@@ -38,7 +38,7 @@ class LedgerStatus(Record):
 
 
 class ShowStatus(Operation["LedgerStatus"]):
-    """Count what is live, what expires soon, and what needs attention."""
+    """Count live credentials, credentials that expire soon, and open work."""
 
     roles = ("responder", "auditor", "sweeper", "admin")
     for_own = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from jitid.capabilities.sweep.finding import SEVERITIES, Severity
 from jitid.capabilities.sweep.findings_view import FindingRow, SweptRow, SweptRows
@@ -16,6 +17,8 @@ from jitid.capabilities.sweep.rules import NAMES, rule_of
 MAX_HELD = 10_000
 """Maximum number of findings that are held back. With more, those of the last rule keep the place of their rule."""
 
+_ROWS = 512
+"""Number of positions that are kept: more than there are rules and severities."""
 _Position = tuple[int, int]
 """The position of a finding, to sort by it: its severity, then its rule."""
 
@@ -64,14 +67,16 @@ def _due(held: list[FindingRow], limit: _Position | None) -> Iterator[FindingRow
 
 
 def _position_of(row: FindingRow) -> _Position:
-    return _position(Severity(row["severity"]), row["rule"])
+    return _position(row["severity"], row["rule"])
 
 
+@lru_cache(_ROWS)
 def _highest(rule: str) -> _Position:
     """Return the first position that a finding of a rule may have."""
     # An authority of another version may have further rules.
     return _position(rule_of(rule).highest if rule in NAMES else Severity.INFO, rule)
 
 
-def _position(severity: Severity, rule: str) -> _Position:
-    return len(SEVERITIES) - severity.rank, NAMES.index(rule) if rule in NAMES else len(NAMES)
+@lru_cache(_ROWS)
+def _position(severity: str, rule: str) -> _Position:
+    return len(SEVERITIES) - Severity(severity).rank, NAMES.index(rule) if rule in NAMES else len(NAMES)

@@ -37,7 +37,7 @@ def status(cli: Invocation, args: commands.StatusCommand) -> None:
     swept = None if found.own else last_sweep.recall(shown_place(config), found.issuer)
     row: dict[str, Any] = {
         **{name: getattr(found, name) for name in args.view.fields if hasattr(found, name)},
-        # The counts of what needs attention are unknown to a caller without a role.
+        # The counts of open work are unknown to a caller without a role.
         **dict.fromkeys(ATTENTION if found.own else ()),
         "next_expiry": optional_time(found.next_expiry),
         "swept_at": None if swept is None else format_time(swept.at),
