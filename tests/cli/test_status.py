@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -104,10 +105,10 @@ def test_before_the_first_sweep_it_advises_one(shell: Shell) -> None:
 def test_an_old_sweep_is_repeated(shell: Shell) -> None:
     issued(shell)
     shell.good("sweep")
-    aged(shell, DAY - 60)
+    aged(shell, DAY - 3_600)
     assert next_of(shell) == "jitid list --live"
-    aged(shell, 120)
-    assert "sweep      1d ago: no findings\n" in text(shell)
+    aged(shell, 7_200)
+    assert re.search(r"^sweep +1d\w+ ago: no findings$", text(shell), re.MULTILINE)
     assert next_of(shell) == "jitid sweep"
 
 
@@ -117,7 +118,7 @@ def test_severe_findings_come_before_everything_but_leaks_and_approvals(shell: S
     assert shell.run("sweep").returncode == 10
     found = status(shell)
     assert found["findings"] == {"critical": 0, "high": 1, "medium": 0, "low": 0, "info": 0}
-    assert "sweep      0s ago: 1 high\n" in text(shell)
+    assert re.search(r"^sweep +\w+ ago: 1 high$", text(shell), re.MULTILINE)
     assert next_of(shell) == "jitid sweep"
     shell.good("sweep", "--fix")
     assert status(shell)["findings"]["high"] == 0
@@ -175,7 +176,7 @@ def test_a_live_credential_and_an_empty_ledger(shell: Shell) -> None:
 
 
 def test_expiry_is_counted_within_the_stated_time(shell: Shell) -> None:
-    issued(shell, "T1", "--ttl", "2m")
+    issued(shell, "T1", "--ttl", "10m")
     issued(shell, "T2", "--ttl", "30m")
     assert [status(shell, *words)["expiring"] for words in ((), ("--soon", "1m"), ("--soon", "1h"))] == [
         1,
@@ -230,7 +231,7 @@ def test_an_incomplete_sweep_is_recorded_as_such(shell: Shell) -> None:
     issued(shell)
     edit(shell.ledger, "INSERT INTO process SELECT max(id), 'elsewhere', 'b', 1, 1, 1, 0, 0 FROM identity")
     assert shell.run("sweep").returncode == 11
-    assert "sweep      0s ago: no findings; incomplete\n" in text(shell)
+    assert re.search(r"^sweep +\w+ ago: no findings; incomplete$", text(shell), re.MULTILINE)
 
 
 def test_a_sweep_that_fails_keeps_the_record_before(shell: Shell) -> None:
