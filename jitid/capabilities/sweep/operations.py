@@ -42,7 +42,8 @@ def _rules() -> Sequence[str]:
 FINGERPRINT = pattern(
     "[0-9a-f]{16}",
     "the fingerprint of a finding: 16 hexadecimal digits",
-    hint="to list them: jitid sweep --field fingerprint",
+    "FINGERPRINT",
+    hint="to list them: jitid sweep --field fingerprint --field summary",
 )
 RULE = texts(_rule, "RULE", {"maxLength": 64}, words=_rules)
 """The name of a rule."""
