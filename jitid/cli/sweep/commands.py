@@ -48,9 +48,10 @@ class SweepCommand(Verb):
     """Find credentials that should not be live; --fix revokes.
 
     A sweep records expired credentials, and retries open revocations at targets. Only --fix changes more: it
-    revokes orphaned and leaked credentials, and findings that --rule or --finding names. Exit status 10: findings at or above --fail-on are left; 11: the sweep is incomplete. --list-rules explains the rules.
-    --format also accepts sarif, prometheus and html. In a pipe, --verbose adds completed checks, and --quiet hides
-    `info` findings.
+    revokes orphaned and leaked credentials, and findings that --rule or --finding names. Exit status 10: findings
+    at or above --fail-on are left; 11: the sweep is incomplete. --list-rules explains the rules. --format also
+    accepts sarif, prometheus and html. In a pipe, --verbose adds completed checks, and --quiet hides `info`
+    findings.
     """
 
     verb = "sweep"
