@@ -66,25 +66,25 @@ __jitid_table() {
         verbs='install show'
         ;;
     'run')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --may-audience+=nothing --may-act+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing --secret+=nothing $everywhere"
+        options="--task|-t=tasks --delegator|-d=delegators --delegator-token-file=files --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --may-audience+=nothing --may-act+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --env=nothing --file=folders --on-exit=:revoke,keep --grace=nothing --wait=nothing --secret+=nothing $everywhere"
         arguments='command+'
         ;;
     'issue')
-        options="--task=tasks --delegator=delegators --delegator-token-file=files --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --may-audience+=nothing --may-act+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out=files --count=nothing --from-file=files --yes --dry-run --as-of=nothing --wait=nothing --public-key=files --field+=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret,may_audience,may_act $everywhere"
+        options="--task|-t=tasks --delegator|-d=delegators --delegator-token-file=files --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --may-audience+=nothing --may-act+=nothing --may-kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --ttl=nothing --purpose=nothing --sensitivity=:low,moderate,high,critical --deadline=nothing --parent-file=files --detail+=nothing --allow-narrower --out|-o=files --count=nothing --from-file=files --yes|-y --dry-run|-n --as-of=nothing --wait=nothing --public-key=files --field+=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret,may_audience,may_act $everywhere"
         ;;
     'renew')
-        options="--token-file=files --ttl=nothing --allow-narrower --out=files --field+=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret,may_audience,may_act $everywhere"
+        options="--token-file=files --ttl=nothing --allow-narrower --out|-o=files --field+=:token,id,jti,task,agent,delegator,delegator_proof,parent,depth,kind,sensitivity,scopes,audiences,issued_at,expires_at,delegator_state,template,secret,may_audience,may_act $everywhere"
         ;;
     'verify')
         options="--audience+=nothing --status-list=files --jwks=files --published=folders --issuer=nothing $everywhere"
         arguments='files'
         ;;
     'list')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --state=:pending,active,expired,revoked,retired,superseded,open,overdue,ended --live --unsettled --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,credential,oidc,parent --scope=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --tree --as=:mermaid,dot --by=:task --process=:alive,gone,unknown --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit=nothing --after=ids --format=:table,tsv,json,jsonl,csv,mermaid,dot --field+=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,delegated,left $everywhere"
+        options="--task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --state=:pending,active,expired,revoked,retired,superseded,open,overdue,ended --live --unsettled --sensitivity=:low,moderate,high,critical --proof=:asserted,os-user,credential,oidc,parent --scope|-s=nothing --audience=nothing --purpose=nothing --id=ids --parent=ids --depth=nothing --signed-by=keys --since=nothing --until=nothing --expires-before=nothing --expires-after=nothing --tree --as=:mermaid,dot --by=:task --process=:alive,gone,unknown --sort=:issued_at,expires_at,task,agent,delegator,depth,id,-issued_at,-expires_at,-task,-agent,-delegator,-depth,-id --limit|-l=nothing --after=ids --format=:table,tsv,json,jsonl,csv,mermaid,dot --field+=:id,jti,task,agent,delegator,delegated_by,delegator_proof,kind,state,sensitivity,scopes,audiences,purpose,depth,parent,issued_at,expires_at,ended_at,signed_by,process,delegator_state,delegated,left $everywhere"
         arguments='ids+'
         ;;
     'inspect')
-        options="--task=tasks --why --event=nothing --field+=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process,template,at_target,revocation_list,delegated,may_kind,token_use,may_audience,may_act $everywhere"
+        options="--task|-t=tasks --why --event=nothing --field+=:active,reason,state,sub,act,chain,scope,aud,iss,exp,iat,nbf,jti,client_id,token_type,txn,delegator_proof,delegator_state,authorization_details,id,parent,depth,kind,sensitivity,purpose,task,descendants,live_descendants,last_used_at,scopes_used,decision,ended,kid,process,template,at_target,revocation_list,delegated,may_kind,token_use,may_audience,may_act $everywhere"
         arguments='ids/files'
         ;;
     'status')
@@ -94,10 +94,10 @@ __jitid_table() {
         options="--field+=:caller,delegator,proof,roles,agent,task,expires_at,ledger,issuer,confinement,reason $everywhere"
         ;;
     'sweep')
-        options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --target+=nothing --target-timeout=nothing --fail-on=:info,low,medium,high,critical --since=nothing --baseline=files --update-baseline --fix --dry-run --max=nothing --yes --out=files --head-out=files --canary --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field+=:state,severity,rule,subject,since,credentials,summary,remedy,event,ended_at,ended_credentials,sweep,proof,offline_until,fingerprint,evidence $everywhere"
+        options="--rule+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --skip+=:orphaned-task,orphaned-parent,orphaned-process,orphaned-delegator,pending,leaked-live,renewed-twice,revoked-live,revocation-stuck,orphaned-untracked,offline-valid,expired-unretired,standing,duplicate,sprawl,unproved-delegator,ownerless,review-overdue,standing-access,over-privileged,policy-drift,never-used,over-scoped,orphaned-ledger-only,key-overdue,canary,audit-gap,clock --target+=nothing --target-timeout=nothing --fail-on=:info,low,medium,high,critical --since=nothing --baseline=files --update-baseline --fix --dry-run|-n --max=nothing --yes|-y --out|-o=files --head-out=files --canary --list-rules --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field+=:state,severity,rule,subject,since,credentials,summary,remedy,event,ended_at,ended_credentials,sweep,proof,offline_until,fingerprint,evidence $everywhere"
         ;;
     'report')
-        options="--at=nothing --days=nothing --out=files --format=:table,tsv,json,jsonl,csv,html,prometheus --field+=:issued,identities,live,live_identities,tasks,tasks_open,tasks_overdue,tasks_ended,delegators,agents,agents_registered $everywhere"
+        options="--at=nothing --days=nothing --out|-o=files --format=:table,tsv,json,jsonl,csv,html,prometheus --field+=:issued,identities,live,live_identities,tasks,tasks_open,tasks_overdue,tasks_ended,delegators,agents,agents_registered $everywhere"
         ;;
     'doctor')
         options="--field+=:check,status,detail,repair $everywhere"
@@ -107,38 +107,38 @@ __jitid_table() {
         arguments='nothing+'
         ;;
     'schedule systemd')
-        options="--every=nothing --name=nothing --out=folders $everywhere"
+        options="--every=nothing --name=nothing --out|-o=folders $everywhere"
         arguments='nothing+'
         ;;
     'trace')
-        options="--revoke --reason=nothing --dry-run --max=nothing --yes --field+=:match,proof,id,jti,kind,task,task_state,purpose,agent,delegator,chain,state,active,reason,issued_at,age,expires_at,ended_at,ended_by,ended_reason,descendants,live_descendants,audiences,honoured_by,honoured_until,occurrences,revoke $everywhere"
+        options="--revoke --reason=nothing --dry-run|-n --max=nothing --yes|-y --field+=:match,proof,id,jti,kind,task,task_state,purpose,agent,delegator,chain,state,active,reason,issued_at,age,expires_at,ended_at,ended_by,ended_reason,descendants,live_descendants,audiences,honoured_by,honoured_until,occurrences,revoke $everywhere"
         arguments='ids/files'
         ;;
     'scan')
-        options="--git --commits+=nothing --unreachable --staged --install-hook --only+=:opaque,jwt,certificate,private-key,adopted --no-ignore --one-file-system --fail-on=:info,low,medium,high,critical --report --source=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --out=files --rules=:gitleaks,kingfisher,betterleaks --authority=nothing --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field+=:state,severity,rule,subject,summary,remedy,path,line,commit,inside,match,proof,jti,id,kind,agent,task,delegator,chain,life,fingerprint $everywhere"
+        options="--git --commits+=nothing --unreachable --staged --install-hook --only+=:opaque,jwt,certificate,private-key,adopted --no-ignore --one-file-system --fail-on=:info,low,medium,high,critical --report --source=nothing --revoke --reason=nothing --dry-run|-n --max=nothing --yes|-y --out|-o=files --rules=:gitleaks,kingfisher,betterleaks --authority=nothing --format=:table,tsv,json,jsonl,csv,sarif,prometheus,html --field+=:state,severity,rule,subject,summary,remedy,path,line,commit,inside,match,proof,jti,id,kind,agent,task,delegator,chain,life,fingerprint $everywhere"
         arguments='files+'
         ;;
     'leak add')
-        options="--source=nothing --at=nothing --revoke --reason=nothing --dry-run --max=nothing --yes --from=files --report-format=:gitleaks,kingfisher,betterleaks,trufflehog,sarif --field+=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers $everywhere"
+        options="--source=nothing --at=nothing --revoke --reason=nothing --dry-run|-n --max=nothing --yes|-y --from=files --report-format=:gitleaks,kingfisher,betterleaks,trufflehog,sarif --field+=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers $everywhere"
         arguments='files'
         ;;
     'leak close')
-        options="--reason=nothing --yes --field+=:closed,already,valid,living,event $everywhere"
+        options="--reason=nothing --yes|-y --field+=:closed,already,valid,living,event $everywhere"
         arguments='leaks+'
         ;;
     'leak list')
-        options="--open --valid --source=nothing --task=tasks --since=nothing --until=nothing --limit=nothing --field+=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers $everywhere"
+        options="--open --valid --source=nothing --task|-t=tasks --since=nothing --until=nothing --limit|-l=nothing --field+=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers $everywhere"
         ;;
     'leak show')
         options="--timeline --format=:table,tsv,json,jsonl,csv,markdown --field+=:leak,id,jti,task,agent,delegator,kind,source,reported_at,added_at,state,valid,dead_at,exposure,offline_until,proved_at,closed_at,successors,delegated,lives_until,places,place,refused_since,accepted_until,exposure_verifiers,reason,purpose,chain,issued_at,expires_at,added_by,event,ended_by,ended_reason,ended_event,closed_by,closed_reason,closed_event,revoke,sightings $everywhere"
         arguments='leaks+'
         ;;
     'revoke')
-        options="--task+=tasks --delegator+=delegators --agent+=agents --tree+=ids --token-file+=files --ids-file=files --reason=nothing --dry-run --max=nothing --yes --wait=nothing --field+=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
+        options="--task|-t+=tasks --delegator|-d+=delegators --agent|-a+=agents --tree+=ids --token-file+=files --ids-file=files --reason=nothing --dry-run|-n --max=nothing --yes|-y --wait=nothing --field+=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='ids+'
         ;;
     'retire')
-        options="--reason=nothing --dry-run --wait=nothing --field+=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
+        options="--reason=nothing --dry-run|-n --wait=nothing --field+=:ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='tasks'
         ;;
     'example')
@@ -150,7 +150,7 @@ __jitid_table() {
         arguments='files+'
         ;;
     'policy diff')
-        options="--since=nothing --limit=nothing --exit-code --field+=:change,count,recorded,old,new,old_rules,new_rules,old_granted,new_granted,old_lifetime,new_lifetime,needs,agent,delegator,proof,task,purpose,sensitivity,kind,template,depth,scopes,audiences,ttl,at,reason,event,task_owner $everywhere"
+        options="--since=nothing --limit|-l=nothing --exit-code --field+=:change,count,recorded,old,new,old_rules,new_rules,old_granted,new_granted,old_lifetime,new_lifetime,needs,agent,delegator,proof,task,purpose,sensitivity,kind,template,depth,scopes,audiences,ttl,at,reason,event,task_owner $everywhere"
         arguments='files files'
         ;;
     'policy init')
@@ -166,18 +166,18 @@ __jitid_table() {
         arguments='files+'
         ;;
     'agent advise')
-        options="--days=nothing --policy --task=tasks --limit=nothing --field+=:agent,advice,why,command,state,identities,live,tasks,days,interval,longest_interval,first_issued_at,last_issued_at,run_time_p50,run_time_p95,run_time_longest,concurrency,delegators,delegator,delegated,scopes,scopes_from,audiences,kinds,max_ttl $everywhere"
+        options="--days=nothing --policy --task|-t=tasks --limit|-l=nothing --field+=:agent,advice,why,command,state,identities,live,tasks,days,interval,longest_interval,first_issued_at,last_issued_at,run_time_p50,run_time_p95,run_time_longest,concurrency,delegators,delegator,delegated,scopes,scopes_from,audiences,kinds,max_ttl $everywhere"
         arguments='agents+'
         ;;
     'agent change')
-        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --clear+=:scope,audience,concurrency,may-use --field+=:agent,state,owner,live,review_at,event $everywhere"
+        options="--owner=known --purpose=nothing --scope|-s+=nothing --audience+=nothing --kind|-k+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --clear+=:scope,audience,concurrency,may-use --field+=:agent,state,owner,live,review_at,event $everywhere"
         arguments='records'
         ;;
     'agent list')
-        options="--owner=known --state=:registered,overdue,suspended,unregistered --limit=nothing --after=records --field+=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users $everywhere"
+        options="--owner=known --state=:registered,overdue,suspended,unregistered --limit|-l=nothing --after=records --field+=:agent,state,owner,owner_state,purpose,scopes,beyond,audiences,kinds,max_ttl,concurrency,live,last_issued_at,review_at,registered_at,reviewed_at,suspended_at,suspended_as,unregistered_at,users $everywhere"
         ;;
     'agent register')
-        options="--owner=known --purpose=nothing --scope+=nothing --audience+=nothing --kind+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --review=nothing --max=nothing --yes --field+=:agent,state,owner,live,review_at,event $everywhere"
+        options="--owner=known --purpose=nothing --scope|-s+=nothing --audience+=nothing --kind|-k+=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec --max-ttl=nothing --concurrency=nothing --may-use+=delegators --review=nothing --max=nothing --yes|-y --field+=:agent,state,owner,live,review_at,event $everywhere"
         arguments='agents'
         ;;
     'agent resume')
@@ -193,11 +193,11 @@ __jitid_table() {
         arguments='records'
         ;;
     'agent suspend')
-        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field+=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
+        options="--keep-live --reason=nothing --dry-run|-n --max=nothing --yes|-y --field+=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='records'
         ;;
     'agent unregister')
-        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field+=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
+        options="--keep-live --reason=nothing --dry-run|-n --max=nothing --yes|-y --field+=:agent,state,kept,ended,credentials,identities,matched,tasks,delegators,offline_until,event,dry_run,confirmed,unconfirmed,refused_since,accepted_until $everywhere"
         arguments='records'
         ;;
     'delegator add')
@@ -209,7 +209,7 @@ __jitid_table() {
         arguments='known'
         ;;
     'delegator disable')
-        options="--keep-live --reason=nothing --dry-run --max=nothing --yes --field+=:name,ended,credentials,identities,tasks,offline_until,kept_live,agents,others,requests,grants,access,event,dry_run $everywhere"
+        options="--keep-live --reason=nothing --dry-run|-n --max=nothing --yes|-y --field+=:name,ended,credentials,identities,tasks,offline_until,kept_live,agents,others,requests,grants,access,event,dry_run $everywhere"
         arguments='known'
         ;;
     'delegator enable')
@@ -217,11 +217,11 @@ __jitid_table() {
         arguments='known'
         ;;
     'delegator import')
-        options="--as=:csv,scim,jsonl --full --reason=nothing --dry-run --max=nothing --yes --field+=:people,added,changed,enabled,disabled,missing,staying,ended,credentials,identities,offline_until,agents,requests,grants,access,names,changes,event,dry_run $everywhere"
+        options="--as=:csv,scim,jsonl --full --reason=nothing --dry-run|-n --max=nothing --yes|-y --field+=:people,added,changed,enabled,disabled,missing,staying,ended,credentials,identities,offline_until,agents,requests,grants,access,names,changes,event,dry_run $everywhere"
         arguments='files'
         ;;
     'delegator list')
-        options="--group=nothing --disabled --enabled --after=known --limit=nothing --field+=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at $everywhere"
+        options="--group=nothing --disabled --enabled --after=known --limit|-l=nothing --field+=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at $everywhere"
         ;;
     'delegator show')
         options="--field+=:name,state,sensitivity,entitlements,groups,manager,aliases,external_id,imported,added_at,disabled_at,live,agents,suspended,requests,grants,access $everywhere"
@@ -244,7 +244,7 @@ __jitid_table() {
         arguments='approvals'
         ;;
     'approve list')
-        options="--open --all --group=nothing --limit=nothing --field+=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,left $everywhere"
+        options="--open --all --group=nothing --limit|-l=nothing --field+=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,left $everywhere"
         ;;
     'approve show')
         options="--field+=:approval,state,task,agent,delegator,delegator_proof,kind,sensitivity,scopes,audiences,purpose,ttl,copies,depth,parent,groups,missing,asked_by,asked_at,expires_at,usable_until,delegator_state,task_state,deadline,details,public_key,allow_narrower,process,task_sensitivity,chain,acting,words,reason,rules,policy,event,ended_at,ended_reason,ended_event,identity,grant $everywhere"
@@ -254,11 +254,11 @@ __jitid_table() {
         options="--token-file=files --action=nothing --resource=nothing --context=nothing --audience+=nothing --batch --field+=:decision,reason,rules,scope,identity,jti,agent,delegator,chain,task,action,resource,at,event $everywhere"
         ;;
     'adopt add')
-        options="--owner=known --place=nothing --purpose=nothing --agent=agents --expires=nothing --target=nothing --reference=nothing --sensitivity=:low,moderate,high,critical --prefix=nothing --access-key-id=nothing --file=files --fingerprint=nothing --public-key=files --from-file=files --as=:csv,jsonl --dry-run --field+=:name,id,jti,new,already,unverified,event,dry_run $everywhere"
+        options="--owner=known --place=nothing --purpose=nothing --agent|-a=agents --expires=nothing --target=nothing --reference=nothing --sensitivity=:low,moderate,high,critical --prefix=nothing --access-key-id=nothing --file=files --fingerprint=nothing --public-key=files --from-file=files --as=:csv,jsonl --dry-run|-n --field+=:name,id,jti,new,already,unverified,event,dry_run $everywhere"
         arguments='adopted'
         ;;
     'adopt change')
-        options="--owner=known --place=nothing --purpose=nothing --agent=agents --expires=nothing --target=nothing --reference=nothing --field+=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
+        options="--owner=known --place=nothing --purpose=nothing --agent|-a=agents --expires=nothing --target=nothing --reference=nothing --field+=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
         arguments='adopted+'
         ;;
     'adopt end')
@@ -266,7 +266,7 @@ __jitid_table() {
         arguments='adopted+'
         ;;
     'adopt list')
-        options="--owner=delegators --live --limit=nothing --field+=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
+        options="--owner=delegators --live --limit|-l=nothing --field+=:name,state,owner,owner_state,agent,place,purpose,sensitivity,target,reference,prefix,length,adopted_at,expires_at,ended_at,confirmed_at,proof,id,jti,fingerprint $everywhere"
         ;;
     'adopt probe')
         options="--field+=:name,life,seen $everywhere"
@@ -287,18 +287,18 @@ __jitid_table() {
         arguments='files'
         ;;
     'access grant')
-        options="--role+=:issuer,verifier,responder,sweeper,auditor,admin --audience+=nothing --all-audiences --ttl=nothing --key=files --out=files --field+=:token,id,name,roles,by,issued_at,expires_at,predecessor,event,audiences $everywhere"
+        options="--role+=:issuer,verifier,responder,sweeper,auditor,admin --audience+=nothing --all-audiences --ttl=nothing --key=files --out|-o=files --field+=:token,id,name,roles,by,issued_at,expires_at,predecessor,event,audiences $everywhere"
         arguments='delegators'
         ;;
     'access list')
-        options="--all --name=delegators --limit=nothing --field+=:id,name,roles,state,by,issued_at,expires_at,ends_at,ended_at,predecessor,event,ended_event,audiences,left $everywhere"
+        options="--all --name=delegators --limit|-l=nothing --field+=:id,name,roles,state,by,issued_at,expires_at,ends_at,ended_at,predecessor,event,ended_event,audiences,left $everywhere"
         ;;
     'access revoke')
         options="--reason=nothing --field+=:ended,event $everywhere"
         arguments='access+'
         ;;
     'access rotate')
-        options="--ttl=nothing --overlap=nothing --out=files --field+=:token,id,name,roles,by,issued_at,expires_at,predecessor,event,audiences $everywhere"
+        options="--ttl=nothing --overlap=nothing --out|-o=files --field+=:token,id,name,roles,by,issued_at,expires_at,predecessor,event,audiences $everywhere"
         arguments='access'
         ;;
     'keys ca import')
@@ -306,35 +306,35 @@ __jitid_table() {
         arguments='files'
         ;;
     'keys ca request')
-        options="--out=files $everywhere"
+        options="--out|-o=files $everywhere"
         ;;
     'keys export bundle')
-        options="--out=files --format=:spiffe,jwt,pem,json $everywhere"
+        options="--out|-o=files --format=:spiffe,jwt,pem,json $everywhere"
         ;;
     'keys export crl')
-        options="--lifetime=nothing --out=files --format=:pem,der $everywhere"
+        options="--lifetime=nothing --out|-o=files --format=:pem,der $everywhere"
         ;;
     'keys export jwks')
-        options="--out=files --format=:json $everywhere"
+        options="--out|-o=files --format=:json $everywhere"
         ;;
     'keys export krl')
-        options="--out=files $everywhere"
+        options="--out|-o=files $everywhere"
         ;;
     'keys export ssh')
-        options="--out=files $everywhere"
+        options="--out|-o=files $everywhere"
         ;;
     'keys list')
         options="--field+=:kid,use,algorithm,state,created_at,retired_at,revoked_at,needed_until $everywhere"
         ;;
     'keys revoke')
-        options="--reason=nothing --dry-run --max=nothing --yes --field+=:kid,ended,identities,successor,offline_until,event $everywhere"
+        options="--reason=nothing --dry-run|-n --max=nothing --yes|-y --field+=:kid,ended,identities,successor,offline_until,event $everywhere"
         arguments='keys'
         ;;
     'keys rotate')
         options="--algorithm=:ES256,EdDSA --use=:jws,x509,ssh --transit=nothing --field+=:kid,use,algorithm,retired,event $everywhere"
         ;;
     'publish')
-        options="--dry-run --field+=:file,state,bytes $everywhere"
+        options="--dry-run|-n --field+=:file,state,bytes $everywhere"
         arguments='folders'
         ;;
     'ledger backup')
@@ -349,11 +349,11 @@ __jitid_table() {
         options="--to=folders --issuer=folders --keys --field+=:to,events,credentials,rows,head,event,resumed $everywhere"
         ;;
     'ledger issuer')
-        options="--yes --field+=:issuer,state,until $everywhere"
+        options="--yes|-y --field+=:issuer,state,until $everywhere"
         arguments=':show,set folders'
         ;;
     'ledger prune')
-        options="--rows-after=nothing --evidence-after=nothing --export=folders --dry-run --field+=:before,identities,credentials,rows,event,left,dry_run,evidence_before,exported,kept,cut_event,file $everywhere"
+        options="--rows-after=nothing --evidence-after=nothing --export=folders --dry-run|-n --field+=:before,identities,credentials,rows,event,left,dry_run,evidence_before,exported,kept,cut_event,file $everywhere"
         ;;
     'ledger restore')
         options="--replace --keep-live --expect-head=files --field+=:path,ledger,made_at,events,lost,kept,ended,tasks,access,revoked,retired,trusted,replaced,event $everywhere"
@@ -363,13 +363,13 @@ __jitid_table() {
         options="--field+=:before,after,saved,log $everywhere"
         ;;
     'audit export')
-        options="--out=files --format=:jsonl,syslog $everywhere"
+        options="--out|-o=files --format=:jsonl,syslog $everywhere"
         ;;
     'audit head')
-        options="--out=files --field+=:head $everywhere"
+        options="--out|-o=files --field+=:head $everywhere"
         ;;
     'audit log')
-        options="--operation=nothing --task=tasks --agent=agents --delegator=delegators --by=nothing --rule=nothing --sweep=nothing --trace=nothing --since=nothing --until=nothing --event=nothing --at=nothing --within=nothing --action=nothing --resource=nothing --after=nothing --members --limit=nothing --follow|-f --field+=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members,decision,chain,purpose,action,resource,scope,id,jti,event $everywhere"
+        options="--operation=nothing --task|-t=tasks --agent|-a=agents --delegator|-d=delegators --by=nothing --rule=nothing --sweep=nothing --trace=nothing --since=nothing --until=nothing --event=nothing --at=nothing --within=nothing --action=nothing --resource=nothing --after=nothing --members --limit|-l=nothing --tail=nothing --follow|-f --field+=:seq,at,op,by,task,agent,delegator,count,rules,reason,hash,members,decision,chain,purpose,action,resource,scope,id,jti,event $everywhere"
         ;;
     'audit verify')
         options="--expect-head=files --file=files --field+=:events,members,head $everywhere"
@@ -391,24 +391,24 @@ __jitid_table() {
         arguments=':ledger,remote,remote_ca,remote_credential_file,home,issuer,trust_domain,audience,task,agent,purpose,sensitivity,ttl,task_deadline,overlap,max,max_issue,sweep_standing_low,sweep_standing_moderate,sweep_standing_high,sweep_standing_critical,sweep_duplicates,sweep_identities,sweep_agents_per_person,sweep_pending,sweep_key_age,sweep_asserted,sweep_unused,policy,delegators,timezone,approval_lifetime,approval_patience,recurs_tasks,recurs_days,detail_types,publish_url,publish_lifetime,retain_rows,retain_evidence,timeout,serve_bind,serve_socket,serve_socket_mode,serve_tls_cert,serve_tls_key,serve_public_url,serve_workers,serve_log,serve_connections,serve_requests,serve_threads,serve_rate,serve_body,serve_time,serve_long_time,serve_stop,serve_hung,format,color'
         ;;
     'helper aws')
-        options="--template=nothing --task=tasks --delegator=delegators --agent=agents --scope+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--template=nothing --task|-t=tasks --delegator|-d=delegators --agent|-a=agents --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'helper docker')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         arguments=':get,store,erase,list'
         ;;
     'helper git')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         arguments=':get,store,erase'
         ;;
     'helper kube')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=kinds --scope+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=kinds --scope|-s+=nothing --audience+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'helper pgpass')
-        options="--template=nothing --service=nothing --task=tasks --delegator=delegators --agent=agents --scope+=nothing --ttl=nothing --parent-file=files --out=files $everywhere"
+        options="--template=nothing --service=nothing --task|-t=tasks --delegator|-d=delegators --agent|-a=agents --scope|-s+=nothing --ttl=nothing --parent-file=files --out|-o=files $everywhere"
         ;;
     'helper ssh')
-        options="--task=tasks --delegator=delegators --agent=agents --kind=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope+=nothing --ttl=nothing --parent-file=files $everywhere"
+        options="--task|-t=tasks --delegator|-d=delegators --agent|-a=agents --kind|-k=:jwt,opaque,jwt-svid,x509-svid,ssh-cert,aws-sts,postgres-role,openbao-lease,exec,adopted --scope|-s+=nothing --ttl=nothing --parent-file=files $everywhere"
         ;;
     'mcp')
         options="--token-file=files --most=nothing --rate=nothing --keep --format=:json $everywhere"

@@ -25,7 +25,7 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task --delegator --delegator-token-file --agent --kind --scope --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --env --file --on-exit --grace --wait --secret --out --count --from-file --as-of --public-key --token-file --status-list --jwks --published --issuer --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --as --by --process --sort --limit --after --event --soon --rule --skip --target --target-timeout --fail-on --baseline --max --head-out --at --days --every --name --reason --commits --only --source --rules --authority --from --report-format --tree --ids-file --digest --policy --owner --max-ttl --concurrency --may-use --clear --review --next --entitlement --group --manager --alias --subject --remove-entitlement --remove-group --remove-alias --to --with --for --action --resource --context --place --expires --reference --prefix --access-key-id --fingerprint --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --role --key --overlap --lifetime --algorithm --use --transit --rows-after --evidence-after --export --expect-head --operation --sweep --trace --within --template --service --most --rate --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task -t --delegator -d --delegator-token-file --agent -a --kind -k --scope -s --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --env --file --on-exit --grace --wait --secret --out -o --count --from-file --as-of --public-key --token-file --status-list --jwks --published --issuer --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --as --by --process --sort --limit -l --after --event --soon --rule --skip --target --target-timeout --fail-on --baseline --max --head-out --at --days --every --name --reason --commits --only --source --rules --authority --from --report-format --tree --ids-file --digest --policy --owner --max-ttl --concurrency --may-use --clear --review --next --entitlement --group --manager --alias --subject --remove-entitlement --remove-group --remove-alias --to --with --for --action --resource --context --place --expires --reference --prefix --access-key-id --fingerprint --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --role --key --overlap --lifetime --algorithm --use --transit --rows-after --evidence-after --export --expect-head --operation --sweep --trace --within --tail --template --service --most --rate --shell
     set -l groups '' 'leak' 'schedule' 'policy' 'agent' 'delegator' 'task' 'approve' 'adopt' 'access' 'keys' 'keys export' 'keys ca' 'ledger' 'audit' 'config' 'helper' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -119,23 +119,23 @@ function __jitid_command_line
 end
 
 complete -c jitid -f
-complete -c jitid -n '__jitid_at "*" --config' -l config -r -F -d 'Use FILE as the user\'s configuration'
-complete -c jitid -n '__jitid_at "*" --profile' -l profile -x -d 'Let [profile.NAME] overlay the configuration'
-complete -c jitid -n '__jitid_at "*" --ledger' -l ledger -r -fka '(__fish_complete_directories)' -d 'The folder of ledger and keys'
-complete -c jitid -n '__jitid_at "*" --remote' -l remote -r -fka '(__fish_complete_directories)' -d 'Ask the authority at URL: https://HOST, unix:///PATH'
-complete -c jitid -n '__jitid_at "*" --credential-file' -l credential-file -r -F -d 'The credential to ask it with'
-complete -c jitid -n '__jitid_at "*" --credential-fd' -l credential-fd -x -d 'Read that credential from descriptor N'
-complete -c jitid -n '__jitid_at "*" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "*" --config' -l config -r -F -d 'The user\'s configuration file'
+complete -c jitid -n '__jitid_at "*" --profile' -l profile -x -d 'Profile of the configuration'
+complete -c jitid -n '__jitid_at "*" --ledger' -l ledger -r -fka '(__fish_complete_directories)' -d 'Ledger: a folder or postgresql://'
+complete -c jitid -n '__jitid_at "*" --remote' -l remote -r -fka '(__fish_complete_directories)' -d 'Authority: https:// or unix://'
+complete -c jitid -n '__jitid_at "*" --credential-file' -l credential-file -r -F -d 'Access token for it'
+complete -c jitid -n '__jitid_at "*" --credential-fd' -l credential-fd -x -d 'Read the access token from descriptor N'
+complete -c jitid -n '__jitid_at "*" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat' -d 'table, tsv, json, jsonl, csv'
 complete -c jitid -n '__jitid_at "*" --json' -l json -d 'Same as --format json'
 complete -c jitid -n '__jitid_at "*"' -l field -x -d 'Print this field only; repeatable'
-complete -c jitid -n '__jitid_at "*" --timeout' -l timeout -x -d 'Stop waiting after this time in all'
+complete -c jitid -n '__jitid_at "*" --timeout' -l timeout -x -d 'Limit of all waiting'
 complete -c jitid -n '__jitid_at "*" --no-pager' -l no-pager -d 'Never start a pager'
-complete -c jitid -n '__jitid_at "*" --no-color' -l no-color -d 'No colours, whatever the terminal'
-complete -c jitid -n '__jitid_at "*" --quiet -q' -l quiet -s q -d 'No notes on standard error'
-complete -c jitid -n '__jitid_at "*" --verbose -v' -l verbose -s v -d 'Tell more on standard error'
-complete -c jitid -n '__jitid_at "*" --debug' -l debug -d 'Show where an internal error comes from'
-complete -c jitid -n '__jitid_at "*" --no-input' -l no-input -d 'Never ask a question'
-complete -c jitid -n '__jitid_at "*" --accept-clock' -l accept-clock -d 'Believe a clock that has jumped; audited'
+complete -c jitid -n '__jitid_at "*" --no-color' -l no-color -d 'Print no colours'
+complete -c jitid -n '__jitid_at "*" --quiet -q' -l quiet -s q -d 'Print no notes on standard error'
+complete -c jitid -n '__jitid_at "*" --verbose -v' -l verbose -s v -d 'Print details on standard error'
+complete -c jitid -n '__jitid_at "*" --debug' -l debug -d 'Show the traceback of an internal error'
+complete -c jitid -n '__jitid_at "*" --no-input' -l no-input -d 'Never prompt'
+complete -c jitid -n '__jitid_at "*" --accept-clock' -l accept-clock -d 'Accept a clock that jumped over a day (audited)'
 complete -c jitid -n '__jitid_at "*" --help -h' -l help -s h -d 'Show this help'
 
 # jitid
@@ -145,8 +145,8 @@ complete -c jitid -n '__jitid_at ""' -a renew -d 'Renew a credential: issue a su
 complete -c jitid -n '__jitid_at ""' -a verify -d 'Verify a token: exit 0 if it is valid, 8 if not'
 complete -c jitid -n '__jitid_at ""' -a list -d 'List credentials, delegation trees or tasks'
 complete -c jitid -n '__jitid_at ""' -a inspect -d 'Show everything about a token, an id, a task, an agent or a delegator'
-complete -c jitid -n '__jitid_at ""' -a status -d 'Show what is live, what expires soon, and what needs attention'
-complete -c jitid -n '__jitid_at ""' -a whoami -d 'Show who you are to jitid here, and what you may do'
+complete -c jitid -n '__jitid_at ""' -a status -d 'Show live and expiring credentials, and open problems'
+complete -c jitid -n '__jitid_at ""' -a whoami -d 'Show your identity, roles and powers here'
 complete -c jitid -n '__jitid_at ""' -a sweep -d 'Find credentials that should not be live; --fix revokes'
 complete -c jitid -n '__jitid_at ""' -a report -d 'Report identity sprawl'
 complete -c jitid -n '__jitid_at ""' -a doctor -d 'Check the installation, the ledger, its keys and targets'
@@ -221,7 +221,7 @@ complete -c jitid -n '__jitid_at "task"' -a share -d 'Share a task, so that othe
 
 # jitid approve
 complete -c jitid -n '__jitid_at "approve"' -a deny -d 'Deny an approval request, also after it was granted'
-complete -c jitid -n '__jitid_at "approve"' -a grant -d 'Approve a request: its credential can be issued once'
+complete -c jitid -n '__jitid_at "approve"' -a grant -d 'Grant an approval request, for one issue'
 complete -c jitid -n '__jitid_at "approve"' -a list -d 'List approval requests'
 complete -c jitid -n '__jitid_at "approve"' -a show -d 'Show an approval request with all details for a decision'
 
@@ -271,7 +271,7 @@ complete -c jitid -n '__jitid_at "ledger"' -a vacuum -d 'Return the room of dele
 # jitid audit
 complete -c jitid -n '__jitid_at "audit"' -a export -d 'Write the audit log as JSON lines or syslog messages'
 complete -c jitid -n '__jitid_at "audit"' -a head -d 'Print the signed last link of the audit chain'
-complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events, oldest first'
+complete -c jitid -n '__jitid_at "audit"' -a log -d 'Show audit events'
 complete -c jitid -n '__jitid_at "audit"' -a verify -d 'Check the audit chain, and the ledger\'s rows against it'
 
 # jitid config
@@ -294,12 +294,12 @@ complete -c jitid -n '__jitid_at "completion"' -a install -d 'Install completion
 complete -c jitid -n '__jitid_at "completion"' -a show -d 'Print the completion script of a shell'
 
 # jitid run
-complete -c jitid -n '__jitid_at "run" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
-complete -c jitid -n '__jitid_at "run" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "run" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
+complete -c jitid -n '__jitid_at "run" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
 complete -c jitid -n '__jitid_at "run" --delegator-token-file' -l delegator-token-file -r -F -d 'ID token of the delegator; `-` for stdin'
-complete -c jitid -n '__jitid_at "run" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Agent (default: the program\'s name)'
-complete -c jitid -n '__jitid_at "run" --kind' -l kind -r -fka '(__jitid_ask kinds)' -d 'Kind (default: jwt)'
-complete -c jitid -n '__jitid_at "run"' -l scope -x -d 'Scope; repeatable'
+complete -c jitid -n '__jitid_at "run" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: the program\'s name)'
+complete -c jitid -n '__jitid_at "run" --kind -k' -l kind -s k -r -fka '(__jitid_ask kinds)' -d 'Kind (default: jwt)'
+complete -c jitid -n '__jitid_at "run"' -l scope -s s -x -d 'Scope; repeatable'
 complete -c jitid -n '__jitid_at "run"' -l audience -x -d 'Service; repeatable'
 complete -c jitid -n '__jitid_at "run"' -l may-audience -x -d 'Service to obtain tokens for; repeatable'
 complete -c jitid -n '__jitid_at "run"' -l may-act -x -d 'Let CALLER exchange it for AUD,…; repeatable'
@@ -320,12 +320,12 @@ complete -c jitid -n '__jitid_at "run"' -l secret -x -d 'Further credential: NAM
 complete -c jitid -n '__jitid_read; and test \'run\' = $__jitid_verb' -xa '(__jitid_command_line)'
 
 # jitid issue
-complete -c jitid -n '__jitid_at "issue" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
-complete -c jitid -n '__jitid_at "issue" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "issue" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
+complete -c jitid -n '__jitid_at "issue" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
 complete -c jitid -n '__jitid_at "issue" --delegator-token-file' -l delegator-token-file -r -F -d 'ID token of the delegator; `-` for stdin'
-complete -c jitid -n '__jitid_at "issue" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
-complete -c jitid -n '__jitid_at "issue" --kind' -l kind -r -fka '(__jitid_ask kinds)' -d 'Kind (default: jwt)'
-complete -c jitid -n '__jitid_at "issue"' -l scope -x -d 'Scope; repeatable'
+complete -c jitid -n '__jitid_at "issue" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
+complete -c jitid -n '__jitid_at "issue" --kind -k' -l kind -s k -r -fka '(__jitid_ask kinds)' -d 'Kind (default: jwt)'
+complete -c jitid -n '__jitid_at "issue"' -l scope -s s -x -d 'Scope; repeatable'
 complete -c jitid -n '__jitid_at "issue"' -l audience -x -d 'Service; repeatable'
 complete -c jitid -n '__jitid_at "issue"' -l may-audience -x -d 'Service to obtain tokens for; repeatable'
 complete -c jitid -n '__jitid_at "issue"' -l may-act -x -d 'Let CALLER exchange it for AUD,…; repeatable'
@@ -337,12 +337,12 @@ complete -c jitid -n '__jitid_at "issue" --deadline' -l deadline -x -d 'End of a
 complete -c jitid -n '__jitid_at "issue" --parent-file' -l parent-file -r -F -d 'Token of the parent identity; `-` for stdin'
 complete -c jitid -n '__jitid_at "issue"' -l detail -x -d 'Authorization detail (RFC 9396); repeatable'
 complete -c jitid -n '__jitid_at "issue" --allow-narrower' -l allow-narrower -d 'Issue without refused scopes; report them'
-complete -c jitid -n '__jitid_at "issue" --out' -l out -r -F -d 'Write the token to FILE'
+complete -c jitid -n '__jitid_at "issue" --out -o' -l out -s o -r -F -d 'Write the token to FILE'
 complete -c jitid -n '__jitid_at "issue" --count' -l count -x -d 'Issue N credentials (JSON lines)'
 complete -c jitid -n '__jitid_at "issue" --from-file' -l from-file -r -F -d 'Issue one per JSON line; `-` for stdin'
-complete -c jitid -n '__jitid_at "issue" --yes' -l yes -d 'Issue more than max_issue credentials'
-complete -c jitid -n '__jitid_at "issue" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "issue" --as-of' -l as-of -x -d 'With --dry-run: decide as of TIME (RFC 3339)'
+complete -c jitid -n '__jitid_at "issue" --yes -y' -l yes -s y -d 'Issue more than max_issue credentials'
+complete -c jitid -n '__jitid_at "issue" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "issue" --as-of' -l as-of -x -d 'With --dry-run: decide as of TIME, or a duration ago'
 complete -c jitid -n '__jitid_at "issue" --wait' -l wait -x -d 'Maximum time to wait for an approval'
 complete -c jitid -n '__jitid_at "issue" --public-key' -l public-key -r -F -d 'Public key for a certificate; `-` for stdin'
 complete -c jitid -n '__jitid_at "issue"' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield template\\tfield secret\\tfield may_audience\\tfield may_act\\tfield' -d 'Print this field only; repeatable'
@@ -351,7 +351,7 @@ complete -c jitid -n '__jitid_at "issue"' -l field -r -fka 'token\\tfield id\\tf
 complete -c jitid -n '__jitid_at "renew" --token-file' -l token-file -r -F -d 'Token to renew, replaced in FILE (default: stdin)'
 complete -c jitid -n '__jitid_at "renew" --ttl' -l ttl -x -d 'Lifetime (default: that of the old token)'
 complete -c jitid -n '__jitid_at "renew" --allow-narrower' -l allow-narrower -d 'Renew without refused scopes; report them'
-complete -c jitid -n '__jitid_at "renew" --out' -l out -r -F -d 'Write to FILE, readable by its owner (0600)'
+complete -c jitid -n '__jitid_at "renew" --out -o' -l out -s o -r -F -d 'Write to FILE, readable by its owner (0600)'
 complete -c jitid -n '__jitid_at "renew"' -l field -r -fka 'token\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield issued_at\\tfield expires_at\\tfield delegator_state\\tfield template\\tfield secret\\tfield may_audience\\tfield may_act\\tfield' -d 'Print this field only; repeatable'
 
 # jitid verify
@@ -363,39 +363,39 @@ complete -c jitid -n '__jitid_at "verify" --issuer' -l issuer -x -d 'Without a l
 complete -c jitid -n '__jitid_at "verify"; and test $__jitid_count = 0' -F
 
 # jitid list
-complete -c jitid -n '__jitid_at "list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Only this task'
-complete -c jitid -n '__jitid_at "list" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Only this root delegator, or from agent:NAME'
-complete -c jitid -n '__jitid_at "list" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Only this agent'
-complete -c jitid -n '__jitid_at "list" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'Only this kind'
+complete -c jitid -n '__jitid_at "list" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Only this task'
+complete -c jitid -n '__jitid_at "list" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Only this root delegator, or from agent:NAME'
+complete -c jitid -n '__jitid_at "list" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Only this agent'
+complete -c jitid -n '__jitid_at "list" --kind -k' -l kind -s k -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'Only this kind'
 complete -c jitid -n '__jitid_at "list" --state' -l state -r -fka 'pending\\tstate active\\tstate expired\\tstate revoked\\tstate retired\\tstate superseded\\tstate open\\tstate overdue\\tstate ended\\tstate' -d 'Only this state (see `jitid help list`)'
 complete -c jitid -n '__jitid_at "list" --live' -l live -d 'Only live credentials'
 complete -c jitid -n '__jitid_at "list" --unsettled' -l unsettled -d 'Only ended ones not yet confirmed by their target'
 complete -c jitid -n '__jitid_at "list" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'Only this sensitivity'
 complete -c jitid -n '__jitid_at "list" --proof' -l proof -r -fka 'asserted\\tproof os-user\\tproof credential\\tproof oidc\\tproof parent\\tproof' -d 'Proof: asserted, os-user, credential, parent or oidc'
-complete -c jitid -n '__jitid_at "list" --scope' -l scope -x -d 'Only with exactly this scope'
+complete -c jitid -n '__jitid_at "list" --scope -s' -l scope -s s -x -d 'Only with exactly this scope'
 complete -c jitid -n '__jitid_at "list" --audience' -l audience -x -d 'Only for this audience'
 complete -c jitid -n '__jitid_at "list" --purpose' -l purpose -x -d 'Only tasks with this purpose'
 complete -c jitid -n '__jitid_at "list" --id' -l id -r -fka '(__jitid_ask ids)' -d 'Only this identity or credential'
 complete -c jitid -n '__jitid_at "list" --parent' -l parent -r -fka '(__jitid_ask ids)' -d 'Only children of this identity'
 complete -c jitid -n '__jitid_at "list" --depth' -l depth -x -d 'Only this depth: N delegations from the root'
 complete -c jitid -n '__jitid_at "list" --signed-by' -l signed-by -r -fka '(__jitid_ask keys)' -d 'Only signed by this key'
-complete -c jitid -n '__jitid_at "list" --since' -l since -x -d 'Issued at TIME or later (RFC 3339)'
-complete -c jitid -n '__jitid_at "list" --until' -l until -x -d 'Issued before TIME (RFC 3339)'
-complete -c jitid -n '__jitid_at "list" --expires-before' -l expires-before -x -d 'Expiring before TIME (RFC 3339)'
-complete -c jitid -n '__jitid_at "list" --expires-after' -l expires-after -x -d 'Expiring at TIME or later (RFC 3339)'
+complete -c jitid -n '__jitid_at "list" --since' -l since -x -d 'Issued since TIME, or a duration ago'
+complete -c jitid -n '__jitid_at "list" --until' -l until -x -d 'Issued before TIME, or a duration ago'
+complete -c jitid -n '__jitid_at "list" --expires-before' -l expires-before -x -d 'Expiring before TIME, or within a duration'
+complete -c jitid -n '__jitid_at "list" --expires-after' -l expires-after -x -d 'Expiring at TIME or later, or after a duration'
 complete -c jitid -n '__jitid_at "list" --tree' -l tree -d 'Draw the delegation trees of IDs, or of --task'
 complete -c jitid -n '__jitid_at "list" --as' -l as -r -fka 'mermaid\\tas dot\\tas' -d 'With --tree: a diagram for mermaid or dot'
 complete -c jitid -n '__jitid_at "list" --by' -l by -r -fka 'task\\tby' -d 'List tasks, with their credentials'
 complete -c jitid -n '__jitid_at "list" --process' -l process -r -fka 'alive\\tprocess gone\\tprocess unknown\\tprocess' -d 'Live, of a process that is alive, gone or unknown'
 complete -c jitid -n '__jitid_at "list" --sort' -l sort -r -fka 'issued_at\\tsort expires_at\\tsort task\\tsort agent\\tsort delegator\\tsort depth\\tsort id\\tsort -issued_at\\tsort -expires_at\\tsort -task\\tsort -agent\\tsort -delegator\\tsort -depth\\tsort -id\\tsort' -d 'Sort by FIELD; -FIELD: descending (-issued_at)'
-complete -c jitid -n '__jitid_at "list" --limit' -l limit -x -d 'Maximum number of rows'
+complete -c jitid -n '__jitid_at "list" --limit -l' -l limit -s l -x -d 'Maximum number of rows'
 complete -c jitid -n '__jitid_at "list" --after' -l after -r -fka '(__jitid_ask ids)' -d 'Start after this credential or task'
-complete -c jitid -n '__jitid_at "list" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat mermaid\\tformat dot\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "list" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat mermaid\\tformat dot\\tformat' -d 'table, tsv, json, jsonl, csv'
 complete -c jitid -n '__jitid_at "list"' -l field -r -fka 'id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield delegated_by\\tfield delegator_proof\\tfield kind\\tfield state\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield depth\\tfield parent\\tfield issued_at\\tfield expires_at\\tfield ended_at\\tfield signed_by\\tfield process\\tfield delegator_state\\tfield delegated\\tfield left\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "list"' -fka '(__jitid_ask ids)'
 
 # jitid inspect
-complete -c jitid -n '__jitid_at "inspect" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Show this task'
+complete -c jitid -n '__jitid_at "inspect" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Show this task'
 complete -c jitid -n '__jitid_at "inspect" --why' -l why -d 'Explain the decision: inputs, rules, today\'s outcome'
 complete -c jitid -n '__jitid_at "inspect" --event' -l event -x -d 'Explain audit event N, such as a denial'
 complete -c jitid -n '__jitid_at "inspect"' -l field -r -fka 'active\\tfield reason\\tfield state\\tfield sub\\tfield act\\tfield chain\\tfield scope\\tfield aud\\tfield iss\\tfield exp\\tfield iat\\tfield nbf\\tfield jti\\tfield client_id\\tfield token_type\\tfield txn\\tfield delegator_proof\\tfield delegator_state\\tfield authorization_details\\tfield id\\tfield parent\\tfield depth\\tfield kind\\tfield sensitivity\\tfield purpose\\tfield task\\tfield descendants\\tfield live_descendants\\tfield last_used_at\\tfield scopes_used\\tfield decision\\tfield ended\\tfield kid\\tfield process\\tfield template\\tfield at_target\\tfield revocation_list\\tfield delegated\\tfield may_kind\\tfield token_use\\tfield may_audience\\tfield may_act\\tfield' -d 'Print this field only; repeatable'
@@ -418,21 +418,21 @@ complete -c jitid -n '__jitid_at "sweep" --since' -l since -x -d 'Only findings 
 complete -c jitid -n '__jitid_at "sweep" --baseline' -l baseline -r -F -d 'Do not count the known findings in FILE'
 complete -c jitid -n '__jitid_at "sweep" --update-baseline' -l update-baseline -d 'Write the findings to the baseline'
 complete -c jitid -n '__jitid_at "sweep" --fix' -l fix -d 'Revoke orphaned and leaked credentials'
-complete -c jitid -n '__jitid_at "sweep" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "sweep" --max' -l max -x -d 'Revoke at most N without --yes'
-complete -c jitid -n '__jitid_at "sweep" --yes' -l yes -d 'Revoke any number without confirmation'
-complete -c jitid -n '__jitid_at "sweep" --out' -l out -r -F -d 'Write FILE atomically (0600; prometheus: 0644)'
+complete -c jitid -n '__jitid_at "sweep" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "sweep" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
+complete -c jitid -n '__jitid_at "sweep" --yes -y' -l yes -s y -d 'Revoke any number without confirmation'
+complete -c jitid -n '__jitid_at "sweep" --out -o' -l out -s o -r -F -d 'Write FILE atomically (0600; prometheus: 0644)'
 complete -c jitid -n '__jitid_at "sweep" --head-out' -l head-out -r -F -d 'Check the audit log from the head in FILE on; renew FILE'
 complete -c jitid -n '__jitid_at "sweep" --canary' -l canary -d 'Issue, probe and revoke test credentials'
 complete -c jitid -n '__jitid_at "sweep" --list-rules' -l list-rules -d 'Explain the rules without running them'
-complete -c jitid -n '__jitid_at "sweep" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "sweep" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl, csv'
 complete -c jitid -n '__jitid_at "sweep"' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield since\\tfield credentials\\tfield summary\\tfield remedy\\tfield event\\tfield ended_at\\tfield ended_credentials\\tfield sweep\\tfield proof\\tfield offline_until\\tfield fingerprint\\tfield evidence\\tfield' -d 'Print this field only; repeatable'
 
 # jitid report
 complete -c jitid -n '__jitid_at "report" --at' -l at -x -d 'Report a past time (default: now)'
 complete -c jitid -n '__jitid_at "report" --days' -l days -x -d 'Number of days in the trend (default: 30)'
-complete -c jitid -n '__jitid_at "report" --out' -l out -r -F -d 'Write FILE atomically (0600; prometheus: 0644)'
-complete -c jitid -n '__jitid_at "report" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat html\\tformat prometheus\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "report" --out -o' -l out -s o -r -F -d 'Write FILE atomically (0600; prometheus: 0644)'
+complete -c jitid -n '__jitid_at "report" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat html\\tformat prometheus\\tformat' -d 'table, tsv, json, jsonl, csv'
 complete -c jitid -n '__jitid_at "report"' -l field -r -fka 'issued\\tfield identities\\tfield live\\tfield live_identities\\tfield tasks\\tfield tasks_open\\tfield tasks_overdue\\tfield tasks_ended\\tfield delegators\\tfield agents\\tfield agents_registered\\tfield' -d 'Print this field only; repeatable'
 
 # jitid doctor
@@ -444,14 +444,14 @@ complete -c jitid -n '__jitid_at "schedule cron" --every' -l every -x -d 'Interv
 # jitid schedule systemd
 complete -c jitid -n '__jitid_at "schedule systemd" --every' -l every -x -d 'Interval (default: 10m)'
 complete -c jitid -n '__jitid_at "schedule systemd" --name' -l name -x -d 'Name of the units (default: jitid-sweep)'
-complete -c jitid -n '__jitid_at "schedule systemd" --out' -l out -r -fka '(__fish_complete_directories)' -d 'Write both units to DIR instead of printing'
+complete -c jitid -n '__jitid_at "schedule systemd" --out -o' -l out -s o -r -fka '(__fish_complete_directories)' -d 'Write both units to DIR instead of printing'
 
 # jitid trace
 complete -c jitid -n '__jitid_at "trace" --revoke' -l revoke -d 'Revoke found credentials and all below them'
 complete -c jitid -n '__jitid_at "trace" --reason' -l reason -x -d 'Reason, stored in the audit log'
-complete -c jitid -n '__jitid_at "trace" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "trace" --max' -l max -x -d 'Revoke at most N without --yes'
-complete -c jitid -n '__jitid_at "trace" --yes' -l yes -d 'Include unproved ones, without a limit'
+complete -c jitid -n '__jitid_at "trace" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "trace" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
+complete -c jitid -n '__jitid_at "trace" --yes -y' -l yes -s y -d 'Include unproved ones, without a limit'
 complete -c jitid -n '__jitid_at "trace"' -l field -r -fka 'match\\tfield proof\\tfield id\\tfield jti\\tfield kind\\tfield task\\tfield task_state\\tfield purpose\\tfield agent\\tfield delegator\\tfield chain\\tfield state\\tfield active\\tfield reason\\tfield issued_at\\tfield age\\tfield expires_at\\tfield ended_at\\tfield ended_by\\tfield ended_reason\\tfield descendants\\tfield live_descendants\\tfield audiences\\tfield honoured_by\\tfield honoured_until\\tfield occurrences\\tfield revoke\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "trace"; and test $__jitid_count = 0' -Fka '(__jitid_ask ids)'
 
@@ -469,24 +469,24 @@ complete -c jitid -n '__jitid_at "scan" --report' -l report -d 'Record proved le
 complete -c jitid -n '__jitid_at "scan" --source' -l source -x -d 'With --report: the source (default: paths)'
 complete -c jitid -n '__jitid_at "scan" --revoke' -l revoke -d 'Revoke proved credentials and all below them'
 complete -c jitid -n '__jitid_at "scan" --reason' -l reason -x -d 'Reason, stored in the audit log'
-complete -c jitid -n '__jitid_at "scan" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "scan" --max' -l max -x -d 'Revoke at most N without --yes'
-complete -c jitid -n '__jitid_at "scan" --yes' -l yes -d 'Revoke any number without confirmation'
-complete -c jitid -n '__jitid_at "scan" --out' -l out -r -F -d 'Write FILE atomically (0600; prometheus: 0644)'
+complete -c jitid -n '__jitid_at "scan" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "scan" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
+complete -c jitid -n '__jitid_at "scan" --yes -y' -l yes -s y -d 'Revoke any number without confirmation'
+complete -c jitid -n '__jitid_at "scan" --out -o' -l out -s o -r -F -d 'Write FILE atomically (0600; prometheus: 0644)'
 complete -c jitid -n '__jitid_at "scan" --rules' -l rules -r -fka 'gitleaks\\trules kingfisher\\trules betterleaks\\trules' -d 'Only print rules for gitleaks, kingfisher or betterleaks'
 complete -c jitid -n '__jitid_at "scan" --authority' -l authority -x -d 'With --rules: the authority to query'
-complete -c jitid -n '__jitid_at "scan" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "scan" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat sarif\\tformat prometheus\\tformat html\\tformat' -d 'table, tsv, json, jsonl, csv'
 complete -c jitid -n '__jitid_at "scan"' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield summary\\tfield remedy\\tfield path\\tfield line\\tfield commit\\tfield inside\\tfield match\\tfield proof\\tfield jti\\tfield id\\tfield kind\\tfield agent\\tfield task\\tfield delegator\\tfield chain\\tfield life\\tfield fingerprint\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "scan"' -F
 
 # jitid leak add
 complete -c jitid -n '__jitid_at "leak add" --source' -l source -x -d 'Where it was found (default: FILE, or stdin)'
-complete -c jitid -n '__jitid_at "leak add" --at' -l at -x -d 'Time of the report (RFC 3339; default: now)'
+complete -c jitid -n '__jitid_at "leak add" --at' -l at -x -d 'Time of the report, or a duration ago (now)'
 complete -c jitid -n '__jitid_at "leak add" --revoke' -l revoke -d 'Revoke leaked credentials and all below them'
 complete -c jitid -n '__jitid_at "leak add" --reason' -l reason -x -d 'Reason, stored in the audit log'
-complete -c jitid -n '__jitid_at "leak add" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "leak add" --max' -l max -x -d 'Revoke at most N without --yes'
-complete -c jitid -n '__jitid_at "leak add" --yes' -l yes -d 'Include unproved leaks, without a limit'
+complete -c jitid -n '__jitid_at "leak add" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "leak add" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
+complete -c jitid -n '__jitid_at "leak add" --yes -y' -l yes -s y -d 'Include unproved leaks, without a limit'
 complete -c jitid -n '__jitid_at "leak add" --from' -l from -r -F -d 'Report of a scanner (`-`: stdin)'
 complete -c jitid -n '__jitid_at "leak add" --report-format' -l report-format -r -fka 'gitleaks\\treport-format kingfisher\\treport-format betterleaks\\treport-format trufflehog\\treport-format sarif\\treport-format' -d 'Format of the report (default: detected)'
 complete -c jitid -n '__jitid_at "leak add"' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield refused_since\\tfield accepted_until\\tfield exposure_verifiers\\tfield' -d 'Print this field only; repeatable'
@@ -494,7 +494,7 @@ complete -c jitid -n '__jitid_at "leak add"; and test $__jitid_count = 0' -F
 
 # jitid leak close
 complete -c jitid -n '__jitid_at "leak close" --reason' -l reason -x -d 'Reason for the audit log'
-complete -c jitid -n '__jitid_at "leak close" --yes' -l yes -d 'Also close leaks of working credentials'
+complete -c jitid -n '__jitid_at "leak close" --yes -y' -l yes -s y -d 'Also close leaks of working credentials'
 complete -c jitid -n '__jitid_at "leak close"' -l field -r -fka 'closed\\tfield already\\tfield valid\\tfield living\\tfield event\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "leak close"' -fka '(__jitid_ask leaks)'
 
@@ -502,36 +502,36 @@ complete -c jitid -n '__jitid_at "leak close"' -fka '(__jitid_ask leaks)'
 complete -c jitid -n '__jitid_at "leak list" --open' -l open -d 'Only open leaks'
 complete -c jitid -n '__jitid_at "leak list" --valid' -l valid -d 'Only leaks whose credential still works'
 complete -c jitid -n '__jitid_at "leak list" --source' -l source -x -d 'Only leaks from this source'
-complete -c jitid -n '__jitid_at "leak list" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Only leaks of this task'
-complete -c jitid -n '__jitid_at "leak list" --since' -l since -x -d 'Reported at TIME or later (RFC 3339)'
-complete -c jitid -n '__jitid_at "leak list" --until' -l until -x -d 'Reported before TIME (RFC 3339)'
-complete -c jitid -n '__jitid_at "leak list" --limit' -l limit -x -d 'Maximum number of rows'
+complete -c jitid -n '__jitid_at "leak list" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Only leaks of this task'
+complete -c jitid -n '__jitid_at "leak list" --since' -l since -x -d 'Reported since TIME, or a duration ago'
+complete -c jitid -n '__jitid_at "leak list" --until' -l until -x -d 'Reported before TIME, or a duration ago'
+complete -c jitid -n '__jitid_at "leak list" --limit -l' -l limit -s l -x -d 'Maximum number of rows'
 complete -c jitid -n '__jitid_at "leak list"' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield refused_since\\tfield accepted_until\\tfield exposure_verifiers\\tfield' -d 'Print this field only; repeatable'
 
 # jitid leak show
 complete -c jitid -n '__jitid_at "leak show" --timeline' -l timeline -d 'Show the history, for an incident report'
-complete -c jitid -n '__jitid_at "leak show" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat markdown\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "leak show" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat markdown\\tformat' -d 'table, tsv, json, jsonl, csv'
 complete -c jitid -n '__jitid_at "leak show"' -l field -r -fka 'leak\\tfield id\\tfield jti\\tfield task\\tfield agent\\tfield delegator\\tfield kind\\tfield source\\tfield reported_at\\tfield added_at\\tfield state\\tfield valid\\tfield dead_at\\tfield exposure\\tfield offline_until\\tfield proved_at\\tfield closed_at\\tfield successors\\tfield delegated\\tfield lives_until\\tfield places\\tfield place\\tfield refused_since\\tfield accepted_until\\tfield exposure_verifiers\\tfield reason\\tfield purpose\\tfield chain\\tfield issued_at\\tfield expires_at\\tfield added_by\\tfield event\\tfield ended_by\\tfield ended_reason\\tfield ended_event\\tfield closed_by\\tfield closed_reason\\tfield closed_event\\tfield revoke\\tfield sightings\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "leak show"' -fka '(__jitid_ask leaks)'
 
 # jitid revoke
-complete -c jitid -n '__jitid_at "revoke"' -l task -r -fka '(__jitid_ask tasks)' -d 'All of a task; repeatable'
-complete -c jitid -n '__jitid_at "revoke"' -l delegator -r -fka '(__jitid_ask delegators)' -d 'All of a root delegator, or from agent:NAME; repeatable'
-complete -c jitid -n '__jitid_at "revoke"' -l agent -r -fka '(__jitid_ask agents)' -d 'All of an agent; repeatable'
+complete -c jitid -n '__jitid_at "revoke"' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'All of a task; repeatable'
+complete -c jitid -n '__jitid_at "revoke"' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'All of a root delegator, or from agent:NAME; repeatable'
+complete -c jitid -n '__jitid_at "revoke"' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'All of an agent; repeatable'
 complete -c jitid -n '__jitid_at "revoke"' -l tree -r -fka '(__jitid_ask ids)' -d 'The whole tree of ID, from its root; repeatable'
 complete -c jitid -n '__jitid_at "revoke"' -l token-file -r -F -d 'Identity of the token in FILE; `-` for stdin'
 complete -c jitid -n '__jitid_at "revoke" --ids-file' -l ids-file -r -F -d 'File with one id per line; `-` for stdin'
 complete -c jitid -n '__jitid_at "revoke" --reason' -l reason -x -d 'Reason, stored in the audit log'
-complete -c jitid -n '__jitid_at "revoke" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "revoke" --max' -l max -x -d 'Revoke at most N without --yes'
-complete -c jitid -n '__jitid_at "revoke" --yes' -l yes -d 'Revoke any number without confirmation'
+complete -c jitid -n '__jitid_at "revoke" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "revoke" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
+complete -c jitid -n '__jitid_at "revoke" --yes -y' -l yes -s y -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "revoke" --wait' -l wait -x -d 'Maximum time to retry unconfirmed targets'
 complete -c jitid -n '__jitid_at "revoke"' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "revoke"' -fka '(__jitid_ask ids)'
 
 # jitid retire
 complete -c jitid -n '__jitid_at "retire" --reason' -l reason -x -d 'Reason, stored in the audit log'
-complete -c jitid -n '__jitid_at "retire" --dry-run' -l dry-run -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "retire" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
 complete -c jitid -n '__jitid_at "retire" --wait' -l wait -x -d 'Maximum time to retry unconfirmed targets'
 complete -c jitid -n '__jitid_at "retire"' -l field -r -fka 'ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "retire"; and test $__jitid_count = 0' -fka '(__jitid_ask tasks)'
@@ -545,8 +545,8 @@ complete -c jitid -n '__jitid_at "policy check"' -l field -r -fka 'file\\tfield 
 complete -c jitid -n '__jitid_at "policy check"' -F
 
 # jitid policy diff
-complete -c jitid -n '__jitid_at "policy diff" --since' -l since -x -d 'Only decisions at TIME or later (RFC 3339)'
-complete -c jitid -n '__jitid_at "policy diff" --limit' -l limit -x -d 'Maximum number of rows'
+complete -c jitid -n '__jitid_at "policy diff" --since' -l since -x -d 'Only decisions since TIME, or a duration ago'
+complete -c jitid -n '__jitid_at "policy diff" --limit -l' -l limit -s l -x -d 'Maximum number of rows'
 complete -c jitid -n '__jitid_at "policy diff" --exit-code' -l exit-code -d 'Exit 10 if a decision changes'
 complete -c jitid -n '__jitid_at "policy diff"' -l field -r -fka 'change\\tfield count\\tfield recorded\\tfield old\\tfield new\\tfield old_rules\\tfield new_rules\\tfield old_granted\\tfield new_granted\\tfield old_lifetime\\tfield new_lifetime\\tfield needs\\tfield agent\\tfield delegator\\tfield proof\\tfield task\\tfield purpose\\tfield sensitivity\\tfield kind\\tfield template\\tfield depth\\tfield scopes\\tfield audiences\\tfield ttl\\tfield at\\tfield reason\\tfield event\\tfield task_owner\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "policy diff"; and test $__jitid_count = 0' -F
@@ -571,17 +571,17 @@ complete -c jitid -n '__jitid_at "policy test"' -F
 # jitid agent advise
 complete -c jitid -n '__jitid_at "agent advise" --days' -l days -x -d 'Number of days to examine (default: 90)'
 complete -c jitid -n '__jitid_at "agent advise" --policy' -l policy -d 'Print the policy for the recorded practice'
-complete -c jitid -n '__jitid_at "agent advise" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'With --policy: only this task'
-complete -c jitid -n '__jitid_at "agent advise" --limit' -l limit -x -d 'Maximum number of rows'
+complete -c jitid -n '__jitid_at "agent advise" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'With --policy: only this task'
+complete -c jitid -n '__jitid_at "agent advise" --limit -l' -l limit -s l -x -d 'Maximum number of rows'
 complete -c jitid -n '__jitid_at "agent advise"' -l field -r -fka 'agent\\tfield advice\\tfield why\\tfield command\\tfield state\\tfield identities\\tfield live\\tfield tasks\\tfield days\\tfield interval\\tfield longest_interval\\tfield first_issued_at\\tfield last_issued_at\\tfield run_time_p50\\tfield run_time_p95\\tfield run_time_longest\\tfield concurrency\\tfield delegators\\tfield delegator\\tfield delegated\\tfield scopes\\tfield scopes_from\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "agent advise"' -fka '(__jitid_ask agents)'
 
 # jitid agent change
 complete -c jitid -n '__jitid_at "agent change" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'The owner, a known delegator'
 complete -c jitid -n '__jitid_at "agent change" --purpose' -l purpose -x -d 'The agent\'s purpose'
-complete -c jitid -n '__jitid_at "agent change"' -l scope -x -d 'Permitted scope; repeatable'
+complete -c jitid -n '__jitid_at "agent change"' -l scope -s s -x -d 'Permitted scope; repeatable'
 complete -c jitid -n '__jitid_at "agent change"' -l audience -x -d 'Permitted audience; repeatable'
-complete -c jitid -n '__jitid_at "agent change"' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'Permitted kind (default: jwt, opaque); repeatable'
+complete -c jitid -n '__jitid_at "agent change"' -l kind -s k -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'Permitted kind (default: jwt, opaque); repeatable'
 complete -c jitid -n '__jitid_at "agent change" --max-ttl' -l max-ttl -x -d 'Maximum lifetime of credentials (default: 1h)'
 complete -c jitid -n '__jitid_at "agent change" --concurrency' -l concurrency -x -d 'Limit of live identities (default: unlimited)'
 complete -c jitid -n '__jitid_at "agent change"' -l may-use -r -fka '(__jitid_ask delegators)' -d 'Permitted user of the name: a delegator, group:NAME, agent:NAME; repeatable'
@@ -592,22 +592,22 @@ complete -c jitid -n '__jitid_at "agent change"; and test $__jitid_count = 0' -f
 # jitid agent list
 complete -c jitid -n '__jitid_at "agent list" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Only agents of this owner'
 complete -c jitid -n '__jitid_at "agent list" --state' -l state -r -fka 'registered\\tstate overdue\\tstate suspended\\tstate unregistered\\tstate' -d 'registered, overdue, suspended, unregistered'
-complete -c jitid -n '__jitid_at "agent list" --limit' -l limit -x -d 'Maximum number of rows'
+complete -c jitid -n '__jitid_at "agent list" --limit -l' -l limit -s l -x -d 'Maximum number of rows'
 complete -c jitid -n '__jitid_at "agent list" --after' -l after -r -fka '(__jitid_ask records)' -d 'Continue after the agent NAME'
 complete -c jitid -n '__jitid_at "agent list"' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield owner_state\\tfield purpose\\tfield scopes\\tfield beyond\\tfield audiences\\tfield kinds\\tfield max_ttl\\tfield concurrency\\tfield live\\tfield last_issued_at\\tfield review_at\\tfield registered_at\\tfield reviewed_at\\tfield suspended_at\\tfield suspended_as\\tfield unregistered_at\\tfield users\\tfield' -d 'Print this field only; repeatable'
 
 # jitid agent register
 complete -c jitid -n '__jitid_at "agent register" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'The owner, a known delegator'
 complete -c jitid -n '__jitid_at "agent register" --purpose' -l purpose -x -d 'The agent\'s purpose'
-complete -c jitid -n '__jitid_at "agent register"' -l scope -x -d 'Permitted scope; repeatable'
+complete -c jitid -n '__jitid_at "agent register"' -l scope -s s -x -d 'Permitted scope; repeatable'
 complete -c jitid -n '__jitid_at "agent register"' -l audience -x -d 'Permitted audience; repeatable'
-complete -c jitid -n '__jitid_at "agent register"' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'Permitted kind (default: jwt, opaque); repeatable'
+complete -c jitid -n '__jitid_at "agent register"' -l kind -s k -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind' -d 'Permitted kind (default: jwt, opaque); repeatable'
 complete -c jitid -n '__jitid_at "agent register" --max-ttl' -l max-ttl -x -d 'Maximum lifetime of credentials (default: 1h)'
 complete -c jitid -n '__jitid_at "agent register" --concurrency' -l concurrency -x -d 'Limit of live identities (default: unlimited)'
 complete -c jitid -n '__jitid_at "agent register"' -l may-use -r -fka '(__jitid_ask delegators)' -d 'Permitted user of the name: a delegator, group:NAME, agent:NAME; repeatable'
 complete -c jitid -n '__jitid_at "agent register" --review' -l review -x -d 'Time of its review, or the delay (default: 90d)'
-complete -c jitid -n '__jitid_at "agent register" --max' -l max -x -d 'Revoke at most N without --yes'
-complete -c jitid -n '__jitid_at "agent register" --yes' -l yes -d 'Revoke any number without confirmation'
+complete -c jitid -n '__jitid_at "agent register" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
+complete -c jitid -n '__jitid_at "agent register" --yes -y' -l yes -s y -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "agent register"' -l field -r -fka 'agent\\tfield state\\tfield owner\\tfield live\\tfield review_at\\tfield event\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "agent register"; and test $__jitid_count = 0' -fka '(__jitid_ask agents)'
 
@@ -627,18 +627,18 @@ complete -c jitid -n '__jitid_at "agent show"; and test $__jitid_count = 0' -fka
 # jitid agent suspend
 complete -c jitid -n '__jitid_at "agent suspend" --keep-live' -l keep-live -d 'Do not revoke the agent\'s live credentials'
 complete -c jitid -n '__jitid_at "agent suspend" --reason' -l reason -x -d 'Reason, stored in the audit log'
-complete -c jitid -n '__jitid_at "agent suspend" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "agent suspend" --max' -l max -x -d 'Revoke at most N without --yes'
-complete -c jitid -n '__jitid_at "agent suspend" --yes' -l yes -d 'Revoke any number without confirmation'
+complete -c jitid -n '__jitid_at "agent suspend" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "agent suspend" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
+complete -c jitid -n '__jitid_at "agent suspend" --yes -y' -l yes -s y -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "agent suspend"' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "agent suspend"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
 # jitid agent unregister
 complete -c jitid -n '__jitid_at "agent unregister" --keep-live' -l keep-live -d 'Do not revoke the agent\'s live credentials'
 complete -c jitid -n '__jitid_at "agent unregister" --reason' -l reason -x -d 'Reason, stored in the audit log'
-complete -c jitid -n '__jitid_at "agent unregister" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "agent unregister" --max' -l max -x -d 'Revoke at most N without --yes'
-complete -c jitid -n '__jitid_at "agent unregister" --yes' -l yes -d 'Revoke any number without confirmation'
+complete -c jitid -n '__jitid_at "agent unregister" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "agent unregister" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
+complete -c jitid -n '__jitid_at "agent unregister" --yes -y' -l yes -s y -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "agent unregister"' -l field -r -fka 'agent\\tfield state\\tfield kept\\tfield ended\\tfield credentials\\tfield identities\\tfield matched\\tfield tasks\\tfield delegators\\tfield offline_until\\tfield event\\tfield dry_run\\tfield confirmed\\tfield unconfirmed\\tfield refused_since\\tfield accepted_until\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "agent unregister"; and test $__jitid_count = 0' -fka '(__jitid_ask records)'
 
@@ -674,9 +674,9 @@ complete -c jitid -n '__jitid_at "delegator change"; and test $__jitid_count = 0
 # jitid delegator disable
 complete -c jitid -n '__jitid_at "delegator disable" --keep-live' -l keep-live -d 'Do not revoke the live credentials'
 complete -c jitid -n '__jitid_at "delegator disable" --reason' -l reason -x -d 'Reason, stored in the audit log'
-complete -c jitid -n '__jitid_at "delegator disable" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "delegator disable" --max' -l max -x -d 'Revoke at most N without --yes'
-complete -c jitid -n '__jitid_at "delegator disable" --yes' -l yes -d 'Revoke any number without confirmation'
+complete -c jitid -n '__jitid_at "delegator disable" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "delegator disable" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
+complete -c jitid -n '__jitid_at "delegator disable" --yes -y' -l yes -s y -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "delegator disable"' -l field -r -fka 'name\\tfield ended\\tfield credentials\\tfield identities\\tfield tasks\\tfield offline_until\\tfield kept_live\\tfield agents\\tfield others\\tfield requests\\tfield grants\\tfield access\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "delegator disable"; and test $__jitid_count = 0' -fka '(__jitid_ask known)'
 
@@ -689,9 +689,9 @@ complete -c jitid -n '__jitid_at "delegator enable"; and test $__jitid_count = 0
 complete -c jitid -n '__jitid_at "delegator import" --as' -l as -r -fka 'csv\\tas scim\\tas jsonl\\tas' -d 'csv, scim, jsonl (default: by FILE\'s ending)'
 complete -c jitid -n '__jitid_at "delegator import" --full' -l full -d 'Disable imported delegators missing in FILE'
 complete -c jitid -n '__jitid_at "delegator import" --reason' -l reason -x -d 'Reason, stored in the audit log'
-complete -c jitid -n '__jitid_at "delegator import" --dry-run' -l dry-run -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "delegator import" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
 complete -c jitid -n '__jitid_at "delegator import" --max' -l max -x -d 'Disable or revoke at most N without --yes'
-complete -c jitid -n '__jitid_at "delegator import" --yes' -l yes -d 'Skip the limit and the confirmation'
+complete -c jitid -n '__jitid_at "delegator import" --yes -y' -l yes -s y -d 'Skip the limit and the confirmation'
 complete -c jitid -n '__jitid_at "delegator import"' -l field -r -fka 'people\\tfield added\\tfield changed\\tfield enabled\\tfield disabled\\tfield missing\\tfield staying\\tfield ended\\tfield credentials\\tfield identities\\tfield offline_until\\tfield agents\\tfield requests\\tfield grants\\tfield access\\tfield names\\tfield changes\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "delegator import"; and test $__jitid_count = 0' -F
 
@@ -700,7 +700,7 @@ complete -c jitid -n '__jitid_at "delegator list" --group' -l group -x -d 'Only 
 complete -c jitid -n '__jitid_at "delegator list" --disabled' -l disabled -d 'Only disabled delegators'
 complete -c jitid -n '__jitid_at "delegator list" --enabled' -l enabled -d 'Only enabled delegators'
 complete -c jitid -n '__jitid_at "delegator list" --after' -l after -r -fka '(__jitid_ask known)' -d 'Continue after the delegator NAME'
-complete -c jitid -n '__jitid_at "delegator list" --limit' -l limit -x -d 'Maximum number of rows'
+complete -c jitid -n '__jitid_at "delegator list" --limit -l' -l limit -s l -x -d 'Maximum number of rows'
 complete -c jitid -n '__jitid_at "delegator list"' -l field -r -fka 'name\\tfield state\\tfield sensitivity\\tfield entitlements\\tfield groups\\tfield manager\\tfield aliases\\tfield external_id\\tfield imported\\tfield added_at\\tfield disabled_at\\tfield' -d 'Print this field only; repeatable'
 
 # jitid delegator show
@@ -737,7 +737,7 @@ complete -c jitid -n '__jitid_at "approve grant"; and test $__jitid_count = 0' -
 complete -c jitid -n '__jitid_at "approve list" --open' -l open -d 'Only requests that wait for a decision'
 complete -c jitid -n '__jitid_at "approve list" --all' -l all -d 'Also used, denied and expired requests'
 complete -c jitid -n '__jitid_at "approve list" --group' -l group -x -d 'Only requests that this group must approve'
-complete -c jitid -n '__jitid_at "approve list" --limit' -l limit -x -d 'Maximum number of rows'
+complete -c jitid -n '__jitid_at "approve list" --limit -l' -l limit -s l -x -d 'Maximum number of rows'
 complete -c jitid -n '__jitid_at "approve list"' -l field -r -fka 'approval\\tfield state\\tfield task\\tfield agent\\tfield delegator\\tfield delegator_proof\\tfield kind\\tfield sensitivity\\tfield scopes\\tfield audiences\\tfield purpose\\tfield ttl\\tfield copies\\tfield depth\\tfield parent\\tfield groups\\tfield missing\\tfield asked_by\\tfield asked_at\\tfield expires_at\\tfield usable_until\\tfield left\\tfield' -d 'Print this field only; repeatable'
 
 # jitid approve show
@@ -757,8 +757,8 @@ complete -c jitid -n '__jitid_at "authorize"' -l field -r -fka 'decision\\tfield
 complete -c jitid -n '__jitid_at "adopt add" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Delegator responsible for the secret'
 complete -c jitid -n '__jitid_at "adopt add" --place' -l place -x -d 'Where it is kept, as \'vault kv/prod/github\''
 complete -c jitid -n '__jitid_at "adopt add" --purpose' -l purpose -x -d 'Purpose of the secret'
-complete -c jitid -n '__jitid_at "adopt add" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Agent using it (default: the secret\'s name)'
-complete -c jitid -n '__jitid_at "adopt add" --expires' -l expires -x -d 'Expiry (RFC 3339; default: never)'
+complete -c jitid -n '__jitid_at "adopt add" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent using it (default: the secret\'s name)'
+complete -c jitid -n '__jitid_at "adopt add" --expires' -l expires -x -d 'Expiry: a time or a duration (default: never)'
 complete -c jitid -n '__jitid_at "adopt add" --target' -l target -x -d 'Configured target for its revocation'
 complete -c jitid -n '__jitid_at "adopt add" --reference' -l reference -x -d 'Name at the target: role, key id, accessor'
 complete -c jitid -n '__jitid_at "adopt add" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'low, moderate (default), high or critical'
@@ -769,7 +769,7 @@ complete -c jitid -n '__jitid_at "adopt add" --fingerprint' -l fingerprint -x -d
 complete -c jitid -n '__jitid_at "adopt add" --public-key' -l public-key -r -F -d 'Public key or certificate, instead of a secret'
 complete -c jitid -n '__jitid_at "adopt add" --from-file' -l from-file -r -F -d 'Adopt all secrets in FILE (`-`: stdin)'
 complete -c jitid -n '__jitid_at "adopt add" --as' -l as -r -fka 'csv\\tas jsonl\\tas' -d 'csv or jsonl (default: by FILE\'s extension)'
-complete -c jitid -n '__jitid_at "adopt add" --dry-run' -l dry-run -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "adopt add" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
 complete -c jitid -n '__jitid_at "adopt add"' -l field -r -fka 'name\\tfield id\\tfield jti\\tfield new\\tfield already\\tfield unverified\\tfield event\\tfield dry_run\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "adopt add"; and test $__jitid_count = 0' -fka '(__jitid_ask adopted)'
 
@@ -777,8 +777,8 @@ complete -c jitid -n '__jitid_at "adopt add"; and test $__jitid_count = 0' -fka 
 complete -c jitid -n '__jitid_at "adopt change" --owner' -l owner -r -fka '(__jitid_ask known)' -d 'Delegator responsible for the secret'
 complete -c jitid -n '__jitid_at "adopt change" --place' -l place -x -d 'Where it is kept, as \'vault kv/prod/github\''
 complete -c jitid -n '__jitid_at "adopt change" --purpose' -l purpose -x -d 'Purpose of the secret'
-complete -c jitid -n '__jitid_at "adopt change" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Agent using it (default: the secret\'s name)'
-complete -c jitid -n '__jitid_at "adopt change" --expires' -l expires -x -d 'Expiry (RFC 3339; default: never)'
+complete -c jitid -n '__jitid_at "adopt change" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent using it (default: the secret\'s name)'
+complete -c jitid -n '__jitid_at "adopt change" --expires' -l expires -x -d 'Expiry: a time or a duration (default: never)'
 complete -c jitid -n '__jitid_at "adopt change" --target' -l target -x -d 'Configured target for its revocation'
 complete -c jitid -n '__jitid_at "adopt change" --reference' -l reference -x -d 'Name at the target: role, key id, accessor'
 complete -c jitid -n '__jitid_at "adopt change"' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only; repeatable'
@@ -792,7 +792,7 @@ complete -c jitid -n '__jitid_at "adopt end"' -fka '(__jitid_ask adopted)'
 # jitid adopt list
 complete -c jitid -n '__jitid_at "adopt list" --owner' -l owner -r -fka '(__jitid_ask delegators)' -d 'Only secrets of this owner'
 complete -c jitid -n '__jitid_at "adopt list" --live' -l live -d 'Only secrets that may still work'
-complete -c jitid -n '__jitid_at "adopt list" --limit' -l limit -x -d 'Maximum number of rows'
+complete -c jitid -n '__jitid_at "adopt list" --limit -l' -l limit -s l -x -d 'Maximum number of rows'
 complete -c jitid -n '__jitid_at "adopt list"' -l field -r -fka 'name\\tfield state\\tfield owner\\tfield owner_state\\tfield agent\\tfield place\\tfield purpose\\tfield sensitivity\\tfield target\\tfield reference\\tfield prefix\\tfield length\\tfield adopted_at\\tfield expires_at\\tfield ended_at\\tfield confirmed_at\\tfield proof\\tfield id\\tfield jti\\tfield fingerprint\\tfield' -d 'Print this field only; repeatable'
 
 # jitid adopt probe
@@ -829,14 +829,14 @@ complete -c jitid -n '__jitid_at "access grant"' -l audience -x -d 'Audience of 
 complete -c jitid -n '__jitid_at "access grant" --all-audiences' -l all-audiences -d 'Show it tokens for any audience'
 complete -c jitid -n '__jitid_at "access grant" --ttl' -l ttl -x -d 'Lifetime (default: token 12h, key 30d)'
 complete -c jitid -n '__jitid_at "access grant" --key' -l key -r -F -d 'Register the public key in FILE, without a token'
-complete -c jitid -n '__jitid_at "access grant" --out' -l out -r -F -d 'Write the access token to FILE, mode 0600'
+complete -c jitid -n '__jitid_at "access grant" --out -o' -l out -s o -r -F -d 'Write the access token to FILE, mode 0600'
 complete -c jitid -n '__jitid_at "access grant"' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield audiences\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "access grant"; and test $__jitid_count = 0' -fka '(__jitid_ask delegators)'
 
 # jitid access list
 complete -c jitid -n '__jitid_at "access list" --all' -l all -d 'Include expired, rotated and revoked access'
 complete -c jitid -n '__jitid_at "access list" --name' -l name -r -fka '(__jitid_ask delegators)' -d 'Only access of this person or service'
-complete -c jitid -n '__jitid_at "access list" --limit' -l limit -x -d 'Maximum number of rows'
+complete -c jitid -n '__jitid_at "access list" --limit -l' -l limit -s l -x -d 'Maximum number of rows'
 complete -c jitid -n '__jitid_at "access list"' -l field -r -fka 'id\\tfield name\\tfield roles\\tfield state\\tfield by\\tfield issued_at\\tfield expires_at\\tfield ends_at\\tfield ended_at\\tfield predecessor\\tfield event\\tfield ended_event\\tfield audiences\\tfield left\\tfield' -d 'Print this field only; repeatable'
 
 # jitid access revoke
@@ -847,7 +847,7 @@ complete -c jitid -n '__jitid_at "access revoke"' -fka '(__jitid_ask access)'
 # jitid access rotate
 complete -c jitid -n '__jitid_at "access rotate" --ttl' -l ttl -x -d 'Lifetime (default: token 12h, key 30d)'
 complete -c jitid -n '__jitid_at "access rotate" --overlap' -l overlap -x -d 'Overlap with the old token (default: none)'
-complete -c jitid -n '__jitid_at "access rotate" --out' -l out -r -F -d 'Write the access token to FILE, mode 0600'
+complete -c jitid -n '__jitid_at "access rotate" --out -o' -l out -s o -r -F -d 'Write the access token to FILE, mode 0600'
 complete -c jitid -n '__jitid_at "access rotate"' -l field -r -fka 'token\\tfield id\\tfield name\\tfield roles\\tfield by\\tfield issued_at\\tfield expires_at\\tfield predecessor\\tfield event\\tfield audiences\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "access rotate"; and test $__jitid_count = 0' -fka '(__jitid_ask access)'
 
@@ -856,35 +856,35 @@ complete -c jitid -n '__jitid_at "keys ca import"' -l field -r -fka 'kid\\tfield
 complete -c jitid -n '__jitid_at "keys ca import"; and test $__jitid_count = 0' -F
 
 # jitid keys ca request
-complete -c jitid -n '__jitid_at "keys ca request" --out' -l out -r -F -d 'Write to FILE, readable by all (0644)'
+complete -c jitid -n '__jitid_at "keys ca request" --out -o' -l out -s o -r -F -d 'Write to FILE, readable by all (0644)'
 
 # jitid keys export bundle
-complete -c jitid -n '__jitid_at "keys export bundle" --out' -l out -r -F -d 'Write to FILE, readable by all (0644)'
-complete -c jitid -n '__jitid_at "keys export bundle" --format' -l format -r -fka 'spiffe\\tformat jwt\\tformat pem\\tformat json\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "keys export bundle" --out -o' -l out -s o -r -F -d 'Write to FILE, readable by all (0644)'
+complete -c jitid -n '__jitid_at "keys export bundle" --format' -l format -r -fka 'spiffe\\tformat jwt\\tformat pem\\tformat json\\tformat' -d 'table, tsv, json, jsonl, csv'
 
 # jitid keys export crl
 complete -c jitid -n '__jitid_at "keys export crl" --lifetime' -l lifetime -x -d 'Validity of the list (default: 24h)'
-complete -c jitid -n '__jitid_at "keys export crl" --out' -l out -r -F -d 'Write to FILE, readable by all (0644)'
-complete -c jitid -n '__jitid_at "keys export crl" --format' -l format -r -fka 'pem\\tformat der\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "keys export crl" --out -o' -l out -s o -r -F -d 'Write to FILE, readable by all (0644)'
+complete -c jitid -n '__jitid_at "keys export crl" --format' -l format -r -fka 'pem\\tformat der\\tformat' -d 'table, tsv, json, jsonl, csv'
 
 # jitid keys export jwks
-complete -c jitid -n '__jitid_at "keys export jwks" --out' -l out -r -F -d 'Write to FILE, readable by all (0644)'
-complete -c jitid -n '__jitid_at "keys export jwks" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "keys export jwks" --out -o' -l out -s o -r -F -d 'Write to FILE, readable by all (0644)'
+complete -c jitid -n '__jitid_at "keys export jwks" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl, csv'
 
 # jitid keys export krl
-complete -c jitid -n '__jitid_at "keys export krl" --out' -l out -r -F -d 'Write to FILE, readable by all (0644)'
+complete -c jitid -n '__jitid_at "keys export krl" --out -o' -l out -s o -r -F -d 'Write to FILE, readable by all (0644)'
 
 # jitid keys export ssh
-complete -c jitid -n '__jitid_at "keys export ssh" --out' -l out -r -F -d 'Write to FILE, readable by all (0644)'
+complete -c jitid -n '__jitid_at "keys export ssh" --out -o' -l out -s o -r -F -d 'Write to FILE, readable by all (0644)'
 
 # jitid keys list
 complete -c jitid -n '__jitid_at "keys list"' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield state\\tfield created_at\\tfield retired_at\\tfield revoked_at\\tfield needed_until\\tfield' -d 'Print this field only; repeatable'
 
 # jitid keys revoke
 complete -c jitid -n '__jitid_at "keys revoke" --reason' -l reason -x -d 'Reason, stored in the audit log'
-complete -c jitid -n '__jitid_at "keys revoke" --dry-run' -l dry-run -d 'Report the changes without making them'
-complete -c jitid -n '__jitid_at "keys revoke" --max' -l max -x -d 'Revoke at most N without --yes'
-complete -c jitid -n '__jitid_at "keys revoke" --yes' -l yes -d 'Revoke any number without confirmation'
+complete -c jitid -n '__jitid_at "keys revoke" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "keys revoke" --max' -l max -x -d 'Refuse to revoke more than N without --yes'
+complete -c jitid -n '__jitid_at "keys revoke" --yes -y' -l yes -s y -d 'Revoke any number without confirmation'
 complete -c jitid -n '__jitid_at "keys revoke"' -l field -r -fka 'kid\\tfield ended\\tfield identities\\tfield successor\\tfield offline_until\\tfield event\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "keys revoke"; and test $__jitid_count = 0' -fka '(__jitid_ask keys)'
 
@@ -895,7 +895,7 @@ complete -c jitid -n '__jitid_at "keys rotate" --transit' -l transit -x -d 'Key 
 complete -c jitid -n '__jitid_at "keys rotate"' -l field -r -fka 'kid\\tfield use\\tfield algorithm\\tfield retired\\tfield event\\tfield' -d 'Print this field only; repeatable'
 
 # jitid publish
-complete -c jitid -n '__jitid_at "publish" --dry-run' -l dry-run -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "publish" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
 complete -c jitid -n '__jitid_at "publish"' -l field -r -fka 'file\\tfield state\\tfield bytes\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "publish"; and test $__jitid_count = 0' -fka '(__fish_complete_directories)'
 
@@ -916,7 +916,7 @@ complete -c jitid -n '__jitid_at "ledger copy" --keys' -l keys -d 'Copy the priv
 complete -c jitid -n '__jitid_at "ledger copy"' -l field -r -fka 'to\\tfield events\\tfield credentials\\tfield rows\\tfield head\\tfield event\\tfield resumed\\tfield' -d 'Print this field only; repeatable'
 
 # jitid ledger issuer
-complete -c jitid -n '__jitid_at "ledger issuer" --yes' -l yes -d 'Change it despite live credentials'
+complete -c jitid -n '__jitid_at "ledger issuer" --yes -y' -l yes -s y -d 'Change it despite live credentials'
 complete -c jitid -n '__jitid_at "ledger issuer"' -l field -r -fka 'issuer\\tfield state\\tfield until\\tfield' -d 'Print this field only; repeatable'
 complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 0' -fka 'show\\taction set\\taction'
 complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 1' -fka '(__fish_complete_directories)'
@@ -925,7 +925,7 @@ complete -c jitid -n '__jitid_at "ledger issuer"; and test $__jitid_count = 1' -
 complete -c jitid -n '__jitid_at "ledger prune" --rows-after' -l rows-after -x -d 'Retention of ended credentials (default: 30d)'
 complete -c jitid -n '__jitid_at "ledger prune" --evidence-after' -l evidence-after -x -d 'Retention of audit events (default: 400d)'
 complete -c jitid -n '__jitid_at "ledger prune" --export' -l export -r -fka '(__fish_complete_directories)' -d 'Export older audit events to DIR, and cut them'
-complete -c jitid -n '__jitid_at "ledger prune" --dry-run' -l dry-run -d 'Report the changes without making them'
+complete -c jitid -n '__jitid_at "ledger prune" --dry-run -n' -l dry-run -s n -d 'Report the changes without making them'
 complete -c jitid -n '__jitid_at "ledger prune"' -l field -r -fka 'before\\tfield identities\\tfield credentials\\tfield rows\\tfield event\\tfield left\\tfield dry_run\\tfield evidence_before\\tfield exported\\tfield kept\\tfield cut_event\\tfield file\\tfield' -d 'Print this field only; repeatable'
 
 # jitid ledger restore
@@ -939,24 +939,24 @@ complete -c jitid -n '__jitid_at "ledger restore"; and test $__jitid_count = 0' 
 complete -c jitid -n '__jitid_at "ledger vacuum"' -l field -r -fka 'before\\tfield after\\tfield saved\\tfield log\\tfield' -d 'Print this field only; repeatable'
 
 # jitid audit export
-complete -c jitid -n '__jitid_at "audit export" --out' -l out -r -F -d 'Write to FILE, readable by its owner (0600)'
-complete -c jitid -n '__jitid_at "audit export" --format' -l format -r -fka 'jsonl\\tformat syslog\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "audit export" --out -o' -l out -s o -r -F -d 'Write to FILE, readable by its owner (0600)'
+complete -c jitid -n '__jitid_at "audit export" --format' -l format -r -fka 'jsonl\\tformat syslog\\tformat' -d 'table, tsv, json, jsonl, csv'
 
 # jitid audit head
-complete -c jitid -n '__jitid_at "audit head" --out' -l out -r -F -d 'Write to FILE, readable by its owner (0600)'
+complete -c jitid -n '__jitid_at "audit head" --out -o' -l out -s o -r -F -d 'Write to FILE, readable by its owner (0600)'
 complete -c jitid -n '__jitid_at "audit head"' -l field -r -fka 'head\\tfield' -d 'Print this field only; repeatable'
 
 # jitid audit log
 complete -c jitid -n '__jitid_at "audit log" --operation' -l operation -x -d 'Filter by operation, such as denial'
-complete -c jitid -n '__jitid_at "audit log" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Filter by task'
-complete -c jitid -n '__jitid_at "audit log" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Filter by agent'
-complete -c jitid -n '__jitid_at "audit log" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Filter by root delegator, or agent:NAME'
+complete -c jitid -n '__jitid_at "audit log" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Filter by task'
+complete -c jitid -n '__jitid_at "audit log" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Filter by agent'
+complete -c jitid -n '__jitid_at "audit log" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Filter by root delegator, or agent:NAME'
 complete -c jitid -n '__jitid_at "audit log" --by' -l by -x -d 'Filter by login, caller or identity (jid_)'
 complete -c jitid -n '__jitid_at "audit log" --rule' -l rule -x -d 'Filter by policy rule'
 complete -c jitid -n '__jitid_at "audit log" --sweep' -l sweep -x -d 'Filter by sweep'
 complete -c jitid -n '__jitid_at "audit log" --trace' -l trace -x -d 'Filter by trace id or traceparent'
-complete -c jitid -n '__jitid_at "audit log" --since' -l since -x -d 'Start at TIME (RFC 3339)'
-complete -c jitid -n '__jitid_at "audit log" --until' -l until -x -d 'End before TIME (RFC 3339)'
+complete -c jitid -n '__jitid_at "audit log" --since' -l since -x -d 'Start at TIME, or a duration ago'
+complete -c jitid -n '__jitid_at "audit log" --until' -l until -x -d 'End before TIME, or a duration ago'
 complete -c jitid -n '__jitid_at "audit log" --event' -l event -x -d 'Show only this event'
 complete -c jitid -n '__jitid_at "audit log" --at' -l at -x -d 'Show actions near TIME, not events'
 complete -c jitid -n '__jitid_at "audit log" --within' -l within -x -d 'Maximum distance from --at (default: 1m)'
@@ -964,7 +964,8 @@ complete -c jitid -n '__jitid_at "audit log" --action' -l action -x -d 'Filter a
 complete -c jitid -n '__jitid_at "audit log" --resource' -l resource -x -d 'Filter actions by exact resource'
 complete -c jitid -n '__jitid_at "audit log" --after' -l after -x -d 'Start after event N'
 complete -c jitid -n '__jitid_at "audit log" --members' -l members -d 'Add the credentials of each event'
-complete -c jitid -n '__jitid_at "audit log" --limit' -l limit -x -d 'Maximum number of rows'
+complete -c jitid -n '__jitid_at "audit log" --limit -l' -l limit -s l -x -d 'Maximum number of rows'
+complete -c jitid -n '__jitid_at "audit log" --tail' -l tail -x -d 'Show only the newest N events'
 complete -c jitid -n '__jitid_at "audit log" --follow -f' -l follow -s f -d 'Continue with new events'
 complete -c jitid -n '__jitid_at "audit log"' -l field -r -fka 'seq\\tfield at\\tfield op\\tfield by\\tfield task\\tfield agent\\tfield delegator\\tfield count\\tfield rules\\tfield reason\\tfield hash\\tfield members\\tfield decision\\tfield chain\\tfield purpose\\tfield action\\tfield resource\\tfield scope\\tfield id\\tfield jti\\tfield event\\tfield' -d 'Print this field only; repeatable'
 
@@ -993,41 +994,41 @@ complete -c jitid -n '__jitid_at "config unset"; and test $__jitid_count = 0' -f
 
 # jitid helper aws
 complete -c jitid -n '__jitid_at "helper aws" --template' -l template -x -d 'Template, or TARGET/TEMPLATE'
-complete -c jitid -n '__jitid_at "helper aws" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
-complete -c jitid -n '__jitid_at "helper aws" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
-complete -c jitid -n '__jitid_at "helper aws" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
-complete -c jitid -n '__jitid_at "helper aws"' -l scope -x -d 'Scope; repeatable'
+complete -c jitid -n '__jitid_at "helper aws" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
+complete -c jitid -n '__jitid_at "helper aws" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper aws" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
+complete -c jitid -n '__jitid_at "helper aws"' -l scope -s s -x -d 'Scope; repeatable'
 complete -c jitid -n '__jitid_at "helper aws" --ttl' -l ttl -x -d 'Lifetime (default: 15m)'
 complete -c jitid -n '__jitid_at "helper aws" --parent-file' -l parent-file -r -F -d 'Token of the parent identity; `-` for stdin'
 
 # jitid helper docker
-complete -c jitid -n '__jitid_at "helper docker" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
-complete -c jitid -n '__jitid_at "helper docker" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
-complete -c jitid -n '__jitid_at "helper docker" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
-complete -c jitid -n '__jitid_at "helper docker" --kind' -l kind -r -fka '(__jitid_ask kinds)' -d 'Kind (default: jwt)'
-complete -c jitid -n '__jitid_at "helper docker"' -l scope -x -d 'Scope; repeatable'
+complete -c jitid -n '__jitid_at "helper docker" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
+complete -c jitid -n '__jitid_at "helper docker" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper docker" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
+complete -c jitid -n '__jitid_at "helper docker" --kind -k' -l kind -s k -r -fka '(__jitid_ask kinds)' -d 'Kind (default: jwt)'
+complete -c jitid -n '__jitid_at "helper docker"' -l scope -s s -x -d 'Scope; repeatable'
 complete -c jitid -n '__jitid_at "helper docker"' -l audience -x -d 'Service; repeatable'
 complete -c jitid -n '__jitid_at "helper docker" --ttl' -l ttl -x -d 'Lifetime (default: 15m)'
 complete -c jitid -n '__jitid_at "helper docker" --parent-file' -l parent-file -r -F -d 'Token of the parent identity; `-` for stdin'
 complete -c jitid -n '__jitid_at "helper docker"; and test $__jitid_count = 0' -fka 'get\\toperation store\\toperation erase\\toperation list\\toperation'
 
 # jitid helper git
-complete -c jitid -n '__jitid_at "helper git" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
-complete -c jitid -n '__jitid_at "helper git" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
-complete -c jitid -n '__jitid_at "helper git" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
-complete -c jitid -n '__jitid_at "helper git" --kind' -l kind -r -fka '(__jitid_ask kinds)' -d 'Kind (default: jwt)'
-complete -c jitid -n '__jitid_at "helper git"' -l scope -x -d 'Scope; repeatable'
+complete -c jitid -n '__jitid_at "helper git" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
+complete -c jitid -n '__jitid_at "helper git" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper git" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
+complete -c jitid -n '__jitid_at "helper git" --kind -k' -l kind -s k -r -fka '(__jitid_ask kinds)' -d 'Kind (default: jwt)'
+complete -c jitid -n '__jitid_at "helper git"' -l scope -s s -x -d 'Scope; repeatable'
 complete -c jitid -n '__jitid_at "helper git"' -l audience -x -d 'Service; repeatable'
 complete -c jitid -n '__jitid_at "helper git" --ttl' -l ttl -x -d 'Lifetime (default: 15m)'
 complete -c jitid -n '__jitid_at "helper git" --parent-file' -l parent-file -r -F -d 'Token of the parent identity; `-` for stdin'
 complete -c jitid -n '__jitid_at "helper git"; and test $__jitid_count = 0' -fka 'get\\toperation store\\toperation erase\\toperation'
 
 # jitid helper kube
-complete -c jitid -n '__jitid_at "helper kube" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
-complete -c jitid -n '__jitid_at "helper kube" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
-complete -c jitid -n '__jitid_at "helper kube" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
-complete -c jitid -n '__jitid_at "helper kube" --kind' -l kind -r -fka '(__jitid_ask kinds)' -d 'Kind (default: jwt)'
-complete -c jitid -n '__jitid_at "helper kube"' -l scope -x -d 'Scope; repeatable'
+complete -c jitid -n '__jitid_at "helper kube" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
+complete -c jitid -n '__jitid_at "helper kube" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper kube" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
+complete -c jitid -n '__jitid_at "helper kube" --kind -k' -l kind -s k -r -fka '(__jitid_ask kinds)' -d 'Kind (default: jwt)'
+complete -c jitid -n '__jitid_at "helper kube"' -l scope -s s -x -d 'Scope; repeatable'
 complete -c jitid -n '__jitid_at "helper kube"' -l audience -x -d 'Service; repeatable'
 complete -c jitid -n '__jitid_at "helper kube" --ttl' -l ttl -x -d 'Lifetime (default: 15m)'
 complete -c jitid -n '__jitid_at "helper kube" --parent-file' -l parent-file -r -F -d 'Token of the parent identity; `-` for stdin'
@@ -1035,20 +1036,20 @@ complete -c jitid -n '__jitid_at "helper kube" --parent-file' -l parent-file -r 
 # jitid helper pgpass
 complete -c jitid -n '__jitid_at "helper pgpass" --template' -l template -x -d 'Template, or TARGET/TEMPLATE'
 complete -c jitid -n '__jitid_at "helper pgpass" --service' -l service -x -d 'Write a service file with the section NAME'
-complete -c jitid -n '__jitid_at "helper pgpass" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
-complete -c jitid -n '__jitid_at "helper pgpass" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
-complete -c jitid -n '__jitid_at "helper pgpass" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
-complete -c jitid -n '__jitid_at "helper pgpass"' -l scope -x -d 'Scope; repeatable'
+complete -c jitid -n '__jitid_at "helper pgpass" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
+complete -c jitid -n '__jitid_at "helper pgpass" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper pgpass" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
+complete -c jitid -n '__jitid_at "helper pgpass"' -l scope -s s -x -d 'Scope; repeatable'
 complete -c jitid -n '__jitid_at "helper pgpass" --ttl' -l ttl -x -d 'Lifetime (default: 15m)'
 complete -c jitid -n '__jitid_at "helper pgpass" --parent-file' -l parent-file -r -F -d 'Token of the parent identity; `-` for stdin'
-complete -c jitid -n '__jitid_at "helper pgpass" --out' -l out -r -F -d 'Write to FILE, readable by its owner (0600)'
+complete -c jitid -n '__jitid_at "helper pgpass" --out -o' -l out -s o -r -F -d 'Write to FILE, readable by its owner (0600)'
 
 # jitid helper ssh
-complete -c jitid -n '__jitid_at "helper ssh" --task' -l task -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
-complete -c jitid -n '__jitid_at "helper ssh" --delegator' -l delegator -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
-complete -c jitid -n '__jitid_at "helper ssh" --agent' -l agent -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
-complete -c jitid -n '__jitid_at "helper ssh" --kind' -l kind -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'ssh-cert (default) or ssh-cert:TEMPLATE'
-complete -c jitid -n '__jitid_at "helper ssh"' -l scope -x -d 'Scope; repeatable'
+complete -c jitid -n '__jitid_at "helper ssh" --task -t' -l task -s t -r -fka '(__jitid_ask tasks)' -d 'Task of the identity'
+complete -c jitid -n '__jitid_at "helper ssh" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Delegator: NAME, user:NAME or system:NAME'
+complete -c jitid -n '__jitid_at "helper ssh" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Agent (default: agent)'
+complete -c jitid -n '__jitid_at "helper ssh" --kind -k' -l kind -s k -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'ssh-cert (default) or ssh-cert:TEMPLATE'
+complete -c jitid -n '__jitid_at "helper ssh"' -l scope -s s -x -d 'Scope; repeatable'
 complete -c jitid -n '__jitid_at "helper ssh" --ttl' -l ttl -x -d 'Lifetime (default: 15m)'
 complete -c jitid -n '__jitid_at "helper ssh" --parent-file' -l parent-file -r -F -d 'Token of the parent identity; `-` for stdin'
 
@@ -1057,7 +1058,7 @@ complete -c jitid -n '__jitid_at "mcp" --token-file' -l token-file -r -F -d 'Fil
 complete -c jitid -n '__jitid_at "mcp" --most' -l most -x -d 'Maximum number of identities at a time (default 100)'
 complete -c jitid -n '__jitid_at "mcp" --rate' -l rate -x -d 'Maximum ledger writes a second (default 5); bursts of 10 N'
 complete -c jitid -n '__jitid_at "mcp" --keep' -l keep -d 'Do not revoke identities at the end'
-complete -c jitid -n '__jitid_at "mcp" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl or csv'
+complete -c jitid -n '__jitid_at "mcp" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl, csv'
 
 # jitid completion install
 complete -c jitid -n '__jitid_at "completion install"' -l shell -r -fka 'bash\\tshell zsh\\tshell fish\\tshell' -d 'bash, zsh or fish; repeatable (default: installed shells)'

@@ -51,7 +51,7 @@ _CONTRASTS = """
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || ["title", "desc", "STYLE"].includes(element.tagName)) continue;
+    if (!walker.currentNode.data.trim() || ["title", "desc", "STYLE", "SCRIPT"].includes(element.tagName)) continue;
     const style = getComputedStyle(element);
     const fore = parse(element instanceof SVGElement ? style.fill : style.color);
     const [a, b] = [light(fore), light(behind(element))].sort((x, y) => y - x);
@@ -67,7 +67,7 @@ _CUT_OFF = """
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const node = walker.currentNode, element = node.parentElement;
-    if (!node.data.trim() || ["title", "desc", "STYLE"].includes(element.tagName)) continue;
+    if (!node.data.trim() || ["title", "desc", "STYLE", "SCRIPT"].includes(element.tagName)) continue;
     if (!element.checkVisibility()) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
@@ -98,6 +98,7 @@ class Browser:
         self._buffer = b""
         self._session: str | None = None
         self._events: list[dict[str, Any]] = []
+        self._scripts = True
 
     def __enter__(self) -> Self:
         to_child, self._out = os.pipe()
@@ -170,7 +171,8 @@ class Browser:
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._events.append(self._read())
         # Once a later command is answered, the browser has sent all events about earlier work.
-        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+        if self._scripts:
+            self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
 
     def told(self, method: str) -> list[dict[str, Any]]:
         """Return the parameters of the events of a method since the page was opened."""
@@ -223,6 +225,20 @@ class Browser:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media="print" if paper else "screen", features=[scheme])
+
+    def scripts(self, *, run: bool) -> None:
+        """Let pages that are opened from now on run their scripts, or not."""
+        self.call("Emulation.setScriptExecutionDisabled", value=not run)
+        self._scripts = run
+
+    def press(self, key: str) -> None:
+        """Press and release a key such as `Tab` or `Enter`, for the element that has the focus."""
+        code = {"Tab": 9, "Enter": 13}[key]
+        more = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **more
+            )
 
     def contrasts(self) -> list[tuple[str, float]]:
         """Return each text with its contrast to the background that it is painted on."""

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
+
+import jitid
+
+SCRIPT = Path(jitid.__file__).with_name("formats").joinpath("page.js").read_text(encoding="utf-8")
+"""The only script of a page."""
 
 _INLINE = {"span", "strong", "code"}
 """Elements beside which a blank is part of a sentence; beside all others it is only layout of the file."""
@@ -53,9 +59,10 @@ class _Reader(HTMLParser):
 
 
 def events(page: str) -> str:
-    """Return the events of a page without the text and the hash of its style."""
+    """Return the events of a page without the texts and the hashes of its style and its script."""
     reader = _Reader()
-    reader.feed(re.sub(r"(?s)<style>.*?</style>", "<style></style>", page))
+    without_script = page.replace(f"<script>{SCRIPT}</script>", "<script></script>")
+    reader.feed(re.sub(r"(?s)<style>.*?</style>", "<style></style>", without_script))
     reader.close()
     assert not reader._open
     # An element that contains only a text becomes one line.

@@ -8,17 +8,26 @@ from pathlib import Path
 
 from tests.cli.transcripts import Step, placeholders_of_readable
 
-PATH = Path(__file__).parent.parent / "README.md"
-TEXT = PATH.read_text(encoding="utf-8")
-FLEET = "For a fleet"
+_ROOT = Path(__file__).parent.parent
+PATH = _ROOT / "README.md"
+CHAPTERS = {
+    name: _ROOT / "man" / f"{name}.md"
+    for name in ("author", "operator", "responder", "governor", "fleet", "systems", "benchmarks")
+}
+"""The chapters, which are manual pages too (`jitid-author(7)`); their commands are one story with the README's."""
+FLEET = "fleet"
 """The chapter that needs more programs than jitid; a separate test runs it."""
+TEXT = PATH.read_text(encoding="utf-8")
 
 
-def chapter(title: str) -> str:
-    """Return the text under a heading."""
-    _, heading, rest = TEXT.partition(f"\n## {title}\n")
-    assert heading, f"there is no chapter {title}"
-    return rest.partition("\n## ")[0]
+def chapter(name: str) -> str:
+    """Return the text of a chapter."""
+    return CHAPTERS[name].read_text(encoding="utf-8")
+
+
+def story() -> str:
+    """Return the README and the chapters whose commands one test runs, in this order."""
+    return "\n".join([TEXT, *(chapter(name) for name in CHAPTERS if name != FLEET)])
 
 
 def blocks(language: str, text: str = TEXT) -> list[str]:
@@ -34,14 +43,10 @@ def as_seen(answer: Sequence[str]) -> Iterator[str]:
 
 
 def rewrite(played: Iterator[tuple[Step, Sequence[str]]], *, fleet: bool) -> None:
-    """Write today's answers into the README, block by block; the commands are in it already.
+    """Write today's answers into the README and the chapters, block by block; the commands are in them already.
 
-    `fleet` chooses the chapter for a fleet; otherwise all other chapters are rewritten.
+    `fleet` chooses the chapter for a fleet; otherwise all others are rewritten.
     """
-    # Read the file again: another test may have written to it.
-    before, heading, rest = PATH.read_text(encoding="utf-8").partition(f"\n## {FLEET}\n")
-    own, next_heading, after = rest.partition("\n## ")
-    pieces = [before, heading, own, next_heading, after]
 
     def block(match: re.Match[str]) -> str:
         lines: list[str] = []
@@ -56,8 +61,8 @@ def rewrite(played: Iterator[tuple[Step, Sequence[str]]], *, fleet: bool) -> Non
             lines = written
         return "```console\n" + "".join(f"{line}\n" for line in lines) + "```"
 
-    for number in (2,) if fleet else (0, 4):
-        pieces[number] = re.sub(
-            r"^```console\n(.*?)^```$", block, pieces[number], flags=re.MULTILINE | re.DOTALL
-        )
-    PATH.write_text("".join(pieces), encoding="utf-8")
+    others = [PATH, *(path for name, path in CHAPTERS.items() if name != FLEET)]
+    for path in [CHAPTERS[FLEET]] if fleet else others:
+        text = path.read_text(encoding="utf-8")
+        changed = re.sub(r"^```console\n(.*?)^```$", block, text, flags=re.MULTILINE | re.DOTALL)
+        path.write_text(changed, encoding="utf-8")

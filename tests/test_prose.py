@@ -16,12 +16,9 @@ import pytest
 
 import jitid
 from tests import user_texts
+from tests.generate.man import HAND_WRITTEN
 
 ROOT = Path(jitid.__file__).parents[1]
-
-
-_PENDING: frozenset[str] = frozenset((Path(__file__).with_name("prose_pending.txt")).read_text().split())
-"""Folders with texts for users that are still to be rewritten."""
 
 
 class Pattern(NamedTuple):
@@ -183,6 +180,12 @@ def _folders() -> list[str]:
     )
 
 
+def _documents() -> list[Path]:
+    """Return the README, the chapters, and the manual pages that are written by hand."""
+    pages = [path for path in (ROOT / "man").iterdir() if path.suffix == ".md" or path.name in HAND_WRITTEN]
+    return sorted(path.relative_to(ROOT) for path in (ROOT / "README.md", *pages))
+
+
 @pytest.mark.parametrize("folder", _folders())
 def test_docstrings_and_comments_are_plain(folder: str) -> None:
     found = []
@@ -203,10 +206,13 @@ def test_names_are_terms_of_the_field(folder: str) -> None:
 def test_texts_for_users_are_plain_and_short(folder: str) -> None:
     files = [path for path in user_texts.files_in([folder]) if str(path.parent.relative_to(ROOT)) == folder]
     found = [line for path in files for line in user_texts.problems(path)]
-    if folder in _PENDING:
-        assert found, f"{folder} is plain: it is no longer pending"
-    else:
-        assert not found, "\n".join(found)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", _documents(), ids=str)
+def test_documents_are_plain_and_short(path: Path) -> None:
+    found = user_texts.problems(ROOT / path)
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize(

@@ -8,20 +8,13 @@ from pathlib import Path
 
 import pytest
 
+import jitid
 from jitid.cli.verbs import all_verbs
 from jitid.errors import ExitStatus
 from tests.cli.transcripts import answers, parse, placeholders_of_readable, readable
-from tests.readme import FLEET, TEXT, as_seen, blocks, chapter, rewrite
+from tests.readme import CHAPTERS, FLEET, TEXT, as_seen, blocks, chapter, rewrite, story
 
 TRANSCRIPT = (Path(__file__).parent / "cli/transcripts/readme.txt").read_text(encoding="utf-8")
-CHAPTERS = (
-    "For the author of a script",
-    "For the operator",
-    "For the responder",
-    "For whoever governs",
-    FLEET,
-    "For other systems",
-)
 
 
 def test_every_command_is_shown_with_its_real_answer(tmp_path: Path) -> None:
@@ -34,9 +27,8 @@ def test_every_command_is_shown_with_its_real_answer(tmp_path: Path) -> None:
     if os.environ.get("JITID_UPDATE_README") == "1":
         rewrite(zip(steps, answers(steps, tmp_path, readable), strict=True), fleet=False)
         return
-    others = TEXT.replace(chapter(FLEET), "")
     shown = [
-        placeholders_of_readable(line) for block in blocks("console", others) for line in block.splitlines()
+        placeholders_of_readable(line) for block in blocks("console", story()) for line in block.splitlines()
     ]
     expected = [line for step in steps for line in (*step.command, *as_seen(step.expected))]
     assert shown == expected
@@ -44,27 +36,46 @@ def test_every_command_is_shown_with_its_real_answer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", all_verbs())
 def test_every_verb_is_used_in_a_chapter(verb: str) -> None:
+    text = "\n".join([story(), chapter(FLEET)])
     used = "\n".join(
-        line for block in blocks("console") for line in block.splitlines() if line[:2] in ("$ ", "> ")
+        line for block in blocks("console", text) for line in block.splitlines() if line[:2] in ("$ ", "> ")
     )
-    assert re.search(rf"\bjitid {verb}\b", used)
+    assert re.search(rf"\bjitid {verb}\b", used) or verb in _IN_TOPICS
 
 
-def test_each_user_has_a_chapter_with_commands() -> None:
-    for title in CHAPTERS:
-        text = chapter(title)
-        assert text.count("```console") >= 3, title
+_IN_TOPICS = ("help", "version", "whoami", "example")
+"""Verbs about jitid itself, which the README or its cards name."""
 
 
-@pytest.mark.parametrize("verb", all_verbs())
-def test_the_readme_names_every_verb(verb: str) -> None:
-    assert f"`{verb}`" in TEXT
+@pytest.mark.parametrize("name", [name for name in CHAPTERS if name != "benchmarks"])
+def test_each_chapter_has_commands(name: str) -> None:
+    assert chapter(name).count("```console") >= 3
 
 
-def test_the_readme_names_no_verb_that_there_is_not() -> None:
-    section = TEXT.partition("## Verbs")[2].partition("\n## ")[0]
-    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    assert set(re.findall(r"`([a-z ]+)`", "".join(rows))) == set(all_verbs())
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_readme_links_each_chapter(name: str) -> None:
+    assert f"](man/{name}.md)" in TEXT
+
+
+@pytest.mark.parametrize("topic", ["author", "operator", "responder", "fleet"])
+def test_the_cards_are_those_of_the_help(topic: str) -> None:
+    card = Path(jitid.__file__).parent.joinpath("cli", "topics", f"{topic}.txt").read_text(encoding="utf-8")
+    assert f"```text\n{card}```" in TEXT
+
+
+def test_the_readme_is_short() -> None:
+    assert TEXT.count("\n") <= 350
+
+
+def test_links_lead_to_files_and_headings() -> None:
+    for target in re.findall(r"\]\((?!https:)([^)]*)\)", TEXT):
+        if target.startswith("#"):
+            headings = {
+                re.sub(r"\W+", "-", line[3:].lower()) for line in TEXT.splitlines() if line.startswith("## ")
+            }
+            assert target[1:] in headings
+        else:
+            assert (Path(jitid.__file__).parents[1] / target).is_file(), target
 
 
 def test_the_readme_opens_with_installing_and_with_testing() -> None:
@@ -76,9 +87,9 @@ def test_the_readme_opens_with_installing_and_with_testing() -> None:
 
 def test_the_exit_statuses_are_those_of_the_code() -> None:
     section = TEXT.partition("| exit | meaning |")[2].partition("\n\n")[0]
-    told = {
+    stated = {
         int(number)
         for numbers in re.findall(r"^\| ([\d, ]+) \|", section, re.MULTILINE)
         for number in numbers.split(",")
     }
-    assert told == {status.value for status in ExitStatus}
+    assert stated == {status.value for status in ExitStatus}

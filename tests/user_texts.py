@@ -23,9 +23,12 @@ MESSAGE, PAGE = 20, 30
 """The maximum number of words of a sentence, in a message or a help, and on a page."""
 
 _SQL = re.compile(
-    r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|WHERE|NOT NULL|ORDER BY|LEFT JOIN|UNION ALL|PRIMARY KEY)\b"
+    r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|WHERE|NOT NULL|ORDER BY|LEFT JOIN|UNION ALL|PRIMARY KEY|CASE WHEN"
+    r"|FROM \w+ \w JOIN|json_extract)\b"
 )
 _SENTENCE_END = re.compile(r"(?<=[.;:!?])\s+")
+_ITEM_END = re.compile(r"(?<=\)),\s+")
+"""The end of an item with its explanation in brackets, in an enumeration of fields."""
 
 
 class Text(NamedTuple):
@@ -143,27 +146,26 @@ class _Page(HTMLParser):
             self.texts.append((self.getpos()[0], data))
 
 
+_BLOCK = re.compile(r"\.(Sh|Ss|Pp|Bl|It|El|Dd|Dt|Os|Nm|Nd|ad|na)\b")
+
+
 def _of_manual(source: str) -> Iterator[Text]:
-    """Yield the paragraphs of a manual page in man(7), without its examples."""
+    """Yield the paragraphs of a manual page in mdoc(7), without its examples; a macro in a line counts as a word."""
     begun, words, example = 0, "", False
-    for number, line in enumerate(source.splitlines(), 1):
-        if line.startswith((".EX", ".nf")):
+    for number, line in enumerate([*source.splitlines(), ".Pp"], 1):
+        if line.startswith(".Bd"):
             example = True
-        elif line.startswith((".EE", ".fi")):
+        elif line.startswith(".Ed"):
             example = False
-        elif line.startswith((".B ", ".I ", ".BR ", ".IR ", ".RB ", ".RI ", ".BI ", ".IB ")):
-            line = "`x`"
-        elif line.startswith((".", "'")) or not line.strip():
+        if example or _BLOCK.match(line) or line.startswith(".Ed"):
             if words:
                 yield Text(begun, words, PAGE)
             words = ""
             continue
-        if example or line.startswith("."):
-            continue
-        begun = number if not words else begun
-        words += " " + re.sub(r"\\f[BIRP]|\\&|\\e", "", line).replace("\\-", "-")
-    if words:
-        yield Text(begun, words, PAGE)
+        begun = begun if words else number
+        # Punctuation after the arguments ends a sentence.
+        end = line.rpartition(" ")[2] if line.rpartition(" ")[2] in (".", ":", ";", ",") else ""
+        words += f" `x`{end}" if line.startswith(".") else f" {line}"
 
 
 def _of_markdown(source: str) -> Iterator[Text]:
@@ -184,11 +186,16 @@ def _of_markdown(source: str) -> Iterator[Text]:
 
 
 def long_sentences(text: Text) -> Iterator[str]:
-    """Yield the sentences of a text that have too many words."""
+    """Yield the sentences of a text that have too many words; names in an enumeration of a page do not count."""
     for paragraph in text.words.split("\n\n"):
         for sentence in _SENTENCE_END.split(" ".join(paragraph.split())):
-            if len(sentence.split()) > text.longest:
-                yield sentence
+            items = _ITEM_END.split(sentence) if text.longest == PAGE else [sentence]
+            for item in items:
+                words = [
+                    word for word in item.split() if text.longest == MESSAGE or not word.startswith("`x`")
+                ]
+                if len(words) > text.longest:
+                    yield item
 
 
 def problems(path: Path) -> list[str]:

@@ -144,6 +144,15 @@ def open_for_preview(config: Config) -> Authority:
     return open_local_for_preview(config)
 
 
+def ledger_text(config: Config) -> str:
+    """Return the address of the remote authority, or the place of the ledger without passwords, for display."""
+    if config.remote is not None:
+        return config.remote
+    from jitid.authority.open_local import place_text
+
+    return place_text(config.ledger)
+
+
 def sweep_limits(config: Config) -> Thresholds:
     """Return the thresholds from which a sweep reports a finding."""
     from jitid.capabilities.sweep.finding import Thresholds

@@ -90,14 +90,14 @@ def _options(words: Sequence[str]) -> dict[str, str | None]:
 def _ledger(options: Mapping[str, str | None], environ: Mapping[str, str]) -> str:
     """Return the folder of the ledger from the line, environment or configuration. Raises configuration errors."""
     if options["--remote"] or (environ.get("JITID_REMOTE") and not options["--ledger"]):
-        raise LookupError("an authority elsewhere is not asked at a TAB")
+        raise LookupError("a remote authority is not queried at a TAB")
     ledger = options["--ledger"] or environ.get("JITID_LEDGER")
     if not ledger:
         from jitid.config.effective import load
 
         config = load(file=options["--config"], profile=options["--profile"], environ=environ)
         if config.remote is not None:
-            raise LookupError("an authority elsewhere is not asked at a TAB")
+            raise LookupError("a remote authority is not queried at a TAB")
         ledger = config.ledger
     ledger = ledger.removeprefix("sqlite://")
     if ledger.startswith("~"):

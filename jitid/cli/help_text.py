@@ -20,11 +20,11 @@ ROOT_SENTENCE = "Just-in-time identity for AI agents."
 TOPICS: Mapping[str, str] = {
     "author": "Scripts and launchers of agents: issue, run, delegate, verify.",
     "operator": "Sweeps, backups, keys and the daily round.",
-    "responder": "A leaked string, from paste to proof.",
+    "responder": "A leaked string: identify it, revoke it, prove it.",
     "governor": "Policies, approvals, agents, delegators, audit.",
     "fleet": "PostgreSQL, an authority, several machines.",
     "scopes": "How scopes are written, covered and narrowed.",
-    "kinds": "The kinds of credentials, and what verifies them.",
+    "kinds": "The kinds of credentials, and their verifiers.",
     "targets": "Databases, clouds and vaults that make credentials.",
     "options": "The options of every verb.",
     "exit-codes": "The exit statuses.",

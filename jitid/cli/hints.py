@@ -61,7 +61,7 @@ def _meant_for(text: str) -> str:
     ]
     quoted = " and ".join(quote(audience) for audience in audiences[:_MOST_AUDIENCES])
     more = f" and {len(audiences) - _MOST_AUDIENCES} more" if len(audiences) > _MOST_AUDIENCES else ""
-    return f"it is for {quoted}{more}: a verifier with that name says --audience URL"
+    return f"it is for {quoted}{more}: that verifier uses --audience URL"
 
 
 def hint_for_word(text: str, *, token_files: bool) -> str:

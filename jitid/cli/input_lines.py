@@ -135,4 +135,4 @@ def confirm(effect: str, number: int, expected: str) -> None:
     output.print_message(f"jitid: this would {effect}")
     output.print_message(f"jitid: type {expected}")
     if answer() != str(number):
-        raise UsageError("not confirmed; nothing was changed", "with --yes nobody is asked")
+        raise UsageError("not confirmed; nothing was changed", "to skip the question: --yes")

@@ -147,12 +147,12 @@ class Invocation:
             from jitid.values.text import quote
 
             raise UsageError(
-                f"{quote(self.format)} is no format here",
+                f"unknown format {quote(self.format)}",
                 f"choose one of: {', '.join((*FORMATS, *special_formats))}",
             )
         if self.field:
             raise UsageError(
-                "--field and --format cannot go together", "a field is shown as it is, one a line"
+                "--field and --format exclude each other", "--field prints values alone, one line a row"
             )
         name, self.format = self.format, None
         return name
@@ -172,7 +172,7 @@ class Invocation:
         self.format_name()
         if self.field and self.format is not None:
             raise UsageError(
-                "--field and --format cannot go together", "a field is shown as it is, one a line"
+                "--field and --format exclude each other", "--field prints values alone, one line a row"
             )
         for name in self.field:
             if name not in fields:
@@ -196,13 +196,11 @@ class Invocation:
         if not self.field and name is not None and len(forms) > 1:
             from jitid.values.text import quote
 
-            raise UsageError(f"{quote(name)} is no format here", f"choose one of: {', '.join(forms)}")
+            raise UsageError(f"unknown format {quote(name)}", f"choose one of: {', '.join(forms)}")
         option = "--format" if not self.field else "--field"
         raise UsageError(
-            f"{option} means nothing here",
-            f"what is written is always {' or '.join(forms)}"
-            if forms
-            else "what is written has one form alone",
+            f"{option} does not apply here",
+            f"the output is always {' or '.join(forms)}" if forms else "the output has one form only",
         )
 
     def show_records(
@@ -306,9 +304,12 @@ class Invocation:
         if not self.quiet:
             output.print_message(f"jitid: note: {safe(text)}")
 
-    def note_more(self, shown: int, limit: int, advice: str = "say how many with --limit") -> None:
-        """Note that there may be more rows if all that are shown by default are shown."""
-        if "limit" not in self.stated and shown == limit:
+    def note_more(self, shown: int, limit: int, advice: str = "for more: --limit N") -> None:
+        """Note that there may be more rows if as many are shown as the limit permits.
+
+        In a pipe, a limit that the line states needs no note.
+        """
+        if shown == limit and ("limit" not in self.stated or output.is_terminal()):
             self.note(f"there may be more than {limit}: {advice}")
 
     def warn(self, text: str) -> None:
@@ -362,30 +363,30 @@ class GlobalOptions(Declared):
     """The options of every verb. Each is an attribute of `Invocation` with the same name."""
 
     config_file: str | None = opt(
-        FILE, "--config", help="Use FILE as the user's configuration. [env var: JITID_CONFIG]"
+        FILE, "--config", help="The user's configuration file. [env var: JITID_CONFIG]"
     )
     profile: str | None = opt(
-        NAME, "--profile", help="Let [profile.NAME] overlay the configuration. [env var: JITID_PROFILE]"
+        NAME, "--profile", help="Profile of the configuration. [env var: JITID_PROFILE]"
     )
     ledger: str | None = opt(
-        FOLDER, "--ledger", metavar="URL", help="The folder of ledger and keys. [env var: JITID_LEDGER]"
+        FOLDER, "--ledger", metavar="URL", help="Ledger: a folder or postgresql://. [env var: JITID_LEDGER]"
     )
     remote: str | None = opt(
         FOLDER,
         "--remote",
         metavar="URL",
-        help="Ask the authority at URL: https://HOST, unix:///PATH. [env var: JITID_REMOTE]",
+        help="Authority: https:// or unix://. [env var: JITID_REMOTE]",
     )
     credential_file: str | None = opt(
         FILE,
         "--credential-file",
-        help="The credential to ask it with. [env var: JITID_REMOTE_CREDENTIAL_FILE]",
+        help="Access token for it. [env var: JITID_REMOTE_CREDENTIAL_FILE]",
     )
     credential_fd: str | None = opt(
-        TEXT, "--credential-fd", metavar="N", help="Read that credential from descriptor N."
+        TEXT, "--credential-fd", metavar="N", help="Read the access token from descriptor N."
     )
     format: str | None = opt(
-        TEXT, "--format", metavar="FMT", help="table, tsv, json, jsonl or csv. [env var: JITID_FORMAT]"
+        TEXT, "--format", metavar="FMT", help="table, tsv, json, jsonl, csv. [env var: JITID_FORMAT]"
     )
     json: bool = flag("--json", help="Same as --format json.")
     field: tuple[str, ...] = opts(NAME, "--field", help="Print this field only; repeatable.")
@@ -393,12 +394,12 @@ class GlobalOptions(Declared):
         TEXT,
         "--timeout",
         metavar="DURATION",
-        help="Stop waiting after this time in all. [env var: JITID_TIMEOUT]",
+        help="Limit of all waiting. [env var: JITID_TIMEOUT]",
     )
     no_pager: bool = flag("--no-pager", help="Never start a pager.")
-    no_color: bool = flag("--no-color", help="No colours, whatever the terminal.")
-    quiet: bool = flag("--quiet", "-q", help="No notes on standard error.")
-    verbose: bool = flag("--verbose", "-v", help="Tell more on standard error.")
-    debug: bool = flag("--debug", help="Show where an internal error comes from.")
-    no_input: bool = flag("--no-input", help="Never ask a question.")
-    accept_clock: bool = flag("--accept-clock", help="Believe a clock that has jumped; audited.")
+    no_color: bool = flag("--no-color", help="Print no colours.")
+    quiet: bool = flag("--quiet", "-q", help="Print no notes on standard error.")
+    verbose: bool = flag("--verbose", "-v", help="Print details on standard error.")
+    debug: bool = flag("--debug", help="Show the traceback of an internal error.")
+    no_input: bool = flag("--no-input", help="Never prompt.")
+    accept_clock: bool = flag("--accept-clock", help="Accept a clock that jumped over a day (audited).")

@@ -124,10 +124,13 @@ def _perform(verb: Verb, cli: Invocation) -> None:
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
     gc.enable()
-    if verb.may_page() and not cli.no_pager:
+    if verb.may_page() and not (cli.no_pager or cli.no_input):
         _page()
     try:
         run_verb(cli, verb)
+    except Interrupted:
+        output.drop_pager()
+        raise
     finally:
         output.finish()
 
@@ -137,7 +140,7 @@ def _page() -> None:
     if output.is_terminal():
         from jitid.system import pager
 
-        words = pager.command()
+        words = pager.command() if pager.can_page() else None
         if words is not None:
             output.use_pager(words)
 
@@ -162,6 +165,8 @@ def _verb(argv: Sequence[str], cli: Invocation) -> Verb | None:
             from jitid.cli import old_names, typer_parser
 
             present = old_names.present(argv)
+            if old_names.has_no_verb(argv):
+                present = [*argv, "status"]
             if present is not argv:
                 return _verb(present, cli)
             check_environment(os.environ)
@@ -205,7 +210,7 @@ def report(error: JitidError, cli: Invocation) -> int:
     """Print an error on standard error, as text or as one line of JSON, and return its exit status."""
     if isinstance(error, OutputError) and error.standard:
         if cli.changes:
-            error.add("what the command did stands")
+            error.add("the changes of the command remain")
         elif error.outcome is None and isinstance(error.__cause__, BrokenPipeError):
             # `jitid list | head -1` is normal use, and nothing was changed.
             return error.exit_status

@@ -50,6 +50,12 @@ def present(argv: Sequence[str]) -> Sequence[str]:
     return argv
 
 
+def has_no_verb(argv: Sequence[str]) -> bool:
+    """Return whether a line has only global options, each with its value."""
+    # Without the last value, the option would take the verb for it.
+    return _options(argv) == len(argv) and _options([*argv, ""]) == len(argv)
+
+
 def _options(words: Sequence[str]) -> int:
     """Return the number of words at the beginning that are global options and their values."""
     count = 0

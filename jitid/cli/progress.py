@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from jitid.capabilities.scan.hits import ScanTally
     from jitid.cli.invocation import Invocation
+    from jitid.operation.base import Authority, Operation, Result
 
 Piece = TypeVar("Piece")
 
@@ -38,13 +39,14 @@ class Waiting:
         self._done: threading.Event | None = None
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         if self._shows:
             import threading
 
             self._done = threading.Event()
             self._thread = threading.Thread(target=self._show, args=(self._done,), daemon=True)
             self._thread.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self._done is not None and self._thread is not None:
@@ -58,6 +60,20 @@ class Waiting:
             output.write_now(f"{_BACK}{self._reason()}: {time.monotonic() - self._began:.0f} s")
         if visible:
             output.write_now(_BACK)
+
+
+class Working(Waiting):
+    """Waiting for work in several steps: the line names the current one."""
+
+    def __init__(self, cli: Invocation, step: str) -> None:
+        self.step = step
+        super().__init__(cli, lambda: self.step)
+
+
+def performed(cli: Invocation, authority: Authority, operation: Operation[Result], step: str) -> Result:
+    """Return the answer to an operation; show the step at a terminal while it takes long."""
+    with Waiting(cli, lambda: step):
+        return authority.perform(operation)
 
 
 def waiting(cli: Invocation, pieces: Iterable[Piece], reason: Callable[[], str]) -> Iterator[Piece]:

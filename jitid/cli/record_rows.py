@@ -26,12 +26,14 @@ def warn_of_orphans(cli: Invocation, orphans: Sequence[Credential]) -> None:
     """Warn of credentials that a killed `run` has left, with the commands that revoke them."""
     for orphan in orphans[:_MOST_ORPHANS]:
         cli.warn(
-            f"the process that {orphan.id} was given to is gone, and its credential lives until "
+            f"the process of {orphan.id} is gone, and its credential is valid until "
             f"{format_time(orphan.ends_at)}: {cli.command(f'jitid revoke {orphan.id}')}"
         )
     if len(orphans) > _MOST_ORPHANS:
         command = cli.command("jitid list --process gone --field id")
-        cli.warn(f"so it is with {len(orphans) - _MOST_ORPHANS} more: {command}")
+        cli.warn(
+            f"{len(orphans) - _MOST_ORPHANS} more credentials belong to processes that are gone: {command}"
+        )
 
 
 def computed(row: Credential, now: int) -> dict[str, Any]:

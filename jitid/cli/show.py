@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import assert_never
 
 from jitid.formats.display import Display, Format, no_such_field
@@ -18,11 +19,19 @@ def show(
     """Write `view` to standard output.
 
     `chosen` names the only fields to show: one line a row, with tabs between several values. Without a format, the
-    output is a table on a terminal, and tab-separated values without a header elsewhere. `colour` is True (always),
-    False (never) or None (on a terminal). Raises UsageError for a field that the view does not have, and
-    OutputError.
+    output is a table on a terminal, and tab-separated values without a header elsewhere. On a terminal, `none` stands
+    for no rows. `colour` is True (always), False (never) or None (on a terminal). Raises UsageError for a field that
+    the view does not have, and OutputError.
     """
     terminal = output.is_terminal()
+    if terminal and not view.one and output_format in (None, Format.TABLE, Format.TSV):
+        rows = iter(view.rows)
+        first_row = next(rows, None)
+        if first_row is None:
+            # The output of a script's field stays empty.
+            output.print_message("none") if chosen or output_format is Format.TSV else output.write("none\n")
+            return
+        view = view._replace(rows=chain((first_row,), rows))
     output.write_pieces(
         pieces(
             view,

@@ -1,4 +1,6 @@
-"""HTML pages made from templates, and their cards: each is complete in itself, runs no script and requests nothing.
+"""HTML pages made from templates, and their cards: each is complete in itself and requests nothing.
+
+The only script is `page.js`, which adds a copy button to each command; a page without scripts lacks only the buttons.
 
 Templates draw them (`card.html`, `columns.svg`). Colours come from the page's style by class (`bar`, `other`, `warn`),
 so that a plot is light or dark like the page. Widths are percentages: text keeps its size on a phone.
@@ -15,7 +17,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from jitid.formats.cell import cell, count, counted, duration, mean, percent
-from jitid.model.survey import Spread
 from jitid.values.record import Record
 from jitid.values.times import format_time
 
@@ -27,17 +28,27 @@ def page(name: str, **values: object) -> Iterator[str]:
     """Yield the page from the template `name`.html with the values; its style is `name`.css after the shared one.
 
     Names are paths inside the package. The template extends `formats/page.html`. The page's policy (Content Security
-    Policy Level 3) allows only the style, by its hash.
+    Policy Level 3) allows only the style and the script, each by its hash.
     """
-    style = _read(_SHARED) + _read(name)
-    digest = b64encode(sha256(style.encode()).digest()).decode()
+    style, script = _read(f"{_SHARED}.css") + _read(f"{name}.css"), _read(f"{_SHARED}.js")
     template = _environment().get_template(f"{name}.html")
-    return template.generate(style=Markup(style), digest=digest, **values)  # noqa: S704 - a file of the package
+    return template.generate(
+        style=Markup(style),  # noqa: S704 - a file of the package
+        style_hash=_hash(style),
+        script=Markup(script),  # noqa: S704 - a file of the package
+        script_hash=_hash(script),
+        **values,
+    )
 
 
-def _read(name: str) -> str:
-    with open(f"{_ROOT}/{name}.css", encoding="utf-8") as file:
+def _read(file_name: str) -> str:
+    with open(f"{_ROOT}/{file_name}", encoding="utf-8") as file:
         return file.read()
+
+
+def _hash(text: str) -> str:
+    """Return the hash of an inline element's text, as the source of a Content Security Policy."""
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
 
 
 @cache
@@ -83,6 +94,15 @@ def _prose(words: str) -> Markup:
     return Markup("").join(
         [code.format(part) if index % 2 else escape(part) for index, part in enumerate(parts)]
     )
+
+
+class PageOrigin(Record):
+    """The place where a page was made."""
+
+    host: str
+    """The name of the machine."""
+    ledger: str
+    """The folder or address of the ledger, without passwords; empty without a ledger."""
 
 
 class Bar(Record):
@@ -140,14 +160,26 @@ class CardTable(Record):
     rows: Sequence[tuple[str, ...]]
 
 
+class LargeFigure(Record):
+    """A figure with a short caption."""
+
+    shown: str
+    """The value; a dash if there is nothing to measure."""
+    caption: str
+    """Jitid's own words."""
+    mark: str = ""
+    """The class that colours it."""
+
+
 class Card(Record):
     """A part of a page with its own heading; parts that it does not have are left out."""
 
     title: str
     note: str = ""
     """A sentence of jitid's own words."""
+    figure: LargeFigure | None = None
+    """The most important figure, which is also the largest."""
     bars: Bars | None = None
     columns: ChartColumns | None = None
-    spread: Spread | None = None
     table: CardTable | None = None
     """The figures of the plot, shown to a reader who opens it."""

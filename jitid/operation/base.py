@@ -72,7 +72,7 @@ class Verb(Declared):
 
 def dry_run_flag() -> bool:
     """Declare `--dry-run`."""
-    return flag("--dry-run", help="Report the changes without making them.", default=False)
+    return flag("--dry-run", "-n", help="Report the changes without making them.", default=False)
 
 
 def max_opt() -> int | None:
@@ -82,7 +82,7 @@ def max_opt() -> int | None:
 
 def yes_flag() -> bool:
     """Declare `--yes` of a verb that revokes credentials."""
-    return flag("--yes", help="Revoke any number without confirmation.")
+    return flag("--yes", "-y", help="Revoke any number without confirmation.")
 
 
 def reason_opt() -> str | None:
@@ -92,12 +92,12 @@ def reason_opt() -> str | None:
 
 def limit_opt() -> int | None:
     """Declare `--limit`, the number of rows."""
-    return opt(LIMIT, "--limit", help="Maximum number of rows.")
+    return opt(LIMIT, "--limit", "-l", help="Maximum number of rows.")
 
 
 def rows_opt() -> int:
     """Declare `--limit` of an operation, which shows 1,000 rows without it."""
-    return opt(LIMIT, "--limit", help="Maximum number of rows.", absent=1_000)
+    return opt(LIMIT, "--limit", "-l", help="Maximum number of rows.", absent=1_000)
 
 
 def subject_arg() -> str | None:
@@ -112,12 +112,12 @@ def subject_arg() -> str | None:
 
 def public_out_opt() -> str | None:
     """Declare `--out` of a verb that prints public data."""
-    return opt(FILE, "--out", help="Write to FILE, readable by all (0644).")
+    return opt(FILE, "--out", "-o", help="Write to FILE, readable by all (0644).")
 
 
 def private_out_opt() -> str | None:
     """Declare `--out` of a verb that prints secret or confidential data."""
-    return opt(FILE, "--out", help="Write to FILE, readable by its owner (0600).")
+    return opt(FILE, "--out", "-o", help="Write to FILE, readable by its owner (0600).")
 
 
 Result = TypeVar("Result")

@@ -51,7 +51,19 @@ def finish() -> None:
     global _pager
     if _pager is not None:
         pager, _pager = _pager, None
-        write(pager.close())
+        try:
+            write(pager.close())
+        except BaseException:
+            pager.stop()
+            raise
+
+
+def drop_pager() -> None:
+    """End the pager, and drop the output that it has not shown."""
+    global _pager
+    if _pager is not None:
+        pager, _pager = _pager, None
+        pager.stop()
 
 
 def write(text: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.redaction.token_format import CERTIFICATE, MAX_TOKEN, bare
 from jitid.system import time_limit
-from jitid.values.text import MARK, decoded, mark_of, quote, refuse_mark, token_warning
+from jitid.values.text import MARK, decoded, mark_of, may_be_secret, quote, refuse_mark, token_warning
 
 if TYPE_CHECKING:
     from jitid.values.secret import Secret
@@ -51,7 +51,9 @@ def token(path: str, label: str) -> Secret:
         return Secret.single(bare(to_pem(data)))
     if mark := mark_of(data):
         # A token has exactly one spelling, without a mark.
-        raise InvalidCredentialError(f"{label} begins with {mark}", "save it as UTF-8 without the mark")
+        raise InvalidCredentialError(
+            f"{label} begins with {mark}", f"save it as UTF-8 without the mark; {_to_search(path)}"
+        )
     # The parser of tokens refuses an invalid text, with one error for all verbs.
     text = bare(data.decode("utf-8", "replace"))
     if not text:
@@ -59,7 +61,24 @@ def token(path: str, label: str) -> Secret:
     if text.startswith(CERTIFICATE):
         # The file of a certificate often contains its private key too, which no verb needs.
         text = bare(text.partition("-----BEGIN PRIVATE KEY-----")[0])
+    elif not (text.isascii() and text.replace(".", "").replace("-", "").replace("_", "").isalnum()):
+        from jitid.redaction.surroundings import surroundings
+
+        if description := surroundings(text):
+            source = "standard input" if path == "-" else "the file"
+            raise InvalidCredentialError(
+                f"{source} has {description.replace('the token', label)}",
+                f"expected only the token, on one line; {_to_search(path)}",
+            )
     return Secret.single(text)
+
+
+def _to_search(path: str) -> str:
+    """Return the part of a hint that names the command for tokens in other text."""
+    from shlex import quote as word
+
+    operand = "" if path == "-" else f" {word(path)}" if path.isascii() and path.isprintable() else " FILE"
+    return f"to look for tokens in other text: jitid trace{operand}"
 
 
 def public_key(path: str) -> str:
@@ -89,10 +108,12 @@ def check_text_file(path: str) -> None:
     refuse_mark(path, "the word")
     if path.strip().lower().startswith(("jti_", "jid_")):
         raise UsageError("neither an id nor an existing file", "an id ends with 26 characters of 0-9 and a-v")
-    raise UsageError(
-        "there is no such file",
-        "pass a leaked string on standard input: on the command line it is now in your shell's history",
-    )
+    if may_be_secret(path):
+        raise UsageError(
+            "there is no such file",
+            "the word may be a token, which is now in the shell's history: pass a leaked string on standard input",
+        )
+    raise UsageError("there is no such file", "name a file or an id, or pass text on standard input")
 
 
 def read(path: str, limit: int, label: str) -> bytes:

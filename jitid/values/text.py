@@ -99,6 +99,16 @@ def token_warning(text: str) -> str | None:
     return None
 
 
+def may_be_secret(text: str) -> bool:
+    """Return whether a word of a command line may be a token, a part of one, or another random secret."""
+    beginning = text[: MAX_TOKEN + 1]
+    return (
+        token_warning(beginning) is not None
+        or holds_token(beginning)
+        or masked(beginning, wide=True) != beginning
+    )
+
+
 def operand(name: str) -> str:
     """Return a name as the last word of a suggested command; a name that begins like an option follows `--`."""
     return f"-- {name}" if name.startswith("-") else name

@@ -310,7 +310,7 @@ def test_into_a_schema_that_is_there(used: World, addresses: Callable[[], str]) 
         assert there.check() == events + 1
         there.issue(task="T1")
         assert there.ledger.condition().schema().differences == []
-    with pytest.raises(UsageError, match=r"a ledger in postgresql:.* already"):
+    with pytest.raises(UsageError, match=r"postgresql:.* already has a ledger"):
         into(other, placed)
     other.close()
 

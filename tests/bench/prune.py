@@ -21,7 +21,7 @@ _MOST = 10_000_000
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure `jitid prune` on a fleet in which nearly all credentials have expired."""
+    """Measure `jitid ledger prune` on a fleet in which nearly all credentials have expired."""
     folder = place.new("prune")
     over = fleet.copy(fleet.fleet(place.cache or place.new("cache")), folder / "over")
     _end(over)
@@ -30,7 +30,7 @@ def rows(place: Ground) -> Iterator[Row]:
         for name, values in _round(over, folder / "tried").items():
             spent.setdefault(name, []).extend(values)
     yield Row(
-        "`prune` of 1.5 million that are over",
+        "`ledger prune` of 1.5 million that are over",
         Series("verify, condemn, delete", spent["whole"], duration),
         Series("DELETE of the same rows", spent["bare"], duration),
         None,

@@ -1,4 +1,4 @@
-"""The last recorded run of the benchmarks (`recorded.json`), which the README shows, and regressions since then."""
+"""The last recorded run of the benchmarks (`recorded.json`), shown by jitid-benchmarks(7), and regressions since."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.bench.ground import ROOT
 from tests.bench.measure import HEADER, Row, per_second, spread
 
 PATH = Path(__file__).with_name("recorded.json")
-README = ROOT / "README.md"
+README = ROOT / "man" / "benchmarks.md"
 ONE_ROUND = 0.1
 """The assumed noise of a ratio that was measured once, relative to the ratio: one value does not show its noise."""
 
@@ -60,7 +60,7 @@ def read(path: Path = PATH) -> Recorded:
 
 
 def write(run: Recorded, path: Path = PATH, readme: Path = README) -> None:
-    """Record a run, and put its table into the README."""
+    """Record a run, and put its table into the chapter."""
     document = {"commit": run.commit, "lines": [one._asdict() for one in run.lines]}
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     text = readme.read_text()

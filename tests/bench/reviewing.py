@@ -27,7 +27,7 @@ when { context.scope like "repo:acme/api:*" && context.delegator_name like "user
 
 
 def rows(place: Ground) -> Iterator[Row]:
-    """Measure `agent classify`, the rule `policy-drift` and an import, as whole processes."""
+    """Measure `agent advise`, the rule `policy-drift` and an import, as whole processes."""
     yield from _fleet(place.new("reviewing"), place.rounds)
     yield from _import(place.new("import"), min(place.rounds, 3))
 
@@ -50,7 +50,7 @@ def _fleet(folder: Path, rounds: int) -> Iterator[Row]:
     )
     floor = Series("one full scan of the table", found["scan"], duration)
     for name, told in (
-        ("classify", "`jitid agent classify` of 1.5 million, whole process"),
+        ("classify", "`jitid agent advise` of 1.5 million, whole process"),
         ("drift", "rule `policy-drift` among 1.5 million alive, all asked about, whole process"),
     ):
         yield Row(told, Series(name, found[name], duration), floor, under(10.0, duration))

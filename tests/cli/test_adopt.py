@@ -117,7 +117,7 @@ STATED = ("--owner", "bob", "--place", "vault kv/prod", "--purpose", "releases")
         (("ci", *STATED, "--target", "x"), "no target `x`"),
         (("ci", *STATED, "--access-key-id", "x"), "AKIA"),
         (("ci", *STATED, "--expires", "2020-01-01T00:00:00Z"), "has passed"),
-        (("--from-file", "list", "--as", "scim"), "no form"),
+        (("--from-file", "list", "--as", "scim"), "invalid form of a list"),
         (("ci", "--from-file", "list.csv"), "--from-file cannot be combined with a name"),
         (("ci", *STATED, "--as", "csv"), "--from-file"),
     ],

@@ -29,7 +29,7 @@ def test_every_example_is_listed() -> None:
 
 
 class _Requests(http.server.BaseHTTPRequestHandler):
-    """A webhook that keeps what was posted to it."""
+    """A webhook that keeps the posted bodies."""
 
     posted: list[Any]
 
@@ -58,7 +58,7 @@ def _serving(handler: Any) -> Iterator[str]:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """Return a shell in whose folder `bin` the program `jitid` is."""
+    """Return a shell with the program `jitid` in its folder `bin`."""
     shell = Shell(tmp_path)
     program = tmp_path / "bin" / "jitid"
     program.parent.mkdir()

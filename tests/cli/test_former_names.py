@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from jitid.cli.line import read
-from jitid.cli.old_names import RENAMED, present
+from jitid.cli.old_names import RENAMED, has_no_verb, present
 from jitid.cli.verbs import GROUPS, all_verbs
+from tests.real import Shell
 
 
 @pytest.mark.parametrize("former", RENAMED)
@@ -48,6 +51,32 @@ def test_a_former_word_as_a_value_stays_as_it_is() -> None:
         ["--nosuch", "prune"],
     ):
         assert present(line) is line
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ([], True),
+        (["-q", "--json"], True),
+        (["--ledger", "x"], True),
+        (["--ledger=x"], True),
+        (["--ledger"], False),
+        (["-q", "--ledger"], False),
+        (["list"], False),
+        (["--nosuch"], False),
+        (["--help"], False),
+    ],
+)
+def test_a_line_without_a_verb_is_recognised(line: list[str], expected: bool) -> None:
+    assert has_no_verb(line) is expected
+
+
+def test_a_line_without_a_verb_shows_the_status(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.good("issue", "--task", "T", "--delegator", "alice")
+    for line in ((), ("--json",), ("-q", "--field", "live")):
+        assert shell.good(*line) == shell.good(*line, "status")
+    assert shell.run("--ledger").returncode == 2
 
 
 def test_a_former_line_is_parsed_like_the_present_one() -> None:

@@ -84,7 +84,11 @@ def test_a_bad_value_of_a_variable_names_the_variable(
             "see: jitid list --help",
         ),
         ("list --limit 1,2", "is not a whole number: `1,2`", "see: jitid list --help"),
-        ("list --depth 99999999999999999999999", "is more than 999999999", "see: jitid list --help"),
+        (
+            "list --depth 99999999999999999999999",
+            "is more than the maximum 999999999",
+            "see: jitid list --help",
+        ),
         ("ledger copy", "`--to` is missing", "add --to URL; see: jitid ledger copy --help"),
         ("task give INC-1", "`--to` is missing", "add --to DELEGATOR; see: jitid task give --help"),
         ("revoke --tree nothing", "not an id of an identity", "; for ids: jitid list"),

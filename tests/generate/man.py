@@ -25,6 +25,7 @@ from tests.generate.page_text import (
 )
 from tests.generate.roff import argument, display, entries, paragraphs, prose, spaced, title
 from tests.generate.tree import Argument, Option, Verb, tree
+from tests.readme import CHAPTERS
 
 FOLDER = Path(jitid.__file__).parent.parent / "man"
 
@@ -45,6 +46,9 @@ HAND_WRITTEN = (
     "jitid-ssh.7",
     "jitid-svid.7",
 )
+
+CHAPTER_PAGES = tuple(f"jitid-{name}.7" for name in CHAPTERS)
+"""The pages that are made of chapters in Markdown."""
 
 _NUMBERED = '-tag -width "128+n"'
 _MENTIONED_VARIABLE = re.compile(r" *\[env var: (\w+)\]")
@@ -89,7 +93,7 @@ def _root_page(root: Verb, verbs: list[Verb]) -> list[str]:
         *_section("FILES", entries(_explained("Pa", ROOT["files"])), prose(ROOT["elsewhere"])),
         *_section("EXIT STATUS", entries(_statuses({verb.name for verb in verbs}), _NUMBERED)),
         *_section("EXAMPLES", *_examples(FIRST)),
-        *_section("SEE ALSO", _references((*HAND_WRITTEN, targets.NAME))),
+        *_section("SEE ALSO", _references((*HAND_WRITTEN, *CHAPTER_PAGES, targets.NAME))),
         *_section("STANDARDS", prose(ROOT["standards"])),
     ]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jitid
-from tests.generate import bash, fish, man, packaging, zsh
+from tests.generate import bash, fish, man, markdown, packaging, zsh
 from tests.generate.tree import tree
 
 ROOT = Path(jitid.__file__).parent.parent
@@ -29,7 +29,7 @@ def _completions() -> dict[str, str]:
 
 
 def _man_pages() -> dict[str, str]:
-    return {f"man/{name}": text for name, text in man.pages().items()}
+    return {f"man/{name}": text for name, text in (man.pages() | markdown.pages()).items()}
 
 
 def _packaging() -> dict[str, str]:

@@ -16,7 +16,7 @@ _TEXT = {"\\": r"\e"}
 # A word of an argument that mdoc would interpret as a macro, or as punctuation outside of the argument.
 _MISREAD = re.compile(r"%?[A-Z][a-z]|[A-Z][a-z]\d|B[lrx]|[.,:;()\[\]?!|]")
 
-_WORD = re.compile(r"`[^`]+`\S*|\S+")
+_WORD = re.compile(r"[(\[]*`[^`]+`\S*|\S+")
 _PARTS = re.compile(
     r"(?P<before>[(\[]*)(?P<core>`[^`]+`|[a-z-]+\(\d\)|.*?)(?P<after>[.,:;)\]?!]*)", re.DOTALL
 )
@@ -85,7 +85,7 @@ def entries(rows: Iterable[tuple[str, list[str]]], style: str = "-tag -width Ds"
     """Return a list of terms, each given as the arguments of its `.It`, with the lines that explain the term."""
     lines = []
     for term, told in rows:
-        lines += [f".It {term}", *told]
+        lines += [f".It {term}".rstrip(), *told]
     return [f".Bl {style}", *lines, ".El"] if lines else []
 
 

@@ -14,33 +14,35 @@ from tests.generate.roff import display, entries, paragraphs, prose, spaced
 NAME = "jitid-targets.5"
 
 _ABOUT: Mapping[Kind, str] = {
-    Kind.JWT: "Tokens, signed here; templates are for clusters.",
-    Kind.OPAQUE: "Tokens that nobody but the ledger knows, made here; templates are as those of `jwt`.",
-    Kind.JWT_SVID: "SPIFFE's tokens, signed here; templates are as those of `jwt`.",
-    Kind.SSH_CERT: "SSH user certificates, signed here; jitid-ssh(7) tells how hosts come to trust them.",
-    Kind.X509_SVID: "X.509 certificates with a SPIFFE id, signed here.",
+    Kind.JWT: "Tokens that jitid signs. Templates are for clusters.",
+    Kind.OPAQUE: "Random tokens that only the ledger can verify. Templates have the options of `jwt`.",
+    Kind.JWT_SVID: "SPIFFE tokens that jitid signs. Templates have the options of `jwt`.",
+    Kind.SSH_CERT: "SSH user certificates that jitid signs. jitid-ssh(7) explains how to make hosts trust them.",
+    Kind.X509_SVID: "X.509 certificates with a SPIFFE id. jitid signs them.",
     Kind.AWS_STS: "Sessions of AWS roles: jitid-aws(7). The extra `aws` is needed.",
     Kind.POSTGRES_ROLE: "Roles of a PostgreSQL server: jitid-postgres(7). The extra `postgres` is needed.",
     Kind.OPENBAO_LEASE: "Leases of an OpenBao or Vault server.",
-    Kind.EXEC: "Whatever a program of one's own makes: jitid-exec(7). Each target is a kind of its own, `exec:TARGET`.",
+    Kind.EXEC: "Credentials that a program creates: jitid-exec(7). Each target is a separate kind, `exec:TARGET`.",
 }
 
 _TEXT = """\
-A target is a place where credentials are made, and ended: a database, a cloud, a secrets engine, a program. Each is
-a table `[target.NAME]` in the user's or the system's configuration file (jitid(1)), never in a project's. A name
-has letters, digits, dots and lines, 64 at most.
+A target is an outside system that creates and revokes credentials for jitid: a database, a cloud, a secrets engine, a
+program. Each target is a table `[target.NAME]` in the user's or the system's configuration file (jitid(1)); a
+project's file cannot define targets. The name of a target or a template has 1 to 64 ASCII letters, digits and `_.-`;
+it does not begin with a dot or a hyphen.
 
-A template, `[target.NAME.template.TEMPLATE]`, says what a credential may do there. It is asked for by `--kind
-KIND:TEMPLATE`, or `--kind KIND:TARGET/TEMPLATE` where two targets of a kind have one of that name. Without a
-template the only target of the kind is taken, and what it makes can do as little as the kind allows. Policies are
-told `context.template` as `TARGET/TEMPLATE` (jitid-policy(7)).
+A template, `[target.NAME.template.TEMPLATE]`, defines the rights of a credential at the target. Request it with
+`--kind KIND:TEMPLATE`, or with `--kind KIND:TARGET/TEMPLATE` if two targets of a kind have a template of that name.
+Without a template, jitid uses the only target of the kind, and the credential has the least rights that the kind
+allows. The fact `context.template` of a policy is `TARGET/TEMPLATE` (jitid-policy(7)).
 
-No option holds a secret: where one is needed, an option names a private file with it (mode 0600 or 0400). Relative
-paths begin in the folder of the configuration file. Tables are held to the options below when a target is used, and
-by jitid-doctor(1)."""
+No option contains a secret. An option for a secret names a private file that contains it (mode 0600 or 0400).
+Relative paths start at the folder of the configuration file. jitid checks the tables against the options below when
+it uses a target; jitid-doctor(1) checks them too."""
 
 _PERMITTED = """\
-The default policy permits no kind of a target, and no template: a rule of the policy must name it."""
+The default policy permits no template and no kind of an outside target. A rule of the policy must name the kind or
+the template:"""
 
 _RULE = """\
 @id("read-orders") @max_ttl("15m")
@@ -54,26 +56,37 @@ when { context.kind == "postgres-role" &&
 """
 
 _OBTAINED = """\
-An agent obtains it by its own token only if the grant of the token names it: `jitid run --may-kind
-postgres-role:reader`, or `--secret`, which names its kind by itself."""
+An agent can obtain such a credential with its own token only if the grant of the token names the kind: with
+`jitid run --may-kind postgres-role:reader`, or with `--secret`, which adds its kind to the grant."""
 
-_LIFE = f"""\
-What a target makes is recorded before it is asked for, and confirmed before it is handed out. What it is called
-there derives from its id, so that it is found though an answer was lost.
+_LIFE = """\
+The ledger records a credential before it requests the credential from the target, and confirms the record before
+jitid hands out the secret. The name of the credential at the target derives from its id. So jitid finds the
+credential even if the target's answer was lost.
 
-Whatever ends a credential in the ledger (jitid-revoke(1), jitid-retire(1), its expiry, the end of a jitid-run(1))
-puts it into a queue of the ledger, where it stays until the target confirms that nothing is left of it. The command
-asks at once, and an authority where no command can: for an agent that ends itself, and at `/revoke`; a target that is
-out of reach is asked again after {FIRST_AFTER} seconds, twice as long each time, up to {LAST_AFTER // 60} minutes, by
-each jitid-sweep(1). What a target refuses (`stuck`) is kept, listed and tried every hour; what it cannot end
-(`unsupported`) is honoured until its time is over, and jitid-inspect(1) says until when.
+A credential ends in the ledger by jitid-revoke(1), by jitid-retire(1), at its expiry, or at the end of jitid-run(1).
+The ledger then puts the credential into a queue. The credential stays there until the target confirms that it is
+gone.
 
-A target that is taken out of the configuration keeps its place in the queue: put it back, so that what is left
-there can be ended.
+The command sends the request to the target at once. The authority sends it where no command can: for an agent that
+ends its own identity, and at `/revoke`. Each jitid-sweep(1) repeats the requests that are due:"""
 
-A standing secret that was adopted (jitid-adopt-add(1)) is ended by its target in the same way, though it was made by
-somebody else: a role of PostgreSQL is locked and keeps what it owns, an access key of AWS is made inactive, a token
-of OpenBao is revoked by its accessor, and a program is asked. The inventory of a target tells whether it is there."""
+_OUTCOMES: Mapping[str, str] = {
+    "unavailable": "The target was unreachable or gave no clear answer. jitid tries again after "
+    f"{FIRST_AFTER} seconds. The wait doubles with each attempt, up to {LAST_AFTER // 60} minutes.",
+    "stuck": "The target refuses. The credential stays in the queue and in lists. jitid tries again every hour.",
+    "unsupported": "The target cannot revoke the credential and accepts it until its expiry. jitid-inspect(1) shows "
+    "the time.",
+}
+
+_LEFT = """\
+A target that was removed from the configuration keeps its place in the queue. Restore its table, so that jitid can
+revoke the remaining credentials there.
+
+The target also revokes an adopted standing secret (jitid-adopt-add(1)), although jitid did not create it. A
+PostgreSQL role is locked and keeps the objects that it owns. An AWS access key becomes inactive. An OpenBao token is
+revoked by its accessor. A program receives a request. The inventory of a target shows whether the secret still
+exists."""
 
 
 def text() -> str:
@@ -86,16 +99,21 @@ def text() -> str:
         ".Os",
         ".Sh NAME",
         ".Nm jitid-targets",
-        ".Nd places outside where credentials are made and ended",
+        ".Nd outside systems that create and revoke credentials",
         ".Sh DESCRIPTION",
         *spaced(paragraphs(_TEXT)),
-        ".Sh WHO MAY OBTAIN ONE",
+        ".Sh PERMISSIONS",
         *prose(_PERMITTED),
         *display(_RULE),
         ".Pp",
         *prose(_OBTAINED),
-        ".Sh WHAT BECOMES OF A CREDENTIAL",
+        ".Sh CREATION AND REVOCATION",
         *spaced(paragraphs(_LIFE)),
+        *entries(
+            ((f"Li {name}", prose(meaning)) for name, meaning in _OUTCOMES.items()), "-tag -width unsupported"
+        ),
+        ".Pp",
+        *spaced(paragraphs(_LEFT)),
         ".Sh OPTIONS OF EVERY TARGET",
         *_options({**COMMON, "timeout": COMMON["timeout"]._replace(meaning=_timeout())}),
         ".Sh KINDS",
@@ -125,7 +143,7 @@ def text() -> str:
 
 
 def _timeout() -> str:
-    return f"{COMMON['timeout'].meaning}; {TIMEOUT}s unless set"
+    return f"{COMMON['timeout'].meaning} (default: {TIMEOUT}s)"
 
 
 _EXAMPLE = """\
@@ -138,7 +156,7 @@ timeout = "15s"
 options = { path = "secret/reports" }
 """
 
-_SORTS = {
+_TYPES = {
     "text": "A text",
     "texts": "A list of texts",
     "table": "A table of texts",
@@ -156,5 +174,5 @@ def _options(options: Mapping[str, TargetOption]) -> list[str]:
 
 def _rows(options: Mapping[str, TargetOption]) -> Iterator[tuple[str, list[str]]]:
     for name, option in options.items():
-        needed = ", needed" if option.required else ""
-        yield f"Va {name}", prose(f"{_SORTS[option.sort]}{needed}: {option.meaning}.")
+        required = ", required" if option.required else ""
+        yield f"Va {name}", prose(f"{_TYPES[option.sort]}{required}: {option.meaning}.")

@@ -126,7 +126,7 @@ def test_what_is_no_plain_file_is_not_opened(name: str, what: str, path: Path) -
             os.mkfifo(path / name, 0o600)
         case _:
             (path / name).mkdir()
-    with pytest.raises(IntegrityError, match=r"link|no plain file"):
+    with pytest.raises(IntegrityError, match=r"link|not a regular file"):
         tasks(path)
 
 

@@ -28,12 +28,12 @@ PAGE = read("jitid-authority.7")
 
 
 def test_the_roles_are_those_of_the_code() -> None:
-    told = items(section(PAGE, "WHO MAY ASK"))
+    told = items(section(PAGE, "CALLERS AND ROLES"))
     assert [term for term in told if term in ROLES] == list(ROLES)
 
 
 def test_the_counters_are_those_that_are_served() -> None:
-    told = [name for term in items(section(PAGE, "WHAT IS MEASURED")) for name in term.split(" , ")]
+    told = [name for term in items(section(PAGE, "METRICS")) for name in term.split(" , ")]
     metrics = Metrics(["/x"])
     metrics.take_part(0)
     metrics.observe("/x", 200, 0.1)
@@ -338,9 +338,7 @@ def test_a_second_machine_adds_a_key_beside_the_first(tmp_path: Path, postgres_u
 def test_nginx_as_on_the_page_leaves_out_who_is_dead(tmp_path: Path) -> None:
     """Two authorities answer, the third is down. A client that checks certificates gets no error."""
     (block,) = [
-        text
-        for text in displays(section(PAGE, "A balancer before them", "Ss"))
-        if text.startswith("upstream")
+        text for text in displays(section(PAGE, "A load balancer", "Ss")) if text.startswith("upstream")
     ]
     made, key = certificate(tmp_path)
     port, dead = free_port(), free_port()

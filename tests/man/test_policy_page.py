@@ -176,7 +176,7 @@ def test_the_depths_are_those_of_the_default_policy() -> None:
 
 
 def test_the_rule_that_is_shown_is_one_of_the_default_policy() -> None:
-    shown = displays(section(PAGE, "What a policy looks like", "Ss"))[0]
+    shown = displays(section(PAGE, "Structure of a policy", "Ss"))[0]
     assert shown.split() in [
         f"{statement};".split() for statement in re.sub("//.*", "", DEFAULT_TEXT).split(";")
     ]
@@ -205,7 +205,7 @@ def test_a_policy_sees_a_scope_as_text() -> None:
 
 # A policy from beginning to end.
 
-STORY = displays(section(PAGE, "A POLICY FROM BEGINNING TO END"))
+STORY = displays(section(PAGE, "TUTORIAL"))
 MORNING, EVENING, NEXT = "2026-11-24 09:00:00", "2026-11-24 20:00:00", "2026-11-25 09:00:00"
 """Times in UTC. In Berlin: 10:00 on a Tuesday, 21:00 on that day, 10:00 on the next day."""
 
@@ -255,7 +255,7 @@ def test_the_story_comes_true(tmp_path: Path) -> None:
         assert line in explained
     assert '"decision":"deny"' in explained.partition("\nnow\t")[2].partition("\n")[0]
     assert "6 credentials would be refused (1 distinct request)" in changed
-    assert "ended 1 live credential" in left
+    assert "revoked 1 live credential" in left
     assert "the credential was revoked at 2026-11-25T09:00:0" in dead
     assert "rule `delegator-disabled`" in late
     assert "release-bot\tstay registered\t" in classified
@@ -312,8 +312,8 @@ def test_a_rule_that_wants_a_proof_asks_for_more() -> None:
 
 
 def test_the_members_of_a_case_are_those_that_are_read() -> None:
-    text = section(PAGE, "CASES OF A POLICY")
-    asked, expected = text.split(".Pp\nExpected can be\n")
+    text = section(PAGE, "TEST CASES")
+    asked, expected = text.split(".Pp\nThe members of\n.Va expect :\n")
     told = [{name for term in items(part) for name in term.split(" , ")} for part in (asked, expected)]
     assert told == [set(REQUEST), set(EXPECT)]
 
@@ -322,7 +322,7 @@ def test_what_is_not_stated_in_a_case_is_as_told() -> None:
     cases, wrong = read_cases("x", '[[case]]\nname = "x"\nexpect = { decision = "deny" }', zone)
     assert not wrong
     asked = cases[0].request
-    told = section(PAGE, "CASES OF A POLICY")
+    told = section(PAGE, "TEST CASES")
     values = (asked.agent, asked.delegator, asked.delegator_proof, asked.task, asked.sensitivity, asked.kind)
     for value in (*values, *asked.audiences, format_time(asked.now), format_duration(asked.lifetime)):
         assert rf"{value}\(dq" in told, value
@@ -355,9 +355,7 @@ def test_a_rule_about_uses_reads_what_is_declared() -> None:
         assert (policy.permits_use(asked, "prod") is None) is expected, used
 
 
-@pytest.mark.parametrize(
-    "condition", displays(section(PAGE, "What a policy looks like", "Ss"))[1].splitlines()
-)
+@pytest.mark.parametrize("condition", displays(section(PAGE, "Structure of a policy", "Ss"))[1].splitlines())
 def test_what_entities_are_asked_for_is_in_order(condition: str) -> None:
     text = f'@id("r") permit (principal, action == Action::"issue", resource) when {{ {condition} }};'
     assert check([("p.cedar", text)], whole=False).problems == []

@@ -39,7 +39,7 @@ def test_the_heading_of_a_file_shows_the_options_of_the_page() -> None:
 
 
 def test_every_report_that_is_read_is_told() -> None:
-    assert set(items(section(PAGE, "WHAT IS READ OF REPORTS"))) == set(ReportFormat)
+    assert set(items(section(PAGE, "REPORT FORMATS"))) == set(ReportFormat)
 
 
 def test_the_bounds_and_places_are_those_of_the_code() -> None:

@@ -45,5 +45,5 @@ def test_the_fields_of_a_certificate_are_those_it_has(world: World) -> None:
 
 def test_each_command_is_a_verb() -> None:
     lines = [line for text in displays(PAGE) for line in text.splitlines()]
-    named = [" ".join(words) for line in lines for words in re.findall(r"\bjitid (keys) (\w+)", line)]
-    assert {"keys request", "keys import"} == set(named) <= set(all_verbs())
+    named = [" ".join(words) for line in lines for words in re.findall(r"\bjitid (keys ca) (\w+)", line)]
+    assert {"keys ca request", "keys ca import"} == set(named) <= set(all_verbs())

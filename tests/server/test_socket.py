@@ -215,7 +215,7 @@ def test_a_folder_that_others_may_write_to_is_no_place(tmp_path: Path, shell: Sh
     folder.chmod(0o777)
     done = shell.run("serve", "--socket", str(folder / "s"))
     assert done.returncode == 7
-    assert "may be written by others" in done.stderr
+    assert "other users may write to the socket's folder" in done.stderr
 
 
 def test_a_folder_of_somebody_else_is_no_place(tmp_path: Path, shell: Shell) -> None:

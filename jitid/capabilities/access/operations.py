@@ -37,7 +37,7 @@ def _ttl_opt() -> int | None:
 
 
 def _out_opt() -> str | None:
-    return opt(FILE, "--out", help="Write the access token to FILE, mode 0600.")
+    return opt(FILE, "--out", "-o", help="Write the access token to FILE, mode 0600.")
 
 
 class _AccessOperation(Operation["Granted"]):

@@ -83,7 +83,7 @@ class AgentOptions(Declared):
 
     owner: str | None = local(opt(OWNER, "--owner", help="The owner, a known delegator."))
     purpose: str | None = local(opt(PURPOSE, "--purpose", help="The agent's purpose."))
-    scope: tuple[Scope, ...] = local(opts(SCOPE, "--scope", help="Permitted scope; repeatable."))
+    scope: tuple[Scope, ...] = local(opts(SCOPE, "--scope", "-s", help="Permitted scope; repeatable."))
     audience: tuple[str, ...] = local(
         opts(
             AUDIENCE,
@@ -92,7 +92,7 @@ class AgentOptions(Declared):
         )
     )
     kind: tuple[str, ...] = local(
-        opts(KIND, "--kind", help="Permitted kind (default: jwt, opaque); repeatable.")
+        opts(KIND, "--kind", "-k", help="Permitted kind (default: jwt, opaque); repeatable.")
     )
     max_ttl: int | None = local(
         opt(DURATION, "--max-ttl", help="Maximum lifetime of credentials (default: 1h).")
@@ -310,8 +310,8 @@ class ClassifyAgents(Operation["Classified"]):
     """Advise which agents to register, and which policy they need.
 
     The advice is based on the ledger's history: `register`, with its command, `unregister`, or no change. Names that
-    need a change are listed first. --policy prints a policy instead: it permits the scopes that an agent used, or was
-    granted if no use was reported, for the recorded delegators, lifetimes and times.
+    need a change are listed first. --policy prints a policy for the used scopes instead, or for the granted
+    scopes if no use was reported. Delegators, lifetimes and times are limited to the recorded ones.
     """
 
     roles = ("auditor", "admin")
@@ -333,7 +333,7 @@ class ClassifyAgents(Operation["Classified"]):
     names: tuple[str, ...] = args(AGENT, "[NAME]...", help="Names of agents (default: all).", default=())
     days: int | None = local(opt(COUNT, "--days", help="Number of days to examine (default: 90)."))
     policy: bool = local(flag("--policy", help="Print the policy for the recorded practice."))
-    task: str | None = local(opt(TASK, "--task", help="With --policy: only this task."))
+    task: str | None = local(opt(TASK, "--task", "-t", help="With --policy: only this task."))
     rule: RecurrenceRule
     limit: int = rows_opt()
 
@@ -549,5 +549,5 @@ class ImportDelegators(Operation["Reconciled"]):
     """The maximum number of delegators disabled, and of live credentials ended; None for any number."""
     dry_run: bool = dry_run_flag()
     max_: int | None = local(opt(COUNT, "--max", help="Disable or revoke at most N without --yes."))
-    yes: bool = local(flag("--yes", help="Skip the limit and the confirmation."))
+    yes: bool = local(flag("--yes", "-y", help="Skip the limit and the confirmation."))
     accept_clock: bool = False

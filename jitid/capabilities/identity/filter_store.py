@@ -140,24 +140,26 @@ class Filter(Declared):
     """
 
     task: str | None = _where(
-        _of_task, filtered(TASK, TASK_FILTER), "--task", help="Only this task.", few=True
+        _of_task, filtered(TASK, TASK_FILTER), "--task", "-t", help="Only this task.", few=True
     )
     """`OWNER/NAME`; a bare name matches the tasks of all openers."""
     delegator: str | None = _where(
         _of_delegator,
         filtered(DELEGATOR),
         "--delegator",
+        "-d",
         help="Only this root delegator, or from agent:NAME.",
     )
     agent: str | None = _where(
         "i.agent = (SELECT id FROM term WHERE text = :it)",
         filtered(AGENT),
         "--agent",
+        "-a",
         help="Only this agent.",
         few=True,
     )
     kind: str | None = _where(
-        "c.kind = :it", filtered(typed_as(ANY_KIND, parse=_kind)), "--kind", help="Only this kind."
+        "c.kind = :it", filtered(typed_as(ANY_KIND, parse=_kind)), "--kind", "-k", help="Only this kind."
     )
     state: str | None = _where(
         lambda state, _: _STATES.get(state, "c.ended_as = :it"),
@@ -185,7 +187,7 @@ class Filter(Declared):
         help="Proof: asserted, os-user, credential, parent or oidc.",
     )
     scope: str | None = _where(
-        _among("c.scopes"), filtered(SCOPE), "--scope", help="Only with exactly this scope."
+        _among("c.scopes"), filtered(SCOPE), "--scope", "-s", help="Only with exactly this scope."
     )
     audience: str | None = _where(
         _among("au.text"), filtered(AUDIENCE), "--audience", help="Only for this audience."
@@ -214,16 +216,22 @@ class Filter(Declared):
         "k.kid = :it", filtered(KEY_ID), "--signed-by", help="Only signed by this key."
     )
     issued_since: int | None = _where(
-        "c.issued_at >= :it", TIME, "--since", help="Issued at TIME or later (RFC 3339)."
+        "c.issued_at >= :it", TIME, "--since", help="Issued since TIME, or a duration ago."
     )
     issued_until: int | None = _where(
-        "c.issued_at < :it", TIME, "--until", help="Issued before TIME (RFC 3339)."
+        "c.issued_at < :it", TIME, "--until", help="Issued before TIME, or a duration ago."
     )
     expires_before: int | None = _where(
-        "c.expires_at < :it", TIME_AHEAD, "--expires-before", help="Expiring before TIME (RFC 3339)."
+        "c.expires_at < :it",
+        TIME_AHEAD,
+        "--expires-before",
+        help="Expiring before TIME, or within a duration.",
     )
     expires_after: int | None = _where(
-        "c.expires_at >= :it", TIME_AHEAD, "--expires-after", help="Expiring at TIME or later (RFC 3339)."
+        "c.expires_at >= :it",
+        TIME_AHEAD,
+        "--expires-after",
+        help="Expiring at TIME or later, or after a duration.",
     )
     under: str | None = _where("i.id IN {UNDER}", ID, few=True)
     """The id of an identity: selects the identity and all its descendants."""

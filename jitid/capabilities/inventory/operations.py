@@ -99,7 +99,7 @@ class Inspect(Operation["Inspection"]):
 
     Of a credential: claims, chain, state, task, decision, and the number of descendants, with the field names of RFC
     7662. Pass a token by a file or standard input, never on the command line. --why explains the decision that issued
-    it, and what the current policy and directory would decide.
+    it, and the decision of the current policy and directory.
     """
 
     summary = "Return all facts about a credential, by its token or its id."
@@ -116,7 +116,7 @@ class Inspect(Operation["Inspection"]):
     )
 
     subject: str | None = local(subject_arg())
-    task: str | None = local(opt(TASK, "--task", help="Show this task."))
+    task: str | None = local(opt(TASK, "--task", "-t", help="Show this task."))
     why: bool = local(flag("--why", help="Explain the decision: inputs, rules, today's outcome."))
     event: int | None = local(opt(EVENT, "--event", help="Explain audit event N, such as a denial."))
     id: str | None = value(ID, default=None)
@@ -209,15 +209,16 @@ class Revoke(Operation["Ended"]):
     ids: tuple[str, ...] = local(
         args(STATED_ID, "[ID]...", help="Ids of identities or credentials.", verb_refuses_tokens=True)
     )
-    task: tuple[str, ...] = local(opts(TASK, "--task", help="All of a task; repeatable."))
+    task: tuple[str, ...] = local(opts(TASK, "--task", "-t", help="All of a task; repeatable."))
     delegator: tuple[str, ...] = local(
         opts(
             DELEGATOR,
             "--delegator",
+            "-d",
             help="All of a root delegator, or from agent:NAME; repeatable.",
         )
     )
-    agent: tuple[str, ...] = local(opts(AGENT, "--agent", help="All of an agent; repeatable."))
+    agent: tuple[str, ...] = local(opts(AGENT, "--agent", "-a", help="All of an agent; repeatable."))
     tree: tuple[str, ...] = local(
         opts(STATED_ID, "--tree", help="The whole tree of ID, from its root; repeatable.")
     )

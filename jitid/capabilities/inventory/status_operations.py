@@ -38,7 +38,7 @@ class LedgerStatus(Record):
 
 
 class ShowStatus(Operation["LedgerStatus"]):
-    """Count live credentials, credentials that expire soon, and open work."""
+    """Count live and expiring credentials, and open problems."""
 
     roles = ("responder", "auditor", "sweeper", "admin")
     for_own = True

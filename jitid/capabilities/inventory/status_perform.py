@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show_status(context: Context, operation: ops.ShowStatus) -> ops.LedgerStatus:
-    """Return the counts of the present state; for own objects only, without the counts of open work."""
+    """Return the counts of the present state; for own objects without the counts of open problems."""
     with context.ledger.read() as snapshot:
         store = CountStore(snapshot)
         own = operation.delegator is not None or operation.under is not None

@@ -25,7 +25,7 @@ class CountStore(Store):
     """Counts on a view of the ledger."""
 
     def live(self, chosen: Filter, soon: int) -> tuple[int, int, int | None]:
-        """Return the number of live credentials, how many expire in `soon` seconds, and the next expiry."""
+        """Return the number of live credentials, of the ones expiring within `soon` seconds, and the next expiry."""
         where, values, _ = chosen.conditions(self._now)
         count, expiring, next_expiry = self._one(
             f"""SELECT count(*), count(CASE WHEN c.expires_at <= :soon THEN 1 END), min(c.expires_at)
@@ -51,5 +51,5 @@ class CountStore(Store):
         return count, overdue
 
     def attention(self) -> dict[str, int]:
-        """Return the counts of open work, by the names of `LedgerStatus`."""
+        """Return the counts of open problems, by the names of `LedgerStatus`."""
         return {name: self._one(query, now=self._now)[0] for name, query in _ATTENTION.items()}

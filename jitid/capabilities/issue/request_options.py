@@ -20,10 +20,11 @@ DEADLINE = texts(lambda value: parse_moment(value, "the deadline", "the task's o
 class RequestOptions(Declared):
     """The stated options of a request; the others have the value None, and are empty if there may be several."""
 
-    task: str | None = opt(TASK, "--task", help="Task of the identity.", env="JITID_TASK", default=None)
+    task: str | None = opt(TASK, "--task", "-t", help="Task of the identity.", env="JITID_TASK", default=None)
     delegator: str | None = opt(
         DELEGATOR,
         "--delegator",
+        "-d",
         help="Delegator: NAME, user:NAME or system:NAME.",
         env="JITID_DELEGATOR",
         default=None,
@@ -35,16 +36,19 @@ class RequestOptions(Declared):
         env="JITID_DELEGATOR_TOKEN_FILE",
         default=None,
     )
-    agent: str | None = opt(AGENT, "--agent", help="Agent (default: agent).", env="JITID_AGENT", default=None)
+    agent: str | None = opt(
+        AGENT, "--agent", "-a", help="Agent (default: agent).", env="JITID_AGENT", default=None
+    )
     kind: RequestedKind | None = opt(
         REQUESTED_KIND,
         "--kind",
+        "-k",
         help="Kind (default: jwt).",
         env="JITID_KIND",
         default=None,
     )
     scope: tuple[Scope, ...] = opts(
-        SCOPE, "--scope", help="Scope; repeatable.", env="JITID_SCOPE", default=()
+        SCOPE, "--scope", "-s", help="Scope; repeatable.", env="JITID_SCOPE", default=()
     )
     audience: tuple[str, ...] = opts(
         AUDIENCE,

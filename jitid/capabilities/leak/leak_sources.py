@@ -19,7 +19,7 @@ from jitid.search.find import MARK, Finds, Shapes, mark
 from jitid.search.hidden import HiddenSearch
 from jitid.search.pasted import LONGEST, SHORTEST, search_pasted
 from jitid.search.strings import ALL, add, search
-from jitid.system.read_input import check_text_file, opened, piece_of, unreadable
+from jitid.system.read_input import opened, piece_of, unreadable
 from jitid.values.record import Record
 
 _PIECE = 1 << 18
@@ -45,11 +45,10 @@ class TextSearch:
     """Search of any text. It reports no places."""
 
     def __init__(self, path: str, shapes: Callable[[], Shapes | None] | None = None) -> None:
-        """Take the file, `-` for standard input. Raises UsageError if there is none.
+        """Take the file, `-` for standard input.
 
         `shapes` returns the forms of adopted secrets.
         """
-        check_text_file(path)
         self._text = StreamSearch(path, "the text", command=COMMAND, shapes=shapes)
 
     def __enter__(self) -> Self:

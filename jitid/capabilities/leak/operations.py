@@ -80,7 +80,7 @@ class ShowLeaks(Operation["list[LeakDetails]"]):
     """Show all facts about leaks, or their history.
 
     A jti shows each leak of that credential. --timeline shows a history for an incident report: the delegation chain
-    and rights, where the secret was found, what was done with it, its end, and the exposure. Each step names its audit
+    and rights, the places where the secret was found, its uses, its end, and the exposure. Each step names its audit
     event. The history is Markdown at a terminal and with --format markdown.
     """
 
@@ -149,7 +149,7 @@ class CloseLeaks(Operation["ClosedLeaks"]):
     numbers: tuple[int, ...] = values(COUNT, default=())
     jtis: tuple[str, ...] = values(ID, default=())
     reason: str = required_opt(SHORT_REASON, "--reason", help="Reason for the audit log.")
-    valid_too: bool = flag("--yes", help="Also close leaks of working credentials.", default=False)
+    valid_too: bool = flag("--yes", "-y", help="Also close leaks of working credentials.", default=False)
     accept_clock: bool = False
 
 

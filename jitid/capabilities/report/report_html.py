@@ -9,8 +9,19 @@ from jitid.capabilities.report.report_document import over_scoped
 from jitid.capabilities.report.report_figures import Figures
 from jitid.capabilities.report.sprawl_report import AGENTS_PER_PERSON, VALID_AFTER_FIVE_DAYS, Report
 from jitid.formats.cell import count, counted, duration, mean, percent
-from jitid.formats.page import Bar, Bars, Card, CardTable, ChartColumns, page, sentence
-from jitid.model.survey import Breakdown
+from jitid.formats.page import (
+    Bar,
+    Bars,
+    Card,
+    CardTable,
+    ChartColumns,
+    LargeFigure,
+    PageOrigin,
+    page,
+    sentence,
+)
+from jitid.model.survey import Breakdown, Day, Spread
+from jitid.values.record import Record
 from jitid.values.times import format_time
 
 _TREND = {
@@ -33,20 +44,32 @@ _HEADINGS = {
 _USE_BEFORE = "task"
 """The card about use precedes this card: like the cards before it, it has few values."""
 _NOTHING = "No live credentials."
+_NONE = "\N{EN DASH}"
+"""The figure where there is nothing to measure."""
 
 
-def text(report: Report) -> Iterator[str]:
-    """Yield the page."""
+def text(report: Report, origin: PageOrigin | None = None) -> Iterator[str]:
+    """Yield the page; `origin` is the place where it is made, if the page should have it."""
+    days = len(report.survey.trend)
     return page(
         "capabilities/report/report",
         report=report,
+        origin=origin,
+        sections={
+            "glance": "At a glance",
+            "findings": "Most severe findings",
+            "trend": "The last day" if days == 1 else f"The last {days} days",
+            "live": "Live credentials",
+            "directory": "Owners and directory",
+            "lifetimes": "Lifetimes",
+        },
         figures=Figures(report),
         words=report_document,
         sprawl=sprawl_report,
         leaked=_leaked(report),
+        exposures=_exposures(report),
         agents=_agents_per_person(report),
         trend=_trend(report),
-        days=_days(report),
         composition=_composition(report),
         directory=_directory(report),
         lifetimes=(_granted(report), _standing(report), _after_the_task(report), _exposure(report)),
@@ -70,6 +93,21 @@ def _leaked(report: Report) -> Bars:
     return Bars("leaked", "Leaked secrets still valid five days after the report", parts, 100)
 
 
+def _exposures(report: Report) -> CardTable:
+    """Return the exposures of leaked secrets: without rows if no secret has ended."""
+    leaks = report.survey.leaks
+    measured = {
+        "until the ledger refuses it": leaks.exposure,
+        "until no verifier accepts it": leaks.exposure_verifiers,
+    }
+    columns = {name: spread for name, spread in measured.items() if spread.number}
+    rows = [
+        (name, *(duration(getattr(spread, value)) for spread in columns.values()))
+        for name, value in (("Median", "p50"), ("95th percentile", "p95"), ("Longest", "longest"))
+    ]
+    return CardTable("Exposure of leaked secrets", ("From the report", *columns), rows if columns else ())
+
+
 def _agents_per_person(report: Report) -> Bars:
     """Return the bars of live agent identities per person: in this ledger, and as published for the industry."""
     per_person, published = report.per_person, AGENTS_PER_PERSON
@@ -80,15 +118,77 @@ def _agents_per_person(report: Report) -> Bars:
     return Bars("people", "Live agent identities per person", parts, max(part.value for part in parts))
 
 
-def _trend(report: Report) -> Iterator[Card]:
+class Trend(Record):
+    """The last days: as columns, or in words if there are too few days for columns."""
+
+    note: str = ""
+    """A sentence about the days, if they have no columns."""
+    tiles: tuple[tuple[str, LargeFigure], ...] = ()
+    """The figures of the only day."""
+    cards: tuple[Card, ...] = ()
+    days: CardTable | None = None
+
+
+def _trend(report: Report) -> Trend:
+    days = report.survey.trend
+    with_data = _days_with_data(report)
+    if not with_data:
+        return Trend(f"No data in {'this day' if len(days) == 1 else f'these {len(days)} days'}.")
+    if len(with_data) == 1:
+        (day,) = with_data
+        date = format_time(day.start)[:10]
+        note = f"One day of data so far: {date}. Charts begin with the second day."
+        if len(days) == 1:
+            note = f"One day of data: {date}. For charts, choose more days with --days."
+        return Trend(note, tuple(_on_the_only_day(day)))
+    return Trend(cards=tuple(_columns(report)), days=_days(report))
+
+
+def _days_with_data(report: Report) -> tuple[Day, ...]:
+    """Return the days of the trend from the first that has data; all of them if the ledger is older."""
+    days = report.survey.trend
+    issued_before = report.survey.totals.issued > sum(day.issued for day in days)
+    if issued_before or report.pruned_before is not None:
+        return tuple(days)
+    empty = 0
+    while empty < len(days) and not any(getattr(days[empty], name) for name in _TREND):
+        empty += 1
+    return tuple(days[empty:])
+
+
+def _on_the_only_day(day: Day) -> Iterator[tuple[str, LargeFigure]]:
+    for name, (title, mark) in _TREND.items():
+        value = getattr(day, name)
+        caption = "at the time of the report" if name == "live" else "on this day"
+        yield (
+            title.removesuffix(" at the end of the day"),
+            LargeFigure(count(value), caption, _warning(mark, value)),
+        )
+
+
+def _columns(report: Report) -> Iterator[Card]:
     days = report.survey.trend
     dates = _dates(report)
     for name, (title, mark) in _TREND.items():
         values = [getattr(day, name) for day in days]
-        whole = "" if name == "live" else f" {count(sum(values))} in total."
-        note = f"{count(values[-1])} on the last day, {count(max(values))} on the highest.{whole}"
-        columns = ChartColumns(name, title, note, list(zip(dates, values, strict=True)), mark)
-        yield Card(title, note, columns=columns)
+        total, last, highest = sum(values), values[-1], max(values)
+        in_days = f"in {counted(len(days), 'day')}"
+        if not total:
+            yield Card(title, figure=LargeFigure("0", in_days))
+            continue
+        if name == "live":
+            figure = LargeFigure(count(last), f"at the end of the last day; highest: {count(highest)}")
+        else:
+            caption = f"{in_days}; {count(last)} on the last day, {count(highest)} on the highest"
+            figure = LargeFigure(count(total), caption, _warning(mark, total))
+        description = f"{figure.shown} {figure.caption}."
+        columns = ChartColumns(name, title, description, list(zip(dates, values, strict=True)), mark)
+        yield Card(title, figure=figure, columns=columns)
+
+
+def _warning(mark: str, value: int) -> str:
+    """Return the class of a figure whose columns have the class `mark`."""
+    return "bad" if mark == "warn" and value else ""
 
 
 def _days(report: Report) -> CardTable:
@@ -155,7 +255,7 @@ def _use(report: Report) -> Card:
     return Card(
         title,
         note,
-        Bars("use", f"Live identities {title.lower()}", visible, use.identities),
+        bars=Bars("use", f"Live identities {title.lower()}", visible, use.identities),
         table=_shares("Live identities, and their share.", "Use", bars, use.identities),
     )
 
@@ -170,7 +270,9 @@ def _directory(report: Report) -> Iterator[Card]:
         _bar(figures, "May delegate", "directory_delegators.known"),
         _bar(figures, "Disabled", "directory_delegators.disabled", "other"),
     ]
-    yield _counted("Delegators in the directory", "", Bars("delegators", "", people, counts.delegators))
+    yield _counted(
+        "Delegators in the directory", "delegator", "", Bars("delegators", "", people, counts.delegators)
+    )
     agents = [
         _bar(figures, "May be issued credentials", "directory_agents.registered"),
         _bar(figures, "Overdue for review", "directory_agents.overdue", "warn"),
@@ -182,15 +284,25 @@ def _directory(report: Report) -> Iterator[Card]:
     if report.excess is not None:
         more = figures.shown("directory_agents_over_privileged")
         note += f" Allowed more than the owner may delegate: {more}."
-    yield _counted("Registered agents", note, Bars("agents", "", agents, counts.agents))
+    yield _counted("Registered agents", "agent", note, Bars("agents", "", agents, counts.agents))
 
 
 def _bar(figures: Figures, name: str, key: str, mark: str = "bar") -> Bar:
     return Bar(name, figures[key], figures.shown(key), mark)
 
 
-def _counted(title: str, note: str, bars: Bars) -> Card:
-    return Card(title, note, bars._replace(title=title)) if bars.whole else Card(title, "None.")
+def _counted(title: str, noun: str, note: str, bars: Bars) -> Card:
+    number = int(bars.whole)
+    figure = LargeFigure(count(number), noun if number == 1 else f"{noun}s")
+    return Card(title, note, figure, bars._replace(title=title)) if number else Card(title, figure=figure)
+
+
+def _median(spread: Spread, none: str, of: str = "") -> LargeFigure:
+    """Return the median of a distribution, with its other values as the caption; or the reason why there is none."""
+    if not spread.number:
+        return LargeFigure(_NONE, none, "absent")
+    others = f"95th percentile {duration(spread.p95)}, longest {duration(spread.longest)}"
+    return LargeFigure(duration(spread.p50), f"median{of}; {others}")
 
 
 def _granted(report: Report) -> Card:
@@ -200,8 +312,13 @@ def _granted(report: Report) -> Card:
     for band, lower in zip(bands, (None, *(band.up_to for band in bands)), strict=False):
         name = f"up to {duration(band.up_to)}" if band.up_to is not None else f"over {duration(lower)}"
         parts.append(Bar(name, band.live, count(band.live)))
-    bars = Bars("lifetimes", title, parts, max(report.survey.totals.live, 1))
-    return Card(title, bars=bars, spread=report.survey.lifetimes)
+    bars = Bars("granted", title, parts, max(report.survey.totals.live, 1))
+    lifetimes = report.survey.lifetimes
+    none, of = "no live credentials", ""
+    if lifetimes.number < report.survey.totals.live:
+        # An adopted secret has no granted lifetime.
+        none, of = "adopted secrets only", " without adopted secrets"
+    return Card(title, figure=_median(lifetimes, none, of), bars=bars)
 
 
 def _standing(report: Report) -> Card:
@@ -214,7 +331,9 @@ def _standing(report: Report) -> Card:
         parts.append(Bar(f"{counts.sensitivity}, over {limit}", share, f"{standing} of {live}", "warn"))
         rows.append((counts.sensitivity, limit, live, standing))
     table = CardTable("Live credentials by sensitivity.", ("Sensitivity", "Limit", "Live", "Standing"), rows)
-    return Card(title, bars=Bars("standing", title, parts, 1), table=table)
+    live_credentials = counted(report.survey.totals.live, "live credential")
+    figure = LargeFigure(count(report.standing), f"of {live_credentials}", "bad" if report.standing else "")
+    return Card(title, figure=figure, bars=Bars("standing", title, parts, 1), table=table)
 
 
 def _after_the_task(report: Report) -> Card:
@@ -228,7 +347,8 @@ def _after_the_task(report: Report) -> Card:
         _bar(Figures(report), "Some still live", "tasks_ended_with_live", "warn"),
     ]
     note = f"{counted(ended, 'task')} retired or past the deadline."
-    return Card(title, note, Bars("after", title, parts, max(ended, 1)), spread=retirement.delays)
+    figure = _median(retirement.delays, "no task has ended")
+    return Card(title, note if ended else "", figure, Bars("after", title, parts, max(ended, 1)))
 
 
 def _exposure(report: Report) -> Card:
@@ -251,4 +371,5 @@ def _exposure(report: Report) -> Card:
     oldest = "exposure_oldest_valid_seconds"
     if figures[oldest] is not None:
         note += f" The oldest valid one was reported {shown(oldest)} ago."
-    return Card(title, note, Bars("exposure", title, parts, max(leaks.secrets, 1)), spread=leaks.exposure)
+    figure = _median(leaks.exposure, "no leaked secret has ended after its report")
+    return Card(title, note, figure, Bars("exposure", title, parts, max(leaks.secrets, 1)))

@@ -152,6 +152,10 @@ class Wording(Record):
     """The name in SARIF for the base of the subjects' addresses."""
     about: str
     """A description of that base, in a sentence."""
+    live: str
+    """The place of the counted live credentials, as a caption."""
+    with_states: bool = True
+    """Whether findings may be in the baseline, or may have been ended."""
 
 
 SWEEP = Wording(
@@ -161,6 +165,7 @@ SWEEP = Wording(
     "the sweep was interrupted: these results are incomplete",
     "JITID-LEDGER",
     "Names and ids in the ledger, not files.",
+    "in the ledger",
 )
 SCAN = Wording(
     "scan",
@@ -169,6 +174,8 @@ SCAN = Wording(
     "the scan was interrupted: these results are incomplete",
     "SCANROOT",
     "The folder in which the scan ran.",
+    "among the found secrets",
+    with_states=False,
 )
 
 Command = Callable[[str], str]
@@ -200,6 +207,8 @@ class FindingGroup:
         self._event: int | None = None
         self.worst = Severity.INFO
         """The highest severity of the findings that are not in the baseline."""
+        self.severities: Counter[str] = Counter()
+        """The number of findings of each severity, without those in the baseline."""
         self._most = limit
 
     def add(self, row: FindingRow) -> None:
@@ -215,6 +224,7 @@ class FindingGroup:
             self._event = row["event"]
             self.credentials += row["ended_credentials"] or 0
         severity = Severity(row["severity"])
+        self.severities[severity.value] += 1
         if severity.rank > self.worst.rank:
             self.worst = severity
         if row["event"] is not None and len(self._events) < self._most:

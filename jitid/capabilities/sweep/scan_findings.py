@@ -13,7 +13,7 @@ from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.findings_view import RuleInfo
 from jitid.errors import StorageError
 from jitid.model.access import AccessState
-from jitid.model.credential import Credential
+from jitid.model.credential import Credential, State
 from jitid.model.leak import starred
 from jitid.search.find import Finds, mark
 from jitid.values.times import format_time
@@ -26,8 +26,8 @@ RULES = (
         Severity.CRITICAL,
         ("NHI2:2025",),
         "Valid jitid secrets",
-        "a secret of a credential that is still accepted anywhere, or that has a live identity or descendant",
-        "a secret that is refused everywhere: see `secret-dead`",
+        "a secret of a valid credential, or of an ended credential that its target may still accept",
+        "a secret that no longer works: see `secret-ended` and `secret-dead`",
         "each place of each string that the ledger knows",
     ),
     RuleInfo(
@@ -67,12 +67,21 @@ RULES = (
         "each place of each string in jitid's form",
     ),
     RuleInfo(
+        "secret-ended",
+        Severity.MEDIUM,
+        ("NHI2:2025",),
+        "jitid secrets that are no longer valid, but not yet refused everywhere",
+        "a secret of an ended credential with a live identity or descendant, or that offline verifiers may accept",
+        "a valid secret: see `secret-live`; a secret that is refused everywhere: see `secret-dead`",
+        "each place of each string that the ledger knows",
+    ),
+    RuleInfo(
         "secret-dead",
         Severity.LOW,
         ("NHI2:2025",),
         "jitid secrets that are refused everywhere",
         "a token or other secret of a credential that has ended, with its identity and all descendants",
-        "a secret that is still accepted anywhere: see `secret-live`",
+        "a secret that is still accepted anywhere: see `secret-live` and `secret-ended`",
         "each place of each string that the ledger knows",
     ),
 )
@@ -155,7 +164,7 @@ def findings(hits: list[Hit], traced: Traced) -> Iterator[Finding]:
 def of_match(hit: Hit, match: Match, now: int) -> Finding:
     """Return the finding of a place that contains a string of a credential."""
     hit, credential = _shown(hit), match.credential
-    rule, condition = _state(match)
+    rule, condition = _state(match, now)
     name, proof = _MATCHES.get(hit.sort, (match.evidence.match, match.evidence.proof))
     if match.evidence.match == "id":
         # This part of a secret is not secret by itself, such as a user's name.
@@ -194,26 +203,34 @@ def of_match(hit: Hit, match: Match, now: int) -> Finding:
     )
 
 
-def _state(match: Match) -> tuple[str, str]:
+def _state(match: Match, now: int) -> tuple[str, str]:
     """Return the rule for a found credential, and words about its state."""
     credential, (honoured_by, honoured_until) = match.credential, honour(match)
     if match.reason is None and credential.kind == "adopted":
         return "standing-secret", "it is live"
     if match.reason is None:
         return "secret-live", f"it is valid{_end(credential, honoured_until)}"
+    invalid = _invalid(match.reason, match.state_at(now))
+    if honoured_until is not None and credential.kind == "adopted" and not match.endable:
+        return "standing-secret", f"{match.reason}, but may still work where it is kept"
+    facts = [invalid]
     if match.endable:
         below = match.family.live_below
-        identities = f"its identity and {below} below it are live" if below else "its identity is live"
-        return "secret-live", f"{match.reason}, but {identities}"
-    if honoured_until is not None and credential.kind == "adopted":
-        return "standing-secret", f"{match.reason}, but may still work where it is kept"
+        facts.append(f"its identity and {below} below it are live" if below else "its identity is live")
     if honoured_until is not None:
-        # The ledger cannot do more.
-        return (
-            "secret-live",
-            f"{match.reason}, but may be accepted until {format_time(honoured_until)} by {honoured_by}",
-        )
-    return "secret-dead", match.reason
+        facts.append(f"{honoured_by} may accept it until {format_time(honoured_until)}")
+    rule = "secret-live" if match.at_target else "secret-ended" if len(facts) > 1 else "secret-dead"
+    return rule, "; ".join(facts)
+
+
+def _invalid(reason: str, state: str) -> str:
+    """Return in words that a credential is not valid, and why."""
+    if state not in _ENDED:
+        return f"not valid: {reason}"
+    return f"no longer valid: {reason.removeprefix('the credential ').removeprefix('was ')}"
+
+
+_ENDED = (State.EXPIRED, State.REVOKED, State.RETIRED, State.SUPERSEDED)
 
 
 def _end(credential: Credential, honoured_until: int | None) -> str:
@@ -243,10 +260,11 @@ def _stray(hit: Hit, stray: Stray) -> Finding:
         return _plain(hit, "signing-key", stray.reason, f"jitid keys revoke {stray.signed_by}")
     if stray.access is not None:
         alive = stray.state == AccessState.ACTIVE
-        rule = "access-live" if alive else "secret-dead"
-        return _plain(hit, rule, stray.reason, f"jitid access revoke {stray.access}" if alive else None)
+        if alive:
+            return _plain(hit, "access-live", stray.reason, f"jitid access revoke {stray.access}")
+        return _plain(hit, "secret-dead", f"no longer valid: {stray.reason}", None)
     if hit.sort == "keys":
-        return _plain(hit, "secret-dead", stray.reason, None)
+        return _plain(hit, "secret-dead", f"no longer valid: {stray.reason}", None)
     return _unknown(hit, stray.reason)
 
 

@@ -69,8 +69,11 @@ class ScanResult:
         room: int | None,
         *,
         accept_clock: bool = False,
+        holds: bool = False,
     ) -> None:
         """Take the ledger to query, if there is one; `room` is the maximum number of characters of one request to it.
+
+        `holds`: leaks are recorded by `record_held`, after a confirmation.
 
         Raises UsageError for an action without a ledger.
         """
@@ -89,6 +92,8 @@ class ScanResult:
         self.hits = 0
         self._mistyped = 0
         self._now = int(time.time())
+        self._unrecorded: list[_HeldBatch] | None = [] if holds else None
+        """Batches whose leaks are not recorded yet; None to record each batch at once."""
         self._held: list[_HeldBatch] = []
         """Batches that wait for their places, or for the requested action."""
         self._full: set[bytes] = set()
@@ -227,7 +232,17 @@ class ScanResult:
         evidence_by_jti = {match.credential.jti: (match.evidence, match.marks) for match in traced.matches}
         self._held.append(_HeldBatch(hits, Finds(), traced._replace(matches=[]), evidence_by_jti))
 
+    def record_held(self) -> None:
+        """Record the leaks that were held back for a confirmation."""
+        batches, self._unrecorded = self._unrecorded or [], None
+        for batch in batches:
+            if self._report is not None:
+                self._record(self._report, batch)
+
     def _record(self, report: LeakReport, batch: _HeldBatch) -> None:
+        if self._unrecorded is not None:
+            self._unrecorded.append(batch)
+            return
         assert self._authority is not None
         assert self._action is not None
         # A certificate is not a secret.

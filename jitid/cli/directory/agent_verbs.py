@@ -16,6 +16,7 @@ from jitid.capabilities.directory.registry import Due, StatedAgent
 from jitid.capabilities.identity import revocation_result
 from jitid.cli.identity import revoke
 from jitid.cli.invocation import Invocation
+from jitid.cli.progress import performed
 from jitid.config.settings import nearest
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
@@ -141,11 +142,14 @@ def _withdraw(
     authority = open_authority(cli.config())
     preview = operation.replace(reason=None, most=None, dry_run=True)
     if operation.dry_run:
-        withdrawal = authority.perform(preview)
+        withdrawal = performed(cli, authority, preview, revoke.COUNTING)
     else:
         if not operation.keep_live:
-            limit = revoke.confirmed(cli, limit, lambda: authority.perform(preview).ended.radius)
-        withdrawal = authority.perform(operation.replace(most=limit))
+            limit = revoke.confirmed(
+                cli, limit, lambda: performed(cli, authority, preview, revoke.COUNTING).ended.radius
+            )
+        step = "changing the agent" if operation.keep_live else "revoking the agent's credentials"
+        withdrawal = performed(cli, authority, operation.replace(most=limit), step)
         settle_event(authority, withdrawal.ended.event, cli.warn)
     if not cli.field and cli.format_name() is None:
         sentence = _foreseen_sentence if operation.dry_run else _done_sentence
@@ -261,7 +265,8 @@ def advise(cli: Invocation, operation: directory_operations.ClassifyAgents) -> N
     if operation.task is not None:
         raise UsageError("--task requires --policy", "add --policy, or omit --task")
     rule = RecurrenceRule(config.number("recurs_tasks"), config.number("recurs_days"), days)
-    classification = open_authority(config).perform(operation.replace(rule=rule))
+    authority = open_authority(config)
+    classification = performed(cli, authority, operation.replace(rule=rule), "reading the agents' tasks")
     verdicts = classification.verdicts
     cli.show_records(operation.view, verdicts, partial(_verdict_values, cli))
     if cli.by_eye():
@@ -274,18 +279,18 @@ def advise(cli: Invocation, operation: directory_operations.ClassifyAgents) -> N
         cli.note(f"{number_of(classification.untold, 'more name')}{recurring}: name agents, or raise --limit")
 
 
-def _suggest(cli: Invocation, given: directory_operations.ClassifyAgents, days: int) -> None:
+def _suggest(cli: Invocation, request: directory_operations.ClassifyAgents, days: int) -> None:
     """Print the policy for the practice of an agent, or of all agents of a task."""
-    if len(given.names) > 1 or "limit" in cli.stated:
+    if len(request.names) > 1 or "limit" in cli.stated:
         raise UsageError("--policy is for one agent, and excludes --limit", "omit the others")
-    if not given.names and given.task is None:
+    if not request.names and request.task is None:
         raise UsageError("an agent or a task is required", "name an agent, or a task with --task")
     from jitid.capabilities.decisions.operations import SuggestPolicy
 
-    agent = given.names[0] if given.names else None
-    operation = SuggestPolicy(agent=agent, task=given.task, days=days)
+    agent = request.names[0] if request.names else None
+    operation = SuggestPolicy(agent=agent, task=request.task, days=days)
     cli.expect(operation.view.named)
-    suggestions = open_authority(cli.config()).perform(operation)
+    suggestions = performed(cli, open_authority(cli.config()), operation, "reading the agent's requests")
     if cli.field or cli.format_name() is not None:
         cli.show_records(
             operation.view,

@@ -13,6 +13,7 @@ from jitid.cli.directory import delegator_verbs
 from jitid.cli.identity.revoke import unproved
 from jitid.cli.input_lines import confirm
 from jitid.cli.invocation import Invocation
+from jitid.cli.progress import Waiting, performed
 from jitid.system import output
 from jitid.values.text import number_of
 
@@ -37,7 +38,8 @@ def import_(cli: Invocation, operation: ImportDelegators) -> None:
     """Perform `jitid delegator import`."""
     form = form_of(operation.file, operation.as_)
     limit = cli.most(operation.max_, yes=operation.yes)
-    roster, source = read(operation.file, form)
+    with Waiting(cli, lambda: "reading the list"):
+        roster, source = read(operation.file, form)
     for note in roster.notes:
         cli.note(note)
     operation = operation.replace(roster=roster, source=source, most=limit)
@@ -52,18 +54,24 @@ def import_(cli: Invocation, operation: ImportDelegators) -> None:
 def _perform(cli: Invocation, authority: Authority, operation: ImportDelegators) -> Reconciled:
     """Import a list. At a terminal, ask for confirmation of losses above the limit."""
     if operation.most is None or operation.dry_run or not cli.can_prompt():
-        return authority.perform(operation)
-    foreseen = authority.perform(operation.replace(reason=None, most=None, dry_run=True))
+        return _performed(cli, authority, operation)
+    foreseen = _performed(cli, authority, operation.replace(reason=None, most=None, dry_run=True))
     smallest_limit = roster_diff.needed(foreseen)
     if smallest_limit <= operation.most:
-        return authority.perform(operation)
+        return _performed(cli, authority, operation)
     _report_names(foreseen)
     confirm(
         f"disable {roster_diff.losses(foreseen)}",
         smallest_limit,
         f"the number {smallest_limit} to import the list; any other answer changes nothing",
     )
-    return authority.perform(operation.replace(most=smallest_limit))
+    return _performed(cli, authority, operation.replace(most=smallest_limit))
+
+
+def _performed(cli: Invocation, authority: Authority, operation: ImportDelegators) -> Reconciled:
+    """Return the answer to an import; show the step at a terminal meanwhile."""
+    step = "comparing the list with the directory" if operation.dry_run else "importing the list"
+    return performed(cli, authority, operation, step)
 
 
 def _report(cli: Invocation, operation: ImportDelegators, reconciled: Reconciled) -> None:

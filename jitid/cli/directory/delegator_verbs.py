@@ -13,8 +13,9 @@ from jitid.capabilities.directory.roster import roster_entry
 from jitid.capabilities.directory.roster.roster_entry import KEEP, StatedDelegator
 from jitid.capabilities.directory.roster.spreadsheet import NO_SCOPE, POLICY_ALONE, joined
 from jitid.capabilities.identity import revocation_result
-from jitid.cli.identity.revoke import confirmed, unproved
+from jitid.cli.identity.revoke import COUNTING, confirmed, unproved
 from jitid.cli.invocation import Invocation
+from jitid.cli.progress import performed
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.system import output
@@ -278,8 +279,9 @@ def _disable(
     limit = operation.most
     preview = operation.replace(reason=None, most=None, dry_run=True)
     if not (operation.dry_run or operation.keep_live):
-        limit = confirmed(cli, limit, lambda: authority.perform(preview).departure.radius)
-    return authority.perform(operation.replace(most=limit))
+        limit = confirmed(cli, limit, lambda: performed(cli, authority, preview, COUNTING).departure.radius)
+    step = "changing the delegator" if operation.keep_live else "revoking the delegator's credentials"
+    return performed(cli, authority, operation.replace(most=limit), step)
 
 
 def _sentence(result: Disabled, *, dry_run: bool) -> str:

@@ -101,6 +101,7 @@ class HelperSshCommand(HelperOptions, Verb):
     kind: RequestedKind = opt(
         SSH_KIND,
         "--kind",
+        "-k",
         help="ssh-cert (default) or ssh-cert:TEMPLATE.",
         env="JITID_KIND",
         default=RequestedKind(Kind.SSH_CERT.value, None),

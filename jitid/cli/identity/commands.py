@@ -29,7 +29,7 @@ class ListCommand(Filter, Verb):
     The newest come first; all conditions must match. For the next page, pass the last `jti` to --after; new rows do not
     move the pages. A pipe gets all columns, tab-separated, without a header.
 
-    --tree draws who delegated to whom, from the root down. --by task lists tasks, with the number of their
+    --tree draws the delegations, from the root down. --by task lists tasks, with the number of their
     credentials; their states are open, overdue and ended.
     """
 
@@ -86,7 +86,7 @@ class ListCommand(Filter, Verb):
 
 
 class StatusCommand(Verb):
-    """Show what is live, what expires soon, and what needs attention.
+    """Show live and expiring credentials, and open problems.
 
     It ends with one command to run next. Without a role at an authority, it counts only your own credentials.
     """
@@ -105,10 +105,10 @@ class StatusCommand(Verb):
 
 
 class WhoamiCommand(Verb):
-    """Show who you are to jitid here, and what you may do.
+    """Show your identity, roles and powers here.
 
-    Login, ledger or authority, roles, the credential that `issue` delegates from, and whether this user can read
-    the signing key or act as a person.
+    The output has your login, the ledger or the authority, your roles, and the credential that `issue` delegates from.
+    `confinement` states whether this user can read the signing key or act as a person.
     """
 
     verb = "whoami"

@@ -223,14 +223,14 @@ def _token_type(credential: Credential) -> str:
     return "N_A" if credential.token_use == TokenUse.IDENTITY else "Bearer"
 
 
-def _explain(cli: Invocation, given: Inspect) -> None:
+def _explain(cli: Invocation, inspection: Inspect) -> None:
     """Explain a decision: the reasons at that time, and the decision that the current policy would make."""
-    if given.event is None:
-        operation = Explain(**_chosen(given))
-    elif given.subject is not None:
+    if inspection.event is None:
+        operation = Explain(**_chosen(inspection))
+    elif inspection.subject is not None:
         raise UsageError("an event and a credential exclude each other", "omit one of them")
     else:
-        operation = Explain(event=given.event)
+        operation = Explain(event=inspection.event)
     cli.expect(Explain.view.named)
     with hints.advised():
         explanation = open_authority(cli.config()).perform(operation)

@@ -15,8 +15,10 @@ from jitid.cli.identity.revoke import check_ids
 from jitid.cli.invocation import Invocation
 from jitid.errors import UsageError
 from jitid.model.types import TASK
+from jitid.system import output
 from jitid.system.processes import orphans
 from jitid.values.field_types import ID
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.cli.identity import commands
@@ -69,14 +71,17 @@ def _credentials(cli: Invocation, args: commands.ListCommand) -> None:
             limit=limit,
         )
     )
-    credentials = page.credentials
+    credentials, omitted = page.credentials, 0
     if process is not None:
         credentials = [row for row in credentials if record_rows.process_state(row, page.now) == process]
+        omitted = max(len(credentials) - args.limit, 0)
         credentials = credentials[: args.limit]
     bound = any(row.process is not None and row.ended_at is None for row in credentials)
     cli.show_records(BOUND if bound else args.view, credentials, partial(record_rows.computed, now=page.now))
     if not cli.field:
         record_rows.warn_of_orphans(cli, orphans(credentials, page.now))
+    if omitted and ("limit" not in cli.stated or output.is_terminal()):
+        cli.note(f"{omitted:,} more were omitted by --limit")
     if process is None and credentials:
         cli.note_more(len(credentials), limit, f"for the next ones: --after {credentials[-1].jti}")
 
@@ -88,6 +93,8 @@ def _with_word(cli: Invocation, chosen: Filter, word: str) -> Filter:
     found = subject.find(open_authority(cli.config()), word)
     if found is None:
         raise subject.unknown(word)
+    if getattr(chosen, found.kind.value) is not None:
+        raise UsageError(f"{quote(word)} and --{found.kind.value} exclude each other", "omit one of them")
     return chosen._replace(**{found.kind.value: found.name})
 
 
@@ -125,12 +132,11 @@ def _tree(cli: Invocation, args: commands.ListCommand) -> None:
         named = subject.find(open_authority(cli.config()), ids[0])
         if named is not None and named.task is not None:
             ids, task = (), named.name
-    check_ids(cli, ids, token_files=False)
+    check_ids(cli, ids, token_files=False, verb="list")
     view = ShowTree.view
     page = open_authority(cli.config()).perform(ShowTree(ids=ids, task=task, limit=args.limit))
     from jitid.formats import drawing
     from jitid.formats.display import Display
-    from jitid.system import output
 
     rows = (view.row(row, record_rows.computed(row, page.now)) for row in page.credentials)
     # In a JSON document, in the order of all fields of a credential.

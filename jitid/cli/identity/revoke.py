@@ -13,6 +13,7 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.inventory.operations import REVOKED, Retire, Revoke
 from jitid.cli.invocation import Invocation
+from jitid.cli.progress import Waiting, performed
 from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.system import output
@@ -62,8 +63,8 @@ def revoke(cli: Invocation, operation: Revoke) -> None:
     report_ended(cli, ended, dry_run=operation.dry_run)
 
 
-def check_ids(cli: Invocation, texts: Iterable[str], *, token_files: bool) -> None:
-    """Raise UsageError for a word that is not an id. The hint is the command for the object of that name.
+def check_ids(cli: Invocation, texts: Iterable[str], *, token_files: bool, verb: str = "revoke") -> None:
+    """Raise UsageError for a word that is not an id. The hint is the command of `verb` for the object of that name.
 
     `token_files`: the verb has --token-file, besides --task.
     """
@@ -73,32 +74,41 @@ def check_ids(cli: Invocation, texts: Iterable[str], *, token_files: bool) -> No
         except UsageError as error:
             from jitid.cli.hints import hint_for_word
 
-            named = None if error.hint or os.path.isfile(text) else _named(cli, text)
+            named = None if error.hint or os.path.isfile(text) else named_in_ledger(cli, text)
             if named is not None:
-                error.message = f"{_not_a('an id', named)}; nothing was changed"
-                error.hint = _command(cli, named)
+                unchanged = "; nothing was changed" if verb == "revoke" else ""
+                error.message = f"{_not_a('an id', named)}{unchanged}"
+                error.hint = command_for(cli, named, verb)
             else:
                 error.hint = error.hint or hint_for_word(text, token_files=token_files)
             raise
 
 
-def _named(cli: Invocation, word: str) -> NamedObject | None:
+def named_in_ledger(cli: Invocation, word: str) -> NamedObject | None:
     """Return the task, agent or delegator of a name; None if there is none, or no ledger to look it up."""
     from jitid.cli.identity import subject
 
     try:
         return subject.find(open_authority(cli.config()), word)
+    except UsageError:
+        raise
     except JitidError:
         return None
 
 
 def _not_a(expected: str, named: NamedObject) -> str:
+    return f"{kind_sentence(named)}, not {expected}"
+
+
+def kind_sentence(named: NamedObject) -> str:
+    """Return the sentence that a name is a task, an agent or a delegator."""
     article = "an" if named.kind == "agent" else "a"
-    return f"{quote(named.name)} is {article} {named.kind.value}, not {expected}"
+    return f"{quote(named.name)} is {article} {named.kind.value}"
 
 
-def _command(cli: Invocation, named: NamedObject) -> str:
-    return cli.command(f"jitid revoke --{named.kind.value} {named.name}")
+def command_for(cli: Invocation, named: NamedObject, verb: str = "revoke") -> str:
+    """Return the command of a verb for the credentials of a named object."""
+    return cli.command(f"jitid {verb} --{named.kind.value} {named.name}")
 
 
 def _from_files(ids_file: str | None, token_files: Sequence[str]) -> tuple[list[str], tuple[Secret, ...]]:
@@ -121,16 +131,16 @@ def retire(cli: Invocation, operation: Retire) -> None:
     """Perform `jitid retire`."""
     authority = open_authority(cli.config())
     try:
-        retired = authority.perform(operation)
+        retired = performed(cli, authority, operation, "retiring the task")
     except NotFoundError as error:
-        named = _named(cli, operation.task)
+        named = named_in_ledger(cli, operation.task)
         if operation.task.startswith(("jid_", "jti_")):
             error.hint = cli.command(f"jitid revoke {operation.task}")
         elif named is not None:
             error.message = f"{_not_a('a task', named)}; nothing was changed"
-            error.hint = _command(cli, named)
+            error.hint = command_for(cli, named)
         raise
-    ended = _confirmed_at_targets(authority, retired, operation.wait)
+    ended = _confirmed_at_targets(cli, authority, retired, operation.wait)
     report_ended(cli, ended, dry_run=operation.dry_run)
 
 
@@ -142,16 +152,22 @@ def perform(cli: Invocation, authority: Authority, operation: Revoke, wait: int 
     limit = operation.most
     if not operation.dry_run:
         preview = operation.replace(reason=None, most=None, dry_run=True)
-        limit = confirmed(cli, limit, lambda: authority.perform(preview).radius)
-    return _confirmed_at_targets(authority, authority.perform(operation.replace(most=limit)), wait)
+        limit = confirmed(cli, limit, lambda: performed(cli, authority, preview, COUNTING).radius)
+    doing = COUNTING if operation.dry_run else "revoking the credentials"
+    ended = performed(cli, authority, operation.replace(most=limit), doing)
+    return _confirmed_at_targets(cli, authority, ended, wait)
 
 
-def _confirmed_at_targets(authority: Authority, ended: Ended, wait: int | None) -> Ended:
+COUNTING = "counting the credentials to revoke"
+
+
+def _confirmed_at_targets(cli: Invocation, authority: Authority, ended: Ended, wait: int | None) -> Ended:
     if not ended.unsettled:
         return ended
     from jitid.authority.settle_at_targets import confirm
 
-    return confirm(authority, ended, wait)
+    with Waiting(cli, lambda: "waiting for the targets to confirm"):
+        return confirm(authority, ended, wait)
 
 
 def confirmed(cli: Invocation, limit: int | None, foresee: Callable[[], Radius]) -> int | None:
@@ -233,21 +249,37 @@ def revoke_many(cli: Invocation, authority: Authority, operation: Revoke, room: 
         TooManyError: more credentials than `operation.most` would end; nothing was changed.
 
     """
-    ids = operation.selection.ids
-    size = len(ids) if room is None else max(room // _ID, 1)
-    if len(ids) <= size:
+    parts = _parts(operation, room)
+    if len(parts) <= 1:
         return perform(cli, authority, operation)
-    parts = [ids[start : start + size] for start in range(0, len(ids), size)]
     limit = operation.most
     if not operation.dry_run and limit is not None:
-        foreseen = _together(
-            [authority.perform(_part(operation, part, dry_run=True)) for part in parts]
-        ).radius
+        foreseen = _foreseen(cli, authority, operation, parts)
         limit = confirmed(cli, limit, lambda: foreseen)
         revocation_result.guard(foreseen, limit or 0)
     return _together(
         [perform(cli, authority, _part(operation, part, dry_run=operation.dry_run)) for part in parts]
     )
+
+
+def confirmed_many(cli: Invocation, authority: Authority, operation: Revoke, room: int | None) -> int | None:
+    """Return the maximum number of credentials that an operation may revoke, as `confirmed` does."""
+    parts = _parts(operation, room)
+    return confirmed(cli, operation.most, lambda: _foreseen(cli, authority, operation, parts))
+
+
+def _parts(operation: Revoke, room: int | None) -> list[tuple[str, ...]]:
+    """Return the ids of an operation in parts, each for one request."""
+    ids = operation.selection.ids
+    size = max(len(ids) if room is None else room // _ID, 1)
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+
+def _foreseen(
+    cli: Invocation, authority: Authority, operation: Revoke, parts: Sequence[tuple[str, ...]]
+) -> Radius:
+    previews = (_part(operation.replace(reason=None), part, dry_run=True) for part in parts)
+    return _together([performed(cli, authority, preview, COUNTING) for preview in previews]).radius
 
 
 def _part(operation: Revoke, ids: tuple[str, ...], *, dry_run: bool) -> Revoke:

@@ -1,4 +1,4 @@
-"""`jitid status`: live credentials and open work. And `jitid whoami`: the caller and its powers."""
+"""`jitid status`: live and expiring credentials, and open problems. And `jitid whoami`: the caller and its powers."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def status(cli: Invocation, args: commands.StatusCommand) -> None:
 
 def _show_nothing(cli: Invocation, args: commands.StatusCommand) -> None:
     """Show that there is no ledger yet."""
-    location = shown_place(cli.config())
-    row: dict[str, Any] = {**dict.fromkeys(args.view.fields), "ledger": location, "live": 0, "next": _FIRST}
+    address = shown_place(cli.config())
+    row: dict[str, Any] = {**dict.fromkeys(args.view.fields), "ledger": address, "live": 0, "next": _FIRST}
     if cli.by_eye() and cli.format is None:
-        _write([("ledger", f"{location}: none yet; the first issue creates it"), ("next", _FIRST)])
+        _write([("ledger", f"{address}: none yet; the first issue creates it"), ("next", _FIRST)])
     else:
         cli.show_row(args.view, row)
 

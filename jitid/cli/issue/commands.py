@@ -47,12 +47,12 @@ class IssueCommand(RequestOptions, Verb):
         single=True,
     )
 
-    out: str | None = opt(FILE, "--out", help="Write the token to FILE.", env="JITID_OUT")
+    out: str | None = opt(FILE, "--out", "-o", help="Write the token to FILE.", env="JITID_OUT")
     count: int | None = opt(LIMIT, "--count", help="Issue N credentials (JSON lines).")
     from_file: str | None = opt(FILE, "--from-file", help="Issue one per JSON line; `-` for stdin.")
-    yes: bool = flag("--yes", help="Issue more than max_issue credentials.")
+    yes: bool = flag("--yes", "-y", help="Issue more than max_issue credentials.")
     dry_run: bool = dry_run_flag()
-    as_of: int | None = opt(TIME, "--as-of", help="With --dry-run: decide as of TIME (RFC 3339).")
+    as_of: int | None = opt(TIME, "--as-of", help="With --dry-run: decide as of TIME, or a duration ago.")
     wait: int | None = opt(DURATION, "--wait", help="Maximum time to wait for an approval.")
     public_key: str | None = opt(FILE, "--public-key", help="Public key for a certificate; `-` for stdin.")
 
@@ -72,7 +72,7 @@ class RunCommand(RequestOptions, Verb):
 
     command: tuple[str, ...] = args(COMMAND, "CMD...", help="Command, after `--`.", required=True)
     agent: str | None = opt(
-        AGENT, "--agent", help="Agent (default: the program's name).", env="JITID_AGENT", default=None
+        AGENT, "--agent", "-a", help="Agent (default: the program's name).", env="JITID_AGENT", default=None
     )
     env: str | None = opt(VARIABLE, "--env", help="Also pass the token in VAR, without renewal.")
     file: str | None = opt(FOLDER, "--file", help="Keep the token in DIR/token, not in memory.")

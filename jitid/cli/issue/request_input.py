@@ -80,13 +80,13 @@ def stated_request(
 
 def _check_missing(cli: Invocation, options: RequestOptions, task: str | None) -> None:
     """Raise UsageError if both the task and the delegator are missing: the user should not learn of one at a time."""
-    given = (
+    sources = (
         options.parent_file,
         options.delegator,
         options.delegator_token_file,
         getattr(options, "from_file", None),
     )
-    if task is None and not any(given) and cli.config().remote is None:
+    if task is None and not any(sources) and cli.config().remote is None:
         raise UsageError(
             "`--task` and `--delegator` are missing", "such as: --task INC-4821 --delegator alice"
         )

@@ -15,6 +15,7 @@ from jitid.values.field_types import (
     ID_OR_FILE,
     TEXT,
     TIME,
+    TIME_AHEAD,
     URL,
     choice,
 )
@@ -51,7 +52,7 @@ class TraceCommand(Verb):
     reason: str | None = reason_opt()
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
-    yes: bool = flag("--yes", help="Include unproved ones, without a limit.")
+    yes: bool = flag("--yes", "-y", help="Include unproved ones, without a limit.")
 
 
 class ScanCommand(Verb):
@@ -108,7 +109,7 @@ class ScanCommand(Verb):
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
     yes: bool = yes_flag()
-    out: str | None = opt(FILE, "--out", help="Write FILE atomically (0600; prometheus: 0644).")
+    out: str | None = opt(FILE, "--out", "-o", help="Write FILE atomically (0600; prometheus: 0644).")
     rules: str | None = opt(
         choice(
             "gitleaks", "kingfisher", "betterleaks", metavar="SCANNER", label="scanner that rules are for"
@@ -134,12 +135,12 @@ class LeakAddCommand(Verb):
 
     file: str | None = optional_arg(FILE, "[FILE]", help="File with any text (default or `-`: stdin).")
     source: str | None = opt(TEXT, "--source", help="Where it was found (default: FILE, or stdin).")
-    at: int | None = opt(TIME, "--at", help="Time of the report (RFC 3339; default: now).")
+    at: int | None = opt(TIME, "--at", help="Time of the report, or a duration ago (now).")
     revoke: bool = flag("--revoke", help="Revoke leaked credentials and all below them.")
     reason: str | None = reason_opt()
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
-    yes: bool = flag("--yes", help="Include unproved leaks, without a limit.")
+    yes: bool = flag("--yes", "-y", help="Include unproved leaks, without a limit.")
     from_: str | None = opt(FILE, "--from", help="Report of a scanner (`-`: stdin).")
     report_format: str | None = opt(
         choice(
@@ -169,9 +170,9 @@ class LeakListCommand(Verb):
     open_: bool = flag("--open", help="Only open leaks.")
     valid: bool = flag("--valid", help="Only leaks whose credential still works.")
     source: str | None = opt(TEXT, "--source", help="Only leaks from this source.")
-    task: str | None = opt(TASK, "--task", help="Only leaks of this task.")
-    since: int | None = opt(TIME, "--since", help="Reported at TIME or later (RFC 3339).")
-    until: int | None = opt(TIME, "--until", help="Reported before TIME (RFC 3339).")
+    task: str | None = opt(TASK, "--task", "-t", help="Only leaks of this task.")
+    since: int | None = opt(TIME, "--since", help="Reported since TIME, or a duration ago.")
+    until: int | None = opt(TIME, "--until", help="Reported before TIME, or a duration ago.")
     limit: int | None = limit_opt()
 
 
@@ -181,8 +182,8 @@ class AdoptedSecretOptions(Declared):
     owner: str | None = opt(OWNER, "--owner", help="Delegator responsible for the secret.")
     place: str | None = opt(PLACE, "--place", help="Where it is kept, as 'vault kv/prod/github'.")
     purpose: str | None = opt(PURPOSE, "--purpose", help="Purpose of the secret.")
-    agent: str | None = opt(AGENT, "--agent", help="Agent using it (default: the secret's name).")
-    expires: int | None = opt(TIME, "--expires", help="Expiry (RFC 3339; default: never).")
+    agent: str | None = opt(AGENT, "--agent", "-a", help="Agent using it (default: the secret's name).")
+    expires: int | None = opt(TIME_AHEAD, "--expires", help="Expiry: a time or a duration (default: never).")
     target: str | None = opt(TARGET, "--target", help="Configured target for its revocation.")
     reference: str | None = opt(REFERENCE, "--reference", help="Name at the target: role, key id, accessor.")
 

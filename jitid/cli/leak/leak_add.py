@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, room
@@ -12,78 +13,33 @@ from jitid.capabilities.inventory.operations import Revoke
 from jitid.capabilities.leak.leak_rows import exposures
 from jitid.capabilities.leak.leak_sources import ReportSearch, TextSearch
 from jitid.capabilities.leak.leaks import LeakReport, check_source
-from jitid.capabilities.leak.operations import AddLeaks
-from jitid.capabilities.leak.trace_result import first_of
+from jitid.capabilities.leak.operations import AddLeaks, Trace
+from jitid.capabilities.leak.overview import Overview
 from jitid.capabilities.scan.reports.any_report import ReportFormat
 from jitid.cli.hints import OTHER_LEDGER
 from jitid.cli.identity import revoke
 from jitid.cli.identity.revoke import row, sentence
+from jitid.cli.leak.found_overview import is_summarised, operand, show_overview
+from jitid.cli.leak.leak_total import LISTED, LeakTotal, notes, still_live, unproved_error
 from jitid.cli.leak.leak_verbs import pages
-from jitid.cli.leak.trace import nothing, shapes_of, some, warn_of_thieves
+from jitid.cli.leak.trace import check_subject, nothing, shapes_of, warn_of_thieves
+from jitid.cli.progress import Working
 from jitid.errors import JitidError, NotFoundError, PartialError, UsageError
+from jitid.formats.cell import counted
 from jitid.model.leak import LeakFilter
 from jitid.model.ledger_rows import Selection
+from jitid.search.find import Finds
 from jitid.system import output
 from jitid.values.text import number_of
 
 if TYPE_CHECKING:
     from jitid.capabilities.identity.revocation_result import Ended
     from jitid.capabilities.leak.exposure import Leaked
-    from jitid.capabilities.leak.leaks import ReportedLeaks
-    from jitid.capabilities.leak.trace_result import Stray
     from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands
     from jitid.operation.base import Authority
 
 _TOGETHER = 5_000
-_LISTED = 10_000
-"""Maximum number of leaks that are shown; `leak list` shows all."""
-
-
-class _Total:
-    """The result of all batches of a text."""
-
-    def __init__(self) -> None:
-        self.credentials: dict[int, str] = {}
-        self.unproved: dict[int, str] = {}
-        self.strays: list[Stray] = []
-        self.events: list[int] = []
-        self.new = 0
-        self.moved = self.later = self.ids = self.unknown = self.places = 0
-        self.alive = self.with_live_identity = 0
-        self.live_when_recorded = 0
-        """Number of credentials that were live when they were recorded."""
-
-    def add(self, result: ReportedLeaks) -> None:
-        """Add the result of one batch."""
-        if result.event is not None:
-            self.events.append(result.event)
-        self.places += result.places
-        self.live_when_recorded += result.alive
-        # A leak is not new if an earlier batch has recorded it, or counted it in a dry run.
-        self.new += len(result.new - self.credentials.keys())
-        self.later += result.later
-        self.moved += result.moved
-        self.ids += result.ids
-        self.unknown += result.unknown
-        self.credentials |= result.credentials
-        self.unproved |= result.unproved
-        self.strays = first_of([*self.strays, *result.strays])
-
-    def see(self, leaked: Leaked) -> None:
-        """Count a shown leak if its credential or its identity is still live."""
-        self.alive += leaked.leak.dead_at is None
-        self.with_live_identity += leaked.has_live_identity
-
-    @property
-    def already(self) -> int:
-        """Number of leaks that were recorded before."""
-        return len(self.credentials) - self.new
-
-    @property
-    def left(self) -> list[str]:
-        """The credentials that were not recorded, because their leak is not proved."""
-        return [jti for key, jti in self.unproved.items() if key not in self.credentials]
 
 
 def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
@@ -101,27 +57,27 @@ def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
         raise UsageError("--report-format requires --from")
     path = args.file or "-" if args.from_ is None else args.from_
     report_format = None if args.report_format is None else ReportFormat(args.report_format)
+    if args.from_ is None:
+        check_subject(cli, path)
+        if args.file is None:
+            from jitid.system import paste
+
+            paste.accept("the leaked strings")
     searched = (
         TextSearch(path, lambda: shapes_of(cli)) if args.from_ is None else ReportSearch(path, report_format)
     )
     source = ("stdin" if path == "-" else path) if args.source is None else args.source
     max_count = _most(cli, args)
     report = LeakReport(check_source(source), args.at, args.yes)
-    total = _Total()
+    may_prompt = args.revoke and not args.dry_run and max_count is not None and cli.can_prompt()
+    total = LeakTotal()
     with searched as search:
         authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
         try:
-            for finds, sightings in search.batches(room(cli.config())):
-                operation = AddLeaks(
-                    finds=finds,
-                    report=report,
-                    sightings=sightings,
-                    dry_run=args.dry_run,
-                    accept_clock=cli.accept_clock,
-                )
-                result = authority.perform(operation)
-                search.answered(result.marks)
-                total.add(result)
+            operations: Iterable[AddLeaks] = _operations(cli, args, report, search)
+            if may_prompt:
+                operations, max_count = _confirmed(cli, authority, operations, search, args, max_count)
+            _record(cli, authority, operations, None if may_prompt else search, total)
         except JitidError as error:
             if not total.events:
                 raise search.nothing_recorded(error) from error
@@ -129,7 +85,7 @@ def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
                 f"{error.message}; recorded before that: {number_of(total.new, 'leak')}",
                 "repeat the command: no leak is recorded twice",
             ) from error
-    failure = _left(total) or search.shortcoming()
+    failure = unproved_error(total) or search.shortcoming()
     ended: Ended | None = None
     if args.revoke and total.credentials:
         try:
@@ -151,6 +107,72 @@ def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
         raise _nothing(cli, total, search)
 
 
+def _operations(
+    cli: Invocation, args: commands.LeakAddCommand, report: LeakReport, search: TextSearch | ReportSearch
+) -> Iterator[AddLeaks]:
+    """Search, and yield the operation that records each batch."""
+    for finds, sightings in search.batches(room(cli.config())):
+        yield AddLeaks(
+            finds=finds,
+            report=report,
+            sightings=sightings,
+            dry_run=args.dry_run,
+            accept_clock=cli.accept_clock,
+        )
+
+
+def _confirmed(
+    cli: Invocation,
+    authority: Authority,
+    operations: Iterable[AddLeaks],
+    search: TextSearch | ReportSearch,
+    args: commands.LeakAddCommand,
+    max_count: int | None,
+) -> tuple[Iterable[AddLeaks], int | None]:
+    """Return the operations, and the maximum number of credentials to revoke that the user confirms.
+
+    Nothing is recorded before. The operations are held in memory, because standard input can be read only once.
+
+    Raises:
+        UsageError: the user does not confirm; nothing was changed.
+
+    """
+    held = list[AddLeaks]()
+
+    def previews() -> Iterator[AddLeaks]:
+        for operation in operations:
+            held.append(operation)
+            yield operation.replace(dry_run=True)
+
+    foreseen = LeakTotal()
+    _record(cli, authority, previews(), search, foreseen)
+    if foreseen.credentials:
+        operation = _revocation(cli, foreseen, args, max_count)
+        max_count = revoke.confirmed_many(cli, authority, operation, room(cli.config()))
+    return held, max_count
+
+
+def _record(
+    cli: Invocation,
+    authority: Authority,
+    operations: Iterable[AddLeaks],
+    search: TextSearch | ReportSearch | None,
+    total: LeakTotal,
+) -> None:
+    """Record each batch, and add its result to the total. The search counts the findings of the ledger's secrets."""
+    with Working(cli, _SEARCHING) as work:
+        for operation in operations:
+            work.step = "looking up the found strings" if operation.dry_run else "recording the leaks"
+            result = authority.perform(operation)
+            if search is not None:
+                search.answered(result.marks)
+            total.add(result)
+            work.step = f"{_SEARCHING}, {counted(len(total.credentials), 'leak')} so far"
+
+
+_SEARCHING = "searching the text"
+
+
 def _most(cli: Invocation, args: commands.LeakAddCommand) -> int | None:
     """Return the maximum number of credentials to end, or None. Raises UsageError for guards without a revocation."""
     if args.yes and args.max_ is not None:
@@ -160,17 +182,6 @@ def _most(cli: Invocation, args: commands.LeakAddCommand) -> int | None:
     if args.reason is not None or args.max_ is not None:
         raise UsageError("--reason and --max require --revoke", "add --revoke, or leave them out")
     return None
-
-
-def _left(total: _Total) -> JitidError | None:
-    """Return the error for unproved strings, which were not recorded: any user could have written them."""
-    if not total.left:
-        return None
-    message = f"neither a signature nor a fingerprint proves {some(total.left)}"
-    hint = "check them with jitid trace; to record these too, add --yes"
-    if total.credentials:
-        return PartialError(f"{message}; these were not recorded", hint)
-    return UsageError(f"{message}; nothing was recorded", hint)
 
 
 def _unproved(ended: Ended) -> JitidError | None:
@@ -184,15 +195,13 @@ def _unproved(ended: Ended) -> JitidError | None:
 
 
 def _end(
-    cli: Invocation, authority: Authority, total: _Total, args: commands.LeakAddCommand, max_count: int | None
+    cli: Invocation,
+    authority: Authority,
+    total: LeakTotal,
+    args: commands.LeakAddCommand,
+    max_count: int | None,
 ) -> Ended:
-    operation = Revoke(
-        selection=Selection(ids=tuple(total.credentials.values())),
-        reason=args.reason,
-        most=max_count,
-        dry_run=args.dry_run,
-        accept_clock=cli.accept_clock,
-    )
+    operation = _revocation(cli, total, args, max_count)
     try:
         return revoke.revoke_many(cli, authority, operation, room(cli.config()))
     except UsageError as error:
@@ -205,10 +214,22 @@ def _end(
         raise PartialError(message, error.hint) from error
 
 
+def _revocation(
+    cli: Invocation, total: LeakTotal, args: commands.LeakAddCommand, max_count: int | None
+) -> Revoke:
+    return Revoke(
+        selection=Selection(ids=tuple(total.credentials.values())),
+        reason=args.reason,
+        most=max_count,
+        dry_run=args.dry_run,
+        accept_clock=cli.accept_clock,
+    )
+
+
 def _show(
     cli: Invocation,
     authority: Authority,
-    total: _Total,
+    total: LeakTotal,
     report: LeakReport,
     args: commands.LeakAddCommand,
     ended: Ended | None,
@@ -234,11 +255,57 @@ def _show(
         }
     elif cli.by_eye() and not total.credentials:
         return
+    elif is_summarised(cli, len(total.credentials)):
+        _summarise(cli, authority, total, report, args, ended)
+        return
     cli.show_records(args.view, leaks, exposures, document=document)
 
 
-def _leaks(authority: Authority, total: _Total, source: str) -> Iterator[Leaked]:
-    keys = islice(sorted(total.credentials, reverse=True), _LISTED)
+def _summarise(
+    cli: Invocation,
+    authority: Authority,
+    total: LeakTotal,
+    report: LeakReport,
+    args: commands.LeakAddCommand,
+    ended: Ended | None,
+) -> None:
+    overview = Overview()
+    with Working(cli, "reading the leaks") as work:
+        if args.dry_run and total.new:
+            # These are not recorded, so they are read as credentials.
+            for part in _parts(total.credentials.values()):
+                finds = Finds()
+                finds.ids.update(dict.fromkeys(part, 1))
+                for match in authority.perform(Trace(finds=finds)).matches:
+                    overview.add(match.credential, valid=match.reason is None)
+                work.step = f"reading the leaks: {overview.credentials:,} of {len(total.credentials):,}"
+        else:
+            for leaked in _leaks(authority, total, report.source, len(total.credentials)):
+                overview.add(leaked.credential, valid=leaked.valid)
+                work.step = f"reading the leaks: {overview.credentials:,} of {len(total.credentials):,}"
+    show_overview(cli, overview, _to_revoke(args, overview, ended) if overview.valid else None)
+
+
+def _parts(jtis: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    remaining = iter(jtis)
+    while part := tuple(islice(remaining, _TOGETHER)):
+        yield part
+
+
+def _to_revoke(args: commands.LeakAddCommand, overview: Overview, foreseen: Ended | None) -> str:
+    """Return the command that revokes the leaked credentials; after a dry run of that, the command without it."""
+    if overview.task is not None and foreseen is None:
+        return f"jitid revoke --task {overview.task}"
+    words = ["jitid leak add"]
+    words += [operand(args.file)] if args.from_ is None else ["--from", operand(args.from_)]
+    words += [] if args.report_format is None else ["--report-format", args.report_format]
+    words += [] if args.source is None else ["--source", quote(args.source)]
+    guard = "--dry-run" if foreseen is None else f"--max {foreseen.radius.credentials}"
+    return " ".join([*words, "--revoke", guard])
+
+
+def _leaks(authority: Authority, total: LeakTotal, source: str, max_count: int = LISTED) -> Iterator[Leaked]:
+    keys = islice(sorted(total.credentials, reverse=True), max_count)
     while batch := tuple(islice(keys, _TOGETHER)):
         leak_filter = LeakFilter(credentials=batch, source=source, open=True)
         for leaked in pages(authority, leak_filter, len(batch)):
@@ -248,7 +315,7 @@ def _leaks(authority: Authority, total: _Total, source: str) -> Iterator[Leaked]
 
 def _report(
     cli: Invocation,
-    total: _Total,
+    total: LeakTotal,
     args: commands.LeakAddCommand,
     ended: Ended | None,
     search_note: str | None,
@@ -258,7 +325,8 @@ def _report(
     warn_of_thieves(cli, total.strays)
     if search_note is not None:
         cli.note(search_note)
-    for note in _notes(total, dry_run=args.dry_run):
+    summarised = is_summarised(cli, len(total.credentials))
+    for note in notes(total, dry_run=args.dry_run, summarised=summarised):
         cli.note(note)
     if total.later:
         cli.warn(
@@ -268,49 +336,11 @@ def _report(
     if ended is not None:
         output.print_message(f"jitid: {sentence(ended, dry_run=args.dry_run)}")
     elif not args.revoke and not failed and not args.dry_run:
-        for note in _still_live(total):
+        for note in still_live(total):
             cli.note(note)
 
 
-def _notes(total: _Total, *, dry_run: bool) -> Iterator[str]:
-    if total.credentials:
-        parts = []
-        if total.new:
-            parts.append(f"{'would record' if dry_run else 'recorded'} {number_of(total.new, 'leak')}")
-        if total.already:
-            parts.append(f"{number_of(total.already, 'leak')} had been recorded already")
-        if total.places:
-            parts.append(f"{number_of(total.places, 'place')} {'is' if total.places == 1 else 'are'} new")
-        if total.events:
-            parts[0 if total.new else -1] += f" (audit event {' '.join(map(str, total.events))})"
-        text = "; ".join(parts)
-        if total.unknown:
-            text += f"; and {number_of(total.unknown, 'string')} that the ledger does not know"
-        yield text
-    elif total.unknown:
-        yield f"found {number_of(total.unknown, 'string')} that the ledger does not know"
-    if len(total.credentials) > _LISTED:
-        yield f"only the newest {_LISTED} are shown; for all: jitid leak list"
-    if total.moved:
-        yield f"{number_of(total.moved, 'credential')} issued after the report: the exposure counts from the issue"
-    if total.ids:
-        yield f"{number_of(total.ids, 'id')} in the text ignored: an id is not secret"
-
-
-def _still_live(total: _Total) -> Iterator[str]:
-    alive = total.alive if len(total.credentials) <= _LISTED else total.live_when_recorded
-    if alive:
-        verb, pronoun = ("is", "it") if alive == 1 else ("are", "them")
-        yield f"nothing was revoked: {number_of(alive, 'leaked credential')} {verb} live; to revoke {pronoun}: --revoke"
-    if total.with_live_identity:
-        verb, pronoun = (
-            ("its identity is", "it") if total.with_live_identity == 1 else ("their identities are", "them")
-        )
-        leaks = number_of(total.with_live_identity, "leaked credential")
-        yield f"{leaks} had ended already, but {verb} live; to revoke {pronoun} too: --revoke"
-
-
-def _nothing(cli: Invocation, total: _Total, search: TextSearch | ReportSearch) -> NotFoundError:
+def _nothing(cli: Invocation, total: LeakTotal, search: TextSearch | ReportSearch) -> NotFoundError:
     if total.ids and not total.unknown:
         return NotFoundError(
             "only ids were found, and an id is not secret; nothing was recorded",

@@ -9,6 +9,7 @@ from jitid.authority.open import open_authority
 from jitid.capabilities.leak.leak_rows import all_of, document, exposures, rows_of_steps, some_sightings
 from jitid.capabilities.leak.operations import TIMELINE, CloseLeaks, ListLeaks, RecountLeaks, ShowLeaks
 from jitid.capabilities.leak.timeline_text import text
+from jitid.cli.progress import performed
 from jitid.errors import UsageError
 from jitid.formats.display import Display
 from jitid.formats.table import terminal_width
@@ -56,8 +57,7 @@ def list_(cli: Invocation, args: commands.LeakListCommand) -> None:
             f"{with_live_identity} open {leaks_have} ended, but {identities} still live: see lives_until, or "
             "jitid sweep --rule leaked-live"
         )
-    if args.limit is None and count == max_count:
-        cli.note(f"there may be more than {max_count}: set the number with --limit")
+    cli.note_more(count, max_count)
 
 
 def show(cli: Invocation, operation: ShowLeaks) -> None:
@@ -92,7 +92,8 @@ def close(cli: Invocation, operation: CloseLeaks) -> None:
     numbers, jtis = by_form(operation.leaks)
     authority = open_authority(cli.config())
     try:
-        closed_leaks = authority.perform(operation.replace(numbers=numbers, jtis=jtis))
+        operation = operation.replace(numbers=numbers, jtis=jtis)
+        closed_leaks = performed(cli, authority, operation, "closing the leaks")
     except UsageError as error:
         error.hint = error.hint and cli.command(error.hint)
         raise
@@ -140,7 +141,7 @@ def _sentence(result: ClosedLeaks) -> str:
 
 def _timeline(cli: Invocation, operation: RecountLeaks) -> None:
     """Show the history of leaks: as Markdown at a terminal, or in the requested format."""
-    accounts = open_authority(cli.config()).perform(operation)
+    accounts = performed(cli, open_authority(cli.config()), operation, "reading the history of the leaks")
     if cli.special_format is not None:
         output.write_pieces(text(accounts))
         return

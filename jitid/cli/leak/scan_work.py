@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.sweep.scan_result import Action
     from jitid.cli.invocation import Invocation
     from jitid.cli.leak import commands
+    from jitid.operation.base import Authority
     from jitid.search.find import SecretSearch
 
 
@@ -42,7 +43,10 @@ def run(
         from jitid.authority.open import open_if_there, room
 
         authority = open_if_there(cli.config(), accept_clock=cli.accept_clock)
-        result = ScanResult(authority, source, action, room(cli.config()), accept_clock=cli.accept_clock)
+        may_prompt = action is not None and _may_prompt(cli, action)
+        result = ScanResult(
+            authority, source, action, room(cli.config()), accept_clock=cli.accept_clock, holds=may_prompt
+        )
         with closing(_with_progress(cli, source, result, spared(search.batches()))) as batches:
             result.look_up(batches)
         result.locate()
@@ -51,14 +55,20 @@ def run(
     if action is not None and action.revoke and authority is not None and result.sure:
         from jitid.cli.leak.trace import end
 
+        most = action.most
         try:
-            ended = end(cli, authority, result.sure, action.reason, action.most, dry_run=action.dry_run)
+            if may_prompt:
+                most = _confirmed(cli, authority, result.sure, most)
+                result.record_held()
+            ended = end(cli, authority, result.sure, action.reason, most, dry_run=action.dry_run)
         except JitidError as error:
             # The findings are reported even so.
             failure = error
+    else:
+        result.record_held()
     result.refresh()
     try:
-        converter = _show(cli, args, source, result)
+        converter = _show(cli, args, source, result, with_ledger=authority is not None)
     finally:
         # Report the recorded leaks and the revocation even if writing the rows fails.
         _report(cli, action, result, ended, with_ledger=authority is not None, failed=failure is not None)
@@ -72,6 +82,28 @@ def run(
         cli.status = ExitStatus.INCOMPLETE
     elif converter.failed:
         cli.status = ExitStatus.FINDINGS
+
+
+def _may_prompt(cli: Invocation, action: Action) -> bool:
+    """Return whether a user may have to confirm a revocation before anything is recorded."""
+    return (
+        action.report is not None
+        and action.revoke
+        and not action.dry_run
+        and action.most is not None
+        and cli.can_prompt()
+    )
+
+
+def _confirmed(cli: Invocation, authority: Authority, jtis: Iterable[str], limit: int | None) -> int | None:
+    """Return the maximum number of credentials to revoke that the user confirms. Raises UsageError."""
+    from jitid.authority.open import room
+    from jitid.capabilities.inventory.operations import Revoke
+    from jitid.cli.identity.revoke import confirmed_many
+    from jitid.model.ledger_rows import Selection
+
+    operation = Revoke(selection=Selection(ids=tuple(jtis)), most=limit, accept_clock=cli.accept_clock)
+    return confirmed_many(cli, authority, operation, room(cli.config()))
 
 
 def _secret_search(cli: Invocation) -> SecretSearch | None:
@@ -95,13 +127,17 @@ def _with_progress(
             progress.show(source.unit, result.tally, result.hits)
 
 
-def _show(cli: Invocation, args: commands.ScanCommand, source: Source, result: ScanResult) -> RecordConverter:
+def _show(
+    cli: Invocation, args: commands.ScanCommand, source: Source, result: ScanResult, *, with_ledger: bool
+) -> RecordConverter:
     """Write the findings and the coverage. Return the totals of the written findings. Raises OutputError."""
     from jitid.capabilities.sweep.findings_view import SCAN
 
     wording = SCAN._replace(listing=source.listing, about=source.root)
     converter = RecordConverter(Severity(args.fail_on or Severity.HIGH), remedy_of(cli), host=host_name())
-    findings = FindingsOutput(args.view, RULES, wording, partial(_row, args.view.fields))
+    findings = FindingsOutput(
+        args.view, RULES, wording, partial(_row, args.view.fields), with_ledger=with_ledger
+    )
     findings.write(cli, args.out, converter.records((), result.results()))
     return converter
 
@@ -133,7 +169,7 @@ def _report(
     from jitid.system import output
     from jitid.values.text import number_of
 
-    if action.report is not None:
+    if action.report is not None and (result.recorded or not failed):
         would = "would record" if action.dry_run else "recorded"
         events = f" (audit event {' '.join(map(str, result.events))})" if result.events else ""
         cli.note(f"{would} {number_of(len(result.recorded), 'leak')}{events}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # Modules about the ledger are imported later, while other processes search already.
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.leak.trace_rows import for_eyes, rows_of, summary
@@ -52,10 +52,18 @@ def trace(cli: Invocation, args: commands.TraceCommand) -> None:
         except JitidError as error:
             failure = error
         if ended is not None and not args.dry_run:
-            # Another process may have revoked them first.
-            traced = _refreshed(authority, traced)
+            from jitid.cli.progress import Waiting
+
+            with Waiting(cli, lambda: "reading the new state of the credentials"):
+                # Another process may have revoked them first.
+                traced = _refreshed(authority, traced)
     try:
-        _show(cli, traced, ended, revoke=args.revoke, dry_run=args.dry_run)
+        from jitid.cli.leak.found_overview import is_summarised
+
+        if is_summarised(cli, len(traced.matches)):
+            _summarise(cli, traced, ended, args)
+        else:
+            _show(cli, traced, ended, revoke=args.revoke, dry_run=args.dry_run)
     finally:
         # Report the revocation even if writing the rows fails.
         _report(cli, traced, ended, revoke=args.revoke and failure is None, dry_run=args.dry_run)
@@ -87,12 +95,34 @@ def _traced(cli: Invocation, subject: str | None) -> tuple[Authority, Traced, St
     else:
         from jitid.authority.open import room
         from jitid.capabilities.scan.search_stream import StreamSearch
-        from jitid.system.read_input import check_text_file
 
-        check_text_file(subject or "-")
+        check_subject(cli, subject or "-")
+        if subject is None:
+            from jitid.system import paste
+
+            paste.accept("the text")
         with StreamSearch(subject or "-", "the text", shapes=lambda: shapes_of(cli)) as search:
             return *_looked_up(cli, search.finds(room(cli.config()))), search
     return *_looked_up(cli, [finds]), None
+
+
+def check_subject(cli: Invocation, path: str) -> None:
+    """Raise UsageError if there is no such file. For a name in the ledger, it names the verbs for that name."""
+    from jitid.system.read_input import check_text_file
+
+    try:
+        check_text_file(path)
+    except UsageError as error:
+        from jitid.cli.identity.revoke import command_for, kind_sentence, named_in_ledger
+        from jitid.values.text import may_be_secret
+
+        # A part of a secret must not be looked up: the authority may be a remote one.
+        named = None if may_be_secret(path) else named_in_ledger(cli, path)
+        if named is not None:
+            listing = cli.command(f"jitid list --{named.kind.value} {named.name}")
+            error.message = f"there is no such file, and {kind_sentence(named)}"
+            error.hint = f"to list its credentials: {listing}; to revoke them: {command_for(cli, named)}"
+        raise
 
 
 def _looked_up(cli: Invocation, batches: Iterable[Finds]) -> tuple[Authority, Traced]:
@@ -100,9 +130,21 @@ def _looked_up(cli: Invocation, batches: Iterable[Finds]) -> tuple[Authority, Tr
     from jitid.capabilities.leak.operations import Trace
     from jitid.capabilities.leak.trace_result import together
     from jitid.cli import show  # noqa: F401 - needed in the end, and loaded while others search
+    from jitid.cli.progress import Working
 
     authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
-    return authority, together(authority.perform(Trace(finds=finds)) for finds in batches)
+    with Working(cli, _SEARCHING) as work:
+
+        def parts() -> Iterator[Traced]:
+            for finds in batches:
+                work.step = "looking up the found strings"
+                yield authority.perform(Trace(finds=finds))
+                work.step = _SEARCHING
+
+        return authority, together(parts())
+
+
+_SEARCHING = "searching the text"
 
 
 def _sure(traced: Traced, *, yes: bool) -> tuple[list[Match], JitidError | None]:
@@ -161,6 +203,29 @@ def _refreshed(authority: Authority, traced: Traced) -> Traced:
             for match in traced.matches
         ]
     )
+
+
+def _summarise(cli: Invocation, traced: Traced, ended: Ended | None, args: commands.TraceCommand) -> None:
+    from jitid.capabilities.leak.overview import Overview
+    from jitid.cli.leak.found_overview import operand, show_overview
+    from jitid.system import output
+
+    overview = Overview()
+    for match in traced.matches:
+        overview.add(match.credential, valid=match.reason is None)
+    command: str | None = None
+    if any(match.endable for match in traced.matches):
+        if args.dry_run and ended is not None:
+            command = f"jitid trace {operand(args.subject)} --revoke --max {ended.radius.credentials}"
+        elif overview.task is not None:
+            command = f"jitid revoke --task {overview.task}"
+        else:
+            command = f"jitid trace {operand(args.subject)} --revoke --dry-run"
+    show_overview(cli, overview, command)
+    strays = [stray for stray in traced.strays if stray.known]
+    if strays:
+        output.write("\n")
+        _show(cli, traced._replace(matches=[], strays=strays), None, revoke=False, dry_run=args.dry_run)
 
 
 def _show(cli: Invocation, traced: Traced, ended: Ended | None, *, revoke: bool, dry_run: bool) -> None:

@@ -13,6 +13,7 @@ from jitid.capabilities.audit.audit_log import LogFilter, UnreadableHeadError
 from jitid.capabilities.integrity.audit_export import verify_export
 from jitid.capabilities.integrity.operations import ExportLog, FollowLog, ReadLog, SignHead, VerifyLog
 from jitid.cli.invocation import Invocation
+from jitid.cli.progress import Waiting
 from jitid.errors import IntegrityError, PartialError, UsageError
 from jitid.formats.display import Display
 from jitid.model.event import Event
@@ -67,13 +68,14 @@ def log(cli: Invocation, args: commands.AuditLogCommand) -> None:
         raise UsageError("--tail excludes --limit, --after and --event", "omit one of them")
     newest_first = cli.by_eye() and args.after is None and args.event is None
     if newest_first or args.tail is not None:
-        documents = _newest(cli, args, log_filter)
+        documents, more = _newest(cli, args, log_filter)
         if newest_first:
             documents.reverse()
     else:
         documents = open_authority(cli.config()).perform(
             ReadLog(chosen=log_filter, limit=args.limit, members=args.members)
         )
+        more = None
     if cli.format_name() in ("json", "jsonl") and not cli.field:
         all_fields = dict.fromkeys((*view.fields, *(name for document in documents for name in document)))
         cli.show(Display(view.schema, tuple(all_fields), documents))
@@ -81,22 +83,29 @@ def log(cli: Invocation, args: commands.AuditLogCommand) -> None:
         cli.show(view.display(documents, _count)._replace(one=True))
     else:
         cli.show_records(view, documents, _count, brief=_columns(args, view, documents))
+    if more is not None:
+        cli.note(more)
+    elif args.limit is not None and documents and not newest_first:
+        events = list(dict.fromkeys(document["seq"] for document in documents))
+        cli.note_more(len(events), args.limit, f"for the next ones: --after {events[-1]}")
 
 
 _SCREENFUL = 1_000
 """The number of events that a terminal shows by default."""
 
 
-def _newest(cli: Invocation, args: commands.AuditLogCommand, log_filter: LogFilter) -> list[dict[str, Any]]:
-    """Return the newest matching events, oldest first."""
+def _newest(
+    cli: Invocation, args: commands.AuditLogCommand, log_filter: LogFilter
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the newest matching events, oldest first, and a note if there may be older ones."""
     stated = args.tail or args.limit
     limit = stated or _SCREENFUL
     page = open_authority(cli.config()).perform(
         FollowLog(chosen=log_filter, limit=limit, members=args.members, last=True)
     )
-    if stated is None and len(page.events) == limit:
-        cli.note(f"only the newest {limit} events are shown; for more: --tail N")
-    return list(page.events)
+    if len(page.events) == limit and (stated is None or (args.limit is not None and output.is_terminal())):
+        return list(page.events), f"only the newest {limit} events are shown; for more: --tail N"
+    return list(page.events), None
 
 
 def _columns(
@@ -147,8 +156,7 @@ def _show_actions(cli: Invocation, args: commands.AuditLogCommand) -> None:
     fixed = {name for name in ("agent", "action", "resource") if getattr(args, name) is not None}
     brief = tuple(name for name in view.brief if name not in fixed)
     cli.show_records(view, page.uses, lambda use: _decided(use, page), brief=brief)
-    if args.limit is None and len(page.uses) == _MOST_ACTIONS:
-        cli.note(f"there may be more than {_MOST_ACTIONS} actions; to see more: --limit N")
+    cli.note_more(len(page.uses), args.limit or _MOST_ACTIONS)
 
 
 def _use_filter(args: commands.AuditLogCommand) -> UseFilter:
@@ -247,9 +255,12 @@ def verify(cli: Invocation, operation: VerifyLog) -> None:
     expected = None if expect_head is None else _head(expect_head)
     try:
         if file is None:
-            result = open_authority(cli.config()).perform(operation.replace(expected_head=expected))
-        else:
-            result = verify_export((text for _, text in read_input.lines(file, "the export")), expected)
+            authority = open_authority(cli.config())
+        with Waiting(cli, lambda: "verifying the audit chain"):
+            if file is None:
+                result = authority.perform(operation.replace(expected_head=expected))
+            else:
+                result = verify_export((text for _, text in read_input.lines(file, "the export")), expected)
     except UnreadableHeadError as error:
         error.hint = "if this is the right file, verify without it, and move it away: jitid audit verify"
         raise

@@ -74,15 +74,17 @@ class AuditLogCommand(Verb):
     )
 
     operation: str | None = opt(NAME, "--operation", help="Filter by operation, such as denial.")
-    task: str | None = opt(TASK, "--task", help="Filter by task.")
-    agent: str | None = opt(AGENT, "--agent", help="Filter by agent.")
-    delegator: str | None = opt(DELEGATOR, "--delegator", help="Filter by root delegator, or agent:NAME.")
+    task: str | None = opt(TASK, "--task", "-t", help="Filter by task.")
+    agent: str | None = opt(AGENT, "--agent", "-a", help="Filter by agent.")
+    delegator: str | None = opt(
+        DELEGATOR, "--delegator", "-d", help="Filter by root delegator, or agent:NAME."
+    )
     by: str | None = opt(TEXT, "--by", help="Filter by login, caller or identity (jid_).", metavar="LOGIN")
     rule: str | None = opt(TEXT, "--rule", help="Filter by policy rule.", metavar="ID")
     sweep: str | None = opt(TEXT, "--sweep", help="Filter by sweep.", metavar="ID")
     trace: str | None = opt(TEXT, "--trace", help="Filter by trace id or traceparent.", metavar="TRACE")
-    since: int | None = opt(TIME, "--since", help="Start at TIME (RFC 3339).")
-    until: int | None = opt(TIME, "--until", help="End before TIME (RFC 3339).")
+    since: int | None = opt(TIME, "--since", help="Start at TIME, or a duration ago.")
+    until: int | None = opt(TIME, "--until", help="End before TIME, or a duration ago.")
     event: int | None = opt(EVENT, "--event", help="Show only this event.")
     at: int | None = opt(TIME, "--at", help="Show actions near TIME, not events.")
     within: int | None = opt(DURATION, "--within", help="Maximum distance from --at (default: 1m).")
@@ -252,7 +254,7 @@ class LedgerIssuerCommand(Verb):
         choice("show", "set", label="action"), "[ACTION]", help="Action: show (the default) or set."
     )
     url: str | None = optional_arg(_ISSUER, "[URL]", help="With set: the new issuer, an https URL.")
-    yes: bool = flag("--yes", help="Change it despite live credentials.")
+    yes: bool = flag("--yes", "-y", help="Change it despite live credentials.")
 
     def shown_view(self) -> Columns:
         """Return the fields of the names, or of a change."""

@@ -21,8 +21,9 @@ from jitid.capabilities.trust.operations import (
     RevokeKey,
     RotateKey,
 )
-from jitid.cli.identity.revoke import report_ended, unproved
+from jitid.cli.identity.revoke import COUNTING, report_ended, unproved
 from jitid.cli.invocation import Invocation
+from jitid.cli.progress import performed
 from jitid.errors import IntegrityError, NotFoundError, UsageError
 from jitid.formats.cell import counted
 from jitid.keys.keyring import USES
@@ -146,16 +147,15 @@ def revoke(cli: Invocation, args: commands.KeysRevokeCommand) -> None:
     """Perform `jitid keys revoke`."""
     authority = open_authority(cli.config(), accept_clock=cli.accept_clock)
     if args.dry_run:
-        report_ended(cli, _foreseen(authority, args.kid), dry_run=True)
+        report_ended(cli, _foreseen(cli, authority, args.kid), dry_run=True)
         return
-    change = authority.perform(
-        RevokeKey(
-            kid=args.kid,
-            reason=args.reason,
-            most=cli.most(args.max_, yes=args.yes),
-            accept_clock=cli.accept_clock,
-        )
+    revocation = RevokeKey(
+        kid=args.kid,
+        reason=args.reason,
+        most=cli.most(args.max_, yes=args.yes),
+        accept_clock=cli.accept_clock,
     )
+    change = performed(cli, authority, revocation, "revoking the key's credentials")
     if change.unproved is not None:
         cli.warn(unproved(change.unproved))
     # The holder of a token of that key may hold further credentials, made at targets.
@@ -170,11 +170,12 @@ def revoke(cli: Invocation, args: commands.KeysRevokeCommand) -> None:
     cli.show_record(args.view, change, _sentence(change), ended)
 
 
-def _foreseen(authority: Authority, kid: str) -> Ended:
+def _foreseen(cli: Invocation, authority: Authority, kid: str) -> Ended:
     if kid not in [row.key.kid for row in authority.perform(ListKeys())]:
         raise NotFoundError(f"the ledger never had a key {quote(kid)}", "to see its keys: jitid keys list")
     try:
-        return authority.perform(Revoke(selection=Selection(kids=(kid,)), most=None, dry_run=True))
+        preview = Revoke(selection=Selection(kids=(kid,)), most=None, dry_run=True)
+        return performed(cli, authority, preview, COUNTING)
     except NotFoundError:
         raise NotFoundError(
             f"the key {quote(kid)} has signed no credential yet; nothing was changed"

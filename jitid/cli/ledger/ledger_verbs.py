@@ -20,6 +20,7 @@ from jitid.capabilities.integrity.operations import CutLog, Prune
 from jitid.cli.input_lines import confirm
 from jitid.cli.invocation import Invocation
 from jitid.cli.ledger import commands
+from jitid.cli.progress import performed
 from jitid.errors import IntegrityError, OutputError, UsageError
 from jitid.formats.cell import counted
 from jitid.redaction.token_format import MAX_TOKEN, bare
@@ -161,15 +162,10 @@ def _sentences(restored_ledger: RestoredLedger) -> list[str]:
             (len(restored.revoked), "signing key"),
         )
         lines.append(
-            f"revoked or retired {', '.join(_number(*count_and_noun) for count_and_noun in counts)}, "
+            f"revoked or retired {', '.join(counted(*count_and_noun) for count_and_noun in counts)}, "
             "because a backup does not contain later revocations"
         )
     return lines
-
-
-def _number(count: int, noun: str) -> str:
-    first, space, rest = noun.partition(" ")
-    return f"{count} {noun if count == 1 else f'{first}s{space}{rest}'}"
 
 
 def vacuum(cli: Invocation) -> None:
@@ -351,18 +347,20 @@ def prune(cli: Invocation, operation: Prune) -> None:
         )
     # Leaks are evidence: they are deleted together with their events.
     leaks_seconds = None if export is None else max(evidence_seconds, rows_seconds)
-    pruning = authority.perform(operation.replace(rows_after=rows_seconds, leaks_after=leaks_seconds))
+    step = "counting the expired records" if dry_run else "deleting expired records"
+    pruning = performed(
+        cli, authority, operation.replace(rows_after=rows_seconds, leaks_after=leaks_seconds), step
+    )
     pruning = _finish(cli, authority, pruning)
     cut = None
     if export is not None:
-        cut = authority.perform(
-            CutLog(
-                evidence_after=evidence_seconds,
-                folder=os.path.abspath(export),
-                dry_run=dry_run,
-                accept_clock=cli.accept_clock,
-            )
+        cut_log = CutLog(
+            evidence_after=evidence_seconds,
+            folder=os.path.abspath(export),
+            dry_run=dry_run,
+            accept_clock=cli.accept_clock,
         )
+        cut = performed(cli, authority, cut_log, "exporting audit events")
     _report(cli, operation, pruning, cut)
     count = sum(pruning.rows.values())
     if pruning.event is not None and count >= _MANY and config.remote is None and "://" not in config.ledger:

@@ -13,6 +13,7 @@ from jitid.authority.open import open_authority
 from jitid.authority.open_local import home_path, policy_files, policy_place
 from jitid.capabilities.decisions.operations import ReplayDecisions, StoredPolicy
 from jitid.cli.invocation import Invocation
+from jitid.cli.progress import performed
 from jitid.config.policy_files import (
     CASES,
     CEDAR,
@@ -276,9 +277,8 @@ def diff(cli: Invocation, args: commands.PolicyDiffCommand) -> None:
 
     old_policy, new_policy = _compared(cli, args.old), _compared(cli, args.new)
     looks = usable(old_policy).looks.with_(usable(new_policy).looks)
-    replayed = open_authority(cli.config()).perform(
-        ReplayDecisions(old=tuple(old_policy.files), new=tuple(new_policy.files), since=args.since)
-    )
+    replay = ReplayDecisions(old=tuple(old_policy.files), new=tuple(new_policy.files), since=args.since)
+    replayed = performed(cli, open_authority(cli.config()), replay, "deciding recorded requests again")
     rows = [args.view.row(row_of(change, looks)) for change in replayed.changes[: args.limit]]
     sentences = summary(replayed)
     by_eye = cli.by_eye()

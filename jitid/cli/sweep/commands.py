@@ -78,7 +78,7 @@ class SweepCommand(Verb):
     dry_run: bool = dry_run_flag()
     max_: int | None = max_opt()
     yes: bool = yes_flag()
-    out: str | None = opt(FILE, "--out", help="Write FILE atomically (0600; prometheus: 0644).")
+    out: str | None = opt(FILE, "--out", "-o", help="Write FILE atomically (0600; prometheus: 0644).")
     head_out: str | None = opt(
         FILE, "--head-out", help="Check the audit log from the head in FILE on; renew FILE."
     )
@@ -103,7 +103,7 @@ class ReportCommand(Verb):
 
     at: int | None = opt(TIME, "--at", help="Report a past time (default: now).")
     days: int | None = opt(COUNT, "--days", help="Number of days in the trend (default: 30).")
-    out: str | None = opt(FILE, "--out", help="Write FILE atomically (0600; prometheus: 0644).")
+    out: str | None = opt(FILE, "--out", "-o", help="Write FILE atomically (0600; prometheus: 0644).")
 
 
 class ScheduleSystemdCommand(Verb):
@@ -122,7 +122,7 @@ class ScheduleSystemdCommand(Verb):
     option: tuple[str, ...] = args(TEXT, "[OPTION]...", help="Options of `jitid sweep`, after `--`.")
     every: int = opt(DURATION, "--every", help="Interval (default: 10m).", absent=600)
     name: str = opt(NAME, "--name", help="Name of the units (default: jitid-sweep).", absent="jitid-sweep")
-    folder: str | None = opt(FOLDER, "--out", help="Write both units to DIR instead of printing.")
+    folder: str | None = opt(FOLDER, "--out", "-o", help="Write both units to DIR instead of printing.")
 
 
 class ScheduleCronCommand(Verb):

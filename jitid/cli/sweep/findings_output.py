@@ -30,6 +30,7 @@ from jitid.values.record import Record
 if TYPE_CHECKING:
     from jitid.capabilities.sweep.finding import Finding
     from jitid.formats.columns import Columns
+    from jitid.formats.page import PageOrigin
 
 
 def _unchanged(record: FindingRow) -> Mapping[str, Any]:
@@ -47,6 +48,8 @@ class FindingsOutput(Record):
     """Returns a finding with the fields of the view."""
     quiet_hides_info: bool = False
     """Whether --quiet leaves out findings of severity `info` in rows."""
+    with_ledger: bool = True
+    """Whether a ledger was queried, which a page names."""
 
     def write(self, cli: Invocation, out: str | None, results: SweptRows) -> None:
         """Write findings as they arrive, to standard output or to a file that is replaced completely or not at all.
@@ -88,7 +91,8 @@ class FindingsOutput(Record):
             case "html":
                 from jitid.capabilities.sweep import findings_html
 
-                return findings_html.text(records, rules, cli.command, wording)
+                origin = page_origin(cli, with_ledger=self.with_ledger)
+                return findings_html.text(records, rules, cli.command, wording, origin)
             case "table":
                 from jitid.capabilities.sweep import findings_text
 
@@ -169,6 +173,15 @@ class _UntilError:
         """Raise the error at which the records stopped."""
         if self._error is not None:
             raise self._error
+
+
+def page_origin(cli: Invocation, *, with_ledger: bool = True) -> PageOrigin:
+    """Return the place where a page is made: this machine, and the ledger that this line uses."""
+    from jitid.authority.open import ledger_text
+    from jitid.formats.page import PageOrigin
+    from jitid.system.processes import host_name
+
+    return PageOrigin(host_name(), ledger_text(cli.config()) if with_ledger else "")
 
 
 def remedy_of(cli: Invocation) -> Callable[[Finding], str | None]:

@@ -10,7 +10,7 @@ from jitid.capabilities.report.sprawl_report import DEFAULT_DAYS, Report
 from jitid.cli import progress
 from jitid.cli.invocation import Invocation
 from jitid.cli.sweep.commands import ReportCommand
-from jitid.cli.sweep.findings_output import remedy_of
+from jitid.cli.sweep.findings_output import page_origin, remedy_of
 from jitid.errors import UsageError
 from jitid.formats.display import Display, Format
 from jitid.system import output
@@ -62,7 +62,7 @@ def _text(cli: Invocation, sprawl_report: Report, own_format: str | None, out: s
     if own_format == "html":
         from jitid.capabilities.report import report_html
 
-        return report_html.text(sprawl_report)
+        return report_html.text(sprawl_report, page_origin(cli))
     if own_format == "prometheus":
         from jitid.capabilities.report import report_figures
 

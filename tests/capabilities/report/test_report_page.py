@@ -12,6 +12,7 @@ from jitid.capabilities.report.sprawl_report import Report
 from jitid.values.text import safe
 from tests.browser import Browser, browser
 from tests.capabilities.report.made import HOSTILE, hostile, lifeless, lively, ownerless
+from tests.page_events import SCRIPT
 
 _TEXT = "document.body.innerText + [...document.querySelectorAll('svg text, svg title')].map(e => e.textContent).join()"
 
@@ -51,7 +52,7 @@ def test_the_page_asks_for_nothing_but_itself_and_breaks_no_rule(chromium: Brows
     chromium.open(page)
     assert chromium.requests == [page.as_uri()]
     assert chromium.complaints == []
-    assert chromium.run("document.scripts.length") == 0
+    assert chromium.run("[...document.scripts].map(script => script.textContent)") == [SCRIPT]
 
 
 def test_the_policy_of_the_page_holds(chromium: Browser, page: Path, tmp_path: Path) -> None:
@@ -155,6 +156,38 @@ def test_hostile_names_are_shown_as_what_they_are(chromium: Browser, report: Rep
     shown = chromium.run(_TEXT)
     assert [name for name in HOSTILE if safe(name) not in shown] == []
     assert not any(mark in shown for mark in "\x1b\x07\u202e\u200b")
-    foreign = "script, img, iframe, foreignObject, use, link, [onload], [onerror], [style], [href], [src]"
+    foreign = "img, iframe, foreignObject, use, link, [onload], [onerror], [style], [src]"
     assert chromium.run(f"document.querySelectorAll('{foreign}').length") == 0
+    assert chromium.run("[...document.scripts].map(script => script.textContent)") == [SCRIPT]
+    links = chromium.run("[...document.querySelectorAll('[href]')].map(link => link.getAttribute('href'))")
+    assert {link[0] for link in links} == {"#"}
     assert chromium.run("document.querySelectorAll('style').length") == 1
+
+
+def test_the_contents_lead_to_every_section(chromium: Browser, page: Path) -> None:
+    """They need no script, a screen reader lists them as navigation, and paper has none."""
+    chromium.show()
+    chromium.open(page)
+    assert ("navigation", "Contents") in [(role, name) for role, name, _ in chromium.accessible()]
+    leading = "link => document.getElementById(link.hash.slice(1)).textContent === link.textContent"
+    assert chromium.run(f"[...document.querySelectorAll('nav a')].every({leading})")
+    names = "[...document.querySelectorAll('{}')].map(each => each.textContent)"
+    assert chromium.run(names.format("nav a")) == chromium.run(names.format("h2"))
+    chromium.show(paper=True)
+    assert not chromium.run("document.querySelector('nav').checkVisibility()")
+
+
+def test_the_largest_text_is_a_figure(chromium: Browser, page: Path) -> None:
+    """In each card, the first text after the heading is the largest; no sentence is larger than the title."""
+    chromium.show()
+    chromium.open(page)
+    sizes = (
+        "[...document.querySelectorAll('body *')].filter(each => each.matches(':not(script, style)') && "
+        "[...each.childNodes].some(node => node.nodeType === 3 && node.data.trim()) && each.checkVisibility())"
+        ".map(each => [each.textContent.trim(), parseFloat(getComputedStyle(each).fontSize)])"
+    )
+    found = sorted(chromium.run(sizes), key=lambda each: -each[1])
+    large = [text for text, size in found if size > 30]
+    assert large
+    assert [text for text in large if len(text) > 12] == []
+    assert found[0][1] == 56

@@ -396,7 +396,7 @@ def test_every_verb_says_the_same_of_a_revoked_credential(tmp_path: Path, kind: 
         (one,) = made.issued.credentials
         report(world, *(one.secret.reveal(name) for name in one.secret.names))
         (live,) = scanned(world, string)
-        assert f"it lives, and expires at {format_time(NOW + TTL)}" in live
+        assert f"it is valid, and expires at {format_time(NOW + TTL)}" in live
         assert f"offline verifiers accept it until {format_time(NOW + TTL + LEEWAY)}" in live
         world.clock.now += 10
         ended = world.revoke(made.jti)

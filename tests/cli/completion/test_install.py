@@ -191,8 +191,8 @@ def test_bash_finds_what_was_installed_by_itself(shell: Shell, tmp_path: Path) -
 
 def test_zsh_finds_what_was_installed_when_it_is_told_what_is_left_to_do(shell: Shell) -> None:
     left = installed(shell, "--shell", "zsh")["left_to_do"]
-    (line,) = [sentence.partition("runs: ")[2] for sentence in left if "fpath=" in sentence]
-    (switch,) = [sentence.rpartition("too: ")[2] for sentence in left if "autoload" in sentence]
+    (line,) = [sentence.partition("`compinit`: ")[2] for sentence in left if "fpath=" in sentence]
+    (switch,) = [sentence.rpartition(": ")[2] for sentence in left if "autoload" in sentence]
     environment = {**shell.environment, "PATH": "/usr/bin:/bin"}
     with shells.zsh(
         ROOT / "nowhere" / "_jitid", shell.home, environment, start=f"{line}\n{switch}\n"
@@ -329,7 +329,7 @@ def test_an_installation_finds_its_files_below_its_prefix(
 
 
 def test_man_does_not_follow_a_link_to_the_command(tmp_path: Path) -> None:
-    """`man` searches beside the folders in PATH: where a link leads is none of them."""
+    """`man` searches beside the folders in PATH: the target of a link is not among them."""
     real = tmp_path / "venv" / "bin" / "jitid"
     real.parent.mkdir(parents=True)
     real.write_text("")

@@ -105,7 +105,7 @@ def test_whether_somebody_is_disabled_is_said_in_one_of_three_columns(
         (("name,groups", "alice"), "line 2: expected 2 cells, like the header, found 1"),
         (("name,groups", "alice,a,b"), "line 2: expected 2 cells, like the header, found 3"),
         (("name", "agent:bot"), "line 2: `agent:bot` is an agent"),
-        (("name", "root:x"), "line 2: `root:x` is no delegator"),
+        (("name", "root:x"), "line 2: `root:x` is not a delegator"),
         (("name", "a" * 129), "line 2: the delegator name has 129 characters"),
         (("name", "ali\u200bce"), r"line 2: the delegator name `ali\\u200bce`"),
         (("name,entitlements", "alice,a b!"), "line 2: scope `b!`"),

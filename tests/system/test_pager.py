@@ -1,0 +1,114 @@
+"""The pager: only for output longer than the terminal, only where a user can leave it, and with all of the output."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import struct
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from jitid.system.pager import Pager, command
+from tests.real import Shell, need, surroundings
+
+LINES = 24
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"TERM": "xterm", "PAGER": "sh -c 'cat >x'"}, ["sh", "-c", "cat >x"]),
+        ({"TERM": "xterm", "PAGER": "sh", "JITID_PAGER": "sh -x"}, ["sh", "-x"]),
+        ({"TERM": "xterm", "PAGER": ""}, None),
+        ({"TERM": "xterm", "PAGER": "cat"}, None),
+        ({"TERM": "xterm", "PAGER": "'"}, None),
+        ({"TERM": "xterm", "PAGER": "/no/such/pager"}, None),
+        ({"TERM": "dumb", "PAGER": "sh"}, None),
+        ({"PAGER": "sh"}, None),
+    ],
+)
+def test_the_command_of_the_pager(environ: dict[str, str], words: list[str] | None) -> None:
+    assert command(environ) == words
+
+
+def test_short_output_needs_no_pager(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINES", "5")
+    pager = Pager(["/no/such/pager"])
+    pager.write("one\ntwo\n")
+    pager.write("three\n")
+    assert pager.close() == "one\ntwo\nthree\n"
+
+
+def test_a_pager_that_cannot_start_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINES", "2")
+    pager = Pager(["/no/such/pager"])
+    text = "line\n" * 9
+    pager.write(text)
+    pager.write("last\n")
+    assert pager.close() == f"{text}last\n"
+
+
+def _at_terminal(shell: Shell, *arguments: str, pager: str) -> str:
+    """Return the output of a line at a terminal of its own, with 24 lines."""
+    child, terminal = pty.fork()
+    if not child:
+        environment = surroundings(shell.home, TERM="xterm", PAGER=pager, COLUMNS="80", LINES=str(LINES))
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "jitid", "--ledger", str(shell.ledger), *arguments],
+            environment,
+        )
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, 80, 0, 0))
+    shown = b""
+    try:
+        while piece := os.read(terminal, 65_536):
+            shown += piece
+    except OSError:
+        # Linux reports the end of a terminal as an error.
+        pass
+    os.waitpid(child, 0)
+    os.close(terminal)
+    return shown.decode().replace("\r\n", "\n")
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    need("sed")
+    shell = Shell(tmp_path)
+    shell.good("issue", "--task", "T", "--delegator", "alice", "--kind", "opaque", "--count", "40", "-q")
+    return shell
+
+
+MARKING = "sed 's/^/paged: /'"
+
+
+def test_a_long_list_goes_through_the_pager(shell: Shell) -> None:
+    shown = _at_terminal(shell, "list", pager=MARKING)
+    lines = [line for line in shown.splitlines() if line.startswith("paged: ")]
+    assert len(lines) == 41
+
+
+def test_short_output_and_other_verbs_do_not(shell: Shell) -> None:
+    assert "paged" not in _at_terminal(shell, "list", "--limit", "3", pager=MARKING)
+    assert "paged" not in _at_terminal(shell, "list", "--no-pager", pager=MARKING)
+    assert "paged" not in _at_terminal(shell, "list", pager="cat")
+    # The output of a verb that issues is a secret.
+    issued = _at_terminal(
+        shell, "issue", "--task", "T", "--delegator", "alice", "--count", "40", pager=MARKING
+    )
+    assert "paged" not in issued
+    assert issued.count('"token"') == 40
+
+
+def test_a_pager_that_ends_early_is_no_error(shell: Shell) -> None:
+    shown = _at_terminal(shell, "list", pager="head -3")
+    assert shown.count("\n") == 3
+    assert "error" not in shown
+
+
+def test_a_pipe_gets_no_pager(shell: Shell) -> None:
+    assert shell.good("list").count("\n") == 40
