@@ -124,10 +124,13 @@ def _perform(verb: Verb, cli: Invocation) -> None:
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
     gc.enable()
-    if verb.may_page() and not cli.no_pager:
+    if verb.may_page() and not (cli.no_pager or cli.no_input):
         _page()
     try:
         run_verb(cli, verb)
+    except Interrupted:
+        output.drop_pager()
+        raise
     finally:
         output.finish()
 

@@ -9,6 +9,7 @@ from jitid.formats.cell import cell, counted, folded
 from jitid.formats.table import terminal_width
 
 _SGR = {"ok": "32", "warning": "33", "failure": "1;31"}
+_RESULT = {"passed": "32", "failed": "1;31"}
 _STATUS = max(map(len, _SGR))
 _LEGIBLE = 40
 
@@ -46,7 +47,7 @@ def trials_text(
     for row in rows:
         word = row["result"].ljust(6)
         if colour:
-            word = f"\x1b[{_SGR[row['result']]}m{word}\x1b[0m"
+            word = f"\x1b[{_RESULT[row['result']]}m{word}\x1b[0m"
         position = f"  ({cell(row['file'])}:{row['line']})" if row["result"] == "failed" else ""
         yield f"{word}  {cell(row['case'])}{position}\n"
         for field, expected in (row["expected"] or {}).items():

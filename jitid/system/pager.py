@@ -13,6 +13,9 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     import subprocess
 
+_ELEVATED = ("SUDO_UID", "SUDO_COMMAND", "DOAS_USER", "PKEXEC_UID")
+"""Variables of programs that run a command as another user."""
+
 
 def can_page() -> bool:
     """Return whether a user is there to leave the pager: standard input and output are the process's own terminal."""
@@ -26,6 +29,9 @@ def can_page() -> bool:
 def command(environ: Mapping[str, str] = os.environ) -> list[str] | None:
     """Return the command of the user's pager, by PAGER or `less`; None if there is none, or it is empty or `cat`."""
     if environ.get("TERM", "dumb") == "dumb":
+        return None
+    if os.getuid() != os.geteuid() or any(name in environ for name in _ELEVATED):
+        # A pager can start a shell: a user who may run only jitid as another user would get one.
         return None
     text = environ.get("JITID_PAGER", environ.get("PAGER", "less"))
     try:
@@ -58,6 +64,11 @@ class Pager:
         if self._room < 0:
             self._start()
 
+    def stop(self) -> None:
+        """End the pager without waiting for the user: a signal has ended the command."""
+        if self._process is not None:
+            self._process.terminate()
+
     def close(self) -> str:
         """Wait until the user has left the pager; return the text that never filled the screen."""
         if self._process is None:
@@ -70,8 +81,6 @@ class Pager:
     def _start(self) -> None:
         import subprocess
 
-        # An interrupt is for the pager alone.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         environment = {"LESS": "FRX", "LV": "-c", **os.environ}
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the user's own choice
@@ -86,6 +95,8 @@ class Pager:
             # Without a pager the terminal gets the text.
             self._room = 1 << 60
             return
+        # From now on, an interrupt is for the pager alone. Before its start, it would inherit this.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._feed("".join(self._held))
         self._held.clear()
 

@@ -58,7 +58,7 @@ def test_values_that_commands_can_use_are_stored(shell: Shell, tmp_path: Path) -
 
 
 def test_the_issuer_is_that_of_the_ledger_unless_it_is_set(shell: Shell) -> None:
-    assert shell.run("config", "get", "issuer").returncode == 3
+    assert shell.run("config", "get", "issuer").returncode == 5
     token = shell.good("issue", "--task", "T", "--delegator", "alice")
     issuer = shell.good("inspect", "--field", "iss", stdin=token)
     assert shell.good("config", "get", "issuer") == issuer

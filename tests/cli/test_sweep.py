@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import threading
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from jitid.capabilities.sweep.findings_order import run_order
 from jitid.capabilities.sweep.rules import NAMES
 from jitid.ledger.sqlite import folder
 from tests.builders import edit
@@ -78,7 +81,9 @@ def test_a_clean_ledger_ends_with_0_and_says_what_was_examined(shell: Shell) -> 
     done = shell.run("sweep", "--format", "json")
     told = document(done.stdout)
     assert (done.returncode, done.stderr, told["findings"]) == (0, "", [])
-    assert [each["rule"] for each in told["coverage"]] == [name for name in NAMES if name != "canary"]
+    assert [each["rule"] for each in told["coverage"]] == [
+        name for name in run_order(NAMES) if name != "canary"
+    ]
     assert all(each["complete"] for each in told["coverage"])
     assert told["summary"]["live"] == 1
 
@@ -643,7 +648,7 @@ def test_a_head_that_cannot_be_signed_is_reported(shell: Shell) -> None:
         path.unlink()
     done = shell.run("sweep")
     assert done.returncode == 11, done.stderr
-    assert "warning: the signed audit head was not saved: the signing key" in done.stderr
+    assert "warning: the signed audit head was not saved: cannot read the signing key" in done.stderr
     assert not (shell.ledger / folder.VERIFIED).exists()
     # Without the rule `audit-gap`, the sweep needs no head.
     done = shell.run("sweep", "--skip", "audit-gap")
@@ -685,7 +690,7 @@ def test_a_fix_that_breaks_off_says_what_has_ended(shell: Shell, tmp_path: Path)
         if done.returncode in (5, 7):
             assert ended == 0, done.stderr
         elif done.returncode == 9:
-            assert f"it had ended {ended} " in done.stderr
+            assert f"it had revoked {ended} " in done.stderr
             assert len([row for row in done.stdout.splitlines() if row.startswith("ended\t")]) == ended
         verified(victim)
         overdue(victim, "T0")
@@ -710,3 +715,100 @@ def test_a_leak_that_somebody_wrote_into_a_baseline_is_told_and_ended_all_the_sa
     assert [
         each["state"] for each in found(shell, "--baseline", "known", "--fix", "--skip", "offline-valid")
     ] == ["ended"]
+
+
+def test_lines_are_sorted_by_severity(shell: Shell) -> None:
+    """A rule with findings below its severity does not break the order either."""
+    orphans(shell, 1)
+    issued(shell, "LONG", "--sensitivity", "low", "--ttl", "8h")
+    token = shell.good("issue", "--task", "L", "--delegator", "alice", "--kind", "opaque")
+    assert shell.run("leak", "add", "--source", "log", "-q", stdin=token).returncode == 0
+    shell.good("config", "set", "sweep_standing_low", "1h")
+    shell.good("access", "grant", "user:bob", "--role", "issuer", "--ttl", "30d", "--out", "bob", "-q")
+    edit(shell.ledger, "UPDATE signing_key SET created_at = created_at - 91 * 86400")
+    expected = [
+        ("critical", "leaked-live"),
+        ("high", "orphaned-task"),
+        ("high", "standing"),
+        ("medium", "standing-access"),
+        ("medium", "key-overdue"),
+    ]
+    lines = shell.run("sweep").stdout.splitlines()
+    assert [tuple(line.split("\t")[1:3]) for line in lines] == expected
+    rows = shell.run("sweep", "--format", "csv").stdout.splitlines()
+    assert [tuple(row.split(",")[1:3]) for row in rows] == [("severity", "rule"), *expected]
+    assert shell.run("sweep", "--field", "rule").stdout.split() == [rule for _, rule in expected]
+    text = shell.run("sweep", "--format", "table").stdout
+    heads = [line.split(":")[0] for line in text.splitlines() if line.endswith(": 1 finding")]
+    assert heads == [" ".join(each) for each in expected]
+
+
+def test_completed_checks_are_lines_only_on_request(shell: Shell) -> None:
+    issued(shell, "T1")
+    assert shell.good("sweep") == ""
+    edit(shell.ledger, "INSERT INTO process SELECT max(id), 'elsewhere', 'b', 1, 1, 1, 0, 0 FROM identity")
+    (missed,) = shell.run("sweep").stdout.splitlines()
+    assert missed.startswith("missed\t\torphaned-process\t")
+    assert len(missed.split("\t")) == 16
+    lines = shell.run("sweep", "--verbose").stdout.splitlines()
+    states = [line.split("\t")[0] for line in lines]
+    assert (states.count("examined"), states.count("missed")) == (len(NAMES) - 1, 1)
+    coverage = document(shell.run("sweep", "--format", "json").stdout)["coverage"]
+    assert len(coverage) == len(NAMES) - 1
+    text = shell.run("sweep", "--format", "csv").stdout
+    assert text.startswith("state,severity,rule,")
+    assert text.count("\n") == 2
+
+
+def _crowded(shell: Shell) -> dict[str, dict[str, Any]]:
+    """Make two findings of the rule `duplicate`, about tasks of one name; return them by their subject."""
+    shell.good("config", "set", "sweep_duplicates", "1")
+    for delegator in ("alice", "bob"):
+        shell.good("issue", "--task", "LOAD", "--delegator", delegator, "--kind", "opaque", "--count", "3")
+    findings = {row["subject"]: row for row in found(shell, "--rule", "duplicate")}
+    assert list(findings) == ["agent on user:alice/LOAD", "agent on user:bob/LOAD"]
+    return findings
+
+
+def test_the_remedy_of_a_finding_is_one_command_that_ends_this_finding_alone(shell: Shell) -> None:
+    remedy = _crowded(shell)["agent on user:bob/LOAD"]["remedy"]
+    assert "|" not in remedy
+    words = shlex.split(remedy)
+    assert words[0] == "jitid"
+    assert "would revoke 3 live credentials" in shell.run(*words[1:], "--dry-run").stderr
+    refused = shell.run(*words[1:], "--max", "2")
+    assert (refused.returncode, "--fix was refused" in refused.stderr) == (9, True)
+    assert len(shell.good("list", "--live", "--field", "id").splitlines()) == 6
+    (line,) = shell.good(*words[1:]).splitlines()
+    assert line.startswith("ended\tmedium\tduplicate\tagent on user:bob/LOAD\t")
+    assert set(shell.good("list", "--live", "--field", "delegator").split()) == {"user:alice"}
+    again = shell.run(*words[1:])
+    assert again.returncode == 3
+    assert "jitid: error: no finding has the fingerprint" in again.stderr
+
+
+def test_a_named_finding_is_reported_alone_and_needs_no_rule(shell: Shell) -> None:
+    print_ = _crowded(shell)["agent on user:alice/LOAD"]["fingerprint"]
+    orphans(shell, 1)
+    assert [row["fingerprint"] for row in found(shell, "--finding", print_)] == [print_]
+    assert [row["state"] for row in found(shell, "--finding", print_, "--fix")] == ["ended"]
+    # The finding of the rule `orphaned-task` is not fixed either.
+    tasks = shell.good("list", "--live", "--field", "task", "--field", "delegator").splitlines()
+    assert sorted(set(tasks)) == ["LOAD\tuser:bob", "T0\tuser:alice"]
+
+
+def test_reports_and_findings_name_the_host(shell: Shell) -> None:
+    host = os.uname().nodename
+    issued(shell, "T1")
+    assert document(shell.good("sweep", "--format", "json"))["summary"]["host"] == host
+    assert json.loads(shell.good("sweep", "--format", "jsonl").splitlines()[-1])["summary"]["host"] == host
+    sarif = json.loads(shell.good("sweep", "--format", "sarif"))
+    assert sarif["runs"][0]["invocations"][0]["machine"] == host
+    assert f"\nhost {host}\n" in shell.good("sweep", "--format", "table")
+    (shell.home / "empty").touch()
+    assert json.loads(shell.good("scan", "empty", "--format", "json"))["summary"]["host"] == host
+    assert f"\nhost {host}\n" in shell.good("scan", "empty", "--format", "table")
+    assert json.loads(shell.good("report", "--format", "json"))["host"] == host
+    assert re.search(rf"^host +{re.escape(host)}$", shell.good("report", "--format", "table"), re.MULTILINE)
+    for verb in ("sweep", "report"):
+        assert host not in shell.good(verb, "--format", "prometheus")

@@ -62,6 +62,8 @@ _VARIABLE = (
     (re.compile(r"\b[12]\d{9}\b"), "[EPOCH]"),
     (re.compile(r"\b(leaked|behind|is) (?:\d+[dhms])+ (ago|behind)"), r"\1 [AGE] \2"),
     (re.compile(r"\bprocess \d+ of [\w.-]+"), "process [PID] of [HOST]"),
+    (re.compile(r"^(host +)[\w.-]+$", re.MULTILINE), r"\1[HOST]"),
+    (re.compile(r"(\"host\": ?)\"[\w.-]+\""), r'\1"[HOST]"'),
     (re.compile(r"^((?:age|exposure|exposure_verifiers)\s+)(?:\d+[dhms])+$", re.MULTILINE), r"\1[AGE]"),
 )
 _ME_BEFORE = r"(user:|\t|\"by\": ?\"|[._]by +)"

@@ -28,6 +28,7 @@ from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.inventory.status_operations import ShowStatus
 from jitid.capabilities.issue.approval_operations import FindApprovals, ListApprovals, ShowApproval
 from jitid.capabilities.issue.token_operations import Introspect
 from jitid.capabilities.leak import operations as leak_operations
@@ -66,6 +67,7 @@ def _reading(world: World) -> Iterator[ops.Operation[Any]]:
         identity_operations.Verify(token=token),
         Introspect(token=token),
         inventory_operations.Inspect(token=token),
+        ShowStatus(),
     )
     yield from (inventory_operations.Inspect(id=one) for one in _ids(world))
     yield leak_operations.Trace(finds=search_pasted(f"{live.token} {bytes(32).hex()}".encode()))

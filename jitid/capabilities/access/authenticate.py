@@ -67,7 +67,7 @@ def must_hold(snapshot: View, caller: Caller) -> None:
             holds = False
     if not holds:
         raise RefusedError(
-            f"the access of {caller.name} was revoked or has expired; nothing was changed", _HINT
+            f"the access of {caller.name} is no longer valid; nothing was changed", _HINT
         )
 
 

@@ -216,16 +216,22 @@ class Filter(Declared):
         "k.kid = :it", filtered(KEY_ID), "--signed-by", help="Only signed by this key."
     )
     issued_since: int | None = _where(
-        "c.issued_at >= :it", TIME, "--since", help="Issued at TIME or later (RFC 3339)."
+        "c.issued_at >= :it", TIME, "--since", help="Issued since TIME, or a duration ago."
     )
     issued_until: int | None = _where(
-        "c.issued_at < :it", TIME, "--until", help="Issued before TIME (RFC 3339)."
+        "c.issued_at < :it", TIME, "--until", help="Issued before TIME, or a duration ago."
     )
     expires_before: int | None = _where(
-        "c.expires_at < :it", TIME_AHEAD, "--expires-before", help="Expiring before TIME (RFC 3339)."
+        "c.expires_at < :it",
+        TIME_AHEAD,
+        "--expires-before",
+        help="Expiring before TIME, or within a duration.",
     )
     expires_after: int | None = _where(
-        "c.expires_at >= :it", TIME_AHEAD, "--expires-after", help="Expiring at TIME or later (RFC 3339)."
+        "c.expires_at >= :it",
+        TIME_AHEAD,
+        "--expires-after",
+        help="Expiring at TIME or later, or after a duration.",
     )
     under: str | None = _where("i.id IN {UNDER}", ID, few=True)
     """The id of an identity: selects the identity and all its descendants."""

@@ -7,6 +7,9 @@ from jitid.values.declaration import authority_only, value
 from jitid.values.field_types import number
 from jitid.values.record import Record
 
+ATTENTION = ("leaked", "standing", "unsettled", "approvals")
+"""The counts of open work, which only a caller with a role gets."""
+
 
 class LedgerStatus(Record):
     """Counts of the present state; those of a caller without a role are about the caller's own credentials."""
@@ -23,15 +26,15 @@ class LedgerStatus(Record):
     overdue_tasks: int
     """Open tasks past their deadline."""
     leaked: int
-    """Reported leaks of live credentials."""
+    """Live credentials with an open leak."""
     standing: int
     """Adopted secrets that are live."""
     unsettled: int
     """Ended credentials that still await revocation at their target."""
     approvals: int
-    """Requests that wait for an approval."""
+    """Requests that wait for a decision."""
     own: bool = False
-    """Whether the counts are about the caller's own credentials only; then there are none of the last four."""
+    """Whether the counts are about the caller's own credentials only; then there are none of `ATTENTION`."""
 
 
 class ShowStatus(Operation["LedgerStatus"]):

@@ -23,7 +23,7 @@ def show_status(context: Context, operation: ops.ShowStatus) -> ops.LedgerStatus
         )
         openers = () if operation.delegator is None else ownership.names_of(snapshot, operation.delegator)
         open_tasks, overdue_tasks = (0, 0) if operation.under is not None else store.tasks(openers)
-        attention = dict.fromkeys(("leaked", "standing", "unsettled", "approvals"), 0)
+        attention = dict.fromkeys(ops.ATTENTION, 0)
         if not own:
             attention = store.attention()
         return ops.LedgerStatus(

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from jitid.capabilities.identity.filter_store import Filter
+from jitid.capabilities.issue.approval_store import WAITING
 from jitid.ledger import select
 from jitid.ledger.select import LIVE
 from jitid.ledger.view import Store
 
 _ATTENTION = {
-    "leaked": f"""SELECT count(*) FROM leak l CROSS JOIN credential c
+    "leaked": f"""SELECT count(DISTINCT c.id) FROM leak l CROSS JOIN credential c
                    WHERE l.closed_at IS NULL AND c.id = l.credential AND {LIVE}""",
     "standing": f"SELECT count(*) FROM adopted x CROSS JOIN credential c WHERE c.id = x.credential AND {LIVE}",
     "unsettled": f"""SELECT count(*) FROM outside o CROSS JOIN credential c
                       WHERE o.settled_at IS NULL AND c.id = o.credential AND NOT ({LIVE})""",
-    "approvals": "SELECT count(*) FROM approval p WHERE p.ended_at IS NULL AND p.expires_at > :now",
+    "approvals": f"SELECT count(*) FROM approval p WHERE {WAITING}",
 }
 
 

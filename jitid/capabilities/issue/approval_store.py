@@ -28,6 +28,11 @@ _IS_MEMBER = """EXISTS (SELECT 1 FROM delegator d CROSS JOIN delegator_group m
 _WORD = f"""SELECT g.approval, g.name, g.approver, g.proof, g.granted, g.decided_at, g.expires_at, g.event, {_IS_MEMBER}
       FROM approval_group g"""
 _UNEXPIRED = "g.granted = 1 AND g.expires_at > :now"
+_MUST_DECIDE = f"(g.granted IS NULL OR NOT ({_UNEXPIRED} AND {_IS_MEMBER}))"
+WAITING = (
+    f"""{_LIVE} AND EXISTS (SELECT 1 FROM approval_group g WHERE g.approval = p.id AND {_MUST_DECIDE})"""
+)
+"""Condition for requests `p` that wait for the decision of a group."""
 _AT_ONCE = 500
 
 
@@ -76,7 +81,7 @@ class ApprovalStore(Store):
         among = select.placeholders("within", within, values)
         of_group = "g.name = :group" if chosen.group is not None else "1 = 1"
         if chosen.waiting:
-            of_group += f" AND (g.granted IS NULL OR NOT ({_UNEXPIRED} AND {_IS_MEMBER}))"
+            of_group += f" AND {_MUST_DECIDE}"
         conditions = {
             _LIVE: chosen.live or chosen.waiting,
             f"EXISTS (SELECT 1 FROM approval_group g WHERE g.approval = p.id AND {of_group})": (

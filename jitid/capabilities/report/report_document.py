@@ -71,8 +71,8 @@ def over_scoped(report: Report) -> str | None:
     return f"{text if count else 'none found'}; unknown: {report.excess.unknown}"
 
 
-def document(report: Report) -> dict[str, Any]:
-    """Return the members of the document, without its schema."""
+def document(report: Report, host: str | None = None) -> dict[str, Any]:
+    """Return the members of the document, without its schema; `host` is the machine that makes it."""
     survey, figures = report.survey, Figures(report)
     return {
         "at": format_time(report.at),
@@ -80,6 +80,7 @@ def document(report: Report) -> dict[str, Any]:
         **_pruned("pruned", report.pruned_before, sprawl.ROWS_LEFT),
         **_pruned("leaks_pruned", report.leaks_before, sprawl.LEAKS_LEFT),
         "ledger": report.ledger,
+        "host": host,
         "totals": survey.totals._asdict(),
         "live_by": {name: _breakdown(breakdown) for name, breakdown in survey.live_by.items()},
         "identities_per_person": {

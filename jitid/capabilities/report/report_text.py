@@ -39,11 +39,11 @@ _STYLES = {
 FigureTexts = Iterable[tuple[str, str]]
 
 
-def text(report: Report, colour: bool) -> Iterator[str]:
-    """Yield the report in sections, each under its heading."""
+def text(report: Report, colour: bool, host: str | None = None) -> Iterator[str]:
+    """Yield the report in sections, each under its heading; `host` is the machine that makes it."""
     page = _ReportPage(min(terminal_width(), _LINE), colour)
     yield page.title(f"Identity report of {format_time(report.at)}")
-    yield page.figures(_totals(report))
+    yield page.figures([*([] if host is None else [("host", host)]), *_totals(report)])
     yield page.heading("Leaked secrets")
     yield from _leaks(report, page)
     yield page.heading("Agents per person")

@@ -130,6 +130,8 @@ class Swept(Record):
     """The signed audit head, if the sweep verified the chain up to it."""
     unsigned: str | None
     """The reason why it could not be signed."""
+    issuer: str | None = None
+    """The issuer of the ledger; None for a scan, and from an authority of an older version."""
 
 
 class KnownFindings:

@@ -154,6 +154,8 @@ def _invocation(
     }
     if summary is not None:
         invocation["endTimeUtc"] = summary["at"]
+        if summary["host"] is not None:
+            invocation["machine"] = safe(summary["host"])
     return invocation
 
 

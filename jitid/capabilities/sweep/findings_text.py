@@ -118,6 +118,8 @@ class _FindingsPage:
         yield from self._wrapped(
             f"{outcome} ({self._wording.verb} {summary['sweep']}, {summary['at']})", 0, hang=2
         )
+        if summary["host"] is not None:
+            yield from self._wrapped(f"host {summary['host']}", 0, hang=2)
 
     def _head(self, word: str, sgr: str, rule: str, count: str) -> Iterator[str]:
         plain = f"{word} {cell(rule)}: {count}"

@@ -95,6 +95,8 @@ class Summary(TypedDict):
     sweep: str
     at: str
     """The time of the sweep, RFC 3339."""
+    host: str | None
+    """The name of the machine on which the command ran."""
     live: int
     """Number of live credentials."""
     open: int
@@ -296,17 +298,24 @@ class RecordConverter:
         fail_on: Severity,
         remedy_of: Callable[[Finding], str | None],
         *,
+        host: str | None = None,
         sweep: str | None = None,
         known: Container[Finding] = (),
         since: int | None = None,
+        only: str | None = None,
         keep: Callable[[Finding], None] | None = None,
     ) -> None:
-        """Call `keep` with every remaining finding, known or not. Leave out findings from before `since`."""
+        """Call `keep` with every remaining finding, known or not.
+
+        Leave out findings from before `since`, and all but the finding with the fingerprint `only`.
+        """
         self._remedy_of = remedy_of
+        self._host = host
         self._sweep = sweep or new_run()
         self._fail_on = fail_on
         self._known = known
         self._since = since
+        self._only = only
         self._keep = keep
         self.counts: Counter[str] = Counter()
         """Number of findings of each state, and of each severity among the open ones."""
@@ -320,8 +329,8 @@ class RecordConverter:
         """For each examined rule, whether its coverage is complete."""
         self._unfixed: Counter[tuple[str, str]] = Counter()
         """Number of findings that --fix could not end, by rule and reason."""
-        self.head: str | None = None
-        self.unsigned: str | None = None
+        self.swept: Swept | None = None
+        """The last result."""
 
     def records(
         self, remedied: Iterable[Remedied | Unfixed], results: Iterable[Finding | Coverage | Swept]
@@ -339,7 +348,7 @@ class RecordConverter:
         for result in results:
             match result:
                 case Finding():
-                    if self._since is None or result.since is None or result.since >= self._since:
+                    if self._is_selected(result):
                         yield self._open(result)
                 case Coverage():
                     missed = [*result.missed, *self._unfixed_reasons(result.rule)]
@@ -354,8 +363,17 @@ class RecordConverter:
                         }
                     }
                 case Swept():
-                    self.head, self.unsigned = result.head, result.unsigned
+                    self.swept = result
                     yield {"summary": self._summary(result)}
+
+    @property
+    def found(self) -> int:
+        """Number of findings: open, known and ended ones."""
+        return sum(self.counts[state] for state in STATES)
+
+    def _is_selected(self, finding: Finding) -> bool:
+        late = self._since is None or finding.since is None or finding.since >= self._since
+        return late and self._only in (None, finding.fingerprint)
 
     @property
     def incomplete(self) -> bool:
@@ -419,6 +437,7 @@ class RecordConverter:
         return {
             "sweep": self._sweep,
             "at": format_time(swept.at),
+            "host": self._host,
             "live": swept.live,
             "open": self.counts["open"],
             "known": self.counts["known"],

@@ -39,6 +39,12 @@ def _rules() -> Sequence[str]:
     return NAMES
 
 
+FINGERPRINT = pattern(
+    "[0-9a-f]{16}",
+    "the fingerprint of a finding: 16 hexadecimal digits",
+    "FINGERPRINT",
+    hint="to list them: jitid sweep --field fingerprint --field summary",
+)
 RULE = texts(_rule, "RULE", {"maxLength": 64}, words=_rules)
 """The name of a rule."""
 
@@ -84,6 +90,8 @@ class ForeseeFix(Operation["ForeseenFix"]):
     """Findings that began before this time are left alone; seconds since the epoch, None for no such limit."""
     known: KnownFindings | None = None
     """Findings of the baseline, which are left alone."""
+    finding: str | None = value(FINGERPRINT, default=None)
+    """The only finding that is fixed, by its fingerprint; None for all."""
     accept_clock: bool = False
 
 
@@ -99,6 +107,7 @@ class Fix(Operation["Iterator[Remedied | Unfixed]"]):
     """The name of the sweep, a UUID."""
     since: int | None = value(TIME, default=None)
     known: KnownFindings | None = None
+    finding: str | None = value(FINGERPRINT, default=None)
     most: int | None = value(COUNT)
     """Maximum number of live credentials to revoke; None for any number."""
     targets: tuple[str, ...] = values(text(64, "the target"), default=())

@@ -64,7 +64,7 @@ def sweep(context: Context, operation: ops.Sweep) -> Iterator[Finding | Coverage
                 head = audit_log.signed_head(snapshot, names, audit_log.signer_of(snapshot, context.keyring))
             except JitidError as error:
                 unsigned = error.message
-        yield Swept(rule_context.now, rule_context.census()[0], head, unsigned)
+        yield Swept(rule_context.now, rule_context.census()[0], head, unsigned, names.issuer)
 
 
 def _record_expiry(context: Context, operation: ops.Sweep) -> str | None:
@@ -152,6 +152,8 @@ def _selected(
 
 
 def _is_selected(operation: ops.ForeseeFix | ops.Fix, finding: Finding) -> bool:
+    if operation.finding is not None and finding.fingerprint != operation.finding:
+        return False
     late = operation.since is None or finding.since is None or finding.since >= operation.since
     return late and (operation.known is None or finding not in operation.known)
 

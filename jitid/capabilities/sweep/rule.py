@@ -93,17 +93,41 @@ class Rule(Record):
     """Whether it is about targets, which are queried before the ledger is read."""
     closes: bool = False
     """Whether its credentials have expired and only need a record: `--fix` writes it and revokes no credential."""
+    worst: Severity | None = None
+    """The highest severity of its findings, if some are more severe than `severity`."""
+
+    @property
+    def highest(self) -> Severity:
+        """The highest severity of its findings."""
+        return self.worst or self.severity
 
     def ends(self, context: RuleContext, finding: Finding) -> Selection | None:
         """Return the selection that `--fix` revokes for a finding; None if no revocation fixes it."""
         return finding.ends if self.pick is None else self.pick(context, finding)
 
-    def finding(self, subject: str, summary: str, **details: Any) -> Finding:  # noqa: ANN401 - fields of Finding
-        """Return a finding of this rule; its evidence, remedy and so on are given by name."""
+    def finding(
+        self,
+        subject: str,
+        summary: str,
+        *,
+        by_sweep: bool = False,
+        **details: Any,  # noqa: ANN401 - fields of Finding
+    ) -> Finding:
+        """Return a finding of this rule; its evidence, remedy and so on are given by name.
+
+        `by_sweep`: the remedy is a sweep that fixes only this finding.
+        """
         fields: dict[str, Any] = {"since": None, "credentials": 0, "evidence": {}, "remedy": None, **details}
         if self.pick is not None or fields.get("ends") is not None:
             fields.setdefault("revokes", fields["credentials"])
-        return Finding(self.name, fields.pop("severity", self.severity), subject, summary, **fields)
+        finding = Finding(self.name, fields.pop("severity", self.severity), subject, summary, **fields)
+        return finding._replace(remedy=self._own_fix(finding)) if by_sweep else finding
+
+    def _own_fix(self, finding: Finding) -> str:
+        """Return the command of a sweep that fixes this finding and no other."""
+        target = finding.evidence.get("target")
+        option = "" if target is None else f" --target {target}"
+        return f"jitid sweep --fix --rule {self.name}{option} --finding {finding.fingerprint}"
 
 
 _DOUBTS = (

@@ -13,10 +13,15 @@ case $status in
 esac
 [ "$status" = 0 ] && exit 0
 
+# Slack reads `&`, `<` and `>` as markup: a finding may contain text of others, such as the name of a source.
 printf '%s' "$findings" | jq '
+    def plain: gsub("&"; "&amp;") | gsub("<"; "&lt;") | gsub(">"; "&gt;");
     [.findings[] | select(.state == "open" and .severity != "info" and .severity != "low")] as $open
-    | {text: ("jitid: \($open | length) open findings\n"
-        + ($open[:20] | map("*\(.severity)* \(.rule): \(.summary)" + (if .remedy then "\n`\(.remedy)`" else "" end))
+    | [.coverage[] | select(.complete | not)] as $missed
+    | {text: ("jitid: \($open | length) open findings"
+        + (if $missed == [] then "" else ", *incomplete*: \($missed | map(.rule) | join(", "))" end) + "\n"
+        + ($open[:20]
+          | map("*\(.severity)* \(.rule): \(.summary | plain)" + (if .remedy then "\n`\(.remedy | plain)`" else "" end))
           | join("\n")))}' |
     curl --silent --show-error --fail --max-time 20 --config "$webhook" \
         --header 'Content-Type: application/json' --data @- >/dev/null

@@ -5,7 +5,9 @@ set -eu
 units=${1:-/etc/systemd/system}
 ledger=${2:-/var/lib/jitid}
 
-jitid --ledger "$ledger" serve --socket /run/jitid/authority.sock --print-unit >"$units/jitid.service"
+# The unit runs as the owner of the ledger. It appears only when it is whole.
+jitid --ledger "$ledger" serve --socket /run/jitid/authority.sock --print-unit >"$units/jitid.service.new"
+mv "$units/jitid.service.new" "$units/jitid.service"
 jitid --ledger "$ledger" schedule systemd --every 15m --out "$units"
 if [ "$units" = /etc/systemd/system ]; then
     systemctl daemon-reload

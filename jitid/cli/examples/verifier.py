@@ -4,7 +4,8 @@
     jitid publish /srv/www/jitid          # from cron, every few minutes
     python verifier.py < api.jwt
 
-Set the three constants to your own values. `jitid inspect --field issuer` shows the issuer.
+Set the three constants to your own values. `jitid config get issuer` prints the issuer. Revoked tokens are accepted
+until they expire: for less, read the status list that the claim `status` names (`jitid verify --published` does).
 """
 
 import sys
@@ -25,9 +26,13 @@ def verified(token: str, scope: str) -> dict[str, Any]:
     if header.get("typ") != "at+jwt":
         # An identity token is for the authority alone (RFC 9068, section 4).
         raise jwt.InvalidTokenError("not an access token for services")
+    try:
+        key = keys.get_signing_key_from_jwt(token)
+    except jwt.PyJWKClientError as error:
+        raise jwt.InvalidTokenError("the token names no published key") from error
     claims = jwt.decode(
         token,
-        keys.get_signing_key_from_jwt(token),
+        key,
         algorithms=["EdDSA", "ES256"],
         issuer=ISSUER,
         audience=AUDIENCE,

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Post each open finding of a sweep to a webhook, as one JSON object with the host's name.
+# Post each open finding of a sweep to a webhook, as one JSON object with the host's name; and each part that was not
+# examined, as an object with `coverage`.
 # The address and its token are secrets: keep them in a file of mode 0600:
 #   url = "https://soc.example/hooks/jitid"
 #   header = "Authorization: Bearer ..."
@@ -14,7 +15,8 @@ case $status in
 esac
 
 printf '%s\n' "$findings" |
-    jq --compact-output --arg host "$(uname -n)" 'select(.state? == "open") + {host: $host}' |
+    jq --compact-output --arg host "$(uname -n)" '
+        select(.state? == "open" or .coverage?.complete == false) + {host: $host}' |
     while IFS= read -r finding; do
         printf '%s' "$finding" |
             curl --silent --show-error --fail --max-time 20 --config "$webhook" \

@@ -18,6 +18,7 @@ from jitid.model.types import TASK
 from jitid.system import output
 from jitid.system.processes import orphans
 from jitid.values.field_types import ID
+from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.cli.identity import commands
@@ -92,6 +93,8 @@ def _with_word(cli: Invocation, chosen: Filter, word: str) -> Filter:
     found = subject.find(open_authority(cli.config()), word)
     if found is None:
         raise subject.unknown(word)
+    if getattr(chosen, found.kind.value) is not None:
+        raise UsageError(f"{quote(word)} and --{found.kind.value} exclude each other", "omit one of them")
     return chosen._replace(**{found.kind.value: found.name})
 
 
@@ -129,7 +132,7 @@ def _tree(cli: Invocation, args: commands.ListCommand) -> None:
         named = subject.find(open_authority(cli.config()), ids[0])
         if named is not None and named.task is not None:
             ids, task = (), named.name
-    check_ids(cli, ids, token_files=False)
+    check_ids(cli, ids, token_files=False, verb="list")
     view = ShowTree.view
     page = open_authority(cli.config()).perform(ShowTree(ids=ids, task=task, limit=args.limit))
     from jitid.formats import drawing

@@ -63,8 +63,8 @@ def revoke(cli: Invocation, operation: Revoke) -> None:
     report_ended(cli, ended, dry_run=operation.dry_run)
 
 
-def check_ids(cli: Invocation, texts: Iterable[str], *, token_files: bool) -> None:
-    """Raise UsageError for a word that is not an id. The hint is the command for the object of that name.
+def check_ids(cli: Invocation, texts: Iterable[str], *, token_files: bool, verb: str = "revoke") -> None:
+    """Raise UsageError for a word that is not an id. The hint is the command of `verb` for the object of that name.
 
     `token_files`: the verb has --token-file, besides --task.
     """
@@ -76,8 +76,9 @@ def check_ids(cli: Invocation, texts: Iterable[str], *, token_files: bool) -> No
 
             named = None if error.hint or os.path.isfile(text) else named_in_ledger(cli, text)
             if named is not None:
-                error.message = f"{_not_a('an id', named)}; nothing was changed"
-                error.hint = command_for(cli, named)
+                unchanged = "; nothing was changed" if verb == "revoke" else ""
+                error.message = f"{_not_a('an id', named)}{unchanged}"
+                error.hint = command_for(cli, named, verb)
             else:
                 error.hint = error.hint or hint_for_word(text, token_files=token_files)
             raise
@@ -89,6 +90,8 @@ def named_in_ledger(cli: Invocation, word: str) -> NamedObject | None:
 
     try:
         return subject.find(open_authority(cli.config()), word)
+    except UsageError:
+        raise
     except JitidError:
         return None
 
@@ -103,9 +106,9 @@ def kind_sentence(named: NamedObject) -> str:
     return f"{quote(named.name)} is {article} {named.kind.value}"
 
 
-def command_for(cli: Invocation, named: NamedObject) -> str:
-    """Return the command that revokes the credentials of a named object."""
-    return cli.command(f"jitid revoke --{named.kind.value} {named.name}")
+def command_for(cli: Invocation, named: NamedObject, verb: str = "revoke") -> str:
+    """Return the command of a verb for the credentials of a named object."""
+    return cli.command(f"jitid {verb} --{named.kind.value} {named.name}")
 
 
 def _from_files(ids_file: str | None, token_files: Sequence[str]) -> tuple[list[str], tuple[Secret, ...]]:

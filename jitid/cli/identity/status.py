@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, open_if_there, shown_place
-from jitid.capabilities.inventory.status_operations import LedgerStatus, ShowStatus
+from jitid.capabilities.inventory.status_operations import ATTENTION, LedgerStatus, ShowStatus
 from jitid.capabilities.sweep import last_sweep
 from jitid.cli.invocation import Invocation
 from jitid.errors import JitidError
@@ -34,9 +34,11 @@ def status(cli: Invocation, args: commands.StatusCommand) -> None:
         _show_nothing(cli, args)
         return
     found = authority.perform(ShowStatus(soon=args.soon))
-    swept = None if found.own else last_sweep.recall(shown_place(config))
+    swept = None if found.own else last_sweep.recall(shown_place(config), found.issuer)
     row: dict[str, Any] = {
         **{name: getattr(found, name) for name in args.view.fields if hasattr(found, name)},
+        # The counts of open work are unknown to a caller without a role.
+        **dict.fromkeys(ATTENTION if found.own else ()),
         "next_expiry": optional_time(found.next_expiry),
         "swept_at": None if swept is None else format_time(swept.at),
         "findings": None if swept is None else dict(swept.findings),
@@ -180,5 +182,4 @@ def _parent(cli: Invocation) -> dict[str, Any]:
         "agent": credential.agent,
         "task": credential.task,
         "expires_at": format_time(credential.expires_at),
-        "issuer": None,
     }

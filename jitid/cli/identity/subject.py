@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, assert_never
 
@@ -9,7 +10,7 @@ from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory.operations import ListCredentials, ShowTask, TaskRow
 from jitid.errors import NotFoundError, RefusedError, UsageError
 from jitid.model.types import TASK
-from jitid.redaction.token_format import name_holds_token
+from jitid.redaction.token_format import masked, name_holds_token
 from jitid.values.field_types import AGENT, DELEGATOR
 from jitid.values.record import Record
 from jitid.values.text import quote, token_warning
@@ -49,24 +50,49 @@ class NamedObject(Record):
 
 
 def find(authority: Authority, word: str) -> NamedObject | None:
-    """Return the task, else the agent, else the delegator of a name; None if the caller sees no such object.
+    """Return the task, the agent or the delegator of a name; None if the caller sees no such object.
 
-    Raises the errors of the authority, except for names that do not exist.
+    Agents choose the names of their sub-agents, and any delegator may open a task of any name. So a name that several
+    objects have is never taken for one of them.
+
+    Raises:
+        UsageError: several objects have the name; or the errors of the authority.
+
     """
-    if name_holds_token(word) or token_warning(word):
-        # A secret in place of a name must not be sent or looked up.
+    if _may_be_secret(word):
         return None
-    task = _task(authority, word)
-    if task is not None:
-        return NamedObject(NamedKind.TASK, task.task.full_name if "/" in word else word, task)
+    found = [named for named in (_task(authority, word), *_others(authority, word)) if named is not None]
+    if len(found) > 1:
+        kinds = " and ".join(named.kind.value for named in found)
+        options = ", or ".join(f"--{named.kind.value} {named.name}" for named in found)
+        raise UsageError(f"{quote(word)} is the name of several objects: {kinds}", f"select one: {options}")
+    return found[0] if found else None
+
+
+def _may_be_secret(word: str) -> bool:
+    """Return whether a word may be a secret in place of a name: it must not be sent or looked up."""
+    mixed = all(any(map(has, word)) for has in (str.isupper, str.islower, str.isdigit))
+    return (
+        name_holds_token(word)
+        or bool(token_warning(word))
+        or masked(word, wide=True) != word
+        or (len(word) >= _LONGEST_MIXED and mixed)
+    )
+
+
+_LONGEST_MIXED = 32
+"""The number of characters from which a word of upper and lower case letters and digits may be a random secret."""
+
+
+def _others(authority: Authority, word: str) -> Iterator[NamedObject]:
+    """Yield the agent and the delegator of a name that have credentials."""
     for kind, type_ in ((NamedKind.AGENT, AGENT), (NamedKind.DELEGATOR, DELEGATOR)):
         try:
             named = NamedObject(kind, type_.parse(word, "the name"))
         except UsageError:
             continue
         if _has_credentials(authority, named.filter):
-            return named
-    return None
+            yield named
 
 
 def unknown(word: str) -> UsageError:
@@ -76,11 +102,16 @@ def unknown(word: str) -> UsageError:
     )
 
 
-def _task(authority: Authority, word: str) -> TaskRow | None:
+def _task(authority: Authority, word: str) -> NamedObject | None:
     try:
-        return authority.perform(ShowTask(name=TASK.parse(word, "the name")))
-    except (NotFoundError, RefusedError, UsageError):
+        name = TASK.parse(word, "the name")
+    except UsageError:
         return None
+    try:
+        row = authority.perform(ShowTask(name=name))
+    except (NotFoundError, RefusedError):
+        return None
+    return NamedObject(NamedKind.TASK, row.task.full_name if "/" in word else word, row)
 
 
 def _has_credentials(authority: Authority, chosen: Filter) -> bool:

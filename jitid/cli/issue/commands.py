@@ -52,7 +52,7 @@ class IssueCommand(RequestOptions, Verb):
     from_file: str | None = opt(FILE, "--from-file", help="Issue one per JSON line; `-` for stdin.")
     yes: bool = flag("--yes", "-y", help="Issue more than max_issue credentials.")
     dry_run: bool = dry_run_flag()
-    as_of: int | None = opt(TIME, "--as-of", help="With --dry-run: decide as of TIME (RFC 3339).")
+    as_of: int | None = opt(TIME, "--as-of", help="With --dry-run: decide as of TIME, or a duration ago.")
     wait: int | None = opt(DURATION, "--wait", help="Maximum time to wait for an approval.")
     public_key: str | None = opt(FILE, "--public-key", help="Public key for a certificate; `-` for stdin.")
 

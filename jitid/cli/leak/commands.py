@@ -15,6 +15,7 @@ from jitid.values.field_types import (
     ID_OR_FILE,
     TEXT,
     TIME,
+    TIME_AHEAD,
     URL,
     choice,
 )
@@ -134,7 +135,7 @@ class LeakAddCommand(Verb):
 
     file: str | None = optional_arg(FILE, "[FILE]", help="File with any text (default or `-`: stdin).")
     source: str | None = opt(TEXT, "--source", help="Where it was found (default: FILE, or stdin).")
-    at: int | None = opt(TIME, "--at", help="Time of the report (RFC 3339; default: now).")
+    at: int | None = opt(TIME, "--at", help="Time of the report, or a duration ago (now).")
     revoke: bool = flag("--revoke", help="Revoke leaked credentials and all below them.")
     reason: str | None = reason_opt()
     dry_run: bool = dry_run_flag()
@@ -170,8 +171,8 @@ class LeakListCommand(Verb):
     valid: bool = flag("--valid", help="Only leaks whose credential still works.")
     source: str | None = opt(TEXT, "--source", help="Only leaks from this source.")
     task: str | None = opt(TASK, "--task", "-t", help="Only leaks of this task.")
-    since: int | None = opt(TIME, "--since", help="Reported at TIME or later (RFC 3339).")
-    until: int | None = opt(TIME, "--until", help="Reported before TIME (RFC 3339).")
+    since: int | None = opt(TIME, "--since", help="Reported since TIME, or a duration ago.")
+    until: int | None = opt(TIME, "--until", help="Reported before TIME, or a duration ago.")
     limit: int | None = limit_opt()
 
 
@@ -182,7 +183,7 @@ class AdoptedSecretOptions(Declared):
     place: str | None = opt(PLACE, "--place", help="Where it is kept, as 'vault kv/prod/github'.")
     purpose: str | None = opt(PURPOSE, "--purpose", help="Purpose of the secret.")
     agent: str | None = opt(AGENT, "--agent", "-a", help="Agent using it (default: the secret's name).")
-    expires: int | None = opt(TIME, "--expires", help="Expiry (RFC 3339; default: never).")
+    expires: int | None = opt(TIME_AHEAD, "--expires", help="Expiry: a time or a duration (default: never).")
     target: str | None = opt(TARGET, "--target", help="Configured target for its revocation.")
     reference: str | None = opt(REFERENCE, "--reference", help="Name at the target: role, key id, accessor.")
 

@@ -59,6 +59,10 @@ def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
     report_format = None if args.report_format is None else ReportFormat(args.report_format)
     if args.from_ is None:
         check_subject(cli, path)
+        if args.file is None:
+            from jitid.system import paste
+
+            paste.accept("the leaked strings")
     searched = (
         TextSearch(path, lambda: shapes_of(cli)) if args.from_ is None else ReportSearch(path, report_format)
     )

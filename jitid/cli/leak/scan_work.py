@@ -13,6 +13,7 @@ from jitid.capabilities.sweep.scan_findings import RULES
 from jitid.capabilities.sweep.scan_result import ScanResult, repositories
 from jitid.cli.sweep.findings_output import FindingsOutput, remedy_of
 from jitid.errors import ExitStatus, JitidError
+from jitid.system.processes import host_name
 from jitid.system.read_input import spared
 from jitid.values.text import safe
 
@@ -133,7 +134,7 @@ def _show(
     from jitid.capabilities.sweep.findings_view import SCAN
 
     wording = SCAN._replace(listing=source.listing, about=source.root)
-    converter = RecordConverter(Severity(args.fail_on or Severity.HIGH), remedy_of(cli))
+    converter = RecordConverter(Severity(args.fail_on or Severity.HIGH), remedy_of(cli), host=host_name())
     findings = FindingsOutput(
         args.view, RULES, wording, partial(_row, args.view.fields), with_ledger=with_ledger
     )

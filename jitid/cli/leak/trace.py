@@ -97,6 +97,10 @@ def _traced(cli: Invocation, subject: str | None) -> tuple[Authority, Traced, St
         from jitid.capabilities.scan.search_stream import StreamSearch
 
         check_subject(cli, subject or "-")
+        if subject is None:
+            from jitid.system import paste
+
+            paste.accept("the text")
         with StreamSearch(subject or "-", "the text", shapes=lambda: shapes_of(cli)) as search:
             return *_looked_up(cli, search.finds(room(cli.config()))), search
     return *_looked_up(cli, [finds]), None

@@ -5,7 +5,6 @@ With --follow, events are printed when they are committed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -291,8 +290,9 @@ def export(cli: Invocation, operation: ExportLog) -> None:
     lines = open_authority(cli.config()).perform(operation)
     if cli.special_format == "syslog":
         from jitid.formats import syslog as messages
+        from jitid.system.processes import host_name
 
-        output.put(messages.text(_events(lines), os.uname().nodename), operation.out)
+        output.put(messages.text(_events(lines), host_name()), operation.out)
     else:
         output.put((f"{line}\n" for line in lines), operation.out)
 

@@ -114,6 +114,6 @@ class PolicyDiffCommand(Verb):
 
     old: str = arg(FILE, "OLD", help="Folder, file, `current`, `default` or digest.")
     new: str = arg(FILE, "NEW", help="Policy to compare with, named likewise.")
-    since: int | None = opt(TIME, "--since", help="Only decisions at TIME or later (RFC 3339).")
+    since: int | None = opt(TIME, "--since", help="Only decisions since TIME, or a duration ago.")
     limit: int | None = limit_opt()
     exit_code: bool = flag("--exit-code", help="Exit 10 if a decision changes.")

@@ -254,4 +254,5 @@ class VersionCommand(Verb):
     verb = "version"
     function = "setup.help:version"
     effect = READS
+    repairs_configuration = True
     view = Columns("jitid.version/1", "version python", single=True)

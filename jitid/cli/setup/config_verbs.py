@@ -11,7 +11,7 @@ from jitid.cli.setup import commands
 from jitid.config.config_file import WORD_TABLES
 from jitid.config.effective import Config, own_file
 from jitid.config.settings import SETTINGS, Value, nearest
-from jitid.errors import ConfigurationError, JitidError, NotFoundError, UsageError
+from jitid.errors import ConfigurationError, NotFoundError, UsageError
 from jitid.system import output
 from jitid.values.record import Record
 from jitid.values.text import quote, safe
@@ -48,15 +48,12 @@ def get(cli: Invocation, args: commands.ConfigGetCommand) -> None:
 
 
 def _issuer(config: Config) -> str | None:
-    """Return the issuer of the ledger or the authority; None if there is none that answers."""
+    """Return the issuer of the ledger or the authority; None without a ledger. Raises the errors of both."""
     from jitid.authority.open import open_if_there
     from jitid.capabilities.inventory.status_operations import ShowStatus
 
-    try:
-        authority = open_if_there(config)
-        return None if authority is None else authority.perform(ShowStatus()).issuer
-    except JitidError:
-        return None
+    authority = open_if_there(config)
+    return None if authority is None else authority.perform(ShowStatus()).issuer
 
 
 def set_(cli: Invocation, args: commands.ConfigSetCommand) -> None:

@@ -38,6 +38,9 @@ def version(cli: Invocation) -> None:
     """Perform `jitid version`."""
     from jitid.cli.setup.commands import VersionCommand
 
+    # A bug report about an invalid configuration needs the version, too.
+    cli.try_config()
+    cli.expect(VersionCommand.view.fields)
     python = platform.python_version()
     if cli.field or cli.format_name() is not None:
         cli.show_row(VersionCommand.view, {"version": __version__, "python": python})

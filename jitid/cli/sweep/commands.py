@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jitid.capabilities.sweep.operations import RULE
+from jitid.capabilities.sweep.operations import FINGERPRINT, RULE
 from jitid.errors import UsageError
 from jitid.formats.columns import Columns
 from jitid.model.survey import Totals
@@ -48,9 +48,10 @@ class SweepCommand(Verb):
     """Find credentials that should not be live; --fix revokes.
 
     A sweep records expired credentials, and retries open revocations at targets. Only --fix changes more: it
-    revokes orphaned and leaked credentials, and findings of other rules if --rule names the rule. Exit status
-    10: findings at or above --fail-on are left; 11: the sweep is incomplete. --list-rules explains the rules.
-    --format also accepts sarif, prometheus and html. --quiet hides completed checks and `info` findings.
+    revokes orphaned and leaked credentials, and findings that --rule or --finding names. Exit status 10: findings
+    at or above --fail-on are left; 11: the sweep is incomplete. --list-rules explains the rules. --format also
+    accepts sarif, prometheus and html. In a pipe, --verbose adds completed checks, and --quiet hides `info`
+    findings.
     """
 
     verb = "sweep"
@@ -70,6 +71,7 @@ class SweepCommand(Verb):
         absent="high",
     )
     since: int | None = opt(TIME, "--since", help="Only findings that began at TIME or later.")
+    finding: str | None = opt(FINGERPRINT, "--finding", help="Only the finding with this fingerprint.")
     baseline: str | None = opt(FILE, "--baseline", help="Do not count the known findings in FILE.")
     update_baseline: bool = flag("--update-baseline", help="Write the findings to the baseline.")
     fix: bool = flag("--fix", help="Revoke orphaned and leaked credentials.")

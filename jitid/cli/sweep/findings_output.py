@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.sweep.findings_json import document, lines
 from jitid.capabilities.sweep.findings_view import (
+    SWEEP,
     FindingRow,
     RuleInfo,
     SweptRow,
@@ -40,7 +41,7 @@ class FindingsOutput(Record):
     """The form in which a verb shows its findings."""
 
     view: Columns
-    """The fields of a finding. Coverage is a row too, with the state `examined` or `missed`."""
+    """The fields of a finding. A missed or examined part is a row too, with that state."""
     rules: Sequence[RuleInfo]
     wording: Wording
     row: Callable[[FindingRow], Mapping[str, Any]] = _unchanged
@@ -75,9 +76,8 @@ class FindingsOutput(Record):
     def _text(self, cli: Invocation, records: SweptRows, out: str | None) -> Iterator[str]:
         rules, wording = self.rules, self.wording
         if cli.field:
-            return self._table(
-                (self.row(record) for record in records if "state" in record), Format.TSV, cli.field
-            )
+            findings = (self.row(record) for record in self._sorted(records) if "state" in record)
+            return self._table(findings, Format.TSV, cli.field)
         on_terminal = out is None and output.is_terminal()
         match cli.special_format or cli.format_name() or ("table" if on_terminal else "tsv"):
             case "sarif":
@@ -98,24 +98,37 @@ class FindingsOutput(Record):
 
                 colour = cli.coloured(out)
                 return findings_text.text(
-                    records, rules, colour, cli.command, verbose=cli.verbose, wording=wording
+                    self._sorted(records), rules, colour, cli.command, verbose=cli.verbose, wording=wording
                 )
             case "json":
                 return document(records, self.view.schema)
             case "jsonl":
                 return lines(records)
             case other:
-                return self._table(self._rows_with_coverage(records, quiet=cli.quiet), Format(other))
+                rows = self._rows_with_coverage(
+                    self._sorted(records), quiet=cli.quiet, verbose=cli.verbose and not cli.quiet
+                )
+                return self._table(rows, Format(other))
+
+    def _sorted(self, records: SweptRows) -> SweptRows:
+        """Return the records of a sweep with its findings sorted by severity, for a format for people."""
+        if self.wording is not SWEEP:
+            return records
+        from jitid.capabilities.sweep.findings_order import by_severity
+
+        return by_severity(records)
 
     def _table(
         self, rows: Iterable[Mapping[str, Any]], form: Format, fields: tuple[str, ...] = ()
     ) -> Iterator[str]:
         return pieces(Display(self.view.schema, self.view.fields, rows), form, fields, colour=False)
 
-    def _rows_with_coverage(self, records: SweptRows, *, quiet: bool) -> Iterator[Mapping[str, Any]]:
-        """Yield records as rows with the same fields, for formats that have no other place for the coverage.
+    def _rows_with_coverage(
+        self, records: SweptRows, *, quiet: bool, verbose: bool
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield findings and missed parts as rows with the same fields, and with `verbose` the examined parts.
 
-        With `quiet`, leave out complete coverage: cron sends each line by mail.
+        With `quiet`, leave out findings of severity `info`: cron sends each line by mail.
         """
         complete = False
         rule_names = {rule.name for rule in self.rules}
@@ -129,7 +142,7 @@ class FindingsOutput(Record):
             else:
                 extent = record["coverage"]
                 rule = {"rule": extent["rule"]} if extent["rule"] in rule_names else {}
-                if not quiet:
+                if verbose:
                     yield {"state": "examined", **rule, "summary": covered(extent)}
                 for reason in extent["missed"]:
                     yield {"state": "missed", **rule, "summary": reason}

@@ -15,6 +15,7 @@ from jitid.errors import UsageError
 from jitid.formats.display import Display, Format
 from jitid.system import output
 from jitid.system.files import write_private, write_public
+from jitid.system.processes import host_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ def _text(cli: Invocation, sprawl_report: Report, own_format: str | None, out: s
     if shape is Format.TABLE:
         from jitid.capabilities.report import report_text
 
-        return report_text.text(sprawl_report, cli.coloured(out))
+        return report_text.text(sprawl_report, cli.coloured(out), host_name())
     from jitid.capabilities.report import report_document, report_figures
     from jitid.cli import show
 
@@ -84,6 +85,6 @@ def _text(cli: Invocation, sprawl_report: Report, own_format: str | None, out: s
         "jitid.report/1",
         report_figures.FIELDS,
         report_figures.rows(sprawl_report),
-        document=report_document.document(sprawl_report) if shape is Format.JSON else None,
+        document=report_document.document(sprawl_report, host_name()) if shape is Format.JSON else None,
     )
     return show.pieces(view, shape, (), colour=False)

@@ -15,6 +15,7 @@ from jitid.capabilities.identity import revocation_result
 from jitid.capabilities.leak.operations import ProveLeaks
 from jitid.capabilities.sweep.baseline import NewBaseline, known_findings
 from jitid.capabilities.sweep.finding import Coverage, Finding, KnownFindings, Remedied, Severity
+from jitid.capabilities.sweep.findings_order import run_order
 from jitid.capabilities.sweep.findings_view import SWEEP, RecordConverter, RuleInfo, new_run
 from jitid.capabilities.sweep.operations import Fix, FlyCanaries, ForeseeFix, Sweep
 from jitid.capabilities.sweep.rules import NAMES, rule_of
@@ -28,6 +29,7 @@ from jitid.errors import (
     ExitStatus,
     IntegrityError,
     JitidError,
+    NotFoundError,
     OutputError,
     PartialError,
     RefusedError,
@@ -37,6 +39,7 @@ from jitid.errors import (
 from jitid.formats.display import Display
 from jitid.system import output, time_limit
 from jitid.system.output_place import check_output
+from jitid.system.processes import host_name
 from jitid.values.record import Record
 from jitid.values.text import number_of
 
@@ -70,22 +73,27 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
     for path in (args.head_out, args.baseline if args.update_baseline else None):
         check_output(path)
     known = known_findings(args.baseline, new=args.update_baseline)
+    run_names = run_order(rule_names)
     with in_time():
-        work = Work(cli, args, rule_names, known)
+        work = Work(cli, args, run_names, known)
         heads = kept_heads(sweep_head(cli.config()), args.head_out)
         if not args.dry_run:
             work.settle(args.target, args.target_timeout)
         remedied: Iterable[Remedied | Unfixed] = ()
         if args.fix:
-            ending = tuple(name for name in rule_names if args.rule or rule_of(name).mended)
+            # A finding that is named needs no further consent by --rule.
+            named = args.rule or args.finding is not None
+            ending = tuple(name for name in run_names if named or rule_of(name).mended)
             remedied = work.fix(ending, cli.most(args.max_, yes=args.yes))
         with NewBaseline(args.baseline if args.update_baseline else None) as new_baseline:
             converter = RecordConverter(
                 Severity(args.fail_on),
                 remedy_of(cli),
+                host=host_name(),
                 sweep=work.name,
                 known=known,
                 since=args.since,
+                only=args.finding,
                 keep=new_baseline.add,
             )
             unfinished = iter(remedied)
@@ -103,25 +111,32 @@ def sweep(cli: Invocation, args: commands.SweepCommand) -> None:
                 finally:
                     work.warn_of_ended()
                 raise
-            # Findings that --since hides were not searched for, so they stay in the baseline.
-            new_baseline.finish(converter.complete if args.since is None else {})
+            # Findings that --since or --finding hides were not searched for, so they stay in the baseline.
+            is_whole = args.since is None and args.finding is None
+            new_baseline.finish(converter.complete if is_whole else {})
         if work.ended:
             work.settle()
-        if not (args.rule or args.skip or args.since is not None):
+        if is_whole and not (args.rule or args.skip or args.target or args.dry_run):
             _remember(cli, converter)
         kept_head = _keep_head(cli, converter, args.head_out)
+        if args.finding is not None and not (converter.found or converter.incomplete):
+            raise NotFoundError(
+                f"no finding has the fingerprint {args.finding}; nothing was revoked",
+                "it was fixed, or its severity or subject has changed; to list findings: jitid sweep",
+            )
         _conclude(cli, converter, kept_head, undone=work.undone)
 
 
 def _remember(cli: Invocation, converter: RecordConverter) -> None:
     """Record the outcome for `jitid status`."""
-    from time import time
-
     from jitid.capabilities.sweep import last_sweep
 
+    swept = converter.swept
+    if swept is None or swept.issuer is None:
+        return
     counts = {severity.value: converter.counts[severity] for severity in reversed(Severity)}
-    address = shown_place(cli.config())
-    last_sweep.remember(address, last_sweep.LastSweep(int(time()), counts, not converter.incomplete))
+    outcome = last_sweep.LastSweep(swept.issuer, swept.at, counts, not converter.incomplete)
+    last_sweep.remember(shown_place(cli.config()), outcome)
 
 
 def chosen_rules(
@@ -197,8 +212,9 @@ class _KeptHead(Record):
 def _keep_head(cli: Invocation, converter: RecordConverter, head_out: str | None) -> _KeptHead:
     """Store the signed head of a complete chain, and warn of each place that does not have it."""
     own_path = sweep_head(cli.config())
-    if converter.head is None:
-        reason = converter.unsigned
+    swept = converter.swept
+    head, reason = (None, None) if swept is None else (swept.head, swept.unsigned)
+    if head is None:
         if head_out is not None:
             explanation = (
                 reason or "the audit chain was not verified completely, or a kept head is unreadable"
@@ -210,7 +226,7 @@ def _keep_head(cli: Invocation, converter: RecordConverter, head_out: str | None
     remembered = True
     if own_path is not None:
         try:
-            keep_own_head(own_path, converter.head)
+            keep_own_head(own_path, head)
         except OutputError as error:
             remembered = head_out is not None
             advice = (
@@ -221,7 +237,7 @@ def _keep_head(cli: Invocation, converter: RecordConverter, head_out: str | None
                 f"audit log or an older copy{advice}"
             )
     if head_out is not None:
-        keep_head(head_out, converter.head)
+        keep_head(head_out, head)
     return _KeptHead(True, remembered)
 
 
@@ -332,6 +348,7 @@ class Work:
             limits=self._limits,
             since=self._args.since,
             known=self._known,
+            finding=self._args.finding,
             accept_clock=cli.accept_clock,
         )
         with self._waiting("counting the credentials that --fix would revoke"):
@@ -364,6 +381,7 @@ class Work:
                 sweep=self.name,
                 since=self._args.since,
                 known=self._known,
+                finding=self._args.finding,
                 most=max_count,
                 targets=self._args.target,
                 target_timeout=_share(self._args.target_timeout),

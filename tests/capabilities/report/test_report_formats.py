@@ -353,3 +353,10 @@ def test_figures_are_read_at_a_glance() -> None:
     times = {None: "-", 0: "0s", 59: "59s", 60: "1m", 5_400: "1h30m", 93_661: "1d2h"}
     assert {seconds: duration(seconds) for seconds in times} == times
     assert count(1_570_000) == "1,570,000"
+
+
+def test_text_and_document_name_the_host(report: Report) -> None:
+    assert report_document.document(report, "ci-7")["host"] == "ci-7"
+    lines = "".join(report_text.text(report, False, "ci-7\x1b[31m")).splitlines()
+    (line,) = [line for line in lines if line.startswith("host ")]
+    assert line.split() == ["host", "ci-7\\x1b[31m"]

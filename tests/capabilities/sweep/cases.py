@@ -39,7 +39,7 @@ class Case(NamedTuple):
     """Whether the case needs an edit of the database, so that `audit verify` may object too."""
 
 
-def _puts(world: World, count: int = 1, **fields: object) -> list[Row]:
+def puts(world: World, count: int = 1, **fields: object) -> list[Row]:
     with world.ledger.write() as transaction:
         return [put(transaction, **fields) for _ in range(count)]  # type: ignore[arg-type]
 
@@ -87,7 +87,7 @@ def _gone(*, kept: bool = False) -> Process:
 
 
 def _pending(world: World, age: int) -> str:
-    (row,) = _puts(world, pending=True)
+    (row,) = puts(world, pending=True)
     world.clock.now += age
     return row.id
 
@@ -152,25 +152,25 @@ def _expired_and_recorded(world: World) -> None:
 
 
 def _standing(world: World) -> str:
-    return _puts(world, ttl=3_601)[0].jti
+    return puts(world, ttl=3_601)[0].jti
 
 
 def _duplicates(world: World, count: int) -> str:
-    _puts(world, count, agent="crawler", scopes="web:read")
-    _puts(world, 5, agent="crawler", scopes="web:write")
+    puts(world, count, agent="crawler", scopes="web:read")
+    puts(world, 5, agent="crawler", scopes="web:write")
     return "crawler on user:alice/T1: web:read"
 
 
 def _crowd(world: World, count: int) -> str:
-    _puts(world, count, delegator="system:ci")
+    puts(world, count, delegator="system:ci")
     return "system:ci"
 
 
 def _stated(world: World) -> str:
-    _puts(world, sensitivity="high", delegator="user:bob")
+    puts(world, sensitivity="high", delegator="user:bob")
     # Proved and less sensitive credentials of the same delegator do not count.
-    _puts(world, sensitivity="high", delegator="user:bob", proof="oidc")
-    _puts(world, 3, sensitivity="moderate", delegator="user:bob")
+    puts(world, sensitivity="high", delegator="user:bob", proof="oidc")
+    puts(world, 3, sensitivity="moderate", delegator="user:bob")
     return "user:bob (high)"
 
 
@@ -379,7 +379,7 @@ CASES: dict[str, Case] = {
     "orphaned-untracked": Case(_untracked, _tracked, 1),
     "offline-valid": Case(_revoked, _revoked_opaque, 1),
     "expired-unretired": Case(_expired, _expired_and_recorded, 1),
-    "standing": Case(_standing, lambda world: _puts(world, ttl=3_600), 1),
+    "standing": Case(_standing, lambda world: puts(world, ttl=3_600), 1),
     "duplicate": Case(lambda world: _duplicates(world, 26), lambda world: _duplicates(world, 25), 26),
     "sprawl": Case(
         lambda world: _crowd(world, 101),
@@ -388,7 +388,7 @@ CASES: dict[str, Case] = {
     ),
     "unproved-delegator": Case(
         _stated,
-        lambda world: (_puts(world, sensitivity="high", proof="oidc"), _puts(world, sensitivity="moderate")),
+        lambda world: (puts(world, sensitivity="high", proof="oidc"), puts(world, sensitivity="moderate")),
         1,
     ),
     "ownerless": Case(_ownerless, _owned, 1, edited=True),

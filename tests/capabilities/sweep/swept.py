@@ -77,6 +77,7 @@ def ended(**more: Any) -> FindingRow:
     return finding(**facts, **more)
 
 
+HOST = "ci-7.example"
 SWEEP = "01936f0e-0000-7000-8000-000000000000"
 
 
@@ -101,6 +102,7 @@ def summary(rows: list[FindingRow], *, complete: bool = True) -> SummaryRow:
         "summary": {
             "sweep": SWEEP,
             "at": "2026-11-24T12:10:00Z",
+            "host": HOST,
             "open": states.count("open"),
             "known": states.count("known"),
             "ended": states.count("ended"),

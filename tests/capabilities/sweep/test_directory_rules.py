@@ -9,6 +9,7 @@ import pytest
 from jitid.capabilities.access.grant import AccessRequest
 from jitid.capabilities.access.operations import GrantAccess, RevokeAccess
 from jitid.capabilities.sweep.finding import Coverage, Remedied, Severity, Thresholds
+from jitid.capabilities.sweep.rules import rule_of
 from jitid.errors import InvalidCredentialError
 from jitid.values import strict_json
 from jitid.values.scope import Scope, uncovered
@@ -224,6 +225,7 @@ def test_access_of_the_disabled_and_old_keys_stand(world: World) -> None:
     world.know("user:bob", disabled_at=NOW)
     (finding,) = found(world, "standing-access")
     assert (finding.subject, finding.severity, finding.since) == (bob, Severity.HIGH, NOW)
+    assert finding.severity is rule_of("standing-access").highest
     assert finding.remedy == f"jitid access revoke {bob}"
     limits = Thresholds(key_age=10)
     world.clock.now += 11

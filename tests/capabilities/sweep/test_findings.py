@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from jitid.capabilities.sweep import findings_html, findings_prometheus, findings_sarif, findings_text
 from jitid.capabilities.sweep.findings_view import SweptRow
 from jitid.formats.cell import cell
-from tests.capabilities.sweep.swept import RULES, coverage, ended, finding, many, sweeps, whole
+from tests.capabilities.sweep.swept import HOST, RULES, coverage, ended, finding, many, summary, sweeps, whole
 from tests.page_events import SCRIPT
 
 
@@ -243,3 +243,13 @@ def test_ten_times_as_many_findings_take_no_more_memory(name: str) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 100_000
+
+
+def test_the_last_line_names_the_host_and_no_name_acts_on_the_terminal() -> None:
+    rows = whole([finding()])
+    assert plain(rows).endswith(f"\nhost {HOST}\n")
+    closing = summary([])["summary"]
+    hostile: list[SweptRow] = [{"summary": {**closing, "host": "a\x1b[31m\u202eb"}}]
+    assert plain(hostile).endswith("\nhost a\\x1b[31m\\u202eb\n")
+    unnamed: list[SweptRow] = [{"summary": {**closing, "host": None}}]
+    assert "host" not in plain(unnamed)

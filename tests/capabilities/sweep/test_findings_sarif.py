@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from jitid.capabilities.sweep import findings_sarif
 from jitid.capabilities.sweep.findings_view import SCAN, SweptRow
-from tests.capabilities.sweep.swept import RULES, SWEEP, ended, finding, sweeps, whole
+from tests.capabilities.sweep.swept import HOST, RULES, SWEEP, ended, finding, sweeps, whole
 from tests.real import missing
 
 SCHEMA = Path(__file__).parents[2] / "vectors" / "sarif" / "sarif-2.1.0.json"
@@ -133,6 +133,7 @@ def test_a_complete_sweep_says_so_and_when() -> None:
     run = run_of(whole([]))
     assert run["invocations"][0]["executionSuccessful"] is True
     assert run["invocations"][0]["endTimeUtc"] == "2026-11-24T12:10:00Z"
+    assert run["invocations"][0]["machine"] == HOST
     assert run["automationDetails"]["id"] == f"jitid sweep/{SWEEP}"
     assert run["tool"]["driver"]["rules"][1]["properties"]["tags"] == [
         "security",

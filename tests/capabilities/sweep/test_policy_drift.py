@@ -46,7 +46,7 @@ def test_what_a_rule_refuses_is_one_finding_whatever_it_is(world: World) -> None
     assert finding.evidence["requests"] == 2
     assert finding.summary.startswith("today's policy would refuse 6 live credentials, such as jti_")
     assert "rule `no-deploy` forbids it" in finding.summary
-    assert finding.remedy == "jitid sweep --fix --rule policy-drift"
+    assert finding.remedy == f"jitid sweep --fix --rule policy-drift --finding {finding.fingerprint}"
     (done,) = fixed(world, "policy-drift")
     assert (done.credentials, done.accepted) == (6, 0)
     assert world.verify(quiet.token).id == quiet.id

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
-import subprocess
 from inspect import getdoc
 
 import pytest
 
+from jitid.capabilities.identity.revocation_result import TooManyError
 from jitid.capabilities.issue.operations import Renew
 from jitid.capabilities.sweep.finding import Coverage, Severity, Swept, Thresholds
 from jitid.capabilities.sweep.rule import RuleContext, RuleGroup
@@ -71,6 +70,7 @@ def test_a_finding_can_be_read_and_acted_on(world: World, name: str) -> None:
     CASES[name].reported(world)
     (finding,) = found(world, name)
     assert not finding.summary.endswith(".")
+    assert finding.severity.rank <= rule_of(name).highest.rank
     assert finding.since is None or finding.since <= world.clock.now + 60
     assert json.loads(json.dumps(finding.evidence)) == finding.evidence
     if finding.remedy is None:
@@ -295,7 +295,7 @@ def test_a_superseded_token_is_told_while_it_is_honoured_offline(world: World) -
 
 @pytest.mark.of_files
 def test_a_scope_of_an_edited_ledger_runs_nothing_in_the_remedy(world: World) -> None:
-    """The scope is one word for the shell, and one text for awk."""
+    """The remedy names the finding by its fingerprint, without any text of the ledger."""
     hostile = '\'; touch pwned #" {system("touch pwned")} "\\'
     CASES["duplicate"].reported(world)
     edit(
@@ -304,11 +304,30 @@ def test_a_scope_of_an_edited_ledger_runs_nothing_in_the_remedy(world: World) ->
     )
     edit(world.path, "UPDATE credential SET scopes = CAST(scopes AS TEXT)")
     (finding,) = found(world, "duplicate")
-    assert finding.remedy is not None
-    (_, program) = shlex.split(finding.remedy.split(" | awk -F ")[1].split(" | jitid revoke")[0])
-    written = "\t".join([*map(str, range(1, 11)), hostile, "end"])
-    done = subprocess.run(
-        ["awk", "-F", "\t", program], input=f"{written}\n", capture_output=True, text=True, cwd=world.path
-    )
-    assert (done.stdout, done.stderr) == ("1\n", "")
-    assert not (world.path / "pwned").exists()
+    assert finding.remedy == f"jitid sweep --fix --rule duplicate --finding {finding.fingerprint}"
+
+
+@pytest.mark.parametrize("name", ["duplicate", "unproved-delegator"])
+def test_the_remedy_of_one_finding_leaves_the_others_of_its_rule(world: World, name: str) -> None:
+    """The other finding is about a task of the same name, of another delegator."""
+    for delegator in ("user:alice", "user:bob"):
+        for _ in range(2):
+            world.issue(delegator=delegator, agent="crawler", scopes=("web:read",))
+    limits = Thresholds(duplicates=1, asserted="low")
+    first, second = found(world, name, limits=limits)
+    assert first.remedy == f"jitid sweep --fix --rule {name} --finding {first.fingerprint}"
+    with pytest.raises(TooManyError):
+        fixed(world, name, limits=limits, finding=first.fingerprint, most=1)
+    assert found(world, name, limits=limits) == [first, second]
+    (done,) = fixed(world, name, limits=limits, finding=first.fingerprint, most=2)
+    assert (done.findings, done.credentials) == ((first,), 2)
+    assert found(world, name, limits=limits) == [second]
+    assert fixed(world, name, limits=limits, finding=first.fingerprint) == []
+    world.check()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_remedy_is_one_command(world: World, name: str) -> None:
+    CASES[name].reported(world)
+    (finding,) = found(world, name)
+    assert " | " not in (finding.remedy or "")

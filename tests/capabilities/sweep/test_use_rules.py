@@ -134,7 +134,7 @@ def test_scopes_count_as_used_if_some_use_may_have_needed_them(
     told = found(world, "over-scoped")
     assert [each.evidence["unused"] for each in told] == ([unused] if unused else [])
     for finding in told:
-        assert (finding.credentials, finding.remedy) == (1, "jitid agent suggest nightly")
+        assert (finding.credentials, finding.remedy) == (1, "jitid agent advise --policy nightly")
         # A new credential would have the same scopes.
         assert fixing(world, "over-scoped") == []
 

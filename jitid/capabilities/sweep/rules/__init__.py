@@ -39,7 +39,7 @@ NAMES: Sequence[str] = (
     "audit-gap",
     "clock",
 )
-"""The names of all rules, in the order in which they run and are reported."""
+"""The names of all rules, in the order of rules with the same severity."""
 
 
 def rule_of(name: str) -> Rule:

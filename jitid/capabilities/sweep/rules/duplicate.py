@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from shlex import quote as word
 
 from jitid.capabilities.sweep.finding import Finding, Severity
 from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
@@ -54,7 +53,6 @@ def _find(context: RuleContext) -> Iterator[Finding]:
         task_name = written_task(opener, task)
         for agent, scopes, credentials, first_issued_at in groups:
             scopes_text = f"scopes {scopes}" if scopes else "no scopes"
-            listed = f"jitid list --live --task {word(task_name)} --agent {word(agent)} --limit 1000000 --format tsv"
             yield RULE.finding(
                 f"{agent} on {task_name}: {scopes}".removesuffix(": "),
                 f"{agent} has {credentials} live credentials on {task} with {scopes_text}; the limit is {limit}",
@@ -66,15 +64,9 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                     "limit": limit,
                     "first_issued_at": first_issued_at,
                 },
-                remedy=f"{listed} | awk -F '\\t' {word(_awk_program(scopes))} | jitid revoke --ids-file -",
+                by_sweep=True,
                 picked_by=(str(key), agent, scopes),
             )
-
-
-def _awk_program(scopes: str) -> str:
-    """Return the awk program that prints ids of rows with exactly these scopes, the eleventh column of `list`."""
-    escaped = scopes.replace("\\", "\\\\").replace('"', '\\"')
-    return f'$11 == "{escaped}" {{print $1}}'
 
 
 def _pick(context: RuleContext, finding: Finding) -> Selection:

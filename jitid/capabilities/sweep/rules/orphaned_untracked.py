@@ -38,7 +38,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                 "detail": detail,
             },
             # A credential without a jitid name is not revoked here: its owner must revoke it.
-            remedy=None if jti is None else f"jitid sweep --rule orphaned-untracked --target {target} --fix",
+            by_sweep=jti is not None,
         )
 
 

@@ -190,7 +190,7 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                 "delegator": credential.delegator,
                 "policy": terms.policy.digest,
             },
-            remedy=_REMEDY,
+            by_sweep=True,
             picked_by=("policy", *alike.cases),
         )
     for kind in _KINDS:
@@ -205,12 +205,11 @@ def _find(context: RuleContext) -> Iterator[Finding]:
                     kind: refused.name,
                     "reasons": [objection.reason for objection in refused.objections[:_MOST_REASONS]],
                 },
-                remedy=_REMEDY,
+                by_sweep=True,
                 picked_by=(kind, refused.name),
             )
 
 
-_REMEDY = "jitid sweep --fix --rule policy-drift"
 _MOST_REASONS = 5
 """Maximum number of reasons that are reported for one delegator or agent."""
 

@@ -69,4 +69,5 @@ RULE = Rule(
     spares="ended access, and a long access token with only the roles verifier and auditor",
     examines="access to the authority, and its expiry",
     find=_find,
+    worst=Severity.HIGH,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from shlex import quote as word
 
 from jitid.capabilities.sweep.finding import Finding, Severity, Thresholds
 from jitid.capabilities.sweep.rule import Rule, RuleContext, RuleGroup
@@ -34,16 +33,13 @@ def _values(limits: Thresholds) -> dict[str, str | None]:
 
 def _find(context: RuleContext) -> Iterator[Finding]:
     for delegator, sensitivity, credentials, first_issued_at in context.suspects(RULE, _QUESTION):
-        listed = (
-            f"jitid list --live --proof asserted --delegator {word(delegator)} --sensitivity {sensitivity}"
-        )
         yield RULE.finding(
             f"{delegator} ({sensitivity})",
             f"delegator {delegator} is unverified (only asserted) for live credentials of sensitivity {sensitivity}",
             since=first_issued_at,
             credentials=credentials,
             evidence={"delegator": delegator, "sensitivity": sensitivity, "first_issued_at": first_issued_at},
-            remedy=f"{listed} --limit 1000000 --field id | jitid revoke --ids-file -",
+            by_sweep=True,
             picked_by=(delegator, sensitivity),
         )
 
