@@ -25,7 +25,9 @@ function __jitid_read
     set -g __jitid_last ''
     set -g __jitid_given
     set -g __jitid_command
-    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task -t --delegator -d --delegator-token-file --agent -a --kind -k --scope -s --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --env --file --on-exit --grace --wait --secret --out -o --count --from-file --as-of --public-key --token-file --status-list --jwks --published --issuer --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --as --by --process --sort --limit -l --after --event --soon --rule --skip --target --target-timeout --fail-on --baseline --max --head-out --at --days --every --name --reason --commits --only --source --rules --authority --from --report-format --tree --ids-file --digest --policy --owner --max-ttl --concurrency --may-use --clear --review --next --entitlement --group --manager --alias --subject --remove-entitlement --remove-group --remove-alias --to --with --for --action --resource --context --place --expires --reference --prefix --access-key-id --fingerprint --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --role --key --overlap --lifetime --algorithm --use --transit --rows-after --evidence-after --export --expect-head --operation --sweep --trace --within --tail --template --service --most --rate --shell
+    set -l valued --config --profile --ledger --remote --credential-file --credential-fd --format --field --timeout --task -t --delegator -d --delegator-token-file --agent -a --kind -k --scope -s --audience --may-audience --may-act --may-kind --ttl --purpose --sensitivity --deadline --parent-file --detail --env --file --on-exit --grace --wait --secret --out -o --count --from-file --as-of --public-key --token-file --status-list --jwks --published --issuer --state --proof --id --parent --depth --signed-by --since --until --expires-before --expires-after --as --by --process --sort --limit -l --after --event --soon --rule --skip --target --target-timeout --fail-on --finding --baseline --max --head-out --at --days --every --name --reason --commits --only --source --rules --authority --from --report-format --tree --ids-file --digest --policy --owner --max-ttl --concurrency --may-use --clear --review --next --entitlement --group --manager --alias --subject --remove-entitlement --remove-group --remove-alias --to --with --for --action --resource --context --place --expires --reference --prefix --access-key-id --fingerprint --bind --socket --socket-mode --tls-cert --tls-key --workers --public-url --log-format --bootstrap --role --key --overlap --lifetime --algorithm --use --transit --rows-after --evidence-after --export --expect-head --operation --sweep --trace --within --tail --template --service --most --rate --shell
+    # Options without a value here, which have one after other verbs.
+    set -l flags 'list:--tree' 'agent advise:--policy'
     set -l groups '' 'leak' 'schedule' 'policy' 'agent' 'delegator' 'task' 'approve' 'adopt' 'access' 'keys' 'keys export' 'keys ca' 'ledger' 'audit' 'config' 'helper' 'completion'
     set -l commands 'run'
     set -l waiting ''
@@ -41,6 +43,7 @@ function __jitid_read
             set -l name (string split -m 1 = -- $word)[1]
             contains -- $name $__jitid_given; or set -a __jitid_given $name
             if test "$name" = "$word"; and contains -- $name $valued
+                and not contains -- "$__jitid_verb:$name" $flags
                 set waiting $name
             end
         else if contains -- "$__jitid_verb" $groups
@@ -415,6 +418,7 @@ complete -c jitid -n '__jitid_at "sweep"' -l target -x -d 'Query only this targe
 complete -c jitid -n '__jitid_at "sweep" --target-timeout' -l target-timeout -x -d 'Time limit for each target (default: 60s)'
 complete -c jitid -n '__jitid_at "sweep" --fail-on' -l fail-on -r -fka 'info\\tfail-on low\\tfail-on medium\\tfail-on high\\tfail-on critical\\tfail-on' -d 'Lowest severity that exits 10 (default: high)'
 complete -c jitid -n '__jitid_at "sweep" --since' -l since -x -d 'Only findings that began at TIME or later'
+complete -c jitid -n '__jitid_at "sweep" --finding' -l finding -x -d 'Only the finding with this fingerprint'
 complete -c jitid -n '__jitid_at "sweep" --baseline' -l baseline -r -F -d 'Do not count the known findings in FILE'
 complete -c jitid -n '__jitid_at "sweep" --update-baseline' -l update-baseline -d 'Write the findings to the baseline'
 complete -c jitid -n '__jitid_at "sweep" --fix' -l fix -d 'Revoke orphaned and leaked credentials'

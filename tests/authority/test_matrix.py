@@ -301,8 +301,8 @@ def test_a_status_counts_one_s_own(scene: Scene, caller: str) -> None:
     """Whatever the caller states as its own, and no count tells of the work of others."""
     everything = scene.perform(None, examples.listed(Filter(live=True)))
     assert isinstance(everything, inventory_operations.Page)
-    for own in ({}, {"delegator": "user:bob"}, {"under": scene.tokens["head"].id}):
-        answer = scene.perform(scene.callers[caller], ShowStatus(**own))
+    for own in (ShowStatus(), ShowStatus(delegator="user:bob"), ShowStatus(under=scene.tokens["head"].id)):
+        answer = scene.perform(scene.callers[caller], own)
         if caller == "bootstrap":
             assert status_of(answer) == REFUSED
             continue
