@@ -227,7 +227,8 @@ def _store(word: str, words: Iterator[str], options: Mapping[str, Field], values
     """Store the value of an option. Return False if it is not plain."""
     name, equals, value = word.partition("=")
     field = options.get(name)
-    if field is None:
+    if field is None or (equals and not name.startswith("--")):
+        # After a short name, `=` is a part of the value.
         return False
     if field.type is None:
         values[field.name] = True

@@ -30,6 +30,9 @@ def surroundings(text: str) -> str | None:
     if len([word for word in text.split() if word.startswith(_BEGINNINGS)]) > 1:
         return "more than one token"
     before, after = text[:start], text[end:]
+    if not before and not after.strip("="):
+        # Padding of base64 (RFC 7515, section 2), which the parser names.
+        return None
     if after and before == after and before in _QUOTES:
         return "quotes around the token"
     if not after and (scheme := _scheme(before)) is not None:

@@ -111,7 +111,8 @@ def check_text_file(path: str) -> None:
     if may_be_secret(path):
         raise UsageError(
             "there is no such file",
-            "the word may be a token, which is now in the shell's history: pass a leaked string on standard input",
+            token_warning(path)
+            or "the word may be a secret, which is now in the shell's history: pass it on standard input",
         )
     raise UsageError("there is no such file", "name a file or an id, or pass text on standard input")
 

@@ -24,6 +24,7 @@ from jitid.capabilities.identity import operations as identity_operations
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.inventory.status_operations import ShowStatus
 from jitid.capabilities.issue import approval_operations as approvals
 from jitid.capabilities.issue import operations as issue_operations
 from jitid.capabilities.issue import token_operations as tokens
@@ -140,6 +141,7 @@ def about(scene: Scene, held: Held, caller: str) -> dict[str, Operation]:
         "ListCredentials.chosen.id": _list(id=held.id),
         "ListCredentials.chosen.parent": _list(parent=held.id),
         "ListCredentials.chosen.under": _list(under=held.id),
+        "ShowStatus.under": ShowStatus(under=held.id),
         "Revoke.selection.ids": _revoke(ids=(held.jti,)),
         "Revoke.selection.trees": _revoke(trees=(held.jti,)),
         "AbandonAttachment.jti": issue_operations.AbandonAttachment(jti=held.jti),

@@ -22,7 +22,8 @@ AGENTS = {"agent", "agent before", "namesake", "child", "other agent"}
 # 1. Each operation is the duty of one role. The auditor may also perform each operation that only reads.
 READS = {
     "verifier": "Verify Introspect MakePublication MakeStatusList",
-    "responder": "Inspect ListCredentials ShowTree ListTasks ShowTask Trace ListLeaks ShowLeaks RecountLeaks ListUses",
+    "responder": "Inspect ListCredentials ShowTree ListTasks ShowTask Trace ListLeaks ShowLeaks RecountLeaks ListUses "
+    "ShowStatus",
     "sweeper": "Sweep ForeseeFix MakeReport AdoptedShapes",
     "auditor": "ReadLog FollowLog SignHead VerifyLog ExportLog",
     "admin": "ListKeys Examine ExamineTargets StoredPolicy ReplayDecisions Explain ClassifyAgents SuggestPolicy "
@@ -41,8 +42,9 @@ EXCEPTIONS = {
     # A responder sees the owner and the end of a credential; access is a credential too.
     "responder": "Verify Introspect AdoptedShapes ListAdopted ProbeAdopted SuggestReplacements EndAdopted ShowAgent "
     "ListAgents ShowDelegator ListDelegators ListAccess RevokeAccess ProveLeaks Settle",
+    "sweeper": "ShowStatus",
     # An admin checks that keys are published and tokens accepted, and settles credentials that it ended by disabling.
-    "admin": "Introspect MakePublication MakeStatusList AdoptedShapes Settle FlyCanaries",
+    "admin": "Introspect MakePublication MakeStatusList AdoptedShapes Settle FlyCanaries ShowStatus",
 }
 NOT_AUDITOR = "MakePublication MakeStatusList ForeseeFix"  # These prepare the duty of another role.
 WITHOUT_ROLE = {
@@ -107,9 +109,10 @@ for alien in (*KINDS["alien"], *KINDS["certificate"]):
 
 # 3. A caller needs no role for its own credentials (17). A delegator owns all that descend from it, an agent its
 # identity and all that descend from that. A caller may also read and end credentials that it requested. LISTED shows
-# own rows.
+# own rows, and COUNTED counts them.
 OWN = "Verify Inspect ShowTree Revoke RevokeToken"
 LISTED = "ListCredentials"
+COUNTED = "ShowStatus"
 PLANNERS = {"superseded", "head", *FOR_API, *KINDS["certificate"]}  # Credentials of one identity.
 HELD = {"child": {"child"}, "other": {"other agent"}, "identity": {"namesake"}}
 HELD |= dict.fromkeys(PLANNERS, PLANNER)

@@ -5,7 +5,7 @@ Their recorded exchanges are in the fixture of `tests/fixtures/wire.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,11 @@ def test_what_an_old_authority_answers_is_understood(each: wire.Exchange) -> Non
         assert wire.text(codec.encode_result(operation, answer)) == wire.text(each["answer"])
         return
     pieces: Iterator[Any] = codec.encode_result(operation, iter(list(answer)))
-    assert [*map(wire.text, pieces)] == [*map(wire.text, each["answer"])]
+    assert _texts(pieces) == _texts(each["answer"])
+
+
+def _texts(pieces: Iterable[Any]) -> list[str]:
+    return [wire.text(wire.without_texts(piece)) for piece in pieces]
 
 
 @pytest.mark.parametrize("each", FAILED, ids=_called)
@@ -67,13 +71,12 @@ def test_what_an_old_authority_refuses_is_understood(each: wire.Exchange) -> Non
 def test_what_was_no_operation_is_none() -> None:
     for each in SAID.exchanges:
         if each["status"] == 400 and each["answer"]["error"].get("sort") is None:
-            with pytest.raises(UsageError) as caught:
+            with pytest.raises(UsageError):
                 codec.decode_operation(each["name"], each["request"])
-            assert f"{caught.value.message}; nothing was done" == each["answer"]["error"]["message"]
 
 
 def test_an_old_client_is_served(tmp_path: Path) -> None:
-    """The current service answers with the same bytes over the old ledger."""
+    """The current service gives the same answers over the old ledger, except for the wording of texts for people."""
     unpack("ledger", tmp_path)
     past = Past(tmp_path)
     before = [*faked(wire.time_of(SAID)), "FAKETIME_DONT_FAKE_MONOTONIC=1"]
@@ -89,4 +92,6 @@ def test_an_old_client_is_served(tmp_path: Path) -> None:
             done = served.ask("POST", path, wire.text(each["request"]).encode(), headers)
             assert done.status == each["status"], (each["name"], done.body)
             if each["reads"]:
-                assert done.body.decode() == wire.text(each["answer"]), each["name"]
+                answer = strict_json.loads(done.body.decode())
+                assert done.body.decode() == wire.text(answer)
+                assert wire.text(wire.without_texts(answer)) == wire.text(wire.without_texts(each["answer"]))

@@ -17,6 +17,7 @@ from jitid.authority.wire.codec import fields_of, operations
 from jitid.capabilities.access.operations import RevokeAccess, RotateAccess
 from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory import operations as inventory_operations
+from jitid.capabilities.inventory.status_operations import ATTENTION, LedgerStatus, ShowStatus
 from jitid.capabilities.issue.approval_operations import ApprovalPage, ListApprovals
 from jitid.capabilities.use.authorization import RecordedUses
 from jitid.errors import JitidError, RefusedError
@@ -169,7 +170,7 @@ def test_each_field_that_holds_a_token_has_a_rule_and_an_example(scene: Scene) -
 
 def test_each_field_that_names_a_credential_or_a_task_has_an_example(scene: Scene) -> None:
     by_role = {*" ".join([*rules.READS.values(), *rules.CHANGES.values()]).split()}
-    by_role -= {*f"{rules.OWN} {rules.LISTED} {rules.REQUESTERS} Explain".split()}
+    by_role -= {*f"{rules.OWN} {rules.LISTED} {rules.COUNTED} {rules.REQUESTERS} Explain".split()}
     ids = {path for path, check in _checks() if check is ID.check and path.partition(".")[0] not in by_role}
     about = {*examples.about(scene, scene.tokens["head"], "agent")}
     # A caller cannot state the fields that narrow an operation to its own objects.
@@ -179,7 +180,10 @@ def test_each_field_that_names_a_credential_or_a_task_has_an_example(scene: Scen
         for field in kind.fields.values()
         if field.authority_only
     }
-    assert kept_back == {"ShowTree.delegator", "ShowTree.under", "ListTasks.within", "ListApprovals.within"}
+    assert kept_back == {
+        *("ShowTree.delegator", "ShowTree.under", "ShowStatus.delegator", "ShowStatus.under"),
+        *("ListTasks.within", "ListApprovals.within"),
+    }
     assert ids == about - kept_back
     tasks = {path.partition(".")[0] for path, check in _checks() if check in (TASK.check, TASK_FILTER.check)}
     # Issue and Exchange may open the task; the log is only for the auditor.
@@ -281,7 +285,7 @@ def _about(field: str, caller: str, token: str) -> int:
     if field == "AbandonAttachment.jti":
         attached = DONE if token in rules.ATTACHED else UNKNOWN
         return attached if requested or caller in rules.HELD.get(token, ()) else REFUSED
-    if operation == rules.LISTED:
+    if operation in (rules.LISTED, rules.COUNTED):
         return DONE
     if field == "ShowTree.under":
         token = examples.OWN_ID.get(caller, "head")
@@ -290,6 +294,27 @@ def _about(field: str, caller: str, token: str) -> int:
         own = is_own(caller, token, requested=False) and caller not in rules.AGENTS
         return DONE if own else REFUSED
     return DONE if may(operation, caller, token) else REFUSED
+
+
+@each_caller
+def test_a_status_counts_one_s_own(scene: Scene, caller: str) -> None:
+    """Whatever the caller states as its own, and no count tells of the work of others."""
+    everything = scene.perform(None, examples.listed(Filter(live=True)))
+    assert isinstance(everything, inventory_operations.Page)
+    for own in ({}, {"delegator": "user:bob"}, {"under": scene.tokens["head"].id}):
+        answer = scene.perform(scene.callers[caller], ShowStatus(**own))
+        if caller == "bootstrap":
+            assert status_of(answer) == REFUSED
+            continue
+        assert isinstance(answer, LedgerStatus)
+        if has_role(rules.COUNTED, caller):
+            continue
+        mine = [
+            one for one in everything.credentials if is_own(caller, scene.label(one.jti), requested=False)
+        ]
+        assert (answer.own, answer.live) == (True, len(mine))
+        assert answer.next_expiry == min((one.expires_at for one in mine), default=None)
+        assert not any(getattr(answer, name) for name in ATTENTION)
 
 
 @pytest.mark.parametrize("field", Selection._fields)

@@ -73,6 +73,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     for each in (module, declarations):
         monkeypatch.setitem(sys.modules, each.__name__, each)
     monkeypatch.setitem(cast("dict[str, object]", verbs._MODULES), "probe", ("cli.probe.commands",))
+    monkeypatch.setattr(verbs, "FIRST_WORDS", (*verbs.FIRST_WORDS, "probe"))
     return module
 
 

@@ -187,7 +187,7 @@ def test_public_keys_may_begin_with_a_mark(shell: Shell) -> None:
 
 def test_a_signed_head_and_a_baseline_may_begin_with_a_mark(shell: Shell) -> None:
     (shell.home / "head").write_text(MARK + shell.good("audit", "head"))
-    assert "holds" in shell.good("audit", "verify", "--expect-head", "head")
+    assert "is intact" in shell.good("audit", "verify", "--expect-head", "head")
     (shell.home / "known").write_text(MARK + '{"schema": "jitid.baseline/1"}\n')
     assert shell.run("sweep", "--baseline", "known").returncode == 0
 

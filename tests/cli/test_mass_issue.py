@@ -119,7 +119,7 @@ def test_a_credential_holds_a_bounded_number_of_things(
     for more in ((), ("--dry-run",), ("--count", "2")):
         refused = shell.run(*LINE, *words, *more)
         assert refused.returncode == 2, refused.stderr
-        assert f"at most 128 {what}, and the request has 129" in refused.stderr
+        assert f"at most 128 {what}; the request has 129" in refused.stderr
     assert not shell.ledger.exists()
     shell.good(*LINE, *words[2:])
 
@@ -131,5 +131,5 @@ def test_details_are_bounded_by_their_length(tmp_path: Path) -> None:
         for n in range(7)
         for word in ("--detail", json.dumps({"type": "t", "n": n, "text": "x" * 9_900}))
     ]
-    assert "at most 65536 characters" in shell.run(*LINE, *words).stderr
+    assert "at most 65536 characters in total" in shell.run(*LINE, *words).stderr
     shell.good(*LINE, *words[2:])

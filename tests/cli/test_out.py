@@ -35,12 +35,12 @@ LINES = {
     "report": "report --out PLACE",
     "audit head": "audit head --out PLACE",
     "audit export": "audit export --out PLACE",
-    "keys jwks": "keys jwks --out PLACE",
-    "keys ssh": "keys ssh --out PLACE",
-    "keys krl": "keys krl --out PLACE",
-    "keys request": "keys request --out PLACE",
-    "keys bundle": "keys bundle --out PLACE",
-    "keys crl": "keys crl --out PLACE",
+    "keys export jwks": "keys export jwks --out PLACE",
+    "keys export ssh": "keys export ssh --out PLACE",
+    "keys export krl": "keys export krl --out PLACE",
+    "keys ca request": "keys ca request --out PLACE",
+    "keys export bundle": "keys export bundle --out PLACE",
+    "keys export crl": "keys export crl --out PLACE",
     "helper pgpass": "helper pgpass --task NEW --delegator alice --out PLACE",
 }
 """A line for each verb that has `--out`."""

@@ -103,13 +103,13 @@ def test_what_became_of_it_is_told_in_json_too(shell: Shell) -> None:
 
 
 CHANGING = [
-    ("revoke --task PIPE1", "what the command did stands"),
-    ("retire PIPE2", "what the command did stands"),
-    ("task share PIPE3 --with bob", "what the command did stands"),
-    ("delegator add user:zoe", "what the command did stands"),
-    ("keys rotate", "what the command did stands"),
+    ("revoke --task PIPE1", "the changes of the command remain"),
+    ("retire PIPE2", "the changes of the command remain"),
+    ("task share PIPE3 --with bob", "the changes of the command remain"),
+    ("delegator add user:zoe", "the changes of the command remain"),
+    ("keys rotate", "the changes of the command remain"),
     ("access grant carol --role auditor", "the new access credential was revoked"),
-    ("sweep --rule standing -v", "what the command did stands"),
+    ("sweep --rule standing -v", "the changes of the command remain"),
     ("helper git get --task PIPE4 --delegator alice", "the credential just made was revoked"),
     ("renew", "the successor was revoked; the old token stays valid"),
 ]

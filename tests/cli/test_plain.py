@@ -53,7 +53,7 @@ ODD = [
     ["issue", "word"],
     ["issue", "--", "--task"],
     ["issue", "--purpose", "na\u00efve"],
-    ["issue", "-t", "T"],
+    ["issue", "-t=T"],
     ["-qv", "issue"],
     ["isue"],
     ["task"],

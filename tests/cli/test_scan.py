@@ -168,7 +168,7 @@ def test_what_was_recorded_before_a_process_was_killed_is_told(shell: Shell) -> 
         os.kill(int(helpers[0]), signal.SIGKILL)
         _, complaint = process.communicate()
     assert process.returncode == 9, complaint
-    assert b"was killed; what was found before is recorded: 1 leak" in complaint
+    assert b"was killed; recorded before that: 1 leak" in complaint
 
 
 def test_more_than_is_permitted_ends_nothing_and_is_told(shell: Shell) -> None:

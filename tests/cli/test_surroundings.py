@@ -81,6 +81,13 @@ def test_a_name_in_place_of_a_file_names_the_verbs_for_it(verb: tuple[str, ...],
         assert "history" not in done.stderr
 
 
+def test_a_name_of_several_objects_is_no_file_either(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.good("issue", "--task", "both", "--delegator", "alice", "--agent", "both")
+    done = shell.run("trace", "both")
+    assert (done.returncode, "there is no such file" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("verb", [("trace",), ("leak", "add")])
 def test_a_token_in_place_of_a_file_gets_the_warning(verb: tuple[str, ...], shell: Shell) -> None:
     for kind in ("jwt", "opaque"):

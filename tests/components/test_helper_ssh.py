@@ -152,7 +152,7 @@ def test_within_a_run_it_descends_from_what_the_run_holds(
         (("--kind", "jwt"), "accepts only keys with SSH certificates"),
         (("--kind", "ssh-cert:nothing"), "no target"),
         (("--kind", ""), "is blank"),
-        (("--field", "jti"), "--field means nothing here"),
+        (("--field", "jti"), "--field does not apply here"),
     ],
 )
 def test_what_cannot_be_meant_makes_nothing(

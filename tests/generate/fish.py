@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from jitid.values.declaration import Source
 from tests.generate.tree import Option, Verb
@@ -45,6 +45,8 @@ function __jitid_read
     set -g __jitid_given
     set -g __jitid_command
     set -l valued @VALUED@
+    # Options without a value here, which have one after other verbs.
+    set -l flags @FLAGS@
     set -l groups '' @GROUPS@
     set -l commands @COMMANDS@
     set -l waiting ''
@@ -60,6 +62,7 @@ function __jitid_read
             set -l name (string split -m 1 = -- $word)[1]
             contains -- $name $__jitid_given; or set -a __jitid_given $name
             if test "$name" = "$word"; and contains -- $name $valued
+                and not contains -- "$__jitid_verb:$name" $flags
                 set waiting $name
             end
         else if contains -- "$__jitid_verb" $groups
@@ -127,6 +130,7 @@ def text(verbs: Sequence[Verb]) -> str:
     valued = {name: 0 for verb in verbs for option in verb.options if option.metavar for name in option.names}
     head = (
         _HEAD.replace("@VALUED@", " ".join(valued))
+        .replace("@FLAGS@", " ".join(_quoted(flag) for flag in _flags(verbs, valued)))
         .replace("@GROUPS@", " ".join(_quoted(verb.name) for verb in verbs if verb.verbs and verb.name))
         .replace("@COMMANDS@", " ".join(_quoted(verb.name) for verb in verbs if _takes_command(verb)))
         .replace("@SETTINGS@", "\n".join(_settings()))
@@ -140,6 +144,14 @@ def text(verbs: Sequence[Verb]) -> str:
         lines += [_option(verb, verb.name, option) for option in own_options(root, verb)]
         lines += _arguments(verb)
     return head + "\n".join(lines) + "\n"
+
+
+def _flags(verbs: Sequence[Verb], valued: Container[str]) -> Iterator[str]:
+    """Yield each verb with an option that has no value after it, and one after other verbs."""
+    for verb in verbs:
+        for option in verb.options:
+            if option.metavar is None:
+                yield from (f"{verb.name}:{name}" for name in option.names if name in valued)
 
 
 def _option(verb: Verb, place: str, option: Option) -> str:

@@ -11,6 +11,7 @@ from jitid.cli.verbs import all_verbs
 from jitid.config.settings import SETTINGS
 from jitid.errors import ExitStatus
 from tests.cli import transcripts
+from tests.generate import markdown
 from tests.generate.man import FOLDER, HAND_WRITTEN, page_of, pages
 from tests.generate.page_text import (
     ENDS,
@@ -26,6 +27,7 @@ from tests.generate.page_text import (
 )
 from tests.generate.roff import argument, display, prose, title
 from tests.generate.tree import tree
+from tests.readme import CHAPTERS
 
 PAGES = pages()
 ROOT, *OTHERS = tree()
@@ -35,8 +37,10 @@ GLOBAL = {name for option in ROOT.options for name in option.names}
 
 def test_generating_again_changes_nothing() -> None:
     """`python -m tests.generate` writes them."""
-    assert {path.name for path in FOLDER.iterdir()} == {*PAGES, *HAND_WRITTEN}
-    for name, text in PAGES.items():
+    written = PAGES | markdown.pages()
+    chapters = {path.name for path in CHAPTERS.values()}
+    assert {path.name for path in FOLDER.iterdir()} == {*written, *HAND_WRITTEN, *chapters}
+    for name, text in written.items():
         assert (FOLDER / name).read_text(encoding="utf-8") == text, name
 
 

@@ -455,7 +455,7 @@ def test_what_is_not_aws_is_not_believed(
 
 def test_nothing_is_followed(aws_account: AwsPlace, through: AwsStsIssuer, asked: Between) -> None:
     asked.always["AssumeRole"] = Said(302, "", {"Location": aws_account.moto.url})
-    with pytest.raises(ConfigurationError, match="elsewhere"):
+    with pytest.raises(ConfigurationError, match="redirections are never followed"):
         through.mint(aws_account.record(), print)
 
 

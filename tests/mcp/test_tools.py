@@ -449,7 +449,7 @@ def test_what_needs_an_approval_passes_once_it_is_granted(shell: Shell, server: 
     assert error["code"] == "needs_approval"
     assert (
         error["hint"]
-        == f"ask a member of `security`: jitid approve grant {id_}; then call this again, just so"
+        == f"a member of `security` must approve: jitid approve grant {id_}; then repeat this call unchanged"
     )
     with Office(shell.ledger, now=int(time.time())) as office:
         office.grant(id_)

@@ -49,6 +49,7 @@ def test_a_token_alone_has_nothing_beside_it(kind: str) -> None:
     assert surroundings(TOKENS[kind]) is None
     assert surroundings("Bearer of bad news") is None
     assert surroundings("") is None
+    assert surroundings(f"{TOKENS[kind]}==") is None
 
 
 @given(text=st.text(), token=st.sampled_from(list(TOKENS.values())), more=st.text())

@@ -66,9 +66,7 @@ def must_hold(snapshot: View, caller: Caller) -> None:
         except InvalidCredentialError:
             holds = False
     if not holds:
-        raise RefusedError(
-            f"the access of {caller.name} was revoked or has expired; nothing was changed", _HINT
-        )
+        raise RefusedError(f"the access of {caller.name} is no longer valid; nothing was changed", _HINT)
 
 
 def authenticate(snapshot: View, names: Names, token: Secret, client: str | None = None) -> Caller:

@@ -304,10 +304,10 @@ class ListTasks(PagedOperation["list[TaskRow]"]):
     )
     task_in = "after"
 
-    state: str | None = value(choice(*TASK_STATES, metavar="STATE", label="state of a task"), default=None)
+    state: str | None = value(choice(*TASK_STATES, metavar="STATE", label="state of a task"))
     """An overdue task is past its deadline and not retired."""
     limit: int = value(ROWS)
-    after: str | None = value(TASK, default=None)
+    after: str | None = value(TASK)
     """The last task already seen."""
     within: tuple[str, ...] = authority_only(default=())
     """Only tasks that one of these names owns, or that are shared with one of them; empty for all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 # Modules about the ledger are imported later, while other processes search already.
 import re
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from jitid.capabilities.leak.trace_rows import for_eyes, rows_of, summary
@@ -116,8 +117,10 @@ def check_subject(cli: Invocation, path: str) -> None:
         from jitid.cli.identity.revoke import command_for, kind_sentence, named_in_ledger
         from jitid.values.text import may_be_secret
 
-        # A part of a secret must not be looked up: the authority may be a remote one.
-        named = None if may_be_secret(path) else named_in_ledger(cli, path)
+        named = None
+        # Several objects may have the name. A part of a secret must not be looked up: the authority may be remote.
+        with suppress(UsageError):
+            named = None if may_be_secret(path) else named_in_ledger(cli, path)
         if named is not None:
             listing = cli.command(f"jitid list --{named.kind.value} {named.name}")
             error.message = f"there is no such file, and {kind_sentence(named)}"

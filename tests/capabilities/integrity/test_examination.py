@@ -316,10 +316,10 @@ def test_an_authority_is_told_of_until_its_certificate_ends(world: World) -> Non
     assert "certifies until" in authority.detail
     asked = world.authority.perform(RequestAuthority())
     waiting = [check for check in examined(world) if check.name == "keys"][-1]
-    assert (waiting.status, waiting.repair) == (Status.WARNING, "jitid keys import CHAIN")
+    assert (waiting.status, waiting.repair) == (Status.WARNING, "jitid keys ca import CHAIN")
     # A root signed it 345 days ago, so that its year ends in twenty days.
     chain = certified(asked.request, world.clock.now - 345 * DAY)
     world.authority.perform(ImportAuthority(chain=chain))
     ending = [check for check in examined(world) if check.name == "keys"][-1]
-    assert (ending.status, ending.repair) == (Status.WARNING, "jitid keys request")
+    assert (ending.status, ending.repair) == (Status.WARNING, "jitid keys ca request")
     assert "expires at" in ending.detail

@@ -64,12 +64,12 @@ def test_a_command_line_of_its_own(running: Completing, line: str, expected: str
     ("line", "expected"),
     [
         ("jitid launch jitid --vers", "jitid launch jitid --version"),
-        ("jitid launch -- jitid task sho", "jitid launch -- jitid task show"),
+        ("jitid launch -- jitid task shar", "jitid launch -- jitid task share"),
         (
             "jitid launch --keep -- jitid list --task=INC:1",
             "jitid launch --keep -- jitid list --task=INC:1/a@b+c",
         ),
-        ("jitid launch jitid launch -- jitid task sho", "jitid launch jitid launch -- jitid task show"),
+        ("jitid launch jitid launch -- jitid task shar", "jitid launch jitid launch -- jitid task share"),
     ],
 )
 def test_the_command_has_its_own_completion(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from jitid.cli.verbs import all_verbs
-from tests.generate import values
+from tests.generate import fish, values
 from tests.generate.producers import ROOT, produced
 from tests.generate.tree import Verb, tree
 from tests.real import need
@@ -45,8 +46,16 @@ def test_nothing_is_said_of_what_there_is_not() -> None:
     assert values.FIELDS.keys() | values.FORMATS_OF.keys() <= all_verbs().keys()
 
 
-def test_an_option_takes_a_value_behind_every_verb_or_behind_none() -> None:
-    """The script for fish parses the line without knowledge of which word is the verb."""
+def test_fish_knows_the_options_that_have_a_value_after_some_verbs_only() -> None:
     valued = {name for verb in TREE for option in verb.options if option.metavar for name in option.names}
-    flags = {name for verb in TREE for option in verb.options if not option.metavar for name in option.names}
-    assert not valued & flags
+    flags = {
+        f"'{verb.name}:{name}'"
+        for verb in TREE
+        for option in verb.options
+        if not option.metavar
+        for name in option.names
+        if name in valued
+    }
+    (stated,) = re.findall(r"^ *set -l flags (.*)$", fish.text(TREE), re.MULTILINE)
+    assert set(re.findall(r"'[^']*'", stated)) == flags
+    assert "'list:--tree'" in flags

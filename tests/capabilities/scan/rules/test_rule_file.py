@@ -94,7 +94,7 @@ def test_where_no_scanner_asks(address: str) -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (("--rules", "semgrep"), "`semgrep` is no scanner"),
+        (("--rules", "semgrep"), "invalid scanner that rules are for: `semgrep`"),
         (("--rules", "kingfisher", "."), "--rules cannot be combined with paths"),
         (("--authority", PLACE), "--authority requires --rules"),
         (("--rules", "gitleaks", "--authority", PLACE), "gitleaks cannot query an authority"),
