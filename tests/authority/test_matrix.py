@@ -298,7 +298,7 @@ def _about(field: str, caller: str, token: str) -> int:
 
 @each_caller
 def test_a_status_counts_one_s_own(scene: Scene, caller: str) -> None:
-    """Whatever the caller states as its own, and no count tells of the work of others."""
+    """The values that a caller states for itself are overwritten; counts about the work of others are zero."""
     everything = scene.perform(None, examples.listed(Filter(live=True)))
     assert isinstance(everything, inventory_operations.Page)
     for own in (ShowStatus(), ShowStatus(delegator="user:bob"), ShowStatus(under=scene.tokens["head"].id)):

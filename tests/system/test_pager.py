@@ -53,7 +53,7 @@ def test_a_pager_that_cannot_start_loses_nothing(monkeypatch: pytest.MonkeyPatch
 
 
 def _at_terminal(shell: Shell, *arguments: str, pager: str) -> str:
-    """Return the output of a line at a terminal of its own, with 24 lines."""
+    """Return the output of a line at a separate terminal with 24 lines."""
     child, terminal = pty.fork()
     if not child:
         environment = surroundings(shell.home, TERM="xterm", PAGER=pager, COLUMNS="80", LINES=str(LINES))

@@ -60,7 +60,7 @@ def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
     if args.from_ is None:
         check_subject(cli, path)
         if args.file is None:
-            from jitid.system import paste
+            from jitid.cli.leak import paste
 
             paste.accept("the leaked strings")
     searched = (

@@ -99,7 +99,7 @@ def _traced(cli: Invocation, subject: str | None) -> tuple[Authority, Traced, St
 
         check_subject(cli, subject or "-")
         if subject is None:
-            from jitid.system import paste
+            from jitid.cli.leak import paste
 
             paste.accept("the text")
         with StreamSearch(subject or "-", "the text", shapes=lambda: shapes_of(cli)) as search:

@@ -54,7 +54,7 @@ def _replace_input(text: bytes) -> None:
     if hasattr(os, "memfd_create"):
         reader = writer = os.memfd_create("jitid-paste", os.MFD_CLOEXEC)
     else:
-        # A pipe holds at least so many bytes without a reader.
+        # The minimum capacity of a pipe without a reader.
         reader, writer = os.pipe()
         if len(text) > select.PIPE_BUF:
             raise UsageError("the pasted text is too long", "save it to a file, and name that")
