@@ -455,7 +455,7 @@ def test_the_command_of_a_hint_can_be_run(run: Run, capfd: pytest.CaptureFixture
     assert main.run(line) == 4
     said = capfd.readouterr().err
     assert f"`{name}` was disabled" in said
-    command = said.rpartition("delegator: ")[2].split()
+    command = said.rpartition("this one: ")[2].split()
     assert command == ["jitid", "delegator", "enable", name]
     assert main.run(["audit", "log", "--operation", "denial", "--format", "json"]) == 0
     assert f"`{name}` was disabled" in capfd.readouterr().out

@@ -90,7 +90,7 @@ def test_a_token_of_another_ledger_asks_for_that(held: Shell, words: tuple[str, 
     ("words", "hint"),
     [
         (("revoke", "p.jwt"), "for the token in that file: --token-file p.jwt"),
-        (("revoke", "L-4"), "for everything on a task: jitid revoke --task L-4"),
+        (("revoke", "L-4"), "jitid revoke --task L-4"),
         (("tree", "p.jwt"), "for the id of the token in that file: jitid inspect --field id p.jwt"),
         (("revoke", "a b\x1b"), "for ids: jitid list"),
         (

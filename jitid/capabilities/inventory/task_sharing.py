@@ -259,6 +259,22 @@ def _replaced(operation: ops.Operation[Any], full: Callable[[str], str]) -> ops.
     return operation.replace(**{field: value._replace(**{attribute: full_names})})
 
 
+def _own_part(
+    operation: inventory_operations.ShowTree | status_operations.ShowStatus,
+    caller: Caller,
+    credential: Credential | None,
+) -> ops.Operation[Any] | None:
+    """Return an operation narrowed to the identity of an agent, or to a delegator; None for another caller.
+
+    The stated values are overwritten: otherwise a caller could see the tree of another.
+    """
+    if credential is not None:
+        return operation.replace(under=credential.id, delegator=None)
+    if caller.delegator is None:
+        return None
+    return operation.replace(under=None, delegator=caller.delegator)
+
+
 def narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> ops.Operation[Any] | None:
     """Return an operation narrowed to the caller's own records; None if it cannot be narrowed.
 
@@ -277,18 +293,9 @@ def narrowed(snapshot: View, caller: Caller, operation: ops.Operation[Any]) -> o
         case inventory_operations.ShowTree(ids=ids):
             if not all(is_under(snapshot, caller, id_) for id_ in ids):
                 return None
-            if credential is not None:
-                return operation.replace(under=credential.id, delegator=None)
-            if caller.delegator is None:
-                return None
-            # The stated values are overwritten: otherwise a caller could see the tree of another.
-            return operation.replace(under=None, delegator=caller.delegator)
+            return _own_part(operation, caller, credential)
         case status_operations.ShowStatus():
-            if credential is not None:
-                return operation.replace(under=credential.id, delegator=None)
-            if caller.delegator is None:
-                return None
-            return operation.replace(under=None, delegator=caller.delegator)
+            return _own_part(operation, caller, credential)
         case inventory_operations.ListTasks():
             if caller.delegator is None:
                 return None
