@@ -430,6 +430,11 @@ def test_a_database_without_a_connection_left_is_told(address: str, postgres_ser
         ("postgresql://u@h/d?password=secret&x=1", "postgresql://u@h/d?password=****&x=1"),
         ("postgres://h:1,h:2/d?sslpassword=s", "postgres://h:1,h:2/d?sslpassword=****"),
         ("postgresql:///?service=x", "postgresql:///?service=x"),
+        # These are not encoded as they should be, or more than they must be.
+        *((f"postgresql://u:pass{mark}word@h/d", "postgresql://u:****@h/d") for mark in "#?/@&:\n "),
+        ("postgresql://u:12/3@h/d", "postgresql://u:****@h/d"),
+        ("postgresql://u@h/d?%70assword=x#y&x=1", "postgresql://u@h/d?%70assword=****&x=1"),
+        ("postgresql://h:5432/d?user=a@b", "postgresql://h:5432/d?user=a@b"),
     ],
 )
 def test_a_password_in_an_address_is_not_shown(address: str, safe: str) -> None:

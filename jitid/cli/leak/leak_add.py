@@ -59,7 +59,7 @@ def add(cli: Invocation, args: commands.LeakAddCommand) -> None:
     report_format = None if args.report_format is None else ReportFormat(args.report_format)
     if args.from_ is None:
         check_subject(cli, path)
-        if args.file is None:
+        if path == "-":
             from jitid.cli.leak import paste
 
             paste.accept("the leaked strings")

@@ -98,7 +98,7 @@ def _traced(cli: Invocation, subject: str | None) -> tuple[Authority, Traced, St
         from jitid.capabilities.scan.search_stream import StreamSearch
 
         check_subject(cli, subject or "-")
-        if subject is None:
+        if subject in (None, "-"):
             from jitid.cli.leak import paste
 
             paste.accept("the text")

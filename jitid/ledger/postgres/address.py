@@ -122,8 +122,10 @@ def _words(text: str) -> list[str]:
 
 SCHEMES = ("postgresql://", "postgres://")
 
-_PASSWORD = re.compile(r"(?<=://)([^/?#@]*?):[^/?#]*@")
-_SECRET = re.compile(r"(?<=[?&])(password|sslpassword|passfile|oauth_client_secret)=[^&#]*", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):(?!\d{1,5}/[^@?]*\?).*@", re.DOTALL)
+"""A password may have any character that is not encoded, so it reaches to the last `@`; a port has a path after it."""
+_PARAMETER = re.compile(r"(?<=[?&])([^=&]*)=[^&]*")
+_SECRETS = ("password", "sslpassword", "passfile", "oauth_client_secret")
 
 
 def is_address(text: str) -> bool:
@@ -133,7 +135,15 @@ def is_address(text: str) -> bool:
 
 def shown(address: str) -> str:
     """Return an address without its passwords, for display."""
-    return safe(_SECRET.sub(r"\1=****", _PASSWORD.sub(r"\1:****@", address)))
+    return safe(_PARAMETER.sub(_shown_parameter, _PASSWORD.sub(r"\1:****@", address)))
+
+
+def _shown_parameter(match: re.Match[str]) -> str:
+    # Imported here: every verb asks whether its ledger is an address, and few show one.
+    from urllib.parse import unquote
+
+    # libpq decodes the names of parameters, too.
+    return f"{match[1]}=****" if unquote(match[1]).strip().lower() in _SECRETS else match[0]
 
 
 def parameters(address: str, timeout: float) -> dict[str, Any]:
