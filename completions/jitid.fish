@@ -147,7 +147,7 @@ complete -c jitid -n '__jitid_at ""' -a issue -d 'Issue a credential for a task 
 complete -c jitid -n '__jitid_at ""' -a renew -d 'Renew a credential: issue a successor of the same identity'
 complete -c jitid -n '__jitid_at ""' -a verify -d 'Verify a token: exit 0 if it is valid, 8 if not'
 complete -c jitid -n '__jitid_at ""' -a list -d 'List credentials, delegation trees or tasks'
-complete -c jitid -n '__jitid_at ""' -a inspect -d 'Show everything about a token, an id, a task, an agent or a delegator'
+complete -c jitid -n '__jitid_at ""' -a inspect -d 'Show everything about a token, id, task, agent or delegator'
 complete -c jitid -n '__jitid_at ""' -a status -d 'Show live and expiring credentials, and open problems'
 complete -c jitid -n '__jitid_at ""' -a whoami -d 'Show your identity, roles and powers here'
 complete -c jitid -n '__jitid_at ""' -a sweep -d 'Find credentials that should not be live; --fix revokes'

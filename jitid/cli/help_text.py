@@ -67,8 +67,7 @@ def _root() -> str:
     return "\n".join([*lines, "", *_FOOTER.splitlines()]) + "\n"
 
 
-_FOOTER = """Options: --ledger URL, --remote URL, --json, --field NAME, -q, -v, -V, -h;
-         all of them: jitid help options
+_FOOTER = """Options: --ledger, --remote, --json, --field, -q, -v; all: jitid help options
 Also:    helper, mcp, completion, version
 Help:    jitid help VERB, or jitid help TOPIC:
          author operator responder governor fleet

@@ -21,7 +21,7 @@ from jitid.cli.verbs import FIRST_WORDS, GROUPS, SECTIONS, all_verbs
 def test_help_fits_a_plain_terminal(
     verb: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The width and the features of the terminal do not matter."""
+    """It fits two screens, too. The width and the features of the terminal do not matter."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert main.run([*verb.split(), "--help"]) == 0
@@ -29,6 +29,7 @@ def test_help_fits_a_plain_terminal(
     assert talk == ""
     assert shown.startswith(f"Usage: {' '.join(['jitid', *verb.split()])} ")
     assert max(map(len, shown.splitlines())) <= 80
+    assert shown.count("\n") <= 48
     assert shown.replace("\n", "").isprintable()
 
 

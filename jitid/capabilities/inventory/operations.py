@@ -95,7 +95,7 @@ _IDENTITY = (
 
 
 class Inspect(Operation["Inspection"]):
-    """Show everything about a token, an id, a task, an agent or a delegator.
+    """Show everything about a token, id, task, agent or delegator.
 
     Of a credential: claims, chain, state, task, decision, and the number of descendants, with the field names of RFC
     7662. Pass a token by a file or standard input, never on the command line. --why explains the decision that issued
