@@ -220,11 +220,15 @@ def _checkout() -> str | None:
 def _prefix() -> str:
     """Return the folder whose `share` the installation has filled, such as that of a virtual environment.
 
-    Raises NotFoundError if no folder above the package has the files.
+    Raises NotFoundError if that folder lacks the files.
     """
-    folder = _PACKAGE
-    while folder != os.path.dirname(folder):
-        folder = os.path.dirname(folder)
+    # Not any folder above: others may write to some of them, such as /tmp, and a shell runs these files.
+    packages = os.path.dirname(_PACKAGE)
+    candidates = [packages]
+    if os.path.basename(packages) in ("site-packages", "dist-packages"):
+        # PREFIX/lib/python3/dist-packages; `pip install --target` has `share` beside the package.
+        candidates.append(os.path.normpath(os.path.join(packages, "..", "..", "..")))
+    for folder in candidates:
         if os.path.isfile(os.path.join(folder, SHARED["bash"])):
             return folder
     raise NotFoundError(
@@ -244,7 +248,7 @@ def _content(path: str) -> bytes | None:
 
 
 def _make_folder(path: str) -> None:
-    if os.path.isdir(path):
+    if not path or os.path.isdir(path):
         return
     try:
         _make_folder(os.path.dirname(path))

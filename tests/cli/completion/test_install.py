@@ -285,6 +285,33 @@ def test_an_installation_without_its_files_says_so(tmp_path: Path, monkeypatch: 
         installed_files.installed({"HOME": "/"})
 
 
+@pytest.mark.parametrize(
+    "package", ["there/jitid", "a/b/there/jitid", "there/lib/python3/other/site-packages/jitid"]
+)
+def test_files_in_a_folder_further_above_are_not_jitid_s(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`pip install --target /tmp/there` has them in `/tmp/there`, and another user may make `/tmp/share`."""
+    planted = tmp_path / installed_files.SHARED["bash"]
+    planted.parent.mkdir(parents=True)
+    planted.write_text("echo caught")
+    monkeypatch.setattr(installed_files, "_PACKAGE", str(tmp_path / package))
+    with pytest.raises(NotFoundError, match="has no completions"):
+        installed_files.completion("bash")
+    own = (tmp_path / package).parent / installed_files.SHARED["bash"]
+    own.parent.mkdir(parents=True)
+    own.write_text("ours")
+    assert installed_files.completion("bash").text() == "ours"
+
+
+def test_a_relative_folder_of_completions_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = installed_files.completion("bash")
+    path = installed_files.target(file, {"HOME": "/", "BASH_COMPLETION_USER_DIR": "here"})
+    assert installed_files.install(file, path) == "new"
+    assert (tmp_path / path).read_text() == file.text()
+
+
 def test_the_wheel_and_the_source_archive_hold_every_file() -> None:
     targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
     wheel = targets["wheel"]
