@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 from jitid.capabilities.directory.store import DirectoryStore
+from jitid.capabilities.identity.filter_store import Filter
+from jitid.capabilities.identity.store import CredentialStore
 from jitid.crypto import jws
 from jitid.errors import IntegrityError, InvalidCredentialError
 from jitid.keys.keyring import Keyring, Signer
@@ -32,6 +34,7 @@ class LogFilter(Record):
 
     operation: Annotated[str | None, FILTER] = None
     task: Annotated[str | None, TASK_FILTER] = None
+    """The event names the task, or ended a credential of the task; likewise for agent and delegator."""
     agent: Annotated[str | None, FILTER] = None
     delegator: Annotated[str | None, FILTER] = None
     by: Annotated[str | None, FILTER] = None
@@ -61,20 +64,42 @@ def log(
     count = 0
     # Events may name a person by any of their names.
     names = () if chosen.delegator is None else DirectoryStore(snapshot).names_of(chosen.delegator)
+    ended = _Ended(snapshot, chosen)
     for event in map(Event._make, snapshot.events(chosen.after, newest_first=newest_first)):
         if until is not None and event.seq > until:
             if newest_first:
                 continue
             return
         document = event.document()
-        if _matches(document, chosen, names):
+        if _matches(document, chosen, names, ended):
             yield document
             count += 1
             if count == limit:
                 return
 
 
-def _matches(document: Mapping[str, Any], chosen: LogFilter, delegators: tuple[str, ...]) -> bool:
+class _Ended:
+    """The events that ended credentials of a task, an agent or a delegator: the request may have named something else."""
+
+    def __init__(self, snapshot: View, chosen: LogFilter) -> None:
+        self._snapshot, self._chosen = snapshot, chosen
+        self._events: dict[str, frozenset[int]] = {}
+
+    def has(self, document: Mapping[str, Any], name: str, value: str) -> bool:
+        """Return whether an event ended a credential with that value of `task`, `agent` or `delegator`."""
+        if "ended" not in document:
+            return False
+        if name not in self._events:
+            # Read once, and only for such an event: a follower of the log reads it again and again.
+            store = CredentialStore(self._snapshot)
+            chosen = Filter(**{name: value})  # type: ignore[arg-type]
+            self._events[name] = store.ending_events(chosen, self._chosen.after)
+        return document["seq"] in self._events[name]
+
+
+def _matches(
+    document: Mapping[str, Any], chosen: LogFilter, delegators: tuple[str, ...], ended: _Ended
+) -> bool:
     if chosen.event is not None and document["seq"] != chosen.event:
         return False
     if chosen.since is not None and document["at"] < chosen.since:
@@ -99,13 +124,15 @@ def _matches(document: Mapping[str, Any], chosen: LogFilter, delegators: tuple[s
             return False
     for name in ("task", "agent", "delegator"):
         filter_value = getattr(chosen, name)
-        if name == "task" and filter_value is not None and parse_task(filter_value).opener is not None:
-            if not _is_on(document, filter_value):
-                return False
+        if filter_value is None:
             continue
-        expected = delegators if name == "delegator" else (filter_value,)
-        recorded = (document.get(name), *document.get("selection", {}).get(f"{name}s", ()))
-        if filter_value is not None and not any(expected_name in recorded for expected_name in expected):
+        if name == "task" and parse_task(filter_value).opener is not None:
+            named = _is_on(document, filter_value)
+        else:
+            expected = delegators if name == "delegator" else (filter_value,)
+            recorded = (document.get(name), *document.get("selection", {}).get(f"{name}s", ()))
+            named = any(expected_name in recorded for expected_name in expected)
+        if not named and not ended.has(document, name, filter_value):
             return False
     return True
 

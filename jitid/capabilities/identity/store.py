@@ -435,6 +435,18 @@ class CredentialStore(Store):
         )
         return frozenset([name for (name,) in rows])
 
+    def ending_events(self, chosen: Filter, after: int) -> frozenset[int]:
+        """Return the numbers, above `after`, of the events that ended credentials of a selection."""
+        where, values, _ = chosen.conditions(self._now)
+        rows = self._db.execute(
+            f"""SELECT DISTINCT c.ended_event FROM credential c JOIN identity i ON i.id = c.identity
+                  JOIN term a ON a.id = i.agent LEFT JOIN identity p ON p.id = i.parent
+                  LEFT JOIN term pa ON pa.id = p.agent
+                 WHERE c.ended_event > :after_event AND {" AND ".join(where)}""",
+            {**values, "after_event": after},
+        )
+        return frozenset([seq for (seq,) in rows])
+
     def event_members(self, seq: int) -> tuple[list[str], list[str]]:
         """Return the ids of the credentials that an event issued, and of the credentials that it ended."""
         rows = self._db.execute(

@@ -139,7 +139,7 @@ def shown(address: str) -> str:
 
 
 def _shown_parameter(match: re.Match[str]) -> str:
-    # Imported here: every verb asks whether its ledger is an address, and few show one.
+    # Imported here: every verb checks whether its ledger is an address; few show one.
     from urllib.parse import unquote
 
     # libpq decodes the names of parameters, too.

@@ -52,6 +52,44 @@ def test_each_of_the_dead_can_be_named_from_the_log(world: World) -> None:
     assert (event["count"], event["reason"]) == (3, "leaked")
 
 
+@pytest.mark.parametrize(
+    "by", ["ids", "trees", "tasks", "agents", "delegators", "fingerprints", "task of another"]
+)
+def test_a_search_of_the_log_finds_each_end(world: World, by: str) -> None:
+    """By task, agent or delegator, with any selection in the request, but not the ends of others."""
+    root = world.issue(agent="planner", task="T1")
+    child = world.issue(parent=root.token, agent="coder", task=None, delegator=None)
+    other = world.issue(agent="tester", task="T2", delegator="user:bob")
+    values: dict[str, Any] = {
+        "ids": child.id,
+        "trees": root.id,
+        "tasks": "user:alice/T1",
+        "agents": "coder",
+        "delegators": "user:alice",
+        "fingerprints": fingerprint(root.token),
+    }
+    stated: dict[str, Any] = {by: (values[by],)} if by in values else {"ids": (other.id,)}
+    done = world.authority.perform(Revoke(selection=Selection(**stated), most=None))
+
+    def found(**chosen: Any) -> bool:
+        log = world.authority.perform(ReadLog(chosen=LogFilter(operation="revoke", **chosen), limit=None))
+        assert {event["seq"] for event in log} <= {done.event}
+        return bool(log)
+
+    expected = by in values
+    for chosen in (
+        {"task": "T1"},
+        {"task": "user:alice/T1"},
+        {"agent": "coder"},
+        {"delegator": "user:alice"},
+    ):
+        assert found(**chosen) == expected
+    for chosen in ({"task": "T2"}, {"task": "user:bob/T2"}, {"agent": "tester"}, {"delegator": "user:bob"}):
+        assert found(**chosen) != expected
+    assert not found(task="T1", after=done.event)
+    assert not found(task="T3")
+
+
 def test_an_empty_selection_is_a_usage_error(world: World) -> None:
     world.issue()
     with pytest.raises(UsageError):
