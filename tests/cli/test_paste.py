@@ -22,7 +22,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def pasted(shell: Shell, *arguments: str, text: bytes) -> tuple[int, str, bool]:
-    """Paste a text at the prompt of a command line; return the exit status, the shown text, and whether echo is on again."""
+    """Paste a text at the prompt; return the exit status, the shown text, and whether echo is on again."""
     # `held` stays open here: a terminal keeps its settings after its last process.
     terminal, held = pty.openpty()
     child = os.fork()

@@ -79,7 +79,7 @@ def log(
 
 
 class _Ended:
-    """The events that ended credentials of a task, an agent or a delegator: the request may have named something else."""
+    """The events that ended credentials of a task, an agent or a delegator that the request need not have named."""
 
     def __init__(self, snapshot: View, chosen: LogFilter) -> None:
         self._snapshot, self._chosen = snapshot, chosen
