@@ -224,6 +224,14 @@ _MEANT: Mapping[str, str] = {
     "users": "delegator",
     "agents": "agent",
     "tasks": "task",
+    "login": "access",
+    "grant": "access",
+    "metrics": "report",
+    "stats": "report",
+    "orphans": "sweep",
+    "cleanup": "sweep",
+    "examples": "example",
+    "policies": "policy",
 }
 """Words for verbs that other programs use -> the verb here."""
 

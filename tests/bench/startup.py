@@ -9,7 +9,7 @@ from tests.bench import ground, peers
 from tests.bench.ground import Ground
 from tests.bench.measure import Row, Series, at_most, duration, in_turns
 
-_AGAINST_OPENBAO = ("issue", "revoke", "list", "inspect")
+_AGAINST_OPENBAO = ("issue", "revoke", "list", "inspect", "status")
 
 
 def rows(place: Ground) -> Iterator[Row]:
@@ -37,6 +37,7 @@ def rows(place: Ground) -> Iterator[Row]:
                 "inspect": lambda: jitid(command("inspect", latest)),
                 "list": lambda: jitid(command("list", "--task", "INC-4821")),
                 "revoke": lambda: jitid(command("revoke", ids.pop(0))),
+                "status": lambda: jitid(command("status")),
             },
         )
     python = Series("`python -c pass`", found["python"], duration)
@@ -44,7 +45,7 @@ def rows(place: Ground) -> Iterator[Row]:
     for verb in _AGAINST_OPENBAO:
         label = "`jitid inspect ID`" if verb == "inspect" else f"`jitid {verb}`"
         yield Row(f"{label}, whole process", Series(verb, found[verb], duration), bao_create, at_most(1.0))
-    for flag, goal in (("version", 2.0), ("help", 8.0)):
+    for flag, goal in (("version", 2.0), ("help", 5.0)):
         yield Row(
             f"`jitid --{flag}`, whole process", Series(flag, found[flag], duration), python, at_most(goal)
         )
