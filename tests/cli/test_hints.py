@@ -93,6 +93,7 @@ def test_a_token_of_another_ledger_asks_for_that(held: Shell, words: tuple[str, 
         (("revoke", "L-4"), "jitid revoke --task L-4"),
         (("tree", "p.jwt"), "for the id of the token in that file: jitid inspect --field id p.jwt"),
         (("revoke", "a b\x1b"), "for ids: jitid list"),
+        (("inspect", "NOPE"), "to find it: jitid list"),
         (
             ("inspect", "no.jwt"),
             "an id is jid_ or jti_ and 26 characters of 0-9 and a-v; to list them: jitid list",

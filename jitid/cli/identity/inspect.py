@@ -67,6 +67,8 @@ def inspect(cli: Invocation, operation: Inspect) -> None:
         if named is not None:
             _show_named(cli, named)
             return
+        if not (subject.may_be_secret(word) or {*"./"} & {*word}):
+            raise subject.unknown(word)
     operation = operation.replace(**_chosen(operation))
     with hints.advised():
         inspection = authority.perform(operation)

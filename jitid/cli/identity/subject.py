@@ -59,7 +59,7 @@ def find(authority: Authority, word: str) -> NamedObject | None:
         UsageError: several objects have the name; or the errors of the authority.
 
     """
-    if _may_be_secret(word):
+    if may_be_secret(word):
         return None
     found = [named for named in (_task(authority, word), *_others(authority, word)) if named is not None]
     if len(found) > 1:
@@ -69,7 +69,7 @@ def find(authority: Authority, word: str) -> NamedObject | None:
     return found[0] if found else None
 
 
-def _may_be_secret(word: str) -> bool:
+def may_be_secret(word: str) -> bool:
     """Return whether a word may be a secret in place of a name: it must not be sent or looked up."""
     mixed = all(any(map(has, word)) for has in (str.isupper, str.islower, str.isdigit))
     return (
@@ -98,7 +98,8 @@ def _others(authority: Authority, word: str) -> Iterator[NamedObject]:
 def unknown(word: str) -> UsageError:
     """Return the error for a word that is neither an id nor a name."""
     return UsageError(
-        f"{quote(word)} is not an id, a task, an agent or a delegator", "to find it: jitid list"
+        f"{quote(word)} is not an id, a file, or the name of a task, an agent or a delegator",
+        "to find it: jitid list",
     )
 
 
