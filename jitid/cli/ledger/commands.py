@@ -59,6 +59,8 @@ class AuditLogCommand(Verb):
     form. --members adds the credentials that an event issued, ended or used. --follow shows the last ten events, or
     those after --after or --since, then new ones. It stops when it is interrupted, or after --limit events.
 
+    A filter by task, agent or delegator also finds each event that revoked such a credential by its id.
+
     With --at, --action or --resource it shows actions instead, as `jitid authorize` decided them. Each action
     has its agent, delegator and purpose.
     """
