@@ -58,8 +58,8 @@ def expired(tmp_path_factory: pytest.TempPathFactory) -> Shell:
         ("issue --parent-file opaque --agent below", 8, "jitid issue"),
         ("renew --token-file identity", 8, "jitid issue"),
         ("issue --task OVER --delegator alice", 4, "use a new name"),
-        ("task share OVER --with bob", 2, "jitid task list"),
-        ("task give OVER --to bob", 2, "jitid task list"),
+        ("task share OVER --with bob", 2, "jitid list --by task --state open"),
+        ("task give OVER --to bob", 2, "jitid list --by task --state open"),
     ],
 )
 @pytest.mark.parametrize("format_", ["table", "json"])

@@ -86,7 +86,7 @@ def test_what_was_copied_is_sealed(shell: Shell, tmp_path: Path) -> None:
     [
         ((), 2, "`--to` is missing"),
         (("--to", " "), 2, "is blank"),
-        (("--to", "ledger"), 2, "is there already"),
+        (("--to", "ledger"), 2, "source and copy are the same folder"),
         (("--to", "."), 2, "is not empty"),
         (("--to", "moved", "--remote", "https://authority.example"), 2, "only on the machine of the ledger"),
         (("--to", "mysql://host/db"), 2, "unknown kind of ledger"),

@@ -234,7 +234,7 @@ def test_a_megabyte_of_policy_is_checked_shown_and_asked(shell: Shell) -> None:
 
 
 CASES = {
-    b"[[case]\n": "no TOML",
+    b"[[case]\n": "invalid TOML",
     b"a = " + b"[" * 10_000: "nested too deeply",
     b"\xff\xfe": "not UTF-8",
     b"": "the file has no `[[case]]`",

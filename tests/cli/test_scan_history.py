@@ -91,7 +91,7 @@ def test_a_folder_within_a_repository_names_the_repository_once(shell: Shell) ->
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
+@pytest.mark.parametrize("form", ["json", "jsonl"])
 def test_a_document_says_that_the_history_was_not_searched(shell: Shell, form: str) -> None:
     removed(shell, shell.home / "repo", "T1")
     done = shell.run("scan", "repo", "--format", form)

@@ -296,7 +296,7 @@ def test_the_nearest_interval_is_none_farther_than_another(every: int) -> None:
     [
         (["--fxi"], "no option `--fxi`"),
         (["--rule"], "requires an argument"),
-        (["--max", "many"], "no whole number"),
+        (["--max", "many"], "not a whole number"),
         (["stray"], "stray"),
         (["--out", " "], "blank"),
         (["--help"], "does nothing"),

@@ -216,6 +216,7 @@ def test_a_narrow_terminal_gets_ids_times_and_hashes_whole(line: str, columns: i
     if not line.startswith("tree"):
         # A repair command is not split either.
         lines = [one for one in shown.split("\n") if not one.strip().startswith("repair: jitid")]
+        lines = [one for one in lines if not one.startswith("jitid: note: ")]
         assert not [one for one in lines if len(one) > columns and " " in one.strip()], shown
 
 

@@ -158,7 +158,7 @@ def test_what_aws_does_not_confirm_is_said_and_may_be_waited_for(user: User) -> 
 
 def test_a_canary_shows_that_sessions_end(user: User) -> None:
     user.good("issue", "--task", "INC-1", "--delegator", "alice")
-    told = user.good("sweep", "--canary", "--rule", "canary")
+    told = user.good("sweep", "--canary", "--rule", "canary", "-v")
     assert "cloud refused after" in told
     (session,) = user.denied()
     assert session in user.good("list", "--delegator", "system:jitid", "--field", "jti").split()

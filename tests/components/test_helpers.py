@@ -139,7 +139,7 @@ def test_whatever_else_git_calls_makes_nothing(shell: Shell, operation: str) -> 
     [
         ("protocol=http\nhost=git.example\n\n", "unencrypted"),
         ("protocol=https\n\n", "names no server"),
-        ("protocol=ssh\nhost=git.example\n\n", "no address"),
+        ("protocol=ssh\nhost=git.example\n\n", "is not an address with a host"),
         ("host\n\n", "without `=`"),
         # Git's input for `https://x%0bhost=git.example@evil.example`: it has decoded the user.
         ("protocol=https\nhost=evil.example\nusername=x\vhost=git.example\n\n", "a character"),
@@ -148,8 +148,8 @@ def test_whatever_else_git_calls_makes_nothing(shell: Shell, operation: str) -> 
         ("protocol=https\nhost=evil.example\nusername=x\rhost=git.example\n\n", "a character"),
         ("protocol=https\nhost=git.example/.evil.example\n\n", "an invalid host"),
         ("protocol=https\nhost=git.example#.evil.example\n\n", "an invalid host"),
-        ("protocol=https\nhost=evil.example@git.example\n\n", "no address"),
-        ("protocol=https\nhost=git.example\\.evil.example\n\n", "no address"),
+        ("protocol=https\nhost=evil.example@git.example\n\n", "is not an address with a host"),
+        ("protocol=https\nhost=git.example\\.evil.example\n\n", "is not an address with a host"),
     ],
 )
 def test_a_server_that_a_token_must_not_reach_gets_none(shell: Shell, said: str, why: str) -> None:

@@ -122,7 +122,7 @@ ARGUMENTS = {
     "adopt probe": ["x"],
     "adopt end": ["x", "--proof", "x"],
     "adopt suggest": ["x"],
-    "inspect": ["x"],
+    "inspect": ["jid_06egkie541sih0iro9m16qr02g"],
     "access grant": ["x"],
     "access rotate": [f"acc_{26 * '0'}"],
     "access revoke": ["x"],

@@ -44,10 +44,11 @@ _ENGINE = """\
         *) return 1 ;;
     esac
     here=($everywhere)
-    # Each spec begins with the names that it excludes. What was given further left is not offered again; what means
-    # something else here is among this verb's own.
+    # Each spec begins with the names that it excludes, or with an asterisk if it may be repeated. What was given
+    # further left is not offered again; what means something else here is among this verb's own.
     for name in $changed; do
         here=(${here:#\\((|* )$name(| *)\\)*})
+        here=(${here:#\\*$name=*})
     done
     here+=($own)
     for name in $given; do

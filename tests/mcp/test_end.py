@@ -194,8 +194,8 @@ def test_a_signal_while_an_identity_is_made_waits_until_it_is_known(shell: Shell
         (("--token-file", "own.jwt", "--most", "0"), 2, "--most must be a number from 1 to 1000"),
         (("--token-file", "own.jwt", "--most", "1001"), 2, "--most must be a number from 1 to 1000"),
         (("--token-file", "own.jwt", "--rate", "-1"), 2, "--rate must be a number from 1 to 1000"),
-        (("--token-file", "own.jwt", "--format", "csv"), 2, "--format means nothing here"),
-        (("--token-file", "own.jwt", "--field", "id"), 2, "--field means nothing here"),
+        (("--token-file", "own.jwt", "--format", "csv"), 2, "--format does not apply here"),
+        (("--token-file", "own.jwt", "--field", "id"), 2, "--field does not apply here"),
         ((), 2, "the agent's own token is required"),
     ],
 )

@@ -260,5 +260,5 @@ def test_whoever_is_disabled_is_served_no_more(served: Served) -> None:
     assert ask(served, "root", "DisableDelegator", person)[0] == 200
     for name, values in asked:
         status, found = ask(served, "sync", name, values)
-        assert (status, "has ended" in found["error"]["message"]) == (403, True)
+        assert (status, "is no longer valid" in found["error"]["message"]) == (403, True)
     assert issued(served, "sync")[0] == 403

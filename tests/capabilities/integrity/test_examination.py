@@ -89,7 +89,7 @@ def test_examining_commits_nothing(used: World) -> None:
         ),
         ("ALTER TABLE task ADD COLUMN more TEXT", "schema", "table task was changed"),
         ("PRAGMA application_id = 1", "schema", "not a ledger of jitid"),
-        ("DELETE FROM setting WHERE name = 'issuer'", "names", "lacks its setting issuer"),
+        ("DELETE FROM setting WHERE name = 'issuer'", "names", "lacks its issuer"),
         ("DELETE FROM clock_mark", "clock", "time mark"),
         ("UPDATE clock_mark SET marked_at = 'soon'", "clock", "time mark"),
         ("UPDATE signing_key SET retired_at = 1", "keys", "no active EdDSA signing key"),

@@ -37,7 +37,7 @@ TASKS = ["ZED", "INC:3/a@b+c", "INC:1/a@b+c", "INC:2/a@b+c"]
     [
         ("jitid ", VERBS),
         ("jitid re", ["renew", "report", "revoke", "retire"]),
-        ("jitid task ", ["give", "list", "share", "show"]),
+        ("jitid task ", ["give", "share"]),
         ("jitid --debug --format json audit ex", ["export"]),
         ("jitid nonsense ", []),
         ("jitid list --stat", ["--state"]),
@@ -53,8 +53,8 @@ TASKS = ["ZED", "INC:3/a@b+c", "INC:1/a@b+c", "INC:2/a@b+c"]
         ("jitid --format=j", ["json", "jsonl"]),
         ("jitid list --format j", ["json", "jsonl"]),
         ("jitid --format m", []),
-        ("jitid tree --format m", ["mermaid"]),
-        ("jitid list --field exp", ["expires_at"]),
+        ("jitid list --tree --format m", ["mermaid"]),
+        ("jitid list --field expires_", ["expires_at"]),
         ("jitid --field exp", []),
         ("jitid list --sort=-is", ["-issued_at"]),
         ("jitid delegator show us", ["user:alice@example.com"]),
@@ -119,7 +119,7 @@ def test_nothing_on_the_line_is_run(shell: Completing, filled: Shell) -> None:
 
 @pytest.mark.deep
 @pytest.mark.parametrize(
-    "line", ["jitid revoke ", "jitid revoke jid_", "jitid list --parent=", "jitid tree -q jid_0"]
+    "line", ["jitid revoke ", "jitid revoke jid_", "jitid list --parent=", "jitid inspect -q jid_0"]
 )
 def test_ids_the_newest_first(shell: Completing, filled: Shell, line: str) -> None:
     assert shell.candidates(line) == filled.good("list", "--field", "id").split()
