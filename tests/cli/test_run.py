@@ -147,7 +147,7 @@ def test_a_refused_renewal_leaves_the_old_token_until_it_expires(shell: Shell) -
         chmod 600 "$JITID_LEDGER/policy/no.cedar"
         until grep -q 'could not be renewed' said; do sleep 0.05; done
         jitid verify "$JITID_TOKEN_FILE" && echo still valid
-        until grep -q 'has expired' said; do sleep 0.05; done
+        until grep -q 'expired at' said; do sleep 0.05; done
         jitid verify "$JITID_TOKEN_FILE" 2> /dev/null || echo over
         exit 5
         """

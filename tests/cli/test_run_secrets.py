@@ -196,7 +196,7 @@ def test_each_is_renewed_before_it_expires(shell: Shell, shop: Shop) -> None:
 def test_one_that_cannot_be_renewed_is_said_and_the_command_goes_on(shell: Shell, shop: Shop) -> None:
     script = """
         printf down@mint > shop/mode
-        until grep -q renewed told; do sleep 0.05; done
+        until grep -q 'renewal failed' told; do sleep 0.05; done
         cat "$JITID_SECRET_KEY"
     """
     with (shell.home / "told").open("w") as told:
