@@ -417,7 +417,7 @@ complete -c jitid -n '__jitid_at "sweep"' -l skip -r -fka 'orphaned-task\\tskip 
 complete -c jitid -n '__jitid_at "sweep"' -l target -x -d 'Query only this target; repeatable'
 complete -c jitid -n '__jitid_at "sweep" --target-timeout' -l target-timeout -x -d 'Time limit for each target (default: 60s)'
 complete -c jitid -n '__jitid_at "sweep" --fail-on' -l fail-on -r -fka 'info\\tfail-on low\\tfail-on medium\\tfail-on high\\tfail-on critical\\tfail-on' -d 'Lowest severity that exits 10 (default: high)'
-complete -c jitid -n '__jitid_at "sweep" --since' -l since -x -d 'Only findings that began at TIME or later'
+complete -c jitid -n '__jitid_at "sweep" --since' -l since -x -d 'Only findings since TIME, or a duration ago'
 complete -c jitid -n '__jitid_at "sweep" --finding' -l finding -x -d 'Only the finding with this fingerprint'
 complete -c jitid -n '__jitid_at "sweep" --baseline' -l baseline -r -F -d 'Do not count the known findings in FILE'
 complete -c jitid -n '__jitid_at "sweep" --update-baseline' -l update-baseline -d 'Write the findings to the baseline'
@@ -433,7 +433,7 @@ complete -c jitid -n '__jitid_at "sweep" --format' -l format -r -fka 'table\\tfo
 complete -c jitid -n '__jitid_at "sweep"' -l field -r -fka 'state\\tfield severity\\tfield rule\\tfield subject\\tfield since\\tfield credentials\\tfield summary\\tfield remedy\\tfield event\\tfield ended_at\\tfield ended_credentials\\tfield sweep\\tfield proof\\tfield offline_until\\tfield fingerprint\\tfield evidence\\tfield' -d 'Print this field only; repeatable'
 
 # jitid report
-complete -c jitid -n '__jitid_at "report" --at' -l at -x -d 'Report a past time (default: now)'
+complete -c jitid -n '__jitid_at "report" --at' -l at -x -d 'Report on TIME, or a duration ago (now)'
 complete -c jitid -n '__jitid_at "report" --days' -l days -x -d 'Number of days in the trend (default: 30)'
 complete -c jitid -n '__jitid_at "report" --out -o' -l out -s o -r -F -d 'Write FILE atomically (0600; prometheus: 0644)'
 complete -c jitid -n '__jitid_at "report" --format' -l format -r -fka 'table\\tformat tsv\\tformat json\\tformat jsonl\\tformat csv\\tformat html\\tformat prometheus\\tformat' -d 'table, tsv, json, jsonl, csv'
@@ -962,7 +962,7 @@ complete -c jitid -n '__jitid_at "audit log" --trace' -l trace -x -d 'Filter by 
 complete -c jitid -n '__jitid_at "audit log" --since' -l since -x -d 'Start at TIME, or a duration ago'
 complete -c jitid -n '__jitid_at "audit log" --until' -l until -x -d 'End before TIME, or a duration ago'
 complete -c jitid -n '__jitid_at "audit log" --event' -l event -x -d 'Show only this event'
-complete -c jitid -n '__jitid_at "audit log" --at' -l at -x -d 'Show actions near TIME, not events'
+complete -c jitid -n '__jitid_at "audit log" --at' -l at -x -d 'Actions near TIME, or a duration ago'
 complete -c jitid -n '__jitid_at "audit log" --within' -l within -x -d 'Maximum distance from --at (default: 1m)'
 complete -c jitid -n '__jitid_at "audit log" --action' -l action -x -d 'Filter actions by name'
 complete -c jitid -n '__jitid_at "audit log" --resource' -l resource -x -d 'Filter actions by exact resource'

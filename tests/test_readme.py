@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import jitid
-from jitid.cli.verbs import all_verbs
+from jitid.cli.verbs import GROUPS, all_verbs
 from jitid.errors import ExitStatus
 from tests.cli.transcripts import answers, parse, placeholders_of_readable, readable
 from tests.readme import CHAPTERS, FLEET, TEXT, as_seen, blocks, chapter, rewrite, story
@@ -40,11 +40,32 @@ def test_every_verb_is_used_in_a_chapter(verb: str) -> None:
     used = "\n".join(
         line for block in blocks("console", text) for line in block.splitlines() if line[:2] in ("$ ", "> ")
     )
-    assert re.search(rf"\bjitid {verb}\b", used) or verb in _IN_TOPICS
+    if verb in _NAMED:
+        used = "\n".join([text, *map(_card, TOPICS_WITH_CARDS)])
+    assert re.search(rf"\bjitid {_GLOBAL}{verb}\b", used)
 
 
-_IN_TOPICS = ("help", "version", "whoami", "example")
-"""Verbs about jitid itself, which the README or its cards name."""
+_NAMED = ("help", "version", "whoami", "example")
+"""Verbs about jitid itself: a text or a card names them."""
+_GLOBAL = r"(?:--[a-z-]+ \S+ )?"
+TOPICS_WITH_CARDS = ("author", "operator", "responder", "fleet")
+
+
+def _card(topic: str) -> str:
+    return Path(jitid.__file__).parent.joinpath("cli", "topics", f"{topic}.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["README", *CHAPTERS, *TOPICS_WITH_CARDS])
+def test_no_text_names_a_verb_that_there_is_not(name: str) -> None:
+    text = TEXT if name == "README" else "\n".join([*map(chapter, {name} & {*CHAPTERS})])
+    text += "\n".join(map(_card, {name} & {*TOPICS_WITH_CARDS}))
+    named = re.findall(r"(?:`|^\$ |^ +)jitid((?: [a-z]+)+)", text, re.MULTILINE)
+    assert named
+    for words in map(str.split, named):
+        known = {"", *GROUPS} | set(all_verbs())
+        verb = max((" ".join(words[:end]) for end in range(4) if " ".join(words[:end]) in known), key=len)
+        following = words[len(verb.split()) :]
+        assert verb in all_verbs() or not following, words
 
 
 @pytest.mark.parametrize("name", [name for name in CHAPTERS if name != "benchmarks"])
@@ -57,10 +78,9 @@ def test_the_readme_links_each_chapter(name: str) -> None:
     assert f"](man/{name}.md)" in TEXT
 
 
-@pytest.mark.parametrize("topic", ["author", "operator", "responder", "fleet"])
+@pytest.mark.parametrize("topic", TOPICS_WITH_CARDS)
 def test_the_cards_are_those_of_the_help(topic: str) -> None:
-    card = Path(jitid.__file__).parent.joinpath("cli", "topics", f"{topic}.txt").read_text(encoding="utf-8")
-    assert f"```text\n{card}```" in TEXT
+    assert f"```text\n{_card(topic)}```" in TEXT
 
 
 def test_the_readme_is_short() -> None:

@@ -144,13 +144,12 @@ def open_for_preview(config: Config) -> Authority:
     return open_local_for_preview(config)
 
 
-def ledger_text(config: Config) -> str:
-    """Return the address of the remote authority, or the place of the ledger without passwords, for display."""
-    if config.remote is not None:
-        return config.remote
-    from jitid.authority.open_local import place_text
+def issuer(config: Config) -> str | None:
+    """Return the issuer of the ledger or the authority; None without a ledger. Raises the errors of both."""
+    from jitid.capabilities.inventory.status_operations import ShowStatus
 
-    return place_text(config.ledger)
+    authority = open_if_there(config)
+    return None if authority is None else authority.perform(ShowStatus()).issuer
 
 
 def sweep_limits(config: Config) -> Thresholds:

@@ -52,9 +52,7 @@ def check_backup(
             restore.verify_backup(ledger, unpacked)
     manifest = unpacked.manifest
     yield ok("backup", f"{len(manifest.files)} members match the manifest, which the ledger has signed")
-    yield ok(
-        "audit", f"the audit chain is intact: {manifest.events} events, and the ledger's rows match them"
-    )
+    yield ok("audit", f"the audit chain is intact: {manifest.events} events, and the ledger's rows agree")
     count = len(manifest.keys) or "no"
     keys = f"{count} private key{'s' * (count != 1)}"
     yield ok("content", f"ledger {manifest.ledger} at {format_time(manifest.at)}, with {keys}")

@@ -81,7 +81,8 @@ class Pager:
     def _start(self) -> None:
         import subprocess
 
-        environment = {"LESS": "FRX", "LV": "-c", **os.environ}
+        # In `less`, no shell and no other file: an account may be for jitid alone, as with a forced command of SSH.
+        environment = {"LESS": "FRX", "LV": "-c", **os.environ, "LESSSECURE": "1"}
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the user's own choice
                 self._words,

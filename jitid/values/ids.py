@@ -15,6 +15,9 @@ _LENGTH = 26  # 128 bits in groups of five, the last with two spare bits
 
 IDENTITY = "jid_"
 """The prefix of the id of an identity."""
+CREDENTIAL = "jti_"
+"""The prefix of the id of a credential."""
+PREFIXES = (IDENTITY, CREDENTIAL)
 
 _FIXED_BITS = (0xF << 76) | (0b11 << 62)
 _FREE_BITS = (1 << 80) - 1 ^ _FIXED_BITS

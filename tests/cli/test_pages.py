@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jitid.authority.open import ledger_text
+from jitid.authority.open import shown_place
 from jitid.config.effective import load
 from tests.real import Shell
 
@@ -55,4 +55,4 @@ def test_a_scan_without_a_ledger_names_only_the_host(shell: Shell) -> None:
     ],
 )
 def test_a_page_shows_no_password_of_a_ledger(flags: dict[str, str | None], shown: str) -> None:
-    assert ledger_text(load(flags=flags, environ={"HOME": "/nonexistent"})) == shown
+    assert shown_place(load(flags=flags, environ={"HOME": "/nonexistent"})) == shown

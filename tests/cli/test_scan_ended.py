@@ -56,19 +56,20 @@ def test_tokens_that_work_come_first(shell: Shell) -> None:
     assert [one["evidence"]["path"] for one in findings] == ["c-live", "a-signed", "b-opaque"]
 
 
-def test_an_expired_token_with_a_live_identity_is_marked_and_can_be_revoked(tmp_path: Path) -> None:
-    """A renewal makes a successor, so the identity stays live."""
+def test_an_ended_token_with_a_live_identity_is_still_to_be_revoked(tmp_path: Path) -> None:
+    """A renewal makes a successor, so the identity stays live, and its leak has a remedy. Then there is none."""
     shell = Shell(tmp_path)
     shell.good("-q", "issue", "--task", "T", "--delegator", "alice", "--out", "old")
     with World(shell.ledger, now=int(time.time()), overlap=0) as world:
         old = Secret.single((shell.home / "old").read_text().strip())
         new = world.authority.perform(Renew(request=RenewRequest(old))).credentials[0].secret.reveal()
     done = shell.run("scan", "old", "--format", "json")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 10, done.stderr
     (finding,) = json.loads(done.stdout)["findings"]
-    assert (finding["rule"], finding["severity"]) == ("secret-ended", "medium")
+    assert (finding["rule"], finding["severity"]) == ("secret-live", "critical")
     assert "no longer valid: superseded at 2" in finding["summary"]
     assert "; its identity is live" in finding["summary"]
     assert finding["remedy"].startswith("jitid revoke jti_")
     assert shell.run("scan", "old", "--revoke").returncode == 0
     assert shell.run("verify", stdin=new).returncode == 8
+    assert shell.good("scan", "old", "--field", "rule") == "secret-ended\n"

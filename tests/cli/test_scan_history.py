@@ -91,10 +91,10 @@ def test_a_folder_within_a_repository_names_the_repository_once(shell: Shell) ->
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("form", ["json", "jsonl"])
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
 def test_a_document_says_that_the_history_was_not_searched(shell: Shell, form: str) -> None:
     removed(shell, shell.home / "repo", "T1")
-    done = shell.run("scan", "repo", "--format", form)
+    done = shell.run("scan", "repo", "--format", form, "-v")
     assert "the history of a git repository was not searched" in done.stdout
     assert NOTE.strip(": ") not in shell.run("scan", "--git", "repo", "--format", form).stdout
 

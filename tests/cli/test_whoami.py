@@ -46,6 +46,7 @@ def test_beside_a_ledger_the_reader_of_the_key_has_all_roles(shell: Shell) -> No
     found = shown(shell)
     assert (found["caller"], found["delegator"], found["proof"]) == (ME, f"user:{ME}", "os-user")
     assert found["ledger"] == str(shell.ledger)
+    assert found["issuer"] == shell.good("config", "get", "issuer").strip()
     assert found["roles"] == ["all: this user can read the signing key"]
     assert found["confinement"] == "key-readable"
     assert [found[name] for name in ("agent", "task", "expires_at")] == [None] * 3
@@ -56,6 +57,7 @@ def test_beside_a_ledger_the_reader_of_the_key_has_all_roles(shell: Shell) -> No
         "proof",
         "roles",
         "ledger",
+        "issuer",
         "confinement",
         "reason",
     ]

@@ -29,7 +29,7 @@ from tests.readme import CHAPTERS
 
 FOLDER = Path(jitid.__file__).parent.parent / "man"
 
-DATE = "November 24, 2026"
+DATE = "December 1, 2026"
 """The date of all pages: a separate date for each page would change with every run."""
 
 HAND_WRITTEN = (

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tests.generate.man import DATE
 from tests.generate.roff import argument, display, entries, prose, spaced, title
 from tests.readme import CHAPTERS
-
-DATE = "December 1, 2026"
 
 _LINK = re.compile(r"!?\[([^\]]*)\]\(([^)]*)\)")
 _LEAD = re.compile(r"\*\*(.+?)\*\*[ \n]?", re.DOTALL)

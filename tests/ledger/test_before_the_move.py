@@ -1,8 +1,7 @@
 """Ledgers that the version before the code was moved wrote still open, verify and migrate.
 
 The fixture is in `tests/fixtures/before_the_move`; `tests/fixtures/make.py` documents how it was made. If you change
-the answer to a question on purpose, say how in `wire.ADDED`; never make the fixture again. The wording of texts for
-people may change.
+the answer to a question on purpose, say so in `tests/fixtures/reworded.py`; never make the fixture again.
 """
 
 from __future__ import annotations
@@ -10,11 +9,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from jitid.authority.wire import codec
 from jitid.capabilities.integrity import operations as integrity_operations
 from jitid.errors import InvalidCredentialError
 from jitid.ledger.sqlite import folder
@@ -22,6 +19,7 @@ from jitid.ledger.sqlite import schema as sqlite_schema
 from tests.builders import Database, World, modes
 from tests.fixtures import wire
 from tests.fixtures.before import LAST, Past, answers, read, seconds, unpack
+from tests.fixtures.reworded import OF_A_SERVICE, OF_THE_LOG, parsed, present, today, without_younger
 from tests.postgres import Postgres
 
 QUESTIONS = {" ".join(each["line"]): each for each in answers()}
@@ -71,22 +69,8 @@ def test_a_question_has_the_answer_that_it_had(asked: Past, line: str) -> None:
     question = QUESTIONS[line]
     done = asked.run(*question["line"])
     assert done.returncode == question["status"]
-    assert _facts(asked.shown(done.stdout)) == _facts(question["out"])
-    assert _facts(asked.shown(done.stderr)) == _facts(question["err"])
-
-
-def _facts(text: str) -> list[Any]:
-    """Return the lines of an answer without the wording for people; of messages only their kind."""
-    return [_fact(line) for line in text.splitlines()]
-
-
-def _fact(line: str) -> Any:
-    if line.startswith("jitid: "):
-        return line.split(": ")[:2]
-    try:
-        return wire.without_texts(json.loads(line))
-    except ValueError:
-        return line
+    assert without_younger(parsed(asked.shown(done.stdout))) == today(parsed(question["out"]))
+    assert parsed(asked.shown(done.stderr)) == today(parsed(question["err"]))
 
 
 def _live(world: World, home: Path) -> None:
@@ -147,12 +131,6 @@ def _restored(home: Path, server: Postgres, patch: pytest.MonkeyPatch) -> World:
     return _opened(path)
 
 
-_OF_THE_LOG = ("ReadLog", "FollowLog")
-"""Commands that print the audit log, which continues in the copy."""
-_OF_A_SERVICE = ("MakeStatusList",)
-"""Operations whose answer needs a configured address."""
-
-
 @pytest.mark.parametrize("kept", ["file", "database"])
 def test_what_was_asked_over_the_wire_is_answered_the_same(
     home: Path, kept: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -167,15 +145,11 @@ def test_what_was_asked_over_the_wire_is_answered_the_same(
     different = []
     with world:
         for each in said.exchanges:
-            if not each["reads"] or each["name"] in _OF_A_SERVICE:
+            if not each["reads"] or each["name"] in OF_A_SERVICE:
                 continue
-            if kept == "database" and each["name"] in _OF_THE_LOG:
+            if kept == "database" and each["name"] in OF_THE_LOG:
                 continue
-            operation = codec.decode_operation(each["name"], each["request"])
-            answer: Any = codec.encode_result(operation, world.authority.perform(operation))
-            if each["pieces"]:
-                answer = list(answer)
-            answer, before = wire.without_texts(answer), wire.without_texts(each["answer"])
+            answer, before = without_younger(present(world, each)), today(each["answer"])
             if wire.text(answer) != wire.text(before):
                 different.append((each["name"], [*wire.differences(answer, before)]))
     assert not different

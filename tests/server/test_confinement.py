@@ -16,7 +16,7 @@ import pytest
 
 from jitid.authority.remote import is_of_run
 from jitid.config import effective
-from tests.readme import blocks
+from tests.readme import TEXT, blocks
 from tests.real import command, need, need_root, reachable, surroundings
 from tests.serving import Served, serving
 
@@ -279,9 +279,13 @@ def test_a_socket_that_is_closed_says_to_whom_it_is_open(machine: Machine) -> No
 
 
 def test_the_verbs_of_the_readme_confine_an_agent(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """They run unchanged except for the test's users and folders."""
+    """The README's first screen leads to them, and they run unchanged except for the test's users and folders."""
     need_root()
     (block,) = blocks("bash")
+    title = "## Close the gap on one machine"
+    assert TEXT[: TEXT.index("](#close-the-gap-on-one-machine)")].count("\n") <= 24
+    assert title in TEXT[: TEXT.index(block)]
+    assert "\n## " not in TEXT[TEXT.index(title) : TEXT.index(block)]
     install, users, folder, serve, wait, run = block.splitlines()
     assert install == (
         "python3 -m venv /opt/jitid && /opt/jitid/bin/pip install --quiet '.[server]' && "

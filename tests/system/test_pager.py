@@ -104,6 +104,12 @@ def test_short_output_and_other_verbs_do_not(shell: Shell) -> None:
     assert issued.count('"token"') == 40
 
 
+def test_less_starts_no_shell(shell: Shell) -> None:
+    """An account may be for jitid alone."""
+    pager = "sh -c 'cat >/dev/null; echo secure=$LESSSECURE'"
+    assert "secure=1" in _at_terminal(shell, "list", pager=pager)
+
+
 def test_a_pager_that_ends_early_is_no_error(shell: Shell) -> None:
     shown = _at_terminal(shell, "list", pager="head -3")
     assert shown.count("\n") == 3

@@ -92,7 +92,7 @@ class _Ended:
         if name not in self._events:
             # Read once, and only for such an event: a follower of the log reads it again and again.
             store = CredentialStore(self._snapshot)
-            chosen = Filter(**{name: value})  # type: ignore[arg-type]
+            chosen = Filter()._replace(**{name: value})
             self._events[name] = store.ending_events(chosen, self._chosen.after)
         return document["seq"] in self._events[name]
 

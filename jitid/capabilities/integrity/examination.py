@@ -308,7 +308,8 @@ def _audit(subject: _Subject) -> Iterator[Check]:
         error.hint = error.hint or "compare with an export or a backup: jitid audit verify"
         raise
     yield ok(
-        "audit", f"the chain is intact: {number_of(verified.events, 'event')}, and the ledger's rows agree"
+        "audit",
+        f"the audit chain is intact: {number_of(verified.events, 'event')}, and the ledger's rows agree",
     )
     if verified.cut is not None:
         # This is not damage: the event of the head is in the file that was exported when the log was cut.

@@ -46,6 +46,7 @@ from jitid.values.field_types import (
     text,
     typed_as,
 )
+from jitid.values.ids import PREFIXES
 from jitid.values.record import Record
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Inspect(Operation["Inspection"]):
     def shown_view(self) -> Columns | None:
         """Return the fields of a credential; None if the line may name an object of another type."""
         subject = self.subject or "-"
-        is_credential = subject == "-" or subject.startswith(("jid_", "jti_"))
+        is_credential = subject == "-" or subject.startswith(PREFIXES)
         return self.view if is_credential and not (self.why or self.event or self.task) else None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from jitid.formats.cell import cell
+from jitid.model.task import written_task
 
 if TYPE_CHECKING:
     from jitid.model.credential import Credential
@@ -41,8 +42,11 @@ class Overview:
 
     @property
     def task(self) -> str | None:
-        """The task of all the credentials; None if they have several."""
-        return next(iter(self._tasks))[1] if len(self._tasks) == 1 else None
+        """The task of all the credentials as OWNER/NAME; None if they have several.
+
+        The name alone would not do: another delegator may have opened a task of that name.
+        """
+        return written_task(*next(iter(self._tasks))) if len(self._tasks) == 1 else None
 
     def text(self, *, colour: bool) -> Iterator[str]:
         """Yield the summary: for each kind of name the ten most frequent names, and the sum of the others."""

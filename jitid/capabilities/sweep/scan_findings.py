@@ -25,8 +25,8 @@ RULES = (
         "secret-live",
         Severity.CRITICAL,
         ("NHI2:2025",),
-        "Valid jitid secrets",
-        "a secret of a valid credential, or of an ended credential that its target may still accept",
+        "jitid secrets of live credentials or identities",
+        "a secret of a valid credential, or of an ended one with a live identity, or that its target may accept",
         "a secret that no longer works: see `secret-ended` and `secret-dead`",
         "each place of each string that the ledger knows",
     ),
@@ -71,8 +71,8 @@ RULES = (
         Severity.MEDIUM,
         ("NHI2:2025",),
         "jitid secrets that are no longer valid, but not yet refused everywhere",
-        "a secret of an ended credential with a live identity or descendant, or that offline verifiers may accept",
-        "a valid secret: see `secret-live`; a secret that is refused everywhere: see `secret-dead`",
+        "a secret of an ended credential and identity that offline verifiers may still accept",
+        "one of a live credential or identity: see `secret-live`; one refused everywhere: see `secret-dead`",
         "each place of each string that the ledger knows",
     ),
     RuleInfo(
@@ -219,7 +219,11 @@ def _state(match: Match, now: int) -> tuple[str, str]:
         facts.append(f"its identity and {below} below it are live" if below else "its identity is live")
     if honoured_until is not None:
         facts.append(f"{honoured_by} may accept it until {format_time(honoured_until)}")
-    rule = "secret-live" if match.at_target else "secret-ended" if len(facts) > 1 else "secret-dead"
+    if match.endable or match.at_target:
+        # Whoever had the secret may have delegated from it: there is something to revoke.
+        rule = "secret-live"
+    else:
+        rule = "secret-dead" if honoured_until is None else "secret-ended"
     return rule, "; ".join(facts)
 
 

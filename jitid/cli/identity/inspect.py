@@ -29,6 +29,7 @@ from jitid.model.credential import (
 )
 from jitid.model.delegation import act_claim, actors_of
 from jitid.system import output
+from jitid.values.ids import PREFIXES
 from jitid.values.text import safe
 from jitid.values.times import optional_time
 
@@ -62,12 +63,12 @@ def inspect(cli: Invocation, operation: Inspect) -> None:
         return
     authority = open_authority(cli.config())
     word = operation.subject or "-"
-    if not (word == "-" or word.startswith(_IDS) or os.path.lexists(word)):
+    if not (word == "-" or word.startswith(PREFIXES) or os.path.lexists(word)):
         named = subject.find(authority, word)
         if named is not None:
             _show_named(cli, named)
             return
-        if not (subject.may_be_secret(word) or {*"./"} & {*word}):
+        if subject.may_look_up(word) and not {*"./"} & {*word}:
             raise subject.unknown(word)
     operation = operation.replace(**_chosen(operation))
     with hints.advised():
@@ -80,12 +81,9 @@ def inspect(cli: Invocation, operation: Inspect) -> None:
     cli.show_row(operation.view, row, empty=(None, "", []))
 
 
-_IDS = ("jid_", "jti_")
-
-
 def _chosen(operation: Inspect) -> dict[str, Any]:
     """Return the id or the token that the line names, by the name of the field."""
-    if operation.subject is not None and operation.subject.startswith(_IDS):
+    if operation.subject is not None and operation.subject.startswith(PREFIXES):
         return {"id": operation.subject}
     return {"token": hints.subject(operation.subject)}
 

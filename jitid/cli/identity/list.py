@@ -18,6 +18,7 @@ from jitid.model.types import TASK
 from jitid.system import output
 from jitid.system.processes import orphans
 from jitid.values.field_types import ID
+from jitid.values.ids import PREFIXES
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _credentials(cli: Invocation, args: commands.ListCommand) -> None:
 
 def _with_word(cli: Invocation, chosen: Filter, word: str) -> Filter:
     """Return the filter with the condition for an id, or for the task, agent or delegator of a name."""
-    if word.startswith(("jid_", "jti_")):
+    if word.startswith(PREFIXES):
         return chosen._replace(id=ID.parse(word, "`ID`"))
     found = subject.find(open_authority(cli.config()), word)
     if found is None:
@@ -128,7 +129,7 @@ def _tree(cli: Invocation, args: commands.ListCommand) -> None:
             "pass the id of an identity or a credential, or --task NAME; see: jitid list",
         )
     ids, task = args.ids, args.task
-    if task is None and len(ids) == 1 and not ids[0].startswith(("jid_", "jti_")):
+    if task is None and len(ids) == 1 and not ids[0].startswith(PREFIXES):
         named = subject.find(open_authority(cli.config()), ids[0])
         if named is not None and named.task is not None:
             ids, task = (), named.name

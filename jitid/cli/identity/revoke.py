@@ -17,7 +17,7 @@ from jitid.cli.progress import Waiting, performed
 from jitid.errors import InvalidCredentialError, JitidError, NotFoundError, UsageError
 from jitid.model.ledger_rows import Radius, Selection
 from jitid.system import output
-from jitid.values.ids import parse_id
+from jitid.values.ids import PREFIXES, parse_id
 from jitid.values.text import quote
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def retire(cli: Invocation, operation: Retire) -> None:
         retired = performed(cli, authority, operation, "retiring the task")
     except NotFoundError as error:
         named = named_in_ledger(cli, operation.task)
-        if operation.task.startswith(("jid_", "jti_")):
+        if operation.task.startswith(PREFIXES):
             error.hint = cli.command(f"jitid revoke {operation.task}")
         elif named is not None:
             error.message = f"{_not_a('a task', named)}; nothing was changed"

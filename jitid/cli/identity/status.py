@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from jitid.authority.open import open_authority, open_if_there, shown_place
+from jitid.authority.open import issuer, open_authority, open_if_there, shown_place
 from jitid.capabilities.inventory.status_operations import ATTENTION, LedgerStatus, ShowStatus
 from jitid.capabilities.sweep import last_sweep
 from jitid.cli.invocation import Invocation
@@ -137,6 +138,9 @@ def whoami(cli: Invocation) -> None:
         from jitid.authority.open_local import caller
 
         row |= {"caller": caller(), "delegator": f"user:{caller()}", "proof": "os-user"}
+        # Another user cannot read the ledger.
+        with suppress(JitidError):
+            row["issuer"] = issuer(config)
     else:
         from jitid.authority.remote import open_remote
 

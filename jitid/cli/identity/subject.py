@@ -10,10 +10,10 @@ from jitid.capabilities.identity.filter_store import Filter
 from jitid.capabilities.inventory.operations import ListCredentials, ShowTask, TaskRow
 from jitid.errors import NotFoundError, RefusedError, UsageError
 from jitid.model.types import TASK
-from jitid.redaction.token_format import masked, name_holds_token
+from jitid.redaction.token_format import name_holds_token
 from jitid.values.field_types import AGENT, DELEGATOR
 from jitid.values.record import Record
-from jitid.values.text import quote, token_warning
+from jitid.values.text import may_be_secret, quote
 
 if TYPE_CHECKING:
     from jitid.operation.base import Authority
@@ -59,7 +59,7 @@ def find(authority: Authority, word: str) -> NamedObject | None:
         UsageError: several objects have the name; or the errors of the authority.
 
     """
-    if may_be_secret(word):
+    if not may_look_up(word):
         return None
     found = [named for named in (_task(authority, word), *_others(authority, word)) if named is not None]
     if len(found) > 1:
@@ -69,15 +69,10 @@ def find(authority: Authority, word: str) -> NamedObject | None:
     return found[0] if found else None
 
 
-def may_be_secret(word: str) -> bool:
-    """Return whether a word may be a secret in place of a name: it must not be sent or looked up."""
+def may_look_up(word: str) -> bool:
+    """Return whether a word can be sent to an authority as a name; another word may be a secret."""
     mixed = all(any(map(has, word)) for has in (str.isupper, str.islower, str.isdigit))
-    return (
-        name_holds_token(word)
-        or bool(token_warning(word))
-        or masked(word, wide=True) != word
-        or (len(word) >= _LONGEST_MIXED and mixed)
-    )
+    return not (may_be_secret(word) or name_holds_token(word) or (len(word) >= _LONGEST_MIXED and mixed))
 
 
 _LONGEST_MIXED = 32

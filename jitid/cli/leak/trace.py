@@ -115,12 +115,11 @@ def check_subject(cli: Invocation, path: str) -> None:
         check_text_file(path)
     except UsageError as error:
         from jitid.cli.identity.revoke import command_for, kind_sentence, named_in_ledger
-        from jitid.values.text import may_be_secret
 
         named = None
         # Several objects may have the name. A part of a secret must not be looked up: the authority may be remote.
         with suppress(UsageError):
-            named = None if may_be_secret(path) else named_in_ledger(cli, path)
+            named = named_in_ledger(cli, path)
         if named is not None:
             listing = cli.command(f"jitid list --{named.kind.value} {named.name}")
             error.message = f"there is no such file, and {kind_sentence(named)}"

@@ -88,7 +88,7 @@ class AuditLogCommand(Verb):
     since: int | None = opt(TIME, "--since", help="Start at TIME, or a duration ago.")
     until: int | None = opt(TIME, "--until", help="End before TIME, or a duration ago.")
     event: int | None = opt(EVENT, "--event", help="Show only this event.")
-    at: int | None = opt(TIME, "--at", help="Show actions near TIME, not events.")
+    at: int | None = opt(TIME, "--at", help="Actions near TIME, or a duration ago.")
     within: int | None = opt(DURATION, "--within", help="Maximum distance from --at (default: 1m).")
     action: str | None = opt(TEXT, "--action", help="Filter actions by name.", metavar="ACTION")
     resource: str | None = opt(TEXT, "--resource", help="Filter actions by exact resource.")

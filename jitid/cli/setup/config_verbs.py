@@ -40,20 +40,13 @@ def get(cli: Invocation, args: commands.ConfigGetCommand) -> None:
     if setting is None and key not in SETTINGS and not key.startswith(tuple(WORD_TABLES)):
         raise UsageError(f"unknown setting {quote(key)}", nearest(key, tuple(SETTINGS)))
     if setting is not None and setting.value is None and key == "issuer":
-        setting = setting._replace(value=_issuer(cli.config()), origin="ledger")
+        from jitid.authority.open import issuer
+
+        setting = setting._replace(value=issuer(cli.config()), origin="ledger")
     if setting is None or setting.value is None:
         raise NotFoundError(f"{quote(key, 200)} is not set", f"to set it: jitid config set {safe(key)} VALUE")
     values = setting.value if isinstance(setting.value, tuple) else (setting.value,)
     cli.show_record(args.view, setting, "".join(safe(str(item)) + "\n" for item in values))
-
-
-def _issuer(config: Config) -> str | None:
-    """Return the issuer of the ledger or the authority; None without a ledger. Raises the errors of both."""
-    from jitid.authority.open import open_if_there
-    from jitid.capabilities.inventory.status_operations import ShowStatus
-
-    authority = open_if_there(config)
-    return None if authority is None else authority.perform(ShowStatus()).issuer
 
 
 def set_(cli: Invocation, args: commands.ConfigSetCommand) -> None:

@@ -70,7 +70,7 @@ class SweepCommand(Verb):
         help="Lowest severity that exits 10 (default: high).",
         absent="high",
     )
-    since: int | None = opt(TIME, "--since", help="Only findings that began at TIME or later.")
+    since: int | None = opt(TIME, "--since", help="Only findings since TIME, or a duration ago.")
     finding: str | None = opt(FINGERPRINT, "--finding", help="Only the finding with this fingerprint.")
     baseline: str | None = opt(FILE, "--baseline", help="Do not count the known findings in FILE.")
     update_baseline: bool = flag("--update-baseline", help="Write the findings to the baseline.")
@@ -101,7 +101,7 @@ class ReportCommand(Verb):
     view = Columns("jitid.report/1", " ".join(Totals._fields), single=True)
     formats = ("html", "prometheus")
 
-    at: int | None = opt(TIME, "--at", help="Report a past time (default: now).")
+    at: int | None = opt(TIME, "--at", help="Report on TIME, or a duration ago (now).")
     days: int | None = opt(COUNT, "--days", help="Number of days in the trend (default: 30).")
     out: str | None = opt(FILE, "--out", "-o", help="Write FILE atomically (0600; prometheus: 0644).")
 

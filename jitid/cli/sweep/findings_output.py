@@ -177,11 +177,11 @@ class _UntilError:
 
 def page_origin(cli: Invocation, *, with_ledger: bool = True) -> PageOrigin:
     """Return the place where a page is made: this machine, and the ledger that this line uses."""
-    from jitid.authority.open import ledger_text
+    from jitid.authority.open import shown_place
     from jitid.formats.page import PageOrigin
     from jitid.system.processes import host_name
 
-    return PageOrigin(host_name(), ledger_text(cli.config()) if with_ledger else "")
+    return PageOrigin(host_name(), shown_place(cli.config()) if with_ledger else "")
 
 
 def remedy_of(cli: Invocation) -> Callable[[Finding], str | None]:

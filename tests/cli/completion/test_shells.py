@@ -54,7 +54,7 @@ TASKS = ["ZED", "INC:3/a@b+c", "INC:1/a@b+c", "INC:2/a@b+c"]
         ("jitid list --format j", ["json", "jsonl"]),
         ("jitid --format m", []),
         ("jitid list --tree --format m", ["mermaid"]),
-        ("jitid list --field expires_", ["expires_at"]),
+        ("jitid list --field exp", ["expires_at"]),
         ("jitid --field exp", []),
         ("jitid list --sort=-is", ["-issued_at"]),
         ("jitid delegator show us", ["user:alice@example.com"]),
