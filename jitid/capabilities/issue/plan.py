@@ -429,11 +429,9 @@ def _delegator(
     """Return the delegator and how that was proved. With a parent, only the parent's root delegator may be stated."""
     if above is not None:
         root = above.credential.delegator
-        stated = request.proved_delegator or request.delegator
-        if stated is not None and (
-            request.proved_delegator is not None
-            or stated not in (root, *DirectoryStore(snapshot).names_of(root))
-        ):
+        named = request.delegator
+        is_root = named in (None, root) or named in DirectoryStore(snapshot).names_of(root)
+        if request.proved_delegator is not None or not is_root:
             raise UsageError(
                 f"the parent's delegator is {label(root)}: with a parent no other one can be stated",
                 "omit the delegator, or omit the parent",
