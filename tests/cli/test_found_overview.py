@@ -62,7 +62,7 @@ def test_many_credentials_are_summarised_at_a_terminal(verb: tuple[str, ...], sh
 
 @pytest.mark.parametrize("verb", [("trace",), ("leak", "add")])
 def test_credentials_of_one_task_are_revoked_by_the_task(verb: tuple[str, ...], shell: Shell) -> None:
-    """Also where another delegator has opened a task of that name, which stays as it is."""
+    """Also where another delegator has opened a task of that name, which stays live."""
     shell.good("issue", "--task", "ONE", "--delegator", "mallory")
     shown = Terminal(shell, *verb, "one.log", more=PLAIN).end()[1]
     (command,) = re.findall("^to revoke all of the task: jitid (.*)$", shown, re.MULTILINE)

@@ -48,7 +48,7 @@ def test_a_page_is_shown_in_eighty_columns_without_a_warning(page: str, viewer: 
     assert (done.stderr, done.returncode) == ("", 0)
     lines = re.sub(r".\x08", "", done.stdout).splitlines()
     assert len(lines) > 20
-    # A chapter shows commands and their output as they are; a reader copies them in one piece.
+    # A chapter shows commands and their output unchanged; a reader copies them in one piece.
     chapter = displays(read(page)) if page in CHAPTER_PAGES else []
     # Tabs become blanks; quotes and the ellipsis have escapes in roff.
     as_they_are = {re.sub(r"\W|u2026", "", line) for text in chapter for line in text.splitlines()}

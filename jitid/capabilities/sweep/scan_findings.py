@@ -26,7 +26,7 @@ RULES = (
         Severity.CRITICAL,
         ("NHI2:2025",),
         "jitid secrets of live credentials or identities",
-        "a secret of a valid credential, or of an ended one with a live identity, or that its target may accept",
+        "a secret of a valid credential, of one with a live identity, or that its target may accept",
         "a secret that no longer works: see `secret-ended` and `secret-dead`",
         "each place of each string that the ledger knows",
     ),
@@ -220,7 +220,7 @@ def _state(match: Match, now: int) -> tuple[str, str]:
     if honoured_until is not None:
         facts.append(f"{honoured_by} may accept it until {format_time(honoured_until)}")
     if match.endable or match.at_target:
-        # Whoever had the secret may have delegated from it: there is something to revoke.
+        # A holder of the secret may have delegated from it: there is something to revoke.
         rule = "secret-live"
     else:
         rule = "secret-dead" if honoured_until is None else "secret-ended"

@@ -53,9 +53,9 @@ def test_the_root_s_names_change_nothing(
     assert rights(named) == rights(plain)
     below = world.issue(agent="sub", task=None, parent=parent.token, delegator=stated)
     deeper = world.issue(agent="sub", task=None, parent=below.token, delegator=stated)
-    assert (row(world, deeper).delegator, row(world, deeper).proof) == (
+    assert (row(world, deeper).delegator, row(world, deeper).delegator_proof) == (
         "user:alice",
-        row(world, parent).proof,
+        row(world, parent).delegator_proof,
     )
 
 
