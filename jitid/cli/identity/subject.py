@@ -13,7 +13,7 @@ from jitid.model.types import TASK
 from jitid.redaction.token_format import name_holds_token
 from jitid.values.field_types import AGENT, DELEGATOR
 from jitid.values.record import Record
-from jitid.values.text import may_be_secret, quote
+from jitid.values.text import may_be_secret, quote, refuse_mark
 
 if TYPE_CHECKING:
     from jitid.operation.base import Authority
@@ -56,9 +56,10 @@ def find(authority: Authority, word: str) -> NamedObject | None:
     objects have is never taken for one of them.
 
     Raises:
-        UsageError: several objects have the name; or the errors of the authority.
+        UsageError: several objects have the name, or the word has a byte order mark; or the errors of the authority.
 
     """
+    refuse_mark(word, "the name")
     if not may_look_up(word):
         return None
     found = [named for named in (_task(authority, word), *_others(authority, word)) if named is not None]
