@@ -370,7 +370,7 @@ complete -c jitid -n '__jitid_at "list" --task -t' -l task -s t -r -fka '(__jiti
 complete -c jitid -n '__jitid_at "list" --delegator -d' -l delegator -s d -r -fka '(__jitid_ask delegators)' -d 'Only this root delegator, or from agent:NAME'
 complete -c jitid -n '__jitid_at "list" --agent -a' -l agent -s a -r -fka '(__jitid_ask agents)' -d 'Only this agent'
 complete -c jitid -n '__jitid_at "list" --kind -k' -l kind -s k -r -fka 'jwt\\tkind opaque\\tkind jwt-svid\\tkind x509-svid\\tkind ssh-cert\\tkind aws-sts\\tkind postgres-role\\tkind openbao-lease\\tkind exec\\tkind adopted\\tkind' -d 'Only this kind'
-complete -c jitid -n '__jitid_at "list" --state' -l state -r -fka 'pending\\tstate active\\tstate expired\\tstate revoked\\tstate retired\\tstate superseded\\tstate open\\tstate overdue\\tstate ended\\tstate' -d 'Only this state (see `jitid help list`)'
+complete -c jitid -n '__jitid_at "list" --state' -l state -r -fka 'pending\\tstate active\\tstate expired\\tstate revoked\\tstate retired\\tstate superseded\\tstate open\\tstate overdue\\tstate ended\\tstate' -d 'Such as active, expired or revoked; of tasks: open'
 complete -c jitid -n '__jitid_at "list" --live' -l live -d 'Only live credentials'
 complete -c jitid -n '__jitid_at "list" --unsettled' -l unsettled -d 'Only ended ones not yet confirmed by their target'
 complete -c jitid -n '__jitid_at "list" --sensitivity' -l sensitivity -r -fka 'low\\tsensitivity moderate\\tsensitivity high\\tsensitivity critical\\tsensitivity' -d 'Only this sensitivity'
@@ -1060,7 +1060,7 @@ complete -c jitid -n '__jitid_at "helper ssh" --parent-file' -l parent-file -r -
 # jitid mcp
 complete -c jitid -n '__jitid_at "mcp" --token-file' -l token-file -r -F -d 'File with the agent\'s own token, read at each call'
 complete -c jitid -n '__jitid_at "mcp" --most' -l most -x -d 'Maximum number of identities at a time (default 100)'
-complete -c jitid -n '__jitid_at "mcp" --rate' -l rate -x -d 'Maximum ledger writes a second (default 5); bursts of 10 N'
+complete -c jitid -n '__jitid_at "mcp" --rate' -l rate -x -d 'Ledger writes a second (default 5); 10 times as many at once'
 complete -c jitid -n '__jitid_at "mcp" --keep' -l keep -d 'Do not revoke identities at the end'
 complete -c jitid -n '__jitid_at "mcp" --format' -l format -r -fka 'json\\tformat' -d 'table, tsv, json, jsonl, csv'
 

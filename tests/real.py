@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -135,6 +136,16 @@ def tmpfs(folder: Path, options: str) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+def unfolded(shown: str) -> str:
+    """Return the output at a terminal with each message of jitid on one line: it ends lines between words."""
+    return re.sub(
+        r"^jitid: [^\r\n]*(?:\r?\n  \S[^\r\n]*)+",
+        lambda message: re.sub(r"\r?\n  ", " ", message[0]),
+        shown,
+        flags=re.MULTILINE,
+    )
 
 
 def surroundings(home: Path, **more: str) -> dict[str, str]:

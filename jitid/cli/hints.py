@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from shlex import quote as shell_word
 from typing import TYPE_CHECKING
 
 from jitid.errors import InvalidCredentialError, JitidError, UsageError
-from jitid.redaction.token_format import name_holds_token
 from jitid.system import read_input
 from jitid.values.record import Record
-from jitid.values.text import quote, safe, token_warning
+from jitid.values.text import may_be_secret, quote, safe, token_warning
 
 if TYPE_CHECKING:
     from jitid.capabilities.issue.issue_result import Issued
@@ -52,7 +52,10 @@ def _meant_for(text: str) -> str:
     from jitid.crypto import jws
 
     try:
-        claim = jws.parse_any(text).claims.get("aud")
+        parsed = jws.parse_any(text)
+        if parsed.typ == jws.IDENTITY:
+            return "an identity token is for jitid alone; for a service: jitid issue --audience URL"
+        claim = parsed.claims.get("aud")
     except JitidError:
         # An opaque token contains no audience, and the ledger reveals it to no other verifier.
         return "name the audience that it is for: --audience URL"
@@ -61,7 +64,9 @@ def _meant_for(text: str) -> str:
     ]
     quoted = " and ".join(quote(audience) for audience in audiences[:_MOST_AUDIENCES])
     more = f" and {len(audiences) - _MOST_AUDIENCES} more" if len(audiences) > _MOST_AUDIENCES else ""
-    return f"it is for {quoted}{more}: that verifier uses --audience URL"
+    if len(audiences) == 1 and safe(audiences[0]) == audiences[0]:
+        return f"to verify it for that service: --audience {shell_word(audiences[0])}"
+    return f"it is for {quoted}{more}: select one by --audience URL"
 
 
 def hint_for_word(text: str, *, token_files: bool) -> str:
@@ -74,13 +79,9 @@ def hint_for_word(text: str, *, token_files: bool) -> str:
 
 def _instead(text: str, *, token_files: bool) -> str:
     if safe(text) == text and len(text) <= _LONGEST_FILE and os.path.isfile(text):
-        from shlex import quote as word
-
         if token_files:
-            return f"for the token in that file: --token-file {word(text)}"
-        return f"for the id of the token in that file: jitid inspect --field id {word(text)}"
-    if (task := _task(text)) is not None:
-        return f"for everything on a task: --task {task}; for ids: jitid list"
+            return f"for the token in that file: --token-file {shell_word(text)}"
+        return f"for the id of the token in that file: jitid inspect --field id {shell_word(text)}"
     return "for ids: jitid list"
 
 
@@ -108,7 +109,7 @@ def _task(text: str) -> str | None:
     from jitid.model.task import check_task
 
     try:
-        return None if name_holds_token(text) or token_warning(text) else check_task(text)
+        return None if may_be_secret(text) else check_task(text)
     except JitidError:
         return None
 

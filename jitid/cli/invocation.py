@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 
 _PIPE = " | "
+_WITHOUT_LEDGER = (
+    "help",
+    "version",
+    "completion",
+    "example",
+    "access grant",
+    "approve grant",
+    "approve deny",
+)
+"""Words of verbs that read no ledger, or that another person uses."""
 
 
 class GivenOption:
@@ -80,11 +90,19 @@ class Invocation:
 
             self._config = load(file=self.config_file, profile=self.profile, flags=self._flags())
             self._config.credential_fd = self._descriptor()
+            if self.credential_file is not None and self._config.remote is None:
+                raise UsageError("--credential-file requires a remote", "add --remote URL, or omit it")
             self._config.warn = self.warn
             for warning in self._config.warnings:
                 self.warn(warning)
             self.bind_time()
         return self._config
+
+    def config_with(self, settings: Mapping[str, str]) -> Config:
+        """Return the configuration with other values of settings. Raises ConfigurationError."""
+        from jitid.config.effective import load
+
+        return load(file=self.config_file, profile=self.profile, flags={**self._flags(), **settings})
 
     def bind_time(self) -> None:
         """Bound all waiting of the command, from now on, by the timeout if one is stated.
@@ -152,7 +170,8 @@ class Invocation:
             )
         if self.field:
             raise UsageError(
-                "--field and --format exclude each other", "--field prints values alone, one line a row"
+                "--field and --format (or --json) exclude each other",
+                "omit one of them: --field prints values alone",
             )
         name, self.format = self.format, None
         return name
@@ -172,13 +191,14 @@ class Invocation:
         self.format_name()
         if self.field and self.format is not None:
             raise UsageError(
-                "--field and --format exclude each other", "--field prints values alone, one line a row"
+                "--field and --format (or --json) exclude each other",
+                "omit one of them: --field prints values alone",
             )
         for name in self.field:
             if name not in fields:
-                from jitid.formats.display import no_such_field
+                from jitid.formats.display import check_field
 
-                raise no_such_field(name, fields)
+                check_field(name, fields)
 
     def expect_own_form(self, *forms: str) -> str | None:
         """Return the form that `--format` requests of a verb with `forms` and no others; None without the flag.
@@ -285,6 +305,11 @@ class Invocation:
                 return _PIPE.join(self.command(part, for_another=for_another) for part in (first, second))
             index = text.find(_PIPE, index + 1)
         verb = text.removeprefix("jitid ")
+        words = self._selection(for_another=for_another)
+        return text if verb == text or not words else f"jitid {words} {verb}"
+
+    def _selection(self, *, for_another: bool = False) -> str:
+        """Return the flags of this line that select a ledger, as in a shell."""
         flags = {
             "--config": self.config_file,
             "--profile": self.profile,
@@ -292,17 +317,36 @@ class Invocation:
             "--remote": self.remote,
             "--credential-file": None if for_another else self.credential_file,
         }
-        if verb == text or not any(flags.values()):
-            return text
+        if not any(flags.values()):
+            return ""
         from shlex import quote
 
-        words = [f"{name} {quote(value)}" for name, value in flags.items() if value]
-        return " ".join(("jitid", *words, verb))
+        return " ".join(f"{name} {quote(value)}" for name, value in flags.items() if value)
+
+    def selecting(self, text: str) -> str:
+        """Return a hint or a note whose commands of jitid have the flags that select this line's ledger.
+
+        Without them a copy of a command would act on another ledger. Commands for another person, commands that have
+        the flags, and commands that read no ledger stay unchanged.
+        """
+        words = self._selection()
+        if not words:
+            return text
+        import re
+
+        from jitid.cli.verbs import FIRST_WORDS
+
+        def with_flags(found: re.Match[str]) -> str:
+            verb = found[1]
+            known = verb.partition(" ")[0] in FIRST_WORDS and not verb.startswith(_WITHOUT_LEDGER)
+            return f"jitid {words} {verb}" if known else found[0]
+
+        return re.sub(r"(?<![\w`/.-])jitid ([a-z]+(?: [a-z]+)?)(?![a-z ]* --help)", with_flags, text)
 
     def note(self, text: str) -> None:
         """Print a note on standard error, unless `--quiet`."""
         if not self.quiet:
-            output.print_message(f"jitid: note: {safe(text)}")
+            output.print_message(f"jitid: note: {safe(self.selecting(text))}")
 
     def note_more(self, shown: int, limit: int, advice: str = "for more: --limit N") -> None:
         """Note that there may be more rows if as many are shown as the limit permits.
@@ -314,7 +358,7 @@ class Invocation:
 
     def warn(self, text: str) -> None:
         """Print a warning about a possible mistake on standard error, even with `--quiet`."""
-        output.print_message(f"jitid: warning: {safe(text)}")
+        output.print_message(f"jitid: warning: {safe(self.selecting(text))}")
 
     def detail(self, text: str) -> None:
         """Print a detail of the work on standard error, with `--verbose`."""

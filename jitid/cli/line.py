@@ -135,7 +135,7 @@ def _check_texts(field: Field, value: Any) -> None:  # noqa: ANN401 - a text, se
     for text in _texts(value):
         if not text.strip():
             raise UsageError(
-                f"the value of {field.label} is blank", "omit it: an empty value does not mean none"
+                f"the value of {field.label} is blank", "if it is a variable, is it set? otherwise omit it"
             )
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise UsageError(f"the value of {field.label} is not UTF-8")

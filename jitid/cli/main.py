@@ -157,6 +157,8 @@ def _verb(argv: Sequence[str], cli: Invocation) -> Verb | None:
         output.write(help_text.of(" ".join(argv[:-1])))
         output.finish()
         return None
+    if len(argv) > 1 and argv[0] in ("--help", "-h") and " ".join(argv[1:]) in (*GROUPS, *verbs_of(argv[1])):
+        return _verb([*argv[1:], argv[0]], cli)
     if not argv:
         return _verb(["status"], cli)
     try:
@@ -218,6 +220,8 @@ def report(error: JitidError, cli: Invocation) -> int:
         from jitid.cli.issue.approve_verbs import with_authority
 
         error.hint = with_authority(cli, error.hint)
+    if error.hint:
+        error.hint = cli.selecting(error.hint)
     if cli.error_format() in ("json", "jsonl"):
         from jitid.formats.json import dumps
 

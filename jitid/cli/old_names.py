@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from jitid.cli.invocation import GlobalOptions
@@ -59,9 +60,20 @@ def has_no_verb(argv: Sequence[str]) -> bool:
 def _options(words: Sequence[str]) -> int:
     """Return the number of words at the beginning that are global options and their values."""
     count = 0
-    while count < len(words) and words[count].partition("=")[0] in _FLAGS:
+    while count < len(words) and (
+        words[count].partition("=")[0] in _FLAGS or _BUNDLED.fullmatch(words[count])
+    ):
         count += 2 if words[count] in _VALUED else 1
     return min(count, len(words))
 
 
+_SHORT = "".join(
+    flag[1]
+    for field in GlobalOptions.fields.values()
+    if field.type is None
+    for flag in field.flags
+    if len(flag) == 2
+)
+_BUNDLED = re.compile(f"-[{_SHORT}]+")
+"""Short options without values, joined: `-qv`."""
 _FLAGS = frozenset(flag for field in GlobalOptions.fields.values() for flag in field.flags)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import assert_never
 
-from jitid.formats.display import Display, Format, no_such_field
+from jitid.formats.display import Display, Format, check_field, value_of
 from jitid.system import output
 
 
@@ -75,8 +75,7 @@ def _text(view: Display, output_format: Format, colour: bool) -> Iterator[str]:
 
 def _chosen(view: Display, chosen: tuple[str, ...]) -> Iterator[str]:
     for field in chosen:
-        if field not in view.fields:
-            raise no_such_field(field, view.fields)
+        check_field(field, view.fields)
     from jitid.formats.cell import cell
 
-    return ("\t".join([cell(row.get(field)) for field in chosen]) + "\n" for row in view.rows)
+    return ("\t".join([cell(value_of(row, field)) for field in chosen]) + "\n" for row in view.rows)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from jitid import __version__
-from jitid.cli import help_text
+from jitid.cli import help_text, mistakes
 from jitid.cli.invocation import GlobalOptions, Invocation
-from jitid.cli.line import Line
+from jitid.cli.line import Line, by_flag
 from jitid.cli.verbs import GROUPS, next_words, verbs_of
 from jitid.errors import UsageError
 from jitid.operation.base import Verb
@@ -29,6 +28,10 @@ _PROGRAM = "jitid"
 
 # Messages of Typer that jitid rewrites in its own style.
 _MISSING = re.compile(r"Missing argument '\[?([^'\]]*)\]?(?:\.\.\.)?'")
+
+_NO_VALUE = re.compile(r"Option '([^']*)' requires an argument")
+
+_AFTER_THE_VERB = "the options of a verb follow it, such as: jitid issue --task NAME; see: jitid --help"
 
 _GLOBAL = "global "
 """Prefix of the names of global options among the parameters of a Typer command; no field has a blank."""
@@ -77,15 +80,25 @@ class _Reader:
         word: str = context.args[0]
         if word not in words:
             raise UsageError(
-                f"there is no verb {quote(f'{group} {word}' if group else word)}",
-                f"{_guess(suggested(word, words))}see: {context.command_path} --help",
+                mistakes.unknown_verb(group, word), mistakes.verb_hint(group, word, context.command_path)
             )
         return word
 
     def _line(self, verb: type[Verb], name: str, parent: Any) -> Line:
         self._cli.runs_command = verb.runs_command
-        command = _command(verb.verb, _params(verb.fields.values()), takes_all=False, runs=verb.runs_command)
-        context = self._context(command, name, parent.args[1:], parent)
+        # Words that the verb does not expect are left over, for an error with a hint.
+        command = _command(verb.verb, _params(verb.fields.values()), takes_all=verb.runs_command)
+        flags = by_flag({**GlobalOptions.fields, **verb.fields})
+        words = parent.args[1:]
+        if (mistaken := mistakes.single_hyphen(words, flags, runs=verb.runs_command)) is not None:
+            raise UsageError(f"there is no option {quote(mistaken)}", f"type two hyphens: -{mistaken}")
+        context = self._context(command, name, words, parent)
+        if context.args:
+            raise UsageError(
+                f"unexpected arguments ({safe(starred(' '.join(context.args))[:300])})",
+                mistakes.operand_hint(context.args, flags, verb.verb)
+                or f"see: {context.command_path} --help",
+            )
         values = {name: value for name, value in context.params.items() if not name.startswith(_GLOBAL)}
         return Line(verb, _stated(values), self._global_values)
 
@@ -120,9 +133,9 @@ class _Command(TyperCommand):
             return super().parse_args(ctx, args)
 
 
-def _command(words: str, params: list[Any], *, takes_all: bool = True, runs: bool = False) -> TyperCommand:
+def _command(words: str, params: list[Any], *, takes_all: bool = True) -> TyperCommand:
     """Return the command of a verb; with `takes_all` that of a group, which leaves the words from the first on."""
-    settings = {"allow_interspersed_args": not (takes_all or runs), "allow_extra_args": takes_all}
+    settings = {"allow_interspersed_args": not takes_all, "allow_extra_args": True}
     command = _Command(words or None, params=params, context_settings=settings, add_help_option=False)
     command.params.append(_eager(["--help", "-h"], lambda: help_text.of(words)))
     return command
@@ -180,91 +193,21 @@ def _at(context: Any) -> Iterator[None]:
         raise
 
 
-_DESTRUCTIVE = frozenset({"revoke", "retire", "disable", "suspend", "unregister", "prune", "close", "end"})
-"""Second or first words of verbs that end something: no typing error may lead to them."""
-
-_CLOSE = 0.75
-"""The least similarity of a suggestion, from 0 to 1: `difflib` counts the letters that two words have in common."""
-
-_MEANT: Mapping[str, str] = {
-    "create": "issue",
-    "new": "issue",
-    "mint": "issue",
-    "token": "issue",
-    "delegate": "issue",
-    "exec": "run",
-    "start": "run",
-    "ls": "list",
-    "ps": "status",
-    "show": "inspect",
-    "get": "inspect",
-    "describe": "inspect",
-    "decode": "inspect",
-    "introspect": "inspect",
-    "validate": "verify",
-    "check": "verify",
-    "id": "whoami",
-    "who": "whoami",
-    "find": "trace",
-    "search": "trace",
-    "lookup": "trace",
-    "refresh": "renew",
-    "log": "audit",
-    "logs": "audit",
-    "history": "audit",
-    "rotate": "keys",
-    "jwks": "keys",
-    "backup": "ledger",
-    "restore": "ledger",
-    "settings": "config",
-    "set": "config",
-    "server": "serve",
-    "daemon": "serve",
-    "user": "delegator",
-    "users": "delegator",
-    "agents": "agent",
-    "tasks": "task",
-    "login": "access",
-    "grant": "access",
-    "metrics": "report",
-    "stats": "report",
-    "orphans": "sweep",
-    "cleanup": "sweep",
-    "examples": "example",
-    "policies": "policy",
-}
-"""Words for verbs that other programs use -> the verb here."""
-
-
-def suggested(word: str, names: Collection[str]) -> list[str]:
-    """Return the names that a mistyped word may stand for: close ones, and none that ends something."""
-    harmless = [name for name in names if name not in _DESTRUCTIVE]
-    meant = _MEANT.get(word.lower())
-    if meant in harmless:
-        return [meant]
-    return get_close_matches(word[:100].lower(), harmless, n=2, cutoff=_CLOSE)
-
-
-def _suggested_options(word: str, names: Collection[str]) -> list[str]:
-    """Return the options that a mistyped one may stand for."""
-    return get_close_matches(word[:100], names, n=2, cutoff=_CLOSE)
-
-
-def _guess(names: Iterable[str]) -> str:
-    guesses = " or ".join(f"`{name}`" for name in sorted(names))
-    return f"did you mean {guesses}? " if guesses else ""
-
-
 def _usage_error(error: typer.TyperException) -> UsageError:
     context = getattr(error, "ctx", None)
-    help_hint = f"see: {context.command_path if context else _PROGRAM} --help"
+    path = context.command_path if context else _PROGRAM
+    params = context.command.params if context else []
+    flags = [name for param in params if isinstance(param, TyperOption) for name in param.opts]
+    operands = [str(param.name) for param in params if isinstance(param, TyperArgument)]
     option = getattr(error, "option_name", None)
     if option and hasattr(error, "possibilities"):
-        names = [name for param in (context.command.params if context else ()) for name in param.opts]
+        if path == _PROGRAM:
+            return UsageError(f"there is no global option {quote(option)}", _AFTER_THE_VERB)
         return UsageError(
-            f"there is no option {quote(option)}", _guess(_suggested_options(option, names)) + help_hint
+            f"there is no option {quote(option)}", mistakes.option_hint(option, flags, operands, path)
         )
     message = " ".join(starred(error.format_message()).split())[:300].rstrip(".")
     message = message.removeprefix("Got ").replace("extra argument(s)", "arguments")
     message = _MISSING.sub(r"`\1` is missing", message).replace("`CMD...`", "the command")
-    return UsageError(safe(message[:1].lower() + message[1:]), help_hint)
+    message = _NO_VALUE.sub(r"option `\1` requires a value", message)
+    return UsageError(safe(message[:1].lower() + message[1:]), f"see: {path} --help")

@@ -85,7 +85,8 @@ def _listed(folder: str) -> list[str]:
         return sorted(os.listdir(folder))
     except FileNotFoundError as error:
         raise IntegrityError(
-            f"the policy folder {folder} is missing", "restore the folder from a backup"
+            f"the policy folder {folder} is missing",
+            f"restore it from a backup, or make it: jitid policy init {folder}",
         ) from error
     except OSError as error:
         raise StorageError(f"the policy in {folder} cannot be read: {error.strerror}") from error

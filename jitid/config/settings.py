@@ -267,16 +267,26 @@ def strictest(setting: Setting, trusted: Value, configured: Value) -> Value:
     return trusted
 
 
+_MOST_NAMED = 40
+"""The greatest number of names in a hint: only the settings of the configuration have more."""
+
+
 def nearest(name: str, known_names: tuple[str, ...]) -> str:
     """Return the hint for an unknown name: the most similar known names, or all of them."""
-    return meant(name, known_names) or f"known names: {', '.join(known_names)}"
+    hint = meant(name, known_names)
+    if hint is None and len(known_names) > _MOST_NAMED:
+        return "for all names: jitid config show"
+    return hint or f"known names: {', '.join(known_names)}"
 
 
 def meant(name: str, known_names: tuple[str, ...]) -> str | None:
     """Return a hint with the known names most similar to an unknown one; None if none is similar."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name[:100], known_names, n=2)
+    words = name[:100].lower().replace("-", "_")
+    close = get_close_matches(words, known_names, n=2) or [
+        each for each in known_names if each in words.split("_")
+    ]
     return f"did you mean {' or '.join(f'`{candidate}`' for candidate in close)}?" if close else None
 
 

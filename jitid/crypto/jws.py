@@ -33,6 +33,8 @@ TOKENS = ACCESS_TOKENS | {IDENTITY, SVID}
 
 SIGNATURE_SIZE = 64
 
+_CUT = "copy the whole token; to identify a part of one: jitid trace"
+
 
 class Parsed(Record):
     """A token of the right form; its contents are untrusted until the signature is verified."""
@@ -60,10 +62,10 @@ def split(text: str | bytes, most: int = MAX_TOKEN) -> tuple[str, str, str]:
     token = text if isinstance(text, str) else text.decode("ascii")
     parts = token.split(".")
     if len(parts) != 3:
-        raise InvalidCredentialError("not a JWT: expected three dot-separated parts")
+        raise InvalidCredentialError("not a JWT: expected three dot-separated parts", _CUT)
     header, payload, signature = parts
     if not (header and payload and signature):
-        raise InvalidCredentialError("not a JWT: one of its parts is empty")
+        raise InvalidCredentialError("not a JWT: one of its parts is empty", _CUT)
     return header, payload, signature
 
 
@@ -72,7 +74,7 @@ def decode_part(part: str, name: str) -> bytes:
     try:
         return b64url_decode(part)
     except ValueError:
-        raise InvalidCredentialError(f"the token's {name} is not canonical base64url") from None
+        raise InvalidCredentialError(f"the token's {name} is not canonical base64url", _CUT) from None
 
 
 def decode_object(part: str, name: str) -> tuple[bytes, dict[str, Any]]:
@@ -84,7 +86,7 @@ def decode_object(part: str, name: str) -> tuple[bytes, dict[str, Any]]:
     try:
         members = strict_json.loads(data, f"the token's {name}")
     except strict_json.StrictJSONError as error:
-        raise InvalidCredentialError(str(error)) from None
+        raise InvalidCredentialError(str(error), _CUT) from None
     if type(members) is not dict:
         raise InvalidCredentialError(f"the token's {name} is not a JSON object")
     return data, members

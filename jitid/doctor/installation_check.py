@@ -41,7 +41,7 @@ from jitid.values.record import Record
 from jitid.values.text import number_of
 from jitid.values.times import format_time
 
-FIRST_ISSUE = 'jitid issue --task TASK --delegator "$USER"'
+FIRST_ISSUE = 'jitid issue --task TASK --delegator "$(id -un)"'
 
 _INSTALL = "jitid completion install"
 
@@ -396,7 +396,7 @@ def _processes(installation: Installation) -> Iterator[Check]:
     if not orphaned and not unseen:
         count = len(page.credentials)
         count_text = "1 live credential" if count == 1 else f"{count or 'no'} live credentials"
-        yield ok("processes", f"`run` holds {count_text}, and all wrappers still run")
+        yield ok("processes", f"{count_text} of `jitid run`; each process of `jitid run` still exists")
 
 
 def _policy(installation: Installation) -> Iterator[Check]:

@@ -38,6 +38,33 @@ class Display(Record):
     """The JSON document, if it can contain more than the rows; the schema is added."""
 
 
+def check_field(field: str, fields: tuple[str, ...]) -> None:
+    """Raise UsageError if a view has no field of that name; `act.sub` is the member `sub` of the field `act`."""
+    if field not in fields and field.partition(".")[0] not in fields:
+        raise no_such_field(field, fields)
+
+
+def value_of(row: Mapping[str, Any], field: str) -> Any:  # noqa: ANN401 - a value of JSON
+    """Return the value of a field of a row, or of a member of it: None without that member.
+
+    Raises:
+        UsageError: the field has other members, or is not an object.
+
+    """
+    if field in row or "." not in field:
+        return row.get(field)
+    value: Any = row
+    for done, name in enumerate(names := field.split(".")):
+        if value is None:
+            return None
+        if not isinstance(value, Mapping) or (done and name not in value):
+            members = [*value] if isinstance(value, Mapping) else []
+            outer = ".".join(names[:done])
+            raise no_such_field(field, tuple(f"{outer}.{member}" for member in members) or (outer,))
+        value = value.get(name)
+    return value
+
+
 def no_such_field(field: str, fields: tuple[str, ...]) -> UsageError:
     """Return the error for a field that a view does not have."""
     from jitid.values.text import quote

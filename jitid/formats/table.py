@@ -24,12 +24,14 @@ GAP = 2
 _LEGIBLE = 8
 _WIDEST = 24
 _NARROWEST = 20
+_PART = 200
+"""Number of rows that are drawn at once."""
 _STANDARD_OUTPUT = 1
 """The descriptor of the terminal that limits the width of a table."""
 
 # Ids, times, thumbprints, hashes, names of settings: folded, they can neither be compared nor copied.
 _WHOLE = re.compile(
-    r"(?:jid|jti|apr)_[0-9a-v]{26}|\d{4}-\d\d-\d\dT[\d:.]{8,15}Z|[\w-]{43}|[0-9a-f]{64}|[a-z]{1,12}_[a-z]{1,12}",
+    r"[a-z]{2,4}_[0-9a-v]{26}|\d{4}-\d\d-\d\dT[\d:.]{8,15}Z|[\w-]{43}|[0-9a-f]{64}|[a-z]{1,12}_[a-z]{1,12}",
     re.ASCII,
 )
 
@@ -57,19 +59,22 @@ def text(view: Display, colour: bool) -> Iterator[str]:
         return
     rows = [[_shown(row.get(field)) for field in view.fields] for row in view.rows]
     columns = list(zip(view.fields, *rows, strict=True))
-    widths = fitted(
-        [max(map(cell_len, column)) for column in columns],
-        [max(map(_least_width, column)) for column in columns],
-        width - GAP * (len(columns) - 1),
-    )
+    natural = [max(map(cell_len, column)) for column in columns]
+    least = [max(map(_least_width, column)) for column in columns]
+    whole_names = list(map(max, least, map(cell_len, view.fields)))
+    room = width - GAP * (len(columns) - 1)
+    widths = fitted(natural, whole_names, room) or fitted(natural, least, room)
     if widths is None:
         separator = ""
         for cells in rows:
             yield separator + record(zip(view.fields, cells, strict=True), width, colour)
             separator = "\n"
         return
-    named_columns = map(Column, widths, view.fields)
-    yield ruled(list(named_columns), (map(Text, cells) for cells in rows), colour, header="bold")
+    named_columns = list(map(Column, widths, view.fields))
+    # In parts: a terminal or a pager shows the first rows while the others are drawn.
+    for start in range(0, max(len(rows), 1), _PART):
+        part = (map(Text, cells) for cells in rows[start : start + _PART])
+        yield ruled(named_columns, part, colour, header=None if start else "bold")
 
 
 def fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:

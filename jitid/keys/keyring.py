@@ -250,9 +250,12 @@ class Keyring:
         try:
             seed = self._read(kid)
         except OSError as error:
+            denied = isinstance(error, PermissionError)
             raise IntegrityError(
-                f"cannot read the signing key {path}: {error.strerror}; nothing was changed",
-                "restore the folder from a backup, or make a new key: jitid keys rotate",
+                f"cannot read the signing key {path}: {(error.strerror or 'error').lower()}; nothing was changed",
+                "run the command as the owner of the file; its mode is 0600"
+                if denied
+                else "restore the folder from a backup, or make a new key: jitid keys rotate",
             ) from error
         location = Elsewhere.parse(seed)
         if location is not None:

@@ -56,5 +56,7 @@ def _scheme(before: str) -> str | None:
 def _kind(part: str) -> str:
     character = part.strip() or part
     if len(character) == 1 and not (character.isprintable() and character.isascii()):
-        return f"an invisible character (U+{ord(character):04X})"
+        visible = character.isprintable() and not character.isspace()
+        kind = "a character outside of ASCII" if visible else "an invisible character"
+        return f"{kind} (U+{ord(character):04X})"
     return "other text"

@@ -56,6 +56,8 @@ def finish() -> None:
         except BaseException:
             pager.stop()
             raise
+        finally:
+            _print_late()
 
 
 def drop_pager() -> None:
@@ -64,6 +66,18 @@ def drop_pager() -> None:
     if _pager is not None:
         pager, _pager = _pager, None
         pager.stop()
+        _print_late()
+
+
+_late: list[str] = []
+"""Messages after output that a pager holds back: they must not come before it."""
+
+
+def _print_late() -> None:
+    messages = _late.copy()
+    _late.clear()
+    for message in messages:
+        print_message(message)
 
 
 def write(text: str) -> None:
@@ -123,6 +137,9 @@ def put(pieces: Iterable[str], out: str | None) -> None:
             file.write(piece)
 
 
+_NARROW = 40
+"""The number of characters of a message that fits any terminal."""
+
 _quick = False
 
 
@@ -135,8 +152,11 @@ def be_quick() -> None:
 def print_message(text: str) -> None:
     """Write `text` and a newline to standard error; text that looks like a credential is replaced by stars.
 
-    A closed standard error is ignored.
+    A closed standard error is ignored. A message after output that a pager shows or holds back comes after it.
     """
+    if _pager is not None and _pager.is_used:
+        _late.append(text)
+        return
     if _quick:
         import select
 
@@ -144,8 +164,13 @@ def print_message(text: str) -> None:
         poll.register(TALK, select.POLLOUT)
         if not any(event & select.POLLOUT for _, event in poll.poll(0)):
             return
+    text = masked(text)
     try:
-        _write_all(TALK, masked(text) + "\n")
+        if len(text) > _NARROW and os.isatty(TALK):
+            from jitid.formats.message_lines import fitted
+
+            text = fitted(text, os.get_terminal_size(TALK).columns)
+        _write_all(TALK, text + "\n")
     except OSError:
         return
 

@@ -54,6 +54,11 @@ class Pager:
         self._width, self._room = max(size.columns, 20), size.lines - 1
         self._process: subprocess.Popen[str] | None = None
 
+    @property
+    def is_used(self) -> bool:
+        """Whether there is text already."""
+        return bool(self._held) or self._process is not None
+
     def write(self, text: str) -> None:
         """Take more text."""
         if self._process is not None:
@@ -83,6 +88,9 @@ class Pager:
 
         # In `less`, no shell and no other file: an account may be for jitid alone, as with a forced command of SSH.
         environment = {"LESS": "FRX", "LV": "-c", **os.environ, "LESSSECURE": "1"}
+        if "R" not in environment["LESS"]:
+            # Without it `less` shows the codes of colours as text.
+            environment["LESS"] = f"-R {environment['LESS']}"
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the user's own choice
                 self._words,

@@ -127,10 +127,18 @@ def find_program(program: str, path: str) -> str:
     raise _not_run(program, error_number)
 
 
+def _advice(program: str) -> str | None:
+    if " " in program:
+        return (
+            "separate the words of the command: -- PROGRAM ARGUMENT; for a line of a shell: -- sh -c 'LINE'"
+        )
+    return None if "/" in program else "use the full path, or check PATH"
+
+
 def _not_run(program: str, error_number: int) -> NotRunError:
     missing = error_number in (errno.ENOENT, errno.ENOTDIR)
     return NotRunError(
         f"{quote(program, 200)} cannot be run: {os.strerror(error_number).lower()}",
-        "use the full path, or check PATH" if missing and "/" not in program else None,
+        _advice(program) if missing else None,
         ExitStatus.NO_COMMAND if missing else ExitStatus.CANNOT_EXECUTE,
     )

@@ -187,12 +187,12 @@ class PublicFolder:
         except OSError as error:
             path = os.path.join(self._path, name) if name else self._path
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                reason = "its folder is a symbolic link, which is never followed, or not a folder"
+                reason = "it is in a symbolic link, which is never followed, or in a file instead of a folder"
             else:
                 reason = (error.strerror or "error").lower()
             raise OutputError(
                 f"{quote(path, 200)} could not be written: {reason}; the previous file is unchanged",
-                "the files published so far are consistent; repeat the command",
+                "the published files stay consistent: mend the cause, then repeat the command",
             ) from error
 
 

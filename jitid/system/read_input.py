@@ -9,11 +9,13 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from jitid.errors import InvalidCredentialError, UsageError
 from jitid.redaction.token_format import CERTIFICATE, MAX_TOKEN, bare
 from jitid.system import time_limit
+from jitid.values.ids import PREFIXES
 from jitid.values.text import MARK, decoded, mark_of, may_be_secret, quote, refuse_mark, token_warning
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ T = TypeVar("T")
 _DER = b"0\x82"
 """First bytes of a certificate in DER; no token begins with them."""
 _BUFFER = 1 << 16
+_MOST_NAMES, _LONGEST_NAME, _ALIKE = 1_000, 255, 0.8
+"""Limits of the search for a name that is spelt alike: names in the folder, characters, and similarity (0 to 1)."""
 _ROOM = 4096
 """Number of bytes of white space that are accepted around a token."""
 
@@ -249,8 +253,26 @@ def unreadable(path: str, label: str, error: OSError) -> UsageError:
     reason = (error.strerror or "error").lower()
     return UsageError(
         f"{label} cannot be read from {quote(path)}: {reason}",
-        token_warning(path) or unreadable_hint(path, error),
+        token_warning(path) or unreadable_hint(path, error) or _instead(path, error),
     )
+
+
+def _instead(path: str, error: OSError) -> str | None:
+    """Return a hint about an id in place of a file, or the name of a file that is spelt alike."""
+    if path.startswith(PREFIXES):
+        return "an id is not a token; for its facts: jitid inspect ID; to list ids: jitid list"
+    if not isinstance(error, FileNotFoundError):
+        return None
+    from difflib import get_close_matches
+
+    folder, name = os.path.split(path)
+    try:
+        with os.scandir(folder or ".") as entries:
+            names = [entry.name for entry in islice(entries, _MOST_NAMES)]
+    except OSError:
+        return None
+    close = [os.path.join(folder, each) for each in get_close_matches(name[:_LONGEST_NAME], names, 1, _ALIKE)]
+    return f"did you mean {quote(close[0])}?" if close and not may_be_secret(close[0]) else None
 
 
 def unreadable_hint(path: str, error: OSError) -> str | None:

@@ -125,7 +125,9 @@ def check_audience(text: str) -> str:
         refuse_mark(text, "the audience")
         raise UsageError(
             f"{quote(text)} is not an audience",
-            "write 1 to 255 printable ASCII characters, without space, quote, backslash, < and >",
+            "for several audiences, repeat the option"
+            if " " in text.strip()
+            else "write 1 to 255 printable ASCII characters, without space, quote, backslash, < and >",
         )
     refuse_token(text, "an audience")
     return text

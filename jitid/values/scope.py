@@ -70,6 +70,8 @@ ALIKE = 10
 _CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@/+-:*"
 _SHAPE = "write SEGMENT:SEGMENT…, of letters, digits and ._@/+-; a segment may be or end in *"
 
+_SEVERAL = "for several scopes, repeat the option: --scope repo:read --scope repo:write"
+
 
 def parse_scope(text: str) -> Scope:
     """Return the text as a scope, unchanged.
@@ -84,7 +86,8 @@ def parse_scope(text: str) -> Scope:
     # Stripping a set of characters from both ends leaves nothing exactly if there is no other character.
     if text.strip(_CHARACTERS):
         refuse_mark(text, "the scope")
-        raise UsageError(f"scope {quote(text)} has an invalid character", _SHAPE)
+        several = any(separator in text.strip() for separator in ", ;")
+        raise UsageError(f"scope {quote(text)} has an invalid character", _SEVERAL if several else _SHAPE)
     refuse_token(text, "a scope")
     segments = text.split(":")
     if len(segments) > MAX_SEGMENTS:

@@ -32,6 +32,9 @@ _UTF_8, _UTF_16 = MARK.encode(), (b"\xff\xfe", b"\xfe\xff")
 _TOKEN_LENGTH = 40
 _TOKEN_MARKS = (OPAQUE_PREFIX, "eyJ")
 
+EXPOSED = "the token is now in the shell's history; to revoke it, paste it into: jitid trace --revoke"
+"""The hint about a token on a command line."""
+
 _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
@@ -85,17 +88,13 @@ def check_text(text: str, label: str) -> str:
 def refuse_token(text: str, label: str) -> None:
     """Raise UsageError if a jitid token is in a name, a scope or an audience, which are stored and shown."""
     if name_holds_token(text):
-        raise UsageError(
-            f"a token was passed as {label}", "never put a secret on a command line; revoke this one"
-        )
+        raise UsageError(f"a token was passed as {label}", EXPOSED)
 
 
 def token_warning(text: str) -> str | None:
     """Return advice for a word of a command line that may be a token; None for any other word."""
     if name_holds_token(text) or _may_be_a_token(text[: MAX_TOKEN + 1]):
-        return (
-            "the token is now in the shell's history: revoke it; pass tokens on standard input or in a file"
-        )
+        return EXPOSED
     return None
 
 

@@ -116,8 +116,16 @@ def parse_time(text: str) -> int:
     seconds = _epoch(text)
     if seconds is None or not EARLIEST <= seconds <= LATEST:
         refuse_mark(text, "the time")
-        raise UsageError(f"{quote(text)} is not a time with a date and an offset", _TIME_SHAPE)
+        raise UsageError(f"{quote(text)} is not a time with a date and an offset", _shape(text))
     return seconds
+
+
+def _shape(text: str) -> str:
+    """Return the hint for a text that is not a time: the time in UTC that it may mean, or an example."""
+    date, _, clock = text.replace("T", " ").partition(" ")
+    clock = clock or "00:00:00"
+    meant = f"{date}T{clock}{':00' if clock.count(':') == 1 else ''}Z"
+    return _TIME_SHAPE if _epoch(meant) is None else f"write {meant} for UTC, or a duration such as 1h"
 
 
 def parse_moment(text: str, label: str, since: str) -> tuple[int | None, int | None]:

@@ -62,5 +62,17 @@ def test_the_issuer_is_that_of_the_ledger_unless_it_is_set(shell: Shell) -> None
     token = shell.good("issue", "--task", "T", "--delegator", "alice")
     issuer = shell.good("inspect", "--field", "iss", stdin=token)
     assert shell.good("config", "get", "issuer") == issuer
-    shell.good("config", "set", "issuer", "https://jitid.example")
-    assert shell.good("config", "get", "issuer") == "https://jitid.example\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("issuer", "https://jitid.example"), ("trust_domain", "other.example")]
+)
+def test_a_name_that_the_ledger_does_not_have_is_refused(shell: Shell, key: str, value: str) -> None:
+    """Before the first use it is a choice; then the ledger has it, and no command could open that."""
+    shell.good("config", "set", key, value)
+    shell.good("issue", "--task", "T", "--delegator", "alice")
+    done = shell.run("config", "set", key, f"{value}.test")
+    assert done.returncode == 2
+    assert f"but the ledger has `{value}`; nothing was changed" in done.stderr
+    assert shell.good("config", "get", key) == f"{value}\n"
+    shell.good("list")

@@ -455,12 +455,12 @@ def test_the_command_of_a_hint_can_be_run(run: Run, capfd: pytest.CaptureFixture
     assert main.run(line) == 4
     said = capfd.readouterr().err
     assert f"`{name}` was disabled" in said
-    command = said.rpartition("this one: ")[2].split()
-    assert command == ["jitid", "delegator", "enable", name]
+    command = said.rpartition("its record: ")[2].split()
+    assert command == ["jitid", "delegator", "show", name]
     assert main.run(["audit", "log", "--operation", "denial", "--format", "json"]) == 0
     assert f"`{name}` was disabled" in capfd.readouterr().out
     assert main.run(command[1:]) == 0
-    assert main.run(line) == 0
+    assert name in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

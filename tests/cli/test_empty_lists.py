@@ -59,7 +59,7 @@ CUT = [
     ("agent list", "continue with --after agent1"),
     ("access list", "for more: --limit N"),
     ("audit log --after 1", "for the next ones: --after 2"),
-    ("audit log", "only the newest 1 events are shown; for more: --tail N"),
+    ("audit log", "older events are not shown: the limit is 1; for more: --tail N"),
 ]
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from jitid.cli.help_text import EXAMPLES
 from jitid.cli.setup.example import FOLDER
-from jitid.cli.setup.example import FOLDER as EXAMPLE_FOLDER
+from jitid.errors import ExitStatus
 from tests.real import Shell, need, surroundings
 
 API = "https://api.example"
@@ -71,7 +71,7 @@ def _run(shell: Shell, name: str, *arguments: str) -> subprocess.CompletedProces
     environment = surroundings(shell.home)
     environment["PATH"] = f"{shell.home / 'bin'}:/usr/bin:/bin"
     return subprocess.run(
-        ["/bin/sh", str(Path(EXAMPLE_FOLDER, name)), *arguments],
+        ["/bin/sh", str(Path(FOLDER, name)), *arguments],
         env=environment,
         text=True,
         capture_output=True,
@@ -108,7 +108,7 @@ def test_a_webhook_gets_the_findings(name: str, shell: Shell, tmp_path: Path) ->
     bodies = [body for _, body in posted]
     if name == "slack.sh":
         (message,) = bodies
-        assert message["text"].startswith("jitid: 1 open findings\n*critical* leaked-live: ")
+        assert message["text"].startswith("jitid: 1 open finding\n*critical* leaked-live: ")
         assert "`jitid " in message["text"]
     else:
         assert {body["rule"] for body in bodies} >= {"leaked-live"}
@@ -121,8 +121,9 @@ def test_a_webhook_that_is_down_is_an_error(name: str, shell: Shell, tmp_path: P
     need("curl")
     _leaked(shell, tmp_path)
     done = _run(shell, name, _webhook(tmp_path, "http://127.0.0.1:9/"))
-    assert done.returncode not in (0, 10, 11)
+    assert done.returncode == ExitStatus.STORAGE
     assert "curl" in done.stderr
+    assert f"{name}: " in done.stderr
 
 
 def test_prometheus_accepts_the_alert_rules() -> None:

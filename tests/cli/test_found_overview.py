@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from tests.cli.test_terminal import Terminal
-from tests.real import Shell
+from tests.real import Shell, unfolded
 
 PLAIN = {"NO_COLOR": "1"}
 
@@ -61,15 +64,49 @@ def test_many_credentials_are_summarised_at_a_terminal(verb: tuple[str, ...], sh
 
 
 @pytest.mark.parametrize("verb", [("trace",), ("leak", "add")])
-def test_credentials_of_one_task_are_revoked_by_the_task(verb: tuple[str, ...], shell: Shell) -> None:
-    """Also where another delegator has opened a task of that name, which stays live."""
+def test_the_proposed_commands_revoke_what_they_say(verb: tuple[str, ...], shell: Shell) -> None:
+    """The found credentials alone, or all of their task, but not a task of that name of another delegator.
+
+    Each is a dry run first. The line after it repeats all options, and a time is absolute.
+    """
     shell.good("issue", "--task", "ONE", "--delegator", "mallory")
-    shown = Terminal(shell, *verb, "one.log", more=PLAIN).end()[1]
-    (command,) = re.findall("^to revoke all of the task: jitid (.*)$", shown, re.MULTILINE)
-    assert command == "revoke --task user:bob/ONE"
-    shell.good(*command.split())
+    shell.good("issue", "--task", "ONE", "--delegator", "bob", "--agent", "not-found")
+    stated = ("--at", "1h", "--source", "a paste") if "leak" in verb else ()
+    line = (*verb, "one.log", *stated)
+    found, whole = commands(Terminal(shell, *line, more=PLAIN).end()[1])
+    assert found[-2:] == ["--revoke", "--dry-run"]
+    assert whole == ["revoke", "--task", "user:bob/ONE", "--dry-run"]
+    assert "would revoke 22 live credentials" in shell.good(*whole)
+    reason = ("--reason", "in a paste's log")
+    (found, _) = commands(Terminal(shell, *line, *reason, "--revoke", "--dry-run", more=PLAIN).end()[1])
+    assert found[-3:] == ["--revoke", "--max", "21"]
+    if stated:
+        reported = datetime.fromisoformat(found[found.index("--at") + 1])
+        assert 3_500 < time.time() - reported.timestamp() < 3_900
+        assert found[found.index("--source") + 1] == "a paste"
+    shell.good(*found)
+    event = json.loads(shell.good("audit", "log", "--operation", "revoke", "--json"))["items"][-1]
+    assert event["reason"] == "in a paste's log"
+    assert shell.good("list", "--live", "--task", "user:bob/ONE", "--field", "agent") == "not-found\n"
     assert shell.good("list", "--live", "--delegator", "mallory", "--field", "task") == "ONE\n"
     assert "to revoke" not in Terminal(shell, *verb, "one.log", more=PLAIN).end()[1]
+
+
+def commands(shown: str) -> list[list[str]]:
+    """Return the words of the proposed commands."""
+    return [shlex.split(line) for line in re.findall("^(?:to|for) .*: jitid (.*)$", shown, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("verb", [("trace",), ("leak", "add")])
+def test_tasks_of_one_name_are_counted_apart(verb: tuple[str, ...], shell: Shell) -> None:
+    tokens = [
+        shell.good("issue", "--task", "SAME", "--delegator", who, "--count", "12") for who in ("al", "bo")
+    ]
+    (shell.home / "same.log").write_text("".join(tokens))
+    shown = Terminal(shell, *verb, "same.log", more=PLAIN).end()[1]
+    rows = [" ".join(row.split()) for row in shown.splitlines()]
+    assert {"user:al/SAME 12 12 0", "user:bo/SAME 12 12 0"} <= set(rows)
+    assert len(commands(shown)) == 1
 
 
 @pytest.mark.parametrize("verb", [("trace",), ("leak", "add")])
@@ -103,8 +140,8 @@ def test_nothing_is_printed_or_changed_before_a_confirmation(line: tuple[str, ..
     """Any other answer changes nothing: no credential is revoked, and no leak is recorded."""
     before = shell.good("audit", "verify", "--field", "head")
     terminal = Terminal(shell, *line, "--max", "5", more=PLAIN)
-    terminal.until("any other answer revokes none\r\n")
-    preview = terminal.shown.replace("\r\n", "\n").splitlines()
+    terminal.until("any other answer revokes none")
+    preview = unfolded(terminal.shown).splitlines()
     assert [
         one.startswith(("jitid: this would revoke 24 ", "jitid: type the number")) for one in preview
     ] == [
@@ -118,7 +155,7 @@ def test_nothing_is_printed_or_changed_before_a_confirmation(line: tuple[str, ..
     assert "recorded" not in shown
     assert shell.good("audit", "verify", "--field", "head") == before
     terminal = Terminal(shell, *line, "--max", "5", more=PLAIN)
-    terminal.until("any other answer revokes none\r\n")
+    terminal.until("any other answer revokes none")
     terminal.type("24")
     status, shown = terminal.end()
     assert (status, live(shell)) == (0, 21), shown

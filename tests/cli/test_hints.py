@@ -41,14 +41,14 @@ def refused(shell: Shell, *words: str, status: int) -> tuple[str, str]:
 def test_a_token_on_the_command_line_is_said_to_be_given_away(held: Shell, kind: str, verb: str) -> None:
     token = held.good("issue", "--task", "L-4", "--delegator", "alice", "--kind", kind).strip()
     message, hint = refused(held, verb, token, status=2)
-    assert "is now in the shell's history: revoke it; pass tokens on standard input or in a file" in hint
+    assert "is now in the shell's history; to revoke it, paste it into: jitid trace --revoke" in hint
     assert token[:20] not in message + hint
 
 
 def test_a_token_for_another_audience_names_its_own(held: Shell) -> None:
     message, hint = refused(held, "verify", "p.jwt", status=8)
     assert message == "the token is for another audience"
-    assert hint == "it is for `https://a.example`: that verifier uses --audience URL"
+    assert hint == "to verify it for that service: --audience https://a.example"
     held.good("verify", "p.jwt", "--audience", "https://a.example")
 
 
@@ -91,7 +91,7 @@ def test_a_token_of_another_ledger_asks_for_that(held: Shell, words: tuple[str, 
     [
         (("revoke", "p.jwt"), "for the token in that file: --token-file p.jwt"),
         (("revoke", "L-4"), "jitid revoke --task L-4"),
-        (("tree", "p.jwt"), "for the id of the token in that file: jitid inspect --field id p.jwt"),
+        (("renew", "p.jwt"), "for the token in that file: jitid renew --token-file p.jwt"),
         (("revoke", "a b\x1b"), "for ids: jitid list"),
         (("inspect", "NOPE"), "to find it: jitid list"),
         (

@@ -91,8 +91,8 @@ def test_a_bad_value_of_a_variable_names_the_variable(
         ),
         ("ledger copy", "`--to` is missing", "add --to URL; see: jitid ledger copy --help"),
         ("task give INC-1", "`--to` is missing", "add --to DELEGATOR; see: jitid task give --help"),
-        ("revoke --tree nothing", "not an id of an identity", "; for ids: jitid list"),
-        ("revoke nothing", "not an id of an identity", "; for ids: jitid list"),
+        ("revoke --tree nothing", "`nothing` is neither an id nor a known name", "for ids: jitid list"),
+        ("revoke nothing", "`nothing` is neither an id nor a known name", "for ids: jitid list"),
         ("agent '' list", "there is no verb `agent `", "see: jitid agent --help"),
     ],
 )

@@ -62,7 +62,7 @@ def test_a_verb_that_changes_names_the_option_for_a_name(
 def test_a_task_that_is_none_is_unknown(shell: Shell) -> None:
     message, hint = refused(shell, "retire", "alice", status=ExitStatus.NOT_FOUND)
     assert message == "`user:alice` is a delegator, not a task; nothing was changed"
-    assert hint == "jitid revoke --delegator user:alice"
+    assert hint == "to see its tasks: jitid list --delegator user:alice"
 
 
 @pytest.mark.parametrize("verb", ["list", "inspect"])
@@ -70,7 +70,7 @@ def test_a_name_of_several_objects_is_taken_for_none_of_them(verb: str, shell: S
     """Agents choose the names of their sub-agents: one named like a task must not be shown in its place."""
     message, hint = refused(shell, verb, "planner")
     assert message == "`planner` is the name of several objects: task and agent"
-    assert hint == "select one: --task planner, or --agent planner"
+    assert hint == "select one: jitid list --task planner, or jitid list --agent planner"
 
 
 @pytest.mark.parametrize("verb", ["list", "inspect"])

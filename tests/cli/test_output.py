@@ -373,7 +373,9 @@ def test_a_token_file_that_is_none_is_a_usage_error(verb: str, shell: Shell) -> 
     for path in ("nothing", ".", "no/such/folder", "x" * 300):
         done = shell.run(*verb.split(), path)
         assert done.returncode == 2, (path, done.stderr)
-        named = verb == "inspect" and not {*"./"} & {*path}  # also the name of a task, an agent or a delegator
+        named = verb == "inspect" and not {*"./"} & {
+            *path
+        }  # also the name of a task, an agent or a delegator
         assert ("is not an id, a file, or the name" if named else "cannot be read") in done.stderr
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real import Shell, surroundings
+from tests.real import Shell, surroundings, unfolded
 
 END = b"\x04"
 INTERRUPT = b"\x03"
@@ -49,7 +49,7 @@ def pasted(shell: Shell, *arguments: str, text: bytes) -> tuple[int, str, bool]:
         # Linux reports the end of a terminal as an error.
         pass
     os.close(terminal)
-    return os.waitstatus_to_exitcode(status), shown.decode(), echo
+    return os.waitstatus_to_exitcode(status), unfolded(shown.decode()), echo
 
 
 def test_a_pasted_token_is_found_and_not_shown(shell: Shell) -> None:

@@ -14,7 +14,7 @@ from tests.builders import edit
 from tests.cli.approving import Approving
 from tests.real import Shell, need_root, tmpfs
 
-FIRST = 'jitid issue --task INC-4821 --delegator "$USER"'
+FIRST = 'jitid issue --task INC-4821 --delegator "$(id -un)"'
 DAY = 86_400
 
 
@@ -183,7 +183,7 @@ def test_expiry_is_counted_within_the_stated_time(shell: Shell) -> None:
         0,
         2,
     ]
-    assert "live       2 credentials; 1 expire within 15m, the next in " in text(shell)
+    assert "live       2 credentials; expiring within 15m: 1, the next in " in text(shell)
 
 
 def test_the_next_command_names_the_ledger_of_the_line(shell: Shell) -> None:
@@ -223,7 +223,7 @@ def test_a_sweep_with_the_default_rules_is_recorded(shell: Shell, words: tuple[s
     (path,) = records(shell)
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert set(json.loads(path.read_text())) == {"place", "issuer", "at", "findings", "complete"}
+    assert set(json.loads(path.read_text())) == {"place", "issuer", "at", "findings", "complete", "known"}
     assert status(shell)["swept_at"] is not None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real import Shell, command
+from tests.real import Shell, command, unfolded
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ class Terminal:
 
     def until(self, text: str) -> None:
         """Read until the process has written `text`."""
-        while text not in self.shown:
+        while text not in unfolded(self.shown):
             self.shown += os.read(self._master, 4096).decode()
 
     def type(self, text: str, end: str = "\n") -> None:
@@ -82,7 +82,7 @@ class Terminal:
                 break
             self.shown += piece.decode()
         os.close(self._master)
-        return self._process.wait(), self.shown.replace("\r\n", "\n")
+        return self._process.wait(), unfolded(self.shown).replace("\r\n", "\n")
 
 
 def test_a_mass_revocation_at_a_terminal_asks_for_the_number(shell: Shell) -> None:

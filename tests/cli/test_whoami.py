@@ -47,7 +47,7 @@ def test_beside_a_ledger_the_reader_of_the_key_has_all_roles(shell: Shell) -> No
     assert (found["caller"], found["delegator"], found["proof"]) == (ME, f"user:{ME}", "os-user")
     assert found["ledger"] == str(shell.ledger)
     assert found["issuer"] == shell.good("config", "get", "issuer").strip()
-    assert found["roles"] == ["all: this user can read the signing key"]
+    assert found["roles"] == ["all"]
     assert found["confinement"] == "key-readable"
     assert [found[name] for name in ("agent", "task", "expires_at")] == [None] * 3
     lines = shell.good("whoami", "--format", "table").splitlines()

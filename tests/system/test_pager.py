@@ -52,11 +52,13 @@ def test_a_pager_that_cannot_start_loses_nothing(monkeypatch: pytest.MonkeyPatch
     assert pager.close() == f"{text}last\n"
 
 
-def _at_terminal(shell: Shell, *arguments: str, pager: str) -> str:
+def _at_terminal(shell: Shell, *arguments: str, pager: str, **more: str) -> str:
     """Return the output of a line at a separate terminal with 24 lines."""
     child, terminal = pty.fork()
     if not child:
-        environment = surroundings(shell.home, TERM="xterm", PAGER=pager, COLUMNS="80", LINES=str(LINES))
+        environment = surroundings(
+            shell.home, TERM="xterm", PAGER=pager, COLUMNS="80", LINES=str(LINES), **more
+        )
         os.execve(
             sys.executable,
             [sys.executable, "-m", "jitid", "--ledger", str(shell.ledger), *arguments],
@@ -102,6 +104,22 @@ def test_short_output_and_other_verbs_do_not(shell: Shell) -> None:
     )
     assert "paged" not in issued
     assert issued.count('"token"') == 40
+
+
+def test_a_note_comes_after_the_output(shell: Shell) -> None:
+    """It is about the rows above it."""
+    for limit in ("30", "3"):
+        lines = _at_terminal(shell, "list", "--limit", limit, pager=MARKING).splitlines()
+        notes = [number for number, line in enumerate(lines) if line.startswith("jitid: note: ")]
+        assert len(notes) == 1
+        assert all("jid_" not in line for line in lines[notes[0] + 1 :])
+
+
+def test_the_pager_of_a_user_with_own_options_shows_colours(
+    shell: Shell,
+) -> None:
+    pager = "sh -c 'cat >/dev/null; echo options=$LESS'"
+    assert "options=-R -E\n" in _at_terminal(shell, "list", pager=pager, LESS="-E")
 
 
 def test_less_starts_no_shell(shell: Shell) -> None:

@@ -136,7 +136,7 @@ def disabled(person: Delegator, instead: str = "name another delegator") -> Obje
     return Objection(
         "delegator-disabled",
         f"{label(person.name)} was disabled at {format_time(person.disabled_at or 0)}",
-        f"{instead}; or enable this one: jitid delegator enable {person.name}",
+        f"{instead}; for its record: jitid delegator show {person.name}",
     )
 
 

@@ -249,9 +249,7 @@ def _only(tasks: Sequence[Task]) -> Task | None:
 def ambiguous(tasks: Sequence[Task]) -> UsageError:
     """Return the error for a name that several tasks have."""
     listed = ", ".join([task.full_name for task in tasks])
-    return UsageError(
-        f"several tasks have the name {label(tasks[0].name)}; nothing was changed", f"use one of: {listed}"
-    )
+    return UsageError(f"several tasks have the name {label(tasks[0].name)}", f"use one of: {listed}")
 
 
 def _is_joined(snapshot: View, task: Task, delegator: str, entry: DirectoryEntry) -> bool:

@@ -129,7 +129,7 @@ def record_of(snapshot: View, name: str) -> Agent:
     if agent is None:
         raise NotFoundError(
             f"agent {label(name)} is not registered",
-            f"see: jitid agent list; for advice on this name: jitid agent advise {operand(name)}",
+            f"see: jitid agent list; for its credentials: jitid list --agent {operand(name)}",
         )
     return agent
 

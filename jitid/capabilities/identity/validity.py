@@ -24,6 +24,7 @@ from jitid.values.times import ANOTHER, expiry_hint, format_time
 
 UNKNOWN = "the ledger does not know this credential"
 """The refusal of a well-formed token that this ledger did not issue."""
+_ENDED = "for the reason: jitid inspect; for another credential: jitid issue"
 NOT_YET = "the credential is not valid yet"
 """The refusal of a credential that was issued after now."""
 
@@ -167,7 +168,7 @@ def _require_active(credential: Credential, now: int) -> None:
     if state is not State.ACTIVE:
         if state is State.EXPIRED:
             raise ExpiredError(_not_active(credential, state), ANOTHER)
-        raise InvalidCredentialError(_not_active(credential, state))
+        raise InvalidCredentialError(_not_active(credential, state), _ENDED)
 
 
 def _not_active(credential: Credential, state: State) -> str:

@@ -164,7 +164,9 @@ def attenuated(
         "kind": grant.kinds or (),
     }
     held_text = "; ".join(
-        f"{item.what} " + (", ".join(quote(value) for value in held_instead[item.what][:10]) or "none")
+        f"stay within the parent's {item.what} {', '.join(quote(value) for value in values[:10])}"
+        if (values := held_instead[item.what])
+        else f"omit the {item.what}: the parent has none"
         for item in widenings
         if item.what in held_instead
     )
@@ -175,7 +177,7 @@ def attenuated(
     )
     raise PolicyDeniedError(
         f"denied: {reason}",
-        f"stay within the parent's {held_text}{advice}",
+        f"{held_text}{advice}",
         {**facts, "rules": ["attenuation"], "reason": reason},
         widenings[0].what if len(widenings) == 1 else None,
     )

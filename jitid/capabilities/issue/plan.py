@@ -433,8 +433,8 @@ def _delegator(
         is_root = named in (None, root) or named in DirectoryStore(snapshot).names_of(root)
         if request.proved_delegator is not None or not is_root:
             raise UsageError(
-                f"the parent's delegator is {label(root)}: with a parent no other one can be stated",
-                "omit the delegator, or omit the parent",
+                f"the delegator is {label(root)}, that of the parent: a nested credential keeps it",
+                "omit the delegator; in `jitid run`, its credential is the parent",
             )
         return root, validity.root_proof(above.credential, above.lineage)
     if request.proved_delegator is not None:

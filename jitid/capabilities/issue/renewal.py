@@ -486,7 +486,7 @@ def _refuse_used_up(
     )
     raise PolicyDeniedError(
         f"denied: {reason}",
-        "to continue, issue a new identity: jitid issue",
+        "to continue, issue a new identity; if it has a parent, renew the parent first",
         {**facts, "rules": [decision.ttl_rule] if decision.ttl_rule else ["lifetime"], "reason": reason},
     )
 

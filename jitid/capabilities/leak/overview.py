@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -24,17 +25,18 @@ class Overview:
     def __init__(self) -> None:
         self.credentials = 0
         self.valid = 0
-        self._groups: dict[str, dict[str, list[int]]] = {"task": {}, "agent": {}, "delegator": {}}
-        """For each kind of name, the numbers of all and of valid credentials of each name."""
-        self._tasks: dict[tuple[str, str], None] = {}
-        """Owner and name of the tasks."""
+        self._groups: dict[str, dict[tuple[str, ...], list[int]]] = {"task": {}, "agent": {}, "delegator": {}}
+        """For each kind of name, the numbers of all and of valid credentials of each name.
+
+        A task has its owner and its name: another delegator may have opened a task of that name.
+        """
 
     def add(self, credential: Credential, *, valid: bool) -> None:
         """Count a credential."""
         self.credentials += 1
         self.valid += valid
-        self._tasks[credential.task_opener, credential.task] = None
-        names = (credential.task, credential.agent, credential.delegator)
+        task = (credential.task_opener, credential.task)
+        names = (task, (credential.agent,), (credential.delegator,))
         for group, name in zip(self._groups.values(), names, strict=True):
             numbers = group.setdefault(name, [0, 0])
             numbers[0] += 1
@@ -42,11 +44,9 @@ class Overview:
 
     @property
     def task(self) -> str | None:
-        """The task of all the credentials as OWNER/NAME; None if they have several.
-
-        The name alone would not do: another delegator may have opened a task of that name.
-        """
-        return written_task(*next(iter(self._tasks))) if len(self._tasks) == 1 else None
+        """The task of all the credentials as OWNER/NAME; None if they have several."""
+        tasks = list(self._groups["task"])
+        return written_task(*tasks[0]) if len(tasks) == 1 else None
 
     def text(self, *, colour: bool) -> Iterator[str]:
         """Yield the summary: for each kind of name the ten most frequent names, and the sum of the others."""
@@ -56,10 +56,11 @@ class Overview:
             yield _table(kind, list(_rows(kind, group)), colour=colour)
 
 
-def _rows(kind: str, group: dict[str, list[int]]) -> Iterator[tuple[str, ...]]:
+def _rows(kind: str, group: dict[tuple[str, ...], list[int]]) -> Iterator[tuple[str, ...]]:
+    namesakes = Counter(names[-1] for names in group)
     ranked = sorted(group.items(), key=lambda item: (-item[1][0], item[0]))
-    for name, numbers in ranked[:_TOP]:
-        yield _row(cell(name), *numbers)
+    for names, numbers in ranked[:_TOP]:
+        yield _row(cell(written_task(*names) if namesakes[names[-1]] > 1 else names[-1]), *numbers)
     others = ranked[_TOP:]
     if others:
         count = f"and {len(others):,} more {kind}{'' if len(others) == 1 else 's'}"

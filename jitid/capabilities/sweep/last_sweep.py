@@ -32,6 +32,8 @@ class LastSweep(Record):
     """Severity -> number of findings."""
     complete: bool
     """Whether every rule examined everything."""
+    known: int = 0
+    """Number of further findings, which the baseline has."""
 
 
 def remember(location: str, sweep: LastSweep) -> None:
@@ -58,7 +60,8 @@ def recall(location: str, issuer: str) -> LastSweep | None:
         path = _path(location)
         check_private(path, "the record of the last sweep")
         document = json.loads(read_regular(path, _MAX_BYTES))
-        sweep = LastSweep(*(document[name] for name in LastSweep._fields))
+        # Older versions wrote no number of known findings.
+        sweep = LastSweep(*({"known": 0, **document}[name] for name in LastSweep._fields))
         fits = document["place"] == location and sweep.issuer == issuer and _is_valid(sweep)
     except (OSError, JitidError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -71,6 +74,7 @@ def _is_valid(sweep: LastSweep) -> bool:
     return (
         _is_count(sweep.at, LAST + 1)
         and type(sweep.complete) is bool
+        and _is_count(sweep.known, 1 << 62)
         and type(findings) is dict
         and set(findings) == set(SEVERITIES)
         and all(_is_count(count, _MAX_COUNT) for count in findings.values())

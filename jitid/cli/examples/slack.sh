@@ -18,11 +18,14 @@ printf '%s' "$findings" | jq '
     def plain: gsub("&"; "&amp;") | gsub("<"; "&lt;") | gsub(">"; "&gt;");
     [.findings[] | select(.state == "open" and .severity != "info" and .severity != "low")] as $open
     | [.coverage[] | select(.complete | not)] as $missed
-    | {text: ("jitid: \($open | length) open findings"
+    | {text: ("jitid: \($open | length) open finding\(if ($open | length) == 1 then "" else "s" end)"
         + (if $missed == [] then "" else ", *incomplete*: \($missed | map(.rule) | join(", "))" end) + "\n"
         + ($open[:20]
           | map("*\(.severity)* \(.rule): \(.summary | plain)" + (if .remedy then "\n`\(.remedy | plain)`" else "" end))
           | join("\n")))}' |
     curl --silent --show-error --fail --max-time 20 --config "$webhook" \
-        --header 'Content-Type: application/json' --data @- >/dev/null
+        --header 'Content-Type: application/json' --data @- >/dev/null || {
+    echo "slack.sh: the findings could not be posted" >&2
+    exit 5 # as of a storage that cannot be reached: the statuses of curl have other meanings in jitid
+}
 exit "$status"

@@ -60,7 +60,7 @@ class ListCommand(Filter, Verb):
     state: str | None = opt(
         choice(*State, *TASK_STATES, metavar="STATE", label="state"),
         "--state",
-        help="Only this state (see `jitid help list`).",
+        help="Such as active, expired or revoked; of tasks: open.",
     )
     process: str | None = opt(
         choice("alive", "gone", "unknown", metavar="STATE", label="state of a process"),

@@ -30,7 +30,7 @@ from jitid.model.credential import (
 from jitid.model.delegation import act_claim, actors_of
 from jitid.system import output
 from jitid.values.ids import PREFIXES
-from jitid.values.text import safe
+from jitid.values.text import quote, safe
 from jitid.values.times import optional_time
 
 if TYPE_CHECKING:
@@ -226,6 +226,7 @@ def _token_type(credential: Credential) -> str:
 def _explain(cli: Invocation, inspection: Inspect) -> None:
     """Explain a decision: the reasons at that time, and the decision that the current policy would make."""
     if inspection.event is None:
+        _refuse_name(cli, inspection.subject)
         operation = Explain(**_chosen(inspection))
     elif inspection.subject is not None:
         raise UsageError("an event and a credential exclude each other", "omit one of them")
@@ -243,6 +244,18 @@ def _explain(cli: Invocation, inspection: Inspect) -> None:
     # The texts of the rules are below the table.
     cli.show_row(operation.view, row | {"texts": None}, empty=(None, "", [], (), {}))
     output.write("".join(_text(rule) for rule in explanation.rules))
+
+
+def _refuse_name(cli: Invocation, word: str | None) -> None:
+    """Raise UsageError for a name: each credential of a task, an agent or a delegator has a separate decision."""
+    if word is None or word == "-" or word.startswith(PREFIXES) or os.path.lexists(word):
+        return
+    named = subject.find(open_authority(cli.config()), word)
+    if named is not None:
+        raise UsageError(
+            f"{quote(named.name)} is {named.with_article}, and --why explains the decision about one credential",
+            f"to list its credentials: jitid list {subject.option_of(named)}",
+        )
 
 
 def _decision_values(explanation: Explanation) -> dict[str, Any]:

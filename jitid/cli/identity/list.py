@@ -23,6 +23,7 @@ from jitid.values.text import quote
 
 if TYPE_CHECKING:
     from jitid.cli.identity import commands
+    from jitid.operation.base import Authority
 
 
 _ALL = 1 << 31
@@ -91,12 +92,31 @@ def _with_word(cli: Invocation, chosen: Filter, word: str) -> Filter:
     """Return the filter with the condition for an id, or for the task, agent or delegator of a name."""
     if word.startswith(PREFIXES):
         return chosen._replace(id=ID.parse(word, "`ID`"))
-    found = subject.find(open_authority(cli.config()), word)
+    authority = open_authority(cli.config())
+    if subject.is_file(word):
+        return chosen._replace(id=subject.of_file(authority, word))
+    found = subject.find(authority, word)
     if found is None:
         raise subject.unknown(word)
     if getattr(chosen, found.kind.value) is not None:
         raise UsageError(f"{quote(word)} and --{found.kind.value} exclude each other", "omit one of them")
     return chosen._replace(**{found.kind.value: found.name})
+
+
+def _roots(authority: Authority, word: str, limit: int) -> tuple[tuple[str, ...], str | None]:
+    """Return the identities or the task that a word selects: the file of a token, or a name. Raises UsageError."""
+    if subject.is_file(word):
+        return (subject.of_file(authority, word),), None
+    # A sub-agent may have the name of a task: that must not hide the trees of the task.
+    named = subject.task_of(authority, word) or subject.find(authority, word)
+    if named is None:
+        raise subject.unknown(word)
+    if named.task is not None:
+        return (), named.name
+    page = authority.perform(
+        ListCredentials(chosen=named.filter, sort="issued_at", descending=True, after=None, limit=limit)
+    )
+    return tuple(dict.fromkeys(row.id for row in page.credentials)), None
 
 
 def show_credentials(cli: Invocation, chosen: Filter) -> None:
@@ -129,13 +149,12 @@ def _tree(cli: Invocation, args: commands.ListCommand) -> None:
             "pass the id of an identity or a credential, or --task NAME; see: jitid list",
         )
     ids, task = args.ids, args.task
+    authority = open_authority(cli.config())
     if task is None and len(ids) == 1 and not ids[0].startswith(PREFIXES):
-        named = subject.find(open_authority(cli.config()), ids[0])
-        if named is not None and named.task is not None:
-            ids, task = (), named.name
+        ids, task = _roots(authority, ids[0], args.limit)
     check_ids(cli, ids, token_files=False, verb="list")
     view = ShowTree.view
-    page = open_authority(cli.config()).perform(ShowTree(ids=ids, task=task, limit=args.limit))
+    page = authority.perform(ShowTree(ids=ids, task=task, limit=args.limit))
     from jitid.formats import drawing
     from jitid.formats.display import Display
 

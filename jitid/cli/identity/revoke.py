@@ -73,9 +73,16 @@ def check_ids(cli: Invocation, texts: Iterable[str], *, token_files: bool, verb:
             parse_id(text)
         except UsageError as error:
             from jitid.cli.hints import hint_for_word
+            from jitid.cli.identity.subject import may_look_up
 
-            named = None if error.hint or os.path.isfile(text) else named_in_ledger(cli, text)
-            if named is not None:
+            found = error.hint or os.path.isfile(text) or text.startswith(PREFIXES)
+            named = None if found else named_in_ledger(cli, text)
+            if not found and named is None and may_look_up(text):
+                error.message, error.hint = (
+                    f"{quote(text)} is neither an id nor a known name",
+                    "for ids: jitid list",
+                )
+            elif named is not None:
                 unchanged = "; nothing was changed" if verb == "revoke" else ""
                 error.message = f"{_not_a('an id', named)}{unchanged}"
                 error.hint = command_for(cli, named, verb)
@@ -89,7 +96,7 @@ def named_in_ledger(cli: Invocation, word: str) -> NamedObject | None:
     from jitid.cli.identity import subject
 
     try:
-        return subject.find(open_authority(cli.config()), word)
+        return subject.find(open_authority(cli.config()), word, "revoke")
     except UsageError:
         raise
     except JitidError:
@@ -102,13 +109,14 @@ def _not_a(expected: str, named: NamedObject) -> str:
 
 def kind_sentence(named: NamedObject) -> str:
     """Return the sentence that a name is a task, an agent or a delegator."""
-    article = "an" if named.kind == "agent" else "a"
-    return f"{quote(named.name)} is {article} {named.kind.value}"
+    return f"{quote(named.name)} is {named.with_article}"
 
 
 def command_for(cli: Invocation, named: NamedObject, verb: str = "revoke") -> str:
     """Return the command of a verb for the credentials of a named object."""
-    return cli.command(f"jitid {verb} --{named.kind.value} {named.name}")
+    from jitid.cli.identity.subject import option_of
+
+    return cli.command(f"jitid {verb} {option_of(named)}")
 
 
 def _from_files(ids_file: str | None, token_files: Sequence[str]) -> tuple[list[str], tuple[Secret, ...]]:
@@ -133,12 +141,16 @@ def retire(cli: Invocation, operation: Retire) -> None:
     try:
         retired = performed(cli, authority, operation, "retiring the task")
     except NotFoundError as error:
+        from jitid.cli.identity.subject import is_file
+
         named = named_in_ledger(cli, operation.task)
         if operation.task.startswith(PREFIXES):
-            error.hint = cli.command(f"jitid revoke {operation.task}")
+            error.hint = cli.command(f"jitid revoke --dry-run {operation.task}")
         elif named is not None:
             error.message = f"{_not_a('a task', named)}; nothing was changed"
-            error.hint = command_for(cli, named)
+            error.hint = f"to see its tasks: {command_for(cli, named, 'list')}"
+        elif is_file(operation.task):
+            error.hint = "for the task of the token in that file: jitid inspect --field task.name FILE"
         raise
     ended = _confirmed_at_targets(cli, authority, retired, operation.wait)
     report_ended(cli, ended, dry_run=operation.dry_run)

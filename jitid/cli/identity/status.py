@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jitid.capabilities.sweep.last_sweep import LastSweep
     from jitid.cli.identity import commands
 
-_FIRST = 'jitid issue --task INC-4821 --delegator "$USER"'
+_FIRST = 'jitid issue --task INC-4821 --delegator "$(id -un)"'
 _DAY = 86_400
 _WORST = ("critical", "high")
 """Severities of findings that need an operator."""
@@ -69,7 +69,7 @@ def _write(lines: Iterable[tuple[str, str]]) -> None:
 def _lines(found: LedgerStatus, swept: LastSweep | None, where: str, soon: int) -> list[tuple[str, str]]:
     live = counted(found.live, "credential")
     if found.next_expiry is not None:
-        live += f"; {found.expiring} expire within {format_duration(soon)}, the next in {_left(found)}"
+        live += f"; expiring within {format_duration(soon)}: {found.expiring}, the next in {_left(found)}"
     lines = [("ledger", where), ("live", live)]
     if found.open_tasks:
         overdue = f"; {found.overdue_tasks} past the deadline" if found.overdue_tasks else ""
@@ -100,6 +100,7 @@ def _sweep(now: int, swept: LastSweep | None) -> str:
     if swept is None:
         return "no sweep recorded for this user"
     counts = [f"{number} {severity}" for severity, number in swept.findings.items() if number]
+    counts += [f"{swept.known} known (in the baseline)"] if swept.known else []
     found = ", ".join(counts) or "no findings"
     incomplete = "" if swept.complete else "; incomplete"
     return f"{brief_duration(max(now - swept.at, 0))} ago: {found}{incomplete}"
@@ -160,14 +161,14 @@ def whoami(cli: Invocation) -> None:
         seen = confinement.examine(config)
         row |= {"confinement": seen.confinement.value, "reason": seen.reason}
         if config.remote is None and seen.confinement.value == "key-readable":
-            row["roles"] = ["all: this user can read the signing key"]
+            row["roles"] = ["all"]
     except UnexaminedError as error:
         row |= {"confinement": "unknown", "reason": str(error)}
     cli.show_row(WhoamiCommand.view, row)
 
 
 def _parent(cli: Invocation) -> dict[str, Any]:
-    """Return the agent, task and expiry of the credential that `issue` delegates from here, if any."""
+    """Return the delegator, agent, task and expiry of the credential that `issue` delegates from here, if any."""
     from jitid.capabilities.run.token_place import RUN_TOKEN
 
     path = os.environ.get(RUN_TOKEN)
@@ -183,6 +184,8 @@ def _parent(cli: Invocation) -> dict[str, Any]:
         cli.warn(f"the token that {RUN_TOKEN} names cannot be read: {error.message}")
         return {}
     return {
+        "delegator": credential.delegator,
+        "proof": credential.delegator_proof,
         "agent": credential.agent,
         "task": credential.task,
         "expires_at": format_time(credential.expires_at),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, assert_never
 
 from jitid.capabilities.identity.filter_store import Filter
-from jitid.capabilities.inventory.operations import ListCredentials, ShowTask, TaskRow
+from jitid.capabilities.inventory.operations import Inspect, ListCredentials, ShowTask, TaskRow
+from jitid.cli import hints
 from jitid.errors import NotFoundError, RefusedError, UsageError
 from jitid.model.types import TASK
 from jitid.redaction.token_format import name_holds_token
+from jitid.system import read_input
 from jitid.values.field_types import AGENT, DELEGATOR
+from jitid.values.ids import PREFIXES
 from jitid.values.record import Record
-from jitid.values.text import may_be_secret, quote, refuse_mark
+from jitid.values.text import may_be_secret, quote, refuse_mark, safe
 
 if TYPE_CHECKING:
     from jitid.operation.base import Authority
@@ -36,6 +40,11 @@ class NamedObject(Record):
     """The task, if it is one."""
 
     @property
+    def with_article(self) -> str:
+        """The kind, as in `is a task`."""
+        return f"{'an' if self.kind is NamedKind.AGENT else 'a'} {self.kind.value}"
+
+    @property
     def filter(self) -> Filter:
         """The filter for the credentials of the object."""
         match self.kind:
@@ -49,11 +58,11 @@ class NamedObject(Record):
                 assert_never(self.kind)
 
 
-def find(authority: Authority, word: str) -> NamedObject | None:
+def find(authority: Authority, word: str, verb: str = "list") -> NamedObject | None:
     """Return the task, the agent or the delegator of a name; None if the caller sees no such object.
 
     Agents choose the names of their sub-agents, and any delegator may open a task of any name. So a name that several
-    objects have is never taken for one of them.
+    objects have is never taken for one of them. Of `verb` is the command in the hint.
 
     Raises:
         UsageError: several objects have the name, or the word has a byte order mark; or the errors of the authority.
@@ -62,12 +71,30 @@ def find(authority: Authority, word: str) -> NamedObject | None:
     refuse_mark(word, "the name")
     if not may_look_up(word):
         return None
-    found = [named for named in (_task(authority, word), *_others(authority, word)) if named is not None]
+    found = [named for named in (task_of(authority, word), *_others(authority, word)) if named is not None]
     if len(found) > 1:
         kinds = " and ".join(named.kind.value for named in found)
-        options = ", or ".join(f"--{named.kind.value} {named.name}" for named in found)
-        raise UsageError(f"{quote(word)} is the name of several objects: {kinds}", f"select one: {options}")
+        commands = ", or ".join(f"jitid {verb} {option_of(named)}" for named in found)
+        raise UsageError(f"{quote(word)} is the name of several objects: {kinds}", f"select one: {commands}")
     return found[0] if found else None
+
+
+def of_file(authority: Authority, path: str) -> str:
+    """Return the id of the identity whose token is in a file.
+
+    Raises:
+        UsageError: the file cannot be read, or is empty.
+        InvalidCredentialError: it has no token of this ledger; or another error of the authority.
+
+    """
+    with hints.advised():
+        inspection = authority.perform(Inspect(token=read_input.token(path, "the token")))
+    return inspection.credential.id
+
+
+def is_file(word: str) -> bool:
+    """Return whether a word that is not an id is the name of a file."""
+    return not word.startswith(PREFIXES) and safe(word) == word and os.path.isfile(word)
 
 
 def may_look_up(word: str) -> bool:
@@ -82,6 +109,8 @@ _LONGEST_MIXED = 32
 
 def _others(authority: Authority, word: str) -> Iterator[NamedObject]:
     """Yield the agent and the delegator of a name that have credentials."""
+    if not _may_list(authority):
+        return
     for kind, type_ in ((NamedKind.AGENT, AGENT), (NamedKind.DELEGATOR, DELEGATOR)):
         try:
             named = NamedObject(kind, type_.parse(word, "the name"))
@@ -99,7 +128,16 @@ def unknown(word: str) -> UsageError:
     )
 
 
-def _task(authority: Authority, word: str) -> NamedObject | None:
+def option_of(named: NamedObject) -> str:
+    """Return the option that selects an object. A name that begins like an option is joined to it."""
+    joint = "=" if named.name.startswith("-") else " "
+    return f"--{named.kind.value}{joint}{named.name}"
+
+
+def task_of(authority: Authority, word: str) -> NamedObject | None:
+    """Return the task of a name; None if the caller sees none, or the word may not be looked up."""
+    if not may_look_up(word):
+        return None
     try:
         name = TASK.parse(word, "the name")
     except UsageError:
@@ -109,6 +147,15 @@ def _task(authority: Authority, word: str) -> NamedObject | None:
     except (NotFoundError, RefusedError):
         return None
     return NamedObject(NamedKind.TASK, row.task.full_name if "/" in word else word, row)
+
+
+def _may_list(authority: Authority) -> bool:
+    """Return whether the caller may list the credentials of others: an authority records a refusal as a denial."""
+    from jitid.authority.remote import RemoteAuthority
+
+    if not isinstance(authority, RemoteAuthority):
+        return True
+    return not {*ListCredentials.roles, "admin"}.isdisjoint(authority.whoami().roles)
 
 
 def _has_credentials(authority: Authority, chosen: Filter) -> bool:

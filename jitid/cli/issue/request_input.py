@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
     from jitid.values.secret import Secret
 
+_BEFORE = "put the options of `jitid run` before its command: jitid run --task NAME --delegator NAME -- COMMAND"
+_EXAMPLE = "such as: --task INC-4821 --delegator alice"
+
 CERTIFIED = ("x509-svid", "ssh-cert")
 """The kinds that are certificates. The requester may supply the public key."""
 
@@ -87,9 +90,9 @@ def _check_missing(cli: Invocation, options: RequestOptions, task: str | None) -
         getattr(options, "from_file", None),
     )
     if task is None and not any(sources) and cli.config().remote is None:
-        raise UsageError(
-            "`--task` and `--delegator` are missing", "such as: --task INC-4821 --delegator alice"
-        )
+        command: tuple[str, ...] = getattr(options, "command", ())
+        after = any(word.partition("=")[0] in ("--task", "-t", "--delegator", "-d") for word in command)
+        raise UsageError("`--task` and `--delegator` are missing", _BEFORE if after else _EXAMPLE)
 
 
 def _obtains(request: IssueRequest) -> bool:

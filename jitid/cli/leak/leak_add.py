@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from jitid.authority.open import open_authority, room
@@ -19,7 +18,7 @@ from jitid.capabilities.scan.reports.any_report import ReportFormat
 from jitid.cli.hints import OTHER_LEDGER
 from jitid.cli.identity import revoke
 from jitid.cli.identity.revoke import row, sentence
-from jitid.cli.leak.found_overview import is_summarised, operand, show_overview
+from jitid.cli.leak.found_overview import is_summarised, revoking_line, show_overview
 from jitid.cli.leak.leak_total import LISTED, LeakTotal, notes, still_live, unproved_error
 from jitid.cli.leak.leak_verbs import pages
 from jitid.cli.leak.trace import check_subject, nothing, shapes_of, warn_of_thieves
@@ -180,7 +179,7 @@ def _most(cli: Invocation, args: commands.LeakAddCommand) -> int | None:
     if args.revoke:
         return cli.most(args.max_, yes=args.yes)
     if args.reason is not None or args.max_ is not None:
-        raise UsageError("--reason and --max require --revoke", "add --revoke, or leave them out")
+        raise UsageError("--reason and --max require --revoke", "omit them to record only, or add --revoke")
     return None
 
 
@@ -283,25 +282,14 @@ def _summarise(
             for leaked in _leaks(authority, total, report.source, len(total.credentials)):
                 overview.add(leaked.credential, valid=leaked.valid)
                 work.step = f"reading the leaks: {overview.credentials:,} of {len(total.credentials):,}"
-    show_overview(cli, overview, _to_revoke(args, overview, ended) if overview.valid else None)
+    foreseen = ended if args.dry_run else None
+    show_overview(cli, overview, revoking_line(cli, args, foreseen) if overview.valid else None)
 
 
 def _parts(jtis: Iterable[str]) -> Iterator[tuple[str, ...]]:
     remaining = iter(jtis)
     while part := tuple(islice(remaining, _TOGETHER)):
         yield part
-
-
-def _to_revoke(args: commands.LeakAddCommand, overview: Overview, foreseen: Ended | None) -> str:
-    """Return the command that revokes the leaked credentials; after a dry run of that, the command without it."""
-    if overview.task is not None and foreseen is None:
-        return f"jitid revoke --task {overview.task}"
-    words = ["jitid leak add"]
-    words += [operand(args.file)] if args.from_ is None else ["--from", operand(args.from_)]
-    words += [] if args.report_format is None else ["--report-format", args.report_format]
-    words += [] if args.source is None else ["--source", quote(args.source)]
-    guard = "--dry-run" if foreseen is None else f"--max {foreseen.radius.credentials}"
-    return " ".join([*words, "--revoke", guard])
 
 
 def _leaks(authority: Authority, total: LeakTotal, source: str, max_count: int = LISTED) -> Iterator[Leaked]:

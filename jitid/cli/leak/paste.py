@@ -25,7 +25,7 @@ def accept(label: str) -> None:
         return
     import termios
 
-    output.print_message(f"jitid: paste {label}, then press Ctrl-D; it is not shown")
+    output.print_message(f"jitid: paste {label}, then press Ctrl-D; the text is not shown")
     before = termios.tcgetattr(0)
     silent = termios.tcgetattr(0)
     # Without ICANON, lines of any length arrive whole: a terminal cuts a line at 4,096 characters.

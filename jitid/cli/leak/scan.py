@@ -114,7 +114,9 @@ def _action(cli: Invocation, paths: Sequence[str], args: commands.ScanCommand) -
     if args.yes and args.max_ is not None:
         raise UsageError("--yes and --max contradict each other", "--yes sets no limit: leave one out")
     if not args.revoke and (args.reason is not None or args.max_ is not None or args.yes):
-        raise UsageError("--reason, --max and --yes require --revoke", "add --revoke, or leave them out")
+        raise UsageError(
+            "--reason, --max and --yes require --revoke", "omit them to look only, or add --revoke"
+        )
     if not args.report and args.source is not None:
         raise UsageError("--source requires --report", "add --report, or leave it out")
     if not (args.report or args.revoke):

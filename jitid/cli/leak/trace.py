@@ -38,7 +38,7 @@ def trace(cli: Invocation, args: commands.TraceCommand) -> None:
         max_count = cli.most(args.max_, yes=args.yes)
     elif args.reason is not None or args.dry_run or args.max_ is not None or args.yes:
         raise UsageError(
-            "--reason, --dry-run, --max and --yes require --revoke", "add --revoke, or leave them out"
+            "--reason, --dry-run, --max and --yes require --revoke", "omit them to look only, or add --revoke"
         )
     authority, traced, search = _traced(cli, args.subject)
     shortcoming = None if search is None else search.shortcoming()
@@ -209,21 +209,16 @@ def _refreshed(authority: Authority, traced: Traced) -> Traced:
 
 def _summarise(cli: Invocation, traced: Traced, ended: Ended | None, args: commands.TraceCommand) -> None:
     from jitid.capabilities.leak.overview import Overview
-    from jitid.cli.leak.found_overview import operand, show_overview
+    from jitid.cli.leak.found_overview import revoking_line, show_overview
     from jitid.system import output
 
     overview = Overview()
     for match in traced.matches:
         overview.add(match.credential, valid=match.reason is None)
-    command: str | None = None
-    if any(match.endable for match in traced.matches):
-        if args.dry_run and ended is not None:
-            command = f"jitid trace {operand(args.subject)} --revoke --max {ended.radius.credentials}"
-        elif overview.task is not None:
-            command = f"jitid revoke --task {overview.task}"
-        else:
-            command = f"jitid trace {operand(args.subject)} --revoke --dry-run"
-    show_overview(cli, overview, command)
+    endable = any(match.endable for match in traced.matches)
+    show_overview(
+        cli, overview, revoking_line(cli, args, ended if args.dry_run else None) if endable else None
+    )
     strays = [stray for stray in traced.strays if stray.known]
     if strays:
         output.write("\n")

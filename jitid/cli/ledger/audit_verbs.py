@@ -20,6 +20,7 @@ from jitid.model.event import Event
 from jitid.redaction.token_format import MAX_TOKEN, bare
 from jitid.system import output, read_input
 from jitid.system.read_input import check_one_stdin, unmarked
+from jitid.values.field_types import MAX_ROWS
 from jitid.values.strict_json import loads
 
 if TYPE_CHECKING:
@@ -100,12 +101,19 @@ def _newest(
     """Return the newest matching events, oldest first, and a note if there may be older ones."""
     stated = args.tail or args.limit
     limit = stated or _SCREENFUL
+    # One more shows whether there are older ones.
     page = open_authority(cli.config()).perform(
-        FollowLog(chosen=log_filter, limit=limit, members=args.members, last=True)
+        FollowLog(chosen=log_filter, limit=min(limit + 1, MAX_ROWS), members=args.members, last=True)
     )
-    if len(page.events) == limit and (stated is None or (args.limit is not None and output.is_terminal())):
-        return list(page.events), f"only the newest {limit} events are shown; for more: --tail N"
-    return list(page.events), None
+    events = list(page.events)
+    numbers = list(dict.fromkeys(event["seq"] for event in events))
+    if len(numbers) <= limit:
+        return events, None
+    # With --members, an event has several rows.
+    events = [event for event in events if event["seq"] >= numbers[-limit]]
+    if stated is None or (args.limit is not None and output.is_terminal()):
+        return events, f"older events are not shown: the limit is {limit}; for more: --tail N"
+    return events, None
 
 
 def _columns(

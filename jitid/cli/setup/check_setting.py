@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from jitid.authority.open_local import is_address
 from jitid.config.effective import here
 from jitid.config.settings import SETTINGS, convert
 from jitid.errors import ConfigurationError, JitidError
 from jitid.values.text import quote
+
+if TYPE_CHECKING:
+    from jitid.config.effective import Config
+
+OF_LEDGER = ("issuer", "trust_domain")
+"""Settings that an existing ledger has already: with another value, no command opens it."""
 
 _FILES = ("remote_ca", "remote_credential_file")
 
@@ -30,6 +37,23 @@ def check_setting(key: str, value: str) -> None:
     except JitidError as error:
         message = error.message.removesuffix("; nothing was changed")
         raise ConfigurationError(f"`{key}`: {message}; nothing was changed", error.hint) from error
+
+
+def check_with_ledger(config: Config, key: str) -> None:
+    """Raise ConfigurationError if the ledger of a configuration has another issuer or trust domain.
+
+    A ledger that cannot be opened for another reason is not compared.
+    """
+    from jitid.authority.open import open_if_there
+
+    try:
+        authority = None if config.remote is not None else open_if_there(config)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"`{key}`: {error.message}; nothing was changed", error.hint) from error
+    except JitidError:
+        return
+    if authority is not None:
+        authority.close()
 
 
 def _check_policy(path: str) -> None:

@@ -54,7 +54,7 @@ class McpCommand(Verb):
     rate: int = opt(
         _AGENT_LIMIT,
         "--rate",
-        help="Maximum ledger writes a second (default 5); bursts of 10 N.",
+        help="Ledger writes a second (default 5); 10 times as many at once.",
         absent=5,
     )
     keep: bool = flag("--keep", help="Do not revoke identities at the end.")

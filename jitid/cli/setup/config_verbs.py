@@ -38,7 +38,7 @@ def get(cli: Invocation, args: commands.ConfigGetCommand) -> None:
     key = args.key
     setting = next((setting for setting in _settings(cli.config()) if setting.key == key), None)
     if setting is None and key not in SETTINGS and not key.startswith(tuple(WORD_TABLES)):
-        raise UsageError(f"unknown setting {quote(key)}", nearest(key, tuple(SETTINGS)))
+        raise UsageError(f"there is no setting {quote(key)}", nearest(key, tuple(SETTINGS)))
     if setting is not None and setting.value is None and key == "issuer":
         from jitid.authority.open import issuer
 
@@ -52,10 +52,12 @@ def get(cli: Invocation, args: commands.ConfigGetCommand) -> None:
 def set_(cli: Invocation, args: commands.ConfigSetCommand) -> None:
     """Perform `jitid config set`."""
     # The modules that read and write TOML load slowly.
-    from jitid.cli.setup.check_setting import check_setting
+    from jitid.cli.setup.check_setting import OF_LEDGER, check_setting, check_with_ledger
     from jitid.config.change_setting import set_value
 
     check_setting(args.key, args.value)
+    if args.key in OF_LEDGER:
+        check_with_ledger(cli.config_with({args.key: args.value}), args.key)
     set_value(own_file(cli.config_file), _profile(cli), args.key, args.value, _check_issuer)
 
 

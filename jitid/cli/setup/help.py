@@ -73,21 +73,28 @@ def _exit_codes() -> str:
 
 
 def _environment() -> str:
+    from textwrap import fill
+
     from jitid.cli.verbs import all_verbs
     from jitid.config.settings import SETTINGS
 
-    variables = {
-        field.env: f"{field.flags[0]} of `{verb}`."
-        for verb, command in reversed(all_verbs().items())
-        for field in command.fields.values()
-        if field.env
-    }
-    variables |= {
-        f"JITID_{name.upper()}": f"The setting `{name}`."
-        for name, each in SETTINGS.items()
-        if each.environment
-    }
-    return help_text.rows([*sorted(variables.items()), *_page()["environment"].items()]) + "\n"
+    verbs: dict[str, dict[str, None]] = {}
+    flags: dict[str, str] = {}
+    for verb, command in all_verbs().items():
+        for field in command.fields.values():
+            if field.env:
+                verbs.setdefault(field.env, {})[verb.partition(" ")[0]] = None
+                flags.setdefault(field.env, field.flags[0])
+    options = [
+        (name, f"{flags[name]} of {', '.join(f'`{verb}`' for verb in verbs[name])}.")
+        for name in sorted(verbs)
+    ]
+    names = " ".join(f"JITID_{name.upper()}" for name, each in sorted(SETTINGS.items()) if each.environment)
+    settings = fill(names, 80, initial_indent="  ", subsequent_indent="  ")
+    return (
+        f"Options:\n{help_text.rows(options)}\n\nSettings (`JITID_TTL` is the setting `ttl`):\n{settings}\n\n"
+        f"Others:\n{help_text.rows(_page()['environment'].items())}\n"
+    )
 
 
 def _options() -> str:

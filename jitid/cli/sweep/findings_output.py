@@ -97,8 +97,11 @@ class FindingsOutput(Record):
                 from jitid.capabilities.sweep import findings_text
 
                 colour = cli.coloured(out)
+                shown = self._sorted(records)
+                if cli.quiet:
+                    shown = (record for record in shown if not self._is_hidden(record))
                 return findings_text.text(
-                    self._sorted(records), rules, colour, cli.command, verbose=cli.verbose, wording=wording
+                    shown, rules, colour, cli.command, verbose=cli.verbose, wording=wording
                 )
             case "json":
                 return document(records, self.view.schema)
@@ -109,6 +112,11 @@ class FindingsOutput(Record):
                     self._sorted(records), quiet=cli.quiet, verbose=cli.verbose and not cli.quiet
                 )
                 return self._table(rows, Format(other))
+
+    def _is_hidden(self, record: Mapping[str, Any]) -> bool:
+        """Return whether `--quiet` leaves out a record: an open finding of severity `info`."""
+        is_info = record.get("state") == "open" and record["severity"] == "info"
+        return self.quiet_hides_info and is_info
 
     def _sorted(self, records: SweptRows) -> SweptRows:
         """Return the records of a sweep with its findings sorted by severity, for a format for people."""
@@ -132,10 +140,9 @@ class FindingsOutput(Record):
         """
         complete = False
         rule_names = {rule.name for rule in self.rules}
-        hides_info = quiet and self.quiet_hides_info
         for record in records:
             if "state" in record:
-                if not (hides_info and record["state"] == "open" and record["severity"] == "info"):
+                if not (quiet and self._is_hidden(record)):
                     yield self.row(record)
             elif "summary" in record:
                 complete = True

@@ -135,7 +135,9 @@ def _remember(cli: Invocation, converter: RecordConverter) -> None:
     if swept is None or swept.issuer is None:
         return
     counts = {severity.value: converter.counts[severity] for severity in reversed(Severity)}
-    outcome = last_sweep.LastSweep(swept.issuer, swept.at, counts, not converter.incomplete)
+    outcome = last_sweep.LastSweep(
+        swept.issuer, swept.at, counts, not converter.incomplete, converter.counts["known"]
+    )
     last_sweep.remember(shown_place(cli.config()), outcome)
 
 
@@ -163,7 +165,7 @@ def check_flags(
 ) -> None:
     """Raise UsageError for options that lack another option or contradict each other."""
     if not fix and (dry_run or yes or max_ is not None):
-        raise UsageError("--dry-run, --max and --yes require --fix", "add --fix, or omit them")
+        raise UsageError("--dry-run, --max and --yes require --fix", "omit them to look only, or add --fix")
     if yes and max_ is not None:
         raise UsageError("--yes and --max cannot be combined", "--yes permits any number of credentials")
     if update and baseline in (None, "-"):

@@ -234,7 +234,7 @@ def translated(error: sqlite3.Error | UnicodeDecodeError) -> JitidError:
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             return StorageError(
                 f"the ledger cannot be opened for writing: {error}; nothing was changed",
-                "check the folder's file system",
+                "check the owner and the mode of the folder and its files, and the file system",
             )
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
             return BusyError(

@@ -1,0 +1,33 @@
+"""Messages at a terminal: lines that end between words, and commands that can be copied in one piece."""
+
+from __future__ import annotations
+
+import re
+
+_INDENT = "  "
+_COMMAND = re.compile(r"(?<![\w`/.-])jitid [a-z-][^;]*?(?=; |$)|--[a-z-]+ [^\s;-][^\s;]*")
+"""A command in a message: up to a semicolon, or to the end; or an option with a value."""
+_GLUE = "\x00"
+"""Stands for a blank within a command. Messages have no control characters."""
+
+
+def fitted(message: str, width: int) -> str:
+    """Return a message in lines of at most `width` characters.
+
+    A command stays in one piece, and moves to the next line. If it is longer than a line, the terminal breaks it,
+    which a copy does not contain.
+    """
+    if len(message) <= width or width <= len(_INDENT):
+        return message
+    prefix, separator, text = message.partition(": ")
+    if prefix != "jitid" or not separator:
+        return message
+    glued = _COMMAND.sub(lambda found: found[0].replace(" ", _GLUE), text)
+    lines, line = [], "jitid:"
+    for word in glued.split(" "):
+        if len(line) + 1 + len(word) > width and line.strip():
+            lines.append(line)
+            line = f"{_INDENT}{word}"
+        else:
+            line = f"{line} {word}"
+    return "\n".join([*lines, line]).replace(_GLUE, " ")
