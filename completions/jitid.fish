@@ -964,7 +964,7 @@ complete -c jitid -n '__jitid_at "audit log" --until' -l until -x -d 'End before
 complete -c jitid -n '__jitid_at "audit log" --event' -l event -x -d 'Show only this event'
 complete -c jitid -n '__jitid_at "audit log" --at' -l at -x -d 'Actions near TIME, or a duration ago'
 complete -c jitid -n '__jitid_at "audit log" --within' -l within -x -d 'Maximum distance from --at (default: 1m)'
-complete -c jitid -n '__jitid_at "audit log" --action' -l action -x -d 'Filter actions by name'
+complete -c jitid -n '__jitid_at "audit log" --action' -l action -x -d 'Filter actions by name; \'*\': all'
 complete -c jitid -n '__jitid_at "audit log" --resource' -l resource -x -d 'Filter actions by exact resource'
 complete -c jitid -n '__jitid_at "audit log" --after' -l after -x -d 'Start after event N'
 complete -c jitid -n '__jitid_at "audit log" --members' -l members -d 'Add the credentials of each event'

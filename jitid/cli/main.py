@@ -116,6 +116,10 @@ def _perform(verb: Verb, cli: Invocation) -> None:
         cli.special_format = cli.expect_own_form(*verb.only_formats)
     elif verb.formats:
         cli.special_format = cli.own_format(verb.formats)
+    if cli.special_format == "html" and out is None and output.is_terminal():
+        raise UsageError(
+            "the page is for a browser, not for a terminal", "write it to a file: --out FILE.html"
+        )
     view = verb.shown_view()
     if view is not None and not verb.repairs_configuration:
         cli.expect(view.named)

@@ -133,7 +133,10 @@ def reference(token: Mapping[str, Any]) -> StatusReference:
     """
     status = token.get("status")
     if status is None:
-        raise InvalidCredentialError("the token names no status list: a revocation would stay unnoticed")
+        raise InvalidCredentialError(
+            "the token names no status list: a revocation would stay unnoticed",
+            "set publish_url, run jitid publish, and issue the token again",
+        )
     entry = status.get("status_list") if type(status) is dict else None
     uri, index = (entry.get("uri"), entry.get("idx")) if type(entry) is dict else (None, None)
     if type(uri) is not str or not 0 < len(uri) <= MAX_URI or type(index) is not int or index < 0:

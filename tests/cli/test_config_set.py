@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real import Shell
+from tests.real import Shell, need, need_root
 
 
 @pytest.fixture
@@ -76,3 +76,18 @@ def test_a_name_that_the_ledger_does_not_have_is_refused(shell: Shell, key: str,
     assert f"but the ledger has `{value}`; nothing was changed" in done.stderr
     assert shell.good("config", "get", key) == f"{value}\n"
     shell.good("list")
+
+
+def test_a_read_only_file_is_not_replaced(shell: Shell, tmp_path: Path) -> None:
+    """Its folder would permit that."""
+    need_root()
+    path = tmp_path / "read-only.toml"
+    path.write_text('ttl = "5m"\n')
+    path.chmod(0o444)
+    # Not even root may write every file then.
+    unable = [need("setpriv"), "--bounding-set=-dac_override"]
+    for line in (("set", "ttl", "6m"), ("unset", "ttl")):
+        done = shell.run("--config", str(path), "config", *line, before=unable)
+        assert (done.returncode, path.read_text()) == (2, 'ttl = "5m"\n')
+        assert "is read-only; nothing was changed" in done.stderr
+    assert path.stat().st_mode & 0o777 == 0o444

@@ -77,8 +77,8 @@ def blast(radius: Radius, accepted_until: int | None = None, settled_at: int | N
     credentials = number_of(radius.credentials, "live credential")
     identities = number_of(radius.identities, "identity", "identities")
     text = (
-        f"{credentials} of {identities}, {number_of(radius.tasks, 'task')} and "
-        f"{number_of(radius.delegators, 'delegator')}"
+        f"{credentials} of {number_of(radius.tasks, 'task')} and {number_of(radius.delegators, 'delegator')}"
+        f" ({identities} selected)"
     )
     details = facts(radius, accepted_until, settled_at)
     return f"{text}; {details}" if details else text

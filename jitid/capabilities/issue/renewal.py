@@ -481,7 +481,7 @@ def _refuse_used_up(
     facts: Mapping[str, Any],
 ) -> None:
     reason = (
-        f"{limit} permits no later expiry: the identity was first issued at {format_time(first)}; its credential "
+        f"{limit} does not permit a later expiry: the identity was first issued at {format_time(first)}; its credential "
         f"expires at {format_time(predecessor.expires_at)}"
     )
     raise PolicyDeniedError(

@@ -51,7 +51,7 @@ def use_unknown(report: Report) -> str | None:
     if not figures["identities_use_unknown"]:
         return None
     unknown = figures.shown("identities_use_unknown")
-    return f"unknown for {unknown}: no use was reported for their audiences since their issue"
+    return f"{unknown} of them may be in use: no use was reported for their audiences since their issue"
 
 
 def over_scoped(report: Report) -> str | None:

@@ -42,6 +42,8 @@ def grant(cli: Invocation, operation: GrantAccess) -> None:
     )
     authority = open_or_create_authority(cli.config(), cli.note)
     _hand_out(cli, operation, authority, authority.perform(operation.replace(wanted=request)))
+    if not operation.role:
+        cli.note(f"{operation.name} has no role: for its own credentials only; to add one: --role ROLE")
 
 
 def rotate(cli: Invocation, operation: RotateAccess) -> None:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from jitid.cli.invocation import Invocation
     from jitid.values.secret import Secret
 
-_BEFORE = "put the options of `jitid run` before its command: jitid run --task NAME --delegator NAME -- COMMAND"
+_BEFORE = (
+    "put the options of `jitid run` before its command: jitid run --task NAME --delegator NAME -- COMMAND"
+)
 _EXAMPLE = "such as: --task INC-4821 --delegator alice"
 
 CERTIFIED = ("x509-svid", "ssh-cert")

@@ -90,7 +90,7 @@ class AuditLogCommand(Verb):
     event: int | None = opt(EVENT, "--event", help="Show only this event.")
     at: int | None = opt(TIME, "--at", help="Actions near TIME, or a duration ago.")
     within: int | None = opt(DURATION, "--within", help="Maximum distance from --at (default: 1m).")
-    action: str | None = opt(TEXT, "--action", help="Filter actions by name.", metavar="ACTION")
+    action: str | None = opt(TEXT, "--action", help="Filter actions by name; '*': all.", metavar="ACTION")
     resource: str | None = opt(TEXT, "--resource", help="Filter actions by exact resource.")
     after: int | None = opt(AFTER_EVENT, "--after", help="Start after event N.")
     members: bool = flag("--members", help="Add the credentials of each event.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from jitid import __version__
@@ -29,9 +30,33 @@ def help_(_: Invocation, args: commands.HelpCommand) -> None:
     present = " ".join(old_names.present(args.words))
     verb = present.partition(" --")[0]
     if verb and verb not in GROUPS and verb not in verbs_of(verb.partition(" ")[0]):
-        raise UsageError(f"{quote(words)} is neither a verb nor a topic", "list both: jitid help")
+        raise UsageError(f"{quote(words)} is neither a verb nor a topic", _instead(words))
     renamed = f"`jitid {words}` is now `jitid {present}`.\n\n" if present != words else ""
     output.write(renamed + help_text.of(verb))
+
+
+_MEANT: Mapping[str, str] = {
+    "slack": "jitid example slack.sh",
+    "webhook": "jitid example webhook.sh",
+    "prometheus": "jitid example prometheus-rules.yml",
+    "container": "jitid example Containerfile",
+    "docker": "jitid example Containerfile",
+    "systemd": "jitid example systemd.sh",
+    "approvals": "jitid help governor",
+    "approval": "jitid help governor",
+}
+"""Words that are neither verbs nor topics -> the command about them."""
+
+
+def _instead(words: str) -> str:
+    """Return the hint about a word that is neither a verb nor a topic."""
+    from jitid.cli.mistakes import verbs_like
+
+    meant = _MEANT.get(words.lower())
+    if meant is None:
+        close = [*get_close_matches(words[:100], TOPICS, n=1), *verbs_like("", words)]
+        meant = f"jitid help {close[0].partition(' --')[0]}" if close else None
+    return f"did you mean: {meant}? to list all: jitid help" if meant else "list both: jitid help"
 
 
 def version(cli: Invocation) -> None:
