@@ -88,7 +88,10 @@ def must_be_confirmed(ended: Ended) -> None:
     if not ended.unsettled:
         hint = "the target cannot revoke it before its expiry"
     elif by_hand:
-        hint = "revoke it by hand, then run: jitid adopt end --proof TEXT NAME; to list the rest: jitid list --unsettled"
+        hint = (
+            "revoke it by hand, then run: jitid adopt end --proof TEXT NAME; "
+            "to list the rest: jitid list --unsettled"
+        )
     else:
         hint = "each `jitid sweep` tries again; to list the rest: jitid list --unsettled"
     raise PartialError(f"{summary}: {details}", hint)

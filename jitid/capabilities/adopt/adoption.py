@@ -322,7 +322,8 @@ def row_of(secret: StandingSecret, key: int, kinds: dict[str, str]) -> AdoptedRo
     parts = {} if secret.access_key_id is None else {"access_key_id": fingerprint(secret.access_key_id)}
     kept = (key, secret.place, secret.prefix, secret.length)
     if secret.target is None:
-        notice = f"an operator must end it at {safe(secret.place)}, then run: jitid adopt end --proof TEXT {operand(secret.name)}"
+        command = f"jitid adopt end --proof TEXT {operand(secret.name)}"
+        notice = f"an operator must end it at {safe(secret.place)}, then run: {command}"
         return AdoptedRow(*kept, BY_HAND, secret.name, None, {}, parts, notice[:500])
     kind, name = kinds[secret.target], secret.reference or secret.access_key_id
     assert name is not None

@@ -481,8 +481,8 @@ def _refuse_used_up(
     facts: Mapping[str, Any],
 ) -> None:
     reason = (
-        f"{limit} does not permit a later expiry: the identity was first issued at {format_time(first)}; its credential "
-        f"expires at {format_time(predecessor.expires_at)}"
+        f"{limit} does not permit a later expiry: the identity was first issued at {format_time(first)}; "
+        f"its credential expires at {format_time(predecessor.expires_at)}"
     )
     raise PolicyDeniedError(
         f"denied: {reason}",

@@ -109,14 +109,13 @@ _LONGEST_MIXED = 32
 
 def _others(authority: Authority, word: str) -> Iterator[NamedObject]:
     """Yield the agent and the delegator of a name that have credentials."""
-    if not _may_list(authority):
-        return
+    only = _only_delegator(authority)
     for kind, type_ in ((NamedKind.AGENT, AGENT), (NamedKind.DELEGATOR, DELEGATOR)):
         try:
             named = NamedObject(kind, type_.parse(word, "the name"))
         except UsageError:
             continue
-        if _has_credentials(authority, named.filter):
+        if only in (None, named.name) and _has_credentials(authority, named.filter):
             yield named
 
 
@@ -149,13 +148,17 @@ def task_of(authority: Authority, word: str) -> NamedObject | None:
     return NamedObject(NamedKind.TASK, row.task.full_name if "/" in word else word, row)
 
 
-def _may_list(authority: Authority) -> bool:
-    """Return whether the caller may list the credentials of others: an authority records a refusal as a denial."""
+def _only_delegator(authority: Authority) -> str | None:
+    """Return the only delegator whose credentials the caller may list, or ""; None for a caller with a role.
+
+    An authority would record any other request as a denial, and the user has only mistyped a name.
+    """
     from jitid.authority.remote import RemoteAuthority
 
     if not isinstance(authority, RemoteAuthority):
-        return True
-    return not {*ListCredentials.roles, "admin"}.isdisjoint(authority.whoami().roles)
+        return None
+    answer = authority.whoami()
+    return (answer.delegator or "") if {*ListCredentials.roles, "admin"}.isdisjoint(answer.roles) else None
 
 
 def _has_credentials(authority: Authority, chosen: Filter) -> bool:

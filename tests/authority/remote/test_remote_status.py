@@ -129,6 +129,22 @@ def test_whoami_within_run_names_the_agent_and_its_task(clients: Clients) -> Non
     assert found["expires_at"] is not None
 
 
+def test_a_mistyped_name_is_not_a_denial(clients: Clients) -> None:
+    """The look-up of a name requests only what the caller may see; its own name is found."""
+    before = clients.admin.good("audit", "log", "--operation", "denial", "--field", "hash")
+    for line in (
+        ("inspect", "nobody"),
+        ("list", "nobody"),
+        ("list", "--tree", "nobody"),
+        ("revoke", "nobody"),
+    ):
+        assert clients.bob.run(*line).returncode == 2
+    assert clients.admin.good("audit", "log", "--operation", "denial", "--field", "hash") == before
+    assert clients.bob.good("list", "bob", "--field", "task") == "B1\n"
+    assert clients.bob.run("list", "alice").returncode == 2
+    assert len(clients.night.good("list", "alice", "--field", "task").splitlines()) >= 2
+
+
 def test_a_refused_caller_learns_nothing(clients: Clients) -> None:
     wrong = clients.bob.home / "wrong"
     wrong.touch(0o600)
