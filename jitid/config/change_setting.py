@@ -163,7 +163,7 @@ def _locked(path: str) -> Iterator[None]:
         raise ConfigurationError(message) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # A new file replaces the old one, whose mode would not matter.
+        # A new file replaces the old one, so the mode of the old one would not matter.
         if os.path.exists(path) and not os.access(path, os.W_OK):
             raise ConfigurationError(
                 f"{safe(path)} is read-only; nothing was changed", "change its mode first"

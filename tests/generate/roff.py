@@ -70,7 +70,9 @@ def _argument(word: str) -> str:
 def title(sentence: str) -> str:
     """Return a sentence as the line after a page's name: without a capital and without a full stop."""
     text = sentence.removesuffix(".")
-    if text[1:2].islower():
+    first = text.partition(" ")[0]
+    # Names such as PostgreSQL and AWS keep their capitals.
+    if first[1:] == first[1:].lower():
         text = text[:1].lower() + text[1:]
     return _escaped(text.replace("`", ""), _TEXT)
 

@@ -130,7 +130,7 @@ def test_whoami_within_run_names_the_agent_and_its_task(clients: Clients) -> Non
 
 
 def test_a_mistyped_name_is_not_a_denial(clients: Clients) -> None:
-    """The look-up of a name requests only what the caller may see; its own name is found."""
+    """The look-up of a name requests no more than the caller may see; its own name is found."""
     before = clients.admin.good("audit", "log", "--operation", "denial", "--field", "hash")
     for line in (
         ("inspect", "nobody"),
