@@ -380,6 +380,31 @@ def check_environment(environ: Mapping[str, str], variables: frozenset[str] = VA
             )
 
 
+def _misspelt(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a warning for each variable that is spelt almost like one of a setting: it would have no effect.
+
+    Other programs may have variables of any name, so they are not errors.
+    """
+    for variable in environ:
+        if not variable.startswith(_PREFIX) or variable in VARIABLES:
+            continue
+        alike = [
+            each for each in VARIABLES if abs(len(each) - len(variable)) <= 1 and each[:8] == variable[:8]
+        ]
+        if not alike:
+            continue
+        from difflib import get_close_matches
+
+        stems = [each[len(_PREFIX) :] for each in alike]
+        for close in get_close_matches(variable[len(_PREFIX) :], stems, 1, _ALIKE):
+            yield f"the environment variable {quote(variable)} has no effect: did you mean {_PREFIX}{close}?"
+
+
+_PREFIX = "JITID_"
+_ALIKE = 0.8
+"""The least similarity of a variable to the right one, from 0 to 1, without the prefix."""
+
+
 def load(
     *,
     file: str | None = None,
@@ -411,6 +436,7 @@ def load(
         raise ConfigurationError(
             f"no configuration file has the profile {quote(profile)}", f"the user's file is {safe(path)}"
         )
+    warnings += _misspelt(environ)
     values = {name: _resolve(name, flags or {}, environ, layers, warnings) for name in SETTINGS}
     if values["ledger"][0] is None:
         values["ledger"] = default_ledger(environ), "default"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import pytest
 import tomli_w
 
+from jitid.cli.verbs import all_verbs
 from jitid.config import settings
 from jitid.config.config_file import TABLES
 from jitid.config.effective import load
@@ -153,3 +155,36 @@ def test_verbs_that_need_no_target_refuse_one_of_no_kind(tmp_path: Any, words: t
     assert f"{settings}: `target.db.kind`: `postgress` is not one of: " in done.stderr
     assert "did you mean `postgres-role`?" in done.stderr
     assert not shell.ledger.exists()
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    made = Shell(tmp_path)
+    made.good("issue", "--task", "T", "--delegator", "alice")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"), [("JITID_LEDGR", "JITID_LEDGER"), ("JITID_POLCY", "JITID_POLICY")]
+)
+def test_a_misspelt_variable_is_a_warning(shell: Shell, variable: str, meant: str) -> None:
+    """Other programs may have variables of any name."""
+    done = shell.run("list", more={variable: "x"})
+    assert done.returncode == 0
+    assert (
+        f"warning: the environment variable `{variable}` has no effect: did you mean {meant}?" in done.stderr
+    )
+
+
+def test_variables_of_jitid_and_of_others_are_not_misspelt(shell: Shell) -> None:
+    own = {field.env for verb in all_verbs().values() for field in verb.fields.values() if field.env}
+    names = own | {
+        "JITID_TOKEN_FILE",
+        "JITID_EXPIRES_AT",
+        "JITID_ID",
+        "JITID_PAGER",
+        "JITID_TOKEN",
+        "JITID_MINE",
+    }
+    for name in names - settings.VARIABLES:
+        assert not load(environ={"HOME": str(shell.home), name: "x"}).warnings, name
