@@ -59,9 +59,10 @@ class HelperOptions(RequestOptions):
 class HelperGitCommand(HelperOptions, Verb):
     """Give git a token for a server, as a credential helper.
 
-    Setup: git config credential.https://git.example.helper '!jitid helper git'. Outside of `jitid run` the helper
-    requires --task and --delegator. The token is a `jwt` with the server's address as its audience, unless --audience
-    or --kind states another. Nothing is stored; `erase` revokes nothing.
+    Setup: git config credential.https://git.example.helper '!jitid helper git'. Outside of `jitid run` add --task and
+    --delegator within the quotes. `jitid run` needs --may-audience https://git.example. The token is a `jwt` with the
+    server's address as its audience, unless --audience or --kind states another. Nothing is stored; `erase` revokes
+    nothing.
     """
 
     verb = "helper git"
