@@ -88,7 +88,10 @@ def check_text(text: str, label: str) -> str:
 def refuse_token(text: str, label: str) -> None:
     """Raise UsageError if a jitid token is in a name, a scope or an audience, which are stored and shown."""
     if name_holds_token(text):
-        raise UsageError(f"a token was passed as {label}", EXPOSED)
+        raise UsageError(
+            f"a token was passed as {label}",
+            "it is exposed now; to revoke it, paste it into: jitid trace --revoke",
+        )
 
 
 def token_warning(text: str) -> str | None:

@@ -295,7 +295,7 @@ def test_the_nearest_interval_is_none_farther_than_another(every: int) -> None:
     ("options", "told"),
     [
         (["--fxi"], "no option `--fxi`"),
-        (["--rule"], "requires an argument"),
+        (["--rule"], "requires a value"),
         (["--max", "many"], "not a whole number"),
         (["stray"], "stray"),
         (["--out", " "], "blank"),

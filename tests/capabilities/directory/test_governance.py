@@ -273,7 +273,7 @@ def test_two_objections_are_both_told(lenient: World) -> None:
     assert error.facts["rules"] == ["delegator-disabled", "agent-suspended"]
     assert all(f"rule `{rule}`" in error.message for rule in error.facts["rules"])
     assert error.hint == (
-        "name another delegator; or enable this one: jitid delegator enable user:alice; and "
+        "name another delegator; for its record: jitid delegator show user:alice; and "
         "to resume the agent: jitid agent resume planner"
     )
 
@@ -291,7 +291,7 @@ def test_what_helps_against_a_disabled_owner_is_told_before_the_resumption(lenie
     with pytest.raises(PolicyDeniedError) as caught:
         lenient.authority.perform(ResumeAgent(name="planner"))
     assert str(caught.value.hint).startswith(
-        "change the owner: jitid agent change planner --owner DELEGATOR; or enable this one: "
+        "change the owner: jitid agent change planner --owner DELEGATOR; for its record: "
     )
     lenient.authority.perform(ChangeAgent(name="planner", stated=StatedAgent(owner="user:bob")))
     lenient.authority.perform(ResumeAgent(name="planner"))

@@ -64,7 +64,7 @@ def test_the_root_s_names_change_nothing(
 )
 def test_any_other_name_is_a_usage_error(world: World, parent: Made, stated: str) -> None:
     events = world.events()
-    with pytest.raises(UsageError, match="the parent's delegator is `user:alice`"):
+    with pytest.raises(UsageError, match="the delegator is `user:alice`, that of the parent"):
         child(world, parent, delegator=stated)
     assert world.events() == events
 
@@ -80,5 +80,5 @@ def test_a_name_that_the_root_has_lost_is_refused(world: World, parent: Made) ->
     child(world, parent, delegator="user:al")
     world.know(aliases=())
     world.know("user:bob", aliases=("user:al",))
-    with pytest.raises(JitidError, match="the parent's delegator is `user:alice`"):
+    with pytest.raises(JitidError, match="the delegator is `user:alice`, that of the parent"):
         child(world, parent, delegator="user:al")
