@@ -130,7 +130,7 @@ CHANGES: dict[Callable[[World], None], tuple[str, str, str]] = {
     _disable: (
         "delegator-disabled",
         f"`user:alice` was disabled at {AT}",
-        "jitid delegator enable user:alice",
+        "jitid delegator show user:alice",
     ),
     _lower: (
         "delegator-sensitivity",
